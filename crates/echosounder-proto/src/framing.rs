@@ -1,0 +1,54 @@
+//! How a stream is cut into the pieces that are stamped.
+
+use core::num::NonZeroUsize;
+
+/// Most bytes that one stamp may stand for on a stream, and the most of an unfinished line that is kept.
+pub const FRAME_MAX: usize = 64 * 1024;
+
+/// What is stamped as one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// What one read brought, cut into pieces of at most so many bytes.
+    Size(NonZeroUsize),
+    /// Each line with its newline; an unfinished one when it is so many bytes long, or when the peer ends.
+    Line(NonZeroUsize),
+    /// What one read brought, whole: for sockets that keep the bounds of messages.
+    Message,
+}
+
+impl Default for Framing {
+    /// At most 1,024 bytes, the buffer of the textbook's server.
+    fn default() -> Self {
+        Self::Size(const { NonZeroUsize::new(1024).expect("1024 is not zero") })
+    }
+}
+
+/// Whether more input may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// More may come.
+    Open,
+    /// The peer has finished.
+    Ended,
+}
+
+impl Framing {
+    /// The length of the first piece of `input`, or `None` if there is none yet.
+    pub fn cut(self, input: &[u8], flow: Flow) -> Option<usize> {
+        if input.is_empty() {
+            return None;
+        }
+        match self {
+            Self::Size(size) => Some(input.len().min(size.get())),
+            Self::Message => Some(input.len()),
+            Self::Line(max) => {
+                let reach = &input[..input.len().min(max.get())];
+                match reach.iter().position(|&byte| byte == b'\n') {
+                    Some(newline) => Some(newline + 1),
+                    None if reach.len() == max.get() || flow == Flow::Ended => Some(reach.len()),
+                    None => None,
+                }
+            }
+        }
+    }
+}

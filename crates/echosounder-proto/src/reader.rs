@@ -1,0 +1,164 @@
+//! The asker's side: taking the stamps out of what comes back on a stream.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::shape::{Scan, Stamp, scan};
+use crate::stamp::BLANK;
+
+/// Reads a stamped echo off a stream.
+///
+/// A server may stamp a message several times, or several messages once: a stream has no bounds. The reader
+/// knows what was sent, so it can tell the stamps from the echo wherever they fall. It follows servers with a
+/// built-in stamp, and those that add nothing.
+///
+/// A payload may hold anything but the text of a filled stamp; such a text is taken for the echo if it is
+/// exactly what was sent, and otherwise for a stamp. Behind a [blank](BLANK) it must not begin with a bracket.
+#[derive(Debug, Default)]
+pub struct EchoReader {
+    /// What was sent and has not come back.
+    sent: VecDeque<u8>,
+    /// Lengths of the messages in `sent`; of the first, what is left of it.
+    lengths: VecDeque<usize>,
+    /// Whether the first message in `sent` has begun to come back.
+    begun: bool,
+    /// The stamp that stood right before the first message.
+    stamp: Option<Stamp>,
+    /// What has arrived and cannot be told yet.
+    held: Vec<u8>,
+}
+
+/// A message that has come back whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// The stamp, if the message began right behind one.
+    pub stamp: Option<Stamp>,
+    /// Where the message ended in the bytes given to [`EchoReader::receive`].
+    pub end: usize,
+}
+
+/// What came back is not what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnEcho;
+
+impl core::fmt::Display for NotAnEcho {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("what came back is not what was sent")
+    }
+}
+
+impl core::error::Error for NotAnEcho {}
+
+impl EchoReader {
+    /// A reader that expects nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes that `message` was sent. An empty one leaves no trace on a stream and is never answered.
+    pub fn sent(&mut self, message: &[u8]) {
+        if !message.is_empty() {
+            self.sent.extend(message);
+            self.lengths.push_back(message.len());
+        }
+    }
+
+    /// Takes what arrived, and tells `each` message that is complete, in the order in which they were sent.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are neither a stamp nor what was sent. The reader is of no use from then on.
+    pub fn receive(&mut self, bytes: &[u8], mut each: impl FnMut(Echo)) -> Result<(), NotAnEcho> {
+        let held_before = self.held.len();
+        let mut arrived = core::mem::take(&mut self.held);
+        arrived.extend_from_slice(bytes);
+        let mut at = 0;
+        while at < arrived.len() {
+            let rest = &arrived[at..];
+            let Some(taken) = self.take(rest)? else {
+                self.held.extend_from_slice(rest);
+                break;
+            };
+            at += taken;
+            if let Some(stamp) = self.completed() {
+                each(Echo { stamp, end: at.saturating_sub(held_before) });
+            }
+        }
+        Ok(())
+    }
+
+    /// How many messages have not come back whole.
+    pub fn pending(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Takes the stamp or the echo at the beginning of `rest`; `None` if more bytes are needed to tell.
+    fn take(&mut self, rest: &[u8]) -> Result<Option<usize>, NotAnEcho> {
+        match scan(rest) {
+            Scan::Stamp(stamp, len) if !self.expects(&rest[..len]) => Ok(self.take_stamp(stamp, rest, len)),
+            Scan::Partial if !self.completes(rest) => Ok(None),
+            _ => self.take_echo(rest).map(Some),
+        }
+    }
+
+    /// Takes a stamp that the server put in, or filled in: a filled blank is a part of the message.
+    fn take_stamp(&mut self, stamp: Stamp, rest: &[u8], len: usize) -> Option<usize> {
+        if !self.begun {
+            if matches!(stamp, Stamp::Ns { .. }) && self.expects(BLANK) && self.filled(&rest[len..])? {
+                self.advance(len);
+            }
+            self.stamp = Some(stamp);
+        }
+        Some(len)
+    }
+
+    /// Whether the `ns` stamp before `after` is the blank filled in, rather than put in before a blank whose
+    /// first bytes came to the server alone; `None` if more bytes are needed to tell.
+    ///
+    /// A payload does not begin with a bracket, a stamp put in behind the blank shows a time after 2001.
+    fn filled(&self, after: &[u8]) -> Option<bool> {
+        match after {
+            _ if self.lengths.front() == Some(&BLANK.len()) => Some(true),
+            [] | [b'['] => None,
+            [b'[', b'0' | b'[', ..] => Some(false),
+            _ => Some(true),
+        }
+    }
+
+    /// Takes echoed bytes up to the end of the message, or to where a stamp may begin.
+    fn take_echo(&mut self, rest: &[u8]) -> Result<usize, NotAnEcho> {
+        let message = self.lengths.front().copied().ok_or(NotAnEcho)?;
+        let reach = &rest[..rest.len().min(message)];
+        let run = reach.iter().skip(1).position(|&byte| byte == b'[').map_or(reach.len(), |next| next + 1);
+        if !self.expects(&rest[..run]) {
+            return Err(NotAnEcho);
+        }
+        self.advance(run);
+        Ok(run)
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.begun = true;
+        self.sent.drain(..len);
+        if let Some(left) = self.lengths.front_mut() {
+            *left = left.saturating_sub(len);
+        }
+    }
+
+    /// If the first message is complete: ends it, and returns its stamp.
+    fn completed(&mut self) -> Option<Option<Stamp>> {
+        self.lengths.pop_front_if(|left| *left == 0)?;
+        self.begun = false;
+        Some(self.stamp.take())
+    }
+
+    /// Whether `bytes` are the next that are to come back.
+    fn expects(&self, bytes: &[u8]) -> bool {
+        bytes.len() <= self.sent.len() && self.sent.iter().zip(bytes).all(|(sent, byte)| sent == byte)
+    }
+
+    /// Whether `bytes` are all that is still to come back.
+    fn completes(&self, bytes: &[u8]) -> bool {
+        bytes.len() == self.sent.len() && self.expects(bytes)
+    }
+}

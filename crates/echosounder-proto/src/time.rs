@@ -1,0 +1,113 @@
+//! Two clocks, two types: a wall time is a label, a monotonic time measures.
+
+use core::ops::{Add, Sub};
+use core::time::Duration;
+
+/// A point on the wall clock, in nanoseconds since 1970-01-01T00:00:00Z.
+///
+/// It labels; it never measures, since the wall clock may be stepped. It always fills nineteen digits or
+/// fewer and is never zero, because nineteen zeros are the blank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WallTime(u64);
+
+impl WallTime {
+    const MAX_NANOS: u64 = 9_999_999_999_999_999_999;
+
+    /// The wall time that many nanoseconds after 1970, brought into the range that a stamp can show.
+    pub fn from_nanos(nanos: u64) -> Self {
+        Self(nanos.clamp(1, Self::MAX_NANOS))
+    }
+
+    /// Nanoseconds since 1970.
+    pub fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// Nanoseconds within the second.
+    pub fn subsec_nanos(self) -> u64 {
+        self.0 % 1_000_000_000
+    }
+}
+
+impl Add<Duration> for WallTime {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Self::from_nanos(self.0.saturating_add(nanos))
+    }
+}
+
+/// A point on a clock that never steps, in nanoseconds since an origin that only this process knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MonoTime(u64);
+
+impl MonoTime {
+    /// The time that long after the origin.
+    pub fn from_origin(span: Duration) -> Self {
+        Self(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Add<Duration> for MonoTime {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub for MonoTime {
+    type Output = Duration;
+
+    /// The time since `earlier`; zero if `earlier` is the later one.
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// One instant, read from both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// What the wall clock said.
+    pub wall: WallTime,
+    /// What the monotonic clock said.
+    pub mono: MonoTime,
+}
+
+impl Moment {
+    /// The wall time at the later monotonic time `mono`, as if the wall clock had not been stepped since.
+    ///
+    /// So the time from one to the other is never negative and never a step's width off.
+    pub fn wall_at(&self, mono: MonoTime) -> WallTime {
+        self.wall + (mono - self.mono)
+    }
+}
+
+/// A wall time as people read it, in the local zone. Whoever owns the clock renders it once a second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WallLabel {
+    /// The instant that the texts show.
+    pub wall: WallTime,
+    /// As `ctime(3)` writes it, without the newline: `Sun Nov 22 12:19:36 2026`, the day padded with a space.
+    pub ctime: [u8; 24],
+    /// Local date and time of RFC 3339 §5.6, to the second: `2026-11-22T12:19:36`.
+    pub date_time: [u8; 19],
+    /// Offset from UTC of RFC 3339 §5.6, always numeric: `+01:00`.
+    pub offset: [u8; 6],
+}
+
+impl WallLabel {
+    /// A fixed instant in the zone UTC+1, for examples and tests.
+    pub const EXAMPLE: Self = Self {
+        wall: WallTime(1_795_346_376_123_456_789),
+        ctime: *b"Sun Nov 22 12:19:36 2026",
+        date_time: *b"2026-11-22T12:19:36",
+        offset: *b"+01:00",
+    };
+}

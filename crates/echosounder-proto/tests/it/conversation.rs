@@ -1,0 +1,170 @@
+use std::num::NonZeroUsize;
+
+use echosounder_proto::{
+    BLANK, Conversation, Flow, Framing, STAMP_MAX, Scene, Template, WallLabel, WallTime,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::{answer_all, cut};
+
+const STAMP: &[u8] = b"[Sun Nov 22 12:19:36 2026] ";
+
+fn stamping(framing: Framing) -> Conversation {
+    Conversation { stamp: Template::ctime(), framing }
+}
+
+fn size(size: usize) -> Framing {
+    Framing::Size(NonZeroUsize::new(size).unwrap())
+}
+
+fn line(max: usize) -> Framing {
+    Framing::Line(NonZeroUsize::new(max).unwrap())
+}
+
+/// Bytes in which newlines and the blank are frequent enough to matter.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => vec(any::<u8>(), 0..60),
+        2 => Just(b"\n".to_vec()),
+        1 => Just(BLANK.to_vec()),
+        1 => vec(Just(b'x'), 0..3000),
+    ];
+    vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// The textbook's server: reads at most `buffer` bytes at a time, and answers each read.
+fn textbook(reads: &[&[u8]], buffer: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for piece in reads.iter().flat_map(|read| read.chunks(buffer)) {
+        match piece.strip_prefix(BLANK) {
+            Some(payload) => out.extend([&filled()[..], payload].concat()),
+            None => out.extend([STAMP, piece].concat()),
+        }
+    }
+    out
+}
+
+fn filled() -> Vec<u8> {
+    let now = WallLabel::EXAMPLE.wall.as_nanos();
+    format!("[{now:019} {now:019}] ").into_bytes()
+}
+
+proptest! {
+    #[test]
+    fn by_size_it_is_the_textbook_server_fed_the_same_reads(
+        input in input(), cuts in vec(1..4000_usize, 0..8), buffer in 1..2000_usize,
+    ) {
+        let reads = cut(&input, &cuts);
+        let conversation = stamping(size(buffer));
+        let mut out = Vec::new();
+        for read in &reads {
+            let (answer, consumed) = answer_all(&conversation, read, Flow::Open);
+            prop_assert_eq!(consumed, read.len());
+            out.extend(answer);
+        }
+        prop_assert_eq!(out, textbook(&reads, buffer));
+    }
+
+    #[test]
+    fn by_line_the_cuts_do_not_matter(
+        input in input(), cuts in vec(1..400_usize, 0..20), max in 1..500_usize,
+    ) {
+        let conversation = stamping(line(max));
+        let (whole, consumed) = answer_all(&conversation, &input, Flow::Ended);
+        prop_assert_eq!(consumed, input.len());
+
+        let mut out = Vec::new();
+        let mut kept = Vec::new();
+        for read in cut(&input, &cuts) {
+            kept.extend_from_slice(read);
+            let (answer, consumed) = answer_all(&conversation, &kept, Flow::Open);
+            out.extend(answer);
+            kept.drain(..consumed);
+            prop_assert!(kept.len() < max);
+        }
+        out.extend(answer_all(&conversation, &kept, Flow::Ended).0);
+        prop_assert_eq!(out, whole);
+    }
+
+    #[test]
+    fn no_byte_is_added_or_lost_beside_the_stamps(input in input(), by_line: bool, limit in 1..2000_usize) {
+        let framing = if by_line { line(limit) } else { size(limit) };
+        let mut conversation = stamping(framing);
+        conversation.stamp = Template::none();
+        let unblanked: Vec<u8> = input.iter().map(|&byte| if byte == b'[' { b'(' } else { byte }).collect();
+        prop_assert_eq!(answer_all(&conversation, &unblanked, Flow::Ended).0, unblanked);
+    }
+
+    #[test]
+    fn one_turn_gives_at_most_twice_the_input_and_a_stamp(
+        input in input(), limit in 1..100_usize, template in "[ -z]{0,128}",
+    ) {
+        let Ok(stamp) = template.parse() else { return Ok(()) };
+        let conversation = Conversation { stamp, framing: size(limit) };
+        let mut out = b"before".to_vec();
+        let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+        let mut heard = Vec::new();
+        let consumed = conversation.answer(&input, Flow::Open, &mut scene, &mut out, |m| heard.extend_from_slice(m));
+        prop_assert!(out.len() - 6 <= 2 * input.len() + STAMP_MAX);
+        prop_assert!(input.is_empty() || 0 < consumed);
+        prop_assert_eq!(&heard, &input[..consumed]);
+        prop_assert_eq!(scene.seq, consumed.div_ceil(limit) as u64);
+    }
+
+    #[test]
+    fn it_knows_beforehand_whether_an_answer_shows_exact_times(input in input(), buffer in 1..2000_usize) {
+        let mut conversation = stamping(size(buffer));
+        conversation.stamp = Template::none();
+        let answered = answer_all(&conversation, &input, Flow::Open).0;
+        prop_assert_eq!(conversation.needs_exact_time(&input), answered != input);
+    }
+}
+
+#[test]
+fn a_message_is_answered_whole() {
+    let conversation = stamping(Framing::Message);
+    let input = [b'm'; 5000];
+    assert_eq!(answer_all(&conversation, &input, Flow::Open).0, [STAMP, &input].concat());
+}
+
+#[test]
+fn an_unfinished_line_waits_for_its_end() {
+    let conversation = stamping(line(8));
+    assert_eq!(answer_all(&conversation, b"ab\ncd", Flow::Open), ([STAMP, b"ab\n"].concat(), 3));
+    assert_eq!(answer_all(&conversation, b"cd", Flow::Ended), ([STAMP, b"cd"].concat(), 2));
+    assert_eq!(answer_all(&conversation, b"12345678", Flow::Open), ([STAMP, b"12345678"].concat(), 8));
+    assert_eq!(answer_all(&conversation, b"1234567\n", Flow::Open), ([STAMP, b"1234567\n"].concat(), 8));
+}
+
+#[test]
+fn a_blank_is_filled_at_its_own_length_whatever_the_stamp() {
+    for stamp in ["ctime", "rfc3339", "unix", "ns", "none", "{seq}"] {
+        let conversation = Conversation { stamp: stamp.parse().unwrap(), framing: Framing::default() };
+        let call = [&BLANK[..], b"payload"].concat();
+        assert_eq!(answer_all(&conversation, &call, Flow::Open).0, [&filled()[..], b"payload"].concat());
+
+        let (mut message, mut head) = (call, b"stale".to_vec());
+        conversation.answer_datagram(&mut message, &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+        assert_eq!((head, message), (Vec::new(), [&filled()[..], b"payload"].concat()));
+    }
+}
+
+#[test]
+fn an_empty_datagram_gets_a_stamp() {
+    let conversation = stamping(Framing::default());
+    let mut head = Vec::new();
+    conversation.answer_datagram(&mut [], &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+    assert_eq!(head, STAMP);
+}
+
+#[test]
+fn times_around_a_receive_stand_in_the_stamp() {
+    let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+    scene.rx = WallTime::from_nanos(0);
+    scene.tx = WallTime::from_nanos(u64::MAX);
+    let conversation = Conversation { stamp: "ns".parse().unwrap(), framing: Framing::default() };
+    let mut out = Vec::new();
+    conversation.answer(b"x", Flow::Open, &mut scene, &mut out, |_| {});
+    assert_eq!(out, b"[0000000000000000001 9999999999999999999] x");
+}

@@ -1,0 +1,39 @@
+//! The laws of the protocol, none of which needs a socket or a clock.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod conversation;
+mod datagram;
+mod reader;
+mod shape;
+mod stamp;
+
+use echosounder_proto::{Conversation, Flow, Scene, WallLabel};
+
+/// Answers `input` as a server does that reads it in one go, however many turns its answers take.
+fn answer_all(conversation: &Conversation, input: &[u8], flow: Flow) -> (Vec<u8>, usize) {
+    let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+    let mut out = Vec::new();
+    let mut consumed = 0;
+    loop {
+        let rest = &input[consumed..];
+        let taken = conversation.answer(rest, flow, &mut scene, &mut out, |_| {});
+        if taken == 0 {
+            return (out, consumed);
+        }
+        consumed += taken;
+    }
+}
+
+/// Cuts `bytes` after each of the lengths, the last piece being what is left.
+fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::new();
+    for &length in lengths {
+        let (piece, rest) = bytes.split_at(length.min(bytes.len()));
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces.push(bytes);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}

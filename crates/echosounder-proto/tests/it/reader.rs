@@ -1,0 +1,126 @@
+use std::num::NonZeroUsize;
+
+use echosounder_proto::{
+    BLANK, Conversation, EchoReader, Flow, Framing, NotAnEcho, Scan, Scene, Stamp, Template, WallLabel, scan,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::cut;
+
+const SERVERS: [&str; 6] = ["ctime", "rfc3339", "unix", "ns", "none", "[{ctime}] "];
+
+/// What a server answers that reads `input` in these pieces, cut further at `size`.
+fn serve(stamp: &Template, input: &[u8], reads: &[usize], size: usize, fills: bool) -> Vec<u8> {
+    let framing = Framing::Size(NonZeroUsize::new(size).unwrap());
+    let conversation = Conversation { stamp: stamp.clone(), framing };
+    let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+    let mut out = Vec::new();
+    for piece in cut(input, reads).iter().flat_map(|read| read.chunks(size)) {
+        if fills {
+            conversation.answer(piece, Flow::Open, &mut scene, &mut out, |_| {});
+        } else {
+            conversation.answer(b".", Flow::Open, &mut scene, &mut out, |_| {});
+            out.pop();
+            out.extend_from_slice(piece);
+        }
+    }
+    out
+}
+
+/// What the pinger sends: a payload that does not begin with a bracket and holds no stamp.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    ("[!-Z^-z][ -~]{0,200}\n", any::<bool>())
+        .prop_map(
+            |(payload, blank)| if blank { [BLANK, payload.as_bytes()].concat() } else { payload.into() },
+        )
+        .prop_filter("no stamp inside", |message| {
+            (1..message.len()).all(|at| !matches!(scan(&message[at..]), Scan::Stamp(..)))
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn every_message_is_recovered_whatever_the_server_splits_or_merges(
+        messages in vec(message(), 1..8), reads in vec(1..300_usize, 0..20), size in 1..400_usize,
+        arrivals in vec(1..300_usize, 0..40), server in 0..SERVERS.len(), fills: bool,
+    ) {
+        let stamp: Template = SERVERS[server].parse().unwrap();
+        let echoed = serve(&stamp, &messages.concat(), &reads, size, fills);
+        let mut reader = EchoReader::new();
+        for message in &messages {
+            reader.sent(message);
+        }
+        let mut whole = 0;
+        for bytes in cut(&echoed, &arrivals) {
+            let mut ends = Vec::new();
+            prop_assert_eq!(reader.receive(bytes, |echo| ends.push(echo.end)), Ok(()));
+            prop_assert!(ends.is_sorted() && ends.iter().all(|&end| end <= bytes.len()));
+            whole += ends.len();
+            prop_assert_eq!(reader.pending(), messages.len() - whole);
+        }
+        prop_assert_eq!(whole, messages.len());
+    }
+
+    #[test]
+    fn in_lockstep_every_message_has_its_stamp(messages in vec(message(), 1..8), server in 0..4_usize) {
+        let stamp: Template = SERVERS[server].parse().unwrap();
+        let mut reader = EchoReader::new();
+        for message in &messages {
+            reader.sent(message);
+            let answer = serve(&stamp, message, &[], 1024, true);
+            let mut echoes = Vec::new();
+            prop_assert_eq!(reader.receive(&answer, |echo| echoes.push(echo)), Ok(()));
+            prop_assert_eq!(echoes.len(), 1);
+            prop_assert_eq!(echoes[0].end, answer.len());
+            prop_assert!(echoes[0].stamp.is_some());
+            let exact = matches!(echoes[0].stamp, Some(Stamp::Ns { .. }));
+            prop_assert!(exact || !message.starts_with(BLANK));
+        }
+    }
+
+    #[test]
+    fn nothing_that_comes_back_panics(sent in vec(any::<Vec<u8>>(), 0..4), back in vec(any::<Vec<u8>>(), 0..6)) {
+        let mut reader = EchoReader::new();
+        sent.iter().for_each(|message| reader.sent(message));
+        for bytes in back {
+            if reader.receive(&bytes, |_| {}).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn read(sent: &[&[u8]], back: &[u8]) -> Result<Vec<Option<Stamp>>, NotAnEcho> {
+    let mut reader = EchoReader::new();
+    sent.iter().for_each(|message| reader.sent(message));
+    let mut stamps = Vec::new();
+    reader.receive(back, |echo| stamps.push(echo.stamp))?;
+    Ok(stamps)
+}
+
+#[test]
+fn only_a_stamp_right_before_a_message_is_its_own() {
+    let merged = b"[Sun Nov 22 12:19:36 2026] onetwo";
+    assert_eq!(read(&[b"one", b"two"], merged), Ok(vec![Some(Stamp::Ctime), None]));
+    let split = b"[Sun Nov 22 12:19:36 2026] one[Sun Nov 22 12:19:36 2026] two";
+    assert_eq!(read(&[b"onetwo"], split), Ok(vec![Some(Stamp::Ctime)]));
+    assert_eq!(read(&[b"one", b"two"], split), Ok(vec![Some(Stamp::Ctime), Some(Stamp::Ctime)]));
+}
+
+#[test]
+fn other_echoes_and_none() {
+    assert_eq!(read(&[b"plain"], b"plain"), Ok(vec![None]));
+    assert_eq!(read(&[b"typed ["], b"typed ["), Ok(vec![None]));
+    assert_eq!(read(&[BLANK], BLANK), Ok(vec![None]));
+    assert_eq!(read(&[b"GET /"], b"HTTP/1.1 400"), Err(NotAnEcho));
+    assert_eq!(read(&[], b"welcome"), Err(NotAnEcho));
+    assert_eq!(read(&[b"one"], b"one more"), Err(NotAnEcho));
+    let quoted = b"[Sun Nov 22 12:19:36 2026] again";
+    let answer = [&b"[Mon Nov 23 00:00:00 2026] "[..], quoted].concat();
+    assert_eq!(read(&[quoted], &answer), Ok(vec![Some(Stamp::Ctime)]));
+    let answer = [&quoted[..27], quoted].concat();
+    assert_eq!(read(&[quoted], &answer).map(|stamps| stamps.len()), Ok(1));
+}
