@@ -1,1 +1,61 @@
-//! x
+//! The stamped echo server: it answers. It does not measure and does not print.
+//!
+//! [`Server::bind`] takes every endpoint or none; [`Server::start`] gives each worker thread a socket of each
+//! and lets it run. A message's way is one straight line: [`worker`](Worker) learns that a socket is readable,
+//! reads once into its own buffer, has the [`Conversation`](echosounder_proto::Conversation) answer into
+//! another, and sends once. What the kernel does not take is kept with the connection, which is then not read
+//! until it has left.
+//!
+//! ```
+//! use echosounder_proto::{Framing, PlainEcho, Template};
+//! use echosounder_server::{Config, Server};
+//! use echosounder_socket::{Half, IpVersion, Side, Socket};
+//!
+//! let server = Server::bind(Config {
+//!     endpoints: vec!["tcp://127.0.0.1:0".parse()?],
+//!     ip_version: IpVersion::Any,
+//!     stamp: Template::none(),
+//!     framing: Framing::default(),
+//!     plain_echo: PlainEcho::Local,
+//!     host: "here".into(),
+//!     workers: std::num::NonZeroUsize::MIN,
+//!     connections_max: None,
+//!     unix_mode: 0o600,
+//! })?;
+//! let endpoint = server.endpoints().next().expect("one endpoint was asked for").clone();
+//! let running = server.start(|| ())?;
+//!
+//! let address = endpoint.resolve(Side::Client, IpVersion::Any)?.remove(0);
+//! let client = Socket::new(endpoint.transport(), &address)?;
+//! client.connect(&address)?;
+//! client.send(b"ahoy")?;
+//! let mut answer = [0; 16];
+//! let len = client.recv(&mut answer)?;
+//! assert_eq!(&answer[..len], b"ahoy");
+//! client.shutdown(Half::Write)?;
+//! assert_eq!(client.recv(&mut answer)?, 0);
+//!
+//! assert_eq!(running.stop()?.messages, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+#![doc(test(attr(deny(warnings))))]
+
+mod clock;
+mod connection;
+mod counters;
+mod event;
+mod limits;
+mod listen;
+mod path;
+mod port;
+mod server;
+mod worker;
+
+pub use clock::{Clock, SystemClock};
+pub use counters::{Counters, Totals};
+pub use event::{Event, Observer};
+pub use limits::{KEPT_MAX, Limits};
+pub use listen::{BindError, Note};
+pub use server::{Config, Running, Server, StartError};
+pub use worker::{Setup, Worker};

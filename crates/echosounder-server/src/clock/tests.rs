@@ -1,0 +1,41 @@
+use jiff::tz::TimeZone;
+
+use super::*;
+
+fn label(zone: &str, seconds: u64) -> String {
+    let zone = TimeZone::get(zone).unwrap();
+    let label = render(&zone, WallTime::from_nanos(seconds * 1_000_000_000));
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    format!("{} | {}{}", text(&label.ctime), text(&label.date_time), text(&label.offset))
+}
+
+#[test]
+fn the_zone_is_followed_when_its_offset_changes() {
+    assert_eq!(label("Europe/Berlin", 1_792_889_999), "Sun Oct 25 02:59:59 2026 | 2026-10-25T02:59:59+02:00");
+    assert_eq!(label("Europe/Berlin", 1_792_890_000), "Sun Oct 25 02:00:00 2026 | 2026-10-25T02:00:00+01:00");
+}
+
+#[test]
+fn days_are_padded_with_a_space() {
+    assert_eq!(label("UTC", 1_793_534_706), "Sun Nov  1 12:05:06 2026 | 2026-11-01T12:05:06+00:00");
+}
+
+#[test]
+fn every_time_has_a_label() {
+    assert_eq!(label("UTC", 0), "Thu Jan  1 00:00:00 1970 | 1970-01-01T00:00:00+00:00");
+    assert_eq!(label("UTC", 4_294_967_296), "Sun Feb  7 06:28:16 2106 | 2106-02-07T06:28:16+00:00");
+    assert_eq!(label("UTC", 9_999_999_999), "Sat Nov 20 17:46:39 2286 | 2286-11-20T17:46:39+00:00");
+}
+
+#[test]
+fn a_label_follows_the_clock_both_ways() {
+    let at = |nanos| WallTime::from_nanos(nanos);
+    let mut labels = Labels::new(at(5_000_000_001));
+    let first = labels.current().clone();
+    labels.set(at(5_999_999_999));
+    assert_eq!((labels.current().ctime, labels.current().wall), (first.ctime, at(5_999_999_999)));
+    labels.set(at(6_000_000_000));
+    assert_ne!(labels.current().ctime, first.ctime);
+    labels.set(at(5_000_000_001));
+    assert_eq!(labels.current(), &first);
+}

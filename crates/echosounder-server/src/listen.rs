@@ -1,0 +1,192 @@
+//! Binding: every endpoint, before anything is answered.
+
+use std::io;
+use std::num::NonZeroUsize;
+
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{
+    Address, Endpoint, Error, IpVersion, Kind, Side, Socket, Transport, is_family_absent, option,
+};
+
+use crate::path::BoundPath;
+
+/// Milliseconds that a peer may leave sent data unacknowledged, or its window closed, before it is given up.
+const UNACKNOWLEDGED_MAX_MS: i32 = 60_000;
+
+/// Bytes not yet sent above which a TCP connection counts as full, so that they wait here rather than there.
+const NOT_SENT_MAX: i32 = 64 * 1024;
+
+/// Bytes of receive buffer that a datagram socket asks for; the system may give less.
+const DATAGRAM_BUFFER: i32 = 8 * 1024 * 1024;
+
+/// Why a server could not take its endpoints.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// An endpoint's name has no address.
+    #[error(transparent)]
+    Resolve(Error),
+    /// An address cannot be bound.
+    #[error(transparent)]
+    Bind(Error),
+    /// None of the endpoints exists on this machine.
+    #[error(transparent)]
+    Absent(Error),
+}
+
+/// Something that a server does without, and says so.
+#[derive(Debug)]
+pub struct Note {
+    /// What is missing, and why.
+    pub error: Error,
+    /// Whether an endpoint that was asked for is missing altogether, rather than one of a name's addresses.
+    pub whole_endpoint: bool,
+}
+
+/// An address that is bound, with a socket for each worker.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) address: Address,
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) path: Option<BoundPath>,
+}
+
+/// What binding depends on beside the endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) ip_version: IpVersion,
+    pub(crate) workers: NonZeroUsize,
+    pub(crate) unix_mode: u32,
+}
+
+/// Binds every address of every endpoint. What this machine does not have is noted, unless nothing is left.
+pub(crate) fn bind_all(endpoints: &[Endpoint], terms: Terms) -> Result<(Vec<Bound>, Vec<Note>), BindError> {
+    let mut bound = Vec::new();
+    let mut notes = Vec::new();
+    for endpoint in endpoints {
+        bind_endpoint(endpoint, terms, &mut bound, &mut notes)?;
+    }
+    if bound.is_empty()
+        && let Some(note) = notes.pop()
+    {
+        return Err(BindError::Absent(note.error));
+    }
+    Ok((bound, notes))
+}
+
+fn bind_endpoint(
+    endpoint: &Endpoint,
+    terms: Terms,
+    bound: &mut Vec<Bound>,
+    notes: &mut Vec<Note>,
+) -> Result<(), BindError> {
+    let transport = endpoint.transport();
+    let addresses = endpoint.resolve(Side::Server, terms.ip_version).map_err(BindError::Resolve)?;
+    let alone = addresses.len() == 1;
+    let bound_before = bound.len();
+    let mut absent = Vec::new();
+    let mut port = None;
+    for address in addresses {
+        // Where any port will do, all addresses of a name get the same one, if it is free.
+        let wished = port.filter(|_| address.port() == Some(0)).map(|port| address.clone().with_port(port));
+        let result = match wished.map(|wished| bind_address(transport, &wished, terms)) {
+            Some(Ok(bound)) => Ok(bound),
+            Some(Err(_)) | None => bind_address(transport, &address, terms),
+        };
+        match result {
+            Ok(one) => {
+                port = one.address.port();
+                bound.push(one);
+            }
+            Err(error) => {
+                let optional = !alone && error.kind() == io::ErrorKind::AddrNotAvailable;
+                let missing = optional || is_family_absent(&error);
+                let error = Error::new("bind", &displayed(transport, &address), error);
+                if !missing {
+                    return Err(BindError::Bind(error));
+                }
+                absent.push(error);
+            }
+        }
+    }
+    let whole_endpoint = bound.len() == bound_before;
+    notes.extend(absent.into_iter().map(|error| Note { error, whole_endpoint }));
+    Ok(())
+}
+
+/// The endpoint at an address that was resolved for it, or, of a family it does not have, the address itself.
+fn displayed(transport: Transport, address: &Address) -> String {
+    Endpoint::at(transport, address).map_or_else(|_| address.to_string(), |endpoint| endpoint.to_string())
+}
+
+/// Binds one address for all workers.
+///
+/// The first socket binds alone, so that an address which anybody else uses is refused; only then is it opened
+/// for sharing, and the other workers' sockets join it. UNIX addresses are not shared that way: there the
+/// workers have one socket together.
+fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Result<Bound> {
+    let first = prepare(transport, address)?;
+    let mut path = None;
+    match address {
+        Address::Unix(UnixName::Path(name)) => {
+            path = Some(BoundPath::bind(&first, transport, name, terms.unix_mode)?);
+        }
+        _ => first.bind(address)?,
+    }
+    let address = first.local_addr()?;
+    let endpoint = Endpoint::at(transport, &address)?;
+    let mut sockets = vec![first];
+    for _ in 1..terms.workers.get() {
+        sockets.push(match &address {
+            Address::Unix(_) => sockets[0].duplicate()?,
+            _ => {
+                sockets[0].set_option(option::SO_REUSEPORT, 1)?;
+                let next = prepare(transport, &address)?;
+                next.set_option(option::SO_REUSEPORT, 1)?;
+                next.bind(&address)?;
+                next
+            }
+        });
+    }
+    if transport.kind() != Kind::Datagrams {
+        sockets.iter().try_for_each(Socket::listen)?;
+    }
+    Ok(Bound { endpoint, address, sockets, path })
+}
+
+/// Makes a socket with everything set that must be set before it is bound, or that connections inherit.
+fn prepare(transport: Transport, address: &Address) -> io::Result<Socket> {
+    let socket = Socket::new(transport, address)?;
+    socket.set_blocking(false)?;
+    if let Address::Inet6(_) = address {
+        socket.set_option(option::IPV6_V6ONLY, 1)?;
+    }
+    match transport {
+        Transport::Tcp => {
+            socket.set_option(option::SO_REUSEADDR, 1)?;
+            socket.set_option(option::SO_KEEPALIVE, 1)?;
+            socket.set_option(option::TCP_KEEPIDLE, 30)?;
+            socket.set_option(option::TCP_KEEPINTVL, 10)?;
+            socket.set_option(option::TCP_NODELAY, 1)?;
+            socket.set_option(option::TCP_NOTSENT_LOWAT, NOT_SENT_MAX)?;
+            socket.set_option(option::TCP_USER_TIMEOUT, UNACKNOWLEDGED_MAX_MS)?;
+        }
+        Transport::Udp => prepare_udp(&socket, address)?,
+        _ => {}
+    }
+    Ok(socket)
+}
+
+fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
+    let (multicast_all, packet_info) = match address {
+        Address::Inet(_) => (option::IP_MULTICAST_ALL, option::IP_PKTINFO),
+        _ => (option::IPV6_MULTICAST_ALL, option::IPV6_RECVPKTINFO),
+    };
+    socket.set_option(multicast_all, 0)?;
+    if address.is_wildcard() {
+        socket.set_option(packet_info, 1)?;
+    }
+    socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)?;
+    socket.set_option(option::SO_RXQ_OVFL, 1)
+}

@@ -1,0 +1,84 @@
+//! The path of a UNIX socket: never stolen from the living, taken over from the dead, removed only if ours.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, Socket, Transport, effective_user};
+
+/// A bound path, removed when it is dropped if it is still the same file.
+#[derive(Debug)]
+pub(crate) struct BoundPath {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl BoundPath {
+    /// Binds `socket` to `path` with the given permissions, less the umask.
+    pub(crate) fn bind(socket: &Socket, transport: Transport, path: &[u8], mode: u32) -> io::Result<Self> {
+        let address = Address::Unix(UnixName::Path(path.into()));
+        let path = PathBuf::from(OsStr::from_bytes(path));
+        socket.set_mode(mode)?;
+        match socket.bind(&address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                replace_dead(socket, transport, &path, &address).ok_or(error)??;
+            }
+            result => result?,
+        }
+        let file = fs::symlink_metadata(&path)?;
+        Ok(Self { path, device: file.dev(), inode: file.ino() })
+    }
+
+    fn is_same(&self, file: &Metadata) -> bool {
+        (file.dev(), file.ino()) == (self.device, self.inode)
+    }
+}
+
+impl Drop for BoundPath {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|file| self.is_same(&file)) {
+            // If it cannot be removed, the next server finds a dead socket and replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Binds in place of a dead socket; `None` if what lies there is not one.
+///
+/// Whoever does so holds a lock on the folder meanwhile: of two servers that start at the same time one wins,
+/// and the other finds the lock taken, or the winner alive.
+fn replace_dead(
+    socket: &Socket,
+    transport: Transport,
+    path: &Path,
+    address: &Address,
+) -> Option<io::Result<()>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let lock = File::open(folder.unwrap_or_else(|| Path::new("."))).ok()?;
+    lock.try_lock().ok()?;
+    is_dead(transport, path, address).then(|| {
+        fs::remove_file(path)?;
+        socket.bind(address)
+    })
+}
+
+/// Whether a socket of this user lies at `path`, and nobody is bound to it.
+///
+/// It is asked with another socket type: a living socket answers EPROTOTYPE, and never notices (unix(7)).
+fn is_dead(transport: Transport, path: &Path, address: &Address) -> bool {
+    let ours = fs::symlink_metadata(path)
+        .is_ok_and(|file| file.file_type().is_socket() && file.uid() == effective_user());
+    let other_type = match transport {
+        Transport::UnixDatagram => Transport::UnixStream,
+        _ => Transport::UnixDatagram,
+    };
+    let refused = |socket: Socket| {
+        socket.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    ours && Socket::new(other_type, address).is_ok_and(refused)
+}

@@ -1,0 +1,124 @@
+//! One datagram socket: a batch in, each judged, a batch out.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use echosounder_proto::{Datagram, DatagramRule, Reason, Scene, Sender};
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, Batch, Socket};
+
+use crate::clock::Clock;
+use crate::connection::is_nothing;
+use crate::event::{Event, Observer};
+use crate::worker::Tools;
+
+/// Most datagrams of one turn.
+const BATCH_MAX: usize = 64;
+
+/// A datagram's greatest length over UDP: the payload of the largest IPv6 packet, jumbograms left aside.
+const UDP_MAX: usize = 65_535;
+
+/// The greatest length of a UNIX datagram that is answered: more than the 208 KiB that a socket sends by
+/// default.
+const UNIX_MAX: usize = 256 * 1024;
+
+/// A bound datagram socket.
+#[derive(Debug)]
+pub(crate) struct Port {
+    socket: Socket,
+    address: Address,
+    rule: DatagramRule,
+    /// Messages answered.
+    messages: u64,
+    /// What the kernel last said it had dropped.
+    overflows: u32,
+}
+
+/// Room for a turn's datagrams, made when the first socket of its sort is.
+pub(crate) fn batch_for(address: &Address) -> Batch {
+    match address {
+        Address::Unix(_) => Batch::new(BATCH_MAX / 4, UNIX_MAX),
+        _ => Batch::new(BATCH_MAX, UDP_MAX),
+    }
+}
+
+impl Port {
+    pub(crate) fn new(socket: Socket, address: Address, rule: DatagramRule) -> Self {
+        Self { socket, address, rule, messages: 0, overflows: 0 }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Receives what is there, up to a batch, and answers it.
+    pub(crate) fn turn<C: Clock, O: Observer>(
+        &mut self,
+        batch: &mut Batch,
+        tools: &mut Tools<C, O>,
+    ) -> io::Result<()> {
+        let received = match batch.receive(&self.socket) {
+            Err(error) if is_nothing(&error) => return Ok(()),
+            result => result?,
+        };
+        let exact = (0..received).any(|index| tools.messages.needs_exact_time(batch.bytes(index)));
+        let arrival = if exact { tools.clock.now() } else { tools.turn };
+        let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
+        for index in 0..received {
+            let about = batch.about(index);
+            if let Some(count) = about.overflows {
+                let lost = count.wrapping_sub(std::mem::replace(&mut self.overflows, count));
+                tools.counters.dropped(Reason::Overflow, u64::from(lost));
+            }
+            let peer = batch.sender(index);
+            let asked = about
+                .packet_info
+                .map(|info| Address::from(SocketAddr::new(info.local, self.address.port().unwrap_or(0))));
+            let local = asked.as_ref().unwrap_or(&self.address);
+            let datagram = Datagram {
+                sender: classify(&peer, local),
+                to_group: about.packet_info.is_some_and(|info| info.is_to_group()),
+                truncated: about.truncated,
+                bytes: batch.bytes(index),
+            };
+            if let Err(reason) = self.rule.judge(&datagram, tools.turn.mono) {
+                tools.counters.dropped(reason, 1);
+                continue;
+            }
+            if tools.hears_messages {
+                tools.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
+            }
+            tools.counters.answered(1, datagram.bytes.len());
+            let mut scene = Scene {
+                label: tools.labels.current(),
+                rx: arrival.wall,
+                tx,
+                peer: &peer,
+                local,
+                host: &tools.host,
+                seq: self.messages,
+            };
+            tools.messages.answer_datagram(batch.bytes(index), &mut scene, &mut tools.out);
+            self.messages = scene.seq;
+            batch.answer(index, &tools.out, about.packet_info);
+        }
+        batch.send(&self.socket, |_, _| tools.counters.dropped(Reason::Unsent, 1));
+        Ok(())
+    }
+}
+
+/// Who sent a datagram, as far as an address can say.
+fn classify(peer: &Address, local: &Address) -> Sender {
+    let ip = |address: &Address| match address {
+        Address::Inet(address) => Some(IpAddr::from(*address.ip())),
+        Address::Inet6(address) => Some(IpAddr::from(*address.ip())),
+        _ => None,
+    };
+    match peer {
+        Address::Unix(UnixName::Unnamed) => Sender::Nameless,
+        Address::Unix(_) => Sender::Local,
+        _ if peer.port() == Some(0) => Sender::Nameless,
+        _ if ip(peer).is_some_and(|ip| ip.is_loopback()) || ip(peer) == ip(local) => Sender::Local,
+        _ => Sender::Stranger,
+    }
+}

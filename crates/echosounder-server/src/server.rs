@@ -1,0 +1,227 @@
+//! Starting and stopping: binding first, then a thread for each worker.
+
+use std::fs;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use echosounder_proto::{Conversation, Framing, PlainEcho, Template};
+use echosounder_socket::{Endpoint, IpVersion, Waker, raise_fd_limit};
+
+use crate::clock::SystemClock;
+use crate::counters::{Counters, Totals};
+use crate::event::Observer;
+use crate::limits::{KEPT_MAX, Limits};
+use crate::listen::{self, BindError, Bound, Note, Terms};
+use crate::path::BoundPath;
+use crate::worker::{Setup, Worker};
+
+/// Descriptors that are not given to connections, beside those open when a server starts: for each worker its
+/// epoll, and some for whoever runs it.
+const DESCRIPTORS_SPARE: usize = 8;
+
+/// What a server is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it answers; a name stands for every address it has.
+    pub endpoints: Vec<Endpoint>,
+    /// Which addresses of a name are taken.
+    pub ip_version: IpVersion,
+    /// What stands before each answer.
+    pub stamp: Template,
+    /// What is one message on a stream.
+    pub framing: Framing,
+    /// Whom it answers on datagram sockets, if it does not stamp.
+    pub plain_echo: PlainEcho,
+    /// This machine's name, for stamps that show it.
+    pub host: String,
+    /// How many threads answer.
+    pub workers: NonZeroUsize,
+    /// How many connections there may be at the same time; `None` for as many as there are descriptors.
+    pub connections_max: Option<usize>,
+    /// The permissions of UNIX socket paths, less the umask.
+    pub unix_mode: u32,
+}
+
+/// Why a bound server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// More connections are promised than this process may have descriptors.
+    #[error("{wanted} connections need more descriptors than the {available} that are left of the limit")]
+    Descriptors {
+        /// Connections promised.
+        wanted: usize,
+        /// Connections for which there are descriptors.
+        available: usize,
+    },
+    /// The system has no more of something.
+    #[error("start a worker")]
+    System(#[source] io::Error),
+}
+
+/// A server that has its addresses and does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    bound: Vec<Bound>,
+    notes: Vec<Note>,
+}
+
+impl Server {
+    /// Takes every endpoint, or none.
+    ///
+    /// # Errors
+    ///
+    /// If an address is in use or may not be had. What this machine does not have at all is
+    /// [noted](Self::notes), and is an error only if nothing else was asked for.
+    pub fn bind(config: Config) -> Result<Self, BindError> {
+        let Config { ip_version, workers, unix_mode, .. } = config;
+        let terms = Terms { ip_version, workers, unix_mode };
+        let (bound, notes) = listen::bind_all(&config.endpoints, terms)?;
+        Ok(Self { config, bound, notes })
+    }
+
+    /// Where it will answer: the addresses that the endpoints really have.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.bound.iter().map(|bound| &bound.endpoint)
+    }
+
+    /// What it does without.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Starts to answer; `observer` is called once for each worker.
+    ///
+    /// # Errors
+    ///
+    /// If the limit of descriptors does not allow what was promised, or a worker cannot be made.
+    pub fn start<O: Observer + Send + 'static>(
+        self,
+        mut observer: impl FnMut() -> O,
+    ) -> Result<Running, StartError> {
+        let limits = Arc::new(Limits::new(self.connections_max()?));
+        let stop = Arc::new(Waker::new().map_err(StartError::System)?);
+        let ended = Arc::new(Waker::new().map_err(StartError::System)?);
+        let mut running =
+            Running { stop, ended, threads: Vec::new(), counters: Vec::new(), paths: Vec::new() };
+        let mut shares: Vec<Vec<_>> = Vec::new();
+        for bound in self.bound {
+            running.paths.extend(bound.path);
+            shares.push(bound.sockets.into_iter().map(|socket| (socket, bound.endpoint.clone())).collect());
+        }
+        for number in 0..self.config.workers.get() {
+            let counters = Arc::new(Counters::default());
+            let mut worker = Worker::new(Setup {
+                conversation: Conversation { stamp: self.config.stamp.clone(), framing: self.config.framing },
+                plain_echo: self.config.plain_echo,
+                host: self.config.host.as_str().into(),
+                limits: Arc::clone(&limits),
+                kept_max: KEPT_MAX / self.config.workers,
+                counters: Arc::clone(&counters),
+                stop: Arc::clone(&running.stop),
+                clock: SystemClock::start(),
+                observer: observer(),
+            })
+            .map_err(StartError::System)?;
+            for share in &mut shares {
+                if let Some((socket, endpoint)) = share.pop() {
+                    worker.serve(socket, &endpoint).map_err(StartError::System)?;
+                }
+            }
+            running.start(number, worker, counters).map_err(StartError::System)?;
+        }
+        Ok(running)
+    }
+
+    /// How many connections there may be: what was promised, or what the limit of descriptors allows.
+    fn connections_max(&self) -> Result<usize, StartError> {
+        let limit = raise_fd_limit().map_err(StartError::System)?;
+        let open = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
+        let taken = open + self.config.workers.get() + DESCRIPTORS_SPARE;
+        let available = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(taken);
+        match self.config.connections_max {
+            Some(wanted) if available < wanted => Err(StartError::Descriptors { wanted, available }),
+            Some(wanted) => Ok(wanted),
+            None if available == 0 => Err(StartError::Descriptors { wanted: 1, available }),
+            None => Ok(available),
+        }
+    }
+}
+
+/// A server that answers, until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Running {
+    stop: Arc<Waker>,
+    ended: Arc<Waker>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    counters: Vec<Arc<Counters>>,
+    paths: Vec<BoundPath>,
+}
+
+impl Running {
+    /// Becomes readable when a worker has ended, asked to or not.
+    pub fn ended(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+
+    /// What has been counted so far.
+    pub fn totals(&self) -> Totals {
+        self.counters.iter().map(|counters| counters.totals()).sum()
+    }
+
+    /// Stops in good order: what has arrived is answered, every peer is told the end.
+    ///
+    /// # Errors
+    ///
+    /// If a worker had failed.
+    pub fn stop(mut self) -> io::Result<Totals> {
+        self.join()?;
+        Ok(self.totals())
+    }
+
+    fn start<C, O>(&mut self, number: usize, worker: Worker<C, O>, counters: Arc<Counters>) -> io::Result<()>
+    where
+        C: crate::Clock + Send + 'static,
+        O: Observer + Send + 'static,
+    {
+        let ended = WakeAtEnd(Arc::clone(&self.ended));
+        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let _ended = ended;
+            worker.run()
+        })?;
+        self.threads.push(thread);
+        self.counters.push(counters);
+        Ok(())
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        self.stop.wake()?;
+        let mut result = Ok(());
+        for thread in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+            result = result.and(ended);
+        }
+        result
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `stop`.
+        let _ = self.join();
+    }
+}
+
+/// Wakes when it is dropped, however the thread that holds it ends.
+struct WakeAtEnd(Arc<Waker>);
+
+impl Drop for WakeAtEnd {
+    fn drop(&mut self) {
+        // An eventfd that exists takes a one.
+        let _ = self.0.wake();
+    }
+}

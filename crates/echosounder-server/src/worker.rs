@@ -1,0 +1,397 @@
+//! The loop that answers: one thread, one epoll, every kind of socket.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use echosounder_proto::{Conversation, DatagramRule, FRAME_MAX, Framing, Moment, MonoTime, PlainEcho};
+use echosounder_socket::{
+    Address, Batch, Endpoint, Events, Interest, Kind, Poll, Readiness, Socket, Waker, is_unreachable,
+};
+
+use crate::clock::{Clock, Labels};
+use crate::connection::{Connection, Next};
+use crate::counters::Counters;
+use crate::event::{Event, Observer};
+use crate::limits::{Budget, Limits, Place, READ_MAX};
+use crate::port::{self, Port};
+
+/// Most events of one turn.
+const EVENTS_MAX: usize = 256;
+
+/// Most connections accepted from one listener in one turn.
+const ACCEPT_MAX: usize = 64;
+
+/// A message's greatest length on a socket that keeps bounds, and with it the length of the input buffer: more
+/// than the 208 KiB that a UNIX socket sends by default.
+const MESSAGE_MAX: usize = 256 * 1024;
+const _: () =
+    assert!(READ_MAX + FRAME_MAX <= MESSAGE_MAX, "an unfinished line and a read fit the input buffer");
+
+/// How long a listener rests when no connection can be accepted, unless one ends sooner.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long a stopping worker waits for peers to take their last answers and to end.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+/// Most turns that a stopping worker takes to answer what had arrived before it was told to stop.
+const LAST_TURNS_MAX: usize = 64;
+
+/// The token of the waker; connections have tokens from zero up, listeners and ports below this.
+const WAKER: u64 = u64::MAX;
+const LISTENERS: u64 = 1 << 32;
+const PORTS: u64 = 2 << 32;
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub struct Setup<C, O> {
+    /// How streams are answered. Sockets that keep bounds have the same stamp.
+    pub conversation: Conversation,
+    /// Whom an echo without a stamp answers.
+    pub plain_echo: PlainEcho,
+    /// This machine's name, for stamps.
+    pub host: Arc<str>,
+    /// What all workers share.
+    pub limits: Arc<Limits>,
+    /// Bytes that this worker may keep: its part of [`KEPT_MAX`](crate::KEPT_MAX).
+    pub kept_max: usize,
+    /// Where it counts.
+    pub counters: Arc<Counters>,
+    /// What stops it.
+    pub stop: Arc<Waker>,
+    /// The clock.
+    pub clock: C,
+    /// Who is told.
+    pub observer: O,
+}
+
+/// What a connection or a port borrows for its turn.
+#[derive(Debug)]
+pub(crate) struct Tools<C, O> {
+    pub(crate) streams: Conversation,
+    pub(crate) messages: Conversation,
+    pub(crate) host: Arc<str>,
+    pub(crate) input: Vec<u8>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) budget: Budget,
+    pub(crate) labels: Labels,
+    /// When this turn began.
+    pub(crate) turn: Moment,
+    pub(crate) hears_messages: bool,
+    pub(crate) clock: C,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) observer: O,
+}
+
+#[derive(Debug)]
+struct Listener {
+    socket: Socket,
+    kind: Kind,
+    interest: Interest,
+    /// Whether it is out of the poll, because nothing can be accepted.
+    paused: bool,
+}
+
+/// Answers on the sockets it is given, one turn at a time.
+#[derive(Debug)]
+pub struct Worker<C, O> {
+    poll: Poll,
+    events: Events,
+    stop: Arc<Waker>,
+    stopping: bool,
+    plain_echo: PlainEcho,
+    limits: Arc<Limits>,
+    listeners: Vec<Listener>,
+    ports: Vec<Port>,
+    inet_batch: Option<Batch>,
+    unix_batch: Option<Batch>,
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    /// Places that came free in this turn; an event of it may still name them.
+    freed: Vec<usize>,
+    /// When paused listeners are tried again.
+    resume: Option<MonoTime>,
+    tools: Tools<C, O>,
+}
+
+impl<C: Clock, O: Observer> Worker<C, O> {
+    /// A worker without sockets.
+    ///
+    /// # Errors
+    ///
+    /// If no descriptor is left.
+    pub fn new(setup: Setup<C, O>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.add(&*setup.stop, WAKER, Interest::Read)?;
+        let turn = setup.clock.now();
+        let tools = Tools {
+            messages: Conversation { framing: Framing::Message, ..setup.conversation.clone() },
+            streams: setup.conversation,
+            host: setup.host,
+            input: vec![0; MESSAGE_MAX],
+            out: Vec::new(),
+            budget: Budget::new(setup.kept_max),
+            labels: Labels::new(turn.wall),
+            turn,
+            hears_messages: setup.observer.hears_messages(),
+            clock: setup.clock,
+            counters: setup.counters,
+            observer: setup.observer,
+        };
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS_MAX),
+            stop: setup.stop,
+            stopping: false,
+            plain_echo: setup.plain_echo,
+            limits: setup.limits,
+            listeners: Vec::new(),
+            ports: Vec::new(),
+            inet_batch: None,
+            unix_batch: None,
+            connections: Vec::new(),
+            free: Vec::new(),
+            freed: Vec::new(),
+            resume: None,
+            tools,
+        })
+    }
+
+    /// Answers on a bound socket from now on: a listener, or a port for datagrams.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be waited for.
+    pub fn serve(&mut self, socket: Socket, endpoint: &Endpoint) -> io::Result<()> {
+        let address = socket.local_addr()?;
+        let interest = match address {
+            // The workers have it together: one of them is enough for each event.
+            Address::Unix(_) => Interest::ReadExclusive,
+            _ => Interest::Read,
+        };
+        let kind = endpoint.transport().kind();
+        if kind == Kind::Datagrams {
+            self.poll.add(&socket, PORTS + self.ports.len() as u64, interest)?;
+            let batch = match address {
+                Address::Unix(_) => &mut self.unix_batch,
+                _ => &mut self.inet_batch,
+            };
+            batch.get_or_insert_with(|| port::batch_for(&address));
+            let rule = DatagramRule::new(&self.tools.messages.stamp, self.plain_echo, self.tools.turn.mono);
+            self.ports.push(Port::new(socket, address, rule));
+        } else {
+            self.poll.add(&socket, LISTENERS + self.listeners.len() as u64, interest)?;
+            self.listeners.push(Listener { socket, kind, interest, paused: false });
+        }
+        Ok(())
+    }
+
+    /// Answers on a connection from now on. Its socket must not block.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be waited for, or there are as many connections as there may be.
+    pub fn adopt(&mut self, socket: Socket, peer: Address, kind: Kind) -> io::Result<()> {
+        let place = self.limits.admit().ok_or(io::ErrorKind::QuotaExceeded)?;
+        self.connect(socket, peer, kind, place)
+    }
+
+    /// Answers until it is told to stop, and then finishes in good order.
+    ///
+    /// # Errors
+    ///
+    /// If waiting itself fails, which leaves nothing to be done.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.stopping {
+            self.turn(self.timeout())?;
+        }
+        self.finish()
+    }
+
+    /// Waits until something is ready, or the time is up, and does what there is to do: one turn for each
+    /// socket that is ready.
+    ///
+    /// # Errors
+    ///
+    /// If waiting itself fails.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.poll.wait(&mut self.events, timeout)?;
+        self.tools.turn = self.tools.clock.now();
+        self.tools.labels.set(self.tools.turn.wall);
+        let mut index = 0;
+        while let Some(event) = self.events.get(index) {
+            self.dispatch(event.token, event.ready);
+            index += 1;
+        }
+        self.free.append(&mut self.freed);
+        if self.resume.is_some_and(|due| due <= self.tools.turn.mono) {
+            self.resume_listeners();
+        }
+        Ok(())
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.connections.len() - self.free.len() - self.freed.len()
+    }
+
+    fn connect(&mut self, socket: Socket, peer: Address, kind: Kind, place: Place) -> io::Result<()> {
+        let names_ends = self.tools.streams.stamp.names_ends();
+        let local = names_ends.then(|| socket.local_addr().map(Box::new)).transpose()?;
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        if let Err(error) = self.poll.add(&socket, index as u64, Interest::Read) {
+            self.free.push(index);
+            return Err(error);
+        }
+        self.tools.counters.connected();
+        self.tools.observer.observe(Event::Connected { peer: &peer });
+        self.connections[index] = Some(Connection::new(socket, peer, local, kind, place));
+        Ok(())
+    }
+
+    fn dispatch(&mut self, token: u64, ready: Readiness) {
+        let index = usize::try_from(token & (LISTENERS - 1)).unwrap_or(usize::MAX);
+        match token {
+            WAKER => self.stopping = true,
+            PORTS.. => self.answer_datagrams(index),
+            LISTENERS.. => self.accept(index),
+            _ => self.turn_connection(index, ready),
+        }
+    }
+
+    fn turn_connection(&mut self, index: usize, ready: Readiness) {
+        let Some(Some(connection)) = self.connections.get_mut(index) else { return };
+        let result = connection.turn(ready, &mut self.tools).and_then(|(next, interest)| {
+            if next == Next::Stays
+                && let Some(interest) = connection.changed_interest(interest)
+            {
+                self.poll.modify(connection.socket(), index as u64, interest)?;
+            }
+            Ok(next)
+        });
+        match result {
+            Ok(Next::Stays) => {}
+            Ok(Next::Over) => self.close(index, None),
+            Err(error) => self.close(index, Some(&error)),
+        }
+    }
+
+    fn close(&mut self, index: usize, error: Option<&io::Error>) {
+        let Some(mut connection) = self.connections[index].take() else { return };
+        connection.release(&mut self.tools.budget);
+        if error.is_some() {
+            self.tools.counters.failed();
+        }
+        let (peer, messages) = (connection.peer(), connection.messages());
+        self.tools.observer.observe(Event::Closed { peer, messages, error });
+        drop(connection);
+        self.freed.push(index);
+        self.resume_listeners();
+    }
+
+    /// Accepts what is waiting, up to a turn's worth.
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPT_MAX {
+            let Some(place) = self.limits.admit() else { return self.pause(index) };
+            let listener = &self.listeners[index];
+            let kind = listener.kind;
+            let accepted = listener
+                .socket
+                .accept_nonblocking()
+                .and_then(|(socket, peer)| self.connect(socket, peer, kind, place));
+            let Err(error) = accepted else { continue };
+            match error.kind() {
+                io::ErrorKind::WouldBlock => return,
+                io::ErrorKind::Interrupted => {}
+                _ if concerns_one_peer(&error) => self.tools.counters.failed(),
+                _ => {
+                    self.tools.counters.failed();
+                    self.tools.observer.observe(Event::Error { operation: "accept", error: &error });
+                    return self.pause(index);
+                }
+            }
+        }
+    }
+
+    /// Takes a listener out of the poll, where it would be told as ready again and again.
+    fn pause(&mut self, index: usize) {
+        let listener = &mut self.listeners[index];
+        if !listener.paused && self.poll.remove(&listener.socket).is_ok() {
+            listener.paused = true;
+        }
+        self.resume = Some(self.tools.turn.mono + PAUSE);
+    }
+
+    fn resume_listeners(&mut self) {
+        if self.resume.take().is_none() {
+            return;
+        }
+        for (index, listener) in self.listeners.iter_mut().enumerate().filter(|(_, listener)| listener.paused)
+        {
+            let added = self.poll.add(&listener.socket, LISTENERS + index as u64, listener.interest);
+            listener.paused = added.is_err();
+            if listener.paused {
+                self.resume = Some(self.tools.turn.mono + PAUSE);
+            }
+        }
+    }
+
+    /// Answers a turn's worth of datagrams.
+    fn answer_datagrams(&mut self, index: usize) {
+        let port = &mut self.ports[index];
+        let batch = match port.address() {
+            Address::Unix(_) => self.unix_batch.as_mut(),
+            _ => self.inet_batch.as_mut(),
+        };
+        let batch = batch.expect("a port's batch is made when it is added");
+        if let Err(error) = port.turn(batch, &mut self.tools) {
+            self.tools.counters.failed();
+            self.tools.observer.observe(Event::Error { operation: "receive", error: &error });
+        }
+    }
+
+    /// How long a turn may wait.
+    fn timeout(&self) -> Option<Duration> {
+        self.resume.map(|due| due - self.tools.clock.now().mono)
+    }
+
+    /// Answers what had arrived, tells every peer the end, and waits a while for theirs.
+    fn finish(&mut self) -> io::Result<()> {
+        self.poll.remove(&*self.stop)?;
+        self.resume_listeners();
+        for _ in 0..LAST_TURNS_MAX {
+            self.turn(Some(Duration::ZERO))?;
+            if self.events.is_empty() {
+                break;
+            }
+        }
+        self.listeners.clear();
+        self.ports.clear();
+        let deadline = self.tools.turn.mono + STOP_MAX;
+        let writable = Readiness { readable: false, writable: true };
+        for place in 0..self.connections.len() {
+            if let Some(connection) = &mut self.connections[place] {
+                connection.finish();
+                // The poll still waits for what it waited for before.
+                let _ = self.poll.modify(connection.socket(), place as u64, Interest::Write);
+                self.turn_connection(place, writable);
+            }
+        }
+        self.free.append(&mut self.freed);
+        while self.connections() != 0 && self.tools.turn.mono < deadline {
+            self.turn(Some(deadline - self.tools.turn.mono))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an accept failed for the peer's sake, so that the next one may work at once: accept(2) hands on
+/// errors that the new connection already has.
+fn concerns_one_peer(error: &io::Error) -> bool {
+    let peers =
+        [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::PermissionDenied];
+    peers.contains(&error.kind()) || is_unreachable(error)
+}

@@ -1,0 +1,300 @@
+//! What a user writes to say where: a transport and a name, not yet resolved.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use crate::address::Address;
+use crate::error::Error;
+use crate::family::inet::{self, Host};
+use crate::family::unix::{ABSTRACT_MAX, PATH_MAX, UnixName};
+
+/// The port of a stamped echo, unless another is written.
+pub const DEFAULT_PORT: u16 = 21567;
+
+/// A way of moving bytes: a family, a type and a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// SOCK_STREAM over AF_INET and AF_INET6: tcp(7).
+    Tcp,
+    /// SOCK_DGRAM over AF_INET and AF_INET6: udp(7).
+    Udp,
+    /// SOCK_STREAM over AF_UNIX: unix(7).
+    UnixStream,
+    /// SOCK_DGRAM over AF_UNIX.
+    UnixDatagram,
+    /// SOCK_SEQPACKET over AF_UNIX.
+    UnixSeqpacket,
+}
+
+/// How a socket is spoken through; all that a server or a client needs to know of a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Connections that carry bytes, without bounds: accept, read, write.
+    Stream,
+    /// Connections that keep the bounds of messages: one read is one message.
+    Messages,
+    /// No connections: receive with the source, send to an address.
+    Datagrams,
+}
+
+/// A row of the endpoint table.
+struct Row {
+    transport: Transport,
+    /// What is written before the name, the separator included.
+    prefix: &'static str,
+    family: Family,
+    kind: Kind,
+}
+
+/// What the names of a transport look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// A host and a port.
+    Inet,
+    /// A path or an abstract name.
+    Unix,
+}
+
+impl Family {
+    fn parse(self, text: &str) -> Result<Name, EndpointError> {
+        match self {
+            Self::Inet => inet::parse(text).map(|(host, port)| Name::Inet(host, port)),
+            Self::Unix => UnixName::parse(text).map(Name::Unix),
+        }
+    }
+}
+
+const TABLE: [Row; 5] = [
+    Row { transport: Transport::Tcp, prefix: "tcp://", family: Family::Inet, kind: Kind::Stream },
+    Row { transport: Transport::Udp, prefix: "udp://", family: Family::Inet, kind: Kind::Datagrams },
+    Row { transport: Transport::UnixStream, prefix: "unix:", family: Family::Unix, kind: Kind::Stream },
+    Row {
+        transport: Transport::UnixDatagram,
+        prefix: "unix-dgram:",
+        family: Family::Unix,
+        kind: Kind::Datagrams,
+    },
+    Row {
+        transport: Transport::UnixSeqpacket,
+        prefix: "unix-seqpacket:",
+        family: Family::Unix,
+        kind: Kind::Messages,
+    },
+];
+
+impl Transport {
+    /// Every transport, in the order of the endpoint table.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|row| row.transport)
+    }
+
+    /// How a socket of this transport is spoken through.
+    pub fn kind(self) -> Kind {
+        self.row().kind
+    }
+
+    /// What is written before the name, without the separator: `tcp`, `unix-dgram`.
+    pub fn scheme(self) -> &'static str {
+        self.row().prefix.trim_end_matches(['/', ':'])
+    }
+
+    /// The socket type, as socket(2) takes it.
+    pub(crate) fn socket_type(self) -> i32 {
+        match self.kind() {
+            Kind::Stream => libc::SOCK_STREAM,
+            Kind::Messages => libc::SOCK_SEQPACKET,
+            Kind::Datagrams => libc::SOCK_DGRAM,
+        }
+    }
+
+    fn row(self) -> &'static Row {
+        TABLE.iter().find(|row| row.transport == self).expect("every transport has its row in the table")
+    }
+}
+
+/// Which addresses of a host are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IpVersion {
+    /// IPv4 and IPv6.
+    #[default]
+    Any,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
+impl IpVersion {
+    pub(crate) fn admits(self, address: &SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+/// On which side of a conversation an endpoint is used: `*` means every address to a server, and this host to
+/// a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It is bound to.
+    Server,
+    /// It is connected to.
+    Client,
+}
+
+/// A transport and a name in it, as users write it: `tcp://[::1]:21567`, `unix-dgram:@echo`.
+///
+/// Parsing and printing are inverses: what is printed parses to the same endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    transport: Transport,
+    name: Name,
+}
+
+/// A name, in the form that its family has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Name {
+    /// A host and a port; port 0 stands for any that is free.
+    Inet(Host, u16),
+    /// A path or an abstract name.
+    Unix(UnixName),
+}
+
+/// Why a text is not an [`Endpoint`]: which part of it is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// Nothing is written.
+    #[error("the endpoint is empty")]
+    Empty,
+    /// No transport has this scheme.
+    #[error("no scheme is named \"{0}\"; there are {schemes}", schemes = schemes())]
+    UnknownScheme(String),
+    /// The port is no number from 0 to 65535.
+    #[error("port \"{0}\" is not a number from 0 to 65535")]
+    BadPort(String),
+    /// The host is no name and no address.
+    #[error("host \"{0}\" is neither a name nor an address")]
+    BadHost(String),
+    /// What stands in brackets is no IPv6 address.
+    #[error("\"{0}\" in brackets is not an IPv6 address")]
+    BadV6(String),
+    /// A bracket is not closed.
+    #[error("the bracket [ of the IPv6 address is not closed")]
+    UnclosedBracket,
+    /// An IPv6 address stands without brackets, so its port could not be told.
+    #[error("an IPv6 address stands in brackets: [{0}]")]
+    BareV6(String),
+    /// A UNIX endpoint has neither path nor name.
+    #[error("the path is empty")]
+    NoPath,
+    /// A path holds a NUL byte.
+    #[error("the path holds a NUL byte")]
+    NulInPath,
+    /// A path does not fit `sun_path`.
+    #[error("the path is {0} bytes long, over the {PATH_MAX} that a UNIX socket can have")]
+    PathTooLong(usize),
+    /// An abstract name does not fit `sun_path`.
+    #[error("the name is {0} bytes long, over the {ABSTRACT_MAX} that an abstract socket can have")]
+    NameTooLong(usize),
+    /// A percent sign is not followed by two hexadecimal digits.
+    #[error("%{0} is not % and two hexadecimal digits (write a percent sign as %25)")]
+    BadPercent(String),
+}
+
+fn schemes() -> String {
+    let schemes: Vec<&str> = TABLE.iter().map(|row| row.prefix).collect();
+    schemes.join(" ")
+}
+
+impl Endpoint {
+    /// The endpoint at an address that the kernel has told.
+    ///
+    /// # Errors
+    ///
+    /// If the address is not of a family that the transport has.
+    pub fn at(transport: Transport, address: &Address) -> io::Result<Self> {
+        let name = match (transport.row().family, address) {
+            (Family::Inet, Address::Inet(address)) => Name::Inet(Host::V4(*address.ip()), address.port()),
+            (Family::Inet, Address::Inet6(address)) => Name::Inet(Host::of(address), address.port()),
+            (Family::Unix, Address::Unix(name)) => Name::Unix(name.clone()),
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        Ok(Self { transport, name })
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The name in it.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The addresses of the name, in the order in which they are to be tried; of a host name perhaps several.
+    ///
+    /// # Errors
+    ///
+    /// If a host name has no address, or an interface does not exist.
+    pub fn resolve(&self, side: Side, version: IpVersion) -> Result<Vec<Address>, Error> {
+        match &self.name {
+            Name::Unix(name) => Ok(vec![Address::Unix(name.clone())]),
+            Name::Inet(host, port) => {
+                let addresses = host
+                    .resolve(*port, side, version)
+                    .and_then(|found| if found.is_empty() { Err(no_address(version)) } else { Ok(found) })
+                    .map_err(|error| Error::new("resolve", host, error))?;
+                Ok(addresses.into_iter().map(Address::from).collect())
+            }
+        }
+    }
+}
+
+fn no_address(version: IpVersion) -> io::Error {
+    let message = match version {
+        IpVersion::Any => "the name has no address",
+        IpVersion::V4 => "the name has no IPv4 address",
+        IpVersion::V6 => "the name has no IPv6 address",
+    };
+    io::Error::new(io::ErrorKind::NotFound, message)
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.transport.row().prefix)?;
+        match &self.name {
+            Name::Inet(host, port) => write!(f, "{host}:{port}"),
+            Name::Unix(name) => name.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        if text.is_empty() {
+            return Err(EndpointError::Empty);
+        }
+        let (transport, name) = if text.starts_with(['/', '@']) || text.starts_with("./") {
+            (Transport::UnixStream, text)
+        } else if let Some(found) =
+            TABLE.iter().find_map(|row| Some((row.transport, text.strip_prefix(row.prefix)?)))
+        {
+            found
+        } else if let Some((scheme, _)) = text.split_once("://") {
+            return Err(EndpointError::UnknownScheme(scheme.into()));
+        } else {
+            (Transport::Tcp, text)
+        };
+        Ok(Self { transport, name: transport.row().family.parse(name)? })
+    }
+}

@@ -1,0 +1,44 @@
+//! Errors that name the operation and the object, and what some of the kernel's mean.
+
+use std::fmt;
+use std::io;
+
+/// An operation on an object that did not work; the kernel's reason is its source.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {object}")]
+pub struct Error {
+    operation: &'static str,
+    object: String,
+    source: io::Error,
+}
+
+impl Error {
+    /// Notes that `operation` on `object` failed.
+    pub fn new(operation: &'static str, object: &dyn fmt::Display, source: io::Error) -> Self {
+        Self { operation, object: object.to_string(), source }
+    }
+
+    /// The kernel's reason.
+    pub fn cause(&self) -> &io::Error {
+        &self.source
+    }
+}
+
+/// Whether the process, the system or the kernel has run out of something that may come back:
+/// descriptors (EMFILE, ENFILE) or memory (ENOBUFS, ENOMEM).
+pub fn is_out_of_resources(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Whether this kernel lacks the address family, or the type or protocol within it.
+pub fn is_family_absent(error: &io::Error) -> bool {
+    let absent = [libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT];
+    error.raw_os_error().is_some_and(|errno| absent.contains(&errno))
+}
+
+/// Whether there is no way to the peer: no route, no such address here, or a gateway or filter says no.
+pub fn is_unreachable(error: &io::Error) -> bool {
+    let unreachable =
+        [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::ENETDOWN, libc::EHOSTDOWN];
+    error.raw_os_error().is_some_and(|errno| unreachable.contains(&errno))
+}

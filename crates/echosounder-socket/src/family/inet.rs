@@ -1,0 +1,128 @@
+//! AF_INET and AF_INET6: hosts and ports. See ip(7), ipv6(7).
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+
+use crate::endpoint::{DEFAULT_PORT, EndpointError, IpVersion, Side};
+use crate::sys;
+
+/// A host, as users write it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// Nothing or `*`: every address for a server, this host for a client.
+    Any,
+    /// A name to look up.
+    Name(Box<str>),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address, and the interface that a link-local one belongs to: its name or its index.
+    V6(Ipv6Addr, Option<Box<str>>),
+}
+
+impl Host {
+    /// The address that an IPv6 socket has, with its scope id as the interface.
+    pub(crate) fn of(address: &SocketAddrV6) -> Self {
+        let zone = Some(address.scope_id()).filter(|&scope| scope != 0);
+        Self::V6(*address.ip(), zone.map(|scope| scope.to_string().into()))
+    }
+
+    /// Every address of the host, without repetition, in the order in which they are to be tried.
+    pub(crate) fn resolve(&self, port: u16, side: Side, version: IpVersion) -> io::Result<Vec<SocketAddr>> {
+        let addresses: Vec<SocketAddr> = match self {
+            Self::Any if side == Side::Server => {
+                vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+            }
+            Self::Any => ("localhost", port).to_socket_addrs()?.collect(),
+            Self::Name(name) => (&**name, port).to_socket_addrs()?.collect(),
+            Self::V4(ip) => vec![(*ip, port).into()],
+            Self::V6(ip, zone) => {
+                let scope = zone.as_deref().map_or(Ok(0), interface)?;
+                vec![SocketAddrV6::new(*ip, port, 0, scope).into()]
+            }
+        };
+        let mut unique = Vec::new();
+        for address in addresses {
+            if version.admits(&address) && !unique.contains(&address) {
+                unique.push(address);
+            }
+        }
+        Ok(unique)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Name(name) => f.write_str(name),
+            Self::V4(ip) => ip.fmt(f),
+            Self::V6(ip, None) => write!(f, "[{ip}]"),
+            Self::V6(ip, Some(zone)) => write!(f, "[{ip}%{zone}]"),
+        }
+    }
+}
+
+/// Parses `HOST`, `HOST:PORT`, `[V6]`, `[V6%ZONE]:PORT` or `:PORT`.
+pub(crate) fn parse(text: &str) -> Result<(Host, u16), EndpointError> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']').ok_or(EndpointError::UnclosedBracket)?;
+        let host = parse_v6(inside)?;
+        return match after.strip_prefix(':') {
+            Some(port) => Ok((host, parse_port(port)?)),
+            None if after.is_empty() => Ok((host, DEFAULT_PORT)),
+            None => Err(EndpointError::BadHost(text.into())),
+        };
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err(EndpointError::BareV6(text.into()));
+    }
+    match text.split_once(':') {
+        Some((host, port)) => Ok((parse_host(host)?, parse_port(port)?)),
+        None => Ok((parse_host(text)?, DEFAULT_PORT)),
+    }
+}
+
+fn parse_host(text: &str) -> Result<Host, EndpointError> {
+    if text.is_empty() || text == "*" {
+        return Ok(Host::Any);
+    }
+    if let Ok(ip) = text.parse() {
+        return Ok(Host::V4(ip));
+    }
+    let plausible = text.len() <= 253
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    if plausible { Ok(Host::Name(text.into())) } else { Err(EndpointError::BadHost(text.into())) }
+}
+
+fn parse_v6(text: &str) -> Result<Host, EndpointError> {
+    let bad = || EndpointError::BadV6(text.into());
+    let (ip, zone) = match text.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone)),
+        None => (text, None),
+    };
+    // An interface name is 1 to 15 bytes without slash or space; a colon or bracket would not parse back.
+    let fits = |zone: &str| {
+        (1..=15).contains(&zone.len())
+            && zone
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'[' | b']' | b'%'))
+    };
+    if !zone.is_none_or(fits) {
+        return Err(bad());
+    }
+    Ok(Host::V6(ip.parse().map_err(|_| bad())?, zone.map(Into::into)))
+}
+
+fn parse_port(text: &str) -> Result<u16, EndpointError> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| EndpointError::BadPort(text.into()))
+}
+
+fn interface(zone: &str) -> io::Result<u32> {
+    match zone.parse() {
+        Ok(index) => Ok(index),
+        Err(_) => sys::socket::interface_index(&CString::new(zone)?),
+    }
+}

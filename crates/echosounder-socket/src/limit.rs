@@ -1,0 +1,19 @@
+//! How many descriptors a process may have.
+
+use std::io;
+
+use crate::sys;
+
+/// Raises the limit of open descriptors as far as the process may, and returns it: RLIMIT_NOFILE, getrlimit(2).
+///
+/// # Errors
+///
+/// As getrlimit(2).
+#[doc(alias = "RLIMIT_NOFILE")]
+pub fn raise_fd_limit() -> io::Result<u64> {
+    let (soft, hard) = sys::process::fd_limit()?;
+    if soft < hard && sys::process::set_fd_limit(hard, hard).is_ok() {
+        return Ok(hard);
+    }
+    Ok(soft)
+}

@@ -1,0 +1,225 @@
+//! Waiting for sockets: many, level-triggered, with epoll(7); a few with poll(2).
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use crate::sys;
+
+/// What is waited for. Errors and hang-ups are always told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Something to read, or to accept.
+    Read,
+    /// Room to write.
+    Write,
+    /// Either.
+    Both,
+    /// Something to accept, on a socket that several polls wait for: one of them is told (EPOLLEXCLUSIVE).
+    /// It cannot be modified, only removed.
+    ReadExclusive,
+}
+
+impl Interest {
+    fn bits(self) -> i32 {
+        match self {
+            Self::Read => libc::EPOLLIN,
+            Self::Write => libc::EPOLLOUT,
+            Self::Both => libc::EPOLLIN | libc::EPOLLOUT,
+            Self::ReadExclusive => libc::EPOLLIN | libc::EPOLLEXCLUSIVE,
+        }
+    }
+
+    fn epoll_bits(self) -> u32 {
+        self.bits().cast_unsigned()
+    }
+}
+
+/// What a socket is ready for. One with an error or a hang-up is ready for both: either call tells which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// A read will not wait.
+    pub readable: bool,
+    /// A write will not wait.
+    pub writable: bool,
+}
+
+impl Readiness {
+    fn of(bits: i32) -> Self {
+        let failed = bits & (libc::EPOLLERR | libc::EPOLLHUP) != 0;
+        Self { readable: failed || bits & libc::EPOLLIN != 0, writable: failed || bits & libc::EPOLLOUT != 0 }
+    }
+}
+
+/// A set of descriptors to wait for: epoll(7), level-triggered.
+///
+/// A descriptor leaves the set by itself when the last copy of it is closed.
+#[derive(Debug)]
+pub struct Poll {
+    epoll: OwnedFd,
+}
+
+impl Poll {
+    /// An empty set.
+    ///
+    /// # Errors
+    ///
+    /// As epoll_create1(2).
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { epoll: sys::poll::create()? })
+    }
+
+    /// Adds a descriptor; its events will carry `token`.
+    ///
+    /// # Errors
+    ///
+    /// As epoll_ctl(2).
+    pub fn add(&self, fd: &impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd.as_fd(), token, interest)
+    }
+
+    /// Changes what a descriptor is waited for.
+    ///
+    /// # Errors
+    ///
+    /// As epoll_ctl(2).
+    pub fn modify(&self, fd: &impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd.as_fd(), token, interest)
+    }
+
+    /// Takes a descriptor out of the set.
+    ///
+    /// # Errors
+    ///
+    /// As epoll_ctl(2).
+    pub fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd.as_fd(), 0, Interest::Read)
+    }
+
+    /// Waits until something is ready or the time is up, and replaces `events` by what is ready. A signal ends
+    /// the wait early, with nothing ready.
+    ///
+    /// # Errors
+    ///
+    /// As epoll_wait(2).
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match sys::poll::wait(self.epoll.as_fd(), &mut events.list, millis(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            result => result,
+        }
+    }
+
+    fn control(&self, operation: i32, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
+        sys::poll::control(self.epoll.as_fd(), operation, fd, interest.epoll_bits(), token)
+    }
+}
+
+/// Room for what one [`Poll::wait`] tells.
+pub struct Events {
+    list: Vec<libc::epoll_event>,
+}
+
+impl Events {
+    /// Room for so many events at a time; what does not fit is told by the next wait.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { list: Vec::with_capacity(capacity.max(1)) }
+    }
+
+    /// The event of this number, if there is one.
+    pub fn get(&self, index: usize) -> Option<Event> {
+        let event = self.list.get(index)?;
+        Some(Event { token: event.u64, ready: Readiness::of(event.events.cast_signed()) })
+    }
+
+    /// Whether nothing was ready.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((0..self.list.len()).filter_map(|index| self.get(index))).finish()
+    }
+}
+
+/// A descriptor that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What it was added with.
+    pub token: u64,
+    /// What it is ready for.
+    pub ready: Readiness,
+}
+
+/// Waits until one of a few descriptors is ready or the time is up: poll(2). Unlike epoll it takes files too,
+/// which are always ready. A signal ends the wait early, with nothing ready.
+///
+/// # Errors
+///
+/// As poll(2).
+pub fn ready<const N: usize>(
+    fds: [(BorrowedFd<'_>, Interest); N],
+    timeout: Option<Duration>,
+) -> io::Result<[Readiness; N]> {
+    let mut list = fds.map(|(fd, interest)| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        // POLLIN and POLLOUT have the values of EPOLLIN and EPOLLOUT.
+        events: i16::try_from(interest.bits() & (libc::EPOLLIN | libc::EPOLLOUT)).unwrap_or(0),
+        revents: 0,
+    });
+    match sys::poll::poll(&mut list, millis(timeout)) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            list.iter_mut().for_each(|fd| fd.revents = 0)
+        }
+        result => result?,
+    }
+    Ok(list.map(|fd| Readiness::of(i32::from(fd.revents))))
+}
+
+const _: () = assert!(libc::POLLIN as i32 == libc::EPOLLIN && libc::POLLOUT as i32 == libc::EPOLLOUT);
+const _: () = assert!(libc::POLLERR as i32 == libc::EPOLLERR && libc::POLLHUP as i32 == libc::EPOLLHUP);
+
+/// In milliseconds, rounded up, so that a wait never ends before its time.
+fn millis(timeout: Option<Duration>) -> i32 {
+    match timeout {
+        None => -1,
+        Some(timeout) => i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
+    }
+}
+
+/// Wakes a [`Poll`] from another thread: eventfd(2). Once woken it stays readable.
+#[derive(Debug)]
+pub struct Waker {
+    fd: OwnedFd,
+}
+
+impl Waker {
+    /// A waker that has not been used.
+    ///
+    /// # Errors
+    ///
+    /// As eventfd(2).
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { fd: sys::poll::eventfd()? })
+    }
+
+    /// Makes it readable, for good.
+    ///
+    /// # Errors
+    ///
+    /// As write(2); a waker that is readable already is none.
+    pub fn wake(&self) -> io::Result<()> {
+        match sys::poll::write(self.fd.as_fd(), &1_u64.to_ne_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,66 @@
+//! Signals as something to wait for: signalfd(2).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::sys;
+use crate::sys::process::SignalSet;
+
+/// A signal that asks the process to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: a person at the keyboard asks.
+    Interrupt,
+    /// SIGTERM: a program asks.
+    Terminate,
+}
+
+/// Receives SIGINT and SIGTERM instead of dying of them, until it is dropped.
+///
+/// Made before the first thread, since threads inherit what is blocked. When it is dropped the signals have
+/// their usual effect again, so a second Ctrl-C ends a program that is slow to end.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+    blocked: SignalSet,
+}
+
+impl Signals {
+    /// Starts to receive the signals.
+    ///
+    /// # Errors
+    ///
+    /// As signalfd(2).
+    pub fn receive() -> io::Result<Self> {
+        let blocked = SignalSet::of(&[libc::SIGINT, libc::SIGTERM])?;
+        sys::process::change_mask(libc::SIG_BLOCK, &blocked)?;
+        Ok(Self { fd: sys::process::signalfd(&blocked)?, blocked })
+    }
+
+    /// The next signal that has come, if one has.
+    ///
+    /// # Errors
+    ///
+    /// As read(2).
+    pub fn next(&self) -> io::Result<Option<Signal>> {
+        match sys::process::read_signal(self.fd.as_fd()) {
+            Ok(libc::SIGINT) => Ok(Some(Signal::Interrupt)),
+            Ok(_) => Ok(Some(Signal::Terminate)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // It succeeded when the signals were blocked, and there is nobody to tell.
+        let _ = sys::process::change_mask(libc::SIG_UNBLOCK, &self.blocked);
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

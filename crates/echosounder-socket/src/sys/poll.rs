@@ -1,0 +1,58 @@
+//! epoll(7), poll(2) and eventfd(2).
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{check, length};
+
+pub(crate) fn create() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn control(
+    epoll: BorrowedFd<'_>,
+    operation: i32,
+    fd: BorrowedFd<'_>,
+    events: u32,
+    token: u64,
+) -> io::Result<()> {
+    let mut event = libc::epoll_event { events, u64: token };
+    // SAFETY: `event` is read by the call and outlives it.
+    check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) }).map(drop)
+}
+
+/// Fills `events` up to its capacity. The timeout is in milliseconds, -1 for none.
+pub(crate) fn wait(
+    epoll: BorrowedFd<'_>,
+    events: &mut Vec<libc::epoll_event>,
+    timeout: i32,
+) -> io::Result<()> {
+    events.clear();
+    let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
+    // SAFETY: the vector has room for as many events as the call is told.
+    let count = check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), room, timeout) })?;
+    // SAFETY: the kernel has written `count` events, which is no more than the room there was.
+    unsafe { events.set_len(usize::try_from(count).unwrap_or(0)) };
+    Ok(())
+}
+
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: i32) -> io::Result<()> {
+    // SAFETY: `fds` are as many as the call is told.
+    check(unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) }).map(drop)
+}
+
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: `bytes` are as many as the call is told, and outlive it.
+    length(unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
+}

@@ -1,0 +1,81 @@
+//! Signals and limits: what concerns the process rather than a socket.
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use super::{check, length};
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalSet(libc::sigset_t);
+
+impl SignalSet {
+    pub(crate) fn of(signals: &[i32]) -> io::Result<Self> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: `set` is room for one signal set.
+        check(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
+        // SAFETY: sigemptyset(3) has made it a set.
+        let mut set = unsafe { set.assume_init() };
+        for &signal in signals {
+            // SAFETY: `set` is a signal set.
+            check(unsafe { libc::sigaddset(&raw mut set, signal) })?;
+        }
+        Ok(Self(set))
+    }
+}
+
+impl std::fmt::Debug for SignalSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SignalSet")
+    }
+}
+
+/// Changes this thread's signal mask; `how` is SIG_BLOCK or SIG_UNBLOCK.
+pub(crate) fn change_mask(how: i32, set: &SignalSet) -> io::Result<()> {
+    // SAFETY: the set outlives the call, and the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(how, &raw const set.0, ptr::null_mut()) } {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+pub(crate) fn signalfd(set: &SignalSet) -> io::Result<OwnedFd> {
+    // SAFETY: the set outlives the call.
+    let fd = check(unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The number of the next signal that waits on a signalfd.
+pub(crate) fn read_signal(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    let mut record = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    // SAFETY: `record` is room for as many bytes as the call is told.
+    let read = length(unsafe { libc::read(fd.as_raw_fd(), record.as_mut_ptr().cast(), record.len()) })?;
+    // The number is the record's first field (signalfd(2)); the kernel writes whole records.
+    match record.first_chunk() {
+        Some(number) if read == record.len() => Ok(i32::from_ne_bytes(*number)),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// The soft and the hard limit of open descriptors.
+pub(crate) fn fd_limit() -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is room for what the call writes.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+pub(crate) fn set_fd_limit(soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `limit` is read by the call and outlives it.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
+}
+
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}

@@ -1,0 +1,148 @@
+//! socket(2) and its family.
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{check, length};
+use crate::address::RawAddress;
+
+pub(crate) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn socketpair(family: i32, kind: i32) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: `fds` is room for the two descriptors that the call writes.
+    check(unsafe { libc::socketpair(family, kind | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    let one = unsafe { OwnedFd::from_raw_fd(fds[0]) };
+    // SAFETY: likewise.
+    let other = unsafe { OwnedFd::from_raw_fd(fds[1]) };
+    Ok((one, other))
+}
+
+pub(crate) fn bind(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
+    // SAFETY: the pointer leads to `len()` bytes that outlive the call.
+    check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), address.len()) }).map(drop)
+}
+
+pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
+    // SAFETY: the pointer leads to `len()` bytes that outlive the call.
+    check(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr().cast(), address.len()) }).map(drop)
+}
+
+pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
+}
+
+pub(crate) fn accept(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, RawAddress)> {
+    let mut len = RawAddress::CAPACITY;
+    let mut peer = RawAddress::empty();
+    // SAFETY: `peer` is room for `len` bytes; the kernel writes no more, and writes to `len` how many they are.
+    let fd = check(unsafe {
+        libc::accept4(fd.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut len, flags | libc::SOCK_CLOEXEC)
+    })?;
+    peer.set_len(len);
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, peer))
+}
+
+pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
+    let mut len = RawAddress::CAPACITY;
+    let mut address = RawAddress::empty();
+    // SAFETY: `address` is room for `len` bytes; the kernel writes no more, and the true length to `len`.
+    check(unsafe { libc::getsockname(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut len) })?;
+    address.set_len(len);
+    Ok(address)
+}
+
+pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
+    let mut len = RawAddress::CAPACITY;
+    let mut address = RawAddress::empty();
+    // SAFETY: `address` is room for `len` bytes; the kernel writes no more, and the true length to `len`.
+    check(unsafe { libc::getpeername(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut len) })?;
+    address.set_len(len);
+    Ok(address)
+}
+
+pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+    // SAFETY: `buffer` is room for as many bytes as the call is told.
+    length(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
+}
+
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> io::Result<usize> {
+    // SAFETY: `bytes` are as many as the call is told, and outlive it.
+    length(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32, to: &RawAddress) -> io::Result<usize> {
+    // SAFETY: both pointers lead to as many bytes as the call is told, which outlive it.
+    length(unsafe {
+        libc::sendto(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags, to.as_ptr().cast(), to.len())
+    })
+}
+
+pub(crate) fn recv_from(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+) -> io::Result<(usize, RawAddress)> {
+    let mut len = RawAddress::CAPACITY;
+    let mut from = RawAddress::empty();
+    // SAFETY: `buffer` and `from` are room for as many bytes as the call is told.
+    let received = length(unsafe {
+        libc::recvfrom(
+            fd.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            flags,
+            from.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    })?;
+    from.set_len(len);
+    Ok((received, from))
+}
+
+pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: i32) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
+}
+
+pub(crate) fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    let len = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: `value` is as long as the call is told, and outlives it.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast(), len) }).map(drop)
+}
+
+pub(crate) fn option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
+    let mut len = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: `value` is room for `len` bytes; the kernel writes no more, and to `len` how many they are.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) })?;
+    Ok(len as usize)
+}
+
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    let mut flag = libc::c_int::from(nonblocking);
+    // SAFETY: FIONBIO reads the one int that the pointer leads to.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw mut flag) }).map(drop)
+}
+
+pub(crate) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) }).map(drop)
+}
+
+pub(crate) fn interface_index(name: &CStr) -> io::Result<u32> {
+    // SAFETY: `name` ends in NUL and outlives the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
