@@ -1,1 +1,33 @@
-fn main() {}
+//! `sounder`: a timestamped echo on every kind of socket, and the client to talk to it.
+//!
+//! What is typed ([`args`]) is turned into what it means ([`config`]) before anything is done; a
+//! [`command`] does it. This crate is the only one that prints.
+#![forbid(unsafe_code)]
+
+mod args;
+mod command;
+mod config;
+mod render;
+mod report;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.command {
+        Command::Serve(serve) => {
+            config::serve(serve).and_then(|config| command::serve::run(config, args.output))
+        }
+        Command::Talk(talk) => command::talk::run(config::talk(talk), args.output),
+        Command::Demo => command::demo::run(args.output),
+    };
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(error) => report::failure(&error, args.output),
+    }
+}

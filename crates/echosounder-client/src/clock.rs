@@ -1,0 +1,29 @@
+//! The asker's clock.
+
+use std::time::{Duration, Instant};
+
+/// The time now.
+#[expect(clippy::disallowed_methods, reason = "this is the asking loop's one clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// A point in time by which something is to be done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// So long from now; a time too far away to be told is never.
+    pub(crate) fn after(span: Duration) -> Self {
+        Self(now().checked_add(span))
+    }
+
+    /// The time left; `None` for a deadline that never comes.
+    pub(crate) fn left(self) -> Option<Duration> {
+        self.0.map(|deadline| deadline.saturating_duration_since(now()))
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        self.left() == Some(Duration::ZERO)
+    }
+}

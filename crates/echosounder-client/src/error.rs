@@ -1,0 +1,97 @@
+//! How a call fails: by the peer, in one of five words, or by this machine.
+
+use std::fmt;
+use std::io;
+
+use echosounder_socket::{Address, Error, is_family_absent, is_unreachable};
+
+/// How a peer fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Nobody listens there.
+    Refused,
+    /// Nothing came in time.
+    Timeout,
+    /// There is no way there.
+    Unreachable,
+    /// The name has no address.
+    Dns,
+    /// The connection was cut off.
+    Closed,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "REFUSED",
+            Self::Timeout => "TIMEOUT",
+            Self::Unreachable => "UNREACHABLE",
+            Self::Dns => "DNS",
+            Self::Closed => "CLOSED",
+        })
+    }
+}
+
+/// Why somebody could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The peer failed.
+    #[error("{0}")]
+    Peer(Word, #[source] Error),
+    /// This machine does not have the address family.
+    #[error(transparent)]
+    Absent(Error),
+    /// This machine does not allow it, or has run out of something.
+    #[error(transparent)]
+    Local(Error),
+}
+
+impl CallError {
+    /// Says whose fault a failed operation on `object` is.
+    pub(crate) fn of(
+        operation: &'static str,
+        object: &dyn fmt::Display,
+        address: &Address,
+        cause: io::Error,
+    ) -> Self {
+        let word = word(&cause, address);
+        let absent = is_family_absent(&cause);
+        let error = Error::new(operation, object, cause);
+        match word {
+            Some(word) => Self::Peer(word, error),
+            None if absent => Self::Absent(error),
+            None => Self::Local(error),
+        }
+    }
+
+    /// Nothing came in time.
+    pub(crate) fn timeout(operation: &'static str, object: &dyn fmt::Display) -> Self {
+        Self::Peer(Word::Timeout, Error::new(operation, object, io::ErrorKind::TimedOut.into()))
+    }
+
+    /// How the peer failed, if it was the peer.
+    pub fn word(&self) -> Option<Word> {
+        match self {
+            Self::Peer(word, _) => Some(*word),
+            Self::Absent(_) | Self::Local(_) => None,
+        }
+    }
+}
+
+fn word(error: &io::Error, address: &Address) -> Option<Word> {
+    let by_path = matches!(address, Address::Unix(_));
+    match error.kind() {
+        // A path where nothing is: nobody listens there.
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Word::Refused),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Some(Word::Timeout),
+        // A filter on the way says no; of a path it is this machine that does.
+        io::ErrorKind::PermissionDenied if !by_path => Some(Word::Unreachable),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected => Some(Word::Closed),
+        _ if is_unreachable(error) => Some(Word::Unreachable),
+        _ => None,
+    }
+}

@@ -1,0 +1,319 @@
+//! Somebody to ask: send a message, wait until it has come back.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use echosounder_proto::EchoReader;
+use echosounder_socket::{Address, Endpoint, Half, Interest, Kind, Socket, ready};
+
+use crate::clock::{Deadline, now};
+use crate::connect::{Call, Candidates, at};
+use crate::error::CallError;
+
+/// Most bytes of one read, and of one datagram.
+const READ_MAX: usize = 256 * 1024;
+
+/// How many unanswered datagrams are remembered, to know their answers when they come late.
+const LATE_MAX: usize = 16;
+
+/// Bytes that came from the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard<'a> {
+    /// What it said. It is a stranger's: escape it before it is shown.
+    pub bytes: &'a [u8],
+    /// If an answer is complete with these bytes: the time since its message was sent.
+    pub answered_after: Option<Duration>,
+}
+
+/// How a question ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The message came back.
+    Answered,
+    /// It did not, within the time.
+    Silence,
+    /// The peer ended the conversation.
+    Ended,
+}
+
+/// Somebody to ask.
+#[derive(Debug)]
+pub struct Peer {
+    call: Call,
+    kind: Kind,
+    socket: Socket,
+    address: Address,
+    /// Where else the peer may be, as long as it has not answered.
+    candidates: Candidates,
+    answers: Answers,
+    buffer: Vec<u8>,
+}
+
+impl Peer {
+    /// Reaches the peer: the addresses of its name are tried one after the other, until one takes the call.
+    ///
+    /// # Errors
+    ///
+    /// If none does: the last one's failure. For datagrams that shows only when the first is sent.
+    pub fn call(call: Call) -> Result<Self, CallError> {
+        let deadline = Deadline::after(call.wait);
+        let mut candidates = Candidates::of(&call, deadline)?;
+        let nobody = || Err(CallError::timeout("connect", &call.endpoint));
+        let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
+        let kind = call.endpoint.transport().kind();
+        let answers = Answers::new(kind);
+        Ok(Self { call, kind, socket, address, candidates, answers, buffer: vec![0; READ_MAX] })
+    }
+
+    /// Sends a message and waits until it has come back, at most as long as the call may take. Everything that
+    /// comes meanwhile is told to `heard`.
+    ///
+    /// A datagram that is refused before anything was answered is sent to the name's next address.
+    ///
+    /// # Errors
+    ///
+    /// If the peer fails, if a stream does not take the message in time, or if `heard` fails.
+    pub fn ask<E: From<CallError>>(
+        &mut self,
+        message: &[u8],
+        heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
+    ) -> Result<Reply, E> {
+        loop {
+            match self.exchange(message, heard) {
+                Ok(reply) => return Ok(reply),
+                Err(Stop::Told(error)) => return Err(error),
+                Err(Stop::Failed(operation, error)) => {
+                    let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                    if !refused || self.kind != Kind::Datagrams || self.answers.any {
+                        return Err(self.error(operation, error).into());
+                    }
+                    let next = self.candidates.connect(Deadline::after(self.call.wait));
+                    let (socket, address) = next.unwrap_or_else(|| Err(self.error(operation, error)))?;
+                    (self.socket, self.address) = (socket, address);
+                    self.answers = Answers::new(self.kind);
+                }
+            }
+        }
+    }
+
+    /// Takes what has come without being waited for; whether more may come is returned.
+    ///
+    /// # Errors
+    ///
+    /// If the peer fails, or if `heard` does.
+    pub fn listen<E: From<CallError>>(
+        &mut self,
+        heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        self.take(heard).map_err(|stop| self.give_up(stop))
+    }
+
+    /// Says that nothing more will be asked, and hears the peer out: until it ends, or says nothing for as long
+    /// as the call may take. With datagrams there is nothing to say and nobody to wait for.
+    ///
+    /// # Errors
+    ///
+    /// If the peer fails, or if `heard` does.
+    pub fn drain<E: From<CallError>>(
+        &mut self,
+        heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.kind == Kind::Datagrams {
+            return Ok(());
+        }
+        match self.socket.shutdown(Half::Write) {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => {
+                return Err(self.error("shut down", error).into());
+            }
+            _ => {}
+        }
+        let mut deadline = Deadline::after(self.call.wait);
+        while !deadline.is_over() {
+            let readable = wait(&self.socket, Interest::Read, deadline).map_err(|stop| self.give_up(stop))?;
+            if readable {
+                if !self.listen(heard)? {
+                    break;
+                }
+                deadline = Deadline::after(self.call.wait);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the peer is: the endpoint that was called, at the address that took the call.
+    pub fn endpoint(&self) -> String {
+        at(self.call.endpoint.transport(), &self.address)
+    }
+
+    /// Whom was called.
+    pub fn called(&self) -> &Endpoint {
+        &self.call.endpoint
+    }
+
+    fn exchange<E>(
+        &mut self,
+        message: &[u8],
+        heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
+    ) -> Result<Reply, Stop<E>> {
+        let deadline = Deadline::after(self.call.wait);
+        self.answers.asked(message);
+        let mut rest = message;
+        let mut sent = false;
+        while !sent || !self.answers.is_complete() {
+            if !sent {
+                match self.socket.send(rest) {
+                    Ok(len) => rest = &rest[len..],
+                    Err(error) if is_nothing(&error) => {}
+                    Err(error) => return Err(Stop::Failed("send to", error)),
+                }
+                sent = rest.is_empty();
+            }
+            let interest = if sent { Interest::Read } else { Interest::Both };
+            if wait(&self.socket, interest, deadline)? {
+                if !self.take(heard)? {
+                    return Ok(Reply::Ended);
+                }
+            } else if deadline.is_over() {
+                return if sent { Ok(Reply::Silence) } else { Err(timed_out("send to")) };
+            }
+        }
+        Ok(Reply::Answered)
+    }
+
+    /// Reads once; whether more may come is returned.
+    fn take<E>(&mut self, heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>) -> Result<bool, Stop<E>> {
+        let len = match self.socket.recv(&mut self.buffer) {
+            Err(error) if is_nothing(&error) => return Ok(true),
+            result => result.map_err(|error| Stop::Failed("receive from", error))?,
+        };
+        if len == 0 && self.kind != Kind::Datagrams {
+            return Ok(false);
+        }
+        self.answers.take(&self.buffer[..len], heard).map_err(Stop::Told)?;
+        Ok(true)
+    }
+
+    fn give_up<E: From<CallError>>(&self, stop: Stop<E>) -> E {
+        match stop {
+            Stop::Failed(operation, error) => self.error(operation, error).into(),
+            Stop::Told(error) => error,
+        }
+    }
+
+    fn error(&self, operation: &'static str, error: io::Error) -> CallError {
+        CallError::of(operation, &self.endpoint(), &self.address, error)
+    }
+}
+
+impl AsFd for Peer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Why an exchange did not come to its end.
+enum Stop<E> {
+    /// An operation failed.
+    Failed(&'static str, io::Error),
+    /// Whoever was told of the answer failed.
+    Told(E),
+}
+
+fn timed_out<E>(operation: &'static str) -> Stop<E> {
+    Stop::Failed(operation, io::ErrorKind::TimedOut.into())
+}
+
+/// Waits until the socket is ready or the time is up; whether it can be read is returned.
+fn wait<E>(socket: &Socket, interest: Interest, deadline: Deadline) -> Result<bool, Stop<E>> {
+    match ready([(socket.as_fd(), interest)], deadline.left()) {
+        Ok([state]) => Ok(state.readable),
+        Err(error) => Err(Stop::Failed("wait for", error)),
+    }
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Tells which message an answer belongs to.
+#[derive(Debug)]
+struct Answers {
+    /// The bytes that are to come back on a stream, as long as it is an echo that comes back.
+    stream: Option<EchoReader>,
+    /// What has not been answered, and since when. On a stream the reader knows the messages themselves.
+    asked: VecDeque<(Box<[u8]>, Instant)>,
+    /// Whether anything was ever answered.
+    any: bool,
+}
+
+impl Answers {
+    fn new(kind: Kind) -> Self {
+        let stream = (kind == Kind::Stream).then(EchoReader::new);
+        Self { stream, asked: VecDeque::new(), any: false }
+    }
+
+    fn asked(&mut self, message: &[u8]) {
+        match &mut self.stream {
+            Some(reader) => {
+                reader.sent(message);
+                self.asked.push_back((Box::default(), now()));
+            }
+            None => {
+                if self.asked.len() == LATE_MAX {
+                    self.asked.pop_front();
+                }
+                self.asked.push_back((message.into(), now()));
+            }
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    fn take<E>(&mut self, bytes: &[u8], heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>) -> Result<(), E> {
+        self.any = true;
+        let mut ends = Vec::new();
+        if let Some(reader) = &mut self.stream {
+            if reader.receive(bytes, |echo| ends.push(echo.end)).is_ok() {
+                return self.take_pieces(bytes, &ends, heard);
+            }
+            // Whoever does not echo answers with whatever it says next.
+            self.stream = None;
+        }
+        let answered_after = self.answered_by(bytes);
+        heard(Heard { bytes, answered_after })
+    }
+
+    /// Takes a piece of a stream, in which answers end at `ends`.
+    fn take_pieces<E>(
+        &mut self,
+        bytes: &[u8],
+        ends: &[usize],
+        heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut start = 0;
+        for &end in ends {
+            let since = self.asked.pop_front().map(|(_, since)| since);
+            let answered_after = since.map(|since| now().saturating_duration_since(since));
+            heard(Heard { bytes: &bytes[start..end], answered_after })?;
+            start = end;
+        }
+        match &bytes[start..] {
+            [] => Ok(()),
+            rest => heard(Heard { bytes: rest, answered_after: None }),
+        }
+    }
+
+    /// The time that a whole answer took. It is the last message's, unless it plainly is an earlier one's.
+    fn answered_by(&mut self, answer: &[u8]) -> Option<Duration> {
+        let message = self.asked.iter().rposition(|(message, _)| answer.ends_with(message));
+        let (_, since) = match message {
+            Some(late) if late + 1 < self.asked.len() => self.asked.remove(late)?,
+            _ => self.asked.drain(..).next_back()?,
+        };
+        Some(now().saturating_duration_since(since))
+    }
+}

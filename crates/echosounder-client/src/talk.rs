@@ -1,0 +1,153 @@
+//! A conversation by hand: each line is asked, and its answer awaited before the next.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use echosounder_socket::{Interest, ready};
+
+use crate::error::CallError;
+use crate::lines::{Line, Lines};
+use crate::peer::{Heard, Peer, Reply};
+
+/// What is sent at the end of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eol {
+    /// Nothing, as the textbook's client does; an empty line ends the conversation.
+    None,
+    /// A line feed.
+    Lf,
+    /// A carriage return and a line feed.
+    CrLf,
+}
+
+/// What happens in a conversation, told as it happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a> {
+    /// A line is awaited.
+    Prompt,
+    /// The peer said something.
+    Heard(Heard<'a>),
+    /// A line was not answered in time; the conversation goes on.
+    Silence,
+}
+
+/// Why a conversation broke off.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TalkError {
+    /// The peer, or the way to it.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The input.
+    #[error("read the input")]
+    Input(#[source] io::Error),
+    /// Whoever is told.
+    #[error("write the output")]
+    Output(#[source] io::Error),
+}
+
+/// How a conversation went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Lines that were sent.
+    pub asked: u64,
+    /// Lines that were answered in time.
+    pub answered: u64,
+    /// Whether it was the peer who ended it.
+    pub peer_ended: bool,
+}
+
+/// A conversation between the lines of an input and a peer.
+#[derive(Debug)]
+pub struct Talk<I> {
+    peer: Peer,
+    lines: Lines<I>,
+    eol: Eol,
+    summary: Summary,
+}
+
+/// What comes next in a conversation.
+enum Next {
+    Line(Line),
+    End,
+    PeerEnded,
+}
+
+impl<I: Read + AsFd> Talk<I> {
+    /// A conversation that has not begun.
+    pub fn new(peer: Peer, input: I, eol: Eol) -> Self {
+        Self { peer, lines: Lines::new(input), eol, summary: Summary::default() }
+    }
+
+    /// Talks until the input or the peer ends, or an empty line does. `told` hears of everything.
+    ///
+    /// # Errors
+    ///
+    /// If the peer fails, the input, or whoever is told.
+    pub fn run(mut self, mut told: impl FnMut(Said<'_>) -> io::Result<()>) -> Result<Summary, TalkError> {
+        loop {
+            told(Said::Prompt).map_err(TalkError::Output)?;
+            let message = match self.next(&mut told)? {
+                Next::PeerEnded => return Ok(self.ended()),
+                Next::End => break,
+                Next::Line(line) if line.bytes.is_empty() && self.eol == Eol::None => break,
+                Next::Line(line) => self.message(line),
+            };
+            self.summary.asked += 1;
+            let reply = self.peer.ask(&message, &mut heard(&mut told))?;
+            match reply {
+                Reply::Answered => self.summary.answered += 1,
+                Reply::Silence => told(Said::Silence).map_err(TalkError::Output)?,
+                Reply::Ended => return Ok(self.ended()),
+            }
+        }
+        self.peer.drain(&mut heard(&mut told))?;
+        Ok(self.summary)
+    }
+
+    /// Waits for a line, and hears the peer meanwhile.
+    fn next(&mut self, told: &mut impl FnMut(Said<'_>) -> io::Result<()>) -> Result<Next, TalkError> {
+        loop {
+            if let Some(line) = self.lines.next() {
+                return Ok(Next::Line(line));
+            }
+            if self.lines.is_done() {
+                return Ok(Next::End);
+            }
+            let watched = [(self.lines.input().as_fd(), Interest::Read), (self.peer.as_fd(), Interest::Read)];
+            let [input, peer] = ready(watched, None).map_err(TalkError::Input)?;
+            if peer.readable && !self.peer.listen(&mut heard(told))? {
+                return Ok(Next::PeerEnded);
+            }
+            if input.readable {
+                self.lines.fill().map_err(TalkError::Input)?;
+            }
+        }
+    }
+
+    fn ended(self) -> Summary {
+        Summary { peer_ended: true, ..self.summary }
+    }
+
+    fn message(&self, line: Line) -> Vec<u8> {
+        let eol: &[u8] = match self.eol {
+            Eol::Lf if line.ended => b"\n",
+            Eol::CrLf if line.ended => b"\r\n",
+            _ => b"",
+        };
+        let mut message = line.bytes;
+        message.extend_from_slice(eol);
+        message
+    }
+}
+
+/// Hands on what the peer says.
+fn heard(
+    told: &mut impl FnMut(Said<'_>) -> io::Result<()>,
+) -> impl FnMut(Heard<'_>) -> Result<(), TalkError> {
+    |heard| told(Said::Heard(heard)).map_err(TalkError::Output)
+}
+
+/// How long an answer is awaited, unless it is said otherwise.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);

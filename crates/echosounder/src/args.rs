@@ -1,0 +1,183 @@
+//! What is typed, and nothing more: no defaults are computed here, nothing is looked up.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use echosounder_proto::{Framing, Template};
+use echosounder_socket::Endpoint;
+
+use crate::units;
+
+/// Ping for every kind of socket: a server that answers with the time and the message, a client to talk to it
+#[derive(Debug, Parser)]
+#[command(name = "sounder", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "\
+Try it:
+  sounder demo                                a tour; needs nothing else
+  sounder serve                               answer on localhost, TCP and UDP
+  sounder talk                                type a line, see it come back with the time
+  echo hello | sounder talk udp://localhost   one question, one answer")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// How everything is said.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Output {
+    /// One JSON object a line instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Say only what was asked for, and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say more of what is done
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+    Talk(Talk),
+    /// Show it all: a server, and an answer on every kind of socket of this machine
+    Demo,
+}
+
+const ENDPOINTS: &str = "\
+Endpoints:
+  tcp://HOST:PORT  udp://HOST:PORT      HOST a name or an address ([::1], [fe80::1%eth0]);
+                                        empty or * for all; PORT 21567 if left out, 0 for any
+  HOST  HOST:PORT  :PORT                the same over TCP
+  unix:PATH  unix-dgram:PATH            a UNIX socket; @NAME for an abstract one; a byte that
+  unix-seqpacket:PATH                   does not print as %41
+  /PATH  ./PATH  @NAME                  the same as a stream";
+
+/// Answer every message with the time and the message
+#[derive(Debug, clap::Args)]
+#[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
+
+Examples:
+  sounder serve                                 localhost, TCP and UDP, port 21567
+  sounder serve tcp:// udp://                   all addresses of this machine
+  sounder serve unix-seqpacket:/run/echo.sock   a UNIX socket that keeps messages apart
+  sounder serve --stamp '[{{rfc3339}}] {{peer}} ' :7000
+  sounder serve --stamp none --frame line       the plain echo of RFC 862, line by line"))]
+pub(crate) struct Serve {
+    /// Where to answer [default: tcp://localhost:21567 udp://localhost:21567]
+    #[arg(value_name = "ENDPOINT")]
+    pub(crate) endpoints: Vec<Endpoint>,
+
+    #[command(flatten)]
+    pub(crate) ip_version: IpVersion,
+
+    /// What stands before each answer: ctime, rfc3339, unix, ns, none, or a template
+    ///
+    /// A template is printable text with the fields {ctime} {rfc3339} {unix} {rx} {tx} {peer} {local} {host}
+    /// {seq}; `ctime` is "[{ctime}] ", and so on; `ns` is "[{rx} {tx}] ", when the message arrived and when its
+    /// answer leaves, in nanoseconds since 1970. For datagrams it must begin with one of these, so that other
+    /// servers know an answer when they see one.
+    #[arg(long, value_name = "STAMP", default_value = "ctime")]
+    pub(crate) stamp: Template,
+
+    /// What is stamped on a stream: at most SIZE bytes of a read, or each line
+    ///
+    /// `line` keeps an unfinished line until it ends, is MAX bytes long (default 64k), or the peer ends.
+    #[arg(long, value_name = "SIZE|line[:MAX]", default_value = "1024", value_parser = units::framing)]
+    pub(crate) frame: Framing,
+
+    /// Answer other hosts over datagrams even if nothing is stamped, ten times a second
+    ///
+    /// An answer without a stamp cannot be told from a call: two such servers would answer each other for ever.
+    #[arg(long)]
+    pub(crate) allow_plain_echo: bool,
+
+    /// What to write of it: nothing, who comes and goes, or also what is said
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Transcript::Auto)]
+    pub(crate) transcript: Transcript,
+
+    /// Most connections at the same time [default: what the limit of descriptors allows]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub(crate) max_connections: Option<NonZeroUsize>,
+
+    /// Threads that answer [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<NonZeroUsize>,
+
+    /// Permissions of UNIX socket paths, in octal, less the umask
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = units::mode)]
+    pub(crate) unix_mode: u32,
+}
+
+/// What is written of what a server hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transcript {
+    /// What is said if the output is a terminal, else nothing
+    Auto,
+    /// Nothing
+    Off,
+    /// Who connects and who leaves
+    Peers,
+    /// What they say, too
+    Messages,
+}
+
+/// Talk to a server by hand: each line is sent, its answer is shown
+///
+/// On a pipe the next line leaves when the answer has come, and answers are written as they are. An empty line,
+/// or the end of the input, ends the conversation.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
+
+Examples:
+  sounder talk                                  the server on this host
+  sounder talk /run/echo.sock
+  echo hello | sounder talk udp://localhost
+  sounder talk --eol crlf mail.example:25       a server that wants whole lines"))]
+pub(crate) struct Talk {
+    /// Whom to talk to [default: tcp://localhost:21567]
+    #[arg(value_name = "ENDPOINT")]
+    pub(crate) endpoint: Option<Endpoint>,
+
+    #[command(flatten)]
+    pub(crate) ip_version: IpVersion,
+
+    /// How long to wait for a connection, and for each answer: 0.2, 200ms, 1m30s
+    #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
+    pub(crate) wait: Duration,
+
+    /// What to send at the end of each line; with it, an empty line does not end the conversation
+    #[arg(long, value_enum, value_name = "EOL")]
+    pub(crate) eol: Option<Eol>,
+
+    /// Write answers as they are, to a terminal too
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// What is sent at the end of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Eol {
+    /// A line feed
+    Lf,
+    /// A carriage return and a line feed
+    Crlf,
+}
+
+/// Which addresses of a name to take.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct IpVersion {
+    /// Use IPv4 alone
+    #[arg(short = '4', action = ArgAction::SetTrue, conflicts_with = "v6")]
+    pub(crate) v4: bool,
+
+    /// Use IPv6 alone
+    #[arg(short = '6', action = ArgAction::SetTrue)]
+    pub(crate) v6: bool,
+}

@@ -1,0 +1,6 @@
+//! What is done: one module a command.
+
+pub(crate) mod demo;
+pub(crate) mod serve;
+pub(crate) mod talk;
+mod transcript;

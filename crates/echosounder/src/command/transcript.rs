@@ -1,0 +1,156 @@
+//! The way from the workers to the output: a bounded channel, and a thread that writes.
+//!
+//! Workers never wait for it. What does not fit, and what is over a hundred lines a second, is counted, and
+//! told when there is room again.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use echosounder_server::{Event, Observer};
+use echosounder_socket::Waker;
+
+use crate::config::Transcript;
+use crate::render::transcript::{self, Entry};
+use crate::report::plain;
+
+/// Most lines that are written within a second.
+const LINES_PER_SECOND: u64 = 100;
+
+/// Most entries that wait to be written.
+const WAITING_MAX: usize = 1024;
+
+/// Most bytes of a message that are shown.
+const SHOWN_MAX: usize = 4096;
+
+/// Passes events on to the writer, as far as they are wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporter {
+    wanted: Transcript,
+    sender: SyncSender<Entry>,
+    left_out: Arc<AtomicU64>,
+}
+
+/// The thread that writes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    thread: JoinHandle<io::Result<()>>,
+    broken: Arc<Waker>,
+}
+
+/// Starts the thread that writes to `out`, and whoever passes events on to it.
+pub(crate) fn start(
+    wanted: Transcript,
+    as_json: bool,
+    out: impl Write + Send + 'static,
+) -> io::Result<(Reporter, Writer)> {
+    let (sender, receiver) = mpsc::sync_channel(WAITING_MAX);
+    let left_out = Arc::new(AtomicU64::new(0));
+    let broken = Arc::new(Waker::new()?);
+    let pages = Pages { out, as_json, left_out: Arc::clone(&left_out) };
+    let alarm = Arc::clone(&broken);
+    let thread = thread::Builder::new().name("transcript".into()).spawn(move || {
+        let result = pages.write(&receiver);
+        if result.is_err() {
+            alarm.wake()?;
+        }
+        result
+    })?;
+    Ok((Reporter { wanted, sender, left_out }, Writer { thread, broken }))
+}
+
+impl Reporter {
+    fn pass(&self, entry: Entry) {
+        if self.sender.try_send(entry).is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Observer for Reporter {
+    fn observe(&mut self, event: Event<'_>) {
+        match event {
+            Event::Error { operation, error } => {
+                self.pass(Entry::Error { error: format!("{operation}: {}", plain(&error.to_string())) });
+            }
+            _ if self.wanted == Transcript::Off => {}
+            Event::Connected { peer } => self.pass(Entry::Connected { peer: peer.to_string() }),
+            Event::Closed { peer, messages, error } => self.pass(Entry::Closed {
+                peer: peer.to_string(),
+                messages,
+                error: error.map(|error| plain(&error.to_string())),
+            }),
+            Event::Message { peer, bytes } if self.hears_messages() => self.pass(Entry::Message {
+                peer: peer.to_string(),
+                bytes: bytes[..bytes.len().min(SHOWN_MAX)].into(),
+                len: bytes.len(),
+            }),
+            _ => {}
+        }
+    }
+
+    fn hears_messages(&self) -> bool {
+        self.wanted == Transcript::Messages
+    }
+}
+
+impl Writer {
+    /// Wakes whoever waits for it when nothing can be written any more.
+    pub(crate) fn broken(&self) -> &Waker {
+        &self.broken
+    }
+
+    /// Waits until all is written. The reporters must have been dropped.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the transcript's writer panicked")))
+    }
+}
+
+/// What is being written.
+struct Pages<W> {
+    out: W,
+    as_json: bool,
+    left_out: Arc<AtomicU64>,
+}
+
+impl<W: Write> Pages<W> {
+    /// Writes until nobody sends any more.
+    #[expect(clippy::disallowed_methods, reason = "lines a second are counted by this thread's own clock")]
+    fn write(mut self, receiver: &Receiver<Entry>) -> io::Result<()> {
+        let mut second = Instant::now();
+        let mut lines = 0;
+        loop {
+            let received = receiver.recv_timeout(Duration::from_secs(1));
+            if Duration::from_secs(1) <= second.elapsed() {
+                (second, lines) = (Instant::now(), 0);
+                self.tell_left_out()?;
+            }
+            match received {
+                Ok(_) if lines == LINES_PER_SECOND => {
+                    self.left_out.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(entry) => {
+                    lines += 1;
+                    self.line(&entry)?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.tell_left_out(),
+            }
+        }
+    }
+
+    fn tell_left_out(&mut self) -> io::Result<()> {
+        match self.left_out.swap(0, Ordering::Relaxed) {
+            0 => Ok(()),
+            entries => self.line(&Entry::LeftOut { entries }),
+        }
+    }
+
+    fn line(&mut self, entry: &Entry) -> io::Result<()> {
+        transcript::entry(&mut self.out, entry, self.as_json)?;
+        self.out.flush()
+    }
+}

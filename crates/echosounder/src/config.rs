@@ -1,0 +1,110 @@
+//! What is meant by what was typed. Whatever does not go together ends here, in one sentence.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::thread;
+
+use anyhow::Result;
+use echosounder_client::{Call, Eol};
+use echosounder_proto::PlainEcho;
+use echosounder_server::Config;
+use echosounder_socket::{Endpoint, IpVersion, Kind};
+
+use crate::args;
+use crate::report::Usage;
+
+/// What `serve` is to do.
+#[derive(Debug)]
+pub(crate) struct Serve {
+    pub(crate) server: Config,
+    pub(crate) transcript: Transcript,
+    /// Whether nobody said where to answer.
+    pub(crate) on_defaults: bool,
+}
+
+/// What is written of what a server hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Transcript {
+    Off,
+    Peers,
+    Messages,
+}
+
+/// What `talk` is to do.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) call: Call,
+    pub(crate) eol: Eol,
+    pub(crate) raw: bool,
+    /// Whether nobody said whom to talk to.
+    pub(crate) on_default: bool,
+}
+
+pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
+    let on_defaults = args.endpoints.is_empty();
+    let endpoints = if on_defaults { vec![default("tcp"), default("udp")] } else { args.endpoints };
+    let on_datagrams = endpoints.iter().find(|endpoint| endpoint.transport().kind() == Kind::Datagrams);
+    if let Some(endpoint) = on_datagrams
+        && !args.stamp.is_none()
+        && !args.stamp.begins_with_shape()
+    {
+        return Err(Usage(format!(
+            "on {endpoint} a stamp must begin with \"[{{ctime}}] \", \"[{{rfc3339}}] \", \"[{{unix}}] \" or \
+             \"[{{rx}} {{tx}}] \", or two servers could answer each other for ever"
+        ))
+        .into());
+    }
+    let transcript = match args.transcript {
+        args::Transcript::Auto if io::stdout().is_terminal() => Transcript::Messages,
+        args::Transcript::Auto | args::Transcript::Off => Transcript::Off,
+        args::Transcript::Peers => Transcript::Peers,
+        args::Transcript::Messages => Transcript::Messages,
+    };
+    let server = Config {
+        endpoints,
+        ip_version: ip_version(args.ip_version),
+        stamp: args.stamp,
+        framing: args.frame,
+        plain_echo: if args.allow_plain_echo { PlainEcho::Metered } else { PlainEcho::Local },
+        host: host_name(),
+        workers: args.workers.unwrap_or_else(cores),
+        connections_max: args.max_connections.map(NonZeroUsize::get),
+        unix_mode: args.unix_mode,
+    };
+    Ok(Serve { server, transcript, on_defaults })
+}
+
+pub(crate) fn talk(args: args::Talk) -> Talk {
+    let on_default = args.endpoint.is_none();
+    let endpoint = args.endpoint.unwrap_or_else(|| default("tcp"));
+    let call = Call { endpoint, ip_version: ip_version(args.ip_version), wait: args.wait };
+    let eol = match args.eol {
+        None => Eol::None,
+        Some(args::Eol::Lf) => Eol::Lf,
+        Some(args::Eol::Crlf) => Eol::CrLf,
+    };
+    Talk { call, eol, raw: args.raw, on_default }
+}
+
+/// One thread for each core that this process may use.
+pub(crate) fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// This machine's name; without /proc it has none.
+pub(crate) fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
+fn default(scheme: &str) -> Endpoint {
+    format!("{scheme}://localhost").parse().expect("the default endpoints parse")
+}
+
+fn ip_version(typed: args::IpVersion) -> IpVersion {
+    match typed {
+        args::IpVersion { v4: true, .. } => IpVersion::V4,
+        args::IpVersion { v6: true, .. } => IpVersion::V6,
+        _ => IpVersion::Any,
+    }
+}

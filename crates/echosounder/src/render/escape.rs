@@ -1,0 +1,72 @@
+//! A stranger's bytes, made harmless for terminals and logs.
+
+use std::fmt::{self, Display, Write};
+
+/// Shows bytes so that nothing in them can act on a terminal or mislead a reader, and nothing is lost: the
+/// original can be told from what is shown.
+///
+/// Control characters, invalid UTF-8, and characters that are invisible or turn the direction of text are
+/// escaped as in Rust and C: `\n`, `\x1b`, `\u{202e}`; a backslash as `\\`.
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            chunk.valid().chars().try_for_each(|c| escape(c, f))?;
+            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match c {
+        '\n' => f.write_str("\\n"),
+        '\r' => f.write_str("\\r"),
+        '\t' => f.write_str("\\t"),
+        '\\' => f.write_str("\\\\"),
+        '\0'..='\x7f' if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c)),
+        c if is_unsafe(c) => write!(f, "\\u{{{:x}}}", u32::from(c)),
+        c => f.write_char(c),
+    }
+}
+
+/// Whether a character outside ASCII acts rather than shows: C1 controls, direction, zero width, separators,
+/// tags, variation selectors, private use and noncharacters.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    matches!(c,
+        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{e000}'..='\u{f8ff}' | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(bytes: &[u8]) -> String {
+        Escaped(bytes).to_string()
+    }
+
+    #[test]
+    fn what_acts_is_escaped_and_what_shows_is_shown() {
+        assert_eq!(escaped("hello, Wörld – 你好 👋".as_bytes()), "hello, Wörld – 你好 👋");
+        assert_eq!(
+            escaped(b"\x1b]52;c;eA==\x07\x1b[2J\r\n\t\\"),
+            "\\x1b]52;c;eA==\\x07\\x1b[2J\\r\\n\\t\\\\"
+        );
+        assert_eq!(escaped(b"\x9b31m\xc2\x9b31m\xff"), "\\x9b31m\\u{9b}31m\\xff");
+        assert_eq!(escaped("a\u{202e}b\u{200b}c\u{e0041}".as_bytes()), "a\\u{202e}b\\u{200b}c\\u{e0041}");
+    }
+
+    #[test]
+    fn of_all_two_byte_strings_nothing_comes_through_that_acts_and_each_stays_itself() {
+        let mut seen = std::collections::HashSet::new();
+        for pair in 0..=u16::MAX {
+            let shown = escaped(&pair.to_be_bytes());
+            assert!(shown.chars().all(|c| !c.is_control() && !is_unsafe(c)), "{pair:04x}");
+            assert!(seen.insert(shown), "{pair:04x}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! How things look: pure functions from values to bytes.
+
+pub(crate) mod escape;
+pub(crate) mod json;
+pub(crate) mod transcript;

@@ -1,0 +1,145 @@
+//! What a server tells of itself, as lines.
+
+use std::io::{self, Write};
+
+use echosounder_proto::Reason;
+use echosounder_server::Totals;
+use echosounder_socket::{Endpoint, Kind};
+use serde::Serialize;
+
+use super::escape::Escaped;
+use super::json::{self, Bytes};
+
+/// Something to be told, as it will be told.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// Somebody has connected.
+    Connected { peer: String },
+    /// Somebody has said something; of a long message, the beginning.
+    Message { peer: String, bytes: Vec<u8>, len: usize },
+    /// A connection has ended.
+    Closed { peer: String, messages: u64, error: Option<String> },
+    /// Something did not work.
+    Error { error: String },
+    /// So many entries were left out, because there were too many.
+    LeftOut { entries: u64 },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Object<'a> {
+    Listening {
+        endpoint: String,
+        kind: &'static str,
+    },
+    Connected {
+        peer: &'a str,
+    },
+    Message {
+        peer: &'a str,
+        bytes: usize,
+        #[serde(flatten)]
+        content: Bytes<'a>,
+    },
+    Closed {
+        peer: &'a str,
+        messages: u64,
+        error: Option<&'a str>,
+    },
+    Error {
+        error: &'a str,
+    },
+    LeftOut {
+        entries: u64,
+    },
+    Summary {
+        connections: u64,
+        messages: u64,
+        bytes: u64,
+        errors: u64,
+        dropped: serde_json::Map<String, serde_json::Value>,
+    },
+}
+
+/// Tells that a server answers at an endpoint.
+pub(crate) fn listening(out: &mut impl Write, endpoint: &Endpoint, as_json: bool) -> io::Result<()> {
+    let kind = match endpoint.transport().kind() {
+        Kind::Datagrams => "message",
+        Kind::Stream | Kind::Messages => "connection",
+    };
+    if as_json {
+        return json::line(out, &Object::Listening { endpoint: endpoint.to_string(), kind });
+    }
+    writeln!(out, "Waiting for {kind} on {endpoint}")
+}
+
+/// Tells one entry.
+pub(crate) fn entry(out: &mut impl Write, entry: &Entry, as_json: bool) -> io::Result<()> {
+    if as_json {
+        return json::line(out, &object(entry));
+    }
+    match entry {
+        Entry::Connected { peer } => writeln!(out, "Connected client from {peer}"),
+        Entry::Message { peer, bytes, len } if bytes.len() < *len => {
+            writeln!(out, "Client {peer}: {}... ({len} bytes)", Escaped(bytes))
+        }
+        Entry::Message { peer, bytes, .. } => writeln!(out, "Client {peer}: {}", Escaped(bytes)),
+        Entry::Closed { peer, messages, error } => {
+            write!(out, "Closed {peer} after {}", counted(*messages, "message"))?;
+            match error {
+                Some(error) => writeln!(out, ": {error}"),
+                None => writeln!(out),
+            }
+        }
+        Entry::Error { error } => writeln!(out, "Error: {error}"),
+        Entry::LeftOut { entries } => writeln!(out, "({} left out)", counted(*entries, "line")),
+    }
+}
+
+/// Tells what was counted.
+pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> io::Result<()> {
+    let reasons = || Reason::ALL.iter().zip(totals.drops);
+    if as_json {
+        let dropped = reasons().map(|(reason, count)| (reason.word().to_owned(), count.into())).collect();
+        let &Totals { connections, messages, bytes, errors, .. } = totals;
+        return json::line(out, &Object::Summary { connections, messages, bytes, errors, dropped });
+    }
+    write!(
+        out,
+        "{}, {}, {}, {} dropped",
+        counted(totals.connections, "connection"),
+        counted(totals.messages, "message"),
+        counted(totals.bytes, "byte"),
+        totals.dropped()
+    )?;
+    let drops: Vec<String> = reasons()
+        .filter(|(_, count)| *count != 0)
+        .map(|(reason, count)| format!("{count} {}", reason.word()))
+        .collect();
+    if !drops.is_empty() {
+        write!(out, " ({})", drops.join(", "))?;
+    }
+    if totals.errors != 0 {
+        write!(out, ", {}", counted(totals.errors, "error"))?;
+    }
+    writeln!(out)
+}
+
+fn object(entry: &Entry) -> Object<'_> {
+    match entry {
+        Entry::Connected { peer } => Object::Connected { peer },
+        Entry::Message { peer, bytes, len } => {
+            Object::Message { peer, bytes: *len, content: Bytes::from(&bytes[..]) }
+        }
+        Entry::Closed { peer, messages, error } => {
+            Object::Closed { peer, messages: *messages, error: error.as_deref() }
+        }
+        Entry::Error { error } => Object::Error { error },
+        Entry::LeftOut { entries } => Object::LeftOut { entries: *entries },
+    }
+}
+
+/// `1 message`, `2 messages`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,124 @@
+//! How it ended: exit codes, error messages, hints.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Error;
+use echosounder_client::{CallError, TalkError, Word};
+use echosounder_server::{BindError, StartError};
+use serde::Serialize;
+
+use crate::args::Output;
+use crate::render::json;
+
+/// How a command ended that did what it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All went well.
+    Done,
+    /// Something did not work that was asked for, and has been told.
+    Lacking,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Lacking => Self::FAILURE,
+        }
+    }
+}
+
+/// Arguments that do not go together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Nobody answers at the default endpoint: the user may not have started a server.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct NoServer(pub(crate) CallError);
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    event: &'static str,
+    word: Option<String>,
+    error: &'a str,
+    hint: Option<&'a str>,
+}
+
+/// Tells why a command failed, and what exit code that is.
+pub(crate) fn failure(error: &Error, output: Output) -> ExitCode {
+    if is_closed_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    let message = sentence(error.chain());
+    let hint = hint(error);
+    let mut stderr = io::stderr().lock();
+    // If standard error is closed too, the exit code is all that is left.
+    let _ = if output.json {
+        let word = call_error(error).and_then(CallError::word).map(|word| word.to_string());
+        json::line(&mut stderr, &Failure { event: "error", word, error: &message, hint })
+    } else {
+        writeln!(stderr, "sounder: {message}")
+            .and_then(|()| hint.map_or(Ok(()), |hint| writeln!(stderr, "hint: {hint}")))
+    };
+    ExitCode::from(exit_code(error))
+}
+
+/// An error and its causes on one line, without the numbers that the system's messages end in.
+pub(crate) fn sentence<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
+    let parts: Vec<String> = chain.map(|cause| plain(&cause.to_string())).collect();
+    parts.join(": ")
+}
+
+/// A system's message as a part of a sentence: `connection refused`.
+pub(crate) fn plain(message: &str) -> String {
+    let Some((message, _)) = message.split_once(" (os error ") else { return message.to_owned() };
+    let mut letters = message.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+fn exit_code(error: &Error) -> u8 {
+    let absent = matches!(find::<BindError>(error), Some(BindError::Absent(_)));
+    let by_peer = matches!(call_error(error), Some(CallError::Peer(..) | CallError::Absent(_)));
+    if absent || by_peer { 1 } else { 2 }
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
+    if let Some(NoServer(error)) = find(error) {
+        return (error.word() == Some(Word::Refused)).then_some("start one with \"sounder serve\"");
+    }
+    let cause = find::<io::Error>(error).map(io::Error::kind);
+    match (find::<BindError>(error), cause) {
+        (Some(_), Some(io::ErrorKind::AddrInUse)) => Some("\"ss -lp\" shows who answers there"),
+        (Some(_), Some(io::ErrorKind::PermissionDenied)) => {
+            Some("ports below 1024 need CAP_NET_BIND_SERVICE; a path needs the right to write to its folder")
+        }
+        _ if find::<StartError>(error).is_some() => {
+            Some("see \"ulimit -n\", or promise less with --max-connections")
+        }
+        _ => None,
+    }
+}
+
+/// Whether whoever reads our output has had enough, which is no failure.
+fn is_closed_pipe(error: &Error) -> bool {
+    let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    match find(error) {
+        Some(TalkError::Output(error)) => broken(error),
+        _ => call_error(error).is_none() && find(error).is_some_and(broken),
+    }
+}
+
+/// The failed call behind an error, if there is one.
+fn call_error(error: &Error) -> Option<&CallError> {
+    error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(TalkError::Call(error)) => Some(error),
+        _ => cause.downcast_ref().or_else(|| cause.downcast_ref().map(|NoServer(error)| error)),
+    })
+}
+
+fn find<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}

@@ -1,0 +1,131 @@
+//! Numbers with units, as they are typed.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use echosounder_proto::{FRAME_MAX, Framing};
+
+/// `0.2`, `200ms`, `1m30s`: a bare number is in seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("\"{text}\" is not a duration such as 0.2, 200ms or 1m30s");
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let seconds = match unit {
+            "s" => 1.0,
+            "" if number.len() == text.len() => 1.0,
+            "us" => 1e-6,
+            "ms" => 1e-3,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(bad()),
+        };
+        let number: f64 = number.parse().map_err(|_| bad())?;
+        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| bad())?;
+        total = total.checked_add(part).ok_or_else(bad)?;
+        rest = after;
+    }
+    if total.is_zero() { Err(bad()) } else { Ok(total) }
+}
+
+/// `1024`, `10k`, `1m`: k and m are powers of 1024.
+pub(crate) fn size(text: &str) -> Result<NonZeroUsize, String> {
+    scaled(text, 1024).ok_or_else(|| format!("\"{text}\" is not a size such as 1024, 10k or 1m"))
+}
+
+/// `1000`, `10k`, `1m`: k and m are powers of 1000.
+pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    scaled(text, 1000).ok_or_else(|| format!("\"{text}\" is not a number such as 500, 10k or 1m"))
+}
+
+fn scaled(text: &str, base: usize) -> Option<NonZeroUsize> {
+    let (digits, scale) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, base),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, base * base)),
+    };
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits
+        .parse()
+        .ok()
+        .filter(|_| plain)
+        .and_then(|number: usize| NonZeroUsize::new(number.checked_mul(scale)?))
+}
+
+/// `SIZE`, `line` or `line:MAX`.
+pub(crate) fn framing(text: &str) -> Result<Framing, String> {
+    let within = |size: NonZeroUsize| {
+        if size.get() <= FRAME_MAX {
+            Ok(size)
+        } else {
+            Err(format!("\"{text}\" is over {}k", FRAME_MAX / 1024))
+        }
+    };
+    if text == "line" {
+        return within(const { NonZeroUsize::new(FRAME_MAX).expect("it is not zero") }).map(Framing::Line);
+    }
+    match text.strip_prefix("line:") {
+        Some(max) => size(max).and_then(within).map(Framing::Line),
+        None => size(text).and_then(within).map(Framing::Size),
+    }
+}
+
+/// `600`, `0660`: permissions in octal.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    let octal = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if octal && mode <= 0o777 => Ok(mode),
+        _ => Err(format!("\"{text}\" is not a mode such as 600 or 660")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in
+            [("0.2", 200), ("200ms", 200), ("1m30s", 90_000), ("2", 2000), ("1.5h", 5_400_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "0", "-1", "1x", "1m30", "s", "1..2", "1e3", "99999999999999999999h", "nan", "inf"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_counts() {
+        assert_eq!(size("10k").map(NonZeroUsize::get), Ok(10_240));
+        assert_eq!(count("10k").map(NonZeroUsize::get), Ok(10_000));
+        assert_eq!(count("1m").map(NonZeroUsize::get), Ok(1_000_000));
+        for text in ["", "0", "k", "-1", "+1", "1.5k", "99999999999999999999", "18446744073709551615k"] {
+            assert!(size(text).is_err() && count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn framings() {
+        let some = |size| NonZeroUsize::new(size).unwrap();
+        assert_eq!(framing("512"), Ok(Framing::Size(some(512))));
+        assert_eq!(framing("64k"), Ok(Framing::Size(some(65_536))));
+        assert_eq!(framing("line"), Ok(Framing::Line(some(65_536))));
+        assert_eq!(framing("line:80"), Ok(Framing::Line(some(80))));
+        for text in ["", "0", "lines", "line:", "line:0", "65537", "1m"] {
+            assert!(framing(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn modes() {
+        assert_eq!(mode("600"), Ok(0o600));
+        assert_eq!(mode("0660"), Ok(0o660));
+        for text in ["", "8", "1000", "rw", "+7"] {
+            assert!(mode(text).is_err(), "{text}");
+        }
+    }
+}
