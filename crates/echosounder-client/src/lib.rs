@@ -16,5 +16,5 @@ mod talk;
 
 pub use connect::Call;
 pub use error::{CallError, Word};
-pub use peer::{Heard, Peer, Reply};
-pub use talk::{DEFAULT_WAIT, Eol, Said, Summary, Talk, TalkError};
+pub use peer::{Heard, Part, Peer, Reply};
+pub use talk::{End, Eol, Said, Summary, Talk, TalkError};

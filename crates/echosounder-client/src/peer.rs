@@ -23,8 +23,19 @@ const LATE_MAX: usize = 16;
 pub struct Heard<'a> {
     /// What it said. It is a stranger's: escape it before it is shown.
     pub bytes: &'a [u8],
-    /// If an answer is complete with these bytes: the time since its message was sent.
-    pub answered_after: Option<Duration>,
+    /// What they are.
+    pub part: Part,
+}
+
+/// What bytes from a peer are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The beginning of an answer, or more of it.
+    Begun,
+    /// An answer, or the last of it, and how long after its message was sent it came.
+    Answer(Duration),
+    /// Nothing that was asked for.
+    Unasked,
 }
 
 /// How a question ended.
@@ -283,8 +294,8 @@ impl Answers {
             // Whoever does not echo answers with whatever it says next.
             self.stream = None;
         }
-        let answered_after = self.answered_by(bytes);
-        heard(Heard { bytes, answered_after })
+        let part = self.answered_by(bytes).map_or(Part::Unasked, Part::Answer);
+        heard(Heard { bytes, part })
     }
 
     /// Takes a piece of a stream, in which answers end at `ends`.
@@ -296,14 +307,13 @@ impl Answers {
     ) -> Result<(), E> {
         let mut start = 0;
         for &end in ends {
-            let since = self.asked.pop_front().map(|(_, since)| since);
-            let answered_after = since.map(|since| now().saturating_duration_since(since));
-            heard(Heard { bytes: &bytes[start..end], answered_after })?;
+            let after = self.asked.pop_front().map(|(_, since)| now().saturating_duration_since(since));
+            heard(Heard { bytes: &bytes[start..end], part: after.map_or(Part::Unasked, Part::Answer) })?;
             start = end;
         }
         match &bytes[start..] {
             [] => Ok(()),
-            rest => heard(Heard { bytes: rest, answered_after: None }),
+            rest => heard(Heard { bytes: rest, part: Part::Begun }),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use echosounder_socket::{Interest, ready};
 
@@ -48,14 +47,25 @@ pub enum TalkError {
 }
 
 /// How a conversation went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Lines that were sent.
     pub asked: u64,
     /// Lines that were answered in time.
     pub answered: u64,
-    /// Whether it was the peer who ended it.
-    pub peer_ended: bool,
+    /// What ended it.
+    pub end: End,
+}
+
+/// What ends a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The end of the input.
+    Input,
+    /// An empty line.
+    EmptyLine,
+    /// The peer.
+    Peer,
 }
 
 /// A conversation between the lines of an input and a peer.
@@ -64,20 +74,18 @@ pub struct Talk<I> {
     peer: Peer,
     lines: Lines<I>,
     eol: Eol,
-    summary: Summary,
 }
 
 /// What comes next in a conversation.
 enum Next {
-    Line(Line),
-    End,
-    PeerEnded,
+    Message(Vec<u8>),
+    End(End),
 }
 
 impl<I: Read + AsFd> Talk<I> {
     /// A conversation that has not begun.
     pub fn new(peer: Peer, input: I, eol: Eol) -> Self {
-        Self { peer, lines: Lines::new(input), eol, summary: Summary::default() }
+        Self { peer, lines: Lines::new(input), eol }
     }
 
     /// Talks until the input or the peer ends, or an empty line does. `told` hears of everything.
@@ -86,39 +94,40 @@ impl<I: Read + AsFd> Talk<I> {
     ///
     /// If the peer fails, the input, or whoever is told.
     pub fn run(mut self, mut told: impl FnMut(Said<'_>) -> io::Result<()>) -> Result<Summary, TalkError> {
-        loop {
+        let (mut asked, mut answered) = (0, 0);
+        let end = loop {
             told(Said::Prompt).map_err(TalkError::Output)?;
             let message = match self.next(&mut told)? {
-                Next::PeerEnded => return Ok(self.ended()),
-                Next::End => break,
-                Next::Line(line) if line.bytes.is_empty() && self.eol == Eol::None => break,
-                Next::Line(line) => self.message(line),
+                Next::Message(message) => message,
+                Next::End(end) => break end,
             };
-            self.summary.asked += 1;
+            asked += 1;
             let reply = self.peer.ask(&message, &mut heard(&mut told))?;
             match reply {
-                Reply::Answered => self.summary.answered += 1,
+                Reply::Answered => answered += 1,
                 Reply::Silence => told(Said::Silence).map_err(TalkError::Output)?,
-                Reply::Ended => return Ok(self.ended()),
+                Reply::Ended => break End::Peer,
             }
+        };
+        if end != End::Peer {
+            self.peer.drain(&mut heard(&mut told))?;
         }
-        self.peer.drain(&mut heard(&mut told))?;
-        Ok(self.summary)
+        Ok(Summary { asked, answered, end })
     }
 
     /// Waits for a line, and hears the peer meanwhile.
     fn next(&mut self, told: &mut impl FnMut(Said<'_>) -> io::Result<()>) -> Result<Next, TalkError> {
         loop {
             if let Some(line) = self.lines.next() {
-                return Ok(Next::Line(line));
+                return Ok(self.meaning(line));
             }
             if self.lines.is_done() {
-                return Ok(Next::End);
+                return Ok(Next::End(End::Input));
             }
             let watched = [(self.lines.input().as_fd(), Interest::Read), (self.peer.as_fd(), Interest::Read)];
             let [input, peer] = ready(watched, None).map_err(TalkError::Input)?;
             if peer.readable && !self.peer.listen(&mut heard(told))? {
-                return Ok(Next::PeerEnded);
+                return Ok(Next::End(End::Peer));
             }
             if input.readable {
                 self.lines.fill().map_err(TalkError::Input)?;
@@ -126,19 +135,16 @@ impl<I: Read + AsFd> Talk<I> {
         }
     }
 
-    fn ended(self) -> Summary {
-        Summary { peer_ended: true, ..self.summary }
-    }
-
-    fn message(&self, line: Line) -> Vec<u8> {
+    fn meaning(&self, line: Line) -> Next {
         let eol: &[u8] = match self.eol {
+            Eol::None if line.bytes.is_empty() => return Next::End(End::EmptyLine),
             Eol::Lf if line.ended => b"\n",
             Eol::CrLf if line.ended => b"\r\n",
             _ => b"",
         };
         let mut message = line.bytes;
         message.extend_from_slice(eol);
-        message
+        Next::Message(message)
     }
 }
 
@@ -148,6 +154,3 @@ fn heard(
 ) -> impl FnMut(Heard<'_>) -> Result<(), TalkError> {
     |heard| told(Said::Heard(heard)).map_err(TalkError::Output)
 }
-
-/// How long an answer is awaited, unless it is said otherwise.
-pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);

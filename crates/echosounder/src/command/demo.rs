@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_client::{Call, CallError, Heard, Peer, Reply};
+use echosounder_client::{Call, CallError, Heard, Part, Peer, Reply};
 use echosounder_proto::{Framing, PlainEcho, Scan, Template, scan};
 use echosounder_server::{Config, Server};
 use echosounder_socket::family::unix::UnixName;
@@ -110,7 +110,9 @@ fn ask(endpoint: Endpoint, answer: &mut Vec<u8>) -> Result<Duration> {
     let mut after = None;
     let mut heard = |heard: Heard<'_>| {
         answer.extend_from_slice(heard.bytes);
-        after = after.or(heard.answered_after);
+        if let Part::Answer(elapsed) = heard.part {
+            after = Some(elapsed);
+        }
         Ok::<(), CallError>(())
     };
     let reply = peer.ask(MESSAGE, &mut heard)?;

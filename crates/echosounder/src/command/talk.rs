@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{Heard, Peer, Said, Talk};
+use echosounder_client::{End, Heard, Part, Peer, Said, Talk};
 use serde::Serialize;
 
 use crate::args::Output;
@@ -24,8 +24,8 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     }
     let mut page = Page::new(output, config.raw, called, wait);
     let summary = Talk::new(peer, io::stdin(), config.eol).run(|said| page.write(said))?;
-    page.end(summary.peer_ended)?;
-    let unanswered = summary.answered == 0 && summary.asked != 0 && !summary.peer_ended;
+    page.end(summary.end)?;
+    let unanswered = summary.answered == 0 && summary.asked != 0 && summary.end != End::Peer;
     Ok(if unanswered { Outcome::Lacking } else { Outcome::Done })
 }
 
@@ -47,10 +47,6 @@ struct Page {
     quiet: bool,
     called: String,
     wait: Duration,
-    /// Whether an answer has begun and has not ended.
-    within: bool,
-    /// Whether the cursor stands behind a prompt.
-    prompted: bool,
     /// The answer so far, where it is written as a whole.
     answer: Vec<u8>,
 }
@@ -73,8 +69,7 @@ impl Page {
             (false, false) => Style::Labelled,
         };
         let prompts = terminal && io::stdin().is_terminal() && !output.json;
-        let (within, prompted) = (false, false);
-        Self { style, prompts, quiet: output.quiet, called, wait, within, prompted, answer: Vec::new() }
+        Self { style, prompts, quiet: output.quiet, called, wait, answer: Vec::new() }
     }
 
     fn write(&mut self, said: Said<'_>) -> io::Result<()> {
@@ -89,26 +84,27 @@ impl Page {
         if !self.prompts {
             return Ok(());
         }
-        self.prompted = true;
         let mut out = io::stdout().lock();
         out.write_all(b">")?;
         out.flush()
     }
 
     fn hear(&mut self, heard: Heard<'_>) -> io::Result<()> {
-        let ends = heard.answered_after.is_some();
         if self.style == Style::Plain {
             let mut out = io::stdout().lock();
             out.write_all(heard.bytes)?;
             // The newline was not sent, so it does not come back; with it, programs can tell answers apart.
-            if ends && heard.bytes.last() != Some(&b'\n') {
+            if matches!(heard.part, Part::Answer(_)) && heard.bytes.last() != Some(&b'\n') {
                 out.write_all(b"\n")?;
             }
             return out.flush();
         }
         self.answer.extend_from_slice(heard.bytes);
-        self.within = !ends;
-        if ends { self.show(heard.answered_after) } else { Ok(()) }
+        match heard.part {
+            Part::Begun => Ok(()),
+            Part::Answer(after) => self.show(Some(after)),
+            Part::Unasked => self.show(None),
+        }
     }
 
     /// Writes the answer that has been gathered.
@@ -136,14 +132,17 @@ impl Page {
         writeln!(io::stderr(), "no answer from {} within {:?}", self.called, self.wait)
     }
 
-    /// Writes what came without being an answer, and leaves the line.
-    fn end(&mut self, peer_ended: bool) -> io::Result<()> {
+    /// Writes what has come of an answer, and leaves the line that the prompt is on.
+    fn end(&mut self, end: End) -> io::Result<()> {
         if !self.answer.is_empty() {
             self.show(None)?;
         }
-        if self.prompted && peer_ended {
-            writeln!(io::stdout(), "\nThe server has closed the conversation.")?;
+        match end {
+            End::Peer if self.prompts => {
+                writeln!(io::stderr(), "\n{} has ended the conversation", self.called)
+            }
+            End::Input if self.prompts => writeln!(io::stdout()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
