@@ -10,6 +10,7 @@ use echosounder_socket::{Address, Half, Interest, Kind, Readiness, Socket, is_ou
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
 use crate::limits::{Budget, Place};
+use crate::recency::Waits;
 use crate::worker::Tools;
 
 /// A connection, and what of it is not done with.
@@ -85,6 +86,15 @@ impl Connection {
 
     pub(crate) fn messages(&self) -> u64 {
         self.messages
+    }
+
+    /// What kind of wait it is in.
+    pub(crate) fn waits(&self) -> Waits {
+        match (self.phase, self.interest) {
+            (Phase::Lingering | Phase::Finishing, _) => Waits::Ending,
+            (_, Interest::Read) => Waits::Idle,
+            _ => Waits::Stalled,
+        }
     }
 
     /// What it waits for now, if that is not what it waited for before.

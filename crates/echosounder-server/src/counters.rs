@@ -6,6 +6,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use echosounder_proto::Reason;
 
+/// Why a connection was ended from our side while the server went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cut {
+    /// Its peer said nothing for too long.
+    Idle,
+    /// Its peer did not take what was said for too long.
+    Stalled,
+    /// There were as many connections as there may be, and it had been idle longest.
+    Evicted,
+    /// Its peer had as many connections as it may have.
+    Refused,
+}
+
+impl Cut {
+    /// Every reason, in the order in which they are reported.
+    pub const ALL: [Self; 4] = [Self::Idle, Self::Stalled, Self::Evicted, Self::Refused];
+
+    /// The reason in one word, as it stands in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::Evicted => "evicted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// One worker's counts. Only that worker writes them, so writing needs no atomic addition.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -14,6 +43,7 @@ pub struct Counters {
     bytes: AtomicU64,
     errors: AtomicU64,
     drops: [AtomicU64; Reason::ALL.len()],
+    cuts: [AtomicU64; Cut::ALL.len()],
 }
 
 /// Counts of all workers together.
@@ -29,6 +59,8 @@ pub struct Totals {
     pub errors: u64,
     /// Messages not answered, by reason, in the order of [`Reason::ALL`].
     pub drops: [u64; Reason::ALL.len()],
+    /// Connections ended from our side, by reason, in the order of [`Cut::ALL`].
+    pub cuts: [u64; Cut::ALL.len()],
 }
 
 impl Counters {
@@ -49,6 +81,10 @@ impl Counters {
         add(&self.drops[reason as usize], messages);
     }
 
+    pub(crate) fn cut(&self, reason: Cut) {
+        add(&self.cuts[reason as usize], 1);
+    }
+
     /// The counts so far.
     pub fn totals(&self) -> Totals {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -58,6 +94,7 @@ impl Counters {
             bytes: read(&self.bytes),
             errors: read(&self.errors),
             drops: std::array::from_fn(|index| read(&self.drops[index])),
+            cuts: std::array::from_fn(|index| read(&self.cuts[index])),
         }
     }
 }
@@ -66,6 +103,11 @@ impl Totals {
     /// Messages not answered, for whatever reason.
     pub fn dropped(&self) -> u64 {
         self.drops.iter().sum()
+    }
+
+    /// Connections ended from our side, for whatever reason.
+    pub fn cut(&self) -> u64 {
+        self.cuts.iter().sum()
     }
 }
 
@@ -79,6 +121,7 @@ impl Add for Totals {
             bytes: self.bytes + other.bytes,
             errors: self.errors + other.errors,
             drops: std::array::from_fn(|index| self.drops[index] + other.drops[index]),
+            cuts: std::array::from_fn(|index| self.cuts[index] + other.cuts[index]),
         }
     }
 }

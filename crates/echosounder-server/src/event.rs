@@ -4,6 +4,8 @@ use std::io;
 
 use echosounder_socket::Address;
 
+use crate::counters::Cut;
+
 /// Something that happened, told as it happens.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -28,6 +30,8 @@ pub enum Event<'a> {
         messages: u64,
         /// What ended it, unless it ended in good order.
         error: Option<&'a io::Error>,
+        /// Why we ended it, if we did.
+        cut: Option<Cut>,
     },
     /// Something did not work, and the server goes on.
     Error {

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use echosounder_proto::{Framing, PlainEcho, Template};
-//! use echosounder_server::{Config, Server};
+//! use echosounder_server::{Config, Patience, Server};
 //! use echosounder_socket::{Half, IpVersion, Side, Socket};
 //!
 //! let server = Server::bind(Config {
@@ -20,6 +20,8 @@
 //!     host: "here".into(),
 //!     workers: std::num::NonZeroUsize::MIN,
 //!     connections_max: None,
+//!     per_peer_max: None,
+//!     patience: Patience { idle: None, stalled: std::time::Duration::from_secs(60) },
 //!     unix_mode: 0o600,
 //! })?;
 //! let endpoint = server.endpoints().next().expect("one endpoint was asked for").clone();
@@ -49,13 +51,14 @@ mod limits;
 mod listen;
 mod path;
 mod port;
+mod recency;
 mod server;
 mod worker;
 
 pub use clock::{Clock, SystemClock};
-pub use counters::{Counters, Totals};
+pub use counters::{Counters, Cut, Totals};
 pub use event::{Event, Observer};
 pub use limits::{KEPT_MAX, Limits};
 pub use listen::{BindError, Note};
 pub use server::{Config, Running, Server, StartError};
-pub use worker::{Setup, Worker};
+pub use worker::{Patience, Setup, Worker};

@@ -1,7 +1,10 @@
 //! What all connections together may have.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use echosounder_socket::Address;
 
 /// Most bytes kept for all connections together: answers that the kernel has not taken, input not answered.
 pub const KEPT_MAX: usize = 16 * 1024 * 1024;
@@ -12,24 +15,50 @@ pub(crate) const READ_MAX: usize = 64 * 1024;
 /// Fewest bytes that a read is worth.
 const READ_MIN: usize = 1024;
 
-/// What the workers share: how many connections there may be.
+/// How many counters there are for connections of one peer.
+const PEERS: usize = 64 * 1024;
+
+/// What the workers share: how many connections there are, and of whom.
+///
+/// The tables have a fixed size, so that no crowd of peers can make them grow. Peers are counted by a keyed hash
+/// of their host's address; two that share a counter share the limit, which nobody can bring about on purpose.
 #[derive(Debug)]
 pub struct Limits {
     connections: AtomicUsize,
     connections_max: usize,
+    peers: Box<[AtomicU32]>,
+    per_peer_max: Option<u32>,
+    keys: RandomState,
 }
 
 impl Limits {
-    /// Room for so many connections.
-    pub fn new(connections_max: usize) -> Self {
-        Self { connections: AtomicUsize::new(0), connections_max }
+    /// Room for so many connections, and so many of one host.
+    pub fn new(connections_max: usize, per_peer_max: Option<u32>) -> Self {
+        let counters = if per_peer_max.is_some() { PEERS } else { 0 };
+        Self {
+            connections: AtomicUsize::new(0),
+            connections_max,
+            peers: (0..counters).map(|_| AtomicU32::new(0)).collect(),
+            per_peer_max,
+            keys: RandomState::new(),
+        }
     }
 
     /// Takes a place for a connection, if one is free.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<Place> {
         let next = |taken: usize| Some(taken + 1).filter(|&taken| taken <= self.connections_max);
         self.connections.try_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        Some(Place { limits: Arc::clone(self) })
+        Some(Place { limits: Arc::clone(self), peer: None })
+    }
+
+    /// The counter of a peer, if its kind is counted: hosts are, and of IPv6 the network that one host has.
+    fn counter(&self, peer: &Address) -> Option<u32> {
+        let hash = match peer {
+            Address::Inet(address) => self.keys.hash_one(address.ip().octets()),
+            Address::Inet6(address) => self.keys.hash_one(&address.ip().octets()[..8]),
+            _ => return None,
+        };
+        u32::try_from(hash % PEERS as u64).ok().filter(|_| self.per_peer_max.is_some())
     }
 }
 
@@ -37,11 +66,28 @@ impl Limits {
 #[derive(Debug)]
 pub(crate) struct Place {
     limits: Arc<Limits>,
+    peer: Option<u32>,
+}
+
+impl Place {
+    /// Makes it the place of a certain peer; `None` if that has as many as it may have.
+    pub(crate) fn take(mut self, peer: &Address) -> Option<Self> {
+        let Some(counter) = self.limits.counter(peer) else { return Some(self) };
+        let max = self.limits.per_peer_max.unwrap_or(u32::MAX);
+        let next = |taken: u32| Some(taken + 1).filter(|&taken| taken <= max);
+        let taken =
+            self.limits.peers[counter as usize].try_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        self.peer = Some(counter).filter(|_| taken.is_ok());
+        taken.is_ok().then_some(self)
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.limits.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(counter) = self.peer {
+            self.limits.peers[counter as usize].fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

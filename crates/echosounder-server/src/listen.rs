@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
@@ -9,9 +10,6 @@ use echosounder_socket::{
 };
 
 use crate::path::BoundPath;
-
-/// Milliseconds that a peer may leave sent data unacknowledged, or its window closed, before it is given up.
-const UNACKNOWLEDGED_MAX_MS: i32 = 60_000;
 
 /// Bytes not yet sent above which a TCP connection counts as full, so that they wait here rather than there.
 const NOT_SENT_MAX: i32 = 64 * 1024;
@@ -58,6 +56,8 @@ pub(crate) struct Terms {
     pub(crate) ip_version: IpVersion,
     pub(crate) workers: NonZeroUsize,
     pub(crate) unix_mode: u32,
+    /// How long a peer may leave sent data unacknowledged, or its window closed.
+    pub(crate) stalled_max: Duration,
 }
 
 /// Binds every address of every endpoint. What this machine does not have is noted, unless nothing is left.
@@ -126,7 +126,7 @@ fn displayed(transport: Transport, address: &Address) -> String {
 /// for sharing, and the other workers' sockets join it. UNIX addresses are not shared that way: there the
 /// workers have one socket together.
 fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Result<Bound> {
-    let first = prepare(transport, address)?;
+    let first = prepare(transport, address, terms)?;
     let mut path = None;
     match address {
         Address::Unix(UnixName::Path(name)) => {
@@ -142,7 +142,7 @@ fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Re
             Address::Unix(_) => sockets[0].duplicate()?,
             _ => {
                 sockets[0].set_option(option::SO_REUSEPORT, 1)?;
-                let next = prepare(transport, &address)?;
+                let next = prepare(transport, &address, terms)?;
                 next.set_option(option::SO_REUSEPORT, 1)?;
                 next.bind(&address)?;
                 next
@@ -156,7 +156,7 @@ fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Re
 }
 
 /// Makes a socket with everything set that must be set before it is bound, or that connections inherit.
-fn prepare(transport: Transport, address: &Address) -> io::Result<Socket> {
+fn prepare(transport: Transport, address: &Address, terms: Terms) -> io::Result<Socket> {
     let socket = Socket::new(transport, address)?;
     socket.set_blocking(false)?;
     if let Address::Inet6(_) = address {
@@ -170,7 +170,8 @@ fn prepare(transport: Transport, address: &Address) -> io::Result<Socket> {
             socket.set_option(option::TCP_KEEPINTVL, 10)?;
             socket.set_option(option::TCP_NODELAY, 1)?;
             socket.set_option(option::TCP_NOTSENT_LOWAT, NOT_SENT_MAX)?;
-            socket.set_option(option::TCP_USER_TIMEOUT, UNACKNOWLEDGED_MAX_MS)?;
+            let millis = i32::try_from(terms.stalled_max.as_millis()).unwrap_or(i32::MAX);
+            socket.set_option(option::TCP_USER_TIMEOUT, millis)?;
         }
         Transport::Udp => prepare_udp(&socket, address)?,
         _ => {}

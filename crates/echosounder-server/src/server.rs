@@ -16,7 +16,7 @@ use crate::event::Observer;
 use crate::limits::{KEPT_MAX, Limits};
 use crate::listen::{self, BindError, Bound, Note, Terms};
 use crate::path::BoundPath;
-use crate::worker::{Setup, Worker};
+use crate::worker::{Patience, Setup, Worker};
 
 /// Descriptors that are not given to connections, beside those open when a server starts: for each worker its
 /// epoll, and some for whoever runs it.
@@ -41,6 +41,10 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// How many connections there may be at the same time; `None` for as many as there are descriptors.
     pub connections_max: Option<usize>,
+    /// How many connections one host may have; of IPv6, one network of 64 bits.
+    pub per_peer_max: Option<u32>,
+    /// How long connections may wait for their peers.
+    pub patience: Patience,
     /// The permissions of UNIX socket paths, less the umask.
     pub unix_mode: u32,
 }
@@ -78,8 +82,8 @@ impl Server {
     /// If an address is in use or may not be had. What this machine does not have at all is
     /// [noted](Self::notes), and is an error only if nothing else was asked for.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { ip_version, workers, unix_mode, .. } = config;
-        let terms = Terms { ip_version, workers, unix_mode };
+        let Config { ip_version, workers, unix_mode, patience, .. } = config;
+        let terms = Terms { ip_version, workers, unix_mode, stalled_max: patience.stalled };
         let (bound, notes) = listen::bind_all(&config.endpoints, terms)?;
         Ok(Self { config, bound, notes })
     }
@@ -103,7 +107,7 @@ impl Server {
         self,
         mut observer: impl FnMut() -> O,
     ) -> Result<Running, StartError> {
-        let limits = Arc::new(Limits::new(self.connections_max()?));
+        let limits = Arc::new(Limits::new(self.connections_max()?, self.config.per_peer_max));
         let stop = Arc::new(Waker::new().map_err(StartError::System)?);
         let ended = Arc::new(Waker::new().map_err(StartError::System)?);
         let mut running =
@@ -120,6 +124,7 @@ impl Server {
                 plain_echo: self.config.plain_echo,
                 host: self.config.host.as_str().into(),
                 limits: Arc::clone(&limits),
+                patience: self.config.patience,
                 kept_max: KEPT_MAX / self.config.workers,
                 counters: Arc::clone(&counters),
                 stop: Arc::clone(&running.stop),

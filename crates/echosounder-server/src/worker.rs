@@ -11,10 +11,11 @@ use echosounder_socket::{
 
 use crate::clock::{Clock, Labels};
 use crate::connection::{Connection, Next};
-use crate::counters::Counters;
+use crate::counters::{Counters, Cut};
 use crate::event::{Event, Observer};
 use crate::limits::{Budget, Limits, Place, READ_MAX};
 use crate::port::{self, Port};
+use crate::recency::{Recency, Waits};
 
 /// Most events of one turn.
 const EVENTS_MAX: usize = 256;
@@ -31,8 +32,11 @@ const _: () =
 /// How long a listener rests when no connection can be accepted, unless one ends sooner.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long a stopping worker waits for peers to take their last answers and to end.
-const STOP_MAX: Duration = Duration::from_secs(1);
+/// How long peers have to take their last answers and to end, when we have ended.
+const ENDING_MAX: Duration = Duration::from_secs(1);
+
+/// How long a connection has been idle, at least, that is ended to make room for another.
+const EVICTED_AFTER: Duration = Duration::from_secs(1);
 
 /// Most turns that a stopping worker takes to answer what had arrived before it was told to stop.
 const LAST_TURNS_MAX: usize = 64;
@@ -53,6 +57,8 @@ pub struct Setup<C, O> {
     pub host: Arc<str>,
     /// What all workers share.
     pub limits: Arc<Limits>,
+    /// How patient it is.
+    pub patience: Patience,
     /// Bytes that this worker may keep: its part of [`KEPT_MAX`](crate::KEPT_MAX).
     pub kept_max: usize,
     /// Where it counts.
@@ -63,6 +69,15 @@ pub struct Setup<C, O> {
     pub clock: C,
     /// Who is told.
     pub observer: O,
+}
+
+/// How long connections may wait for their peers.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long a peer may say nothing; `None` for ever.
+    pub idle: Option<Duration>,
+    /// How long a peer may take nothing of what is said.
+    pub stalled: Duration,
 }
 
 /// What a connection or a port borrows for its turn.
@@ -101,6 +116,8 @@ pub struct Worker<C, O> {
     stopping: bool,
     plain_echo: PlainEcho,
     limits: Arc<Limits>,
+    patience: Patience,
+    recency: Recency,
     listeners: Vec<Listener>,
     ports: Vec<Port>,
     inet_batch: Option<Batch>,
@@ -145,6 +162,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             stopping: false,
             plain_echo: setup.plain_echo,
             limits: setup.limits,
+            patience: setup.patience,
+            recency: Recency::default(),
             listeners: Vec::new(),
             ports: Vec::new(),
             inet_batch: None,
@@ -192,7 +211,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     ///
     /// If it cannot be waited for, or there are as many connections as there may be.
     pub fn adopt(&mut self, socket: Socket, peer: Address, kind: Kind) -> io::Result<()> {
-        let place = self.limits.admit().ok_or(io::ErrorKind::QuotaExceeded)?;
+        let place = self.limits.admit().and_then(|place| place.take(&peer));
+        let place = place.ok_or(io::ErrorKind::QuotaExceeded)?;
         self.connect(socket, peer, kind, place)
     }
 
@@ -224,6 +244,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             index += 1;
         }
         self.free.append(&mut self.freed);
+        self.end_waits();
         if self.resume.is_some_and(|due| due <= self.tools.turn.mono) {
             self.resume_listeners();
         }
@@ -246,6 +267,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             self.free.push(index);
             return Err(error);
         }
+        self.recency.touch(index, Waits::Idle, self.tools.turn.mono);
         self.tools.counters.connected();
         self.tools.observer.observe(Event::Connected { peer: &peer });
         self.connections[index] = Some(Connection::new(socket, peer, local, kind, place));
@@ -273,35 +295,97 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             Ok(next)
         });
         match result {
-            Ok(Next::Stays) => {}
-            Ok(Next::Over) => self.close(index, None),
-            Err(error) => self.close(index, Some(&error)),
+            Ok(Next::Stays) => self.recency.touch(index, connection.waits(), self.tools.turn.mono),
+            Ok(Next::Over) => self.close(index, None, None),
+            Err(error) => self.close(index, Some(&error), None),
         }
     }
 
-    fn close(&mut self, index: usize, error: Option<&io::Error>) {
+    fn close(&mut self, index: usize, error: Option<&io::Error>, cut: Option<Cut>) {
         let Some(mut connection) = self.connections[index].take() else { return };
+        self.recency.remove(index);
         connection.release(&mut self.tools.budget);
         if error.is_some() {
             self.tools.counters.failed();
         }
         let (peer, messages) = (connection.peer(), connection.messages());
-        self.tools.observer.observe(Event::Closed { peer, messages, error });
+        self.tools.observer.observe(Event::Closed { peer, messages, error, cut });
         drop(connection);
         self.freed.push(index);
         self.resume_listeners();
     }
 
+    /// Ends the connections that have waited too long.
+    fn end_waits(&mut self) {
+        while let Some((index, waits)) = self.overdue() {
+            match waits {
+                Waits::Idle => self.cut(index, Cut::Idle),
+                Waits::Stalled => self.cut(index, Cut::Stalled),
+                Waits::Ending => self.close(index, None, None),
+            }
+        }
+    }
+
+    /// A connection that has waited too long, and what for.
+    fn overdue(&self) -> Option<(usize, Waits)> {
+        let now = self.tools.turn.mono;
+        self.waits().find(|(_, _, due)| *due <= now).map(|(index, waits, _)| (index, waits))
+    }
+
+    /// Of each list the connection that has waited longest, and when that is too long.
+    fn waits(&self) -> impl Iterator<Item = (usize, Waits, MonoTime)> {
+        let patience = [
+            (Waits::Idle, self.patience.idle),
+            (Waits::Stalled, Some(self.patience.stalled)),
+            (Waits::Ending, Some(ENDING_MAX)),
+        ];
+        patience.into_iter().filter_map(|(waits, patience)| {
+            let (index, since) = self.recency.oldest(waits)?;
+            Some((index, waits, since + patience?))
+        })
+    }
+
+    /// Ends a connection from our side. Whoever takes nothing is cut off, so that the kernel forgets at once what
+    /// it keeps for it.
+    fn cut(&mut self, index: usize, reason: Cut) {
+        self.tools.counters.cut(reason);
+        let Some(connection) = &self.connections[index] else { return };
+        if reason == Cut::Stalled {
+            // If it cannot be set, the kernel goes on trying for as long as TCP_USER_TIMEOUT says.
+            let _ = connection.socket().reset_on_close();
+        }
+        self.close(index, None, Some(reason));
+    }
+
+    /// Ends the connection that has been idle longest, if that is long; whether it did is returned.
+    fn evict(&mut self) -> bool {
+        let Some((index, since)) = self.recency.oldest(Waits::Idle) else { return false };
+        let evicted = EVICTED_AFTER <= self.tools.turn.mono - since;
+        if evicted {
+            self.cut(index, Cut::Evicted);
+        }
+        evicted
+    }
+
     /// Accepts what is waiting, up to a turn's worth.
     fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPT_MAX {
-            let Some(place) = self.limits.admit() else { return self.pause(index) };
+            let Some(place) = self.limits.admit() else {
+                if self.evict() {
+                    continue;
+                }
+                return self.pause(index);
+            };
             let listener = &self.listeners[index];
             let kind = listener.kind;
-            let accepted = listener
-                .socket
-                .accept_nonblocking()
-                .and_then(|(socket, peer)| self.connect(socket, peer, kind, place));
+            let accepted =
+                listener.socket.accept_nonblocking().and_then(|(socket, peer)| match place.take(&peer) {
+                    Some(place) => self.connect(socket, peer, kind, place),
+                    None => {
+                        self.tools.counters.cut(Cut::Refused);
+                        Ok(())
+                    }
+                });
             let Err(error) = accepted else { continue };
             match error.kind() {
                 io::ErrorKind::WouldBlock => return,
@@ -355,7 +439,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
 
     /// How long a turn may wait.
     fn timeout(&self) -> Option<Duration> {
-        self.resume.map(|due| due - self.tools.clock.now().mono)
+        let due = self.waits().map(|(_, _, due)| due).chain(self.resume).min()?;
+        Some(due - self.tools.turn.mono)
     }
 
     /// Answers what had arrived, tells every peer the end, and waits a while for theirs.
@@ -370,7 +455,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         self.listeners.clear();
         self.ports.clear();
-        let deadline = self.tools.turn.mono + STOP_MAX;
+        let deadline = self.tools.turn.mono + ENDING_MAX;
         let writable = Readiness { readable: false, writable: true };
         for place in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[place] {

@@ -6,16 +6,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::sys;
 use crate::sys::process::SignalSet;
 
-/// A signal that asks the process to end.
+/// A signal that asks the process for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT: a person at the keyboard asks.
     Interrupt,
     /// SIGTERM: a program asks.
     Terminate,
+    /// SIGUSR1: somebody wants to know how things stand.
+    User1,
 }
 
-/// Receives SIGINT and SIGTERM instead of dying of them, until it is dropped.
+/// Receives SIGINT, SIGTERM and SIGUSR1 instead of dying of them, until it is dropped.
 ///
 /// Made before the first thread, since threads inherit what is blocked. When it is dropped the signals have
 /// their usual effect again, so a second Ctrl-C ends a program that is slow to end.
@@ -32,7 +34,7 @@ impl Signals {
     ///
     /// As signalfd(2).
     pub fn receive() -> io::Result<Self> {
-        let blocked = SignalSet::of(&[libc::SIGINT, libc::SIGTERM])?;
+        let blocked = SignalSet::of(&[libc::SIGINT, libc::SIGTERM, libc::SIGUSR1])?;
         sys::process::change_mask(libc::SIG_BLOCK, &blocked)?;
         Ok(Self { fd: sys::process::signalfd(&blocked)?, blocked })
     }
@@ -45,6 +47,7 @@ impl Signals {
     pub fn next(&self) -> io::Result<Option<Signal>> {
         match sys::process::read_signal(self.fd.as_fd()) {
             Ok(libc::SIGINT) => Ok(Some(Signal::Interrupt)),
+            Ok(libc::SIGUSR1) => Ok(Some(Signal::User1)),
             Ok(_) => Ok(Some(Signal::Terminate)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),

@@ -238,6 +238,18 @@ impl Socket {
         sys::socket::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_SNDTIMEO, &value)
     }
 
+    /// Makes the close that follows reset the connection: what has not been sent is forgotten, and the peer is
+    /// told that it was cut off (SO_LINGER, socket(7)).
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2).
+    #[doc(alias = "SO_LINGER")]
+    pub fn reset_on_close(&self) -> io::Result<()> {
+        let on_for_no_time = [1_i32.to_ne_bytes(), 0_i32.to_ne_bytes()].concat();
+        sys::socket::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &on_for_no_time)
+    }
+
     /// Sets whether calls wait: O_NONBLOCK, fcntl(2).
     ///
     /// # Errors

@@ -106,6 +106,21 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
+    /// Most connections of one host (of IPv6, one /64 network) [default: as many as there may be]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub(crate) max_per_peer: Option<NonZeroUsize>,
+
+    /// End connections on which nothing is said for so long [default: never]
+    ///
+    /// When there are as many connections as there may be, the one that has been idle longest makes room, whatever
+    /// is set here.
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// Cut off whoever takes nothing of what is said for so long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::duration)]
+    pub(crate) stall_timeout: Duration,
+
     /// Threads that answer [default: one for each core]
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,

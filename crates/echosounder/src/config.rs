@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::Result;
 use echosounder_client::{Call, Eol};
 use echosounder_proto::PlainEcho;
-use echosounder_server::Config;
+use echosounder_server::{Config, Patience};
 use echosounder_socket::{Endpoint, IpVersion, Kind};
 
 use crate::args;
@@ -70,6 +70,8 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         host: host_name(),
         workers: args.workers.unwrap_or_else(cores),
         connections_max: args.max_connections.map(NonZeroUsize::get),
+        per_peer_max: args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX)),
+        patience: Patience { idle: args.idle_timeout, stalled: args.stall_timeout },
         unix_mode: args.unix_mode,
     };
     Ok(Serve { server, transcript, on_defaults })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use echosounder_client::{Call, CallError, Heard, Part, Peer, Reply};
 use echosounder_proto::{Framing, PlainEcho, Scan, Template, scan};
-use echosounder_server::{Config, Server};
+use echosounder_server::{Config, Patience, Server};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Endpoint, IpVersion, Transport};
 use serde::Serialize;
@@ -48,6 +48,8 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
         host: host_name(),
         workers: cores(),
         connections_max: None,
+        per_peer_max: None,
+        patience: Patience { idle: None, stalled: WAIT },
         unix_mode: 0o600,
     })?;
     let mut out = io::stdout().lock();

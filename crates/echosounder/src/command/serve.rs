@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use echosounder_server::{Running, Server};
-use echosounder_socket::{Interest, Signals, ready};
+use echosounder_socket::{Interest, Signal, Signals, ready};
 
 use super::transcript::{self, Writer};
 use crate::args::Output;
@@ -30,9 +30,7 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     let running = server.start(|| reporter.clone())?;
     drop(reporter);
 
-    let readable = |fd| (fd, Interest::Read);
-    let ends = [readable(signals.as_fd()), readable(running.ended()), readable(writer.broken().as_fd())];
-    while ready(ends, None).context("wait for a signal")?.iter().all(|end| !end.readable) {}
+    await_the_end(&signals, &running, &writer, output)?;
     // From here on a second signal ends the program at once.
     drop(signals);
     stop(running, writer, output)?;
@@ -56,6 +54,22 @@ fn announce(server: &Server, on_defaults: bool, output: Output) -> Result<()> {
         writeln!(err, "hint: in another terminal \"sounder talk\"; for other hosts \"serve tcp:// udp://\"")?;
     }
     Ok(())
+}
+
+/// Waits for a signal to stop, or for something that ends the server otherwise. Whoever asks is told how things
+/// stand meanwhile.
+fn await_the_end(signals: &Signals, running: &Running, writer: &Writer, output: Output) -> Result<()> {
+    let readable = |fd| (fd, Interest::Read);
+    let ends = [readable(signals.as_fd()), readable(running.ended()), readable(writer.broken().as_fd())];
+    loop {
+        let [signalled, ended, broken] = ready(ends, None).context("wait for a signal")?;
+        match signals.next().context("receive a signal")? {
+            Some(Signal::User1) => summary(&mut io::stderr().lock(), &running.totals(), output.json)?,
+            Some(Signal::Interrupt | Signal::Terminate) => return Ok(()),
+            None if ended.readable || broken.readable => return Ok(()),
+            None => debug_assert!(!signalled.readable, "a signal that is told can be read"),
+        }
+    }
 }
 
 fn stop(running: Running, writer: Writer, output: Output) -> Result<()> {

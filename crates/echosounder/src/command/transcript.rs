@@ -78,10 +78,12 @@ impl Observer for Reporter {
             }
             _ if self.wanted == Transcript::Off => {}
             Event::Connected { peer } => self.pass(Entry::Connected { peer: peer.to_string() }),
-            Event::Closed { peer, messages, error } => self.pass(Entry::Closed {
+            Event::Closed { peer, messages, error, cut } => self.pass(Entry::Closed {
                 peer: peer.to_string(),
                 messages,
-                error: error.map(|error| plain(&error.to_string())),
+                reason: error
+                    .map(|error| plain(&error.to_string()))
+                    .or_else(|| cut.map(|cut| cut.word().to_owned())),
             }),
             Event::Message { peer, bytes } if self.hears_messages() => self.pass(Entry::Message {
                 peer: peer.to_string(),

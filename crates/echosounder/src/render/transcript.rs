@@ -1,9 +1,10 @@
 //! What a server tells of itself, as lines.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use echosounder_proto::Reason;
-use echosounder_server::Totals;
+use echosounder_server::{Cut, Totals};
 use echosounder_socket::{Endpoint, Kind};
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ pub(crate) enum Entry {
     /// Somebody has said something; of a long message, the beginning.
     Message { peer: String, bytes: Vec<u8>, len: usize },
     /// A connection has ended.
-    Closed { peer: String, messages: u64, error: Option<String> },
+    Closed { peer: String, messages: u64, reason: Option<String> },
     /// Something did not work.
     Error { error: String },
     /// So many entries were left out, because there were too many.
@@ -44,7 +45,7 @@ enum Object<'a> {
     Closed {
         peer: &'a str,
         messages: u64,
-        error: Option<&'a str>,
+        reason: Option<&'a str>,
     },
     Error {
         error: &'a str,
@@ -57,7 +58,8 @@ enum Object<'a> {
         messages: u64,
         bytes: u64,
         errors: u64,
-        dropped: serde_json::Map<String, serde_json::Value>,
+        dropped: BTreeMap<&'static str, u64>,
+        cut: BTreeMap<&'static str, u64>,
     },
 }
 
@@ -84,10 +86,10 @@ pub(crate) fn entry(out: &mut impl Write, entry: &Entry, as_json: bool) -> io::R
             writeln!(out, "Client {peer}: {}... ({len} bytes)", Escaped(bytes))
         }
         Entry::Message { peer, bytes, .. } => writeln!(out, "Client {peer}: {}", Escaped(bytes)),
-        Entry::Closed { peer, messages, error } => {
+        Entry::Closed { peer, messages, reason } => {
             write!(out, "Closed {peer} after {}", counted(*messages, "message"))?;
-            match error {
-                Some(error) => writeln!(out, ": {error}"),
+            match reason {
+                Some(reason) => writeln!(out, ": {reason}"),
                 None => writeln!(out),
             }
         }
@@ -98,31 +100,33 @@ pub(crate) fn entry(out: &mut impl Write, entry: &Entry, as_json: bool) -> io::R
 
 /// Tells what was counted.
 pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> io::Result<()> {
-    let reasons = || Reason::ALL.iter().zip(totals.drops);
+    let drops = || Reason::ALL.iter().map(|reason| reason.word()).zip(totals.drops);
+    let cuts = || Cut::ALL.iter().map(|cut| cut.word()).zip(totals.cuts);
+    let &Totals { connections, messages, bytes, errors, .. } = totals;
     if as_json {
-        let dropped = reasons().map(|(reason, count)| (reason.word().to_owned(), count.into())).collect();
-        let &Totals { connections, messages, bytes, errors, .. } = totals;
-        return json::line(out, &Object::Summary { connections, messages, bytes, errors, dropped });
+        let (dropped, cut) = (drops().collect(), cuts().collect());
+        return json::line(out, &Object::Summary { connections, messages, bytes, errors, dropped, cut });
     }
-    write!(
-        out,
-        "{}, {}, {}, {} dropped",
-        counted(totals.connections, "connection"),
-        counted(totals.messages, "message"),
-        counted(totals.bytes, "byte"),
-        totals.dropped()
-    )?;
-    let drops: Vec<String> = reasons()
-        .filter(|(_, count)| *count != 0)
-        .map(|(reason, count)| format!("{count} {}", reason.word()))
-        .collect();
-    if !drops.is_empty() {
-        write!(out, " ({})", drops.join(", "))?;
+    let [connections, messages, bytes] =
+        [(connections, "connection"), (messages, "message"), (bytes, "byte")]
+            .map(|(n, noun)| counted(n, noun));
+    write!(out, "{connections}, {messages}, {bytes}, {} dropped", totals.dropped())?;
+    breakdown(out, drops())?;
+    if totals.cut() != 0 {
+        write!(out, ", {} cut off", totals.cut())?;
+        breakdown(out, cuts())?;
     }
-    if totals.errors != 0 {
-        write!(out, ", {}", counted(totals.errors, "error"))?;
+    if errors != 0 {
+        write!(out, ", {}", counted(errors, "error"))?;
     }
     writeln!(out)
+}
+
+/// Tells of what a sum consists, if of anything: ` (2 idle, 1 stalled)`.
+fn breakdown(out: &mut impl Write, parts: impl Iterator<Item = (&'static str, u64)>) -> io::Result<()> {
+    let parts: Vec<String> =
+        parts.filter(|(_, count)| *count != 0).map(|(word, count)| format!("{count} {word}")).collect();
+    if parts.is_empty() { Ok(()) } else { write!(out, " ({})", parts.join(", ")) }
 }
 
 fn object(entry: &Entry) -> Object<'_> {
@@ -131,8 +135,8 @@ fn object(entry: &Entry) -> Object<'_> {
         Entry::Message { peer, bytes, len } => {
             Object::Message { peer, bytes: *len, content: Bytes::from(&bytes[..]) }
         }
-        Entry::Closed { peer, messages, error } => {
-            Object::Closed { peer, messages: *messages, error: error.as_deref() }
+        Entry::Closed { peer, messages, reason } => {
+            Object::Closed { peer, messages: *messages, reason: reason.as_deref() }
         }
         Entry::Error { error } => Object::Error { error },
         Entry::LeftOut { entries } => Object::LeftOut { entries: *entries },
