@@ -23,6 +23,14 @@ impl Deadline {
         self.0.map(|deadline| deadline.saturating_duration_since(now()))
     }
 
+    /// Whichever comes first.
+    pub(crate) fn earlier(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(one), Some(another)) => Self(Some(one.min(another))),
+            (one, another) => Self(one.or(another)),
+        }
+    }
+
     pub(crate) fn is_over(self) -> bool {
         self.left() == Some(Duration::ZERO)
     }

@@ -1,17 +1,22 @@
-//! Reaching somebody: every address of a name, one after the other, until one answers.
+//! Reaching somebody: every address of a name, with staggered starts, until one takes the call.
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Endpoint, Error, Interest, IpVersion, Side, Socket, Transport, ready};
+use echosounder_socket::{
+    Address, Endpoint, Error, Events, Interest, IpVersion, Kind, Poll, Side, Socket, Transport,
+};
 
 use crate::clock::Deadline;
 use crate::error::{CallError, Word};
+
+/// How long an address is tried alone before the next is tried beside it: RFC 8305 §5.
+const STAGGER: Duration = Duration::from_millis(250);
 
 /// Whom to call, and how.
 #[derive(Clone, Debug)]
@@ -20,46 +25,162 @@ pub struct Call {
     pub endpoint: Endpoint,
     /// Which addresses of a name to try.
     pub ip_version: IpVersion,
-    /// How long to try, all addresses together.
+    /// From where; `None` for wherever the way there begins.
+    pub source: Option<Source>,
+    /// How long to try, all addresses together; then, how long to wait for each answer.
     pub wait: Duration,
+}
+
+/// Where a call leaves from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An address of this machine. Only addresses of its family can be called.
+    Address(IpAddr),
+    /// An interface, whatever the routes say: SO_BINDTODEVICE, socket(7).
+    Interface(String),
 }
 
 /// The addresses of an endpoint that have not been tried.
 #[derive(Debug)]
 pub(crate) struct Candidates {
     transport: Transport,
+    source: Option<Source>,
     addresses: VecDeque<Address>,
 }
 
 impl Candidates {
     /// Looks the endpoint's name up.
     pub(crate) fn of(call: &Call, deadline: Deadline) -> Result<Self, CallError> {
-        let addresses = resolve(call, deadline)?;
-        Ok(Self { transport: call.endpoint.transport(), addresses: addresses.into() })
+        let mut addresses = resolve(call, deadline)?;
+        if let Some(Source::Address(ip)) = &call.source {
+            addresses.retain(|address| is_v6(address) == ip.is_ipv6());
+            if addresses.is_empty() {
+                let error = io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("it has no address of the family of {ip}"),
+                );
+                return Err(CallError::Local(Error::new("resolve", &call.endpoint, error)));
+            }
+        }
+        let addresses = interleave(addresses).into();
+        Ok(Self { transport: call.endpoint.transport(), source: call.source.clone(), addresses })
     }
 
-    /// Connects to the first address that takes it. If none does, the last one's failure comes back; `None` if
-    /// there was none left.
+    /// Connects to the first address that takes it; `None` if there was none left.
+    ///
+    /// Connections are tried at all addresses, each beginning a little after the one before it, or at once when
+    /// that has failed. Of datagrams nobody can tell before they are sent, so there only the next is taken.
     pub(crate) fn connect(&mut self, deadline: Deadline) -> Option<Result<(Socket, Address), CallError>> {
-        let mut last = None;
+        if self.addresses.is_empty() {
+            return None;
+        }
+        if self.transport.kind() != Kind::Datagrams {
+            return Some(self.race(deadline));
+        }
+        let mut failures = Vec::new();
         while let Some(address) = self.addresses.pop_front() {
-            // Whoever does not answer at all leaves the others their share of the time.
-            let shares = u32::try_from(self.addresses.len() + 1).unwrap_or(u32::MAX);
-            let share = deadline.left().map_or(deadline, |left| Deadline::after(left / shares));
-            match connect(self.transport, &address, share) {
-                Ok(socket) => return Some(Ok((socket, address))),
-                Err(error) => {
-                    last = Some(CallError::of("connect", &at(self.transport, &address), &address, error));
+            match self.begin(&address, deadline) {
+                Ok((socket, _)) => return Some(Ok((socket, address))),
+                Err(error) => failures.push(error),
+            }
+        }
+        Some(Err(CallError::all(failures)))
+    }
+
+    fn race(&mut self, deadline: Deadline) -> Result<(Socket, Address), CallError> {
+        let poll = Poll::new()
+            .map_err(|error| CallError::Local(Error::new("poll", &self.transport.scheme(), error)))?;
+        let mut events = Events::with_capacity(8);
+        let mut running: Vec<Option<(Socket, Address)>> = Vec::new();
+        let mut failures = Vec::new();
+        let mut next = Deadline::after(Duration::ZERO);
+        loop {
+            let idle = running.iter().all(Option::is_none);
+            if (idle || next.is_over())
+                && let Some(address) = self.addresses.pop_front()
+            {
+                next = Deadline::after(STAGGER);
+                match self.begin(&address, deadline) {
+                    Ok((socket, true)) => return Ok((socket, address)),
+                    Ok((socket, false)) => {
+                        let added = poll.add(&socket, running.len() as u64, Interest::Write);
+                        added.map_err(|error| self.failure("poll", &address, error))?;
+                        running.push(Some((socket, address)));
+                    }
+                    Err(error) => failures.push(error),
+                }
+                continue;
+            }
+            if idle || deadline.is_over() {
+                let late = running
+                    .into_iter()
+                    .flatten()
+                    .map(|(_, address)| self.failure("connect", &address, io::ErrorKind::TimedOut.into()));
+                return Err(CallError::all(failures.into_iter().chain(late).collect()));
+            }
+            let wait = if self.addresses.is_empty() { deadline } else { deadline.earlier(next) };
+            poll.wait(&mut events, wait.left())
+                .map_err(|error| CallError::Local(Error::new("poll", &self.transport.scheme(), error)))?;
+            let mut told = 0;
+            while let Some(event) = events.get(told) {
+                told += 1;
+                let place = usize::try_from(event.token).unwrap_or(usize::MAX);
+                let Some((socket, address)) = running.get_mut(place).and_then(Option::take) else { continue };
+                match socket.take_error().and_then(|()| refuse_itself(&socket)) {
+                    Ok(()) => return Ok((socket, address)),
+                    Err(error) => failures.push(self.failure("connect", &address, error)),
                 }
             }
         }
-        last.map(Err)
+    }
+
+    /// Begins to connect; whether it is done already is returned.
+    fn begin(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), CallError> {
+        let socket =
+            Socket::new(self.transport, address).map_err(|error| self.failure("connect", address, error))?;
+        if let Some(source) = &self.source {
+            leave_from(&socket, source)
+                .map_err(|(object, error)| CallError::Local(Error::new("bind", &object, error)))?;
+        }
+        let done = match address {
+            Address::Unix(_) => connect_by_path(&socket, self.transport, address, deadline).map(|()| true),
+            _ => connect_by_host(&socket, address),
+        };
+        match done {
+            Ok(done) => Ok((socket, done)),
+            Err(error) => Err(self.failure("connect", address, error)),
+        }
+    }
+
+    fn failure(&self, operation: &'static str, address: &Address, error: io::Error) -> CallError {
+        CallError::of(operation, &at(self.transport, address), address, error)
     }
 }
 
 /// The endpoint at an address, as it is shown.
 pub(crate) fn at(transport: Transport, address: &Address) -> String {
     Endpoint::at(transport, address).map_or_else(|_| address.to_string(), |endpoint| endpoint.to_string())
+}
+
+/// Addresses of both families in turn, each family in its order, so that one that leads nowhere costs one
+/// stagger: RFC 8305 §4.
+fn interleave(addresses: Vec<Address>) -> Vec<Address> {
+    let first_is_v6 = addresses.first().is_some_and(is_v6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| is_v6(address) == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut mixed = Vec::new();
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair.iter().all(Option::is_none) {
+            return mixed;
+        }
+        mixed.extend(pair.into_iter().flatten());
+    }
+}
+
+fn is_v6(address: &Address) -> bool {
+    matches!(address, Address::Inet6(_))
 }
 
 /// Looks a name up on a thread of its own: getaddrinfo(3) knows no time-out.
@@ -82,39 +203,62 @@ fn resolve(call: &Call, deadline: Deadline) -> Result<Vec<Address>, CallError> {
     }
 }
 
-fn connect(transport: Transport, address: &Address, deadline: Deadline) -> io::Result<Socket> {
-    let socket = Socket::new(transport, address)?;
-    if let Address::Unix(_) = address {
-        if transport == Transport::UnixDatagram {
-            // Without a name of its own it could not be answered; the kernel makes one up.
-            socket.bind(&Address::Unix(UnixName::Unnamed))?;
+/// Binds to where a call leaves from; an error comes with the name of that.
+fn leave_from(socket: &Socket, source: &Source) -> Result<(), (String, io::Error)> {
+    match source {
+        Source::Address(ip) => {
+            socket.bind(&SocketAddr::new(*ip, 0).into()).map_err(|error| (ip.to_string(), error))
         }
-        // A full queue has no readiness to wait for, so the call itself waits.
-        socket.set_send_timeout(deadline.left().unwrap_or(Duration::MAX))?;
-        socket.connect(address)?;
-        socket.set_blocking(false)?;
-        return Ok(socket);
+        Source::Interface(name) => socket.bind_to_device(name).map_err(|error| (name.clone(), error)),
     }
-    socket.set_blocking(false)?;
-    match socket.connect(address) {
-        Err(error) if Socket::is_in_progress(&error) => finish_connecting(&socket, deadline)?,
-        result => result?,
-    }
-    if transport == Transport::Tcp && socket.local_addr()? == socket.peer_addr()? {
-        // A port of the ephemeral range can be given to the very socket that calls it.
-        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the connection led to itself"));
-    }
-    Ok(socket)
 }
 
-fn finish_connecting(socket: &Socket, deadline: Deadline) -> io::Result<()> {
-    loop {
-        let [state] = ready([(socket.as_fd(), Interest::Write)], deadline.left())?;
-        if state.writable {
-            return socket.take_error();
-        }
-        if deadline.is_over() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+fn connect_by_path(
+    socket: &Socket,
+    transport: Transport,
+    address: &Address,
+    deadline: Deadline,
+) -> io::Result<()> {
+    if transport == Transport::UnixDatagram {
+        // Without a name of its own it could not be answered; the kernel makes one up.
+        socket.bind(&Address::Unix(UnixName::Unnamed))?;
+    }
+    // A full queue has no readiness to wait for, so the call itself waits.
+    socket.set_send_timeout(deadline.left().unwrap_or(Duration::MAX))?;
+    socket.connect(address)?;
+    socket.set_blocking(false)
+}
+
+/// Begins to connect; whether it is done already is returned.
+fn connect_by_host(socket: &Socket, address: &Address) -> io::Result<bool> {
+    socket.set_blocking(false)?;
+    match socket.connect(address) {
+        Err(error) if Socket::is_in_progress(&error) => Ok(false),
+        result => result.and_then(|()| refuse_itself(socket)).map(|()| true),
+    }
+}
+
+/// A port of the ephemeral range can be given to the very socket that calls it: then nobody is there.
+fn refuse_itself(socket: &Socket) -> io::Result<()> {
+    if socket.local_addr()? == socket.peer_addr()? {
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the connection led to itself"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_and_keep_their_order() {
+        let addresses = |texts: &[&str]| -> Vec<Address> {
+            texts.iter().map(|text| text.parse::<SocketAddr>().unwrap().into()).collect()
+        };
+        let sorted = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "127.0.0.1:1", "127.0.0.2:1"]);
+        let mixed = addresses(&["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1", "[::3]:1"]);
+        assert_eq!(interleave(sorted), mixed);
+        assert_eq!(interleave(addresses(&["127.0.0.1:1"])), addresses(&["127.0.0.1:1"]));
+        assert_eq!(interleave(Vec::new()), Vec::new());
     }
 }

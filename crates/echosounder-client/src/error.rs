@@ -39,6 +39,9 @@ pub enum CallError {
     /// The peer failed.
     #[error("{0}")]
     Peer(Word, #[source] Error),
+    /// Every address of a name failed, each in its way.
+    #[error("{}", sentences(.0))]
+    Everywhere(Vec<Self>),
     /// This machine does not have the address family.
     #[error(transparent)]
     Absent(Error),
@@ -65,6 +68,17 @@ impl CallError {
         }
     }
 
+    /// All of these failures: one of them if there is only one.
+    pub(crate) fn all(mut failures: Vec<Self>) -> Self {
+        match failures.pop() {
+            Some(only) if failures.is_empty() => only,
+            last => {
+                failures.extend(last);
+                Self::Everywhere(failures)
+            }
+        }
+    }
+
     /// Nothing came in time.
     pub(crate) fn timeout(operation: &'static str, object: &dyn fmt::Display) -> Self {
         Self::Peer(Word::Timeout, Error::new(operation, object, io::ErrorKind::TimedOut.into()))
@@ -74,9 +88,25 @@ impl CallError {
     pub fn word(&self) -> Option<Word> {
         match self {
             Self::Peer(word, _) => Some(*word),
+            // The last is what was left when all others had failed.
+            Self::Everywhere(failures) => failures.iter().rev().find_map(Self::word),
             Self::Absent(_) | Self::Local(_) => None,
         }
     }
+}
+
+/// Each failure and its causes, one after the other.
+fn sentences(failures: &[CallError]) -> String {
+    let sentence = |failure: &CallError| {
+        let mut text = failure.to_string();
+        let mut cause = std::error::Error::source(failure);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    };
+    failures.iter().map(sentence).collect::<Vec<_>>().join("; ")
 }
 
 fn word(error: &io::Error, address: &Address) -> Option<Word> {

@@ -14,7 +14,7 @@ mod lines;
 mod peer;
 mod talk;
 
-pub use connect::Call;
+pub use connect::{Call, Source};
 pub use error::{CallError, Word};
 pub use peer::{Heard, Part, Peer, Reply};
 pub use talk::{End, Eol, Said, Summary, Talk, TalkError};

@@ -238,6 +238,17 @@ impl Socket {
         sys::socket::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_SNDTIMEO, &value)
     }
 
+    /// Lets traffic go and come by one interface alone, by its name: SO_BINDTODEVICE, socket(7). Since Linux 5.7
+    /// it takes no privilege.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2): there is no such interface.
+    #[doc(alias = "SO_BINDTODEVICE")]
+    pub fn bind_to_device(&self, name: &str) -> io::Result<()> {
+        sys::socket::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes())
+    }
+
     /// Makes the close that follows reset the connection: what has not been sent is forgotten, and the peer is
     /// told that it was cut off (SO_LINGER, socket(7)).
     ///

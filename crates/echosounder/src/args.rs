@@ -163,6 +163,10 @@ pub(crate) struct Talk {
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
 
+    /// Where to call from: an address of this machine, or an interface
+    #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
+    pub(crate) source: Option<String>,
+
     /// How long to wait for a connection, and for each answer: 0.2, 200ms, 1m30s
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
     pub(crate) wait: Duration,

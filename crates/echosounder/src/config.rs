@@ -6,10 +6,10 @@ use std::num::NonZeroUsize;
 use std::thread;
 
 use anyhow::Result;
-use echosounder_client::{Call, Eol};
+use echosounder_client::{Call, Eol, Source};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Patience};
-use echosounder_socket::{Endpoint, IpVersion, Kind};
+use echosounder_socket::{Endpoint, IpVersion, Kind, Name};
 
 use crate::args;
 use crate::report::Usage;
@@ -77,16 +77,20 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     Ok(Serve { server, transcript, on_defaults })
 }
 
-pub(crate) fn talk(args: args::Talk) -> Talk {
+pub(crate) fn talk(args: args::Talk) -> Result<Talk> {
     let on_default = args.endpoint.is_none();
     let endpoint = args.endpoint.unwrap_or_else(|| default("tcp"));
-    let call = Call { endpoint, ip_version: ip_version(args.ip_version), wait: args.wait };
+    let source = args.source.map(source);
+    if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
+        return Err(Usage(format!("--source is for hosts, and {endpoint} is on this one")).into());
+    }
+    let call = Call { endpoint, ip_version: ip_version(args.ip_version), source, wait: args.wait };
     let eol = match args.eol {
         None => Eol::None,
         Some(args::Eol::Lf) => Eol::Lf,
         Some(args::Eol::Crlf) => Eol::CrLf,
     };
-    Talk { call, eol, raw: args.raw, on_default }
+    Ok(Talk { call, eol, raw: args.raw, on_default })
 }
 
 /// One thread for each core that this process may use.
@@ -97,6 +101,11 @@ pub(crate) fn cores() -> NonZeroUsize {
 /// This machine's name; without /proc it has none.
 pub(crate) fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
+/// An address if it is one, otherwise the name of an interface.
+fn source(text: String) -> Source {
+    text.parse().map_or(Source::Interface(text), Source::Address)
 }
 
 fn default(scheme: &str) -> Endpoint {

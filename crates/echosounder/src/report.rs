@@ -74,14 +74,23 @@ pub(crate) fn sentence<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Erro
 
 /// A system's message as a part of a sentence: `connection refused`.
 pub(crate) fn plain(message: &str) -> String {
-    let Some((message, _)) = message.split_once(" (os error ") else { return message.to_owned() };
-    let mut letters = message.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    let mut plain = String::new();
+    let mut rest = message;
+    while let Some((before, after)) = rest.split_once(" (os error ") {
+        // The system's own words begin with a capital, behind whatever was put before them.
+        let own = before.rfind(": ").map_or(0, |colon| colon + 2);
+        let mut letters = before[own..].chars();
+        plain.push_str(&before[..own]);
+        plain.extend(letters.next().into_iter().flat_map(char::to_lowercase));
+        plain.push_str(letters.as_str());
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    plain + rest
 }
 
 fn exit_code(error: &Error) -> u8 {
     let absent = matches!(find::<BindError>(error), Some(BindError::Absent(_)));
-    let by_peer = matches!(call_error(error), Some(CallError::Peer(..) | CallError::Absent(_)));
+    let by_peer = call_error(error).is_some_and(|error| !matches!(error, CallError::Local(_)));
     if absent || by_peer { 1 } else { 2 }
 }
 

@@ -108,7 +108,7 @@ fn tell(out: &mut impl Write, endpoint: Endpoint, width: usize, output: Output) 
 /// Asks once, and gathers the answer.
 fn ask(endpoint: Endpoint, answer: &mut Vec<u8>) -> Result<Duration> {
     let silent = format!("no answer within {WAIT:?}");
-    let mut peer = Peer::call(Call { endpoint, ip_version: IpVersion::Any, wait: WAIT })?;
+    let mut peer = Peer::call(Call { endpoint, ip_version: IpVersion::Any, source: None, wait: WAIT })?;
     let mut after = None;
     let mut heard = |heard: Heard<'_>| {
         answer.extend_from_slice(heard.bytes);
