@@ -25,6 +25,8 @@ pub enum Eol {
 pub enum Said<'a> {
     /// A line is awaited.
     Prompt,
+    /// A line has come, and is sent.
+    Asked,
     /// The peer said something.
     Heard(Heard<'a>),
     /// A line was not answered in time; the conversation goes on.
@@ -102,6 +104,7 @@ impl<I: Read + AsFd> Talk<I> {
                 Next::End(end) => break end,
             };
             asked += 1;
+            told(Said::Asked).map_err(TalkError::Output)?;
             let reply = self.peer.ask(&message, &mut heard(&mut told))?;
             match reply {
                 Reply::Answered => answered += 1,

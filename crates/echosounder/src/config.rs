@@ -1,5 +1,6 @@
 //! What is meant by what was typed. Whatever does not go together ends here, in one sentence.
 
+use std::env;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
@@ -9,6 +10,7 @@ use anyhow::Result;
 use echosounder_client::{Call, Eol, Source};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Patience};
+use echosounder_socket::family::inet::Host;
 use echosounder_socket::{Endpoint, IpVersion, Kind, Name};
 
 use crate::args;
@@ -37,6 +39,7 @@ pub(crate) struct Talk {
     pub(crate) call: Call,
     pub(crate) eol: Eol,
     pub(crate) raw: bool,
+    pub(crate) colored: bool,
     /// Whether nobody said whom to talk to.
     pub(crate) on_default: bool,
 }
@@ -77,9 +80,9 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     Ok(Serve { server, transcript, on_defaults })
 }
 
-pub(crate) fn talk(args: args::Talk) -> Result<Talk> {
+pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
     let on_default = args.endpoint.is_none();
-    let endpoint = args.endpoint.unwrap_or_else(|| default("tcp"));
+    let endpoint = args.endpoint.map_or_else(|| default("tcp"), on_this_host);
     let source = args.source.map(source);
     if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
         return Err(Usage(format!("--source is for hosts, and {endpoint} is on this one")).into());
@@ -90,7 +93,7 @@ pub(crate) fn talk(args: args::Talk) -> Result<Talk> {
         Some(args::Eol::Lf) => Eol::Lf,
         Some(args::Eol::Crlf) => Eol::CrLf,
     };
-    Ok(Talk { call, eol, raw: args.raw, on_default })
+    Ok(Talk { call, eol, raw: args.raw, colored: colored(color), on_default })
 }
 
 /// One thread for each core that this process may use.
@@ -101,6 +104,27 @@ pub(crate) fn cores() -> NonZeroUsize {
 /// This machine's name; without /proc it has none.
 pub(crate) fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
+/// What `*` means to a client, by its name.
+fn on_this_host(endpoint: Endpoint) -> Endpoint {
+    match endpoint.name() {
+        Name::Inet(Host::Any, port) => {
+            let text = format!("{}://localhost:{port}", endpoint.transport().scheme());
+            text.parse().expect("a scheme, a name and a port make an endpoint")
+        }
+        _ => endpoint,
+    }
+}
+
+/// Whether to use colours; NO_COLOR counts if it is not empty (no-color.org).
+fn colored(color: args::Color) -> bool {
+    let wanted = || env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    match color {
+        args::Color::Auto => io::stdout().is_terminal() && wanted(),
+        args::Color::Always => true,
+        args::Color::Never => false,
+    }
 }
 
 /// An address if it is one, otherwise the name of an interface.

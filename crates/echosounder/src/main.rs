@@ -23,7 +23,9 @@ fn main() -> ExitCode {
         Command::Serve(serve) => {
             config::serve(serve).and_then(|config| command::serve::run(config, args.output))
         }
-        Command::Talk(talk) => config::talk(talk).and_then(|config| command::talk::run(config, args.output)),
+        Command::Talk(talk) => {
+            config::talk(talk, args.output.color).and_then(|config| command::talk::run(config, args.output))
+        }
         Command::Demo => command::demo::run(args.output),
     };
     match result {

@@ -1,6 +1,7 @@
 //! What is done: one module a command.
 
 pub(crate) mod demo;
+mod editor;
 pub(crate) mod serve;
 pub(crate) mod talk;
 mod transcript;

@@ -1,12 +1,15 @@
 //! `sounder talk`
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use echosounder_client::{End, Heard, Part, Peer, Said, Talk};
 use serde::Serialize;
 
+use super::editor::{self, Editor};
 use crate::args::Output;
 use crate::config;
 use crate::render::escape::Escaped;
@@ -22,11 +25,42 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     if output.verbose {
         writeln!(io::stderr(), "Connected to {}", peer.endpoint())?;
     }
-    let mut page = Page::new(output, config.raw, called, wait);
-    let summary = Talk::new(peer, io::stdin(), config.eol).run(|said| page.write(said))?;
-    page.end(summary.end)?;
+    let (prompting, input) = prompting(output)?;
+    let style = match (output.json, config.raw || !io::stdout().is_terminal()) {
+        (true, _) => Style::Json,
+        (false, true) => Style::Plain,
+        (false, false) => Style::Labelled,
+    };
+    let (quiet, colored) = (output.quiet, config.colored);
+    let mut page = Page { style, prompting, typing: false, quiet, colored, called, wait, answer: Vec::new() };
+    let result = Talk::new(peer, input, config.eol).run(|said| page.write(said));
+    // However it ended, the terminal is put in order before anything else is said on it.
+    page.end(result.as_ref().map_or(End::EmptyLine, |summary| summary.end))?;
+    let summary = result?;
     let unanswered = summary.answered == 0 && summary.asked != 0 && summary.end != End::Peer;
     Ok(if unanswered { Outcome::Lacking } else { Outcome::Done })
+}
+
+/// How lines are asked for, and where they come from.
+fn prompting(output: Output) -> Result<(Prompting, File)> {
+    let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.json;
+    if on_terminal && editor::is_possible() {
+        let (editor, input) = Editor::start().context("start the line editor")?;
+        return Ok((Prompting::Edited(editor), input));
+    }
+    let input = File::from(io::stdin().as_fd().try_clone_to_owned().context("read the input")?);
+    Ok((if on_terminal { Prompting::Plain } else { Prompting::None }, input))
+}
+
+/// How lines are asked for.
+#[derive(Debug)]
+enum Prompting {
+    /// Not at all: they come from a program or a file.
+    None,
+    /// With a prompt, on a terminal that can do no more.
+    Plain,
+    /// With a line editor.
+    Edited(Editor),
 }
 
 /// How answers are written.
@@ -43,8 +77,11 @@ enum Style {
 /// What is written of a conversation.
 struct Page {
     style: Style,
-    prompts: bool,
+    prompting: Prompting,
+    /// Whether a line is being typed.
+    typing: bool,
     quiet: bool,
+    colored: bool,
     called: String,
     wait: Duration,
     /// The answer so far, where it is written as a whole.
@@ -61,32 +98,32 @@ struct Object<'a> {
 }
 
 impl Page {
-    fn new(output: Output, raw: bool, called: String, wait: Duration) -> Self {
-        let terminal = io::stdout().is_terminal();
-        let style = match (output.json, raw || !terminal) {
-            (true, _) => Style::Json,
-            (false, true) => Style::Plain,
-            (false, false) => Style::Labelled,
-        };
-        let prompts = terminal && io::stdin().is_terminal() && !output.json;
-        Self { style, prompts, quiet: output.quiet, called, wait, answer: Vec::new() }
-    }
-
     fn write(&mut self, said: Said<'_>) -> io::Result<()> {
         match said {
             Said::Prompt => self.prompt(),
+            Said::Asked => {
+                self.typing = false;
+                Ok(())
+            }
             Said::Heard(heard) => self.hear(heard),
             Said::Silence => self.silence(),
         }
     }
 
     fn prompt(&mut self) -> io::Result<()> {
-        if !self.prompts {
-            return Ok(());
+        self.typing = true;
+        match &self.prompting {
+            Prompting::None => Ok(()),
+            Prompting::Plain => {
+                let mut out = io::stdout().lock();
+                out.write_all(b">")?;
+                out.flush()
+            }
+            Prompting::Edited(editor) => {
+                editor.ask();
+                Ok(())
+            }
         }
-        let mut out = io::stdout().lock();
-        out.write_all(b">")?;
-        out.flush()
     }
 
     fn hear(&mut self, heard: Heard<'_>) -> io::Result<()> {
@@ -110,15 +147,24 @@ impl Page {
     /// Writes the answer that has been gathered.
     fn show(&mut self, after: Option<Duration>) -> io::Result<()> {
         let answer = std::mem::take(&mut self.answer);
-        let mut out = io::stdout().lock();
         if self.style == Style::Json {
             let rtt_ns = after.map(|after| u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
             let content = Some(Bytes::from(&answer[..]));
-            return json::line(&mut out, &Object { event: "answer", peer: &self.called, content, rtt_ns });
+            let object = Object { event: "answer", peer: &self.called, content, rtt_ns };
+            return json::line(&mut io::stdout().lock(), &object);
         }
         let text = answer.strip_suffix(b"\n").unwrap_or(&answer);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        writeln!(out, "Server: {}", Escaped(text))
+        let mut line = format!("Server: {}", Escaped(text));
+        if let Some(after) = after {
+            let rtt = format!("{:.2} ms", after.as_secs_f64() * 1e3);
+            line += &if self.colored { format!("   \x1b[2m{rtt}\x1b[0m") } else { format!("   {rtt}") };
+        }
+        match &self.prompting {
+            Prompting::Edited(editor) if self.typing => editor.print(line),
+            _ => writeln!(io::stdout(), "{line}")?,
+        }
+        Ok(())
     }
 
     fn silence(&mut self) -> io::Result<()> {
@@ -132,17 +178,25 @@ impl Page {
         writeln!(io::stderr(), "no answer from {} within {:?}", self.called, self.wait)
     }
 
-    /// Writes what has come of an answer, and leaves the line that the prompt is on.
-    fn end(&mut self, end: End) -> io::Result<()> {
+    /// Writes what has come of an answer, leaves the line that the prompt is on, and gives the terminal back.
+    fn end(mut self, end: End) -> io::Result<()> {
         if !self.answer.is_empty() {
             self.show(None)?;
         }
-        match end {
-            End::Peer if self.prompts => {
-                writeln!(io::stderr(), "\n{} has ended the conversation", self.called)
+        let alone_on_line = match self.prompting {
+            Prompting::None => return Ok(()),
+            Prompting::Plain => self.typing && end != End::EmptyLine,
+            Prompting::Edited(editor) => {
+                editor.finish()?;
+                self.typing && end == End::Peer
             }
-            End::Input if self.prompts => writeln!(io::stdout()),
-            _ => Ok(()),
+        };
+        if alone_on_line {
+            writeln!(io::stdout())?;
         }
+        if end == End::Peer {
+            writeln!(io::stderr(), "{} has ended the conversation", self.called)?;
+        }
+        Ok(())
     }
 }
