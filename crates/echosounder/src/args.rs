@@ -1,6 +1,7 @@
 //! What is typed, and nothing more: no defaults are computed here, nothing is looked up.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -28,6 +29,7 @@ pub(crate) struct Args {
 
 /// How everything is said.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct Output {
     /// One JSON object a line instead of text
     #[arg(long, global = true)]
@@ -58,8 +60,25 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     Serve(Serve),
     Talk(Talk),
-    /// Show it all: a server, and an answer on every kind of socket of this machine
+    /// Show it all: a server, a conversation, and a thousand echoes on every kind of socket of this machine
     Demo,
+    /// Print what makes a shell complete the command line
+    #[command(after_help = "\
+For bash, now:    source <(sounder completions bash)
+For bash, ever:   sounder completions bash > ~/.local/share/bash-completion/completions/sounder
+For zsh, ever:    sounder completions zsh > a folder of $fpath, as _sounder
+For fish, ever:   sounder completions fish > ~/.config/fish/completions/sounder.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a folder: sounder(1), sounder-serve(1), ...
+    Man {
+        /// The folder
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 const ENDPOINTS: &str = "\
@@ -83,7 +102,7 @@ Examples:
   sounder serve --stamp none --frame line       the plain echo of RFC 862, line by line"))]
 pub(crate) struct Serve {
     /// Where to answer [default: tcp://localhost:21567 udp://localhost:21567]
-    #[arg(value_name = "ENDPOINT")]
+    #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
     pub(crate) endpoints: Vec<Endpoint>,
 
     #[command(flatten)]
@@ -169,7 +188,7 @@ Examples:
   sounder talk --eol crlf mail.example:25       a server that wants whole lines"))]
 pub(crate) struct Talk {
     /// Whom to talk to [default: tcp://localhost:21567]
-    #[arg(value_name = "ENDPOINT")]
+    #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
     pub(crate) endpoint: Option<Endpoint>,
 
     #[command(flatten)]

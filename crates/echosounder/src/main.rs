@@ -27,6 +27,8 @@ fn main() -> ExitCode {
             config::talk(talk, args.output.color).and_then(|config| command::talk::run(config, args.output))
         }
         Command::Demo => command::demo::run(args.output),
+        Command::Completions { shell } => command::manual::completions(shell),
+        Command::Man { folder } => command::manual::pages(&folder),
     };
     match result {
         Ok(outcome) => outcome.into(),

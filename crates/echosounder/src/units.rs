@@ -1,9 +1,29 @@
-//! Numbers with units, as they are typed.
+//! Numbers with units, and endpoints, as they are typed.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use echosounder_proto::{FRAME_MAX, Framing};
+use echosounder_socket::{Endpoint, EndpointError, Transport};
+
+/// An endpoint; of a scheme that does not exist, the one that was probably meant is named.
+pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
+    text.parse().map_err(|error: EndpointError| match &error {
+        EndpointError::UnknownScheme(scheme) => {
+            let alike =
+                |known: &&str| strsim::normalized_damerau_levenshtein(known, &scheme.to_ascii_lowercase());
+            let likely = Transport::all()
+                .map(Transport::scheme)
+                .max_by(|one, other| alike(one).total_cmp(&alike(other)))
+                .filter(|known| 0.6 < alike(known));
+            match likely {
+                Some(known) => format!("{error}\n\n  tip: was \"{known}\" meant?"),
+                None => error.to_string(),
+            }
+        }
+        _ => error.to_string(),
+    })
+}
 
 /// `0.2`, `200ms`, `1m30s`: a bare number is in seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -85,6 +105,14 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistyped_scheme_is_guessed() {
+        assert!(endpoint("tpc://host").unwrap_err().ends_with("was \"tcp\" meant?"));
+        assert!(endpoint("unix-datagram://x").unwrap_err().ends_with("was \"unix-dgram\" meant?"));
+        assert!(!endpoint("gopher://host").unwrap_err().contains("meant"));
+        assert_eq!(endpoint("udp://host:7").unwrap().to_string(), "udp://host:7");
+    }
 
     #[test]
     fn durations() {

@@ -1,7 +1,8 @@
-//! `sounder demo`: a server of its own on every kind of socket, and a question to each.
+//! `sounder demo`: a server of its own on every kind of socket, and a thousand questions to each.
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,23 +18,25 @@ use serde::Serialize;
 use crate::args::Output;
 use crate::config::{cores, host_name};
 use crate::render::escape::Escaped;
-use crate::render::json::{self, Bytes};
+use crate::render::json;
 use crate::report::{Outcome, plain, sentence};
 
-/// What is said to every server.
-const MESSAGE: &[u8] = b"hello";
+/// How often each endpoint is asked.
+const ECHOES: usize = 1000;
 
 /// How long an answer may take; on one machine, far more than it does.
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(2);
 
-/// One question and its answer.
-#[derive(Serialize)]
-struct Row<'a> {
+/// How one endpoint answered.
+#[derive(Debug, Default, Serialize)]
+struct Row {
     endpoint: String,
-    #[serde(flatten)]
-    answer: Bytes<'a>,
-    rtt_ns: Option<u64>,
-    right: bool,
+    sent: usize,
+    wrong: usize,
+    lost: usize,
+    p50_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    max_ns: Option<u64>,
     error: Option<String>,
 }
 
@@ -52,63 +55,125 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
         patience: Patience { idle: None, stalled: WAIT },
         unix_mode: 0o600,
     })?;
-    let mut out = io::stdout().lock();
-    if !output.json {
-        writeln!(out, "An echo sounder sends a call, times the echo, and knows the depth.\n")?;
-        writeln!(out, "A server on every kind of socket stamps what it hears; to each we say \"hello\":\n")?;
-        for note in server.notes() {
-            writeln!(out, "   {}: {}", note.error, plain(&note.error.cause().to_string()))?;
-        }
-    }
+    let notes: Vec<String> = server
+        .notes()
+        .iter()
+        .map(|note| format!("{}: {}", note.error, plain(&note.error.cause().to_string())))
+        .collect();
     let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
-    let width = endpoints.iter().map(|endpoint| endpoint.to_string().len()).max().unwrap_or(0);
     let running = server.start(|| ())?;
-    let mut all_right = true;
-    for endpoint in endpoints {
-        all_right &= tell(&mut out, endpoint, width, output)?;
-    }
+    let mut out = io::stdout().lock();
+    let all_right =
+        if output.json { objects(&mut out, endpoints) } else { tour(&mut out, endpoints, &notes) }?;
     running.stop().context("answer")?;
-    if !output.json {
-        writeln!(out, "\nYour turn, in two terminals:   sounder serve   /   sounder talk")?;
-    }
     Ok(if all_right { Outcome::Done } else { Outcome::Lacking })
 }
 
-/// Asks one endpoint, tells its answer, and returns whether it was right.
-fn tell(out: &mut impl Write, endpoint: Endpoint, width: usize, output: Output) -> Result<bool> {
-    let name = endpoint.to_string();
-    let mut answer = Vec::new();
-    let asked = ask(endpoint, &mut answer);
-    let right = asked.is_ok() && is_right(&answer);
-    let row = Row {
-        endpoint: name,
-        answer: Bytes::from(&answer[..]),
-        rtt_ns: asked.as_ref().ok().map(|rtt| u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX)),
-        right,
-        error: asked.as_ref().err().map(|error| sentence(error.chain())),
-    };
-    if output.json {
+/// An object for each endpoint; whether all was well is returned.
+fn objects(out: &mut impl Write, endpoints: Vec<Endpoint>) -> Result<bool> {
+    let mut all_right = true;
+    for endpoint in endpoints {
+        let row = sound(endpoint);
         json::line(out, &row)?;
-        return Ok(right);
+        all_right &= row.is_right();
     }
-    match asked {
-        Ok(rtt) => writeln!(
-            out,
-            "   {:width$}   {}   {:.3} ms{}",
-            row.endpoint,
-            Escaped(&answer),
-            rtt.as_secs_f64() * 1e3,
-            if right { "" } else { "   WRONG" },
-        )?,
-        Err(_) => writeln!(out, "   {:width$}   {}", row.endpoint, row.error.unwrap_or_default())?,
-    }
-    Ok(right)
+    Ok(all_right)
 }
 
-/// Asks once, and gathers the answer.
-fn ask(endpoint: Endpoint, answer: &mut Vec<u8>) -> Result<Duration> {
-    let silent = format!("no answer within {WAIT:?}");
-    let mut peer = Peer::call(Call { endpoint, ip_version: IpVersion::Any, source: None, wait: WAIT })?;
+/// The tour for people; whether all was well is returned.
+fn tour(out: &mut impl Write, endpoints: Vec<Endpoint>, notes: &[String]) -> Result<bool> {
+    writeln!(out, "An echo sounder sends a call, times the echo, and knows the depth.\n")?;
+    writeln!(out, "1. Talk: a server on a free port stamps what it hears")?;
+    let mut all_right = true;
+    if let Some(endpoint) = endpoints.first() {
+        all_right &= talk(out, endpoint)?;
+    }
+    writeln!(out, "\n2. Every socket: the same server, 1,000 echoes on each")?;
+    let width = endpoints.iter().map(|endpoint| endpoint.to_string().len()).max().unwrap_or(0);
+    writeln!(
+        out,
+        "   {:width$}  {:>8}  {:>8}  {:>8}  {:>5}",
+        "endpoint", "p50 ms", "p99 ms", "max ms", "lost"
+    )?;
+    for endpoint in endpoints {
+        let row = sound(endpoint);
+        let ms = |nanos: Option<u64>| {
+            nanos.map_or_else(
+                || "-".to_owned(),
+                |nanos| format!("{:.3}", Duration::from_nanos(nanos).as_secs_f64() * 1e3),
+            )
+        };
+        let [p50, p99, max] = [row.p50_ns, row.p99_ns, row.max_ns].map(ms);
+        write!(out, "   {:width$}  {p50:>8}  {p99:>8}  {max:>8}  {:>5}", row.endpoint, row.lost)?;
+        if row.wrong != 0 {
+            write!(out, "  {} wrong", row.wrong)?;
+        }
+        writeln!(out, "{}", row.error.as_ref().map_or_else(String::new, |error| format!("  {error}")))?;
+        all_right &= row.is_right();
+    }
+    for note in notes {
+        writeln!(out, "   {note}")?;
+    }
+    writeln!(out, "\n3. Your turn, in two terminals: sounder serve / sounder talk")?;
+    Ok(all_right)
+}
+
+/// Says hello, and shows what comes back; whether it was right is returned.
+fn talk(out: &mut impl Write, endpoint: &Endpoint) -> Result<bool> {
+    writeln!(out, "   >hello")?;
+    let mut answer = Vec::new();
+    let mut peer = Peer::call(call(endpoint.clone()))?;
+    match ask(&mut peer, b"hello", &mut answer)? {
+        Some(rtt) => writeln!(out, "   Server: {}   {:.2} ms", Escaped(&answer), rtt.as_secs_f64() * 1e3)?,
+        None => writeln!(out, "   no answer within {WAIT:?}")?,
+    }
+    Ok(is_right(&answer, b"hello"))
+}
+
+/// Asks an endpoint again and again, and looks at every answer.
+fn sound(endpoint: Endpoint) -> Row {
+    let mut row = Row { endpoint: endpoint.to_string(), ..Row::default() };
+    let mut times = Vec::with_capacity(ECHOES);
+    let echo_all = || -> Result<()> {
+        let mut peer = Peer::call(call(endpoint))?;
+        let mut answer = Vec::new();
+        for number in 1..=ECHOES {
+            let message = format!("echo {number:04}");
+            row.sent += 1;
+            answer.clear();
+            match ask(&mut peer, message.as_bytes(), &mut answer)? {
+                Some(_) if !is_right(&answer, message.as_bytes()) => row.wrong += 1,
+                Some(rtt) => times.push(rtt),
+                None => {
+                    row.lost += 1;
+                    anyhow::bail!("no answer within {WAIT:?}");
+                }
+            }
+        }
+        Ok(())
+    };
+    row.error = echo_all().err().map(|error| sentence(error.chain()));
+    times.sort_unstable();
+    let nanos = |rtt: &Duration| u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
+    // The nearest rank: the smallest time that so many of a hundred answers did not exceed.
+    let percentile =
+        |of_100: usize| times.get((times.len() * of_100).div_ceil(100).saturating_sub(1)).map(nanos);
+    (row.p50_ns, row.p99_ns, row.max_ns) = (percentile(50), percentile(99), times.last().map(nanos));
+    row
+}
+
+impl Row {
+    fn is_right(&self) -> bool {
+        self.sent == ECHOES && self.wrong == 0 && self.lost == 0 && self.error.is_none()
+    }
+}
+
+fn call(endpoint: Endpoint) -> Call {
+    Call { endpoint, ip_version: IpVersion::Any, source: None, wait: WAIT }
+}
+
+/// Asks once and gathers the answer; `None` if none comes in time.
+fn ask(peer: &mut Peer, message: &[u8], answer: &mut Vec<u8>) -> Result<Option<Duration>> {
     let mut after = None;
     let mut heard = |heard: Heard<'_>| {
         answer.extend_from_slice(heard.bytes);
@@ -117,18 +182,20 @@ fn ask(endpoint: Endpoint, answer: &mut Vec<u8>) -> Result<Duration> {
         }
         Ok::<(), CallError>(())
     };
-    let reply = peer.ask(MESSAGE, &mut heard)?;
-    after.filter(|_| reply == Reply::Answered).context(silent)
+    match peer.ask(message, &mut heard)? {
+        Reply::Answered => Ok(after),
+        Reply::Silence => Ok(None),
+        Reply::Ended => anyhow::bail!("the server has ended the conversation"),
+    }
 }
 
 /// Whether an answer is a stamp and what was said.
-fn is_right(answer: &[u8]) -> bool {
-    matches!(scan(answer), Scan::Stamp(_, len) if &answer[len..] == MESSAGE)
+fn is_right(answer: &[u8], said: &[u8]) -> bool {
+    matches!(scan(answer), Scan::Stamp(_, len) if &answer[len..] == said)
 }
 
 /// Every transport, each on a free port or in a folder of its own; UNIX streams by name, too.
 fn endpoints(folder: &Path) -> Result<Vec<Endpoint>> {
-    use std::os::unix::ffi::OsStrExt;
     let mut endpoints = Vec::new();
     for transport in Transport::all() {
         let scheme = transport.scheme();

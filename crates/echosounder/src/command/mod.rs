@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 mod editor;
+pub(crate) mod manual;
 pub(crate) mod serve;
 pub(crate) mod talk;
 mod transcript;
