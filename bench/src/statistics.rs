@@ -1,0 +1,30 @@
+//! Medians, and how sure they are.
+
+/// A generator of numbers that are random enough to shuffle and to draw (Knuth's MMIX).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
+}
+
+/// The 95 % interval of the median, by drawing anew from the values ten thousand times.
+pub fn interval(values: &[f64], random: &mut Random) -> (f64, f64) {
+    let draw = |random: &mut Random| median(values.iter().map(|_| values[random.below(values.len())]).collect());
+    let mut medians: Vec<f64> = (0..10_000).map(|_| draw(random)).collect();
+    medians.sort_by(f64::total_cmp);
+    (medians[250], medians[9_749])
+}
