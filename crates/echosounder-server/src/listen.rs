@@ -48,8 +48,9 @@ pub struct Note {
 pub(crate) struct Bound {
     pub(crate) endpoint: Endpoint,
     pub(crate) address: Address,
-    pub(crate) sockets: Vec<Socket>,
+    /// Removed before the sockets are closed: as long as they are open, nobody can have taken it over.
     pub(crate) path: Option<BoundPath>,
+    pub(crate) sockets: Vec<Socket>,
 }
 
 /// What binding depends on beside the endpoint.
@@ -122,37 +123,38 @@ fn displayed(transport: Transport, address: &Address) -> String {
 
 /// Binds one address for all workers.
 ///
-/// The first socket binds alone, so that an address which anybody else uses is refused; only then is it opened
-/// for sharing, and the other workers' sockets join it. UNIX addresses are not shared that way: there the
-/// workers have one socket together.
+/// The first socket binds and listens alone, so that an address which anybody else uses is refused; only then is
+/// it opened for sharing, and the other workers' sockets join it. UNIX addresses are not shared that way: there
+/// the workers have one socket together.
 fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Result<Bound> {
+    let listens = transport.kind() != Kind::Datagrams;
     let first = prepare(transport, address)?;
     let mut path = None;
     match address {
-        Address::Unix(UnixName::Path(name)) => {
-            path = Some(BoundPath::bind(&first, transport, name, terms.unix_mode)?);
-        }
+        Address::Unix(UnixName::Path(name)) => path = Some(BoundPath::bind(&first, name, terms.unix_mode)?),
         _ => first.bind(address)?,
+    }
+    if listens {
+        first.listen()?;
     }
     let address = first.local_addr()?;
     let endpoint = Endpoint::at(transport, &address)?;
     let mut sockets = vec![first];
     for _ in 1..terms.workers.get() {
-        sockets.push(match &address {
-            Address::Unix(_) => sockets[0].duplicate()?,
-            _ => {
-                sockets[0].set_option(option::SO_REUSEPORT, 1)?;
-                let next = prepare(transport, &address)?;
-                next.set_option(option::SO_REUSEPORT, 1)?;
-                next.bind(&address)?;
-                next
-            }
-        });
+        if let Address::Unix(_) = address {
+            sockets.push(sockets[0].duplicate()?);
+            continue;
+        }
+        sockets[0].set_option(option::SO_REUSEPORT, 1)?;
+        let next = prepare(transport, &address)?;
+        next.set_option(option::SO_REUSEPORT, 1)?;
+        next.bind(&address)?;
+        if listens {
+            next.listen()?;
+        }
+        sockets.push(next);
     }
-    if transport.kind() != Kind::Datagrams {
-        sockets.iter().try_for_each(Socket::listen)?;
-    }
-    Ok(Bound { endpoint, address, sockets, path })
+    Ok(Bound { endpoint, address, path, sockets })
 }
 
 /// Makes a socket with everything set that must be set before it is bound, or that connections inherit.

@@ -64,6 +64,7 @@ impl Port {
         let exact = (0..received).any(|index| tools.messages.needs_exact_time(batch.bytes(index)));
         let arrival = if exact { tools.clock.now() } else { tools.turn };
         let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
+        let (before, mut bytes) = (self.messages, 0);
         for index in 0..received {
             let about = batch.about(index);
             if let Some(count) = about.overflows {
@@ -88,7 +89,7 @@ impl Port {
             if tools.hears_messages {
                 tools.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
             }
-            tools.counters.answered(1, datagram.bytes.len());
+            bytes += datagram.bytes.len();
             let mut scene = Scene {
                 label: tools.labels.current(),
                 rx: arrival.wall,
@@ -102,7 +103,11 @@ impl Port {
             self.messages = scene.seq;
             batch.answer(index, &tools.out, about.packet_info);
         }
-        batch.send(&self.socket, |_, _| tools.counters.dropped(Reason::Unsent, 1));
+        let mut unsent = Vec::new();
+        batch.send(&self.socket, |index, _| unsent.push(index));
+        bytes -= unsent.iter().map(|&index| batch.bytes(index).len()).sum::<usize>();
+        tools.counters.answered(self.messages - before - unsent.len() as u64, bytes);
+        tools.counters.dropped(Reason::Unsent, unsent.len() as u64);
         Ok(())
     }
 }

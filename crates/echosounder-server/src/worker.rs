@@ -384,6 +384,9 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         while self.connections() != 0 && self.tools.turn.mono < deadline {
             self.turn(Some(deadline - self.tools.turn.mono))?;
         }
+        for index in 0..self.connections.len() {
+            self.close(index, None);
+        }
         Ok(())
     }
 }

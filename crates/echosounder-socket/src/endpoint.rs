@@ -110,6 +110,14 @@ impl Transport {
         }
     }
 
+    /// The family in which socketpair(2) is asked for two of them.
+    pub(crate) fn pair_family(self) -> i32 {
+        match self.row().family {
+            Family::Inet => libc::AF_INET,
+            Family::Unix => libc::AF_UNIX,
+        }
+    }
+
     fn row(self) -> &'static Row {
         TABLE.iter().find(|row| row.transport == self).expect("every transport has its row in the table")
     }
@@ -218,12 +226,12 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// If the address is not of a family that the transport has.
+    /// If the address is not of a family that the transport has, or is no name at all.
     pub fn at(transport: Transport, address: &Address) -> io::Result<Self> {
         let name = match (transport.row().family, address) {
             (Family::Inet, Address::Inet(address)) => Name::Inet(Host::V4(*address.ip()), address.port()),
             (Family::Inet, Address::Inet6(address)) => Name::Inet(Host::of(address), address.port()),
-            (Family::Unix, Address::Unix(name)) => Name::Unix(name.clone()),
+            (Family::Unix, Address::Unix(name)) if *name != UnixName::Unnamed => Name::Unix(name.clone()),
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };
         Ok(Self { transport, name })

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::endpoint::EndpointError;
 
-/// Most bytes of a path: `sun_path` without the NUL that ends it.
-pub const PATH_MAX: usize = 107;
+/// Most bytes of a path: all of `sun_path`, since Linux does without the NUL that ends it (unix(7)).
+pub const PATH_MAX: usize = 108;
 
 /// Most bytes of an abstract name: `sun_path` without the NUL that begins it.
 pub const ABSTRACT_MAX: usize = 107;
