@@ -181,13 +181,12 @@ impl Peer {
                 }
                 sent = rest.is_empty();
             }
-            let interest = if sent { Interest::Read } else { Interest::Both };
-            if wait(&self.socket, interest, deadline)? {
-                if !self.take(heard)? {
-                    return Ok(Reply::Ended);
-                }
-            } else if deadline.is_over() {
+            if deadline.is_over() {
                 return if sent { Ok(Reply::Silence) } else { Err(timed_out("send to")) };
+            }
+            let interest = if sent { Interest::Read } else { Interest::Both };
+            if wait(&self.socket, interest, deadline)? && !self.take(heard)? {
+                return Ok(Reply::Ended);
             }
         }
         Ok(Reply::Answered)

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use echosounder_socket::{Interest, ready};
 
 use crate::error::CallError;
-use crate::lines::{Line, Lines};
+use crate::lines::{LINE_MAX, Line, Lines};
 use crate::peer::{Heard, Peer, Reply};
 
 /// What is sent at the end of a line.
@@ -25,8 +25,11 @@ pub enum Eol {
 pub enum Said<'a> {
     /// A line is awaited.
     Prompt,
-    /// A line has come, and is sent.
-    Asked,
+    /// A line has come, and is sent; whether its newline is left out.
+    Asked {
+        /// A newline stood behind it, or the end of the input, and it is not sent.
+        without_newline: bool,
+    },
     /// The peer said something.
     Heard(Heard<'a>),
     /// A line was not answered in time; the conversation goes on.
@@ -80,7 +83,8 @@ pub struct Talk<I> {
 
 /// What comes next in a conversation.
 enum Next {
-    Message(Vec<u8>),
+    /// What is sent, and whether a newline is left out.
+    Message(Vec<u8>, bool),
     End(End),
 }
 
@@ -99,12 +103,12 @@ impl<I: Read + AsFd> Talk<I> {
         let (mut asked, mut answered) = (0, 0);
         let end = loop {
             told(Said::Prompt).map_err(TalkError::Output)?;
-            let message = match self.next(&mut told)? {
-                Next::Message(message) => message,
+            let (message, without_newline) = match self.next(&mut told)? {
+                Next::Message(message, without_newline) => (message, without_newline),
                 Next::End(end) => break end,
             };
             asked += 1;
-            told(Said::Asked).map_err(TalkError::Output)?;
+            told(Said::Asked { without_newline }).map_err(TalkError::Output)?;
             let reply = self.peer.ask(&message, &mut heard(&mut told))?;
             match reply {
                 Reply::Answered => answered += 1,
@@ -145,9 +149,10 @@ impl<I: Read + AsFd> Talk<I> {
             Eol::CrLf if line.ended => b"\r\n",
             _ => b"",
         };
+        let whole = line.ended || line.bytes.len() < LINE_MAX;
         let mut message = line.bytes;
         message.extend_from_slice(eol);
-        Next::Message(message)
+        Next::Message(message, whole && self.eol == Eol::None)
     }
 }
 

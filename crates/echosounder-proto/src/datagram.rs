@@ -28,6 +28,10 @@ pub enum Sender {
     Stranger,
     /// A socket that cannot be answered: it has no name, or no port.
     Nameless,
+    /// The very socket that received it – or so its source address says.
+    Own,
+    /// A port below 1024, where services are that may answer whatever they are sent.
+    Service,
 }
 
 /// Why a datagram is not answered.
@@ -42,6 +46,10 @@ pub enum Reason {
     Group,
     /// Its sender has no address to answer to.
     Nameless,
+    /// Its sender is the server itself.
+    Own,
+    /// Its sender is a service, which would answer the answer.
+    Service,
     /// The plain echo does not answer strangers.
     Stranger,
     /// The plain echo has answered strangers often enough for now.
@@ -54,11 +62,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order in which they are reported.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Stamped,
         Self::Truncated,
         Self::Group,
         Self::Nameless,
+        Self::Own,
+        Self::Service,
         Self::Stranger,
         Self::Rate,
         Self::Unsent,
@@ -72,6 +82,8 @@ impl Reason {
             Self::Truncated => "truncated",
             Self::Group => "group",
             Self::Nameless => "nameless",
+            Self::Own => "own",
+            Self::Service => "service",
             Self::Stranger => "stranger",
             Self::Rate => "rate",
             Self::Unsent => "unsent",
@@ -92,8 +104,8 @@ pub enum PlainEcho {
 /// Decides which datagrams of one socket are answered.
 ///
 /// Two servers that answer each other would go on for ever, and one datagram with a forged source would be
-/// enough to start them. So whatever begins with a filled stamp is taken for an answer and is dropped. An echo
-/// without a stamp makes answers that nobody can tell from calls, so it answers strangers only when asked to,
+/// enough to start them. So whatever begins with a filled stamp is taken for an answer and is dropped, and so is
+/// whatever comes from the server itself or from a service's port (CVE-2024-2169). An echo without a stamp makes answers that nobody can tell from calls, so it answers strangers only when asked to,
 /// and then at a bounded rate.
 #[derive(Debug)]
 pub struct DatagramRule {
@@ -113,8 +125,11 @@ impl DatagramRule {
         if datagram.to_group {
             return Err(Reason::Group);
         }
-        if datagram.sender == Sender::Nameless {
-            return Err(Reason::Nameless);
+        match datagram.sender {
+            Sender::Nameless => return Err(Reason::Nameless),
+            Sender::Own => return Err(Reason::Own),
+            Sender::Service => return Err(Reason::Service),
+            Sender::Local | Sender::Stranger => {}
         }
         if datagram.truncated {
             return Err(Reason::Truncated);

@@ -10,7 +10,8 @@ pub const FRAME_MAX: usize = 64 * 1024;
 pub enum Framing {
     /// What one read brought, cut into pieces of at most so many bytes.
     Size(NonZeroUsize),
-    /// Each line with its newline; an unfinished one when it is so many bytes long, or when the peer ends.
+    /// Each line with its newline; an unfinished one when it is so many bytes long, at most [`FRAME_MAX`], or when
+    /// the peer ends.
     Line(NonZeroUsize),
     /// What one read brought, whole: for sockets that keep the bounds of messages.
     Message,
@@ -42,10 +43,11 @@ impl Framing {
             Self::Size(size) => Some(input.len().min(size.get())),
             Self::Message => Some(input.len()),
             Self::Line(max) => {
-                let reach = &input[..input.len().min(max.get())];
+                let max = max.get().min(FRAME_MAX);
+                let reach = &input[..input.len().min(max)];
                 match reach.iter().position(|&byte| byte == b'\n') {
                     Some(newline) => Some(newline + 1),
-                    None if reach.len() == max.get() || flow == Flow::Ended => Some(reach.len()),
+                    None if reach.len() == max || flow == Flow::Ended => Some(reach.len()),
                     None => None,
                 }
             }

@@ -24,6 +24,8 @@ pub struct EchoReader {
     begun: bool,
     /// The stamp that stood right before the first message.
     stamp: Option<Stamp>,
+    /// Whether a stamp came last. No server puts in two: that would stamp nothing.
+    stamped: bool,
     /// What has arrived and cannot be told yet.
     held: Vec<u8>,
 }
@@ -95,6 +97,7 @@ impl EchoReader {
     /// Takes the stamp or the echo at the beginning of `rest`; `None` if more bytes are needed to tell.
     fn take(&mut self, rest: &[u8]) -> Result<Option<usize>, NotAnEcho> {
         match scan(rest) {
+            Scan::Stamp(_, len) if self.stamped && !self.expects(&rest[..len]) => Err(NotAnEcho),
             Scan::Stamp(stamp, len) if !self.expects(&rest[..len]) => Ok(self.take_stamp(stamp, rest, len)),
             Scan::Partial if !self.completes(rest) => Ok(None),
             _ => self.take_echo(rest).map(Some),
@@ -103,12 +106,15 @@ impl EchoReader {
 
     /// Takes a stamp that the server put in, or filled in: a filled blank is a part of the message.
     fn take_stamp(&mut self, stamp: Stamp, rest: &[u8], len: usize) -> Option<usize> {
+        let mut filled = false;
         if !self.begun {
-            if matches!(stamp, Stamp::Ns { .. }) && self.expects(BLANK) && self.filled(&rest[len..])? {
+            filled = matches!(stamp, Stamp::Ns { .. }) && self.expects(BLANK) && self.filled(&rest[len..])?;
+            if filled {
                 self.advance(len);
             }
             self.stamp = Some(stamp);
         }
+        self.stamped = !filled;
         Some(len)
     }
 
@@ -139,6 +145,7 @@ impl EchoReader {
 
     fn advance(&mut self, len: usize) {
         self.begun = true;
+        self.stamped = false;
         self.sent.drain(..len);
         if let Some(left) = self.lengths.front_mut() {
             *left = left.saturating_sub(len);

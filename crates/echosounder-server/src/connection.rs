@@ -5,7 +5,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use echosounder_proto::{Conversation, Flow, Moment, Reason, Scene};
-use echosounder_socket::{Address, Half, Interest, Kind, Readiness, Socket, is_out_of_resources, ready};
+use echosounder_socket::{
+    Address, Half, Interest, Kind, Readiness, Socket, is_out_of_resources, is_too_long, ready,
+};
 
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
@@ -246,7 +248,14 @@ impl Connection {
         tools.counters.answered(scene.seq - self.messages, consumed);
         self.messages = scene.seq;
 
-        let sent = send(&self.socket, &tools.out)?;
+        let sent = match send(&self.socket, &tools.out) {
+            // Only a message can be too long, with its stamp, to be sent at all.
+            Err(error) if is_too_long(&error) => {
+                tools.counters.dropped(Reason::Unsent, 1);
+                tools.out.len()
+            }
+            result => result?,
+        };
         let rest = &input[consumed..];
         let answerable = conversation.framing.cut(rest, flow).is_some();
         let before = self.kept_size();

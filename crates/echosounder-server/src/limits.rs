@@ -94,19 +94,20 @@ impl Drop for Place {
 /// One worker's part of [`KEPT_MAX`].
 #[derive(Debug)]
 pub(crate) struct Budget {
-    left: usize,
+    max: usize,
+    used: usize,
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self { left: bytes }
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, used: 0 }
     }
 
     /// How much one connection may read, so that whatever comes of it can be kept: less and less, as less is
     /// left. `None` if nothing is sure to be kept any more.
     pub(crate) fn read_size(&self) -> Option<usize> {
         // At most three times a read is kept of it: its answers, twice as long at most, and unanswered input.
-        let size = (self.left / 8).min(READ_MAX);
+        let size = (self.max.saturating_sub(self.used) / 8).min(READ_MAX);
         (READ_MIN <= size).then_some(size)
     }
 
@@ -115,8 +116,23 @@ impl Budget {
         READ_MIN
     }
 
-    /// Notes that a connection keeps `after` bytes instead of `before`.
+    /// Notes that a connection keeps `after` bytes instead of `before`. A message is read whole, whatever is
+    /// left, so more may be used for a while than there is.
     pub(crate) fn change(&mut self, before: usize, after: usize) {
-        self.left = (self.left + before).saturating_sub(after);
+        self.used = self.used.saturating_sub(before) + after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_beyond_the_budget_does_not_come_back_as_more() {
+        let mut budget = Budget::new(100_000);
+        budget.change(0, 300_000);
+        assert_eq!(budget.read_size(), None);
+        budget.change(300_000, 0);
+        assert_eq!(budget.read_size(), Some(12_500));
     }
 }

@@ -1,6 +1,7 @@
 //! Binding: every endpoint, before anything is answered.
 
 use std::io;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::path::BoundPath;
 /// Bytes not yet sent above which a TCP connection counts as full, so that they wait here rather than there.
 const NOT_SENT_MAX: i32 = 64 * 1024;
 
-/// Bytes of receive buffer that a datagram socket asks for; the system may give less.
+/// Bytes of buffer that a datagram socket asks for; the system may give less.
 const DATAGRAM_BUFFER: i32 = 8 * 1024 * 1024;
 
 /// Why a server could not take its endpoints.
@@ -46,8 +47,9 @@ pub struct Note {
 pub(crate) struct Bound {
     pub(crate) endpoint: Endpoint,
     pub(crate) address: Address,
-    pub(crate) sockets: Vec<Socket>,
+    /// Removed before the sockets are closed: as long as they are open, nobody can have taken it over.
     pub(crate) path: Option<BoundPath>,
+    pub(crate) sockets: Vec<Socket>,
 }
 
 /// What binding depends on beside the endpoint.
@@ -122,37 +124,38 @@ fn displayed(transport: Transport, address: &Address) -> String {
 
 /// Binds one address for all workers.
 ///
-/// The first socket binds alone, so that an address which anybody else uses is refused; only then is it opened
-/// for sharing, and the other workers' sockets join it. UNIX addresses are not shared that way: there the
-/// workers have one socket together.
+/// The first socket binds and listens alone, so that an address which anybody else uses is refused; only then is
+/// it opened for sharing, and the other workers' sockets join it. UNIX addresses are not shared that way: there
+/// the workers have one socket together.
 fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Result<Bound> {
+    let listens = transport.kind() != Kind::Datagrams;
     let first = prepare(transport, address, terms)?;
     let mut path = None;
     match address {
-        Address::Unix(UnixName::Path(name)) => {
-            path = Some(BoundPath::bind(&first, transport, name, terms.unix_mode)?);
-        }
+        Address::Unix(UnixName::Path(name)) => path = Some(BoundPath::bind(&first, name, terms.unix_mode)?),
         _ => first.bind(address)?,
+    }
+    if listens {
+        first.listen()?;
     }
     let address = first.local_addr()?;
     let endpoint = Endpoint::at(transport, &address)?;
     let mut sockets = vec![first];
     for _ in 1..terms.workers.get() {
-        sockets.push(match &address {
-            Address::Unix(_) => sockets[0].duplicate()?,
-            _ => {
-                sockets[0].set_option(option::SO_REUSEPORT, 1)?;
-                let next = prepare(transport, &address, terms)?;
-                next.set_option(option::SO_REUSEPORT, 1)?;
-                next.bind(&address)?;
-                next
-            }
-        });
+        if let Address::Unix(_) = address {
+            sockets.push(sockets[0].duplicate()?);
+            continue;
+        }
+        sockets[0].set_option(option::SO_REUSEPORT, 1)?;
+        let next = prepare(transport, &address, terms)?;
+        next.set_option(option::SO_REUSEPORT, 1)?;
+        next.bind(&address)?;
+        if listens {
+            next.listen()?;
+        }
+        sockets.push(next);
     }
-    if transport.kind() != Kind::Datagrams {
-        sockets.iter().try_for_each(Socket::listen)?;
-    }
-    Ok(Bound { endpoint, address, sockets, path })
+    Ok(Bound { endpoint, address, path, sockets })
 }
 
 /// Makes a socket with everything set that must be set before it is bound, or that connections inherit.
@@ -174,12 +177,20 @@ fn prepare(transport: Transport, address: &Address, terms: Terms) -> io::Result<
             socket.set_option(option::TCP_USER_TIMEOUT, millis)?;
         }
         Transport::Udp => prepare_udp(&socket, address)?,
+        // Answers that peers have not read are charged to this one socket, so it should bear many.
+        Transport::UnixDatagram => socket.set_option(option::SO_SNDBUF, DATAGRAM_BUFFER)?,
         _ => {}
     }
     Ok(socket)
 }
 
 fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
+    if is_of_many(address)? {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is the address of many hosts, not of this one",
+        ));
+    }
     let (multicast_all, packet_info) = match address {
         Address::Inet(_) => (option::IP_MULTICAST_ALL, option::IP_PKTINFO),
         _ => (option::IPV6_MULTICAST_ALL, option::IPV6_RECVPKTINFO),
@@ -190,4 +201,22 @@ fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
     }
     socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)?;
     socket.set_option(option::SO_RXQ_OVFL, 1)
+}
+
+/// Whether an address stands for a group or for everybody on a network, so that many would answer one call.
+///
+/// A socket without SO_BROADCAST may not even connect to a network's broadcast address (connect(2)), and for
+/// datagrams to connect sends nothing.
+fn is_of_many(address: &Address) -> io::Result<bool> {
+    let ip = match address {
+        Address::Inet(address) => IpAddr::V4(*address.ip()),
+        Address::Inet6(address) => IpAddr::V6(*address.ip()),
+        _ => return Ok(false),
+    };
+    if ip.is_unspecified() || ip.is_multicast() {
+        return Ok(ip.is_multicast());
+    }
+    let probe = Socket::new(Transport::Udp, address)?;
+    let refused = probe.connect(&address.clone().with_port(9));
+    Ok(refused.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
 }

@@ -22,6 +22,9 @@ const UDP_MAX: usize = 65_535;
 /// default.
 const UNIX_MAX: usize = 256 * 1024;
 
+/// The first port that is not kept for services: IPPORT_RESERVED, ip(7).
+const SERVICES: u16 = 1024;
+
 /// A bound datagram socket.
 #[derive(Debug)]
 pub(crate) struct Port {
@@ -64,6 +67,7 @@ impl Port {
         let exact = (0..received).any(|index| tools.messages.needs_exact_time(batch.bytes(index)));
         let arrival = if exact { tools.clock.now() } else { tools.turn };
         let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
+        let (before, mut bytes) = (self.messages, 0);
         for index in 0..received {
             let about = batch.about(index);
             if let Some(count) = about.overflows {
@@ -88,7 +92,7 @@ impl Port {
             if tools.hears_messages {
                 tools.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
             }
-            tools.counters.answered(1, datagram.bytes.len());
+            bytes += datagram.bytes.len();
             let mut scene = Scene {
                 label: tools.labels.current(),
                 rx: arrival.wall,
@@ -102,7 +106,11 @@ impl Port {
             self.messages = scene.seq;
             batch.answer(index, &tools.out, about.packet_info);
         }
-        batch.send(&self.socket, |_, _| tools.counters.dropped(Reason::Unsent, 1));
+        let mut unsent = Vec::new();
+        batch.send(&self.socket, |index, _| unsent.push(index));
+        bytes -= unsent.iter().map(|&index| batch.bytes(index).len()).sum::<usize>();
+        tools.counters.answered(self.messages - before - unsent.len() as u64, bytes);
+        tools.counters.dropped(Reason::Unsent, unsent.len() as u64);
         Ok(())
     }
 }
@@ -116,8 +124,11 @@ fn classify(peer: &Address, local: &Address) -> Sender {
     };
     match peer {
         Address::Unix(UnixName::Unnamed) => Sender::Nameless,
+        Address::Unix(_) if peer == local => Sender::Own,
         Address::Unix(_) => Sender::Local,
+        _ if peer == local => Sender::Own,
         _ if peer.port() == Some(0) => Sender::Nameless,
+        _ if peer.port().is_some_and(|port| port < SERVICES) => Sender::Service,
         _ if ip(peer).is_some_and(|ip| ip.is_loopback()) || ip(peer) == ip(local) => Sender::Local,
         _ => Sender::Stranger,
     }

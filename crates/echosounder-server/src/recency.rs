@@ -127,12 +127,12 @@ mod tests {
         let mut random = 12345_u64;
         for step in 0..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let index = (random >> 33) as usize % 40;
+            let index = usize::try_from(random >> 33).unwrap() % 40;
             plain.retain(|(other, ..)| *other != index);
             match (random >> 60) % 4 {
                 3 => recency.remove(index),
                 which => {
-                    let waits = [Waits::Idle, Waits::Stalled, Waits::Ending][which as usize];
+                    let waits = [Waits::Idle, Waits::Stalled, Waits::Ending][usize::try_from(which).unwrap()];
                     recency.touch(index, waits, at(step));
                     plain.push((index, waits, at(step)));
                 }

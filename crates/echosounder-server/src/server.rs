@@ -204,6 +204,8 @@ impl Running {
     }
 
     fn join(&mut self) -> io::Result<()> {
+        // While the sockets are open nobody can have taken the paths over, so these are still ours.
+        self.paths.clear();
         self.stop.wake()?;
         let mut result = Ok(());
         for thread in self.threads.drain(..) {

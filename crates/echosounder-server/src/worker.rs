@@ -32,6 +32,9 @@ const _: () =
 /// How long a listener rests when no connection can be accepted, unless one ends sooner.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How long it is silent after telling that nothing can be accepted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
 /// How long peers have to take their last answers and to end, when we have ended.
 const ENDING_MAX: Duration = Duration::from_secs(1);
 
@@ -128,6 +131,8 @@ pub struct Worker<C, O> {
     freed: Vec<usize>,
     /// When paused listeners are tried again.
     resume: Option<MonoTime>,
+    /// When it was last told that nothing can be accepted.
+    complained: Option<MonoTime>,
     tools: Tools<C, O>,
 }
 
@@ -172,6 +177,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             free: Vec::new(),
             freed: Vec::new(),
             resume: None,
+            complained: None,
             tools,
         })
     }
@@ -393,10 +399,19 @@ impl<C: Clock, O: Observer> Worker<C, O> {
                 _ if concerns_one_peer(&error) => self.tools.counters.failed(),
                 _ => {
                     self.tools.counters.failed();
-                    self.tools.observer.observe(Event::Error { operation: "accept", error: &error });
+                    self.complain(&error);
                     return self.pause(index);
                 }
             }
+        }
+    }
+
+    /// Tells that nothing can be accepted, now and then as long as that lasts.
+    fn complain(&mut self, error: &io::Error) {
+        let now = self.tools.turn.mono;
+        if self.complained.is_none_or(|last| COMPLAIN_EVERY <= now - last) {
+            self.complained = Some(now);
+            self.tools.observer.observe(Event::Error { operation: "accept", error });
         }
     }
 
@@ -468,6 +483,9 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.free.append(&mut self.freed);
         while self.connections() != 0 && self.tools.turn.mono < deadline {
             self.turn(Some(deadline - self.tools.turn.mono))?;
+        }
+        for index in 0..self.connections.len() {
+            self.close(index, None, None);
         }
         Ok(())
     }

@@ -176,8 +176,8 @@ impl From<&Address> for RawAddress {
                     UnixName::Unnamed => {}
                     UnixName::Path(path) => {
                         raw.put(path);
-                        // The kernel also takes, and tells, a path that fills `sun_path` to its last byte.
-                        if path.len() <= PATH_MAX {
+                        // A path may fill `sun_path` to its last byte.
+                        if path.len() < PATH_MAX {
                             raw.put(&[0]);
                         }
                     }

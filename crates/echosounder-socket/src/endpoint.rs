@@ -110,6 +110,14 @@ impl Transport {
         }
     }
 
+    /// The family in which socketpair(2) is asked for two of them.
+    pub(crate) fn pair_family(self) -> i32 {
+        match self.row().family {
+            Family::Inet => libc::AF_INET,
+            Family::Unix => libc::AF_UNIX,
+        }
+    }
+
     fn row(self) -> &'static Row {
         TABLE.iter().find(|row| row.transport == self).expect("every transport has its row in the table")
     }
@@ -174,22 +182,22 @@ pub enum EndpointError {
     #[error("the endpoint is empty")]
     Empty,
     /// No transport has this scheme.
-    #[error("no scheme is named \"{0}\"; there are {schemes}", schemes = schemes())]
+    #[error("no scheme is named {0:?}; there are {schemes}", schemes = schemes())]
     UnknownScheme(String),
     /// The port is no number from 0 to 65535.
-    #[error("port \"{0}\" is not a number from 0 to 65535")]
+    #[error("port {0:?} is not a number from 0 to 65535")]
     BadPort(String),
     /// The host is no name and no address.
-    #[error("host \"{0}\" is neither a name nor an address")]
+    #[error("host {0:?} is neither a name nor an address")]
     BadHost(String),
     /// What stands in brackets is no IPv6 address.
-    #[error("\"{0}\" in brackets is not an IPv6 address")]
+    #[error("{0:?} in brackets is not an IPv6 address")]
     BadV6(String),
     /// A bracket is not closed.
     #[error("the bracket [ of the IPv6 address is not closed")]
     UnclosedBracket,
     /// An IPv6 address stands without brackets, so its port could not be told.
-    #[error("an IPv6 address stands in brackets: [{0}]")]
+    #[error("an IPv6 address stands in brackets: [{}]", .0.escape_debug())]
     BareV6(String),
     /// A UNIX endpoint has neither path nor name.
     #[error("the path is empty")]
@@ -204,7 +212,7 @@ pub enum EndpointError {
     #[error("the name is {0} bytes long, over the {ABSTRACT_MAX} that an abstract socket can have")]
     NameTooLong(usize),
     /// A percent sign is not followed by two hexadecimal digits.
-    #[error("%{0} is not % and two hexadecimal digits (write a percent sign as %25)")]
+    #[error("%{} is not % and two hexadecimal digits (write a percent sign as %25)", .0.escape_debug())]
     BadPercent(String),
 }
 
@@ -218,12 +226,12 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// If the address is not of a family that the transport has.
+    /// If the address is not of a family that the transport has, or is no name that a socket can be found by.
     pub fn at(transport: Transport, address: &Address) -> io::Result<Self> {
         let name = match (transport.row().family, address) {
             (Family::Inet, Address::Inet(address)) => Name::Inet(Host::V4(*address.ip()), address.port()),
             (Family::Inet, Address::Inet6(address)) => Name::Inet(Host::of(address), address.port()),
-            (Family::Unix, Address::Unix(name)) => Name::Unix(name.clone()),
+            (Family::Unix, Address::Unix(name)) if name.is_usable() => Name::Unix(name.clone()),
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };
         Ok(Self { transport, name })

@@ -42,3 +42,8 @@ pub fn is_unreachable(error: &io::Error) -> bool {
         [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::ENETDOWN, libc::EHOSTDOWN];
     error.raw_os_error().is_some_and(|errno| unreachable.contains(&errno))
 }
+
+/// Whether a message is too long to be sent as one: EMSGSIZE.
+pub fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
+}

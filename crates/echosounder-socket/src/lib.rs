@@ -40,7 +40,7 @@ pub use address::{Address, RawAddress};
 pub use batch::{Batch, Received};
 pub use control::PacketInfo;
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, IpVersion, Kind, Name, Side, Transport};
-pub use error::{Error, is_family_absent, is_out_of_resources, is_unreachable};
+pub use error::{Error, is_family_absent, is_out_of_resources, is_too_long, is_unreachable};
 pub use limit::raise_fd_limit;
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
 pub use signal::{Signal, Signals};

@@ -57,6 +57,8 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
+        // What has come and was not asked for would take its usual effect at once.
+        while matches!(self.next(), Ok(Some(_))) {}
         // It succeeded when the signals were blocked, and there is nobody to tell.
         let _ = sys::process::change_mask(libc::SIG_UNBLOCK, &self.blocked);
     }

@@ -42,10 +42,10 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As socketpair(2).
+    /// As socketpair(2); EOPNOTSUPP for a transport that has no pairs.
     #[doc(alias = "socketpair")]
     pub fn pair(transport: Transport) -> io::Result<(Self, Self)> {
-        let (one, other) = sys::socket::socketpair(libc::AF_UNIX, transport.socket_type())?;
+        let (one, other) = sys::socket::socketpair(transport.pair_family(), transport.socket_type())?;
         Ok((Self { fd: one }, Self { fd: other }))
     }
 
@@ -233,7 +233,7 @@ impl Socket {
     #[doc(alias = "SO_SNDTIMEO")]
     pub fn set_send_timeout(&self, timeout: std::time::Duration) -> io::Result<()> {
         let micros = i64::from(timeout.subsec_micros()) + 1;
-        let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX / 2) + micros / 1_000_000;
+        let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX).saturating_add(micros / 1_000_000);
         let value = [seconds.to_ne_bytes(), (micros % 1_000_000).to_ne_bytes()].concat();
         sys::socket::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_SNDTIMEO, &value)
     }

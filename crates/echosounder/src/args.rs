@@ -125,7 +125,7 @@ pub(crate) struct Serve {
 
     /// Answer other hosts over datagrams even if nothing is stamped, ten times a second
     ///
-    /// An answer without a stamp cannot be told from a call: two such servers would answer each other for ever.
+    /// That is for each socket, and each thread has its own. An answer without a stamp cannot be told from a call: two such servers would answer each other for ever.
     #[arg(long)]
     pub(crate) allow_plain_echo: bool,
 
@@ -153,7 +153,7 @@ pub(crate) struct Serve {
     pub(crate) stall_timeout: Duration,
 
     /// Threads that answer [default: one for each core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<NonZeroUsize>,
 
     /// Permissions of UNIX socket paths, in octal, less the umask
@@ -199,6 +199,8 @@ pub(crate) struct Talk {
     pub(crate) source: Option<String>,
 
     /// How long to wait for a connection, and for each answer: 0.2, 200ms, 1m30s
+    ///
+    /// After the end of the input, as long as the server goes on within this time it is heard out.
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
     pub(crate) wait: Duration,
 

@@ -62,6 +62,14 @@ pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
     scaled(text, 1000).ok_or_else(|| format!("\"{text}\" is not a number such as 500, 10k or 1m"))
 }
 
+/// Threads: more would have too little memory each to keep what peers do not take.
+pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    count(text).and_then(|workers| match workers.get() {
+        1..=1024 => Ok(workers),
+        _ => Err(format!("{text} workers are over 1024")),
+    })
+}
+
 fn scaled(text: &str, base: usize) -> Option<NonZeroUsize> {
     let (digits, scale) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, base),

@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 
 use echosounder_proto::{
-    BLANK, Conversation, Flow, Framing, STAMP_MAX, Scene, Template, WallLabel, WallTime,
+    BLANK, Conversation, FRAME_MAX, Flow, Framing, STAMP_MAX, Scene, Template, WallLabel, WallTime,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -135,6 +135,12 @@ fn an_unfinished_line_waits_for_its_end() {
     assert_eq!(answer_all(&conversation, b"cd", Flow::Ended), ([STAMP, b"cd"].concat(), 2));
     assert_eq!(answer_all(&conversation, b"12345678", Flow::Open), ([STAMP, b"12345678"].concat(), 8));
     assert_eq!(answer_all(&conversation, b"1234567\n", Flow::Open), ([STAMP, b"1234567\n"].concat(), 8));
+}
+
+#[test]
+fn no_line_is_longer_than_what_a_server_keeps() {
+    let long = vec![b'x'; FRAME_MAX + 1];
+    assert_eq!(line(usize::MAX).cut(&long, Flow::Open), Some(FRAME_MAX));
 }
 
 #[test]

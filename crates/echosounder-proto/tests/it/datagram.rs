@@ -46,6 +46,8 @@ fn every_reason_that_is_the_rules() {
     assert_eq!(stamping.judge(&Datagram { to_group: true, ..hello }, at(0)), Err(Reason::Group));
     assert_eq!(stamping.judge(&Datagram { truncated: true, ..hello }, at(0)), Err(Reason::Truncated));
     assert_eq!(stamping.judge(&datagram(b"x", Sender::Nameless), at(0)), Err(Reason::Nameless));
+    assert_eq!(stamping.judge(&datagram(b"x", Sender::Own), at(0)), Err(Reason::Own));
+    assert_eq!(stamping.judge(&datagram(b"x", Sender::Service), at(0)), Err(Reason::Service));
     let answer = datagram(b"[Sun Nov 22 12:19:36 2026] hello", Sender::Local);
     assert_eq!(stamping.judge(&answer, at(0)), Err(Reason::Stamped));
 }

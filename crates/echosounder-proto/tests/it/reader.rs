@@ -118,6 +118,8 @@ fn other_echoes_and_none() {
     assert_eq!(read(&[b"GET /"], b"HTTP/1.1 400"), Err(NotAnEcho));
     assert_eq!(read(&[], b"welcome"), Err(NotAnEcho));
     assert_eq!(read(&[b"one"], b"one more"), Err(NotAnEcho));
+    let stamps = b"[Sun Nov 22 12:19:36 2026] [Sun Nov 22 12:19:36 2026] ";
+    assert_eq!(read(&[b"one"], stamps), Err(NotAnEcho));
     let quoted = b"[Sun Nov 22 12:19:36 2026] again";
     let answer = [&b"[Mon Nov 23 00:00:00 2026] "[..], quoted].concat();
     assert_eq!(read(&[quoted], &answer), Ok(vec![Some(Stamp::Ctime)]));

@@ -59,7 +59,7 @@ fn templates_that_begin_with_a_shape() {
     for text in
         ["none", "{ctime}", "[{ctime}]", "[{rx}] ", "[{rx}{tx}] ", "[{seq}] ", " [{ctime}] ", "[{ctime}"]
     {
-        assert_eq!(text.parse::<Template>().map(|t| t.begins_with_shape()).unwrap_or(false), false, "{text}");
+        assert!(text.parse::<Template>().is_ok_and(|template| !template.begins_with_shape()), "{text}");
     }
 }
 

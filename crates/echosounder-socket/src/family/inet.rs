@@ -75,7 +75,7 @@ pub(crate) fn parse(text: &str) -> Result<(Host, u16), EndpointError> {
             None => Err(EndpointError::BadHost(text.into())),
         };
     }
-    if text.parse::<Ipv6Addr>().is_ok() {
+    if text.split('%').next().is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()) {
         return Err(EndpointError::BareV6(text.into()));
     }
     match text.split_once(':') {
@@ -121,8 +121,6 @@ fn parse_port(text: &str) -> Result<u16, EndpointError> {
 }
 
 fn interface(zone: &str) -> io::Result<u32> {
-    match zone.parse() {
-        Ok(index) => Ok(index),
-        Err(_) => sys::socket::interface_index(&CString::new(zone)?),
-    }
+    let index = zone.parse().ok().filter(|_| zone.bytes().all(|byte| byte.is_ascii_digit()));
+    index.map_or_else(|| sys::socket::interface_index(&CString::new(zone)?), Ok)
 }

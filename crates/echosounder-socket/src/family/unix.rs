@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::endpoint::EndpointError;
 
-/// Most bytes of a path: `sun_path` without the NUL that ends it.
-pub const PATH_MAX: usize = 107;
+/// Most bytes of a path: all of `sun_path`, since Linux does without the NUL that ends it (unix(7)).
+pub const PATH_MAX: usize = 108;
 
 /// Most bytes of an abstract name: `sun_path` without the NUL that begins it.
 pub const ABSTRACT_MAX: usize = 107;
@@ -22,6 +22,15 @@ pub enum UnixName {
 }
 
 impl UnixName {
+    /// Whether a socket can have it and be found by it.
+    pub(crate) fn is_usable(&self) -> bool {
+        match self {
+            Self::Unnamed => false,
+            Self::Path(path) => !path.is_empty() && path.len() <= PATH_MAX && !path.contains(&0),
+            Self::Abstract(name) => name.len() <= ABSTRACT_MAX,
+        }
+    }
+
     /// Parses `PATH` or `@NAME`, in which `%41` stands for the byte 0x41.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         match text.strip_prefix('@') {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::UdpSocket;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ const ECHOES: usize = 1000;
 
 /// How long an answer may take; on one machine, far more than it does.
 const WAIT: Duration = Duration::from_secs(2);
+
+/// Longest folder that leaves room for a socket's name in a path of its own.
+const PARENT_MAX: usize = 70;
 
 /// How one endpoint answered.
 #[derive(Debug, Default, Serialize)]
@@ -197,11 +201,14 @@ fn is_right(answer: &[u8], said: &[u8]) -> bool {
 /// Every transport, each on a free port or in a folder of its own; UNIX streams by name, too.
 fn endpoints(folder: &Path) -> Result<Vec<Endpoint>> {
     let mut endpoints = Vec::new();
+    // Many containers have the family without the address.
+    let has_v6 = UdpSocket::bind("[::1]:0").is_ok();
     for transport in Transport::all() {
         let scheme = transport.scheme();
         if matches!(transport, Transport::Tcp | Transport::Udp) {
-            for host in ["127.0.0.1", "[::1]"] {
-                endpoints.push(format!("{scheme}://{host}:0").parse()?);
+            endpoints.push(format!("{scheme}://127.0.0.1:0").parse()?);
+            if has_v6 {
+                endpoints.push(format!("{scheme}://[::1]:0").parse()?);
             }
             continue;
         }
@@ -220,8 +227,15 @@ struct Folder {
 
 impl Folder {
     fn new() -> io::Result<Self> {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
-        let parent = runtime.unwrap_or_else(std::env::temp_dir);
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let short = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= PARENT_MAX;
+        runtime.filter(short).map_or_else(
+            || Self::within(std::env::temp_dir()),
+            |runtime| Self::within(runtime).or_else(|_| Self::within(std::env::temp_dir())),
+        )
+    }
+
+    fn within(parent: PathBuf) -> io::Result<Self> {
         let path = parent.join(format!("sounder-{}", std::process::id()));
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self { path })

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use echosounder_server::{Running, Server};
-use echosounder_socket::{Interest, Signal, Signals, ready};
+use echosounder_server::{Note, Running, Server};
+use echosounder_socket::{Endpoint, Interest, Signal, Signals, ready};
 
 use super::transcript::{self, Writer};
 use crate::args::Output;
@@ -15,10 +15,13 @@ use crate::report::{Outcome, plain};
 
 /// Answers until a signal says to stop.
 pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
-    let signals = Signals::receive().context("receive signals")?;
     let server = Server::bind(config.server)?;
+    // Before the first thread, which inherits what is blocked; but not before names were looked up, which takes
+    // long where it fails, and may be interrupted.
+    let signals = Signals::receive().context("receive signals")?;
     let lacking = server.notes().iter().any(|note| note.whole_endpoint);
-    announce(&server, config.on_defaults, output)?;
+    let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
+    tell_notes(server.notes())?;
 
     // Errors are told even if nothing else is; then they are no part of a transcript.
     let out: Box<dyn Write + Send> = match config.transcript {
@@ -29,6 +32,7 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
         transcript::start(config.transcript, output.json, out).context("start the transcript")?;
     let running = server.start(|| reporter.clone())?;
     drop(reporter);
+    announce(&endpoints, config.on_defaults, output)?;
 
     await_the_end(&signals, &running, &writer, output)?;
     // From here on a second signal ends the program at once.
@@ -37,17 +41,22 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     Ok(if lacking { Outcome::Lacking } else { Outcome::Done })
 }
 
-/// Tells where the server answers, and what it does without.
-fn announce(server: &Server, on_defaults: bool, output: Output) -> Result<()> {
-    let mut err = io::stderr().lock();
-    for note in server.notes() {
+/// Tells what the server does without.
+fn tell_notes(notes: &[Note]) -> Result<()> {
+    for note in notes {
         let reason = plain(&note.error.cause().to_string());
-        writeln!(err, "note: {}: {reason}", note.error)?;
+        writeln!(io::stderr(), "note: {}: {reason}", note.error)?;
     }
+    Ok(())
+}
+
+/// Tells where the server answers, as soon as it does.
+fn announce(endpoints: &[Endpoint], on_defaults: bool, output: Output) -> Result<()> {
     if output.quiet {
         return Ok(());
     }
-    for endpoint in server.endpoints() {
+    let mut err = io::stderr().lock();
+    for endpoint in endpoints {
         listening(&mut err, endpoint, output.json)?;
     }
     if on_defaults && !output.json {

@@ -32,11 +32,24 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
         (false, false) => Style::Labelled,
     };
     let (quiet, colored) = (output.quiet, config.colored);
-    let mut page = Page { style, prompting, typing: false, quiet, colored, called, wait, answer: Vec::new() };
+    let mut page = Page {
+        style,
+        prompting,
+        typing: false,
+        newline_due: false,
+        quiet,
+        colored,
+        called,
+        wait,
+        answer: Vec::new(),
+    };
     let result = Talk::new(peer, input, config.eol).run(|said| page.write(said));
     // However it ended, the terminal is put in order before anything else is said on it.
     page.end(result.as_ref().map_or(End::EmptyLine, |summary| summary.end))?;
     let summary = result?;
+    if summary.end == End::Peer && summary.answered < summary.asked && !output.quiet {
+        writeln!(io::stderr(), "the last line was not answered")?;
+    }
     let unanswered = summary.answered == 0 && summary.asked != 0 && summary.end != End::Peer;
     Ok(if unanswered { Outcome::Lacking } else { Outcome::Done })
 }
@@ -80,6 +93,8 @@ struct Page {
     prompting: Prompting,
     /// Whether a line is being typed.
     typing: bool,
+    /// Whether a newline was left out of what was last asked, so that none can come back.
+    newline_due: bool,
     quiet: bool,
     colored: bool,
     called: String,
@@ -101,8 +116,8 @@ impl Page {
     fn write(&mut self, said: Said<'_>) -> io::Result<()> {
         match said {
             Said::Prompt => self.prompt(),
-            Said::Asked => {
-                self.typing = false;
+            Said::Asked { without_newline } => {
+                (self.typing, self.newline_due) = (false, without_newline);
                 Ok(())
             }
             Said::Heard(heard) => self.hear(heard),
@@ -130,8 +145,9 @@ impl Page {
         if self.style == Style::Plain {
             let mut out = io::stdout().lock();
             out.write_all(heard.bytes)?;
-            // The newline was not sent, so it does not come back; with it, programs can tell answers apart.
-            if matches!(heard.part, Part::Answer(_)) && heard.bytes.last() != Some(&b'\n') {
+            // With the newline that was left out, programs can tell answers apart.
+            let ends = matches!(heard.part, Part::Answer(_)) && self.newline_due;
+            if ends && heard.bytes.last() != Some(&b'\n') {
                 out.write_all(b"\n")?;
             }
             return out.flush();

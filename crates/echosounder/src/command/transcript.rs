@@ -5,9 +5,9 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use echosounder_server::{Event, Observer};
@@ -20,6 +20,9 @@ use crate::report::plain;
 /// Most lines that are written within a second.
 const LINES_PER_SECOND: u64 = 100;
 
+/// How long the end waits for what has not been written.
+const FINISH_MAX: Duration = Duration::from_secs(1);
+
 /// Most entries that wait to be written.
 const WAITING_MAX: usize = 1024;
 
@@ -31,13 +34,22 @@ const SHOWN_MAX: usize = 4096;
 pub(crate) struct Reporter {
     wanted: Transcript,
     sender: SyncSender<Entry>,
-    left_out: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+/// What the workers and the writer tell each other.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Whether enough was written within this second.
+    sated: AtomicBool,
+    /// Entries that were not written.
+    left_out: AtomicU64,
 }
 
 /// The thread that writes.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    thread: JoinHandle<io::Result<()>>,
+    ended: Receiver<io::Result<()>>,
     broken: Arc<Waker>,
 }
 
@@ -48,24 +60,29 @@ pub(crate) fn start(
     out: impl Write + Send + 'static,
 ) -> io::Result<(Reporter, Writer)> {
     let (sender, receiver) = mpsc::sync_channel(WAITING_MAX);
-    let left_out = Arc::new(AtomicU64::new(0));
+    let shared = Arc::new(Shared::default());
     let broken = Arc::new(Waker::new()?);
-    let pages = Pages { out, as_json, left_out: Arc::clone(&left_out) };
+    // A transcript that nobody reads any more ends the server; errors that nobody reads do not.
+    let needs_reader = wanted != Transcript::Off;
+    let pages = Pages { out, as_json, needs_reader, shared: Arc::clone(&shared) };
     let alarm = Arc::clone(&broken);
-    let thread = thread::Builder::new().name("transcript".into()).spawn(move || {
+    let (end, ended) = mpsc::sync_channel(1);
+    thread::Builder::new().name("transcript".into()).spawn(move || {
         let result = pages.write(&receiver);
         if result.is_err() {
-            alarm.wake()?;
+            // Both fail only if nobody waits for it any more.
+            let _ = alarm.wake();
         }
-        result
+        let _ = end.send(result);
     })?;
-    Ok((Reporter { wanted, sender, left_out }, Writer { thread, broken }))
+    Ok((Reporter { wanted, sender, shared }, Writer { ended, broken }))
 }
 
 impl Reporter {
-    fn pass(&self, entry: Entry) {
-        if self.sender.try_send(entry).is_err() {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+    /// Passes an entry on; if it would not be written, it is not even made.
+    fn pass(&self, entry: impl FnOnce() -> Entry) {
+        if self.shared.sated.load(Ordering::Relaxed) || self.sender.try_send(entry()).is_err() {
+            self.shared.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -74,18 +91,18 @@ impl Observer for Reporter {
     fn observe(&mut self, event: Event<'_>) {
         match event {
             Event::Error { operation, error } => {
-                self.pass(Entry::Error { error: format!("{operation}: {}", plain(&error.to_string())) });
+                self.pass(|| Entry::Error { error: format!("{operation}: {}", plain(&error.to_string())) });
             }
             _ if self.wanted == Transcript::Off => {}
-            Event::Connected { peer } => self.pass(Entry::Connected { peer: peer.to_string() }),
-            Event::Closed { peer, messages, error, cut } => self.pass(Entry::Closed {
+            Event::Connected { peer } => self.pass(|| Entry::Connected { peer: peer.to_string() }),
+            Event::Closed { peer, messages, error, cut } => self.pass(|| Entry::Closed {
                 peer: peer.to_string(),
                 messages,
                 reason: error
                     .map(|error| plain(&error.to_string()))
                     .or_else(|| cut.map(|cut| cut.word().to_owned())),
             }),
-            Event::Message { peer, bytes } if self.hears_messages() => self.pass(Entry::Message {
+            Event::Message { peer, bytes } if self.hears_messages() => self.pass(|| Entry::Message {
                 peer: peer.to_string(),
                 bytes: bytes[..bytes.len().min(SHOWN_MAX)].into(),
                 len: bytes.len(),
@@ -105,9 +122,14 @@ impl Writer {
         &self.broken
     }
 
-    /// Waits until all is written. The reporters must have been dropped.
+    /// Waits until all is written, but not for ever: whoever should read it may be stuck. The reporters must have
+    /// been dropped.
     pub(crate) fn finish(self) -> io::Result<()> {
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the transcript's writer panicked")))
+        match self.ended.recv_timeout(FINISH_MAX) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the transcript's writer panicked")),
+        }
     }
 }
 
@@ -115,7 +137,8 @@ impl Writer {
 struct Pages<W> {
     out: W,
     as_json: bool,
-    left_out: Arc<AtomicU64>,
+    needs_reader: bool,
+    shared: Arc<Shared>,
 }
 
 impl<W: Write> Pages<W> {
@@ -128,14 +151,16 @@ impl<W: Write> Pages<W> {
             let received = receiver.recv_timeout(Duration::from_secs(1));
             if Duration::from_secs(1) <= second.elapsed() {
                 (second, lines) = (Instant::now(), 0);
+                self.shared.sated.store(false, Ordering::Relaxed);
                 self.tell_left_out()?;
             }
             match received {
                 Ok(_) if lines == LINES_PER_SECOND => {
-                    self.left_out.fetch_add(1, Ordering::Relaxed);
+                    self.shared.left_out.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(entry) => {
                     lines += 1;
+                    self.shared.sated.store(lines == LINES_PER_SECOND, Ordering::Relaxed);
                     self.line(&entry)?;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -145,14 +170,22 @@ impl<W: Write> Pages<W> {
     }
 
     fn tell_left_out(&mut self) -> io::Result<()> {
-        match self.left_out.swap(0, Ordering::Relaxed) {
+        match self.shared.left_out.swap(0, Ordering::Relaxed) {
             0 => Ok(()),
             entries => self.line(&Entry::LeftOut { entries }),
         }
     }
 
+    /// Writes a line. A full disk loses it, and may have room for the next.
     fn line(&mut self, entry: &Entry) -> io::Result<()> {
-        transcript::entry(&mut self.out, entry, self.as_json)?;
-        self.out.flush()
+        let written = transcript::entry(&mut self.out, entry, self.as_json).and_then(|()| self.out.flush());
+        match written {
+            Err(error) if self.needs_reader && error.kind() == io::ErrorKind::BrokenPipe => Err(error),
+            Err(_) => {
+                self.shared.left_out.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 }

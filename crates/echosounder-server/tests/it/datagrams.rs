@@ -1,0 +1,216 @@
+//! Datagrams over the kernel: which are answered, and that no two servers talk for ever.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
+
+use echosounder_proto::{Conversation, Framing, Reason, Scene, Template, WallLabel};
+use echosounder_server::{Config, Server};
+use echosounder_socket::{Endpoint, Kind, Name, Socket, option};
+
+use crate::table::Table;
+use crate::{CTIME, Client, Folder, config, dropped, everywhere, start, stop, unique};
+
+/// The endpoints at which there are datagrams.
+fn ports(folder: &Folder) -> Vec<String> {
+    let mut endpoints = everywhere(folder);
+    endpoints.retain(|at| at.parse::<Endpoint>().unwrap().transport().kind() == Kind::Datagrams);
+    endpoints
+}
+
+/// What a server with this stamp answers to `call`.
+fn answer(stamp: &str, call: &[u8]) -> Vec<u8> {
+    let stamp: Template = stamp.parse().unwrap();
+    let conversation = Conversation { stamp, framing: Framing::Message };
+    let (mut message, mut head) = (call.to_vec(), Vec::new());
+    conversation.answer_datagram(&mut message, &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+    [head, message].concat()
+}
+
+#[test]
+fn an_empty_datagram_is_answered() {
+    let folder = Folder::new();
+    for name in ports(&folder) {
+        let (running, endpoints) = start(config(&[&name]));
+        let client = Client::of(&endpoints[0]);
+        for _ in 0..5 {
+            client.echo(b"");
+            client.echo(b"hello");
+        }
+        let totals = stop(running);
+        assert_eq!((totals.messages, totals.bytes, totals.dropped()), (10, 25, 0), "{name}");
+    }
+}
+
+#[test]
+fn an_answer_is_dropped_and_counted() {
+    let folder = Folder::new();
+    for name in ports(&folder) {
+        for stamp in ["ctime", "none"] {
+            let (running, endpoints) = start(Config { stamp: stamp.parse().unwrap(), ..config(&[&name]) });
+            let client = Client::of(&endpoints[0]);
+            for theirs in ["ctime", "rfc3339", "unix", "ns", "[{unix}] {peer}: "] {
+                client.send(&answer(theirs, b"hello"));
+                client.send(&answer(theirs, b""));
+            }
+            // Whatever is answered is answered in order: nothing came of the ten.
+            client.send(b"a call");
+            assert!(client.recv().ends_with(b"a call"));
+            let totals = stop(running);
+            assert_eq!((totals.messages, dropped(&totals, Reason::Stamped), totals.dropped()), (1, 10, 10));
+        }
+    }
+}
+
+#[test]
+fn a_sender_without_a_name_is_dropped_and_counted() {
+    let folder = Folder::new();
+    let (running, endpoints) = start(config(&[&folder.endpoint("unix-dgram", "s")]));
+    UnixDatagram::unbound().unwrap().send_to(b"hello", folder.join("s")).unwrap();
+    Client::of(&endpoints[0]).echo(b"hello");
+    let totals = stop(running);
+    assert_eq!((totals.messages, dropped(&totals, Reason::Nameless)), (1, 1));
+}
+
+#[test]
+fn an_answer_too_long_to_leave_is_counted() {
+    let (running, endpoints) = start(config(&["udp://127.0.0.1:0"]));
+    let client = Client::of(&endpoints[0]);
+    let longest = vec![b'x'; 65_507];
+    client.send(&longest);
+    client.echo(&longest[CTIME..]);
+    client.echo(b"hello");
+    let totals = stop(running);
+    assert_eq!((dropped(&totals, Reason::Unsent), totals.dropped(), totals.errors), (1, 1, 0));
+}
+
+#[test]
+fn a_datagram_longer_than_the_buffer_is_counted() {
+    let (running, endpoints) = start(config(&[&format!("unix-dgram:@{}", unique())]));
+    let client = Client::of(&endpoints[0]);
+    client.socket.set_option(option::SO_SNDBUF, 400_000).unwrap();
+    client.send(&[b'x'; 256 * 1024 + 1]);
+    client.echo(b"hello");
+    let totals = stop(running);
+    assert_eq!((totals.messages, dropped(&totals, Reason::Truncated), totals.dropped()), (1, 1, 1));
+}
+
+#[test]
+fn a_datagram_to_everybody_is_counted() {
+    let (running, endpoints) = start(config(&["udp://0.0.0.0:0"]));
+    let Name::Inet(_, port) = *endpoints[0].name() else { panic!("{endpoints:?}") };
+    let everybody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    everybody.set_broadcast(true).unwrap();
+    everybody.send_to(b"hello", ("127.255.255.255", port)).unwrap();
+    Client::of(&format!("udp://127.0.0.1:{port}").parse().unwrap()).echo(b"hello");
+    let totals = stop(running);
+    assert_eq!((totals.messages, dropped(&totals, Reason::Group), totals.dropped()), (1, 1, 1));
+}
+
+#[test]
+fn what_the_kernel_had_no_room_for_is_counted() {
+    const CALLS: u64 = 400;
+    let server = Server::bind(config(&["udp://127.0.0.1:0"])).unwrap();
+    let endpoint = server.endpoints().next().unwrap().clone();
+    let client = Client::of(&endpoint);
+    // Nobody reads yet, and this is more than the receive buffer that the server asks for.
+    (0..CALLS).for_each(|_| client.send(&[b'x'; 60_000]));
+    let running = server.start(|| ()).unwrap();
+    // What was lost is told with what comes next, which needs room first.
+    client.recv();
+    Client::of(&endpoint).echo(b"hello");
+    let totals = stop(running);
+    let lost = dropped(&totals, Reason::Overflow);
+    assert!(0 < lost && lost < CALLS);
+    assert_eq!((totals.messages + lost, totals.dropped()), (CALLS + 1, lost));
+}
+
+#[test]
+fn a_full_batch_is_answered_in_order() {
+    let (running, endpoints) = start(config(&["udp://127.0.0.1:0"]));
+    let client = Client::of(&endpoints[0]);
+    // More than one batch, less than a receive buffer.
+    (0..100).for_each(|number| client.send(format!("call {number}").as_bytes()));
+    (0..100).for_each(|number| assert_eq!(client.recv()[CTIME..], *format!("call {number}").as_bytes()));
+    assert_eq!(stop(running).messages, 100);
+}
+
+/// Somebody in the middle hands each server's answers to the other, as a forged source would.
+#[test]
+fn two_servers_do_not_answer_each_other() {
+    let folder = Folder::new();
+    for name in ports(&folder) {
+        // A second path for the second server; elsewhere every name is new.
+        let other = name.replace("/unix-dgram", "/other").replace('@', "@other-");
+        for stamps in [["ns", "ctime"], ["ctime", "ns"], ["none", "unix"], ["rfc3339", "none"]] {
+            let servers = [(&name, stamps[0]), (&other, stamps[1])];
+            let servers = servers.map(|(at, stamp)| {
+                let (running, endpoints) = start(Config { stamp: stamp.parse().unwrap(), ..config(&[at]) });
+                (running, Client::of(&endpoints[0]))
+            });
+            let mut on_its_way = b"spoofed".to_vec();
+            let mut answers = [0, 0];
+            for turn in [0, 1, 0, 1] {
+                let middle = &servers[turn].1;
+                middle.send(&on_its_way);
+                // Answers come in order: if this one is first, there was none to the other.
+                middle.send(b"a call");
+                on_its_way = middle.recv();
+                if on_its_way.ends_with(b"a call") {
+                    break;
+                }
+                assert!(middle.recv().ends_with(b"a call"));
+                answers[turn] += 1;
+            }
+            let dropped = servers.map(|(running, _)| dropped(&stop(running), Reason::Stamped));
+            assert!(answers[0] == 1 && answers[1] <= 1, "{name} {stamps:?} {answers:?}");
+            assert_eq!(dropped.iter().sum::<u64>(), 1);
+        }
+    }
+}
+
+/// A datagram's sender can exchange its path for a link to another server while its call is on the way.
+#[test]
+fn a_swapped_return_address_starts_no_loop() {
+    let folder = Folder::new();
+    let serve = |stamp: &str, name: &str| {
+        let endpoint: Endpoint = folder.endpoint("unix-dgram", name).parse().unwrap();
+        let socket = Socket::from(OwnedFd::from(UnixDatagram::bind(folder.join(name)).unwrap()));
+        let mut table = Table::new(stamp, Framing::default(), 1 << 20);
+        table.worker.serve(socket, &endpoint).unwrap();
+        table
+    };
+    let (mut one, mut two) = (serve("ns", "one"), serve("ctime", "two"));
+    let caller = UnixDatagram::bind(folder.join("caller")).unwrap();
+    caller.send_to(b"hello", folder.join("one")).unwrap();
+    fs::remove_file(folder.join("caller")).unwrap();
+    symlink(folder.join("two"), folder.join("caller")).unwrap();
+    for _ in 0..10 {
+        one.turn();
+        two.turn();
+    }
+    assert_eq!((one.totals().messages, one.totals().dropped()), (1, 0));
+    assert_eq!((two.totals().messages, dropped(&two.totals(), Reason::Stamped)), (0, 1));
+}
+
+#[test]
+fn readers_who_are_gone_or_full_do_not_hold_up_the_others() {
+    let folder = Folder::new();
+    let server = Server::bind(config(&[&folder.endpoint("unix-dgram", "s")])).unwrap();
+    let gone = UnixDatagram::bind(folder.join("gone")).unwrap();
+    gone.send_to(b"farewell", folder.join("s")).unwrap();
+    drop(gone);
+    let endpoint = server.endpoints().next().unwrap().clone();
+    let running = server.start(|| ()).unwrap();
+    let deaf = UnixDatagram::bind(folder.join("deaf")).unwrap();
+    for _ in 0..1000 {
+        deaf.send_to(b"I do not listen", folder.join("s")).unwrap();
+    }
+    Client::of(&endpoint).echo(b"hello");
+    let totals = stop(running);
+    let unsent = dropped(&totals, Reason::Unsent);
+    assert_eq!((totals.messages + unsent, totals.errors), (1002, 0));
+    assert!(2 < unsent && 0 < totals.messages);
+}

@@ -1,0 +1,258 @@
+//! The server against its promises: turn by turn over socket pairs, and whole over the kernel's sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bind;
+mod datagrams;
+mod flood;
+mod path;
+mod service;
+mod table;
+mod time;
+mod turns;
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::UdpSocket;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use echosounder_proto::{Framing, PlainEcho, Reason};
+use echosounder_server::{Config, Event, Observer, Patience, Running, Server, Totals};
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, Endpoint, Half, Interest, IpVersion, Kind, Side, Socket, ready};
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Length of `[{ctime}] `.
+const CTIME: usize = 27;
+
+/// What a server told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    Connected(String),
+    Message(String, Vec<u8>),
+    /// Who, after how many messages, and what ended it.
+    Closed(String, u64, Option<io::ErrorKind>),
+    Error(&'static str),
+}
+
+/// An observer that notes everything.
+#[derive(Clone, Debug, Default)]
+struct Record(Arc<Mutex<Vec<Told>>>);
+
+impl Record {
+    /// What was told since this was last asked.
+    fn take(&self) -> Vec<Told> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Record {
+    fn observe(&mut self, event: Event<'_>) {
+        let told = match event {
+            Event::Connected { peer } => Told::Connected(peer.to_string()),
+            Event::Message { peer, bytes } => Told::Message(peer.to_string(), bytes.into()),
+            Event::Closed { peer, messages, error, .. } => {
+                Told::Closed(peer.to_string(), messages, error.map(io::Error::kind))
+            }
+            Event::Error { operation, .. } => Told::Error(operation),
+            _ => return,
+        };
+        self.0.lock().unwrap().push(told);
+    }
+
+    fn hears_messages(&self) -> bool {
+        true
+    }
+}
+
+fn size(size: usize) -> Framing {
+    Framing::Size(NonZeroUsize::new(size).unwrap())
+}
+
+fn line(max: usize) -> Framing {
+    Framing::Line(NonZeroUsize::new(max).unwrap())
+}
+
+fn dropped(totals: &Totals, reason: Reason) -> u64 {
+    totals.drops[reason as usize]
+}
+
+/// A server on these endpoints with one worker, the textbook's stamp and framing.
+fn config(endpoints: &[&str]) -> Config {
+    Config {
+        endpoints: endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect(),
+        ip_version: IpVersion::Any,
+        stamp: "ctime".parse().unwrap(),
+        framing: Framing::default(),
+        plain_echo: PlainEcho::Local,
+        host: "here".into(),
+        workers: NonZeroUsize::MIN,
+        connections_max: None,
+        per_peer_max: None,
+        patience: Patience { idle: None, stalled: PATIENCE },
+        unix_mode: 0o600,
+    }
+}
+
+/// Starts a server; returns where it is as well.
+fn start(config: Config) -> (Running, Vec<Endpoint>) {
+    let server = Server::bind(config).unwrap();
+    let endpoints = server.endpoints().cloned().collect();
+    (server.start(|| ()).unwrap(), endpoints)
+}
+
+/// Stops a server, which must not take for ever.
+fn stop(running: Running) -> Totals {
+    stopping(running).recv_timeout(PATIENCE).expect("a server stops in bounded time").unwrap()
+}
+
+/// Begins to stop a server; the totals come when it has.
+fn stopping(running: Running) -> mpsc::Receiver<io::Result<Totals>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || drop(sender.send(running.stop())));
+    receiver
+}
+
+/// A name that nobody else has.
+fn unique() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("echosounder-test-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A folder of one's own, gone when it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(unique());
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The endpoint of this scheme at a path in the folder.
+    fn endpoint(&self, scheme: &str, name: &str) -> String {
+        format!("{scheme}:{}", self.join(name).display())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether this machine has IPv6 on its loopback; if not, says once what is skipped.
+fn has_v6() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let Err(error) = UdpSocket::bind("[::1]:0") else { return true };
+        let _ = io::stderr().write_all(format!("skipped: all over IPv6: bind [::1]: {error}\n").as_bytes());
+        false
+    })
+}
+
+/// Every transport, over every sort of name that this machine has.
+fn everywhere(folder: &Folder) -> Vec<String> {
+    let mut endpoints = vec!["tcp://127.0.0.1:0".into(), "udp://127.0.0.1:0".into()];
+    if has_v6() {
+        endpoints.extend(["tcp://[::1]:0".into(), "udp://[::1]:0".into()]);
+    }
+    for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {
+        endpoints.push(folder.endpoint(scheme, scheme));
+        endpoints.push(format!("{scheme}:@{}", unique()));
+    }
+    endpoints
+}
+
+/// Someone who asks, and waits for answers.
+#[derive(Debug)]
+struct Client {
+    socket: Socket,
+    kind: Kind,
+}
+
+impl Client {
+    fn of(endpoint: &Endpoint) -> Self {
+        let address = endpoint.resolve(Side::Client, IpVersion::Any).unwrap().remove(0);
+        let socket = Socket::new(endpoint.transport(), &address).unwrap();
+        socket.set_send_timeout(PATIENCE).unwrap();
+        let kind = endpoint.transport().kind();
+        if kind == Kind::Datagrams && matches!(address, Address::Unix(_)) {
+            socket.bind(&Address::Unix(UnixName::Unnamed)).unwrap();
+        }
+        socket.connect(&address).unwrap();
+        Self { socket, kind }
+    }
+
+    fn send(&self, mut bytes: &[u8]) {
+        loop {
+            let sent = self.socket.send(bytes).unwrap();
+            bytes = &bytes[sent..];
+            if bytes.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The next bytes, or the next message; nothing is the end.
+    fn recv(&self) -> Vec<u8> {
+        assert!(self.is_told(PATIENCE), "nothing came");
+        let mut buffer = vec![0; 256 * 1024];
+        let len = self.socket.recv(&mut buffer).unwrap();
+        buffer.truncate(len);
+        buffer
+    }
+
+    /// The next so many bytes of a stream, or a message of that length.
+    fn recv_exact(&self, len: usize) -> Vec<u8> {
+        let mut bytes = self.recv();
+        while self.kind == Kind::Stream && bytes.len() < len {
+            let more = self.recv();
+            assert!(!more.is_empty(), "the end came after {bytes:?}");
+            bytes.extend(more);
+        }
+        assert_eq!(bytes.len(), len, "{bytes:?}");
+        bytes
+    }
+
+    /// Everything up to the end.
+    fn recv_all(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            match self.recv() {
+                more if more.is_empty() => return bytes,
+                more => bytes.extend(more),
+            }
+        }
+    }
+
+    fn finish(&self) {
+        self.socket.shutdown(Half::Write).unwrap();
+    }
+
+    fn is_told(&self, wait: Duration) -> bool {
+        let [state] = ready([(self.socket.as_fd(), Interest::Read)], Some(wait)).unwrap();
+        state.readable
+    }
+
+    /// Says something, and checks that it comes back behind a `ctime` stamp.
+    fn echo(&self, message: &[u8]) {
+        self.send(message);
+        let answer = self.recv_exact(CTIME + message.len());
+        assert!(echosounder_proto::begins_with_stamp(&answer), "{answer:?}");
+        assert_eq!(&answer[CTIME..], message);
+    }
+}

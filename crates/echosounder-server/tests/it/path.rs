@@ -1,0 +1,150 @@
+//! UNIX paths: never stolen from the living, taken over from the dead, removed only if ours.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
+
+use echosounder_server::{BindError, Server};
+
+use crate::{Client, Folder, config, start, stop, stopping};
+
+const SCHEMES: [&str; 3] = ["unix", "unix-dgram", "unix-seqpacket"];
+
+/// Leaves at the path a socket that nobody is bound to.
+fn leave_dead_socket(path: &Path) {
+    drop(UnixListener::bind(path).unwrap());
+}
+
+fn is_in_use(result: &Result<Server, BindError>) -> bool {
+    matches!(result, Err(BindError::Bind(error)) if error.cause().kind() == io::ErrorKind::AddrInUse)
+}
+
+#[test]
+fn a_dead_socket_is_replaced_and_removed_at_the_end() {
+    for scheme in SCHEMES {
+        let folder = Folder::new();
+        leave_dead_socket(&folder.join("s"));
+        let (running, endpoints) = start(config(&[&folder.endpoint(scheme, "s")]));
+        Client::of(&endpoints[0]).echo(b"hello");
+        stop(running);
+        assert!(!folder.join("s").exists());
+    }
+}
+
+#[test]
+fn a_living_socket_is_never_stolen() {
+    for scheme in SCHEMES {
+        let folder = Folder::new();
+        let stream = UnixListener::bind(folder.join("stream")).unwrap();
+        let datagram = UnixDatagram::bind(folder.join("dgram")).unwrap();
+        for name in ["stream", "dgram"] {
+            assert!(is_in_use(&Server::bind(config(&[&folder.endpoint(scheme, name)]))), "{scheme} {name}");
+            assert!(fs::symlink_metadata(folder.join(name)).unwrap().file_type().is_socket());
+        }
+        // Neither has heard anything of it.
+        stream.set_nonblocking(true).unwrap();
+        assert_eq!(stream.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        datagram.set_nonblocking(true).unwrap();
+        assert_eq!(datagram.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn what_is_not_a_socket_is_left_alone() {
+    for scheme in SCHEMES {
+        let folder = Folder::new();
+        fs::write(folder.join("file"), "precious").unwrap();
+        fs::create_dir(folder.join("folder")).unwrap();
+        leave_dead_socket(&folder.join("dead"));
+        symlink(folder.join("dead"), folder.join("link")).unwrap();
+        symlink(folder.join("nothing"), folder.join("dangling")).unwrap();
+        for name in ["file", "folder", "link", "dangling"] {
+            assert!(is_in_use(&Server::bind(config(&[&folder.endpoint(scheme, name)]))), "{scheme} {name}");
+        }
+        assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "precious");
+        assert!(folder.join("folder").is_dir() && folder.join("dead").exists());
+        assert!(folder.join("link").is_symlink() && folder.join("dangling").is_symlink());
+        assert!(!folder.join("nothing").exists());
+    }
+}
+
+#[test]
+fn a_path_that_is_no_longer_ours_is_not_removed() {
+    for scheme in SCHEMES {
+        let folder = Folder::new();
+        let (first, _) = start(config(&[&folder.endpoint(scheme, "s")]));
+        fs::remove_file(folder.join("s")).unwrap();
+        let (second, endpoints) = start(config(&[&folder.endpoint(scheme, "s")]));
+        stop(first);
+        Client::of(&endpoints[0]).echo(b"hello");
+        fs::remove_file(folder.join("s")).unwrap();
+        fs::write(folder.join("s"), "a file of somebody else's").unwrap();
+        stop(second);
+        assert!(folder.join("s").is_file());
+    }
+}
+
+#[test]
+fn the_mode_is_honoured_less_the_umask() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap().trim();
+    let umask = u32::from_str_radix(umask, 8).unwrap();
+    for scheme in SCHEMES {
+        for mode in [0o600, 0o640, 0o666, 0o777] {
+            let folder = Folder::new();
+            let mut config = config(&[&folder.endpoint(scheme, "s")]);
+            config.unix_mode = mode;
+            let _server = Server::bind(config).unwrap();
+            let found = fs::metadata(folder.join("s")).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(found, mode & !umask);
+        }
+    }
+}
+
+#[test]
+fn of_many_that_start_at_once_one_wins() {
+    const STARTERS: usize = 4;
+    for scheme in SCHEMES {
+        let folder = Folder::new();
+        let endpoint = folder.endpoint(scheme, "s");
+        for round in 0..50 {
+            leave_dead_socket(&folder.join("s"));
+            let barrier = Barrier::new(STARTERS);
+            let results: Vec<_> = thread::scope(|scope| {
+                let starter = || {
+                    barrier.wait();
+                    Server::bind(config(&[&endpoint]))
+                };
+                let starters: Vec<_> = (0..STARTERS).map(|_| scope.spawn(starter)).collect();
+                starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+            });
+            let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+            assert_eq!(won.len(), 1, "{scheme}, round {round}: {lost:?}");
+            assert!(lost.iter().all(is_in_use), "{lost:?}");
+            let running = won.into_iter().next().unwrap().unwrap().start(|| ()).unwrap();
+            Client::of(&endpoint.parse().unwrap()).echo(b"hello");
+            stop(running);
+            assert!(!folder.join("s").exists());
+        }
+    }
+}
+
+#[test]
+fn a_successor_keeps_the_path_that_it_took_over() {
+    let folder = Folder::new();
+    let endpoint = folder.endpoint("unix", "s");
+    let (first, endpoints) = start(config(&[&endpoint]));
+    let idle = Client::of(&endpoints[0]);
+    idle.echo(b"hello");
+    let stopped = stopping(first);
+    assert_eq!(idle.recv(), b"", "the first server has ended, and waits for its client");
+    let (second, endpoints) = start(config(&[&endpoint]));
+    drop(idle);
+    stopped.recv().unwrap().unwrap();
+    Client::of(&endpoints[0]).echo(b"hello");
+    stop(second);
+}

@@ -1,0 +1,205 @@
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, RawAddress, Socket, Transport, is_family_absent};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::{Folder, LOOPBACK, UNNAMED, bound, connected, link_local, skip, unique, wait_readable};
+
+const UNIX: [Transport; 3] = [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket];
+
+fn at_path(path: &Path) -> Address {
+    Address::Unix(UnixName::Path(path.as_os_str().as_bytes().into()))
+}
+
+fn at_name(name: &[u8]) -> Address {
+    Address::Unix(UnixName::Abstract(name.into()))
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    prop_oneof![
+        any::<SocketAddrV4>().prop_map(Address::Inet),
+        (any::<Ipv6Addr>(), any::<u16>(), any::<u32>(), any::<u32>())
+            .prop_map(|(ip, port, flow, scope)| Address::Inet6(SocketAddrV6::new(ip, port, flow, scope))),
+        Just(UNNAMED),
+        vec(1..=u8::MAX, 1..=108).prop_map(|path| Address::Unix(UnixName::Path(path.into()))),
+        vec(any::<u8>(), 0..=107).prop_map(|name| at_name(&name)),
+        (11..=u16::MAX, vec(any::<u8>(), 0..=126)).prop_map(|(family, rest)| {
+            Address::Other([&family.to_ne_bytes()[..], &rest].concat().into())
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_on_the_way_to_the_kernel_and_back(address in address()) {
+        let raw = RawAddress::from(&address);
+        prop_assert_eq!(Address::from(&raw), address.clone());
+        let family = u16::try_from(address.family()).unwrap();
+        prop_assert_eq!(&raw.as_bytes()[..2], family.to_ne_bytes());
+    }
+}
+
+#[test]
+fn inet_addresses_are_laid_out_as_the_kernel_does() {
+    let v4 = Address::Inet(SocketAddrV4::new(Ipv4Addr::new(1, 2, 3, 4), 0x0506));
+    let raw = RawAddress::from(&v4);
+    assert_eq!(&raw.as_bytes()[2..], b"\x05\x06\x01\x02\x03\x04\0\0\0\0\0\0\0\0");
+    let v6 = Address::Inet6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0x0506, 0, 7));
+    let raw = RawAddress::from(&v6);
+    assert_eq!(&raw.as_bytes()[2..8], b"\x05\x06\0\0\0\0");
+    assert_eq!(&raw.as_bytes()[8..24], Ipv6Addr::LOCALHOST.octets());
+    assert_eq!(&raw.as_bytes()[24..], 7_u32.to_ne_bytes());
+}
+
+#[test]
+fn an_address_knows_its_port_and_prints_without_a_scheme() {
+    for (address, port, printed) in [
+        ("127.0.0.1:80", Some(80), "127.0.0.1:80"),
+        ("[::1]:80", Some(80), "[::1]:80"),
+        ("[fe80::1%2]:80", Some(80), "[fe80::1%2]:80"),
+    ] {
+        let address = Address::from(address.parse::<SocketAddr>().unwrap());
+        assert_eq!((address.port(), address.to_string()), (port, printed.into()));
+        assert_eq!(address.clone().with_port(7).port(), Some(7));
+        assert_eq!(address.clone().with_port(7).with_port(80), address);
+        assert!(!address.is_wildcard());
+    }
+    let other = Address::Other([&300_u16.to_ne_bytes()[..], b"bytes"].concat().into());
+    for (address, printed) in [
+        (UNNAMED, "unnamed"),
+        (at_name(b"a\0b"), "@a%00b"),
+        (at_path(Path::new("/a b")), "/a%20b"),
+        (other, "family 300"),
+    ] {
+        assert_eq!((address.port(), address.to_string()), (None, printed.into()));
+        assert_eq!(address.clone().with_port(7), address);
+        assert!(!address.is_wildcard());
+    }
+    for all in ["0.0.0.0:1", "[::]:1"] {
+        assert!(Address::from(all.parse::<SocketAddr>().unwrap()).is_wildcard());
+    }
+}
+
+#[test]
+fn an_inet_socket_has_the_address_that_std_sees() {
+    for loopback in LOOPBACK.iter() {
+        let (socket, name) = bound(Transport::Udp, loopback);
+        let port = name.port().unwrap();
+        assert_ne!(port, 0);
+        assert_eq!(name, loopback.clone().with_port(port));
+
+        let peer = connected(Transport::Udp, &name);
+        assert_eq!(peer.peer_addr().unwrap(), name);
+        let (socket, peer) = (UdpSocket::from(OwnedFd::from(socket)), UdpSocket::from(OwnedFd::from(peer)));
+        assert_eq!(Address::from(socket.local_addr().unwrap()), name);
+        assert_eq!(Address::from(peer.peer_addr().unwrap()), name);
+    }
+}
+
+#[test]
+fn a_link_local_address_keeps_its_interface() {
+    let Some(address) = link_local() else { return };
+    let (socket, name) = bound(Transport::Udp, &Address::Inet6(address));
+    assert_eq!(name, Address::Inet6(address).with_port(name.port().unwrap()));
+    socket.send_to(b"to myself", &name).unwrap();
+    wait_readable(&socket);
+    assert_eq!(socket.recv_from(&mut [0; 16]).unwrap(), (9, name));
+}
+
+#[test]
+fn a_path_of_any_length_is_told_as_it_was_given() {
+    let folder = Folder::new();
+    for len in [100, 106, 107, 108] {
+        for (transport, path) in UNIX.map(|transport| (transport, folder.path(len))) {
+            let (socket, name) = bound(transport, &at_path(&path));
+            assert_eq!(name, at_path(&path));
+            assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+            if transport != Transport::UnixDatagram {
+                socket.listen().unwrap();
+            }
+            assert_eq!(connected(transport, &name).peer_addr().unwrap(), name);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+    let path = folder.path(109);
+    let socket = Socket::new(Transport::UnixStream, &UNNAMED).unwrap();
+    assert_eq!(socket.bind(&at_path(&path)).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+}
+
+#[test]
+fn an_abstract_name_may_hold_any_byte() {
+    let unique = unique();
+    let short = [unique.as_bytes(), b"\0\xff\n/\0"].concat();
+    let mut long = short.clone();
+    long.resize(107, 0);
+    for name in [unique.as_bytes(), &short, &long].map(at_name) {
+        for transport in UNIX {
+            let (socket, told) = bound(transport, &name);
+            assert_eq!(told, name);
+            if transport != Transport::UnixDatagram {
+                socket.listen().unwrap();
+            }
+            assert_eq!(connected(transport, &name).peer_addr().unwrap(), name);
+        }
+    }
+}
+
+#[test]
+fn a_socket_without_a_name_is_given_one_when_bound() {
+    for transport in UNIX {
+        let socket = Socket::new(transport, &UNNAMED).unwrap();
+        assert_eq!(socket.local_addr().unwrap(), UNNAMED);
+        socket.bind(&UNNAMED).unwrap();
+        let name = socket.local_addr().unwrap();
+        assert!(matches!(&name, Address::Unix(UnixName::Abstract(name)) if name.len() == 5), "{name:?}");
+        assert_ne!(bound(transport, &UNNAMED).1, name);
+    }
+}
+
+#[test]
+fn the_sender_of_a_datagram_is_told_by_its_name_or_by_none() {
+    let (receiver, to) = bound(Transport::UnixDatagram, &UNNAMED);
+    let (named, name) = bound(Transport::UnixDatagram, &UNNAMED);
+    let nameless = Socket::new(Transport::UnixDatagram, &UNNAMED).unwrap();
+    for (sender, name) in [(named, name), (nameless, UNNAMED)] {
+        sender.send_to(b"hello", &to).unwrap();
+        wait_readable(&receiver);
+        assert_eq!(receiver.recv_from(&mut [0; 16]).unwrap(), (5, name));
+    }
+}
+
+/// AF_NETLINK is a family that the crate does not know, and any user may have sockets of.
+#[test]
+fn the_bytes_of_a_family_that_is_not_known_are_kept() {
+    let mut bytes = [0; 12];
+    bytes[..2].copy_from_slice(&u16::try_from(libc::AF_NETLINK).unwrap().to_ne_bytes());
+    let anyone = Address::Other(bytes[..].into());
+    let socket = match Socket::new(Transport::Udp, &anyone) {
+        Err(error) if is_family_absent(&error) => return skip("netlink addresses", &error.to_string()),
+        result => result.unwrap(),
+    };
+    socket.bind(&anyone).unwrap();
+    let name = socket.local_addr().unwrap();
+    assert!(matches!(&name, Address::Other(told) if told.len() == 12 && told[..4] == bytes[..4]), "{name:?}");
+    assert_ne!(name, anyone, "the kernel has chosen a port id");
+    assert_eq!(name.family(), libc::AF_NETLINK);
+
+    let again = Socket::new(Transport::Udp, &name).unwrap();
+    assert_eq!(again.bind(&name).unwrap_err().raw_os_error(), Some(libc::EADDRINUSE));
+    drop(socket);
+    again.bind(&name).unwrap();
+    assert_eq!(again.local_addr().unwrap(), name);
+}
+
+#[test]
+fn a_family_that_no_kernel_has_is_absent() {
+    let nowhere = Address::Other(0x7fff_u16.to_ne_bytes()[..].into());
+    assert!(is_family_absent(&Socket::new(Transport::Tcp, &nowhere).unwrap_err()));
+}

@@ -1,0 +1,85 @@
+//! What concerns a whole process is tested in one of its own: the test runs this program once more, for itself.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+use crate::wait_readable;
+
+const ALONE: &str = "ECHOSOUNDER_TEST_ALONE";
+
+/// Whether this is the process that a test has started for itself.
+pub(crate) fn is_alone() -> bool {
+    env::var_os(ALONE).is_some()
+}
+
+/// Tells the test one line.
+pub(crate) fn say(line: &str) {
+    io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// A test of its own in a process of its own.
+pub(crate) struct Process {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+}
+
+impl Process {
+    /// Runs a test, by means of another program if one is named.
+    pub(crate) fn start(by: &[&str], test: &str) -> io::Result<Self> {
+        let this = env::current_exe()?;
+        let mut command = match by {
+            [] => Command::new(this),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(this);
+                command
+            }
+        };
+        let mut child = command
+            .args(["--exact", test, "--nocapture"])
+            .env(ALONE, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        Ok(Self { child, lines })
+    }
+
+    /// The next line that it says.
+    pub(crate) fn says(&mut self) -> String {
+        if self.lines.buffer().is_empty() {
+            wait_readable(self.lines.get_ref());
+        }
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().into()
+    }
+
+    /// Writes to its input.
+    pub(crate) fn tell(&mut self, bytes: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// How it ends, and what else it has to say.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        drop(self.child.stdin.take());
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap(), rest)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Of one that has ended there is nothing left to kill.
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}

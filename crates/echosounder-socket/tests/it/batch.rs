@@ -1,0 +1,456 @@
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::thread;
+
+use echosounder_socket::{Address, Batch, Kind, PacketInfo, Socket, Transport, option};
+
+use crate::{LOOPBACK, UNNAMED, bound, connected, everywhere, link_local, read, skip, wait_readable};
+
+/// Sends what is answered, all of which must leave.
+fn send(batch: &mut Batch, socket: &Socket) {
+    batch.send(socket, |index, error| panic!("the answer to {index} did not leave: {error}"));
+}
+
+/// Sends what is answered, and returns what did not leave.
+fn send_all_but(batch: &mut Batch, socket: &Socket) -> Vec<(usize, ErrorKind)> {
+    let mut failed = Vec::new();
+    batch.send(socket, |index, error| failed.push((index, error.kind())));
+    failed
+}
+
+/// Receives so many datagrams at least, once they are there.
+fn receive(batch: &mut Batch, socket: &Socket) -> usize {
+    wait_readable(socket);
+    batch.receive(socket).unwrap()
+}
+
+/// A UNIX server with these clients, where what is sent is there at once.
+fn unix_server<const N: usize>() -> (Socket, Address, [Socket; N]) {
+    let (server, name) = bound(Transport::UnixDatagram, &UNNAMED);
+    let clients = std::array::from_fn(|_| connected(Transport::UnixDatagram, &name));
+    (server, name, clients)
+}
+
+#[test]
+fn every_datagram_is_answered_to_its_sender() {
+    for (transport, address) in everywhere(Kind::Datagrams) {
+        let (server, name) = bound(transport, &address);
+        let clients = [(); 3].map(|()| connected(transport, &name));
+        let call = |number: u8| vec![number; usize::from(number) * 20];
+        for number in 0..9 {
+            clients[usize::from(number) % 3].send(&call(number)).unwrap();
+        }
+        let mut batch = Batch::new(4, 200);
+        let mut number = 0;
+        while number < 9 {
+            for index in 0..receive(&mut batch, &server) {
+                assert_eq!(batch.sender(index), clients[usize::from(number) % 3].local_addr().unwrap());
+                assert_eq!(batch.bytes(index), call(number));
+                assert!(!batch.about(index).truncated);
+                assert_eq!((batch.about(index).packet_info, batch.about(index).overflows), (None, None));
+                batch.answer(index, &[b'>', number], None);
+                number += 1;
+            }
+            send(&mut batch, &server);
+        }
+        for number in 0..9 {
+            let answer = [&[b'>', number], &call(number)[..]].concat();
+            assert_eq!(read(&clients[usize::from(number) % 3]), answer);
+        }
+    }
+}
+
+#[test]
+fn one_receive_takes_as_many_as_there_is_room_for() {
+    let (server, _, [client]) = unix_server();
+    for call in 0..9_u8 {
+        client.send(&[call]).unwrap();
+    }
+    let mut batch = Batch::new(4, 16);
+    assert_eq!(batch.receive(&server).unwrap(), 4);
+    assert_eq!(batch.bytes(3), [3]);
+    assert_eq!(batch.receive(&server).unwrap(), 4);
+    assert_eq!(batch.receive(&server).unwrap(), 1);
+    assert_eq!(batch.bytes(0), [8]);
+    assert_eq!(batch.receive(&server).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn some_are_answered_and_with_what_their_bytes_are_when_it_leaves() {
+    let (server, _, [client]) = unix_server();
+    for call in [b"zero", b"one_", b"two_", b"thre"] {
+        client.send(call).unwrap();
+    }
+    let mut batch = Batch::new(8, 16);
+    assert_eq!(batch.receive(&server).unwrap(), 4);
+    batch.answer(1, b"", None);
+    batch.bytes(2).reverse();
+    batch.answer(2, b"head ", None);
+    batch.bytes(1)[0] = b'O';
+    send(&mut batch, &server);
+    assert_eq!(read(&client), b"One_");
+    assert_eq!(read(&client), b"head _owt");
+
+    client.set_blocking(false).unwrap();
+    assert_eq!(client.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    send(&mut batch, &server);
+    assert_eq!(client.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn an_answer_that_was_not_sent_is_forgotten_by_the_next_receive() {
+    let (server, _, [client]) = unix_server();
+    let mut batch = Batch::new(8, 16);
+    client.send(b"old").unwrap();
+    assert_eq!(batch.receive(&server).unwrap(), 1);
+    batch.answer(0, b"", None);
+    assert_eq!(batch.receive(&server).unwrap_err().kind(), ErrorKind::WouldBlock);
+    send(&mut batch, &server);
+    client.send(b"new").unwrap();
+    assert_eq!(batch.receive(&server).unwrap(), 1);
+    batch.answer(0, b"", None);
+    send(&mut batch, &server);
+    assert_eq!(read(&client), b"new");
+}
+
+#[test]
+fn empty_datagrams_are_answered() {
+    for (transport, address) in everywhere(Kind::Datagrams) {
+        let (server, name) = bound(transport, &address);
+        let client = connected(transport, &name);
+        let mut batch = Batch::new(4, 16);
+        for head in [&b""[..], b"head"] {
+            client.send(b"").unwrap();
+            assert_eq!(receive(&mut batch, &server), 1);
+            assert_eq!(batch.bytes(0), b"");
+            batch.answer(0, head, None);
+            send(&mut batch, &server);
+            assert_eq!(read(&client), head);
+        }
+    }
+}
+
+#[test]
+fn a_datagram_longer_than_its_room_is_truncated() {
+    for (transport, address) in everywhere(Kind::Datagrams) {
+        let (server, name) = bound(transport, &address);
+        let client = connected(transport, &name);
+        let mut batch = Batch::new(1, 8);
+        for (call, truncated) in [(&b"01234567"[..], false), (b"012345678", true), (b"after", false)] {
+            client.send(call).unwrap();
+            assert_eq!(receive(&mut batch, &server), 1);
+            assert_eq!(batch.about(0).truncated, truncated);
+            assert_eq!(batch.bytes(0), &call[..call.len().min(8)]);
+        }
+    }
+}
+
+#[test]
+fn a_head_is_cut_to_its_limit() {
+    let (server, _, [client]) = unix_server();
+    let mut batch = Batch::new(1, 8);
+    for len in [Batch::HEAD_MAX, Batch::HEAD_MAX + 1] {
+        client.send(b"call").unwrap();
+        assert_eq!(batch.receive(&server).unwrap(), 1);
+        batch.answer(0, &vec![b'h'; len], None);
+        send(&mut batch, &server);
+        assert_eq!(read(&client), [&[b'h'; Batch::HEAD_MAX][..], b"call"].concat());
+    }
+}
+
+#[test]
+fn one_answer_that_fails_does_not_keep_the_others() {
+    for gone in [vec![0], vec![1], vec![3], vec![0, 1], vec![1, 3], vec![0, 1, 2, 3]] {
+        let (server, _, clients) = unix_server::<4>();
+        clients.iter().for_each(|client| assert_eq!(client.send(b"call").unwrap(), 4));
+        let mut batch = Batch::new(8, 16);
+        assert_eq!(batch.receive(&server).unwrap(), 4);
+        (0..4).for_each(|index| batch.answer(index, b"> ", None));
+        let mut clients = clients.map(Some);
+        gone.iter().for_each(|&index| clients[index] = None);
+
+        let failed: Vec<_> = gone.iter().map(|&index| (index, ErrorKind::ConnectionRefused)).collect();
+        assert_eq!(send_all_but(&mut batch, &server), failed);
+        for client in clients.iter().flatten() {
+            assert_eq!(read(client), b"> call");
+        }
+    }
+}
+
+#[test]
+fn a_failed_answer_is_told_by_the_number_of_its_datagram() {
+    let (server, _, [gone, here]) = unix_server();
+    here.send(b"first").unwrap();
+    gone.send(b"second").unwrap();
+    here.send(b"third").unwrap();
+    drop(gone);
+    let mut batch = Batch::new(8, 16);
+    assert_eq!(batch.receive(&server).unwrap(), 3);
+    batch.answer(1, b"", None);
+    batch.answer(2, b"", None);
+    assert_eq!(send_all_but(&mut batch, &server), [(1, ErrorKind::ConnectionRefused)]);
+    assert_eq!(read(&here), b"third");
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_not_waited_for() {
+    let (server, name, [here]) = unix_server();
+    // Of a socket that is connected to the sender, the kernel does not limit the queue.
+    let (full, full_name) = bound(Transport::UnixDatagram, &UNNAMED);
+    full.send_to(b"call", &name).unwrap();
+    here.send(b"call").unwrap();
+    server.set_blocking(false).unwrap();
+    while server.send_to(b"noise", &full_name).is_ok() {}
+    server.set_blocking(true).unwrap();
+    let mut batch = Batch::new(8, 16);
+    assert_eq!(batch.receive(&server).unwrap(), 2);
+    batch.answer(0, b"", None);
+    batch.answer(1, b"", None);
+    assert_eq!(send_all_but(&mut batch, &server), [(0, ErrorKind::WouldBlock)]);
+    assert_eq!(read(&here), b"call");
+}
+
+#[test]
+fn a_sender_without_a_name_cannot_be_answered() {
+    let (server, name, [named]) = unix_server();
+    let nameless = Socket::new(Transport::UnixDatagram, &name).unwrap();
+    let mut batch = Batch::new(8, 16);
+    // The room that the names of others have been in tells nothing.
+    for _ in 0..2 {
+        named.send(b"call").unwrap();
+        named.send(b"call").unwrap();
+        assert_eq!(batch.receive(&server).unwrap(), 2);
+        nameless.send_to(b"call", &name).unwrap();
+        named.send(b"call").unwrap();
+        assert_eq!(batch.receive(&server).unwrap(), 2);
+        assert_eq!(batch.sender(0), UNNAMED);
+        assert_eq!(batch.sender(1), named.local_addr().unwrap());
+        batch.answer(0, b"", None);
+        batch.answer(1, b"", None);
+        assert_eq!(send_all_but(&mut batch, &server), [(0, ErrorKind::NotConnected)]);
+        assert_eq!(read(&named), b"call");
+    }
+}
+
+#[test]
+fn a_pair_answers_without_names() {
+    let (one, other) = Socket::pair(Transport::UnixDatagram).unwrap();
+    one.send(b"call").unwrap();
+    let mut batch = Batch::new(8, 16);
+    assert_eq!(batch.receive(&other).unwrap(), 1);
+    assert_eq!(batch.sender(0), UNNAMED);
+    batch.answer(0, b"> ", None);
+    send(&mut batch, &other);
+    assert_eq!(read(&one), b"> call");
+}
+
+#[test]
+fn a_batch_goes_to_another_thread_as_it_is() {
+    let (server, _, [client]) = unix_server();
+    client.send(b"call").unwrap();
+    let mut batch = Batch::new(8, 16);
+    assert_eq!(batch.receive(&server).unwrap(), 1);
+    batch.answer(0, b"> ", None);
+    thread::spawn(move || send(&mut batch, &server)).join().unwrap();
+    assert_eq!(read(&client), b"> call");
+}
+
+#[test]
+#[should_panic(expected = "datagram 1 of 1")]
+fn what_was_not_received_has_no_bytes() {
+    let (server, _, [client]) = unix_server();
+    client.send(b"call").unwrap();
+    let mut batch = Batch::new(8, 16);
+    batch.receive(&server).unwrap();
+    batch.bytes(1);
+}
+
+#[test]
+#[should_panic(expected = "datagrams are answered in order, once")]
+fn what_is_answered_is_not_answered_again() {
+    let (server, _, [client]) = unix_server();
+    client.send(b"call").unwrap();
+    let mut batch = Batch::new(8, 16);
+    batch.receive(&server).unwrap();
+    batch.answer(0, b"", None);
+    batch.answer(0, b"", None);
+}
+
+/// A UDP socket on every address of its family, which is told the address that was asked.
+fn wildcard(v6_only: Option<i32>) -> (Socket, u16) {
+    let every = match v6_only {
+        Some(_) => Address::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+        None => Address::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+    };
+    let socket = Socket::new(Transport::Udp, &every).unwrap();
+    match v6_only {
+        Some(only) => {
+            socket.set_option(option::IPV6_V6ONLY, only).unwrap();
+            socket.set_option(option::IPV6_RECVPKTINFO, 1).unwrap();
+        }
+        None => socket.set_option(option::IP_PKTINFO, 1).unwrap(),
+    }
+    socket.bind(&every).unwrap();
+    let port = socket.local_addr().unwrap().port().unwrap();
+    (socket, port)
+}
+
+/// A client of each address, which hears only that address, must get its answer.
+fn check_answers_leave_from_the_address_asked(
+    server: &Socket,
+    asked: &[SocketAddr],
+    is_seen_as: fn(SocketAddr) -> SocketAddr,
+) {
+    let clients: Vec<Socket> = asked.iter().map(|&to| connected(Transport::Udp, &to.into())).collect();
+    clients.iter().for_each(|client| assert_eq!(client.send(b"call").unwrap(), 4));
+    let mut batch = Batch::new(16, 16);
+    let mut answered = 0;
+    while answered < asked.len() {
+        for index in 0..receive(&mut batch, server) {
+            let info = batch.about(index).packet_info.unwrap();
+            let ip = is_seen_as(asked[answered]).ip();
+            assert_eq!((info.destination, info.local), (ip, ip));
+            assert!(info.interface != 0 && !info.is_to_group());
+            batch.answer(index, b"> ", Some(info));
+            answered += 1;
+        }
+        send(&mut batch, server);
+    }
+    for (client, asked) in clients.iter().zip(asked) {
+        wait_readable(client);
+        let mut buffer = [0; 16];
+        assert_eq!(client.recv_from(&mut buffer).unwrap(), (6, Address::from(*asked)));
+        assert_eq!(&buffer[..6], b"> call");
+    }
+}
+
+fn loopbacks(port: u16) -> Vec<SocketAddr> {
+    (1..=9).map(|last| SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), port))).collect()
+}
+
+#[test]
+fn an_answer_leaves_from_the_ipv4_address_that_was_asked() {
+    let (server, port) = wildcard(None);
+    check_answers_leave_from_the_address_asked(&server, &loopbacks(port), |asked| asked);
+}
+
+#[test]
+fn an_answer_leaves_from_the_ipv6_address_that_was_asked() {
+    let [_, _] = LOOPBACK[..] else { return };
+    let (server, port) = wildcard(Some(1));
+    let asked = [SocketAddr::from((Ipv6Addr::LOCALHOST, port)); 2];
+    check_answers_leave_from_the_address_asked(&server, &asked, |asked| asked);
+}
+
+#[test]
+fn an_answer_leaves_from_the_link_local_address_that_was_asked() {
+    let Some(mut address) = link_local() else { return };
+    let (server, port) = wildcard(Some(1));
+    address.set_port(port);
+    check_answers_leave_from_the_address_asked(&server, &[address.into()], |asked| asked);
+}
+
+#[test]
+fn an_answer_of_an_ipv6_socket_leaves_from_the_ipv4_address_that_was_asked() {
+    let [_, _] = LOOPBACK[..] else { return };
+    let (server, port) = wildcard(Some(0));
+    check_answers_leave_from_the_address_asked(&server, &loopbacks(port), |asked| match asked {
+        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        v6 => v6,
+    });
+}
+
+#[test]
+fn what_is_sent_to_everybody_is_sent_to_a_group() {
+    let (server, port) = wildcard(None);
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    client.set_broadcast(true).unwrap();
+    let everybody = Ipv4Addr::new(127, 255, 255, 255);
+    if let Err(error) = client.send_to(b"all", (everybody, port)) {
+        return skip("broadcast on loopback", &error.to_string());
+    }
+    let mut batch = Batch::new(1, 16);
+    assert_eq!(receive(&mut batch, &server), 1);
+    let info = batch.about(0).packet_info.unwrap();
+    assert_eq!((info.destination, info.local), (everybody.into(), Ipv4Addr::LOCALHOST.into()));
+    assert!(info.is_to_group());
+}
+
+#[test]
+fn what_is_sent_to_joined_listeners_is_sent_to_a_group() {
+    let (server, port) = wildcard(None);
+    let server = UdpSocket::from(OwnedFd::from(server));
+    let group = Ipv4Addr::new(239, 255, 77, 77);
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let joined = server.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST);
+    if let Err(error) = joined.and_then(|()| client.send_to(b"all", (group, port)).map(drop)) {
+        return skip("groups on loopback", &error.to_string());
+    }
+    let server = Socket::from(OwnedFd::from(server));
+    let mut batch = Batch::new(1, 16);
+    assert_eq!(receive(&mut batch, &server), 1);
+    let info = batch.about(0).packet_info.unwrap();
+    assert_eq!(info.destination, group);
+    assert!(info.is_to_group());
+}
+
+#[test]
+fn a_group_that_another_has_joined_is_heard_unless_told_otherwise() {
+    let (server, port) = wildcard(None);
+    let group = Ipv4Addr::new(239, 255, 77, 78);
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    if let Err(error) = client.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST) {
+        return skip("groups on loopback", &error.to_string());
+    }
+    for all in [1, 0] {
+        server.set_option(option::IP_MULTICAST_ALL, all).unwrap();
+        client.send_to(b"group", (group, port)).unwrap();
+        client.send_to(b"one", (Ipv4Addr::LOCALHOST, port)).unwrap();
+    }
+    assert_eq!([read(&server), read(&server), read(&server)], [&b"group"[..], b"one", b"one"]);
+}
+
+#[test]
+fn an_ipv6_group_is_one() {
+    let to =
+        |address: Ipv6Addr| PacketInfo { destination: address.into(), local: address.into(), interface: 1 };
+    assert!(to("ff02::1".parse().unwrap()).is_to_group());
+    assert!(!to(Ipv6Addr::LOCALHOST).is_to_group());
+}
+
+#[test]
+fn datagrams_that_found_no_room_are_counted() {
+    for loopback in LOOPBACK.iter() {
+        let (server, name) = bound(Transport::Udp, loopback);
+        server.set_option(option::SO_RCVBUF, 1).unwrap();
+        server.set_option(option::SO_RXQ_OVFL, 1).unwrap();
+        let told = if name.family() == libc::AF_INET { option::IP_PKTINFO } else { option::IPV6_RECVPKTINFO };
+        server.set_option(told, 1).unwrap();
+        let client = connected(Transport::Udp, &name);
+        for _ in 0..100 {
+            client.send(&[0; 100]).unwrap();
+        }
+        let mut batch = Batch::new(8, 128);
+        let (mut sent, mut received, mut dropped) = (100, 0, 0);
+        // How many were dropped is told by a datagram that comes after them.
+        while received + dropped < sent && sent < 200 {
+            client.send(b"and now?").unwrap();
+            sent += 1;
+            let count = receive(&mut batch, &server);
+            received += count;
+            let about = batch.about(count - 1);
+            assert!(about.packet_info.is_some());
+            dropped = about.overflows.map_or(dropped, |count| usize::try_from(count).unwrap());
+        }
+        assert!(0 < dropped);
+        assert_eq!(received + dropped, sent);
+    }
+}
+
+#[test]
+fn a_socket_that_is_no_socket_for_messages_is_an_error() {
+    let (reader, _writer) = io::pipe().unwrap();
+    let error = Batch::new(1, 1).receive(&Socket::from(OwnedFd::from(reader))).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+}

@@ -1,0 +1,392 @@
+use std::error::Error as _;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use echosounder_socket::family::inet::Host;
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, Endpoint, EndpointError, IpVersion, Kind, Name, Side, Transport};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn endpoint(text: &str) -> Endpoint {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn inet(host: Host, port: u16) -> Name {
+    Name::Inet(host, port)
+}
+
+const HOSTS: [&str; 13] = [
+    "",
+    "*",
+    "localhost",
+    "127.1",
+    "0.0.0.0",
+    "::1",
+    "[::]",
+    "[]",
+    "[1:2:3:4:5:6:7:8]",
+    "[::ffff:1.2.3.4]",
+    "[::1%0]",
+    "[fe80::1%",
+    "[fe80::1%br-1.2@x]",
+];
+
+/// What users write, nearly all of it right.
+fn written() -> impl Strategy<Value = String> {
+    let host = prop_oneof![
+        select(&HOSTS).prop_map(str::to_owned),
+        "[a-zA-Z0-9._-]{1,30}",
+        any::<Ipv4Addr>().prop_map(|ip| ip.to_string()),
+        any::<Ipv6Addr>().prop_map(|ip| format!("[{ip}]")),
+    ];
+    let port =
+        prop_oneof![Just(String::new()), any::<u16>().prop_map(|port| format!(":{port}")), ":[0-9]{0,6}"];
+    prop_oneof![
+        (select(vec!["", "tcp://", "udp://"]), host, port)
+            .prop_map(|(scheme, host, port)| format!("{scheme}{host}{port}")),
+        (
+            select(vec!["unix:", "unix-dgram:", "unix-seqpacket:", ""]),
+            "[/@.]{0,2}([ -~]|%[0-9a-fA-F]{2}|é|☃){0,20}"
+        )
+            .prop_map(|(scheme, name)| format!("{scheme}{name}")),
+    ]
+}
+
+fn unix_name() -> impl Strategy<Value = UnixName> {
+    prop_oneof![
+        vec(1..=u8::MAX, 1..=108).prop_map(|path| UnixName::Path(path.into())),
+        vec(select(b"/@%.:ab ".to_vec()), 1..=9).prop_map(|path| UnixName::Path(path.into())),
+        vec(any::<u8>(), 0..=107).prop_map(|name| UnixName::Abstract(name.into())),
+    ]
+}
+
+/// Checks that what is printed says the same, prints the same, and can be shown on a terminal.
+fn check_printed(endpoint: &Endpoint) -> Result<(), TestCaseError> {
+    let printed = endpoint.to_string();
+    prop_assert!(printed.bytes().all(|byte| byte.is_ascii_graphic()), "{}", printed);
+    prop_assert!(printed.starts_with(endpoint.transport().scheme()));
+    let parsed = printed.parse::<Endpoint>();
+    prop_assert_eq!(parsed.as_ref(), Ok(endpoint));
+    prop_assert_eq!(parsed.unwrap().to_string(), printed);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_is_printed_parses_to_the_same_endpoint(text in written()) {
+        if let Ok(endpoint) = text.parse::<Endpoint>() {
+            check_printed(&endpoint)?;
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text: String, scheme in select(vec!["tcp://", "udp://", "unix:", "unix-dgram:@", "[", "%"])) {
+        for text in [&text, &format!("{scheme}{text}")] {
+            if let Ok(endpoint) = text.parse::<Endpoint>() {
+                check_printed(&endpoint)?;
+            }
+        }
+    }
+
+    #[test]
+    fn every_unix_name_is_pasted_back(
+        name in unix_name(),
+        transport in select(vec![Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket]),
+    ) {
+        let address = Address::Unix(name.clone());
+        let endpoint = Endpoint::at(transport, &address).unwrap();
+        prop_assert_eq!(endpoint.name(), &Name::Unix(name));
+        check_printed(&endpoint)?;
+        prop_assert_eq!(endpoint.resolve(Side::Client, IpVersion::Any).unwrap(), vec![address]);
+    }
+
+    #[test]
+    fn every_inet_address_is_pasted_back(
+        ip: IpAddr, port: u16, scope in prop_oneof![Just(0), any::<u32>()],
+        transport in select(vec![Transport::Tcp, Transport::Udp]), side in select(vec![Side::Server, Side::Client]),
+    ) {
+        let address = Address::from(match ip {
+            IpAddr::V4(_) => SocketAddr::new(ip, port),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
+        });
+        let endpoint = Endpoint::at(transport, &address).unwrap();
+        check_printed(&endpoint)?;
+        let pasted: Endpoint = endpoint.to_string().parse().unwrap();
+        prop_assert_eq!(pasted.resolve(side, IpVersion::Any).unwrap(), vec![address]);
+    }
+}
+
+#[test]
+fn hosts_are_written_in_many_ways_and_printed_in_one() {
+    for (written, printed) in [
+        ("tcp://", "tcp://*:21567"),
+        ("udp://", "udp://*:21567"),
+        ("*", "tcp://*:21567"),
+        (":80", "tcp://*:80"),
+        ("*:0", "tcp://*:0"),
+        ("b", "tcp://b:21567"),
+        ("b:7", "tcp://b:7"),
+        ("tcp://b.example.:007", "tcp://b.example.:7"),
+        ("udp://under_score-1:65535", "udp://under_score-1:65535"),
+        ("10.0.3.7", "tcp://10.0.3.7:21567"),
+        ("udp://10.0.3.7:9", "udp://10.0.3.7:9"),
+        ("[::1]", "tcp://[::1]:21567"),
+        ("[0:0::0001]:9", "tcp://[::1]:9"),
+        ("udp://[fe80::1%eth0]", "udp://[fe80::1%eth0]:21567"),
+        ("[fe80::1%2]:9", "tcp://[fe80::1%2]:9"),
+        ("[::ffff:127.0.0.1]:9", "tcp://[::ffff:127.0.0.1]:9"),
+        ("unix", "tcp://unix:21567"),
+    ] {
+        assert_eq!(endpoint(written).to_string(), printed, "{written}");
+    }
+}
+
+#[test]
+fn unix_names_are_written_in_many_ways_and_printed_in_one() {
+    for (written, printed) in [
+        ("/run/x", "unix:/run/x"),
+        ("./x", "unix:./x"),
+        ("@x", "unix:@x"),
+        ("@", "unix:@"),
+        ("unix:x", "unix:x"),
+        ("unix:80", "unix:80"),
+        ("unix:@x", "unix:@x"),
+        ("unix:/run/%78", "unix:/run/x"),
+        ("unix:%40x", "unix:%40x"),
+        ("unix:a@b", "unix:a@b"),
+        ("unix:a b", "unix:a%20b"),
+        ("unix:100%25", "unix:100%25"),
+        ("unix:é", "unix:%C3%A9"),
+        ("unix:%c3%a9", "unix:%C3%A9"),
+        ("unix:@a%00b", "unix:@a%00b"),
+        ("unix:@@", "unix:@@"),
+        ("unix:@\x1b[2J\u{202e}", "unix:@%1B[2J%E2%80%AE"),
+        ("unix-dgram:/x", "unix-dgram:/x"),
+        ("unix-dgram:@x", "unix-dgram:@x"),
+        ("unix-seqpacket:./x", "unix-seqpacket:./x"),
+    ] {
+        assert_eq!(endpoint(written).to_string(), printed, "{written}");
+    }
+}
+
+#[test]
+fn a_text_means_a_name() {
+    let zone = Some("eth0".into());
+    for (text, name) in [
+        ("tcp://", inet(Host::Any, 21567)),
+        ("*:9", inet(Host::Any, 9)),
+        ("b", inet(Host::Name("b".into()), 21567)),
+        ("0.0.0.0:0", inet(Host::V4(Ipv4Addr::UNSPECIFIED), 0)),
+        ("[::]", inet(Host::V6(Ipv6Addr::UNSPECIFIED, None), 21567)),
+        ("udp://[fe80::1%eth0]:9", inet(Host::V6("fe80::1".parse().unwrap(), zone), 9)),
+        ("@a%00", Name::Unix(UnixName::Abstract(b"a\0"[..].into()))),
+        ("unix:%40%ff", Name::Unix(UnixName::Path(b"@\xff"[..].into()))),
+        ("./@x", Name::Unix(UnixName::Path(b"./@x"[..].into()))),
+    ] {
+        assert_eq!(endpoint(text).name(), &name, "{text}");
+    }
+}
+
+#[test]
+fn a_transport_has_a_scheme_and_a_kind() {
+    for (text, transport, kind) in [
+        ("tcp", Transport::Tcp, Kind::Stream),
+        ("udp", Transport::Udp, Kind::Datagrams),
+        ("unix", Transport::UnixStream, Kind::Stream),
+        ("unix-dgram", Transport::UnixDatagram, Kind::Datagrams),
+        ("unix-seqpacket", Transport::UnixSeqpacket, Kind::Messages),
+    ] {
+        let separator = if text.starts_with("unix") { ":x" } else { "://x" };
+        assert_eq!(endpoint(&format!("{text}{separator}")).transport(), transport);
+        assert_eq!((transport.scheme(), transport.kind()), (text, kind));
+        assert!(Transport::all().any(|known| known == transport));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let path = format!("unix:/{}", "p".repeat(108));
+    let name = format!("@{}", "n".repeat(108));
+    let long = "h".repeat(254);
+    for (text, error, sentence) in [
+        ("", EndpointError::Empty, "the endpoint is empty"),
+        (
+            "http://b",
+            EndpointError::UnknownScheme("http".into()),
+            "no scheme is named \"http\"; there are tcp:// udp:// unix: unix-dgram: unix-seqpacket:",
+        ),
+        ("b:65536", EndpointError::BadPort("65536".into()), "port \"65536\" is not a number from 0 to 65535"),
+        ("b:", EndpointError::BadPort(String::new()), "port \"\" is not a number from 0 to 65535"),
+        ("[::1]:+7", EndpointError::BadPort("+7".into()), "port \"+7\" is not a number from 0 to 65535"),
+        ("b:7:8", EndpointError::BadPort("7:8".into()), "port \"7:8\" is not a number from 0 to 65535"),
+        ("a b", EndpointError::BadHost("a b".into()), "host \"a b\" is neither a name nor an address"),
+        ("../x", EndpointError::BadHost("../x".into()), "host \"../x\" is neither a name nor an address"),
+        (
+            "[::1]7",
+            EndpointError::BadHost("[::1]7".into()),
+            "host \"[::1]7\" is neither a name nor an address",
+        ),
+        (
+            &long,
+            EndpointError::BadHost(long.clone()),
+            &format!("host \"{long}\" is neither a name nor an address"),
+        ),
+        ("[b]", EndpointError::BadV6("b".into()), "\"b\" in brackets is not an IPv6 address"),
+        ("[::1%]", EndpointError::BadV6("::1%".into()), "\"::1%\" in brackets is not an IPv6 address"),
+        (
+            "[::1%0123456789abcdef]",
+            EndpointError::BadV6("::1%0123456789abcdef".into()),
+            "\"::1%0123456789abcdef\" in brackets is not an IPv6 address",
+        ),
+        ("[::1:7", EndpointError::UnclosedBracket, "the bracket [ of the IPv6 address is not closed"),
+        ("udp://::1", EndpointError::BareV6("::1".into()), "an IPv6 address stands in brackets: [::1]"),
+        ("unix:", EndpointError::NoPath, "the path is empty"),
+        ("/a%00b", EndpointError::NulInPath, "the path holds a NUL byte"),
+        (
+            &path,
+            EndpointError::PathTooLong(109),
+            "the path is 109 bytes long, over the 108 that a UNIX socket can have",
+        ),
+        (
+            &name,
+            EndpointError::NameTooLong(108),
+            "the name is 108 bytes long, over the 107 that an abstract socket can have",
+        ),
+        (
+            "@50%gain",
+            EndpointError::BadPercent("ga".into()),
+            "%ga is not % and two hexadecimal digits (write a percent sign as %25)",
+        ),
+        (
+            "/50%+5",
+            EndpointError::BadPercent("+5".into()),
+            "%+5 is not % and two hexadecimal digits (write a percent sign as %25)",
+        ),
+        (
+            "@50%",
+            EndpointError::BadPercent(String::new()),
+            "% is not % and two hexadecimal digits (write a percent sign as %25)",
+        ),
+    ] {
+        let result = text.parse::<Endpoint>();
+        assert_eq!(result.as_ref(), Err(&error), "{text}");
+        assert_eq!(error.to_string(), sentence);
+    }
+}
+
+#[test]
+fn the_longest_names_are_taken() {
+    for text in [
+        format!("tcp://{}:1", "h".repeat(253)),
+        format!("unix:/{}", "p".repeat(106)),
+        format!("unix:{}", "%01".repeat(108)),
+        format!("unix:@{}", "%00".repeat(107)),
+        "tcp://[fe80::1%0123456789abcde]:1".into(),
+    ] {
+        assert_eq!(endpoint(&text).to_string(), text);
+    }
+}
+
+#[test]
+fn an_endpoint_is_at_an_address_of_its_own_family_only() {
+    let inet = Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)));
+    let unix = Address::Unix(UnixName::Path(b"/x"[..].into()));
+    let other = Address::Other(b"\xff\xff"[..].into());
+    for (transport, address) in [
+        (Transport::Tcp, &unix),
+        (Transport::Udp, &other),
+        (Transport::UnixStream, &inet),
+        (Transport::UnixSeqpacket, &other),
+    ] {
+        assert_eq!(Endpoint::at(transport, address).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+fn resolved(text: &str, side: Side, version: IpVersion) -> Vec<SocketAddr> {
+    let addresses = endpoint(text).resolve(side, version).unwrap();
+    let inet = addresses.into_iter().map(|address| match address {
+        Address::Inet(address) => SocketAddr::V4(address),
+        Address::Inet6(address) => SocketAddr::V6(address),
+        other => panic!("{text} is not at {other}"),
+    });
+    inet.collect()
+}
+
+#[test]
+fn a_star_is_every_address_for_a_server() {
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9));
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9));
+    for text in ["*:9", ":9", "udp://:9"] {
+        assert_eq!(resolved(text, Side::Server, IpVersion::Any), [v4, v6]);
+        assert_eq!(resolved(text, Side::Server, IpVersion::V4), [v4]);
+        assert_eq!(resolved(text, Side::Server, IpVersion::V6), [v6]);
+    }
+}
+
+#[test]
+fn localhost_and_a_star_for_a_client_are_this_host() {
+    for (text, side) in [
+        ("localhost:9", Side::Server),
+        ("localhost:9", Side::Client),
+        ("*:9", Side::Client),
+        ("udp://:9", Side::Client),
+    ] {
+        let addresses = resolved(text, side, IpVersion::Any);
+        assert!(!addresses.is_empty(), "{text}");
+        for (index, address) in addresses.iter().enumerate() {
+            assert!(address.ip().is_loopback() && address.port() == 9, "{text} is at {address}");
+            assert!(!addresses[..index].contains(address), "{text} is at {address} twice");
+        }
+        for (version, is_wanted) in [
+            (IpVersion::V4, SocketAddr::is_ipv4 as fn(&SocketAddr) -> bool),
+            (IpVersion::V6, SocketAddr::is_ipv6),
+        ] {
+            let wanted: Vec<SocketAddr> = addresses.iter().copied().filter(is_wanted).collect();
+            match endpoint(text).resolve(side, version) {
+                Ok(_) => assert_eq!(resolved(text, side, version), wanted),
+                Err(error) => {
+                    assert_eq!(error.cause().kind(), ErrorKind::NotFound);
+                    assert!(wanted.is_empty());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_address_of_the_other_version_is_none() {
+    for (text, version, operation, reason) in [
+        ("127.0.0.1", IpVersion::V6, "resolve 127.0.0.1", "the name has no IPv6 address"),
+        ("[::1]", IpVersion::V4, "resolve [::1]", "the name has no IPv4 address"),
+    ] {
+        let error = endpoint(text).resolve(Side::Client, version).unwrap_err();
+        assert_eq!(error.cause().kind(), ErrorKind::NotFound);
+        assert_eq!(error.to_string(), operation);
+        assert_eq!(error.source().unwrap().to_string(), reason);
+    }
+}
+
+#[test]
+fn a_name_that_nobody_has_is_told() {
+    let error = endpoint("does-not-exist.invalid").resolve(Side::Client, IpVersion::Any).unwrap_err();
+    assert_eq!(error.to_string(), "resolve does-not-exist.invalid");
+    assert!(!error.cause().to_string().is_empty());
+}
+
+#[test]
+fn a_zone_is_an_interface_by_name_or_number() {
+    let index: u32 = fs::read_to_string("/sys/class/net/lo/ifindex").unwrap().trim().parse().unwrap();
+    for (text, scope) in [("[fe80::1%lo]:9", index), ("[fe80::1%7]:9", 7), ("[fe80::1]:9", 0)] {
+        let address = SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, scope);
+        assert_eq!(resolved(text, Side::Client, IpVersion::Any), [SocketAddr::V6(address)]);
+    }
+
+    let error = endpoint("[fe80::1%no-such-iface]").resolve(Side::Client, IpVersion::Any).unwrap_err();
+    assert_eq!(error.to_string(), "resolve [fe80::1%no-such-iface]");
+    assert_eq!(error.cause().raw_os_error(), Some(libc::ENODEV));
+}

@@ -1,0 +1,156 @@
+//! The laws of endpoints and addresses, and what the kernel does with sockets. Everything is on loopback, in
+//! the abstract namespace or in a folder of its own, and nothing needs a privilege.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod address;
+mod alone;
+mod batch;
+mod endpoint;
+mod poll;
+mod signal;
+mod socket;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use std::{env, fs, io, process};
+
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, Interest, Kind, Socket, Transport, ready};
+
+/// Longer than anything here takes: a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bound to, the kernel makes up a name that nobody else has.
+const UNNAMED: Address = Address::Unix(UnixName::Unnamed);
+
+/// Loopback, any port: IPv4, and IPv6 if this machine has it.
+static LOOPBACK: LazyLock<Vec<Address>> = LazyLock::new(|| {
+    let v4 = Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let v6 = Address::from(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
+    match Socket::new(Transport::Udp, &v6).and_then(|socket| socket.bind(&v6)) {
+        Ok(()) => vec![v4, v6],
+        Err(error) => {
+            skip("IPv6", &error.to_string());
+            vec![v4]
+        }
+    }
+});
+
+/// An address of this machine that means something on one interface only, if it has one.
+fn link_local() -> Option<SocketAddrV6> {
+    let list = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let found = list.lines().filter(|line| line.starts_with("fe80")).find_map(|line| {
+        let (ip, rest) = line.split_at_checked(32)?;
+        let index = rest.split_whitespace().next()?;
+        let ip = Ipv6Addr::from(u128::from_str_radix(ip, 16).ok()?);
+        let address = SocketAddrV6::new(ip, 0, 0, u32::from_str_radix(index, 16).ok()?);
+        // It may not yet be known to be the only one of the link.
+        UdpSocket::bind(address).ok().map(|_| address)
+    });
+    if found.is_none() {
+        skip("link-local addresses", "no interface has one");
+    }
+    found
+}
+
+/// Says what is not tested on this machine, and why; also when the output of tests is captured.
+fn skip(what: &str, why: &str) {
+    io::stderr().write_all(format!("skipped {what}: {why}\n").as_bytes()).unwrap();
+}
+
+/// Every transport of this kind, with the addresses of this machine that its sockets can be bound to.
+fn everywhere(kind: Kind) -> Vec<(Transport, Address)> {
+    let mut places = Vec::new();
+    for transport in Transport::all().filter(|transport| transport.kind() == kind) {
+        match transport {
+            Transport::Tcp | Transport::Udp => {
+                places.extend(LOOPBACK.iter().map(|address| (transport, address.clone())));
+            }
+            Transport::UnixStream | Transport::UnixDatagram | Transport::UnixSeqpacket => {
+                places.push((transport, UNNAMED));
+            }
+            _ => {}
+        }
+    }
+    places
+}
+
+/// A socket that has a name, and the name.
+fn bound(transport: Transport, address: &Address) -> (Socket, Address) {
+    let socket = Socket::new(transport, address).unwrap();
+    socket.bind(address).unwrap();
+    let name = socket.local_addr().unwrap();
+    (socket, name)
+}
+
+/// A socket that is connected to a name, and has one itself.
+fn connected(transport: Transport, to: &Address) -> Socket {
+    let socket = Socket::new(transport, to).unwrap();
+    if matches!(to, Address::Unix(_)) {
+        socket.bind(&UNNAMED).unwrap();
+    }
+    socket.connect(to).unwrap();
+    socket
+}
+
+fn wait_readable(socket: &impl AsFd) {
+    let [readiness] = ready([(socket.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
+    assert!(readiness.readable, "nothing came");
+}
+
+/// What one receive gives, once there is something.
+fn read(socket: &Socket) -> Vec<u8> {
+    wait_readable(socket);
+    let mut buffer = [0; 4096];
+    let len = socket.recv(&mut buffer).unwrap();
+    buffer[..len].to_vec()
+}
+
+/// A part of a name that no other test has, in this process or another.
+fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("echosounder-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A folder that is removed when it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        loop {
+            let path = env::temp_dir().join(unique());
+            match fs::create_dir(&path) {
+                // An earlier process of this number was killed and left it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return result.map(|()| Self(path)).unwrap(),
+            }
+        }
+    }
+
+    /// The path of a file in it that is `len` bytes long.
+    fn path(&self, len: usize) -> PathBuf {
+        let room = len
+            .checked_sub(self.0.as_os_str().len() + 1)
+            .expect("the folder for temporary files has a short path");
+        self.0.join("s".repeat(room))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// A line of a file in /proc: what follows the name.
+fn field(file: &str, name: &str) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("{file} has no {name}")).trim().into()
+}

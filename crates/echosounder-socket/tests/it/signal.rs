@@ -1,0 +1,123 @@
+//! Signals are of a whole process, so each test runs once more in a process of its own.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+
+use echosounder_socket::{Batch, Event, Events, Half, Interest, Poll, Readiness, Signals, Socket, Transport};
+
+use crate::alone::{Process, is_alone, say};
+use crate::{LOOPBACK, PATIENCE, bound, connected, field, skip};
+
+/// The signals are received by this thread while it starts the process, whose first thread inherits that they
+/// are blocked; the thread that runs the test there is another.
+fn start_receiving(test: &str) -> Process {
+    let _signals = Signals::receive().unwrap();
+    Process::start(&[], test).unwrap()
+}
+
+#[test]
+fn a_signal_is_received_and_does_not_kill() {
+    if is_alone() {
+        let signals = Signals::receive().unwrap();
+        let poll = Poll::new().unwrap();
+        poll.add(&signals, 1, Interest::Read).unwrap();
+        say(&format!("{:?}", signals.next().unwrap()));
+        let mut events = Events::with_capacity(8);
+        for _ in 0..3 {
+            poll.wait(&mut events, Some(PATIENCE)).unwrap();
+            let readable = Readiness { readable: true, writable: false };
+            assert_eq!(events.get(0), Some(Event { token: 1, ready: readable }));
+            say(&format!("{:?}", signals.next().unwrap()));
+        }
+        return say(&format!("{:?}", signals.next().unwrap()));
+    }
+    let mut process = start_receiving("signal::a_signal_is_received_and_does_not_kill");
+    assert_eq!(process.says(), "None");
+    for (name, signal) in
+        [("TERM", "Some(Terminate)"), ("INT", "Some(Interrupt)"), ("TERM", "Some(Terminate)")]
+    {
+        process.signal(name);
+        assert_eq!(process.says(), signal);
+    }
+    assert_eq!(process.says(), "None");
+    let (status, rest) = process.end();
+    assert!(status.success(), "{rest}");
+}
+
+#[test]
+fn a_signal_kills_again_when_signals_are_dropped() {
+    if is_alone() {
+        let signals = Signals::receive().unwrap();
+        say("receives");
+        io::stdin().read_exact(&mut [0]).unwrap();
+        assert!(signals.next().unwrap().is_some());
+        drop(signals);
+        say("dropped");
+        // The signal kills before the input ends.
+        return io::stdin().read_to_end(&mut Vec::new()).map(drop).unwrap();
+    }
+    for (name, number) in [("TERM", libc::SIGTERM), ("INT", libc::SIGINT)] {
+        let mut process = start_receiving("signal::a_signal_kills_again_when_signals_are_dropped");
+        assert_eq!(process.says(), "receives");
+        process.signal(name);
+        process.tell(b".");
+        assert_eq!(process.says(), "dropped");
+        process.signal(name);
+        let (status, rest) = process.end();
+        assert_eq!(status.signal(), Some(number), "{rest}");
+    }
+}
+
+/// Whether SIGPIPE stands in this set of this thread's signals.
+fn has_sigpipe(set: &str) -> bool {
+    let bits = u64::from_str_radix(&field("/proc/thread-self/status", set), 16).unwrap();
+    bits & 1 << (libc::SIGPIPE - 1) != 0
+}
+
+/// A blocked signal that is raised stays to be seen, even though std has this process ignore SIGPIPE.
+#[test]
+fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
+    if is_alone() {
+        if !has_sigpipe("SigBlk:") {
+            return say("it is not blocked");
+        }
+        say("blocked");
+        let (gone, other) = Socket::pair(Transport::UnixStream).unwrap();
+        drop(other);
+        assert_eq!(gone.send(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+
+        let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
+        listener.listen().unwrap();
+        let ended = connected(Transport::Tcp, &name);
+        ended.shutdown(Half::Write).unwrap();
+        assert_eq!(ended.send_to(b"x", &name).unwrap_err().kind(), ErrorKind::BrokenPipe);
+
+        let (left, other) = Socket::pair(Transport::UnixStream).unwrap();
+        other.send(b"call").unwrap();
+        let mut batch = Batch::new(1, 8);
+        assert_eq!(batch.receive(&left).unwrap(), 1);
+        batch.answer(0, b"", None);
+        drop(other);
+        let mut failed = Vec::new();
+        batch.send(&left, |_, error| failed.push(error.kind()));
+        assert_eq!(failed, [ErrorKind::BrokenPipe]);
+
+        assert!(!has_sigpipe("SigPnd:"));
+        File::from(OwnedFd::from(gone)).write_all(b"x").unwrap_err();
+        assert!(has_sigpipe("SigPnd:"), "a plain write raises it");
+        return;
+    }
+    let test = "signal::a_write_to_a_peer_that_is_gone_raises_no_signal";
+    match Process::start(&["env", "--block-signal=PIPE"], test) {
+        Ok(mut process) => match process.says() {
+            line if line == "blocked" => {
+                let (status, rest) = process.end();
+                assert!(status.success(), "{rest}");
+            }
+            line => skip("SIGPIPE", &line),
+        },
+        Err(error) => skip("SIGPIPE", &error.to_string()),
+    }
+}

@@ -1,0 +1,496 @@
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use std::{fs, thread};
+
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::option::{self, IntOption};
+use echosounder_socket::{
+    Address, Half, Interest, Kind, Readiness, Socket, Transport, Waker, effective_user, is_family_absent,
+    is_out_of_resources, is_unreachable, raise_fd_limit, ready,
+};
+
+use crate::alone::{Process, is_alone};
+use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected, everywhere, field, read, wait_readable};
+
+const UNIX: [Transport; 3] = [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket];
+
+/// A socket that takes connections, and its name.
+fn listening(transport: Transport, address: &Address) -> (Socket, Address) {
+    let (socket, name) = bound(transport, address);
+    socket.listen().unwrap();
+    (socket, name)
+}
+
+/// Both ends of a connection: of the one that connects, and of the one that accepts.
+fn connection(transport: Transport, address: &Address) -> (Socket, Socket) {
+    let (listener, name) = listening(transport, address);
+    let client = connected(transport, &name);
+    wait_readable(&listener);
+    (client, listener.accept_nonblocking().unwrap().0)
+}
+
+/// Every transport that has connections, where it can be used.
+fn connections() -> impl Iterator<Item = (Transport, Address)> {
+    [Kind::Stream, Kind::Messages].into_iter().flat_map(everywhere)
+}
+
+fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+#[test]
+fn a_pair_talks_in_both_directions() {
+    for transport in UNIX {
+        let (one, other) = Socket::pair(transport).unwrap();
+        assert_eq!(one.send(b"call").unwrap(), 4);
+        assert_eq!(read(&other), b"call");
+        other.send(b"answer").unwrap();
+        assert_eq!(read(&one), b"answer");
+        assert_eq!((one.local_addr().unwrap(), one.peer_addr().unwrap()), (UNNAMED, UNNAMED));
+    }
+}
+
+#[test]
+fn a_stream_has_bytes_without_bounds() {
+    for (transport, address) in everywhere(Kind::Stream) {
+        let (client, server) = connection(transport, &address);
+        client.send(b"one").unwrap();
+        client.send(b"two").unwrap();
+        client.shutdown(Half::Write).unwrap();
+        let mut heard = Vec::new();
+        loop {
+            match read(&server) {
+                bytes if bytes.is_empty() => break,
+                bytes => heard.extend(bytes),
+            }
+        }
+        assert_eq!(heard, b"onetwo");
+
+        server.send(b"abc").unwrap();
+        let mut byte = [0];
+        for expected in [b"a", b"b", b"c"] {
+            wait_readable(&client);
+            assert_eq!(client.recv(&mut byte).unwrap(), 1);
+            assert_eq!(&byte, expected);
+        }
+    }
+}
+
+#[test]
+fn messages_keep_their_bounds_and_end() {
+    for (transport, address) in everywhere(Kind::Messages) {
+        let (client, server) = connection(transport, &address);
+        client.send(b"one").unwrap();
+        client.send(b"two").unwrap();
+        assert_eq!(read(&server), b"one");
+        assert_eq!(read(&server), b"two");
+        server.send(b"three").unwrap();
+        assert_eq!(read(&client), b"three");
+        drop(client);
+        assert_eq!(read(&server), b"");
+    }
+}
+
+#[test]
+fn datagrams_come_with_their_sender() {
+    for (transport, address) in everywhere(Kind::Datagrams) {
+        let (server, server_name) = bound(transport, &address);
+        let (client, client_name) = bound(transport, &address);
+        client.send_to(b"call", &server_name).unwrap();
+        let mut buffer = [0; 16];
+        wait_readable(&server);
+        assert_eq!(server.recv_from(&mut buffer).unwrap(), (4, client_name.clone()));
+        server.send_to(b"answer", &client_name).unwrap();
+        wait_readable(&client);
+        assert_eq!(client.recv_from(&mut buffer).unwrap(), (6, server_name));
+        assert_eq!(&buffer[..6], b"answer");
+    }
+}
+
+#[test]
+fn an_empty_datagram_is_one() {
+    for (transport, address) in everywhere(Kind::Datagrams) {
+        let (server, name) = bound(transport, &address);
+        let client = connected(transport, &name);
+        let mut buffer = [0; 16];
+        for call in [&b""[..], b"after", b""] {
+            assert_eq!(client.send(call).unwrap(), call.len());
+        }
+        for len in [0, 5, 0] {
+            wait_readable(&server);
+            assert_eq!(server.recv_from(&mut buffer).unwrap(), (len, client.local_addr().unwrap()));
+        }
+        server.send_to(b"", &client.local_addr().unwrap()).unwrap();
+        assert_eq!(read(&client), b"");
+    }
+}
+
+#[test]
+fn a_message_that_does_not_fit_tells_its_length() {
+    let udp = LOOPBACK.iter().map(|address| {
+        let (server, name) = bound(Transport::Udp, address);
+        (connected(Transport::Udp, &name), server)
+    });
+    let pairs =
+        [Transport::UnixSeqpacket, Transport::UnixDatagram].map(|transport| Socket::pair(transport).unwrap());
+    for (one, other) in udp.chain(pairs) {
+        one.send(b"0123456789").unwrap();
+        one.send(b"next").unwrap();
+        let mut buffer = [0; 4];
+        wait_readable(&other);
+        assert_eq!(other.recv_message(&mut buffer).unwrap(), 10);
+        assert_eq!(&buffer, b"0123");
+        wait_readable(&other);
+        assert_eq!(other.recv_message(&mut buffer).unwrap(), 4);
+        assert_eq!(&buffer, b"next");
+    }
+}
+
+#[test]
+fn an_accepted_socket_does_not_block_and_its_peer_is_known() {
+    for (transport, address) in connections() {
+        let (listener, name) = listening(transport, &address);
+        listener.set_blocking(false).unwrap();
+        assert_eq!(kind(listener.accept_nonblocking()), ErrorKind::WouldBlock);
+
+        let client = connected(transport, &name);
+        wait_readable(&listener);
+        let (server, peer) = listener.accept_nonblocking().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        assert_eq!(server.peer_addr().unwrap(), peer);
+        assert_eq!(server.local_addr().unwrap(), client.peer_addr().unwrap());
+        assert!(has_flag(&server, libc::O_NONBLOCK));
+        assert_eq!(kind(listener.accept_nonblocking()), ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn blocking_is_switched_off_and_on() {
+    let (one, other) = Socket::pair(Transport::UnixStream).unwrap();
+    one.set_blocking(false).unwrap();
+    assert_eq!(kind(one.recv(&mut [0; 16])), ErrorKind::WouldBlock);
+    one.set_blocking(true).unwrap();
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| one.recv(&mut [0; 16]));
+        other.send(b"late").unwrap();
+        assert_eq!(reader.join().unwrap().unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_write_to_a_peer_that_is_gone_is_an_error() {
+    for transport in [Transport::UnixStream, Transport::UnixSeqpacket] {
+        let (one, other) = Socket::pair(transport).unwrap();
+        drop(other);
+        assert_eq!(kind(one.send(b"x")), ErrorKind::BrokenPipe);
+    }
+    for (transport, address) in connections() {
+        let (client, _server) = connection(transport, &address);
+        client.shutdown(Half::Write).unwrap();
+        assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
+    }
+    let (one, other) = Socket::pair(Transport::UnixDatagram).unwrap();
+    drop(other);
+    assert_eq!(kind(one.send(b"x")), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn the_halves_of_a_connection_end_by_themselves() {
+    for (transport, address) in connections() {
+        let (client, server) = connection(transport, &address);
+        client.shutdown(Half::Write).unwrap();
+        assert_eq!(read(&server), b"");
+        server.send(b"still").unwrap();
+        assert_eq!(read(&client), b"still");
+
+        let (client, _server) = connection(transport, &address);
+        client.shutdown(Half::Read).unwrap();
+        assert_eq!(read(&client), b"");
+        client.send(b"still").unwrap();
+
+        let (client, server) = connection(transport, &address);
+        client.shutdown(Half::Both).unwrap();
+        assert_eq!(read(&client), b"");
+        assert_eq!(read(&server), b"");
+        assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
+    }
+    let lonely = Socket::new(Transport::Tcp, &LOOPBACK[0]).unwrap();
+    assert_eq!(kind(lonely.shutdown(Half::Both)), ErrorKind::NotConnected);
+}
+
+#[test]
+fn a_duplicate_is_the_same_socket() {
+    let (one, other) = Socket::pair(Transport::UnixStream).unwrap();
+    let again = one.duplicate().unwrap();
+    assert_ne!(one.as_raw_fd(), again.as_raw_fd());
+    one.set_blocking(false).unwrap();
+    assert_eq!(kind(again.recv(&mut [0; 16])), ErrorKind::WouldBlock);
+
+    drop(one);
+    other.send(b"here").unwrap();
+    assert_eq!(read(&again), b"here");
+    drop(again);
+    assert_eq!(read(&other), b"");
+}
+
+#[test]
+fn nobody_listens_is_refused() {
+    for address in LOOPBACK.iter() {
+        // It has the port, so nobody else listens there.
+        let (_silent, name) = bound(Transport::Tcp, address);
+        let client = Socket::new(Transport::Tcp, &name).unwrap();
+        assert_eq!(kind(client.connect(&name)), ErrorKind::ConnectionRefused);
+    }
+
+    let folder = Folder::new();
+    let path = folder.path(100);
+    let address = Address::Unix(UnixName::Path(path.as_os_str().as_bytes().into()));
+    let client = Socket::new(Transport::UnixStream, &address).unwrap();
+    assert_eq!(kind(client.connect(&address)), ErrorKind::NotFound);
+    drop(bound(Transport::UnixStream, &address));
+    assert_eq!(kind(client.connect(&address)), ErrorKind::ConnectionRefused);
+    assert_eq!(
+        kind(Socket::new(Transport::UnixStream, &address).unwrap().bind(&address)),
+        ErrorKind::AddrInUse
+    );
+}
+
+#[test]
+fn a_connect_in_the_background_leaves_its_error_once() {
+    for address in LOOPBACK.iter() {
+        let (_silent, name) = bound(Transport::Tcp, address);
+        let client = Socket::new(Transport::Tcp, &name).unwrap();
+        client.set_blocking(false).unwrap();
+        let error = client.connect(&name).unwrap_err();
+        assert!(Socket::is_in_progress(&error), "{error}");
+        let [readiness] = ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
+        assert_eq!(readiness, Readiness { readable: true, writable: true });
+        assert_eq!(kind(client.take_error()), ErrorKind::ConnectionRefused);
+        client.take_error().unwrap();
+    }
+    assert!(!Socket::is_in_progress(&ErrorKind::WouldBlock.into()));
+}
+
+#[test]
+fn a_connect_in_the_background_succeeds_without_an_error() {
+    for address in LOOPBACK.iter() {
+        let (listener, name) = listening(Transport::Tcp, address);
+        let client = Socket::new(Transport::Tcp, &name).unwrap();
+        client.set_blocking(false).unwrap();
+        assert!(Socket::is_in_progress(&client.connect(&name).unwrap_err()));
+        let [readiness] = ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
+        assert!(readiness.writable && !readiness.readable);
+        client.take_error().unwrap();
+        wait_readable(&listener);
+        assert_eq!(listener.accept_nonblocking().unwrap().1, client.local_addr().unwrap());
+    }
+}
+
+#[test]
+fn a_datagram_that_nobody_takes_is_refused_afterwards() {
+    for address in LOOPBACK.iter() {
+        let (silent, name) = bound(Transport::Udp, address);
+        let client = connected(Transport::Udp, &name);
+        drop(silent);
+        client.send(b"anybody?").unwrap();
+        wait_readable(&client);
+        assert_eq!(kind(client.recv(&mut [0; 16])), ErrorKind::ConnectionRefused);
+    }
+}
+
+/// Connects until no more connections fit the listener's queue, where they stay though their clients go.
+fn fill(name: &Address) {
+    loop {
+        let client = Socket::new(Transport::UnixStream, name).unwrap();
+        client.set_blocking(false).unwrap();
+        match client.connect(name) {
+            Ok(()) => {}
+            Err(error) => return assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+}
+
+#[test]
+fn a_connect_to_a_full_queue_waits_as_long_as_it_may() {
+    let (listener, name) = listening(Transport::UnixStream, &UNNAMED);
+    fill(&name);
+    for timeout in [Duration::ZERO, Duration::from_millis(1)] {
+        let client = Socket::new(Transport::UnixStream, &name).unwrap();
+        client.set_send_timeout(timeout).unwrap();
+        assert_eq!(kind(client.connect(&name)), ErrorKind::WouldBlock);
+    }
+
+    let client = Socket::new(Transport::UnixStream, &name).unwrap();
+    for timeout in [Duration::MAX, Duration::from_nanos(999_999_999), PATIENCE] {
+        client.set_send_timeout(timeout).unwrap();
+    }
+    thread::scope(|scope| {
+        let connecting = scope.spawn(|| client.connect(&name));
+        listener.accept_nonblocking().unwrap();
+        connecting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_write_to_a_peer_that_does_not_read_waits_as_long_as_it_may() {
+    let (one, _other) = Socket::pair(Transport::UnixStream).unwrap();
+    one.set_send_timeout(Duration::from_millis(1)).unwrap();
+    let bytes = vec![0; 1 << 16];
+    let error = (0..1000).find_map(|_| one.send(&bytes).err()).unwrap();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_path_has_the_mode_that_was_set_less_the_umask() {
+    let umask = u32::from_str_radix(&field("/proc/self/status", "Umask:"), 8).unwrap();
+    let folder = Folder::new();
+    let path = folder.path(100);
+    let address = Address::Unix(UnixName::Path(path.as_os_str().as_bytes().into()));
+    for transport in UNIX {
+        for mode in [0o600, 0o777, 0o640, 0] {
+            let socket = Socket::new(transport, &address).unwrap();
+            socket.set_mode(mode).unwrap();
+            socket.bind(&address).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode & !umask);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn options_are_told_as_they_were_set() {
+    let check = |socket: &Socket, options: &[(IntOption, i32)]| {
+        for &(option, value) in options {
+            assert_ne!(socket.option(option).unwrap(), value, "{option:?}");
+            socket.set_option(option, value).unwrap();
+        }
+        for &(option, value) in options {
+            assert_eq!(socket.option(option).unwrap(), value, "{option:?}");
+        }
+    };
+    for address in LOOPBACK.iter() {
+        let tcp = Socket::new(Transport::Tcp, address).unwrap();
+        check(
+            &tcp,
+            &[
+                (option::SO_KEEPALIVE, 1),
+                (option::SO_REUSEADDR, 1),
+                (option::SO_REUSEPORT, 1),
+                (option::TCP_NODELAY, 1),
+                (option::TCP_NOTSENT_LOWAT, 65537),
+                (option::TCP_USER_TIMEOUT, 12345),
+                (option::TCP_KEEPIDLE, 17),
+                (option::TCP_KEEPINTVL, 18),
+            ],
+        );
+        let udp = Socket::new(Transport::Udp, address).unwrap();
+        check(&udp, &[(option::SO_RXQ_OVFL, 1)]);
+        match address {
+            Address::Inet6(_) => {
+                check(&udp, &[(option::IPV6_MULTICAST_ALL, 0), (option::IPV6_RECVPKTINFO, 1)]);
+                let only = 1 - udp.option(option::IPV6_V6ONLY).unwrap();
+                check(&udp, &[(option::IPV6_V6ONLY, only)]);
+            }
+            _ => check(&udp, &[(option::IP_MULTICAST_ALL, 0), (option::IP_PKTINFO, 1)]),
+        }
+        for size in [option::SO_RCVBUF, option::SO_SNDBUF] {
+            udp.set_option(size, 10_000).unwrap();
+            assert_eq!(udp.option(size).unwrap(), 20_000);
+        }
+        assert!(udp.set_option(option::TCP_NODELAY, 1).is_err());
+        assert!(udp.option(option::TCP_NODELAY).is_err());
+    }
+}
+
+#[test]
+fn sockets_of_one_user_share_a_port_if_all_say_so() {
+    let (first, name) = bound(Transport::Udp, &LOOPBACK[0]);
+    let second = Socket::new(Transport::Udp, &name).unwrap();
+    assert_eq!(kind(second.bind(&name)), ErrorKind::AddrInUse);
+    first.set_option(option::SO_REUSEPORT, 1).unwrap();
+    assert_eq!(kind(second.bind(&name)), ErrorKind::AddrInUse);
+    second.set_option(option::SO_REUSEPORT, 1).unwrap();
+    second.bind(&name).unwrap();
+}
+
+/// Whether a flag of open(2) is set on a descriptor.
+fn has_flag(fd: &impl AsFd, flag: i32) -> bool {
+    let number = fd.as_fd().as_raw_fd();
+    let flags = field(&format!("/proc/self/fdinfo/{number}"), "flags:");
+    i32::from_str_radix(&flags, 8).unwrap() & flag != 0
+}
+
+fn is_inherited(fd: &impl AsFd) -> bool {
+    !has_flag(fd, libc::O_CLOEXEC)
+}
+
+#[test]
+fn no_descriptor_is_inherited() {
+    for (transport, address) in connections() {
+        let (listener, name) = listening(transport, &address);
+        let client = connected(transport, &name);
+        wait_readable(&listener);
+        let (server, _) = listener.accept_nonblocking().unwrap();
+        let again = server.duplicate().unwrap();
+        assert!(![listener, client, server, again].iter().any(is_inherited));
+    }
+    for transport in UNIX {
+        let (one, other) = Socket::pair(transport).unwrap();
+        assert!(!is_inherited(&one) && !is_inherited(&other));
+    }
+    assert!(!is_inherited(&Waker::new().unwrap()));
+}
+
+#[test]
+fn a_socket_is_made_from_a_descriptor_and_back() {
+    let (one, other) = Socket::pair(Transport::UnixStream).unwrap();
+    let number = one.as_raw_fd();
+    let fd = OwnedFd::from(one);
+    assert_eq!(fd.as_raw_fd(), number);
+    Socket::from(fd).send(b"same").unwrap();
+    assert_eq!(read(&other), b"same");
+}
+
+#[test]
+fn errors_are_told_apart() {
+    let of = io::Error::from_raw_os_error;
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+        assert!(is_out_of_resources(&of(errno)));
+    }
+    for errno in [libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT] {
+        assert!(is_family_absent(&of(errno)));
+    }
+    for errno in [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::ENETDOWN, libc::EHOSTDOWN]
+    {
+        assert!(is_unreachable(&of(errno)));
+    }
+    for error in [of(libc::EAGAIN), of(libc::ECONNREFUSED), of(libc::EACCES), ErrorKind::OutOfMemory.into()] {
+        assert!(!is_out_of_resources(&error) && !is_family_absent(&error) && !is_unreachable(&error));
+    }
+}
+
+#[test]
+fn the_limit_of_descriptors_is_raised_as_far_as_it_goes() {
+    if is_alone() {
+        let raised = raise_fd_limit().unwrap();
+        assert!(64 < raised);
+        let limits = field("/proc/self/limits", "Max open files");
+        let limits: Vec<u64> =
+            limits.split_whitespace().take(2).map(|limit| limit.parse().unwrap()).collect();
+        assert_eq!(limits, [raised, raised]);
+        return assert_eq!(raise_fd_limit().unwrap(), raised);
+    }
+    let lower = ["sh", "-c", "ulimit -S -n 64 && exec \"$0\" \"$@\""];
+    let test = "socket::the_limit_of_descriptors_is_raised_as_far_as_it_goes";
+    let (status, said) = Process::start(&lower, test).unwrap().end();
+    assert!(status.success(), "{said}");
+}
+
+#[test]
+fn the_user_is_the_one_of_the_process() {
+    let users = field("/proc/self/status", "Uid:");
+    assert_eq!(users.split_whitespace().nth(1).unwrap().parse(), Ok(effective_user()));
+}
