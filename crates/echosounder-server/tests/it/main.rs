@@ -6,6 +6,7 @@ mod bind;
 mod datagrams;
 mod flood;
 mod path;
+mod patience;
 mod service;
 mod table;
 mod time;

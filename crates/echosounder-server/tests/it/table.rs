@@ -69,6 +69,18 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(stamp: &str, framing: Framing, kept_max: usize) -> Self {
+        let patience = Patience { idle: None, stalled: Duration::MAX };
+        Self::with_limits(stamp, framing, kept_max, Limits::new(10_000, None), patience)
+    }
+
+    /// A table of a worker that is not as patient, or has not as many places.
+    pub(crate) fn with_limits(
+        stamp: &str,
+        framing: Framing,
+        kept_max: usize,
+        limits: Limits,
+        patience: Patience,
+    ) -> Self {
         let clock = HandClock(Rc::new(Hands {
             wall: Cell::new(1_795_346_376_123_456_789),
             mono: Cell::new(1_000_000_000),
@@ -82,8 +94,8 @@ impl Table {
             conversation: Conversation { stamp: stamp.parse().unwrap(), framing },
             plain_echo: PlainEcho::Local,
             host: "here".into(),
-            limits: Arc::new(Limits::new(10_000, None)),
-            patience: Patience { idle: None, stalled: Duration::MAX },
+            limits: Arc::new(limits),
+            patience,
             kept_max,
             counters: Arc::clone(&counters),
             stop: Arc::clone(&stop),

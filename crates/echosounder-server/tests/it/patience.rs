@@ -1,0 +1,126 @@
+//! How long connections may wait for their peers, and who makes room for whom.
+
+use std::time::Duration;
+
+use echosounder_proto::Framing;
+use echosounder_server::{Cut, KEPT_MAX, Limits, Patience, Totals};
+use echosounder_socket::{Endpoint, IpVersion, Side, Socket, Transport};
+
+use crate::table::{Table, hear, say};
+use crate::{Client, config, start, stop, unique};
+
+const SECOND: i64 = 1_000_000_000;
+
+fn table(limits: Limits, idle: Option<u64>, stalled: u64) -> Table {
+    let patience = Patience { idle: idle.map(Duration::from_secs), stalled: Duration::from_secs(stalled) };
+    Table::with_limits("none", Framing::default(), KEPT_MAX, limits, patience)
+}
+
+fn cuts(totals: &Totals, reason: Cut) -> u64 {
+    totals.cuts[reason as usize]
+}
+
+/// Whether the other end is gone: the end of the connection, or its reset.
+fn is_cut_off(socket: &Socket) -> bool {
+    loop {
+        match socket.recv(&mut [0; 4096]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+#[test]
+fn whoever_says_nothing_for_too_long_is_told_the_end() {
+    let mut table = table(Limits::new(10, None), Some(30), 60);
+    let quiet = table.seat(Transport::UnixStream, "quiet", 4096);
+    table.clock.step(20 * SECOND, 20 * SECOND);
+    let lively = table.seat(Transport::UnixStream, "lively", 4096);
+    table.turn();
+    table.clock.step(9 * SECOND, 9 * SECOND);
+    say(&lively, b"here");
+    table.turn();
+    assert_eq!(hear(&lively, 100), Some(b"here".into()));
+    assert_eq!(cuts(&table.totals(), Cut::Idle), 0);
+
+    table.clock.step(-3600 * SECOND, 2 * SECOND);
+    table.turn();
+    assert_eq!((cuts(&table.totals(), Cut::Idle), table.worker.connections()), (1, 1));
+    assert_eq!(hear(&quiet, 100), Some(Vec::new()));
+    assert_eq!(hear(&lively, 100), None);
+}
+
+#[test]
+fn whoever_takes_nothing_for_too_long_is_cut_off_and_who_takes_a_little_is_not() {
+    let mut table = table(Limits::new(10, None), None, 30);
+    let deaf = table.seat(Transport::UnixStream, "deaf", 4096);
+    let slow = table.seat(Transport::UnixStream, "slow", 4096);
+    for peer in [&deaf, &slow] {
+        while say(peer, &[b'x'; 4096]) != 0 {
+            table.turn();
+        }
+    }
+    for _ in 0..4 {
+        table.clock.step(10 * SECOND, 10 * SECOND);
+        assert!(hear(&slow, 4096).is_some_and(|bytes| !bytes.is_empty()));
+        table.turn();
+        table.turn();
+    }
+    assert_eq!(cuts(&table.totals(), Cut::Stalled), 1);
+    assert!(is_cut_off(&deaf));
+    assert_eq!(table.worker.connections(), 1);
+}
+
+#[test]
+fn under_pressure_the_longest_idle_makes_room() {
+    let mut table = table(Limits::new(2, None), None, 60);
+    let endpoint: Endpoint = format!("unix:@{}", unique()).parse().unwrap();
+    let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
+    let listener = Socket::new(endpoint.transport(), &address).unwrap();
+    listener.set_blocking(false).unwrap();
+    listener.bind(&address).unwrap();
+    listener.listen().unwrap();
+    table.worker.serve(listener, &endpoint).unwrap();
+    let connect = || {
+        let socket = Socket::new(endpoint.transport(), &address).unwrap();
+        socket.connect(&address).unwrap();
+        socket.set_blocking(false).unwrap();
+        socket
+    };
+    let (first, second) = (connect(), connect());
+    table.turn();
+    table.clock.step(SECOND / 2, SECOND / 2);
+    say(&first, b"still here");
+    table.turn();
+    assert_eq!(hear(&first, 100), Some(b"still here".into()));
+
+    // Nobody has been idle for long enough: the third waits in the queue.
+    let third = connect();
+    say(&third, b"hello");
+    table.turn();
+    assert_eq!(cuts(&table.totals(), Cut::Evicted), 0);
+    table.clock.step(SECOND * 7 / 10, SECOND * 7 / 10);
+    for _ in 0..3 {
+        table.turn();
+    }
+    assert_eq!(cuts(&table.totals(), Cut::Evicted), 1);
+    assert_eq!(hear(&third, 100), Some(b"hello".into()));
+    assert_eq!(hear(&second, 100), Some(Vec::new()));
+    assert_eq!(hear(&first, 100), None);
+}
+
+#[test]
+fn one_host_has_as_many_connections_as_it_may_and_gets_its_places_back() {
+    let (running, endpoints) =
+        start(echosounder_server::Config { per_peer_max: Some(2), ..config(&["tcp://127.0.0.1:0"]) });
+    let (first, second) = (Client::of(&endpoints[0]), Client::of(&endpoints[0]));
+    first.echo(b"one");
+    second.echo(b"two");
+    assert_eq!(Client::of(&endpoints[0]).recv(), b"");
+    first.finish();
+    assert_eq!(first.recv(), b"");
+    Client::of(&endpoints[0]).echo(b"three");
+    let totals = stop(running);
+    assert_eq!((totals.connections, cuts(&totals, Cut::Refused)), (3, 1));
+}
