@@ -12,6 +12,9 @@ use echosounder_socket::{
 
 use crate::path::BoundPath;
 
+/// How much longer than us the kernel waits for a peer that takes nothing: it only knows of a failure, we know why.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Bytes not yet sent above which a TCP connection counts as full, so that they wait here rather than there.
 const NOT_SENT_MAX: i32 = 64 * 1024;
 
@@ -173,7 +176,8 @@ fn prepare(transport: Transport, address: &Address, terms: Terms) -> io::Result<
             socket.set_option(option::TCP_KEEPINTVL, 10)?;
             socket.set_option(option::TCP_NODELAY, 1)?;
             socket.set_option(option::TCP_NOTSENT_LOWAT, NOT_SENT_MAX)?;
-            let millis = i32::try_from(terms.stalled_max.as_millis()).unwrap_or(i32::MAX);
+            let millis = terms.stalled_max.saturating_add(KERNEL_PATIENCE).as_millis();
+            let millis = i32::try_from(millis).unwrap_or(i32::MAX);
             socket.set_option(option::TCP_USER_TIMEOUT, millis)?;
         }
         Transport::Udp => prepare_udp(&socket, address)?,
