@@ -121,10 +121,15 @@ fn on_this_host(endpoint: Endpoint) -> Endpoint {
 fn colored(color: args::Color) -> bool {
     let wanted = || env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     match color {
-        args::Color::Auto => io::stdout().is_terminal() && wanted(),
+        args::Color::Auto => io::stdout().is_terminal() && is_capable() && wanted(),
         args::Color::Always => true,
         args::Color::Never => false,
     }
+}
+
+/// Whether the terminal understands escape sequences.
+pub(crate) fn is_capable() -> bool {
+    env::var_os("TERM").is_some_and(|terminal| terminal != "dumb" && !terminal.is_empty())
 }
 
 /// An address if it is one, otherwise the name of an interface.

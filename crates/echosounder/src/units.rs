@@ -95,9 +95,10 @@ pub(crate) fn framing(text: &str) -> Result<Framing, String> {
     if text == "line" {
         return within(const { NonZeroUsize::new(FRAME_MAX).expect("it is not zero") }).map(Framing::Line);
     }
+    let bad = |_| format!("\"{text}\" is not a size such as 1024 or 4k, nor line, nor line:MAX");
     match text.strip_prefix("line:") {
-        Some(max) => size(max).and_then(within).map(Framing::Line),
-        None => size(text).and_then(within).map(Framing::Size),
+        Some(max) => size(max).map_err(bad).and_then(within).map(Framing::Line),
+        None => size(text).map_err(bad).and_then(within).map(Framing::Size),
     }
 }
 

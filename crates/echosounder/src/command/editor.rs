@@ -79,11 +79,6 @@ impl Editor {
     }
 }
 
-/// Whether the terminal can have a line editor on it.
-pub(crate) fn is_possible() -> bool {
-    env::var_os("TERM").is_some_and(|terminal| terminal != "dumb" && !terminal.is_empty())
-}
-
 /// Reads a line for each request, until the user ends the input or is not asked any more.
 fn edit(mut line_editor: Reedline, requests: &Receiver<()>, mut lines: UnixStream) -> io::Result<()> {
     while requests.recv().is_ok() {

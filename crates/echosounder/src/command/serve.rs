@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_server::{Note, Running, Server};
@@ -10,8 +12,11 @@ use echosounder_socket::{Endpoint, Interest, Signal, Signals, ready};
 use super::transcript::{self, Writer};
 use crate::args::Output;
 use crate::config::{Serve, Transcript};
-use crate::render::transcript::{listening, summary};
+use crate::render::transcript::{listening, note, summary};
 use crate::report::{Outcome, plain};
+
+/// How long after the first signal another is taken for the same.
+const WITH_THE_FIRST: Duration = Duration::from_millis(100);
 
 /// Answers until a signal says to stop.
 pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
@@ -21,7 +26,7 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     let signals = Signals::receive().context("receive signals")?;
     let lacking = server.notes().iter().any(|note| note.whole_endpoint);
     let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
-    tell_notes(server.notes())?;
+    tell_notes(server.notes(), output)?;
 
     // Errors are told even if nothing else is; then they are no part of a transcript.
     let out: Box<dyn Write + Send> = match config.transcript {
@@ -35,17 +40,16 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     announce(&endpoints, config.on_defaults, output)?;
 
     await_the_end(&signals, &running, &writer, output)?;
-    // From here on a second signal ends the program at once.
-    drop(signals);
+    heed_the_second(signals).context("start a thread")?;
     stop(running, writer, output)?;
     Ok(if lacking { Outcome::Lacking } else { Outcome::Done })
 }
 
 /// Tells what the server does without.
-fn tell_notes(notes: &[Note]) -> Result<()> {
-    for note in notes {
-        let reason = plain(&note.error.cause().to_string());
-        writeln!(io::stderr(), "note: {}: {reason}", note.error)?;
+fn tell_notes(notes: &[Note], output: Output) -> Result<()> {
+    for missing in notes {
+        let text = format!("{}: {}", missing.error, plain(&missing.error.cause().to_string()));
+        note(&mut io::stderr().lock(), &text, output.json)?;
     }
     Ok(())
 }
@@ -79,6 +83,18 @@ fn await_the_end(signals: &Signals, running: &Running, writer: &Writer, output: 
             None => debug_assert!(!signalled.readable, "a signal that is told can be read"),
         }
     }
+}
+
+/// From here on another signal ends the program at once. Not one that comes with the first, as from timeout(1),
+/// which sends two.
+fn heed_the_second(signals: Signals) -> io::Result<()> {
+    let heed = move || {
+        let _ = ready([], Some(WITH_THE_FIRST));
+        drop(signals);
+        // It is this thread that does not block them now, so it must be there to receive them.
+        while ready([], None).is_ok() {}
+    };
+    thread::Builder::new().name("signals".into()).spawn(heed).map(drop)
 }
 
 fn stop(running: Running, writer: Writer, output: Output) -> Result<()> {

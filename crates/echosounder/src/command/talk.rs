@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use echosounder_client::{End, Heard, Part, Peer, Said, Talk};
 use serde::Serialize;
 
-use super::editor::{self, Editor};
+use super::editor::Editor;
 use crate::args::Output;
 use crate::config;
 use crate::render::escape::Escaped;
@@ -57,7 +57,7 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
 /// How lines are asked for, and where they come from.
 fn prompting(output: Output) -> Result<(Prompting, File)> {
     let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.json;
-    if on_terminal && editor::is_possible() {
+    if on_terminal && config::is_capable() {
         let (editor, input) = Editor::start().context("start the line editor")?;
         return Ok((Prompting::Edited(editor), input));
     }

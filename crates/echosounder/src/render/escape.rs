@@ -60,6 +60,57 @@ mod tests {
         assert_eq!(escaped("a\u{202e}b\u{200b}c\u{e0041}".as_bytes()), "a\\u{202e}b\\u{200b}c\\u{e0041}");
     }
 
+    /// Counts whatever a terminal does beside showing characters.
+    #[derive(Default)]
+    struct Acts(usize);
+
+    impl vt100::Callbacks for Acts {
+        fn audible_bell(&mut self, _: &mut vt100::Screen) {
+            self.0 += 1;
+        }
+
+        fn set_window_title(&mut self, _: &mut vt100::Screen, _: &[u8]) {
+            self.0 += 1;
+        }
+
+        fn unhandled_control(&mut self, _: &mut vt100::Screen, _: u8) {
+            self.0 += 1;
+        }
+
+        fn unhandled_escape(&mut self, _: &mut vt100::Screen, _: Option<u8>, _: Option<u8>, _: u8) {
+            self.0 += 1;
+        }
+
+        fn unhandled_osc(&mut self, _: &mut vt100::Screen, _: &[&[u8]]) {
+            self.0 += 1;
+        }
+    }
+
+    #[test]
+    fn of_a_million_strings_a_terminal_shows_each_and_does_nothing_else() {
+        let [row, columns] = [1, 80].map(|size| std::num::NonZero::new(size).unwrap());
+        let mut terminal = vt100::Parser::new_with_callbacks(row, columns, 0, Acts::default());
+        let mut random = 0x5eed_u64;
+        let mut number = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 32).to_be_bytes()
+        };
+        for _ in 0..1_000_000 {
+            // Half of them begin like an escape sequence.
+            let [.., kind, a, b, c] = number();
+            let bytes =
+                if kind < 128 { [0x1b, b"[]P_\x9b"[usize::from(a % 5)], b, c] } else { [kind, a, b, c] };
+            let shown = escaped(&bytes);
+            assert!(shown.chars().all(|c| !c.is_control() && !is_unsafe(c)), "{bytes:?}");
+            terminal.process(b"\r\x1b[K");
+            terminal.process(shown.as_bytes());
+            assert_eq!(terminal.callbacks().0, 0, "{bytes:?}");
+        }
+        terminal.process(b"\r\x1b[K");
+        terminal.process(escaped(b"\x1b[2J\x1b]0;title\x07").as_bytes());
+        assert_eq!(terminal.screen().contents(), "\\x1b[2J\\x1b]0;title\\x07");
+    }
+
     #[test]
     fn of_all_two_byte_strings_nothing_comes_through_that_acts_and_each_stays_itself() {
         let mut seen = std::collections::HashSet::new();

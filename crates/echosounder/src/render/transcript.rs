@@ -29,6 +29,9 @@ pub(crate) enum Entry {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Object<'a> {
+    Note {
+        note: &'a str,
+    },
     Listening {
         endpoint: String,
         kind: &'static str,
@@ -73,6 +76,11 @@ pub(crate) fn listening(out: &mut impl Write, endpoint: &Endpoint, as_json: bool
         return json::line(out, &Object::Listening { endpoint: endpoint.to_string(), kind });
     }
     writeln!(out, "Waiting for {kind} on {endpoint}")
+}
+
+/// Tells what a server does without.
+pub(crate) fn note(out: &mut impl Write, note: &str, as_json: bool) -> io::Result<()> {
+    if as_json { json::line(out, &Object::Note { note }) } else { writeln!(out, "note: {note}") }
 }
 
 /// Tells one entry.

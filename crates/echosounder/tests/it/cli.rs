@@ -1,0 +1,144 @@
+use std::fs;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::thread;
+
+use crate::support::{Folder, Serving, closed_port, finish, has_ipv6, private_network, run, sounder, unique};
+
+#[test]
+fn what_is_typed_and_what_comes_back() {
+    trycmd::TestCases::new()
+        .register_bin("sounder", Path::new(env!("CARGO_BIN_EXE_sounder")))
+        .env("COLUMNS", "100")
+        .env("NO_COLOR", "1")
+        .env("TERM", "dumb")
+        .case("tests/cli/*.trycmd");
+}
+
+#[test]
+fn who_is_refused_is_told_so_in_one_line() {
+    let endpoint = format!("tcp://127.0.0.1:{}", closed_port());
+    let refused = run(&["talk", &endpoint], b"");
+    assert_eq!(refused.stderr, format!("sounder: REFUSED: connect {endpoint}: connection refused\n"));
+    assert_eq!((refused.code, refused.text()), (Some(1), ""));
+}
+
+#[test]
+fn a_failure_as_json_has_the_word_and_the_sentence() {
+    let endpoint = format!("udp://127.0.0.1:{}", closed_port());
+    let refused = run(&["talk", "--json", &endpoint], b"hello\n");
+    let error: serde_json::Value = serde_json::from_str(&refused.stderr).unwrap();
+    assert_eq!((&error["event"], &error["word"]), (&"error".into(), &"REFUSED".into()));
+    assert_eq!(error["error"], format!("REFUSED: receive from {endpoint}: connection refused"));
+    assert!(error["hint"].is_null() && refused.code == Some(1));
+}
+
+#[test]
+fn a_path_where_nobody_listens_refuses_like_a_port() {
+    let endpoint = format!("unix:@{}", unique());
+    let refused = run(&["talk", &endpoint], b"");
+    assert_eq!(refused.stderr, format!("sounder: REFUSED: connect {endpoint}: connection refused\n"));
+    let absent = run(&["talk", "/nowhere/at/all"], b"");
+    assert_eq!(absent.stderr, "sounder: REFUSED: connect unix:/nowhere/at/all: no such file or directory\n");
+    assert_eq!((refused.code, absent.code), (Some(1), Some(1)));
+}
+
+#[test]
+fn of_the_default_port_it_is_said_how_to_start_a_server_there() {
+    let Some(mut command) = private_network() else { return };
+    let refused = finish(command.arg(env!("CARGO_BIN_EXE_sounder")).arg("talk"), b"");
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.starts_with("sounder: REFUSED: connect tcp://"), "{}", refused.stderr);
+    assert!(refused.stderr.ends_with("\nhint: start one with \"sounder serve\"\n"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_server_and_a_client_without_arguments_find_each_other() {
+    let Some(mut command) = private_network() else { return };
+    let both = "timeout --foreground 30 \"$0\" serve & tries=0
+        until echo hello 2>/dev/null | \"$0\" talk 2>/dev/null || [ $((tries += 1)) = 1000 ]; do :; done
+        kill $!; wait $!";
+    let all = finish(command.args(["sh", "-c", both]).arg(env!("CARGO_BIN_EXE_sounder")), b"");
+    assert_eq!(all.code, Some(0), "{}", all.stderr);
+    assert!(all.text().ends_with("] hello\n"), "{}", all.text());
+    assert!(all.stderr.contains("Waiting for connection on tcp://127.0.0.1:21567\n"), "{}", all.stderr);
+    assert!(all.stderr.contains("Waiting for message on udp://127.0.0.1:21567\n"), "{}", all.stderr);
+    assert!(all.stderr.contains("hint: in another terminal \"sounder talk\";"), "{}", all.stderr);
+    assert!(all.stderr.ends_with("1 connection, 1 message, 5 bytes, 0 dropped\n"), "{}", all.stderr);
+}
+
+#[test]
+fn quiet_says_nothing_and_verbose_says_whom_it_has_reached() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let verbose = run(&["talk", "-v", serving.endpoint()], b"hello\n");
+    assert_eq!(verbose.stderr, format!("Connected to {}\n", serving.endpoint()));
+    assert_eq!(run(&["talk", "-q", serving.endpoint()], b"hello\n").stderr, "");
+
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("udp://{}", silent.local_addr().unwrap());
+    let quiet = run(&["talk", "-q", "-w", "10ms", &endpoint], b"hello\n");
+    assert_eq!((quiet.code, quiet.stderr.as_str(), quiet.text()), (Some(1), "", ""));
+}
+
+#[test]
+fn only_the_wanted_addresses_of_a_name_are_taken() {
+    let serving = Serving::with(&["-4", "tcp://*:0"], 1);
+    let told = serving.program().told("\n");
+    assert!(told.starts_with("Waiting for connection on tcp://0.0.0.0:"), "{told}");
+    assert!(!told.contains("::"), "{told}");
+    if has_ipv6() {
+        let serving = Serving::with(&["-6", "tcp://*:0"], 1);
+        let told = serving.program().told("\n");
+        assert!(told.starts_with("Waiting for connection on tcp://[::]:"), "{told}");
+        assert!(!told.contains("0.0.0.0"), "{told}");
+    }
+}
+
+#[test]
+fn a_demo_in_json_is_an_object_for_each_endpoint() {
+    if !has_ipv6() {
+        return;
+    }
+    let demo = run(&["demo", "--json"], b"");
+    assert_eq!((demo.code, demo.stderr.as_str()), (Some(0), ""));
+    let rows = demo.objects();
+    let schemes: Vec<&str> =
+        rows.iter().map(|row| row["endpoint"].as_str().unwrap().split_once(':').unwrap().0).collect();
+    assert_eq!(schemes, ["tcp", "tcp", "udp", "udp", "unix", "unix-dgram", "unix-seqpacket", "unix"]);
+    for row in rows {
+        let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+        let mut expected = ["endpoint", "sent", "wrong", "lost", "p50_ns", "p99_ns", "max_ns", "error"];
+        expected.sort_unstable();
+        assert_eq!(keys, expected, "{row}");
+        assert_eq!(
+            (&row["sent"], &row["wrong"], &row["lost"]),
+            (&1000.into(), &0.into(), &0.into()),
+            "{row}"
+        );
+        let nanos = |key: &str| row[key].as_u64().unwrap();
+        assert!(nanos("p50_ns") <= nanos("p99_ns") && nanos("p99_ns") <= nanos("max_ns"), "{row}");
+        assert!(row["error"].is_null(), "{row}");
+    }
+}
+
+#[test]
+fn a_demo_leaves_nothing_behind() {
+    if !has_ipv6() {
+        return;
+    }
+    let folder = Folder::new();
+    let demo = finish(sounder(["demo"]).env("XDG_RUNTIME_DIR", folder.path()), b"");
+    assert!(demo.text().contains(&format!("unix:{}/sounder-", folder.path().display())), "{}", demo.text());
+    assert_eq!((demo.code, fs::read_dir(folder.path()).unwrap().count()), (Some(0), 0));
+}
+
+#[test]
+fn two_demos_at_once_do_not_meet() {
+    if !has_ipv6() {
+        return;
+    }
+    let [one, other] = [(); 2].map(|()| thread::spawn(|| run(&["demo"], b"")));
+    for demo in [one.join().unwrap(), other.join().unwrap()] {
+        assert_eq!((demo.code, demo.text().contains("WRONG")), (Some(0), false), "{}", demo.text());
+    }
+}

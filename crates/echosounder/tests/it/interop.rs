@@ -1,0 +1,277 @@
+//! Our server with other clients, and our client with other servers, byte for byte.
+
+use std::process::Command;
+
+use crate::support::{
+    CTIME, Folder, Program, Serving, assert_stamped, closed_port, finish, has_ipv6, host_and_port, now,
+    program, python, run, skip, sounder, unique,
+};
+
+/// What is said in every conversation: text, something long, and bytes that are no text. None holds a newline, at
+/// which some clients would cut.
+fn messages() -> [Vec<u8>; 3] {
+    [b"hello".to_vec(), vec![b'x'; 900], b"\x00\xff\x1b[31m\r\xe2\x80\xae".to_vec()]
+}
+
+/// Has a client that passes on what it is given say the messages one by one, and compares what comes back.
+fn converse(client: &mut Command) -> Program {
+    let start = now();
+    let shown = format!("{client:?}");
+    let mut client = Program::start(client);
+    let mut heard = 0;
+    for message in messages() {
+        client.say(&message);
+        let end = heard + CTIME + message.len();
+        let all = client.hear(end);
+        assert_eq!(all.len(), end, "{shown} hears what it should and no more");
+        assert_stamped(&all[heard..], start, &message);
+        heard = end;
+    }
+    client
+}
+
+/// Has the client talk; when its input ends the conversation does, and so does the client.
+fn converse_until_the_end(client: Option<Command>) {
+    let Some(mut client) = client else { return };
+    let done = converse(&mut client).finish();
+    assert_eq!(done.code, Some(0), "{client:?}: {}", done.stderr);
+}
+
+/// Has the client talk, and leaves it to its fate: without connections there is no end.
+fn converse_a_while(client: Option<Command>) {
+    let Some(mut client) = client else { return };
+    drop(converse(&mut client));
+}
+
+fn with_args(name: &str, args: &[&str]) -> Option<Command> {
+    let mut command = program(name)?;
+    command.args(args);
+    Some(command)
+}
+
+/// Netcat from OpenBSD; others of that name have other options.
+fn netcat(args: &[&str]) -> Option<Command> {
+    let help = finish(program("nc")?.arg("-h"), b"");
+    if !help.stderr.contains("OpenBSD") {
+        skip("nc is not OpenBSD's");
+        return None;
+    }
+    with_args("nc", args)
+}
+
+fn loopbacks() -> Vec<&'static str> {
+    if has_ipv6() { vec!["127.0.0.1", "[::1]"] } else { vec!["127.0.0.1"] }
+}
+
+/// Has a textbook client say three lines, and compares what it shows.
+fn textbook_client(name: &str, endpoint: &str) {
+    let (host, port) = host_and_port(endpoint);
+    let Some(mut client) = python(name, [host, port]) else { return };
+    let start = now();
+    let done = finish(&mut client, b"hello\n  indented, \xc3\xa9\nbye\n\nnot said\n");
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let lines: Vec<&str> = done.text().lines().collect();
+    assert_eq!(lines.len(), 3, "{}", done.text());
+    for (line, message) in lines.iter().zip(["hello", "  indented, é", "bye"]) {
+        assert_stamped(line.strip_prefix("Server: ").unwrap().as_bytes(), start, message.as_bytes());
+    }
+}
+
+#[test]
+fn textbook_clients_talk_to_our_server() {
+    for host in loopbacks() {
+        let serving = Serving::at(&[&format!("tcp://{host}:0"), &format!("udp://{host}:0")]);
+        textbook_client("tcp_client.py", &serving.endpoints()[0]);
+        textbook_client("udp_client.py", &serving.endpoints()[1]);
+    }
+}
+
+#[test]
+fn other_clients_talk_to_our_tcp_server() {
+    for address in loopbacks() {
+        let serving = Serving::at(&[&format!("tcp://{address}:0")]);
+        let (host, port) = host_and_port(serving.endpoint());
+        converse_until_the_end(with_args("socat", &["-", &format!("TCP:{}", serving.address())]));
+        converse_until_the_end(with_args("ncat", &[host, port]));
+        converse_until_the_end(netcat(&["-N", host, port]));
+    }
+}
+
+#[test]
+fn other_clients_talk_to_our_udp_server() {
+    for address in loopbacks() {
+        let serving = Serving::at(&[&format!("udp://{address}:0")]);
+        let (host, port) = host_and_port(serving.endpoint());
+        converse_a_while(with_args("socat", &["-", &format!("UDP:{}", serving.address())]));
+        converse_a_while(with_args("ncat", &["-u", host, port]));
+        converse_a_while(netcat(&["-u", host, port]));
+    }
+}
+
+#[test]
+fn other_clients_talk_to_our_unix_streams() {
+    let folder = Folder::new();
+    let (path, name) = (folder.join("s"), unique());
+    let _serving = Serving::at(&[&format!("unix:{path}"), &format!("@{name}")]);
+    converse_until_the_end(with_args("socat", &["-", &format!("UNIX-CONNECT:{path}")]));
+    converse_until_the_end(with_args("socat", &["-", &format!("ABSTRACT-CONNECT:{name}")]));
+    converse_until_the_end(with_args("ncat", &["-U", &path]));
+    converse_until_the_end(netcat(&["-N", "-U", &path]));
+}
+
+#[test]
+fn other_clients_talk_to_our_unix_datagrams() {
+    let folder = Folder::new();
+    let (path, name) = (folder.join("d"), unique());
+    let _serving = Serving::at(&[&format!("unix-dgram:{path}"), &format!("unix-dgram:@{name}")]);
+    let ours = folder.join("socat");
+    converse_a_while(with_args("socat", &["-", &format!("UNIX-SENDTO:{path},bind={ours}")]));
+    let ours = unique();
+    converse_a_while(with_args("socat", &["-", &format!("ABSTRACT-SENDTO:{name},bind={ours}")]));
+    converse_a_while(netcat(&["-u", "-U", "-s", &folder.join("nc"), &path]));
+}
+
+#[test]
+fn other_clients_talk_to_our_seqpackets() {
+    let folder = Folder::new();
+    let (path, name) = (folder.join("q"), unique());
+    let _serving = Serving::at(&[&format!("unix-seqpacket:{path}"), &format!("unix-seqpacket:@{name}")]);
+    converse_until_the_end(with_args("socat", &["-", &format!("UNIX-CONNECT:{path},type=5")]));
+    converse_until_the_end(with_args("socat", &["-", &format!("ABSTRACT-CONNECT:{name},type=5")]));
+    for address in [path, format!("\0{name}")] {
+        let Some(mut client) = python("seqpacket_client.py", [hex(address.as_bytes())]) else { return };
+        let start = now();
+        let done = finish(&mut client, b"hello\nworld\n");
+        let lines: Vec<&str> = done.text().lines().collect();
+        assert_eq!((done.code, lines.len()), (Some(0), 2), "{}", done.stderr);
+        assert_stamped(lines[0].as_bytes(), start, b"hello");
+        assert_stamped(lines[1].as_bytes(), start, b"world");
+    }
+}
+
+/// Arguments cannot hold a NUL byte, but abstract names begin with one.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn local_time_is_that_of_the_zone() {
+    let Some(mut python) = program("python3") else { return };
+    let mut serve = sounder(["serve", "tcp://127.0.0.1:0"]);
+    let serving = Serving::start(serve.env("TZ", "Europe/Berlin"), 1);
+    let start = now();
+    let talk = run(&["talk", serving.endpoint()], b"hello\n");
+    let code =
+        "import sys, time; print([time.ctime(t) for t in range(int(sys.argv[1]), int(sys.argv[2]) + 1)])";
+    python.env("TZ", "Europe/Berlin").args(["-c", code, &start.to_string(), &now().to_string()]);
+    let ctimes = finish(&mut python, b"");
+    let stamp = &talk.text()[1..CTIME - 2];
+    assert!(ctimes.text().contains(&format!("'{stamp}'")), "{stamp} is not of {}", ctimes.text());
+}
+
+/// Asks a server with our client, and checks that it echoes.
+fn assert_echoes(endpoint: &str) {
+    let talk = run(&["talk", endpoint], b"hello\n  world, \xc3\xa9\n");
+    let answers = "hello\n  world, é\n";
+    assert_eq!((talk.text(), talk.stderr.as_str(), talk.code), (answers, "", Some(0)), "{endpoint}");
+}
+
+#[test]
+fn our_client_talks_to_textbook_servers() {
+    for (script, scheme) in [("tcp_server.py", "tcp"), ("udp_server.py", "udp")] {
+        for host in loopbacks() {
+            let Some(mut server) = python(script, [host.trim_matches(['[', ']'])]) else { return };
+            let server = Program::start(&mut server);
+            let endpoint = format!("{scheme}://{host}:{}", server.lines(1)[0]);
+            let start = now();
+            let talk = run(&["talk", &endpoint], b"hello\nworld\n");
+            let lines: Vec<&str> = talk.text().lines().collect();
+            assert_eq!((talk.code, lines.len()), (Some(0), 2), "{endpoint}: {}", talk.stderr);
+            assert_stamped(lines[0].as_bytes(), start, b"hello");
+            assert_stamped(lines[1].as_bytes(), start, b"world");
+        }
+    }
+}
+
+#[test]
+fn more_than_the_textbook_server_reads_at_once_comes_back_in_pieces() {
+    let Some(mut server) = python("tcp_server.py", ["127.0.0.1"]) else { return };
+    let server = Program::start(&mut server);
+    let endpoint = format!("tcp://127.0.0.1:{}", server.lines(1)[0]);
+    let long = "x".repeat(5000);
+    let talk = run(&["talk", "--json", &endpoint], format!("{long}\nshort\n").as_bytes());
+    let answers = talk.objects();
+    let texts: Vec<&str> = answers.iter().map(|answer| answer["text"].as_str().unwrap()).collect();
+    assert_eq!((talk.code, texts.len()), (Some(0), 2), "{texts:?}");
+    let (x, stamps) = (texts[0].matches('x').count(), texts[0].matches('[').count());
+    assert!(x == 5000 && 5 <= stamps, "the answer is all of its pieces: {x} in {stamps}");
+    assert!(texts[1].ends_with("] short"));
+}
+
+/// Starts socat, and returns it with the port that it tells.
+fn socat(address: &str, what: &str) -> Option<(Program, String)> {
+    let mut socat = program("socat")?;
+    let server = Program::start(socat.args(["-d", "-d", address, what]));
+    let told = server.told("listening on");
+    let line = told.lines().find(|line| line.contains("listening on")).unwrap();
+    let port = line.rsplit(':').next().unwrap().to_owned();
+    Some((server, port))
+}
+
+#[test]
+fn our_client_talks_to_other_tcp_servers() {
+    for (host, family) in [("127.0.0.1", 4), ("[::1]", 6)].into_iter().take(loopbacks().len()) {
+        for what in ["PIPE", "EXEC:cat"] {
+            let address = format!("TCP{family}-LISTEN:0,bind={host},fork");
+            let Some((_server, port)) = socat(&address, what) else { return };
+            assert_echoes(&format!("tcp://{host}:{port}"));
+        }
+    }
+    let port = closed_port().to_string();
+    let Some(mut ncat) = program("ncat") else { return };
+    let server = Program::start(ncat.args(["-v", "-l", "127.0.0.1", &port, "--exec", "/bin/cat"]));
+    server.told("Listening on");
+    assert_echoes(&format!("tcp://127.0.0.1:{port}"));
+}
+
+#[test]
+fn our_client_talks_to_other_udp_servers() {
+    for (host, family) in [("127.0.0.1", 4), ("[::1]", 6)].into_iter().take(loopbacks().len()) {
+        // It forks for nobody: a fork would not know that its peer has gone, and stay.
+        let address = format!("UDP{family}-LISTEN:0,bind={host}");
+        let Some((_server, port)) = socat(&address, "PIPE") else { return };
+        assert_echoes(&format!("udp://{host}:{port}"));
+    }
+    let port = closed_port().to_string();
+    let Some(mut ncat) = program("ncat") else { return };
+    let server = Program::start(ncat.args(["-v", "-u", "-l", "127.0.0.1", &port, "--exec", "/bin/cat"]));
+    server.told("Listening on");
+    assert_echoes(&format!("udp://127.0.0.1:{port}"));
+}
+
+#[test]
+fn our_client_talks_to_other_unix_servers() {
+    let folder = Folder::new();
+    let path = |name| folder.join(name);
+    let name = unique();
+    for (address, endpoint) in [
+        (format!("UNIX-LISTEN:{},fork", path("s")), format!("unix:{}", path("s"))),
+        (format!("UNIX-LISTEN:{},type=5,fork", path("q")), format!("unix-seqpacket:{}", path("q"))),
+        (format!("ABSTRACT-LISTEN:{name},fork"), format!("unix:@{name}")),
+    ] {
+        let Some(mut socat) = program("socat") else { return };
+        let server = Program::start(socat.args(["-d", "-d", &address, "PIPE"]));
+        server.told("listening on");
+        assert_echoes(&endpoint);
+    }
+    let Some(mut socat) = program("socat") else { return };
+    let server =
+        Program::start(socat.args(["-d", "-d", &format!("UNIX-RECVFROM:{},fork", path("d")), "PIPE"]));
+    server.told("receiving on");
+    assert_echoes(&format!("unix-dgram:{}", path("d")));
+
+    let Some(mut ncat) = program("ncat") else { return };
+    let server = Program::start(ncat.args(["-v", "-l", "-U", &path("n"), "--exec", "/bin/cat"]));
+    server.told("Listening on");
+    assert_echoes(&path("n"));
+}

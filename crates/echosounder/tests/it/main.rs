@@ -1,0 +1,13 @@
+//! The program as its users meet it: what it prints, how it ends, whom it gets on with.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod abuse;
+mod cli;
+mod interop;
+mod readme;
+mod serve;
+mod support;
+mod syscalls;
+mod talk;
+mod terminal;

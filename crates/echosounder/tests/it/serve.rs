@@ -1,0 +1,432 @@
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::{
+    CTIME, Folder, PATIENCE, Program, Serving, again, assert_stamped, has_ipv6, host_and_port, now, objects,
+    run, sh, sounder, unique,
+};
+
+/// A connection to a server of ours.
+pub(crate) fn connect(serving: &Serving) -> TcpStream {
+    let stream = TcpStream::connect(serving.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Says something, and returns what comes back, which is to be so long.
+pub(crate) fn ask(stream: &mut (impl Read + Write), message: &[u8], len: usize) -> Vec<u8> {
+    stream.write_all(message).unwrap();
+    let mut answer = vec![0; len];
+    stream.read_exact(&mut answer).unwrap();
+    answer
+}
+
+/// A message of a name and its content, as the transcript tells it.
+fn says(peer: impl std::fmt::Display, text: &str) -> String {
+    format!("Client {peer}: {text}")
+}
+
+#[test]
+fn an_address_in_use_is_never_shared() {
+    let folder = Folder::new();
+    let path = format!("unix:{}", folder.join("s"));
+    let wanted = ["tcp://127.0.0.1:0", "udp://127.0.0.1:0", &path, &format!("unix-dgram:@{}", unique())];
+    let first = Serving::at(&wanted);
+    for endpoint in first.endpoints() {
+        let second = run(&["serve", endpoint], b"");
+        let told = format!(
+            "sounder: bind {endpoint}: address already in use\nhint: \"ss -lp\" shows who answers there\n"
+        );
+        assert_eq!(second.all(), (Some(2), "", &*told));
+        let talk = run(&["talk", endpoint], b"hello\n");
+        assert_eq!((talk.code, talk.text().len()), (Some(0), CTIME + 6), "the first goes on: {endpoint}");
+    }
+    let done = first.stop();
+    assert_eq!(done.code, Some(0));
+    assert!(done.stderr.ends_with("2 connections, 4 messages, 20 bytes, 0 dropped\n"), "{}", done.stderr);
+}
+
+#[test]
+fn one_address_in_use_is_enough_to_take_none() {
+    let first = Serving::at(&["tcp://127.0.0.1:0"]);
+    let name = unique();
+    let second = run(&["serve", &format!("@{name}"), first.endpoint()], b"");
+    assert_eq!(second.code, Some(2));
+    assert!(!second.stderr.contains("Waiting"), "{}", second.stderr);
+    Serving::at(&[&format!("@{name}")]);
+}
+
+#[test]
+fn a_signal_ends_it_in_good_order() {
+    for signal in ["INT", "TERM"] {
+        let folder = Folder::new();
+        let path = folder.join("s");
+        let serving = Serving::at(&["tcp://127.0.0.1:0", &path]);
+        let mut open = UnixStream::connect(&path).unwrap();
+        ask(&mut open, b"hello", CTIME + 5);
+        let done = serving.stop_by(signal);
+        assert_eq!((done.code, done.text()), (Some(0), ""), "SIG{signal}");
+        let last = done.stderr.lines().last().unwrap();
+        assert_eq!(last, "1 connection, 1 message, 5 bytes, 0 dropped", "SIG{signal}");
+        assert_eq!(again(|| open.read(&mut [0])).unwrap(), 0, "the peer is told the end");
+        assert!(!Path::new(&path).exists(), "the path is gone");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let mut stream = connect(&serving);
+    ask(&mut stream, b"hello", CTIME + 5);
+    serving.program().signal("TERM");
+    assert_eq!(again(|| stream.read(&mut [0])).unwrap(), 0);
+    // Now it waits a while for our end. What comes with the first signal is taken for the same.
+    serving.program().signal("TERM");
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    nobody.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    again(|| nobody.recv(&mut [0])).unwrap_err();
+    let done = serving.stop_by("TERM");
+    assert_eq!((done.code, done.stderr.contains("1 connection")), (None, false), "{}", done.stderr);
+}
+
+#[test]
+fn what_has_arrived_is_answered_before_it_ends() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let mut stream = connect(&serving);
+    ask(&mut stream, b"hello", CTIME + 5);
+    // The message and the signal are there together when it wakes up.
+    serving.program().signal("STOP");
+    let long = vec![b'x'; 60_000];
+    stream.write_all(&long).unwrap();
+    serving.program().signal("TERM");
+    serving.program().signal("CONT");
+    let mut answer = vec![0];
+    stream.read_exact(&mut answer).unwrap();
+    // What is said after the end must not cost the answers that are on their way.
+    stream.write_all(b"more").unwrap();
+    stream.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer.iter().filter(|&&byte| byte == b'x').count(), long.len());
+}
+
+#[test]
+fn the_transcript_has_the_textbooks_words() {
+    let serving = Serving::with(&["--transcript", "messages", "tcp://127.0.0.1:0", "udp://127.0.0.1:0"], 2);
+    let (_, port) = host_and_port(&serving.endpoints()[0]);
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port.parse().unwrap())).unwrap();
+    let peer = stream.local_addr().unwrap();
+    ask(&mut stream, b"hello", CTIME + 5);
+    ask(&mut stream, b"\x1b[31m\r\n\xff\xe2\x80\xae", CTIME + 11);
+    drop(stream);
+    let mut expected = vec![
+        format!("Connected client from {peer}"),
+        says(peer, "hello"),
+        says(peer, "\\x1b[31m\\r\\n\\xff\\u{202e}"),
+        format!("Closed {peer} after 2 messages"),
+    ];
+    assert_eq!(serving.program().lines(4), expected);
+
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (_, port) = host_and_port(&serving.endpoints()[1]);
+    datagrams.send_to(b"hi", (Ipv4Addr::LOCALHOST, port.parse().unwrap())).unwrap();
+    expected.push(says(datagrams.local_addr().unwrap(), "hi"));
+    assert_eq!(serving.program().lines(5), expected);
+
+    let done = serving.stop();
+    assert_eq!(done.text().lines().collect::<Vec<_>>(), expected);
+    assert!(done.stderr.ends_with("\n1 connection, 3 messages, 18 bytes, 0 dropped\n"), "{}", done.stderr);
+}
+
+#[test]
+fn the_transcript_of_peers_does_not_tell_what_they_say() {
+    let serving = Serving::with(&["--transcript", "peers", "tcp://127.0.0.1:0"], 1);
+    let mut stream = connect(&serving);
+    let peer = stream.local_addr().unwrap();
+    ask(&mut stream, b"secret", CTIME + 6);
+    drop(stream);
+    let expected = [format!("Connected client from {peer}"), format!("Closed {peer} after 1 message")];
+    assert_eq!(serving.program().lines(2), expected);
+    let done = serving.stop();
+    assert_eq!(done.text().lines().count(), 2, "{}", done.text());
+}
+
+#[test]
+fn a_connection_that_breaks_says_why() {
+    let serving = Serving::with(&["--transcript", "peers", "tcp://127.0.0.1:0"], 1);
+    let mut stream = connect(&serving);
+    let peer = stream.local_addr().unwrap();
+    stream.write_all(b"hello").unwrap();
+    again(|| stream.peek(&mut [0])).unwrap();
+    // Closing with the answer unread resets the connection.
+    drop(stream);
+    let lines = serving.program().lines(2);
+    assert_eq!(lines[1], format!("Closed {peer} after 1 message: connection reset by peer"));
+    let done = serving.stop();
+    assert!(
+        done.stderr.ends_with("\n1 connection, 1 message, 5 bytes, 0 dropped, 1 error\n"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn of_a_long_message_the_transcript_shows_the_beginning() {
+    let name = unique();
+    let serving = Serving::with(&["--transcript", "messages", &format!("unix-dgram:@{name}")], 1);
+    let long = "x".repeat(5000);
+    let talk = run(&["talk", serving.endpoint()], format!("{long}\n").as_bytes());
+    assert_eq!(talk.text().len(), CTIME + 5001);
+    let line = serving.program().lines(1).remove(0);
+    assert!(line.ends_with(&format!(": {}... (5000 bytes)", "x".repeat(4096))), "{line}");
+}
+
+#[test]
+fn a_flood_is_told_in_part_and_answered_in_whole() {
+    const MESSAGES: usize = 10_000;
+    let serving = Serving::with(&["--transcript", "messages", "tcp://127.0.0.1:0"], 1);
+    let start = now();
+    let mut stream = connect(&serving);
+    for number in 0..MESSAGES {
+        let message = format!("{number:05}");
+        let answer = ask(&mut stream, message.as_bytes(), CTIME + 5);
+        assert_eq!(&answer[CTIME..], message.as_bytes());
+    }
+    drop(stream);
+    let done = serving.stop();
+    let seconds = usize::try_from(now() - start).unwrap() + 2;
+    let (left_out, told): (Vec<&str>, Vec<&str>) =
+        done.text().lines().partition(|line| line.starts_with('('));
+    let counts = left_out.iter().map(|line| {
+        let count = line.strip_prefix('(').unwrap().strip_suffix(" left out)").unwrap();
+        count.split(' ').next().unwrap().parse::<usize>().unwrap()
+    });
+    assert!(told.len() <= 100 * seconds, "{} lines in less than {seconds} s", told.len());
+    assert!(!left_out.is_empty() && left_out.len() <= seconds, "{left_out:?}");
+    // Beside the messages, that somebody came and went.
+    assert_eq!(told.len() + counts.sum::<usize>(), MESSAGES + 2);
+    assert!(
+        done.stderr.ends_with("1 connection, 10000 messages, 50000 bytes, 0 dropped\n"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn as_json_everything_is_an_object_with_the_documented_keys() {
+    let serving = Serving::with(&["--json", "--transcript", "messages", "tcp://127.0.0.1:0"], 1);
+    let mut stream = connect(&serving);
+    let peer = stream.local_addr().unwrap().to_string();
+    ask(&mut stream, b"hello", CTIME + 5);
+    ask(&mut stream, b"\xff\x1b", CTIME + 2);
+    drop(stream);
+    serving.program().lines(4);
+    let endpoint = serving.endpoint().to_owned();
+    let done = serving.stop();
+    assert!(done.stdout.iter().chain(done.stderr.as_bytes()).all(|byte| matches!(byte, b'\n' | b' '..=b'~')));
+    assert_eq!(
+        done.objects(),
+        [
+            serde_json::json!({ "event": "connected", "peer": peer }),
+            serde_json::json!({ "event": "message", "peer": peer, "bytes": 5, "text": "hello", "hex": null }),
+            serde_json::json!({ "event": "message", "peer": peer, "bytes": 2, "text": null, "hex": "ff1b" }),
+            serde_json::json!({ "event": "closed", "peer": peer, "messages": 2, "reason": null }),
+        ]
+    );
+    let dropped = serde_json::json!({
+        "stamped": 0, "truncated": 0, "group": 0, "nameless": 0, "own": 0, "service": 0, "stranger": 0, "rate": 0,
+        "unsent": 0, "overflow": 0,
+    });
+    let cut = serde_json::json!({ "idle": 0, "stalled": 0, "evicted": 0, "refused": 0 });
+    assert_eq!(
+        objects(&done.stderr),
+        [
+            serde_json::json!({ "event": "listening", "endpoint": endpoint, "kind": "connection" }),
+            serde_json::json!({
+                "event": "summary", "connections": 1, "messages": 2, "bytes": 7, "errors": 0, "dropped": dropped,
+                "cut": cut,
+            }),
+        ]
+    );
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let name = unique();
+    let program = Program::start(&mut sounder(["serve", "-q", &format!("@{name}")]));
+    // It says nothing when it is ready, so it is asked until it is there.
+    let there = || run(&["talk", &format!("@{name}")], b"hello\n").code == Some(0);
+    assert!((0..1000).any(|_| there()));
+    program.signal("INT");
+    let done = program.finish();
+    assert_eq!(done.all(), (Some(0), "", ""));
+}
+
+#[test]
+fn when_nobody_reads_the_transcript_any_more_it_is_a_clean_end() {
+    let name = unique();
+    let pipeline = "{ timeout --foreground 30 \"$SOUNDER\" serve --transcript peers \"$AT\"; echo exit $? >&2; } \
+                    | { read line; exec <&-; echo gone >&2; }";
+    let mut pipeline = sh(pipeline);
+    pipeline.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).env("AT", format!("@{name}"));
+    let serving = Serving::start(&mut pipeline, 1);
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let first = UnixStream::connect_addr(&address).unwrap();
+    serving.program().told("gone");
+    drop(first);
+    let done = serving.program().ended();
+    assert!(done.stderr.ends_with("\nexit 0\n"), "{}", done.stderr);
+}
+
+#[test]
+fn everywhere_is_ipv4_and_ipv6() {
+    if !has_ipv6() {
+        return;
+    }
+    let serving = Serving::with(&["tcp://*:0", "udp://:0"], 4);
+    let ends: Vec<(&str, u16)> = serving
+        .endpoints()
+        .iter()
+        .map(|endpoint| {
+            let (host, port) = host_and_port(endpoint);
+            (host, port.parse().unwrap())
+        })
+        .collect();
+    let [(tcp4, port4), (tcp6, port6), (udp4, udp_port4), (udp6, udp_port6)] = ends[..] else { panic!() };
+    assert_eq!((tcp4, tcp6, udp4, udp6), ("0.0.0.0", "::", "0.0.0.0", "::"));
+    for mut stream in [
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port4)).unwrap(),
+        TcpStream::connect((Ipv6Addr::LOCALHOST, port6)).unwrap(),
+    ] {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        ask(&mut stream, b"hello", CTIME + 5);
+    }
+    for endpoint in [format!("udp://127.0.0.1:{udp_port4}"), format!("udp://[::1]:{udp_port6}")] {
+        assert_eq!(run(&["talk", &endpoint], b"hello\n").text().len(), CTIME + 6);
+    }
+    let mapped = TcpStream::connect((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port6));
+    assert!(port4 == port6 || mapped.is_err(), "an IPv6 socket takes IPv6 alone");
+}
+
+/// Whether a text looks like a picture, in which `9` stands for a digit and `+` for a sign.
+fn looks_like(text: &str, picture: &str) -> bool {
+    text.len() == picture.len()
+        && text.bytes().zip(picture.bytes()).all(|(byte, drawn)| match drawn {
+            b'9' => byte.is_ascii_digit(),
+            b'+' => byte == b'+' || byte == b'-',
+            literal => byte == literal,
+        })
+}
+
+#[test]
+fn stamps_look_as_they_are_asked_to() {
+    for (stamp, picture) in [
+        ("rfc3339", "[9999-99-99T99:99:99.999999999+99:99] hello\n"),
+        ("unix", "[9999999999.999999999] hello\n"),
+        ("ns", "[9999999999999999999 9999999999999999999] hello\n"),
+        ("none", "hello\n"),
+        ("<{unix}|{seq}> ", "<9999999999.999999999|9> hello\n"),
+    ] {
+        let serving = Serving::with(&["--stamp", stamp, "tcp://127.0.0.1:0"], 1);
+        let talk = run(&["talk", serving.endpoint()], b"hello\n");
+        assert!(looks_like(talk.text(), picture), "{stamp}: {:?} is not {picture:?}", talk.text());
+    }
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let start = now();
+    let talk = run(&["talk", serving.endpoint()], b"hello\n");
+    assert_stamped(talk.text().trim_end().as_bytes(), start, b"hello");
+}
+
+#[test]
+fn a_template_names_both_ends_the_host_and_the_number() {
+    let stamp = "{peer} {local} {host} {seq} ";
+    let serving = Serving::with(&["--stamp", stamp, "tcp://127.0.0.1:0"], 1);
+    let mut stream = connect(&serving);
+    let (peer, local) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for number in 1..=3 {
+        let expected = format!("{peer} {local} {} {number} hello", host.trim());
+        let answer = ask(&mut stream, b"hello", expected.len());
+        assert_eq!(String::from_utf8_lossy(&answer), expected);
+    }
+}
+
+#[test]
+fn a_blank_is_filled_in_at_its_own_length() {
+    let blank = "[0000000000000000000 0000000000000000000] hello";
+    let serving = Serving::with(&["--stamp", "none", "udp://127.0.0.1:0"], 1);
+    let talk = run(&["talk", serving.endpoint()], format!("{blank}\n").as_bytes());
+    assert!(looks_like(talk.text(), "[9999999999999999999 9999999999999999999] hello\n"), "{}", talk.text());
+    let nanos = |from: usize| talk.text()[from..from + 19].parse::<u64>().unwrap();
+    let (rx, tx) = (nanos(1), nanos(21));
+    assert!(rx <= tx && tx / 1_000_000_000 <= now(), "{rx} {tx}");
+}
+
+#[test]
+fn by_line_a_line_is_answered_when_it_ends() {
+    let serving = Serving::with(&["--frame", "line:8", "tcp://127.0.0.1:0"], 1);
+    let start = now();
+    let mut stream = connect(&serving);
+    stream.write_all(b"ab").unwrap();
+    let answer = ask(&mut stream, b"c\nd", CTIME + 4);
+    assert_stamped(&answer, start, b"abc\n");
+    let answer = ask(&mut stream, b"2345678", CTIME + 8);
+    assert_stamped(&answer, start, b"d2345678");
+    stream.write_all(b"end").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_stamped(&rest, start, b"end");
+}
+
+#[test]
+fn by_size_what_comes_at_once_is_stamped_in_pieces() {
+    let serving = Serving::with(
+        &["--frame", "4", "--stamp", "none", "--transcript", "messages", "tcp://127.0.0.1:0"],
+        1,
+    );
+    let mut stream = connect(&serving);
+    let peer = stream.local_addr().unwrap();
+    assert_eq!(ask(&mut stream, b"abcdefghij", 10), b"abcdefghij");
+    let lines = serving.program().lines(4);
+    assert_eq!(lines[1..], [says(peer, "abcd"), says(peer, "efgh"), says(peer, "ij")]);
+}
+
+#[test]
+fn the_mode_of_a_path_is_as_asked() {
+    let folder = Folder::new();
+    for (args, mode) in [(&["--unix-mode", "640"][..], 0o640), (&[], 0o600)] {
+        let path = folder.join(&mode.to_string());
+        let serving = Serving::start(sounder(["serve", &path]).args(args), 1);
+        let is = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(format!("{is:o}"), format!("{mode:o}"));
+        serving.stop();
+    }
+}
+
+#[test]
+fn a_promise_that_cannot_be_kept_is_refused_at_the_start() {
+    let refused = run(&["serve", "--max-connections", "1000m", "tcp://127.0.0.1:0"], b"");
+    assert_eq!(refused.code, Some(2));
+    let hint = "\nhint: see \"ulimit -n\", or promise less with --max-connections\n";
+    assert!(refused.stderr.ends_with(hint), "{}", refused.stderr);
+}
+
+#[test]
+fn more_connections_than_agreed_wait_for_their_turn() {
+    let serving = Serving::with(&["--max-connections", "2", "--workers", "1", "tcp://127.0.0.1:0"], 1);
+    let mut streams: Vec<TcpStream> = (0..3).map(|_| connect(&serving)).collect();
+    let mut waiting = streams.pop().unwrap();
+    for stream in &mut streams {
+        ask(stream, b"hello", CTIME + 5);
+    }
+    waiting.write_all(b"hello").unwrap();
+    drop(streams);
+    assert_eq!(ask(&mut waiting, b"", CTIME + 5).len(), CTIME + 5);
+    let done = serving.stop();
+    assert!(done.stderr.contains("3 connections, 3 messages"), "{}", done.stderr);
+}

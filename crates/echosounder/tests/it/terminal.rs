@@ -1,0 +1,268 @@
+//! A conversation on a terminal that can do everything: what a person sees, as a terminal's own parser has it.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::num::NonZero;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Duration;
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use crate::support::{Folder, Serving};
+use crate::talk::HOSTILE;
+
+/// How long something that must appear may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const SIZE: PtySize = PtySize { rows: 24, cols: 100, pixel_width: 0, pixel_height: 0 };
+
+/// A terminal with our client on it.
+struct Terminal {
+    child: Box<dyn Child + Send + Sync>,
+    keys: Box<dyn Write + Send>,
+    output: Receiver<Vec<u8>>,
+    parser: vt100::Parser<Acts>,
+    raw: Vec<u8>,
+    /// Keeps the terminal open.
+    _master: Box<dyn MasterPty + Send>,
+    _home: Folder,
+}
+
+/// What a program did to the terminal beside writing on it.
+#[derive(Default)]
+struct Acts {
+    seen: Vec<String>,
+    /// The program asked where the cursor is: it is answered from here.
+    replies: Vec<u8>,
+}
+
+impl vt100::Callbacks for Acts {
+    fn audible_bell(&mut self, _: &mut vt100::Screen) {
+        self.seen.push("bell".into());
+    }
+
+    fn set_window_title(&mut self, _: &mut vt100::Screen, title: &[u8]) {
+        self.seen.push(format!("title {title:?}"));
+    }
+
+    fn copy_to_clipboard(&mut self, _: &mut vt100::Screen, _: &[u8], data: &[u8]) {
+        self.seen.push(format!("clipboard {data:?}"));
+    }
+
+    fn unhandled_control(&mut self, _: &mut vt100::Screen, byte: u8) {
+        self.seen.push(format!("control {byte:#x}"));
+    }
+
+    fn unhandled_osc(&mut self, _: &mut vt100::Screen, params: &[&[u8]]) {
+        self.seen.push(format!("osc {params:?}"));
+    }
+
+    fn unhandled_csi(
+        &mut self,
+        screen: &mut vt100::Screen,
+        first: Option<u8>,
+        _: Option<u8>,
+        params: &[&[u16]],
+        action: char,
+    ) {
+        if (first, params, action) == (None, &[&[6][..]][..], 'n') {
+            let (row, column) = screen.cursor_position();
+            self.replies.extend(format!("\x1b[{};{}R", row + 1, column + 1).into_bytes());
+        } else {
+            self.seen.push(format!("csi {first:?} {params:?} {action}"));
+        }
+    }
+}
+
+impl Terminal {
+    fn talk(args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let home = Folder::new();
+        let pair = native_pty_system().openpty(SIZE).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_sounder"));
+        command.args([&["talk"], args].concat());
+        command.env("TERM", "xterm-256color");
+        command.env("XDG_STATE_HOME", home.path());
+        command.env_remove("NO_COLOR");
+        environment.iter().for_each(|(name, value)| command.env(name, value));
+        let child = pair.slave.spawn_command(command).unwrap();
+        let (sender, output) = mpsc::channel();
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        thread::spawn(move || read_all(&mut reader, &sender));
+        let keys = pair.master.take_writer().unwrap();
+        let [rows, columns] = [SIZE.rows, SIZE.cols].map(|size| NonZero::new(size).unwrap());
+        let parser = vt100::Parser::new_with_callbacks(rows, columns, 1000, Acts::default());
+        Self { child, keys, output, parser, raw: Vec::new(), _master: pair.master, _home: home }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until the screen shows what is wanted, and returns it without what is empty.
+    #[track_caller]
+    fn shows(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        loop {
+            let screen = self.screen();
+            if wanted(&screen) {
+                return screen;
+            }
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.take(&bytes),
+                Err(_) => panic!("{screen}"),
+            }
+        }
+    }
+
+    /// Waits until the program has ended, and returns its exit code and the last screen.
+    fn ended(&mut self) -> (u32, String) {
+        while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
+            self.take(&bytes);
+        }
+        (self.child.wait().unwrap().exit_code(), self.screen())
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
+        self.parser.process(bytes);
+        let replies = std::mem::take(&mut self.parser.callbacks_mut().replies);
+        // A program that has ended does not want to know any more.
+        let _ = self.keys.write_all(&replies);
+    }
+
+    fn screen(&self) -> String {
+        let contents = self.parser.screen().contents();
+        contents.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn acts(&self) -> &[String] {
+        &self.parser.callbacks().seen
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        let _ = self.child.kill();
+    }
+}
+
+fn read_all(reader: &mut impl Read, sender: &Sender<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(len @ 1..) = reader.read(&mut buffer) {
+        if sender.send(buffer[..len].into()).is_err() {
+            return;
+        }
+    }
+}
+
+/// A server that does what the test says when the client has come.
+fn server(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    thread::spawn(move || serve(listener.accept().unwrap().0));
+    endpoint
+}
+
+fn hear(stream: &mut TcpStream) -> usize {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.read(&mut [0; 1024]).unwrap()
+}
+
+#[test]
+fn a_line_is_edited_asked_answered_and_remembered() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let mut terminal = Terminal::talk(&[serving.endpoint()], &[]);
+    terminal.shows(|screen| screen == ">");
+    terminal.press("hellp\x7fo\r");
+    let screen = terminal.shows(|screen| screen.ends_with("\n>"));
+    let lines: Vec<&str> = screen.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, ">hello"), "{screen}");
+    assert!(lines[1].starts_with("Server: [") && lines[1].contains("] hello   "), "{screen}");
+    assert!(lines[1].ends_with(" ms"), "{screen}");
+    assert!(String::from_utf8_lossy(&terminal.raw).contains("   \x1b[2m"), "the round trip is dim");
+    terminal.press("\x1b[A");
+    terminal.shows(|screen| screen.ends_with("\n>hello"));
+    terminal.press("\x15\x04");
+    assert_eq!(terminal.ended().0, 0);
+    assert_eq!(serving.stop().stderr.lines().last().unwrap(), "1 connection, 1 message, 5 bytes, 0 dropped");
+}
+
+#[test]
+fn without_colours_nothing_is_coloured() {
+    for (args, environment) in [(&["--color", "never"][..], &[][..]), (&[], &[("NO_COLOR", "1")])] {
+        let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+        let mut terminal = Terminal::talk(&[args, &[serving.endpoint()]].concat(), environment);
+        terminal.shows(|screen| screen == ">");
+        terminal.press("hello\r");
+        terminal.shows(|screen| screen.ends_with("ms\n>"));
+        terminal.press("\x03");
+        assert_eq!(terminal.ended().0, 0);
+        assert!(!String::from_utf8_lossy(&terminal.raw).contains("\x1b[2m"));
+    }
+}
+
+#[test]
+fn what_comes_while_a_line_is_typed_does_not_tear_it() {
+    let (say, said) = mpsc::channel::<&[u8]>();
+    let endpoint = server(move |mut stream| {
+        for bytes in said {
+            stream.write_all(bytes).unwrap();
+        }
+        assert_eq!(hear(&mut stream), "half a line, and the rest".len());
+        stream.write_all(b"thank you").unwrap();
+        hear(&mut stream);
+    });
+    let mut terminal = Terminal::talk(&[&endpoint], &[]);
+    terminal.shows(|screen| screen == ">");
+    terminal.press("half a line");
+    terminal.shows(|screen| screen == ">half a line");
+    say.send(b"unasked").unwrap();
+    terminal.shows(|screen| screen == "Server: unasked\n>half a line");
+    say.send(b"once\nmore\n").unwrap();
+    terminal.shows(|screen| screen == "Server: unasked\nServer: once\\nmore\n>half a line");
+    drop(say);
+    terminal.press(", and the rest\r");
+    terminal.shows(|screen| {
+        screen.contains("\n>half a line, and the rest\nServer: thank you   ") && screen.ends_with("\n>")
+    });
+}
+
+#[test]
+fn the_servers_end_ends_the_prompt_at_once() {
+    let (end, ended) = mpsc::channel::<()>();
+    let endpoint = server(move |stream| {
+        assert!(ended.recv().is_err());
+        drop(stream);
+    });
+    let mut terminal = Terminal::talk(&[&endpoint], &[]);
+    terminal.shows(|screen| screen == ">");
+    terminal.press("never sent");
+    terminal.shows(|screen| screen == ">never sent");
+    drop(end);
+    let (code, screen) = terminal.ended();
+    assert_eq!((code, screen), (0, format!(">never sent\n{endpoint} has ended the conversation")));
+}
+
+#[test]
+fn nothing_that_a_peer_says_acts_on_the_terminal() {
+    for (number, &hostile) in [&[&b"harmless"[..]], HOSTILE].concat().iter().enumerate() {
+        let endpoint = server(move |mut stream| {
+            stream.write_all(hostile).unwrap();
+            hear(&mut stream);
+            stream.write_all(hostile).unwrap();
+            hear(&mut stream);
+        });
+        let mut terminal = Terminal::talk(&[&endpoint], &[]);
+        terminal.shows(|screen| screen.starts_with("Server: ") && screen.ends_with("\n>"));
+        terminal.press("x\r");
+        let screen = terminal.shows(|screen| screen.ends_with(" ms\n>"));
+        let lines: Vec<&str> = screen.lines().collect();
+        assert_eq!((lines.len(), lines[1]), (4, ">x"), "{number}: {screen}");
+        assert!(lines[2].starts_with(lines[0]), "{number}: {screen}");
+        assert!(lines[0].contains('\\') || number == 0, "{number}: {screen}");
+        assert_eq!(terminal.acts(), [""; 0], "{number}: {screen}");
+        terminal.press("\x04");
+        assert_eq!(terminal.ended().0, 0);
+    }
+}
