@@ -10,12 +10,12 @@ use echosounder_socket::{Batch, Event, Events, Half, Interest, Poll, Readiness, 
 use crate::alone::{Process, is_alone, say};
 use crate::{LOOPBACK, PATIENCE, bound, connected, field, skip};
 
-/// The signals are received by this thread while it starts the process, whose first thread inherits that they
-/// are blocked; the thread that runs the test there is another. Whoever runs the tests in the background of a shell
-/// has SIGINT ignored, which would be inherited too.
+/// The process is started with the signals blocked, which its first thread inherits; the thread that runs the test
+/// there is another. Whoever runs the tests in the background of a shell has SIGINT ignored, which would be inherited
+/// too.
 fn start_receiving(test: &str) -> Process {
-    let _signals = Signals::receive().unwrap();
-    Process::start(&["env", "--default-signal=INT,TERM"], test).unwrap()
+    let by = ["env", "--default-signal=INT,TERM", "--block-signal=INT,TERM"];
+    Process::start(&by, test).unwrap()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::support::{Folder, Serving};
+use crate::support::{Folder, Serving, skip};
 use crate::talk::HOSTILE;
 
 /// How long something that must appear may take.
@@ -76,9 +76,16 @@ impl vt100::Callbacks for Acts {
 }
 
 impl Terminal {
-    fn talk(args: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// Our client on a terminal, if this machine has pseudo-terminals.
+    fn talk(args: &[&str], environment: &[(&str, &str)]) -> Option<Self> {
         let home = Folder::new();
-        let pair = native_pty_system().openpty(SIZE).unwrap();
+        let pair = match native_pty_system().openpty(SIZE) {
+            Ok(pair) => pair,
+            Err(error) => {
+                skip(&format!("no pseudo-terminal: {error}"));
+                return None;
+            }
+        };
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_sounder"));
         command.args([&["talk"], args].concat());
         command.env("TERM", "xterm-256color");
@@ -92,7 +99,7 @@ impl Terminal {
         let keys = pair.master.take_writer().unwrap();
         let [rows, columns] = [SIZE.rows, SIZE.cols].map(|size| NonZero::new(size).unwrap());
         let parser = vt100::Parser::new_with_callbacks(rows, columns, 1000, Acts::default());
-        Self { child, keys, output, parser, raw: Vec::new(), _master: pair.master, _home: home }
+        Some(Self { child, keys, output, parser, raw: Vec::new(), _master: pair.master, _home: home })
     }
 
     fn press(&mut self, keys: &str) {
@@ -172,7 +179,7 @@ fn hear(stream: &mut TcpStream) -> usize {
 #[test]
 fn a_line_is_edited_asked_answered_and_remembered() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
-    let mut terminal = Terminal::talk(&[serving.endpoint()], &[]);
+    let Some(mut terminal) = Terminal::talk(&[serving.endpoint()], &[]) else { return };
     terminal.shows(|screen| screen == ">");
     terminal.press("hellp\x7fo\r");
     let screen = terminal.shows(|screen| screen.ends_with("\n>"));
@@ -192,7 +199,9 @@ fn a_line_is_edited_asked_answered_and_remembered() {
 fn without_colours_nothing_is_coloured() {
     for (args, environment) in [(&["--color", "never"][..], &[][..]), (&[], &[("NO_COLOR", "1")])] {
         let serving = Serving::at(&["tcp://127.0.0.1:0"]);
-        let mut terminal = Terminal::talk(&[args, &[serving.endpoint()]].concat(), environment);
+        let Some(mut terminal) = Terminal::talk(&[args, &[serving.endpoint()]].concat(), environment) else {
+            return;
+        };
         terminal.shows(|screen| screen == ">");
         terminal.press("hello\r");
         terminal.shows(|screen| screen.ends_with("ms\n>"));
@@ -213,7 +222,7 @@ fn what_comes_while_a_line_is_typed_does_not_tear_it() {
         stream.write_all(b"thank you").unwrap();
         hear(&mut stream);
     });
-    let mut terminal = Terminal::talk(&[&endpoint], &[]);
+    let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
     terminal.shows(|screen| screen == ">");
     terminal.press("half a line");
     terminal.shows(|screen| screen == ">half a line");
@@ -235,7 +244,7 @@ fn the_servers_end_ends_the_prompt_at_once() {
         assert!(ended.recv().is_err());
         drop(stream);
     });
-    let mut terminal = Terminal::talk(&[&endpoint], &[]);
+    let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
     terminal.shows(|screen| screen == ">");
     terminal.press("never sent");
     terminal.shows(|screen| screen == ">never sent");
@@ -253,7 +262,7 @@ fn nothing_that_a_peer_says_acts_on_the_terminal() {
             stream.write_all(hostile).unwrap();
             hear(&mut stream);
         });
-        let mut terminal = Terminal::talk(&[&endpoint], &[]);
+        let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
         terminal.shows(|screen| screen.starts_with("Server: ") && screen.ends_with("\n>"));
         terminal.press("x\r");
         let screen = terminal.shows(|screen| screen.ends_with(" ms\n>"));
