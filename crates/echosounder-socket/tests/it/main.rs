@@ -61,6 +61,7 @@ fn link_local() -> Option<SocketAddrV6> {
 
 /// Says what is not tested on this machine, and why; also when the output of tests is captured.
 fn skip(what: &str, why: &str) {
+    assert!(env::var_os("SOUNDER_NO_SKIP").is_none(), "{what}: {why}, and nothing may be skipped");
     io::stderr().write_all(format!("skipped {what}: {why}\n").as_bytes()).unwrap();
 }
 
