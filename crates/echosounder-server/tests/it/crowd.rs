@@ -1,0 +1,64 @@
+//! Everybody at once.
+
+use std::env;
+use std::num::NonZeroUsize;
+use std::thread;
+
+use echosounder_server::Config;
+use echosounder_socket::{Endpoint, Kind};
+
+use crate::{Client, Folder, config, everywhere, start, stop};
+
+/// How often each client asks: SOUNDER_TEST_ECHOES, or 200 times.
+fn echoes() -> usize {
+    env::var("SOUNDER_TEST_ECHOES").map_or(200, |echoes| echoes.parse().unwrap())
+}
+
+/// How many clients there are on each transport.
+const CLIENTS: usize = 8;
+
+#[test]
+fn a_crowd_on_every_transport_at_once_gets_every_answer_right() {
+    let folder = Folder::new();
+    let names = everywhere(&folder);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let workers = NonZeroUsize::new(2).unwrap();
+    let (running, endpoints) = start(Config { workers, ..config(&names) });
+    let ask = |endpoint: &Endpoint, number: usize| {
+        let client = Client::of(endpoint);
+        for echo in 0..echoes() {
+            client.echo(format!("client {number}, echo {echo}").as_bytes());
+        }
+        if client.kind != Kind::Datagrams {
+            client.finish();
+            assert_eq!(client.recv(), b"");
+        }
+    };
+    thread::scope(|scope| {
+        for endpoint in &endpoints {
+            for number in 0..CLIENTS {
+                scope.spawn(move || ask(endpoint, number));
+            }
+        }
+    });
+    let totals = stop(running);
+    assert_eq!(totals.messages, (endpoints.len() * CLIENTS * echoes()) as u64);
+    assert_eq!((totals.dropped(), totals.cut(), totals.errors), (0, 0, 0));
+}
+
+#[test]
+fn two_hundred_clients_of_one_datagram_socket_each_hear_their_own() {
+    let (running, endpoints) = start(config(&["udp://127.0.0.1:0"]));
+    let clients: Vec<Client> = (0..200).map(|_| Client::of(&endpoints[0])).collect();
+    let message = |number: usize, round: usize| format!("client {number}, round {round}").into_bytes();
+    for round in 0..20 {
+        for (number, client) in clients.iter().enumerate() {
+            client.send(&message(number, round));
+        }
+        for (number, client) in clients.iter().enumerate() {
+            assert!(client.recv().ends_with(&message(number, round)), "client {number} in round {round}");
+        }
+    }
+    let totals = stop(running);
+    assert_eq!((totals.messages, totals.dropped()), (200 * 20, 0));
+}
