@@ -1,6 +1,6 @@
 //! `sounder serve`
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
@@ -78,6 +78,8 @@ fn await_the_end(signals: &Signals, running: &Running, writer: &Writer, output: 
         let [signalled, ended, broken] = ready(ends, None).context("wait for a signal")?;
         match signals.next().context("receive a signal")? {
             Some(Signal::User1) => summary(&mut io::stderr().lock(), &running.totals(), output.json)?,
+            // Behind the ^C that the terminal shows, a line of our own begins.
+            Some(Signal::Interrupt) if io::stderr().is_terminal() => return Ok(writeln!(io::stderr())?),
             Some(Signal::Interrupt | Signal::Terminate) => return Ok(()),
             None if ended.readable || broken.readable => return Ok(()),
             None => debug_assert!(!signalled.readable, "a signal that is told can be read"),
