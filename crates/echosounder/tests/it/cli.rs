@@ -1,6 +1,7 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use crate::support::{Folder, Serving, closed_port, finish, has_ipv6, private_network, run, sounder, unique};
@@ -118,6 +119,35 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
         let nanos = |key: &str| row[key].as_u64().unwrap();
         assert!(nanos("p50_ns") <= nanos("p99_ns") && nanos("p99_ns") <= nanos("max_ns"), "{row}");
         assert!(row["error"].is_null(), "{row}");
+    }
+}
+
+#[test]
+fn every_shell_gets_what_it_can_read() {
+    for (shell, has) in [("bash", "_sounder()"), ("zsh", "#compdef sounder"), ("fish", "complete -c sounder")]
+    {
+        let completions = run(&["completions", shell], b"");
+        assert_eq!((completions.code, completions.stderr.as_str()), (Some(0), ""));
+        assert!(completions.text().contains(has) && completions.text().contains("stall-timeout"), "{shell}");
+    }
+    let script = run(&["completions", "bash"], b"");
+    let read = finish(Command::new("bash").args(["-n", "-c", script.text()]), b"");
+    assert_eq!(read.all(), (Some(0), "", ""), "bash can read it");
+}
+
+#[test]
+fn every_command_has_a_man_page_that_tells_its_flags() {
+    let folder = Folder::new();
+    let pages = folder.join("man1");
+    assert_eq!(run(&["man", &pages], b"").all(), (Some(0), "", ""));
+    for (page, tells) in [
+        ("sounder.1", "sounder\\-serve(1)"),
+        ("sounder-serve.1", "\\-\\-stall\\-timeout"),
+        ("sounder-talk.1", "\\-\\-source"),
+        ("sounder-demo.1", "thousand echoes"),
+    ] {
+        let text = fs::read_to_string(Path::new(&pages).join(page)).unwrap();
+        assert!(text.contains(tells), "{page}: {text}");
     }
 }
 

@@ -54,6 +54,12 @@ fn port() -> (UdpSocket, String) {
     (port, endpoint)
 }
 
+/// Answers one message with itself.
+fn echo(client: &mut TcpStream) {
+    let message = hear(client);
+    client.write_all(&message).unwrap();
+}
+
 /// Our client on a terminal that can do nothing but print.
 fn on_terminal(args: &[&str]) -> Option<Program> {
     let mut terminal = python("terminal.py", [env!("CARGO_BIN_EXE_sounder")])?;
@@ -263,6 +269,73 @@ fn a_connection_refused_at_one_address_of_a_name_goes_to_the_next() {
     let talk = finish(&mut client, b"hello\n");
     assert_eq!((talk.code, talk.text().len()), (Some(0), CTIME + 6), "{}", talk.stderr);
     assert_eq!(talk.stderr, format!("Connected to {}\n", serving.endpoint()));
+}
+
+#[test]
+fn an_address_that_says_nothing_does_not_keep_the_others_waiting() {
+    if !has_ipv6() {
+        return;
+    }
+    let folder = Folder::new();
+    let hosts = folder.join("hosts");
+    fs::write(&hosts, "::1 both\n127.0.0.1 both\n").unwrap();
+    let Some(mut client) = private_hosts(&hosts) else { return };
+    let Some(mut silent) = python("full.py", ["::1"]) else { return };
+    let silent = Program::start(&mut silent);
+    let port = silent.lines(1).remove(0);
+    let serving = Serving::at(&[&format!("tcp://127.0.0.1:{port}")]);
+    // All of the time is for all addresses: tried one after the other, the first would use it up.
+    client.arg(env!("CARGO_BIN_EXE_sounder")).args(["talk", "-v", "-w", "5s", &format!("both:{port}")]);
+    let talk = finish(&mut client, b"hello\n");
+    assert_eq!((talk.code, talk.text().len()), (Some(0), CTIME + 6), "{}", talk.stderr);
+    assert_eq!(talk.stderr, format!("Connected to {}\n", serving.endpoint()));
+}
+
+#[test]
+fn every_address_that_failed_is_told_with_its_word() {
+    if !has_ipv6() {
+        return;
+    }
+    let folder = Folder::new();
+    let hosts = folder.join("hosts");
+    fs::write(&hosts, "::1 both\n127.0.0.1 both\n").unwrap();
+    let Some(mut client) = private_hosts(&hosts) else { return };
+    let Some(mut silent) = python("full.py", ["::1"]) else { return };
+    let silent = Program::start(&mut silent);
+    let port = silent.lines(1).remove(0);
+    client.arg(env!("CARGO_BIN_EXE_sounder")).args(["talk", "-w", "600ms", &format!("both:{port}")]);
+    let talk = finish(&mut client, b"hello\n");
+    let told = format!(
+        "sounder: REFUSED: connect tcp://127.0.0.1:{port}: connection refused; \
+         TIMEOUT: connect tcp://[::1]:{port}: timed out\n"
+    );
+    assert_eq!(talk.all(), (Some(1), "", &*told));
+}
+
+#[test]
+fn a_call_leaves_from_where_it_is_told_to() {
+    let server = Server::with(|mut client| {
+        let from = client.peer_addr().unwrap().ip().to_string();
+        echo(&mut client);
+        from
+    });
+    let talk = run(&["talk", "-I", "127.0.0.9", &server.endpoint], b"hello\n");
+    assert_eq!(talk.all(), (Some(0), "hello\n", ""));
+    assert_eq!(server.seen(), "127.0.0.9");
+
+    let server = Server::with(|mut client| echo(&mut client));
+    let endpoint = server.endpoint.clone();
+    let talk = run(&["talk", "--source", "lo", &endpoint], b"hello\n");
+    assert_eq!(talk.all(), (Some(0), "hello\n", ""));
+    server.seen();
+    for (source, told) in [
+        ("192.0.2.1", "bind 192.0.2.1: cannot assign requested address".to_owned()),
+        ("no-such-iface", "bind no-such-iface: no such device".to_owned()),
+        ("::1", format!("resolve {endpoint}: it has no address of the family of ::1")),
+    ] {
+        let talk = run(&["talk", "-I", source, &endpoint], b"");
+        assert_eq!(talk.all(), (Some(2), "", &*format!("sounder: {told}\n")));
+    }
 }
 
 #[test]
