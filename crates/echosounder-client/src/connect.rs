@@ -88,47 +88,27 @@ impl Candidates {
     }
 
     fn race(&mut self, deadline: Deadline) -> Result<(Socket, Address), CallError> {
-        let poll = Poll::new()
-            .map_err(|error| CallError::Local(Error::new("poll", &self.transport.scheme(), error)))?;
-        let mut events = Events::with_capacity(8);
-        let mut running: Vec<Option<(Socket, Address)>> = Vec::new();
-        let mut failures = Vec::new();
-        let mut next = Deadline::after(Duration::ZERO);
+        let mut race = Race::new(self.transport).map_err(|error| self.local("poll", error))?;
+        let mut next_start = Deadline::after(Duration::ZERO);
         loop {
-            let idle = running.iter().all(Option::is_none);
-            if (idle || next.is_over())
+            let idle = race.is_idle();
+            if (idle || next_start.is_over())
                 && let Some(address) = self.addresses.pop_front()
             {
-                next = Deadline::after(STAGGER);
+                next_start = Deadline::after(STAGGER);
                 match self.begin(&address, deadline) {
                     Ok((socket, true)) => return Ok((socket, address)),
                     Ok((socket, false)) => {
-                        let added = poll.add(&socket, running.len() as u64, Interest::Write);
-                        added.map_err(|error| self.failure("poll", &address, error))?;
-                        running.push(Some((socket, address)));
+                        race.enter(socket, address).map_err(|error| self.local("poll", error))?
                     }
-                    Err(error) => failures.push(error),
+                    Err(error) => race.failures.push(error),
                 }
-                continue;
-            }
-            if idle || deadline.is_over() {
-                let late = running
-                    .into_iter()
-                    .flatten()
-                    .map(|(_, address)| self.failure("connect", &address, io::ErrorKind::TimedOut.into()));
-                return Err(CallError::all(failures.into_iter().chain(late).collect()));
-            }
-            let wait = if self.addresses.is_empty() { deadline } else { deadline.earlier(next) };
-            poll.wait(&mut events, wait.left())
-                .map_err(|error| CallError::Local(Error::new("poll", &self.transport.scheme(), error)))?;
-            let mut told = 0;
-            while let Some(event) = events.get(told) {
-                told += 1;
-                let place = usize::try_from(event.token).unwrap_or(usize::MAX);
-                let Some((socket, address)) = running.get_mut(place).and_then(Option::take) else { continue };
-                match socket.take_error().and_then(|()| refuse_itself(&socket)) {
-                    Ok(()) => return Ok((socket, address)),
-                    Err(error) => failures.push(self.failure("connect", &address, error)),
+            } else if idle || deadline.is_over() {
+                return Err(race.lost());
+            } else {
+                let until = if self.addresses.is_empty() { deadline } else { deadline.earlier(next_start) };
+                if let Some(winner) = race.wait(until).map_err(|error| self.local("poll", error))? {
+                    return Ok(winner);
                 }
             }
         }
@@ -137,7 +117,7 @@ impl Candidates {
     /// Begins to connect; whether it is done already is returned.
     fn begin(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), CallError> {
         let socket =
-            Socket::new(self.transport, address).map_err(|error| self.failure("connect", address, error))?;
+            Socket::new(self.transport, address).map_err(|error| failure(self.transport, address, error))?;
         if let Some(source) = &self.source {
             leave_from(&socket, source)
                 .map_err(|(object, error)| CallError::Local(Error::new("bind", &object, error)))?;
@@ -148,13 +128,72 @@ impl Candidates {
         };
         match done {
             Ok(done) => Ok((socket, done)),
-            Err(error) => Err(self.failure("connect", address, error)),
+            Err(error) => Err(failure(self.transport, address, error)),
         }
     }
 
-    fn failure(&self, operation: &'static str, address: &Address, error: io::Error) -> CallError {
-        CallError::of(operation, &at(self.transport, address), address, error)
+    fn local(&self, operation: &'static str, error: io::Error) -> CallError {
+        CallError::Local(Error::new(operation, &self.transport.scheme(), error))
     }
+}
+
+/// Connections that are on their way, each to its address.
+struct Race {
+    transport: Transport,
+    poll: Poll,
+    events: Events,
+    /// In the order of their starts; those that have failed are gone.
+    running: Vec<Option<(Socket, Address)>>,
+    failures: Vec<CallError>,
+}
+
+impl Race {
+    fn new(transport: Transport) -> io::Result<Self> {
+        let (poll, events) = (Poll::new()?, Events::with_capacity(8));
+        Ok(Self { transport, poll, events, running: Vec::new(), failures: Vec::new() })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.iter().all(Option::is_none)
+    }
+
+    fn enter(&mut self, socket: Socket, address: Address) -> io::Result<()> {
+        self.poll.add(&socket, self.running.len() as u64, Interest::Write)?;
+        self.running.push(Some((socket, address)));
+        Ok(())
+    }
+
+    /// Waits until something has happened or the time is up; the first that is connected wins.
+    fn wait(&mut self, until: Deadline) -> io::Result<Option<(Socket, Address)>> {
+        self.poll.wait(&mut self.events, until.left())?;
+        let mut told = 0;
+        while let Some(event) = self.events.get(told) {
+            told += 1;
+            let place = usize::try_from(event.token).unwrap_or(usize::MAX);
+            let Some((socket, address)) = self.running.get_mut(place).and_then(Option::take) else {
+                continue;
+            };
+            match socket.take_error().and_then(|()| refuse_itself(&socket)) {
+                Ok(()) => return Ok(Some((socket, address))),
+                Err(error) => self.failures.push(failure(self.transport, &address, error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why nobody has won: how each has failed, and that the others were too slow.
+    fn lost(self) -> CallError {
+        let mut failures = self.failures;
+        for (_, address) in self.running.into_iter().flatten() {
+            failures.push(failure(self.transport, &address, io::ErrorKind::TimedOut.into()));
+        }
+        CallError::all(failures)
+    }
+}
+
+/// A connection to an address has failed.
+fn failure(transport: Transport, address: &Address, error: io::Error) -> CallError {
+    CallError::of("connect", &at(transport, address), address, error)
 }
 
 /// The endpoint at an address, as it is shown.

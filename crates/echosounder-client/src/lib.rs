@@ -4,6 +4,33 @@
 //! waits until it has come back. [`Talk`] does so with each line of an input.
 //!
 //! Time-outs are overall: they bound an operation however many addresses or pieces it takes.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::time::Duration;
+//!
+//! use echosounder_client::{Call, CallError, Peer, Reply};
+//! use echosounder_socket::IpVersion;
+//!
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let endpoint = format!("tcp://{}", listener.local_addr()?).parse()?;
+//! # std::thread::spawn(move || {
+//! #     let (mut client, _) = listener.accept().expect("somebody calls");
+//! #     let mut message = [0; 4];
+//! #     client.read_exact(&mut message).expect("they say something");
+//! #     client.write_all(&[b"[Sun Nov 22 12:19:36 2026] ", &message[..]].concat()).expect("they listen");
+//! # });
+//! let call = Call { endpoint, ip_version: IpVersion::Any, source: None, wait: Duration::from_secs(5) };
+//! let mut peer = Peer::call(call)?;
+//! let mut answer = Vec::new();
+//! let reply = peer.ask(b"ahoy", &mut |heard| {
+//!     answer.extend_from_slice(heard.bytes);
+//!     Ok::<(), CallError>(())
+//! })?;
+//! assert_eq!(reply, Reply::Answered);
+//! assert_eq!(answer, b"[Sun Nov 22 12:19:36 2026] ahoy");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 #![doc(test(attr(deny(warnings))))]
 
