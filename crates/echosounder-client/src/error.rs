@@ -70,6 +70,7 @@ impl CallError {
 
     /// All of these failures: one of them if there is only one.
     pub(crate) fn all(mut failures: Vec<Self>) -> Self {
+        failures.dedup_by_key(|failure| sentence(failure));
         match failures.pop() {
             Some(only) if failures.is_empty() => only,
             last => {
@@ -97,16 +98,17 @@ impl CallError {
 
 /// Each failure and its causes, one after the other.
 fn sentences(failures: &[CallError]) -> String {
-    let sentence = |failure: &CallError| {
-        let mut text = failure.to_string();
-        let mut cause = std::error::Error::source(failure);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
-    };
     failures.iter().map(sentence).collect::<Vec<_>>().join("; ")
+}
+
+fn sentence(failure: &CallError) -> String {
+    let mut text = failure.to_string();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn word(error: &io::Error, address: &Address) -> Option<Word> {

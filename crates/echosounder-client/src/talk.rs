@@ -151,6 +151,9 @@ impl<I: Read + AsFd> Talk<I> {
         };
         let whole = line.ended || line.bytes.len() < LINE_MAX;
         let mut message = line.bytes;
+        if self.eol == Eol::CrLf && line.ended && message.last() == Some(&b'\r') {
+            message.pop();
+        }
         message.extend_from_slice(eol);
         Next::Message(message, whole && self.eol == Eol::None)
     }

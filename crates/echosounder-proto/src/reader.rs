@@ -123,8 +123,10 @@ impl EchoReader {
     ///
     /// A payload does not begin with a bracket, a stamp put in behind the blank shows a time after 2001.
     fn filled(&self, after: &[u8]) -> Option<bool> {
+        let message = self.lengths.front().copied().unwrap_or(0);
         match after {
-            _ if self.lengths.front() == Some(&BLANK.len()) => Some(true),
+            // A blank that was sent in two messages is none.
+            _ if message <= BLANK.len() => Some(message == BLANK.len()),
             [] | [b'['] => None,
             [b'[', b'0' | b'[', ..] => Some(false),
             _ => Some(true),
@@ -148,7 +150,7 @@ impl EchoReader {
         self.stamped = false;
         self.sent.drain(..len);
         if let Some(left) = self.lengths.front_mut() {
-            *left = left.saturating_sub(len);
+            *left -= len;
         }
     }
 

@@ -163,7 +163,7 @@ impl Connection {
                 tools.counters.dropped(Reason::Truncated, 1);
                 return Ok(Interest::Read);
             }
-            Err(error) if is_nothing(&error) => return Ok(Interest::Read),
+            Err(error) if is_momentary(&error) => return Ok(Interest::Read),
             Err(error) => return Err(error),
         };
         if received == 0 {
@@ -245,16 +245,18 @@ impl Connection {
         };
         tools.out.clear();
         let consumed = conversation.answer(input, flow, &mut scene, &mut tools.out, tell);
-        tools.counters.answered(scene.seq - self.messages, consumed);
-        self.messages = scene.seq;
-
+        let answered = scene.seq;
         let sent = match send(&self.socket, &tools.out) {
             // Only a message can be too long, with its stamp, to be sent at all.
             Err(error) if is_too_long(&error) => {
                 tools.counters.dropped(Reason::Unsent, 1);
                 tools.out.len()
             }
-            result => result?,
+            result => {
+                tools.counters.answered(answered - self.messages, consumed);
+                self.messages = answered;
+                result?
+            }
         };
         let rest = &input[consumed..];
         let answerable = conversation.framing.cut(rest, flow).is_some();
@@ -268,7 +270,7 @@ impl Connection {
     fn discard<C, O>(&mut self, tools: &mut Tools<C, O>) -> io::Result<Next> {
         match self.socket.recv(&mut tools.input) {
             Ok(0) => Ok(Next::Over),
-            Err(error) if !is_nothing(&error) => Err(error),
+            Err(error) if !is_momentary(&error) => Err(error),
             _ => Ok(Next::Stays),
         }
     }
@@ -313,14 +315,14 @@ fn send(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
         return Ok(0);
     }
     match socket.send(bytes) {
-        Err(error) if is_nothing(&error) => Ok(0),
+        Err(error) if is_momentary(&error) => Ok(0),
         result => result,
     }
 }
 
 /// Whether a call did nothing, and may do something when it is called again: there was nothing to do, or for
 /// the moment no memory to do it with.
-pub(crate) fn is_nothing(error: &io::Error) -> bool {
+pub(crate) fn is_momentary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
         || is_out_of_resources(error)
 }

@@ -46,11 +46,11 @@
 mod clock;
 mod connection;
 mod counters;
+mod datagrams;
 mod event;
 mod limits;
 mod listen;
 mod path;
-mod port;
 mod recency;
 mod server;
 mod worker;

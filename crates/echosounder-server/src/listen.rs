@@ -75,7 +75,8 @@ pub(crate) fn bind_all(endpoints: &[Endpoint], terms: Terms) -> Result<(Vec<Boun
     if bound.is_empty()
         && let Some(note) = notes.pop()
     {
-        return Err(BindError::Absent(note.error));
+        let absent = is_family_absent(note.error.cause());
+        return Err(if absent { BindError::Absent(note.error) } else { BindError::Bind(note.error) });
     }
     Ok((bound, notes))
 }

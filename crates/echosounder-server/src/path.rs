@@ -31,6 +31,9 @@ impl BoundPath {
         socket.set_mode(mode)?;
         match socket.bind(&address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if let Some(other) = what_else_lies_at(&path) {
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, other));
+                }
                 replace_dead(socket, &path, &address).ok_or(error)??;
             }
             result => result?,
@@ -50,6 +53,16 @@ impl Drop for BoundPath {
             // If it cannot be removed, the next server finds a dead socket and replaces it.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// What lies there that is not a socket of this user's, in words; it is left alone.
+fn what_else_lies_at(path: &Path) -> Option<&'static str> {
+    let file = fs::symlink_metadata(path).ok()?;
+    match file.file_type().is_socket() {
+        false => Some("a file that is not a socket lies there"),
+        true if file.uid() != effective_user() => Some("a socket of another user lies there"),
+        true => None,
     }
 }
 
@@ -86,8 +99,7 @@ fn lock(folder: &File) -> io::Result<()> {
 /// It is asked with a datagram socket, which connects without a word: whoever lives there never notices, and a
 /// socket of another type answers EPROTOTYPE (unix(7)).
 fn is_dead(path: &Path, address: &Address) -> bool {
-    let ours = fs::symlink_metadata(path)
-        .is_ok_and(|file| file.file_type().is_socket() && file.uid() == effective_user());
+    let ours = what_else_lies_at(path).is_none();
     let refused = |socket: Socket| {
         socket.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     };

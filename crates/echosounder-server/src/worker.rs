@@ -1,20 +1,21 @@
 //! The loop that answers: one thread, one epoll, every kind of socket.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_proto::{Conversation, DatagramRule, FRAME_MAX, Framing, Moment, MonoTime, PlainEcho};
 use echosounder_socket::{
-    Address, Batch, Endpoint, Events, Interest, Kind, Poll, Readiness, Socket, Waker, is_unreachable,
+    Address, Batch, Endpoint, Events, Interest, Kind, Poll, Readiness, Socket, Waker, is_unreachable, ready,
 };
 
 use crate::clock::{Clock, Labels};
 use crate::connection::{Connection, Next};
 use crate::counters::{Counters, Cut};
+use crate::datagrams::{self, DatagramSocket};
 use crate::event::{Event, Observer};
 use crate::limits::{Budget, Limits, Place, READ_MAX};
-use crate::port::{self, Port};
 use crate::recency::{Recency, Waits};
 
 /// Most events of one turn.
@@ -44,10 +45,10 @@ const EVICTED_AFTER: Duration = Duration::from_secs(1);
 /// Most turns that a stopping worker takes to answer what had arrived before it was told to stop.
 const LAST_TURNS_MAX: usize = 64;
 
-/// The token of the waker; connections have tokens from zero up, listeners and ports below this.
+/// The token of the waker; connections have tokens from zero up, listeners and datagram sockets below this.
 const WAKER: u64 = u64::MAX;
 const LISTENERS: u64 = 1 << 32;
-const PORTS: u64 = 2 << 32;
+const DATAGRAMS: u64 = 2 << 32;
 
 /// What a worker is made of.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ pub struct Patience {
     pub stalled: Duration,
 }
 
-/// What a connection or a port borrows for its turn.
+/// What a connection or a datagram socket borrows for its turn.
 #[derive(Debug)]
 pub(crate) struct Tools<C, O> {
     pub(crate) streams: Conversation,
@@ -122,7 +123,7 @@ pub struct Worker<C, O> {
     patience: Patience,
     recency: Recency,
     listeners: Vec<Listener>,
-    ports: Vec<Port>,
+    datagrams: Vec<DatagramSocket>,
     inet_batch: Option<Batch>,
     unix_batch: Option<Batch>,
     connections: Vec<Option<Connection>>,
@@ -170,7 +171,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             patience: setup.patience,
             recency: Recency::default(),
             listeners: Vec::new(),
-            ports: Vec::new(),
+            datagrams: Vec::new(),
             inet_batch: None,
             unix_batch: None,
             connections: Vec::new(),
@@ -182,7 +183,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         })
     }
 
-    /// Answers on a bound socket from now on: a listener, or a port for datagrams.
+    /// Answers on a bound socket from now on: a listener, or a datagram socket.
     ///
     /// # Errors
     ///
@@ -196,14 +197,14 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         };
         let kind = endpoint.transport().kind();
         if kind == Kind::Datagrams {
-            self.poll.add(&socket, PORTS + self.ports.len() as u64, interest)?;
+            self.poll.add(&socket, DATAGRAMS + self.datagrams.len() as u64, interest)?;
             let batch = match address {
                 Address::Unix(_) => &mut self.unix_batch,
                 _ => &mut self.inet_batch,
             };
-            batch.get_or_insert_with(|| port::batch_for(&address));
+            batch.get_or_insert_with(|| datagrams::batch_for(&address));
             let rule = DatagramRule::new(&self.tools.messages.stamp, self.plain_echo, self.tools.turn.mono);
-            self.ports.push(Port::new(socket, address, rule));
+            self.datagrams.push(DatagramSocket::new(socket, address, rule));
         } else {
             self.poll.add(&socket, LISTENERS + self.listeners.len() as u64, interest)?;
             self.listeners.push(Listener { socket, kind, interest, paused: false });
@@ -219,7 +220,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     pub fn adopt(&mut self, socket: Socket, peer: Address, kind: Kind) -> io::Result<()> {
         let place = self.limits.admit().and_then(|place| place.take(&peer));
         let place = place.ok_or(io::ErrorKind::QuotaExceeded)?;
-        self.connect(socket, peer, kind, place)
+        self.take_in(socket, peer, kind, place)
     }
 
     /// Answers until it is told to stop, and then finishes in good order.
@@ -262,7 +263,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.connections.len() - self.free.len() - self.freed.len()
     }
 
-    fn connect(&mut self, socket: Socket, peer: Address, kind: Kind, place: Place) -> io::Result<()> {
+    fn take_in(&mut self, socket: Socket, peer: Address, kind: Kind, place: Place) -> io::Result<()> {
         let names_ends = self.tools.streams.stamp.names_ends();
         let local = names_ends.then(|| socket.local_addr().map(Box::new)).transpose()?;
         let index = self.free.pop().unwrap_or_else(|| {
@@ -284,7 +285,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         let index = usize::try_from(token & (LISTENERS - 1)).unwrap_or(usize::MAX);
         match token {
             WAKER => self.stopping = true,
-            PORTS.. => self.answer_datagrams(index),
+            DATAGRAMS.. => self.answer_datagrams(index),
             LISTENERS.. => self.accept(index),
             _ => self.turn_connection(index, ready),
         }
@@ -375,19 +376,27 @@ impl<C: Clock, O: Observer> Worker<C, O> {
 
     /// Accepts what is waiting, up to a turn's worth.
     fn accept(&mut self, index: usize) {
+        let mut refused = false;
         for _ in 0..ACCEPT_MAX {
+            // An event of this turn may name a listener that is gone.
+            let Some(listener) = self.listeners.get(index) else { return };
             let Some(place) = self.limits.admit() else {
-                if self.evict() {
+                // Nobody is to go for somebody who does not wait.
+                if !is_readable(&listener.socket) {
+                    return;
+                }
+                if !refused && self.evict() {
                     continue;
                 }
                 return self.pause(index);
             };
-            let listener = &self.listeners[index];
             let kind = listener.kind;
             let accepted =
                 listener.socket.accept_nonblocking().and_then(|(socket, peer)| match place.take(&peer) {
-                    Some(place) => self.connect(socket, peer, kind, place),
+                    Some(place) => self.take_in(socket, peer, kind, place),
                     None => {
+                        // Whoever has all it may have costs nobody else a place.
+                        refused = true;
                         self.tools.counters.cut(Cut::Refused);
                         Ok(())
                     }
@@ -440,13 +449,13 @@ impl<C: Clock, O: Observer> Worker<C, O> {
 
     /// Answers a turn's worth of datagrams.
     fn answer_datagrams(&mut self, index: usize) {
-        let port = &mut self.ports[index];
-        let batch = match port.address() {
+        let Some(socket) = self.datagrams.get_mut(index) else { return };
+        let batch = match socket.address() {
             Address::Unix(_) => self.unix_batch.as_mut(),
             _ => self.inet_batch.as_mut(),
         };
-        let batch = batch.expect("a port's batch is made when it is added");
-        if let Err(error) = port.turn(batch, &mut self.tools) {
+        let batch = batch.expect("a socket's batch is made when it is added");
+        if let Err(error) = socket.turn(batch, &mut self.tools) {
             self.tools.counters.failed();
             self.tools.observer.observe(Event::Error { operation: "receive", error: &error });
         }
@@ -468,8 +477,13 @@ impl<C: Clock, O: Observer> Worker<C, O> {
                 break;
             }
         }
-        self.listeners.clear();
-        self.ports.clear();
+        // The other workers have the same UNIX sockets: closing ours does not take them out of this poll (epoll(7)).
+        for listener in self.listeners.drain(..).filter(|listener| !listener.paused) {
+            self.poll.remove(&listener.socket)?;
+        }
+        for datagrams in self.datagrams.drain(..) {
+            self.poll.remove(datagrams.socket())?;
+        }
         let deadline = self.tools.turn.mono + ENDING_MAX;
         let writable = Readiness { readable: false, writable: true };
         for place in 0..self.connections.len() {
@@ -489,6 +503,11 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         Ok(())
     }
+}
+
+/// Whether something waits on a listener. If it cannot be asked, accepting will tell why.
+fn is_readable(listener: &Socket) -> bool {
+    ready([(listener.as_fd(), Interest::Read)], Some(Duration::ZERO)).is_ok_and(|[state]| state.readable)
 }
 
 /// Whether an accept failed for the peer's sake, so that the next one may work at once: accept(2) hands on

@@ -292,7 +292,8 @@ impl FromStr for Endpoint {
         if text.is_empty() {
             return Err(EndpointError::Empty);
         }
-        let (transport, name) = if text.starts_with(['/', '@']) || text.starts_with("./") {
+        let bare_path = text.starts_with(['/', '@']) || text.starts_with("./") || text.starts_with("../");
+        let (transport, name) = if bare_path {
             (Transport::UnixStream, text)
         } else if let Some(found) =
             TABLE.iter().find_map(|row| Some((row.transport, text.strip_prefix(row.prefix)?)))
@@ -300,9 +301,19 @@ impl FromStr for Endpoint {
             found
         } else if let Some((scheme, _)) = text.split_once("://") {
             return Err(EndpointError::UnknownScheme(scheme.into()));
+        } else if let Some(scheme) = mistaken_scheme(text) {
+            return Err(EndpointError::UnknownScheme(format!("{scheme}:")));
         } else {
             (Transport::Tcp, text)
         };
         Ok(Self { transport, name: transport.row().family.parse(name)? })
     }
+}
+
+/// What stands before a colon and can be no host: a scheme without its slashes, or one before a path.
+fn mistaken_scheme(text: &str) -> Option<&str> {
+    let (before, after) = text.split_once(':')?;
+    let known = Transport::all().any(|transport| transport.scheme() == before);
+    let path = after.starts_with(['/', '@', '.']);
+    (known || before.starts_with("unix") || path).then_some(before)
 }

@@ -90,7 +90,8 @@ pub(crate) fn plain(message: &str) -> String {
 
 fn exit_code(error: &Error) -> u8 {
     let absent = matches!(find::<BindError>(error), Some(BindError::Absent(_)));
-    let by_peer = call_error(error).is_some_and(|error| !matches!(error, CallError::Local(_)));
+    let of_peer = |error: &CallError| error.word().is_some() || matches!(error, CallError::Absent(_));
+    let by_peer = call_error(error).is_some_and(of_peer);
     if absent || by_peer { 1 } else { 2 }
 }
 
@@ -98,13 +99,15 @@ fn hint(error: &Error) -> Option<&'static str> {
     if let Some(NoServer(error)) = find(error) {
         return (error.word() == Some(Word::Refused)).then_some("start one with \"sounder serve\"");
     }
-    let cause = find::<io::Error>(error).map(io::Error::kind);
+    let cause = find::<io::Error>(error);
+    let by_kernel = cause.is_some_and(|cause| cause.raw_os_error().is_some());
+    let cause = cause.map(io::Error::kind);
     match (find::<BindError>(error), cause) {
-        (Some(_), Some(io::ErrorKind::AddrInUse)) => Some("\"ss -lp\" shows who answers there"),
+        (Some(_), Some(io::ErrorKind::AddrInUse)) if by_kernel => Some("\"ss -lp\" shows who answers there"),
         (Some(_), Some(io::ErrorKind::PermissionDenied)) => {
             Some("ports below 1024 need CAP_NET_BIND_SERVICE; a path needs the right to write to its folder")
         }
-        _ if find::<StartError>(error).is_some() => {
+        _ if matches!(find(error), Some(StartError::Descriptors { .. })) => {
             Some("see \"ulimit -n\", or promise less with --max-connections")
         }
         _ => None,

@@ -10,14 +10,14 @@ use echosounder_socket::{Endpoint, EndpointError, Transport};
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
     text.parse().map_err(|error: EndpointError| match &error {
         EndpointError::UnknownScheme(scheme) => {
-            let alike =
-                |known: &&str| strsim::normalized_damerau_levenshtein(known, &scheme.to_ascii_lowercase());
+            let typed = scheme.trim_end_matches(':').to_ascii_lowercase();
+            let alike = |known: &&str| strsim::normalized_damerau_levenshtein(known, &typed);
             let likely = Transport::all()
                 .map(Transport::scheme)
                 .max_by(|one, other| alike(one).total_cmp(&alike(other)))
                 .filter(|known| 0.6 < alike(known));
             match likely {
-                Some(known) => format!("{error}\n\n  tip: was \"{known}\" meant?"),
+                Some(known) => format!("{error}\n\nhint: was \"{known}\" meant?"),
                 None => error.to_string(),
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use echosounder_proto::Framing;
 use echosounder_server::{Cut, KEPT_MAX, Limits, Patience, Totals};
-use echosounder_socket::{Endpoint, IpVersion, Side, Socket, Transport};
+use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport};
 
 use crate::table::{Table, hear, say};
 use crate::{Client, config, start, stop, unique};
@@ -29,6 +29,24 @@ fn is_cut_off(socket: &Socket) -> bool {
             Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
         }
     }
+}
+
+/// A listener at a name of its own.
+fn listening() -> (Socket, Endpoint) {
+    let endpoint: Endpoint = format!("unix:@{}", unique()).parse().unwrap();
+    let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
+    let listener = Socket::new(endpoint.transport(), &address).unwrap();
+    listener.set_blocking(false).unwrap();
+    listener.bind(&address).unwrap();
+    listener.listen().unwrap();
+    (listener, endpoint)
+}
+
+/// Somebody who is connected, or waits in the queue.
+fn caller(endpoint: &Endpoint) -> Socket {
+    let socket = Client::of(endpoint).socket;
+    socket.set_blocking(false).unwrap();
+    socket
 }
 
 #[test]
@@ -75,20 +93,9 @@ fn whoever_takes_nothing_for_too_long_is_cut_off_and_who_takes_a_little_is_not()
 #[test]
 fn under_pressure_the_longest_idle_makes_room() {
     let mut table = table(Limits::new(2, None), None, 60);
-    let endpoint: Endpoint = format!("unix:@{}", unique()).parse().unwrap();
-    let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
-    let listener = Socket::new(endpoint.transport(), &address).unwrap();
-    listener.set_blocking(false).unwrap();
-    listener.bind(&address).unwrap();
-    listener.listen().unwrap();
+    let (listener, endpoint) = listening();
     table.worker.serve(listener, &endpoint).unwrap();
-    let connect = || {
-        let socket = Socket::new(endpoint.transport(), &address).unwrap();
-        socket.connect(&address).unwrap();
-        socket.set_blocking(false).unwrap();
-        socket
-    };
-    let (first, second) = (connect(), connect());
+    let (first, second) = (caller(&endpoint), caller(&endpoint));
     table.turn();
     table.clock.step(SECOND / 2, SECOND / 2);
     say(&first, b"still here");
@@ -96,7 +103,7 @@ fn under_pressure_the_longest_idle_makes_room() {
     assert_eq!(hear(&first, 100), Some(b"still here".into()));
 
     // Nobody has been idle for long enough: the third waits in the queue.
-    let third = connect();
+    let third = caller(&endpoint);
     say(&third, b"hello");
     table.turn();
     assert_eq!(cuts(&table.totals(), Cut::Evicted), 0);
@@ -108,6 +115,50 @@ fn under_pressure_the_longest_idle_makes_room() {
     assert_eq!(hear(&third, 100), Some(b"hello".into()));
     assert_eq!(hear(&second, 100), Some(Vec::new()));
     assert_eq!(hear(&first, 100), None);
+}
+
+#[test]
+fn nobody_has_to_go_when_nobody_waits() {
+    let mut table = table(Limits::new(2, None), None, 60);
+    let (listener, endpoint) = listening();
+    table.worker.serve(listener, &endpoint).unwrap();
+    let first = caller(&endpoint);
+    table.turn();
+    table.clock.step(5 * SECOND, 5 * SECOND);
+    let second = caller(&endpoint);
+    table.turn();
+    assert_eq!((table.worker.connections(), table.totals().cut()), (2, 0));
+    drop((first, second));
+}
+
+#[test]
+fn a_worker_that_ends_minds_nothing_that_comes_to_sockets_it_shares() {
+    let (mut one, mut other) = (table(Limits::new(9, None), None, 60), table(Limits::new(9, None), None, 60));
+    let (listener, endpoint) = listening();
+    let at: Endpoint = format!("unix-dgram:@{}", unique()).parse().unwrap();
+    let address = at.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
+    let datagrams = Socket::new(at.transport(), &address).unwrap();
+    datagrams.bind(&address).unwrap();
+    for table in [&mut one, &mut other] {
+        table.worker.serve(listener.duplicate().unwrap(), &endpoint).unwrap();
+        table.worker.serve(datagrams.duplicate().unwrap(), &at).unwrap();
+    }
+    // It waits for this peer's end; what comes meanwhile is for the other worker alone.
+    let lingering = Client { socket: one.seat(Transport::UnixStream, "lingering", 4096), kind: Kind::Stream };
+    let callers = std::thread::spawn(move || {
+        assert_eq!(lingering.recv(), b"");
+        let client = Client::of(&at);
+        client.send(b"hello");
+        let caller = caller(&endpoint);
+        // Time enough for whoever is told of them.
+        assert!(lingering.is_told(Duration::from_millis(50)), "the end stays readable");
+        (client, caller)
+    });
+    one.stop();
+    let (client, _caller) = callers.join().unwrap();
+    other.turn();
+    other.turn();
+    assert_eq!((client.recv(), other.worker.connections()), (b"hello".to_vec(), 1));
 }
 
 #[test]

@@ -53,13 +53,16 @@ impl Slots {
             answer_parts: vec![[part(ptr::null_mut(), 0); 2]; count],
             answer_controls: vec![ControlRoom([0; CONTROL_MAX]); count],
         };
+        // A vector's own pointer is no reference to its content, so it stays good when that is borrowed later.
+        let (buffer, parts) = (slots.buffer.as_mut_ptr(), slots.receive_parts.as_mut_ptr());
+        let (names, controls) = (slots.names.as_mut_ptr(), slots.controls.as_mut_ptr());
         for index in 0..count {
-            slots.receive_parts[index] = part(slots.buffer[index * size..].as_mut_ptr(), size);
+            slots.receive_parts[index] = part(buffer.wrapping_add(index * size), size);
             let header = &mut slots.received[index].msg_hdr;
-            header.msg_iov = &raw mut slots.receive_parts[index];
+            header.msg_iov = parts.wrapping_add(index);
             header.msg_iovlen = 1;
-            header.msg_name = slots.names[index].as_mut_ptr().cast();
-            header.msg_control = slots.controls[index].0.as_mut_ptr().cast();
+            header.msg_name = names.wrapping_add(index).cast();
+            header.msg_control = controls.wrapping_add(index).cast();
         }
         slots
     }
@@ -123,17 +126,18 @@ impl Slots {
     ) {
         let head_len = head.len().min(HEAD_MAX);
         self.heads[answer][..head_len].copy_from_slice(&head[..head_len]);
-        let bytes = self.bytes_mut(index);
-        let body = part(bytes.as_mut_ptr(), bytes.len());
-        self.answer_parts[answer] = [part(self.heads[answer].as_mut_ptr(), head_len), body];
         let control_len = control(&mut self.answer_controls[answer].0);
+        let len = self.bytes_mut(index).len();
+        let head = self.heads.as_mut_ptr().wrapping_add(answer);
+        let body = self.buffer.as_mut_ptr().wrapping_add(index * self.size);
+        self.answer_parts[answer] = [part(head.cast(), head_len), part(body, len)];
 
         let header = &mut self.answers[answer].msg_hdr;
-        header.msg_iov = self.answer_parts[answer].as_mut_ptr();
+        header.msg_iov = self.answer_parts.as_mut_ptr().wrapping_add(answer).cast();
         header.msg_iovlen = 2;
-        header.msg_name = self.names[index].as_mut_ptr().cast();
+        header.msg_name = self.names.as_mut_ptr().wrapping_add(index).cast();
         header.msg_namelen = self.names[index].len();
-        header.msg_control = self.answer_controls[answer].0.as_mut_ptr().cast();
+        header.msg_control = self.answer_controls.as_mut_ptr().wrapping_add(answer).cast();
         header.msg_controllen = control_len.min(CONTROL_MAX);
     }
 

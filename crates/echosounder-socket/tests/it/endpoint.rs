@@ -224,7 +224,16 @@ fn what_is_wrong_is_named() {
         ("[::1]:+7", EndpointError::BadPort("+7".into()), "port \"+7\" is not a number from 0 to 65535"),
         ("b:7:8", EndpointError::BadPort("7:8".into()), "port \"7:8\" is not a number from 0 to 65535"),
         ("a b", EndpointError::BadHost("a b".into()), "host \"a b\" is neither a name nor an address"),
-        ("../x", EndpointError::BadHost("../x".into()), "host \"../x\" is neither a name nor an address"),
+        (
+            "unix-stream:/x",
+            EndpointError::UnknownScheme("unix-stream:".into()),
+            "no scheme is named \"unix-stream:\"; there are tcp:// udp:// unix: unix-dgram: unix-seqpacket:",
+        ),
+        (
+            "tcp:b:7",
+            EndpointError::UnknownScheme("tcp:".into()),
+            "no scheme is named \"tcp:\"; there are tcp:// udp:// unix: unix-dgram: unix-seqpacket:",
+        ),
         (
             "[::1]7",
             EndpointError::BadHost("[::1]7".into()),

@@ -8,7 +8,7 @@ use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Batch, Socket};
 
 use crate::clock::Clock;
-use crate::connection::is_nothing;
+use crate::connection::is_momentary;
 use crate::event::{Event, Observer};
 use crate::worker::Tools;
 
@@ -27,7 +27,7 @@ const SERVICES: u16 = 1024;
 
 /// A bound datagram socket.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub(crate) struct DatagramSocket {
     socket: Socket,
     address: Address,
     rule: DatagramRule,
@@ -45,9 +45,13 @@ pub(crate) fn batch_for(address: &Address) -> Batch {
     }
 }
 
-impl Port {
+impl DatagramSocket {
     pub(crate) fn new(socket: Socket, address: Address, rule: DatagramRule) -> Self {
         Self { socket, address, rule, messages: 0, overflows: 0 }
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -61,7 +65,7 @@ impl Port {
         tools: &mut Tools<C, O>,
     ) -> io::Result<()> {
         let received = match batch.receive(&self.socket) {
-            Err(error) if is_nothing(&error) => return Ok(()),
+            Err(error) if is_momentary(&error) => return Ok(()),
             result => result?,
         };
         let exact = (0..received).any(|index| tools.messages.needs_exact_time(batch.bytes(index)));
