@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use echosounder_proto::EchoReader;
@@ -47,6 +47,8 @@ pub enum Reply {
     Silence,
     /// The peer ended the conversation.
     Ended,
+    /// Somebody wants it to end: what [`Peer::heed`] was given has become readable.
+    Interrupted,
 }
 
 /// Somebody to ask.
@@ -60,14 +62,15 @@ pub struct Peer {
     candidates: Candidates,
     answers: Answers,
     buffer: Vec<u8>,
+    interrupt: Option<OwnedFd>,
 }
 
 impl Peer {
-    /// Reaches the peer: the addresses of its name are tried one after the other, until one takes the call.
+    /// Reaches the peer: the addresses of its name are tried with staggered starts, until one takes the call.
     ///
     /// # Errors
     ///
-    /// If none does: the last one's failure. For datagrams that shows only when the first is sent.
+    /// If none does: how each has failed. For datagrams that shows only when the first is sent.
     pub fn call(call: Call) -> Result<Self, CallError> {
         let deadline = Deadline::after(call.wait);
         let mut candidates = Candidates::of(&call, deadline)?;
@@ -75,7 +78,13 @@ impl Peer {
         let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
         let kind = call.endpoint.transport().kind();
         let answers = Answers::new(kind);
-        Ok(Self { call, kind, socket, address, candidates, answers, buffer: vec![0; READ_MAX] })
+        let (buffer, interrupt) = (vec![0; READ_MAX], None);
+        Ok(Self { call, kind, socket, address, candidates, answers, buffer, interrupt })
+    }
+
+    /// Ends every wait from now on when this becomes readable.
+    pub fn heed(&mut self, interrupt: OwnedFd) {
+        self.interrupt = Some(interrupt);
     }
 
     /// Sends a message and waits until it has come back, at most as long as the call may take. Everything that
@@ -91,8 +100,9 @@ impl Peer {
         message: &[u8],
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<Reply, E> {
+        let deadline = Deadline::after(self.call.wait);
         loop {
-            match self.exchange(message, heard) {
+            match self.exchange(message, deadline, heard) {
                 Ok(reply) => return Ok(reply),
                 Err(Stop::Told(error)) => return Err(error),
                 Err(Stop::Failed(operation, error)) => {
@@ -100,7 +110,7 @@ impl Peer {
                     if !refused || self.kind != Kind::Datagrams || self.answers.any {
                         return Err(self.error(operation, error).into());
                     }
-                    let next = self.candidates.connect(Deadline::after(self.call.wait));
+                    let next = self.candidates.connect(deadline);
                     let (socket, address) = next.unwrap_or_else(|| Err(self.error(operation, error)))?;
                     (self.socket, self.address) = (socket, address);
                     self.answers = Answers::new(self.kind);
@@ -142,12 +152,11 @@ impl Peer {
         }
         let mut deadline = Deadline::after(self.call.wait);
         while !deadline.is_over() {
-            let readable = wait(&self.socket, Interest::Read, deadline).map_err(|stop| self.give_up(stop))?;
-            if readable {
-                if !self.listen(heard)? {
-                    break;
-                }
-                deadline = Deadline::after(self.call.wait);
+            match self.wait(Interest::Read, deadline).map_err(|stop| self.give_up(stop))? {
+                Woken::Interrupted => break,
+                Woken::Readable if !self.listen(heard)? => break,
+                Woken::Readable => deadline = Deadline::after(self.call.wait),
+                Woken::Otherwise => {}
             }
         }
         Ok(())
@@ -166,9 +175,9 @@ impl Peer {
     fn exchange<E>(
         &mut self,
         message: &[u8],
+        deadline: Deadline,
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<Reply, Stop<E>> {
-        let deadline = Deadline::after(self.call.wait);
         self.answers.asked(message);
         let mut rest = message;
         let mut sent = false;
@@ -185,8 +194,10 @@ impl Peer {
                 return if sent { Ok(Reply::Silence) } else { Err(timed_out("send to")) };
             }
             let interest = if sent { Interest::Read } else { Interest::Both };
-            if wait(&self.socket, interest, deadline)? && !self.take(heard)? {
-                return Ok(Reply::Ended);
+            match self.wait(interest, deadline)? {
+                Woken::Interrupted => return Ok(Reply::Interrupted),
+                Woken::Readable if !self.take(heard)? => return Ok(Reply::Ended),
+                _ => {}
             }
         }
         Ok(Reply::Answered)
@@ -203,6 +214,22 @@ impl Peer {
         }
         self.answers.take(&self.buffer[..len], heard).map_err(Stop::Told)?;
         Ok(true)
+    }
+
+    /// Waits until the socket is ready, somebody interrupts, or the time is up.
+    fn wait<E>(&self, interest: Interest, deadline: Deadline) -> Result<Woken, Stop<E>> {
+        let socket = (self.socket.as_fd(), interest);
+        let (readable, interrupted) = match &self.interrupt {
+            Some(interrupt) => ready([socket, (interrupt.as_fd(), Interest::Read)], deadline.left())
+                .map(|[socket, interrupt]| (socket.readable, interrupt.readable)),
+            None => ready([socket], deadline.left()).map(|[socket]| (socket.readable, false)),
+        }
+        .map_err(|error| Stop::Failed("wait for", error))?;
+        Ok(match (interrupted, readable) {
+            (true, _) => Woken::Interrupted,
+            (false, true) => Woken::Readable,
+            (false, false) => Woken::Otherwise,
+        })
     }
 
     fn give_up<E: From<CallError>>(&self, stop: Stop<E>) -> E {
@@ -235,12 +262,12 @@ fn timed_out<E>(operation: &'static str) -> Stop<E> {
     Stop::Failed(operation, io::ErrorKind::TimedOut.into())
 }
 
-/// Waits until the socket is ready or the time is up; whether it can be read is returned.
-fn wait<E>(socket: &Socket, interest: Interest, deadline: Deadline) -> Result<bool, Stop<E>> {
-    match ready([(socket.as_fd(), interest)], deadline.left()) {
-        Ok([state]) => Ok(state.readable),
-        Err(error) => Err(Stop::Failed("wait for", error)),
-    }
+/// What a wait has ended with.
+enum Woken {
+    Readable,
+    Interrupted,
+    /// There is room to write, or the time is up.
+    Otherwise,
 }
 
 fn is_nothing(error: &io::Error) -> bool {

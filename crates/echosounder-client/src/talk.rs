@@ -1,7 +1,7 @@
 //! A conversation by hand: each line is asked, and its answer awaited before the next.
 
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use echosounder_socket::{Interest, ready};
 
@@ -71,6 +71,8 @@ pub enum End {
     EmptyLine,
     /// The peer.
     Peer,
+    /// Somebody who wants it to end.
+    Interrupt,
 }
 
 /// A conversation between the lines of an input and a peer.
@@ -79,6 +81,7 @@ pub struct Talk<I> {
     peer: Peer,
     lines: Lines<I>,
     eol: Eol,
+    interrupt: OwnedFd,
 }
 
 /// What comes next in a conversation.
@@ -90,8 +93,14 @@ enum Next {
 
 impl<I: Read + AsFd> Talk<I> {
     /// A conversation that has not begun.
-    pub fn new(peer: Peer, input: I, eol: Eol) -> Self {
-        Self { peer, lines: Lines::new(input), eol }
+    /// It ends when `interrupt` becomes readable.
+    ///
+    /// # Errors
+    ///
+    /// If no descriptor is left.
+    pub fn new(mut peer: Peer, input: I, eol: Eol, interrupt: OwnedFd) -> io::Result<Self> {
+        peer.heed(interrupt.try_clone()?);
+        Ok(Self { peer, lines: Lines::new(input), eol, interrupt })
     }
 
     /// Talks until the input or the peer ends, or an empty line does. `told` hears of everything.
@@ -114,9 +123,10 @@ impl<I: Read + AsFd> Talk<I> {
                 Reply::Answered => answered += 1,
                 Reply::Silence => told(Said::Silence).map_err(TalkError::Output)?,
                 Reply::Ended => break End::Peer,
+                Reply::Interrupted => break End::Interrupt,
             }
         };
-        if end != End::Peer {
+        if !matches!(end, End::Peer | End::Interrupt) {
             self.peer.drain(&mut heard(&mut told))?;
         }
         Ok(Summary { asked, answered, end })
@@ -131,8 +141,12 @@ impl<I: Read + AsFd> Talk<I> {
             if self.lines.is_done() {
                 return Ok(Next::End(End::Input));
             }
-            let watched = [(self.lines.input().as_fd(), Interest::Read), (self.peer.as_fd(), Interest::Read)];
-            let [input, peer] = ready(watched, None).map_err(TalkError::Input)?;
+            let watched = [self.lines.input().as_fd(), self.peer.as_fd(), self.interrupt.as_fd()];
+            let watched = watched.map(|fd| (fd, Interest::Read));
+            let [input, peer, interrupt] = ready(watched, None).map_err(TalkError::Input)?;
+            if interrupt.readable {
+                return Ok(Next::End(End::Interrupt));
+            }
             if peer.readable && !self.peer.listen(&mut heard(told))? {
                 return Ok(Next::End(End::Peer));
             }

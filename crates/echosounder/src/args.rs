@@ -36,12 +36,8 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 
     /// Say only what was asked for, and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-
-    /// Say more of what is done
     #[arg(short, long, global = true)]
-    pub(crate) verbose: bool,
+    pub(crate) quiet: bool,
 
     /// When to use colours; auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
@@ -65,9 +61,9 @@ pub(crate) enum Command {
     /// Print what makes a shell complete the command line
     #[command(after_help = "\
 For bash, now:    source <(sounder completions bash)
-For bash, ever:   sounder completions bash > ~/.local/share/bash-completion/completions/sounder
-For zsh, ever:    sounder completions zsh > a folder of $fpath, as _sounder
-For fish, ever:   sounder completions fish > ~/.config/fish/completions/sounder.fish")]
+For bash, always: sounder completions bash > ~/.local/share/bash-completion/completions/sounder
+For zsh, always:  sounder completions zsh > a folder of $fpath, as _sounder
+For fish, always: sounder completions fish > ~/.config/fish/completions/sounder.fish")]
     Completions {
         /// The shell
         #[arg(value_enum)]
@@ -86,9 +82,10 @@ Endpoints:
   tcp://HOST:PORT  udp://HOST:PORT      HOST a name or an address ([::1], [fe80::1%eth0]);
                                         empty or * for all; PORT 21567 if left out, 0 for any
   HOST  HOST:PORT  :PORT                the same over TCP
-  unix:PATH  unix-dgram:PATH            a UNIX socket; @NAME for an abstract one; a byte that
-  unix-seqpacket:PATH                   does not print as %41
-  /PATH  ./PATH  @NAME                  the same as a stream";
+  unix:PATH  unix-dgram:PATH            a UNIX socket; @NAME for an abstract one;
+  unix-seqpacket:PATH                   %0A stands for a byte that does not print, %25 for %
+  /PATH  ./PATH  @NAME                  the same as a stream
+Datagrams that begin with a stamp, or come from a port below 1024, are not answered.";
 
 /// Answer every message with the time and the message
 #[derive(Debug, clap::Args)]
@@ -99,7 +96,9 @@ Examples:
   sounder serve tcp:// udp://                   all addresses of this machine
   sounder serve unix-seqpacket:/run/echo.sock   a UNIX socket that keeps messages apart
   sounder serve --stamp '[{{rfc3339}}] {{peer}} ' :7000
-  sounder serve --stamp none --frame line       the plain echo of RFC 862, line by line"))]
+  sounder serve --stamp none --frame line       the plain echo of RFC 862, line by line
+
+Ctrl-C ends it in good order; kill -USR1 makes it tell how things stand."))]
 pub(crate) struct Serve {
     /// Where to answer [default: tcp://localhost:21567 udp://localhost:21567]
     #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
@@ -129,7 +128,7 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) allow_plain_echo: bool,
 
-    /// What to write of it: nothing, who comes and goes, or also what is said
+    /// What to write to standard output: nothing, who connects and leaves, or also every message
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Transcript::Auto)]
     pub(crate) transcript: Transcript,
 
@@ -141,14 +140,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub(crate) max_per_peer: Option<NonZeroUsize>,
 
-    /// End connections on which nothing is said for so long [default: never]
+    /// Close connections on which the peer has sent nothing for this long, such as 30s [default: never]
     ///
     /// When there are as many connections as there may be, the one that has been idle longest makes room, whatever
     /// is set here.
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Cut off whoever takes nothing of what is said for so long
+    /// Reset connections whose peer reads none of its answers for this long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::duration)]
     pub(crate) stall_timeout: Duration,
 
@@ -164,7 +163,7 @@ pub(crate) struct Serve {
 /// What is written of what a server hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transcript {
-    /// What is said if the output is a terminal, else nothing
+    /// Messages on a terminal, else off
     Auto,
     /// Nothing
     Off,
@@ -176,8 +175,8 @@ pub(crate) enum Transcript {
 
 /// Talk to a server by hand: each line is sent, its answer is shown
 ///
-/// On a pipe the next line leaves when the answer has come, and answers are written as they are. An empty line,
-/// or the end of the input, ends the conversation.
+/// On a pipe the next line leaves when the answer has come; each answer is written as it is, and a newline behind
+/// it if its line's was left out. An empty line, or the end of the input, ends the conversation.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
@@ -200,7 +199,7 @@ pub(crate) struct Talk {
 
     /// How long to wait for a connection, and for each answer: 0.2, 200ms, 1m30s
     ///
-    /// After the end of the input, as long as the server goes on within this time it is heard out.
+    /// After the end of the input, talk goes on as long as the server says something within this time.
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
     pub(crate) wait: Duration,
 
@@ -209,8 +208,12 @@ pub(crate) struct Talk {
     pub(crate) eol: Option<Eol>,
 
     /// Write answers as they are, to a terminal too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
+
+    /// Say which address has taken the call
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
 }
 
 /// What is sent at the end of a line.

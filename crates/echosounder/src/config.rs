@@ -40,6 +40,7 @@ pub(crate) struct Talk {
     pub(crate) eol: Eol,
     pub(crate) raw: bool,
     pub(crate) colored: bool,
+    pub(crate) verbose: bool,
     /// Whether nobody said whom to talk to.
     pub(crate) on_default: bool,
 }
@@ -58,6 +59,10 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         ))
         .into());
     }
+    if args.allow_plain_echo && !args.stamp.is_none() {
+        return Err(Usage("--allow-plain-echo is for --stamp none: other answers are stamped".into()).into());
+    }
+    check_version(args.ip_version, &endpoints)?;
     let transcript = match args.transcript {
         args::Transcript::Auto if io::stdout().is_terminal() => Transcript::Messages,
         args::Transcript::Auto | args::Transcript::Off => Transcript::Off,
@@ -83,6 +88,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
 pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
     let on_default = args.endpoint.is_none();
     let endpoint = args.endpoint.map_or_else(|| default("tcp"), on_this_host);
+    check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
     let source = args.source.map(source);
     if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
         return Err(Usage(format!("--source is for hosts, and {endpoint} is on this one")).into());
@@ -93,7 +99,7 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
         Some(args::Eol::Lf) => Eol::Lf,
         Some(args::Eol::Crlf) => Eol::CrLf,
     };
-    Ok(Talk { call, eol, raw: args.raw, colored: colored(color), on_default })
+    Ok(Talk { call, eol, raw: args.raw, colored: colored(color), verbose: args.verbose, on_default })
 }
 
 /// One thread for each core that this process may use.
@@ -139,6 +145,18 @@ fn source(text: String) -> Source {
 
 fn default(scheme: &str) -> Endpoint {
     format!("{scheme}://localhost").parse().expect("the default endpoints parse")
+}
+
+/// -4 and -6 choose among a host's addresses, so there must be a host.
+fn check_version(typed: args::IpVersion, endpoints: &[Endpoint]) -> Result<()> {
+    let on_hosts = endpoints.iter().any(|endpoint| matches!(endpoint.name(), Name::Inet(..)));
+    match endpoints.first() {
+        Some(endpoint) if !on_hosts && (typed.v4 || typed.v6) => {
+            Err(Usage(format!("-4 and -6 are for hosts, and {endpoint} is a path or a name on this one"))
+                .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn ip_version(typed: args::IpVersion) -> IpVersion {

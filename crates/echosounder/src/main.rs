@@ -18,7 +18,7 @@ use clap::Parser;
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| report::usage(&error));
     let result = match args.command {
         Command::Serve(serve) => {
             config::serve(serve).and_then(|config| command::serve::run(config, args.output))

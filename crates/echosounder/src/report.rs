@@ -66,6 +66,21 @@ pub(crate) fn failure(error: &Error, output: Output) -> ExitCode {
     ExitCode::from(exit_code(error))
 }
 
+/// Tells what is wrong with the arguments, or what was asked about them, and ends the program.
+pub(crate) fn usage(error: &clap::Error) -> ! {
+    let as_json = std::env::args_os().any(|argument| argument == "--json");
+    if !as_json || !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let sentence = text.split("\n\n").next().unwrap_or(text);
+    let failure = Failure { event: "error", word: None, error: sentence, hint: None };
+    // If standard error is closed too, the exit code is all that is left.
+    let _ = json::line(&mut io::stderr().lock(), &failure);
+    std::process::exit(2)
+}
+
 /// An error and its causes on one line, without the numbers that the system's messages end in.
 pub(crate) fn sentence<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
     let parts: Vec<String> = chain.map(|cause| plain(&cause.to_string())).collect();

@@ -59,7 +59,7 @@ pub(crate) fn size(text: &str) -> Result<NonZeroUsize, String> {
 
 /// `1000`, `10k`, `1m`: k and m are powers of 1000.
 pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
-    scaled(text, 1000).ok_or_else(|| format!("\"{text}\" is not a number such as 500, 10k or 1m"))
+    scaled(text, 1000).ok_or_else(|| format!("\"{text}\" is not a number from 1, such as 500, 10k or 1m"))
 }
 
 /// Threads: more would have too little memory each to keep what peers do not take.

@@ -13,13 +13,14 @@ use echosounder_client::{Call, CallError, Heard, Part, Peer, Reply};
 use echosounder_proto::{Framing, PlainEcho, Scan, Template, scan};
 use echosounder_server::{Config, Patience, Server};
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Endpoint, IpVersion, Transport};
+use echosounder_socket::{Address, Endpoint, IpVersion, Signals, Transport};
 use serde::Serialize;
 
 use crate::args::Output;
 use crate::config::{cores, host_name};
 use crate::render::escape::Escaped;
 use crate::render::json;
+use crate::render::transcript::note;
 use crate::report::{Outcome, plain, sentence};
 
 /// How often each endpoint is asked.
@@ -45,7 +46,8 @@ struct Row {
 }
 
 pub(crate) fn run(output: Output) -> Result<Outcome> {
-    let folder = Folder::new().context("make a folder for sockets")?;
+    let signals = Signals::receive().context("receive signals")?;
+    let folder = Folder::new()?;
     let server = Server::bind(Config {
         endpoints: endpoints(&folder.path)?,
         ip_version: IpVersion::Any,
@@ -67,17 +69,26 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
     let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
     let running = server.start(|| ())?;
     let mut out = io::stdout().lock();
-    let all_right =
-        if output.json { objects(&mut out, endpoints) } else { tour(&mut out, endpoints, &notes) }?;
+    let all_right = if output.json {
+        objects(&mut out, endpoints, &notes, &signals)
+    } else {
+        tour(&mut out, endpoints, &notes, &signals)
+    }?;
     running.stop().context("answer")?;
     Ok(if all_right { Outcome::Done } else { Outcome::Lacking })
 }
 
 /// An object for each endpoint; whether all was well is returned.
-fn objects(out: &mut impl Write, endpoints: Vec<Endpoint>) -> Result<bool> {
+fn objects(
+    out: &mut impl Write,
+    endpoints: Vec<Endpoint>,
+    notes: &[String],
+    signals: &Signals,
+) -> Result<bool> {
+    notes.iter().try_for_each(|text| note(&mut io::stderr().lock(), text, true))?;
     let mut all_right = true;
     for endpoint in endpoints {
-        let row = sound(endpoint);
+        let row = sound(endpoint, signals)?;
         json::line(out, &row)?;
         all_right &= row.is_right();
     }
@@ -85,7 +96,7 @@ fn objects(out: &mut impl Write, endpoints: Vec<Endpoint>) -> Result<bool> {
 }
 
 /// The tour for people; whether all was well is returned.
-fn tour(out: &mut impl Write, endpoints: Vec<Endpoint>, notes: &[String]) -> Result<bool> {
+fn tour(out: &mut impl Write, endpoints: Vec<Endpoint>, notes: &[String], signals: &Signals) -> Result<bool> {
     writeln!(out, "An echo sounder sends a call, times the echo, and knows the depth.\n")?;
     writeln!(out, "1. Talk: a server on a free port stamps what it hears")?;
     let mut all_right = true;
@@ -100,7 +111,7 @@ fn tour(out: &mut impl Write, endpoints: Vec<Endpoint>, notes: &[String]) -> Res
         "endpoint", "p50 ms", "p99 ms", "max ms", "lost"
     )?;
     for endpoint in endpoints {
-        let row = sound(endpoint);
+        let row = sound(endpoint, signals)?;
         let ms = |nanos: Option<u64>| {
             nanos.map_or_else(
                 || "-".to_owned(),
@@ -135,14 +146,23 @@ fn talk(out: &mut impl Write, endpoint: &Endpoint) -> Result<bool> {
 }
 
 /// Asks an endpoint again and again, and looks at every answer.
-fn sound(endpoint: Endpoint) -> Row {
+///
+/// # Errors
+///
+/// If a signal says to stop: whoever called tidies up then.
+fn sound(endpoint: Endpoint, signals: &Signals) -> Result<Row> {
     let mut row = Row { endpoint: endpoint.to_string(), ..Row::default() };
     let mut times = Vec::with_capacity(ECHOES);
+    let mut interrupted = false;
     let echo_all = || -> Result<()> {
         let mut peer = Peer::call(call(endpoint))?;
         let mut answer = Vec::new();
         for number in 1..=ECHOES {
             let message = format!("echo {number:04}");
+            interrupted = signals.next()?.is_some();
+            if interrupted {
+                break;
+            }
             row.sent += 1;
             answer.clear();
             match ask(&mut peer, message.as_bytes(), &mut answer)? {
@@ -157,13 +177,14 @@ fn sound(endpoint: Endpoint) -> Row {
         Ok(())
     };
     row.error = echo_all().err().map(|error| sentence(error.chain()));
+    anyhow::ensure!(!interrupted, "interrupted");
     times.sort_unstable();
     let nanos = |rtt: &Duration| u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
     // The nearest rank: the smallest time that so many of a hundred answers did not exceed.
     let percentile =
         |of_100: usize| times.get((times.len() * of_100).div_ceil(100).saturating_sub(1)).map(nanos);
     (row.p50_ns, row.p99_ns, row.max_ns) = (percentile(50), percentile(99), times.last().map(nanos));
-    row
+    Ok(row)
 }
 
 impl Row {
@@ -188,7 +209,7 @@ fn ask(peer: &mut Peer, message: &[u8], answer: &mut Vec<u8>) -> Result<Option<D
     };
     match peer.ask(message, &mut heard)? {
         Reply::Answered => Ok(after),
-        Reply::Silence => Ok(None),
+        Reply::Silence | Reply::Interrupted => Ok(None),
         Reply::Ended => anyhow::bail!("the server has ended the conversation"),
     }
 }
@@ -226,7 +247,7 @@ struct Folder {
 }
 
 impl Folder {
-    fn new() -> io::Result<Self> {
+    fn new() -> Result<Self> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let short = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= PARENT_MAX;
         runtime.filter(short).map_or_else(
@@ -235,9 +256,12 @@ impl Folder {
         )
     }
 
-    fn within(parent: PathBuf) -> io::Result<Self> {
+    fn within(parent: PathBuf) -> Result<Self> {
         let path = parent.join(format!("sounder-{}", std::process::id()));
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("make {}", path.display()))?;
         Ok(Self { path })
     }
 }

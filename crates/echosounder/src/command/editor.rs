@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use std::time::Duration;
 use reedline::{
     ExternalPrinter, FileBackedHistory, Prompt, PromptEditMode, PromptHistorySearch, Reedline, Signal,
 };
+
+use crate::render::transcript::counted;
 
 /// How often the editor looks for something to print, or for its end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -35,6 +38,8 @@ const HISTORY_MAX: usize = 1000;
 pub(crate) struct Editor {
     asked: Sender<()>,
     printer: SyncSender<String>,
+    /// Lines that were not printed.
+    left_out: u64,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -57,7 +62,7 @@ impl Editor {
         }
         let edit = move || edit(line_editor, &requests, lines);
         let thread = thread::Builder::new().name("editor".into()).spawn(edit)?;
-        Ok((Self { asked, printer: sender, stop, thread }, File::from(OwnedFd::from(input))))
+        Ok((Self { asked, printer: sender, left_out: 0, stop, thread }, File::from(OwnedFd::from(input))))
     }
 
     /// Asks for a line.
@@ -66,9 +71,13 @@ impl Editor {
         let _ = self.asked.send(());
     }
 
-    /// Prints above the line being typed. What does not fit any more is lost: the peer floods us.
-    pub(crate) fn print(&self, line: String) {
-        let _ = self.printer.try_send(line);
+    /// Prints above the line being typed. What does not fit any more is left out, and counted: the peer floods us.
+    pub(crate) fn print(&mut self, line: String) {
+        let told = match self.left_out {
+            0 => line,
+            left_out => format!("({} left out)\n{line}", counted(left_out, "line")),
+        };
+        self.left_out = if self.printer.try_send(told).is_ok() { 0 } else { self.left_out + 1 };
     }
 
     /// Ends the line being typed, and waits until the terminal is as it was.
@@ -83,7 +92,11 @@ impl Editor {
 fn edit(mut line_editor: Reedline, requests: &Receiver<()>, mut lines: UnixStream) -> io::Result<()> {
     while requests.recv().is_ok() {
         match line_editor.read_line(&Angle)? {
-            Signal::Success(line) => lines.write_all((line + "\n").as_bytes())?,
+            Signal::Success(line) => {
+                // However the program ends, the line is remembered; if it cannot be, it is talked all the same.
+                let _ = line_editor.sync_history();
+                lines.write_all((line + "\n").as_bytes())?;
+            }
             _ => break,
         }
     }
@@ -95,8 +108,11 @@ fn history() -> Option<FileBackedHistory> {
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || env::home_dir().map(|home| home.join(".local/state"));
     let folder = state.or_else(home)?.join("echosounder");
-    fs::create_dir_all(&folder).ok()?;
-    FileBackedHistory::with_file(HISTORY_MAX, folder.join("talk_history")).ok()
+    let file = folder.join("talk_history");
+    // What is typed may be a secret.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(&file).ok()?;
+    FileBackedHistory::with_file(HISTORY_MAX, file).ok()
 }
 
 /// The prompt: `>`.

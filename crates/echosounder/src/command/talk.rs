@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{End, Heard, Part, Peer, Said, Talk};
+use echosounder_socket::Signals;
 use serde::Serialize;
 
 use super::editor::Editor;
@@ -22,15 +23,17 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let called = config.call.endpoint.to_string();
     let failed = |error| if config.on_default { NoServer(error).into() } else { anyhow::Error::from(error) };
     let peer = Peer::call(config.call).map_err(failed)?;
-    if output.verbose {
+    if config.verbose {
         writeln!(io::stderr(), "Connected to {}", peer.endpoint())?;
     }
-    let (prompting, input) = prompting(output)?;
+    // Before the editor's thread, which would die of them with the terminal in its hands.
+    let signals = Signals::receive().context("receive signals")?;
     let style = match (output.json, config.raw || !io::stdout().is_terminal()) {
         (true, _) => Style::Json,
         (false, true) => Style::Plain,
         (false, false) => Style::Labelled,
     };
+    let (prompting, input) = prompting(style)?;
     let (quiet, colored) = (output.quiet, config.colored);
     let mut page = Page {
         style,
@@ -43,7 +46,9 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
         wait,
         answer: Vec::new(),
     };
-    let result = Talk::new(peer, input, config.eol).run(|said| page.write(said));
+    let interrupt = signals.as_fd().try_clone_to_owned().context("receive signals")?;
+    let talk = Talk::new(peer, input, config.eol, interrupt).context("talk")?;
+    let result = talk.run(|said| page.write(said));
     // However it ended, the terminal is put in order before anything else is said on it.
     page.end(result.as_ref().map_or(End::EmptyLine, |summary| summary.end))?;
     let summary = result?;
@@ -55,9 +60,10 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
 }
 
 /// How lines are asked for, and where they come from.
-fn prompting(output: Output) -> Result<(Prompting, File)> {
-    let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.json;
-    if on_terminal && config::is_capable() {
+fn prompting(style: Style) -> Result<(Prompting, File)> {
+    let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && style != Style::Json;
+    // What is written as it is cannot be kept off the line that is being typed.
+    if on_terminal && style == Style::Labelled && config::is_capable() {
         let (editor, input) = Editor::start().context("start the line editor")?;
         return Ok((Prompting::Edited(editor), input));
     }
@@ -176,7 +182,7 @@ impl Page {
             let rtt = format!("{:.2} ms", after.as_secs_f64() * 1e3);
             line += &if self.colored { format!("   \x1b[2m{rtt}\x1b[0m") } else { format!("   {rtt}") };
         }
-        match &self.prompting {
+        match &mut self.prompting {
             Prompting::Edited(editor) if self.typing => editor.print(line),
             _ => writeln!(io::stdout(), "{line}")?,
         }
@@ -204,7 +210,7 @@ impl Page {
             Prompting::Plain => self.typing && end != End::EmptyLine,
             Prompting::Edited(editor) => {
                 editor.finish()?;
-                self.typing && end == End::Peer
+                self.typing && matches!(end, End::Peer | End::Interrupt)
             }
         };
         if alone_on_line {

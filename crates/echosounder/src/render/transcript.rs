@@ -50,7 +50,7 @@ enum Object<'a> {
         messages: u64,
         reason: Option<&'a str>,
     },
-    Error {
+    Trouble {
         error: &'a str,
     },
     LeftOut {
@@ -146,7 +146,7 @@ fn object(entry: &Entry) -> Object<'_> {
         Entry::Closed { peer, messages, reason } => {
             Object::Closed { peer, messages: *messages, reason: reason.as_deref() }
         }
-        Entry::Error { error } => Object::Error { error },
+        Entry::Error { error } => Object::Trouble { error },
         Entry::LeftOut { entries } => Object::LeftOut { entries: *entries },
     }
 }
