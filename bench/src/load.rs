@@ -46,8 +46,14 @@ impl Load {
             poll.add(&socket, token as u64, Interest::Read)?;
             connections.push(Connection { socket, partial: 0 });
         }
-        let mut flood =
-            Flood { load: self, poll, events: Events::with_capacity(256), connections, message, buffer: vec![0; 256 * 1024] };
+        let mut flood = Flood {
+            load: self,
+            poll,
+            events: Events::with_capacity(256),
+            connections,
+            message,
+            buffer: vec![0; 256 * 1024],
+        };
         for index in 0..self.connections {
             flood.send(index, self.depth)?;
         }
@@ -57,6 +63,7 @@ impl Load {
 
 impl Flood {
     /// Keeps going for a while; how many messages came back, and how long it really took.
+    #[expect(clippy::disallowed_methods, reason = "the load is its own clock")]
     pub fn run(&mut self, span: Duration) -> Result<(u64, Duration)> {
         let start = Instant::now();
         let mut messages = 0;

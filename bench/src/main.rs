@@ -27,6 +27,9 @@ const SCENARIOS: [(&str, Load); 3] = [
     ("50 × 1 KiB × 16", Load { connections: 50, size: 1024, depth: 16 }),
 ];
 
+/// One of a round's figures.
+type Figure = fn(&Round) -> f64;
+
 /// What one server did in one round.
 #[derive(Clone, Copy)]
 struct Round {
@@ -38,7 +41,10 @@ fn main() -> Result<()> {
     let folder = env::temp_dir().join(format!("echosounder-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let floor = folder.join("floor");
-    run(Command::new("cc").args(["-O2", "-o"]).arg(&floor).arg(concat!(env!("CARGO_MANIFEST_DIR"), "/floor.c")))?;
+    run(Command::new("cc")
+        .args(["-O2", "-o"])
+        .arg(&floor)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/floor.c")))?;
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     run(Command::new("cargo").args(["build", "--release", "--quiet"]).current_dir(root))?;
     let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| format!("{root}/target"));
@@ -50,7 +56,9 @@ fn main() -> Result<()> {
     // The load, which is this process, stays off the server's core.
     run(Command::new("taskset").args(["-acp", "1", &std::process::id().to_string()]).stdout(Stdio::null()))?;
 
-    println!("| scenario | floor msgs/s | sounder msgs/s | rate ratio [95 %] | floor µs/msg | sounder µs/msg | CPU ratio [95 %] |");
+    println!(
+        "| scenario | floor msgs/s | sounder msgs/s | rate ratio [95 %] | floor µs/msg | sounder µs/msg | CPU ratio [95 %] |"
+    );
     println!("|---|---:|---:|---:|---:|---:|---:|");
     let mut random = Random::new(0x5eed);
     for (name, load) in SCENARIOS {
@@ -71,9 +79,9 @@ fn main() -> Result<()> {
 }
 
 fn row(name: &str, floors: &[Round], ours: &[Round], random: &mut Random) {
-    let of = |rounds: &[Round], what: fn(&Round) -> f64| median(rounds.iter().map(what).collect());
-    let ratios = |what: fn(&Round) -> f64| ours.iter().zip(floors).map(|(our, floor)| what(our) / what(floor)).collect();
-    let (rate, cpu): (fn(&Round) -> f64, fn(&Round) -> f64) = (|r| r.messages_per_second, |r| r.cpu_us_per_message);
+    let of = |rounds: &[Round], what: Figure| median(rounds.iter().map(what).collect());
+    let ratios = |what: Figure| ours.iter().zip(floors).map(|(our, floor)| what(our) / what(floor)).collect();
+    let (rate, cpu): (Figure, Figure) = (|r| r.messages_per_second, |r| r.cpu_us_per_message);
     let mut shown = |what| {
         let ratios: Vec<f64> = ratios(what);
         let (low, high) = interval(&ratios, random);
@@ -92,7 +100,8 @@ fn row(name: &str, floors: &[Round], ours: &[Round], random: &mut Random) {
 
 /// Runs a server for one round, and counts what its CPU time went to.
 fn round(mut command: Command, load: Load) -> Result<Round> {
-    let mut server = Server(command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().context("start a server")?);
+    let mut server =
+        Server(command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().context("start a server")?);
     let endpoint = server.endpoint()?;
     let mut flood = load.start(&endpoint)?;
     flood.run(WARM_UP)?;
@@ -127,7 +136,8 @@ impl Server {
         let stderr = self.0.stderr.take().context("the server's errors are piped")?;
         let mut line = String::new();
         BufReader::new(stderr).read_line(&mut line)?;
-        let endpoint = line.trim().strip_prefix("Waiting for connection on ").with_context(|| line.clone())?;
+        let endpoint =
+            line.trim().strip_prefix("Waiting for connection on ").with_context(|| line.clone())?;
         Ok(endpoint.parse()?)
     }
 

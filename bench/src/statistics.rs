@@ -23,7 +23,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 /// The 95 % interval of the median, by drawing anew from the values ten thousand times.
 pub fn interval(values: &[f64], random: &mut Random) -> (f64, f64) {
-    let draw = |random: &mut Random| median(values.iter().map(|_| values[random.below(values.len())]).collect());
+    let draw =
+        |random: &mut Random| median(values.iter().map(|_| values[random.below(values.len())]).collect());
     let mut medians: Vec<f64> = (0..10_000).map(|_| draw(random)).collect();
     medians.sort_by(f64::total_cmp);
     (medians[250], medians[9_749])

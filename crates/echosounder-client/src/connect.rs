@@ -193,12 +193,7 @@ impl Race {
 
 /// A connection to an address has failed.
 fn failure(transport: Transport, address: &Address, error: io::Error) -> CallError {
-    CallError::of("connect", &at(transport, address), address, error)
-}
-
-/// The endpoint at an address, as it is shown.
-pub(crate) fn at(transport: Transport, address: &Address) -> String {
-    Endpoint::at(transport, address).map_or_else(|_| address.to_string(), |endpoint| endpoint.to_string())
+    CallError::of("connect", &Endpoint::shown(transport, address), address, error)
 }
 
 /// Addresses of both families in turn, each family in its order, so that one that leads nowhere costs one

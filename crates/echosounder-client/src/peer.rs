@@ -9,7 +9,7 @@ use echosounder_proto::EchoReader;
 use echosounder_socket::{Address, Endpoint, Half, Interest, Kind, Socket, ready};
 
 use crate::clock::{Deadline, now};
-use crate::connect::{Call, Candidates, at};
+use crate::connect::{Call, Candidates};
 use crate::error::CallError;
 
 /// Most bytes of one read, and of one datagram.
@@ -164,7 +164,7 @@ impl Peer {
 
     /// Where the peer is: the endpoint that was called, at the address that took the call.
     pub fn endpoint(&self) -> String {
-        at(self.call.endpoint.transport(), &self.address)
+        Endpoint::shown(self.call.endpoint.transport(), &self.address)
     }
 
     /// Whom was called.

@@ -108,7 +108,7 @@ fn bind_endpoint(
             Err(error) => {
                 let optional = !alone && error.kind() == io::ErrorKind::AddrNotAvailable;
                 let missing = optional || is_family_absent(&error);
-                let error = Error::new("bind", &displayed(transport, &address), error);
+                let error = Error::new("bind", &Endpoint::shown(transport, &address), error);
                 if !missing {
                     return Err(BindError::Bind(error));
                 }
@@ -119,11 +119,6 @@ fn bind_endpoint(
     let whole_endpoint = bound.len() == bound_before;
     notes.extend(absent.into_iter().map(|error| Note { error, whole_endpoint }));
     Ok(())
-}
-
-/// The endpoint at an address that was resolved for it, or, of a family it does not have, the address itself.
-fn displayed(transport: Transport, address: &Address) -> String {
-    Endpoint::at(transport, address).map_or_else(|_| address.to_string(), |endpoint| endpoint.to_string())
 }
 
 /// Binds one address for all workers.

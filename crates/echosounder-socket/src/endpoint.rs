@@ -237,6 +237,11 @@ impl Endpoint {
         Ok(Self { transport, name })
     }
 
+    /// The endpoint at an address as it is shown; of a family that the transport does not have, the address.
+    pub fn shown(transport: Transport, address: &Address) -> String {
+        Self::at(transport, address).map_or_else(|_| address.to_string(), |endpoint| endpoint.to_string())
+    }
+
     /// The transport.
     pub fn transport(&self) -> Transport {
         self.transport

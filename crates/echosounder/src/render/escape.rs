@@ -35,7 +35,7 @@ fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// tags, variation selectors, private use and noncharacters.
 pub(crate) fn is_unsafe(c: char) -> bool {
     matches!(c,
-        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{3164}' | '\u{e000}'..='\u{f8ff}' | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
         | '\u{ffa0}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
@@ -109,6 +109,39 @@ mod tests {
         terminal.process(b"\r\x1b[K");
         terminal.process(escaped(b"\x1b[2J\x1b]0;title\x07").as_bytes());
         assert_eq!(terminal.screen().contents(), "\\x1b[2J\\x1b]0;title\\x07");
+    }
+
+    /// The controls (Cc), the formats (Cf) and the separators of lines (Zl, Zp) outside ASCII, by Unicode 14.0.0.
+    const ACTING: [(u32, u32); 22] = [
+        (0x80, 0x9f),
+        (0xad, 0xad),
+        (0x600, 0x605),
+        (0x61c, 0x61c),
+        (0x6dd, 0x6dd),
+        (0x70f, 0x70f),
+        (0x890, 0x891),
+        (0x8e2, 0x8e2),
+        (0x180e, 0x180e),
+        (0x200b, 0x200f),
+        (0x2028, 0x202e),
+        (0x2060, 0x2064),
+        (0x2066, 0x206f),
+        (0xfeff, 0xfeff),
+        (0xfff9, 0xfffb),
+        (0x110bd, 0x110bd),
+        (0x110cd, 0x110cd),
+        (0x13430, 0x13438),
+        (0x1bca0, 0x1bca3),
+        (0x1d173, 0x1d17a),
+        (0xe0001, 0xe0001),
+        (0xe0020, 0xe007f),
+    ];
+
+    #[test]
+    fn whatever_unicode_says_acts_is_escaped() {
+        for c in ACTING.iter().flat_map(|&(first, last)| first..=last).filter_map(char::from_u32) {
+            assert_eq!(escaped(c.to_string().as_bytes()), format!("\\u{{{:x}}}", u32::from(c)));
+        }
     }
 
     #[test]

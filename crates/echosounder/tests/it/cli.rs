@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use crate::support::{Folder, Serving, closed_port, finish, has_ipv6, private_network, run, sounder, unique};
+use crate::support::{
+    Folder, Serving, closed_port, finish, has_ipv6, objects, private_network, run, sounder, unique,
+};
 
 #[test]
 fn what_is_typed_and_what_comes_back() {
@@ -119,6 +121,33 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
         let nanos = |key: &str| row[key].as_u64().unwrap();
         assert!(nanos("p50_ns") <= nanos("p99_ns") && nanos("p99_ns") <= nanos("max_ns"), "{row}");
         assert!(row["error"].is_null(), "{row}");
+    }
+}
+
+#[test]
+fn wrong_usage_as_json_is_an_object_too() {
+    let wrong = run(&["--json", "serve", "foo://x"], b"");
+    assert_eq!((wrong.code, wrong.text()), (Some(2), ""));
+    let error = "invalid value 'foo://x' for '[ENDPOINT]...': no scheme is named \"foo\"; there are tcp:// udp:// unix: \
+                 unix-dgram: unix-seqpacket:";
+    let expected = serde_json::json!({ "event": "error", "word": null, "error": error, "hint": null });
+    assert_eq!(objects(&wrong.stderr), [expected]);
+}
+
+#[test]
+fn what_does_not_go_together_is_told() {
+    for (args, told) in [
+        (
+            &["talk", "-4", "/tmp/x"][..],
+            "-4 and -6 are for hosts, and unix:/tmp/x is a path or a name on this one",
+        ),
+        (
+            &["serve", "--allow-plain-echo"],
+            "--allow-plain-echo is for --stamp none: other answers are stamped",
+        ),
+        (&["talk", "-I", "lo", "@x"], "--source is for hosts, and unix:@x is on this one"),
+    ] {
+        assert_eq!(run(args, b"").all(), (Some(2), "", &*format!("sounder: {told}\n")));
     }
 }
 

@@ -1,15 +1,18 @@
 //! A conversation on a terminal that can do everything: what a person sees, as a terminal's own parser has it.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZero;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::support::{Folder, Serving, skip};
+use crate::support::{Folder, Serving, sh, skip};
 use crate::talk::HOSTILE;
 
 /// How long something that must appear may take.
@@ -26,7 +29,7 @@ struct Terminal {
     raw: Vec<u8>,
     /// Keeps the terminal open.
     _master: Box<dyn MasterPty + Send>,
-    _home: Folder,
+    home: Folder,
 }
 
 /// What a program did to the terminal beside writing on it.
@@ -99,7 +102,7 @@ impl Terminal {
         let keys = pair.master.take_writer().unwrap();
         let [rows, columns] = [SIZE.rows, SIZE.cols].map(|size| NonZero::new(size).unwrap());
         let parser = vt100::Parser::new_with_callbacks(rows, columns, 1000, Acts::default());
-        Some(Self { child, keys, output, parser, raw: Vec::new(), _master: pair.master, _home: home })
+        Some(Self { child, keys, output, parser, raw: Vec::new(), _master: pair.master, home })
     }
 
     fn press(&mut self, keys: &str) {
@@ -251,6 +254,25 @@ fn the_servers_end_ends_the_prompt_at_once() {
     drop(end);
     let (code, screen) = terminal.ended();
     assert_eq!((code, screen), (0, format!(">never sent\n{endpoint} has ended the conversation")));
+}
+
+#[test]
+fn a_signal_gives_the_terminal_back_and_what_was_typed_is_remembered_for_its_user_alone() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let Some(mut terminal) = Terminal::talk(&[serving.endpoint()], &[]) else { return };
+    terminal.shows(|screen| screen == ">");
+    terminal.press("a secret\r");
+    terminal.shows(|screen| screen.ends_with(" ms\n>"));
+    terminal.press("half");
+    terminal.shows(|screen| screen.ends_with("\n>half"));
+    let pid = terminal.child.process_id().unwrap();
+    assert!(sh(&format!("kill -TERM {pid}")).status().unwrap().success());
+    let (code, screen) = terminal.ended();
+    assert_eq!((code, screen.lines().last()), (0, Some(">half")), "{screen}");
+    let history = terminal.home.path().join("echosounder/talk_history");
+    assert_eq!(fs::read_to_string(&history).unwrap(), "a secret\n");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&history), mode(history.parent().unwrap())), (0o600, 0o700));
 }
 
 #[test]
