@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::framing::{Flow, Framing};
-use crate::stamp::{BLANK, STAMP_MAX, Template, decimal};
+use crate::template::{BLANK, STAMP_MAX, Template, decimal};
 use crate::time::{WallLabel, WallTime};
 
 /// How a server answers: the same for all who talk to one endpoint.
@@ -60,7 +60,7 @@ impl Conversation {
     ) -> usize {
         let full = out.len() + 2 * input.len() + STAMP_MAX;
         let mut rest = input;
-        while let Some(len) = self.framing.cut(rest, flow) {
+        while let Some(len) = self.framing.piece_len(rest, flow) {
             if full < out.len() + STAMP_MAX + len {
                 break;
             }

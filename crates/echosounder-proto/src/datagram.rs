@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use crate::shape::begins_with_stamp;
-use crate::stamp::{BLANK, Template};
+use crate::stamp::begins_with_stamp;
+use crate::template::{BLANK, Template};
 use crate::time::MonoTime;
 
 /// A datagram as it arrived, as far as the rule needs to know it.

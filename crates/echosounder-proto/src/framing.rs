@@ -35,7 +35,7 @@ pub enum Flow {
 
 impl Framing {
     /// The length of the first piece of `input`, or `None` if there is none yet.
-    pub fn cut(self, input: &[u8], flow: Flow) -> Option<usize> {
+    pub fn piece_len(self, input: &[u8], flow: Flow) -> Option<usize> {
         if input.is_empty() {
             return None;
         }

@@ -28,14 +28,14 @@ mod conversation;
 mod datagram;
 mod framing;
 mod reader;
-mod shape;
 mod stamp;
+mod template;
 mod time;
 
 pub use conversation::{Conversation, Scene};
 pub use datagram::{Datagram, DatagramRule, PlainEcho, Reason, Sender};
 pub use framing::{FRAME_MAX, Flow, Framing};
 pub use reader::{Echo, EchoReader, NotAnEcho};
-pub use shape::{Scan, Stamp, begins_with_stamp, scan};
-pub use stamp::{BLANK, STAMP_MAX, Template, TemplateError};
+pub use stamp::{Scan, Stamp, begins_with_stamp, scan};
+pub use template::{BLANK, STAMP_MAX, Template, TemplateError};
 pub use time::{Moment, MonoTime, WallLabel, WallTime};

@@ -3,8 +3,8 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::shape::{Scan, Stamp, scan};
-use crate::stamp::BLANK;
+use crate::stamp::{Scan, Stamp, scan};
+use crate::template::BLANK;
 
 /// Reads a stamped echo off a stream.
 ///

@@ -259,7 +259,7 @@ impl Connection {
             }
         };
         let rest = &input[consumed..];
-        let answerable = conversation.framing.cut(rest, flow).is_some();
+        let answerable = conversation.framing.piece_len(rest, flow).is_some();
         let before = self.kept_size();
         self.kept = Kept::of(&tools.out[sent..], rest, arrival, answerable);
         tools.budget.change(before, self.kept_size());

@@ -140,7 +140,7 @@ fn an_unfinished_line_waits_for_its_end() {
 #[test]
 fn no_line_is_longer_than_what_a_server_keeps() {
     let long = vec![b'x'; FRAME_MAX + 1];
-    assert_eq!(line(usize::MAX).cut(&long, Flow::Open), Some(FRAME_MAX));
+    assert_eq!(line(usize::MAX).piece_len(&long, Flow::Open), Some(FRAME_MAX));
 }
 
 #[test]

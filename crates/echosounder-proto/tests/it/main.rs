@@ -5,8 +5,8 @@
 mod conversation;
 mod datagram;
 mod reader;
-mod shape;
 mod stamp;
+mod template;
 
 use echosounder_proto::{Conversation, Flow, Scene, WallLabel};
 

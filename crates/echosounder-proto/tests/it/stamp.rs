@@ -1,83 +1,58 @@
-use echosounder_proto::{
-    Conversation, Flow, Framing, STAMP_MAX, Scene, Template, TemplateError, WallLabel, begins_with_stamp,
-};
+use echosounder_proto::{BLANK, Scan, Stamp, WallTime, begins_with_stamp, scan};
 use proptest::prelude::*;
 
-fn render(template: &str, peer: &str) -> String {
-    let conversation = Conversation { stamp: template.parse().unwrap(), framing: Framing::default() };
-    let mut scene =
-        Scene { peer: &peer, local: &"tcp://[::1]:7", host: "b", ..Scene::anonymous(&WallLabel::EXAMPLE) };
-    let mut out = Vec::new();
-    conversation.answer(b"|", Flow::Open, &mut scene, &mut out, |_| {});
-    String::from_utf8(out).unwrap()
-}
-
 #[test]
-fn every_shape_and_field() {
-    for (template, stamp) in [
-        ("ctime", "[Sun Nov 22 12:19:36 2026] |"),
-        ("rfc3339", "[2026-11-22T12:19:36.123456789+01:00] |"),
-        ("unix", "[1795346376.123456789] |"),
-        ("ns", "[1795346376123456789 1795346376123456789] |"),
-        ("none", "|"),
-        ("{seq} {host} {peer} {local}>", "1 b a tcp://[::1]:7>|"),
-        ("{ctime}", "Sun Nov 22 12:19:36 2026|"),
-        ("}", "}|"),
+fn every_prefix_of_a_stamp_is_partial_and_more_is_ignored() {
+    for stamp in [
+        "[Sun Nov 22 12:19:36 2026] ",
+        "[Tue Dec  1 00:00:00 2026] ",
+        "[2026-11-22T12:19:36.123456789-01:00] ",
+        "[1795346376.123456789] ",
+        "[1795346376123456789 1795346376123456790] ",
     ] {
-        assert_eq!(render(template, "a"), stamp);
+        for len in 0..stamp.len() {
+            assert_eq!(scan(&stamp.as_bytes()[..len]), Scan::Partial, "{}", &stamp[..len]);
+        }
+        let message = format!("{stamp}[rest");
+        assert!(matches!(scan(message.as_bytes()), Scan::Stamp(_, len) if len == stamp.len()));
     }
 }
 
 #[test]
-fn what_is_wrong_with_a_template_is_named() {
-    let error = |text: &str| text.parse::<Template>().unwrap_err();
-    assert_eq!(error("[{ctime"), TemplateError::Unclosed);
-    assert_eq!(error("{time}"), TemplateError::UnknownField("time".into()));
-    assert_eq!(error("\u{1b}[31m"), TemplateError::Unprintable('\u{1b}'));
-    assert_eq!(error("é"), TemplateError::Unprintable('é'));
-    assert_eq!(error(&"x".repeat(STAMP_MAX + 1)), TemplateError::TooLong);
-    assert_eq!(error(&"{rfc3339}".repeat(4)), TemplateError::TooLong);
-    assert_eq!(
-        error("{time}").to_string(),
-        "no field is named {time}; there are \
-         {ctime} {rfc3339} {unix} {rx} {tx} {peer} {local} {host} {seq}"
-    );
+fn the_blank_is_nobodys_answer() {
+    assert!(!begins_with_stamp(BLANK));
+    assert!(!begins_with_stamp(b"[0000000000000000000 0000000000000000000] payload"));
+    assert!(begins_with_stamp(b"[0000000000000000000 0000000000000000001] payload"));
 }
 
 #[test]
-fn a_stamp_shows_nothing_that_does_not_print() {
-    assert_eq!(render("{peer}", "\u{1b}[2Jé\n"), "?[2J???|");
-    assert_eq!(render("{peer}", &"p".repeat(500)).len(), STAMP_MAX + 1);
+fn what_is_nearly_a_stamp_is_none() {
+    for text in [
+        "Sun Nov 22 12:19:36 2026 ",
+        "[Sun Nov 22 12:19:36 2026]x",
+        "[Sun Nov 2a 12:19:36 2026] ",
+        "[179534637.123456789] ",
+        "[17953463760.123456789] ",
+        "[]",
+        " ",
+    ] {
+        assert_eq!(scan(text.as_bytes()), Scan::Other, "{text}");
+    }
 }
 
 #[test]
-fn templates_that_begin_with_a_shape() {
-    let begins = |text: &str| text.parse::<Template>().unwrap().begins_with_shape();
-    for text in ["ctime", "rfc3339", "unix", "ns", "[{ctime}] {peer} says: ", "[{rx} {tx}] "] {
-        assert!(begins(text), "{text}");
-    }
-    for text in
-        ["none", "{ctime}", "[{ctime}]", "[{rx}] ", "[{rx}{tx}] ", "[{seq}] ", " [{ctime}] ", "[{ctime}"]
-    {
-        assert!(text.parse::<Template>().is_ok_and(|template| !template.begins_with_shape()), "{text}");
-    }
+fn an_ns_stamp_tells_its_times() {
+    let Scan::Stamp(Stamp::Ns { rx, tx }, 42) = scan(b"[1795346376123456789 9999999999999999999] ") else {
+        panic!("it is an ns stamp");
+    };
+    assert_eq!(rx, WallTime::from_nanos(1_795_346_376_123_456_789));
+    assert_eq!(tx, WallTime::from_nanos(9_999_999_999_999_999_999));
 }
 
 proptest! {
     #[test]
-    fn no_text_panics_and_no_stamp_is_too_long(text in any::<String>(), peer in any::<String>()) {
-        if text.parse::<Template>().is_ok() {
-            prop_assert!(render(&text, &peer).len() <= STAMP_MAX + 1);
-        }
-    }
-
-    #[test]
-    fn what_begins_with_a_shape_is_recognised(tail in "[ -z]{0,40}") {
-        for shape in ["[{ctime}] ", "[{rfc3339}] ", "[{unix}] ", "[{rx} {tx}] "] {
-            let Ok(template) = format!("{shape}{tail}").parse::<Template>() else { continue };
-            prop_assert!(template.begins_with_shape());
-            let rendered = render(&[shape, &tail].concat(), "p");
-            prop_assert!(begins_with_stamp(rendered.as_bytes()));
-        }
+    fn nothing_panics(bytes in any::<Vec<u8>>(), head in "\\[[0-9 .:T+A-Za-z-]{0,50}\\]? ?") {
+        scan(&bytes);
+        scan(head.as_bytes());
     }
 }

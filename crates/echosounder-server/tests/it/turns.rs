@@ -228,7 +228,7 @@ impl Play {
 /// The pieces that everything a peer said falls into.
 fn cuts(framing: Framing, mut said: &[u8]) -> Vec<Vec<u8>> {
     let mut pieces = Vec::new();
-    while let Some(len) = framing.cut(said, Flow::Ended) {
+    while let Some(len) = framing.piece_len(said, Flow::Ended) {
         let (piece, rest) = said.split_at(len);
         pieces.push(piece.to_vec());
         said = rest;

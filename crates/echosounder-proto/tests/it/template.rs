@@ -1,0 +1,83 @@
+use echosounder_proto::{
+    Conversation, Flow, Framing, STAMP_MAX, Scene, Template, TemplateError, WallLabel, begins_with_stamp,
+};
+use proptest::prelude::*;
+
+fn render(template: &str, peer: &str) -> String {
+    let conversation = Conversation { stamp: template.parse().unwrap(), framing: Framing::default() };
+    let mut scene =
+        Scene { peer: &peer, local: &"tcp://[::1]:7", host: "b", ..Scene::anonymous(&WallLabel::EXAMPLE) };
+    let mut out = Vec::new();
+    conversation.answer(b"|", Flow::Open, &mut scene, &mut out, |_| {});
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn every_shape_and_field() {
+    for (template, stamp) in [
+        ("ctime", "[Sun Nov 22 12:19:36 2026] |"),
+        ("rfc3339", "[2026-11-22T12:19:36.123456789+01:00] |"),
+        ("unix", "[1795346376.123456789] |"),
+        ("ns", "[1795346376123456789 1795346376123456789] |"),
+        ("none", "|"),
+        ("{seq} {host} {peer} {local}>", "1 b a tcp://[::1]:7>|"),
+        ("{ctime}", "Sun Nov 22 12:19:36 2026|"),
+        ("}", "}|"),
+    ] {
+        assert_eq!(render(template, "a"), stamp);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_template_is_named() {
+    let error = |text: &str| text.parse::<Template>().unwrap_err();
+    assert_eq!(error("[{ctime"), TemplateError::Unclosed);
+    assert_eq!(error("{time}"), TemplateError::UnknownField("time".into()));
+    assert_eq!(error("\u{1b}[31m"), TemplateError::Unprintable('\u{1b}'));
+    assert_eq!(error("é"), TemplateError::Unprintable('é'));
+    assert_eq!(error(&"x".repeat(STAMP_MAX + 1)), TemplateError::TooLong);
+    assert_eq!(error(&"{rfc3339}".repeat(4)), TemplateError::TooLong);
+    assert_eq!(
+        error("{time}").to_string(),
+        "no field is named {time}; there are \
+         {ctime} {rfc3339} {unix} {rx} {tx} {peer} {local} {host} {seq}"
+    );
+}
+
+#[test]
+fn a_stamp_shows_nothing_that_does_not_print() {
+    assert_eq!(render("{peer}", "\u{1b}[2Jé\n"), "?[2J???|");
+    assert_eq!(render("{peer}", &"p".repeat(500)).len(), STAMP_MAX + 1);
+}
+
+#[test]
+fn templates_that_begin_with_a_shape() {
+    let begins = |text: &str| text.parse::<Template>().unwrap().begins_with_shape();
+    for text in ["ctime", "rfc3339", "unix", "ns", "[{ctime}] {peer} says: ", "[{rx} {tx}] "] {
+        assert!(begins(text), "{text}");
+    }
+    for text in
+        ["none", "{ctime}", "[{ctime}]", "[{rx}] ", "[{rx}{tx}] ", "[{seq}] ", " [{ctime}] ", "[{ctime}"]
+    {
+        assert!(text.parse::<Template>().is_ok_and(|template| !template.begins_with_shape()), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_no_stamp_is_too_long(text in any::<String>(), peer in any::<String>()) {
+        if text.parse::<Template>().is_ok() {
+            prop_assert!(render(&text, &peer).len() <= STAMP_MAX + 1);
+        }
+    }
+
+    #[test]
+    fn what_begins_with_a_shape_is_recognised(tail in "[ -z]{0,40}") {
+        for shape in ["[{ctime}] ", "[{rfc3339}] ", "[{unix}] ", "[{rx} {tx}] "] {
+            let Ok(template) = format!("{shape}{tail}").parse::<Template>() else { continue };
+            prop_assert!(template.begins_with_shape());
+            let rendered = render(&[shape, &tail].concat(), "p");
+            prop_assert!(begins_with_stamp(rendered.as_bytes()));
+        }
+    }
+}
