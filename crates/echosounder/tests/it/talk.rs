@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -52,6 +53,20 @@ fn port() -> (UdpSocket, String) {
     port.set_read_timeout(Some(PATIENCE)).unwrap();
     let endpoint = format!("udp://{}", port.local_addr().unwrap());
     (port, endpoint)
+}
+
+/// A command that runs our client where the name `both` is ::1 and, after that, 127.0.0.1; as long as the folder
+/// is there.
+fn where_both_is_a_name() -> Option<(Command, Folder)> {
+    if !has_ipv6() {
+        return None;
+    }
+    let folder = Folder::new();
+    let hosts = folder.join("hosts");
+    fs::write(&hosts, "::1 both\n127.0.0.1 both\n").unwrap();
+    let mut command = private_hosts(&hosts)?;
+    command.arg(env!("CARGO_BIN_EXE_sounder"));
+    Some((command, folder))
 }
 
 /// Answers one message with itself.
@@ -233,13 +248,7 @@ fn an_empty_datagram_is_an_answer() {
 
 #[test]
 fn a_datagram_refused_at_one_address_of_a_name_goes_to_the_next() {
-    if !has_ipv6() {
-        return;
-    }
-    let folder = Folder::new();
-    let hosts = folder.join("hosts");
-    fs::write(&hosts, "::1 both\n127.0.0.1 both\n").unwrap();
-    let Some(mut client) = private_hosts(&hosts) else { return };
+    let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let (server, endpoint) = port();
     let answering = thread::spawn(move || {
         let mut buffer = [0; 16];
@@ -247,7 +256,7 @@ fn a_datagram_refused_at_one_address_of_a_name_goes_to_the_next() {
         server.send_to(&buffer[..len], client).unwrap();
     });
     let endpoint = endpoint.replace("127.0.0.1", "both");
-    client.arg(env!("CARGO_BIN_EXE_sounder")).args(["talk", "-v", &endpoint]);
+    client.args(["talk", "-v", &endpoint]);
     let talk = finish(&mut client, b"hello\n");
     assert_eq!((talk.code, talk.text()), (Some(0), "hello\n"), "{}", talk.stderr);
     assert!(talk.stderr.starts_with("Connected to udp://[::1]:"), "{}", talk.stderr);
@@ -256,16 +265,10 @@ fn a_datagram_refused_at_one_address_of_a_name_goes_to_the_next() {
 
 #[test]
 fn a_connection_refused_at_one_address_of_a_name_goes_to_the_next() {
-    if !has_ipv6() {
-        return;
-    }
-    let folder = Folder::new();
-    let hosts = folder.join("hosts");
-    fs::write(&hosts, "::1 both\n127.0.0.1 both\n").unwrap();
-    let Some(mut client) = private_hosts(&hosts) else { return };
+    let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let endpoint = serving.endpoint().replace("127.0.0.1", "both");
-    client.arg(env!("CARGO_BIN_EXE_sounder")).args(["talk", "-v", &endpoint]);
+    client.args(["talk", "-v", &endpoint]);
     let talk = finish(&mut client, b"hello\n");
     assert_eq!((talk.code, talk.text().len()), (Some(0), CTIME + 6), "{}", talk.stderr);
     assert_eq!(talk.stderr, format!("Connected to {}\n", serving.endpoint()));
@@ -273,19 +276,13 @@ fn a_connection_refused_at_one_address_of_a_name_goes_to_the_next() {
 
 #[test]
 fn an_address_that_says_nothing_does_not_keep_the_others_waiting() {
-    if !has_ipv6() {
-        return;
-    }
-    let folder = Folder::new();
-    let hosts = folder.join("hosts");
-    fs::write(&hosts, "::1 both\n127.0.0.1 both\n").unwrap();
-    let Some(mut client) = private_hosts(&hosts) else { return };
+    let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let Some(mut silent) = python("full.py", ["::1"]) else { return };
     let silent = Program::start(&mut silent);
     let port = silent.lines(1).remove(0);
     let serving = Serving::at(&[&format!("tcp://127.0.0.1:{port}")]);
     // All of the time is for all addresses: tried one after the other, the first would use it up.
-    client.arg(env!("CARGO_BIN_EXE_sounder")).args(["talk", "-v", "-w", "5s", &format!("both:{port}")]);
+    client.args(["talk", "-v", "-w", "5s", &format!("both:{port}")]);
     let talk = finish(&mut client, b"hello\n");
     assert_eq!((talk.code, talk.text().len()), (Some(0), CTIME + 6), "{}", talk.stderr);
     assert_eq!(talk.stderr, format!("Connected to {}\n", serving.endpoint()));
@@ -293,17 +290,11 @@ fn an_address_that_says_nothing_does_not_keep_the_others_waiting() {
 
 #[test]
 fn every_address_that_failed_is_told_with_its_word() {
-    if !has_ipv6() {
-        return;
-    }
-    let folder = Folder::new();
-    let hosts = folder.join("hosts");
-    fs::write(&hosts, "::1 both\n127.0.0.1 both\n").unwrap();
-    let Some(mut client) = private_hosts(&hosts) else { return };
+    let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let Some(mut silent) = python("full.py", ["::1"]) else { return };
     let silent = Program::start(&mut silent);
     let port = silent.lines(1).remove(0);
-    client.arg(env!("CARGO_BIN_EXE_sounder")).args(["talk", "-w", "600ms", &format!("both:{port}")]);
+    client.args(["talk", "-w", "600ms", &format!("both:{port}")]);
     let talk = finish(&mut client, b"hello\n");
     let told = format!(
         "sounder: REFUSED: connect tcp://127.0.0.1:{port}: connection refused; \
