@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use echosounder_proto::{Datagram, DatagramRule, Reason, Scene, Sender};
+use echosounder_proto::{Datagram, DatagramRule, Reason, Scene, Sender, WallTime};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Batch, Socket};
 
@@ -73,42 +73,10 @@ impl DatagramSocket {
         let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
         let (before, mut bytes) = (self.messages, 0);
         for index in 0..received {
-            let about = batch.about(index);
-            if let Some(count) = about.overflows {
-                let lost = count.wrapping_sub(std::mem::replace(&mut self.overflows, count));
-                tools.counters.dropped(Reason::Overflow, u64::from(lost));
+            match self.prepare(index, (arrival.wall, tx), batch, tools) {
+                Ok(len) => bytes += len,
+                Err(reason) => tools.counters.dropped(reason, 1),
             }
-            let peer = batch.sender(index);
-            let asked = about
-                .packet_info
-                .map(|info| Address::from(SocketAddr::new(info.local, self.address.port().unwrap_or(0))));
-            let local = asked.as_ref().unwrap_or(&self.address);
-            let datagram = Datagram {
-                sender: classify(&peer, local),
-                to_group: about.packet_info.is_some_and(|info| info.is_to_group()),
-                truncated: about.truncated,
-                bytes: batch.bytes(index),
-            };
-            if let Err(reason) = self.rule.judge(&datagram, tools.turn.mono) {
-                tools.counters.dropped(reason, 1);
-                continue;
-            }
-            if tools.hears_messages {
-                tools.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
-            }
-            bytes += datagram.bytes.len();
-            let mut scene = Scene {
-                label: tools.labels.current(),
-                rx: arrival.wall,
-                tx,
-                peer: &peer,
-                local,
-                host: &tools.host,
-                seq: self.messages,
-            };
-            tools.messages.answer_datagram(batch.bytes(index), &mut scene, &mut tools.out);
-            self.messages = scene.seq;
-            batch.answer(index, &tools.out, about.packet_info);
         }
         let mut unsent = Vec::new();
         batch.send(&self.socket, |index, _| unsent.push(index));
@@ -116,6 +84,42 @@ impl DatagramSocket {
         tools.counters.answered(self.messages - before - unsent.len() as u64, bytes);
         tools.counters.dropped(Reason::Unsent, unsent.len() as u64);
         Ok(())
+    }
+
+    /// Judges one datagram and prepares its answer; how long it was is returned, or why it is not answered.
+    fn prepare<C: Clock, O: Observer>(
+        &mut self,
+        index: usize,
+        (rx, tx): (WallTime, WallTime),
+        batch: &mut Batch,
+        tools: &mut Tools<C, O>,
+    ) -> Result<usize, Reason> {
+        let about = batch.about(index);
+        if let Some(count) = about.overflows {
+            let lost = count.wrapping_sub(std::mem::replace(&mut self.overflows, count));
+            tools.counters.dropped(Reason::Overflow, u64::from(lost));
+        }
+        let peer = batch.sender(index);
+        let port = self.address.port().unwrap_or(0);
+        let asked = about.packet_info.map(|info| Address::from(SocketAddr::new(info.local, port)));
+        let local = asked.as_ref().unwrap_or(&self.address);
+        let datagram = Datagram {
+            sender: classify(&peer, local),
+            to_group: about.packet_info.is_some_and(|info| info.is_to_group()),
+            truncated: about.truncated,
+            bytes: batch.bytes(index),
+        };
+        self.rule.judge(&datagram, tools.turn.mono)?;
+        if tools.hears_messages {
+            tools.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
+        }
+        let len = datagram.bytes.len();
+        let label = tools.labels.current();
+        let mut scene = Scene { label, rx, tx, peer: &peer, local, host: &tools.host, seq: self.messages };
+        tools.messages.answer_datagram(batch.bytes(index), &mut scene, &mut tools.out);
+        self.messages = scene.seq;
+        batch.answer(index, &tools.out, about.packet_info);
+        Ok(len)
     }
 }
 
