@@ -462,9 +462,10 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// What ctime(3) says of every second since `start`, in this process's zone.
+/// What ctime(3) says of every second since `start`, in this process's zone, and of the one before: time(2) reads a
+/// clock that lags up to a tick behind.
 pub(crate) fn ctimes_since(start: u64) -> Vec<String> {
-    (start..=now())
+    (start - 1..=now())
         .map(|second| {
             let mut date = Command::new("date");
             date.env("LC_ALL", "C").args(["-d", &format!("@{second}"), "+%a %b %e %T %Y"]);
