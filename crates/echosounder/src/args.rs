@@ -116,11 +116,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "STAMP", default_value = "ctime")]
     pub(crate) stamp: Template,
 
-    /// What is stamped on a stream: at most SIZE bytes of a read, or each line
+    /// What is stamped on a stream: at most SIZE bytes of a read, or each line [default: 1024]
     ///
     /// `line` keeps an unfinished line until it ends, is MAX bytes long (default 64k), or the peer ends.
-    #[arg(long, value_name = "SIZE|line[:MAX]", default_value = "1024", value_parser = units::framing)]
-    pub(crate) frame: Framing,
+    #[arg(long, value_name = "SIZE|line[:MAX]", value_parser = units::framing)]
+    pub(crate) frame: Option<Framing>,
 
     /// Answer other hosts over datagrams even if nothing is stamped, ten times a second
     ///
@@ -155,9 +155,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<NonZeroUsize>,
 
-    /// Permissions of UNIX socket paths, in octal, less the umask
-    #[arg(long, value_name = "MODE", default_value = "600", value_parser = units::mode)]
-    pub(crate) unix_mode: u32,
+    /// Permissions of UNIX socket paths, in octal, less the umask [default: 600]
+    #[arg(long, value_name = "MODE", value_parser = units::mode)]
+    pub(crate) unix_mode: Option<u32>,
 }
 
 /// What is written of what a server hears.

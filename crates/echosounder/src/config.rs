@@ -11,6 +11,7 @@ use echosounder_client::{Call, Eol, Source};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Patience};
 use echosounder_socket::family::inet::Host;
+use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Endpoint, IpVersion, Kind, Name};
 
 use crate::args;
@@ -62,6 +63,13 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     if args.allow_plain_echo && !args.stamp.is_none() {
         return Err(Usage("--allow-plain-echo is for --stamp none: other answers are stamped".into()).into());
     }
+    if args.frame.is_some() && endpoints.iter().all(|endpoint| endpoint.transport().kind() != Kind::Stream) {
+        return Err(Usage("--frame is for streams: other sockets keep messages apart".into()).into());
+    }
+    let by_path = |endpoint: &Endpoint| matches!(endpoint.name(), Name::Unix(UnixName::Path(_)));
+    if args.unix_mode.is_some() && !endpoints.iter().any(by_path) {
+        return Err(Usage("--unix-mode is for paths of UNIX sockets, and none is given".into()).into());
+    }
     check_version(args.ip_version, &endpoints)?;
     let transcript = match args.transcript {
         args::Transcript::Auto if io::stdout().is_terminal() => Transcript::Messages,
@@ -73,14 +81,14 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         endpoints,
         ip_version: ip_version(args.ip_version),
         stamp: args.stamp,
-        framing: args.frame,
+        framing: args.frame.unwrap_or_default(),
         plain_echo: if args.allow_plain_echo { PlainEcho::Metered } else { PlainEcho::Local },
         host: host_name(),
         workers: args.workers.unwrap_or_else(cores),
         connections_max: args.max_connections.map(NonZeroUsize::get),
         per_peer_max: args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX)),
         patience: Patience { idle: args.idle_timeout, stalled: args.stall_timeout },
-        unix_mode: args.unix_mode,
+        unix_mode: args.unix_mode.unwrap_or(0o600),
     };
     Ok(Serve { server, transcript, on_defaults })
 }

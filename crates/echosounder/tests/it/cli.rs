@@ -145,6 +145,14 @@ fn what_does_not_go_together_is_told() {
             &["serve", "--allow-plain-echo"],
             "--allow-plain-echo is for --stamp none: other answers are stamped",
         ),
+        (
+            &["serve", "--frame", "line", "udp://"],
+            "--frame is for streams: other sockets keep messages apart",
+        ),
+        (
+            &["serve", "--unix-mode", "666", "@x"],
+            "--unix-mode is for paths of UNIX sockets, and none is given",
+        ),
         (&["talk", "-I", "lo", "@x"], "--source is for hosts, and unix:@x is on this one"),
     ] {
         assert_eq!(run(args, b"").all(), (Some(2), "", &*format!("sounder: {told}\n")));
