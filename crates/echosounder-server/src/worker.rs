@@ -505,7 +505,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     }
 }
 
-/// Whether something waits on a listener. If it cannot be asked, accepting will tell why.
+/// Whether somebody waits on a listener. If it cannot be asked, nobody is ended for whoever that may be.
 fn is_readable(listener: &Socket) -> bool {
     ready([(listener.as_fd(), Interest::Read)], Some(Duration::ZERO)).is_ok_and(|[state]| state.readable)
 }
