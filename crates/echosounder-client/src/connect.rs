@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
-    Address, Endpoint, Error, Events, Interest, IpVersion, Kind, Poll, Side, Socket, Transport,
+    Address, Endpoint, Error, Events, Interest, IpVersion, Kind, Poll, Side, Socket, Transport, option,
 };
 
 use crate::clock::Deadline;
@@ -117,14 +117,14 @@ impl Candidates {
     /// Begins to connect; whether it is done already is returned.
     fn begin(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), CallError> {
         let socket =
-            Socket::new(self.transport, address).map_err(|error| failure(self.transport, address, error))?;
+            self.transport.socket(address).map_err(|error| failure(self.transport, address, error))?;
         if let Some(source) = &self.source {
             leave_from(&socket, source)
                 .map_err(|(object, error)| CallError::Local(Error::new("bind", &object, error)))?;
         }
         let done = match address {
             Address::Unix(_) => connect_by_path(&socket, self.transport, address, deadline).map(|()| true),
-            _ => connect_by_host(&socket, address),
+            _ => begin_to_connect(&socket, address),
         };
         match done {
             Ok(done) => Ok((socket, done)),
@@ -243,7 +243,9 @@ fn leave_from(socket: &Socket, source: &Source) -> Result<(), (String, io::Error
         Source::Address(ip) => {
             socket.bind(&SocketAddr::new(*ip, 0).into()).map_err(|error| (ip.to_string(), error))
         }
-        Source::Interface(name) => socket.bind_to_device(name).map_err(|error| (name.clone(), error)),
+        Source::Interface(name) => {
+            socket.set_option(option::SO_BINDTODEVICE, name.clone()).map_err(|error| (name.clone(), error))
+        }
     }
 }
 
@@ -258,13 +260,13 @@ fn connect_by_path(
         socket.bind(&Address::Unix(UnixName::Unnamed))?;
     }
     // A full queue has no readiness to wait for, so the call itself waits.
-    socket.set_send_timeout(deadline.left().unwrap_or(Duration::MAX))?;
+    socket.set_timeout(deadline.left())?;
     socket.connect(address)?;
     socket.set_blocking(false)
 }
 
 /// Begins to connect; whether it is done already is returned.
-fn connect_by_host(socket: &Socket, address: &Address) -> io::Result<bool> {
+fn begin_to_connect(socket: &Socket, address: &Address) -> io::Result<bool> {
     socket.set_blocking(false)?;
     match socket.connect(address) {
         Err(error) if Socket::is_in_progress(&error) => Ok(false),
@@ -274,7 +276,9 @@ fn connect_by_host(socket: &Socket, address: &Address) -> io::Result<bool> {
 
 /// A port of the ephemeral range can be given to the very socket that calls it: then nobody is there.
 fn refuse_itself(socket: &Socket) -> io::Result<()> {
-    if socket.local_addr()? == socket.peer_addr()? {
+    let local = socket.local_addr()?;
+    // Only hosts have such ports, and not every other socket tells its peer.
+    if local.port().is_some() && local == socket.peer_addr()? {
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the connection led to itself"));
     }
     Ok(())

@@ -58,7 +58,7 @@ impl CallError {
         address: &Address,
         cause: io::Error,
     ) -> Self {
-        let word = word(&cause, address);
+        let word = word(operation, &cause, address);
         let absent = is_family_absent(&cause);
         let error = Error::new(operation, object, cause);
         match word {
@@ -111,9 +111,14 @@ fn sentence(failure: &CallError) -> String {
     text
 }
 
-fn word(error: &io::Error, address: &Address) -> Option<Word> {
+fn word(operation: &str, error: &io::Error, address: &Address) -> Option<Word> {
     let by_path = matches!(address, Address::Unix(_));
     match error.kind() {
+        // So TIPC says that nobody has the service, and VSOCK that nobody listens there.
+        io::ErrorKind::HostUnreachable if matches!(address, Address::Tipc(_)) => Some(Word::Refused),
+        io::ErrorKind::ConnectionReset if operation == "connect" && matches!(address, Address::Vsock(_)) => {
+            Some(Word::Refused)
+        }
         // A path where nothing is: nobody listens there.
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Word::Refused),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Some(Word::Timeout),

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use echosounder_proto::EchoReader;
-use echosounder_socket::{Address, Endpoint, Half, Interest, Kind, Socket, ready};
+use echosounder_socket::{Address, Endpoint, Half, Interest, Kind, Socket, Transport, ready};
 
 use crate::clock::{Deadline, now};
 use crate::connect::{Call, Candidates};
@@ -55,6 +55,7 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Peer {
     call: Call,
+    transport: Transport,
     kind: Kind,
     socket: Socket,
     address: Address,
@@ -76,10 +77,10 @@ impl Peer {
         let mut candidates = Candidates::of(&call, deadline)?;
         let nobody = || Err(CallError::timeout("connect", &call.endpoint));
         let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
-        let kind = call.endpoint.transport().kind();
-        let answers = Answers::new(kind);
+        let transport = call.endpoint.transport();
+        let (kind, answers) = (transport.kind(), Answers::new(transport));
         let (buffer, interrupt) = (vec![0; READ_MAX], None);
-        Ok(Self { call, kind, socket, address, candidates, answers, buffer, interrupt })
+        Ok(Self { call, transport, kind, socket, address, candidates, answers, buffer, interrupt })
     }
 
     /// Ends every wait from now on when this becomes readable.
@@ -113,7 +114,7 @@ impl Peer {
                     let next = self.candidates.connect(deadline);
                     let (socket, address) = next.unwrap_or_else(|| Err(self.error(operation, error)))?;
                     (self.socket, self.address) = (socket, address);
-                    self.answers = Answers::new(self.kind);
+                    self.answers = Answers::new(self.transport);
                 }
             }
         }
@@ -132,7 +133,8 @@ impl Peer {
     }
 
     /// Says that nothing more will be asked, and hears the peer out: until it ends, or says nothing for as long
-    /// as the call may take. With datagrams there is nothing to say and nobody to wait for.
+    /// as the call may take. Where it cannot be said, only what is unanswered is waited for. With datagrams there is
+    /// nothing to say and nobody to wait for.
     ///
     /// # Errors
     ///
@@ -144,14 +146,15 @@ impl Peer {
         if self.kind == Kind::Datagrams {
             return Ok(());
         }
-        match self.socket.shutdown(Half::Write) {
-            Err(error) if error.kind() != io::ErrorKind::NotConnected => {
-                return Err(self.error("shut down", error).into());
-            }
-            _ => {}
+        let half_closes = self.transport.half_closes();
+        if half_closes
+            && let Err(error) = self.socket.shutdown(Half::Write)
+            && error.kind() != io::ErrorKind::NotConnected
+        {
+            return Err(self.error("shut down", error).into());
         }
         let mut deadline = Deadline::after(self.call.wait);
-        while !deadline.is_over() {
+        while !deadline.is_over() && (half_closes || !self.answers.is_complete()) {
             match self.wait(Interest::Read, deadline).map_err(|stop| self.give_up(stop))? {
                 Woken::Interrupted => break,
                 Woken::Readable if !self.listen(heard)? => break,
@@ -207,6 +210,7 @@ impl Peer {
     fn take<E>(&mut self, heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>) -> Result<bool, Stop<E>> {
         let len = match self.socket.recv(&mut self.buffer) {
             Err(error) if is_nothing(&error) => return Ok(true),
+            Err(error) if self.transport.is_end(&error) => return Ok(false),
             result => result.map_err(|error| Stop::Failed("receive from", error))?,
         };
         if len == 0 && self.kind != Kind::Datagrams {
@@ -281,14 +285,16 @@ struct Answers {
     stream: Option<EchoReader>,
     /// What has not been answered, and since when. On a stream the reader knows the messages themselves.
     asked: VecDeque<(Box<[u8]>, Instant)>,
+    /// Whether anybody may answer, so that only an answer with the message in it is one.
+    from_anybody: bool,
     /// Whether anything was ever answered.
     any: bool,
 }
 
 impl Answers {
-    fn new(kind: Kind) -> Self {
-        let stream = (kind == Kind::Stream).then(EchoReader::new);
-        Self { stream, asked: VecDeque::new(), any: false }
+    fn new(transport: Transport) -> Self {
+        let stream = (transport.kind() == Kind::Stream).then(EchoReader::new);
+        Self { stream, asked: VecDeque::new(), from_anybody: transport.hears_strangers(), any: false }
     }
 
     fn asked(&mut self, message: &[u8]) {
@@ -348,6 +354,7 @@ impl Answers {
         let message = self.asked.iter().rposition(|(message, _)| answer.ends_with(message));
         let (_, since) = match message {
             Some(late) if late + 1 < self.asked.len() => self.asked.remove(late)?,
+            None if self.from_anybody => return None,
             _ => self.asked.drain(..).next_back()?,
         };
         Some(now().saturating_duration_since(since))

@@ -30,6 +30,8 @@ pub enum Sender {
     Nameless,
     /// The very socket that received it – or so its source address says.
     Own,
+    /// The kernel, which nobody answers.
+    Kernel,
     /// A port below 1024, where services are that may answer whatever they are sent.
     Service,
 }
@@ -48,6 +50,10 @@ pub enum Reason {
     Nameless,
     /// Its sender is the server itself.
     Own,
+    /// Its sender is the kernel.
+    Kernel,
+    /// The address to answer to leads to somebody else than its sender.
+    Forged,
     /// Its sender is a service, which would answer the answer.
     Service,
     /// The plain echo does not answer strangers.
@@ -62,12 +68,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order in which they are reported.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Stamped,
         Self::Truncated,
         Self::Group,
         Self::Nameless,
         Self::Own,
+        Self::Kernel,
+        Self::Forged,
         Self::Service,
         Self::Stranger,
         Self::Rate,
@@ -83,6 +91,8 @@ impl Reason {
             Self::Group => "group",
             Self::Nameless => "nameless",
             Self::Own => "own",
+            Self::Kernel => "kernel",
+            Self::Forged => "forged",
             Self::Service => "service",
             Self::Stranger => "stranger",
             Self::Rate => "rate",
@@ -128,6 +138,7 @@ impl DatagramRule {
         match datagram.sender {
             Sender::Nameless => return Err(Reason::Nameless),
             Sender::Own => return Err(Reason::Own),
+            Sender::Kernel => return Err(Reason::Kernel),
             Sender::Service => return Err(Reason::Service),
             Sender::Local | Sender::Stranger => {}
         }

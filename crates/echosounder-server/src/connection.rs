@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use echosounder_proto::{Conversation, Flow, Moment, Reason, Scene};
 use echosounder_socket::{
-    Address, Half, Interest, Kind, Readiness, Socket, is_out_of_resources, is_too_long, ready,
+    Address, Half, Interest, Kind, Readiness, Socket, Transport, is_out_of_resources, is_too_long, ready,
 };
 
 use crate::clock::Clock;
@@ -22,6 +22,8 @@ pub(crate) struct Connection {
     peer: Address,
     /// This end's address, if stamps show it.
     local: Option<Box<Address>>,
+    transport: Transport,
+    /// The transport's.
     kind: Kind,
     phase: Phase,
     /// What it is waited for at present.
@@ -71,11 +73,11 @@ impl Connection {
         socket: Socket,
         peer: Address,
         local: Option<Box<Address>>,
-        kind: Kind,
+        transport: Transport,
         place: Place,
     ) -> Self {
-        let (phase, interest) = (Phase::Open, Interest::Read);
-        Self { socket, peer, local, kind, phase, interest, messages: 0, kept: None, _place: place }
+        let (kind, phase, interest) = (transport.kind(), Phase::Open, Interest::Read);
+        Self { socket, peer, local, transport, kind, phase, interest, messages: 0, kept: None, _place: place }
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -117,6 +119,10 @@ impl Connection {
             (_, Interest::Write) if ready.writable => self.go_on(tools)?,
             (_, Interest::Read) if ready.readable => interest = self.hear(tools)?,
             _ => interest = self.interest,
+        }
+        if self.phase == Phase::PeerFinished && !self.transport.half_closes() {
+            // Its end is ours, too: nothing can be sent any more.
+            return Ok((Next::Over, Interest::Read));
         }
         match (&self.kept, self.phase) {
             (Some(kept), _) if kept.answerable || !kept.tail.is_empty() => Ok((Next::Stays, Interest::Write)),
@@ -164,10 +170,14 @@ impl Connection {
                 return Ok(Interest::Read);
             }
             Err(error) if is_momentary(&error) => return Ok(Interest::Read),
+            Err(error) if self.transport.is_end(&error) => 0,
             Err(error) => return Err(error),
         };
         if received == 0 {
             self.phase = Phase::PeerFinished;
+            if !self.transport.half_closes() {
+                return Ok(Interest::Read);
+            }
         }
         let mut arrival = tools.turn;
         if let Some(kept) = &self.kept {
@@ -270,14 +280,18 @@ impl Connection {
     fn discard<C, O>(&mut self, tools: &mut Tools<C, O>) -> io::Result<Next> {
         match self.socket.recv(&mut tools.input) {
             Ok(0) => Ok(Next::Over),
-            Err(error) if !is_momentary(&error) => Err(error),
-            _ => Ok(Next::Stays),
+            Err(error) if is_momentary(&error) => Ok(Next::Stays),
+            // Our end was the peer's, too.
+            Err(_) if !self.transport.half_closes() => Ok(Next::Over),
+            Err(error) => Err(error),
+            Ok(_) => Ok(Next::Stays),
         }
     }
 
     /// Says that nothing more will be written. A peer that has gone already need not be told.
     fn end_writing(&self) -> io::Result<()> {
-        match self.socket.shutdown(Half::Write) {
+        let half = if self.transport.half_closes() { Half::Write } else { Half::Both };
+        match self.socket.shutdown(half) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         }

@@ -1,11 +1,12 @@
 //! One datagram socket: a batch in, each judged, a batch out.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use echosounder_proto::{Datagram, DatagramRule, Reason, Scene, Sender, WallTime};
-use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Batch, Socket};
+use echosounder_socket::family::tipc::TipcAddress;
+use echosounder_socket::family::unix::{HeldSocket, UnixName};
+use echosounder_socket::{Address, Batch, Received, Socket, is_out_of_resources};
 
 use crate::clock::Clock;
 use crate::connection::is_momentary;
@@ -18,9 +19,9 @@ const BATCH_MAX: usize = 64;
 /// A datagram's greatest length over UDP: the payload of the largest IPv6 packet, jumbograms left aside.
 const UDP_MAX: usize = 65_535;
 
-/// The greatest length of a UNIX datagram that is answered: more than the 208 KiB that a socket sends by
-/// default.
-const UNIX_MAX: usize = 256 * 1024;
+/// The greatest length of another datagram that is answered: more than the 208 KiB that a socket of this machine
+/// sends by default, and the 66,000 bytes of TIPC.
+const OTHER_MAX: usize = 256 * 1024;
 
 /// The first port that is not kept for services: IPPORT_RESERVED, ip(7).
 const SERVICES: u16 = 1024;
@@ -39,9 +40,9 @@ pub(crate) struct DatagramSocket {
 
 /// Room for a turn's datagrams, made when the first socket of its sort is.
 pub(crate) fn batch_for(address: &Address) -> Batch {
-    match address {
-        Address::Unix(_) => Batch::new(BATCH_MAX / 4, UNIX_MAX),
-        _ => Batch::new(BATCH_MAX, UDP_MAX),
+    match address.ip() {
+        Some(_) => Batch::new(BATCH_MAX, UDP_MAX),
+        None => Batch::new(BATCH_MAX / 4, OTHER_MAX),
     }
 }
 
@@ -64,16 +65,23 @@ impl DatagramSocket {
         batch: &mut Batch,
         tools: &mut Tools<C, O>,
     ) -> io::Result<()> {
-        let received = match batch.receive(&self.socket) {
-            Err(error) if is_momentary(&error) => return Ok(()),
+        let received = match self.socket.recv_many(batch) {
+            Err(error) if is_momentary(&error) => {
+                if is_out_of_resources(&error) && matches!(self.address, Address::Netlink(_)) {
+                    // So it says, once, that it has dropped at least one; netlink(7).
+                    tools.counters.dropped(Reason::Overflow, 1);
+                }
+                return Ok(());
+            }
             result => result?,
         };
         let exact = (0..received).any(|index| tools.messages.needs_exact_time(batch.bytes(index)));
         let arrival = if exact { tools.clock.now() } else { tools.turn };
         let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
         let (before, mut bytes) = (self.messages, 0);
+        let mut held = Vec::new();
         for index in 0..received {
-            match self.prepare(index, (arrival.wall, tx), batch, tools) {
+            match self.prepare(index, (arrival.wall, tx), batch, &mut held, tools) {
                 Ok(len) => bytes += len,
                 Err(reason) => tools.counters.dropped(reason, 1),
             }
@@ -92,6 +100,7 @@ impl DatagramSocket {
         index: usize,
         (rx, tx): (WallTime, WallTime),
         batch: &mut Batch,
+        held: &mut Vec<HeldSocket>,
         tools: &mut Tools<C, O>,
     ) -> Result<usize, Reason> {
         let about = batch.about(index);
@@ -105,11 +114,12 @@ impl DatagramSocket {
         let local = asked.as_ref().unwrap_or(&self.address);
         let datagram = Datagram {
             sender: classify(&peer, local),
-            to_group: about.packet_info.is_some_and(|info| info.is_to_group()),
+            to_group: is_to_group(&about, &peer),
             truncated: about.truncated,
             bytes: batch.bytes(index),
         };
         self.rule.judge(&datagram, tools.turn.mono)?;
+        let way_back = way_back(&peer, &about)?;
         if tools.hears_messages {
             tools.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
         }
@@ -118,26 +128,52 @@ impl DatagramSocket {
         let mut scene = Scene { label, rx, tx, peer: &peer, local, host: &tools.host, seq: self.messages };
         tools.messages.answer_datagram(batch.bytes(index), &mut scene, &mut tools.out);
         self.messages = scene.seq;
-        batch.answer(index, &tools.out, about.packet_info);
+        let to = way_back.as_ref().map(|socket| socket.name().into());
+        batch.answer(index, &tools.out, about.packet_info, to.as_ref());
+        held.extend(way_back);
         Ok(len)
     }
 }
 
+/// The socket that the answer goes to, where its name alone does not say: a path may lead elsewhere by now, and what
+/// it leads to must be the sender's.
+fn way_back(peer: &Address, about: &Received) -> Result<Option<HeldSocket>, Reason> {
+    let Address::Unix(UnixName::Path(path)) = peer else { return Ok(None) };
+    let socket = HeldSocket::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Reason::Forged,
+        _ => Reason::Unsent,
+    })?;
+    let by_sender = about.credentials.is_some_and(|sender| sender.uid == socket.owner());
+    if by_sender { Ok(Some(socket)) } else { Err(Reason::Forged) }
+}
+
+/// Whether a datagram was sent to many, rather than to this socket.
+fn is_to_group(about: &Received, peer: &Address) -> bool {
+    let to_range = |to| matches!(to, TipcAddress::Range { lower, upper, .. } if lower != upper);
+    about.packet_info.is_some_and(|info| info.is_to_group())
+        || about.tipc_destination.is_some_and(to_range)
+        || matches!(peer, Address::Netlink(address) if address.groups != 0)
+}
+
 /// Who sent a datagram, as far as an address can say.
 fn classify(peer: &Address, local: &Address) -> Sender {
-    let ip = |address: &Address| match address {
-        Address::Inet(address) => Some(IpAddr::from(*address.ip())),
-        Address::Inet6(address) => Some(IpAddr::from(*address.ip())),
-        _ => None,
-    };
-    match peer {
-        Address::Unix(UnixName::Unnamed) => Sender::Nameless,
-        Address::Unix(_) if peer == local => Sender::Own,
-        Address::Unix(_) => Sender::Local,
+    match (peer, local) {
+        (Address::Unix(UnixName::Unnamed), _) => Sender::Nameless,
+        (Address::Netlink(address), _) if address.port_id == 0 => Sender::Kernel,
         _ if peer == local => Sender::Own,
+        (Address::Unix(_) | Address::Netlink(_), _) => Sender::Local,
+        (Address::Tipc(peer), Address::Tipc(local)) if node(peer) == node(local) => Sender::Local,
         _ if peer.port() == Some(0) => Sender::Nameless,
         _ if peer.port().is_some_and(|port| port < SERVICES) => Sender::Service,
-        _ if ip(peer).is_some_and(|ip| ip.is_loopback()) || ip(peer) == ip(local) => Sender::Local,
+        _ if peer.ip().is_some_and(|ip| ip.is_loopback() || Some(ip) == local.ip()) => Sender::Local,
         _ => Sender::Stranger,
+    }
+}
+
+/// The node that a TIPC socket is on.
+fn node(address: &TipcAddress) -> Option<u32> {
+    match address {
+        TipcAddress::Socket { node, .. } => Some(*node),
+        _ => None,
     }
 }

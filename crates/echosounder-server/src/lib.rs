@@ -28,7 +28,7 @@
 //! let running = server.start(|| ())?;
 //!
 //! let address = endpoint.resolve(Side::Client, IpVersion::Any)?.remove(0);
-//! let client = Socket::new(endpoint.transport(), &address)?;
+//! let client = endpoint.transport().socket(&address)?;
 //! client.connect(&address)?;
 //! client.send(b"ahoy")?;
 //! let mut answer = [0; 16];

@@ -1,13 +1,12 @@
 //! Binding: every endpoint, before anything is answered.
 
 use std::io;
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
-    Address, Endpoint, Error, IpVersion, Kind, Side, Socket, Transport, is_family_absent, option,
+    Address, Endpoint, Error, IpVersion, Side, Socket, Transport, is_family_absent, option,
 };
 
 use crate::path::BoundPath;
@@ -124,32 +123,38 @@ fn bind_endpoint(
 /// Binds one address for all workers.
 ///
 /// The first socket binds and listens alone, so that an address which anybody else uses is refused; only then is
-/// it opened for sharing, and the other workers' sockets join it. UNIX addresses are not shared that way: there
-/// the workers have one socket together.
+/// it opened for sharing, and the other workers' sockets join it. Addresses of other families than IP's are not
+/// shared that way: there the workers have one socket together.
 fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Result<Bound> {
-    let listens = transport.kind() != Kind::Datagrams;
     let first = prepare(transport, address, terms)?;
     let mut path = None;
+    // A TIPC service is published when it is bound: who came before the listen would be refused.
+    let early = matches!(address, Address::Tipc(_));
+    if transport.listens() && early {
+        first.listen()?;
+    }
     match address {
         Address::Unix(UnixName::Path(name)) => path = Some(BoundPath::bind(&first, name, terms.unix_mode)?),
         _ => first.bind(address)?,
     }
-    if listens {
+    if transport.listens() && !early {
         first.listen()?;
     }
-    let address = first.local_addr()?;
-    let endpoint = Endpoint::at(transport, &address)?;
+    let local = first.local_addr()?;
+    // A TIPC socket's own address is not the service that it is found by.
+    let endpoint = Endpoint::at(transport, &local).or_else(|_| Endpoint::at(transport, address))?;
+    let address = local;
     let mut sockets = vec![first];
     for _ in 1..terms.workers.get() {
-        if let Address::Unix(_) = address {
+        if !transport.shares_addresses() {
             sockets.push(sockets[0].duplicate()?);
             continue;
         }
-        sockets[0].set_option(option::SO_REUSEPORT, 1)?;
+        sockets[0].set_option(option::SO_REUSEPORT, true)?;
         let next = prepare(transport, &address, terms)?;
-        next.set_option(option::SO_REUSEPORT, 1)?;
+        next.set_option(option::SO_REUSEPORT, true)?;
         next.bind(&address)?;
-        if listens {
+        if transport.listens() {
             next.listen()?;
         }
         sockets.push(next);
@@ -159,29 +164,44 @@ fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Re
 
 /// Makes a socket with everything set that must be set before it is bound, or that connections inherit.
 fn prepare(transport: Transport, address: &Address, terms: Terms) -> io::Result<Socket> {
-    let socket = Socket::new(transport, address)?;
+    let socket = transport.socket(address)?;
     socket.set_blocking(false)?;
     if let Address::Inet6(_) = address {
-        socket.set_option(option::IPV6_V6ONLY, 1)?;
+        socket.set_option(option::IPV6_V6ONLY, true)?;
     }
     match transport {
-        Transport::Tcp => {
-            socket.set_option(option::SO_REUSEADDR, 1)?;
-            socket.set_option(option::SO_KEEPALIVE, 1)?;
-            socket.set_option(option::TCP_KEEPIDLE, 30)?;
-            socket.set_option(option::TCP_KEEPINTVL, 10)?;
-            socket.set_option(option::TCP_NODELAY, 1)?;
-            socket.set_option(option::TCP_NOTSENT_LOWAT, NOT_SENT_MAX)?;
-            let millis = terms.stalled_max.saturating_add(KERNEL_PATIENCE).as_millis();
-            let millis = i32::try_from(millis).unwrap_or(i32::MAX);
-            socket.set_option(option::TCP_USER_TIMEOUT, millis)?;
+        Transport::Tcp => prepare_tcp(&socket, terms)?,
+        // Of the options of TCP, each kernel knows some for all the ways of a connection, and the others not yet.
+        Transport::Mptcp => {
+            socket.set_option(option::SO_REUSEADDR, true)?;
+            let _ = prepare_tcp(&socket, terms);
+        }
+        Transport::Sctp => {
+            socket.set_option(option::SO_REUSEADDR, true)?;
+            socket.set_option(option::SCTP_NODELAY, true)?;
         }
         Transport::Udp => prepare_udp(&socket, address)?,
-        // Answers that peers have not read are charged to this one socket, so it should bear many.
-        Transport::UnixDatagram => socket.set_option(option::SO_SNDBUF, DATAGRAM_BUFFER)?,
+        Transport::UnixDatagram => {
+            // Answers that peers have not read are charged to this one socket, so it should bear many.
+            socket.set_option(option::SO_SNDBUF, DATAGRAM_BUFFER)?;
+            // Whose a path is that is to be answered to.
+            socket.set_option(option::SO_PASSCRED, true)?;
+        }
+        Transport::Netlink => socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)?,
         _ => {}
     }
     Ok(socket)
+}
+
+fn prepare_tcp(socket: &Socket, terms: Terms) -> io::Result<()> {
+    socket.set_option(option::SO_REUSEADDR, true)?;
+    socket.set_option(option::SO_KEEPALIVE, true)?;
+    socket.set_option(option::TCP_NODELAY, true)?;
+    socket.set_option(option::TCP_KEEPIDLE, 30)?;
+    socket.set_option(option::TCP_KEEPINTVL, 10)?;
+    socket.set_option(option::TCP_NOTSENT_LOWAT, NOT_SENT_MAX)?;
+    let millis = terms.stalled_max.saturating_add(KERNEL_PATIENCE).as_millis();
+    socket.set_option(option::TCP_USER_TIMEOUT, i32::try_from(millis).unwrap_or(i32::MAX))
 }
 
 fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
@@ -195,12 +215,12 @@ fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
         Address::Inet(_) => (option::IP_MULTICAST_ALL, option::IP_PKTINFO),
         _ => (option::IPV6_MULTICAST_ALL, option::IPV6_RECVPKTINFO),
     };
-    socket.set_option(multicast_all, 0)?;
+    socket.set_option(multicast_all, false)?;
     if address.is_wildcard() {
-        socket.set_option(packet_info, 1)?;
+        socket.set_option(packet_info, true)?;
     }
     socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)?;
-    socket.set_option(option::SO_RXQ_OVFL, 1)
+    socket.set_option(option::SO_RXQ_OVFL, true)
 }
 
 /// Whether an address stands for a group or for everybody on a network, so that many would answer one call.
@@ -208,15 +228,11 @@ fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
 /// A socket without SO_BROADCAST may not even connect to a network's broadcast address (connect(2)), and for
 /// datagrams to connect sends nothing.
 fn is_of_many(address: &Address) -> io::Result<bool> {
-    let ip = match address {
-        Address::Inet(address) => IpAddr::V4(*address.ip()),
-        Address::Inet6(address) => IpAddr::V6(*address.ip()),
-        _ => return Ok(false),
-    };
+    let Some(ip) = address.ip() else { return Ok(false) };
     if ip.is_unspecified() || ip.is_multicast() {
         return Ok(ip.is_multicast());
     }
-    let probe = Socket::new(Transport::Udp, address)?;
+    let probe = Transport::Udp.socket(address)?;
     let refused = probe.connect(&address.clone().with_port(9));
     Ok(refused.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
 }

@@ -103,5 +103,5 @@ fn is_dead(path: &Path, address: &Address) -> bool {
     let refused = |socket: Socket| {
         socket.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     };
-    ours && Socket::new(Transport::UnixDatagram, address).is_ok_and(refused)
+    ours && Transport::UnixDatagram.socket(address).is_ok_and(refused)
 }

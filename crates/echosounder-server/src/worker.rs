@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use echosounder_proto::{Conversation, DatagramRule, FRAME_MAX, Framing, Moment, MonoTime, PlainEcho};
 use echosounder_socket::{
-    Address, Batch, Endpoint, Events, Interest, Kind, Poll, Readiness, Socket, Waker, is_unreachable, ready,
+    Address, Batch, Endpoint, Events, Interest, Poll, Readiness, Socket, Transport, Waker, is_unreachable,
+    option, ready,
 };
 
 use crate::clock::{Clock, Labels};
@@ -105,7 +106,7 @@ pub(crate) struct Tools<C, O> {
 #[derive(Debug)]
 struct Listener {
     socket: Socket,
-    kind: Kind,
+    transport: Transport,
     interest: Interest,
     /// Whether it is out of the poll, because nothing can be accepted.
     paused: bool,
@@ -125,7 +126,7 @@ pub struct Worker<C, O> {
     listeners: Vec<Listener>,
     datagrams: Vec<DatagramSocket>,
     inet_batch: Option<Batch>,
-    unix_batch: Option<Batch>,
+    other_batch: Option<Batch>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     /// Places that came free in this turn; an event of it may still name them.
@@ -173,7 +174,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             listeners: Vec::new(),
             datagrams: Vec::new(),
             inet_batch: None,
-            unix_batch: None,
+            other_batch: None,
             connections: Vec::new(),
             free: Vec::new(),
             freed: Vec::new(),
@@ -189,25 +190,26 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     ///
     /// If it cannot be waited for.
     pub fn serve(&mut self, socket: Socket, endpoint: &Endpoint) -> io::Result<()> {
-        let address = socket.local_addr()?;
-        let interest = match address {
+        let transport = endpoint.transport();
+        let interest = if transport.shares_addresses() {
+            Interest::Read
+        } else {
             // The workers have it together: one of them is enough for each event.
-            Address::Unix(_) => Interest::ReadExclusive,
-            _ => Interest::Read,
+            Interest::ReadExclusive
         };
-        let kind = endpoint.transport().kind();
-        if kind == Kind::Datagrams {
+        if !transport.listens() {
+            let address = socket.local_addr()?;
             self.poll.add(&socket, DATAGRAMS + self.datagrams.len() as u64, interest)?;
-            let batch = match address {
-                Address::Unix(_) => &mut self.unix_batch,
-                _ => &mut self.inet_batch,
+            let batch = match address.ip() {
+                Some(_) => &mut self.inet_batch,
+                None => &mut self.other_batch,
             };
             batch.get_or_insert_with(|| datagrams::batch_for(&address));
             let rule = DatagramRule::new(&self.tools.messages.stamp, self.plain_echo, self.tools.turn.mono);
             self.datagrams.push(DatagramSocket::new(socket, address, rule));
         } else {
             self.poll.add(&socket, LISTENERS + self.listeners.len() as u64, interest)?;
-            self.listeners.push(Listener { socket, kind, interest, paused: false });
+            self.listeners.push(Listener { socket, transport, interest, paused: false });
         }
         Ok(())
     }
@@ -217,10 +219,10 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     /// # Errors
     ///
     /// If it cannot be waited for, or there are as many connections as there may be.
-    pub fn adopt(&mut self, socket: Socket, peer: Address, kind: Kind) -> io::Result<()> {
+    pub fn adopt(&mut self, socket: Socket, peer: Address, transport: Transport) -> io::Result<()> {
         let place = self.limits.admit().and_then(|place| place.take(&peer));
         let place = place.ok_or(io::ErrorKind::QuotaExceeded)?;
-        self.take_in(socket, peer, kind, place)
+        self.take_in(socket, peer, transport, place)
     }
 
     /// Answers until it is told to stop, and then finishes in good order.
@@ -263,7 +265,13 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.connections.len() - self.free.len() - self.freed.len()
     }
 
-    fn take_in(&mut self, socket: Socket, peer: Address, kind: Kind, place: Place) -> io::Result<()> {
+    fn take_in(
+        &mut self,
+        socket: Socket,
+        peer: Address,
+        transport: Transport,
+        place: Place,
+    ) -> io::Result<()> {
         let names_ends = self.tools.streams.stamp.names_ends();
         let local = names_ends.then(|| socket.local_addr().map(Box::new)).transpose()?;
         let index = self.free.pop().unwrap_or_else(|| {
@@ -277,7 +285,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.recency.touch(index, Waits::Idle, self.tools.turn.mono);
         self.tools.counters.connected();
         self.tools.observer.observe(Event::Connected { peer: &peer });
-        self.connections[index] = Some(Connection::new(socket, peer, local, kind, place));
+        self.connections[index] = Some(Connection::new(socket, peer, local, transport, place));
         Ok(())
     }
 
@@ -359,7 +367,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         let Some(connection) = &self.connections[index] else { return };
         if reason == Cut::Stalled {
             // If it cannot be set, the kernel goes on trying for as long as TCP_USER_TIMEOUT says.
-            let _ = connection.socket().reset_on_close();
+            let _ = connection.socket().set_option(option::SO_LINGER, Some(Duration::ZERO));
         }
         self.close(index, None, Some(reason));
     }
@@ -390,10 +398,10 @@ impl<C: Clock, O: Observer> Worker<C, O> {
                 }
                 return self.pause(index);
             };
-            let kind = listener.kind;
+            let transport = listener.transport;
             let accepted =
                 listener.socket.accept_nonblocking().and_then(|(socket, peer)| match place.take(&peer) {
-                    Some(place) => self.take_in(socket, peer, kind, place),
+                    Some(place) => self.take_in(socket, peer, transport, place),
                     None => {
                         // Whoever has all it may have costs nobody else a place.
                         refused = true;
@@ -450,9 +458,9 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     /// Answers a turn's worth of datagrams.
     fn answer_datagrams(&mut self, index: usize) {
         let Some(socket) = self.datagrams.get_mut(index) else { return };
-        let batch = match socket.address() {
-            Address::Unix(_) => self.unix_batch.as_mut(),
-            _ => self.inet_batch.as_mut(),
+        let batch = match socket.address().ip() {
+            Some(_) => self.inet_batch.as_mut(),
+            None => self.other_batch.as_mut(),
         };
         let batch = batch.expect("a socket's batch is made when it is added");
         if let Err(error) = socket.turn(batch, &mut self.tools) {

@@ -1,9 +1,13 @@
 //! Where a socket is: addresses of every family.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::family::unix::{PATH_MAX, UnixName};
+use crate::family::netlink::NetlinkAddress;
+use crate::family::tipc::TipcAddress;
+use crate::family::unix::UnixName;
+use crate::family::vsock::VsockAddress;
+use crate::family::{Family, inet};
 
 /// An address as the kernel tells it.
 ///
@@ -17,17 +21,23 @@ pub enum Address {
     Inet6(SocketAddrV6),
     /// AF_UNIX: unix(7).
     Unix(UnixName),
-    /// Any other family: the whole `sockaddr`, the family included.
+    /// AF_NETLINK: netlink(7).
+    Netlink(NetlinkAddress),
+    /// AF_TIPC: linux/tipc.h.
+    Tipc(TipcAddress),
+    /// AF_VSOCK: vsock(7).
+    Vsock(VsockAddress),
+    /// Any other family, or a form of address that is not known: the whole `sockaddr`, the family included.
     Other(Box<[u8]>),
 }
 
 impl Address {
-    /// The port, where the family has ports.
+    /// The port, where the family has ports as TCP has them.
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Inet(address) => Some(address.port()),
             Self::Inet6(address) => Some(address.port()),
-            Self::Unix(_) | Self::Other(_) => None,
+            _ => None,
         }
     }
 
@@ -37,28 +47,36 @@ impl Address {
         match &mut self {
             Self::Inet(address) => address.set_port(port),
             Self::Inet6(address) => address.set_port(port),
-            Self::Unix(_) | Self::Other(_) => {}
+            _ => {}
         }
         self
     }
 
-    /// Whether it stands for all addresses of this host.
-    pub fn is_wildcard(&self) -> bool {
+    /// The IP address, where the family has them.
+    pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Self::Inet(address) => address.ip().is_unspecified(),
-            Self::Inet6(address) => address.ip().is_unspecified(),
-            Self::Unix(_) | Self::Other(_) => false,
+            Self::Inet(address) => Some((*address.ip()).into()),
+            Self::Inet6(address) => Some((*address.ip()).into()),
+            _ => None,
         }
     }
 
-    /// The family's number, as socket(2) takes it.
-    pub fn family(&self) -> i32 {
+    /// Whether it stands for all addresses of this host.
+    pub fn is_wildcard(&self) -> bool {
+        self.ip().is_some_and(|ip| ip.is_unspecified())
+    }
+
+    /// The family.
+    pub fn family(&self) -> Family {
         match self {
-            Self::Inet(_) => libc::AF_INET,
-            Self::Inet6(_) => libc::AF_INET6,
-            Self::Unix(_) => libc::AF_UNIX,
+            Self::Inet(_) => Family::INET,
+            Self::Inet6(_) => Family::INET6,
+            Self::Unix(_) => Family::UNIX,
+            Self::Netlink(_) => Family::NETLINK,
+            Self::Tipc(_) => Family::TIPC,
+            Self::Vsock(_) => Family::VSOCK,
             Self::Other(bytes) => {
-                i32::from(bytes.first_chunk().map_or(0, |family| u16::from_ne_bytes(*family)))
+                Family(i32::from(bytes.first_chunk().map_or(0, |family| u16::from_ne_bytes(*family))))
             }
         }
     }
@@ -73,6 +91,36 @@ impl From<SocketAddr> for Address {
     }
 }
 
+impl<T: Into<IpAddr>> From<(T, u16)> for Address {
+    fn from((ip, port): (T, u16)) -> Self {
+        SocketAddr::new(ip.into(), port).into()
+    }
+}
+
+impl From<UnixName> for Address {
+    fn from(name: UnixName) -> Self {
+        Self::Unix(name)
+    }
+}
+
+impl From<NetlinkAddress> for Address {
+    fn from(address: NetlinkAddress) -> Self {
+        Self::Netlink(address)
+    }
+}
+
+impl From<TipcAddress> for Address {
+    fn from(address: TipcAddress) -> Self {
+        Self::Tipc(address)
+    }
+}
+
+impl From<VsockAddress> for Address {
+    fn from(address: VsockAddress) -> Self {
+        Self::Vsock(address)
+    }
+}
+
 impl fmt::Display for Address {
     /// As in an endpoint, without the scheme. A socket without a name is `unnamed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,7 +128,10 @@ impl fmt::Display for Address {
             Self::Inet(address) => address.fmt(f),
             Self::Inet6(address) => address.fmt(f),
             Self::Unix(name) => name.fmt(f),
-            Self::Other(_) => write!(f, "family {}", self.family()),
+            Self::Netlink(address) => address.fmt(f),
+            Self::Tipc(address) => address.fmt(f),
+            Self::Vsock(address) => address.fmt(f),
+            Self::Other(_) => self.family().fmt(f),
         }
     }
 }
@@ -99,6 +150,21 @@ impl RawAddress {
 
     pub(crate) const fn empty() -> Self {
         Self { bytes: [0; Self::CAPACITY as usize], len: 0 }
+    }
+
+    /// An address of which nothing but the family is known.
+    pub(crate) fn of_family(family: Family) -> Self {
+        let mut raw = Self::empty();
+        // The number of a family that is known fits: all that socket(2) knows do.
+        raw.put(&u16::try_from(family.0).unwrap_or(0).to_ne_bytes());
+        raw
+    }
+
+    /// The address whose bytes these are, of which no more count than any address has.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut raw = Self::empty();
+        raw.put(&bytes[..bytes.len().min(Self::CAPACITY as usize)]);
+        raw
     }
 
     pub(crate) fn as_ptr(&self) -> *const u8 {
@@ -123,7 +189,8 @@ impl RawAddress {
         &self.bytes[..self.len as usize]
     }
 
-    fn put(&mut self, bytes: &[u8]) {
+    /// Writes what comes next.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
         let start = self.len as usize;
         let room = &mut self.bytes[start..];
         let fits = bytes.len().min(room.len());
@@ -131,63 +198,29 @@ impl RawAddress {
         self.len += u32::try_from(fits).expect("an address has at most 128 bytes");
     }
 
-    fn field<const N: usize>(&self, at: usize) -> [u8; N] {
-        *self.bytes[at..].first_chunk().expect("fields lie within the 28 bytes of the largest known layout")
+    /// What stands at an offset, if the address is so long.
+    pub(crate) fn field<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.as_bytes().get(at..)?.first_chunk().copied()
     }
 }
 
 const _: () = assert!(size_of::<libc::sockaddr_storage>() == RawAddress::CAPACITY as usize);
 const _: () = assert!(align_of::<libc::sockaddr_storage>() <= align_of::<RawAddress>());
-const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in, sin_port) == 2);
-const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in, sin_addr) == 4);
-const _: () = assert!(size_of::<libc::sockaddr_in>() == 16);
-const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in6, sin6_port) == 2);
-const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in6, sin6_flowinfo) == 4);
-const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in6, sin6_addr) == 8);
-const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in6, sin6_scope_id) == 24);
-const _: () = assert!(size_of::<libc::sockaddr_in6>() == 28);
-const _: () = assert!(std::mem::offset_of!(libc::sockaddr_un, sun_path) == 2);
-
-/// The number of a family that is known to fit: all that socket(2) knows do.
-fn family_bytes(family: i32) -> [u8; 2] {
-    u16::try_from(family).unwrap_or(0).to_ne_bytes()
-}
 
 impl From<&Address> for RawAddress {
     fn from(address: &Address) -> Self {
-        let mut raw = Self::empty();
+        if let Address::Other(bytes) = address {
+            return Self::from_bytes(bytes);
+        }
+        let mut raw = Self::of_family(address.family());
         match address {
-            Address::Inet(address) => {
-                raw.put(&family_bytes(libc::AF_INET));
-                raw.put(&address.port().to_be_bytes());
-                raw.put(&address.ip().octets());
-                raw.put(&[0; 8]);
-            }
-            Address::Inet6(address) => {
-                raw.put(&family_bytes(libc::AF_INET6));
-                raw.put(&address.port().to_be_bytes());
-                raw.put(&address.flowinfo().to_ne_bytes());
-                raw.put(&address.ip().octets());
-                raw.put(&address.scope_id().to_ne_bytes());
-            }
-            Address::Unix(name) => {
-                raw.put(&family_bytes(libc::AF_UNIX));
-                match name {
-                    UnixName::Unnamed => {}
-                    UnixName::Path(path) => {
-                        raw.put(path);
-                        // A path may fill `sun_path` to its last byte.
-                        if path.len() < PATH_MAX {
-                            raw.put(&[0]);
-                        }
-                    }
-                    UnixName::Abstract(name) => {
-                        raw.put(&[0]);
-                        raw.put(name);
-                    }
-                }
-            }
-            Address::Other(bytes) => raw.put(bytes),
+            Address::Inet(address) => inet::put_v4(address, &mut raw),
+            Address::Inet6(address) => inet::put_v6(address, &mut raw),
+            Address::Unix(name) => name.put(&mut raw),
+            Address::Netlink(address) => address.put(&mut raw),
+            Address::Tipc(address) => address.put(&mut raw),
+            Address::Vsock(address) => address.put(&mut raw),
+            Address::Other(_) => {}
         }
         raw
     }
@@ -195,32 +228,18 @@ impl From<&Address> for RawAddress {
 
 impl From<&RawAddress> for Address {
     fn from(raw: &RawAddress) -> Self {
-        let bytes = raw.as_bytes();
-        let family =
-            bytes.first_chunk().map_or(libc::AF_UNSPEC, |family| i32::from(u16::from_ne_bytes(*family)));
-        match family {
-            libc::AF_INET if 16 <= bytes.len() => Self::Inet(SocketAddrV4::new(
-                Ipv4Addr::from(raw.field::<4>(4)),
-                u16::from_be_bytes(raw.field(2)),
-            )),
-            libc::AF_INET6 if 28 <= bytes.len() => Self::Inet6(SocketAddrV6::new(
-                Ipv6Addr::from(raw.field::<16>(8)),
-                u16::from_be_bytes(raw.field(2)),
-                u32::from_ne_bytes(raw.field(4)),
-                u32::from_ne_bytes(raw.field(24)),
-            )),
-            libc::AF_UNIX => Self::Unix(match &bytes[2..] {
-                [] => UnixName::Unnamed,
-                [0, name @ ..] => UnixName::Abstract(name.into()),
-                path => {
-                    let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
-                    UnixName::Path(path[..end].into())
-                }
-            }),
+        let known = match raw.field(0).map(|family| Family(i32::from(u16::from_ne_bytes(family)))) {
+            Some(Family::INET) => inet::get_v4(raw).map(Self::Inet),
+            Some(Family::INET6) => inet::get_v6(raw).map(Self::Inet6),
+            Some(Family::UNIX) => Some(Self::Unix(UnixName::get(raw))),
+            Some(Family::NETLINK) => NetlinkAddress::get(raw).map(Self::Netlink),
+            Some(Family::TIPC) => TipcAddress::get(raw).map(Self::Tipc),
+            Some(Family::VSOCK) => VsockAddress::get(raw).map(Self::Vsock),
             // The kernel tells the sender of a datagram from an unbound UNIX socket with no address at all.
-            libc::AF_UNSPEC if bytes.is_empty() => Self::Unix(UnixName::Unnamed),
-            _ => Self::Other(bytes.into()),
-        }
+            None if raw.len() == 0 => Some(Self::Unix(UnixName::Unnamed)),
+            _ => None,
+        };
+        known.unwrap_or_else(|| Self::Other(raw.as_bytes().into()))
     }
 }
 

@@ -1,14 +1,15 @@
 //! Many datagrams in one system call: recvmmsg(2), and an answer to each with sendmmsg(2).
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::address::Address;
-use crate::control::{Control, PacketInfo};
+use crate::address::{Address, RawAddress};
+use crate::control::{ControlMessage, Credentials, PacketInfo, RawControl};
+use crate::family::tipc::TipcAddress;
 use crate::socket::Socket;
 use crate::sys::batch::{HEAD_MAX, Slots};
 
-/// Room to receive some datagrams at once, and to answer each with some bytes put before its own.
+/// Room to receive some datagrams at once with [`Socket::recv_many`], and to answer each with some bytes put before its own.
 ///
 /// The bytes are received and sent in place; nothing is copied but what is put before them.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct Batch {
 }
 
 /// What is known of a received datagram beside its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Whether it was longer than the room for it.
     pub truncated: bool,
@@ -29,6 +30,10 @@ pub struct Received {
     /// How many datagrams the socket has dropped so far for want of buffer, if it was asked to tell and has
     /// dropped any: [`SO_RXQ_OVFL`](crate::option::SO_RXQ_OVFL). It wraps around.
     pub overflows: Option<u32>,
+    /// Who sent it, if the socket was asked to tell: [`SO_PASSCRED`](crate::option::SO_PASSCRED).
+    pub credentials: Option<Credentials>,
+    /// The TIPC service that it was sent to, if it was sent to one.
+    pub tipc_destination: Option<TipcAddress>,
 }
 
 impl Batch {
@@ -40,17 +45,11 @@ impl Batch {
         Self { slots: Slots::new(count, size), received: 0, answers: Vec::with_capacity(count) }
     }
 
-    /// Receives what is there without waiting, in place of what was received before, and returns how many
-    /// datagrams that is.
-    ///
-    /// # Errors
-    ///
-    /// As recvmmsg(2); `WouldBlock` if there is nothing.
-    #[doc(alias = "recvmmsg")]
-    pub fn receive(&mut self, socket: &Socket) -> io::Result<usize> {
+    /// Receives what is there, in place of what was received before.
+    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
         self.answers.clear();
         self.received = 0;
-        self.received = self.slots.receive(socket.as_fd())?;
+        self.received = self.slots.receive(fd)?;
         Ok(self.received)
     }
 
@@ -66,8 +65,17 @@ impl Batch {
 
     /// What is known of a received datagram beside its bytes.
     pub fn about(&self, index: usize) -> Received {
-        let Control { packet_info, overflows } = Control::decode(self.slots.control(index));
-        Received { truncated: self.slots.is_truncated(index), packet_info, overflows }
+        let mut about = Received { truncated: self.slots.is_truncated(index), ..Received::default() };
+        for raw in RawControl::walk(self.slots.control(index)) {
+            match ControlMessage::decode(raw) {
+                ControlMessage::PacketInfo(info) => about.packet_info = Some(info),
+                ControlMessage::Overflow(count) => about.overflows = Some(count),
+                ControlMessage::Credentials(who) => about.credentials = Some(who),
+                ControlMessage::TipcDestination(range) => about.tipc_destination = Some(range),
+                _ => {}
+            }
+        }
+        about
     }
 
     /// Who sent a received datagram.
@@ -76,19 +84,22 @@ impl Batch {
     }
 
     /// Notes that a received datagram is to be answered with `head`, of which at most [`Self::HEAD_MAX`] bytes
-    /// count, and its own bytes. With `from`, the answer leaves from the address that was asked.
+    /// count, and its own bytes. With `from`, the answer leaves from the address that was asked; with `to`, it goes
+    /// there instead of to the sender's address.
     ///
     /// # Panics
     ///
     /// If no datagram of this number was received, or it is answered twice.
-    pub fn answer(&mut self, index: usize, head: &[u8], from: Option<PacketInfo>) {
+    pub fn answer(&mut self, index: usize, head: &[u8], from: Option<PacketInfo>, to: Option<&Address>) {
         assert!(index < self.received, "datagram {index} of {}", self.received);
         assert!(
             self.answers.last().is_none_or(|&last| last < index),
             "datagrams are answered in order, once"
         );
-        self.slots
-            .prepare(self.answers.len(), index, head, |control| from.map_or(0, |info| info.encode(control)));
+        let to = to.map(RawAddress::from);
+        self.slots.prepare(self.answers.len(), index, head, to.as_ref(), |control| {
+            from.map_or(0, |info| info.encode(control))
+        });
         self.answers.push(index);
     }
 

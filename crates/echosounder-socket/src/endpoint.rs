@@ -8,7 +8,12 @@ use std::str::FromStr;
 use crate::address::Address;
 use crate::error::Error;
 use crate::family::inet::{self, Host};
+use crate::family::netlink::NetlinkAddress;
+use crate::family::tipc::{self, TipcAddress};
 use crate::family::unix::{ABSTRACT_MAX, PATH_MAX, UnixName};
+use crate::family::vsock::VsockAddress;
+use crate::family::{Family, Protocol, Type};
+use crate::socket::Socket;
 
 /// The port of a stamped echo, unless another is written.
 pub const DEFAULT_PORT: u16 = 21567;
@@ -27,6 +32,24 @@ pub enum Transport {
     UnixDatagram,
     /// SOCK_SEQPACKET over AF_UNIX.
     UnixSeqpacket,
+    /// SOCK_STREAM over AF_VSOCK: vsock(7).
+    VsockStream,
+    /// SOCK_SEQPACKET over AF_VSOCK, since Linux 5.14.
+    VsockSeqpacket,
+    /// SOCK_STREAM over AF_TIPC.
+    TipcStream,
+    /// SOCK_SEQPACKET over AF_TIPC.
+    TipcSeqpacket,
+    /// SOCK_RDM over AF_TIPC: datagrams that the network does not lose.
+    TipcRdm,
+    /// SOCK_DGRAM over AF_TIPC.
+    TipcDatagram,
+    /// SOCK_DGRAM over AF_NETLINK with NETLINK_USERSOCK, between processes: netlink(7).
+    Netlink,
+    /// SOCK_STREAM with IPPROTO_MPTCP over AF_INET and AF_INET6: RFC 8684.
+    Mptcp,
+    /// SOCK_STREAM with IPPROTO_SCTP over AF_INET and AF_INET6, one socket for each association: sctp(7).
+    Sctp,
 }
 
 /// How a socket is spoken through; all that a server or a client needs to know of a transport.
@@ -45,45 +68,63 @@ struct Row {
     transport: Transport,
     /// What is written before the name, the separator included.
     prefix: &'static str,
-    family: Family,
+    form: Form,
     kind: Kind,
+    socket: (Type, Protocol),
 }
 
 /// What the names of a transport look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
+enum Form {
     /// A host and a port.
     Inet,
     /// A path or an abstract name.
     Unix,
+    /// A context id and a port.
+    Vsock,
+    /// A type and an instance.
+    Tipc,
+    /// A port id.
+    Netlink,
 }
 
-impl Family {
+impl Form {
     fn parse(self, text: &str) -> Result<Name, EndpointError> {
         match self {
             Self::Inet => inet::parse(text).map(|(host, port)| Name::Inet(host, port)),
             Self::Unix => UnixName::parse(text).map(Name::Unix),
+            Self::Vsock => VsockAddress::parse(text).map(Name::Vsock),
+            Self::Tipc => TipcAddress::parse(text).map(Name::Tipc),
+            Self::Netlink => NetlinkAddress::parse(text).map(Name::Netlink),
         }
     }
 }
 
-const TABLE: [Row; 5] = [
-    Row { transport: Transport::Tcp, prefix: "tcp://", family: Family::Inet, kind: Kind::Stream },
-    Row { transport: Transport::Udp, prefix: "udp://", family: Family::Inet, kind: Kind::Datagrams },
-    Row { transport: Transport::UnixStream, prefix: "unix:", family: Family::Unix, kind: Kind::Stream },
-    Row {
-        transport: Transport::UnixDatagram,
-        prefix: "unix-dgram:",
-        family: Family::Unix,
-        kind: Kind::Datagrams,
-    },
-    Row {
-        transport: Transport::UnixSeqpacket,
-        prefix: "unix-seqpacket:",
-        family: Family::Unix,
-        kind: Kind::Messages,
-    },
-];
+const STREAM: (Type, Protocol) = (Type::STREAM, Protocol::DEFAULT);
+const SEQPACKET: (Type, Protocol) = (Type::SEQPACKET, Protocol::DEFAULT);
+const DGRAM: (Type, Protocol) = (Type::DGRAM, Protocol::DEFAULT);
+
+#[rustfmt::skip]
+const TABLE: [Row; 14] = {
+    use Transport::*;
+    use {Form::{Inet, Tipc, Unix, Vsock}, Kind::*};
+    [
+        Row { transport: Tcp, prefix: "tcp://", form: Inet, kind: Stream, socket: STREAM },
+        Row { transport: Udp, prefix: "udp://", form: Inet, kind: Datagrams, socket: DGRAM },
+        Row { transport: UnixStream, prefix: "unix:", form: Unix, kind: Stream, socket: STREAM },
+        Row { transport: UnixDatagram, prefix: "unix-dgram:", form: Unix, kind: Datagrams, socket: DGRAM },
+        Row { transport: UnixSeqpacket, prefix: "unix-seqpacket:", form: Unix, kind: Messages, socket: SEQPACKET },
+        Row { transport: VsockStream, prefix: "vsock://", form: Vsock, kind: Stream, socket: STREAM },
+        Row { transport: VsockSeqpacket, prefix: "vsock-seqpacket://", form: Vsock, kind: Messages, socket: SEQPACKET },
+        Row { transport: TipcStream, prefix: "tipc://", form: Tipc, kind: Stream, socket: STREAM },
+        Row { transport: TipcSeqpacket, prefix: "tipc-seqpacket://", form: Tipc, kind: Messages, socket: SEQPACKET },
+        Row { transport: TipcRdm, prefix: "tipc-rdm://", form: Tipc, kind: Datagrams, socket: (Type::RDM, Protocol::DEFAULT) },
+        Row { transport: TipcDatagram, prefix: "tipc-dgram://", form: Tipc, kind: Datagrams, socket: DGRAM },
+        Row { transport: Netlink, prefix: "netlink://", form: Form::Netlink, kind: Datagrams, socket: (Type::DGRAM, Protocol::NETLINK_USERSOCK) },
+        Row { transport: Mptcp, prefix: "mptcp://", form: Inet, kind: Stream, socket: (Type::STREAM, Protocol::MPTCP) },
+        Row { transport: Sctp, prefix: "sctp://", form: Inet, kind: Stream, socket: (Type::STREAM, Protocol::SCTP) },
+    ]
+};
 
 impl Transport {
     /// Every transport, in the order of the endpoint table.
@@ -96,26 +137,80 @@ impl Transport {
         self.row().kind
     }
 
+    /// Whether its sockets have connections, which a server accepts.
+    pub fn listens(self) -> bool {
+        self.kind() != Kind::Datagrams
+    }
+
     /// What is written before the name, without the separator: `tcp`, `unix-dgram`.
     pub fn scheme(self) -> &'static str {
         self.row().prefix.trim_end_matches(['/', ':'])
     }
 
-    /// The socket type, as socket(2) takes it.
-    pub(crate) fn socket_type(self) -> i32 {
-        match self.kind() {
-            Kind::Stream => libc::SOCK_STREAM,
-            Kind::Messages => libc::SOCK_SEQPACKET,
-            Kind::Datagrams => libc::SOCK_DGRAM,
-        }
+    /// Whether its names are a host and a port.
+    pub fn has_hosts(self) -> bool {
+        self.row().form == Form::Inet
     }
 
-    /// The family in which socketpair(2) is asked for two of them.
-    pub(crate) fn pair_family(self) -> i32 {
-        match self.row().family {
-            Family::Inet => libc::AF_INET,
-            Family::Unix => libc::AF_UNIX,
-        }
+    /// The type, as socket(2) takes it.
+    pub fn socket_type(self) -> Type {
+        self.row().socket.0
+    }
+
+    /// The protocol, as socket(2) takes it.
+    pub fn protocol(self) -> Protocol {
+        self.row().socket.1
+    }
+
+    /// Whether one side of a connection can say that it has finished and still hear the other. With TIPC and SCTP
+    /// it cannot: whoever ends, ends both.
+    pub fn half_closes(self) -> bool {
+        !matches!(self, Self::TipcStream | Self::TipcSeqpacket | Self::Sctp)
+    }
+
+    /// Whether an error of a receive is how it tells that the peer has closed. TIPC does it with ECONNRESET, after
+    /// everything that the peer had sent.
+    pub fn is_end(self, error: &io::Error) -> bool {
+        self.row().form == Form::Tipc && error.kind() == io::ErrorKind::ConnectionReset
+    }
+
+    /// Whether several sockets can have one address and the kernel spreads the peers among them, if each of them
+    /// allows it: SO_REUSEPORT, socket(7).
+    pub fn shares_addresses(self) -> bool {
+        matches!(self, Self::Tcp | Self::Udp | Self::Mptcp)
+    }
+
+    /// Whether a socket that is connected hears others than its peer. Then a message's source says nothing about
+    /// whose answer it is.
+    pub fn hears_strangers(self) -> bool {
+        matches!(self, Self::TipcRdm | Self::TipcDatagram)
+    }
+
+    /// Makes a socket that can have an address like `address`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::new`].
+    pub fn socket(self, address: &Address) -> io::Result<Socket> {
+        let (kind, protocol) = self.row().socket;
+        Socket::new(address.family(), kind, protocol)
+    }
+
+    /// Makes two connected sockets. Only UNIX and TIPC have them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::pair`]; EOPNOTSUPP for a transport that has no pairs.
+    pub fn pair(self) -> io::Result<(Socket, Socket)> {
+        let family = match self.row().form {
+            Form::Inet => Family::INET,
+            Form::Unix => Family::UNIX,
+            Form::Vsock => Family::VSOCK,
+            Form::Tipc => Family::TIPC,
+            Form::Netlink => Family::NETLINK,
+        };
+        let (kind, protocol) = self.row().socket;
+        Socket::pair(family, kind, protocol)
     }
 
     fn row(self) -> &'static Row {
@@ -172,6 +267,12 @@ pub enum Name {
     Inet(Host, u16),
     /// A path or an abstract name.
     Unix(UnixName),
+    /// A context id and a port.
+    Vsock(VsockAddress),
+    /// A type and an instance.
+    Tipc(TipcAddress),
+    /// A port id.
+    Netlink(NetlinkAddress),
 }
 
 /// Why a text is not an [`Endpoint`]: which part of it is wrong.
@@ -214,6 +315,24 @@ pub enum EndpointError {
     /// A percent sign is not followed by two hexadecimal digits.
     #[error("%{} is not % and two hexadecimal digits (write a percent sign as %25)", .0.escape_debug())]
     BadPercent(String),
+    /// A VSOCK context id is neither a number nor a name for one.
+    #[error("context id {0:?} is neither a number nor any, local or host")]
+    BadCid(String),
+    /// A VSOCK port is no number.
+    #[error("port {0:?} is not a number from 0 to {max}", max = u32::MAX)]
+    BadVsockPort(String),
+    /// A TIPC name is not a type and an instance.
+    #[error("{0:?} is not TYPE:INSTANCE, two numbers from 0 to {max}", max = u32::MAX)]
+    BadService(String),
+    /// A TIPC type that the kernel keeps for itself.
+    #[error("type {0} is one of the kernel's own, below {min}", min = tipc::RESERVED)]
+    ReservedService(u32),
+    /// What stands behind the question mark is no scope.
+    #[error("{0:?} is neither scope=node nor scope=cluster")]
+    BadScope(String),
+    /// A netlink port id is no number.
+    #[error("port id {0:?} is not a number from 0 to {max}", max = u32::MAX)]
+    BadPortId(String),
 }
 
 fn schemes() -> String {
@@ -228,10 +347,13 @@ impl Endpoint {
     ///
     /// If the address is not of a family that the transport has, or is no name that a socket can be found by.
     pub fn at(transport: Transport, address: &Address) -> io::Result<Self> {
-        let name = match (transport.row().family, address) {
-            (Family::Inet, Address::Inet(address)) => Name::Inet(Host::V4(*address.ip()), address.port()),
-            (Family::Inet, Address::Inet6(address)) => Name::Inet(Host::of(address), address.port()),
-            (Family::Unix, Address::Unix(name)) if name.is_usable() => Name::Unix(name.clone()),
+        let name = match (transport.row().form, address) {
+            (Form::Inet, Address::Inet(address)) => Name::Inet(Host::V4(*address.ip()), address.port()),
+            (Form::Inet, Address::Inet6(address)) => Name::Inet(Host::of(address), address.port()),
+            (Form::Unix, Address::Unix(name)) if name.is_usable() => Name::Unix(name.clone()),
+            (Form::Vsock, Address::Vsock(address)) if address.port != 0 => Name::Vsock(*address),
+            (Form::Tipc, Address::Tipc(address)) if address.is_service() => Name::Tipc(*address),
+            (Form::Netlink, Address::Netlink(address)) if address.groups == 0 => Name::Netlink(*address),
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };
         Ok(Self { transport, name })
@@ -259,7 +381,10 @@ impl Endpoint {
     /// If a host name has no address, or an interface does not exist.
     pub fn resolve(&self, side: Side, version: IpVersion) -> Result<Vec<Address>, Error> {
         match &self.name {
-            Name::Unix(name) => Ok(vec![Address::Unix(name.clone())]),
+            Name::Unix(name) => Ok(vec![name.clone().into()]),
+            Name::Vsock(address) => Ok(vec![address.on(side).into()]),
+            Name::Tipc(address) => Ok(vec![(*address).into()]),
+            Name::Netlink(address) => Ok(vec![(*address).into()]),
             Name::Inet(host, port) => {
                 let addresses = host
                     .resolve(*port, side, version)
@@ -286,6 +411,9 @@ impl fmt::Display for Endpoint {
         match &self.name {
             Name::Inet(host, port) => write!(f, "{host}:{port}"),
             Name::Unix(name) => name.fmt(f),
+            Name::Vsock(address) => address.fmt(f),
+            Name::Tipc(address) => address.fmt(f),
+            Name::Netlink(address) => address.fmt(f),
         }
     }
 }
@@ -311,7 +439,7 @@ impl FromStr for Endpoint {
         } else {
             (Transport::Tcp, text)
         };
-        Ok(Self { transport, name: transport.row().family.parse(name)? })
+        Ok(Self { transport, name: transport.row().form.parse(name)? })
     }
 }
 

@@ -14,7 +14,7 @@
 //! let endpoint: Endpoint = "unix-seqpacket:@hold".parse()?;
 //! assert_eq!(endpoint.to_string(), "unix-seqpacket:@hold");
 //!
-//! let (one, other) = Socket::pair(endpoint.transport())?;
+//! let (one, other) = endpoint.transport().pair()?;
 //! one.send(b"ahoy")?;
 //! let mut buffer = [0; 16];
 //! assert_eq!(other.recv_message(&mut buffer)?, 4);
@@ -26,22 +26,33 @@
 mod address;
 mod batch;
 mod control;
+mod create;
 mod endpoint;
 mod error;
 pub mod family;
+mod file;
+mod interface;
 mod limit;
 pub mod option;
 mod poll;
 mod signal;
 mod socket;
 mod sys;
+mod wait;
 
 pub use address::{Address, RawAddress};
 pub use batch::{Batch, Received};
-pub use control::PacketInfo;
+pub use control::{
+    ControlMessage, Credentials, ExtendedError, PacketInfo, RawControl, SendControl, control_space,
+};
+pub use create::{ConnectionError, ServerOptions, Unreached, create_connection, create_server};
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, IpVersion, Kind, Name, Side, Transport};
 pub use error::{Error, is_family_absent, is_out_of_resources, is_too_long, is_unreachable};
+pub use family::{Family, Protocol, Type};
+pub use file::SocketFile;
+pub use interface::{Interface, interface_index, interface_name, interfaces};
 pub use limit::raise_fd_limit;
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
 pub use signal::{Signal, Signals};
-pub use socket::{Half, Socket, effective_user};
+pub use socket::{Half, Message, MessageFlags, Outgoing, Socket, Unfinished, effective_user};
+pub use wait::set_interrupt_hook;

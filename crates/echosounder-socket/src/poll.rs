@@ -163,12 +163,7 @@ pub fn ready<const N: usize>(
     fds: [(BorrowedFd<'_>, Interest); N],
     timeout: Option<Duration>,
 ) -> io::Result<[Readiness; N]> {
-    let mut list = fds.map(|(fd, interest)| libc::pollfd {
-        fd: fd.as_raw_fd(),
-        // POLLIN and POLLOUT have the values of EPOLLIN and EPOLLOUT.
-        events: i16::try_from(interest.bits() & (libc::EPOLLIN | libc::EPOLLOUT)).unwrap_or(0),
-        revents: 0,
-    });
+    let mut list = fds.map(|(fd, interest)| record(fd, interest));
     match sys::poll::poll(&mut list, millis(timeout)) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
             list.iter_mut().for_each(|fd| fd.revents = 0)
@@ -176,6 +171,23 @@ pub fn ready<const N: usize>(
         result => result?,
     }
     Ok(list.map(|fd| Readiness::of(i32::from(fd.revents))))
+}
+
+/// Whether a descriptor becomes ready in time: poll(2), once. A signal is an error.
+pub(crate) fn ready_once(
+    fd: BorrowedFd<'_>,
+    interest: Interest,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let mut list = [record(fd, interest)];
+    sys::poll::poll(&mut list, millis(timeout))?;
+    Ok(list[0].revents != 0)
+}
+
+fn record(fd: BorrowedFd<'_>, interest: Interest) -> libc::pollfd {
+    // POLLIN and POLLOUT have the values of EPOLLIN and EPOLLOUT.
+    let events = i16::try_from(interest.bits() & (libc::EPOLLIN | libc::EPOLLOUT)).unwrap_or(0);
+    libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }
 }
 
 const _: () = assert!(libc::POLLIN as i32 == libc::EPOLLIN && libc::POLLOUT as i32 == libc::EPOLLOUT);

@@ -1,12 +1,24 @@
 //! The socket object.
 
-use std::io;
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use crate::address::{Address, RawAddress};
-use crate::endpoint::Transport;
-use crate::option::IntOption;
+use crate::batch::Batch;
+use crate::control::{ControlMessage, SendControl};
+use crate::family::{Family, Protocol, Type};
+use crate::option::{self, OptionValue, SocketOption};
+use crate::poll::Interest;
 use crate::sys;
+use crate::wait::{Timeout, Waits};
+
+/// Most bytes of an option that is read as bytes, as CPython has it.
+const OPTION_MAX: usize = 1024;
+
+/// Most bytes that one sendfile(2) is asked for, as CPython has it.
+const SEND_FILE_MAX: u64 = 1 << 30;
 
 /// Which direction of a connection is shut down: shutdown(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,142 +33,431 @@ pub enum Half {
 
 /// A socket: a descriptor that is closed when it is dropped, and not inherited.
 ///
-/// A write to a connection that is gone is an error (EPIPE), never a signal.
+/// # How calls wait
+///
+/// [`set_timeout`](Self::set_timeout) chooses one of three modes for every call that may have to wait:
+///
+/// | timeout | the descriptor | a call that cannot go on |
+/// |---|---|---|
+/// | `None`, as in a new socket | blocks | waits in the kernel |
+/// | zero | does not block | fails with `WouldBlock` |
+/// | longer | does not block | waits with poll(2) until it can, or fails with `TimedOut` when the time is up |
+///
+/// A call is tried before it waits, so one that need not wait costs one system call in every mode. The time is
+/// measured by the monotonic clock, and is that of the whole call. SO_RCVTIMEO and SO_SNDTIMEO are not used.
+///
+/// Whether a descriptor blocks is a property of the socket that duplicates share, the timeout is one of this
+/// object: give duplicates the same.
+///
+/// # Signals
+///
+/// A write to a connection that is gone is an error (EPIPE), never a signal. A call that a signal handler
+/// interrupts goes on, unless the [hook](crate::set_interrupt_hook) says otherwise.
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
+    timeout: Timeout,
 }
 
+/// How a message is to be sent or received, or was: the MSG_ flags of send(2) and recv(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MessageFlags(pub i32);
+
+impl MessageFlags {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// Control messages were lost for want of room.
+    pub const CTRUNC: Self = Self(libc::MSG_CTRUNC);
+    /// Do not wait, whatever the timeout says.
+    pub const DONTWAIT: Self = Self(libc::MSG_DONTWAIT);
+    /// The end of a record.
+    pub const EOR: Self = Self(libc::MSG_EOR);
+    /// Read from the queue of errors; never waits.
+    pub const ERRQUEUE: Self = Self(libc::MSG_ERRQUEUE);
+    /// More will follow at once.
+    pub const MORE: Self = Self(libc::MSG_MORE);
+    /// Urgent data; of TIPC groups, a member has come or gone.
+    pub const OOB: Self = Self(libc::MSG_OOB);
+    /// Leave what is read where it is.
+    pub const PEEK: Self = Self(libc::MSG_PEEK);
+    /// A message was longer than the room for it; asked for, the length that is told is the message's own.
+    pub const TRUNC: Self = Self(libc::MSG_TRUNC);
+    /// Wait until the buffer is full.
+    pub const WAITALL: Self = Self(libc::MSG_WAITALL);
+
+    /// Whether all flags of `other` are among these.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl std::ops::BitOr for MessageFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A message that [`Socket::recv_msg`] has received.
+#[derive(Debug)]
+pub struct Message {
+    /// How many bytes it put into the buffers; with [`MessageFlags::TRUNC`], how many the message has.
+    pub len: usize,
+    /// Who sent it, on sockets without connection; otherwise as the kernel says, mostly nothing.
+    pub from: Address,
+    /// What came beside the bytes.
+    pub control: Vec<ControlMessage>,
+    /// What the kernel says of it.
+    pub flags: MessageFlags,
+}
+
+/// A message for [`Socket::send_many`].
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Its bytes, in pieces.
+    pub buffers: &'a [IoSlice<'a>],
+    /// What goes beside them.
+    pub control: &'a [SendControl<'a>],
+    /// To where, unless the socket is connected.
+    pub to: Option<&'a Address>,
+}
+
+/// Not everything has been sent.
+#[derive(Debug, thiserror::Error)]
+#[error("sent {sent} bytes")]
+pub struct Unfinished {
+    /// How many bytes have been.
+    pub sent: u64,
+    /// Why not the others.
+    pub source: io::Error,
+}
+
+impl From<Unfinished> for io::Error {
+    fn from(error: Unfinished) -> Self {
+        error.source
+    }
+}
+
+/// Making sockets, and giving them away.
 impl Socket {
-    /// Makes a socket that can have an address like `address`: socket(2).
+    /// Makes a socket: socket(2). It blocks, and is not inherited.
     ///
     /// # Errors
     ///
     /// As socket(2); [`is_family_absent`](crate::is_family_absent) tells whether this kernel lacks the family.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.protocol()?, Protocol::TCP);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "socket")]
-    pub fn new(transport: Transport, address: &Address) -> io::Result<Self> {
-        Ok(Self { fd: sys::socket::socket(address.family(), transport.socket_type(), 0)? })
+    pub fn new(family: Family, kind: Type, protocol: Protocol) -> io::Result<Self> {
+        Ok(Self::blocking(sys::socket::socket(family.0, kind.0, protocol.0)?))
     }
 
-    /// Makes two connected sockets: socketpair(2). Only UNIX transports have them.
+    /// Makes two connected sockets: socketpair(2). UNIX and TIPC have them.
     ///
     /// # Errors
     ///
-    /// As socketpair(2); EOPNOTSUPP for a transport that has no pairs.
+    /// As socketpair(2); EOPNOTSUPP for a family that has no pairs.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// one.send(b"ahoy")?;
+    /// assert_eq!(other.recv(&mut [0; 16])?, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "socketpair")]
-    pub fn pair(transport: Transport) -> io::Result<(Self, Self)> {
-        let (one, other) = sys::socket::socketpair(transport.pair_family(), transport.socket_type())?;
-        Ok((Self { fd: one }, Self { fd: other }))
+    pub fn pair(family: Family, kind: Type, protocol: Protocol) -> io::Result<(Self, Self)> {
+        let (one, other) = sys::socket::socketpair(family.0, kind.0, protocol.0)?;
+        Ok((Self::blocking(one), Self::blocking(other)))
     }
 
-    /// A second descriptor of the same socket: they share everything but the number.
+    /// Takes a descriptor that came from elsewhere. Its mode is found out; what it is, [`family`](Self::family),
+    /// [`socket_type`](Self::socket_type) and [`protocol`](Self::protocol) tell.
+    ///
+    /// # Errors
+    ///
+    /// ENOTSOCK if it is no socket; then it is closed.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Socket, Type};
+    /// use std::net::UdpSocket;
+    ///
+    /// let socket = Socket::from_fd(UdpSocket::bind("127.0.0.1:0")?.into())?;
+    /// assert_eq!((socket.family()?, socket.socket_type()?), (Family::INET, Type::DGRAM));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "fromfd")]
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Self::blocking(fd);
+        socket.family()?;
+        if sys::socket::is_nonblocking(socket.as_fd())? {
+            socket.timeout.set(Some(Duration::ZERO));
+        }
+        Ok(socket)
+    }
+
+    /// A second descriptor of the same socket, with the same timeout: fcntl(2) with F_DUPFD_CLOEXEC.
     ///
     /// # Errors
     ///
     /// If no descriptor is left.
     #[doc(alias = "dup")]
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()? })
+        Ok(Self { fd: self.fd.try_clone()?, timeout: Timeout::of(self.timeout.get()) })
     }
 
-    /// Gives the socket a name: bind(2).
+    /// Gives the descriptor away, open. The same as `OwnedFd::from`.
+    #[doc(alias = "detach")]
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
+    /// Closes the socket and says how that went: close(2). Dropping it does the same without a word.
+    ///
+    /// The descriptor is gone even if there was an error. EINTR is none, since Linux has closed it then; neither is
+    /// ECONNRESET, which says of the peer what no longer matters.
     ///
     /// # Errors
     ///
-    /// As bind(2).
-    pub fn bind(&self, address: &Address) -> io::Result<()> {
-        sys::socket::bind(self.as_fd(), &RawAddress::from(address))
+    /// As close(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?.close()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn close(self) -> io::Result<()> {
+        match sys::socket::close(self.fd) {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
     }
 
-    /// Lets peers connect: listen(2). The queue is as long as the system allows.
+    /// Whether programs that this process executes get the descriptor: FD_CLOEXEC, fcntl(2).
+    ///
+    /// # Errors
+    ///
+    /// As fcntl(2).
+    pub fn inheritable(&self) -> io::Result<bool> {
+        sys::socket::is_inheritable(self.as_fd())
+    }
+
+    /// Sets whether programs that this process executes get the descriptor. At first they do not.
+    ///
+    /// # Errors
+    ///
+    /// As fcntl(2).
+    pub fn set_inheritable(&self, inheritable: bool) -> io::Result<()> {
+        sys::socket::set_inheritable(self.as_fd(), inheritable)
+    }
+
+    fn blocking(fd: OwnedFd) -> Self {
+        Self { fd, timeout: Timeout::of(None) }
+    }
+}
+
+/// Names and connections.
+impl Socket {
+    /// Gives the socket a name: bind(2). TIPC sockets can have several.
+    ///
+    /// # Errors
+    ///
+    /// As bind(2); EACCES for a port below 1024 without CAP_NET_BIND_SERVICE.
+    ///
+    /// ```
+    /// use echosounder_socket::{Address, Family, Protocol, Socket, Type};
+    /// use std::net::SocketAddr;
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// socket.bind(&Address::from(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+    /// assert_ne!(socket.local_addr()?.port(), Some(0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn bind(&self, address: &Address) -> io::Result<()> {
+        self.bind_raw(&RawAddress::from(address))
+    }
+
+    pub(crate) fn bind_raw(&self, address: &RawAddress) -> io::Result<()> {
+        sys::socket::bind(self.as_fd(), address)
+    }
+
+    /// Lets peers connect: listen(2). The queue is as long as the system allows (net.core.somaxconn).
     ///
     /// # Errors
     ///
     /// As listen(2).
     pub fn listen(&self) -> io::Result<()> {
-        // The kernel cuts it to net.core.somaxconn.
-        sys::socket::listen(self.as_fd(), i32::MAX)
+        self.listen_with(u32::MAX)
     }
 
-    /// Takes the next connection from the queue, as a socket that does not block, and the peer's address:
-    /// accept4(2).
+    /// Lets peers connect, with a queue of so many, up to what the system allows.
+    ///
+    /// # Errors
+    ///
+    /// As listen(2).
+    pub fn listen_with(&self, backlog: u32) -> io::Result<()> {
+        sys::socket::listen(self.as_fd(), i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// Takes the next connection from the queue, as a socket that blocks, and the peer's address: accept4(2).
+    ///
+    /// # Errors
+    ///
+    /// As accept4(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Address, Family, Protocol, Socket, Type};
+    /// use std::net::SocketAddr;
+    ///
+    /// let [listener, client] = [(); 2].map(|()| Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT));
+    /// let (listener, client) = (listener?, client?);
+    /// listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    /// listener.listen()?;
+    ///
+    /// client.connect(&listener.local_addr()?)?;
+    /// let (server, peer) = listener.accept()?;
+    /// assert_eq!(peer, client.local_addr()?);
+    /// assert_eq!(server.timeout(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn accept(&self) -> io::Result<(Self, Address)> {
+        let (fd, peer) = self.accept_with(0)?;
+        Ok((Self::blocking(fd), peer))
+    }
+
+    /// Takes the next connection from the queue, as a socket that does not block, and the peer's address.
     ///
     /// # Errors
     ///
     /// As accept4(2); `WouldBlock` if the listener does not block and the queue is empty.
     pub fn accept_nonblocking(&self) -> io::Result<(Self, Address)> {
-        let (fd, peer) = sys::socket::accept(self.as_fd(), libc::SOCK_NONBLOCK)?;
-        Ok((Self { fd }, Address::from(&peer)))
+        let (fd, peer) = self.accept_with(libc::SOCK_NONBLOCK)?;
+        Ok((Self { fd, timeout: Timeout::of(Some(Duration::ZERO)) }, peer))
+    }
+
+    fn accept_with(&self, flags: i32) -> io::Result<(OwnedFd, Address)> {
+        let (fd, peer) = self.call(Interest::Read, || sys::socket::accept(self.as_fd(), flags))?;
+        Ok((fd, Address::from(&peer)))
     }
 
     /// Connects, or sets where datagrams go and come from: connect(2).
     ///
+    /// With a timeout the connection is waited for, also where the kernel knows no readiness to wait for: at a UNIX
+    /// listener whose queue is full.
+    ///
     /// # Errors
     ///
-    /// As connect(2); see [`is_in_progress`](Self::is_in_progress) for sockets that do not block.
+    /// As connect(2); for sockets that never wait see [`is_in_progress`](Self::is_in_progress).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::net::UdpSocket;
+    /// use std::time::Duration;
+    ///
+    /// let server = UdpSocket::bind("127.0.0.1:0")?;
+    /// let client = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// client.set_timeout(Some(Duration::from_secs(5)))?;
+    /// client.connect(&server.local_addr()?.into())?;
+    /// client.send(b"ahoy")?;
+    /// assert_eq!(server.recv(&mut [0; 16])?, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn connect(&self, address: &Address) -> io::Result<()> {
-        sys::socket::connect(self.as_fd(), &RawAddress::from(address))
+        let raw = RawAddress::from(address);
+        let mut waits = self.waits();
+        if waits.any() {
+            waits = waits.started();
+        }
+        let mut began = false;
+        loop {
+            let error = match sys::socket::connect(self.as_fd(), &raw) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            match error.raw_os_error() {
+                // Called again it goes on where it was, and says so.
+                Some(libc::EINTR) => crate::wait::interrupted()?,
+                Some(libc::EISCONN) if began => return Ok(()),
+                Some(libc::EINPROGRESS | libc::EALREADY) if waits.any() => {
+                    waits.wait(self.as_fd(), Interest::Write)?;
+                    return self.take_error();
+                }
+                Some(libc::EAGAIN) if waits.any() && address.family() == Family::UNIX => {
+                    return self.connect_at_queue(&raw, &waits);
+                }
+                _ => return Err(error),
+            }
+            began = true;
+        }
     }
 
-    /// Whether a connect that did not wait goes on in the background, to end when the socket is writable.
+    /// Connects to a UNIX listener whose queue is full: the kernel waits, for as long as SO_SNDTIMEO says.
+    fn connect_at_queue(&self, address: &RawAddress, waits: &Waits) -> io::Result<()> {
+        let before = self.option(option::SO_SNDTIMEO)?;
+        sys::socket::set_nonblocking(self.as_fd(), false)?;
+        let result = loop {
+            // Zero would be no limit.
+            let left = waits.left().unwrap_or(Duration::MAX).max(Duration::from_micros(1));
+            self.set_option(option::SO_SNDTIMEO, left)?;
+            match sys::socket::connect(self.as_fd(), address) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    if let Err(error) = crate::wait::interrupted() {
+                        break Err(error);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    break Err(io::ErrorKind::TimedOut.into());
+                }
+                result => break result,
+            }
+        };
+        sys::socket::set_nonblocking(self.as_fd(), true)?;
+        self.set_option(option::SO_SNDTIMEO, before)?;
+        result
+    }
+
+    /// Connects and tells the error's number, 0 if there was none. A timeout is EAGAIN, as in Python.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use echosounder_socket::family::unix::UnixName;
+    ///
+    /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// let nobody = UnixName::Path(b"/nobody/is/here".as_slice().into());
+    /// assert_eq!(socket.connect_ex(&nobody.into()), 2); // ENOENT
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn connect_ex(&self, address: &Address) -> i32 {
+        match self.connect(address) {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error().unwrap_or(libc::EAGAIN),
+        }
+    }
+
+    /// Whether a connect that did not wait goes on in the background, to end when the socket is writable; then
+    /// [`take_error`](Self::take_error) tells how.
     pub fn is_in_progress(error: &io::Error) -> bool {
         error.raw_os_error() == Some(libc::EINPROGRESS)
-    }
-
-    /// Reads what is there: recv(2). Zero is the end of a connection.
-    ///
-    /// # Errors
-    ///
-    /// As recv(2).
-    pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        sys::socket::recv(self.as_fd(), buffer, 0)
-    }
-
-    /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost
-    /// (MSG_TRUNC, recv(2)).
-    ///
-    /// # Errors
-    ///
-    /// As recv(2).
-    pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        sys::socket::recv(self.as_fd(), buffer, libc::MSG_TRUNC)
-    }
-
-    /// Receives a datagram and its sender's address: recvfrom(2).
-    ///
-    /// # Errors
-    ///
-    /// As recvfrom(2).
-    #[doc(alias = "recvfrom")]
-    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-        let (len, from) = sys::socket::recv_from(self.as_fd(), buffer, 0)?;
-        Ok((len, Address::from(&from)))
-    }
-
-    /// Writes as much as the kernel takes: send(2).
-    ///
-    /// # Errors
-    ///
-    /// As send(2), with EPIPE instead of a signal.
-    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        sys::socket::send(self.as_fd(), bytes, libc::MSG_NOSIGNAL)
-    }
-
-    /// Sends a datagram to an address: sendto(2).
-    ///
-    /// # Errors
-    ///
-    /// As sendto(2).
-    #[doc(alias = "sendto")]
-    pub fn send_to(&self, bytes: &[u8], to: &Address) -> io::Result<usize> {
-        sys::socket::send_to(self.as_fd(), bytes, libc::MSG_NOSIGNAL, &RawAddress::from(to))
     }
 
     /// Ends one direction of a connection, or both: shutdown(2).
     ///
     /// # Errors
     ///
-    /// As shutdown(2); `NotConnected` if the peer has already gone.
+    /// As shutdown(2); `NotConnected` if the peer has already gone; EINVAL for one direction of a TIPC connection.
     pub fn shutdown(&self, half: Half) -> io::Result<()> {
         let how = match half {
             Half::Read => libc::SHUT_RD,
@@ -180,95 +481,40 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As getpeername(2).
+    /// As getpeername(2); `NotConnected` without a peer.
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> io::Result<Address> {
         sys::socket::peer_address(self.as_fd()).map(|raw| Address::from(&raw))
     }
 
-    /// Sets an option: setsockopt(2).
-    ///
-    /// # Errors
-    ///
-    /// As setsockopt(2).
-    #[doc(alias = "setsockopt")]
-    pub fn set_option(&self, option: IntOption, value: i32) -> io::Result<()> {
-        sys::socket::set_option(self.as_fd(), option.level, option.name, &value.to_ne_bytes())
-    }
-
-    /// An option's value: getsockopt(2).
+    /// The family: SO_DOMAIN, socket(7).
     ///
     /// # Errors
     ///
     /// As getsockopt(2).
-    #[doc(alias = "getsockopt")]
-    pub fn option(&self, option: IntOption) -> io::Result<i32> {
-        let mut value = [0; 4];
-        sys::socket::option(self.as_fd(), option.level, option.name, &mut value)?;
-        Ok(i32::from_ne_bytes(value))
+    #[doc(alias = "SO_DOMAIN")]
+    pub fn family(&self) -> io::Result<Family> {
+        self.option(option::SO_DOMAIN)
     }
 
-    /// Takes the error that waits on the socket, if one does: SO_ERROR, socket(7).
+    /// The type: SO_TYPE, socket(7).
     ///
     /// # Errors
     ///
-    /// The error that waited.
-    #[doc(alias = "SO_ERROR")]
-    pub fn take_error(&self) -> io::Result<()> {
-        let mut errno = [0; 4];
-        sys::socket::option(self.as_fd(), libc::SOL_SOCKET, libc::SO_ERROR, &mut errno)?;
-        match i32::from_ne_bytes(errno) {
-            0 => Ok(()),
-            errno => Err(io::Error::from_raw_os_error(errno)),
-        }
+    /// As getsockopt(2).
+    #[doc(alias = "SO_TYPE")]
+    pub fn socket_type(&self) -> io::Result<Type> {
+        self.option(option::SO_TYPE)
     }
 
-    /// Sets how long a write or a connect may block: SO_SNDTIMEO, socket(7). Rounded up to a microsecond.
-    ///
-    /// For a UNIX connect it is the only way: with a full queue it has no readiness to wait for.
+    /// The protocol: SO_PROTOCOL, socket(7).
     ///
     /// # Errors
     ///
-    /// As setsockopt(2).
-    #[doc(alias = "SO_SNDTIMEO")]
-    pub fn set_send_timeout(&self, timeout: std::time::Duration) -> io::Result<()> {
-        let micros = i64::from(timeout.subsec_micros()) + 1;
-        let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX).saturating_add(micros / 1_000_000);
-        let value = [seconds.to_ne_bytes(), (micros % 1_000_000).to_ne_bytes()].concat();
-        sys::socket::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_SNDTIMEO, &value)
-    }
-
-    /// Lets traffic go and come by one interface alone, by its name: SO_BINDTODEVICE, socket(7). Since Linux 5.7
-    /// it takes no privilege.
-    ///
-    /// # Errors
-    ///
-    /// As setsockopt(2): there is no such interface.
-    #[doc(alias = "SO_BINDTODEVICE")]
-    pub fn bind_to_device(&self, name: &str) -> io::Result<()> {
-        sys::socket::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes())
-    }
-
-    /// Makes the close that follows reset the connection: what has not been sent is forgotten, and the peer is
-    /// told that it was cut off (SO_LINGER, socket(7)).
-    ///
-    /// # Errors
-    ///
-    /// As setsockopt(2).
-    #[doc(alias = "SO_LINGER")]
-    pub fn reset_on_close(&self) -> io::Result<()> {
-        let on_for_no_time = [1_i32.to_ne_bytes(), 0_i32.to_ne_bytes()].concat();
-        sys::socket::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &on_for_no_time)
-    }
-
-    /// Sets whether calls wait: O_NONBLOCK, fcntl(2).
-    ///
-    /// # Errors
-    ///
-    /// As ioctl(2).
-    #[doc(alias = "setblocking")]
-    pub fn set_blocking(&self, blocking: bool) -> io::Result<()> {
-        sys::socket::set_nonblocking(self.as_fd(), !blocking)
+    /// As getsockopt(2).
+    #[doc(alias = "SO_PROTOCOL")]
+    pub fn protocol(&self) -> io::Result<Protocol> {
+        self.option(option::SO_PROTOCOL)
     }
 
     /// Sets the permissions that the path of a UNIX socket will have, less the umask, when it is bound:
@@ -283,27 +529,557 @@ impl Socket {
     }
 }
 
+/// Receiving and sending.
+impl Socket {
+    /// Reads what is there: recv(2). Zero is the end of a connection, or an empty datagram.
+    ///
+    /// Without room for a byte nothing is asked of the kernel, and a datagram stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// As recv(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.send_all(b"ahoy")?;
+    /// drop(one);
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(other.recv(&mut buffer)?, 4);
+    /// assert_eq!(other.recv(&mut buffer)?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "recv_into")]
+    pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, 0))
+    }
+
+    /// Reads what is there behind what the buffer has, into the room it has left, which need not be set before.
+    ///
+    /// # Errors
+    ///
+    /// As recv(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.send(b"ahoy")?;
+    /// let mut buffer = Vec::with_capacity(64 * 1024);
+    /// assert_eq!(other.recv_behind(&mut buffer)?, 4);
+    /// assert_eq!(buffer, b"ahoy");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn recv_behind(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        if buffer.len() == buffer.capacity() {
+            return Ok(0);
+        }
+        self.call(Interest::Read, || sys::socket::recv_behind(self.as_fd(), buffer))
+    }
+
+    /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost
+    /// (MSG_TRUNC, recv(2)).
+    ///
+    /// # Errors
+    ///
+    /// As recv(2).
+    #[doc(alias = "MSG_TRUNC")]
+    pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, libc::MSG_TRUNC))
+    }
+
+    /// Receives a datagram and its sender's address: recvfrom(2).
+    ///
+    /// # Errors
+    ///
+    /// As recvfrom(2).
+    #[doc(alias = "recvfrom")]
+    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
+        let receive = || sys::socket::recv_from(self.as_fd(), buffer, 0);
+        let (len, from) = self.call(Interest::Read, receive)?;
+        Ok((len, Address::from(&from)))
+    }
+
+    /// Receives a message into several buffers, with what the kernel tells beside it: recvmsg(2).
+    ///
+    /// There is room for `control` bytes of control messages: see [`control_space`](crate::control_space). What does
+    /// not fit is lost, and [`MessageFlags::CTRUNC`] says so. Descriptors that come are ours, and closed with the
+    /// message; without room for them the kernel takes none.
+    ///
+    /// # Errors
+    ///
+    /// As recvmsg(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{ControlMessage, Family, MessageFlags, Protocol, SendControl, Socket, Type};
+    /// use echosounder_socket::control_space;
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// let ours = [std::io::stdin()];
+    /// let fds = [ours[0].as_fd()];
+    /// one.send_msg(&[IoSlice::new(b"take this")], &[SendControl::Rights(&fds)], None, MessageFlags::NONE)?;
+    ///
+    /// let mut buffer = [0; 16];
+    /// let room = control_space(4);
+    /// let message = other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], room, MessageFlags::NONE)?;
+    /// assert_eq!(message.len, 9);
+    /// assert!(matches!(&message.control[..], [ControlMessage::Rights(fds)] if fds.len() == 1));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "recvmsg")]
+    #[doc(alias = "recv_fds")]
+    pub fn recv_msg(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        control: usize,
+        flags: MessageFlags,
+    ) -> io::Result<Message> {
+        let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.0);
+        let sys::message::Received { len, from, control, flags } =
+            self.waits_with(flags).call(self.as_fd(), Interest::Read, receive)?;
+        Ok(Message { len, from: Address::from(&from), control, flags: MessageFlags(flags) })
+    }
+
+    /// Receives the messages that are there, up to a batch: recvmmsg(2). It waits for the first alone.
+    ///
+    /// # Errors
+    ///
+    /// As recvmmsg(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Batch, Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// one.send(b"ahoy")?;
+    /// one.send(b"there")?;
+    /// let mut batch = Batch::new(8, 64);
+    /// assert_eq!(other.recv_many(&mut batch)?, 2);
+    /// assert_eq!(batch.bytes(1), b"there");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "recvmmsg")]
+    pub fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
+        self.call(Interest::Read, || batch.receive(self.as_fd()))
+    }
+
+    /// Writes as much as the kernel takes: send(2).
+    ///
+    /// # Errors
+    ///
+    /// As send(2), with EPIPE instead of a signal.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.call(Interest::Write, || sys::socket::send(self.as_fd(), bytes, libc::MSG_NOSIGNAL))
+    }
+
+    /// Writes everything, as often as it takes, within one timeout altogether. Of nothing it sends one empty
+    /// message.
+    ///
+    /// # Errors
+    ///
+    /// As send(2), and how much went out before.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::time::Duration;
+    ///
+    /// let (one, _other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.set_timeout(Some(Duration::from_millis(20)))?;
+    /// let error = one.send_all(&[0; 10_000_000]).unwrap_err();
+    /// assert_eq!(error.source.kind(), std::io::ErrorKind::TimedOut);
+    /// assert!(0 < error.sent && error.sent < 10_000_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "sendall")]
+    pub fn send_all(&self, bytes: &[u8]) -> Result<(), Unfinished> {
+        let mut waits = self.waits();
+        if waits.any() {
+            waits = waits.started();
+        }
+        let mut sent = 0;
+        loop {
+            let send = || sys::socket::send(self.as_fd(), &bytes[sent..], libc::MSG_NOSIGNAL);
+            match waits.call(self.as_fd(), Interest::Write, send) {
+                Ok(len) => sent += len,
+                Err(source) => return Err(Unfinished { sent: sent as u64, source }),
+            }
+            if sent == bytes.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a datagram to an address: sendto(2). On an unconnected TIPC socket with connections it connects, too.
+    ///
+    /// # Errors
+    ///
+    /// As sendto(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::net::SocketAddr;
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    /// socket.send_to(b"ahoy", &socket.local_addr()?)?;
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(socket.recv_from(&mut buffer)?, (4, socket.local_addr()?));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "sendto")]
+    pub fn send_to(&self, bytes: &[u8], to: &Address) -> io::Result<usize> {
+        let to = RawAddress::from(to);
+        self.call(Interest::Write, || sys::socket::send_to(self.as_fd(), bytes, libc::MSG_NOSIGNAL, &to))
+    }
+
+    /// Sends a message from several buffers, with control messages, to an address or the peer: sendmsg(2).
+    ///
+    /// # Errors
+    ///
+    /// As sendmsg(2).
+    #[doc(alias = "sendmsg")]
+    #[doc(alias = "send_fds")]
+    pub fn send_msg(
+        &self,
+        buffers: &[IoSlice<'_>],
+        control: &[SendControl<'_>],
+        to: Option<&Address>,
+        flags: MessageFlags,
+    ) -> io::Result<usize> {
+        let (control, to) = (SendControl::encode_all(control), to.map(RawAddress::from));
+        let send = || sys::message::send(self.as_fd(), buffers, &control, to.as_ref(), flags.0);
+        self.waits_with(flags).call(self.as_fd(), Interest::Write, send)
+    }
+
+    /// Sends messages, and returns how many left: sendmmsg(2). An error concerns the first that did not leave; it is
+    /// told if that is the first of all.
+    ///
+    /// # Errors
+    ///
+    /// As sendmmsg(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Outgoing, Protocol, Socket, Type};
+    /// use std::io::IoSlice;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// let words = [[IoSlice::new(b"ahoy")], [IoSlice::new(b"there")]];
+    /// let messages = words.each_ref().map(|buffers| Outgoing { buffers, control: &[], to: None });
+    /// assert_eq!(one.send_many(&messages)?, 2);
+    /// assert_eq!(other.recv(&mut [0; 16])?, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "sendmmsg")]
+    pub fn send_many(&self, messages: &[Outgoing<'_>]) -> io::Result<usize> {
+        let ready: Vec<_> = messages
+            .iter()
+            .map(|message| sys::message::Outgoing {
+                buffers: message.buffers,
+                control: SendControl::encode_all(message.control),
+                to: message.to.map(RawAddress::from),
+            })
+            .collect();
+        self.call(Interest::Write, || sys::message::send_many(self.as_fd(), &ready, 0))
+    }
+
+    /// Sends a file from `offset` on, `count` bytes or all, without a copy through this process where the kernel
+    /// can: sendfile(2). Returns how many bytes went out, fewer than `count` if the file ends. The file's own
+    /// position stays where it is; the timeout is that of each wait.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a socket that never waits or is no stream, otherwise as sendfile(2), and how much went out
+    /// before.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::fs::File;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// let sent = one.send_file(&File::open("Cargo.toml")?, 1, Some(7))?;
+    /// assert_eq!(sent, 7);
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(&buffer[..other.recv(&mut buffer)?], b"package");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "sendfile")]
+    pub fn send_file(&self, file: &impl AsFd, offset: u64, count: Option<u64>) -> Result<u64, Unfinished> {
+        let unfit = |source| Unfinished { sent: 0, source };
+        if self.timeout() == Some(Duration::ZERO) || self.socket_type().map_err(unfit)? != Type::STREAM {
+            return Err(unfit(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a file is sent on a stream that waits",
+            )));
+        }
+        let send = || self.send_file_in_pieces(file.as_fd(), offset, count);
+        sys::sendfile::without_sigpipe(send).unwrap_or_else(|source| Err(unfit(source)))
+    }
+
+    fn send_file_in_pieces(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        count: Option<u64>,
+    ) -> Result<u64, Unfinished> {
+        let mut sent = 0;
+        let mut waits = self.waits();
+        loop {
+            let wanted = count.map_or(SEND_FILE_MAX, |count| (count - sent).min(SEND_FILE_MAX));
+            let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+            if wanted == 0 {
+                return Ok(sent);
+            }
+            let piece = waits.call(self.as_fd(), Interest::Write, || {
+                sys::sendfile::sendfile(self.as_fd(), file, offset + sent, wanted)
+            });
+            let piece = match piece {
+                // Of some files, and on some sockets, only a copy can be sent.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+                    self.send_copy(file, offset + sent, wanted, &mut waits)
+                }
+                piece => piece,
+            };
+            waits.restart();
+            match piece {
+                Ok(0) => return Ok(sent),
+                Ok(len) => sent += len as u64,
+                Err(source) => return Err(Unfinished { sent, source }),
+            }
+        }
+    }
+
+    fn send_copy(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        wanted: usize,
+        waits: &mut Waits,
+    ) -> io::Result<usize> {
+        let mut buffer = vec![0; wanted.min(64 * 1024)];
+        let len = sys::sendfile::read_at(file, &mut buffer, offset)?;
+        if len == 0 {
+            return Ok(0);
+        }
+        let send = || sys::socket::send(self.as_fd(), &buffer[..len], libc::MSG_NOSIGNAL);
+        waits.call(self.as_fd(), Interest::Write, send)
+    }
+}
+
+/// Options.
+impl Socket {
+    /// Sets an option: setsockopt(2).
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2).
+    #[doc(alias = "setsockopt")]
+    pub fn set_option<T: OptionValue>(&self, option: SocketOption<T>, value: T) -> io::Result<()> {
+        self.set_option_bytes(option.level, option.name, &value.encode())
+    }
+
+    /// An option's value: getsockopt(2).
+    ///
+    /// # Errors
+    ///
+    /// As getsockopt(2); `InvalidData` if the kernel told something else than a value of this type.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type, option};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// socket.set_option(option::TCP_NODELAY, true)?;
+    /// assert!(socket.option(option::TCP_NODELAY)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "getsockopt")]
+    pub fn option<T: OptionValue>(&self, option: SocketOption<T>) -> io::Result<T> {
+        let bytes = self.option_bytes(option.level, option.name, T::ROOM)?;
+        T::decode(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Sets any option to bytes.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2).
+    pub fn set_option_bytes(&self, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+        sys::socket::set_option(self.as_fd(), level, name, value)
+    }
+
+    /// Sets any option to nothing: a null pointer, with a length that says how long nothing is. Some options of the
+    /// kernel take nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2).
+    pub fn clear_option(&self, level: i32, name: i32, len: u32) -> io::Result<()> {
+        sys::socket::clear_option(self.as_fd(), level, name, len)
+    }
+
+    /// Any option's bytes, as many as the kernel tells, with room for 1 to 1024.
+    ///
+    /// # Errors
+    ///
+    /// As getsockopt(2); `InvalidInput` for other lengths.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// let (ipproto_tcp, tcp_info) = (6, 11);
+    /// let info = socket.option_bytes(ipproto_tcp, tcp_info, 1024)?;
+    /// assert!(info.len() < 1024);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn option_bytes(&self, level: i32, name: i32, room: usize) -> io::Result<Vec<u8>> {
+        if !(1..=OPTION_MAX).contains(&room) {
+            let message = "there is to be room for 1 to 1024 bytes of an option";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let mut value = vec![0; room];
+        let len = sys::socket::option(self.as_fd(), level, name, &mut value)?;
+        value.truncate(len);
+        Ok(value)
+    }
+
+    /// Takes the error that waits on the socket, if one does: SO_ERROR, socket(7).
+    ///
+    /// # Errors
+    ///
+    /// The error that waited.
+    #[doc(alias = "SO_ERROR")]
+    pub fn take_error(&self) -> io::Result<()> {
+        match self.option(option::SO_ERROR)? {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+/// The three modes.
+impl Socket {
+    /// Sets whether calls wait: `true` is no timeout, `false` a timeout of zero.
+    ///
+    /// # Errors
+    ///
+    /// As ioctl(2) with FIONBIO.
+    #[doc(alias = "setblocking")]
+    pub fn set_blocking(&self, blocking: bool) -> io::Result<()> {
+        self.set_timeout(if blocking { None } else { Some(Duration::ZERO) })
+    }
+
+    /// Whether calls wait, for however long.
+    #[doc(alias = "getblocking")]
+    pub fn is_blocking(&self) -> bool {
+        self.timeout() != Some(Duration::ZERO)
+    }
+
+    /// Sets how long calls wait: for ever, not at all, or for this long. See [`Socket`] for what that means.
+    ///
+    /// # Errors
+    ///
+    /// As ioctl(2) with FIONBIO.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    /// use std::time::Duration;
+    ///
+    /// let (one, _other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.set_timeout(Some(Duration::from_millis(10)))?;
+    /// assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::TimedOut);
+    /// one.set_timeout(Some(Duration::ZERO))?;
+    /// assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "settimeout")]
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        sys::socket::set_nonblocking(self.as_fd(), timeout.is_some())?;
+        self.timeout.set(timeout);
+        Ok(())
+    }
+
+    /// How long calls wait; `None` for ever.
+    #[doc(alias = "gettimeout")]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout.get()
+    }
+
+    /// Calls, and waits as the timeout says.
+    fn call<T>(&self, interest: Interest, operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.waits().call(self.as_fd(), interest, operation)
+    }
+
+    fn waits(&self) -> Waits {
+        Waits::of(self.timeout())
+    }
+
+    /// The waits of a call with these flags.
+    fn waits_with(&self, flags: MessageFlags) -> Waits {
+        let never = flags.0 & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE) != 0;
+        if never { Waits::of(Some(Duration::ZERO)) } else { self.waits() }
+    }
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
+/// The number of the descriptor, as `fileno()` tells it.
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 }
 
-impl From<OwnedFd> for Socket {
-    fn from(fd: OwnedFd) -> Self {
-        Self { fd }
+impl TryFrom<OwnedFd> for Socket {
+    type Error = io::Error;
+
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        Self::from_fd(fd)
     }
 }
 
 impl From<Socket> for OwnedFd {
     fn from(socket: Socket) -> Self {
         socket.fd
+    }
+}
+
+impl Read for &Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.recv(buffer)
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.recv_msg(buffers, 0, MessageFlags::NONE).map(|message| message.len)
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(bytes)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.send_msg(buffers, &[], None, MessageFlags::NONE)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Display for MessageFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
     }
 }
 

@@ -177,7 +177,7 @@ fn a_swapped_return_address_starts_no_loop() {
     let folder = Folder::new();
     let serve = |stamp: &str, name: &str| {
         let endpoint: Endpoint = folder.endpoint("unix-dgram", name).parse().unwrap();
-        let socket = Socket::from(OwnedFd::from(UnixDatagram::bind(folder.join(name)).unwrap()));
+        let socket = Socket::from_fd(OwnedFd::from(UnixDatagram::bind(folder.join(name)).unwrap())).unwrap();
         let mut table = Table::new(stamp, Framing::default(), 1 << 20);
         table.worker.serve(socket, &endpoint).unwrap();
         table

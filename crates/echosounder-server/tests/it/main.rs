@@ -193,12 +193,12 @@ struct Client {
 impl Client {
     fn of(endpoint: &Endpoint) -> Self {
         let address = endpoint.resolve(Side::Client, IpVersion::Any).unwrap().remove(0);
-        let socket = Socket::new(endpoint.transport(), &address).unwrap();
-        socket.set_send_timeout(PATIENCE).unwrap();
+        let socket = endpoint.transport().socket(&address).unwrap();
         let kind = endpoint.transport().kind();
         if kind == Kind::Datagrams && matches!(address, Address::Unix(_)) {
             socket.bind(&Address::Unix(UnixName::Unnamed)).unwrap();
         }
+        socket.set_timeout(Some(PATIENCE)).unwrap();
         socket.connect(&address).unwrap();
         Self { socket, kind }
     }

@@ -35,7 +35,7 @@ fn is_cut_off(socket: &Socket) -> bool {
 fn listening() -> (Socket, Endpoint) {
     let endpoint: Endpoint = format!("unix:@{}", unique()).parse().unwrap();
     let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
-    let listener = Socket::new(endpoint.transport(), &address).unwrap();
+    let listener = endpoint.transport().socket(&address).unwrap();
     listener.set_blocking(false).unwrap();
     listener.bind(&address).unwrap();
     listener.listen().unwrap();
@@ -137,7 +137,7 @@ fn a_worker_that_ends_minds_nothing_that_comes_to_sockets_it_shares() {
     let (listener, endpoint) = listening();
     let at: Endpoint = format!("unix-dgram:@{}", unique()).parse().unwrap();
     let address = at.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
-    let datagrams = Socket::new(at.transport(), &address).unwrap();
+    let datagrams = at.transport().socket(&address).unwrap();
     datagrams.bind(&address).unwrap();
     for table in [&mut one, &mut other] {
         table.worker.serve(listener.duplicate().unwrap(), &endpoint).unwrap();

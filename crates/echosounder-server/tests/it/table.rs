@@ -109,13 +109,13 @@ impl Table {
     /// A new peer of this name: the far end of a connection that the worker serves. Neither end blocks, and
     /// each takes only about so many bytes before the other reads them.
     pub(crate) fn seat(&mut self, transport: Transport, name: &str, buffer: i32) -> Socket {
-        let (near, far) = Socket::pair(transport).unwrap();
+        let (near, far) = transport.pair().unwrap();
         for end in [&near, &far] {
             end.set_blocking(false).unwrap();
             end.set_option(option::SO_SNDBUF, buffer).unwrap();
         }
         let peer = Address::Unix(UnixName::Abstract(name.as_bytes().into()));
-        self.worker.adopt(near, peer, transport.kind()).unwrap();
+        self.worker.adopt(near, peer, transport).unwrap();
         self.record.take();
         far
     }

@@ -107,7 +107,7 @@ fn datagrams_are_stamped_by_the_same_rules() {
     let mut table = Table::new("ctime", size(1024), 1 << 20);
     let endpoint: Endpoint = "unix-dgram:@any".parse().unwrap();
     let unnamed = Address::Unix(UnixName::Unnamed);
-    let [near, far] = [(); 2].map(|()| Socket::new(Transport::UnixDatagram, &unnamed).unwrap());
+    let [near, far] = [(); 2].map(|()| Transport::UnixDatagram.socket(&unnamed).unwrap());
     near.bind(&unnamed).unwrap();
     far.bind(&unnamed).unwrap();
     far.connect(&near.local_addr().unwrap()).unwrap();

@@ -1,12 +1,12 @@
 //! AF_INET and AF_INET6: hosts and ports. See ip(7), ipv6(7).
 
-use std::ffi::CString;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 
+use crate::address::RawAddress;
 use crate::endpoint::{DEFAULT_PORT, EndpointError, IpVersion, Side};
-use crate::sys;
+use crate::interface::interface_index;
 
 /// A host, as users write it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +62,42 @@ impl fmt::Display for Host {
             Self::V6(ip, Some(zone)) => write!(f, "[{ip}%{zone}]"),
         }
     }
+}
+
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in, sin_port) == 2);
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in, sin_addr) == 4);
+const _: () = assert!(size_of::<libc::sockaddr_in>() == 16);
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in6, sin6_port) == 2);
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in6, sin6_flowinfo) == 4);
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in6, sin6_addr) == 8);
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_in6, sin6_scope_id) == 24);
+const _: () = assert!(size_of::<libc::sockaddr_in6>() == 28);
+
+pub(crate) fn put_v4(address: &SocketAddrV4, raw: &mut RawAddress) {
+    raw.put(&address.port().to_be_bytes());
+    raw.put(&address.ip().octets());
+    raw.put(&[0; 8]);
+}
+
+pub(crate) fn get_v4(raw: &RawAddress) -> Option<SocketAddrV4> {
+    raw.field::<8>(8)?;
+    Some(SocketAddrV4::new(Ipv4Addr::from(raw.field::<4>(4)?), u16::from_be_bytes(raw.field(2)?)))
+}
+
+pub(crate) fn put_v6(address: &SocketAddrV6, raw: &mut RawAddress) {
+    raw.put(&address.port().to_be_bytes());
+    raw.put(&address.flowinfo().to_ne_bytes());
+    raw.put(&address.ip().octets());
+    raw.put(&address.scope_id().to_ne_bytes());
+}
+
+pub(crate) fn get_v6(raw: &RawAddress) -> Option<SocketAddrV6> {
+    Some(SocketAddrV6::new(
+        Ipv6Addr::from(raw.field::<16>(8)?),
+        u16::from_be_bytes(raw.field(2)?),
+        u32::from_ne_bytes(raw.field(4)?),
+        u32::from_ne_bytes(raw.field(24)?),
+    ))
 }
 
 /// Parses `HOST`, `HOST:PORT`, `[V6]`, `[V6%ZONE]:PORT` or `:PORT`.
@@ -121,6 +157,5 @@ fn parse_port(text: &str) -> Result<u16, EndpointError> {
 }
 
 fn interface(zone: &str) -> io::Result<u32> {
-    let index = zone.parse().ok().filter(|_| zone.bytes().all(|byte| byte.is_ascii_digit()));
-    index.map_or_else(|| sys::socket::interface_index(&CString::new(zone)?), Ok)
+    super::number(zone).map_or_else(|| interface_index(zone), Ok)
 }

@@ -1,4 +1,107 @@
-//! What each family's names look like. A new family is one file here, and rows in the endpoint table.
+//! The address families: what their names look like, and what is peculiar to each. A new family is one file
+//! here, and rows in the endpoint table.
 
 pub mod inet;
+pub mod netlink;
+pub mod tipc;
 pub mod unix;
+pub mod vsock;
+
+use std::fmt;
+
+/// An address family: the first argument of socket(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[doc(alias = "AF_INET")]
+pub struct Family(pub i32);
+
+impl Family {
+    /// IPv4: ip(7).
+    pub const INET: Self = Self(libc::AF_INET);
+    /// IPv6: ipv6(7).
+    pub const INET6: Self = Self(libc::AF_INET6);
+    /// This host, by paths and abstract names: unix(7).
+    pub const UNIX: Self = Self(libc::AF_UNIX);
+    /// The kernel, and processes of this host: netlink(7).
+    pub const NETLINK: Self = Self(libc::AF_NETLINK);
+    /// The nodes of a cluster: linux/tipc.h.
+    pub const TIPC: Self = Self(libc::AF_TIPC);
+    /// Virtual machines and their hosts: vsock(7).
+    pub const VSOCK: Self = Self(libc::AF_VSOCK);
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::INET => f.write_str("AF_INET"),
+            Self::INET6 => f.write_str("AF_INET6"),
+            Self::UNIX => f.write_str("AF_UNIX"),
+            Self::NETLINK => f.write_str("AF_NETLINK"),
+            Self::TIPC => f.write_str("AF_TIPC"),
+            Self::VSOCK => f.write_str("AF_VSOCK"),
+            Self(number) => write!(f, "family {number}"),
+        }
+    }
+}
+
+/// A socket type: the second argument of socket(2), without SOCK_NONBLOCK and SOCK_CLOEXEC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[doc(alias = "SOCK_STREAM")]
+pub struct Type(pub i32);
+
+impl Type {
+    /// Connections that carry bytes without bounds.
+    pub const STREAM: Self = Self(libc::SOCK_STREAM);
+    /// Messages without connections.
+    pub const DGRAM: Self = Self(libc::SOCK_DGRAM);
+    /// Connections that keep the bounds of messages.
+    pub const SEQPACKET: Self = Self(libc::SOCK_SEQPACKET);
+    /// Messages without connections that are not lost on the way: TIPC has them.
+    pub const RDM: Self = Self(libc::SOCK_RDM);
+    /// The protocol below.
+    pub const RAW: Self = Self(libc::SOCK_RAW);
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::STREAM => f.write_str("SOCK_STREAM"),
+            Self::DGRAM => f.write_str("SOCK_DGRAM"),
+            Self::SEQPACKET => f.write_str("SOCK_SEQPACKET"),
+            Self::RDM => f.write_str("SOCK_RDM"),
+            Self::RAW => f.write_str("SOCK_RAW"),
+            Self(number) => write!(f, "type {number}"),
+        }
+    }
+}
+
+/// A protocol within a family: the third argument of socket(2). What a number means depends on the family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[doc(alias = "IPPROTO_TCP")]
+pub struct Protocol(pub i32);
+
+impl Protocol {
+    /// The one that the family has for the type.
+    pub const DEFAULT: Self = Self(0);
+    /// TCP, of AF_INET and AF_INET6: tcp(7).
+    pub const TCP: Self = Self(libc::IPPROTO_TCP);
+    /// UDP, of AF_INET and AF_INET6: udp(7).
+    pub const UDP: Self = Self(libc::IPPROTO_UDP);
+    /// Multipath TCP, of AF_INET and AF_INET6: RFC 8684, since Linux 5.6.
+    pub const MPTCP: Self = Self(libc::IPPROTO_MPTCP);
+    /// SCTP, of AF_INET and AF_INET6: sctp(7). With [`Type::STREAM`], one socket for each association.
+    pub const SCTP: Self = Self(libc::IPPROTO_SCTP);
+    /// Routes, addresses and links, of AF_NETLINK: rtnetlink(7).
+    pub const NETLINK_ROUTE: Self = Self(libc::NETLINK_ROUTE);
+    /// For whatever processes make of it, of AF_NETLINK: netlink(7).
+    pub const NETLINK_USERSOCK: Self = Self(libc::NETLINK_USERSOCK);
+    /// What is known of sockets, of AF_NETLINK: sock_diag(7).
+    pub const NETLINK_SOCK_DIAG: Self = Self(libc::NETLINK_SOCK_DIAG);
+    /// Families that are found by name, of AF_NETLINK.
+    pub const NETLINK_GENERIC: Self = Self(libc::NETLINK_GENERIC);
+}
+
+/// A number as endpoints have it: digits alone, no sign.
+fn number(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}

@@ -1,7 +1,21 @@
 //! AF_UNIX: paths and abstract names. See unix(7).
+//!
+//! - A datagram from a socket without a name has no sender, and cannot be answered. A bind to
+//!   [`UnixName::Unnamed`] makes up a name.
+//! - SOCK_SEQPACKET: a message of length zero cannot be told from the end.
+//! - A connect to a listener whose queue is full fails at once with EAGAIN if it may not wait; the socket never
+//!   becomes ready for it.
+//! - A socket with unread input that is closed resets its peer.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
+use crate::address::RawAddress;
 use crate::endpoint::EndpointError;
 
 /// Most bytes of a path: all of `sun_path`, since Linux does without the NUL that ends it (unix(7)).
@@ -9,6 +23,9 @@ pub const PATH_MAX: usize = 108;
 
 /// Most bytes of an abstract name: `sun_path` without the NUL that begins it.
 pub const ABSTRACT_MAX: usize = 107;
+
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_un, sun_path) == 2);
+const _: () = assert!(size_of::<libc::sockaddr_un>() == 2 + PATH_MAX);
 
 /// The name of a UNIX socket. Names are bytes, not text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +45,34 @@ impl UnixName {
             Self::Unnamed => false,
             Self::Path(path) => !path.is_empty() && path.len() <= PATH_MAX && !path.contains(&0),
             Self::Abstract(name) => name.len() <= ABSTRACT_MAX,
+        }
+    }
+
+    pub(crate) fn put(&self, raw: &mut RawAddress) {
+        match self {
+            Self::Unnamed => {}
+            Self::Path(path) => {
+                raw.put(path);
+                // A path may fill `sun_path` to its last byte.
+                if path.len() < PATH_MAX {
+                    raw.put(&[0]);
+                }
+            }
+            Self::Abstract(name) => {
+                raw.put(&[0]);
+                raw.put(name);
+            }
+        }
+    }
+
+    pub(crate) fn get(raw: &RawAddress) -> Self {
+        match raw.as_bytes().get(2..).unwrap_or_default() {
+            [] => Self::Unnamed,
+            [0, name @ ..] => Self::Abstract(name.into()),
+            path => {
+                let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
+                Self::Path(path[..end].into())
+            }
         }
     }
 
@@ -65,6 +110,44 @@ impl fmt::Display for UnixName {
                 encode(name, f)
             }
         }
+    }
+}
+
+/// A socket in the file system that is held, so that what is sent to it goes to this one, whatever its path leads
+/// to meanwhile.
+///
+/// Whoever has bound a path may put something else there, and have an answer delivered to a socket that it could
+/// not write to itself. Held, a socket can be looked at before it is answered.
+#[derive(Debug)]
+pub struct HeldSocket {
+    file: File,
+    owner: u32,
+}
+
+impl HeldSocket {
+    /// Takes hold of the socket at a path: open(2) with O_PATH.
+    ///
+    /// # Errors
+    ///
+    /// As open(2); `NotFound` if there is nothing, `InvalidInput` if it is no socket, but a link for example.
+    pub fn open(path: &[u8]) -> io::Result<Self> {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(OsStr::from_bytes(path))?;
+        let about = file.metadata()?;
+        if !about.file_type().is_socket() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(Self { file, owner: about.uid() })
+    }
+
+    /// The user who has bound it.
+    pub fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// The name by which to send to it, as long as it is held. It leads through /proc.
+    pub fn name(&self) -> UnixName {
+        UnixName::Path(format!("/proc/self/fd/{}", self.file.as_raw_fd()).into_bytes().into())
     }
 }
 

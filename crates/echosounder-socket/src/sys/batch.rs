@@ -6,9 +6,9 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use super::check;
+use super::{check, message};
 use crate::address::RawAddress;
-use crate::control::CONTROL_MAX;
+use crate::control::BATCH_CONTROL_MAX;
 
 /// Most bytes that an answer may put before the message it answers.
 pub(crate) const HEAD_MAX: usize = 128;
@@ -16,7 +16,7 @@ pub(crate) const HEAD_MAX: usize = 128;
 /// Room for control messages, aligned as the kernel wants them.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct ControlRoom([u8; CONTROL_MAX]);
+struct ControlRoom([u8; BATCH_CONTROL_MAX]);
 
 /// Everything that many datagrams in one call need, made once.
 ///
@@ -45,13 +45,13 @@ impl Slots {
             size,
             buffer: vec![0; count * size],
             names: vec![RawAddress::empty(); count],
-            controls: vec![ControlRoom([0; CONTROL_MAX]); count],
+            controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
             heads: vec![[0; HEAD_MAX]; count],
             received: vec![empty_header(); count],
             receive_parts: vec![part(ptr::null_mut(), 0); count],
             answers: vec![empty_header(); count],
             answer_parts: vec![[part(ptr::null_mut(), 0); 2]; count],
-            answer_controls: vec![ControlRoom([0; CONTROL_MAX]); count],
+            answer_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
         };
         // A vector's own pointer is no reference to its content, so it stays good when that is borrowed later.
         let (buffer, parts) = (slots.buffer.as_mut_ptr(), slots.receive_parts.as_mut_ptr());
@@ -71,11 +71,12 @@ impl Slots {
         self.received.len()
     }
 
-    /// Receives what is there without waiting, and returns how many datagrams that was.
+    /// Receives what is there, and returns how many datagrams that was; only for the first is waited, if the
+    /// descriptor blocks.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
         for message in &mut self.received {
             message.msg_hdr.msg_namelen = RawAddress::CAPACITY;
-            message.msg_hdr.msg_controllen = CONTROL_MAX;
+            message.msg_hdr.msg_controllen = BATCH_CONTROL_MAX;
         }
         let count = libc::c_uint::try_from(self.received.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: each header points to room of the lengths it names, in vectors that `self` owns.
@@ -84,7 +85,7 @@ impl Slots {
                 fd.as_raw_fd(),
                 self.received.as_mut_ptr(),
                 count,
-                libc::MSG_DONTWAIT,
+                libc::MSG_WAITFORONE | libc::MSG_CMSG_CLOEXEC,
                 ptr::null_mut(),
             )
         })?;
@@ -92,6 +93,8 @@ impl Slots {
         for (name, message) in self.names.iter_mut().zip(&self.received[..received]) {
             name.set_len(message.msg_hdr.msg_namelen);
         }
+        // Whoever may send to a UNIX socket may send descriptors, and the kernel has made them ours.
+        (0..received).for_each(|index| message::close_descriptors(self.control(index)));
         Ok(received)
     }
 
@@ -108,21 +111,22 @@ impl Slots {
 
     pub(crate) fn control(&self, index: usize) -> &[u8] {
         let len = self.received[index].msg_hdr.msg_controllen;
-        &self.controls[index].0[..len.min(CONTROL_MAX)]
+        &self.controls[index].0[..len.min(BATCH_CONTROL_MAX)]
     }
 
     pub(crate) fn is_truncated(&self, index: usize) -> bool {
         self.received[index].msg_hdr.msg_flags & libc::MSG_TRUNC != 0
     }
 
-    /// Makes the `answer`-th answer: `head` and the bytes of datagram `index`, to where that came from, with
-    /// the control messages that `control` writes and tells the length of.
+    /// Makes the `answer`-th answer: `head` and the bytes of datagram `index`, to where that came from or else to
+    /// `to`, with the control messages that `control` writes and tells the length of.
     pub(crate) fn prepare(
         &mut self,
         answer: usize,
         index: usize,
         head: &[u8],
-        control: impl FnOnce(&mut [u8; CONTROL_MAX]) -> usize,
+        to: Option<&RawAddress>,
+        control: impl FnOnce(&mut [u8; BATCH_CONTROL_MAX]) -> usize,
     ) {
         let head_len = head.len().min(HEAD_MAX);
         self.heads[answer][..head_len].copy_from_slice(&head[..head_len]);
@@ -135,10 +139,13 @@ impl Slots {
         let header = &mut self.answers[answer].msg_hdr;
         header.msg_iov = self.answer_parts.as_mut_ptr().wrapping_add(answer).cast();
         header.msg_iovlen = 2;
+        if let Some(to) = to {
+            self.names[index] = *to;
+        }
         header.msg_name = self.names.as_mut_ptr().wrapping_add(index).cast();
         header.msg_namelen = self.names[index].len();
         header.msg_control = self.answer_controls.as_mut_ptr().wrapping_add(answer).cast();
-        header.msg_controllen = control_len.min(CONTROL_MAX);
+        header.msg_controllen = control_len.min(BATCH_CONTROL_MAX);
     }
 
     /// Sends the prepared answers in the range without waiting, and returns how many left. An error concerns
@@ -167,14 +174,5 @@ fn part(base: *mut u8, len: usize) -> libc::iovec {
 }
 
 fn empty_header() -> libc::mmsghdr {
-    let msg_hdr = libc::msghdr {
-        msg_name: ptr::null_mut(),
-        msg_namelen: 0,
-        msg_iov: ptr::null_mut(),
-        msg_iovlen: 0,
-        msg_control: ptr::null_mut(),
-        msg_controllen: 0,
-        msg_flags: 0,
-    };
-    libc::mmsghdr { msg_hdr, msg_len: 0 }
+    libc::mmsghdr { msg_hdr: message::empty_header(), msg_len: 0 }
 }

@@ -4,8 +4,11 @@
 //! the kernel says comes back as it is.
 
 pub(crate) mod batch;
+pub(crate) mod interface;
+pub(crate) mod message;
 pub(crate) mod poll;
 pub(crate) mod process;
+pub(crate) mod sendfile;
 pub(crate) mod socket;
 
 use std::io;

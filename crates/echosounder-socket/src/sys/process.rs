@@ -25,6 +25,10 @@ impl SignalSet {
         }
         Ok(Self(set))
     }
+
+    pub(crate) fn as_ptr(&self) -> *const libc::sigset_t {
+        &raw const self.0
+    }
 }
 
 impl std::fmt::Debug for SignalSet {

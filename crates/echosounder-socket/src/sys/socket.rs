@@ -1,9 +1,9 @@
 //! socket(2) and its family.
 #![expect(unsafe_code, reason = "system calls")]
 
-use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::ptr;
 
 use super::{check, length};
 use crate::address::RawAddress;
@@ -15,10 +15,10 @@ pub(crate) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedF
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-pub(crate) fn socketpair(family: i32, kind: i32) -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn socketpair(family: i32, kind: i32, protocol: i32) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: `fds` is room for the two descriptors that the call writes.
-    check(unsafe { libc::socketpair(family, kind | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) })?;
+    check(unsafe { libc::socketpair(family, kind | libc::SOCK_CLOEXEC, protocol, fds.as_mut_ptr()) })?;
     // SAFETY: the kernel has just made this descriptor for us.
     let one = unsafe { OwnedFd::from_raw_fd(fds[0]) };
     // SAFETY: likewise.
@@ -74,6 +74,17 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
 pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     // SAFETY: `buffer` is room for as many bytes as the call is told.
     length(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
+}
+
+/// Receives behind what the vector has, into the room it has left, and returns how many bytes.
+pub(crate) fn recv_behind(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let before = buffer.len();
+    let room = buffer.spare_capacity_mut();
+    // SAFETY: `room` is as many bytes as the call is told.
+    let len = length(unsafe { libc::recv(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), 0) })?;
+    // SAFETY: the kernel has set the first `len` bytes of the room.
+    unsafe { buffer.set_len(before + len) };
+    Ok(len)
 }
 
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> io::Result<usize> {
@@ -139,10 +150,31 @@ pub(crate) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) }).map(drop)
 }
 
-pub(crate) fn interface_index(name: &CStr) -> io::Result<u32> {
-    // SAFETY: `name` ends in NUL and outlives the call.
-    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => Err(io::Error::last_os_error()),
-        index => Ok(index),
-    }
+/// Sets an option to nothing, which some take as long as the pointer is null, too.
+pub(crate) fn clear_option(fd: BorrowedFd<'_>, level: i32, name: i32, len: u32) -> io::Result<()> {
+    // SAFETY: the kernel knows not to read at a null pointer.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, ptr::null(), len) }).map(drop)
+}
+
+pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: takes no pointers.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    Ok(flags & libc::O_NONBLOCK != 0)
+}
+
+pub(crate) fn is_inheritable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: takes no pointers.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) })?;
+    Ok(flags & libc::FD_CLOEXEC == 0)
+}
+
+pub(crate) fn set_inheritable(fd: BorrowedFd<'_>, inheritable: bool) -> io::Result<()> {
+    let flags = if inheritable { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, flags) }).map(drop)
+}
+
+pub(crate) fn close(fd: OwnedFd) -> io::Result<()> {
+    // SAFETY: the descriptor is ours, and is given away here.
+    check(unsafe { libc::close(fd.into_raw_fd()) }).map(drop)
 }

@@ -129,7 +129,7 @@ fn a_path_of_any_length_is_told_as_it_was_given() {
         }
     }
     let path = folder.path(109);
-    let socket = Socket::new(Transport::UnixStream, &UNNAMED).unwrap();
+    let socket = Transport::UnixStream.socket(&UNNAMED).unwrap();
     assert_eq!(socket.bind(&at_path(&path)).unwrap_err().raw_os_error(), Some(libc::EINVAL));
 }
 
@@ -154,7 +154,7 @@ fn an_abstract_name_may_hold_any_byte() {
 #[test]
 fn a_socket_without_a_name_is_given_one_when_bound() {
     for transport in UNIX {
-        let socket = Socket::new(transport, &UNNAMED).unwrap();
+        let socket = transport.socket(&UNNAMED).unwrap();
         assert_eq!(socket.local_addr().unwrap(), UNNAMED);
         socket.bind(&UNNAMED).unwrap();
         let name = socket.local_addr().unwrap();
@@ -167,7 +167,7 @@ fn a_socket_without_a_name_is_given_one_when_bound() {
 fn the_sender_of_a_datagram_is_told_by_its_name_or_by_none() {
     let (receiver, to) = bound(Transport::UnixDatagram, &UNNAMED);
     let (named, name) = bound(Transport::UnixDatagram, &UNNAMED);
-    let nameless = Socket::new(Transport::UnixDatagram, &UNNAMED).unwrap();
+    let nameless = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
     for (sender, name) in [(named, name), (nameless, UNNAMED)] {
         sender.send_to(b"hello", &to).unwrap();
         wait_readable(&receiver);
@@ -181,7 +181,7 @@ fn the_bytes_of_a_family_that_is_not_known_are_kept() {
     let mut bytes = [0; 12];
     bytes[..2].copy_from_slice(&u16::try_from(libc::AF_NETLINK).unwrap().to_ne_bytes());
     let anyone = Address::Other(bytes[..].into());
-    let socket = match Socket::new(Transport::Udp, &anyone) {
+    let socket = match Transport::Udp.socket(&anyone) {
         Err(error) if is_family_absent(&error) => return skip("netlink addresses", &error.to_string()),
         result => result.unwrap(),
     };
@@ -191,7 +191,7 @@ fn the_bytes_of_a_family_that_is_not_known_are_kept() {
     assert_ne!(name, anyone, "the kernel has chosen a port id");
     assert_eq!(name.family(), libc::AF_NETLINK);
 
-    let again = Socket::new(Transport::Udp, &name).unwrap();
+    let again = Transport::Udp.socket(&name).unwrap();
     assert_eq!(again.bind(&name).unwrap_err().raw_os_error(), Some(libc::EADDRINUSE));
     drop(socket);
     again.bind(&name).unwrap();
@@ -201,5 +201,5 @@ fn the_bytes_of_a_family_that_is_not_known_are_kept() {
 #[test]
 fn a_family_that_no_kernel_has_is_absent() {
     let nowhere = Address::Other(0x7fff_u16.to_ne_bytes()[..].into());
-    assert!(is_family_absent(&Socket::new(Transport::Tcp, &nowhere).unwrap_err()));
+    assert!(is_family_absent(&Transport::Tcp.socket(&nowhere).unwrap_err()));
 }

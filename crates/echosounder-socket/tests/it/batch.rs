@@ -214,7 +214,7 @@ fn a_peer_that_does_not_read_is_not_waited_for() {
 #[test]
 fn a_sender_without_a_name_cannot_be_answered() {
     let (server, name, [named]) = unix_server();
-    let nameless = Socket::new(Transport::UnixDatagram, &name).unwrap();
+    let nameless = Transport::UnixDatagram.socket(&name).unwrap();
     let mut batch = Batch::new(8, 16);
     // The room that the names of others have been in tells nothing.
     for _ in 0..2 {
@@ -235,7 +235,7 @@ fn a_sender_without_a_name_cannot_be_answered() {
 
 #[test]
 fn a_pair_answers_without_names() {
-    let (one, other) = Socket::pair(Transport::UnixDatagram).unwrap();
+    let (one, other) = Transport::UnixDatagram.pair().unwrap();
     one.send(b"call").unwrap();
     let mut batch = Batch::new(8, 16);
     assert_eq!(batch.receive(&other).unwrap(), 1);
@@ -283,7 +283,7 @@ fn wildcard(v6_only: Option<i32>) -> (Socket, u16) {
         Some(_) => Address::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
         None => Address::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
     };
-    let socket = Socket::new(Transport::Udp, &every).unwrap();
+    let socket = Transport::Udp.socket(&every).unwrap();
     match v6_only {
         Some(only) => {
             socket.set_option(option::IPV6_V6ONLY, only).unwrap();

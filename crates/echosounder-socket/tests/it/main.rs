@@ -33,7 +33,7 @@ const UNNAMED: Address = Address::Unix(UnixName::Unnamed);
 static LOOPBACK: LazyLock<Vec<Address>> = LazyLock::new(|| {
     let v4 = Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let v6 = Address::from(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
-    match Socket::new(Transport::Udp, &v6).and_then(|socket| socket.bind(&v6)) {
+    match Transport::Udp.socket(&v6).and_then(|socket| socket.bind(&v6)) {
         Ok(()) => vec![v4, v6],
         Err(error) => {
             skip("IPv6", &error.to_string());
@@ -84,7 +84,7 @@ fn everywhere(kind: Kind) -> Vec<(Transport, Address)> {
 
 /// A socket that has a name, and the name.
 fn bound(transport: Transport, address: &Address) -> (Socket, Address) {
-    let socket = Socket::new(transport, address).unwrap();
+    let socket = transport.socket(address).unwrap();
     socket.bind(address).unwrap();
     let name = socket.local_addr().unwrap();
     (socket, name)
@@ -92,7 +92,7 @@ fn bound(transport: Transport, address: &Address) -> (Socket, Address) {
 
 /// A socket that is connected to a name, and has one itself.
 fn connected(transport: Transport, to: &Address) -> Socket {
-    let socket = Socket::new(transport, to).unwrap();
+    let socket = transport.socket(to).unwrap();
     if matches!(to, Address::Unix(_)) {
         socket.bind(&UNNAMED).unwrap();
     }

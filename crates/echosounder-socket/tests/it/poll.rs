@@ -14,7 +14,7 @@ const WRITE: Readiness = Readiness { readable: false, writable: true };
 const BOTH: Readiness = Readiness { readable: true, writable: true };
 
 fn stream_pair() -> (Socket, Socket) {
-    Socket::pair(Transport::UnixStream).unwrap()
+    Transport::UnixStream.pair().unwrap()
 }
 
 /// What is ready now.

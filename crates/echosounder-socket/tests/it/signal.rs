@@ -85,7 +85,7 @@ fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
             return say("it is not blocked");
         }
         say("blocked");
-        let (gone, other) = Socket::pair(Transport::UnixStream).unwrap();
+        let (gone, other) = Transport::UnixStream.pair().unwrap();
         drop(other);
         assert_eq!(gone.send(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
 
@@ -95,7 +95,7 @@ fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
         ended.shutdown(Half::Write).unwrap();
         assert_eq!(ended.send_to(b"x", &name).unwrap_err().kind(), ErrorKind::BrokenPipe);
 
-        let (left, other) = Socket::pair(Transport::UnixStream).unwrap();
+        let (left, other) = Transport::UnixStream.pair().unwrap();
         other.send(b"call").unwrap();
         let mut batch = Batch::new(1, 8);
         assert_eq!(batch.receive(&left).unwrap(), 1);

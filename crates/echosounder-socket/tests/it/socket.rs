@@ -44,7 +44,7 @@ fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
 #[test]
 fn a_pair_talks_in_both_directions() {
     for transport in UNIX {
-        let (one, other) = Socket::pair(transport).unwrap();
+        let (one, other) = transport.pair().unwrap();
         assert_eq!(one.send(b"call").unwrap(), 4);
         assert_eq!(read(&other), b"call");
         other.send(b"answer").unwrap();
@@ -135,7 +135,7 @@ fn a_message_that_does_not_fit_tells_its_length() {
         (connected(Transport::Udp, &name), server)
     });
     let pairs =
-        [Transport::UnixSeqpacket, Transport::UnixDatagram].map(|transport| Socket::pair(transport).unwrap());
+        [Transport::UnixSeqpacket, Transport::UnixDatagram].map(|transport| transport.pair().unwrap());
     for (one, other) in udp.chain(pairs) {
         one.send(b"0123456789").unwrap();
         one.send(b"next").unwrap();
@@ -169,7 +169,7 @@ fn an_accepted_socket_does_not_block_and_its_peer_is_known() {
 
 #[test]
 fn blocking_is_switched_off_and_on() {
-    let (one, other) = Socket::pair(Transport::UnixStream).unwrap();
+    let (one, other) = Transport::UnixStream.pair().unwrap();
     one.set_blocking(false).unwrap();
     assert_eq!(kind(one.recv(&mut [0; 16])), ErrorKind::WouldBlock);
     one.set_blocking(true).unwrap();
@@ -183,7 +183,7 @@ fn blocking_is_switched_off_and_on() {
 #[test]
 fn a_write_to_a_peer_that_is_gone_is_an_error() {
     for transport in [Transport::UnixStream, Transport::UnixSeqpacket] {
-        let (one, other) = Socket::pair(transport).unwrap();
+        let (one, other) = transport.pair().unwrap();
         drop(other);
         assert_eq!(kind(one.send(b"x")), ErrorKind::BrokenPipe);
     }
@@ -192,7 +192,7 @@ fn a_write_to_a_peer_that_is_gone_is_an_error() {
         client.shutdown(Half::Write).unwrap();
         assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
     }
-    let (one, other) = Socket::pair(Transport::UnixDatagram).unwrap();
+    let (one, other) = Transport::UnixDatagram.pair().unwrap();
     drop(other);
     assert_eq!(kind(one.send(b"x")), ErrorKind::ConnectionRefused);
 }
@@ -217,13 +217,13 @@ fn the_halves_of_a_connection_end_by_themselves() {
         assert_eq!(read(&server), b"");
         assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
     }
-    let lonely = Socket::new(Transport::Tcp, &LOOPBACK[0]).unwrap();
+    let lonely = Transport::Tcp.socket(&LOOPBACK[0]).unwrap();
     assert_eq!(kind(lonely.shutdown(Half::Both)), ErrorKind::NotConnected);
 }
 
 #[test]
 fn a_duplicate_is_the_same_socket() {
-    let (one, other) = Socket::pair(Transport::UnixStream).unwrap();
+    let (one, other) = Transport::UnixStream.pair().unwrap();
     let again = one.duplicate().unwrap();
     assert_ne!(one.as_raw_fd(), again.as_raw_fd());
     one.set_blocking(false).unwrap();
@@ -241,28 +241,25 @@ fn nobody_listens_is_refused() {
     for address in LOOPBACK.iter() {
         // It has the port, so nobody else listens there.
         let (_silent, name) = bound(Transport::Tcp, address);
-        let client = Socket::new(Transport::Tcp, &name).unwrap();
+        let client = Transport::Tcp.socket(&name).unwrap();
         assert_eq!(kind(client.connect(&name)), ErrorKind::ConnectionRefused);
     }
 
     let folder = Folder::new();
     let path = folder.path(100);
     let address = Address::Unix(UnixName::Path(path.as_os_str().as_bytes().into()));
-    let client = Socket::new(Transport::UnixStream, &address).unwrap();
+    let client = Transport::UnixStream.socket(&address).unwrap();
     assert_eq!(kind(client.connect(&address)), ErrorKind::NotFound);
     drop(bound(Transport::UnixStream, &address));
     assert_eq!(kind(client.connect(&address)), ErrorKind::ConnectionRefused);
-    assert_eq!(
-        kind(Socket::new(Transport::UnixStream, &address).unwrap().bind(&address)),
-        ErrorKind::AddrInUse
-    );
+    assert_eq!(kind(Transport::UnixStream.socket(&address).unwrap().bind(&address)), ErrorKind::AddrInUse);
 }
 
 #[test]
 fn a_connect_in_the_background_leaves_its_error_once() {
     for address in LOOPBACK.iter() {
         let (_silent, name) = bound(Transport::Tcp, address);
-        let client = Socket::new(Transport::Tcp, &name).unwrap();
+        let client = Transport::Tcp.socket(&name).unwrap();
         client.set_blocking(false).unwrap();
         let error = client.connect(&name).unwrap_err();
         assert!(Socket::is_in_progress(&error), "{error}");
@@ -278,7 +275,7 @@ fn a_connect_in_the_background_leaves_its_error_once() {
 fn a_connect_in_the_background_succeeds_without_an_error() {
     for address in LOOPBACK.iter() {
         let (listener, name) = listening(Transport::Tcp, address);
-        let client = Socket::new(Transport::Tcp, &name).unwrap();
+        let client = Transport::Tcp.socket(&name).unwrap();
         client.set_blocking(false).unwrap();
         assert!(Socket::is_in_progress(&client.connect(&name).unwrap_err()));
         let [readiness] = ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
@@ -304,7 +301,7 @@ fn a_datagram_that_nobody_takes_is_refused_afterwards() {
 /// Connects until no more connections fit the listener's queue, where they stay though their clients go.
 fn fill(name: &Address) {
     loop {
-        let client = Socket::new(Transport::UnixStream, name).unwrap();
+        let client = Transport::UnixStream.socket(name).unwrap();
         client.set_blocking(false).unwrap();
         match client.connect(name) {
             Ok(()) => {}
@@ -318,12 +315,12 @@ fn a_connect_to_a_full_queue_waits_as_long_as_it_may() {
     let (listener, name) = listening(Transport::UnixStream, &UNNAMED);
     fill(&name);
     for timeout in [Duration::ZERO, Duration::from_millis(1)] {
-        let client = Socket::new(Transport::UnixStream, &name).unwrap();
+        let client = Transport::UnixStream.socket(&name).unwrap();
         client.set_send_timeout(timeout).unwrap();
         assert_eq!(kind(client.connect(&name)), ErrorKind::WouldBlock);
     }
 
-    let client = Socket::new(Transport::UnixStream, &name).unwrap();
+    let client = Transport::UnixStream.socket(&name).unwrap();
     for timeout in [Duration::MAX, Duration::from_nanos(999_999_999), PATIENCE] {
         client.set_send_timeout(timeout).unwrap();
     }
@@ -336,7 +333,7 @@ fn a_connect_to_a_full_queue_waits_as_long_as_it_may() {
 
 #[test]
 fn a_write_to_a_peer_that_does_not_read_waits_as_long_as_it_may() {
-    let (one, _other) = Socket::pair(Transport::UnixStream).unwrap();
+    let (one, _other) = Transport::UnixStream.pair().unwrap();
     one.set_send_timeout(Duration::from_millis(1)).unwrap();
     let bytes = vec![0; 1 << 16];
     let error = (0..1000).find_map(|_| one.send(&bytes).err()).unwrap();
@@ -351,7 +348,7 @@ fn a_path_has_the_mode_that_was_set_less_the_umask() {
     let address = Address::Unix(UnixName::Path(path.as_os_str().as_bytes().into()));
     for transport in UNIX {
         for mode in [0o600, 0o777, 0o640, 0] {
-            let socket = Socket::new(transport, &address).unwrap();
+            let socket = transport.socket(&address).unwrap();
             socket.set_mode(mode).unwrap();
             socket.bind(&address).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode & !umask);
@@ -372,7 +369,7 @@ fn options_are_told_as_they_were_set() {
         }
     };
     for address in LOOPBACK.iter() {
-        let tcp = Socket::new(Transport::Tcp, address).unwrap();
+        let tcp = Transport::Tcp.socket(address).unwrap();
         check(
             &tcp,
             &[
@@ -386,7 +383,7 @@ fn options_are_told_as_they_were_set() {
                 (option::TCP_KEEPINTVL, 18),
             ],
         );
-        let udp = Socket::new(Transport::Udp, address).unwrap();
+        let udp = Transport::Udp.socket(address).unwrap();
         check(&udp, &[(option::SO_RXQ_OVFL, 1)]);
         match address {
             Address::Inet6(_) => {
@@ -408,7 +405,7 @@ fn options_are_told_as_they_were_set() {
 #[test]
 fn sockets_of_one_user_share_a_port_if_all_say_so() {
     let (first, name) = bound(Transport::Udp, &LOOPBACK[0]);
-    let second = Socket::new(Transport::Udp, &name).unwrap();
+    let second = Transport::Udp.socket(&name).unwrap();
     assert_eq!(kind(second.bind(&name)), ErrorKind::AddrInUse);
     first.set_option(option::SO_REUSEPORT, 1).unwrap();
     assert_eq!(kind(second.bind(&name)), ErrorKind::AddrInUse);
@@ -438,7 +435,7 @@ fn no_descriptor_is_inherited() {
         assert!(![listener, client, server, again].iter().any(is_inherited));
     }
     for transport in UNIX {
-        let (one, other) = Socket::pair(transport).unwrap();
+        let (one, other) = transport.pair().unwrap();
         assert!(!is_inherited(&one) && !is_inherited(&other));
     }
     assert!(!is_inherited(&Waker::new().unwrap()));
@@ -446,7 +443,7 @@ fn no_descriptor_is_inherited() {
 
 #[test]
 fn a_socket_is_made_from_a_descriptor_and_back() {
-    let (one, other) = Socket::pair(Transport::UnixStream).unwrap();
+    let (one, other) = Transport::UnixStream.pair().unwrap();
     let number = one.as_raw_fd();
     let fd = OwnedFd::from(one);
     assert_eq!(fd.as_raw_fd(), number);

@@ -1,0 +1,150 @@
+//! A server's or a client's socket in one call, as most programs want it.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::endpoint::{Endpoint, IpVersion, Side, Transport};
+use crate::error::Error;
+use crate::family::Family;
+use crate::option;
+use crate::socket::Socket;
+
+/// How [`create_server`] makes a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// Whether an IPv6 socket takes IPv4 peers too; their addresses are mapped then (`::ffff:192.0.2.1`).
+    pub dual_stack: bool,
+    /// Whether other sockets of this user may have the same address: SO_REUSEPORT, socket(7).
+    pub reuse_port: bool,
+    /// Most connections that wait to be accepted; `None` for as many as the system allows.
+    pub backlog: Option<u32>,
+}
+
+/// A socket that is bound and, if the transport has connections, listens.
+///
+/// SO_REUSEADDR is set for connections, so that a server can start again at once, and not for datagrams, where it
+/// would let two servers have one address. TIPC listens before it binds, since a bind is published at once.
+///
+/// # Errors
+///
+/// As the calls that it takes, with the address.
+///
+/// ```
+/// use echosounder_socket::{ServerOptions, Transport, create_server};
+/// use std::net::Ipv6Addr;
+///
+/// let options = ServerOptions { dual_stack: true, ..ServerOptions::default() };
+/// let server = create_server(Transport::Tcp, &(Ipv6Addr::UNSPECIFIED, 0).into(), options)?;
+/// assert!(server.local_addr()?.is_wildcard());
+/// # Ok::<(), echosounder_socket::Error>(())
+/// ```
+pub fn create_server(
+    transport: Transport,
+    address: &Address,
+    options: ServerOptions,
+) -> Result<Socket, Error> {
+    let create = || {
+        let socket = transport.socket(address)?;
+        if address.family() == Family::INET6 {
+            socket.set_option(option::IPV6_V6ONLY, !options.dual_stack)?;
+        }
+        let listens = transport.listens();
+        if listens && transport.has_hosts() {
+            socket.set_option(option::SO_REUSEADDR, true)?;
+        }
+        if options.reuse_port {
+            socket.set_option(option::SO_REUSEPORT, true)?;
+        }
+        let backlog = options.backlog.unwrap_or(u32::MAX);
+        if address.family() == Family::TIPC && listens {
+            socket.listen_with(backlog)?;
+            socket.bind(address)?;
+        } else {
+            socket.bind(address)?;
+            if listens {
+                socket.listen_with(backlog)?;
+            }
+        }
+        Ok(socket)
+    };
+    create().map_err(|error| Error::new("bind", &Endpoint::shown(transport, address), error))
+}
+
+/// Nobody could be reached: what went wrong at each address.
+#[derive(Debug)]
+pub struct Unreached {
+    /// Whom was tried to reach.
+    pub endpoint: Endpoint,
+    /// How each address failed, in the order in which they were tried.
+    pub attempts: Vec<(Address, io::Error)>,
+}
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connect {}", self.endpoint)?;
+        for (place, (address, error)) in self.attempts.iter().enumerate() {
+            let separator = if place == 0 { ": " } else { "; " };
+            write!(f, "{separator}{address}: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unreached {}
+
+/// Why [`create_connection`] made none.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The name has no address.
+    #[error(transparent)]
+    Resolve(Error),
+    /// None of its addresses took the call.
+    #[error(transparent)]
+    Connect(Unreached),
+}
+
+/// A socket that is connected to the first of an endpoint's addresses that takes the call, one after the other,
+/// each within the timeout; the socket keeps the timeout. With `source`, it leaves from there.
+///
+/// # Errors
+///
+/// If no address took it: how each of them failed.
+///
+/// ```
+/// use echosounder_socket::{ServerOptions, Transport, create_connection, create_server};
+/// use std::net::Ipv4Addr;
+///
+/// let loopback = (Ipv4Addr::LOCALHOST, 0).into();
+/// let server = create_server(Transport::Tcp, &loopback, ServerOptions::default())?;
+/// let endpoint = format!("tcp://localhost:{}", server.local_addr()?.port().unwrap_or(0)).parse()?;
+/// let client = create_connection(&endpoint, None, None)?;
+/// assert_eq!(client.peer_addr()?, server.local_addr()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn create_connection(
+    endpoint: &Endpoint,
+    timeout: Option<Duration>,
+    source: Option<&Address>,
+) -> Result<Socket, ConnectionError> {
+    let addresses = endpoint.resolve(Side::Client, IpVersion::Any).map_err(ConnectionError::Resolve)?;
+    let mut attempts = Vec::new();
+    for address in addresses {
+        let connect = || {
+            let socket = endpoint.transport().socket(&address)?;
+            socket.set_timeout(timeout)?;
+            if let Some(source) = source {
+                socket.bind(source)?;
+            }
+            socket.connect(&address)?;
+            Ok(socket)
+        };
+        match connect() {
+            Ok(socket) => return Ok(socket),
+            Err(error) => attempts.push((address, error)),
+        }
+    }
+    Err(ConnectionError::Connect(Unreached { endpoint: endpoint.clone(), attempts }))
+}

@@ -1,0 +1,88 @@
+//! AF_VSOCK: virtual machines and their hosts, by context id and port. See vsock(7).
+//!
+//! A connection can be half closed, like one of TCP. Within one machine it takes the loopback transport
+//! (vsock_loopback, Linux 5.6): without it a bind works and a connect to this machine finds nobody.
+
+use std::fmt;
+
+use crate::address::RawAddress;
+use crate::endpoint::{DEFAULT_PORT, EndpointError, Side};
+
+/// Where a VSOCK socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VsockAddress {
+    /// The machine's context id.
+    pub cid: u32,
+    /// The port. Those below 1024 need CAP_NET_BIND_SERVICE to be bound.
+    pub port: u32,
+}
+
+impl VsockAddress {
+    /// Every context id of this machine: VMADDR_CID_ANY.
+    pub const CID_ANY: u32 = libc::VMADDR_CID_ANY;
+    /// This machine, by way of itself: VMADDR_CID_LOCAL, since Linux 5.6.
+    pub const CID_LOCAL: u32 = libc::VMADDR_CID_LOCAL;
+    /// The machine that this one is a guest of: VMADDR_CID_HOST.
+    pub const CID_HOST: u32 = libc::VMADDR_CID_HOST;
+    /// Any port that is free: VMADDR_PORT_ANY.
+    pub const PORT_ANY: u32 = libc::VMADDR_PORT_ANY;
+
+    /// Parses `CID`, `CID:PORT` or `:PORT`, where CID is a number, `any`, `local` or `host`, and port 0 stands for
+    /// any that is free.
+    pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
+        let (cid, port) = match text.split_once(':') {
+            Some((cid, port)) => (cid, Some(port)),
+            None => (text, None),
+        };
+        let cid = match cid {
+            "" | "*" | "any" => Self::CID_ANY,
+            "local" => Self::CID_LOCAL,
+            "host" => Self::CID_HOST,
+            number => super::number(number).ok_or_else(|| EndpointError::BadCid(number.into()))?,
+        };
+        let port = match port {
+            None => u32::from(DEFAULT_PORT),
+            Some("0") => Self::PORT_ANY,
+            Some(port) => super::number(port).ok_or_else(|| EndpointError::BadVsockPort(port.into()))?,
+        };
+        Ok(Self { cid, port })
+    }
+
+    /// What it means on a side of a conversation: `any` is this machine to a client.
+    pub(crate) fn on(self, side: Side) -> Self {
+        let here = side == Side::Client && self.cid == Self::CID_ANY;
+        Self { cid: if here { Self::CID_LOCAL } else { self.cid }, ..self }
+    }
+
+    pub(crate) fn put(&self, raw: &mut RawAddress) {
+        raw.put(&[0; 2]);
+        raw.put(&self.port.to_ne_bytes());
+        raw.put(&self.cid.to_ne_bytes());
+        raw.put(&[0; 4]);
+    }
+
+    /// An address with flags, for machines within machines, is none of these.
+    pub(crate) fn get(raw: &RawAddress) -> Option<Self> {
+        let plain = raw.field::<4>(12)? == [0; 4] && raw.field::<2>(2)? == [0; 2];
+        let address =
+            Self { port: u32::from_ne_bytes(raw.field(4)?), cid: u32::from_ne_bytes(raw.field(8)?) };
+        plain.then_some(address)
+    }
+}
+
+const _: () = assert!(size_of::<libc::sockaddr_vm>() == 16);
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_vm, svm_port) == 4);
+const _: () = assert!(std::mem::offset_of!(libc::sockaddr_vm, svm_cid) == 8);
+
+impl fmt::Display for VsockAddress {
+    /// As in an endpoint: `local:21567`. Port 0 stands for any.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cid {
+            Self::CID_ANY => f.write_str("any")?,
+            Self::CID_LOCAL => f.write_str("local")?,
+            Self::CID_HOST => f.write_str("host")?,
+            cid => write!(f, "{cid}")?,
+        }
+        write!(f, ":{}", if self.port == Self::PORT_ANY { 0 } else { self.port })
+    }
+}

@@ -1,0 +1,46 @@
+//! if_nameindex(3) and what goes with it.
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::ffi::{CStr, CString};
+use std::io;
+
+/// Every interface's number and name.
+pub(crate) fn all() -> io::Result<Vec<(u32, CString)>> {
+    // SAFETY: takes nothing.
+    let list = unsafe { libc::if_nameindex() };
+    if list.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let mut found = Vec::new();
+    for place in 0.. {
+        let entry = list.wrapping_add(place);
+        // SAFETY: the list goes on until an entry without a name, which was not reached before this one.
+        let entry = unsafe { entry.read() };
+        if entry.if_name.is_null() {
+            break;
+        }
+        // SAFETY: an entry's name ends in NUL and lives as long as the list.
+        let name = unsafe { CStr::from_ptr(entry.if_name) };
+        found.push((entry.if_index, name.to_owned()));
+    }
+    // SAFETY: the list is if_nameindex's, and nothing of it is used any more.
+    unsafe { libc::if_freenameindex(list) };
+    Ok(found)
+}
+
+pub(crate) fn index(name: &CStr) -> io::Result<u32> {
+    // SAFETY: `name` ends in NUL and outlives the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+pub(crate) fn name(index: u32) -> io::Result<CString> {
+    let mut room = [0_u8; libc::IF_NAMESIZE];
+    // SAFETY: `room` has the IF_NAMESIZE bytes that the call may write.
+    if unsafe { libc::if_indextoname(index, room.as_mut_ptr().cast()) }.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    CStr::from_bytes_until_nul(&room).map(CStr::to_owned).map_err(io::Error::other)
+}
