@@ -22,6 +22,11 @@ impl Error {
     pub fn cause(&self) -> &io::Error {
         &self.source
     }
+
+    /// The kernel's reason alone.
+    pub fn into_cause(self) -> io::Error {
+        self.source
+    }
 }
 
 /// Whether the process, the system or the kernel has run out of something that may come back:
@@ -33,6 +38,13 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
 /// Whether this kernel lacks the address family, or the type or protocol within it.
 pub fn is_family_absent(error: &io::Error) -> bool {
     let absent = [libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT];
+    error.raw_os_error().is_some_and(|errno| absent.contains(&errno))
+}
+
+/// Whether this kernel lacks a feature: it does not know the system call (ENOSYS), the option (ENOPROTOOPT,
+/// EOPNOTSUPP), the device (ENODEV) or, of TCP_ULP, the protocol (ENOENT).
+pub fn is_feature_absent(error: &io::Error) -> bool {
+    let absent = [libc::ENOSYS, libc::ENOPROTOOPT, libc::EOPNOTSUPP, libc::ENODEV, libc::ENOENT];
     error.raw_os_error().is_some_and(|errno| absent.contains(&errno))
 }
 

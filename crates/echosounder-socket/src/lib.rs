@@ -32,6 +32,7 @@ mod error;
 pub mod family;
 mod file;
 mod interface;
+pub mod kernel;
 mod limit;
 pub mod option;
 mod poll;
@@ -47,7 +48,9 @@ pub use control::{
 };
 pub use create::{ConnectionError, ServerOptions, Unreached, create_connection, create_server};
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, IpVersion, Kind, Name, Side, Transport};
-pub use error::{Error, is_family_absent, is_out_of_resources, is_too_long, is_unreachable};
+pub use error::{
+    Error, is_family_absent, is_feature_absent, is_out_of_resources, is_too_long, is_unreachable,
+};
 pub use family::{Family, Protocol, Type};
 pub use file::SocketFile;
 pub use interface::{Interface, interface_index, interface_name, interfaces};

@@ -18,6 +18,7 @@ Try it:
   sounder demo                                a tour; needs nothing else
   sounder serve                               answer on localhost, TCP and UDP
   sounder talk                                type a line, see it come back with the time
+  sounder doctor                              which sockets this machine has
   echo hello | sounder talk udp://localhost   one question, one answer")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Talk(Talk),
     /// Show it all: a server, a conversation, and a thousand echoes on every kind of socket of this machine
     Demo,
+    /// Tell which kinds of socket and which kernel features work on this machine, and what the others lack
+    Doctor,
     /// Print what makes a shell complete the command line
     #[command(after_help = "\
 For bash, now:    source <(sounder completions bash)
@@ -82,9 +85,15 @@ Endpoints:
   tcp://HOST:PORT  udp://HOST:PORT      HOST a name or an address ([::1], [fe80::1%eth0]);
                                         empty or * for all; PORT 21567 if left out, 0 for any
   HOST  HOST:PORT  :PORT                the same over TCP
+  mptcp://HOST:PORT  sctp://HOST:PORT   the same over Multipath TCP and SCTP
   unix:PATH  unix-dgram:PATH            a UNIX socket; @NAME for an abstract one;
   unix-seqpacket:PATH                   %0A stands for a byte that does not print, %25 for %
   /PATH  ./PATH  @NAME                  the same as a stream
+  vsock://CID:PORT                      a virtual machine or its host; CID a number, any, local or
+  vsock-seqpacket://CID:PORT            host; PORT as above
+  tipc://TYPE:INSTANCE  tipc-rdm://...  a service of a TIPC cluster; ?scope=node behind it for this
+  tipc-seqpacket://...  tipc-dgram://...  node alone; several servers may share one
+  netlink://PORTID                      processes of this host, by NETLINK_USERSOCK; 0 for any
 Datagrams that begin with a stamp, or come from a port below 1024, are not answered.";
 
 /// Answer every message with the time and the message

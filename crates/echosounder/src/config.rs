@@ -71,6 +71,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         return Err(Usage("--unix-mode is for paths of UNIX sockets, and none is given".into()).into());
     }
     check_version(args.ip_version, &endpoints)?;
+    check_services(&endpoints)?;
     let transcript = match args.transcript {
         args::Transcript::Auto if io::stdout().is_terminal() => Transcript::Messages,
         args::Transcript::Auto | args::Transcript::Off => Transcript::Off,
@@ -99,7 +100,7 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
     check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
     let source = args.source.map(source);
     if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
-        return Err(Usage(format!("--source is for hosts, and {endpoint} is on this one")).into());
+        return Err(Usage(format!("--source is for hosts, and {endpoint} has none")).into());
     }
     let call = Call { endpoint, ip_version: ip_version(args.ip_version), source, wait: args.wait };
     let eol = match args.eol {
@@ -155,13 +156,27 @@ fn default(scheme: &str) -> Endpoint {
     format!("{scheme}://localhost").parse().expect("the default endpoints parse")
 }
 
+/// A TIPC service is found by its name alone: with two types of socket behind it, a call would reach either.
+fn check_services(endpoints: &[Endpoint]) -> Result<()> {
+    for (place, endpoint) in endpoints.iter().enumerate() {
+        let Name::Tipc(service) = endpoint.name() else { continue };
+        let twin = endpoints[..place].iter().find(|other| *other.name() == Name::Tipc(*service));
+        if let Some(twin) = twin {
+            return Err(Usage(format!(
+                "{twin} and {endpoint} are one service, which has one type of socket"
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
 /// -4 and -6 choose among a host's addresses, so there must be a host.
 fn check_version(typed: args::IpVersion, endpoints: &[Endpoint]) -> Result<()> {
     let on_hosts = endpoints.iter().any(|endpoint| matches!(endpoint.name(), Name::Inet(..)));
     match endpoints.first() {
         Some(endpoint) if !on_hosts && (typed.v4 || typed.v6) => {
-            Err(Usage(format!("-4 and -6 are for hosts, and {endpoint} is a path or a name on this one"))
-                .into())
+            Err(Usage(format!("-4 and -6 are for hosts, and {endpoint} has none")).into())
         }
         _ => Ok(()),
     }

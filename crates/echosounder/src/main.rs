@@ -7,6 +7,7 @@
 mod args;
 mod command;
 mod config;
+mod probe;
 mod render;
 mod report;
 mod units;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
             config::talk(talk, args.output.color).and_then(|config| command::talk::run(config, args.output))
         }
         Command::Demo => command::demo::run(args.output),
+        Command::Doctor => command::doctor::run(args.output),
         Command::Completions { shell } => command::manual::completions(shell),
         Command::Man { folder } => command::manual::pages(&folder),
     };

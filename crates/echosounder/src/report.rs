@@ -39,6 +39,10 @@ pub(crate) struct Usage(pub(crate) String);
 #[error(transparent)]
 pub(crate) struct NoServer(pub(crate) CallError);
 
+/// What to do about sockets that this machine does not have.
+pub(crate) const ABSENT_HINT: &str =
+    "\"sounder doctor\" tells which sockets this machine has, and what would bring the others";
+
 #[derive(Serialize)]
 struct Failure<'a> {
     event: &'static str,
@@ -111,6 +115,10 @@ fn exit_code(error: &Error) -> u8 {
 }
 
 fn hint(error: &Error) -> Option<&'static str> {
+    let call_is_absent = matches!(call_error(error), Some(CallError::Absent(_)));
+    if call_is_absent || matches!(find(error), Some(BindError::Absent(_))) {
+        return Some(ABSENT_HINT);
+    }
     if let Some(NoServer(error)) = find(error) {
         return (error.word() == Some(Word::Refused)).then_some("start one with \"sounder serve\"");
     }

@@ -11,11 +11,11 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
     text.parse().map_err(|error: EndpointError| match &error {
         EndpointError::UnknownScheme(scheme) => {
             let typed = scheme.trim_end_matches(':').to_ascii_lowercase();
-            let alike = |known: &&str| strsim::normalized_damerau_levenshtein(known, &typed);
+            // Of those that are equally near, it is the first of the table, the most common.
             let likely = Transport::all()
                 .map(Transport::scheme)
-                .max_by(|one, other| alike(one).total_cmp(&alike(other)))
-                .filter(|known| 0.6 < alike(known));
+                .min_by_key(|known| strsim::damerau_levenshtein(known, &typed))
+                .filter(|known| 0.6 < strsim::normalized_damerau_levenshtein(known, &typed));
             match likely {
                 Some(known) => format!("{error}\n\nhint: was \"{known}\" meant?"),
                 None => error.to_string(),

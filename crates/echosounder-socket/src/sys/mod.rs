@@ -5,6 +5,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod interface;
+pub(crate) mod kernel;
 pub(crate) mod message;
 pub(crate) mod poll;
 pub(crate) mod process;

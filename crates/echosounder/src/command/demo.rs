@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::UdpSocket;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -11,13 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use echosounder_client::{Call, CallError, Heard, Part, Peer, Reply};
 use echosounder_proto::{Framing, PlainEcho, Scan, Template, scan};
-use echosounder_server::{Config, Patience, Server};
+use echosounder_server::{Config, Note, Patience, Server};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Endpoint, IpVersion, Signals, Transport};
 use serde::Serialize;
 
 use crate::args::Output;
 use crate::config::{cores, host_name};
+use crate::probe;
 use crate::render::escape::Escaped;
 use crate::render::json;
 use crate::render::transcript::note;
@@ -48,8 +48,9 @@ struct Row {
 pub(crate) fn run(output: Output) -> Result<Outcome> {
     let signals = Signals::receive().context("receive signals")?;
     let folder = Folder::new()?;
+    let (wanted, absent) = endpoints(&folder.path)?;
     let server = Server::bind(Config {
-        endpoints: endpoints(&folder.path)?,
+        endpoints: wanted,
         ip_version: IpVersion::Any,
         stamp: Template::ctime(),
         framing: Framing::default(),
@@ -61,11 +62,11 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
         patience: Patience { idle: None, stalled: WAIT },
         unix_mode: 0o600,
     })?;
-    let notes: Vec<String> = server
-        .notes()
-        .iter()
-        .map(|note| format!("{}: {}", note.error, plain(&note.error.cause().to_string())))
-        .collect();
+    let told = |note: &Note| format!("{}: {}", note.error, plain(&note.error.cause().to_string()));
+    let mut notes: Vec<String> = server.notes().iter().map(told).collect();
+    if !absent.is_empty() {
+        notes.push(format!("not on this machine: {}; \"sounder doctor\" tells why", absent.join(" ")));
+    }
     let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
     let running = server.start(|| ())?;
     let mut out = io::stdout().lock();
@@ -219,26 +220,37 @@ fn is_right(answer: &[u8], said: &[u8]) -> bool {
     matches!(scan(answer), Scan::Stamp(_, len) if &answer[len..] == said)
 }
 
-/// Every transport, each on a free port or in a folder of its own; UNIX streams by name, too.
-fn endpoints(folder: &Path) -> Result<Vec<Endpoint>> {
-    let mut endpoints = Vec::new();
-    // Many containers have the family without the address.
-    let has_v6 = UdpSocket::bind("[::1]:0").is_ok();
+/// Every transport that works here, each on a free port or in a folder of its own, UNIX streams by name, too; and
+/// the names of those that do not.
+fn endpoints(folder: &Path) -> Result<(Vec<Endpoint>, Vec<&'static str>)> {
+    let (mut endpoints, mut absent) = (Vec::new(), Vec::new());
     for transport in Transport::all() {
-        let scheme = transport.scheme();
-        if matches!(transport, Transport::Tcp | Transport::Udp) {
-            endpoints.push(format!("{scheme}://127.0.0.1:0").parse()?);
-            if has_v6 {
-                endpoints.push(format!("{scheme}://[::1]:0").parse()?);
+        let before = endpoints.len();
+        for place in probe::places(transport) {
+            match probe::carry(transport, &place) {
+                Err(error) if probe::is_absent(&place, &error) => {}
+                _ => endpoints.push(endpoint(transport, place, folder)?),
             }
-            continue;
         }
-        let path = folder.join(scheme.strip_prefix("unix-").unwrap_or("stream"));
-        let name = UnixName::Path(path.as_os_str().as_bytes().into());
-        endpoints.push(Endpoint::at(transport, &Address::Unix(name))?);
+        if endpoints.len() == before {
+            absent.push(transport.scheme());
+        }
     }
     endpoints.push(format!("unix:@sounder-{}", std::process::id()).parse()?);
-    Ok(endpoints)
+    Ok((endpoints, absent))
+}
+
+/// Where a transport is served.
+fn endpoint(transport: Transport, place: Address, folder: &Path) -> Result<Endpoint> {
+    let place = match place {
+        Address::Unix(_) => {
+            let scheme = transport.scheme();
+            let path = folder.join(scheme.strip_prefix("unix-").unwrap_or("stream"));
+            UnixName::Path(path.as_os_str().as_bytes().into()).into()
+        }
+        place => place,
+    };
+    Ok(Endpoint::at(transport, &place)?)
 }
 
 /// A folder for sockets that nobody else may enter, removed when it is dropped.

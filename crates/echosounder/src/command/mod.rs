@@ -1,6 +1,7 @@
 //! What is done: one module a command.
 
 pub(crate) mod demo;
+pub(crate) mod doctor;
 mod editor;
 pub(crate) mod manual;
 pub(crate) mod serve;

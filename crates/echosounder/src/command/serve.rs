@@ -13,7 +13,7 @@ use super::transcript::{self, Writer};
 use crate::args::Output;
 use crate::config::{Serve, Transcript};
 use crate::render::transcript::{listening, note, summary};
-use crate::report::{Outcome, plain};
+use crate::report::{ABSENT_HINT, Outcome, plain};
 
 /// How long after the first signal another is taken for the same.
 const WITH_THE_FIRST: Duration = Duration::from_millis(100);
@@ -50,6 +50,9 @@ fn tell_notes(notes: &[Note], output: Output) -> Result<()> {
     for missing in notes {
         let text = format!("{}: {}", missing.error, plain(&missing.error.cause().to_string()));
         note(&mut io::stderr().lock(), &text, output.json)?;
+    }
+    if notes.iter().any(|note| note.whole_endpoint) && !output.json {
+        writeln!(io::stderr(), "hint: {ABSENT_HINT}")?;
     }
     Ok(())
 }

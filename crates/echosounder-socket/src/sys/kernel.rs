@@ -1,0 +1,71 @@
+//! Asking the kernel what it has, beside sockets.
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use super::check;
+
+/// Asks for a ring: io_uring_setup(2).
+pub(crate) fn io_uring_setup() -> io::Result<OwnedFd> {
+    // SAFETY: all of `struct io_uring_params` (120 bytes) may be zero; the call fills it in.
+    let mut params: [u64; 15] = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: `params` is what the call reads and writes.
+    let fd = raw(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) })?;
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The version of Landlock: landlock_create_ruleset(2).
+pub(crate) fn landlock_version() -> io::Result<i64> {
+    const VERSION: u32 = 1;
+    // SAFETY: with this flag the call takes no attributes.
+    raw(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0_usize, VERSION) })
+}
+
+/// Whether a seccomp filter may return an action: seccomp(2).
+pub(crate) fn seccomp_action(action: u32) -> io::Result<()> {
+    // SAFETY: the pointer leads to the action, which the call reads.
+    raw(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) })
+        .map(drop)
+}
+
+/// `struct ethtool_ts_info`, linux/ethtool.h.
+#[repr(C)]
+#[derive(Default)]
+struct TimestampInfo {
+    command: u32,
+    so_timestamping: u32,
+    clock_index: i32,
+    tx_types: u32,
+    tx_reserved: [u32; 3],
+    rx_filters: u32,
+    rx_reserved: [u32; 3],
+}
+
+const _: () = assert!(size_of::<TimestampInfo>() == 44);
+
+/// The SOF_TIMESTAMPING bits that an interface has: ETHTOOL_GET_TS_INFO.
+pub(crate) fn timestamping(socket: BorrowedFd<'_>, interface: &CStr) -> io::Result<u32> {
+    const ETHTOOL_GET_TS_INFO: u32 = 0x41;
+    let mut info = TimestampInfo { command: ETHTOOL_GET_TS_INFO, ..TimestampInfo::default() };
+    let mut name = [0; libc::IF_NAMESIZE];
+    for (place, byte) in name.iter_mut().zip(interface.to_bytes()) {
+        *place = byte.cast_signed();
+    }
+    let mut request = libc::ifreq {
+        ifr_name: name,
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: (&raw mut info).cast() },
+    };
+    // SAFETY: the request names an interface and leads to the structure that the call fills in.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) })?;
+    Ok(info.so_timestamping)
+}
+
+fn raw(result: libc::c_long) -> io::Result<i64> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
