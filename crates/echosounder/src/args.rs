@@ -91,8 +91,9 @@ Endpoints:
   /PATH  ./PATH  @NAME                  the same as a stream
   vsock://CID:PORT                      a virtual machine or its host; CID a number, any, local or
   vsock-seqpacket://CID:PORT            host; PORT as above
-  tipc://TYPE:INSTANCE  tipc-rdm://...  a service of a TIPC cluster; ?scope=node behind it for this
-  tipc-seqpacket://...  tipc-dgram://...  node alone; several servers may share one
+  tipc://TYPE:INSTANCE                  a service of a TIPC cluster, which several servers may have;
+                                        also tipc-seqpacket:// tipc-rdm:// tipc-dgram://;
+                                        ?scope=node behind it for this node alone
   netlink://PORTID                      processes of this host, by NETLINK_USERSOCK; 0 for any
 Datagrams that begin with a stamp, or come from a port below 1024, are not answered.";
 
