@@ -177,3 +177,56 @@ fn node(address: &TipcAddress) -> Option<u32> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use echosounder_socket::family::netlink::NetlinkAddress;
+
+    use super::*;
+
+    #[test]
+    fn a_sender_is_known_by_its_address() {
+        let inet = |ip: [u8; 4], port| Address::from((Ipv4Addr::from(ip), port));
+        let netlink = |port_id| Address::from(NetlinkAddress { port_id, groups: 0 });
+        let tipc = |node, reference| Address::from(TipcAddress::Socket { node, reference });
+        let unix = |name: &[u8]| Address::from(UnixName::Abstract(name.into()));
+        for (peer, local, sender) in [
+            (netlink(0), netlink(7), Sender::Kernel),
+            (netlink(7), netlink(7), Sender::Own),
+            (netlink(8), netlink(7), Sender::Local),
+            (tipc(0, 1), tipc(0, 1), Sender::Own),
+            (tipc(5, 1), tipc(5, 2), Sender::Local),
+            (tipc(6, 1), tipc(5, 2), Sender::Stranger),
+            (UnixName::Unnamed.into(), unix(b"s"), Sender::Nameless),
+            (unix(b"s"), unix(b"s"), Sender::Own),
+            (unix(b"c"), unix(b"s"), Sender::Local),
+            (inet([127, 0, 0, 1], 2000), inet([127, 0, 0, 1], 3000), Sender::Local),
+            (inet([192, 0, 2, 1], 2000), inet([192, 0, 2, 1], 3000), Sender::Local),
+            (inet([192, 0, 2, 2], 2000), inet([192, 0, 2, 1], 3000), Sender::Stranger),
+            (inet([192, 0, 2, 2], 19), inet([192, 0, 2, 1], 3000), Sender::Service),
+            (inet([192, 0, 2, 2], 0), inet([192, 0, 2, 1], 3000), Sender::Nameless),
+        ] {
+            assert_eq!(classify(&peer, &local), sender, "{peer} at {local}");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_to_many_is_known() {
+        let to = |lower, upper| Received {
+            tipc_destination: Some(TipcAddress::Range {
+                service: 70,
+                lower,
+                upper,
+                scope: Default::default(),
+            }),
+            ..Received::default()
+        };
+        let peer = Address::from(TipcAddress::Socket { node: 0, reference: 1 });
+        assert!(is_to_group(&to(1, 2), &peer));
+        assert!(!is_to_group(&to(1, 1), &peer));
+        assert!(is_to_group(&Received::default(), &NetlinkAddress { port_id: 7, groups: 2 }.into()));
+        assert!(!is_to_group(&Received::default(), &NetlinkAddress { port_id: 7, groups: 0 }.into()));
+    }
+}

@@ -20,7 +20,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -156,18 +156,81 @@ impl Drop for Folder {
     }
 }
 
+/// Says what is not tested on this machine, and why. With SOUNDER_NO_SKIP that is a failure, unless SOUNDER_ELSEWHERE
+/// names it: what is tested in another kernel.
+fn skip(what: &str, why: &dyn std::fmt::Display) {
+    let elsewhere = std::env::var("SOUNDER_ELSEWHERE").unwrap_or_default();
+    let may_skip =
+        std::env::var_os("SOUNDER_NO_SKIP").is_none() || elsewhere.split(',').any(|name| name == what);
+    assert!(may_skip, "{what}: {why}, and nothing may be skipped");
+    let _ = io::stderr().write_all(format!("skipped {what}: {why}\n").as_bytes());
+}
+
 /// Whether this machine has IPv6 on its loopback; if not, says once what is skipped.
 fn has_v6() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        let Err(error) = UdpSocket::bind("[::1]:0") else { return true };
-        assert!(
-            std::env::var_os("SOUNDER_NO_SKIP").is_none(),
-            "bind [::1]: {error}, and nothing may be skipped"
-        );
-        let _ = io::stderr().write_all(format!("skipped: all over IPv6: bind [::1]: {error}\n").as_bytes());
-        false
+    *FOUND.get_or_init(|| match UdpSocket::bind("[::1]:0") {
+        Err(error) => {
+            skip("ipv6", &error);
+            false
+        }
+        Ok(_) => true,
     })
+}
+
+/// Families that not every kernel has, and an endpoint of each.
+const OPTIONAL: [(&str, &str); 5] = [
+    ("vsock", "vsock://local:0"),
+    ("tipc", "tipc://21567:0?scope=node"),
+    ("netlink", "netlink://0"),
+    ("mptcp", "mptcp://127.0.0.1:0"),
+    ("sctp", "sctp://127.0.0.1:0"),
+];
+
+/// Which of these families this kernel has; says once what is skipped.
+fn optional() -> &'static [&'static str] {
+    static FOUND: OnceLock<Vec<&str>> = OnceLock::new();
+    let is_there = |endpoint: &str| {
+        let endpoint: Endpoint = endpoint.parse().unwrap();
+        let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
+        endpoint.transport().socket(&address)?.bind(&address)
+    };
+    FOUND.get_or_init(|| {
+        let found = OPTIONAL.iter().filter(|(name, endpoint)| match is_there(endpoint) {
+            Ok(()) => true,
+            Err(error) => {
+                skip(name, &error);
+                false
+            }
+        });
+        found.map(|(name, _)| *name).collect()
+    })
+}
+
+/// Endpoints of the families that not every kernel has.
+fn exotic() -> Vec<String> {
+    static SERVICE: AtomicU32 = AtomicU32::new(0);
+    let mut service = || 1000 + SERVICE.fetch_add(1, Ordering::Relaxed);
+    let mut endpoints = Vec::new();
+    for family in optional() {
+        match *family {
+            "vsock" => {
+                endpoints.extend(["vsock", "vsock-seqpacket"].map(|scheme| format!("{scheme}://local:0")))
+            }
+            "tipc" => endpoints.extend(
+                ["tipc", "tipc-seqpacket", "tipc-rdm", "tipc-dgram"]
+                    .map(|scheme| format!("{scheme}://{}:{}?scope=node", service(), process::id())),
+            ),
+            "netlink" => endpoints.push("netlink://0".into()),
+            family => {
+                endpoints.push(format!("{family}://127.0.0.1:0"));
+                if has_v6() {
+                    endpoints.push(format!("{family}://[::1]:0"));
+                }
+            }
+        }
+    }
+    endpoints
 }
 
 /// Every transport, over every sort of name that this machine has.
@@ -180,6 +243,7 @@ fn everywhere(folder: &Folder) -> Vec<String> {
         endpoints.push(folder.endpoint(scheme, scheme));
         endpoints.push(format!("{scheme}:@{}", unique()));
     }
+    endpoints.extend(exotic());
     endpoints
 }
 
