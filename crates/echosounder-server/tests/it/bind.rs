@@ -65,7 +65,9 @@ fn an_address_in_use_is_refused_and_its_owner_undisturbed() {
         let endpoints: Vec<_> = server.endpoints().cloned().collect();
         let record = Record::default();
         let running = server.start(|| record.clone()).unwrap();
-        for endpoint in endpoints.iter().map(Endpoint::to_string) {
+        // Of a TIPC service there may be many.
+        let alone = endpoints.iter().map(Endpoint::to_string).filter(|name| !name.starts_with("tipc"));
+        for endpoint in alone {
             for intruders in [1, 3] {
                 let workers = NonZeroUsize::new(intruders).unwrap();
                 let intruder = Config { workers, ..config(&["tcp://127.0.0.1:0", &endpoint]) };
@@ -152,7 +154,8 @@ fn more_connections_than_descriptors_are_refused() {
 #[test]
 fn the_surplus_waits_until_a_connection_ends() {
     let folder = Folder::new();
-    for name in everywhere(&folder) {
+    // With TIPC nobody is connected before the server accepts, so nobody can wait and be connected.
+    for name in everywhere(&folder).into_iter().filter(|name| !name.starts_with("tipc")) {
         let mut config = config(&[&name]);
         config.connections_max = Some(2);
         let (running, endpoints) = start(config);

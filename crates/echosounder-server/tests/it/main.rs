@@ -210,7 +210,7 @@ fn optional() -> &'static [&'static str] {
 /// Endpoints of the families that not every kernel has.
 fn exotic() -> Vec<String> {
     static SERVICE: AtomicU32 = AtomicU32::new(0);
-    let mut service = || 1000 + SERVICE.fetch_add(1, Ordering::Relaxed);
+    let service = || 1000 + SERVICE.fetch_add(1, Ordering::Relaxed);
     let mut endpoints = Vec::new();
     for family in optional() {
         match *family {
@@ -252,6 +252,7 @@ fn everywhere(folder: &Folder) -> Vec<String> {
 struct Client {
     socket: Socket,
     kind: Kind,
+    half_closes: bool,
 }
 
 impl Client {
@@ -264,7 +265,7 @@ impl Client {
         }
         socket.set_timeout(Some(PATIENCE)).unwrap();
         socket.connect(&address).unwrap();
-        Self { socket, kind }
+        Self { socket, kind, half_closes: endpoint.transport().half_closes() }
     }
 
     fn send(&self, mut bytes: &[u8]) {
@@ -309,8 +310,11 @@ impl Client {
         }
     }
 
+    /// Says that it has said everything, where that can be said.
     fn finish(&self) {
-        self.socket.shutdown(Half::Write).unwrap();
+        if self.half_closes {
+            self.socket.shutdown(Half::Write).unwrap();
+        }
     }
 
     fn is_told(&self, wait: Duration) -> bool {

@@ -144,7 +144,11 @@ fn a_worker_that_ends_minds_nothing_that_comes_to_sockets_it_shares() {
         table.worker.serve(datagrams.duplicate().unwrap(), &at).unwrap();
     }
     // It waits for this peer's end; what comes meanwhile is for the other worker alone.
-    let lingering = Client { socket: one.seat(Transport::UnixStream, "lingering", 4096), kind: Kind::Stream };
+    let lingering = Client {
+        socket: one.seat(Transport::UnixStream, "lingering", 4096),
+        kind: Kind::Stream,
+        half_closes: true,
+    };
     let callers = std::thread::spawn(move || {
         assert_eq!(lingering.recv(), b"");
         let client = Client::of(&at);

@@ -223,7 +223,7 @@ fn converse(name: &str, framing: Framing, seed: u64) {
     let stamp = "none".parse().unwrap();
     let (running, endpoints) = start(Config { stamp, framing, ..config(&[name]) });
     let client = Client::of(&endpoints[0]);
-    let writer = Client { socket: client.socket.duplicate().unwrap(), kind: client.kind };
+    let writer = Client { socket: client.socket.duplicate().unwrap(), kind: client.kind, half_closes: true };
     thread::scope(|scope| {
         scope.spawn(move || say_all(&writer.socket, seed));
         let mut text = Text(Random(seed));

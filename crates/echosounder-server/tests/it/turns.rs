@@ -342,7 +342,7 @@ fn a_stop_sends_what_is_kept_and_the_unfinished_line() {
     call.extend(b"\nno end");
     table.settle();
     let kind = Transport::UnixStream.kind();
-    let heard = thread::spawn(move || Client { socket: peer, kind }.recv_all());
+    let heard = thread::spawn(move || Client { socket: peer, kind, half_closes: true }.recv_all());
     table.stop();
     assert!(heard.join().unwrap() == call);
 }
