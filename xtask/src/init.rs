@@ -71,11 +71,12 @@ pub(crate) fn status(log: &str) -> Option<u8> {
 
 /// Defines the function `job`.
 ///
-/// env(1) sets the variables, because a shell takes only some names and gives some of them a meaning of its own.
+/// env(1) sets the variables, because a shell takes only some names and gives some of them a meaning of its own. It is not
+/// busybox's, which would run its own commands before this machine's.
 fn define(job: &Job<'_>, script: &mut Vec<u8>) {
     script.extend(b"job() {\ncd ");
     quote(job.folder.as_os_str(), script);
-    script.extend(b" || exit 125\nexec \"$busybox\" env -i");
+    script.extend(b" || exit 125\nexec env -i");
     for (name, value) in job.environment.iter().filter(|(name, _)| is_passed(name)) {
         let mut variable = name.clone();
         variable.push("=");

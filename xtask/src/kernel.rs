@@ -1,5 +1,6 @@
 //! The two ways to run a guest's kernel, and how each is started.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -69,6 +70,8 @@ impl Kernel {
         const DESCRIPTORS: &str = r#"ulimit -c 0; exec 3>>"$0" 4>&1 5>&2 >&3 2>&3 && exec "$@""#;
         let mut command = Command::new("sh");
         command.args(["-c", DESCRIPTORS]).arg(folder.join("log"));
+        // Our caller's environment is the job's alone; a kernel, and the shell that starts it, would act on some of it.
+        command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         // Whoever ends us ends the guest.
         command.args(["setpriv", "--pdeathsig", "TERM"]);
         command.args(["timeout", "--foreground", "--kill-after=3", &machine.timeout.to_string()]);

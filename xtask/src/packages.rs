@@ -50,7 +50,7 @@ const FILE_MODULES: [&str; 10] = [
 
 /// The first process of QEMU's guest: makes this machine's files its own, and goes on there.
 const INITRD_INIT: &str = r#"#!/busybox sh
-/busybox mkdir /dev /host
+/busybox mkdir /host
 /busybox mount -t devtmpfs devtmpfs /dev
 exec </dev/ttyS0 >/dev/ttyS0 2>&1
 for module in /modules/*.ko; do
