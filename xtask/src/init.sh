@@ -6,7 +6,8 @@ b() { "$busybox" "$@"; }
 prepare() {
     b mount -t proc proc /proc
     b mount -t sysfs sysfs /sys
-    b mount -t devtmpfs devtmpfs /dev
+    # Some kernels do this one by themselves.
+    b grep -q ' /dev devtmpfs ' /proc/mounts || b mount -t devtmpfs devtmpfs /dev
     b mkdir -p /dev/pts /dev/shm
     b mount -t devpts devpts /dev/pts
     b mount -t tmpfs -o mode=1777 tmpfs /dev/shm
@@ -16,7 +17,7 @@ prepare() {
     b ln -sf /proc/self/fd/1 /dev/stdout
     b ln -sf /proc/self/fd/2 /dev/stderr
     for module in "$modules"/*.ko; do
-        b insmod "$module"
+        b insmod "$module" || echo "guest: $module is not loaded"
     done
     b ip link set lo up
     ulimit -n 20000
@@ -69,8 +70,12 @@ end_the_rest() {
     done 2>/dev/null
 }
 
+# However this ends, the guest ends with it. Without what the job needs it does not begin.
+trap 'b poweroff -f' EXIT
+set -e
 prepare
 connect
+set +e
 echo "guest: up"
 [ -z "$link" ] || join
 [ "$link" != client ] || await_server
@@ -79,4 +84,3 @@ status=$?
 end_the_rest
 wait
 echo "guest: status $status"
-b poweroff -f
