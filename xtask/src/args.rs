@@ -38,7 +38,7 @@ pub(crate) struct Guest {
 /// Run a server and a client in two kernels, joined by an Ethernet link with a TIPC bearer
 ///
 /// Both are lines for the shell, and what they print is told apart by a prefix. CLIENT starts when the link is up and
-/// SERVER has bound a service, but waits no longer than ten seconds for that. Its exit status is passed on; then the server is ended.
+/// SERVER has bound a service, but waits no longer than half a minute for that. Its exit status is passed on; then the server is ended.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bearer {
     #[command(flatten)]

@@ -93,7 +93,7 @@ impl Guest {
         let fetched = packages::kernel(kernel)?;
         let folder = Folder::new()?;
         let tipc = side.as_ref().map(|_| packages::tipc()).transpose()?;
-        let link = side.as_ref().zip(tipc.as_deref());
+        let link = side.as_ref().zip(tipc.as_ref());
         let place = Place {
             busybox: &fetched.join("busybox"),
             modules: &fetched.join("modules"),

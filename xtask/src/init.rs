@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::packages::Tipc;
+
 /// What the script says in the log when the guest is ready to run the job.
 const UP: &str = "guest: up";
 
@@ -33,7 +35,7 @@ pub(crate) struct Link<'a> {
     /// Who the guest is: its TIPC node identity.
     pub(crate) node: &'static str,
     pub(crate) device: &'static str,
-    pub(crate) tipc: &'a Path,
+    pub(crate) tipc: &'a Tipc,
 }
 
 /// Writes the script.
@@ -52,7 +54,8 @@ pub(crate) fn script(job: &Job<'_>, place: &Place<'_>) -> Vec<u8> {
     set("link", place.link.map_or("", |link| link.node).as_ref());
     if let Some(link) = place.link {
         set("device", link.device.as_ref());
-        set("tipc", link.tipc.as_os_str());
+        set("tipc", link.tipc.program.as_os_str());
+        set("libraries", &link.tipc.libraries);
     }
     define(job, &mut script);
     script.extend(include_bytes!("init.sh"));

@@ -1,7 +1,8 @@
 # The first process of a guest. What stands before this, written by init.rs, sets `busybox`, `modules`, `out`, `err`,
-# `link`, `device` and `tipc`, and defines `job`. What is printed here goes to the guest's log.
+# `link` (and with it `device`, `tipc` and `libraries`), and defines `job`. What is printed here goes to the guest's log.
 
 b() { "$busybox" "$@"; }
+tipc() { LD_LIBRARY_PATH=$libraries "$tipc" "$@"; }
 
 prepare() {
     b mount -t proc proc /proc
@@ -20,6 +21,7 @@ prepare() {
         b insmod "$module" || echo "guest: $module is not loaded"
     done
     b ip link set lo up
+    b ip link set dummy0 up || echo "guest: nothing has a link-local address"
     ulimit -n 20000
     ulimit -c 0
 }
@@ -38,22 +40,22 @@ connect() {
 }
 
 join() {
-    "$tipc" node set identity "$link"
+    tipc node set identity "$link"
     b ip link set "$device" up
-    "$tipc" bearer enable media eth device "$device"
+    tipc bearer enable media eth device "$device"
 }
 
 # broadcast-link is up from the beginning.
-linked() { "$tipc" link list | b grep -v broadcast | b grep -q ': up'; }
+linked() { tipc link list | b grep -v broadcast | b grep -q ': up'; }
 
 # The types below 64 are the kernel's own.
-served() { "$tipc" nametable show | b awk '64 <= $1 { found = 1 } END { exit !found }'; }
+served() { tipc nametable show | b awk '64 <= $1 { found = 1 } END { exit !found }'; }
 
 await_server() {
     until linked; do b sleep 0.1; done
     echo "guest: linked"
     tries=0
-    until served || [ $tries -eq 100 ]; do
+    until served || [ $tries -eq 300 ]; do
         tries=$((tries + 1))
         b sleep 0.1
     done

@@ -100,7 +100,9 @@ fn uml(command: &mut Command, fetched: &Path, folder: &Path, machine: Machine, m
 
 fn qemu(command: &mut Command, fetched: &Path, folder: &Path, machine: Machine, mac: Option<&str>) {
     let share = fetched.join("root/usr/share");
-    command.env("LD_LIBRARY_PATH", packages::libraries(fetched));
+    let mut libraries = OsString::from("LD_LIBRARY_PATH=");
+    libraries.push(packages::libraries(fetched));
+    command.arg("env").arg(libraries);
     command.arg(fetched.join("root/usr/bin/qemu-system-x86_64"));
     command.arg("-L").arg(share.join("qemu")).arg("-L").arg(share.join("seabios"));
     // Where KVM is there it may still be unfit for this kernel, and then the guest hangs instead of failing.

@@ -13,10 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::kernel::Kernel;
 use crate::tell;
 
-/// The modules of TIPC, VSOCK and SCTP, and of the link between two guests; each after those that it needs.
+/// The modules of TIPC, VSOCK and SCTP, of the link between two guests, and of an interface that has a link-local
+/// address; each after those that it needs.
 ///
 /// Which of them are modules, and not part of the kernel, is different from kernel to kernel.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 16] = [
     "lib/crc-ccitt",
     "net/ipv6/ipv6",
     "net/ipv4/udp_tunnel",
@@ -32,6 +33,7 @@ const MODULES: [&str; 15] = [
     "net/core/failover",
     "drivers/net/net_failover",
     "drivers/net/virtio_net",
+    "drivers/net/dummy",
 ];
 
 /// The modules that QEMU's guest needs to see this machine's files.
@@ -41,15 +43,17 @@ const FILE_MODULES: [&str; 10] = [
     "drivers/virtio/virtio_pci_modern_dev",
     "drivers/virtio/virtio_pci_legacy_dev",
     "drivers/virtio/virtio_pci",
-    "net/9p/9pnet",
-    "net/9p/9pnet_virtio",
     "fs/netfs/netfs",
     "fs/fscache/fscache",
+    "net/9p/9pnet",
+    "net/9p/9pnet_virtio",
     "fs/9p/9p",
 ];
 
 /// The first process of QEMU's guest: makes this machine's files its own, and goes on there.
 const INITRD_INIT: &str = r#"#!/busybox sh
+trap '/busybox poweroff -f' EXIT
+set -e
 /busybox mkdir /host
 /busybox mount -t devtmpfs devtmpfs /dev
 exec </dev/ttyS0 >/dev/ttyS0 2>&1
@@ -65,31 +69,39 @@ pub(crate) fn kernel(kernel: Kernel) -> Result<PathBuf> {
     match kernel {
         Kernel::Uml => once("uml", |folder| {
             fetch(folder, &["user-mode-linux", "busybox-static"], None)?;
-            fs::rename(folder.join("root/bin/busybox"), folder.join("busybox"))?;
-            take_modules(&folder.join("root/usr/lib/uml/modules"), &MODULES, &folder.join("modules"))
+            fs::rename(unpacked(folder, "bin/busybox"), folder.join("busybox"))?;
+            take_modules(&unpacked(folder, "lib/uml/modules"), &MODULES, &folder.join("modules"))
         }),
         Kernel::Qemu => once("qemu", |folder| {
             let needed =
                 ["qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios", "busybox-static"];
             fetch(folder, &needed, Some("linux-image-amd64"))?;
-            fs::rename(folder.join("root/bin/busybox"), folder.join("busybox"))?;
-            take_modules(&folder.join("root/lib/modules"), &MODULES, &folder.join("modules"))?;
-            pack_initrd(folder)?;
+            fs::rename(unpacked(folder, "bin/busybox"), folder.join("busybox"))?;
+            let modules = unpacked(folder, "lib/modules");
+            take_modules(&modules, &MODULES, &folder.join("modules"))?;
+            pack_initrd(folder, &modules)?;
             take_kernel(folder)?;
             // Most of what was fetched are modules for hardware.
-            Ok(fs::remove_dir_all(folder.join("root/lib/modules"))?)
+            Ok(fs::remove_dir_all(modules)?)
         }),
     }
 }
 
-/// tipc(8), this machine's or a fetched one.
-pub(crate) fn tipc() -> Result<PathBuf> {
-    let places = ["/usr/sbin/tipc", "/sbin/tipc", "/usr/bin/tipc"];
-    if let Some(place) = places.iter().map(Path::new).find(|place| place.exists()) {
-        return Ok(place.to_owned());
+/// tipc(8): where it is, and where its libraries are if this machine does not have them.
+#[derive(Debug)]
+pub(crate) struct Tipc {
+    pub(crate) program: PathBuf,
+    pub(crate) libraries: OsString,
+}
+
+/// This machine's tipc(8), or a fetched one.
+pub(crate) fn tipc() -> Result<Tipc> {
+    let ours = Path::new("/usr/sbin/tipc");
+    if ours.exists() {
+        return Ok(Tipc { program: ours.to_owned(), libraries: OsString::new() });
     }
     let folder = once("tipc", |folder| fetch(folder, &["iproute2"], None))?;
-    Ok(folder.join("root/sbin/tipc"))
+    Ok(Tipc { program: unpacked(&folder, "sbin/tipc"), libraries: libraries(&folder) })
 }
 
 /// Where the libraries are that were fetched with a program.
@@ -97,6 +109,13 @@ pub(crate) fn libraries(folder: &Path) -> OsString {
     let places =
         ["root/usr/lib/x86_64-linux-gnu", "root/lib/x86_64-linux-gnu"].map(|place| folder.join(place));
     env::join_paths(places).unwrap_or_default()
+}
+
+/// Where a file of a package is: what was in `/` moves to `/usr` from release to release.
+fn unpacked(folder: &Path, name: &str) -> PathBuf {
+    let root = folder.join("root");
+    let usr = root.join("usr").join(name);
+    if usr.exists() { usr } else { root.join(name) }
 }
 
 /// Makes a folder if it is not there yet. It is there as a whole or not at all, also if others make it meanwhile.
@@ -209,9 +228,9 @@ fn take_modules(versions: &Path, names: &[&str], to: &Path) -> Result<()> {
 }
 
 /// Makes the file system that QEMU's guest begins with.
-fn pack_initrd(folder: &Path) -> Result<()> {
+fn pack_initrd(folder: &Path, modules: &Path) -> Result<()> {
     let initrd = folder.join("initrd.d");
-    take_modules(&folder.join("root/lib/modules"), &FILE_MODULES, &initrd.join("modules"))?;
+    take_modules(modules, &FILE_MODULES, &initrd.join("modules"))?;
     fs::copy(folder.join("busybox"), initrd.join("busybox"))?;
     let init = initrd.join("init");
     fs::write(&init, INITRD_INIT)?;
