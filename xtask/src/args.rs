@@ -22,9 +22,9 @@ pub(crate) enum Task {
 
 /// Run a command in a kernel that has TIPC, VSOCK and SCTP
 ///
-/// The guest sees this machine's files, read-only, and has the same working directory and environment; it
-/// may write in /run, /dev/shm and $TMPDIR, which are its own. The command's standard input is empty. Its exit status is passed on,
-/// 128+N if signal N ended it; 125 means that there was no guest to run it in, or that it took too long.
+/// The guest sees this machine's files, read-only, and has the same working directory and environment; it may write
+/// in /run, /dev/shm and $TMPDIR, which are its own. The command's standard input is empty. Its exit status is
+/// passed on, 128+N if signal N ended it; 125 means that there was no guest to run it in, or that it took too long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Guest {
     #[command(flatten)]
@@ -38,7 +38,8 @@ pub(crate) struct Guest {
 /// Run a server and a client in two kernels, joined by an Ethernet link with a TIPC bearer
 ///
 /// Both are lines for the shell, and what they print is told apart by a prefix. CLIENT starts when the link is up and
-/// SERVER has bound a service, but waits no longer than half a minute for that. Its exit status is passed on; then the server is ended.
+/// SERVER has bound a service, but waits no longer than half a minute for that. Its exit status is passed on; then
+/// the server is ended.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bearer {
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
@@ -131,7 +131,7 @@ fn once(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     fs::create_dir_all(&unfinished).with_context(|| format!("make {}", unfinished.display()))?;
     let made = make(&unfinished).and_then(|()| match fs::rename(&unfinished, &folder) {
         // Somebody else was faster.
-        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(fs::remove_dir_all(&unfinished)?),
+        Err(_) if folder.exists() => Ok(fs::remove_dir_all(&unfinished)?),
         renamed => Ok(renamed?),
     });
     if made.is_err() {
@@ -141,8 +141,8 @@ fn once(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     made.with_context(|| format!("fetch {name}")).map(|()| folder)
 }
 
-/// Unpacks packages and what they need and this machine lacks into `root/`; and of the package `newest` the one that it
-/// depends on, alone.
+/// Unpacks packages into `root/`, with what they need and this machine lacks; and, alone, the one that the package
+/// `newest` depends on.
 fn fetch(folder: &Path, needed: &[&str], newest: Option<&str>) -> Result<()> {
     tell(&format!("fetching {}", needed.iter().copied().chain(newest).collect::<Vec<_>>().join(", ")));
     let debs = folder.join("debs");
@@ -150,8 +150,9 @@ fn fetch(folder: &Path, needed: &[&str], newest: Option<&str>) -> Result<()> {
     // The lists of packages may be absent or out of date; new ones are ours alone.
     let system = Apt { options: Vec::new() };
     system.download(needed, newest, &debs).or_else(|_| {
-        let apt = Apt::update(&folder.join("apt"))?;
-        apt.download(needed, newest, &debs)
+        let lists = folder.join("lists");
+        Apt::update(&lists)?.download(needed, newest, &debs)?;
+        anyhow::Ok(fs::remove_dir_all(lists)?)
     })?;
     for deb in fs::read_dir(&debs)? {
         let deb = deb?.path();
@@ -171,7 +172,7 @@ impl Apt {
     /// Fetches the lists of packages into a folder.
     fn update(folder: &Path) -> Result<Self> {
         let mut options = Vec::new();
-        for (name, place) in [("Dir::State::Lists", "lists"), ("Dir::Cache", "cache")] {
+        for (name, place) in [("Dir::State::Lists", "state"), ("Dir::Cache", "cache")] {
             fs::create_dir_all(folder.join(place).join("partial"))?;
             let mut option = OsString::from(format!("{name}="));
             option.push(folder.join(place));
