@@ -1,9 +1,13 @@
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::slice;
 
 use echosounder_socket::family::inet::Host;
+use echosounder_socket::family::netlink::NetlinkAddress;
+use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
 use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{Address, Endpoint, EndpointError, IpVersion, Kind, Name, Side, Transport};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -174,6 +178,78 @@ fn unix_names_are_written_in_many_ways_and_printed_in_one() {
 }
 
 #[test]
+fn names_of_the_other_families_are_written_in_many_ways_and_printed_in_one() {
+    for (written, printed) in [
+        ("vsock://", "vsock://any:21567"),
+        ("vsock://*:7", "vsock://any:7"),
+        ("vsock://any:0", "vsock://any:0"),
+        ("vsock://:0", "vsock://any:0"),
+        ("vsock://1", "vsock://local:21567"),
+        ("vsock://1:7", "vsock://local:7"),
+        ("vsock://2:7", "vsock://host:7"),
+        ("vsock-seqpacket://16:4294967294", "vsock-seqpacket://16:4294967294"),
+        ("tipc://0070:1", "tipc://70:1"),
+        ("tipc://70:1?scope=cluster", "tipc://70:1"),
+        ("tipc-rdm://4294967295:4294967295?scope=node", "tipc-rdm://4294967295:4294967295?scope=node"),
+        ("tipc-seqpacket://64:0", "tipc-seqpacket://64:0"),
+        ("netlink://007", "netlink://7"),
+        ("netlink://0", "netlink://0"),
+        ("mptcp://[::1]", "mptcp://[::1]:21567"),
+        ("sctp://b:7", "sctp://b:7"),
+    ] {
+        let endpoint = endpoint(written);
+        assert_eq!(endpoint.to_string(), printed, "{written}");
+        assert_eq!(printed.parse(), Ok(endpoint));
+    }
+}
+
+#[test]
+fn any_context_is_this_machine_to_a_client() {
+    for (text, side, cid) in [
+        ("vsock://any:7", Side::Server, VsockAddress::CID_ANY),
+        ("vsock://any:7", Side::Client, VsockAddress::CID_LOCAL),
+        ("vsock://host:7", Side::Client, VsockAddress::CID_HOST),
+        ("vsock://3:7", Side::Client, 3),
+    ] {
+        let addresses = endpoint(text).resolve(side, IpVersion::Any).unwrap();
+        assert_eq!(addresses, [VsockAddress { cid, port: 7 }.into()], "{text}");
+    }
+    let any = VsockAddress { cid: VsockAddress::CID_ANY, port: VsockAddress::PORT_ANY };
+    let addresses = endpoint("vsock://any:0").resolve(Side::Server, IpVersion::Any).unwrap();
+    assert_eq!(addresses, [any.into()]);
+}
+
+#[test]
+fn an_address_of_the_other_families_is_pasted_back() {
+    let tipc = |scope| TipcAddress::Service { service: 70, instance: 7, scope, domain: 0 };
+    for (transport, address) in [
+        (Transport::VsockStream, Address::from(VsockAddress { cid: 5, port: 7 })),
+        (Transport::TipcRdm, tipc(TipcScope::Cluster).into()),
+        (Transport::TipcStream, tipc(TipcScope::Node).into()),
+        (Transport::Netlink, NetlinkAddress { port_id: 7, groups: 0 }.into()),
+    ] {
+        let endpoint = Endpoint::at(transport, &address).unwrap();
+        let pasted: Endpoint = endpoint.to_string().parse().unwrap();
+        assert_eq!(pasted.resolve(Side::Client, IpVersion::Any).unwrap(), slice::from_ref(&address));
+        assert_eq!(Endpoint::shown(transport, &address), endpoint.to_string());
+    }
+    for (transport, address, shown) in [
+        (Transport::TipcStream, TipcAddress::Socket { node: 0xab, reference: 9 }.into(), "ab/9"),
+        (
+            Transport::TipcRdm,
+            TipcAddress::Range { service: 70, lower: 1, upper: 2, scope: TipcScope::Node }.into(),
+            "70:1-2?scope=node",
+        ),
+        (Transport::TipcRdm, TipcAddress::service(1, 1).into(), "1:1"),
+        (Transport::Netlink, NetlinkAddress { port_id: 7, groups: 1 }.into(), "7"),
+        (Transport::Tcp, Address::from(VsockAddress { cid: 2, port: 7 }), "host:7"),
+    ] {
+        assert_eq!(Endpoint::at(transport, &address).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(Endpoint::shown(transport, &address), shown);
+    }
+}
+
+#[test]
 fn a_text_means_a_name() {
     let zone = Some("eth0".into());
     for (text, name) in [
@@ -199,12 +275,36 @@ fn a_transport_has_a_scheme_and_a_kind() {
         ("unix", Transport::UnixStream, Kind::Stream),
         ("unix-dgram", Transport::UnixDatagram, Kind::Datagrams),
         ("unix-seqpacket", Transport::UnixSeqpacket, Kind::Messages),
+        ("vsock", Transport::VsockStream, Kind::Stream),
+        ("vsock-seqpacket", Transport::VsockSeqpacket, Kind::Messages),
+        ("tipc", Transport::TipcStream, Kind::Stream),
+        ("tipc-seqpacket", Transport::TipcSeqpacket, Kind::Messages),
+        ("tipc-rdm", Transport::TipcRdm, Kind::Datagrams),
+        ("tipc-dgram", Transport::TipcDatagram, Kind::Datagrams),
+        ("netlink", Transport::Netlink, Kind::Datagrams),
+        ("mptcp", Transport::Mptcp, Kind::Stream),
+        ("sctp", Transport::Sctp, Kind::Stream),
     ] {
-        let separator = if text.starts_with("unix") { ":x" } else { "://x" };
-        assert_eq!(endpoint(&format!("{text}{separator}")).transport(), transport);
+        let name = match text.split_once('-').map_or(text, |(family, _)| family) {
+            "unix" => ":x",
+            "vsock" => "://local:7",
+            "tipc" => "://70:7",
+            "netlink" => "://7",
+            _ => "://x:7",
+        };
+        assert_eq!(endpoint(&format!("{text}{name}")).transport(), transport);
         assert_eq!((transport.scheme(), transport.kind()), (text, kind));
-        assert!(Transport::all().any(|known| known == transport));
+        assert_eq!(transport.listens(), kind != Kind::Datagrams);
+        assert_eq!(Transport::all().filter(|known| *known == transport).count(), 1);
     }
+    assert_eq!(Transport::all().count(), 14);
+}
+
+fn no_scheme(name: &str) -> String {
+    format!(
+        "no scheme is named {name:?}; there are tcp:// udp:// unix: unix-dgram: unix-seqpacket: vsock:// \
+         vsock-seqpacket:// tipc:// tipc-seqpacket:// tipc-rdm:// tipc-dgram:// netlink:// mptcp:// sctp://"
+    )
 }
 
 #[test]
@@ -214,26 +314,14 @@ fn what_is_wrong_is_named() {
     let long = "h".repeat(254);
     for (text, error, sentence) in [
         ("", EndpointError::Empty, "the endpoint is empty"),
-        (
-            "http://b",
-            EndpointError::UnknownScheme("http".into()),
-            "no scheme is named \"http\"; there are tcp:// udp:// unix: unix-dgram: unix-seqpacket:",
-        ),
+        ("http://b", EndpointError::UnknownScheme("http".into()), &no_scheme("http")),
         ("b:65536", EndpointError::BadPort("65536".into()), "port \"65536\" is not a number from 0 to 65535"),
         ("b:", EndpointError::BadPort(String::new()), "port \"\" is not a number from 0 to 65535"),
         ("[::1]:+7", EndpointError::BadPort("+7".into()), "port \"+7\" is not a number from 0 to 65535"),
         ("b:7:8", EndpointError::BadPort("7:8".into()), "port \"7:8\" is not a number from 0 to 65535"),
         ("a b", EndpointError::BadHost("a b".into()), "host \"a b\" is neither a name nor an address"),
-        (
-            "unix-stream:/x",
-            EndpointError::UnknownScheme("unix-stream:".into()),
-            "no scheme is named \"unix-stream:\"; there are tcp:// udp:// unix: unix-dgram: unix-seqpacket:",
-        ),
-        (
-            "tcp:b:7",
-            EndpointError::UnknownScheme("tcp:".into()),
-            "no scheme is named \"tcp:\"; there are tcp:// udp:// unix: unix-dgram: unix-seqpacket:",
-        ),
+        ("unix-stream:/x", EndpointError::UnknownScheme("unix-stream:".into()), &no_scheme("unix-stream:")),
+        ("tcp:b:7", EndpointError::UnknownScheme("tcp:".into()), &no_scheme("tcp:")),
         (
             "[::1]7",
             EndpointError::BadHost("[::1]7".into()),
@@ -279,6 +367,41 @@ fn what_is_wrong_is_named() {
             "@50%",
             EndpointError::BadPercent(String::new()),
             "% is not % and two hexadecimal digits (write a percent sign as %25)",
+        ),
+        (
+            "vsock://here:1",
+            EndpointError::BadCid("here".into()),
+            "context id \"here\" is neither a number nor any, local or host",
+        ),
+        (
+            "vsock-seqpacket://local:4294967296",
+            EndpointError::BadVsockPort("4294967296".into()),
+            "port \"4294967296\" is not a number from 0 to 4294967295",
+        ),
+        (
+            "tipc://70",
+            EndpointError::BadService("70".into()),
+            "\"70\" is not TYPE:INSTANCE, two numbers from 0 to 4294967295",
+        ),
+        (
+            "tipc-rdm://70:+1",
+            EndpointError::BadService("70:+1".into()),
+            "\"70:+1\" is not TYPE:INSTANCE, two numbers from 0 to 4294967295",
+        ),
+        (
+            "tipc-dgram://63:1",
+            EndpointError::ReservedService(63),
+            "type 63 is one of the kernel's own, below 64",
+        ),
+        (
+            "tipc://70:1?scope=zone",
+            EndpointError::BadScope("scope=zone".into()),
+            "\"scope=zone\" is neither scope=node nor scope=cluster",
+        ),
+        (
+            "netlink://-1",
+            EndpointError::BadPortId("-1".into()),
+            "port id \"-1\" is not a number from 0 to 4294967295",
         ),
     ] {
         let result = text.parse::<Endpoint>();

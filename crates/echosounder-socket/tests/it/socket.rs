@@ -1,4 +1,4 @@
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::option::{self, IntOption};
+use echosounder_socket::option::{self, OptionValue, SocketOption};
 use echosounder_socket::{
     Address, Half, Interest, Kind, Readiness, Socket, Transport, Waker, effective_user, is_family_absent,
     is_out_of_resources, is_unreachable, raise_fd_limit, ready,
@@ -314,16 +314,16 @@ fn fill(name: &Address) {
 fn a_connect_to_a_full_queue_waits_as_long_as_it_may() {
     let (listener, name) = listening(Transport::UnixStream, &UNNAMED);
     fill(&name);
-    for timeout in [Duration::ZERO, Duration::from_millis(1)] {
+    for (timeout, expected) in
+        [(Duration::ZERO, ErrorKind::WouldBlock), (Duration::from_millis(1), ErrorKind::TimedOut)]
+    {
         let client = Transport::UnixStream.socket(&name).unwrap();
-        client.set_send_timeout(timeout).unwrap();
-        assert_eq!(kind(client.connect(&name)), ErrorKind::WouldBlock);
+        client.set_timeout(Some(timeout)).unwrap();
+        assert_eq!(kind(client.connect(&name)), expected);
     }
 
     let client = Transport::UnixStream.socket(&name).unwrap();
-    for timeout in [Duration::MAX, Duration::from_nanos(999_999_999), PATIENCE] {
-        client.set_send_timeout(timeout).unwrap();
-    }
+    client.set_timeout(Some(PATIENCE)).unwrap();
     thread::scope(|scope| {
         let connecting = scope.spawn(|| client.connect(&name));
         listener.accept_nonblocking().unwrap();
@@ -334,10 +334,10 @@ fn a_connect_to_a_full_queue_waits_as_long_as_it_may() {
 #[test]
 fn a_write_to_a_peer_that_does_not_read_waits_as_long_as_it_may() {
     let (one, _other) = Transport::UnixStream.pair().unwrap();
-    one.set_send_timeout(Duration::from_millis(1)).unwrap();
+    one.set_timeout(Some(Duration::from_millis(1))).unwrap();
     let bytes = vec![0; 1 << 16];
     let error = (0..1000).find_map(|_| one.send(&bytes).err()).unwrap();
-    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
 #[test]
@@ -357,47 +357,50 @@ fn a_path_has_the_mode_that_was_set_less_the_umask() {
     }
 }
 
+/// Sets an option to a value that it does not have, and reads it.
+#[track_caller]
+fn check<T: OptionValue + Copy + PartialEq + std::fmt::Debug>(
+    socket: &Socket,
+    option: SocketOption<T>,
+    value: T,
+) {
+    assert_ne!(socket.option(option).unwrap(), value, "{option:?}");
+    socket.set_option(option, value).unwrap();
+    assert_eq!(socket.option(option).unwrap(), value, "{option:?}");
+}
+
 #[test]
 fn options_are_told_as_they_were_set() {
-    let check = |socket: &Socket, options: &[(IntOption, i32)]| {
-        for &(option, value) in options {
-            assert_ne!(socket.option(option).unwrap(), value, "{option:?}");
-            socket.set_option(option, value).unwrap();
-        }
-        for &(option, value) in options {
-            assert_eq!(socket.option(option).unwrap(), value, "{option:?}");
-        }
-    };
     for address in LOOPBACK.iter() {
         let tcp = Transport::Tcp.socket(address).unwrap();
-        check(
-            &tcp,
-            &[
-                (option::SO_KEEPALIVE, 1),
-                (option::SO_REUSEADDR, 1),
-                (option::SO_REUSEPORT, 1),
-                (option::TCP_NODELAY, 1),
-                (option::TCP_NOTSENT_LOWAT, 65537),
-                (option::TCP_USER_TIMEOUT, 12345),
-                (option::TCP_KEEPIDLE, 17),
-                (option::TCP_KEEPINTVL, 18),
-            ],
-        );
+        check(&tcp, option::SO_KEEPALIVE, true);
+        check(&tcp, option::SO_LINGER, Some(Duration::from_secs(3)));
+        check(&tcp, option::SO_REUSEADDR, true);
+        check(&tcp, option::SO_REUSEPORT, true);
+        check(&tcp, option::TCP_NODELAY, true);
+        check(&tcp, option::TCP_NOTSENT_LOWAT, 65537);
+        check(&tcp, option::TCP_USER_TIMEOUT, 12345);
+        check(&tcp, option::TCP_KEEPIDLE, 17);
+        check(&tcp, option::TCP_KEEPINTVL, 18);
         let udp = Transport::Udp.socket(address).unwrap();
-        check(&udp, &[(option::SO_RXQ_OVFL, 1)]);
+        check(&udp, option::SO_RXQ_OVFL, true);
         match address {
             Address::Inet6(_) => {
-                check(&udp, &[(option::IPV6_MULTICAST_ALL, 0), (option::IPV6_RECVPKTINFO, 1)]);
-                let only = 1 - udp.option(option::IPV6_V6ONLY).unwrap();
-                check(&udp, &[(option::IPV6_V6ONLY, only)]);
+                check(&udp, option::IPV6_MULTICAST_ALL, false);
+                check(&udp, option::IPV6_RECVPKTINFO, true);
+                let only = udp.option(option::IPV6_V6ONLY).unwrap();
+                check(&udp, option::IPV6_V6ONLY, !only);
             }
-            _ => check(&udp, &[(option::IP_MULTICAST_ALL, 0), (option::IP_PKTINFO, 1)]),
+            _ => {
+                check(&udp, option::IP_MULTICAST_ALL, false);
+                check(&udp, option::IP_PKTINFO, true);
+            }
         }
         for size in [option::SO_RCVBUF, option::SO_SNDBUF] {
             udp.set_option(size, 10_000).unwrap();
             assert_eq!(udp.option(size).unwrap(), 20_000);
         }
-        assert!(udp.set_option(option::TCP_NODELAY, 1).is_err());
+        assert!(udp.set_option(option::TCP_NODELAY, true).is_err());
         assert!(udp.option(option::TCP_NODELAY).is_err());
     }
 }
@@ -407,9 +410,9 @@ fn sockets_of_one_user_share_a_port_if_all_say_so() {
     let (first, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let second = Transport::Udp.socket(&name).unwrap();
     assert_eq!(kind(second.bind(&name)), ErrorKind::AddrInUse);
-    first.set_option(option::SO_REUSEPORT, 1).unwrap();
+    first.set_option(option::SO_REUSEPORT, true).unwrap();
     assert_eq!(kind(second.bind(&name)), ErrorKind::AddrInUse);
-    second.set_option(option::SO_REUSEPORT, 1).unwrap();
+    second.set_option(option::SO_REUSEPORT, true).unwrap();
     second.bind(&name).unwrap();
 }
 
@@ -447,8 +450,16 @@ fn a_socket_is_made_from_a_descriptor_and_back() {
     let number = one.as_raw_fd();
     let fd = OwnedFd::from(one);
     assert_eq!(fd.as_raw_fd(), number);
-    Socket::from(fd).send(b"same").unwrap();
+    Socket::from_fd(fd).unwrap().send(b"same").unwrap();
     assert_eq!(read(&other), b"same");
+}
+
+#[test]
+fn what_is_no_socket_is_refused_and_closed() {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let error = Socket::from_fd(OwnedFd::from(reader)).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+    assert_eq!(kind(writer.write(b"x")), ErrorKind::BrokenPipe);
 }
 
 #[test]

@@ -1,0 +1,886 @@
+//! One suite for every transport: what all of them do alike, and where one differs, how.
+
+use std::io::{self, BufRead, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echosounder_socket::family::netlink::NetlinkAddress;
+use echosounder_socket::family::tipc::TipcAddress;
+use echosounder_socket::family::vsock::VsockAddress;
+use echosounder_socket::{
+    Address, Batch, Family, Half, Interest, Kind, MessageFlags, Outgoing, Protocol, ServerOptions, Socket,
+    Transport, create_server, option, ready,
+};
+
+use crate::{Folder, PATIENCE, UNNAMED, skip};
+
+/// A transport that this kernel has, over one of its families.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) transport: Transport,
+    family: Family,
+}
+
+/// Whether a VSOCK socket can call this machine: many kernels have the family without the loopback.
+static VSOCK_LOOPBACK: LazyLock<Result<(), String>> = LazyLock::new(|| {
+    let place = Place { transport: Transport::VsockStream, family: Family::VSOCK };
+    let call = || {
+        let listener = place.transport.socket(&place.address())?;
+        listener.bind(&place.address())?;
+        listener.listen()?;
+        let caller = place.transport.socket(&place.address())?;
+        caller.set_timeout(Some(Duration::from_secs(1)))?;
+        caller.connect(&listener.local_addr()?)
+    };
+    call().map_err(|error: io::Error| error.to_string())
+});
+
+impl Place {
+    /// The place, if this kernel has it; otherwise the test is skipped.
+    pub(crate) fn find(transport: Transport, family: Family) -> Option<Self> {
+        let place = Self { transport, family };
+        let bind = || transport.socket(&place.address())?.bind(&place.address());
+        let found = bind().map_err(|error| error.to_string());
+        let found = if family == Family::VSOCK { VSOCK_LOOPBACK.clone() } else { found };
+        match found {
+            Ok(()) => Some(place),
+            Err(why) => {
+                let no_v6 = family == Family::INET6 && Self::find(transport, Family::INET).is_some();
+                let name = if no_v6 { "ipv6" } else { transport.scheme().split('-').next().unwrap() };
+                skip(name, &format!("{} over {family}: {why}", transport.scheme()));
+                None
+            }
+        }
+    }
+
+    /// An address to bind to that no other socket has.
+    pub(crate) fn address(&self) -> Address {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        match self.family {
+            Family::INET => (Ipv4Addr::LOCALHOST, 0).into(),
+            Family::INET6 => (Ipv6Addr::LOCALHOST, 0).into(),
+            Family::UNIX => UNNAMED,
+            Family::NETLINK => NetlinkAddress::default().into(),
+            Family::VSOCK => {
+                VsockAddress { cid: VsockAddress::CID_LOCAL, port: VsockAddress::PORT_ANY }.into()
+            }
+            Family::TIPC => {
+                let service = 1_000_000 + process::id();
+                TipcAddress::service(service, NEXT.fetch_add(1, Ordering::Relaxed)).into()
+            }
+            other => panic!("{other} has no suite"),
+        }
+    }
+
+    /// A server's socket, and how it is called.
+    pub(crate) fn server(&self) -> (Socket, Address) {
+        let address = self.address();
+        let server = create_server(self.transport, &address, ServerOptions::default()).unwrap();
+        server.set_timeout(Some(PATIENCE)).unwrap();
+        // A TIPC socket is told by its own number, and called by its service.
+        let name = if self.family == Family::TIPC { address } else { server.local_addr().unwrap() };
+        (server, name)
+    }
+
+    /// A client's socket. It has a name if it needs one to be answered.
+    pub(crate) fn caller(&self) -> Socket {
+        let address = self.address();
+        let caller = self.transport.socket(&address).unwrap();
+        caller.set_timeout(Some(PATIENCE)).unwrap();
+        let datagrams = self.transport.kind() == Kind::Datagrams;
+        if self.family == Family::UNIX || datagrams && self.family != Family::TIPC {
+            caller.bind(&address).unwrap();
+        }
+        caller
+    }
+
+    /// Two sockets that are connected: the client's, and the server's.
+    fn connection(&self) -> (Socket, Socket) {
+        let (listener, name) = self.server();
+        let client = self.caller();
+        // With TIPC a connect returns when somebody accepts.
+        let server = thread::scope(|scope| {
+            let connecting = scope.spawn(|| client.connect(&name).unwrap());
+            let (server, peer) = listener.accept().unwrap();
+            connecting.join().unwrap();
+            assert_eq!(peer, server.peer_addr().unwrap());
+            server
+        });
+        server.set_timeout(Some(PATIENCE)).unwrap();
+        (client, server)
+    }
+
+    /// Two sockets that talk: with a connection, or each knowing where the other is.
+    fn talkers(&self) -> (Socket, Socket) {
+        if self.transport.listens() {
+            return self.connection();
+        }
+        let ((server, name), client) = (self.server(), self.caller());
+        client.connect(&name).unwrap();
+        // The client has not been told by the service, but by its own number.
+        server.connect(&client.local_addr().unwrap()).unwrap();
+        (client, server)
+    }
+
+    /// What one receive gives; nothing at the end.
+    fn hear(&self, socket: &Socket) -> Vec<u8> {
+        let mut buffer = vec![0; 1 << 19];
+        match socket.recv(&mut buffer) {
+            Err(error) if self.transport.is_end(&error) => Vec::new(),
+            result => {
+                let len = result.unwrap();
+                buffer.truncate(len);
+                buffer
+            }
+        }
+    }
+
+    /// As many bytes as were sent; of a stream in as many receives as it takes.
+    fn hear_all(&self, socket: &Socket, len: usize) -> Vec<u8> {
+        let mut heard = self.hear(socket);
+        while self.transport.kind() == Kind::Stream && heard.len() < len {
+            match self.hear(socket) {
+                more if more.is_empty() => break,
+                more => heard.extend(more),
+            }
+        }
+        heard
+    }
+
+    /// The longest message, where there is a limit that does not depend on the machine.
+    fn message_max(&self) -> Option<usize> {
+        match self.transport {
+            Transport::Udp if self.family == Family::INET => Some(65_507),
+            Transport::Udp => Some(65_527),
+            Transport::TipcRdm | Transport::TipcDatagram | Transport::TipcSeqpacket => Some(66_000),
+            _ => None,
+        }
+    }
+
+    /// Lengths to send, up to the longest.
+    fn lengths(&self) -> Vec<usize> {
+        let max = match self.transport.kind() {
+            Kind::Stream => 1_000_000,
+            _ => self.message_max().unwrap_or(150_000),
+        };
+        vec![1, 2, 3, 64, 1000, 1449, 4096, 16_384, 65_483, max]
+    }
+}
+
+/// Bytes that tell where they belong.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|place| u8::try_from(place * 7 % 251).unwrap()).collect()
+}
+
+fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> Option<i32> {
+    result.unwrap_err().raw_os_error()
+}
+
+macro_rules! scenarios {
+    ($($scenario:ident)*) => {$(
+        #[test]
+        fn $scenario() {
+            if let Some(place) = place() {
+                super::$scenario(&place);
+            }
+        }
+    )*};
+}
+
+macro_rules! all {
+    () => {
+        scenarios! {
+            a_socket_is_what_it_was_made_as
+            every_length_is_echoed
+            pieces_are_joined_and_spread
+            many_messages_leave_in_one_call
+            a_message_that_is_looked_at_stays
+            a_receive_waits_as_long_as_it_may
+            whoever_blocks_is_woken
+            a_duplicate_is_the_same_socket
+            nothing_is_inherited
+            the_buffers_have_the_size_that_was_set
+            readiness_is_told
+            a_pair_is_made_where_there_are_pairs
+        }
+    };
+}
+
+macro_rules! connections {
+    () => {
+        all! {}
+        scenarios! {
+            both_sides_know_both_addresses
+            an_accept_waits_as_long_as_it_may
+            a_connect_in_the_background_ends
+            nobody_there_is_an_error
+            the_peers_end_comes_after_its_last_words
+            a_half_ends_alone_or_not_at_all
+            an_end_of_both_halves_is_heard
+            nothing_is_sent_to_the_peer_that_is_gone
+        }
+    };
+}
+
+macro_rules! streams {
+    () => {
+        connections! {}
+        scenarios! {
+            bytes_have_no_bounds
+            nothing_sent_on_a_stream_is_nothing_heard
+            whoever_does_not_read_is_waited_for_and_the_rest_is_counted
+            a_file_object_reads_and_writes_lines
+            a_file_is_sent
+        }
+    };
+}
+
+macro_rules! messages {
+    () => {
+        connections! {}
+        scenarios! {
+            messages_keep_their_bounds
+            a_message_that_does_not_fit_is_cut
+            what_is_too_long_is_refused
+            an_empty_message_arrives
+        }
+    };
+}
+
+macro_rules! datagrams {
+    () => {
+        all! {}
+        scenarios! {
+            a_datagram_is_answered_to_its_sender
+            messages_keep_their_bounds
+            a_message_that_does_not_fit_is_cut
+            what_is_too_long_is_refused
+            an_empty_datagram_arrives_or_is_refused
+            a_batch_is_received_and_answered
+            strangers_are_heard_or_not
+            nobody_there_is_no_end_of_a_datagram_socket
+        }
+    };
+}
+
+macro_rules! places {
+    ($($name:ident: $transport:ident over $family:ident, $suite:ident;)*) => {
+        const PLACES: &[Transport] = &[$(Transport::$transport),*];
+
+        $(mod $name {
+            use echosounder_socket::{Family, Transport};
+
+            fn place() -> Option<super::Place> {
+                super::Place::find(Transport::$transport, Family::$family)
+            }
+
+            $suite! {}
+        })*
+    };
+}
+
+places! {
+    tcp_v4: Tcp over INET, streams;
+    tcp_v6: Tcp over INET6, streams;
+    udp_v4: Udp over INET, datagrams;
+    udp_v6: Udp over INET6, datagrams;
+    unix_stream: UnixStream over UNIX, streams;
+    unix_datagram: UnixDatagram over UNIX, datagrams;
+    unix_seqpacket: UnixSeqpacket over UNIX, messages;
+    vsock_stream: VsockStream over VSOCK, streams;
+    vsock_seqpacket: VsockSeqpacket over VSOCK, messages;
+    tipc_stream: TipcStream over TIPC, streams;
+    tipc_seqpacket: TipcSeqpacket over TIPC, messages;
+    tipc_rdm: TipcRdm over TIPC, datagrams;
+    tipc_datagram: TipcDatagram over TIPC, datagrams;
+    netlink: Netlink over NETLINK, datagrams;
+    mptcp_v4: Mptcp over INET, streams;
+    mptcp_v6: Mptcp over INET6, streams;
+    sctp_v4: Sctp over INET, streams;
+    sctp_v6: Sctp over INET6, streams;
+}
+
+#[test]
+fn every_transport_has_its_suite() {
+    for transport in Transport::all() {
+        assert!(PLACES.contains(&transport), "{transport:?}");
+    }
+}
+
+fn a_socket_is_what_it_was_made_as(place: &Place) {
+    let protocol = match place.transport {
+        Transport::Tcp => Protocol::TCP,
+        Transport::Udp => Protocol::UDP,
+        other => other.protocol(),
+    };
+    for timeout in [None, Some(Duration::ZERO), Some(PATIENCE)] {
+        let socket = place.caller();
+        socket.set_timeout(timeout).unwrap();
+        let again = Socket::from_fd(OwnedFd::from(socket)).unwrap();
+        assert_eq!(again.family().unwrap(), place.family);
+        assert_eq!(again.socket_type().unwrap(), place.transport.socket_type());
+        assert_eq!(again.protocol().unwrap(), protocol);
+        // How long it was to wait nobody can tell from a descriptor, only whether it blocks.
+        assert_eq!(again.timeout(), timeout.map(|_| Duration::ZERO));
+        assert_eq!(again.is_blocking(), timeout.is_none());
+        assert!(!again.option(option::SO_ACCEPTCONN).unwrap());
+        assert_eq!(again.option(option::SO_ERROR).unwrap(), 0);
+        again.take_error().unwrap();
+    }
+    assert_eq!(place.server().0.option(option::SO_ACCEPTCONN).unwrap(), place.transport.listens());
+}
+
+fn every_length_is_echoed(place: &Place) {
+    let (client, server) = place.talkers();
+    for len in place.lengths() {
+        let sent = pattern(len);
+        thread::scope(|scope| {
+            let echo = scope.spawn(|| {
+                let heard = place.hear_all(&server, len);
+                server.send_all(&heard).unwrap();
+            });
+            client.send_all(&sent).unwrap();
+            let heard = place.hear_all(&client, len);
+            assert!(heard == sent, "{len} bytes have become {}", heard.len());
+            echo.join().unwrap();
+        });
+    }
+}
+
+fn pieces_are_joined_and_spread(place: &Place) {
+    let (client, server) = place.talkers();
+    let pieces = [&b"ahoy"[..], b"", b" ", b"there"].map(IoSlice::new);
+    assert_eq!(client.send_msg(&pieces, &[], None, MessageFlags::NONE).unwrap(), 10);
+    let (mut head, mut tail) = ([0; 3], [0; 64]);
+    let mut room = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
+    let message = server.recv_msg(&mut room, 0, MessageFlags::NONE).unwrap();
+    assert_eq!((message.len, message.control.len()), (10, 0));
+    assert!(!message.flags.contains(MessageFlags::TRUNC));
+    assert_eq!((&head, &tail[..7]), (b"aho", b"y there".as_slice()));
+    if place.transport.kind() == Kind::Datagrams {
+        assert_eq!(message.from, client.local_addr().unwrap());
+    }
+}
+
+fn many_messages_leave_in_one_call(place: &Place) {
+    let (client, server) = place.talkers();
+    let words = [[IoSlice::new(b"one")], [IoSlice::new(b"three")], [IoSlice::new(b"seven")]];
+    let messages = words.each_ref().map(|buffers| Outgoing { buffers, control: &[], to: None });
+    assert_eq!(client.send_many(&messages).unwrap(), 3);
+    assert_eq!(client.send_many(&[]).unwrap(), 0);
+    let mut heard = Vec::new();
+    while heard.len() < 13 {
+        heard.extend(place.hear(&server));
+    }
+    assert_eq!(heard, b"onethreeseven");
+}
+
+fn a_message_that_is_looked_at_stays(place: &Place) {
+    let (client, server) = place.talkers();
+    client.send(b"ahoy").unwrap();
+    for _ in 0..2 {
+        let mut room = [0; 64];
+        let message = server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::PEEK).unwrap();
+        assert_eq!(&room[..message.len], b"ahoy");
+    }
+    assert_eq!(place.hear(&server), b"ahoy");
+    server.set_blocking(false).unwrap();
+    assert_eq!(kind(server.recv(&mut [0; 64])), ErrorKind::WouldBlock);
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a wait takes is what is tested")]
+fn a_receive_waits_as_long_as_it_may(place: &Place) {
+    let (client, server) = place.talkers();
+    server.set_blocking(false).unwrap();
+    assert!(!server.is_blocking());
+    let mut room = [0; 64];
+    assert_eq!(kind(server.recv(&mut room)), ErrorKind::WouldBlock);
+    assert_eq!(kind(server.recv_message(&mut room)), ErrorKind::WouldBlock);
+    assert_eq!(kind(server.recv_from(&mut room)), ErrorKind::WouldBlock);
+    assert_eq!(kind(server.recv_behind(&mut Vec::with_capacity(8))), ErrorKind::WouldBlock);
+
+    let limit = Duration::from_millis(20);
+    server.set_timeout(Some(limit)).unwrap();
+    assert_eq!(server.timeout(), Some(limit));
+    let begin = Instant::now();
+    let error = server.recv(&mut room).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::TimedOut, None));
+    assert!(limit <= begin.elapsed());
+    let message = server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::DONTWAIT);
+    assert_eq!(kind(message), ErrorKind::WouldBlock);
+
+    // What is there is not waited for, in any mode.
+    for timeout in [None, Some(Duration::ZERO), Some(limit)] {
+        client.send(b"ahoy").unwrap();
+        let [readiness] = ready([(server.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
+        assert!(readiness.readable);
+        server.set_timeout(timeout).unwrap();
+        assert_eq!(server.recv(&mut room).unwrap(), 4);
+    }
+}
+
+fn whoever_blocks_is_woken(place: &Place) {
+    let (client, server) = place.talkers();
+    for timeout in [None, Some(PATIENCE)] {
+        server.set_timeout(timeout).unwrap();
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| place.hear(&server));
+            client.send(b"late").unwrap();
+            assert_eq!(reader.join().unwrap(), b"late");
+        });
+    }
+}
+
+fn a_duplicate_is_the_same_socket(place: &Place) {
+    let (client, server) = place.talkers();
+    let again = server.duplicate().unwrap();
+    assert_ne!(server.as_raw_fd(), again.as_raw_fd());
+    assert_eq!(again.timeout(), Some(PATIENCE));
+    assert_eq!(again.local_addr().unwrap(), server.local_addr().unwrap());
+    drop(server);
+    client.send(b"here").unwrap();
+    assert_eq!(place.hear(&again), b"here");
+}
+
+fn nothing_is_inherited(place: &Place) {
+    let (client, server) = place.talkers();
+    let again = server.duplicate().unwrap();
+    for socket in [client, server, again] {
+        assert!(!socket.inheritable().unwrap());
+        socket.set_inheritable(true).unwrap();
+        assert!(socket.inheritable().unwrap());
+        socket.set_inheritable(false).unwrap();
+        assert!(!socket.inheritable().unwrap());
+        socket.close().unwrap();
+    }
+}
+
+fn the_buffers_have_the_size_that_was_set(place: &Place) {
+    let socket = place.caller();
+    for size in [option::SO_RCVBUF, option::SO_SNDBUF] {
+        socket.set_option(size, 20_000).unwrap();
+        assert_eq!(socket.option(size).unwrap(), 40_000);
+    }
+    assert_eq!(socket.option(option::SO_DOMAIN).unwrap(), place.family);
+    assert_eq!(errno(socket.option_bytes(libc::SOL_SOCKET, 9999, 4)), Some(libc::ENOPROTOOPT));
+}
+
+fn readiness_is_told(place: &Place) {
+    let (client, server) = place.talkers();
+    let now = |socket: &Socket| ready([(socket.as_fd(), Interest::Both)], Some(Duration::ZERO)).unwrap()[0];
+    assert!(now(&client).writable && now(&server).writable);
+    assert!(!now(&client).readable && !now(&server).readable);
+    client.send(b"ahoy").unwrap();
+    let [readiness] = ready([(server.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
+    assert!(readiness.readable && !now(&client).readable);
+    place.hear(&server);
+    assert!(!now(&server).readable);
+}
+
+fn a_pair_is_made_where_there_are_pairs(place: &Place) {
+    if ![Family::UNIX, Family::TIPC].contains(&place.family) {
+        return assert_eq!(errno(place.transport.pair()), Some(libc::EOPNOTSUPP));
+    }
+    let (one, other) = place.transport.pair().unwrap();
+    for (from, to) in [(&one, &other), (&other, &one)] {
+        to.set_timeout(Some(PATIENCE)).unwrap();
+        from.send(b"ahoy").unwrap();
+        assert_eq!(place.hear(to), b"ahoy");
+    }
+}
+
+fn both_sides_know_both_addresses(place: &Place) {
+    let (listener, name) = place.server();
+    let client = place.caller();
+    let (server, peer) = thread::scope(|scope| {
+        let connecting = scope.spawn(|| client.connect(&name).unwrap());
+        let accepted = listener.accept().unwrap();
+        connecting.join().unwrap();
+        accepted
+    });
+    assert_eq!((server.timeout(), server.is_blocking()), (None, true));
+    assert_eq!(peer, server.peer_addr().unwrap());
+    assert_eq!(peer, client.local_addr().unwrap());
+    assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());
+    if place.family != Family::TIPC {
+        assert_eq!(client.peer_addr().unwrap(), name);
+    }
+    assert_eq!(kind(place.caller().peer_addr()), ErrorKind::NotConnected);
+}
+
+fn an_accept_waits_as_long_as_it_may(place: &Place) {
+    let (listener, name) = place.server();
+    listener.set_blocking(false).unwrap();
+    assert_eq!(kind(listener.accept()), ErrorKind::WouldBlock);
+    assert_eq!(kind(listener.accept_nonblocking()), ErrorKind::WouldBlock);
+    listener.set_timeout(Some(Duration::from_millis(20))).unwrap();
+    assert_eq!(kind(listener.accept()), ErrorKind::TimedOut);
+    for timeout in [None, Some(PATIENCE)] {
+        listener.set_timeout(timeout).unwrap();
+        let client = place.caller();
+        thread::scope(|scope| {
+            let accepting = scope.spawn(|| listener.accept_nonblocking().unwrap().0);
+            client.connect(&name).unwrap();
+            let server = accepting.join().unwrap();
+            assert!(!server.is_blocking());
+            assert_eq!(kind(server.recv(&mut [0; 64])), ErrorKind::WouldBlock);
+        });
+    }
+}
+
+fn a_connect_in_the_background_ends(place: &Place) {
+    let (listener, name) = place.server();
+    let client = place.caller();
+    client.set_blocking(false).unwrap();
+    match client.connect(&name) {
+        Err(error) => assert!(Socket::is_in_progress(&error), "{error}"),
+        // Without a wait, where the listener need not be asked.
+        Ok(()) => assert!([Family::UNIX, Family::VSOCK].contains(&place.family)),
+    }
+    let (server, _) = listener.accept().unwrap();
+    let [readiness] = ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
+    assert!(readiness.writable);
+    client.take_error().unwrap();
+    client.send(b"ahoy").unwrap();
+    assert_eq!(place.hear(&server), b"ahoy");
+}
+
+fn nobody_there_is_an_error(place: &Place) {
+    let (listener, name) = place.server();
+    drop(listener);
+    let expected = match place.family {
+        Family::TIPC => libc::EHOSTUNREACH,
+        Family::VSOCK => libc::ECONNRESET,
+        _ => libc::ECONNREFUSED,
+    };
+    for timeout in [None, Some(PATIENCE)] {
+        let client = place.caller();
+        client.set_timeout(timeout).unwrap();
+        assert_eq!(errno(client.connect(&name)), Some(expected));
+        let client = place.caller();
+        client.set_timeout(timeout).unwrap();
+        assert_eq!(client.connect_ex(&name), expected);
+        client.take_error().unwrap();
+    }
+}
+
+fn the_peers_end_comes_after_its_last_words(place: &Place) {
+    let (client, server) = place.connection();
+    client.send_all(b"last words").unwrap();
+    drop(client);
+    assert_eq!(place.hear_all(&server, 10), b"last words");
+    assert_eq!(place.hear(&server), b"");
+    assert_eq!(place.hear(&server), b"", "it does not change its mind");
+}
+
+fn a_half_ends_alone_or_not_at_all(place: &Place) {
+    let (client, server) = place.connection();
+    if place.family == Family::TIPC {
+        for half in [Half::Read, Half::Write] {
+            assert_eq!(errno(client.shutdown(half)), Some(libc::EINVAL));
+        }
+        assert!(!place.transport.half_closes());
+        return;
+    }
+    client.send(b"last words").unwrap();
+    client.shutdown(Half::Write).unwrap();
+    assert_eq!(place.hear(&server), b"last words");
+    assert_eq!(place.hear(&server), b"");
+    assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
+    if place.transport.half_closes() {
+        server.send(b"still").unwrap();
+        assert_eq!(place.hear(&client), b"still");
+        drop(server);
+        assert_eq!(place.hear(&client), b"");
+    } else {
+        assert!(server.send(b"still").is_err());
+    }
+}
+
+fn an_end_of_both_halves_is_heard(place: &Place) {
+    let (client, server) = place.connection();
+    client.shutdown(Half::Both).unwrap();
+    assert_eq!(place.hear(&server), b"");
+    assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
+    // A UNIX socket minds only what it is told of later.
+    if place.family != Family::UNIX {
+        assert_eq!(kind(place.caller().shutdown(Half::Both)), ErrorKind::NotConnected);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the news may take its time")]
+fn nothing_is_sent_to_the_peer_that_is_gone(place: &Place) {
+    let (client, server) = place.connection();
+    drop(server);
+    assert_eq!(place.hear(&client), b"");
+    // An MPTCP peer that is gone is given up after a minute, and until then it takes what is sent.
+    if place.transport == Transport::Mptcp {
+        return assert_eq!(client.send(b"x").unwrap(), 1);
+    }
+    // TCP has to hear it from the peer, so the first send goes nowhere.
+    let begin = Instant::now();
+    let error = loop {
+        match client.send(b"x") {
+            Err(error) => break error,
+            Ok(_) => assert!(begin.elapsed() < PATIENCE, "it takes everything"),
+        }
+    };
+    assert!([ErrorKind::BrokenPipe, ErrorKind::ConnectionReset].contains(&error.kind()), "{error}");
+}
+
+fn bytes_have_no_bounds(place: &Place) {
+    let (client, server) = place.connection();
+    client.send_all(b"one").unwrap();
+    client.send_all(b"two").unwrap();
+    let mut byte = [0];
+    let mut heard = Vec::new();
+    for _ in 0..6 {
+        assert_eq!(server.recv(&mut byte).unwrap(), 1);
+        heard.extend(byte);
+    }
+    assert_eq!(heard, b"onetwo");
+    assert_eq!(server.recv(&mut []).unwrap(), 0);
+}
+
+fn nothing_sent_on_a_stream_is_nothing_heard(place: &Place) {
+    let (client, server) = place.connection();
+    if place.transport == Transport::Sctp {
+        assert_eq!(errno(client.send(b"")), Some(libc::EINVAL));
+    } else {
+        assert_eq!(client.send(b"").unwrap(), 0);
+        client.send_all(b"").unwrap();
+    }
+    client.send(b"after").unwrap();
+    assert_eq!(place.hear_all(&server, 5), b"after");
+    server.set_blocking(false).unwrap();
+    assert_eq!(kind(server.recv(&mut [0; 64])), ErrorKind::WouldBlock);
+}
+
+fn whoever_does_not_read_is_waited_for_and_the_rest_is_counted(place: &Place) {
+    let (client, server) = place.connection();
+    let bytes = pattern(30_000_000);
+    client.set_timeout(Some(Duration::from_millis(100))).unwrap();
+    let error = client.send_all(&bytes).unwrap_err();
+    assert_eq!(error.source.kind(), ErrorKind::TimedOut);
+    let sent = usize::try_from(error.sent).unwrap();
+    assert!(0 < sent && sent < bytes.len());
+    assert_eq!(error.to_string(), format!("sent {sent} bytes"));
+
+    client.set_blocking(false).unwrap();
+    let error = (0..10_000).find_map(|_| client.send(&bytes).err()).unwrap();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    // What was counted was sent.
+    assert!(place.hear_all(&server, sent)[..sent] == bytes[..sent]);
+}
+
+fn a_file_object_reads_and_writes_lines(place: &Place) {
+    let (client, server) = place.connection();
+    let mut calling = client.make_file().unwrap();
+    drop(client);
+    let mut answering = server.make_file().unwrap();
+    drop(server);
+    writeln!(calling, "ahoy").unwrap();
+    writeln!(calling, "there").unwrap();
+    calling.flush().unwrap();
+    let mut line = String::new();
+    for expected in ["ahoy\n", "there\n"] {
+        line.clear();
+        answering.read_line(&mut line).unwrap();
+        assert_eq!(line, expected);
+    }
+    answering.write_all(b"echo").unwrap();
+    answering.flush().unwrap();
+    let mut room = [0; 4];
+    calling.read_exact(&mut room).unwrap();
+    assert_eq!(&room, b"echo");
+    // The last file closes the connection, and writes what it has left.
+    answering.write_all(b"rest").unwrap();
+    drop(answering);
+    calling.read_exact(&mut room).unwrap();
+    assert_eq!(&room, b"rest");
+    match calling.read(&mut room) {
+        Ok(len) => assert_eq!(len, 0),
+        Err(error) => assert!(place.transport.is_end(&error), "{error}"),
+    }
+}
+
+fn a_file_is_sent(place: &Place) {
+    let folder = Folder::new();
+    let path = folder.path(90);
+    let content = pattern(300_000);
+    std::fs::write(&path, &content).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let (client, server) = place.connection();
+    for (offset, count, expected) in [
+        (0, None, &content[..]),
+        (1, Some(7), &content[1..8]),
+        (299_990, Some(100), &content[299_990..]),
+        (300_000, None, b""),
+        (5, Some(0), b""),
+    ] {
+        let heard = thread::scope(|scope| {
+            let reader = scope.spawn(|| match expected.len() {
+                0 => Vec::new(),
+                len => place.hear_all(&server, len),
+            });
+            assert_eq!(client.send_file(&file, offset, count).unwrap(), expected.len() as u64);
+            reader.join().unwrap()
+        });
+        assert!(heard == expected, "from {offset}, {count:?}: {} bytes", heard.len());
+    }
+}
+
+fn messages_keep_their_bounds(place: &Place) {
+    let (client, server) = place.talkers();
+    for word in [&b"one"[..], b"two", b"three"] {
+        client.send_all(word).unwrap();
+    }
+    assert_eq!(place.hear(&server), b"one");
+    assert_eq!(place.hear(&server), b"two");
+    assert_eq!(place.hear(&server), b"three");
+}
+
+fn a_message_that_does_not_fit_is_cut(place: &Place) {
+    let (client, server) = place.talkers();
+    for _ in 0..2 {
+        client.send(b"0123456789").unwrap();
+        client.send(b"next").unwrap();
+        let mut room = [0; 4];
+        assert_eq!(server.recv_message(&mut room).unwrap(), 10);
+        assert_eq!(&room, b"0123");
+        assert_eq!(server.recv_message(&mut room).unwrap(), 4);
+        assert_eq!(&room, b"next");
+
+        client.send(b"0123456789").unwrap();
+        let message = server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::NONE).unwrap();
+        assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (4, true));
+    }
+}
+
+fn what_is_too_long_is_refused(place: &Place) {
+    let (client, server) = place.talkers();
+    let long = vec![0; place.message_max().map_or(2_000_000, |max| max + 1)];
+    assert_eq!(errno(client.send(&long)), Some(libc::EMSGSIZE));
+    client.send(b"after").unwrap();
+    assert_eq!(place.hear(&server), b"after");
+}
+
+fn an_empty_message_arrives(place: &Place) {
+    let (client, server) = place.connection();
+    client.send_all(b"").unwrap();
+    assert_eq!(server.recv(&mut [0; 64]).unwrap(), 0);
+    client.send(b"after").unwrap();
+    assert_eq!(place.hear(&server), b"after", "it was no end");
+}
+
+fn a_datagram_is_answered_to_its_sender(place: &Place) {
+    let (server, name) = place.server();
+    let clients = [place.caller(), place.caller()];
+    for client in &clients {
+        client.send_to(b"call", &name).unwrap();
+    }
+    let mut room = [0; 64];
+    for client in &clients {
+        let (len, from) = server.recv_from(&mut room).unwrap();
+        assert_eq!((&room[..len], &from), (b"call".as_slice(), &client.local_addr().unwrap()));
+        server.send_to(b"answer", &from).unwrap();
+        assert_eq!(client.recv_from(&mut room).unwrap(), (6, server.local_addr().unwrap()));
+        assert_eq!(&room[..6], b"answer");
+    }
+}
+
+fn an_empty_datagram_arrives_or_is_refused(place: &Place) {
+    let (client, server) = place.talkers();
+    match place.family {
+        Family::NETLINK => assert_eq!(errno(client.send(b"")), Some(libc::ENODATA)),
+        // It is taken, and thrown away by the receiver.
+        Family::TIPC => assert_eq!(client.send(b"").unwrap(), 0),
+        _ => {
+            assert_eq!(client.send(b"").unwrap(), 0);
+            let (len, from) = server.recv_from(&mut [0; 64]).unwrap();
+            assert_eq!((len, from), (0, client.local_addr().unwrap()));
+        }
+    }
+    client.send(b"after").unwrap();
+    assert_eq!(place.hear(&server), b"after");
+}
+
+fn a_batch_is_received_and_answered(place: &Place) {
+    let (server, name) = place.server();
+    let clients = [place.caller(), place.caller()];
+    clients.iter().for_each(|client| client.connect(&name).unwrap());
+    let calls = [&b"one"[..], b"a longer one", b"three"];
+    for (call, client) in calls.iter().zip(clients.iter().cycle()) {
+        client.send(call).unwrap();
+    }
+    let mut batch = Batch::new(2, 8);
+    let mut heard = 0;
+    while heard < calls.len() {
+        for index in 0..server.recv_many(&mut batch).unwrap() {
+            let call = calls[heard];
+            assert_eq!(batch.sender(index), clients[heard % 2].local_addr().unwrap());
+            assert_eq!(batch.bytes(index), &call[..call.len().min(8)]);
+            assert_eq!(batch.about(index).truncated, 8 < call.len());
+            batch.answer(index, b"> ", None, None);
+            heard += 1;
+        }
+        batch.send(&server, |index, error| panic!("the answer to {index} did not leave: {error}"));
+    }
+    assert_eq!(place.hear(&clients[0]), b"> one");
+    assert_eq!(place.hear(&clients[1]), b"> a longer");
+    assert_eq!(place.hear(&clients[0]), b"> three");
+
+    server.set_blocking(false).unwrap();
+    assert_eq!(kind(server.recv_many(&mut batch)), ErrorKind::WouldBlock);
+    server.set_timeout(Some(Duration::from_millis(20))).unwrap();
+    assert_eq!(kind(server.recv_many(&mut batch)), ErrorKind::TimedOut);
+}
+
+fn strangers_are_heard_or_not(place: &Place) {
+    let (server, name) = place.server();
+    let client = place.caller();
+    client.connect(&name).unwrap();
+    let stranger = place.caller();
+    let sent = stranger.send_to(b"stranger", &client.local_addr().unwrap());
+    server.send_to(b"server", &client.local_addr().unwrap()).unwrap();
+    let heard = place.hear(&client);
+    if place.transport.hears_strangers() {
+        assert_eq!(heard, b"stranger");
+        return;
+    }
+    assert_eq!(heard, b"server");
+    match place.family {
+        Family::UNIX => assert_eq!(errno(sent), Some(libc::EPERM)),
+        Family::NETLINK => assert_eq!(errno(sent), Some(libc::ECONNREFUSED)),
+        _ => assert_eq!(sent.unwrap(), 8),
+    }
+}
+
+fn nobody_there_is_no_end_of_a_datagram_socket(place: &Place) {
+    let (gone, name) = place.server();
+    let client = place.caller();
+    client.connect(&name).unwrap();
+    drop(gone);
+    let sent = client.send(b"anybody?");
+    match place.family {
+        Family::TIPC => assert_eq!(errno(sent), Some(libc::EHOSTUNREACH)),
+        Family::UNIX | Family::NETLINK => assert_eq!(errno(sent), Some(libc::ECONNREFUSED)),
+        _ => {
+            assert_eq!(sent.unwrap(), 8);
+            assert_eq!(kind(client.recv(&mut [0; 64])), ErrorKind::ConnectionRefused);
+        }
+    }
+    let (server, name) = place.server();
+    client.connect(&name).unwrap();
+    client.send(b"here").unwrap();
+    assert_eq!(place.hear(&server), b"here");
+}
