@@ -4,6 +4,7 @@
 
 mod abuse;
 mod cli;
+mod families;
 mod interop;
 mod readme;
 mod serve;

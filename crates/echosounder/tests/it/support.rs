@@ -384,8 +384,20 @@ impl Drop for Folder {
 ///
 /// If SOUNDER_NO_SKIP is set: then everything that a test needs is to be there.
 pub(crate) fn skip(reason: &str) {
-    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     assert!(std::env::var_os("SOUNDER_NO_SKIP").is_none(), "cannot run here: {reason}");
+    tell_skip(reason);
+}
+
+/// Says that a part of the test cannot run in this kernel. If SOUNDER_ELSEWHERE names the family, it is tested in
+/// another one, and may be skipped in any case.
+pub(crate) fn skip_family(family: &str, why: &str) {
+    let elsewhere = std::env::var("SOUNDER_ELSEWHERE").unwrap_or_default();
+    let reason = format!("{family}: {why}");
+    if elsewhere.split(',').any(|name| name == family) { tell_skip(&reason) } else { skip(&reason) }
+}
+
+fn tell_skip(reason: &str) {
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let thread = thread::current();
     let skipped = format!("{}: {reason}", thread.name().unwrap_or("a test"));
     let mut told = TOLD.lock().unwrap();

@@ -1,0 +1,192 @@
+//! Sockets that not every kernel has: our server and client with Python's and with each other, and what is said where
+//! a family is missing.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use echosounder_socket::{Endpoint, IpVersion, Side, is_family_absent};
+
+use crate::support::{Program, Serving, assert_stamped, finish, now, objects, python, run, skip_family};
+
+/// Every scheme that not every kernel has, and the family that it is of.
+const SCHEMES: [(&str, &str); 9] = [
+    ("vsock", "vsock"),
+    ("vsock-seqpacket", "vsock"),
+    ("tipc", "tipc"),
+    ("tipc-seqpacket", "tipc"),
+    ("tipc-rdm", "tipc"),
+    ("tipc-dgram", "tipc"),
+    ("netlink", "netlink"),
+    ("mptcp", "mptcp"),
+    ("sctp", "sctp"),
+];
+
+/// An endpoint of this scheme, on any port that is free or of a name that nobody else has.
+fn endpoint(scheme: &str) -> String {
+    static SERVICE: AtomicU32 = AtomicU32::new(0);
+    match scheme {
+        "netlink" => "netlink://0".into(),
+        "mptcp" | "sctp" => format!("{scheme}://127.0.0.1:0"),
+        "vsock" | "vsock-seqpacket" => format!("{scheme}://local:0"),
+        _ => {
+            let service = 40_000 + SERVICE.fetch_add(1, Ordering::Relaxed);
+            format!("{scheme}://{service}:{}?scope=node", std::process::id())
+        }
+    }
+}
+
+/// The schemes that this kernel has.
+fn schemes() -> Vec<&'static str> {
+    let is_there = |scheme: &str| {
+        let endpoint: Endpoint = endpoint(scheme).parse().unwrap();
+        let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
+        endpoint.transport().socket(&address)?.bind(&address)
+    };
+    let found = SCHEMES.iter().filter(|(scheme, family)| match is_there(scheme) {
+        Ok(()) => true,
+        Err(error) => {
+            skip_family(family, &error.to_string());
+            false
+        }
+    });
+    found.map(|(scheme, _)| *scheme).collect()
+}
+
+/// The words for `family.py` that say where an endpoint is.
+fn words(endpoint: &str) -> String {
+    let (scheme, name) = endpoint.split_once("://").unwrap();
+    let name = name.split('?').next().unwrap();
+    let parts = name.split(':').map(|part| if part == "local" { "1" } else { part });
+    [scheme].into_iter().chain(parts).collect::<Vec<_>>().join(" ")
+}
+
+fn assert_answers(text: &str, start: u64, context: &str) {
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{context}: {text}");
+    assert_stamped(lines[0].as_bytes(), start, b"hello");
+    assert_stamped(lines[1].as_bytes(), start, b"world");
+}
+
+#[test]
+fn our_server_and_our_client_talk() {
+    for scheme in schemes() {
+        let serving = Serving::at(&[&endpoint(scheme)]);
+        let start = now();
+        let talk = run(&["talk", serving.endpoint()], b"hello\nworld\n");
+        assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{scheme}");
+        assert_answers(talk.text(), start, scheme);
+        let done = serving.stop();
+        assert_eq!(done.code, Some(0), "{scheme}");
+        assert!(done.stderr.ends_with(", 2 messages, 10 bytes, 0 dropped\n"), "{scheme}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn pythons_client_talks_to_our_server() {
+    let schemes = schemes();
+    let endpoints: Vec<String> = schemes.iter().map(|scheme| endpoint(scheme)).collect();
+    let serving = Serving::at(&endpoints.iter().map(String::as_str).collect::<Vec<_>>());
+    let args = ["ask".to_owned()].into_iter().chain(serving.endpoints().iter().map(|name| words(name)));
+    let Some(mut client) = python("family.py", args) else { return };
+    let start = now();
+    let done = finish(&mut client, b"hello\nworld\n");
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for scheme in &schemes {
+        let answers = done.text().lines().filter_map(|line| line.strip_prefix(scheme)?.strip_prefix(' '));
+        assert_answers(&answers.collect::<Vec<_>>().join("\n"), start, scheme);
+    }
+    let done = serving.stop();
+    let messages = format!(", {} messages, {} bytes, 0 dropped\n", 2 * schemes.len(), 10 * schemes.len());
+    assert!(done.stderr.ends_with(&messages), "{}", done.stderr);
+}
+
+#[test]
+fn our_client_talks_to_pythons_server() {
+    // Python has other words for any port.
+    let asked: Vec<String> =
+        schemes().iter().map(|scheme| endpoint(scheme).replace("local:0", "1:4294967295")).collect();
+    let args = ["serve".to_owned()].into_iter().chain(asked.iter().map(|name| words(name)));
+    let Some(mut server) = python("family.py", args) else { return };
+    let server = Program::start(&mut server);
+    for (told, asked) in server.lines(asked.len()).iter().zip(&asked) {
+        let (scheme, told) = told.split_once(' ').unwrap();
+        let numbers: Vec<&str> =
+            told.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+        let endpoint = match scheme {
+            "netlink" => format!("netlink://{}", numbers[0]),
+            "mptcp" | "sctp" => format!("{scheme}://127.0.0.1:{}", numbers.last().unwrap()),
+            "vsock" | "vsock-seqpacket" => format!("{scheme}://local:{}", numbers[1]),
+            _ => asked.clone(),
+        };
+        let start = now();
+        let talk = run(&["talk", &endpoint], b"hello\nworld\n");
+        assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{endpoint}");
+        assert_answers(talk.text(), start, scheme);
+    }
+}
+
+#[test]
+fn nobody_there_is_told_in_a_word() {
+    for scheme in schemes() {
+        let serving = Serving::at(&[&endpoint(scheme)]);
+        let endpoint = serving.endpoint().to_owned();
+        serving.stop();
+        let talk = run(&["talk", &endpoint], b"hello\n");
+        assert_eq!((talk.code, talk.text()), (Some(1), ""), "{endpoint}: {}", talk.stderr);
+        assert!(talk.stderr.starts_with("sounder: REFUSED: "), "{endpoint}: {}", talk.stderr);
+    }
+}
+
+#[test]
+fn a_family_that_is_missing_is_told_and_the_others_are_served() {
+    // No kernel has all protocols of AF_INET; of those with a scheme, it takes one that is not there.
+    let missing = SCHEMES.iter().map(|(scheme, _)| endpoint(scheme)).find(|name| {
+        let endpoint: Endpoint = name.parse().unwrap();
+        let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
+        endpoint.transport().socket(&address).is_err_and(|error| is_family_absent(&error))
+    });
+    let Some(missing) = missing else {
+        return skip_family("missing families", "this kernel has them all");
+    };
+    let serving = Serving::with(&[&missing, "tcp://127.0.0.1:0"], 1);
+    let talk = run(&["talk", serving.endpoint()], b"hello\n");
+    assert_eq!(talk.code, Some(0), "{}", talk.stderr);
+    let done = serving.stop();
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    let name = missing.split('?').next().unwrap();
+    assert!(done.stderr.starts_with(&format!("note: bind {name}")), "{}", done.stderr);
+    assert!(done.stderr.contains("\nhint: \"sounder doctor\" tells"), "{}", done.stderr);
+
+    let alone = run(&["serve", &missing], b"");
+    assert_eq!(alone.code, Some(1), "{}", alone.stderr);
+    assert!(alone.stderr.starts_with(&format!("sounder: bind {name}")), "{}", alone.stderr);
+    let talk = run(&["talk", &missing], b"");
+    assert_eq!(talk.code, Some(1), "{}", talk.stderr);
+    assert!(talk.stderr.contains("\nhint: \"sounder doctor\" tells"), "{}", talk.stderr);
+}
+
+#[test]
+fn the_doctor_tells_of_everything_and_of_what_is_missing_what_would_help() {
+    let doctor = run(&["doctor", "--json"], b"");
+    assert_eq!((doctor.code, doctor.stderr.as_str()), (Some(0), ""));
+    let found = objects(doctor.text());
+    let in_group = |group: &str| found.iter().filter(|found| found["group"] == group).count();
+    assert!(20 < in_group("socket") && 15 < in_group("feature"), "{}", doctor.text());
+    assert!(1 <= in_group("timestamps") && 5 == in_group("limit"), "{}", doctor.text());
+    let present = schemes();
+    for check in found.iter().filter(|found| found["group"] == "socket") {
+        let (name, status) = (check["check"].as_str().unwrap(), check["status"].as_str().unwrap());
+        assert!(["works", "absent", "not_permitted", "fails"].contains(&status), "{check}");
+        assert_eq!(check["reason"].is_null(), status == "works", "{check}");
+        if SCHEMES.iter().any(|(scheme, _)| *scheme == name) && check["about"] != "AF_INET6 SOCK_STREAM" {
+            assert_eq!(status, if present.contains(&name) { "works" } else { "absent" }, "{check}");
+            assert_eq!(check["remedy"].is_null(), status == "works", "{check}");
+        }
+    }
+    for name in ["tcp", "udp", "unix", "unix-dgram", "unix-seqpacket"] {
+        let works = |check: &&serde_json::Value| check["check"] == name && check["status"] == "works";
+        assert!(found.iter().any(|check| works(&check)), "{name}");
+    }
+    let text = run(&["doctor"], b"");
+    assert!(text.text().starts_with("Linux "), "{}", text.text());
+    assert!(text.text().lines().count() > found.len(), "{}", text.text());
+}
