@@ -107,7 +107,7 @@ fn bind_endpoint(
             Err(error) => {
                 let optional = !alone && error.kind() == io::ErrorKind::AddrNotAvailable;
                 let missing = optional || is_family_absent(&error);
-                let error = Error::new("bind", &Endpoint::shown(transport, &address), error);
+                let error = Error::of_bind(&Endpoint::shown(transport, &address), &address, error);
                 if !missing {
                     return Err(BindError::Bind(error));
                 }

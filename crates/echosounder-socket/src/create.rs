@@ -69,7 +69,7 @@ pub fn create_server(
         }
         Ok(socket)
     };
-    create().map_err(|error| Error::new("bind", &Endpoint::shown(transport, address), error))
+    create().map_err(|error| Error::of_bind(&Endpoint::shown(transport, address), address, error))
 }
 
 /// Nobody could be reached: what went wrong at each address.

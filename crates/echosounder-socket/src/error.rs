@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io;
 
+use crate::address::Address;
+use crate::family::unix::UnixName;
+
 /// An operation on an object that did not work; the kernel's reason is its source.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} {object}")]
@@ -10,12 +13,40 @@ pub struct Error {
     operation: &'static str,
     object: String,
     source: io::Error,
+    hint: Option<&'static str>,
 }
+
+/// The first port that anybody may bind, unless net.ipv4.ip_unprivileged_port_start says otherwise: ip(7), vsock(7).
+const UNPRIVILEGED: u32 = 1024;
 
 impl Error {
     /// Notes that `operation` on `object` failed.
     pub fn new(operation: &'static str, object: &dyn fmt::Display, source: io::Error) -> Self {
-        Self { operation, object: object.to_string(), source }
+        Self { operation, object: object.to_string(), source, hint: None }
+    }
+
+    /// Notes that `object` could not be bound to an address, and what would help if a right is missing.
+    pub fn of_bind(object: &dyn fmt::Display, address: &Address, source: io::Error) -> Self {
+        let port = match address {
+            Address::Vsock(address) => Some(address.port),
+            address => address.port().map(u32::from),
+        };
+        let refused = source.kind() == io::ErrorKind::PermissionDenied;
+        let hint = match address {
+            Address::Unix(UnixName::Path(_)) if refused => {
+                Some("a path needs the right to write to its folder")
+            }
+            _ if refused && port.is_some_and(|port| (1..UNPRIVILEGED).contains(&port)) => {
+                Some("ports below 1024 need CAP_NET_BIND_SERVICE")
+            }
+            _ => None,
+        };
+        Self { hint, ..Self::new("bind", object, source) }
+    }
+
+    /// What would help, if that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        self.hint
     }
 
     /// The kernel's reason.

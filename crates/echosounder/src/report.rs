@@ -127,9 +127,7 @@ fn hint(error: &Error) -> Option<&'static str> {
     let cause = cause.map(io::Error::kind);
     match (find::<BindError>(error), cause) {
         (Some(_), Some(io::ErrorKind::AddrInUse)) if by_kernel => Some("\"ss -lp\" shows who answers there"),
-        (Some(_), Some(io::ErrorKind::PermissionDenied)) => {
-            Some("ports below 1024 need CAP_NET_BIND_SERVICE; a path needs the right to write to its folder")
-        }
+        (Some(BindError::Bind(error)), _) => error.hint(),
         _ if matches!(find(error), Some(StartError::Descriptors { .. })) => {
             Some("see \"ulimit -n\", or promise less with --max-connections")
         }
