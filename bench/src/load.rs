@@ -39,9 +39,9 @@ impl Load {
         let poll = Poll::new()?;
         let mut connections = Vec::new();
         for token in 0..self.connections {
-            let socket = Socket::new(endpoint.transport(), &address)?;
+            let socket = endpoint.transport().socket(&address)?;
             socket.connect(&address)?;
-            socket.set_option(option::TCP_NODELAY, 1)?;
+            socket.set_option(option::TCP_NODELAY, true)?;
             socket.set_blocking(false)?;
             poll.add(&socket, token as u64, Interest::Read)?;
             connections.push(Connection { socket, partial: 0 });
