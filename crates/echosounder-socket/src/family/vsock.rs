@@ -42,8 +42,11 @@ impl VsockAddress {
         };
         let port = match port {
             None => u32::from(DEFAULT_PORT),
-            Some("0") => Self::PORT_ANY,
-            Some(port) => super::number(port).ok_or_else(|| EndpointError::BadVsockPort(port.into()))?,
+            Some(port) => match super::number(port) {
+                None => return Err(EndpointError::BadVsockPort(port.into())),
+                Some(0) => Self::PORT_ANY,
+                Some(port) => port,
+            },
         };
         Ok(Self { cid, port })
     }
