@@ -30,11 +30,16 @@ fn addresses(endpoint: &Endpoint, side: Side) -> Vec<Address> {
     let asks = match endpoint.name() {
         Name::Inet(Host::Any, _) => side == Side::Client,
         Name::Inet(Host::Name(_), _) => true,
-        Name::Inet(Host::V6(_, Some(zone)), _) => zone.parse::<u32>().is_err(),
+        Name::Inet(Host::V6(_, Some(zone)), _) => !is_index(zone),
         _ => false,
     };
     if asks {
         return Vec::new();
     }
     endpoint.resolve(side, IpVersion::Any).expect("nobody has to be asked")
+}
+
+/// Whether it is an interface's number, which is written without a sign.
+fn is_index(zone: &str) -> bool {
+    zone.bytes().all(|byte| byte.is_ascii_digit()) && zone.parse::<u32>().is_ok()
 }
