@@ -9,6 +9,7 @@ mod batch;
 mod corpus;
 mod endpoint;
 mod family;
+mod interpreted;
 mod poll;
 mod signal;
 mod socket;
