@@ -54,6 +54,7 @@ pub enum Half {
 /// A write to a connection that is gone is an error (EPIPE), never a signal. A call that a signal handler
 /// interrupts goes on, unless the [hook](crate::set_interrupt_hook) says otherwise.
 #[derive(Debug)]
+#[doc(alias = "fileno")]
 pub struct Socket {
     fd: OwnedFd,
     timeout: Timeout,
@@ -209,12 +210,34 @@ impl Socket {
     /// # Errors
     ///
     /// If no descriptor is left.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// let again = one.duplicate()?;
+    /// drop(one); // The connection goes on through the other descriptor.
+    /// again.send(b"ahoy")?;
+    /// assert_eq!(other.recv(&mut [0; 16])?, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "dup")]
     pub fn duplicate(&self) -> io::Result<Self> {
         Ok(Self { fd: self.fd.try_clone()?, timeout: Timeout::of(self.timeout.get()) })
     }
 
     /// Gives the descriptor away, open. The same as `OwnedFd::from`.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// UnixStream::from(one.into_fd()).write_all(b"ahoy")?;
+    /// assert_eq!(other.recv(&mut [0; 16])?, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "detach")]
     pub fn into_fd(self) -> OwnedFd {
         self.fd
@@ -251,6 +274,18 @@ impl Socket {
     /// # Errors
     ///
     /// As fcntl(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert!(!socket.inheritable()?);
+    /// socket.set_inheritable(true)?;
+    /// assert!(socket.inheritable()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "get_inheritable")]
+    #[doc(alias = "FD_CLOEXEC")]
     pub fn inheritable(&self) -> io::Result<bool> {
         sys::socket::is_inheritable(self.as_fd())
     }
@@ -299,6 +334,18 @@ impl Socket {
     /// # Errors
     ///
     /// As listen(2).
+    ///
+    /// ```
+    /// use echosounder_socket::option::SO_ACCEPTCONN;
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// socket.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// socket.listen()?;
+    /// assert!(socket.option(SO_ACCEPTCONN)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn listen(&self) -> io::Result<()> {
         self.listen_with(u32::MAX)
     }
@@ -308,6 +355,22 @@ impl Socket {
     /// # Errors
     ///
     /// As listen(2).
+    ///
+    /// ```
+    /// use echosounder_socket::family::unix::UnixName;
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::time::Duration;
+    ///
+    /// let listener = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// listener.bind(&UnixName::Unnamed.into())?; // The kernel makes up a name.
+    /// listener.listen_with(0)?;
+    /// let [first, second] = [(); 2].map(|()| Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT));
+    /// first?.connect(&listener.local_addr()?)?;
+    /// let second = second?;
+    /// second.set_timeout(Some(Duration::from_millis(10)))?;
+    /// assert!(second.connect(&listener.local_addr()?).is_err(), "the queue has room for one");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn listen_with(&self, backlog: u32) -> io::Result<()> {
         sys::socket::listen(self.as_fd(), i32::try_from(backlog).unwrap_or(i32::MAX))
     }
@@ -319,7 +382,7 @@ impl Socket {
     /// As accept4(2).
     ///
     /// ```
-    /// use echosounder_socket::{Address, Family, Protocol, Socket, Type};
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
     /// use std::net::SocketAddr;
     ///
     /// let [listener, client] = [(); 2].map(|()| Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT));
@@ -333,6 +396,7 @@ impl Socket {
     /// assert_eq!(server.timeout(), None);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "accept4")]
     pub fn accept(&self) -> io::Result<(Self, Address)> {
         let (fd, peer) = self.accept_with(0)?;
         Ok((Self::blocking(fd), peer))
@@ -343,6 +407,22 @@ impl Socket {
     /// # Errors
     ///
     /// As accept4(2); `WouldBlock` if the listener does not block and the queue is empty.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    /// use std::net::{Ipv4Addr, TcpStream};
+    ///
+    /// let listener = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// listener.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// listener.listen()?;
+    /// let _client = TcpStream::connect(("localhost", listener.local_addr()?.port().unwrap_or(0)))?;
+    /// let (server, _) = listener.accept_nonblocking()?;
+    /// assert_eq!(server.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "accept4")]
+    #[doc(alias = "SOCK_NONBLOCK")]
     pub fn accept_nonblocking(&self) -> io::Result<(Self, Address)> {
         let (fd, peer) = self.accept_with(libc::SOCK_NONBLOCK)?;
         Ok((Self { fd, timeout: Timeout::of(Some(Duration::ZERO)) }, peer))
@@ -449,6 +529,24 @@ impl Socket {
 
     /// Whether a connect that did not wait goes on in the background, to end when the socket is writable; then
     /// [`take_error`](Self::take_error) tells how.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Interest, Protocol, Socket, Type, ready};
+    /// use std::net::TcpListener;
+    /// use std::os::fd::AsFd;
+    ///
+    /// let server = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// client.set_blocking(false)?;
+    /// if let Err(error) = client.connect(&server.local_addr()?.into()) {
+    ///     assert!(Socket::is_in_progress(&error), "{error}");
+    ///     ready([(client.as_fd(), Interest::Write)], None)?;
+    ///     client.take_error()?;
+    /// }
+    /// assert_eq!(client.peer_addr()?, server.local_addr()?.into());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "EINPROGRESS")]
     pub fn is_in_progress(error: &io::Error) -> bool {
         error.raw_os_error() == Some(libc::EINPROGRESS)
     }
@@ -458,6 +556,17 @@ impl Socket {
     /// # Errors
     ///
     /// As shutdown(2); `NotConnected` if the peer has already gone; EINVAL for one direction of a TIPC connection.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Half, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.shutdown(Half::Write)?;
+    /// assert_eq!(other.recv(&mut [0; 16])?, 0);
+    /// other.send(b"still here")?;
+    /// assert_eq!(one.recv(&mut [0; 16])?, 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(&self, half: Half) -> io::Result<()> {
         let how = match half {
             Half::Read => libc::SHUT_RD,
@@ -472,6 +581,18 @@ impl Socket {
     /// # Errors
     ///
     /// As getsockname(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Address, Family, Protocol, Socket, Type};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// let nowhere = Address::from((Ipv4Addr::UNSPECIFIED, 0));
+    /// assert_eq!(socket.local_addr()?, nowhere);
+    /// socket.bind(&nowhere)?;
+    /// assert_ne!(socket.local_addr()?.port(), Some(0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> io::Result<Address> {
         sys::socket::local_address(self.as_fd()).map(|raw| Address::from(&raw))
@@ -482,6 +603,19 @@ impl Socket {
     /// # Errors
     ///
     /// As getpeername(2); `NotConnected` without a peer.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    /// use std::net::UdpSocket;
+    ///
+    /// let server = UdpSocket::bind("127.0.0.1:0")?;
+    /// let client = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// assert_eq!(client.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+    /// client.connect(&server.local_addr()?.into())?;
+    /// assert_eq!(client.peer_addr()?, server.local_addr()?.into());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> io::Result<Address> {
         sys::socket::peer_address(self.as_fd()).map(|raw| Address::from(&raw))
@@ -492,6 +626,14 @@ impl Socket {
     /// # Errors
     ///
     /// As getsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET6, Type::DGRAM, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.family()?.to_string(), "AF_INET6");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "SO_DOMAIN")]
     pub fn family(&self) -> io::Result<Family> {
         self.option(option::SO_DOMAIN)
@@ -502,7 +644,16 @@ impl Socket {
     /// # Errors
     ///
     /// As getsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (socket, _) = Socket::pair(Family::UNIX, Type::SEQPACKET, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.socket_type()?, Type::SEQPACKET);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "SO_TYPE")]
+    #[doc(alias = "type")]
     pub fn socket_type(&self) -> io::Result<Type> {
         self.option(option::SO_TYPE)
     }
@@ -512,7 +663,16 @@ impl Socket {
     /// # Errors
     ///
     /// As getsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.protocol()?, Protocol::UDP);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "SO_PROTOCOL")]
+    #[doc(alias = "proto")]
     pub fn protocol(&self) -> io::Result<Protocol> {
         self.option(option::SO_PROTOCOL)
     }
@@ -551,6 +711,7 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "recv_into")]
+    #[doc(alias = "read")]
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -587,6 +748,17 @@ impl Socket {
     /// # Errors
     ///
     /// As recv(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// one.send(b"longer than the room")?;
+    /// let mut buffer = [0; 6];
+    /// assert_eq!(other.recv_message(&mut buffer)?, 20);
+    /// assert_eq!(&buffer, b"longer");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "MSG_TRUNC")]
     pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, libc::MSG_TRUNC))
@@ -597,7 +769,20 @@ impl Socket {
     /// # Errors
     ///
     /// As recvfrom(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::net::{Ipv4Addr, UdpSocket};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// socket.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// let peer = UdpSocket::bind("127.0.0.1:0")?;
+    /// peer.send_to(b"ahoy", ("127.0.0.1", socket.local_addr()?.port().unwrap_or(0)))?;
+    /// assert_eq!(socket.recv_from(&mut [0; 16])?, (4, peer.local_addr()?.into()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "recvfrom")]
+    #[doc(alias = "recvfrom_into")]
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         let receive = || sys::socket::recv_from(self.as_fd(), buffer, 0);
         let (len, from) = self.call(Interest::Read, receive)?;
@@ -634,6 +819,7 @@ impl Socket {
     /// ```
     #[doc(alias = "recvmsg")]
     #[doc(alias = "recv_fds")]
+    #[doc(alias = "recvmsg_into")]
     pub fn recv_msg(
         &self,
         buffers: &mut [IoSliceMut<'_>],
@@ -673,6 +859,20 @@ impl Socket {
     /// # Errors
     ///
     /// As send(2), with EPIPE instead of a signal.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.set_blocking(false)?;
+    /// let taken = one.send(&[0; 10_000_000])?;
+    /// assert!(taken < 10_000_000, "more than the kernel keeps for the peer");
+    /// drop(other);
+    /// assert_eq!(one.send(b"?").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "write")]
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.call(Interest::Write, || sys::socket::send(self.as_fd(), bytes, libc::MSG_NOSIGNAL))
     }
@@ -742,6 +942,19 @@ impl Socket {
     /// # Errors
     ///
     /// As sendmsg(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, MessageFlags, Protocol, Socket, Type};
+    /// use std::io::IoSlice;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::SEQPACKET, Protocol::DEFAULT)?;
+    /// let pieces = [IoSlice::new(b"in "), IoSlice::new(b"pieces")];
+    /// assert_eq!(one.send_msg(&pieces, &[], None, MessageFlags::NONE)?, 9);
+    /// let mut buffer = [0; 16];
+    /// let len = other.recv(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"in pieces");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "sendmsg")]
     #[doc(alias = "send_fds")]
     pub fn send_msg(
@@ -804,7 +1017,8 @@ impl Socket {
     /// let sent = one.send_file(&File::open("Cargo.toml")?, 1, Some(7))?;
     /// assert_eq!(sent, 7);
     /// let mut buffer = [0; 16];
-    /// assert_eq!(&buffer[..other.recv(&mut buffer)?], b"package");
+    /// let len = other.recv(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"package");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "sendfile")]
@@ -877,6 +1091,17 @@ impl Socket {
     /// # Errors
     ///
     /// As setsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::option::SO_KEEPALIVE;
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert!(!socket.option(SO_KEEPALIVE)?);
+    /// socket.set_option(SO_KEEPALIVE, true)?;
+    /// assert!(socket.option(SO_KEEPALIVE)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "setsockopt")]
     pub fn set_option<T: OptionValue>(&self, option: SocketOption<T>, value: T) -> io::Result<()> {
         self.set_option_bytes(option.level, option.name, &value.encode())
@@ -907,6 +1132,17 @@ impl Socket {
     /// # Errors
     ///
     /// As setsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// let (sol_socket, so_keepalive) = (1, 9);
+    /// socket.set_option_bytes(sol_socket, so_keepalive, &1_i32.to_ne_bytes())?;
+    /// assert_eq!(socket.option_bytes(sol_socket, so_keepalive, 4)?, 1_i32.to_ne_bytes());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "setsockopt")]
     pub fn set_option_bytes(&self, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
         sys::socket::set_option(self.as_fd(), level, name, value)
     }
@@ -917,6 +1153,7 @@ impl Socket {
     /// # Errors
     ///
     /// As setsockopt(2).
+    #[doc(alias = "setsockopt")]
     pub fn clear_option(&self, level: i32, name: i32, len: u32) -> io::Result<()> {
         sys::socket::clear_option(self.as_fd(), level, name, len)
     }
@@ -936,6 +1173,7 @@ impl Socket {
     /// assert!(info.len() < 1024);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "getsockopt")]
     pub fn option_bytes(&self, level: i32, name: i32, room: usize) -> io::Result<Vec<u8>> {
         if !(1..=OPTION_MAX).contains(&room) {
             let message = "there is to be room for 1 to 1024 bytes of an option";
@@ -952,6 +1190,18 @@ impl Socket {
     /// # Errors
     ///
     /// The error that waited.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.send(b"unread")?;
+    /// drop(other);
+    /// assert_eq!(one.take_error().unwrap_err().kind(), ErrorKind::ConnectionReset);
+    /// one.take_error()?; // It has been taken.
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "SO_ERROR")]
     pub fn take_error(&self) -> io::Result<()> {
         match self.option(option::SO_ERROR)? {
@@ -968,12 +1218,36 @@ impl Socket {
     /// # Errors
     ///
     /// As ioctl(2) with FIONBIO.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    ///
+    /// let (one, _other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.set_blocking(false)?;
+    /// assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "setblocking")]
+    #[doc(alias = "FIONBIO")]
     pub fn set_blocking(&self, blocking: bool) -> io::Result<()> {
         self.set_timeout(if blocking { None } else { Some(Duration::ZERO) })
     }
 
     /// Whether calls wait, for however long.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::time::Duration;
+    ///
+    /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert!(socket.is_blocking());
+    /// socket.set_timeout(Some(Duration::from_secs(1)))?;
+    /// assert!(socket.is_blocking());
+    /// socket.set_timeout(Some(Duration::ZERO))?;
+    /// assert!(!socket.is_blocking());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "getblocking")]
     pub fn is_blocking(&self) -> bool {
         self.timeout() != Some(Duration::ZERO)
@@ -1005,6 +1279,19 @@ impl Socket {
     }
 
     /// How long calls wait; `None` for ever.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::time::Duration;
+    ///
+    /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.timeout(), None);
+    /// socket.set_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(socket.timeout(), Some(Duration::from_secs(5)));
+    /// socket.set_blocking(false)?;
+    /// assert_eq!(socket.timeout(), Some(Duration::ZERO));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "gettimeout")]
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout.get()
@@ -1032,7 +1319,16 @@ impl AsFd for Socket {
     }
 }
 
-/// The number of the descriptor, as `fileno()` tells it.
+/// The number of the descriptor, as Python's `fileno()` tells it.
+///
+/// ```
+/// use echosounder_socket::{Family, Protocol, Socket, Type};
+/// use std::os::fd::AsRawFd;
+///
+/// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+/// assert!(2 < socket.as_raw_fd());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
