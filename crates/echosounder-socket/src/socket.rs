@@ -582,14 +582,17 @@ impl Socket {
     }
 
     /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost
-    /// (MSG_TRUNC, recv(2)).
+    /// (MSG_TRUNC, recv(2)). TIPC does not tell how much more; then it is one byte.
     ///
     /// # Errors
     ///
     /// As recv(2).
     #[doc(alias = "MSG_TRUNC")]
     pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, libc::MSG_TRUNC))
+        let room = buffer.len();
+        let message = self.recv_msg(&mut [IoSliceMut::new(buffer)], 0, MessageFlags::TRUNC)?;
+        let cut = message.flags.contains(MessageFlags::TRUNC);
+        Ok(if cut { message.len.max(room + 1) } else { message.len })
     }
 
     /// Receives a datagram and its sender's address: recvfrom(2).

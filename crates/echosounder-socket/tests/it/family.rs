@@ -755,7 +755,9 @@ fn a_message_that_does_not_fit_is_cut(place: &Place) {
         client.send(b"0123456789").unwrap();
         client.send(b"next").unwrap();
         let mut room = [0; 4];
-        assert_eq!(server.recv_message(&mut room).unwrap(), 10);
+        // TIPC tells that it was longer, and not how much.
+        let told = if place.family == Family::TIPC { 5 } else { 10 };
+        assert_eq!(server.recv_message(&mut room).unwrap(), told);
         assert_eq!(&room, b"0123");
         assert_eq!(server.recv_message(&mut room).unwrap(), 4);
         assert_eq!(&room, b"next");
