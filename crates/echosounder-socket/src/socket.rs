@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::{Address, RawAddress};
 use crate::batch::Batch;
 use crate::control::{ControlMessage, SendControl};
+use crate::error::is_too_long;
 use crate::family::{Family, Protocol, Type};
 use crate::option::{self, OptionValue, SocketOption};
 use crate::poll::Interest;
@@ -683,6 +684,8 @@ impl Socket {
     /// Writes everything, as often as it takes, within one timeout altogether. Of nothing it sends one empty
     /// message.
     ///
+    /// SCTP takes no more at once than its send buffer holds, and gets it in pieces.
+    ///
     /// # Errors
     ///
     /// As send(2), and how much went out before.
@@ -705,16 +708,26 @@ impl Socket {
             waits = waits.started();
         }
         let mut sent = 0;
+        let mut most = bytes.len();
         loop {
-            let send = || sys::socket::send(self.as_fd(), &bytes[sent..], libc::MSG_NOSIGNAL);
+            let piece = &bytes[sent..bytes.len().min(sent + most)];
+            let send = || sys::socket::send(self.as_fd(), piece, libc::MSG_NOSIGNAL);
             match waits.call(self.as_fd(), Interest::Write, send) {
                 Ok(len) => sent += len,
+                Err(error) if 1 < piece.len() && is_too_long(&error) && self.is_stream() => {
+                    most = piece.len() / 2;
+                    continue;
+                }
                 Err(source) => return Err(Unfinished { sent: sent as u64, source }),
             }
             if sent == bytes.len() {
                 return Ok(());
             }
         }
+    }
+
+    fn is_stream(&self) -> bool {
+        self.socket_type().is_ok_and(|kind| kind == Type::STREAM)
     }
 
     /// Sends a datagram to an address: sendto(2). On an unconnected TIPC socket with connections it connects, too.

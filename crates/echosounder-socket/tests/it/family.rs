@@ -1,6 +1,7 @@
 //! One suite for every transport: what all of them do alike, and where one differs, how.
 
 use std::io::{self, BufRead, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process;
@@ -251,7 +252,7 @@ macro_rules! messages {
             messages_keep_their_bounds
             a_message_that_does_not_fit_is_cut
             what_is_too_long_is_refused
-            an_empty_message_arrives
+            an_empty_message_arrives_or_is_thrown_away
         }
     };
 }
@@ -389,8 +390,13 @@ fn a_message_that_is_looked_at_stays(place: &Place) {
     client.send(b"ahoy").unwrap();
     for _ in 0..2 {
         let mut room = [0; 64];
-        let message = server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::PEEK).unwrap();
-        assert_eq!(&room[..message.len], b"ahoy");
+        match server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::PEEK) {
+            // Before Linux 6.6 it cannot be looked at, which is told in a strange way.
+            Err(error) if place.transport == Transport::VsockSeqpacket => {
+                assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+            }
+            message => assert_eq!(&room[..message.unwrap().len], b"ahoy"),
+        }
     }
     assert_eq!(place.hear(&server), b"ahoy");
     server.set_blocking(false).unwrap();
@@ -509,7 +515,12 @@ fn both_sides_know_both_addresses(place: &Place) {
     });
     assert_eq!((server.timeout(), server.is_blocking()), (None, true));
     assert_eq!(peer, server.peer_addr().unwrap());
-    assert_eq!(peer, client.local_addr().unwrap());
+    let mut local = client.local_addr().unwrap();
+    if let Address::Vsock(address) = &mut local {
+        // The connect has chosen the port, and left open who we are.
+        assert_eq!(mem::replace(&mut address.cid, VsockAddress::CID_LOCAL), VsockAddress::CID_ANY);
+    }
+    assert_eq!(peer, local);
     assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());
     if place.family != Family::TIPC {
         assert_eq!(client.peer_addr().unwrap(), name);
@@ -569,7 +580,9 @@ fn nobody_there_is_an_error(place: &Place) {
         let client = place.caller();
         client.set_timeout(timeout).unwrap();
         assert_eq!(client.connect_ex(&name), expected);
-        client.take_error().unwrap();
+        let again = client.take_error();
+        // SCTP tells it twice where the connect blocked.
+        assert!(again.is_ok() || place.transport == Transport::Sctp, "{again:?}");
     }
 }
 
@@ -676,7 +689,7 @@ fn whoever_does_not_read_is_waited_for_and_the_rest_is_counted(place: &Place) {
     assert_eq!(error.to_string(), format!("sent {sent} bytes"));
 
     client.set_blocking(false).unwrap();
-    let error = (0..10_000).find_map(|_| client.send(&bytes).err()).unwrap();
+    let error = (0..10_000).find_map(|_| client.send(&bytes[..10_000]).err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     // What was counted was sent.
     assert!(place.hear_all(&server, sent)[..sent] == bytes[..sent]);
@@ -771,15 +784,21 @@ fn a_message_that_does_not_fit_is_cut(place: &Place) {
 fn what_is_too_long_is_refused(place: &Place) {
     let (client, server) = place.talkers();
     let long = vec![0; place.message_max().map_or(2_000_000, |max| max + 1)];
-    assert_eq!(errno(client.send(&long)), Some(libc::EMSGSIZE));
+    let refused = errno(client.send(&long));
+    // Before Linux 6.4 every error of a VSOCK send is this one.
+    let strange = place.family == Family::VSOCK && refused == Some(libc::ENOMEM);
+    assert!(refused == Some(libc::EMSGSIZE) || strange, "{refused:?}");
     client.send(b"after").unwrap();
     assert_eq!(place.hear(&server), b"after");
 }
 
-fn an_empty_message_arrives(place: &Place) {
+fn an_empty_message_arrives_or_is_thrown_away(place: &Place) {
     let (client, server) = place.connection();
     client.send_all(b"").unwrap();
-    assert_eq!(server.recv(&mut [0; 64]).unwrap(), 0);
+    // VSOCK sends nothing, and TIPC receives nothing.
+    if place.family == Family::UNIX {
+        assert_eq!(server.recv(&mut [0; 64]).unwrap(), 0);
+    }
     client.send(b"after").unwrap();
     assert_eq!(place.hear(&server), b"after", "it was no end");
 }
