@@ -844,8 +844,12 @@ impl Socket {
     ) -> Result<u64, Unfinished> {
         let mut sent = 0;
         let mut waits = self.waits();
+        let size = sys::sendfile::size(file).map_err(|source| Unfinished { sent, source })?;
         loop {
+            // Whoever asks for more than there is tells the socket that more follows, which SCTP waits for.
+            let known = Some(size.saturating_sub(offset + sent)).filter(|&left| left != 0);
             let wanted = count.map_or(SEND_FILE_MAX, |count| (count - sent).min(SEND_FILE_MAX));
+            let wanted = known.map_or(wanted, |left| wanted.min(left));
             let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
             if wanted == 0 {
                 return Ok(sent);
