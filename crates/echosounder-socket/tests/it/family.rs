@@ -18,13 +18,14 @@ use echosounder_socket::{
     Transport, create_server, option, ready,
 };
 
+use crate::python::{python_calls, python_is_called};
 use crate::{Folder, PATIENCE, UNNAMED, skip};
 
 /// A transport that this kernel has, over one of its families.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) transport: Transport,
-    family: Family,
+    pub(crate) family: Family,
 }
 
 /// Whether a VSOCK socket can call this machine: many kernels have the family without the loopback.
@@ -129,7 +130,7 @@ impl Place {
     }
 
     /// What one receive gives; nothing at the end.
-    fn hear(&self, socket: &Socket) -> Vec<u8> {
+    pub(crate) fn hear(&self, socket: &Socket) -> Vec<u8> {
         let mut buffer = vec![0; 1 << 19];
         match socket.recv(&mut buffer) {
             Err(error) if self.transport.is_end(&error) => Vec::new(),
@@ -142,7 +143,7 @@ impl Place {
     }
 
     /// As many bytes as were sent; of a stream in as many receives as it takes.
-    fn hear_all(&self, socket: &Socket, len: usize) -> Vec<u8> {
+    pub(crate) fn hear_all(&self, socket: &Socket, len: usize) -> Vec<u8> {
         let mut heard = self.hear(socket);
         while self.transport.kind() == Kind::Stream && heard.len() < len {
             match self.hear(socket) {
@@ -154,7 +155,7 @@ impl Place {
     }
 
     /// The longest message, where there is a limit that does not depend on the machine.
-    fn message_max(&self) -> Option<usize> {
+    pub(crate) fn message_max(&self) -> Option<usize> {
         match self.transport {
             Transport::Udp if self.family == Family::INET => Some(65_507),
             Transport::Udp => Some(65_527),
@@ -212,6 +213,8 @@ macro_rules! all {
             the_buffers_have_the_size_that_was_set
             readiness_is_told
             a_pair_is_made_where_there_are_pairs
+            python_is_called
+            python_calls
         }
     };
 }

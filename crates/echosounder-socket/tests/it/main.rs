@@ -9,6 +9,7 @@ mod batch;
 mod endpoint;
 mod family;
 mod poll;
+mod python;
 mod signal;
 mod socket;
 
