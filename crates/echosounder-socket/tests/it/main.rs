@@ -6,6 +6,7 @@
 mod address;
 mod alone;
 mod batch;
+mod control;
 mod endpoint;
 mod family;
 mod poll;

@@ -16,12 +16,16 @@ use crate::{skip, wait_readable};
 
 const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/peer.py");
 
-/// Whether there is a Python, and which families its socket module lacks.
-static LACKS: LazyLock<Result<String, String>> = LazyLock::new(|| {
-    let question =
-        "import socket; print(*(f for f in ('AF_TIPC', 'AF_VSOCK', 'AF_NETLINK') if not hasattr(socket, f)))";
-    match Command::new("python3").args(["-c", question]).output() {
-        Ok(output) if output.status.success() => Ok(String::from_utf8(output.stdout).unwrap()),
+/// Where Python is, whatever stands before it, and which families its socket module lacks.
+static PYTHON: LazyLock<Result<String, String>> = LazyLock::new(|| {
+    let families = "('AF_TIPC', 'AF_VSOCK', 'AF_NETLINK')";
+    let question = format!(
+        "import socket, sys; print(sys.executable, *(f for f in {families} if not hasattr(socket, f)))"
+    );
+    match Command::new("python3").args(["-c", &question]).output() {
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8(output.stdout).unwrap().trim_end().into())
+        }
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into()),
         Err(error) => Err(error.to_string()),
     }
@@ -36,16 +40,17 @@ struct Python {
 impl Python {
     /// A peer at a place, if there is a Python that knows the family.
     fn start(place: &Place, role: &str, address: &Address, lengths: &[usize]) -> Option<Self> {
-        match &*LACKS {
+        let found = match &*PYTHON {
             Err(why) => return skip_python(why),
-            Ok(lacks) if lacks.contains(&place.family.to_string()) => {
-                return skip_python(&format!("it has no {}", place.family));
-            }
-            Ok(_) => {}
+            Ok(found) => found,
+        };
+        let (program, lacks) = found.split_once(' ').unwrap_or((found, ""));
+        if lacks.split(' ').any(|family| family == place.family.to_string()) {
+            return skip_python(&format!("it has no {}", place.family));
         }
         let version = if place.family == Family::INET6 { "6" } else { "4" };
-        let mut command = Command::new("python3");
-        command.args([PEER, role, place.transport.scheme(), version]);
+        let mut command = Command::new(program);
+        command.args(["-I", "-S", PEER, role, place.transport.scheme(), version]);
         command.args(words(address).split(' '));
         if role == "client" {
             command.arg("--").args(lengths.iter().map(ToString::to_string));
