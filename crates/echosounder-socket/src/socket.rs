@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::{Address, RawAddress};
 use crate::batch::Batch;
 use crate::control::{ControlMessage, SendControl};
+use crate::error::is_too_long;
 use crate::family::{Family, Protocol, Type};
 use crate::option::{self, OptionValue, SocketOption};
 use crate::poll::Interest;
@@ -743,7 +744,7 @@ impl Socket {
     }
 
     /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost
-    /// (MSG_TRUNC, recv(2)).
+    /// (MSG_TRUNC, recv(2)). TIPC does not tell how much more; then it is one byte.
     ///
     /// # Errors
     ///
@@ -761,7 +762,10 @@ impl Socket {
     /// ```
     #[doc(alias = "MSG_TRUNC")]
     pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, libc::MSG_TRUNC))
+        let room = buffer.len();
+        let message = self.recv_msg(&mut [IoSliceMut::new(buffer)], 0, MessageFlags::TRUNC)?;
+        let cut = message.flags.contains(MessageFlags::TRUNC);
+        Ok(if cut { message.len.max(room + 1) } else { message.len })
     }
 
     /// Receives a datagram and its sender's address: recvfrom(2).
@@ -880,6 +884,8 @@ impl Socket {
     /// Writes everything, as often as it takes, within one timeout altogether. Of nothing it sends one empty
     /// message.
     ///
+    /// SCTP takes no more at once than its send buffer holds, and gets it in pieces.
+    ///
     /// # Errors
     ///
     /// As send(2), and how much went out before.
@@ -902,16 +908,26 @@ impl Socket {
             waits = waits.started();
         }
         let mut sent = 0;
+        let mut most = bytes.len();
         loop {
-            let send = || sys::socket::send(self.as_fd(), &bytes[sent..], libc::MSG_NOSIGNAL);
+            let piece = &bytes[sent..bytes.len().min(sent + most)];
+            let send = || sys::socket::send(self.as_fd(), piece, libc::MSG_NOSIGNAL);
             match waits.call(self.as_fd(), Interest::Write, send) {
                 Ok(len) => sent += len,
+                Err(error) if 1 < piece.len() && is_too_long(&error) && self.is_stream() => {
+                    most = piece.len() / 2;
+                    continue;
+                }
                 Err(source) => return Err(Unfinished { sent: sent as u64, source }),
             }
             if sent == bytes.len() {
                 return Ok(());
             }
         }
+    }
+
+    fn is_stream(&self) -> bool {
+        self.socket_type().is_ok_and(|kind| kind == Type::STREAM)
     }
 
     /// Sends a datagram to an address: sendto(2). On an unconnected TIPC socket with connections it connects, too.
@@ -1042,8 +1058,12 @@ impl Socket {
     ) -> Result<u64, Unfinished> {
         let mut sent = 0;
         let mut waits = self.waits();
+        let size = sys::sendfile::size(file).map_err(|source| Unfinished { sent, source })?;
         loop {
+            // Whoever asks for more than there is tells the socket that more follows, which SCTP waits for.
+            let known = Some(size.saturating_sub(offset + sent)).filter(|&left| left != 0);
             let wanted = count.map_or(SEND_FILE_MAX, |count| (count - sent).min(SEND_FILE_MAX));
+            let wanted = known.map_or(wanted, |left| wanted.min(left));
             let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
             if wanted == 0 {
                 return Ok(sent);

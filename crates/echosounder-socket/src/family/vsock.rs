@@ -2,6 +2,10 @@
 //!
 //! A connection can be half closed, like one of TCP. Within one machine it takes the loopback transport
 //! (vsock_loopback, Linux 5.6): without it a bind works and a connect to this machine finds nobody.
+//!
+//! - Whoever connects without a bind is at any context id and a port: the peer knows better.
+//! - An empty message is not sent.
+//! - Before Linux 6.4 every error of a message that cannot be sent is ENOMEM, also of one that is too long.
 
 use std::fmt;
 
