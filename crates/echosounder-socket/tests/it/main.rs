@@ -9,10 +9,13 @@ mod batch;
 mod control;
 mod endpoint;
 mod family;
+mod file;
+mod netlink;
 mod poll;
 mod python;
 mod signal;
 mod socket;
+mod traps;
 
 use std::collections::BTreeSet;
 use std::io::Write;
