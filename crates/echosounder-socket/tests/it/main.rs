@@ -15,6 +15,7 @@ mod poll;
 mod python;
 mod signal;
 mod socket;
+mod syscalls;
 mod traps;
 
 use std::collections::BTreeSet;
