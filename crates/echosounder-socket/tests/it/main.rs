@@ -7,6 +7,7 @@ mod address;
 mod alone;
 mod batch;
 mod control;
+mod create;
 mod endpoint;
 mod family;
 mod file;
@@ -16,7 +17,9 @@ mod python;
 mod signal;
 mod socket;
 mod syscalls;
+mod tipc;
 mod traps;
+mod unix;
 
 use std::collections::BTreeSet;
 use std::io::Write;
