@@ -462,10 +462,6 @@ pub const TIPC_DEST_DROPPABLE: SocketOption<bool> = of(libc::SOL_TIPC, 129);
 pub const TIPC_GROUP_JOIN: SocketOption<TipcGroup> = of(libc::SOL_TIPC, 135);
 /// How much of what is sent a full receiver takes, 0 to 3: linux/tipc.h.
 pub const TIPC_IMPORTANCE: SocketOption<u32> = of(libc::SOL_TIPC, 127);
-/// Send to ranges by the network's broadcast: linux/tipc.h. It can only be set.
-pub const TIPC_MCAST_BROADCAST: SocketOption<bool> = of(libc::SOL_TIPC, 133);
-/// Send to ranges by one message for each node: linux/tipc.h. It can only be set.
-pub const TIPC_MCAST_REPLICAST: SocketOption<bool> = of(libc::SOL_TIPC, 134);
 /// Send small segments at once: linux/tipc.h. It can only be set.
 pub const TIPC_NODELAY: SocketOption<bool> = of(libc::SOL_TIPC, 138);
 /// Messages that wait to be received: linux/tipc.h. It can only be read.

@@ -134,10 +134,12 @@ impl Waits {
     pub(crate) fn wait(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
         self.start();
         loop {
-            let left = self.left();
-            match ready_once(fd, interest, left) {
+            match ready_once(fd, interest, self.left()) {
                 Ok(true) => return Ok(()),
-                Ok(false) if left == Some(Duration::ZERO) => return Err(io::ErrorKind::TimedOut.into()),
+                // Of a time too long for poll(2) something may be left.
+                Ok(false) if self.left() == Some(Duration::ZERO) => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
                 Ok(false) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted()?,
                 Err(error) => return Err(error),

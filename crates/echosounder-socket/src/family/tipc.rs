@@ -15,7 +15,9 @@
 //! - Messages to a service are dropped where nobody takes them, unless
 //!   [`TIPC_DEST_DROPPABLE`](crate::option::TIPC_DEST_DROPPABLE) is off: then they come back, as a receive of zero
 //!   bytes with [`ControlMessage::TipcReturned`](crate::ControlMessage::TipcReturned).
-//! - A message to a range goes to every socket that has a service in it.
+//! - A message to a range goes to every socket that has a service in it: by the network's broadcast once option 133
+//!   (TIPC_MCAST_BROADCAST) is set to nothing, by a message for each node after 134 (TIPC_MCAST_REPLICAST).
+//!   [`Socket::clear_option`] does that; the kernel takes no value.
 
 use std::fmt;
 use std::io;

@@ -2,7 +2,11 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use echosounder_socket::{Interest, ready};
 
 use crate::wait_readable;
 
@@ -55,6 +59,12 @@ impl Process {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line.trim_end().into()
+    }
+
+    /// Whether it says something in this time.
+    pub(crate) fn has_said(&self, timeout: Duration) -> bool {
+        let said = [(self.lines.get_ref().as_fd(), Interest::Read)];
+        !self.lines.buffer().is_empty() || ready(said, Some(timeout)).unwrap()[0].readable
     }
 
     /// Writes to its input.

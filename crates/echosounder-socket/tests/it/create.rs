@@ -1,0 +1,120 @@
+//! A server's or a client's socket in one call.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use echosounder_socket::{
+    Address, ConnectionError, Endpoint, ServerOptions, Socket, Transport, create_connection, create_server,
+    option,
+};
+
+use crate::{LOOPBACK, PATIENCE, UNNAMED, bound, wait_readable};
+
+fn server(transport: Transport, address: &Address, options: ServerOptions) -> Socket {
+    create_server(transport, address, options).unwrap()
+}
+
+fn endpoint(text: &str) -> Endpoint {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_server_has_the_options_that_its_kind_needs() {
+    for loopback in LOOPBACK.iter() {
+        let tcp = server(Transport::Tcp, loopback, ServerOptions::default());
+        assert!(tcp.option(option::SO_ACCEPTCONN).unwrap());
+        assert!(tcp.option(option::SO_REUSEADDR).unwrap());
+        assert!(!tcp.option(option::SO_REUSEPORT).unwrap());
+        let udp = server(Transport::Udp, loopback, ServerOptions::default());
+        assert!(!udp.option(option::SO_REUSEADDR).unwrap());
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let options = ServerOptions { reuse_port: true, ..ServerOptions::default() };
+            let one = server(transport, loopback, options);
+            let other = server(transport, &one.local_addr().unwrap(), options);
+            assert_eq!(one.local_addr().unwrap(), other.local_addr().unwrap());
+        }
+    }
+    if let [_, _] = &LOOPBACK[..] {
+        for dual_stack in [false, true] {
+            for transport in [Transport::Tcp, Transport::Udp] {
+                let options = ServerOptions { dual_stack, ..ServerOptions::default() };
+                let server = server(transport, &(Ipv6Addr::UNSPECIFIED, 0).into(), options);
+                assert_eq!(server.option(option::IPV6_V6ONLY).unwrap(), !dual_stack);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_backlog_is_kept() {
+    let options = ServerOptions { backlog: Some(0), ..ServerOptions::default() };
+    let listener = server(Transport::UnixStream, &UNNAMED, options);
+    let name = listener.local_addr().unwrap();
+    let call = || {
+        let client = Transport::UnixStream.socket(&name).unwrap();
+        client.set_blocking(false).unwrap();
+        client.connect_ex(&name)
+    };
+    assert_eq!([call(), call()], [0, libc::EAGAIN]);
+}
+
+#[test]
+fn a_server_that_cannot_be_says_what_and_where() {
+    let taken = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default());
+    let name = taken.local_addr().unwrap();
+    let error = create_server(Transport::Tcp, &name, ServerOptions::default()).unwrap_err();
+    assert_eq!(error.to_string(), format!("bind tcp://{name}"));
+    assert_eq!(error.cause().kind(), ErrorKind::AddrInUse);
+    assert!(error.source().unwrap().to_string().contains("in use"));
+}
+
+#[test]
+fn the_first_address_that_takes_the_call_is_connected_to() {
+    let v4 = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default());
+    let port = v4.local_addr().unwrap().port().unwrap();
+    let to = endpoint(&format!("tcp://localhost:{port}"));
+    let client = create_connection(&to, Some(PATIENCE), None).unwrap();
+    assert_eq!(client.peer_addr().unwrap(), v4.local_addr().unwrap());
+    assert_eq!(client.timeout(), Some(PATIENCE));
+    wait_readable(&v4);
+    assert_eq!(v4.accept().unwrap().1, client.local_addr().unwrap());
+
+    let source = (Ipv4Addr::new(127, 0, 0, 3), 0).into();
+    let to = endpoint(&format!("tcp://127.0.0.1:{port}"));
+    let client = create_connection(&to, None, Some(&source)).unwrap();
+    assert_eq!((client.local_addr().unwrap().ip(), client.timeout()), (source.ip(), None));
+}
+
+#[test]
+fn whoever_is_not_reached_is_told_with_every_attempt() {
+    let (_silent, nobody) = bound(Transport::Tcp, &LOOPBACK[0]);
+    let port = nobody.port().unwrap();
+    let to = endpoint(&format!("tcp://localhost:{port}"));
+    let error = create_connection(&to, Some(PATIENCE), None).unwrap_err();
+    let ConnectionError::Connect(unreached) = &error else { panic!("{error}") };
+    assert_eq!(unreached.endpoint, to);
+    assert!(!unreached.attempts.is_empty());
+    let of_v4 = unreached.attempts.iter().find(|(address, _)| *address == nobody).unwrap();
+    assert_eq!(of_v4.1.kind(), ErrorKind::ConnectionRefused);
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("connect {to}: ")), "{text}");
+    assert!(text.contains(&format!("127.0.0.1:{port}: Connection refused")), "{text}");
+
+    let error = create_connection(&endpoint("tcp://no-such-host.invalid"), None, None).unwrap_err();
+    assert!(matches!(error, ConnectionError::Resolve(_)));
+    assert_eq!(error.to_string(), "resolve no-such-host.invalid");
+}
+
+#[test]
+fn a_connection_that_takes_too_long_is_given_up() {
+    let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
+    listener.listen_with(0).unwrap();
+    let to = Endpoint::at(Transport::UnixStream, &name).unwrap();
+    let _first = create_connection(&to, None, None).unwrap();
+    let error = create_connection(&to, Some(Duration::from_millis(20)), None).unwrap_err();
+    let ConnectionError::Connect(unreached) = error else { panic!("{error}") };
+    let [(address, error)] = &unreached.attempts[..] else { panic!("{unreached}") };
+    assert_eq!((address, error.kind()), (&name, ErrorKind::TimedOut));
+}

@@ -1,0 +1,195 @@
+//! Sockets as files, and files over sockets.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, ErrorKind, Read, Seek, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::thread;
+use std::time::Duration;
+
+use echosounder_socket::{Socket, Transport};
+
+use crate::alone::{Process, is_alone, say};
+use crate::{Folder, PATIENCE, field, skip};
+
+fn pair() -> (Socket, Socket) {
+    let (one, other) = Transport::UnixStream.pair().unwrap();
+    other.set_timeout(Some(PATIENCE)).unwrap();
+    (one, other)
+}
+
+/// As many bytes as are there before the end.
+fn rest(socket: &Socket) -> Vec<u8> {
+    let mut heard = Vec::new();
+    let mut reader = socket;
+    reader.read_to_end(&mut heard).unwrap();
+    heard
+}
+
+fn file_with(folder: &Folder, content: &[u8]) -> File {
+    let path = folder.path(90);
+    fs::write(&path, content).unwrap();
+    File::open(&path).unwrap()
+}
+
+#[test]
+fn a_file_that_has_timed_out_reads_no_more() {
+    let (one, other) = pair();
+    other.set_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut file = other.make_file().unwrap();
+    one.send(b"half a l").unwrap();
+    let mut line = String::new();
+    assert_eq!(file.read_line(&mut line).unwrap_err().kind(), ErrorKind::TimedOut);
+    one.send(b"ine\n").unwrap();
+    for _ in 0..2 {
+        let error = file.read_line(&mut line).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Other);
+        assert_eq!(error.to_string(), "an earlier read of this file has timed out");
+        assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::Other);
+    }
+    // It still writes, and the socket still reads.
+    file.write_all(b"sorry").unwrap();
+    file.flush().unwrap();
+    assert_eq!(one.recv(&mut [0; 16]).unwrap(), 5);
+    let mut room = [0; 16];
+    assert_eq!(other.recv(&mut room).unwrap(), 4);
+}
+
+#[test]
+fn a_file_that_would_block_goes_on_later() {
+    let (one, other) = pair();
+    other.set_blocking(false).unwrap();
+    let mut file = other.make_file().unwrap();
+    assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    one.send(b"line\n").unwrap();
+    let mut line = String::new();
+    file.read_line(&mut line).unwrap();
+    assert_eq!(line, "line\n");
+}
+
+#[test]
+fn a_connection_ends_with_the_last_of_its_files() {
+    let (one, other) = pair();
+    let files = [one.make_file().unwrap(), one.make_file().unwrap()];
+    drop(one);
+    for mut file in files {
+        other.set_blocking(false).unwrap();
+        assert_eq!(other.recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        file.write_all(b"bye").unwrap();
+        drop(file);
+        other.set_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(other.recv(&mut [0; 8]).unwrap(), 3);
+    }
+    assert_eq!(other.recv(&mut [0; 8]).unwrap(), 0);
+}
+
+#[test]
+fn a_file_is_sent_and_its_position_stays() {
+    let folder = Folder::new();
+    let mut file = file_with(&folder, b"0123456789");
+    file.seek(io::SeekFrom::Start(3)).unwrap();
+    let (one, other) = pair();
+    assert_eq!(one.send_file(&file, 2, Some(5)).unwrap(), 5);
+    assert_eq!(one.send_file(&file, 8, None).unwrap(), 2);
+    assert_eq!(one.send_file(&file, 10, None).unwrap(), 0);
+    assert_eq!(one.send_file(&file, 1000, Some(1)).unwrap(), 0);
+    assert_eq!(file.stream_position().unwrap(), 3);
+    drop(one);
+    assert_eq!(rest(&other), b"2345689");
+}
+
+#[test]
+fn what_only_reads_is_sent_as_a_copy() {
+    let (one, other) = pair();
+    let version = fs::read("/proc/version").unwrap();
+    let sent = one.send_file(&File::open("/proc/version").unwrap(), 0, None).unwrap();
+    assert_eq!(sent, version.len() as u64);
+    drop(one);
+    assert_eq!(rest(&other), version);
+
+    // A pipe has no place to begin at.
+    let (one, _other) = pair();
+    let (reader, mut writer) = io::pipe().unwrap();
+    writer.write_all(b"piped").unwrap();
+    drop(writer);
+    assert_eq!(one.send_file(&reader, 0, None).unwrap_err().source.raw_os_error(), Some(libc::ESPIPE));
+}
+
+#[test]
+fn a_file_goes_only_where_a_stream_waits() {
+    let folder = Folder::new();
+    let file = file_with(&folder, b"content");
+    let (one, _other) = pair();
+    one.set_blocking(false).unwrap();
+    let (datagrams, _peer) = Transport::UnixDatagram.pair().unwrap();
+    for socket in [one, datagrams] {
+        let error = socket.send_file(&file, 0, None).unwrap_err();
+        assert_eq!((error.sent, error.source.kind()), (0, ErrorKind::InvalidInput));
+    }
+}
+
+#[test]
+fn a_file_for_whom_nobody_reads_is_given_up_and_counted() {
+    let folder = Folder::new();
+    let file = file_with(&folder, &vec![7; 4_000_000]);
+    let (one, other) = pair();
+    one.set_timeout(Some(Duration::from_millis(20))).unwrap();
+    let error = one.send_file(&file, 0, None).unwrap_err();
+    assert_eq!(error.source.kind(), ErrorKind::TimedOut);
+    assert!(0 < error.sent && error.sent < 4_000_000);
+    drop(one);
+    assert_eq!(rest(&other).len() as u64, error.sent);
+}
+
+#[test]
+fn a_large_file_goes_out_piece_by_piece() {
+    let folder = Folder::new();
+    let content: Vec<u8> = (0..3_000_000_u32).map(|place| place.to_le_bytes()[place as usize % 3]).collect();
+    let file = file_with(&folder, &content);
+    let (one, other) = pair();
+    for timeout in [None, Some(PATIENCE)] {
+        one.set_timeout(timeout).unwrap();
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut heard = vec![0; content.len()];
+                (&other).read_exact(&mut heard).unwrap();
+                heard
+            });
+            assert_eq!(one.send_file(&file, 0, None).unwrap(), content.len() as u64);
+            assert!(reader.join().unwrap() == content);
+        });
+    }
+}
+
+/// sendfile(2) cannot be told to raise no signal. The process has the usual effect of SIGPIPE, which std takes away
+/// from programs of its own.
+#[test]
+fn a_file_for_a_peer_that_is_gone_kills_nobody() {
+    if is_alone() {
+        let set = |name| u64::from_str_radix(&field("/proc/thread-self/status", name), 16).unwrap();
+        let pipe = 1 << (libc::SIGPIPE - 1);
+        let (one, other) = pair();
+        drop(other);
+        let folder = Folder::new();
+        let file = file_with(&folder, b"content");
+        let before = (set("SigBlk:"), set("SigPnd:"), set("ShdPnd:"));
+        let error = one.send_file(&file, 0, None).unwrap_err();
+        assert_eq!((error.sent, error.source.kind()), (0, ErrorKind::BrokenPipe));
+        let copied = one.send_file(&File::open("/proc/version").unwrap(), 0, None).unwrap_err();
+        assert_eq!(copied.source.kind(), ErrorKind::BrokenPipe);
+        assert_eq!((set("SigBlk:"), set("SigPnd:"), set("ShdPnd:")), before);
+        return say(if set("SigBlk:") & pipe == 0 { "not blocked" } else { "blocked" });
+    }
+    // Blocked, the signal would stay to be seen; not blocked, but ignored by std, nothing could be.
+    let test = "file::a_file_for_a_peer_that_is_gone_kills_nobody";
+    for by in [&["env", "--block-signal=PIPE"][..], &[]] {
+        match Process::start(by, test) {
+            Ok(mut process) => {
+                let said = process.says();
+                assert_eq!(said, if by.is_empty() { "not blocked" } else { "blocked" });
+                let (status, rest) = process.end();
+                assert!(status.success() && status.signal().is_none(), "{rest}");
+            }
+            Err(error) => skip("sigpipe", &error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! AF_NETLINK: the kernel as a peer.
+
+use std::fs;
+use std::io::{ErrorKind, IoSliceMut};
+use std::os::fd::AsRawFd;
+use std::process;
+
+use echosounder_socket::family::netlink::NetlinkAddress;
+use echosounder_socket::{
+    Address, Batch, ControlMessage, Family, Message, MessageFlags, Protocol, Socket, Type, effective_user,
+    interface_index, interface_name, interfaces, option,
+};
+
+use crate::PATIENCE;
+
+const HEADER: usize = 16;
+const DONE: u16 = 3;
+const NEW_LINK: u16 = 16;
+const GET_LINK: u16 = 18;
+const REQUEST: u16 = 1;
+const DUMP: u16 = 0x300;
+const IFLA_IFNAME: u16 = 3;
+
+const KERNEL: NetlinkAddress = NetlinkAddress { port_id: 0, groups: 0 };
+
+/// A bound socket, and its number.
+fn socket(protocol: Protocol) -> (Socket, u32) {
+    let socket = Socket::new(Family::NETLINK, Type::RAW, protocol).unwrap();
+    socket.set_timeout(Some(PATIENCE)).unwrap();
+    socket.bind(&KERNEL.into()).unwrap();
+    let Address::Netlink(name) = socket.local_addr().unwrap() else { panic!("no netlink socket") };
+    assert_ne!(name.port_id, 0);
+    (socket, name.port_id)
+}
+
+/// Asks for the link of this number, or for all.
+fn ask(socket: &Socket, link: Option<u32>) {
+    let flags = if link.is_some() { REQUEST } else { REQUEST | DUMP };
+    let mut request = Vec::new();
+    request.extend(32_u32.to_ne_bytes());
+    request.extend(GET_LINK.to_ne_bytes());
+    request.extend(flags.to_ne_bytes());
+    request.extend(7_u32.to_ne_bytes());
+    request.extend(0_u32.to_ne_bytes());
+    request.extend([0; 4]);
+    request.extend(link.unwrap_or(0).to_ne_bytes());
+    request.extend([0; 8]);
+    assert_eq!(socket.send_to(&request, &KERNEL.into()).unwrap(), 32);
+}
+
+fn receive(socket: &Socket, flags: MessageFlags) -> (Message, Vec<u8>) {
+    let mut buffer = vec![0; 1 << 17];
+    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 64, flags).unwrap();
+    buffer.truncate(message.len);
+    (message, buffer)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_ne_bytes(bytes[at..at + 2].try_into().unwrap())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+/// The type and the content of each answer in a message.
+fn answers(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut found = Vec::new();
+    while HEADER <= bytes.len() {
+        let len = u32_at(bytes, 0) as usize;
+        found.push((u16_at(bytes, 4), &bytes[HEADER..len]));
+        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    found
+}
+
+/// The number and the name in an answer that tells of a link.
+fn link(answer: &[u8]) -> (u32, String) {
+    let mut rest = &answer[16..];
+    loop {
+        let len = usize::from(u16_at(rest, 0));
+        if u16_at(rest, 2) == IFLA_IFNAME {
+            let name = rest[4..len].strip_suffix(b"\0").unwrap();
+            return (u32_at(answer, 4), String::from_utf8(name.into()).unwrap());
+        }
+        rest = &rest[len.next_multiple_of(4)..];
+    }
+}
+
+#[test]
+fn the_kernel_is_port_0_and_tells_its_links() {
+    let (socket, number) = socket(Protocol::NETLINK_ROUTE);
+    ask(&socket, None);
+    let mut links = Vec::new();
+    'dump: loop {
+        let (message, bytes) = receive(&socket, MessageFlags::NONE);
+        assert_eq!(message.from, KERNEL.into());
+        for (kind, answer) in answers(&bytes) {
+            match kind {
+                DONE => break 'dump,
+                NEW_LINK => links.push(link(answer)),
+                other => panic!("an answer of type {other}"),
+            }
+        }
+        assert_eq!((u32_at(&bytes, 8), u32_at(&bytes, 12)), (7, number));
+    }
+    // The C library has asked the same.
+    let mut known: Vec<_> =
+        interfaces().unwrap().into_iter().map(|interface| (interface.index, interface.name)).collect();
+    known.sort_unstable();
+    links.sort_unstable();
+    assert_eq!(links, known);
+    for (index, name) in &links {
+        assert_eq!(interface_index(name).unwrap(), *index);
+        assert_eq!(interface_name(*index).unwrap(), *name);
+    }
+    assert!(links.iter().any(|(_, name)| name == "lo"));
+    assert!(fs::read_to_string("/proc/net/dev").unwrap().lines().count() == links.len() + 2);
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_an_error() {
+    assert_eq!(interface_index("no-such-iface").unwrap_err().raw_os_error(), Some(libc::ENODEV));
+    assert_eq!(interface_name(u32::MAX).unwrap_err().raw_os_error(), Some(libc::ENXIO));
+    assert_eq!(interface_index("nul\0").unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn every_socket_has_a_number_of_its_own() {
+    let numbered = |_| socket(Protocol::NETLINK_USERSOCK);
+    let sockets: Vec<_> = (0..4).map(numbered).collect();
+    for (place, (socket, number)) in sockets.iter().enumerate() {
+        assert!(sockets[..place].iter().all(|(_, other)| other != number), "{number} of {socket:?}");
+    }
+    let again = Socket::new(Family::NETLINK, Type::DGRAM, Protocol::NETLINK_USERSOCK).unwrap();
+    let taken = NetlinkAddress { port_id: sockets[0].1, groups: 0 };
+    assert_eq!(again.bind(&taken.into()).unwrap_err().kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn the_room_that_a_message_needs_is_told_before() {
+    let (socket, _) = socket(Protocol::NETLINK_ROUTE);
+    ask(&socket, Some(interface_index("lo").unwrap()));
+    let peeked = socket
+        .recv_msg(&mut [IoSliceMut::new(&mut [])], 0, MessageFlags::PEEK | MessageFlags::TRUNC)
+        .unwrap();
+    assert!(100 < peeked.len && peeked.flags.contains(MessageFlags::TRUNC));
+    let (message, bytes) = receive(&socket, MessageFlags::NONE);
+    assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (peeked.len, false));
+    let [(NEW_LINK, answer)] = answers(&bytes)[..] else { panic!("{bytes:?}") };
+    assert_eq!(link(answer).1, "lo");
+}
+
+/// A socket that has lost answers of the kernel.
+fn overrun(no_enobufs: bool) -> Socket {
+    let (socket, _) = socket(Protocol::NETLINK_ROUTE);
+    socket.set_option(option::SO_RCVBUF, 1).unwrap();
+    socket.set_option(option::NETLINK_NO_ENOBUFS, no_enobufs).unwrap();
+    assert_eq!(socket.option(option::NETLINK_NO_ENOBUFS).unwrap(), no_enobufs);
+    let loopback = interface_index("lo").unwrap();
+    (0..100).for_each(|_| ask(&socket, Some(loopback)));
+    socket.set_blocking(false).unwrap();
+    socket
+}
+
+#[test]
+fn a_loss_is_told_once_and_what_came_before_is_there() {
+    let socket = overrun(false);
+    let mut buffer = [0; 1 << 16];
+    let lost = socket.recv(&mut buffer).unwrap_err();
+    assert_eq!(lost.raw_os_error(), Some(libc::ENOBUFS));
+    assert!(echosounder_socket::is_out_of_resources(&lost));
+    let left = (0..100).take_while(|_| socket.recv(&mut buffer).is_ok()).count();
+    assert!(0 < left && left < 100, "{left} answers are left");
+    assert_eq!(socket.recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    // It goes on.
+    ask(&socket, Some(interface_index("lo").unwrap()));
+    socket.set_timeout(Some(PATIENCE)).unwrap();
+    assert!(0 < socket.recv(&mut buffer).unwrap());
+}
+
+#[test]
+fn whoever_does_not_want_to_know_of_a_loss_is_not_told() {
+    let socket = overrun(true);
+    assert!(0 < socket.recv(&mut [0; 1 << 16]).unwrap());
+}
+
+#[test]
+fn the_sender_is_told_with_its_process() {
+    let ((one, one_number), (other, number)) =
+        (socket(Protocol::NETLINK_USERSOCK), socket(Protocol::NETLINK_USERSOCK));
+    other.set_option(option::SO_PASSCRED, true).unwrap();
+    let to = NetlinkAddress { port_id: number, groups: 0 };
+    one.send_to(b"ahoy", &to.into()).unwrap();
+    let (message, bytes) = receive(&other, MessageFlags::NONE);
+    assert_eq!(bytes, b"ahoy");
+    let from = NetlinkAddress { port_id: one_number, groups: 0 };
+    assert_eq!(message.from, from.into());
+    let [ControlMessage::Credentials(who)] = &message.control[..] else { panic!("{:?}", message.control) };
+    assert_eq!((u32::try_from(who.pid).unwrap(), who.uid), (process::id(), effective_user()));
+
+    one.send_to(b"batch", &to.into()).unwrap();
+    let mut batch = Batch::new(1, 8);
+    assert_eq!(other.recv_many(&mut batch).unwrap(), 1);
+    assert_eq!((batch.sender(0), batch.bytes(0)), (from.into(), &mut b"batch".to_owned()[..]));
+    assert_eq!(batch.about(0).credentials.unwrap().pid, who.pid);
+    assert_ne!(one.as_raw_fd(), other.as_raw_fd());
+}

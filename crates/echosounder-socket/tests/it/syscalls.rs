@@ -1,0 +1,328 @@
+//! What a call costs, and what it does when a signal interrupts it: as strace(1) sees it, from which nothing hides.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, BufRead, ErrorKind, IoSlice, IoSliceMut};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use echosounder_socket::{
+    Address, Batch, MessageFlags, Outgoing, Socket, Transport, option, set_interrupt_hook,
+};
+
+use crate::alone::{Process, is_alone, say};
+use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected, skip, wait_readable};
+
+const MODES: [(&str, Option<Duration>); 3] =
+    [("blocking", None), ("nonblocking", Some(Duration::ZERO)), ("timeout", Some(PATIENCE))];
+
+/// Whether strace may trace here; otherwise the test is skipped.
+fn has_strace() -> bool {
+    let trial = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).stdin(Stdio::null()).output();
+    let why = match trial {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim_end().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    skip("strace", &why);
+    false
+}
+
+/// Notes the beginning of a call that is to be looked at, does it, and notes its end.
+fn look<T>(name: &str, call: impl FnOnce() -> T) -> T {
+    say(&format!("== {name}"));
+    let result = call();
+    say("==");
+    result
+}
+
+/// A listener with a connection to accept, and its client.
+fn called(transport: Transport, address: &Address) -> (Socket, Socket) {
+    let (listener, name) = bound(transport, address);
+    listener.listen().unwrap();
+    let client = connected(transport, &name);
+    wait_readable(&listener);
+    (listener, client)
+}
+
+/// Everything that is looked at.
+fn do_everything() {
+    let (one, other) = Transport::UnixStream.pair().unwrap();
+    let mut room = [0; 64];
+    for (mode, timeout) in MODES {
+        for socket in [&one, &other] {
+            look(&format!("set_timeout {mode}"), || socket.set_timeout(timeout)).unwrap();
+        }
+        look(&format!("send {mode}"), || one.send(b"ahoy")).unwrap();
+        look(&format!("recv {mode}"), || other.recv(&mut room)).unwrap();
+        look(&format!("send_all {mode}"), || one.send_all(b"ahoy")).unwrap();
+        look(&format!("recv_from {mode}"), || other.recv_from(&mut room)).unwrap();
+        look(&format!("send_all {mode}"), || one.send_all(b"ahoy")).unwrap();
+        look(&format!("recv_message {mode}"), || other.recv_message(&mut room)).unwrap();
+        let pieces = [IoSlice::new(b"ahoy")];
+        look(&format!("send_msg {mode}"), || one.send_msg(&pieces, &[], None, MessageFlags::NONE)).unwrap();
+        let mut into = [IoSliceMut::new(&mut room)];
+        look(&format!("recv_msg {mode}"), || other.recv_msg(&mut into, 64, MessageFlags::NONE)).unwrap();
+        let outgoing = [Outgoing { buffers: &pieces, control: &[], to: None }];
+        look(&format!("send_many {mode}"), || one.send_many(&outgoing)).unwrap();
+        let mut behind = Vec::with_capacity(8);
+        look(&format!("recv_behind {mode}"), || other.recv_behind(&mut behind)).unwrap();
+        look(&format!("recv nothing {mode}"), || other.recv(&mut [])).unwrap();
+        look(&format!("recv_behind nothing {mode}"), || other.recv_behind(&mut Vec::new())).unwrap();
+
+        let (listener, _client) = called(Transport::UnixStream, &UNNAMED);
+        listener.set_timeout(timeout).unwrap();
+        look(&format!("accept {mode}"), || listener.accept()).unwrap();
+
+        let (datagrams, peer) = Transport::UnixDatagram.pair().unwrap();
+        datagrams.send(b"ahoy").unwrap();
+        peer.set_timeout(timeout).unwrap();
+        let mut batch = Batch::new(2, 8);
+        look(&format!("recv_many {mode}"), || peer.recv_many(&mut batch)).unwrap();
+    }
+    one.set_timeout(Some(Duration::from_millis(5))).unwrap();
+    look("recv too late", || one.recv(&mut room)).unwrap_err();
+    connect();
+    files(&one, &other);
+
+    look("timeout", || one.timeout());
+    look("option", || one.option(option::SO_RCVBUF)).unwrap();
+    let again = look("duplicate", || one.duplicate()).unwrap();
+    look("close", || again.close()).unwrap();
+}
+
+fn connect() {
+    let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
+    listener.listen().unwrap();
+    for (mode, timeout) in MODES {
+        let client = Transport::Tcp.socket(&name).unwrap();
+        client.set_timeout(timeout).unwrap();
+        let result = look(&format!("connect {mode}"), || client.connect(&name));
+        assert_eq!(result.is_err(), timeout == Some(Duration::ZERO));
+    }
+    let (silent, nobody) = bound(Transport::UnixStream, &UNNAMED);
+    silent.listen().unwrap();
+    let client = Transport::UnixStream.socket(&nobody).unwrap();
+    client.set_timeout(Some(PATIENCE)).unwrap();
+    look("connect unix", || client.connect(&nobody)).unwrap();
+}
+
+fn files(one: &Socket, other: &Socket) {
+    one.send(b"a line\nanother\n").unwrap();
+    let mut file = look("make_file", || other.make_file()).unwrap();
+    let mut line = String::new();
+    look("make_file read", || file.read_line(&mut line)).unwrap();
+    look("make_file buffered", || file.read_line(&mut line)).unwrap();
+
+    let folder = Folder::new();
+    let path = folder.path(90);
+    fs::write(&path, b"content").unwrap();
+    let content = File::open(&path).unwrap();
+    look("send_file", || one.send_file(&content, 0, Some(7))).unwrap();
+    let (lonely, gone) = Transport::UnixStream.pair().unwrap();
+    drop(gone);
+    look("send_file to nobody", || lonely.send_file(&content, 0, Some(7))).unwrap_err();
+}
+
+/// The system calls of each thing that was looked at, as strace(1) wrote them; what is repeated must be the same.
+fn calls(trace: &str) -> BTreeMap<String, Vec<String>> {
+    let mut found = BTreeMap::new();
+    let mut current: Option<(String, Vec<String>)> = None;
+    for line in trace.lines() {
+        let Some((_, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
+        if let Some(mark) = call.strip_prefix("write(2, \"==") {
+            let name = mark.split("\\n").next().unwrap().trim().to_owned();
+            if let Some((name, calls)) = current.take() {
+                let before = found.insert(name.clone(), calls.clone());
+                assert!(before.is_none_or(|before| before == calls), "{name}:\n{trace}");
+            }
+            current = (!name.is_empty()).then(|| (name, Vec::new()));
+        } else if let (Some((_, calls)), Some((name, _))) = (&mut current, call.split_once('(')) {
+            // The C library has ways of its own.
+            let name = match name {
+                "newfstatat" => "fstat",
+                "ppoll" => "poll",
+                name => name,
+            };
+            calls.push(name.into());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_call_costs_what_it_needs() {
+    if is_alone() {
+        return do_everything();
+    }
+    if !has_strace() {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.path(90);
+    let by = ["strace", "-f", "-qq", "-s", "100", "-o", path.to_str().unwrap()];
+    let (status, said) = Process::start(&by, "syscalls::a_call_costs_what_it_needs").unwrap().end();
+    assert!(status.success(), "{said}");
+    let trace = fs::read_to_string(&path).unwrap();
+    let calls = calls(&trace);
+    let check = |name: &str, expected: &[&str]| {
+        assert_eq!(calls.get(name).unwrap_or_else(|| panic!("{name}:\n{trace}")), expected, "{name}");
+    };
+    for (mode, _) in MODES {
+        for (call, expected) in [
+            ("set_timeout", &["ioctl"][..]),
+            ("send", &["sendto"]),
+            ("send_all", &["sendto"]),
+            ("send_msg", &["sendmsg"]),
+            ("send_many", &["sendmmsg"]),
+            ("recv", &["recvfrom"]),
+            ("recv_from", &["recvfrom"]),
+            ("recv_message", &["recvmsg"]),
+            ("recv_behind", &["recvfrom"]),
+            ("recv_msg", &["recvmsg"]),
+            ("recv_many", &["recvmmsg"]),
+            ("recv nothing", &[]),
+            ("recv_behind nothing", &[]),
+            ("accept", &["accept4"]),
+        ] {
+            check(&format!("{call} {mode}"), expected);
+        }
+    }
+    check("recv too late", &["recvfrom", "poll"]);
+    check("connect blocking", &["connect"]);
+    check("connect nonblocking", &["connect"]);
+    check("connect timeout", &["connect", "poll", "getsockopt"]);
+    check("connect unix", &["connect"]);
+    check("make_file", &["fcntl"]);
+    check("make_file read", &["recvfrom"]);
+    check("make_file buffered", &[]);
+    check("timeout", &[]);
+    check("option", &["getsockopt"]);
+    check("duplicate", &["fcntl"]);
+    check("close", &["close"]);
+    // Its type, the signal kept away, the file's length, and the file.
+    let sent = &["getsockopt", "rt_sigpending", "rt_sigprocmask", "fstat", "sendfile", "rt_sigpending"];
+    check("send_file", &[&sent[..], &["rt_sigprocmask"]].concat());
+    check(
+        "send_file to nobody",
+        &[&sent[..], &["rt_sigtimedwait", "rt_sigpending", "rt_sigprocmask"]].concat(),
+    );
+    let taken = trace.lines().any(|line| line.contains("rt_sigtimedwait") && line.contains("(SIGPIPE)"));
+    assert!(taken, "the signal was taken away:\n{trace}");
+}
+
+static INTERRUPTED: AtomicU32 = AtomicU32::new(0);
+static REFUSES: AtomicBool = AtomicBool::new(false);
+
+const CALL: &str = "ECHOSOUNDER_TEST_CALL";
+
+/// A call that is interrupted goes on, and one that the hook refuses ends with what the hook says.
+fn check_interrupted<T: std::fmt::Debug>(mut call: impl FnMut() -> io::Result<T>, ends: Option<ErrorKind>) {
+    REFUSES.store(false, Ordering::Relaxed);
+    INTERRUPTED.store(0, Ordering::Relaxed);
+    assert_eq!(call().err().map(|error| error.kind()), ends);
+    assert_eq!(INTERRUPTED.load(Ordering::Relaxed), 1);
+    REFUSES.store(true, Ordering::Relaxed);
+    assert_eq!(call().unwrap_err().to_string(), "enough");
+    assert_eq!(INTERRUPTED.load(Ordering::Relaxed), 2);
+}
+
+fn interrupt(call: &str) {
+    set_interrupt_hook(|| {
+        INTERRUPTED.fetch_add(1, Ordering::Relaxed);
+        if REFUSES.load(Ordering::Relaxed) { Err(io::Error::other("enough")) } else { Ok(()) }
+    })
+    .unwrap();
+    assert_eq!(set_interrupt_hook(|| Ok(())).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let (one, other) = Transport::UnixDatagram.pair().unwrap();
+    (0..4).for_each(|_| assert_eq!(io::Write::write(&mut &one, b"ahoy").unwrap(), 4));
+    let mut room = [0; 64];
+    match call {
+        "recvfrom" => check_interrupted(|| other.recv(&mut room), None),
+        "recvmsg" => check_interrupted(|| other.recv_message(&mut room), None),
+        "recvmmsg" => check_interrupted(|| other.recv_many(&mut Batch::new(1, 8)), None),
+        "sendmsg" => {
+            let pieces = [IoSlice::new(b"x")];
+            check_interrupted(|| one.send_msg(&pieces, &[], None, MessageFlags::NONE), None);
+        }
+        "sendmmsg" => {
+            let pieces = [IoSlice::new(b"x")];
+            let outgoing = [Outgoing { buffers: &pieces, control: &[], to: None }];
+            check_interrupted(|| one.send_many(&outgoing), None);
+        }
+        "sendfile" => {
+            let file = File::open("/proc/self/exe").unwrap();
+            let (one, _other) = Transport::UnixStream.pair().unwrap();
+            check_interrupted(|| one.send_file(&file, 0, Some(8)).map_err(io::Error::from), None);
+        }
+        "poll" => {
+            let (silent, _other) = Transport::UnixDatagram.pair().unwrap();
+            silent.set_timeout(Some(Duration::from_millis(20))).unwrap();
+            check_interrupted(|| silent.recv(&mut [0; 8]), Some(ErrorKind::TimedOut));
+        }
+        "accept4" => {
+            let (listener, _client) = called(Transport::UnixStream, &UNNAMED);
+            check_interrupted(|| listener.accept(), None);
+        }
+        "connect" => {
+            let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
+            listener.listen().unwrap();
+            check_interrupted(|| Transport::UnixStream.socket(&name).unwrap().connect(&name), None);
+        }
+        other => panic!("{other} is not interrupted"),
+    }
+}
+
+#[test]
+fn an_interrupted_call_asks_whether_to_go_on() {
+    if is_alone() {
+        return interrupt(&env::var(CALL).unwrap());
+    }
+    if !has_strace() {
+        return;
+    }
+    for call in
+        ["recvfrom", "recvmsg", "recvmmsg", "sendmsg", "sendmmsg", "sendfile", "poll", "accept4", "connect"]
+    {
+        let set = format!("{CALL}={call}");
+        let trace = format!("trace={call}");
+        // The first, the third and so on are interrupted; those between are made.
+        let inject = format!("inject={call}:error=EINTR:when=1+2");
+        let by = ["env", &set, "strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+        let test = "syscalls::an_interrupted_call_asks_whether_to_go_on";
+        let (status, said) = Process::start(&by, test).unwrap().end();
+        assert!(status.success(), "{call}: {said}");
+    }
+}
+
+/// Without strace, and with a signal that is one: whoever has SO_RCVTIMEO set is interrupted by a stop, signal(7).
+#[test]
+fn a_stop_interrupts_and_the_call_goes_on_or_not() {
+    if is_alone() {
+        set_interrupt_hook(|| {
+            say("interrupted");
+            if INTERRUPTED.fetch_add(1, Ordering::Relaxed) < 2 {
+                return Ok(());
+            }
+            Err(io::Error::other("enough"))
+        })
+        .unwrap();
+        let (one, _other) = Transport::UnixStream.pair().unwrap();
+        one.set_option(option::SO_RCVTIMEO, Duration::from_secs(60)).unwrap();
+        return assert_eq!(one.recv(&mut [0; 8]).unwrap_err().to_string(), "enough");
+    }
+    let mut process = Process::start(&[], "syscalls::a_stop_interrupts_and_the_call_goes_on_or_not").unwrap();
+    for _ in 0..3 {
+        // It may not have begun to wait.
+        while !process.has_said(Duration::from_millis(10)) {
+            process.signal("STOP");
+            process.signal("CONT");
+        }
+        assert_eq!(process.says(), "interrupted");
+    }
+    let (status, said) = process.end();
+    assert!(status.success(), "{said}");
+}

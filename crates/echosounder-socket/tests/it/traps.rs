@@ -1,0 +1,417 @@
+//! The traps of the kernel's sockets, each by name. Those that are not here have their tests elsewhere:
+//!
+//! | trap | test |
+//! |---|---|
+//! | UDP answers from 0.0.0.0 | `control::an_answer_leaves_from_the_address_that_was_asked`, `batch::an_answer_leaves_…` |
+//! | UDP on both IP versions | `control::an_ipv6_socket_is_asked_by_mapped_addresses_and_answers_from_them` |
+//! | link-local peers | `batch::an_answer_leaves_from_the_link_local_address_that_was_asked` |
+//! | no descriptor for an accept | echosounder-server: `bind::the_surplus_waits_until_a_connection_ends` |
+//! | errors of one connection in accept | echosounder-server: `service::peers_that_reset_disturb_nobody` |
+//! | one listener in several polls | `poll::of_an_exclusive_listener_every_connection_is_told` |
+//! | half-close | `family::*::a_half_ends_alone_or_not_at_all`, `poll::a_peer_that_has_finished_makes_readable_only` |
+//! | a peer that does not read | `family::*::whoever_does_not_read_is_waited_for_and_the_rest_is_counted` |
+//! | SIGPIPE | `signal::a_write_to_a_peer_that_is_gone_raises_no_signal`, `file::a_file_for_a_peer_that_is_gone_kills_nobody` |
+//! | messages that are too long | `family::*::what_is_too_long_is_refused` |
+//! | messages that are cut | `family::*::a_message_that_does_not_fit_is_cut` |
+//! | empty datagrams | `family::*::an_empty_datagram_arrives_or_is_refused` |
+//! | stale UNIX paths | echosounder-server: `path::a_dead_socket_is_replaced_and_removed_at_the_end` and the others there |
+//! | UNIX names | `address::an_abstract_name_may_hold_any_byte`, `address::a_path_of_any_length_is_told_as_it_was_given` |
+//! | a full UNIX queue | `socket::a_connect_to_a_full_queue_waits_as_long_as_it_may` |
+//! | netlink | `netlink` |
+//! | UDP GSO and GRO | `control::datagrams_of_one_size_leave_and_arrive_in_one_piece` |
+//! | SCM_RIGHTS | `control::descriptors_…` |
+//! | TIPC | `tipc` |
+
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
+
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{
+    Address, Half, Interest, MessageFlags, ServerOptions, Socket, Transport, create_server, option, ready,
+};
+
+use crate::{LOOPBACK, PATIENCE, UNNAMED, bound, connected, read, skip, wait_readable};
+
+fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> Option<i32> {
+    result.unwrap_err().raw_os_error()
+}
+
+fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+fn tcp_server(options: ServerOptions, address: &Address) -> Socket {
+    create_server(Transport::Tcp, address, options).unwrap()
+}
+
+fn port(socket: &Socket) -> u16 {
+    socket.local_addr().unwrap().port().unwrap()
+}
+
+#[test]
+fn a_tcp_socket_of_both_ip_versions_has_the_port_of_both() {
+    let [_, _] = &LOOPBACK[..] else { return };
+    let v6 = (Ipv6Addr::UNSPECIFIED, 0).into();
+    let both = tcp_server(ServerOptions { dual_stack: true, ..ServerOptions::default() }, &v6);
+    assert!(!both.option(option::IPV6_V6ONLY).unwrap());
+    let v4 = Address::from((Ipv4Addr::UNSPECIFIED, port(&both)));
+    let refused = create_server(Transport::Tcp, &v4, ServerOptions::default()).unwrap_err();
+    assert_eq!(refused.cause().kind(), ErrorKind::AddrInUse);
+    assert_eq!(refused.to_string(), format!("bind tcp://{v4}"));
+
+    let client = connected(Transport::Tcp, &(Ipv4Addr::LOCALHOST, port(&both)).into());
+    let (_server, peer) = both.accept().unwrap();
+    let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+    assert_eq!((peer.ip(), peer.port()), (Some(mapped.into()), client.local_addr().unwrap().port()));
+
+    let only = tcp_server(ServerOptions::default(), &v6);
+    assert!(only.option(option::IPV6_V6ONLY).unwrap());
+    tcp_server(ServerOptions::default(), &(Ipv4Addr::UNSPECIFIED, port(&only)).into());
+}
+
+#[test]
+fn a_listener_that_shares_its_port_takes_its_queue_along() {
+    let options = ServerOptions { reuse_port: true, ..ServerOptions::default() };
+    let one = tcp_server(options, &LOOPBACK[0]);
+    let name = one.local_addr().unwrap();
+    let other = tcp_server(options, &name);
+    let clients: Vec<Socket> = (0..64).map(|_| connected(Transport::Tcp, &name)).collect();
+    drop(one);
+    other.set_blocking(false).unwrap();
+    let kept = (0..64).take_while(|_| other.accept().is_ok()).count();
+    assert!(0 < kept && kept < 64, "{kept} connections of 64 were in one queue");
+    let reset = clients
+        .iter()
+        .filter(|client| {
+            client.set_timeout(Some(PATIENCE)).unwrap();
+            // Those that were accepted have been closed in order.
+            client.recv(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+        })
+        .count();
+    assert_eq!(reset, 64 - kept);
+}
+
+#[test]
+fn a_close_with_unread_input_resets_and_loses_what_is_on_its_way() {
+    for (transport, address) in [(Transport::Tcp, &LOOPBACK[0]), (Transport::UnixStream, &UNNAMED)] {
+        let call = || {
+            let (listener, name) = bound(transport, address);
+            listener.listen().unwrap();
+            let client = connected(transport, &name);
+            client.set_timeout(Some(PATIENCE)).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            client.send(b"call").unwrap();
+            wait_readable(&server);
+            server.set_blocking(false).unwrap();
+            let answer = vec![7; 1 << 16];
+            let sent: usize = (0..10_000).map_while(|_| server.send(&answer).ok()).sum();
+            (client, server, sent)
+        };
+        /// What is heard, and how it ends.
+        fn hear(client: &Socket) -> (usize, io::Result<()>) {
+            let (mut heard, mut room) = (0, vec![0; 1 << 16]);
+            loop {
+                match client.recv(&mut room) {
+                    Ok(0) => return (heard, Ok(())),
+                    Ok(len) => heard += len,
+                    Err(error) => return (heard, Err(error)),
+                }
+            }
+        }
+        let (client, server, sent) = call();
+        drop(server);
+        let (heard, end) = hear(&client);
+        assert_eq!(kind(end), ErrorKind::ConnectionReset);
+        assert!(heard < sent || transport == Transport::UnixStream, "UNIX has no way to be on");
+
+        // Whoever ends, reads the rest and closes then loses nothing.
+        let (client, server, sent) = call();
+        server.shutdown(Half::Write).unwrap();
+        assert_eq!(server.recv(&mut [0; 16]).unwrap(), 4);
+        drop(server);
+        let (heard, end) = hear(&client);
+        end.unwrap();
+        assert_eq!(heard, sent);
+    }
+}
+
+#[test]
+fn a_refused_datagram_fails_one_later_call_and_only_where_the_socket_is_connected() {
+    for loopback in LOOPBACK.iter() {
+        let (silent, nobody) = bound(Transport::Udp, loopback);
+        drop(silent);
+        let client = connected(Transport::Udp, &nobody);
+        client.send(b"anybody?").unwrap();
+        wait_readable(&client);
+        assert_eq!(kind(client.send(b"anybody?")), ErrorKind::ConnectionRefused);
+        client.send(b"anybody?").unwrap();
+        wait_readable(&client);
+        client.set_blocking(false).unwrap();
+        assert_eq!(kind(client.recv(&mut [0; 8])), ErrorKind::ConnectionRefused);
+        assert_eq!(kind(client.recv(&mut [0; 8])), ErrorKind::WouldBlock);
+
+        let (stranger, name) = bound(Transport::Udp, loopback);
+        stranger.send_to(b"anybody?", &nobody).unwrap();
+        // What comes back from here comes after the refusal would have.
+        stranger.send_to(b"myself", &name).unwrap();
+        assert_eq!(read(&stranger), b"myself");
+        stranger.take_error().unwrap();
+    }
+}
+
+#[test]
+fn the_true_length_is_told_where_it_is_asked_for() {
+    let (client, server) = Transport::UnixDatagram.pair().unwrap();
+    for (flags, told) in [(MessageFlags::TRUNC, 500), (MessageFlags::NONE, 10)] {
+        client.send(&[7; 500]).unwrap();
+        let message = server.recv_msg(&mut [IoSliceMut::new(&mut [0; 10])], 0, flags).unwrap();
+        assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (told, true));
+    }
+    client.send(&[7; 500]).unwrap();
+    let peeked = server.recv_msg(&mut [], 0, MessageFlags::PEEK | MessageFlags::TRUNC).unwrap();
+    assert_eq!(peeked.len, 500, "so much room will be needed");
+    assert_eq!(read(&server).len(), 500);
+}
+
+#[test]
+fn an_empty_message_of_a_unix_connection_looks_like_its_end() {
+    let (one, other) = Transport::UnixSeqpacket.pair().unwrap();
+    let receive = || other.recv_msg(&mut [IoSliceMut::new(&mut [0; 8])], 64, MessageFlags::NONE).unwrap();
+    one.send(b"").unwrap();
+    let empty = receive();
+    drop(one);
+    let end = receive();
+    assert_eq!((empty.len, empty.from, empty.control.len()), (end.len, end.from, end.control.len()));
+    assert!(!empty.flags.contains(MessageFlags::EOR) && !end.flags.contains(MessageFlags::EOR));
+}
+
+#[test]
+fn a_receive_without_room_leaves_a_datagram_and_with_its_sender_takes_it() {
+    for (transport, address) in [(Transport::Udp, &LOOPBACK[0]), (Transport::UnixDatagram, &UNNAMED)] {
+        let (server, name) = bound(transport, address);
+        let client = connected(transport, &name);
+        client.send(b"first").unwrap();
+        client.send(b"second").unwrap();
+        wait_readable(&server);
+        assert_eq!(server.recv(&mut []).unwrap(), 0);
+        assert_eq!(server.recv_behind(&mut Vec::new()).unwrap(), 0);
+        assert_eq!(read(&server), b"first");
+        wait_readable(&server);
+        assert_eq!(server.recv_from(&mut []).unwrap(), (0, client.local_addr().unwrap()));
+        server.set_blocking(false).unwrap();
+        assert_eq!(kind(server.recv(&mut [0; 8])), ErrorKind::WouldBlock);
+    }
+}
+
+/// A listener whose port is left in TIME_WAIT: its side has closed first.
+fn leave_in_time_wait(reuse: bool) -> Address {
+    let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
+    listener.set_option(option::SO_REUSEADDR, reuse).unwrap();
+    listener.listen().unwrap();
+    let client = connected(Transport::Tcp, &name);
+    let (server, _) = listener.accept().unwrap();
+    drop(server);
+    assert_eq!(read(&client), b"");
+    name
+}
+
+#[test]
+fn a_port_in_time_wait_is_had_again_if_old_and_new_allow_it() {
+    for (old, new) in [(false, false), (false, true), (true, false), (true, true)] {
+        let name = leave_in_time_wait(old);
+        let again = Transport::Tcp.socket(&name).unwrap();
+        again.set_option(option::SO_REUSEADDR, new).unwrap();
+        let result = again.bind(&name);
+        if old && new {
+            result.unwrap();
+            again.listen().unwrap();
+        } else {
+            assert_eq!(kind(result), ErrorKind::AddrInUse, "{old} {new}");
+        }
+    }
+}
+
+#[test]
+fn a_server_starts_again_at_once_though_a_connection_still_lives() {
+    let first = tcp_server(ServerOptions::default(), &LOOPBACK[0]);
+    let name = first.local_addr().unwrap();
+    let client = connected(Transport::Tcp, &name);
+    let (living, _) = first.accept().unwrap();
+    drop(first);
+    let second = tcp_server(ServerOptions::default(), &name);
+    let _another = connected(Transport::Tcp, &name);
+    wait_readable(&second);
+    living.send(b"still").unwrap();
+    assert_eq!(read(&client), b"still");
+}
+
+#[test]
+fn a_udp_address_that_may_be_reused_is_stolen_and_ours_may_not() {
+    let (victim, name) = bound(Transport::Udp, &LOOPBACK[0]);
+    let thief = Transport::Udp.socket(&name).unwrap();
+    for socket in [&victim, &thief] {
+        socket.set_option(option::SO_REUSEADDR, true).unwrap();
+    }
+    thief.bind(&name).unwrap();
+    connected(Transport::Udp, &name).send(b"secret").unwrap();
+    assert_eq!(read(&thief), b"secret");
+
+    let ours = create_server(Transport::Udp, &LOOPBACK[0], ServerOptions::default()).unwrap();
+    assert!(!ours.option(option::SO_REUSEADDR).unwrap());
+    let thief = Transport::Udp.socket(&name).unwrap();
+    thief.set_option(option::SO_REUSEADDR, true).unwrap();
+    assert_eq!(kind(thief.bind(&ours.local_addr().unwrap())), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_unix_datagram_is_answered_where_its_sender_has_a_name_and_lives() {
+    let (server, name) = bound(Transport::UnixDatagram, &UNNAMED);
+    let nameless = Transport::UnixDatagram.socket(&name).unwrap();
+    nameless.send_to(b"call", &name).unwrap();
+    let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+    assert_eq!(from, UNNAMED);
+    assert!(server.send_to(b"answer", &from).is_err());
+
+    nameless.bind(&UNNAMED).unwrap();
+    let Address::Unix(UnixName::Abstract(digits)) = nameless.local_addr().unwrap() else { panic!() };
+    assert!(digits.len() == 5 && digits.iter().all(u8::is_ascii_hexdigit), "{digits:?}");
+    nameless.send_to(b"call", &name).unwrap();
+    let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+    server.send_to(b"answer", &from).unwrap();
+    assert_eq!(read(&nameless), b"answer");
+    drop(nameless);
+    assert_eq!(kind(server.send_to(b"answer", &from)), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_unix_datagram_socket_takes_a_dozen_that_nobody_reads() {
+    let (_full, name) = bound(Transport::UnixDatagram, &UNNAMED);
+    let client = Transport::UnixDatagram.socket(&name).unwrap();
+    client.set_blocking(false).unwrap();
+    let taken = (0..10_000).take_while(|_| client.send_to(b"x", &name).is_ok()).count();
+    let limit = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen");
+    let limit: usize = limit.map_or(10, |text| text.trim().parse().unwrap());
+    assert_eq!(taken, limit + 1);
+    assert_eq!(kind(client.send_to(b"x", &name)), ErrorKind::WouldBlock);
+    client.set_timeout(Some(Duration::from_millis(20))).unwrap();
+    client.connect(&name).unwrap();
+    assert_eq!(kind(client.send(b"x")), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_queue_of_connections_is_as_long_as_was_said_and_one_more() {
+    let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
+    listener.listen_with(1).unwrap();
+    let call = || {
+        let client = Transport::UnixStream.socket(&name).unwrap();
+        client.set_blocking(false).unwrap();
+        (errno_of(client.connect(&name)), client)
+    };
+    let calls = [call(), call(), call()];
+    assert_eq!(calls.each_ref().map(|(errno, _)| *errno), [0, 0, libc::EAGAIN]);
+
+    let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
+    listener.listen_with(2).unwrap();
+    let clients: Vec<Socket> = (0..6)
+        .map(|_| {
+            let client = Transport::Tcp.socket(&name).unwrap();
+            client.set_blocking(false).unwrap();
+            assert!(Socket::is_in_progress(&client.connect(&name).unwrap_err()));
+            client
+        })
+        .collect();
+    let done = |client: &&Socket| {
+        ready([(client.as_fd(), Interest::Write)], Some(Duration::ZERO)).unwrap()[0].writable
+    };
+    assert_eq!(clients.iter().filter(done).count(), 3);
+    // The others ask again, and none is lost.
+    for _ in 0..6 {
+        wait_readable(&listener);
+        listener.accept_nonblocking().unwrap();
+    }
+}
+
+fn errno_of(result: io::Result<()>) -> i32 {
+    result.map_or_else(|error| error.raw_os_error().unwrap(), |()| 0)
+}
+
+#[test]
+fn a_connect_that_is_too_slow_is_eagain_and_a_failed_one_is_told_once() {
+    // Its queue is full, so the next caller waits.
+    let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
+    listener.listen_with(0).unwrap();
+    let _first = connected(Transport::Tcp, &name);
+    let slow = Transport::Tcp.socket(&name).unwrap();
+    slow.set_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert_eq!(slow.connect_ex(&name), libc::EAGAIN);
+    let slow = Transport::Tcp.socket(&name).unwrap();
+    slow.set_timeout(Some(Duration::from_millis(50))).unwrap();
+    let error = slow.connect(&name).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::TimedOut, None));
+
+    let (_silent, nobody) = bound(Transport::Tcp, &LOOPBACK[0]);
+    for timeout in [None, Some(PATIENCE)] {
+        let client = Transport::Tcp.socket(&nobody).unwrap();
+        client.set_timeout(timeout).unwrap();
+        assert_eq!(client.connect_ex(&nobody), libc::ECONNREFUSED);
+        assert_eq!(client.option(option::SO_ERROR).unwrap(), 0);
+    }
+    let client = Transport::Tcp.socket(&nobody).unwrap();
+    client.set_blocking(false).unwrap();
+    assert_eq!(client.connect_ex(&nobody), libc::EINPROGRESS);
+    ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
+    assert_eq!(client.option(option::SO_ERROR).unwrap(), libc::ECONNREFUSED);
+    assert_eq!(client.option(option::SO_ERROR).unwrap(), 0);
+}
+
+#[test]
+fn a_connect_that_waits_at_a_full_unix_queue_gives_the_socket_back_as_it_was() {
+    let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
+    listener.listen_with(0).unwrap();
+    let _first = connected(Transport::UnixStream, &name);
+    let client = Transport::UnixStream.socket(&name).unwrap();
+    client.set_option(option::SO_SNDTIMEO, Duration::from_secs(7)).unwrap();
+    client.set_timeout(Some(Duration::from_millis(20))).unwrap();
+    assert_eq!(client.connect_ex(&name), libc::EAGAIN);
+    assert_eq!(client.option(option::SO_SNDTIMEO).unwrap(), Duration::from_secs(7));
+    assert_eq!(client.timeout(), Some(Duration::from_millis(20)));
+    let again = Socket::from_fd(client.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    assert_eq!(again.timeout(), Some(Duration::ZERO), "it does not block");
+
+    client.set_timeout(Some(PATIENCE)).unwrap();
+    thread::scope(|scope| {
+        let connecting = scope.spawn(|| client.connect(&name));
+        listener.accept().unwrap();
+        connecting.join().unwrap().unwrap();
+    });
+    assert_eq!(client.option(option::SO_SNDTIMEO).unwrap(), Duration::from_secs(7));
+}
+
+#[test]
+fn an_option_is_as_long_as_the_kernel_tells_and_may_be_nothing() {
+    let socket = Transport::Tcp.socket(&LOOPBACK[0]).unwrap();
+    let info = socket.option_bytes(libc::IPPROTO_TCP, libc::TCP_INFO, 1024).unwrap();
+    assert!((100..1024).contains(&info.len()), "{} bytes", info.len());
+    assert_eq!(socket.option_bytes(libc::SOL_SOCKET, libc::SO_TYPE, 1).unwrap().len(), 1);
+    for room in [0, 1025] {
+        assert_eq!(
+            kind(socket.option_bytes(libc::IPPROTO_TCP, libc::TCP_INFO, room)),
+            ErrorKind::InvalidInput
+        );
+    }
+    let congestion = socket.option(option::TCP_CONGESTION).unwrap();
+    socket.set_option(option::TCP_CONGESTION, congestion.clone()).unwrap();
+    assert_eq!(socket.option(option::TCP_CONGESTION).unwrap(), congestion);
+    // A null pointer of length 0 takes an interface away; of four bytes there is nothing to read.
+    socket.set_option(option::SO_BINDTODEVICE, "lo".into()).unwrap();
+    assert_eq!(socket.option(option::SO_BINDTODEVICE).unwrap(), "lo");
+    if let Err(error) = socket.clear_option(libc::SOL_SOCKET, libc::SO_BINDTODEVICE, 0) {
+        return skip("bindtodevice", &error.to_string());
+    }
+    assert_eq!(socket.option(option::SO_BINDTODEVICE).unwrap(), "");
+    assert_eq!(errno(socket.clear_option(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 4)), Some(libc::EFAULT));
+    assert_eq!(errno(socket.clear_option(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 0)), Some(libc::EINVAL));
+}
