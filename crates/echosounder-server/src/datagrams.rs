@@ -87,7 +87,8 @@ impl DatagramSocket {
             }
         }
         let mut unsent = Vec::new();
-        batch.send(&self.socket, |index, _| unsent.push(index));
+        let segments = self.address.ip().is_some();
+        batch.send(&self.socket, segments, |index, _| unsent.push(index));
         bytes -= unsent.iter().map(|&index| batch.bytes(index).len()).sum::<usize>();
         tools.counters.answered(self.messages - before - unsent.len() as u64, bytes);
         tools.counters.dropped(Reason::Unsent, unsent.len() as u64);

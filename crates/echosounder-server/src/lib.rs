@@ -9,7 +9,7 @@
 //! ```
 //! use echosounder_proto::{Framing, PlainEcho, Template};
 //! use echosounder_server::{Config, Patience, Server};
-//! use echosounder_socket::{Half, IpVersion, Side, Socket};
+//! use echosounder_socket::{Half, IpVersion, Side};
 //!
 //! let server = Server::bind(Config {
 //!     endpoints: vec!["tcp://127.0.0.1:0".parse()?],

@@ -1,6 +1,7 @@
 //! Many datagrams in one system call: recvmmsg(2), and an answer to each with sendmmsg(2).
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::address::{Address, RawAddress};
@@ -8,6 +9,15 @@ use crate::control::{ControlMessage, Credentials, PacketInfo, RawControl};
 use crate::family::tipc::TipcAddress;
 use crate::socket::Socket;
 use crate::sys::batch::{HEAD_MAX, Slots};
+
+/// Most datagrams that one send can be cut into: UDP_MAX_SEGMENTS of Linux before 6.9.
+const SEGMENTS_MAX: usize = 64;
+
+/// Most bytes of what is to be cut: an IPv4 packet's, less its headers.
+const GROUP_MAX: usize = 65_507;
+
+/// The longest segment: what fits an IPv6 packet on Ethernet. Longer ones mostly cannot be cut (EMSGSIZE).
+const SEGMENT_MAX: usize = 1452;
 
 /// Room to receive some datagrams at once with [`Socket::recv_many`], and to answer each with some bytes put before its own.
 ///
@@ -105,20 +115,90 @@ impl Batch {
 
     /// Sends the answers without waiting, and tells `failed` of each that did not leave, by the number of the
     /// datagram. One that fails does not keep the others.
+    ///
+    /// With `segments`, which UDP sockets have, consecutive answers of one size to one peer leave as one send that the
+    /// kernel cuts (UDP_SEGMENT, udp(7)); where it cannot, they are sent one by one.
     #[doc(alias = "sendmmsg")]
-    pub fn send(&mut self, socket: &Socket, mut failed: impl FnMut(usize, io::Error)) {
+    #[doc(alias = "UDP_SEGMENT")]
+    pub fn send(&mut self, socket: &Socket, segments: bool, mut failed: impl FnMut(usize, io::Error)) {
+        let mut first = 0;
+        while first < self.answers.len() {
+            let last = self.answers.len();
+            let sends = self.group(first..last, segments);
+            first = self.send_groups(socket, &sends, &mut failed);
+        }
+        self.answers.clear();
+    }
+
+    /// Prepares sends for the answers in the range; which answers each of them takes is returned.
+    fn group(&mut self, answers: Range<usize>, segments: bool) -> Vec<Range<usize>> {
+        self.slots.begin();
+        let mut groups = Vec::new();
+        let mut start = answers.start;
+        while start < answers.end {
+            let end = if segments { self.group_end(start, answers.end) } else { start + 1 };
+            self.slots.add(start..end);
+            groups.push(start..end);
+            start = end;
+        }
+        groups
+    }
+
+    /// Where the answers end that can leave with the one at `start`: all of its size, and one that is shorter behind
+    /// them.
+    fn group_end(&self, start: usize, last: usize) -> usize {
+        let size = self.slots.answer_len(start);
+        if size == 0 || SEGMENT_MAX < size {
+            return start + 1;
+        }
+        let mut total = size;
+        for next in start + 1..last.min(start + SEGMENTS_MAX) {
+            let len = self.slots.answer_len(next);
+            total += len;
+            if len == 0 || size < len || GROUP_MAX < total || !self.slots.go_together(start, next) {
+                return next;
+            }
+            if len < size {
+                return next + 1;
+            }
+        }
+        last.min(start + SEGMENTS_MAX)
+    }
+
+    /// Sends groups until one fails that can be tried in pieces; the first answer that is to be prepared again is
+    /// returned.
+    fn send_groups(
+        &mut self,
+        socket: &Socket,
+        groups: &[Range<usize>],
+        failed: &mut impl FnMut(usize, io::Error),
+    ) -> usize {
         let mut next = 0;
-        while next < self.answers.len() {
-            match self.slots.send(socket.as_fd(), next..self.answers.len()) {
+        while next < groups.len() {
+            match self.slots.send(socket.as_fd(), next) {
                 // It sends one at least; should it not, the rest is not tried for ever.
                 Ok(sent) => next += sent.max(1),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    failed(self.answers[next], error);
+                    let answers = groups[next].clone();
+                    if 1 < answers.len() && error.kind() != io::ErrorKind::WouldBlock {
+                        // What cannot leave in segments may leave one by one.
+                        let singles = self.group(answers.clone(), false);
+                        self.send_groups(socket, &singles, failed);
+                        return answers.end;
+                    }
+                    for answer in answers {
+                        failed(self.answers[answer], again(&error));
+                    }
                     next += 1;
                 }
             }
         }
-        self.answers.clear();
+        groups.last().map_or(0, |group| group.end)
     }
+}
+
+/// The same error once more: each of the answers that leave together has it.
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }

@@ -392,6 +392,11 @@ impl SendControl<'_> {
     }
 }
 
+/// Writes the control message that makes a send leave as datagrams of so many bytes, and returns its length.
+pub(crate) fn put_segment_size(control: &mut [u8], size: u16) -> usize {
+    put(control, libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes())
+}
+
 /// Writes one control message, and returns how many bytes of `control` it takes.
 fn put(control: &mut [u8], level: i32, kind: i32, data: &[u8]) -> usize {
     let len = HEADER + data.len();

@@ -8,7 +8,7 @@ use std::ptr;
 
 use super::{check, message};
 use crate::address::RawAddress;
-use crate::control::BATCH_CONTROL_MAX;
+use crate::control::{BATCH_CONTROL_MAX, put_segment_size};
 
 /// Most bytes that an answer may put before the message it answers.
 pub(crate) const HEAD_MAX: usize = 128;
@@ -33,6 +33,8 @@ pub(crate) struct Slots {
     answers: Vec<libc::mmsghdr>,
     answer_parts: Vec<[libc::iovec; 2]>,
     answer_controls: Vec<ControlRoom>,
+    sends: Vec<libc::mmsghdr>,
+    send_controls: Vec<ControlRoom>,
 }
 
 // SAFETY: the raw pointers lead into the vectors beside them, which move to the other thread along with them.
@@ -52,6 +54,8 @@ impl Slots {
             answers: vec![empty_header(); count],
             answer_parts: vec![[part(ptr::null_mut(), 0); 2]; count],
             answer_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
+            sends: Vec::with_capacity(count),
+            send_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
         };
         // A vector's own pointer is no reference to its content, so it stays good when that is borrowed later.
         let (buffer, parts) = (slots.buffer.as_mut_ptr(), slots.receive_parts.as_mut_ptr());
@@ -148,14 +152,59 @@ impl Slots {
         header.msg_controllen = control_len.min(BATCH_CONTROL_MAX);
     }
 
-    /// Sends the prepared answers in the range without waiting, and returns how many left. An error concerns
-    /// the first of them; none has left then.
-    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, range: std::ops::Range<usize>) -> io::Result<usize> {
-        let answers = &mut self.answers[range];
-        let count = libc::c_uint::try_from(answers.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    /// How long the prepared answer is.
+    pub(crate) fn answer_len(&self, answer: usize) -> usize {
+        self.answer_parts[answer].iter().map(|part| part.iov_len).sum()
+    }
+
+    /// Whether two prepared answers go to the same peer, from the same address.
+    pub(crate) fn go_together(&self, one: usize, other: usize) -> bool {
+        let [(to, from), (other_to, other_from)] = [one, other].map(|answer| {
+            let header = &self.answers[answer].msg_hdr;
+            // The name is one of ours: prepare() has put it there.
+            let name = self.name_of(header.msg_name.cast());
+            (name.as_bytes(), &self.answer_controls[answer].0[..header.msg_controllen])
+        });
+        to == other_to && from == other_from
+    }
+
+    fn name_of(&self, name: *const RawAddress) -> &RawAddress {
+        let offset = name.addr() - self.names.as_ptr().addr();
+        &self.names[offset / size_of::<RawAddress>()]
+    }
+
+    /// Forgets what was to be sent.
+    pub(crate) fn begin(&mut self) {
+        self.sends.clear();
+    }
+
+    /// Adds a send that takes the prepared answers in the range: one, or more as segments of one size.
+    pub(crate) fn add(&mut self, answers: std::ops::Range<usize>) {
+        let first = answers.start;
+        let mut send = self.answers[first];
+        if 1 < answers.len() {
+            let place = self.sends.len();
+            let used = send.msg_hdr.msg_controllen;
+            let size = u16::try_from(self.answer_len(first)).unwrap_or(u16::MAX);
+            let room = &mut self.send_controls[place].0;
+            room[..used].copy_from_slice(&self.answer_controls[first].0[..used]);
+            let len = used + put_segment_size(&mut room[used..], size);
+            // The parts of consecutive answers lie one behind the other.
+            send.msg_hdr.msg_iovlen = 2 * answers.len();
+            send.msg_hdr.msg_control = self.send_controls.as_mut_ptr().wrapping_add(place).cast();
+            send.msg_hdr.msg_controllen = len;
+        }
+        self.sends.push(send);
+    }
+
+    /// Sends what was added from `first` on without waiting, and returns how many of it left. An error concerns the
+    /// first of them; none has left then.
+    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, first: usize) -> io::Result<usize> {
+        let sends = &mut self.sends[first..];
+        let count = libc::c_uint::try_from(sends.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: each header points to bytes of the lengths it names, in vectors that `self` owns.
-        let sent = check(unsafe { libc::sendmmsg(fd.as_raw_fd(), answers.as_mut_ptr(), count, flags) })?;
+        let sent = check(unsafe { libc::sendmmsg(fd.as_raw_fd(), sends.as_mut_ptr(), count, flags) })?;
         Ok(usize::try_from(sent).unwrap_or(0))
     }
 }

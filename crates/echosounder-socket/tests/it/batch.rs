@@ -1,21 +1,28 @@
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use echosounder_socket::{Address, Batch, Family, Kind, PacketInfo, Socket, Transport, option};
+use echosounder_socket::option::{self, SocketOption};
+use echosounder_socket::{
+    Address, Batch, ControlMessage, Family, Kind, MessageFlags, PacketInfo, Socket, Transport, control_space,
+};
 
-use crate::{LOOPBACK, UNNAMED, bound, connected, everywhere, link_local, read, skip, wait_readable};
+use crate::{
+    LOOPBACK, PATIENCE, UNNAMED, bound, connected, everywhere, link_local, read, skip, wait_readable,
+};
 
 /// Sends what is answered, all of which must leave.
 fn send(batch: &mut Batch, socket: &Socket) {
-    batch.send(socket, |index, error| panic!("the answer to {index} did not leave: {error}"));
+    batch.send(socket, on_hosts(socket), |index, error| {
+        panic!("the answer to {index} did not leave: {error}")
+    });
 }
 
 /// Sends what is answered, and returns what did not leave.
 fn send_all_but(batch: &mut Batch, socket: &Socket) -> Vec<(usize, ErrorKind)> {
     let mut failed = Vec::new();
-    batch.send(socket, |index, error| failed.push((index, error.kind())));
+    batch.send(socket, on_hosts(socket), |index, error| failed.push((index, error.kind())));
     failed
 }
 
@@ -444,4 +451,112 @@ fn datagrams_that_found_no_room_are_counted() {
         assert!(0 < dropped);
         assert_eq!(received + dropped, sent);
     }
+}
+
+/// Whether a socket is UDP's, whose datagrams can leave together.
+fn on_hosts(socket: &Socket) -> bool {
+    socket.local_addr().unwrap().ip().is_some()
+}
+
+/// A socket that hears what was sent together in one piece, with the size of its datagrams.
+fn in_one_piece(address: &Address) -> (Socket, Address) {
+    let (client, name) = bound(Transport::Udp, address);
+    client.set_option(option::UDP_GRO, true).unwrap();
+    client.set_timeout(Some(PATIENCE)).unwrap();
+    (client, name)
+}
+
+/// The length of the next piece, and what its datagrams' size is if it has several.
+fn piece(client: &Socket) -> (usize, Option<i32>) {
+    let mut buffer = vec![0; 65_536];
+    let message =
+        client.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control_space(4), MessageFlags::NONE).unwrap();
+    let size = message.control.iter().find_map(|told| match told {
+        ControlMessage::UdpGro(size) => Some(*size),
+        _ => None,
+    });
+    (message.len, size)
+}
+
+#[test]
+fn answers_of_one_size_to_one_peer_leave_together() {
+    for address in LOOPBACK.iter() {
+        let (server, name) = bound(Transport::Udp, address);
+        let ((one, _), (other, _)) = (in_one_piece(address), in_one_piece(address));
+        // Of two sizes, the second shorter; the last is empty before its head.
+        for (client, len) in
+            [(&one, 10), (&one, 10), (&one, 20), (&one, 5), (&other, 5), (&one, 5), (&one, 0)]
+        {
+            client.send_to(&vec![b'x'; len], &name).unwrap();
+        }
+        let mut batch = Batch::new(16, 64);
+        assert_eq!(receive(&mut batch, &server), 7);
+        (0..7).for_each(|index| batch.answer(index, b"> ", None, None));
+        send(&mut batch, &server);
+        assert_eq!([(); 3].map(|()| piece(&one)), [(24, Some(12)), (29, Some(22)), (9, Some(7))]);
+        assert_eq!(piece(&other), (7, None));
+    }
+}
+
+/// SOL_SOCKET and SO_NO_CHECK, as asm-generic/socket.h has them.
+const SO_NO_CHECK: SocketOption<bool> = SocketOption::new(1, 11);
+
+#[test]
+fn what_cannot_leave_together_leaves_one_by_one() {
+    let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
+    let (client, _) = in_one_piece(&LOOPBACK[0]);
+    // The kernel cuts nothing for a socket without checksums (EIO).
+    server.set_option(SO_NO_CHECK, true).unwrap();
+    for number in 0..3_u8 {
+        client.send_to(&[number; 10], &name).unwrap();
+    }
+    let mut batch = Batch::new(16, 64);
+    assert_eq!(receive(&mut batch, &server), 3);
+    (0..3).for_each(|index| batch.answer(index, b"> ", None, None));
+    send(&mut batch, &server);
+    assert_eq!([(); 3].map(|()| piece(&client)), [(12, None); 3]);
+}
+
+#[test]
+fn more_than_a_send_can_be_cut_into_leave_in_several() {
+    let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
+    let (client, _) = in_one_piece(&LOOPBACK[0]);
+    // 64 and 36 of the short ones, which are as many as may be; 46 and 34 of the long ones, which fill a packet.
+    for (len, count) in [(10, 100), (1400, 80)] {
+        for _ in 0..count {
+            client.send_to(&vec![b'x'; len], &name).unwrap();
+        }
+        let mut batch = Batch::new(128, 2048);
+        assert_eq!(receive(&mut batch, &server), count);
+        (0..count).for_each(|index| batch.answer(index, b"", None, None));
+        send(&mut batch, &server);
+        let pieces = [(); 2].map(|()| piece(&client).0);
+        assert_eq!(pieces, if len == 10 { [640, 360] } else { [64_400, 47_600] });
+    }
+}
+
+#[test]
+fn together_they_leave_from_the_address_that_was_asked() {
+    let any = Address::from((Ipv4Addr::UNSPECIFIED, 0));
+    let server = Transport::Udp.socket(&any).unwrap();
+    server.bind(&any).unwrap();
+    server.set_option(option::IP_PKTINFO, true).unwrap();
+    let port = server.local_addr().unwrap().port().unwrap();
+    // A connected socket hears nobody else.
+    let clients = [2, 3].map(|last| {
+        let (client, _) = in_one_piece(&LOOPBACK[0]);
+        client.connect(&(Ipv4Addr::new(127, 0, 0, last), port).into()).unwrap();
+        client
+    });
+    for client in [0, 0, 1, 1] {
+        clients[client].send(b"call").unwrap();
+    }
+    let mut batch = Batch::new(16, 64);
+    assert_eq!(receive(&mut batch, &server), 4);
+    for index in 0..4 {
+        let asked = batch.about(index).packet_info;
+        batch.answer(index, b"> ", asked, None);
+    }
+    send(&mut batch, &server);
+    clients.iter().for_each(|client| assert_eq!(piece(client), (12, Some(6))));
 }

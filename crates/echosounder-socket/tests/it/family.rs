@@ -857,7 +857,7 @@ fn a_batch_is_received_and_answered(place: &Place) {
             batch.answer(index, b"> ", None, None);
             heard += 1;
         }
-        batch.send(&server, |index, error| panic!("the answer to {index} did not leave: {error}"));
+        batch.send(&server, false, |index, error| panic!("the answer to {index} did not leave: {error}"));
     }
     assert_eq!(place.hear(&clients[0]), b"> one");
     assert_eq!(place.hear(&clients[1]), b"> a longer");

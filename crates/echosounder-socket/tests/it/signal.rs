@@ -102,7 +102,7 @@ fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
         batch.answer(0, b"", None, None);
         drop(other);
         let mut failed = Vec::new();
-        batch.send(&left, |_, error| failed.push(error.kind()));
+        batch.send(&left, false, |_, error| failed.push(error.kind()));
         assert_eq!(failed, [ErrorKind::BrokenPipe]);
 
         assert!(!has_sigpipe("SigPnd:"));
