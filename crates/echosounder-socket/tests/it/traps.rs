@@ -97,11 +97,15 @@ fn a_listener_that_shares_its_port_takes_its_queue_along() {
 #[test]
 fn a_close_with_unread_input_resets_and_loses_what_is_on_its_way() {
     for (transport, address) in [(Transport::Tcp, &LOOPBACK[0]), (Transport::UnixStream, &UNNAMED)] {
-        let call = || {
+        let call = |narrow: bool| {
             let (listener, name) = bound(transport, address);
             listener.listen().unwrap();
-            let client = connected(transport, &name);
+            let client = transport.socket(&name).unwrap();
             client.set_timeout(Some(PATIENCE)).unwrap();
+            if narrow {
+                client.set_option(option::SO_RCVBUF, 4096).unwrap();
+            }
+            client.connect(&name).unwrap();
             let (server, _) = listener.accept().unwrap();
             client.send(b"call").unwrap();
             wait_readable(&server);
@@ -121,14 +125,14 @@ fn a_close_with_unread_input_resets_and_loses_what_is_on_its_way() {
                 }
             }
         }
-        let (client, server, sent) = call();
+        let (client, server, sent) = call(true);
         drop(server);
         let (heard, end) = hear(&client);
         assert_eq!(kind(end), ErrorKind::ConnectionReset);
         assert!(heard < sent || transport == Transport::UnixStream, "UNIX has no way to be on");
 
         // Whoever ends, reads the rest and closes then loses nothing.
-        let (client, server, sent) = call();
+        let (client, server, sent) = call(false);
         server.shutdown(Half::Write).unwrap();
         assert_eq!(server.recv(&mut [0; 16]).unwrap(), 4);
         drop(server);
