@@ -1,160 +1,156 @@
-//! Times the server beside a floor in C: CPU per message, in one run, round by round in shuffled order.
+//! Times the server beside other servers and floors in C: each alone on one core, the load on another, in one run, round by
+//! round in shuffled order.
 //!
-//! `cargo run --release` builds both, pins the server to the first core and the load to the second, and writes a
-//! table in Markdown. A ratio is the median of the rounds' own ratios, with a 95 % bootstrap interval.
+//! `cargo run --release` builds what is there to be built, names what is missing, and writes a table for each scenario. `--help`
+//! tells the options.
 
+mod check;
 mod load;
+mod measure;
+mod peers;
+mod report;
+mod scenario;
+mod server;
 mod statistics;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-use std::{env, fs};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::{env, fs, thread};
 
-use anyhow::{Context, Result, ensure};
-use echosounder_socket::Endpoint;
+use anyhow::{Context, Result, bail, ensure};
+use lexopt::prelude::{Long, ValueExt};
 
-use crate::load::Load;
-use crate::statistics::{Random, interval, median};
+use crate::measure::{Bench, Row, Spans};
+use crate::peers::{PEERS, Peer, Ready, Workshop};
+use crate::report::Report;
+use crate::scenario::{SCENARIOS, Scenario};
+use crate::server::{Interrupt, LOAD_CORE};
 
-const ROUNDS: usize = 14;
-const WARM_UP: Duration = Duration::from_millis(100);
-const MEASURED: Duration = Duration::from_millis(350);
+const HELP: &str = "\
+Times echo servers side by side. The tables are written to standard output in Markdown.
 
-const SCENARIOS: [(&str, Load); 3] = [
-    ("1 × 64 B", Load { connections: 1, size: 64, depth: 1 }),
-    ("50 × 64 B", Load { connections: 50, size: 64, depth: 1 }),
-    ("50 × 1 KiB × 16", Load { connections: 50, size: 1024, depth: 16 }),
-];
+  --quick             few short rounds, to see that everything works
+  --rounds N          so many rounds (14; with --quick 3)
+  --scenario NAME...  only these scenarios
+  --peer NAME...      only these servers
+  --markdown FILE     write the whole report here, too
+  --json FILE         and every figure with its interval here
+  --list              tell the names of scenarios and servers
+";
 
-/// One of a round's figures.
-type Figure = fn(&Round) -> f64;
-
-/// What one server did in one round.
-#[derive(Clone, Copy)]
-struct Round {
-    messages_per_second: f64,
-    cpu_us_per_message: f64,
+struct Arguments {
+    rounds: Option<usize>,
+    quick: bool,
+    scenarios: Vec<&'static Scenario>,
+    peers: Vec<&'static Peer>,
+    markdown: Option<PathBuf>,
+    json: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
-    let folder = env::temp_dir().join(format!("echosounder-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder)?;
-    let floor = folder.join("floor");
-    run(Command::new("cc")
-        .args(["-O2", "-o"])
-        .arg(&floor)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/floor.c")))?;
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    run(Command::new("cargo").args(["build", "--release", "--quiet"]).current_dir(root))?;
-    let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| format!("{root}/target"));
-    let floor = || on_core("0", floor.to_str().unwrap_or("floor"), &["0"]);
-    let sounder = || {
-        let program = format!("{target}/release/sounder");
-        on_core("0", &program, &["serve", "--workers", "1", "--transcript", "off", "tcp://127.0.0.1:0"])
-    };
-    // The load, which is this process, stays off the server's core.
-    run(Command::new("taskset").args(["-acp", "1", &std::process::id().to_string()]).stdout(Stdio::null()))?;
+    let Some(arguments) = Arguments::parse()? else { return Ok(()) };
+    let cores = thread::available_parallelism()?.get();
+    ensure!(2 <= cores, "the server and the load need a core each");
+    echosounder_socket::raise_fd_limit()?;
+    let mut report = Report::new(arguments.rounds(), &arguments.spans());
+    report.save(arguments.markdown.as_deref(), arguments.json.as_deref())?;
+    let ready = build(&arguments.peers, &mut report)?;
+    ensure!(ready.iter().any(|ready| ready.peer.is_floor), "there is no floor to measure against");
 
-    println!(
-        "| scenario | floor msgs/s | sounder msgs/s | rate ratio [95 %] | floor µs/msg | sounder µs/msg | CPU ratio [95 %] |"
-    );
-    println!("|---|---:|---:|---:|---:|---:|---:|");
-    let mut random = Random::new(0x5eed);
-    for (name, load) in SCENARIOS {
-        let (mut floors, mut ours) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            if random.below(2) == 0 {
-                floors.push(round(floor(), load)?);
-                ours.push(round(sounder(), load)?);
-            } else {
-                ours.push(round(sounder(), load)?);
-                floors.push(round(floor(), load)?);
+    let interrupt = Interrupt::receive()?;
+    // The load, which is this process, stays off the servers' core.
+    let own = std::process::id().to_string();
+    peers::run(Command::new("taskset").args(["-acp", LOAD_CORE, &own]).stdout(Stdio::null()))?;
+    let folder = env::temp_dir().join(format!("echosounder-bench-{own}"));
+    fs::create_dir_all(&folder)?;
+    let mut bench = Bench::new(&ready, &arguments.spans(), &folder, &interrupt);
+    let result = arguments.scenarios.iter().try_for_each(|scenario| {
+        let rows: Vec<Row<'_>> = bench.scenario(scenario, arguments.rounds())?;
+        print!("{}", report.add(scenario, &rows));
+        report.save(arguments.markdown.as_deref(), arguments.json.as_deref())
+    });
+    fs::remove_dir_all(&folder)?;
+    result
+}
+
+/// Builds the peers that can be had, and names the others.
+fn build(peers: &[&'static Peer], report: &mut Report) -> Result<Vec<Ready>> {
+    let (workshop, mut found) = (Workshop::open()?, Vec::new());
+    for peer in peers {
+        match workshop.ready(peer) {
+            Ok(ready) => {
+                report.found(&ready);
+                found.push(ready);
+            }
+            Err(error) => {
+                eprintln!("left out: {}: {error:#}", peer.name);
+                report.left_out(peer, &format!("{error:#}"));
             }
         }
-        row(name, &floors, &ours, &mut random);
     }
-    fs::remove_dir_all(&folder)?;
-    Ok(())
+    Ok(found)
 }
 
-fn row(name: &str, floors: &[Round], ours: &[Round], random: &mut Random) {
-    let of = |rounds: &[Round], what: Figure| median(rounds.iter().map(what).collect());
-    let ratios = |what: Figure| ours.iter().zip(floors).map(|(our, floor)| what(our) / what(floor)).collect();
-    let (rate, cpu): (Figure, Figure) = (|r| r.messages_per_second, |r| r.cpu_us_per_message);
-    let mut shown = |what| {
-        let ratios: Vec<f64> = ratios(what);
-        let (low, high) = interval(&ratios, random);
-        format!("{:.2} [{low:.2}–{high:.2}]", median(ratios))
-    };
-    println!(
-        "| {name} | {:.0} | {:.0} | {} | {:.2} | {:.2} | {} |",
-        of(floors, rate),
-        of(ours, rate),
-        shown(rate),
-        of(floors, cpu),
-        of(ours, cpu),
-        shown(cpu),
-    );
-}
-
-/// Runs a server for one round, and counts what its CPU time went to.
-fn round(mut command: Command, load: Load) -> Result<Round> {
-    let mut server =
-        Server(command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().context("start a server")?);
-    let endpoint = server.endpoint()?;
-    let mut flood = load.start(&endpoint)?;
-    flood.run(WARM_UP)?;
-    let before = server.cpu()?;
-    let (messages, elapsed) = flood.run(MEASURED)?;
-    let cpu = server.cpu()? - before;
-    ensure!(messages != 0, "no message came back");
-    Ok(Round {
-        messages_per_second: messages as f64 / elapsed.as_secs_f64(),
-        cpu_us_per_message: cpu.as_secs_f64() * 1e6 / messages as f64,
-    })
-}
-
-fn on_core(core: &str, program: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", core, program]).args(arguments);
-    command
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("run {command:?}"))?;
-    ensure!(status.success(), "{command:?}: {status}");
-    Ok(())
-}
-
-/// A server that is killed when it is dropped.
-struct Server(Child);
-
-impl Server {
-    /// Where it says that it waits.
-    fn endpoint(&mut self) -> Result<Endpoint> {
-        let stderr = self.0.stderr.take().context("the server's errors are piped")?;
-        let mut line = String::new();
-        BufReader::new(stderr).read_line(&mut line)?;
-        let endpoint =
-            line.trim().strip_prefix("Waiting for connection on ").with_context(|| line.clone())?;
-        Ok(endpoint.parse()?)
-    }
-
-    /// The CPU time of all its threads.
-    fn cpu(&self) -> Result<Duration> {
-        let mut total = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            total += text.split(' ').next().context("schedstat has a first field")?.parse::<u64>()?;
+impl Arguments {
+    /// Reads the command line; nothing if that was all there was to do.
+    fn parse() -> Result<Option<Self>> {
+        let (mut scenarios, mut peers) = (Vec::new(), Vec::new());
+        let mut arguments =
+            Self { rounds: None, quick: false, scenarios: vec![], peers: vec![], markdown: None, json: None };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("quick") => arguments.quick = true,
+                Long("rounds") => arguments.rounds = Some(parser.value()?.parse()?),
+                Long("scenario") => scenarios.extend(parser.values()?.map(|name| name.string())),
+                Long("peer") => peers.extend(parser.values()?.map(|name| name.string())),
+                Long("markdown") => arguments.markdown = Some(parser.value()?.into()),
+                Long("json") => arguments.json = Some(parser.value()?.into()),
+                Long("list") => {
+                    SCENARIOS.iter().for_each(|scenario| println!("{:24}{}", scenario.name, scenario.title));
+                    PEERS.iter().for_each(|peer| println!("{:24}{}", peer.name, peer.note));
+                    return Ok(None);
+                }
+                Long("help") => {
+                    print!("{HELP}");
+                    return Ok(None);
+                }
+                other => bail!("{}", other.unexpected()),
+            }
         }
-        Ok(Duration::from_nanos(total))
+        ensure!(arguments.rounds != Some(0), "there is to be one round at least");
+        arguments.scenarios = chosen(&SCENARIOS, scenarios, |scenario| scenario.name)?;
+        arguments.peers = chosen(&PEERS, peers, |peer| peer.name)?;
+        // Without its floor a row says little.
+        for floor in PEERS.iter().filter(|peer| peer.is_floor) {
+            if !arguments.peers.iter().any(|peer| peer.name == floor.name) {
+                arguments.peers.insert(0, floor);
+            }
+        }
+        Ok(Some(arguments))
+    }
+
+    fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 14 })
+    }
+
+    fn spans(&self) -> Spans {
+        if self.quick { Spans::QUICK } else { Spans::FULL }
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// Those with these names, or all if there are none.
+fn chosen<T>(
+    all: &'static [T],
+    names: Vec<Result<String, lexopt::Error>>,
+    name: fn(&T) -> &'static str,
+) -> Result<Vec<&'static T>> {
+    let names = names.into_iter().collect::<Result<Vec<_>, _>>()?;
+    for wanted in &names {
+        let known = || all.iter().map(name).collect::<Vec<_>>().join(", ");
+        all.iter()
+            .find(|one| name(one) == wanted)
+            .with_context(|| format!("{wanted} is none of: {}", known()))?;
     }
+    Ok(all.iter().filter(|one| names.is_empty() || names.iter().any(|wanted| name(one) == wanted)).collect())
 }

@@ -1,0 +1,325 @@
+//! The servers: how each is built and started, what it can do, and whether it stamps.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::check::Answers;
+use crate::scenario::{Scenario, Transport};
+
+pub struct Peer {
+    pub name: &'static str,
+    /// What is to be known of it beside its name.
+    pub note: &'static str,
+    pub answers: Answers,
+    /// Whether the others are measured against it.
+    pub is_floor: bool,
+    build: fn(&Workshop) -> Result<Built>,
+    /// What follows the program, for a transport and a port or path.
+    pub arguments: fn(Transport, &str) -> Vec<String>,
+    pub can: fn(&Scenario) -> bool,
+}
+
+/// A program, its first arguments and its version.
+struct Built {
+    program: Vec<String>,
+    version: String,
+}
+
+/// A peer that can be started.
+pub struct Ready {
+    pub peer: &'static Peer,
+    pub program: Vec<String>,
+    pub version: String,
+}
+
+/// Ours, which the other rows are also held against.
+pub const OURS: &str = "sounder";
+
+const OWN: Peer = Peer {
+    name: "",
+    note: "",
+    answers: Answers::Stamped,
+    is_floor: false,
+    build: |_| unreachable!(),
+    arguments: |transport, place| vec![transport.name().into(), place.into()],
+    can: |_| true,
+};
+
+pub static PEERS: [Peer; 16] = [
+    Peer {
+        name: "C epoll floor",
+        note: "level-triggered epoll, 16 KiB buffer",
+        answers: Answers::Plain,
+        is_floor: true,
+        build: |shop| shop.c("floor", &[]),
+        can: |scenario| scenario.transport.is_stream(),
+        ..OWN
+    },
+    Peer {
+        name: "C recvmmsg floor",
+        note: "recvmmsg and sendmmsg, 64 at a time",
+        answers: Answers::Plain,
+        is_floor: true,
+        build: |shop| shop.c("floor_datagram", &[]),
+        can: |scenario| !scenario.transport.is_stream(),
+        ..OWN
+    },
+    Peer {
+        name: OURS,
+        note: "one worker",
+        build: Workshop::sounder,
+        arguments: |transport, place| serve(&transport.endpoint(place)),
+        ..OWN
+    },
+    Peer {
+        name: "sounder, wildcard",
+        note: "on 0.0.0.0: each answer leaves from the address that was asked",
+        build: Workshop::sounder,
+        arguments: |_, place| serve(&format!("udp://0.0.0.0:{place}")),
+        can: |scenario| scenario.transport == Transport::Udp,
+        ..OWN
+    },
+    Peer {
+        name: "Rust threads",
+        note: "std, a thread for each connection",
+        build: |shop| shop.rust("threads", None),
+        ..OWN
+    },
+    Peer {
+        name: "tokio",
+        note: "runtime of one thread",
+        build: |shop| shop.rust("tokio", Some("tokio")),
+        ..OWN
+    },
+    Peer {
+        name: "monoio",
+        note: "io_uring",
+        build: |shop| shop.rust("monoio", Some("monoio")),
+        can: |scenario| scenario.transport != Transport::UnixDatagram,
+        ..OWN
+    },
+    Peer { name: "Go", note: "net", build: Workshop::go, ..OWN },
+    Peer {
+        name: "Node",
+        note: "net, dgram",
+        build: |shop| {
+            let version = shop.version("node", &["--version"])?;
+            Ok(Built { program: vec!["node".into(), shop.source("node.js")], version })
+        },
+        can: |scenario| scenario.transport != Transport::UnixDatagram,
+        ..OWN
+    },
+    Peer {
+        name: "libuv",
+        note: "C",
+        build: |shop| shop.c("libuv", &["-luv"]),
+        can: |scenario| scenario.transport != Transport::UnixDatagram,
+        ..OWN
+    },
+    Peer {
+        name: "asyncio",
+        note: "Python, Protocol",
+        build: |shop| shop.python("asyncio", "import platform as p; print('Python', p.python_version())"),
+        ..OWN
+    },
+    Peer {
+        name: "uvloop",
+        note: "Python, Protocol",
+        build: |shop| {
+            shop.python(
+                "uvloop",
+                "import uvloop, platform as p; print(uvloop.__version__, 'on Python', p.python_version())",
+            )
+        },
+        can: |scenario| scenario.transport != Transport::UnixDatagram,
+        ..OWN
+    },
+    Peer {
+        name: "socat",
+        note: "fork, PIPE",
+        answers: Answers::Plain,
+        build: |shop| shop.installed("socat", &["-V"]),
+        arguments: |transport, place| {
+            let listen = match transport {
+                Transport::Tcp => format!("TCP4-LISTEN:{place},bind=127.0.0.1,nodelay,fork,backlog=128"),
+                _ => format!("UNIX-LISTEN:{place},fork,backlog=128"),
+            };
+            vec![listen, "PIPE".into()]
+        },
+        can: forks,
+        ..OWN
+    },
+    Peer {
+        name: "ncat",
+        note: "--exec cat",
+        answers: Answers::Plain,
+        build: |shop| shop.installed("ncat", &["--version"]),
+        arguments: |transport, place| {
+            let place = match transport {
+                Transport::Tcp => vec!["127.0.0.1", place],
+                _ => vec!["-U", place],
+            };
+            let listen = ["--listen", "--keep-open", "--max-conns", "1000", "--exec", "/bin/cat"];
+            listen.into_iter().chain(place).map(String::from).collect()
+        },
+        can: forks,
+        ..OWN
+    },
+    Peer {
+        name: "sockperf UDP",
+        note: "its own header comes back",
+        answers: Answers::Sockperf,
+        build: |shop| shop.installed("sockperf", &["--version"]),
+        arguments: |_, place| words(&["server", "-i", "127.0.0.1", "-p", place]),
+        can: |scenario| scenario.name == "udp-1x64",
+        ..OWN
+    },
+    Peer {
+        name: "sockperf TCP",
+        note: "its own header comes back",
+        answers: Answers::Sockperf,
+        build: |shop| shop.installed("sockperf", &["--version"]),
+        arguments: |_, place| words(&["server", "--tcp", "-i", "127.0.0.1", "-p", place]),
+        can: |scenario| scenario.name == "tcp-1x64",
+        ..OWN
+    },
+];
+
+fn serve(endpoint: &str) -> Vec<String> {
+    words(&["serve", "--workers", "1", "--transcript", "off", endpoint])
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().copied().map(String::from).collect()
+}
+
+/// A process for each connection: not for a thousand of them, and not for what fills the pipe between.
+fn forks(scenario: &Scenario) -> bool {
+    let load = scenario.load;
+    scenario.transport.is_stream()
+        && load.idle == 0
+        && load.connections <= 50
+        && load.size * load.depth <= 1024
+}
+
+/// Where programs are built.
+pub struct Workshop {
+    folder: PathBuf,
+}
+
+impl Workshop {
+    /// Beside this program, so that what was built is found by the next run.
+    pub fn open() -> Result<Self> {
+        let folder = env::current_exe()?.parent().context("a program is in a folder")?.join("peers");
+        fs::create_dir_all(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// Builds a peer, or says why it is not to be had.
+    pub fn ready(&self, peer: &'static Peer) -> Result<Ready> {
+        let Built { program, version } = (peer.build)(self)?;
+        Ok(Ready { peer, program, version })
+    }
+
+    fn c(&self, name: &str, libraries: &[&str]) -> Result<Built> {
+        let program = self.out(name);
+        let source = self.source(&format!("c/{name}.c"));
+        let mut version = self.version("cc", &["--version"])?;
+        run(Command::new("cc").args(["-O2", "-o", &program, &source]).args(libraries))?;
+        if !libraries.is_empty() {
+            version = said(Command::new(&program).arg("--version"))?;
+        }
+        Ok(Built { program: vec![program], version })
+    }
+
+    fn sounder(&self) -> Result<Built> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        run(Command::new("cargo").args(["build", "--release", "--locked", "--quiet"]).current_dir(root))?;
+        let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| format!("{root}/target"));
+        let program = format!("{target}/release/sounder");
+        let mut version = self.version(&program, &["--version"])?;
+        // Outside a repository there is no commit to tell.
+        let describe = ["describe", "--always", "--dirty", "--exclude", "*"];
+        if let Ok(commit) = said(Command::new("git").args(describe).current_dir(root)) {
+            version = format!("{version} at {commit}");
+        }
+        Ok(Built { program: vec![program], version })
+    }
+
+    /// A program of the Rust peers, and the version of the crate it shows, or of the compiler.
+    fn rust(&self, name: &str, shown: Option<&str>) -> Result<Built> {
+        let (manifest, target) = (self.source("rust/Cargo.toml"), self.out("rust"));
+        run(Command::new("cargo").args([
+            "build",
+            "--release",
+            "--locked",
+            "--quiet",
+            "--manifest-path",
+            &manifest,
+            "--target-dir",
+            &target,
+        ]))?;
+        let version = match shown {
+            None => self.version("rustc", &["--version"])?,
+            Some(package) => {
+                let lock = fs::read_to_string(self.source("rust/Cargo.lock"))?;
+                let start = format!("name = \"{package}\"\nversion = \"");
+                let (_, rest) = lock.split_once(&start).context("the lock file has the package")?;
+                rest.split('"').next().unwrap_or_default().into()
+            }
+        };
+        Ok(Built { program: vec![format!("{target}/release/{name}")], version })
+    }
+
+    fn go(&self) -> Result<Built> {
+        let (version, program) = (self.version("go", &["version"])?, self.out("go-net"));
+        run(Command::new("go").args(["build", "-o", &program, "."]).current_dir(self.source("go")))?;
+        Ok(Built { program: vec![program], version })
+    }
+
+    /// The first Python that can run the code, which says what it is.
+    fn python(&self, name: &str, code: &str) -> Result<Built> {
+        let of = |python: &str| said(Command::new(python).args(["-c", code]).stderr(Stdio::null()));
+        let found =
+            ["python3", "/usr/bin/python3"].into_iter().find_map(|python| Some((python, of(python).ok()?)));
+        let (python, version) = found.with_context(|| format!("no Python has {name}"))?;
+        Ok(Built { program: vec![python.into(), self.source("asyncio_server.py"), name.into()], version })
+    }
+
+    fn installed(&self, program: &str, arguments: &[&str]) -> Result<Built> {
+        Ok(Built { program: vec![program.into()], version: self.version(program, arguments)? })
+    }
+
+    /// What a program says of its version, up to the first line that names one.
+    fn version(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        said(Command::new(program).args(arguments).stderr(Stdio::null()))
+            .with_context(|| format!("{} is not installed", Path::new(program).display()))
+    }
+
+    fn source(&self, name: &str) -> String {
+        format!("{}/peers/{name}", env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn out(&self, name: &str) -> String {
+        self.folder.join(name).to_string_lossy().into_owned()
+    }
+}
+
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("run {}", command.get_program().display()))?;
+    ensure!(status.success(), "{}: {status}", command.get_program().display());
+    Ok(())
+}
+
+/// The first line with a digit that a program writes.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output()?;
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}", output.status);
+    let line = text.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()));
+    Ok(line.unwrap_or_default().trim().to_owned())
+}

@@ -1,0 +1,272 @@
+//! What is told of a run: tables in Markdown, and everything in JSON.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use std::{fs, thread};
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::check::Answers;
+use crate::measure::{Row, Sample, Spans};
+use crate::peers::{OURS, Peer, Ready};
+use crate::scenario::Scenario;
+use crate::statistics::{Random, interval, median};
+
+/// One of a round's figures.
+type Figure = fn(&Sample) -> f64;
+
+const RATE: Figure = |sample| sample.messages_per_second;
+const CPU: Figure = |sample| sample.cpu_us_per_message;
+
+/// Every figure that has an interval, with its key.
+const FIGURES: [(&str, Figure); 9] = [
+    ("messages_per_second", RATE),
+    ("cpu_us_per_message", CPU),
+    ("p50_us", |sample| sample.p50_us),
+    ("p99_us", |sample| sample.p99_us),
+    ("p999_us", |sample| sample.p999_us),
+    ("memory_kib", |sample| sample.memory_kib),
+    ("bytes_per_connection", |sample| sample.bytes_per_connection),
+    ("server_busy", |sample| sample.busy),
+    ("foreign_cpu", |sample| sample.foreign),
+];
+
+const LEGEND: &str = "\
+Each server is alone on one core, the load on another. In every round each server runs once, in an order that is shuffled anew. Figures are medians \
+of the rounds; a ratio is the median of the rounds' own ratios, with a 95 % bootstrap interval. CPU is that of the server's processes and \
+threads, the network's work in their context included. Round trips are seen by the client. Memory is resident, of all processes, under \
+load. Lost are datagrams that had not come back after 50 ms. `stamps` says whether the server puts the time before each message, as the \
+text's does (`[ctime] ` before each 1024 bytes at most); one that does not has less to do.
+";
+
+/// A figure's median and its 95 % interval.
+struct Estimate {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
+pub struct Report {
+    header: String,
+    machine: Map<String, Value>,
+    peers: Vec<Value>,
+    left_out: Vec<Value>,
+    servers: String,
+    tables: String,
+    scenarios: Vec<Value>,
+    random: Random,
+}
+
+impl Report {
+    pub fn new(rounds: usize, spans: &Spans) -> Self {
+        let machine = machine();
+        let mut header = String::from("# Echo servers, side by side\n\n");
+        for (key, value) in &machine {
+            let _ = writeln!(header, "- {key}: {}", value.as_str().unwrap_or_default());
+        }
+        let (warm_up, measured) = (spans.warm_up.as_millis(), spans.measured.as_millis());
+        let _ = writeln!(header, "- rounds: {rounds}, of {measured} ms after {warm_up} ms of warming up\n");
+        header += LEGEND;
+        Self {
+            header,
+            machine,
+            peers: vec![],
+            left_out: vec![],
+            servers: String::from("\n| server | | stamps | version |\n|---|---|---|---|\n"),
+            tables: String::new(),
+            scenarios: vec![],
+            random: Random::new(0xd1ce),
+        }
+    }
+
+    pub fn found(&mut self, ready: &Ready) {
+        let (name, note, stamps) = (ready.peer.name, ready.peer.note, stamps(ready.peer));
+        let _ = writeln!(self.servers, "| {name} | {note} | {stamps} | {} |", ready.version);
+        self.peers.push(json!({"name": name, "note": note, "stamps": stamps, "version": ready.version}));
+    }
+
+    pub fn left_out(&mut self, peer: &Peer, reason: &str) {
+        let _ = writeln!(self.servers, "| {} | {} | | left out: {reason} |", peer.name, peer.note);
+        self.left_out.push(json!({"name": peer.name, "reason": reason}));
+    }
+
+    /// Adds a scenario, and returns its table.
+    pub fn add(&mut self, scenario: &Scenario, rows: &[Row<'_>]) -> String {
+        let floor = rows.iter().find(|row| row.peer.is_floor);
+        let ours = rows.iter().find(|row| row.peer.name == OURS);
+        let mut lines = Vec::new();
+        let mut servers = Vec::new();
+        for row in rows {
+            let (line, value) = self.row(row, floor, ours, scenario.load.idle != 0);
+            lines.push((row.figure(RATE).map(median).unwrap_or_default(), line));
+            servers.push(value);
+        }
+        lines.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let mut table = format!("\n## {}\n\n`{}`\n\n", scenario.title, scenario.name);
+        table += "| server | stamps | msgs/s | ÷ floor [95 %] | CPU µs/msg | ÷ floor [95 %] | p50 µs | p99 µs | p99.9 µs | memory KiB |";
+        table += if scenario.load.idle == 0 { "" } else { " B/connection |" };
+        table += " msgs/s, sounder ÷ it [95 %] | CPU, sounder ÷ it [95 %] |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|";
+        table += if scenario.load.idle == 0 { "---:|---:|\n" } else { "---:|---:|---:|\n" };
+        lines.iter().for_each(|(_, line)| table += line);
+        for row in rows {
+            let _ = write!(table, "{}", remarks(row));
+        }
+        self.tables += &table;
+        self.scenarios.push(json!({"name": scenario.name, "title": scenario.title, "servers": servers}));
+        table
+    }
+
+    fn row(
+        &mut self,
+        row: &Row<'_>,
+        floor: Option<&Row<'_>>,
+        ours: Option<&Row<'_>>,
+        idle: bool,
+    ) -> (String, Value) {
+        let mut figures = Map::new();
+        for (key, figure) in FIGURES {
+            let value = row.figure(figure).map_or(Value::Null, |values| self.estimate(values).json());
+            figures.insert(key.into(), value);
+        }
+        let to = |other: Option<&Row<'_>>, figure| other.and_then(|other| ratios(row, other, figure));
+        let from = |other: Option<&Row<'_>>, figure| other.and_then(|other| ratios(other, row, figure));
+        let [rate, cpu, our_rate, our_cpu] =
+            [to(floor, RATE), to(floor, CPU), from(ours, RATE), from(ours, CPU)]
+                .map(|ratios| ratios.map(|ratios| self.estimate(ratios)));
+        let shown = |figure| row.figure(figure).map_or("–".into(), |values| significant(median(values)));
+        let [p50, p99, p999] =
+            [|s: &Sample| s.p50_us, |s: &Sample| s.p99_us, |s: &Sample| s.p999_us].map(shown);
+        let mut line = format!(
+            "| {} | {} | {} | {} | {} | {} | {p50} | {p99} | {p999} | {} |",
+            row.peer.name,
+            stamps(row.peer),
+            shown(RATE),
+            ratio(rate.as_ref()),
+            shown(CPU),
+            ratio(cpu.as_ref()),
+            shown(|sample| sample.memory_kib),
+        );
+        if idle {
+            let _ = write!(line, " {} |", shown(|sample| sample.bytes_per_connection));
+        }
+        let is_ours = row.peer.name == OURS;
+        let [our_rate_shown, our_cpu_shown] =
+            [&our_rate, &our_cpu].map(|ours| if is_ours { String::new() } else { ratio(ours.as_ref()) });
+        let _ = writeln!(line, " {our_rate_shown} | {our_cpu_shown} |");
+        let total = |count: fn(&Sample) -> u64| row.samples.iter().flatten().map(count).sum::<u64>();
+        let value = json!({
+            "name": row.peer.name,
+            "stamps": stamps(row.peer),
+            "rounds": row.samples.iter().flatten().count(),
+            "figures": figures,
+            "rate_to_floor": rate.map(|estimate| estimate.json()),
+            "cpu_to_floor": cpu.map(|estimate| estimate.json()),
+            "rate_of_sounder_to_it": our_rate.map(|estimate| estimate.json()),
+            "cpu_of_sounder_to_it": our_cpu.map(|estimate| estimate.json()),
+            "lost": total(|sample| sample.lost),
+            "late": total(|sample| sample.late),
+            "failures": row.failures,
+        });
+        (line, value)
+    }
+
+    /// Writes what there is so far, so that an interrupted run leaves what it has measured.
+    pub fn save(&self, markdown: Option<&Path>, json: Option<&Path>) -> Result<()> {
+        if let Some(path) = markdown {
+            let text = format!("{}{}{}", self.header, self.servers, self.tables);
+            fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+        }
+        if let Some(path) = json {
+            let value = json!({
+                "machine": self.machine,
+                "peers": self.peers,
+                "left_out": self.left_out,
+                "scenarios": self.scenarios,
+            });
+            fs::write(path, format!("{value:#}\n")).with_context(|| format!("write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn estimate(&mut self, values: Vec<f64>) -> Estimate {
+        let (low, high) = interval(&values, &mut self.random);
+        Estimate { median: median(values), low, high }
+    }
+}
+
+impl Row<'_> {
+    /// A figure of every round; nothing if all have failed.
+    fn figure(&self, figure: Figure) -> Option<Vec<f64>> {
+        let values: Vec<f64> = self.samples.iter().flatten().map(figure).collect();
+        (!values.is_empty()).then_some(values)
+    }
+}
+
+impl Estimate {
+    fn json(&self) -> Value {
+        json!({"median": self.median, "low": self.low, "high": self.high})
+    }
+}
+
+/// The ratios of the rounds that both have.
+fn ratios(one: &Row<'_>, other: &Row<'_>, figure: Figure) -> Option<Vec<f64>> {
+    let pairs = one.samples.iter().zip(&other.samples);
+    let ratios: Vec<f64> =
+        pairs.filter_map(|(one, other)| Some(figure(one.as_ref()?) / figure(other.as_ref()?))).collect();
+    (!ratios.is_empty()).then_some(ratios)
+}
+
+fn ratio(estimate: Option<&Estimate>) -> String {
+    estimate
+        .map_or("–".into(), |Estimate { median, low, high }| format!("{median:.2} [{low:.2}–{high:.2}]"))
+}
+
+/// Three digits, or all before the point.
+fn significant(value: f64) -> String {
+    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.digits$}")
+}
+
+/// What is to be known of a row beside its figures.
+fn remarks(row: &Row<'_>) -> String {
+    let mut text = String::new();
+    let total = |count: fn(&Sample) -> u64| row.samples.iter().flatten().map(count).sum::<u64>();
+    let (lost, late) = (total(|sample| sample.lost), total(|sample| sample.late));
+    if lost != 0 {
+        let _ = writeln!(text, "\n{}: {lost} datagrams lost, of which {late} came late.", row.peer.name);
+    }
+    for failure in &row.failures {
+        let _ = writeln!(text, "\n{}: a round failed: {failure}.", row.peer.name);
+    }
+    text
+}
+
+fn stamps(peer: &Peer) -> &'static str {
+    if peer.answers == Answers::Stamped { "yes" } else { "no" }
+}
+
+/// The kernel, the processor and how it is driven.
+fn machine() -> Map<String, Value> {
+    let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
+    let cpus = read("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let system = read("/etc/os-release").unwrap_or_default();
+    let system = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    let date = Command::new("date")
+        .arg("-I")
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let facts = [
+        ("date", date.unwrap_or_default().trim().to_owned()),
+        ("system", system.unwrap_or("unknown").trim_matches('"').to_owned()),
+        ("kernel", read("/proc/sys/kernel/osrelease").unwrap_or_default()),
+        ("cpu", model.map_or("unknown", |(_, model)| model.trim()).to_owned()),
+        ("cores", thread::available_parallelism().map_or(0, |cores| cores.get()).to_string()),
+        ("governor", governor.unwrap_or("none to be seen".into())),
+        ("congestion control", read("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default()),
+    ];
+    facts.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))).collect()
+}
