@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
     Address, Endpoint, Error, Events, Interest, IpVersion, Kind, Poll, Side, Socket, Transport, option,
 };
@@ -118,6 +119,7 @@ impl Candidates {
     fn begin(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), CallError> {
         let socket =
             self.transport.socket(address).map_err(|error| failure(self.transport, address, error))?;
+        self.check_loopback(address)?;
         if let Some(source) = &self.source {
             leave_from(&socket, source)
                 .map_err(|(object, error)| CallError::Local(Error::new("bind", &object, error)))?;
@@ -129,6 +131,23 @@ impl Candidates {
         match done {
             Ok(done) => Ok((socket, done)),
             Err(error) => Err(failure(self.transport, address, error)),
+        }
+    }
+
+    /// Without VSOCK loopback a call to this machine goes to its host, which never answers; only a bind tells.
+    fn check_loopback(&self, address: &Address) -> Result<(), CallError> {
+        let here = VsockAddress { cid: VsockAddress::CID_LOCAL, port: VsockAddress::PORT_ANY };
+        match address {
+            Address::Vsock(VsockAddress { cid: VsockAddress::CID_LOCAL, .. }) => {}
+            _ => return Ok(()),
+        }
+        let bound = self.transport.socket(address).and_then(|socket| socket.bind(&here.into()));
+        match bound {
+            Err(error) if self.transport.is_absent(address, &error) => {
+                let endpoint = Endpoint::shown(self.transport, address);
+                Err(CallError::Absent(Error::new("connect", &endpoint, error)))
+            }
+            _ => Ok(()),
         }
     }
 

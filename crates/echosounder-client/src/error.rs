@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use echosounder_socket::{Address, Error, is_family_absent, is_unreachable};
+use echosounder_socket::{Address, Error, is_family_absent, is_feature_absent, is_unreachable};
 
 /// How a peer fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +129,8 @@ fn word(operation: &str, error: &io::Error, address: &Address) -> Option<Word> {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::NotConnected => Some(Word::Closed),
         _ if is_unreachable(error) => Some(Word::Unreachable),
+        // No machine of that context id.
+        _ if matches!(address, Address::Vsock(_)) && is_feature_absent(error) => Some(Word::Unreachable),
         _ => None,
     }
 }

@@ -209,7 +209,7 @@ impl Connection {
             tools.input[..len].copy_from_slice(&kept.rest);
             return self.answer(len, arrival, tools);
         }
-        let sent = send(&self.socket, &kept.tail)?;
+        let sent = send(&self.socket, self.kind, &kept.tail)?;
         let before = kept.size();
         kept.tail.drain(..sent);
         if kept.tail.is_empty() {
@@ -256,8 +256,8 @@ impl Connection {
         tools.out.clear();
         let consumed = conversation.answer(input, flow, &mut scene, &mut tools.out, tell);
         let answered = scene.seq;
-        let sent = match send(&self.socket, &tools.out) {
-            // Only a message can be too long, with its stamp, to be sent at all.
+        let sent = match send(&self.socket, self.kind, &tools.out) {
+            // A message can be too long, with its stamp, to be sent at all.
             Err(error) if is_too_long(&error) => {
                 tools.counters.dropped(Reason::Unsent, 1);
                 tools.out.len()
@@ -290,11 +290,19 @@ impl Connection {
 
     /// Says that nothing more will be written. A peer that has gone already need not be told.
     fn end_writing(&self) -> io::Result<()> {
+        if self.closes_late() {
+            return Ok(());
+        }
         let half = if self.transport.half_closes() { Half::Write } else { Half::Both };
         match self.socket.shutdown(half) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         }
+    }
+
+    /// Whether to close it would make everybody wait.
+    pub(crate) fn closes_late(&self) -> bool {
+        self.transport.close_waits() && !self.has_room().unwrap_or(true)
     }
 
     fn has_room(&self) -> io::Result<bool> {
@@ -324,12 +332,16 @@ impl Kept {
 }
 
 /// Writes once, and returns how much the kernel took: nothing, if it has no room.
-fn send(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+fn send(socket: &Socket, kind: Kind, bytes: &[u8]) -> io::Result<usize> {
     if bytes.is_empty() {
         return Ok(0);
     }
     match socket.send(bytes) {
         Err(error) if is_momentary(&error) => Ok(0),
+        // SCTP takes no more at once than fits its send buffer.
+        Err(error) if kind == Kind::Stream && 1 < bytes.len() && is_too_long(&error) => {
+            send(socket, kind, &bytes[..bytes.len() / 2])
+        }
         result => result,
     }
 }

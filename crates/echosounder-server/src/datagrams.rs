@@ -144,7 +144,7 @@ fn way_back(peer: &Address, about: &Received) -> Result<Option<HeldSocket>, Reas
         io::ErrorKind::InvalidInput => Reason::Forged,
         _ => Reason::Unsent,
     })?;
-    let by_sender = about.credentials.is_some_and(|sender| sender.uid == socket.owner());
+    let by_sender = about.credentials.is_some_and(|sender| socket.is_owned_by(sender.uid));
     if by_sender { Ok(Some(socket)) } else { Err(Reason::Forged) }
 }
 

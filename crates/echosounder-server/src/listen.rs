@@ -5,9 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{
-    Address, Endpoint, Error, IpVersion, Side, Socket, Transport, is_family_absent, option,
-};
+use echosounder_socket::{Address, Endpoint, Error, IpVersion, Side, Socket, Transport, option};
 
 use crate::path::BoundPath;
 
@@ -42,6 +40,8 @@ pub struct Note {
     pub error: Error,
     /// Whether an endpoint that was asked for is missing altogether, rather than one of a name's addresses.
     pub whole_endpoint: bool,
+    /// Whether this machine does not have what it takes, rather than one address.
+    pub(crate) absent: bool,
 }
 
 /// An address that is bound, with a socket for each worker.
@@ -74,8 +74,7 @@ pub(crate) fn bind_all(endpoints: &[Endpoint], terms: Terms) -> Result<(Vec<Boun
     if bound.is_empty()
         && let Some(note) = notes.pop()
     {
-        let absent = is_family_absent(note.error.cause());
-        return Err(if absent { BindError::Absent(note.error) } else { BindError::Bind(note.error) });
+        return Err(if note.absent { BindError::Absent(note.error) } else { BindError::Bind(note.error) });
     }
     Ok((bound, notes))
 }
@@ -90,7 +89,7 @@ fn bind_endpoint(
     let addresses = endpoint.resolve(Side::Server, terms.ip_version).map_err(BindError::Resolve)?;
     let alone = addresses.len() == 1;
     let bound_before = bound.len();
-    let mut absent = Vec::new();
+    let mut missing = Vec::new();
     let mut port = None;
     for address in addresses {
         // Where any port will do, all addresses of a name get the same one, if it is free.
@@ -106,17 +105,17 @@ fn bind_endpoint(
             }
             Err(error) => {
                 let optional = !alone && error.kind() == io::ErrorKind::AddrNotAvailable;
-                let missing = optional || is_family_absent(&error);
+                let without = transport.is_absent(&address, &error);
                 let error = Error::of_bind(&Endpoint::shown(transport, &address), &address, error);
-                if !missing {
+                if !without && !optional {
                     return Err(BindError::Bind(error));
                 }
-                absent.push(error);
+                missing.push((error, without));
             }
         }
     }
     let whole_endpoint = bound.len() == bound_before;
-    notes.extend(absent.into_iter().map(|error| Note { error, whole_endpoint }));
+    notes.extend(missing.into_iter().map(|(error, absent)| Note { error, whole_endpoint, absent }));
     Ok(())
 }
 
@@ -169,6 +168,10 @@ fn prepare(transport: Transport, address: &Address, terms: Terms) -> io::Result<
     if let Address::Inet6(_) = address {
         socket.set_option(option::IPV6_V6ONLY, true)?;
     }
+    if let Address::Unix(_) = address {
+        // Of a descriptor that nobody wants the close may wait as long as its sender likes. Older kernels cannot refuse.
+        let _ = socket.set_option(option::SO_PASSRIGHTS, false);
+    }
     match transport {
         Transport::Tcp => prepare_tcp(&socket, terms)?,
         // Of the options of TCP, each kernel knows some for all the ways of a connection, and the others not yet.
@@ -184,7 +187,7 @@ fn prepare(transport: Transport, address: &Address, terms: Terms) -> io::Result<
         Transport::UnixDatagram => {
             // Answers that peers have not read are charged to this one socket, so it should bear many.
             socket.set_option(option::SO_SNDBUF, DATAGRAM_BUFFER)?;
-            // Whose a path is that is to be answered to.
+            // From the first datagram on, whose a path is that is to be answered to.
             socket.set_option(option::SO_PASSCRED, true)?;
         }
         Transport::Netlink => socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)?,

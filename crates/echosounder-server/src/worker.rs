@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use echosounder_proto::{Conversation, DatagramRule, FRAME_MAX, Framing, Moment, MonoTime, PlainEcho};
@@ -45,6 +46,9 @@ const EVICTED_AFTER: Duration = Duration::from_secs(1);
 
 /// Most turns that a stopping worker takes to answer what had arrived before it was told to stop.
 const LAST_TURNS_MAX: usize = 64;
+
+/// Bytes of stack of a thread that only closes.
+const CLOSER_STACK: usize = 64 * 1024;
 
 /// The token of the waker; connections have tokens from zero up, listeners and datagram sockets below this.
 const WAKER: u64 = u64::MAX;
@@ -199,6 +203,11 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         };
         if !transport.listens() {
             let address = socket.local_addr()?;
+            socket.set_blocking(false)?;
+            if let Address::Unix(_) = address {
+                // Whose a path is that is to be answered to.
+                socket.set_option(option::SO_PASSCRED, true)?;
+            }
             self.poll.add(&socket, DATAGRAMS + self.datagrams.len() as u64, interest)?;
             let batch = match address.ip() {
                 Some(_) => &mut self.inet_batch,
@@ -325,7 +334,9 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         let (peer, messages) = (connection.peer(), connection.messages());
         self.tools.observer.observe(Event::Closed { peer, messages, error, cut });
-        drop(connection);
+        if connection.closes_late() {
+            close_aside(connection);
+        }
         self.freed.push(index);
         self.resume_listeners();
     }
@@ -511,6 +522,14 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         Ok(())
     }
+}
+
+/// Closes a connection on a thread of its own. Until then it has its place, so there are no more of them than
+/// connections.
+fn close_aside(connection: Connection) {
+    let thread = thread::Builder::new().name("closer".into()).stack_size(CLOSER_STACK);
+    // Without a thread it is closed here, and everybody waits.
+    let _ = thread.spawn(move || drop(connection));
 }
 
 /// Whether somebody waits on a listener. If it cannot be asked, nobody is ended for whoever that may be.

@@ -46,6 +46,9 @@ pub fn create_server(
     options: ServerOptions,
 ) -> Result<Socket, Error> {
     let create = || {
+        if options.dual_stack && address.family() != Family::INET6 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "only an IPv6 socket takes both"));
+        }
         let socket = transport.socket(address)?;
         if address.family() == Family::INET6 {
             socket.set_option(option::IPV6_V6ONLY, !options.dual_stack)?;

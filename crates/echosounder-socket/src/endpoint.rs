@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use crate::address::Address;
-use crate::error::Error;
+use crate::error::{Error, is_family_absent, is_feature_absent};
 use crate::family::inet::{self, Host};
 use crate::family::netlink::NetlinkAddress;
 use crate::family::tipc::{self, TipcAddress};
@@ -172,6 +172,26 @@ impl Transport {
     /// everything that the peer had sent.
     pub fn is_end(self, error: &io::Error) -> bool {
         self.row().form == Form::Tipc && error.kind() == io::ErrorKind::ConnectionReset
+    }
+
+    /// Whether closing or shutting down a connection may wait although it never waits otherwise: as long as the peer
+    /// takes nothing, TIPC does so for up to 8 seconds, and then the connection is not writable.
+    pub fn close_waits(self) -> bool {
+        matches!(self, Self::TipcStream | Self::TipcSeqpacket)
+    }
+
+    /// Whether an error of making or binding a socket, or of connecting to this machine, says that the machine does not
+    /// have what it takes: the family, of IPv6 the address, of VSOCK the loopback.
+    pub fn is_absent(self, address: &Address, error: &io::Error) -> bool {
+        let no_address = error.kind() == io::ErrorKind::AddrNotAvailable;
+        let is_missing = match address {
+            Address::Vsock(address) if address.cid == VsockAddress::CID_LOCAL => {
+                no_address || is_feature_absent(error)
+            }
+            Address::Inet6(address) => address.ip().is_loopback() && no_address,
+            _ => false,
+        };
+        is_family_absent(error) || is_missing
     }
 
     /// Whether several sockets can have one address and the kernel spreads the peers among them, if each of them

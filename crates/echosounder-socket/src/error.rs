@@ -66,10 +66,9 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// Whether this kernel lacks the address family, or the type or protocol within it, or has it turned off
-/// (net.mptcp.enabled: ENOPROTOOPT).
+/// Whether this kernel lacks the address family, or the type or protocol within it.
 pub fn is_family_absent(error: &io::Error) -> bool {
-    let absent = [libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT, libc::ENOPROTOOPT];
+    let absent = [libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT];
     error.raw_os_error().is_some_and(|errno| absent.contains(&errno))
 }
 

@@ -387,6 +387,10 @@ pub const SO_MARK: SocketOption<u32> = of(libc::SOL_SOCKET, libc::SO_MARK);
 pub const SO_OOBINLINE: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_OOBINLINE);
 /// Tell with each message who sent it: unix(7), netlink(7).
 pub const SO_PASSCRED: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_PASSCRED);
+/// Tell with each message the process that sent it, as a descriptor: Linux 6.5.
+pub const SO_PASSPIDFD: SocketOption<bool> = of(libc::SOL_SOCKET, 76);
+/// Take descriptors that come with messages: Linux 6.16. On by default.
+pub const SO_PASSRIGHTS: SocketOption<bool> = of(libc::SOL_SOCKET, 83);
 /// Who connected, or listens, or made the pair: unix(7). It can only be read.
 pub const SO_PEERCRED: SocketOption<Credentials> = of(libc::SOL_SOCKET, libc::SO_PEERCRED);
 /// Priority of what is sent: socket(7).

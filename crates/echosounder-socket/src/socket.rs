@@ -1,6 +1,5 @@
 //! The socket object.
 
-use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -32,7 +31,7 @@ pub enum Half {
     Both,
 }
 
-/// A socket: a descriptor that is closed when it is dropped, and not inherited.
+/// A socket: a descriptor that is closed when it is dropped, and, of those made here, not inherited.
 ///
 /// # How calls wait
 ///
@@ -45,7 +44,8 @@ pub enum Half {
 /// | longer | does not block | waits with poll(2) until it can, or fails with `TimedOut` when the time is up |
 ///
 /// A call is tried before it waits, so one that need not wait costs one system call in every mode. The time is
-/// measured by the monotonic clock, and is that of the whole call. SO_RCVTIMEO and SO_SNDTIMEO are not used.
+/// measured by the monotonic clock, and is that of the whole call. SO_RCVTIMEO and SO_SNDTIMEO are not used, but for a
+/// connect to a UNIX listener whose queue is full.
 ///
 /// Whether a descriptor blocks is a property of the socket that duplicates share, the timeout is one of this
 /// object: give duplicates the same.
@@ -158,7 +158,13 @@ impl Socket {
     /// ```
     #[doc(alias = "socket")]
     pub fn new(family: Family, kind: Type, protocol: Protocol) -> io::Result<Self> {
-        Ok(Self::blocking(sys::socket::socket(family.0, kind.0, protocol.0)?))
+        match sys::socket::socket(family.0, kind.0, protocol.0) {
+            // A protocol that is turned off (net.mptcp.enabled) is as good as none.
+            Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                Err(io::Error::from_raw_os_error(libc::EPROTONOSUPPORT))
+            }
+            fd => fd.map(Self::blocking),
+        }
     }
 
     /// Makes two connected sockets: socketpair(2). UNIX and TIPC have them.
@@ -472,7 +478,8 @@ impl Socket {
                 // Called again it goes on where it was, and says so.
                 Some(libc::EINTR) => crate::wait::interrupted()?,
                 Some(libc::EISCONN) if began => return Ok(()),
-                Some(libc::EINPROGRESS | libc::EALREADY) if waits.any() => {
+                // SCTP says so to a call that comes behind an interrupted one, even if that blocks.
+                Some(libc::EINPROGRESS | libc::EALREADY) if waits.any() || began => {
                     waits.wait(self.as_fd(), Interest::Write)?;
                     return self.take_error();
                 }
@@ -524,6 +531,7 @@ impl Socket {
     pub fn connect_ex(&self, address: &Address) -> i32 {
         match self.connect(address) {
             Ok(()) => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => libc::EINTR,
             Err(error) => error.raw_os_error().unwrap_or(libc::EAGAIN),
         }
     }
@@ -913,6 +921,12 @@ impl Socket {
             let piece = &bytes[sent..bytes.len().min(sent + most)];
             let send = || sys::socket::send(self.as_fd(), piece, libc::MSG_NOSIGNAL);
             match waits.call(self.as_fd(), Interest::Write, send) {
+                // A signal does not fail a send that has begun, but makes it stop short.
+                Ok(len) if len < piece.len() => {
+                    sent += len;
+                    let told = crate::wait::interrupted();
+                    told.map_err(|source| Unfinished { sent: sent as u64, source })?;
+                }
                 Ok(len) => sent += len,
                 Err(error) if 1 < piece.len() && is_too_long(&error) && self.is_stream() => {
                     most = piece.len() / 2;
@@ -1081,7 +1095,12 @@ impl Socket {
             waits.restart();
             match piece {
                 Ok(0) => return Ok(sent),
-                Ok(len) => sent += len as u64,
+                Ok(len) => {
+                    sent += len as u64;
+                    if len < wanted {
+                        crate::wait::interrupted().map_err(|source| Unfinished { sent, source })?;
+                    }
+                }
                 Err(source) => return Err(Unfinished { sent, source }),
             }
         }
@@ -1390,12 +1409,6 @@ impl Write for &Socket {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl fmt::Display for MessageFlags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
     }
 }
 

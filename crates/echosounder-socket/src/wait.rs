@@ -6,13 +6,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::poll::{Interest, ready_once};
+use crate::poll::{Interest, ready, ready_once};
 
 /// What is asked when a signal has interrupted a call: whether to go on.
 static INTERRUPT_HOOK: OnceLock<fn() -> io::Result<()>> = OnceLock::new();
 
 /// Sets what is called when a signal handler has interrupted a call of a [`Socket`](crate::Socket) (EINTR,
-/// signal(7)). If it returns an error, the call ends with that; otherwise it goes on, under the deadline it had.
+/// signal(7)), or may have: one that has come while something was sent only shortens that. A handler with SA_RESTART is
+/// never noticed. If it returns an error, the call ends with that; otherwise it goes on, under the deadline it had.
 /// Without a hook every call goes on.
 ///
 /// It is set once for the process, as the handlers are.
@@ -85,11 +86,17 @@ pub(crate) struct Waits {
     limit: Option<Duration>,
     /// Set when the first begins.
     deadline: Option<Instant>,
+    /// How often in a row a wait has promised that the call can be done, and it could not.
+    false_alarms: u32,
 }
+
+/// The longest pause behind a false alarm.
+const PAUSE_MAX: Duration = Duration::from_millis(32);
 
 impl Waits {
     pub(crate) fn of(timeout: Option<Duration>) -> Self {
-        Self { limit: timeout.filter(|timeout| !timeout.is_zero()), deadline: None }
+        let limit = timeout.filter(|timeout| !timeout.is_zero());
+        Self { limit, deadline: None, false_alarms: 0 }
     }
 
     /// Starts the clock now rather than at the first wait.
@@ -121,7 +128,10 @@ impl Waits {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.any() => {
                     self.wait(fd, interest)?
                 }
-                result => return result,
+                result => {
+                    self.false_alarms = 0;
+                    return result;
+                }
             }
         }
     }
@@ -132,10 +142,18 @@ impl Waits {
     ///
     /// `TimedOut`, without a number of the kernel's, when the time is up.
     pub(crate) fn wait(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        // The call has just been tried; a descriptor that is always ready must not make it go on for ever.
+        if self.left() == Some(Duration::ZERO) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         self.start();
+        self.pause()?;
         loop {
             match ready_once(fd, interest, self.left()) {
-                Ok(true) => return Ok(()),
+                Ok(true) => {
+                    self.false_alarms += 1;
+                    return Ok(());
+                }
                 // Of a time too long for poll(2) something may be left.
                 Ok(false) if self.left() == Some(Duration::ZERO) => {
                     return Err(io::ErrorKind::TimedOut.into());
@@ -145,6 +163,15 @@ impl Waits {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Lets a while pass behind false alarms, longer with each. Some sockets are ready whatever can be done: a UNIX
+    /// datagram socket without a peer to write, one with something in its queue of errors to read.
+    fn pause(&self) -> io::Result<()> {
+        let Some(doublings) = self.false_alarms.checked_sub(1) else { return Ok(()) };
+        let pause = Duration::from_millis(1 << doublings.min(5)).min(PAUSE_MAX);
+        let pause = self.left().map_or(pause, |left| left.min(pause));
+        ready([], Some(pause)).map(drop)
     }
 
     /// How long it may still wait; `None` for ever.

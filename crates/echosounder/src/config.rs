@@ -11,6 +11,7 @@ use echosounder_client::{Call, Eol, Source};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Patience};
 use echosounder_socket::family::inet::Host;
+use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Endpoint, IpVersion, Kind, Name};
 
@@ -159,16 +160,23 @@ fn default(scheme: &str) -> Endpoint {
 /// A TIPC service is found by its name alone: with two types of socket behind it, a call would reach either.
 fn check_services(endpoints: &[Endpoint]) -> Result<()> {
     for (place, endpoint) in endpoints.iter().enumerate() {
-        let Name::Tipc(service) = endpoint.name() else { continue };
-        let twin = endpoints[..place].iter().find(|other| *other.name() == Name::Tipc(*service));
+        let Some(service) = tipc_service(endpoint) else { continue };
+        let twin = endpoints[..place].iter().find(|other| tipc_service(other) == Some(service));
         if let Some(twin) = twin {
-            return Err(Usage(format!(
-                "{twin} and {endpoint} are one service, which has one type of socket"
-            ))
-            .into());
+            return Err(
+                Usage(format!("{twin} and {endpoint} are one service, which has one socket here")).into()
+            );
         }
     }
     Ok(())
+}
+
+/// What a TIPC service is found by.
+fn tipc_service(endpoint: &Endpoint) -> Option<(u32, u32)> {
+    match endpoint.name() {
+        Name::Tipc(TipcAddress::Service { service, instance, .. }) => Some((*service, *instance)),
+        _ => None,
+    }
 }
 
 /// -4 and -6 choose among a host's addresses, so there must be a host.

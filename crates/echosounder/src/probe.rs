@@ -9,10 +9,7 @@ use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
-use echosounder_socket::{
-    Address, Family, Interest, ServerOptions, Socket, Transport, create_server, is_family_absent,
-    is_feature_absent, ready,
-};
+use echosounder_socket::{Address, Family, Interest, ServerOptions, Socket, Transport, create_server, ready};
 
 /// How long a byte may take within this machine.
 const WAIT: Duration = Duration::from_millis(300);
@@ -78,17 +75,13 @@ pub(crate) fn carry(transport: Transport, place: &Address) -> io::Result<()> {
     }
 }
 
-/// Whether what went wrong says that this kernel does not have it, rather than that something is in the way.
-pub(crate) fn is_absent(place: &Address, error: &io::Error) -> bool {
-    // Of IPv6 the address may be missing, of VSOCK the loopback.
-    let no_address = error.kind() == io::ErrorKind::AddrNotAvailable;
-    let no_way = place.family() == Family::VSOCK && is_feature_absent(error);
-    is_family_absent(error) || no_address || no_way
-}
-
 /// What would bring a transport that this kernel does not have.
-pub(crate) fn remedy(transport: Transport, place: &Address) -> Option<&'static str> {
+pub(crate) fn remedy(transport: Transport, place: &Address, error: &io::Error) -> Option<&'static str> {
+    let no_address = error.kind() == io::ErrorKind::AddrNotAvailable;
     match transport {
+        _ if place.family() == Family::INET6 && no_address => {
+            Some("\"sysctl net.ipv6.conf.all.disable_ipv6=0\"")
+        }
         Transport::TipcStream | Transport::TipcSeqpacket | Transport::TipcRdm | Transport::TipcDatagram => {
             Some("\"modprobe tipc\", or a kernel with CONFIG_TIPC")
         }
@@ -98,7 +91,6 @@ pub(crate) fn remedy(transport: Transport, place: &Address) -> Option<&'static s
         Transport::VsockSeqpacket => Some("\"modprobe vsock_loopback\", and Linux 5.14"),
         Transport::Sctp => Some("\"modprobe sctp\", or a kernel with CONFIG_IP_SCTP"),
         Transport::Mptcp => Some("\"sysctl net.mptcp.enabled=1\", or a kernel with CONFIG_MPTCP"),
-        _ if place.family() == Family::INET6 => Some("\"sysctl net.ipv6.conf.all.disable_ipv6=0\""),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use echosounder_server::{Cut, KEPT_MAX, Limits, Patience, Totals};
 use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport, ready};
 
 use crate::table::{Table, hear, say};
-use crate::{Client, config, start, stop, unique};
+use crate::{Client, Folder, config, everywhere, start, stop, unique};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -178,4 +178,33 @@ fn one_host_has_as_many_connections_as_it_may_and_gets_its_places_back() {
     Client::of(&endpoints[0]).echo(b"three");
     let totals = stop(running);
     assert_eq!((totals.connections, cuts(&totals, Cut::Refused)), (3, 1));
+}
+
+/// The kernel may make whoever closes such a connection wait; the others are not to.
+#[test]
+fn whoever_takes_nothing_makes_nobody_wait_when_it_is_cut_off() {
+    let folder = Folder::new();
+    for name in everywhere(&folder) {
+        let mut config = config(&[&name, &format!("unix:@{}", unique())]);
+        config.patience.stalled = Duration::from_millis(200);
+        let (running, endpoints) = start(config);
+        if endpoints[0].transport().kind() == Kind::Datagrams {
+            continue;
+        }
+        let deaf: Vec<Socket> = (0..3).map(|_| caller(&endpoints[0])).collect();
+        // Three closes that wait 8 seconds each would take longer than any answer may.
+        let other = Client::of(&endpoints[1]);
+        let ended = || cuts(&running.totals(), Cut::Stalled) + running.totals().errors;
+        for _ in 0..200_000 {
+            if ended() == 3 {
+                break;
+            }
+            deaf.iter().for_each(|socket| drop(socket.send(&[b'x'; 10_000])));
+            other.echo(b"still there?");
+        }
+        assert_eq!(ended(), 3, "{name}");
+        drop(other);
+        drop(deaf);
+        stop(running);
+    }
 }

@@ -1,4 +1,11 @@
 //! AF_INET and AF_INET6: hosts and ports. See ip(7), ipv6(7).
+//!
+//! SCTP, with a socket for each association:
+//!
+//! - There is no half-close: whoever ends, ends both directions.
+//! - Nothing cannot be sent (EINVAL), and no more at once than fits the send buffer (EMSGSIZE).
+//!
+//! MPTCP: of the options of TCP each kernel knows some. A peer that has closed takes what is sent to it for a minute.
 
 use std::fmt;
 use std::io;

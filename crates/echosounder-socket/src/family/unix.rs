@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::sync::OnceLock;
 
 use crate::address::RawAddress;
 use crate::endpoint::EndpointError;
@@ -145,10 +146,33 @@ impl HeldSocket {
         self.owner
     }
 
+    /// Whether a user has bound it, as far as that can be told: in a user namespace all users that it does not know
+    /// have one number (user_namespaces(7)).
+    pub fn is_owned_by(&self, user: u32) -> bool {
+        self.owner == user && (user != nobody() || knows_all_users())
+    }
+
     /// The name by which to send to it, as long as it is held. It leads through /proc.
     pub fn name(&self) -> UnixName {
         UnixName::Path(format!("/proc/self/fd/{}", self.file.as_raw_fd()).into_bytes().into())
     }
+}
+
+/// The number that stands for users that are not known: /proc/sys/kernel/overflowuid.
+fn nobody() -> u32 {
+    static NOBODY: OnceLock<u32> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?.trim().parse().ok();
+    *NOBODY.get_or_init(|| read().unwrap_or(65_534))
+}
+
+/// Whether this process is in no user namespace but the first: there every number is a user of its own.
+fn knows_all_users() -> bool {
+    static ALL: OnceLock<bool> = OnceLock::new();
+    let read = || {
+        fs::read_to_string("/proc/self/uid_map")
+            .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
+    };
+    *ALL.get_or_init(read)
 }
 
 fn encode(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {

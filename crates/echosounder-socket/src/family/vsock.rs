@@ -1,7 +1,8 @@
 //! AF_VSOCK: virtual machines and their hosts, by context id and port. See vsock(7).
 //!
 //! A connection can be half closed, like one of TCP. Within one machine it takes the loopback transport
-//! (vsock_loopback, Linux 5.6): without it a bind works and a connect to this machine finds nobody.
+//! (vsock_loopback, Linux 5.6): without it a bind to this machine alone fails with EADDRNOTAVAIL, one to all
+//! addresses works, and a connect to this machine finds nobody.
 //!
 //! - Whoever connects without a bind is at any context id and a port: the peer knows better.
 //! - An empty message is not sent.

@@ -33,6 +33,7 @@ pub(crate) struct Slots {
     answers: Vec<libc::mmsghdr>,
     answer_parts: Vec<[libc::iovec; 2]>,
     answer_controls: Vec<ControlRoom>,
+    answer_names: Vec<RawAddress>,
     sends: Vec<libc::mmsghdr>,
     send_controls: Vec<ControlRoom>,
 }
@@ -54,6 +55,7 @@ impl Slots {
             answers: vec![empty_header(); count],
             answer_parts: vec![[part(ptr::null_mut(), 0); 2]; count],
             answer_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
+            answer_names: vec![RawAddress::empty(); count],
             sends: Vec::with_capacity(count),
             send_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
         };
@@ -143,11 +145,9 @@ impl Slots {
         let header = &mut self.answers[answer].msg_hdr;
         header.msg_iov = self.answer_parts.as_mut_ptr().wrapping_add(answer).cast();
         header.msg_iovlen = 2;
-        if let Some(to) = to {
-            self.names[index] = *to;
-        }
-        header.msg_name = self.names.as_mut_ptr().wrapping_add(index).cast();
-        header.msg_namelen = self.names[index].len();
+        self.answer_names[answer] = *to.unwrap_or(&self.names[index]);
+        header.msg_name = self.answer_names.as_mut_ptr().wrapping_add(answer).cast();
+        header.msg_namelen = self.answer_names[answer].len();
         header.msg_control = self.answer_controls.as_mut_ptr().wrapping_add(answer).cast();
         header.msg_controllen = control_len.min(BATCH_CONTROL_MAX);
     }
@@ -159,18 +159,12 @@ impl Slots {
 
     /// Whether two prepared answers go to the same peer, from the same address.
     pub(crate) fn go_together(&self, one: usize, other: usize) -> bool {
-        let [(to, from), (other_to, other_from)] = [one, other].map(|answer| {
-            let header = &self.answers[answer].msg_hdr;
-            // The name is one of ours: prepare() has put it there.
-            let name = self.name_of(header.msg_name.cast());
-            (name.as_bytes(), &self.answer_controls[answer].0[..header.msg_controllen])
-        });
-        to == other_to && from == other_from
-    }
-
-    fn name_of(&self, name: *const RawAddress) -> &RawAddress {
-        let offset = name.addr() - self.names.as_ptr().addr();
-        &self.names[offset / size_of::<RawAddress>()]
+        let ends = |answer: usize| {
+            let control = &self.answer_controls[answer].0;
+            let control = &control[..self.answers[answer].msg_hdr.msg_controllen];
+            (self.answer_names[answer].as_bytes(), control)
+        };
+        ends(one) == ends(other)
     }
 
     /// Forgets what was to be sent.

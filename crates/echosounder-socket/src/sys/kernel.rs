@@ -3,7 +3,6 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -11,8 +10,8 @@ use super::check;
 
 /// Asks for a ring: io_uring_setup(2).
 pub(crate) fn io_uring_setup() -> io::Result<OwnedFd> {
-    // SAFETY: all of `struct io_uring_params` (120 bytes) may be zero; the call fills it in.
-    let mut params: [u64; 15] = unsafe { MaybeUninit::zeroed().assume_init() };
+    // `struct io_uring_params` has 120 bytes, which the call fills in.
+    let mut params = [0_u64; 15];
     // SAFETY: `params` is what the call reads and writes.
     let fd = raw(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) })?;
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;

@@ -63,11 +63,14 @@ fn descriptors(raw: RawControl<'_>) -> Option<ControlMessage> {
     if !carries {
         return None;
     }
-    let numbers = raw.data.as_chunks().0.iter().map(|number| RawFd::from_ne_bytes(*number));
+    // Where the kernel could not make one, it tells the error instead, as a negative number.
+    let numbers =
+        raw.data.as_chunks().0.iter().map(|number| RawFd::from_ne_bytes(*number)).filter(|fd| 0 <= *fd);
     // SAFETY: the kernel has just made these descriptors for us, and told each of them once.
     let mut fds: Vec<OwnedFd> = numbers.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
     match (raw.kind, fds.len()) {
         (SCM_PIDFD, 1) => fds.pop().map(ControlMessage::Pidfd),
+        (SCM_PIDFD, _) => None,
         _ => Some(ControlMessage::Rights(fds)),
     }
 }

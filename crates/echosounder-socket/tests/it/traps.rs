@@ -419,3 +419,34 @@ fn an_option_is_as_long_as_the_kernel_tells_and_may_be_nothing() {
     assert_eq!(errno(socket.clear_option(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 4)), Some(libc::EFAULT));
     assert_eq!(errno(socket.clear_option(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 0)), Some(libc::EINVAL));
 }
+
+/// Sockets that poll(2) calls ready, whatever the call then says.
+#[test]
+fn a_wait_ends_in_time_although_the_socket_is_always_ready() {
+    let soon = Some(Duration::from_millis(50));
+    let (reader, name) = bound(Transport::UnixDatagram, &UNNAMED);
+    let writer = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
+    writer.set_timeout(soon).unwrap();
+    let full = loop {
+        if let Err(error) = writer.send_to(b"and more", &name) {
+            break error;
+        }
+    };
+    assert_eq!((full.kind(), full.raw_os_error()), (ErrorKind::TimedOut, None));
+    // As soon as somebody reads, it goes on.
+    reader.recv(&mut [0; 16]).unwrap();
+    assert_eq!(writer.send_to(b"and more", &name).unwrap(), 8);
+
+    // An error in the queue makes a socket readable.
+    let udp = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
+    udp.bind(&LOOPBACK[0]).unwrap();
+    udp.set_option(option::IP_RECVERR, true).unwrap();
+    let (gone, nobody) = bound(Transport::Udp, &LOOPBACK[0]);
+    drop(gone);
+    udp.send_to(b"anybody?", &nobody).unwrap();
+    let [state] = ready([(udp.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
+    assert!(state.readable);
+    udp.set_timeout(soon).unwrap();
+    assert_eq!(errno(udp.recv(&mut [0; 16])), Some(111), "the error itself, once");
+    assert_eq!(kind(udp.recv(&mut [0; 16])), ErrorKind::TimedOut);
+}

@@ -228,7 +228,7 @@ fn endpoints(folder: &Path) -> Result<(Vec<Endpoint>, Vec<&'static str>)> {
         let before = endpoints.len();
         for place in probe::places(transport) {
             match probe::carry(transport, &place) {
-                Err(error) if probe::is_absent(&place, &error) => {}
+                Err(error) if transport.is_absent(&place, &error) => {}
                 _ => endpoints.push(endpoint(transport, place, folder)?),
             }
         }

@@ -123,8 +123,9 @@ fn sockets() -> Vec<Check> {
         probe::places(transport).into_iter().map(move |place| {
             let result = probe::carry(transport, &place).map(|()| None);
             let about = format!("{} {}", place.family(), transport.socket_type());
-            let absent = result.as_ref().is_err_and(|error| probe::is_absent(&place, error));
-            let remedy = absent.then(|| probe::remedy(transport, &place)).flatten();
+            let missing = result.as_ref().err().filter(|error| transport.is_absent(&place, error));
+            let remedy = missing.and_then(|error| probe::remedy(transport, &place, error));
+            let absent = missing.is_some();
             check("socket", transport.scheme(), &about, result, absent, remedy)
         })
     });
@@ -226,8 +227,11 @@ const FEATURES: [Feature; 22] = [
 fn features() -> Vec<Check> {
     let tried = FEATURES.iter().map(|(name, about, try_it, remedy)| {
         let result = try_it();
-        let absent = result.as_ref().is_err_and(is_feature_absent);
-        check("feature", name, about, result, absent, Some(remedy))
+        let no_address = |error: &io::Error| error.kind() == io::ErrorKind::AddrNotAvailable;
+        let absent = result.as_ref().is_err_and(|error| is_feature_absent(error) || no_address(error));
+        // A right does not help a kernel that does not have it.
+        let helps = !(absent && remedy.starts_with("CAP_"));
+        check("feature", name, about, result, absent, Some(remedy).filter(|_| helps).copied())
     });
     tried.collect()
 }
@@ -328,6 +332,7 @@ fn kernel_tls() -> io::Result<Option<String>> {
     const TCP_ULP: SocketOption<String> = SocketOption::new(6, 31);
     let listener = server(Transport::Tcp, &loopback(), ServerOptions::default())?;
     let client = Transport::Tcp.socket(&loopback())?;
+    client.set_timeout(Some(WAIT))?;
     client.connect(&listener.local_addr()?)?;
     client.set_option(TCP_ULP, "tls".into()).map(|()| None)
 }

@@ -170,7 +170,7 @@ fn what_does_not_go_together_is_told() {
         (&["talk", "-I", "lo", "@x"], "--source is for hosts, and unix:@x has none"),
         (
             &["serve", "tipc://70:1", "tipc-rdm://70:1"],
-            "tipc://70:1 and tipc-rdm://70:1 are one service, which has one type of socket",
+            "tipc://70:1 and tipc-rdm://70:1 are one service, which has one socket here",
         ),
     ] {
         assert_eq!(run(args, b"").all(), (Some(2), "", &*format!("sounder: {told}\n")));
