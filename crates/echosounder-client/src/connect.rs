@@ -137,6 +137,42 @@ impl Candidates {
     }
 }
 
+/// How many connections are begun before the first of them is waited for.
+const WINDOW: usize = 128;
+
+/// Connects so many times to the first address that takes a call.
+pub(crate) fn connect_many(call: &Call, count: usize) -> Result<(Vec<Socket>, Address), CallError> {
+    let deadline = Deadline::after(call.wait);
+    let mut candidates = Candidates::of(call, deadline)?;
+    let nobody = || Err(CallError::timeout("connect", &call.endpoint));
+    let (first, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
+    let mut sockets = vec![first];
+    let mut race = Race::new(candidates.transport).map_err(|error| candidates.local("poll", error))?;
+    let mut running = 0;
+    // Each that is there gives the next as much time.
+    let mut deadline = Deadline::after(call.wait);
+    while sockets.len() < count {
+        if sockets.len() + running < count && running < WINDOW {
+            match candidates.begin(&address, deadline)? {
+                (socket, true) => sockets.push(socket),
+                (socket, false) => {
+                    race.enter(socket, address.clone()).map_err(|error| candidates.local("poll", error))?;
+                    running += 1;
+                }
+            }
+        } else if let Some((socket, _)) =
+            race.wait(deadline).map_err(|error| candidates.local("poll", error))?
+        {
+            sockets.push(socket);
+            running -= 1;
+            deadline = Deadline::after(call.wait);
+        } else if !race.failures.is_empty() || deadline.is_over() {
+            return Err(race.lost());
+        }
+    }
+    Ok((sockets, address))
+}
+
 /// Connections that are on their way, each to its address.
 struct Race {
     transport: Transport,
