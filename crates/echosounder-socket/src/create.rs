@@ -38,7 +38,7 @@ pub struct ServerOptions {
 /// let options = ServerOptions { dual_stack: true, ..ServerOptions::default() };
 /// let server = create_server(Transport::Tcp, &(Ipv6Addr::UNSPECIFIED, 0).into(), options)?;
 /// assert!(server.local_addr()?.is_wildcard());
-/// # Ok::<(), echosounder_socket::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn create_server(
     transport: Transport,

@@ -379,6 +379,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// If a host name has no address, or an interface does not exist.
+    #[doc(alias = "getaddrinfo")]
     pub fn resolve(&self, side: Side, version: IpVersion) -> Result<Vec<Address>, Error> {
         match &self.name {
             Name::Unix(name) => Ok(vec![name.clone().into()]),

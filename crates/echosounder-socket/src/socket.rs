@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::{Address, RawAddress};
 use crate::batch::Batch;
 use crate::control::{ControlMessage, SendControl};
+use crate::error::is_too_long;
 use crate::family::{Family, Protocol, Type};
 use crate::option::{self, OptionValue, SocketOption};
 use crate::poll::Interest;
@@ -54,6 +55,7 @@ pub enum Half {
 /// A write to a connection that is gone is an error (EPIPE), never a signal. A call that a signal handler
 /// interrupts goes on, unless the [hook](crate::set_interrupt_hook) says otherwise.
 #[derive(Debug)]
+#[doc(alias = "fileno")]
 pub struct Socket {
     fd: OwnedFd,
     timeout: Timeout,
@@ -209,12 +211,34 @@ impl Socket {
     /// # Errors
     ///
     /// If no descriptor is left.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// let again = one.duplicate()?;
+    /// drop(one); // The connection goes on through the other descriptor.
+    /// again.send(b"ahoy")?;
+    /// assert_eq!(other.recv(&mut [0; 16])?, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "dup")]
     pub fn duplicate(&self) -> io::Result<Self> {
         Ok(Self { fd: self.fd.try_clone()?, timeout: Timeout::of(self.timeout.get()) })
     }
 
     /// Gives the descriptor away, open. The same as `OwnedFd::from`.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// UnixStream::from(one.into_fd()).write_all(b"ahoy")?;
+    /// assert_eq!(other.recv(&mut [0; 16])?, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "detach")]
     pub fn into_fd(self) -> OwnedFd {
         self.fd
@@ -251,6 +275,18 @@ impl Socket {
     /// # Errors
     ///
     /// As fcntl(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert!(!socket.inheritable()?);
+    /// socket.set_inheritable(true)?;
+    /// assert!(socket.inheritable()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "get_inheritable")]
+    #[doc(alias = "FD_CLOEXEC")]
     pub fn inheritable(&self) -> io::Result<bool> {
         sys::socket::is_inheritable(self.as_fd())
     }
@@ -299,6 +335,18 @@ impl Socket {
     /// # Errors
     ///
     /// As listen(2).
+    ///
+    /// ```
+    /// use echosounder_socket::option::SO_ACCEPTCONN;
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// socket.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// socket.listen()?;
+    /// assert!(socket.option(SO_ACCEPTCONN)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn listen(&self) -> io::Result<()> {
         self.listen_with(u32::MAX)
     }
@@ -308,6 +356,22 @@ impl Socket {
     /// # Errors
     ///
     /// As listen(2).
+    ///
+    /// ```
+    /// use echosounder_socket::family::unix::UnixName;
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::time::Duration;
+    ///
+    /// let listener = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// listener.bind(&UnixName::Unnamed.into())?; // The kernel makes up a name.
+    /// listener.listen_with(0)?;
+    /// let [first, second] = [(); 2].map(|()| Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT));
+    /// first?.connect(&listener.local_addr()?)?;
+    /// let second = second?;
+    /// second.set_timeout(Some(Duration::from_millis(10)))?;
+    /// assert!(second.connect(&listener.local_addr()?).is_err(), "the queue has room for one");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn listen_with(&self, backlog: u32) -> io::Result<()> {
         sys::socket::listen(self.as_fd(), i32::try_from(backlog).unwrap_or(i32::MAX))
     }
@@ -319,7 +383,7 @@ impl Socket {
     /// As accept4(2).
     ///
     /// ```
-    /// use echosounder_socket::{Address, Family, Protocol, Socket, Type};
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
     /// use std::net::SocketAddr;
     ///
     /// let [listener, client] = [(); 2].map(|()| Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT));
@@ -333,6 +397,7 @@ impl Socket {
     /// assert_eq!(server.timeout(), None);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "accept4")]
     pub fn accept(&self) -> io::Result<(Self, Address)> {
         let (fd, peer) = self.accept_with(0)?;
         Ok((Self::blocking(fd), peer))
@@ -343,6 +408,22 @@ impl Socket {
     /// # Errors
     ///
     /// As accept4(2); `WouldBlock` if the listener does not block and the queue is empty.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    /// use std::net::{Ipv4Addr, TcpStream};
+    ///
+    /// let listener = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// listener.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// listener.listen()?;
+    /// let _client = TcpStream::connect(("localhost", listener.local_addr()?.port().unwrap_or(0)))?;
+    /// let (server, _) = listener.accept_nonblocking()?;
+    /// assert_eq!(server.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "accept4")]
+    #[doc(alias = "SOCK_NONBLOCK")]
     pub fn accept_nonblocking(&self) -> io::Result<(Self, Address)> {
         let (fd, peer) = self.accept_with(libc::SOCK_NONBLOCK)?;
         Ok((Self { fd, timeout: Timeout::of(Some(Duration::ZERO)) }, peer))
@@ -449,6 +530,24 @@ impl Socket {
 
     /// Whether a connect that did not wait goes on in the background, to end when the socket is writable; then
     /// [`take_error`](Self::take_error) tells how.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Interest, Protocol, Socket, Type, ready};
+    /// use std::net::TcpListener;
+    /// use std::os::fd::AsFd;
+    ///
+    /// let server = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// client.set_blocking(false)?;
+    /// if let Err(error) = client.connect(&server.local_addr()?.into()) {
+    ///     assert!(Socket::is_in_progress(&error), "{error}");
+    ///     ready([(client.as_fd(), Interest::Write)], None)?;
+    ///     client.take_error()?;
+    /// }
+    /// assert_eq!(client.peer_addr()?, server.local_addr()?.into());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "EINPROGRESS")]
     pub fn is_in_progress(error: &io::Error) -> bool {
         error.raw_os_error() == Some(libc::EINPROGRESS)
     }
@@ -458,6 +557,17 @@ impl Socket {
     /// # Errors
     ///
     /// As shutdown(2); `NotConnected` if the peer has already gone; EINVAL for one direction of a TIPC connection.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Half, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.shutdown(Half::Write)?;
+    /// assert_eq!(other.recv(&mut [0; 16])?, 0);
+    /// other.send(b"still here")?;
+    /// assert_eq!(one.recv(&mut [0; 16])?, 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(&self, half: Half) -> io::Result<()> {
         let how = match half {
             Half::Read => libc::SHUT_RD,
@@ -472,6 +582,18 @@ impl Socket {
     /// # Errors
     ///
     /// As getsockname(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Address, Family, Protocol, Socket, Type};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// let nowhere = Address::from((Ipv4Addr::UNSPECIFIED, 0));
+    /// assert_eq!(socket.local_addr()?, nowhere);
+    /// socket.bind(&nowhere)?;
+    /// assert_ne!(socket.local_addr()?.port(), Some(0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> io::Result<Address> {
         sys::socket::local_address(self.as_fd()).map(|raw| Address::from(&raw))
@@ -482,6 +604,19 @@ impl Socket {
     /// # Errors
     ///
     /// As getpeername(2); `NotConnected` without a peer.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    /// use std::net::UdpSocket;
+    ///
+    /// let server = UdpSocket::bind("127.0.0.1:0")?;
+    /// let client = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// assert_eq!(client.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+    /// client.connect(&server.local_addr()?.into())?;
+    /// assert_eq!(client.peer_addr()?, server.local_addr()?.into());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> io::Result<Address> {
         sys::socket::peer_address(self.as_fd()).map(|raw| Address::from(&raw))
@@ -492,6 +627,14 @@ impl Socket {
     /// # Errors
     ///
     /// As getsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET6, Type::DGRAM, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.family()?.to_string(), "AF_INET6");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "SO_DOMAIN")]
     pub fn family(&self) -> io::Result<Family> {
         self.option(option::SO_DOMAIN)
@@ -502,7 +645,16 @@ impl Socket {
     /// # Errors
     ///
     /// As getsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (socket, _) = Socket::pair(Family::UNIX, Type::SEQPACKET, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.socket_type()?, Type::SEQPACKET);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "SO_TYPE")]
+    #[doc(alias = "type")]
     pub fn socket_type(&self) -> io::Result<Type> {
         self.option(option::SO_TYPE)
     }
@@ -512,7 +664,16 @@ impl Socket {
     /// # Errors
     ///
     /// As getsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.protocol()?, Protocol::UDP);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "SO_PROTOCOL")]
+    #[doc(alias = "proto")]
     pub fn protocol(&self) -> io::Result<Protocol> {
         self.option(option::SO_PROTOCOL)
     }
@@ -551,6 +712,7 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "recv_into")]
+    #[doc(alias = "read")]
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -582,14 +744,28 @@ impl Socket {
     }
 
     /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost
-    /// (MSG_TRUNC, recv(2)).
+    /// (MSG_TRUNC, recv(2)). TIPC does not tell how much more; then it is one byte.
     ///
     /// # Errors
     ///
     /// As recv(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// one.send(b"longer than the room")?;
+    /// let mut buffer = [0; 6];
+    /// assert_eq!(other.recv_message(&mut buffer)?, 20);
+    /// assert_eq!(&buffer, b"longer");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "MSG_TRUNC")]
     pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, libc::MSG_TRUNC))
+        let room = buffer.len();
+        let message = self.recv_msg(&mut [IoSliceMut::new(buffer)], 0, MessageFlags::TRUNC)?;
+        let cut = message.flags.contains(MessageFlags::TRUNC);
+        Ok(if cut { message.len.max(room + 1) } else { message.len })
     }
 
     /// Receives a datagram and its sender's address: recvfrom(2).
@@ -597,7 +773,20 @@ impl Socket {
     /// # Errors
     ///
     /// As recvfrom(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::net::{Ipv4Addr, UdpSocket};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// socket.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// let peer = UdpSocket::bind("127.0.0.1:0")?;
+    /// peer.send_to(b"ahoy", ("127.0.0.1", socket.local_addr()?.port().unwrap_or(0)))?;
+    /// assert_eq!(socket.recv_from(&mut [0; 16])?, (4, peer.local_addr()?.into()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "recvfrom")]
+    #[doc(alias = "recvfrom_into")]
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         let receive = || sys::socket::recv_from(self.as_fd(), buffer, 0);
         let (len, from) = self.call(Interest::Read, receive)?;
@@ -634,6 +823,7 @@ impl Socket {
     /// ```
     #[doc(alias = "recvmsg")]
     #[doc(alias = "recv_fds")]
+    #[doc(alias = "recvmsg_into")]
     pub fn recv_msg(
         &self,
         buffers: &mut [IoSliceMut<'_>],
@@ -673,12 +863,28 @@ impl Socket {
     /// # Errors
     ///
     /// As send(2), with EPIPE instead of a signal.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.set_blocking(false)?;
+    /// let taken = one.send(&[0; 10_000_000])?;
+    /// assert!(taken < 10_000_000, "more than the kernel keeps for the peer");
+    /// drop(other);
+    /// assert_eq!(one.send(b"?").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "write")]
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.call(Interest::Write, || sys::socket::send(self.as_fd(), bytes, libc::MSG_NOSIGNAL))
     }
 
     /// Writes everything, as often as it takes, within one timeout altogether. Of nothing it sends one empty
     /// message.
+    ///
+    /// SCTP takes no more at once than its send buffer holds, and gets it in pieces.
     ///
     /// # Errors
     ///
@@ -702,16 +908,26 @@ impl Socket {
             waits = waits.started();
         }
         let mut sent = 0;
+        let mut most = bytes.len();
         loop {
-            let send = || sys::socket::send(self.as_fd(), &bytes[sent..], libc::MSG_NOSIGNAL);
+            let piece = &bytes[sent..bytes.len().min(sent + most)];
+            let send = || sys::socket::send(self.as_fd(), piece, libc::MSG_NOSIGNAL);
             match waits.call(self.as_fd(), Interest::Write, send) {
                 Ok(len) => sent += len,
+                Err(error) if 1 < piece.len() && is_too_long(&error) && self.is_stream() => {
+                    most = piece.len() / 2;
+                    continue;
+                }
                 Err(source) => return Err(Unfinished { sent: sent as u64, source }),
             }
             if sent == bytes.len() {
                 return Ok(());
             }
         }
+    }
+
+    fn is_stream(&self) -> bool {
+        self.socket_type().is_ok_and(|kind| kind == Type::STREAM)
     }
 
     /// Sends a datagram to an address: sendto(2). On an unconnected TIPC socket with connections it connects, too.
@@ -742,6 +958,19 @@ impl Socket {
     /// # Errors
     ///
     /// As sendmsg(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, MessageFlags, Protocol, Socket, Type};
+    /// use std::io::IoSlice;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::SEQPACKET, Protocol::DEFAULT)?;
+    /// let pieces = [IoSlice::new(b"in "), IoSlice::new(b"pieces")];
+    /// assert_eq!(one.send_msg(&pieces, &[], None, MessageFlags::NONE)?, 9);
+    /// let mut buffer = [0; 16];
+    /// let len = other.recv(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"in pieces");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "sendmsg")]
     #[doc(alias = "send_fds")]
     pub fn send_msg(
@@ -804,7 +1033,8 @@ impl Socket {
     /// let sent = one.send_file(&File::open("Cargo.toml")?, 1, Some(7))?;
     /// assert_eq!(sent, 7);
     /// let mut buffer = [0; 16];
-    /// assert_eq!(&buffer[..other.recv(&mut buffer)?], b"package");
+    /// let len = other.recv(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"package");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "sendfile")]
@@ -828,8 +1058,12 @@ impl Socket {
     ) -> Result<u64, Unfinished> {
         let mut sent = 0;
         let mut waits = self.waits();
+        let size = sys::sendfile::size(file).map_err(|source| Unfinished { sent, source })?;
         loop {
+            // Whoever asks for more than there is tells the socket that more follows, which SCTP waits for.
+            let known = Some(size.saturating_sub(offset + sent)).filter(|&left| left != 0);
             let wanted = count.map_or(SEND_FILE_MAX, |count| (count - sent).min(SEND_FILE_MAX));
+            let wanted = known.map_or(wanted, |left| wanted.min(left));
             let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
             if wanted == 0 {
                 return Ok(sent);
@@ -877,6 +1111,17 @@ impl Socket {
     /// # Errors
     ///
     /// As setsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::option::SO_KEEPALIVE;
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert!(!socket.option(SO_KEEPALIVE)?);
+    /// socket.set_option(SO_KEEPALIVE, true)?;
+    /// assert!(socket.option(SO_KEEPALIVE)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "setsockopt")]
     pub fn set_option<T: OptionValue>(&self, option: SocketOption<T>, value: T) -> io::Result<()> {
         self.set_option_bytes(option.level, option.name, &value.encode())
@@ -907,6 +1152,17 @@ impl Socket {
     /// # Errors
     ///
     /// As setsockopt(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+    /// let (sol_socket, so_keepalive) = (1, 9);
+    /// socket.set_option_bytes(sol_socket, so_keepalive, &1_i32.to_ne_bytes())?;
+    /// assert_eq!(socket.option_bytes(sol_socket, so_keepalive, 4)?, 1_i32.to_ne_bytes());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "setsockopt")]
     pub fn set_option_bytes(&self, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
         sys::socket::set_option(self.as_fd(), level, name, value)
     }
@@ -917,6 +1173,7 @@ impl Socket {
     /// # Errors
     ///
     /// As setsockopt(2).
+    #[doc(alias = "setsockopt")]
     pub fn clear_option(&self, level: i32, name: i32, len: u32) -> io::Result<()> {
         sys::socket::clear_option(self.as_fd(), level, name, len)
     }
@@ -936,6 +1193,7 @@ impl Socket {
     /// assert!(info.len() < 1024);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "getsockopt")]
     pub fn option_bytes(&self, level: i32, name: i32, room: usize) -> io::Result<Vec<u8>> {
         if !(1..=OPTION_MAX).contains(&room) {
             let message = "there is to be room for 1 to 1024 bytes of an option";
@@ -952,6 +1210,18 @@ impl Socket {
     /// # Errors
     ///
     /// The error that waited.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.send(b"unread")?;
+    /// drop(other);
+    /// assert_eq!(one.take_error().unwrap_err().kind(), ErrorKind::ConnectionReset);
+    /// one.take_error()?; // It has been taken.
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "SO_ERROR")]
     pub fn take_error(&self) -> io::Result<()> {
         match self.option(option::SO_ERROR)? {
@@ -968,12 +1238,36 @@ impl Socket {
     /// # Errors
     ///
     /// As ioctl(2) with FIONBIO.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::ErrorKind;
+    ///
+    /// let (one, _other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.set_blocking(false)?;
+    /// assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "setblocking")]
+    #[doc(alias = "FIONBIO")]
     pub fn set_blocking(&self, blocking: bool) -> io::Result<()> {
         self.set_timeout(if blocking { None } else { Some(Duration::ZERO) })
     }
 
     /// Whether calls wait, for however long.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::time::Duration;
+    ///
+    /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert!(socket.is_blocking());
+    /// socket.set_timeout(Some(Duration::from_secs(1)))?;
+    /// assert!(socket.is_blocking());
+    /// socket.set_timeout(Some(Duration::ZERO))?;
+    /// assert!(!socket.is_blocking());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "getblocking")]
     pub fn is_blocking(&self) -> bool {
         self.timeout() != Some(Duration::ZERO)
@@ -1005,6 +1299,19 @@ impl Socket {
     }
 
     /// How long calls wait; `None` for ever.
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::time::Duration;
+    ///
+    /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// assert_eq!(socket.timeout(), None);
+    /// socket.set_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(socket.timeout(), Some(Duration::from_secs(5)));
+    /// socket.set_blocking(false)?;
+    /// assert_eq!(socket.timeout(), Some(Duration::ZERO));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "gettimeout")]
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout.get()
@@ -1032,7 +1339,16 @@ impl AsFd for Socket {
     }
 }
 
-/// The number of the descriptor, as `fileno()` tells it.
+/// The number of the descriptor, as Python's `fileno()` tells it.
+///
+/// ```
+/// use echosounder_socket::{Family, Protocol, Socket, Type};
+/// use std::os::fd::AsRawFd;
+///
+/// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+/// assert!(2 < socket.as_raw_fd());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()

@@ -10,7 +10,7 @@
 //! - There is no half-close: only [`Half::Both`](crate::Half::Both) can be shut down; the peer reads the end, once.
 //! - A peer's close is ECONNRESET, after what it had sent; with room for control messages the read gives zero
 //!   bytes instead and [`ControlMessage::TipcError`](crate::ControlMessage::TipcError).
-//! - An empty message without connection is thrown away by the receiver; one with a connection arrives.
+//! - An empty message is thrown away by the receiver.
 //! - Messages have at most [`MESSAGE_MAX`] bytes.
 //! - Messages to a service are dropped where nobody takes them, unless
 //!   [`TIPC_DEST_DROPPABLE`](crate::option::TIPC_DEST_DROPPABLE) is off: then they come back, as a receive of zero

@@ -2,6 +2,10 @@
 //!
 //! A connection can be half closed, like one of TCP. Within one machine it takes the loopback transport
 //! (vsock_loopback, Linux 5.6): without it a bind works and a connect to this machine finds nobody.
+//!
+//! - Whoever connects without a bind is at any context id and a port: the peer knows better.
+//! - An empty message is not sent.
+//! - Before Linux 6.4 every error of a message that cannot be sent is ENOMEM, also of one that is too long.
 
 use std::fmt;
 
@@ -42,8 +46,11 @@ impl VsockAddress {
         };
         let port = match port {
             None => u32::from(DEFAULT_PORT),
-            Some("0") => Self::PORT_ANY,
-            Some(port) => super::number(port).ok_or_else(|| EndpointError::BadVsockPort(port.into()))?,
+            Some(port) => match super::number(port) {
+                None => return Err(EndpointError::BadVsockPort(port.into())),
+                Some(0) => Self::PORT_ANY,
+                Some(port) => port,
+            },
         };
         Ok(Self { cid, port })
     }

@@ -176,3 +176,6 @@ fn part(base: *mut u8, len: usize) -> libc::iovec {
 fn empty_header() -> libc::mmsghdr {
     libc::mmsghdr { msg_hdr: message::empty_header(), msg_len: 0 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! One suite for every transport: what all of them do alike, and where one differs, how.
 
 use std::io::{self, BufRead, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process;
@@ -17,13 +18,14 @@ use echosounder_socket::{
     Transport, create_server, option, ready,
 };
 
+use crate::python::{python_calls, python_is_called};
 use crate::{Folder, PATIENCE, UNNAMED, skip};
 
 /// A transport that this kernel has, over one of its families.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) transport: Transport,
-    family: Family,
+    pub(crate) family: Family,
 }
 
 /// Whether a VSOCK socket can call this machine: many kernels have the family without the loopback.
@@ -128,7 +130,7 @@ impl Place {
     }
 
     /// What one receive gives; nothing at the end.
-    fn hear(&self, socket: &Socket) -> Vec<u8> {
+    pub(crate) fn hear(&self, socket: &Socket) -> Vec<u8> {
         let mut buffer = vec![0; 1 << 19];
         match socket.recv(&mut buffer) {
             Err(error) if self.transport.is_end(&error) => Vec::new(),
@@ -141,7 +143,7 @@ impl Place {
     }
 
     /// As many bytes as were sent; of a stream in as many receives as it takes.
-    fn hear_all(&self, socket: &Socket, len: usize) -> Vec<u8> {
+    pub(crate) fn hear_all(&self, socket: &Socket, len: usize) -> Vec<u8> {
         let mut heard = self.hear(socket);
         while self.transport.kind() == Kind::Stream && heard.len() < len {
             match self.hear(socket) {
@@ -153,7 +155,7 @@ impl Place {
     }
 
     /// The longest message, where there is a limit that does not depend on the machine.
-    fn message_max(&self) -> Option<usize> {
+    pub(crate) fn message_max(&self) -> Option<usize> {
         match self.transport {
             Transport::Udp if self.family == Family::INET => Some(65_507),
             Transport::Udp => Some(65_527),
@@ -211,6 +213,8 @@ macro_rules! all {
             the_buffers_have_the_size_that_was_set
             readiness_is_told
             a_pair_is_made_where_there_are_pairs
+            python_is_called
+            python_calls
         }
     };
 }
@@ -251,7 +255,7 @@ macro_rules! messages {
             messages_keep_their_bounds
             a_message_that_does_not_fit_is_cut
             what_is_too_long_is_refused
-            an_empty_message_arrives
+            an_empty_message_arrives_or_is_thrown_away
         }
     };
 }
@@ -389,8 +393,13 @@ fn a_message_that_is_looked_at_stays(place: &Place) {
     client.send(b"ahoy").unwrap();
     for _ in 0..2 {
         let mut room = [0; 64];
-        let message = server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::PEEK).unwrap();
-        assert_eq!(&room[..message.len], b"ahoy");
+        match server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::PEEK) {
+            // Before Linux 6.6 it cannot be looked at, which is told in a strange way.
+            Err(error) if place.transport == Transport::VsockSeqpacket => {
+                assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+            }
+            message => assert_eq!(&room[..message.unwrap().len], b"ahoy"),
+        }
     }
     assert_eq!(place.hear(&server), b"ahoy");
     server.set_blocking(false).unwrap();
@@ -509,7 +518,12 @@ fn both_sides_know_both_addresses(place: &Place) {
     });
     assert_eq!((server.timeout(), server.is_blocking()), (None, true));
     assert_eq!(peer, server.peer_addr().unwrap());
-    assert_eq!(peer, client.local_addr().unwrap());
+    let mut local = client.local_addr().unwrap();
+    if let Address::Vsock(address) = &mut local {
+        // The connect has chosen the port, and left open who we are.
+        assert_eq!(mem::replace(&mut address.cid, VsockAddress::CID_LOCAL), VsockAddress::CID_ANY);
+    }
+    assert_eq!(peer, local);
     assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());
     if place.family != Family::TIPC {
         assert_eq!(client.peer_addr().unwrap(), name);
@@ -569,7 +583,9 @@ fn nobody_there_is_an_error(place: &Place) {
         let client = place.caller();
         client.set_timeout(timeout).unwrap();
         assert_eq!(client.connect_ex(&name), expected);
-        client.take_error().unwrap();
+        let again = client.take_error();
+        // SCTP tells it twice where the connect blocked.
+        assert!(again.is_ok() || place.transport == Transport::Sctp, "{again:?}");
     }
 }
 
@@ -676,7 +692,7 @@ fn whoever_does_not_read_is_waited_for_and_the_rest_is_counted(place: &Place) {
     assert_eq!(error.to_string(), format!("sent {sent} bytes"));
 
     client.set_blocking(false).unwrap();
-    let error = (0..10_000).find_map(|_| client.send(&bytes).err()).unwrap();
+    let error = (0..10_000).find_map(|_| client.send(&bytes[..10_000]).err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     // What was counted was sent.
     assert!(place.hear_all(&server, sent)[..sent] == bytes[..sent]);
@@ -755,7 +771,9 @@ fn a_message_that_does_not_fit_is_cut(place: &Place) {
         client.send(b"0123456789").unwrap();
         client.send(b"next").unwrap();
         let mut room = [0; 4];
-        assert_eq!(server.recv_message(&mut room).unwrap(), 10);
+        // TIPC tells that it was longer, and not how much.
+        let told = if place.family == Family::TIPC { 5 } else { 10 };
+        assert_eq!(server.recv_message(&mut room).unwrap(), told);
         assert_eq!(&room, b"0123");
         assert_eq!(server.recv_message(&mut room).unwrap(), 4);
         assert_eq!(&room, b"next");
@@ -769,15 +787,21 @@ fn a_message_that_does_not_fit_is_cut(place: &Place) {
 fn what_is_too_long_is_refused(place: &Place) {
     let (client, server) = place.talkers();
     let long = vec![0; place.message_max().map_or(2_000_000, |max| max + 1)];
-    assert_eq!(errno(client.send(&long)), Some(libc::EMSGSIZE));
+    let refused = errno(client.send(&long));
+    // Before Linux 6.4 every error of a VSOCK send is this one.
+    let strange = place.family == Family::VSOCK && refused == Some(libc::ENOMEM);
+    assert!(refused == Some(libc::EMSGSIZE) || strange, "{refused:?}");
     client.send(b"after").unwrap();
     assert_eq!(place.hear(&server), b"after");
 }
 
-fn an_empty_message_arrives(place: &Place) {
+fn an_empty_message_arrives_or_is_thrown_away(place: &Place) {
     let (client, server) = place.connection();
     client.send_all(b"").unwrap();
-    assert_eq!(server.recv(&mut [0; 64]).unwrap(), 0);
+    // VSOCK sends nothing, and TIPC receives nothing.
+    if place.family == Family::UNIX {
+        assert_eq!(server.recv(&mut [0; 64]).unwrap(), 0);
+    }
     client.send(b"after").unwrap();
     assert_eq!(place.hear(&server), b"after", "it was no end");
 }

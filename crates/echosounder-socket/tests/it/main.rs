@@ -6,9 +6,13 @@
 mod address;
 mod alone;
 mod batch;
+mod control;
+mod corpus;
 mod endpoint;
 mod family;
+mod interpreted;
 mod poll;
+mod python;
 mod signal;
 mod socket;
 

@@ -1,0 +1,68 @@
+//! The headers lead where the slots look: held against what the kernel does with them, with no kernel in between, so
+//! that Miri can watch.
+
+use std::ptr;
+use std::thread;
+
+use super::Slots;
+use crate::address::RawAddress;
+
+/// Writes a datagram through its header, as recvmmsg(2) does.
+fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: &[u8]) {
+    let message = &mut slots.received[index];
+    let header = &mut message.msg_hdr;
+    // SAFETY: the header leads to one part, in a vector that the slots own.
+    let part = unsafe { *header.msg_iov };
+    for (room, written) in [(part.iov_base, bytes), (header.msg_name, from), (header.msg_control, control)] {
+        // SAFETY: each pointer leads to room that is longer than what the tests write, in vectors of the slots.
+        unsafe { ptr::copy_nonoverlapping(written.as_ptr(), room.cast(), written.len()) };
+    }
+    message.msg_len = u32::try_from(bytes.len()).expect("a short datagram");
+    header.msg_controllen = control.len();
+    slots.names[index].set_len(u32::try_from(from.len()).expect("a short name"));
+}
+
+/// Reads an answer through its header, as sendmmsg(2) does: where it goes to, its bytes, its control messages.
+fn sent(slots: &Slots, answer: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let header = slots.answers[answer].msg_hdr;
+    let read = |start: *const u8, len: usize| {
+        // SAFETY: the header says how many bytes the pointer leads to, in a vector that the slots own.
+        unsafe { std::slice::from_raw_parts(start, len) }.to_vec()
+    };
+    let mut bytes = Vec::new();
+    for index in 0..header.msg_iovlen {
+        // SAFETY: the header says how many parts there are.
+        let part = unsafe { *header.msg_iov.wrapping_add(index) };
+        bytes.extend(read(part.iov_base.cast(), part.iov_len));
+    }
+    let to = read(header.msg_name.cast(), header.msg_namelen as usize);
+    (to, bytes, read(header.msg_control.cast(), header.msg_controllen))
+}
+
+#[test]
+fn what_is_written_through_the_headers_is_received_and_answered() {
+    let mut slots = Slots::new(3, 16);
+    for round in 0..2_u8 {
+        for (index, number) in [0, 1, 2].into_iter().enumerate() {
+            deliver(&mut slots, index, &[b'a' + round; 7], &[9, number, round], &[round; 8]);
+        }
+        slots.bytes_mut(1)[0] = b'!';
+        assert_eq!(slots.bytes_mut(2), [b'a' + round; 7]);
+        assert_eq!(slots.name(2).as_bytes(), [9, 2, round]);
+        assert_eq!(slots.control(2), [round; 8]);
+
+        let elsewhere = RawAddress::from_bytes(&[8, 8]);
+        slots.prepare(0, 1, b"> ", None, |_| 0);
+        slots.prepare(1, 2, b"", Some(&elsewhere), |room| {
+            room[..2].copy_from_slice(&[4, 5]);
+            2
+        });
+        assert_eq!(
+            sent(&slots, 0),
+            (vec![9, 1, round], [b"> !".as_slice(), &[b'a' + round; 6]].concat(), vec![])
+        );
+        assert_eq!(sent(&slots, 1), (vec![8, 8], vec![b'a' + round; 7], vec![4, 5]));
+        // Moving the slots, to another thread even, does not move what the headers lead to.
+        slots = thread::spawn(|| slots).join().expect("nothing can go wrong");
+    }
+}

@@ -1,0 +1,522 @@
+//! What goes beside the bytes: descriptors, credentials, times, and what the headers say.
+
+use std::fs;
+use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process;
+use std::time::{Duration, SystemTime};
+
+use echosounder_socket::option::{self, SocketOption};
+use echosounder_socket::{
+    Address, Batch, ControlMessage, Credentials, ExtendedError, Family, Message, MessageFlags, PacketInfo,
+    RawControl, SendControl, Socket, Transport, control_space, effective_user,
+};
+
+use crate::alone::{Process, is_alone};
+use crate::{LOOPBACK, PATIENCE, bound, field, skip, wait_readable};
+
+/// Room for any control messages of one datagram.
+const ROOM: usize = 512;
+
+fn send(socket: &Socket, bytes: &[u8], control: &[SendControl<'_>], to: Option<&Address>) {
+    let sent = socket.send_msg(&[IoSlice::new(bytes)], control, to, MessageFlags::NONE).unwrap();
+    assert_eq!(sent, bytes.len());
+}
+
+/// The next message, with room for so many bytes of control messages.
+fn receive(socket: &Socket, control: usize, flags: MessageFlags) -> (Message, Vec<u8>) {
+    let mut buffer = vec![0; 1 << 16];
+    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control, flags).unwrap();
+    buffer.truncate(message.len);
+    (message, buffer)
+}
+
+/// What came beside the next message.
+fn beside(socket: &Socket) -> Vec<ControlMessage> {
+    receive(socket, ROOM, MessageFlags::NONE).0.control
+}
+
+fn pair(transport: Transport) -> (Socket, Socket) {
+    let (one, other) = transport.pair().unwrap();
+    for socket in [&one, &other] {
+        socket.set_timeout(Some(PATIENCE)).unwrap();
+    }
+    (one, other)
+}
+
+/// Two UDP sockets of a family, the first connected to the other.
+fn udp(loopback: &Address) -> (Socket, Socket) {
+    let (server, name) = bound(Transport::Udp, loopback);
+    let (client, _) = bound(Transport::Udp, loopback);
+    client.connect(&name).unwrap();
+    for socket in [&client, &server] {
+        socket.set_timeout(Some(PATIENCE)).unwrap();
+    }
+    (client, server)
+}
+
+/// Pipes whose writing ends are to be given away, and the reading ends, which tell when nobody has those any more.
+fn pipes(count: usize) -> (Vec<PipeReader>, Vec<PipeWriter>) {
+    (0..count).map(|_| io::pipe().unwrap()).unzip()
+}
+
+/// Gives descriptors to the peer of a socket, and keeps none.
+fn give(socket: &Socket, writers: Vec<PipeWriter>) {
+    let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
+    send(socket, b"take", &[SendControl::Rights(&fds)], None);
+}
+
+/// Nobody can write any more: no descriptor is left, neither here nor on the way.
+fn check_closed(readers: Vec<PipeReader>) {
+    for mut reader in readers {
+        wait_readable(&reader);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+fn rights(control: Vec<ControlMessage>) -> Vec<OwnedFd> {
+    let [ControlMessage::Rights(fds)] = <[_; 1]>::try_from(control).unwrap() else {
+        panic!("these are no descriptors");
+    };
+    fds
+}
+
+const CARRIERS: [Transport; 3] = [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket];
+
+#[test]
+fn descriptors_come_into_possession_and_are_not_inherited() {
+    for transport in CARRIERS {
+        let (one, other) = pair(transport);
+        let (readers, writers) = pipes(4);
+        give(&one, writers);
+        let (message, bytes) = receive(&other, control_space(4 * 4), MessageFlags::NONE);
+        assert_eq!((bytes, message.flags.contains(MessageFlags::CTRUNC)), (b"take".to_vec(), false));
+        let fds = rights(message.control);
+        assert_eq!(fds.len(), 4);
+        for (fd, mut reader) in fds.into_iter().zip(&readers) {
+            let flags = field(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()), "flags:");
+            assert_ne!(i32::from_str_radix(&flags, 8).unwrap() & libc::O_CLOEXEC, 0);
+            PipeWriter::from(fd).write_all(b"x").unwrap();
+            reader.read_exact(&mut [0]).unwrap();
+        }
+        check_closed(readers);
+    }
+}
+
+#[test]
+fn of_more_descriptors_than_there_is_room_for_the_rest_is_closed_and_told() {
+    for transport in CARRIERS {
+        let (one, other) = pair(transport);
+        let (readers, writers) = pipes(4);
+        give(&one, writers);
+        let (message, _) = receive(&other, control_space(2 * 4), MessageFlags::NONE);
+        assert!(message.flags.contains(MessageFlags::CTRUNC));
+        assert_eq!(rights(message.control).len(), 2);
+        check_closed(readers);
+    }
+}
+
+#[test]
+fn whoever_has_no_room_for_descriptors_gets_none() {
+    let receivers: [fn(&Socket); 6] = [
+        |socket| assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 4),
+        |socket| assert_eq!(socket.recv_message(&mut [0; 8]).unwrap(), 4),
+        |socket| assert_eq!(socket.recv_from(&mut [0; 8]).unwrap().0, 4),
+        |socket| assert_eq!(socket.recv_behind(&mut Vec::with_capacity(8)).unwrap(), 4),
+        |socket| {
+            let (message, _) = receive(socket, 0, MessageFlags::NONE);
+            assert!(message.control.is_empty() && message.flags.contains(MessageFlags::CTRUNC));
+        },
+        |socket| {
+            let mut batch = Batch::new(2, 8);
+            assert_eq!(socket.recv_many(&mut batch).unwrap(), 1);
+            assert_eq!(batch.bytes(0), b"take");
+            // It stays, and has kept nothing.
+            Box::leak(Box::new(batch));
+        },
+    ];
+    for transport in CARRIERS {
+        for receiver in receivers {
+            let (one, other) = pair(transport);
+            let (readers, writers) = pipes(3);
+            give(&one, writers);
+            receiver(&other);
+            check_closed(readers);
+        }
+    }
+}
+
+#[test]
+fn descriptors_that_nobody_receives_are_closed() {
+    let (one, other) = pair(Transport::UnixStream);
+    let (readers, writers) = pipes(3);
+    give(&one, writers);
+    drop(one);
+    drop(other);
+    check_closed(readers);
+}
+
+#[test]
+fn at_most_253_descriptors_go_at_once() {
+    let (one, other) = pair(Transport::UnixStream);
+    let stdin = io::stdin();
+    let fds = vec![stdin.as_fd(); 254];
+    let error = one
+        .send_msg(&[IoSlice::new(b"x")], &[SendControl::Rights(&fds)], None, MessageFlags::NONE)
+        .unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+    send(&one, b"x", &[SendControl::Rights(&fds[1..])], None);
+    let (message, _) = receive(&other, control_space(253 * 4), MessageFlags::NONE);
+    assert_eq!(rights(message.control).len(), 253);
+}
+
+/// Descriptors are counted in a process where no other test has any.
+#[test]
+fn no_descriptor_is_left_over() {
+    if is_alone() {
+        let count = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let (one, other) = pair(Transport::UnixDatagram);
+        let mut batch = Batch::new(4, 8);
+        let before = count();
+        for _ in 0..20 {
+            for room in [0, control_space(4), control_space(2 * 4), ROOM] {
+                give(&one, pipes(4).1);
+                drop(receive(&other, room, MessageFlags::NONE));
+            }
+            give(&one, pipes(4).1);
+            give(&one, pipes(4).1);
+            assert_eq!(other.recv_many(&mut batch).unwrap(), 2);
+        }
+        return assert_eq!(count(), before);
+    }
+    let (status, said) = Process::start(&[], "control::no_descriptor_is_left_over").unwrap().end();
+    assert!(status.success(), "{said}");
+}
+
+fn ourselves() -> Credentials {
+    let gid = field("/proc/self/status", "Gid:").split_whitespace().nth(1).unwrap().parse().unwrap();
+    Credentials { pid: process::id().try_into().unwrap(), uid: effective_user(), gid }
+}
+
+#[test]
+fn whoever_sends_is_told_where_it_is_asked_for() {
+    for transport in CARRIERS {
+        let (one, other) = pair(transport);
+        other.set_option(option::SO_PASSCRED, true).unwrap();
+        assert!(other.option(option::SO_PASSCRED).unwrap());
+        for said in [&[][..], &[SendControl::Credentials(ourselves())]] {
+            send(&one, b"who", said, None);
+            let control = beside(&other);
+            let [ControlMessage::Credentials(who)] = &control[..] else { panic!("{control:?}") };
+            assert_eq!(*who, ourselves());
+        }
+        send(&one, b"batch", &[], None);
+        let mut batch = Batch::new(1, 8);
+        other.recv_many(&mut batch).unwrap();
+        assert_eq!(batch.about(0).credentials, Some(ourselves()));
+        assert_eq!(one.option(option::SO_PEERCRED).unwrap(), ourselves());
+    }
+}
+
+#[test]
+fn the_process_that_sends_is_a_descriptor_where_it_is_asked_for() {
+    let so_passpidfd = SocketOption::<bool>::new(libc::SOL_SOCKET, 76);
+    let (one, other) = pair(Transport::UnixDatagram);
+    if let Err(error) = other.set_option(so_passpidfd, true) {
+        return skip("pidfd", &error.to_string());
+    }
+    one.send(b"it is me").unwrap();
+    let control = beside(&other);
+    let [ControlMessage::Pidfd(fd)] = &control[..] else { panic!("{control:?}") };
+    let pid = field(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()), "Pid:");
+    assert_eq!(pid, process::id().to_string());
+    // A batch has no use for it, and keeps none.
+    one.send(b"it is me").unwrap();
+    let mut batch = Batch::new(1, 8);
+    assert_eq!(other.recv_many(&mut batch).unwrap(), 1);
+    assert_eq!(batch.bytes(0), b"it is me");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the kernel's time is compared with the clock's")]
+fn now() -> Duration {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap()
+}
+
+#[test]
+fn a_datagram_is_stamped_with_its_arrival() {
+    for loopback in LOOPBACK.iter() {
+        for (stamps, unit) in [(option::SO_TIMESTAMPNS, 1), (option::SO_TIMESTAMP, 1000)] {
+            let (client, server) = udp(loopback);
+            server.set_option(stamps, true).unwrap();
+            let before = now().as_nanos() / unit;
+            client.send(b"ahoy").unwrap();
+            let control = beside(&server);
+            let after = now().as_nanos() / unit;
+            let [ControlMessage::Timestamp(at)] = &control[..] else { panic!("{control:?}") };
+            assert!((before..=after).contains(&(at.as_nanos() / unit)), "{before} {at:?} {after}");
+            assert_eq!(at.as_nanos() % unit, 0);
+        }
+    }
+}
+
+const TX_SOFTWARE: u32 = 1 << 1;
+const RX_SOFTWARE: u32 = 1 << 3;
+const SOFTWARE: u32 = 1 << 4;
+const OPT_ID: u32 = 1 << 7;
+const ORIGIN_TIMESTAMPING: u8 = 4;
+
+#[test]
+fn a_datagram_is_stamped_by_the_kernel_when_it_arrives() {
+    let (client, server) = udp(&LOOPBACK[0]);
+    server.set_option(option::SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE).unwrap();
+    assert_eq!(server.option(option::SO_TIMESTAMPING).unwrap(), RX_SOFTWARE | SOFTWARE);
+    // The kernel needs a moment to begin.
+    for _ in 0..10_000 {
+        let before = now();
+        client.send(b"ahoy").unwrap();
+        if let [ControlMessage::Timestamping { software, hardware }] = &beside(&server)[..] {
+            assert_eq!(*hardware, None);
+            assert!((before..=now()).contains(&software.unwrap()));
+            return;
+        }
+    }
+    panic!("no datagram was stamped");
+}
+
+#[test]
+fn a_datagram_is_stamped_when_it_leaves() {
+    let (client, server) = udp(&LOOPBACK[0]);
+    client.set_option(option::SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE | OPT_ID).unwrap();
+    for id in 0..3 {
+        let before = now();
+        client.send(b"ahoy").unwrap();
+        assert_eq!(server.recv(&mut [0; 8]).unwrap(), 4);
+        wait_readable(&client);
+        let (message, _) = receive(&client, ROOM, MessageFlags::ERRQUEUE);
+        assert!(message.flags.contains(MessageFlags::ERRQUEUE));
+        let [
+            ControlMessage::Timestamping { software, hardware: None },
+            ControlMessage::Error(ExtendedError { origin: ORIGIN_TIMESTAMPING, data, errno, .. }),
+        ] = &message.control[..]
+        else {
+            panic!("{:?}", message.control);
+        };
+        assert!((before..=now()).contains(&software.unwrap()));
+        assert_eq!((*data, i32::try_from(*errno).unwrap()), (id, libc::ENOMSG));
+    }
+    let nothing = client.recv_msg(&mut [], ROOM, MessageFlags::ERRQUEUE).unwrap_err();
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock, "the queue of errors is never waited for");
+}
+
+#[test]
+fn what_an_ipv4_header_says_is_sent_and_told() {
+    let (client, server) = udp(&LOOPBACK[0]);
+    for option in [option::IP_RECVTTL, option::IP_RECVTOS] {
+        server.set_option(option, true).unwrap();
+    }
+    client.set_option(option::IP_TTL, 33).unwrap();
+    client.set_option(option::IP_TOS, 0x20).unwrap();
+    for (control, ttl, tos) in [
+        (&[][..], 33, 0x20),
+        (&[SendControl::Ttl(17)], 17, 0x20),
+        (&[SendControl::Tos(0x48)], 33, 0x48),
+        (&[SendControl::Ttl(255), SendControl::Tos(0)], 255, 0),
+    ] {
+        send(&client, b"ahoy", control, None);
+        let control = beside(&server);
+        assert!(
+            matches!(control[..], [ControlMessage::Ttl(hops), ControlMessage::Tos(service)]
+                if (hops, service) == (ttl, tos)),
+            "{control:?}"
+        );
+    }
+}
+
+#[test]
+fn what_an_ipv6_header_says_is_sent_and_told() {
+    let [_, v6] = &LOOPBACK[..] else { return };
+    let (client, server) = udp(v6);
+    for option in [option::IPV6_RECVHOPLIMIT, option::IPV6_RECVTCLASS] {
+        server.set_option(option, true).unwrap();
+    }
+    client.set_option(option::IPV6_UNICAST_HOPS, 33).unwrap();
+    client.set_option(option::IPV6_TCLASS, 0x20).unwrap();
+    for (control, hops, class) in [
+        (&[][..], 33, 0x20),
+        (&[SendControl::HopLimit(17)], 17, 0x20),
+        (&[SendControl::TrafficClass(0x48)], 33, 0x48),
+    ] {
+        send(&client, b"ahoy", control, None);
+        let control = beside(&server);
+        assert!(
+            matches!(control[..], [ControlMessage::HopLimit(limit), ControlMessage::TrafficClass(told)]
+                if (limit, told) == (hops, class)),
+            "{control:?}"
+        );
+    }
+}
+
+#[test]
+fn datagrams_of_one_size_leave_and_arrive_in_one_piece() {
+    for loopback in LOOPBACK.iter() {
+        let (client, server) = udp(loopback);
+        send(&client, &[7; 530], &[SendControl::UdpSegment(100)], None);
+        for len in [100, 100, 100, 100, 100, 30] {
+            assert_eq!(receive(&server, 0, MessageFlags::NONE).1, vec![7; len]);
+        }
+
+        server.set_option(option::UDP_GRO, true).unwrap();
+        send(&client, &[7; 530], &[SendControl::UdpSegment(100)], None);
+        let (message, bytes) = receive(&server, ROOM, MessageFlags::NONE);
+        assert_eq!(bytes, [7; 530]);
+        assert!(matches!(message.control[..], [ControlMessage::UdpGro(100)]), "{:?}", message.control);
+        // One alone is of no size.
+        send(&client, b"one", &[], None);
+        assert!(beside(&server).is_empty());
+        // Where there is room for one only, all the others are lost.
+        send(&client, &[7; 530], &[SendControl::UdpSegment(100)], None);
+        let message =
+            server.recv_msg(&mut [IoSliceMut::new(&mut [0; 100])], ROOM, MessageFlags::NONE).unwrap();
+        assert!(message.flags.contains(MessageFlags::TRUNC));
+        send(&client, b"after", &[], None);
+        assert_eq!(receive(&server, ROOM, MessageFlags::NONE).1, b"after");
+
+        client.set_option(option::UDP_SEGMENT, 10).unwrap();
+        assert_eq!(client.option(option::UDP_SEGMENT).unwrap(), 10);
+        send(&client, b"0123456789abc", &[], None);
+        assert_eq!(receive(&server, ROOM, MessageFlags::NONE).1, b"0123456789abc");
+        // 64 before Linux 6.9, 128 since.
+        client.set_option(option::UDP_SEGMENT, 0).unwrap();
+        send(&client, &[7; 6400], &[SendControl::UdpSegment(100)], None);
+        let many = client.send_msg(
+            &[IoSlice::new(&[7; 12_900])],
+            &[SendControl::UdpSegment(100)],
+            None,
+            MessageFlags::NONE,
+        );
+        assert_eq!(many.unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    }
+}
+
+/// The address that a datagram was sent to, and its sender.
+fn asked(server: &Socket) -> (PacketInfo, Address) {
+    let (message, _) = receive(server, ROOM, MessageFlags::NONE);
+    let infos: Vec<PacketInfo> = message
+        .control
+        .iter()
+        .filter_map(|message| match message {
+            ControlMessage::PacketInfo(info) => Some(*info),
+            _ => None,
+        })
+        .collect();
+    let [info] = infos[..] else { panic!("{:?}", message.control) };
+    (info, message.from)
+}
+
+#[test]
+fn an_answer_leaves_from_the_address_that_was_asked() {
+    let server = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
+    server.set_option(option::IP_PKTINFO, true).unwrap();
+    server.bind(&(Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+    let port = server.local_addr().unwrap().port().unwrap();
+    for last in 1..=9 {
+        let ip = Ipv4Addr::new(127, 0, 0, last);
+        let (client, client_name) = bound(Transport::Udp, &LOOPBACK[0]);
+        client.set_timeout(Some(PATIENCE)).unwrap();
+        client.connect(&(ip, port).into()).unwrap();
+        client.send(b"call").unwrap();
+        let (info, from) = asked(&server);
+        assert_eq!((info.local, info.destination, from), (ip.into(), ip.into(), client_name.clone()));
+        // A plain answer leaves from the address that leads there, and is not heard.
+        server.send_to(b"plain", &client_name).unwrap();
+        send(&server, b"answer", &[SendControl::PacketInfo(info)], Some(&client_name));
+        let mut heard = vec![receive(&client, 0, MessageFlags::NONE).1];
+        if last == 1 {
+            heard.push(receive(&client, 0, MessageFlags::NONE).1);
+            assert_eq!(heard[0], b"plain");
+        }
+        assert_eq!(heard.last().unwrap(), b"answer");
+    }
+}
+
+#[test]
+fn an_ipv6_socket_is_asked_by_mapped_addresses_and_answers_from_them() {
+    let [v4, _] = &LOOPBACK[..] else { return };
+    let server = Transport::Udp.socket(&(Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+    server.set_option(option::IPV6_V6ONLY, false).unwrap();
+    server.set_option(option::IPV6_RECVPKTINFO, true).unwrap();
+    server.bind(&(Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+    let port = server.local_addr().unwrap().port().unwrap();
+    let ip = Ipv4Addr::new(127, 0, 0, 5);
+    let (client, client_name) = bound(Transport::Udp, v4);
+    client.set_timeout(Some(PATIENCE)).unwrap();
+    client.connect(&(ip, port).into()).unwrap();
+    client.send(b"call").unwrap();
+    let (info, from) = asked(&server);
+    let mapped = |ip: Ipv4Addr| IpAddr::from(ip.to_ipv6_mapped());
+    assert_eq!((info.local, from.ip()), (mapped(ip), Some(mapped(Ipv4Addr::LOCALHOST))));
+    assert_eq!(from.port(), client_name.port());
+    send(&server, b"answer", &[SendControl::PacketInfo(info)], Some(&from));
+    assert_eq!(receive(&client, 0, MessageFlags::NONE).1, b"answer");
+}
+
+#[test]
+fn an_error_comes_with_its_origin_and_the_destination() {
+    for loopback in LOOPBACK.iter() {
+        let (silent, nobody) = bound(Transport::Udp, loopback);
+        drop(silent);
+        let (client, _) = bound(Transport::Udp, loopback);
+        client.set_timeout(Some(PATIENCE)).unwrap();
+        let (recverr, origin, kind, code) = match nobody.family() {
+            Family::INET => (option::IP_RECVERR, 2, 3, 3),
+            _ => (option::IPV6_RECVERR, 3, 1, 4),
+        };
+        client.set_option(recverr, true).unwrap();
+        assert!(client.option(recverr).unwrap());
+        client.send_to(b"anybody?", &nobody).unwrap();
+        // Though it is not connected, it is told.
+        let refused = client.recv(&mut [0; 8]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let (message, bytes) = receive(&client, ROOM, MessageFlags::ERRQUEUE);
+        assert_eq!((bytes, &message.from), (b"anybody?".to_vec(), &nobody));
+        let [ControlMessage::Error(error)] = &message.control[..] else { panic!("{:?}", message.control) };
+        assert_eq!(i32::try_from(error.errno).unwrap(), libc::ECONNREFUSED);
+        assert_eq!((error.origin, error.kind, error.code), (origin, kind, code));
+        assert_eq!(error.offender.as_ref().and_then(Address::ip), loopback.ip());
+    }
+}
+
+#[test]
+fn control_messages_of_unknown_kinds_are_kept_and_sent_as_they_are() {
+    let (client, server) = udp(&LOOPBACK[0]);
+    let ip_recvorigdstaddr = SocketOption::<bool>::new(libc::IPPROTO_IP, 20);
+    server.set_option(ip_recvorigdstaddr, true).unwrap();
+    let ttl = 21_i32.to_ne_bytes();
+    let raw = RawControl { level: libc::IPPROTO_IP, kind: libc::IP_TTL, data: &ttl };
+    server.set_option(option::IP_RECVTTL, true).unwrap();
+    send(&client, b"ahoy", &[SendControl::Raw(raw)], None);
+    let control = beside(&server);
+    assert!(
+        matches!(&control[..], [ControlMessage::Ttl(21), ControlMessage::Unknown { level: 0, kind: 20, data }]
+            if data.len() == 16),
+        "{control:?}"
+    );
+}
+
+#[test]
+fn a_walk_over_control_messages_ends_where_they_are_malformed() {
+    let header = |len: usize, rest: &[u8]| [&len.to_ne_bytes()[..], &[1, 0, 0, 0, 2, 0, 0, 0], rest].concat();
+    let whole = header(20, &[7; 8]);
+    let walked = |bytes: &[u8]| RawControl::walk(bytes).map(|raw| raw.data.to_vec()).collect::<Vec<_>>();
+    assert_eq!(walked(&whole), [[7; 4]]);
+    assert_eq!(walked(&[&whole[..], &whole].concat()), [[7; 4], [7; 4]]);
+    assert_eq!(walked(&whole[..20]), [[7; 4]], "the last needs no padding");
+    for malformed in
+        [&whole[..19], &whole[..15], &[], &header(15, &[]), &header(0, &[]), &header(usize::MAX, &[])]
+    {
+        assert!(walked(malformed).is_empty(), "{malformed:?}");
+        assert_eq!(walked(&[&whole[..], malformed].concat()).len(), 1);
+    }
+    assert_eq!([0, 1, 8, 9].map(control_space), [16, 24, 24, 32]);
+}

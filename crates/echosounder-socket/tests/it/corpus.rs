@@ -1,0 +1,27 @@
+//! What the fuzzer has found worth keeping, tried again.
+
+#[path = "../../../../fuzz/properties/address.rs"]
+mod address;
+#[path = "../../../../fuzz/properties/control.rs"]
+mod control;
+#[path = "../../../../fuzz/properties/endpoint.rs"]
+mod endpoint;
+#[path = "../../../../fuzz/properties/replay.rs"]
+mod replay;
+
+use replay::replay;
+
+#[test]
+fn the_laws_of_addresses_hold_of_the_corpus() {
+    replay("address", address::holds);
+}
+
+#[test]
+fn the_laws_of_control_messages_hold_of_the_corpus() {
+    replay("control", control::holds);
+}
+
+#[test]
+fn the_laws_of_endpoints_hold_of_the_corpus() {
+    replay("endpoint", endpoint::holds);
+}

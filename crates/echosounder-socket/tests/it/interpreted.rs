@@ -1,0 +1,58 @@
+//! As much of the socket object as Miri can run, which follows every pointer: connections over TCP, pairs, and what
+//! becomes of descriptors. It has no datagrams and no control messages.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use echosounder_socket::{Family, Half, Protocol, Socket, Type};
+
+fn tcp() -> Socket {
+    Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT).unwrap()
+}
+
+fn pair() -> (Socket, Socket) {
+    Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT).unwrap()
+}
+
+#[test]
+fn a_conversation() {
+    let listener = tcp();
+    listener.bind(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    listener.listen_with(1).unwrap();
+    let client = tcp();
+    client.connect(&listener.local_addr().unwrap()).unwrap();
+    let (server, peer) = listener.accept().unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
+    assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());
+
+    client.send_all(b"ahoy").unwrap();
+    let mut kept = Vec::with_capacity(6);
+    kept.extend_from_slice(b"> ");
+    while kept.len() < 6 {
+        assert_ne!(server.recv_behind(&mut kept).unwrap(), 0);
+    }
+    assert_eq!(kept, b"> ahoy");
+    assert_eq!(server.recv_behind(&mut kept).unwrap(), 0, "there is no room left");
+
+    assert_eq!(server.send(&kept).unwrap(), 6);
+    let (mut buffer, mut len) = ([0; 6], 0);
+    while len < 6 {
+        len += client.recv(&mut buffer[len..]).unwrap();
+    }
+    assert_eq!(buffer[..], kept);
+    server.shutdown(Half::Both).unwrap();
+}
+
+#[test]
+fn descriptors_have_one_owner() {
+    let (one, other) = pair();
+    let second = one.duplicate().unwrap();
+    assert_ne!(second.as_raw_fd(), one.as_raw_fd());
+    assert!(!second.inheritable().unwrap());
+    let number = one.as_raw_fd();
+    let fd: OwnedFd = one.into_fd();
+    assert_eq!(fd.as_raw_fd(), number);
+    drop(fd);
+    second.close().unwrap();
+    drop(OwnedFd::from(other));
+}

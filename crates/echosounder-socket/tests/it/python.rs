@@ -1,0 +1,206 @@
+//! Python's socket module as an independent peer: it sees the addresses that we see, and hears what we say.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::LazyLock;
+use std::thread;
+
+use echosounder_socket::family::netlink::NetlinkAddress;
+use echosounder_socket::family::tipc::TipcAddress;
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::family::vsock::VsockAddress;
+use echosounder_socket::{Address, Family, Kind};
+
+use crate::family::{Place, pattern};
+use crate::{skip, wait_readable};
+
+const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/peer.py");
+
+/// Where Python is, whatever stands before it, and which families its socket module lacks.
+static PYTHON: LazyLock<Result<String, String>> = LazyLock::new(|| {
+    let families = "('AF_TIPC', 'AF_VSOCK', 'AF_NETLINK')";
+    let question = format!(
+        "import socket, sys; print(sys.executable, *(f for f in {families} if not hasattr(socket, f)))"
+    );
+    match Command::new("python3").args(["-c", &question]).output() {
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8(output.stdout).unwrap().trim_end().into())
+        }
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into()),
+        Err(error) => Err(error.to_string()),
+    }
+});
+
+/// A process that runs Python.
+struct Python {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Python {
+    /// A peer at a place, if there is a Python that knows the family.
+    fn start(place: &Place, role: &str, address: &Address, lengths: &[usize]) -> Option<Self> {
+        let found = match &*PYTHON {
+            Err(why) => return skip_python(why),
+            Ok(found) => found,
+        };
+        let (program, lacks) = found.split_once(' ').unwrap_or((found, ""));
+        if lacks.split(' ').any(|family| family == place.family.to_string()) {
+            return skip_python(&format!("it has no {}", place.family));
+        }
+        let version = if place.family == Family::INET6 { "6" } else { "4" };
+        let mut command = Command::new(program);
+        command.args(["-I", "-S", PEER, role, place.transport.scheme(), version]);
+        command.args(words(address).split(' '));
+        if role == "client" {
+            command.arg("--").args(lengths.iter().map(ToString::to_string));
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Some(Self { child, lines })
+    }
+
+    /// The next line that it says.
+    fn says(&mut self) -> String {
+        if self.lines.buffer().is_empty() {
+            wait_readable(self.lines.get_ref());
+        }
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().into()
+    }
+}
+
+fn skip_python<T>(why: &str) -> Option<T> {
+    skip("python3", why);
+    None
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        // Of one that has ended there is nothing left to kill.
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// An address as the peer says it.
+fn words(address: &Address) -> String {
+    let hex = |name: &[u8]| name.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    match address {
+        Address::Inet(address) => format!("{} {}", address.ip(), address.port()),
+        Address::Inet6(address) => format!("{} {}", address.ip(), address.port()),
+        Address::Unix(UnixName::Unnamed) => "-".into(),
+        Address::Unix(UnixName::Abstract(name)) => format!("00{}", hex(name)),
+        Address::Unix(UnixName::Path(path)) => hex(path),
+        Address::Netlink(address) => format!("{} {}", address.port_id, address.groups),
+        Address::Vsock(address) => format!("{} {}", address.cid, address.port),
+        Address::Tipc(TipcAddress::Socket { node, reference }) => format!("3 {node} {reference}"),
+        Address::Tipc(TipcAddress::Service { service, instance, .. }) => format!("2 {service} {instance}"),
+        other => panic!("the peer does not know {other}"),
+    }
+}
+
+/// The address that the peer has said.
+fn address(place: &Place, said: &str) -> Address {
+    let words: Vec<&str> = said.split(' ').collect();
+    let number = |at: usize| words[at].parse().unwrap();
+    match place.family {
+        Family::INET | Family::INET6 => {
+            let ip: std::net::IpAddr = words[0].parse().unwrap();
+            (ip, words[1].parse().unwrap()).into()
+        }
+        Family::UNIX => {
+            let digits = words[0].as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+            let bytes: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+            assert_eq!(bytes[0], 0, "it has been given an abstract name");
+            UnixName::Abstract(bytes[1..].into()).into()
+        }
+        Family::NETLINK => NetlinkAddress { port_id: number(0), groups: number(1) }.into(),
+        Family::VSOCK => VsockAddress { cid: number(0), port: number(1) }.into(),
+        Family::TIPC => {
+            assert_eq!(words[0], "2");
+            TipcAddress::service(number(1), number(2)).into()
+        }
+        other => panic!("the peer does not know {other}"),
+    }
+}
+
+/// Lengths that fit the buffers of a stream both ways, and the longest message.
+fn lengths(place: &Place) -> Vec<usize> {
+    let longest = place.message_max().filter(|_| place.transport.kind() != Kind::Stream);
+    [1, 1000, 65_483].into_iter().chain(longest).collect()
+}
+
+pub(crate) fn python_is_called(place: &Place) {
+    let Some(mut python) = Python::start(place, "server", &place.address(), &[]) else { return };
+    let name = address(place, &python.says());
+    let client = place.caller();
+    client.connect(&name).unwrap();
+    let connection = place.transport.listens();
+    if connection {
+        let us = python.says();
+        if place.family == Family::VSOCK {
+            // It sees our context id, of which we are not told.
+            assert_eq!(us.split(' ').nth(1), words(&client.local_addr().unwrap()).split(' ').nth(1));
+        } else {
+            assert_eq!(us, words(&client.local_addr().unwrap()));
+        }
+        assert_eq!(python.says(), words(&client.peer_addr().unwrap()));
+    }
+    let lengths = lengths(place);
+    for &len in &lengths {
+        thread::scope(|scope| {
+            scope.spawn(|| client.send_all(&pattern(len)).unwrap());
+            assert!(place.hear_all(&client, len) == pattern(len), "{len} bytes have changed");
+        });
+        if !connection {
+            assert_eq!(python.says(), words(&client.local_addr().unwrap()));
+        }
+    }
+    if connection {
+        drop(client);
+        assert_eq!(python.says(), format!("heard {}", lengths.iter().sum::<usize>()));
+    } else {
+        client.send(b"stop").unwrap();
+        assert_eq!(place.hear(&client), b"stop");
+        assert_eq!(python.says(), words(&client.local_addr().unwrap()));
+    }
+    assert!(python.child.wait().unwrap().success());
+}
+
+pub(crate) fn python_calls(place: &Place) {
+    let (server, name) = place.server();
+    let lengths = lengths(place);
+    let Some(mut python) = Python::start(place, "client", &name, &lengths) else { return };
+    if place.transport.listens() {
+        let (connection, peer) = server.accept().unwrap();
+        let them = python.says();
+        if place.family == Family::VSOCK {
+            assert_eq!(them.split(' ').nth(1), words(&peer).split(' ').nth(1));
+        } else {
+            assert_eq!(them, words(&peer));
+        }
+        assert_eq!(python.says(), words(&connection.local_addr().unwrap()));
+        for &len in &lengths {
+            let heard = place.hear_all(&connection, len);
+            assert!(heard == pattern(len), "{len} bytes have changed");
+            connection.send_all(&heard).unwrap();
+            assert_eq!(python.says(), format!("{len} same"));
+        }
+        assert_eq!(python.says(), "done");
+        assert_eq!(place.hear(&connection), b"");
+    } else {
+        let them = python.says();
+        let mut room = vec![0; 1 << 18];
+        for &len in &lengths {
+            let (heard, from) = server.recv_from(&mut room).unwrap();
+            assert_eq!(words(&from), them);
+            assert!(room[..heard] == pattern(len), "{len} bytes have changed");
+            assert_eq!(server.send_to(&room[..heard], &from).unwrap(), len);
+            assert_eq!(python.says(), format!("{len} same"));
+        }
+        assert_eq!(python.says(), "done");
+    }
+    assert!(python.child.wait().unwrap().success());
+}

@@ -1,0 +1,42 @@
+//! Addresses, from whatever bytes the kernel might tell.
+
+use echosounder_socket::{Address, Endpoint, IpVersion, RawAddress, Side, Transport};
+
+/// Reads the input as a `sockaddr`.
+pub(crate) fn holds(input: &[u8]) {
+    let address = Address::from(&RawAddress::from_bytes(input));
+    let raw = RawAddress::from(&address);
+    assert_eq!(Address::from(&raw), address, "what was read is written and read again");
+    if let Address::Other(bytes) = &address {
+        assert_eq!(raw.as_bytes(), &**bytes, "what is not known is kept");
+        assert!(input.starts_with(bytes));
+    }
+    if let Some(family) = input.first_chunk() {
+        assert_eq!(address.family().0, i32::from(u16::from_ne_bytes(*family)));
+    }
+    for shown in [address.to_string(), format!("{raw:?}")] {
+        assert!(shown.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{shown:?} prints");
+    }
+
+    assert_eq!(address.port().is_some(), address.ip().is_some());
+    if let Some(port) = address.port() {
+        assert_eq!(address.clone().with_port(port ^ 1).port(), Some(port ^ 1));
+        assert_eq!(address.clone().with_port(port ^ 1).with_port(port), address);
+    }
+
+    for transport in Transport::all() {
+        assert!(!Endpoint::shown(transport, &address).is_empty());
+        let Ok(endpoint) = Endpoint::at(transport, &address) else { continue };
+        assert_eq!(endpoint.to_string().parse(), Ok(endpoint.clone()), "what is shown can be written");
+        let places = endpoint.resolve(Side::Server, IpVersion::Any).expect("an address needs no look-up");
+        assert_eq!(places, [without_flow(address.clone())], "an endpoint at an address leads there");
+    }
+}
+
+/// An endpoint does not say the flow of an IPv6 address, which belongs to a connection.
+fn without_flow(mut address: Address) -> Address {
+    if let Address::Inet6(address) = &mut address {
+        address.set_flowinfo(0);
+    }
+    address
+}

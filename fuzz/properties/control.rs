@@ -1,0 +1,51 @@
+//! Control messages, from whatever bytes the kernel might write.
+
+use echosounder_socket::{ControlMessage, RawControl, control_space};
+
+/// Reads the input as the control messages that came with one message.
+pub(crate) fn holds(input: &[u8]) {
+    let messages: Vec<RawControl<'_>> = RawControl::walk(input).collect();
+    let mut behind = input.as_ptr();
+    for raw in &messages {
+        let data = raw.data.as_ptr_range();
+        assert!(behind < data.start, "one stands behind the other, each with its header");
+        assert!(data.end <= input.as_ptr_range().end, "nothing is read behind the end");
+        behind = data.end;
+        check(*raw);
+    }
+
+    let written = write(&messages);
+    // The kernel does not pad the last.
+    assert!(written.len() <= input.len().next_multiple_of(size_of::<usize>()));
+    assert!(RawControl::walk(&written).eq(messages), "what was read is written and read again");
+}
+
+fn check(raw: RawControl<'_>) {
+    match ControlMessage::decode(raw) {
+        ControlMessage::Unknown { level, kind, data } => {
+            assert_eq!(RawControl { level, kind, data: &data }, raw, "what is not known is kept");
+        }
+        ControlMessage::Rights(_) | ControlMessage::Pidfd(_) => panic!("bytes are no descriptors"),
+        ControlMessage::TipcReturned(data) => assert_eq!(*data, *raw.data),
+        ControlMessage::PacketInfo(info) => {
+            assert_eq!(info.destination.is_ipv4(), info.local.is_ipv4());
+            assert!(info.is_to_group() || info.destination == info.local);
+        }
+        // Debug looks at every field, and at addresses within.
+        message => assert!(!format!("{message:?}").is_empty()),
+    }
+}
+
+/// Lays them out as cmsg(3) says.
+fn write(messages: &[RawControl<'_>]) -> Vec<u8> {
+    let mut written = Vec::new();
+    for raw in messages {
+        let end = written.len() + control_space(raw.data.len());
+        written.extend_from_slice(&(control_space(0) + raw.data.len()).to_ne_bytes());
+        written.extend_from_slice(&raw.level.to_ne_bytes());
+        written.extend_from_slice(&raw.kind.to_ne_bytes());
+        written.extend_from_slice(raw.data);
+        written.resize(end, 0);
+    }
+    written
+}

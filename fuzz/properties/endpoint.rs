@@ -1,0 +1,45 @@
+//! Endpoints, from whatever a user might write.
+
+use echosounder_socket::family::inet::Host;
+use echosounder_socket::{Address, Endpoint, IpVersion, Name, Side};
+
+/// Reads the input as the text of an endpoint.
+pub(crate) fn holds(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let endpoint: Endpoint = match text.parse() {
+        Ok(endpoint) => endpoint,
+        Err(error) => {
+            let told = error.to_string();
+            assert!(!told.is_empty() && !told.contains(char::is_control), "{told:?} prints");
+            return;
+        }
+    };
+    let shown = endpoint.to_string();
+    assert!(shown.bytes().all(|byte| matches!(byte, b'!'..=b'~')), "{shown:?} prints");
+    assert_eq!(shown.parse(), Ok(endpoint.clone()), "what is shown is the same endpoint");
+
+    for address in [Side::Server, Side::Client].into_iter().flat_map(|side| addresses(&endpoint, side)) {
+        let there = Endpoint::at(endpoint.transport(), &address).expect("an endpoint leads to its addresses");
+        assert_eq!(there.to_string().parse(), Ok(there.clone()));
+        assert_eq!(addresses(&there, Side::Server), [address], "an endpoint at an address leads there");
+    }
+}
+
+/// The addresses of an endpoint, as far as nobody has to be asked for them.
+fn addresses(endpoint: &Endpoint, side: Side) -> Vec<Address> {
+    let asks = match endpoint.name() {
+        Name::Inet(Host::Any, _) => side == Side::Client,
+        Name::Inet(Host::Name(_), _) => true,
+        Name::Inet(Host::V6(_, Some(zone)), _) => !is_index(zone),
+        _ => false,
+    };
+    if asks {
+        return Vec::new();
+    }
+    endpoint.resolve(side, IpVersion::Any).expect("nobody has to be asked")
+}
+
+/// Whether it is an interface's number, which is written without a sign.
+fn is_index(zone: &str) -> bool {
+    zone.bytes().all(|byte| byte.is_ascii_digit()) && zone.parse::<u32>().is_ok()
+}
