@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use echosounder_proto::EchoReader;
 use echosounder_socket::{
-    Batch, Events, Interest, Kind, Outgoing, Poll, Socket, is_out_of_resources, option,
+    Batch, Events, Interest, Kind, Outgoing, Poll, Socket, exact_timers, is_out_of_resources, option,
 };
 use hdrhistogram::Histogram;
 
@@ -27,9 +27,6 @@ const READ_MAX: usize = 256 * 1024;
 
 /// Most bytes that wait for a connection that takes none; what comes due beyond them is not sent at all.
 const BACKLOG_MAX: usize = 4 * 1024 * 1024;
-
-/// Sooner than this a wait would come back too late: the loop goes round instead.
-const SPIN: Duration = Duration::from_micros(60);
 
 /// How often datagrams that have not come back are looked for.
 const SWEEP: Duration = Duration::from_millis(20);
@@ -139,9 +136,7 @@ struct Connection {
 
 /// A histogram of nanoseconds up to an hour, true to three digits.
 pub(crate) fn histogram() -> Histogram<u64> {
-    let mut histogram = Histogram::new(3).expect("three digits are a precision that it has");
-    histogram.auto(true);
-    histogram
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these are bounds and a precision that it has")
 }
 
 /// Sends on its connections and hears what comes back.
@@ -167,6 +162,8 @@ pub(crate) struct Driver {
     buffer: Vec<u8>,
     batch: Option<Batch>,
     scratch: Vec<u8>,
+    /// Of each message of a read, whether it came with a stamp.
+    stamped: Vec<bool>,
 }
 
 impl Driver {
@@ -209,6 +206,7 @@ impl Driver {
             buffer: vec![0; READ_MAX],
             batch,
             scratch: Vec::new(),
+            stamped: Vec::new(),
             task,
             shared,
             poll,
@@ -219,6 +217,9 @@ impl Driver {
     /// Runs from `start` on until everything is sent and has come back, or the time is up.
     pub(crate) fn run(mut self, start: Instant) -> io::Result<Found> {
         self.start = start;
+        if self.schedule.is_some() {
+            exact_timers()?;
+        }
         if let Pace::Closed { depth } = self.task.pace {
             for index in 0..self.connections.len() {
                 self.send(index, depth, self.elapsed())?;
@@ -302,11 +303,7 @@ impl Driver {
 
     /// Waits for what comes, and takes it.
     fn wait(&mut self, until_due: Option<Duration>) -> io::Result<()> {
-        let timeout = match until_due {
-            Some(left) if left < SPIN => Duration::ZERO,
-            Some(left) => (left - SPIN / 2).min(SWEEP),
-            None => SWEEP,
-        };
+        let timeout = until_due.map_or(SWEEP, |left| left.min(SWEEP));
         self.poll.wait_exactly(&mut self.events, timeout)?;
         let mut told = 0;
         while let Some(event) = self.events.get(told) {
@@ -497,17 +494,16 @@ impl Driver {
             Ok(len) => len,
         };
         let at = now().saturating_duration_since(self.start);
-        let (mut back, mut unstamped) = (0, 0);
-        let heard = connection.reader.receive(&self.buffer[..len], |echo| {
-            back += 1;
-            unstamped += u64::from(echo.stamp.is_none());
-        });
-        for _ in 0..back {
+        let mut stamped = std::mem::take(&mut self.stamped);
+        stamped.clear();
+        let heard = connection.reader.receive(&self.buffer[..len], |echo| stamped.push(echo.stamp.is_some()));
+        for &stamped in &stamped {
             if let Some(flight) = self.connections[index].flights.pop_front() {
-                self.count(flight, at);
+                self.count(flight, stamped, at);
             }
         }
-        self.found.tally.unstamped += unstamped;
+        let back = stamped.len();
+        self.stamped = stamped;
         if heard.is_err() {
             self.found.tally.wrong += 1;
             self.close(index)?;
@@ -565,18 +561,18 @@ impl Driver {
             return false;
         };
         let flight = flights.remove(place);
-        self.found.tally.unstamped += u64::from(!answer.stamped);
         if let Some(flight) = flight {
-            self.count(flight, at);
+            self.count(flight, answer.stamped, at);
         }
         true
     }
 
     /// Counts a message that has come back.
-    fn count(&mut self, flight: Flight, at: Duration) {
+    fn count(&mut self, flight: Flight, stamped: bool, at: Duration) {
         if !flight.measured {
             return;
         }
+        self.found.tally.unstamped += u64::from(!stamped);
         self.under_way -= 1;
         let took = at.saturating_sub(flight.due);
         self.found.latency.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
