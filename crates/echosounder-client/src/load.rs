@@ -1,29 +1,40 @@
 //! How much can it take: many connections, at a pace, every answer looked at.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, family::vsock::VsockAddress};
 use hdrhistogram::Histogram;
 
+use crate::clock::Deadline;
 use crate::clock::now;
-use crate::connect::{Call, connect_many};
-use crate::driver::{Driver, Found, Shared, Tally, Task, histogram, prepare};
-use crate::error::CallError;
+use crate::connect::{Call, Candidates, connect_many};
+use crate::driver::{Driver, Failure, Found, Shared, Tally, Task, histogram, prepare};
+use crate::error::{CallError, Word};
 use crate::pace::Pace;
 use crate::payload::DATAGRAM_MIN;
 
 /// Messages a second that another host is not sent unless it is said to be all right.
 pub const STRANGERS_MAX: f64 = 100_000.0;
 
+/// Bytes that a closed loop may have under way on all connections.
+const UNDER_WAY_MAX: usize = 1 << 30;
+
+/// Bytes that an open loop may come to have under way, before it leaves messages out.
+const ROOM: usize = 256 << 20;
+
+/// What is kept of a message beside its bytes.
+const BESIDE: usize = 64;
+
 /// How often whoever runs a load is told how it goes.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// Of this share of its time a thread that is busy could not have done more.
+/// A thread that had so much of its time to do something could not have done more.
 const BUSY: f64 = 0.9;
 
 /// Messages that leave later than this were kept by the load, not by the server.
@@ -50,6 +61,8 @@ pub struct Load {
     pub threads: NonZeroUsize,
     /// Whether another host may be sent more than [`STRANGERS_MAX`].
     pub strangers_too: bool,
+    /// Set by whoever wants it to end now.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// Why a load did not come to its end.
@@ -65,6 +78,14 @@ pub enum LoadError {
     /// It would reach many.
     #[error("{0} is the address of many hosts")]
     Many(String),
+    /// It would be too much for this machine.
+    #[error("{messages} messages of up to {size} bytes under way are over a gibibyte")]
+    Heavy {
+        /// How many would be under way.
+        messages: usize,
+        /// How long they might be.
+        size: usize,
+    },
     /// It would be too much for a stranger.
     #[error("{0} is another host, and gets at most {max} messages a second", max = STRANGERS_MAX)]
     Stranger(String),
@@ -82,7 +103,7 @@ pub struct Interval {
     pub sent: u64,
     /// Answers since the start.
     pub answered: u64,
-    /// Answers a second since this was last told.
+    /// Answers a second since it was last told.
     pub rate: f64,
 }
 
@@ -97,10 +118,14 @@ pub struct Report {
     pub latency: Histogram<u64>,
     /// How much later than due messages left, in nanoseconds; of an open loop.
     pub lag: Histogram<u64>,
-    /// How long it was measured.
+    /// From the end of the warm-up until the last measured answer.
     pub elapsed: Duration,
-    /// The share of the measured time that the busiest thread was on a processor, from 0 to 1.
+    /// The share of the time in which messages were sent that the busiest thread was on a processor, from 0 to 1.
     pub busy: f64,
+    /// The share that it waited for one.
+    pub starved: f64,
+    /// Answers, those of the warm-up included.
+    pub answered_in_all: u64,
 }
 
 impl Report {
@@ -110,13 +135,32 @@ impl Report {
         if seconds == 0.0 { 0.0 } else { self.tally.answered as f64 / seconds }
     }
 
-    /// Whether the load itself was what could not go faster, rather than the server: a closed loop that had no time
-    /// left, or an open one that sent one in a hundred messages a millisecond late.
+    /// Whether it is the load, or the want of processors for it, that could not go faster, rather than the server: a
+    /// closed loop that had no time left, or an open one that sent one in a hundred messages a millisecond late.
     pub fn is_the_limit(&self) -> bool {
         match percentile(&self.lag, 99.0) {
             Some(lag) => LAG_MAX < lag,
-            None => self.lag.is_empty() && BUSY <= self.busy,
+            None => self.lag.is_empty() && BUSY <= self.busy + self.starved,
         }
+    }
+
+    /// Whether more threads would help a load that is the limit.
+    pub fn is_busy(&self) -> bool {
+        BUSY <= self.busy
+    }
+
+    /// What the peer has failed in, if it has answered nothing.
+    pub fn failure(&self, connections: NonZeroUsize) -> Option<CallError> {
+        if self.tally.answered + self.tally.late + self.tally.wrong != 0 {
+            return None;
+        }
+        let all_closed = self.tally.closed == connections.get() as u64;
+        let (word, why) = match all_closed {
+            true => (Word::Closed, "it has ended every connection"),
+            false => (Word::Timeout, "nothing was answered"),
+        };
+        let error = Error::new("load", &self.peer, io::Error::other(why));
+        (all_closed || self.tally.sent != 0).then_some(CallError::Peer(word, error))
     }
 
     /// The time that so much of a hundred answers did not exceed, if there are enough for it to say anything: one at
@@ -132,28 +176,27 @@ pub fn percentile(histogram: &Histogram<u64>, of_100: f64) -> Option<Duration> {
     (1.0 <= beyond).then(|| Duration::from_nanos(histogram.value_at_percentile(of_100)))
 }
 
-/// Puts a load on a server, and returns what came of it. `tell` is called every second; when it says `false`, the
-/// load ends early.
+/// Puts a load on a server, and returns what came of it. `tell` is told every second how it goes.
 ///
 /// # Errors
 ///
 /// If the server cannot be reached, or the load is not to be put on it.
-pub fn load(load: &Load, mut tell: impl FnMut(Interval) -> bool) -> Result<Report, LoadError> {
+pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadError> {
     let transport = load.call.endpoint.transport();
-    if transport.kind() == Kind::Datagrams && load.sizes.0 < DATAGRAM_MIN {
-        return Err(LoadError::Short);
-    }
+    check(load)?;
     let local = |operation, error| LoadError::Local(Error::new(operation, &load.call.endpoint, error));
-    let (sockets, address) = connect_many(&load.call, load.connections.get())?;
-    let peer = Endpoint::shown(transport, &address);
-    if address.ip().is_some_and(|ip| ip.is_multicast()) {
-        return Err(LoadError::Many(peer));
+    let mut candidates = Candidates::of(&load.call, Deadline::after(load.call.wait))?;
+    if let Some(many) = candidates.addresses().find(|address| is_many(address)) {
+        return Err(LoadError::Many(Endpoint::shown(transport, many)));
     }
+    let (sockets, address) = connect_many(&mut candidates, &load.call, load.connections.get(), &load.stop)?;
+    let peer = Endpoint::shown(transport, &address);
     let stranger = !load.strangers_too && is_elsewhere(&address, &sockets);
-    if let Pace::Open { rate, .. } = load.pace
-        && stranger
-        && STRANGERS_MAX < rate
-    {
+    let at_once = match load.pace {
+        Pace::Open { rate, .. } => rate,
+        Pace::Closed { depth } => load.connections.get().saturating_mul(depth) as f64,
+    };
+    if stranger && STRANGERS_MAX < at_once {
         return Err(LoadError::Stranger(peer));
     }
     sockets
@@ -161,8 +204,8 @@ pub fn load(load: &Load, mut tell: impl FnMut(Interval) -> bool) -> Result<Repor
         .try_for_each(|socket| prepare(socket, transport.kind()))
         .map_err(|error| local("prepare", error))?;
 
-    let shared = Arc::new(Shared::default());
-    let drivers = drivers(load, sockets, &shared).map_err(|error| local("poll", error))?;
+    let shared = Arc::new(Shared { stop: Arc::clone(&load.stop), ..Shared::default() });
+    let drivers = drivers(load, sockets, &address, &shared).map_err(|error| local("poll", error))?;
     let start = now();
     let threads: io::Result<Vec<_>> = drivers
         .into_iter()
@@ -170,50 +213,83 @@ pub fn load(load: &Load, mut tell: impl FnMut(Interval) -> bool) -> Result<Repor
         .collect();
     let threads = threads.map_err(|error| local("start a thread for", error))?;
 
-    let mut watch = Watch { start, last: start, answered: 0 };
+    let mut watch = Watch { start, last: start, before: (0, 0) };
     let mut too_much = false;
     while !threads.iter().all(thread::JoinHandle::is_finished) {
         watch.pause();
-        let interval = watch.interval(&shared);
-        too_much |= stranger && STRANGERS_MAX < interval.rate;
-        if too_much || (TELL_EVERY <= now() - watch.last && !watch.tell(&shared, &mut tell)) {
+        if stranger && STRANGERS_MAX < watch.sent_since(&shared) as f64 {
+            too_much = true;
             shared.stop.store(true, Ordering::Relaxed);
         }
+        if TELL_EVERY <= now() - watch.last {
+            tell(watch.interval(&shared));
+        }
     }
-    let mut report = Report {
-        peer,
-        tally: Tally::default(),
-        latency: histogram(),
-        lag: histogram(),
-        elapsed: Duration::ZERO,
-        busy: 0.0,
-    };
+    let mut report = Report::new(peer);
     for thread in threads {
-        let found = thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the load panicked")));
-        report.add(&found.map_err(|error| local("load", error))?);
+        let panicked = |_| Err(io::Error::other("a thread of the load panicked").into());
+        let found = thread.join().unwrap_or_else(panicked);
+        report.add(&found.map_err(|Failure { operation, error }| {
+            CallError::of(operation, &report.peer, &address, error)
+        })?);
     }
+    report.answered_in_all = shared.answered.load(Ordering::Relaxed);
     if too_much { Err(LoadError::Stranger(report.peer)) } else { Ok(report) }
 }
 
+/// Whether the load can be told from noise, and kept.
+fn check(load: &Load) -> Result<(), LoadError> {
+    let (low, high) = load.sizes;
+    if load.call.endpoint.transport().kind() == Kind::Datagrams && low < DATAGRAM_MIN {
+        return Err(LoadError::Short);
+    }
+    if let Pace::Closed { depth } = load.pace {
+        let messages = load.connections.get().saturating_mul(depth);
+        if UNDER_WAY_MAX < messages.saturating_mul(high + BESIDE) {
+            return Err(LoadError::Heavy { messages, size: high });
+        }
+    }
+    Ok(())
+}
+
+/// Whether an address is that of a group, or of everybody. Of a network's own broadcast address the kernel knows.
+fn is_many(address: &Address) -> bool {
+    address.ip().is_some_and(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
+}
+
 impl Report {
+    fn new(peer: String) -> Self {
+        Self {
+            peer,
+            tally: Tally::default(),
+            latency: histogram(),
+            lag: histogram(),
+            elapsed: Duration::ZERO,
+            busy: 0.0,
+            starved: 0.0,
+            answered_in_all: 0,
+        }
+    }
+
     fn add(&mut self, found: &Found) {
         self.tally.add(&found.tally);
         // Both have three digits and grow as they must.
         let _ = self.latency.add(&found.latency);
         let _ = self.lag.add(&found.lag);
         self.elapsed = self.elapsed.max(found.elapsed);
-        let busy = found.cpu.as_secs_f64() / found.elapsed.as_secs_f64().max(1e-9);
-        self.busy = self.busy.max(busy.min(1.0));
+        if self.busy + self.starved < found.busy + found.starved {
+            (self.busy, self.starved) = (found.busy, found.starved);
+        }
     }
 }
 
 /// Watches a load that runs.
 struct Watch {
-    start: std::time::Instant,
+    start: Instant,
     /// When it was last told of.
-    last: std::time::Instant,
-    /// Answers until then.
-    answered: u64,
+    last: Instant,
+    /// Messages sent and answered until then.
+    before: (u64, u64),
 }
 
 impl Watch {
@@ -222,26 +298,27 @@ impl Watch {
         let _ = echosounder_socket::ready([], Some(Duration::from_millis(20)));
     }
 
-    fn interval(&self, shared: &Shared) -> Interval {
-        let answered = shared.answered.load(Ordering::Relaxed);
-        let since = (now() - self.last).as_secs_f64().max(0.1);
-        Interval {
-            elapsed: now() - self.start,
-            sent: shared.sent.load(Ordering::Relaxed),
-            answered,
-            rate: (answered - self.answered) as f64 / since,
-        }
+    /// Messages sent since it was last told of, so within a second.
+    fn sent_since(&self, shared: &Shared) -> u64 {
+        shared.sent.load(Ordering::Relaxed).saturating_sub(self.before.0)
     }
 
-    fn tell(&mut self, shared: &Shared, tell: &mut impl FnMut(Interval) -> bool) -> bool {
-        let interval = self.interval(shared);
-        (self.last, self.answered) = (now(), interval.answered);
-        tell(interval)
+    fn interval(&mut self, shared: &Shared) -> Interval {
+        let (sent, answered) = (shared.sent.load(Ordering::Relaxed), shared.answered.load(Ordering::Relaxed));
+        let at = now();
+        let rate = (answered - self.before.1) as f64 / (at - self.last).as_secs_f64();
+        (self.last, self.before) = (at, (sent, answered));
+        Interval { elapsed: at - self.start, sent, answered, rate }
     }
 }
 
 /// Divides the connections and the pace among the threads.
-fn drivers(load: &Load, sockets: Vec<Socket>, shared: &Arc<Shared>) -> io::Result<Vec<Driver>> {
+fn drivers(
+    load: &Load,
+    sockets: Vec<Socket>,
+    address: &Address,
+    shared: &Arc<Shared>,
+) -> io::Result<Vec<Driver>> {
     let transport = load.call.endpoint.transport();
     let threads = load.threads.get().min(sockets.len());
     let mut shares: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
@@ -249,24 +326,36 @@ fn drivers(load: &Load, sockets: Vec<Socket>, shared: &Arc<Shared>) -> io::Resul
         shares[index % threads].push(socket);
     }
     let count = load.connections.get() as f64;
-    let each_max = load.messages.map_or(u64::MAX, |messages| messages.div_ceil(threads as u64));
-    let mut left = load.messages.unwrap_or(u64::MAX);
+    let messages = |thread: usize| match load.messages {
+        // The first threads take what is left over.
+        Some(messages) => {
+            let (threads, thread) = (threads as u64, thread as u64);
+            messages / threads + u64::from(thread < messages % threads)
+        }
+        None => u64::MAX,
+    };
     let driver = |(thread, share): (usize, Vec<Socket>)| {
         let pace = match load.pace {
             Pace::Open { rate, spacing } => Pace::Open { rate: rate * share.len() as f64 / count, spacing },
             closed => closed,
         };
-        let messages_max = each_max.min(left);
-        left -= messages_max.min(left);
+        // Threads in step with each other would send in bursts.
+        let first = match load.pace {
+            Pace::Open { rate, .. } => Duration::try_from_secs_f64(thread as f64 / rate).unwrap_or_default(),
+            Pace::Closed { .. } => Duration::ZERO,
+        };
         let task = Task {
             kind: transport.kind(),
+            address: address.clone(),
             pace,
+            first,
             sizes: load.sizes,
             warm_up: load.warm_up,
             measured: load.duration,
-            messages_max,
+            messages_max: messages(thread),
             wait: load.call.wait,
             hears_strangers: transport.hears_strangers(),
+            room: ROOM / load.connections.get(),
             seed: thread as u64 + 1,
         };
         Driver::new(task, share, Arc::clone(shared))
@@ -282,7 +371,7 @@ fn is_elsewhere(address: &Address, sockets: &[Socket]) -> bool {
         address => {
             // A host that calls itself does so from the address that it calls.
             let here = || sockets.first()?.local_addr().ok()?.ip();
-            address.ip().is_some_and(|ip| !ip.is_loopback() && here() != Some(ip))
+            address.ip().is_some_and(|ip| !ip.is_loopback() && !ip.is_unspecified() && here() != Some(ip))
         }
     }
 }

@@ -50,6 +50,11 @@ impl Schedule {
         Duration::from_nanos(nanos(self.next))
     }
 
+    /// How many messages are still due before `end`, on average.
+    pub(crate) fn left_before(&self, end: Duration) -> u64 {
+        nanos(((end.as_nanos() as f64 - self.next) / self.gap).ceil().max(0.0))
+    }
+
     /// Goes on to the message behind it.
     pub(crate) fn advance(&mut self) {
         self.next += match self.spacing {
@@ -118,6 +123,16 @@ mod tests {
         // A rate that does not divide a second does not drift.
         let last = dues(Schedule::new(3.0, Spacing::Even, Duration::ZERO, 1), 3_000_001).pop().unwrap();
         assert!(last.abs_diff(Duration::from_secs(1_000_000)) < Duration::from_millis(1), "{last:?}");
+    }
+
+    #[test]
+    fn what_is_still_due_can_be_told_without_going_through_it() {
+        let mut schedule = Schedule::new(1e6, Spacing::Even, Duration::ZERO, 1);
+        assert_eq!(schedule.left_before(Duration::from_secs(3600)), 3_600_000_000);
+        schedule.advance();
+        assert_eq!(schedule.left_before(Duration::from_micros(1)), 0);
+        assert_eq!(schedule.left_before(Duration::from_micros(2)), 1);
+        assert_eq!(schedule.left_before(Duration::ZERO), 0);
     }
 
     #[test]

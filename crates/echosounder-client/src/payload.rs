@@ -3,7 +3,7 @@
 use echosounder_proto::{BLANK, Scan, scan};
 
 /// The shortest message with a blank before its number.
-pub const BLANK_FROM: usize = BLANK.len() + NUMBER + 1;
+const BLANK_FROM: usize = BLANK.len() + NUMBER + 1;
 
 /// The shortest datagram: seven digits tell apart as many as are ever under way.
 pub const DATAGRAM_MIN: usize = 8;
@@ -34,19 +34,19 @@ fn write_body(number: u64, len: usize, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// The number that a message of this length carries, of which only so many digits fit.
-pub(crate) fn key(number: u64, len: usize) -> u64 {
-    let body = if BLANK_FROM <= len { NUMBER } else { NUMBER.min(len - 1) };
-    if body < NUMBER { number % 10_u64.pow(u32::try_from(body).unwrap_or(0)) } else { number }
+/// How many bytes of a message of this length are behind its blank.
+pub(crate) fn body_len(len: usize) -> usize {
+    if BLANK_FROM <= len { len - BLANK.len() } else { len }
 }
 
-/// Takes an answer to one message apart: whether it is stamped, and the message's key and length without the stamp
-/// that was put before it. `None` if it is no answer to such a message.
+/// Takes an answer to one message apart. `None` if it is no answer to such a message.
 pub(crate) fn read(answer: &[u8], scratch: &mut Vec<u8>) -> Option<Answer> {
-    let (stamped, body) = match scan(answer) {
+    let (stamped, rest) = match scan(answer) {
         Scan::Stamp(_, len) => (true, &answer[len..]),
-        _ => (false, answer.strip_prefix(BLANK).unwrap_or(answer)),
+        _ => (false, answer),
     };
+    // A server that does not know blanks puts its stamp before them.
+    let body = rest.strip_prefix(BLANK).unwrap_or(rest);
     let digits = body.iter().take(NUMBER).take_while(|byte| byte.is_ascii_digit()).count();
     let number = body[..digits].iter().fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
     scratch.clear();
@@ -54,14 +54,31 @@ pub(crate) fn read(answer: &[u8], scratch: &mut Vec<u8>) -> Option<Answer> {
         return None;
     }
     write_body(number, body.len(), scratch);
-    (scratch == body).then_some(Answer { key: number, stamped })
+    (scratch == body).then_some(Answer { number, stamped, body_len: body.len() })
 }
 
 /// What an answer to one message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    pub(crate) key: u64,
+    /// The number's last digits, as many as fit.
+    number: u64,
+    /// Whether it begins with a filled stamp.
     pub(crate) stamped: bool,
+    /// Its length without stamp and blank.
+    pub(crate) body_len: usize,
+}
+
+impl Answer {
+    /// The whole number, if the next that is sent will be `next`: the last that ends in these digits. `None` if
+    /// there is none.
+    pub(crate) fn number(&self, next: u64) -> Option<u64> {
+        if NUMBER < self.body_len {
+            return Some(self.number).filter(|number| *number < next);
+        }
+        let fit = u32::try_from(self.body_len - 1).ok()?;
+        let ago = next.checked_sub(1 + self.number)? % 10_u64.pow(fit);
+        Some(next - 1 - ago)
+    }
 }
 
 #[cfg(test)]
@@ -89,13 +106,32 @@ mod tests {
                 for stamp in ["ctime", "rfc3339", "unix", "ns", "none"] {
                     let answer = answer(stamp, message.clone());
                     let told = read(&answer, &mut scratch).unwrap();
-                    assert_eq!(told.key, key(number, len), "{len}");
+                    assert_eq!(told.number(number + 1), Some(number), "{len}");
+                    assert_eq!(told.number(number + 9_999_999), Some(number), "{len}");
+                    assert_eq!(told.body_len, body_len(len));
                     assert_eq!(told.stamped, stamp != "none" || BLANK_FROM <= len, "{stamp} {len}");
                     let mut wrong = answer;
                     *wrong.last_mut().unwrap() ^= 1;
                     assert_eq!(read(&wrong, &mut scratch), None);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_stamp_may_stand_before_a_blank() {
+        let mut answer = b"[Sun Nov 22 12:19:36 2026] ".to_vec();
+        write(5, 100, &mut answer);
+        let told = read(&answer, &mut Vec::new()).unwrap();
+        assert_eq!((told.number(6), told.stamped, told.body_len), (Some(5), true, body_len(100)));
+    }
+
+    #[test]
+    fn a_number_that_was_not_sent_is_none() {
+        for len in [DATAGRAM_MIN, 30, 100] {
+            let mut answer = Vec::new();
+            write(5, len, &mut answer);
+            assert_eq!(read(&answer, &mut Vec::new()).unwrap().number(5), None, "{len}");
         }
     }
 

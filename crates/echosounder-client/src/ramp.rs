@@ -1,5 +1,6 @@
 //! The highest rate that keeps delay under a bound: found by doubling, then by halving what is left.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::load::{Interval, Load, LoadError, Report, load};
@@ -26,7 +27,7 @@ pub struct Step {
 }
 
 /// Finds the highest rate whose 99th percentile stays within `bound`. Each step is a load of its own, as long as
-/// `plan` says; `tell` is told each, and when it says `false` no other is tried. The highest that held is returned.
+/// `plan` says; `tell` is told each. The highest that held is returned.
 ///
 /// # Errors
 ///
@@ -35,39 +36,98 @@ pub fn ramp(
     plan: &Load,
     spacing: Spacing,
     bound: Duration,
-    mut watch: impl FnMut(Interval) -> bool,
-    mut tell: impl FnMut(&Step) -> bool,
+    mut watch: impl FnMut(Interval),
+    mut tell: impl FnMut(&Step),
 ) -> Result<Option<Step>, LoadError> {
-    let (mut held, mut broke): (Option<Step>, Option<f64>) = (None, None);
-    let mut rate = FIRST;
-    for _ in 0..STEPS_MAX {
+    let mut best = None;
+    let mut search = Search::default();
+    // Of fewer than a hundred messages there is no 99th percentile.
+    let lowest = plan.duration.map_or(1.0, |duration| 100.0 / duration.as_secs_f64().max(1e-9));
+    while let Some(rate) = search.next().filter(|rate| lowest <= *rate) {
         let report = load(&Load { pace: Pace::Open { rate, spacing }, ..plan.clone() }, &mut watch)?;
-        let holds = holds(&report, rate, bound);
-        let step = Step { rate, report, holds };
-        let goes_on = tell(&step);
-        if holds {
-            held = Some(step);
-        } else {
-            broke = Some(rate);
-        }
-        let low = held.as_ref().map_or(0.0, |step| step.rate);
-        rate = match broke {
-            None => rate * 2.0,
-            Some(high) if low == 0.0 => high / 2.0,
-            Some(high) if high / low < NEAR => break,
-            Some(high) => (low * high).sqrt(),
-        };
-        if !goes_on || rate < 1.0 {
+        if plan.stop.load(Ordering::Relaxed) {
+            // It was not tried to the end.
             break;
         }
+        let step = Step { rate, holds: holds(&report, rate, bound), report };
+        tell(&step);
+        search.learn(rate, step.holds);
+        if step.holds {
+            best = Some(step);
+        }
     }
-    Ok(held)
+    Ok(best)
+}
+
+/// The search for the highest rate that holds.
+#[derive(Debug, Default)]
+struct Search {
+    steps: usize,
+    /// The highest that held.
+    held: Option<f64>,
+    /// The lowest that did not.
+    broke: Option<f64>,
+}
+
+impl Search {
+    /// The rate to try next; `None` if it would tell nothing new.
+    fn next(&self) -> Option<f64> {
+        let rate = match (self.held, self.broke) {
+            (None, None) => FIRST,
+            (Some(held), None) => held * 2.0,
+            (None, Some(broke)) => broke / 2.0,
+            (Some(held), Some(broke)) if broke / held < NEAR => return None,
+            (Some(held), Some(broke)) => (held * broke).sqrt(),
+        };
+        (self.steps < STEPS_MAX).then_some(rate)
+    }
+
+    fn learn(&mut self, rate: f64, holds: bool) {
+        self.steps += 1;
+        *(if holds { &mut self.held } else { &mut self.broke }) = Some(rate);
+    }
 }
 
 /// Whether a server kept up. Of a load that could not itself keep the pace nobody can tell.
 fn holds(report: &Report, rate: f64, bound: Duration) -> bool {
     let tally = &report.tally;
-    let all_right = tally.lost() == 0 && tally.late == 0 && tally.wrong == 0 && tally.unsent == 0;
+    let all_right =
+        tally.lost() == 0 && tally.late == 0 && tally.wrong == 0 && tally.unsent == 0 && tally.closed == 0;
     let kept_pace = 0.95 * rate <= report.rate();
     all_right && kept_pace && report.percentile(99.0).is_some_and(|p99| p99 <= bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found on a server that holds up to this rate, and how many rates are tried.
+    fn search(limit: f64) -> (Option<f64>, usize) {
+        let mut search = Search::default();
+        while let Some(rate) = search.next() {
+            search.learn(rate, rate <= limit);
+        }
+        (search.held, search.steps)
+    }
+
+    #[test]
+    fn the_highest_rate_that_holds_is_found_from_either_side() {
+        for limit in [3.0, 999.0, 1000.0, 1001.0, 123_456.0, 10_000_000.0] {
+            let (held, steps) = search(limit);
+            let held = held.unwrap();
+            assert!(held <= limit && limit < held * NEAR, "{limit}: {held}");
+            assert!(steps < STEPS_MAX, "{limit}: {steps}");
+        }
+    }
+
+    #[test]
+    fn a_search_ends_whatever_it_learns() {
+        assert_eq!(search(0.0), (None, STEPS_MAX));
+        assert_eq!(search(f64::INFINITY).1, STEPS_MAX);
+        let mut fickle = Search::default();
+        while let Some(rate) = fickle.next() {
+            fickle.learn(rate, fickle.steps % 3 != 1);
+        }
+        assert!(fickle.steps <= STEPS_MAX);
+    }
 }

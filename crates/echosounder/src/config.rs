@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -165,6 +166,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         messages: args.messages.map(|messages| messages.get() as u64),
         threads: args.threads,
         strangers_too: args.yes,
+        stop: Arc::default(),
     };
     let ramp = args.ramp.map(|bound| (bound, spacing));
     Ok(Load { load, ramp, with_server: args.with_server, output: args.output, on_default })

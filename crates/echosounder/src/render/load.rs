@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use echosounder_client::{Interval, Load, Pace, Report, Spacing, Step, percentile};
+use echosounder_socket::Kind;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use serde::Serialize;
 
 use super::json;
-use super::transcript::counted;
 
 /// Percentiles that are shown, as far as there are enough answers for them to say anything.
 const PERCENTILES: [(f64, &str); 6] =
@@ -49,6 +49,7 @@ struct Object {
     lost: u64,
     late: u64,
     wrong: u64,
+    duplicate: u64,
     unsent: u64,
     unstamped: u64,
     closed: u64,
@@ -57,8 +58,10 @@ struct Object {
     latency: Times,
     lag: Option<Times>,
     load_busy: f64,
+    load_starved: f64,
     load_is_the_limit: bool,
     server_cpu_ns: Option<u64>,
+    server_cpu_ns_per_message: Option<f64>,
 }
 
 /// A distribution of times.
@@ -127,7 +130,7 @@ pub(crate) fn interval(out: &mut impl Write, now: &Interval, as_json: bool) -> i
 }
 
 /// Tells of a rate that was tried.
-pub(crate) fn step(out: &mut impl Write, step: &Step, as_json: bool) -> io::Result<()> {
+pub(crate) fn step(out: &mut impl Write, step: &Step, bound: Duration, as_json: bool) -> io::Result<()> {
     #[derive(Serialize)]
     struct Object {
         event: &'static str,
@@ -136,24 +139,33 @@ pub(crate) fn step(out: &mut impl Write, step: &Step, as_json: bool) -> io::Resu
         p99_ns: Option<u64>,
         lost: u64,
         holds: bool,
+        load_is_the_limit: bool,
     }
-    let p99 = step.report.percentile(99.0);
+    let Step { rate, report, holds } = step;
+    let p99 = report.percentile(99.0);
     if as_json {
         return json::line(
             out,
             &Object {
                 event: "step",
-                rate_asked: step.rate,
-                rate: step.report.rate(),
+                rate_asked: *rate,
+                rate: report.rate(),
                 p99_ns: p99.map(nanos),
-                lost: step.report.tally.lost(),
-                holds: step.holds,
+                lost: report.tally.lost(),
+                holds: *holds,
+                load_is_the_limit: report.is_the_limit(),
             },
         );
     }
+    let why = match p99 {
+        _ if *holds => "holds".to_owned(),
+        _ if report.is_the_limit() => "not held: this load could not keep the pace".to_owned(),
+        _ if report.tally.lost() != 0 => format!("not held: {} lost", grouped(report.tally.lost())),
+        Some(p99) if bound < p99 => format!("not held: over {} ms", millis(bound)),
+        _ => format!("not held: {}/s came back", round(report.rate())),
+    };
     let p99 = p99.map_or_else(|| "-".to_owned(), millis);
-    let verdict = if step.holds { "holds" } else { "does not hold" };
-    writeln!(out, "{:>11}/s  p99 {p99:>9} ms  {verdict}", round(step.rate))
+    writeln!(out, "{:>11}/s  p99 {p99:>9} ms  {why}", round(*rate))
 }
 
 /// Tells what came of a load.
@@ -161,10 +173,30 @@ pub(crate) fn result(out: &mut impl Write, result: &Result<'_>, as_json: bool) -
     if as_json {
         return json::line(out, &result.object());
     }
-    let Result { load, report, server_cpu } = result;
+    let Result { load, report, .. } = result;
+    let seconds = report.elapsed.as_secs_f64();
+    writeln!(out, "--- {} ---", report.peer)?;
+    writeln!(out, "{}, {seconds:.1} s", describe(load))?;
+    counts(out, load, report)?;
+    let megabytes = report.tally.bytes as f64 / seconds.max(1e-9) / 1e6;
+    writeln!(out, "rate     {} messages/s, {megabytes:.1} MB/s each way", round(report.rate()))?;
+    if let Some(cost) = result.server_cost() {
+        writeln!(out, "server   {:.2} µs of a processor for each message", cost * 1e6)?;
+    }
+    if report.is_the_limit() {
+        writeln!(out, "limit    {}", limit(report))?;
+    }
+    if !report.latency.is_empty() {
+        times(out, report)?;
+        bars(out, &report.latency)?;
+    }
+    Ok(())
+}
+
+/// What became of the messages: what there always is on one line, and what there should not be on lines of its own.
+fn counts(out: &mut impl Write, load: &Load, report: &Report) -> io::Result<()> {
     let tally = &report.tally;
-    writeln!(out, "--- {}: {} ---", report.peer, describe(load))?;
-    write!(
+    writeln!(
         out,
         "{} sent, {} answered, {} lost, {} late, {} wrong",
         grouped(tally.sent),
@@ -173,100 +205,116 @@ pub(crate) fn result(out: &mut impl Write, result: &Result<'_>, as_json: bool) -
         grouped(tally.late),
         grouped(tally.wrong)
     )?;
+    let connected = load.call.endpoint.transport().kind() != Kind::Datagrams;
+    let ended = if connected { "connections ended by the server" } else { "sockets refused by the server" };
     for (count, what) in [
-        (tally.unsent, "not sent"),
-        (tally.unstamped, "without a stamp of their own"),
-        (tally.closed, "ended by the peer"),
+        (tally.duplicate, "answered more than once"),
+        (tally.unsent, "due and not sent, for want of room or time"),
+        (tally.unstamped, "answered without a stamp of their own"),
+        (tally.closed, ended),
     ] {
         if count != 0 {
-            write!(out, ", {} {what}", grouped(count))?;
+            writeln!(out, "{:8} {} {what}", "", grouped(count))?;
         }
-    }
-    writeln!(out, ", {:.1} s", report.elapsed.as_secs_f64())?;
-    let megabytes = tally.bytes as f64 / report.elapsed.as_secs_f64().max(1e-9) / 1e6;
-    writeln!(out, "rate     {} messages/s, {megabytes:.1} MB/s each way", round(report.rate()))?;
-    if let Some(cpu) = server_cpu
-        && tally.answered != 0
-    {
-        writeln!(
-            out,
-            "server   {:.2} µs of a processor for each message, warm-up included",
-            cpu.as_secs_f64() * 1e6 / tally.answered as f64
-        )?;
-    }
-    if !report.latency.is_empty() {
-        times(out, report)?;
-        bars(out, &report.latency)?;
-    }
-    if report.is_the_limit() {
-        let why = if report.lag.is_empty() { "it had no time left" } else { "messages left late" };
-        writeln!(
-            out,
-            "limit    this load: {why}, its busiest thread on a processor {:.0} % of the time; see --threads",
-            report.busy * 100.0
-        )?;
     }
     Ok(())
 }
 
+/// Why the load could not go faster.
+fn limit(report: &Report) -> String {
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let (ran, waited) = (percent(report.busy), percent(report.starved));
+    match (report.lag.is_empty(), report.is_busy()) {
+        (true, true) => format!("this load: its busiest thread ran {ran} of the time; see --threads"),
+        (true, false) => {
+            format!("this machine: the load ran {ran} of the time, and waited {waited} for a core")
+        }
+        (false, true) => {
+            format!("this load: messages left late, and it ran {ran} of the time; see --threads")
+        }
+        (false, false) => {
+            format!("this machine: messages left late, though the load ran only {ran} of the time")
+        }
+    }
+}
+
 fn describe(load: &Load) -> String {
     let (low, high) = load.sizes;
-    let sizes = if low == high { format!("{low} bytes") } else { format!("{low} to {high} bytes") };
-    let connections = counted(load.connections.get() as u64, "connection");
+    let sizes = match (low, high) {
+        (1, 1) => "1 byte".to_owned(),
+        _ if low == high => format!("{} bytes", grouped(low as u64)),
+        _ => format!("{} to {} bytes", grouped(low as u64), grouped(high as u64)),
+    };
+    let many = |count: usize, what: &str| {
+        format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+    };
+    let connected = load.call.endpoint.transport().kind() != Kind::Datagrams;
+    let connections = many(load.connections.get(), if connected { "connection" } else { "socket" });
     match load.pace {
-        Pace::Closed { depth } => format!("{connections}, {depth} of {sizes} under way on each"),
+        Pace::Closed { depth } => {
+            format!("{connections}, {} of {sizes} under way on each", many(depth, "message"))
+        }
         Pace::Open { rate, spacing: Spacing::Even } => format!("{connections}, {}/s of {sizes}", round(rate)),
         Pace::Open { rate, .. } => format!("{connections}, {}/s of {sizes} at random times", round(rate)),
     }
 }
 
+/// Percentiles below each other, so that they fit a terminal whatever they are.
 fn times(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let lag = (!report.lag.is_empty()).then_some(("sent late", &report.lag));
-    let shown: Vec<(f64, &str)> =
-        PERCENTILES.into_iter().filter(|(of_100, _)| report.percentile(*of_100).is_some()).collect();
-    write!(out, "{:9}{:>10}{:>10}", "ms", "min", "mean")?;
-    shown.iter().try_for_each(|(_, name)| write!(out, "{name:>10}"))?;
-    writeln!(out, "{:>10}{:>10}", "max", "stddev")?;
-    for (name, histogram) in [Some(("latency", &report.latency)), lag].into_iter().flatten() {
-        let ms = |nanos: f64| format!("{:.3}", nanos / 1e6);
-        write!(out, "{name:9}{:>10}{:>10}", ms(histogram.min() as f64), ms(histogram.mean()))?;
-        for (of_100, _) in &shown {
-            write!(out, "{:>10}", ms(histogram.value_at_percentile(*of_100) as f64))?;
+    let columns: Vec<&Histogram<u64>> =
+        [&report.latency, &report.lag].into_iter().filter(|histogram| !histogram.is_empty()).collect();
+    let late = if columns.len() == 2 { "   sent late" } else { "" };
+    writeln!(out, "ms           latency{late}")?;
+    let mut row = |name: &str, value: &dyn Fn(&Histogram<u64>) -> f64| {
+        write!(out, "{name:8}")?;
+        columns.iter().try_for_each(|histogram| write!(out, "{:>12.3}", value(histogram) / 1e6))?;
+        writeln!(out)
+    };
+    row("min", &|histogram| histogram.min() as f64)?;
+    row("mean", &Histogram::mean)?;
+    for (of_100, name) in PERCENTILES {
+        if report.percentile(of_100).is_some() {
+            row(name, &|histogram| histogram.value_at_percentile(of_100) as f64)?;
         }
-        writeln!(out, "{:>10}{:>10}", ms(histogram.max() as f64), ms(histogram.stdev()))?;
     }
-    Ok(())
+    row("max", &|histogram| histogram.max() as f64)?;
+    row("stddev", &Histogram::stdev)
 }
 
-/// The distribution, on steps that double, from the first that has an answer.
+/// The distribution, on steps of 1, 2, 5, 10 and so on, from the first that has an answer.
 fn bars(out: &mut impl Write, histogram: &Histogram<u64>) -> io::Result<()> {
-    let mut counts: Vec<(u64, u64)> = Vec::new();
-    let mut low = histogram.min().max(1).next_power_of_two() / 2;
-    while low <= histogram.max() && counts.len() < 64 {
-        let high = (low * 2).max(1);
-        counts.push((high, histogram.count_between(low, high - 1)));
-        low = high;
+    let steps = (0..20).flat_map(|power| [1, 2, 5].map(|step| step * 10_u64.pow(power).min(u64::MAX / 5)));
+    let above: Vec<u64> = steps.skip_while(|&step| step <= histogram.min()).take(BARS).collect();
+    let mut rows = Vec::new();
+    let mut below = 0;
+    for &step in &above {
+        if histogram.max() < below {
+            break;
+        }
+        rows.push((format!("< {}", plain_millis(step)), histogram.count_between(below, step - 1)));
+        below = step;
     }
-    let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
-    let left_out = counts.len().saturating_sub(BARS);
-    for (high, count) in counts.iter().take(BARS) {
+    if below <= histogram.max() {
+        let rest = histogram.count_between(below, histogram.max());
+        rows.push((format!(">= {}", plain_millis(below)), rest));
+    }
+    let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
+    for (name, count) in rows {
         let len = usize::try_from(count * BAR as u64 / most).unwrap_or(0);
-        let share = *count as f64 / histogram.len() as f64 * 100.0;
-        writeln!(
-            out,
-            "  < {:>9} ms {share:6.2} %  {}",
-            millis(Duration::from_nanos(*high)),
-            "#".repeat(len)
-        )?;
-    }
-    if left_out != 0 {
-        let rest: u64 = counts.iter().skip(BARS).map(|(_, count)| count).sum();
-        writeln!(out, "  and {} later", grouped(rest))?;
+        let share = count as f64 / histogram.len() as f64 * 100.0;
+        writeln!(out, "{}", format!("{name:>10} ms {share:>7.2} %  {}", "#".repeat(len)).trim_end())?;
     }
     Ok(())
 }
 
 impl Result<'_> {
+    /// Seconds of a processor that the load's own server spent on each message, connecting and warm-up included.
+    fn server_cost(&self) -> Option<f64> {
+        let answered = self.report.answered_in_all;
+        let cpu = self.server_cpu.filter(|_| answered != 0)?;
+        Some(cpu.as_secs_f64() / answered as f64)
+    }
+
     fn object(&self) -> Object {
         let Self { load, report, server_cpu } = self;
         let tally = &report.tally;
@@ -291,6 +339,7 @@ impl Result<'_> {
             lost: tally.lost(),
             late: tally.late,
             wrong: tally.wrong,
+            duplicate: tally.duplicate,
             unsent: tally.unsent,
             unstamped: tally.unstamped,
             closed: tally.closed,
@@ -299,8 +348,10 @@ impl Result<'_> {
             latency: Times::of(&report.latency),
             lag: (!report.lag.is_empty()).then(|| Times::of(&report.lag)),
             load_busy: report.busy,
+            load_starved: report.starved,
             load_is_the_limit: report.is_the_limit(),
             server_cpu_ns: server_cpu.map(nanos),
+            server_cpu_ns_per_message: self.server_cost().map(|cost| cost * 1e9),
         }
     }
 
@@ -315,7 +366,7 @@ impl Result<'_> {
     }
 }
 
-/// The percentiles at which the time grows, as rows.
+/// Each time that was measured, as a row.
 fn save_csv(out: &mut impl Write, histogram: &Histogram<u64>) -> io::Result<()> {
     writeln!(out, "latency_ns,percentile,answers_up_to_it")?;
     let mut so_far = 0;
@@ -338,6 +389,11 @@ fn save_hdr(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
 
 fn millis(time: Duration) -> String {
     format!("{:.3}", time.as_secs_f64() * 1e3)
+}
+
+/// Nanoseconds of a round number as milliseconds, with no more digits than it has.
+fn plain_millis(nanos: u64) -> String {
+    format!("{}", nanos as f64 / 1e6)
 }
 
 fn round(rate: f64) -> String {
@@ -368,6 +424,10 @@ mod tests {
 
     #[test]
     fn thousands_are_told_apart() {
+        assert_eq!(
+            [1_000, 20_000, 500_000, 2_000_000_000].map(plain_millis),
+            ["0.001", "0.02", "0.5", "2000"]
+        );
         assert_eq!([0, 12, 999, 1000, 1_234_567].map(grouped), ["0", "12", "999", "1,000", "1,234,567"]);
     }
 }
