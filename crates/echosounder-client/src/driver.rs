@@ -284,6 +284,10 @@ impl Driver {
         while self.goes_on() {
             if usage.0 < self.task.warm_up && self.task.warm_up <= self.elapsed() {
                 usage = (self.elapsed(), Usage::now());
+                if let Some(schedule) = &mut self.schedule {
+                    // A load that is behind already would measure nothing but that.
+                    schedule.skip_to(self.task.warm_up);
+                }
             }
             let idle = self.send_due()?;
             self.wait(idle)?;

@@ -55,6 +55,11 @@ impl Schedule {
         nanos(((end.as_nanos() as f64 - self.next) / self.gap).ceil().max(0.0))
     }
 
+    /// Leaves out what is due before that.
+    pub(crate) fn skip_to(&mut self, at: Duration) {
+        self.next = self.next.max(at.as_nanos() as f64);
+    }
+
     /// Goes on to the message behind it.
     pub(crate) fn advance(&mut self) {
         self.next += match self.spacing {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use anyhow::{Context, Result};
-use echosounder_client::{Interval, Load, LoadError, Report, Spacing, Step, load, ramp};
+use echosounder_client::{Interval, Load, LoadError, Pace, Report, Spacing, Step, load, ramp};
 use echosounder_socket::{Endpoint, Interest, Signal, Signals, raise_fd_limit, ready};
 
 use crate::args::Output;
@@ -46,7 +46,13 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     let before = server.as_ref().map(Server::cpu);
     let report = match config.ramp {
         None => Some(load(&config.load, |now| page.tell_interval(&now)).map_err(failed)?),
-        Some((bound, spacing)) => climb(&config.load, bound, spacing, &mut page).map_err(failed)?,
+        Some((bound, spacing)) => {
+            let best = climb(&config.load, bound, spacing, &mut page).map_err(failed)?;
+            best.map(|step| {
+                config.load.pace = Pace::Open { rate: step.rate, spacing };
+                step.report
+            })
+        }
     };
     page.clear()?;
     if let Some(error) = page.broken {
@@ -68,7 +74,12 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     }
     match report.failure(config.load.connections) {
         Some(error) if !stopped => Err(failed(error.into())),
-        _ => Ok(outcome(&report)),
+        _ => {
+            if report.tally.sent + report.tally.unsent == 0 && !stopped {
+                writeln!(io::stderr(), "no message came due while it was measured; see --duration")?;
+            }
+            Ok(outcome(&report))
+        }
     }
 }
 
@@ -106,17 +117,12 @@ fn heed(signals: Signals, stop: Arc<AtomicBool>, server: Option<u32>) -> Result<
     Ok(())
 }
 
-/// Tries rates, and tells each; the report is that of the highest that held.
-fn climb(
-    plan: &Load,
-    bound: Duration,
-    spacing: Spacing,
-    page: &mut Page,
-) -> Result<Option<Report>, LoadError> {
+/// Tries rates, and tells each; the highest that held is returned.
+fn climb(plan: &Load, bound: Duration, spacing: Spacing, page: &mut Page) -> Result<Option<Step>, LoadError> {
     let page = std::cell::RefCell::new(page);
     let watch = |now: Interval| page.borrow_mut().tell_interval(&now);
     let tell = |tried: &Step| page.borrow_mut().tell_step(tried, bound);
-    Ok(ramp(plan, spacing, bound, watch, tell)?.map(|step| step.report))
+    ramp(plan, spacing, bound, watch, tell)
 }
 
 /// What is told while a load runs.

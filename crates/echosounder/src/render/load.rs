@@ -311,7 +311,8 @@ impl Result<'_> {
     /// Seconds of a processor that the load's own server spent on each message, connecting and warm-up included.
     fn server_cost(&self) -> Option<f64> {
         let answered = self.report.answered_in_all;
-        let cpu = self.server_cpu.filter(|_| answered != 0)?;
+        // Of a few, it would be the cost of the connections.
+        let cpu = self.server_cpu.filter(|_| 1000 <= answered)?;
         Some(cpu.as_secs_f64() / answered as f64)
     }
 
