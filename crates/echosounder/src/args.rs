@@ -228,7 +228,7 @@ pub(crate) struct Talk {
     pub(crate) verbose: bool,
 }
 
-/// Find out how much a server can take: many connections, at a pace, every answer looked at
+/// Find out how much a server can take: many connections, every answer looked at
 ///
 /// Without --rate it is a closed loop: on each connection so many messages are under way (--depth), and the next
 /// leaves when one has come back. With --rate messages leave when it is time, whatever comes back, and their delay
@@ -266,8 +266,7 @@ pub(crate) struct Load {
     #[arg(short, long, value_name = "RATE", value_parser = units::rate, conflicts_with = "ramp")]
     pub(crate) rate: Option<f64>,
 
-    /// What lies between two messages of --rate or --ramp: always the same, or as between independent callers
-    /// [default: even]
+    /// What lies between two messages of --rate or --ramp [default: even]
     #[arg(long, value_enum, value_name = "SPACING")]
     pub(crate) spacing: Option<Spacing>,
 
@@ -303,7 +302,7 @@ pub(crate) struct Load {
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
-    /// Write the result to a file, too: .json, .csv (percentiles) or .hdr (the histogram, for HdrHistogram's tools)
+    /// Write the result to a file, too: .json, .csv (each latency) or .hdr (HdrHistogram's log)
     #[arg(short, long, value_name = "FILE", value_parser = units::result_file)]
     pub(crate) output: Option<PathBuf>,
 

@@ -70,7 +70,7 @@ pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
 pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
     count(text).and_then(|workers| match workers.get() {
         1..=1024 => Ok(workers),
-        _ => Err(format!("{text} workers are over 1024")),
+        _ => Err(format!("{text} threads are over 1024")),
     })
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn sizes(text: &str) -> Result<(usize, usize), String> {
     match (low <= high, high <= LOAD_MAX) {
         (true, true) => Ok((low, high)),
         (false, _) => Err(format!("\"{text}\" is a range that ends before it begins")),
-        (true, false) => Err(format!("\"{text}\" is over {}k", LOAD_MAX / 1024)),
+        (true, false) => Err(format!("\"{text}\" is over {}m", LOAD_MAX / 1024 / 1024)),
     }
 }
 
@@ -183,6 +183,23 @@ mod tests {
         for text in ["", "0", "k", "-1", "+1", "1.5k", "99999999999999999999", "18446744073709551615k"] {
             assert!(size(text).is_err() && count(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn loads() {
+        assert_eq!(rate("0.001"), Ok(1e-3));
+        assert_eq!(rate("20k"), Ok(20e3));
+        assert_eq!(rate("1.5m"), Ok(1.5e6));
+        for text in ["", "0", "-1", "1e3", "inf", "nan", "1001m", "k", "0.0001"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+        assert_eq!(sizes("64"), Ok((64, 64)));
+        assert_eq!(sizes("1-1m"), Ok((1, 1024 * 1024)));
+        for text in ["", "0", "0-5", "5-", "-5", "7-3", "1-2-3", "1025k"] {
+            assert!(sizes(text).is_err(), "{text}");
+        }
+        assert_eq!(span("0"), Ok(Duration::ZERO));
+        assert!(result_file("a.hdr").is_ok() && result_file("hdr").is_err() && result_file(".json").is_err());
     }
 
     #[test]

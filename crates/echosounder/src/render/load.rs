@@ -230,10 +230,10 @@ fn limit(report: &Report) -> String {
             format!("this machine: the load ran {ran} of the time, and waited {waited} for a core")
         }
         (false, true) => {
-            format!("this load: messages left late, and it ran {ran} of the time; see --threads")
+            format!("this load: messages left late, it ran {ran} of the time; see --threads")
         }
         (false, false) => {
-            format!("this machine: messages left late, though the load ran only {ran} of the time")
+            format!("this machine: messages left late, the load ran {ran} of the time")
         }
     }
 }
