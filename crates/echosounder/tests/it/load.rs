@@ -110,7 +110,10 @@ fn on_every_transport_each_message_is_counted_once() {
             let args = ["--self", endpoint, "-n", "301", "-t", "2", "-c", "4", "-w", "20s"];
             let done = load(&[&args, pace].concat());
             assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint} {pace:?}");
-            assert_counts(&result(&done), &[("sent", 301), ("answered", 301)]);
+            let result = result(&done);
+            // A queue may be full when the next is due; it holds ten UNIX datagrams.
+            let left_out = if pace[0] == "-r" { result["unsent"].as_u64().unwrap() } else { 0 };
+            assert_counts(&result, &[("sent", 301), ("answered", 301), ("unsent", left_out)]);
         }
     }
 }
