@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -65,6 +66,11 @@ impl Candidates {
         }
         let addresses = interleave(addresses).into();
         Ok(Self { transport: call.endpoint.transport(), source: call.source.clone(), addresses })
+    }
+
+    /// Those that have not been tried.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.iter()
     }
 
     /// Connects to the first address that takes it; `None` if there was none left.
@@ -154,6 +160,46 @@ impl Candidates {
     fn local(&self, operation: &'static str, error: io::Error) -> CallError {
         CallError::Local(Error::new(operation, &self.transport.scheme(), error))
     }
+}
+
+/// How many connections are begun before the first of them is waited for.
+const WINDOW: usize = 128;
+
+/// Connects so many times to the first address that takes a call. When `stop` is set, those that are there by then
+/// are returned.
+pub(crate) fn connect_many(
+    candidates: &mut Candidates,
+    call: &Call,
+    count: usize,
+    stop: &AtomicBool,
+) -> Result<(Vec<Socket>, Address), CallError> {
+    // Each that is there gives the next as much time.
+    let mut deadline = Deadline::after(call.wait);
+    let nobody = || Err(CallError::timeout("connect", &call.endpoint));
+    let (first, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
+    let mut sockets = vec![first];
+    let mut race = Race::new(candidates.transport).map_err(|error| candidates.local("poll", error))?;
+    let mut running = 0;
+    while sockets.len() < count && !stop.load(Ordering::Relaxed) {
+        if sockets.len() + running < count && running < WINDOW {
+            deadline = Deadline::after(call.wait);
+            match candidates.begin(&address, deadline)? {
+                (socket, true) => sockets.push(socket),
+                (socket, false) => {
+                    race.enter(socket, address.clone()).map_err(|error| candidates.local("poll", error))?;
+                    running += 1;
+                }
+            }
+        } else if let Some((socket, _)) =
+            race.wait(deadline).map_err(|error| candidates.local("poll", error))?
+        {
+            sockets.push(socket);
+            running -= 1;
+        } else if !race.failures.is_empty() || deadline.is_over() {
+            return Err(race.lost());
+        }
+    }
+    Ok((sockets, address))
 }
 
 /// Connections that are on their way, each to its address.

@@ -111,6 +111,11 @@ fn sentence(failure: &CallError) -> String {
     text
 }
 
+/// Whether an error of a socket that is connected is the peer's doing, rather than this machine's.
+pub(crate) fn is_of_peer(error: &io::Error, address: &Address) -> bool {
+    word("", error, address).is_some()
+}
+
 fn word(operation: &str, error: &io::Error, address: &Address) -> Option<Word> {
     let by_path = matches!(address, Address::Unix(_));
     match error.kind() {

@@ -1,7 +1,8 @@
 //! The asking side of a stamped echo: it asks. It does not answer and does not print.
 //!
 //! A [`Peer`] is somebody to ask, at one of the addresses of an endpoint: [`Peer::ask`] sends a message and
-//! waits until it has come back. [`Talk`] does so with each line of an input.
+//! waits until it has come back. [`Talk`] does so with each line of an input. [`load`](fn@load) puts a load on a server, and
+//! [`ramp`](fn@ramp) finds out how much it takes.
 //!
 //! Time-outs are overall: they bound an operation however many addresses or pieces it takes.
 //!
@@ -36,12 +37,23 @@
 
 mod clock;
 mod connect;
+mod driver;
 mod error;
+mod flights;
 mod lines;
+mod load;
+mod pace;
+mod payload;
 mod peer;
+mod ramp;
 mod talk;
 
 pub use connect::{Call, Source};
+pub use driver::Tally;
 pub use error::{CallError, Word};
+pub use load::{Interval, Load, LoadError, Report, STRANGERS_MAX, load, percentile};
+pub use pace::{Pace, Spacing};
+pub use payload::DATAGRAM_MIN;
 pub use peer::{Heard, Part, Peer, Reply};
+pub use ramp::{Step, ramp};
 pub use talk::{End, Eol, Said, Summary, Talk, TalkError};

@@ -71,9 +71,22 @@ impl EchoReader {
     ///
     /// If the bytes are neither a stamp nor what was sent. The reader is of no use from then on.
     pub fn receive(&mut self, bytes: &[u8], mut each: impl FnMut(Echo)) -> Result<(), NotAnEcho> {
-        let held_before = self.held.len();
-        let mut arrived = core::mem::take(&mut self.held);
-        arrived.extend_from_slice(bytes);
+        let mut held = core::mem::take(&mut self.held);
+        if held.is_empty() {
+            return self.read(bytes, 0, &mut each);
+        }
+        let held_before = held.len();
+        held.extend_from_slice(bytes);
+        self.read(&held, held_before, &mut each)
+    }
+
+    /// Takes what arrived, of which so many bytes were held from before.
+    fn read(
+        &mut self,
+        arrived: &[u8],
+        held_before: usize,
+        each: &mut impl FnMut(Echo),
+    ) -> Result<(), NotAnEcho> {
         let mut at = 0;
         while at < arrived.len() {
             let rest = &arrived[at..];
@@ -137,7 +150,7 @@ impl EchoReader {
     fn take_echo(&mut self, rest: &[u8]) -> Result<usize, NotAnEcho> {
         let message = self.lengths.front().copied().ok_or(NotAnEcho)?;
         let reach = &rest[..rest.len().min(message)];
-        let run = reach.iter().skip(1).position(|&byte| byte == b'[').map_or(reach.len(), |next| next + 1);
+        let run = 1 + until_bracket(&reach[1..]);
         if !self.expects(&rest[..run]) {
             return Err(NotAnEcho);
         }
@@ -163,11 +176,22 @@ impl EchoReader {
 
     /// Whether `bytes` are the next that are to come back.
     fn expects(&self, bytes: &[u8]) -> bool {
-        bytes.len() <= self.sent.len() && self.sent.iter().zip(bytes).all(|(sent, byte)| sent == byte)
+        let (front, back) = self.sent.as_slices();
+        let (here, behind) = bytes.split_at(bytes.len().min(front.len()));
+        front.starts_with(here) && back.starts_with(behind)
     }
 
     /// Whether `bytes` are all that is still to come back.
     fn completes(&self, bytes: &[u8]) -> bool {
         bytes.len() == self.sent.len() && self.expects(bytes)
     }
+}
+
+/// How many bytes stand before the first bracket; all, if there is none. Long messages are nearly nothing else, and
+/// the library looks through a piece many times as fast as a closure through its bytes.
+fn until_bracket(bytes: &[u8]) -> usize {
+    const PIECE: usize = 64;
+    let before = bytes.chunks(PIECE).take_while(|piece| !piece.contains(&b'[')).count() * PIECE;
+    let piece = bytes.get(before..).unwrap_or_default();
+    before.min(bytes.len()) + piece.iter().take_while(|&&byte| byte != b'[').take(PIECE).count()
 }

@@ -110,6 +110,21 @@ impl Poll {
         }
     }
 
+    /// The same with a time that is kept to the nanosecond where the kernel can (Linux 5.11), and otherwise rounded up
+    /// to a millisecond.
+    ///
+    /// # Errors
+    ///
+    /// As epoll_pwait2(2).
+    #[doc(alias = "epoll_pwait2")]
+    pub fn wait_exactly(&self, events: &mut Events, timeout: Duration) -> io::Result<()> {
+        match sys::poll::wait_exactly(self.epoll.as_fd(), &mut events.list, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.wait(events, Some(timeout)),
+            result => result,
+        }
+    }
+
     fn control(&self, operation: i32, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
         sys::poll::control(self.epoll.as_fd(), operation, fd, interest.epoll_bits(), token)
     }

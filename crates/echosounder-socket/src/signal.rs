@@ -64,6 +64,23 @@ impl Drop for Signals {
     }
 }
 
+impl Signal {
+    /// Sends it to another process: kill(2).
+    ///
+    /// # Errors
+    ///
+    /// As kill(2).
+    #[doc(alias = "kill")]
+    pub fn send(self, pid: u32) -> io::Result<()> {
+        let number = match self {
+            Self::Interrupt => libc::SIGINT,
+            Self::Terminate => libc::SIGTERM,
+            Self::User1 => libc::SIGUSR1,
+        };
+        sys::process::kill(pid, number)
+    }
+}
+
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

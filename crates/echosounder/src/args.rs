@@ -18,6 +18,7 @@ Try it:
   sounder demo                                a tour; needs nothing else
   sounder serve                               answer on localhost, TCP and UDP
   sounder talk                                type a line, see it come back with the time
+  sounder load --self                         how fast the server is on this machine
   sounder doctor                              which sockets this machine has
   echo hello | sounder talk udp://localhost   one question, one answer")]
 pub(crate) struct Args {
@@ -57,6 +58,7 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     Serve(Serve),
     Talk(Talk),
+    Load(Load),
     /// Show it all: a server, a conversation, and a thousand echoes on every kind of socket of this machine
     Demo,
     /// Tell which kinds of socket and which kernel features work on this machine, and what the others lack
@@ -224,6 +226,98 @@ pub(crate) struct Talk {
     /// Say which address has taken the call
     #[arg(short, long, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
+}
+
+/// Find out how much a server can take: many connections, every answer looked at
+///
+/// Without --rate it is a closed loop: on each connection so many messages are under way (--depth), and the next
+/// leaves when one has come back. With --rate messages leave when it is time, whatever comes back, and their delay
+/// counts from then on, so that a server which stalls cannot hide it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
+
+Examples:
+  sounder load --self                           a server of its own, ten connections, ten seconds
+  sounder load -c 50 -p 16 -s 1k host           as fast as it goes
+  sounder load -r 20k -s 64-1400 udp://host     20,000 a second, of any of these lengths
+  sounder load --ramp 1ms -c 50 /run/echo.sock  the highest rate whose p99 stays below a millisecond
+  sounder load -n 1m -o result.json host        a million messages; the result goes to a file, too"))]
+pub(crate) struct Load {
+    /// Whom to call [default: tcp://localhost:21567]
+    #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
+    pub(crate) endpoint: Option<Endpoint>,
+
+    #[command(flatten)]
+    pub(crate) ip_version: IpVersion,
+
+    /// Call a server of its own, which is started for it: at ENDPOINT, or on a free port
+    #[arg(long = "self")]
+    pub(crate) with_server: bool,
+
+    /// Connections, or sockets where there are none
+    #[arg(short, long, value_name = "N", default_value = "10", value_parser = units::count)]
+    pub(crate) connections: NonZeroUsize,
+
+    /// Messages under way on each connection [default: 1]
+    #[arg(short = 'p', long, value_name = "N", value_parser = units::count, conflicts_with_all = ["rate", "ramp"])]
+    pub(crate) depth: Option<NonZeroUsize>,
+
+    /// Messages a second, over all connections, sent when it is time
+    #[arg(short, long, value_name = "RATE", value_parser = units::rate, conflicts_with = "ramp")]
+    pub(crate) rate: Option<f64>,
+
+    /// What lies between two messages of --rate or --ramp [default: even]
+    #[arg(long, value_enum, value_name = "SPACING")]
+    pub(crate) spacing: Option<Spacing>,
+
+    /// Find the highest rate at which 99 of 100 messages are back within this time
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) ramp: Option<Duration>,
+
+    /// Bytes of a message, or the least and the most of them
+    #[arg(short, long, value_name = "SIZE|MIN-MAX", default_value = "64", value_parser = units::sizes)]
+    pub(crate) size: (usize, usize),
+
+    /// How long to measure; with --ramp, each rate [default: 10s, with --ramp 2s]
+    #[arg(short, long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// How many messages to measure, unless --duration is over before
+    #[arg(short = 'n', long, value_name = "N", value_parser = units::count)]
+    pub(crate) messages: Option<NonZeroUsize>,
+
+    /// How long to go on before anything is measured; 0 for not at all
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = units::span)]
+    pub(crate) warm_up: Duration,
+
+    /// Threads that send
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = units::workers)]
+    pub(crate) threads: NonZeroUsize,
+
+    /// How long to wait for a connection, and for each answer; what comes later is late
+    #[arg(short, long, value_name = "DURATION", default_value = "2s", value_parser = units::duration)]
+    pub(crate) wait: Duration,
+
+    /// Where to call from: an address of this machine, or an interface
+    #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
+    pub(crate) source: Option<String>,
+
+    /// Write the result to a file, too: .json, .csv (each latency) or .hdr (HdrHistogram's log)
+    #[arg(short, long, value_name = "FILE", value_parser = units::result_file)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Send other hosts more than 100,000 messages a second
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// What lies between two messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Spacing {
+    /// Always the same time
+    Even,
+    /// As between independent callers
+    Poisson,
 }
 
 /// What is sent at the end of a line.

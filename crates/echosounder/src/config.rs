@@ -4,10 +4,13 @@ use std::env;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{Call, Eol, Source};
+use echosounder_client::{Call, Eol, Pace, Source, Spacing};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Patience};
 use echosounder_socket::family::inet::Host;
@@ -110,6 +113,64 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
         Some(args::Eol::Crlf) => Eol::CrLf,
     };
     Ok(Talk { call, eol, raw: args.raw, colored: colored(color), verbose: args.verbose, on_default })
+}
+
+/// What `load` is to do.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) load: echosounder_client::Load,
+    /// The bound of a ramp, and what lies between its messages.
+    pub(crate) ramp: Option<(Duration, Spacing)>,
+    pub(crate) with_server: bool,
+    pub(crate) output: Option<PathBuf>,
+    /// Whether nobody said whom to call.
+    pub(crate) on_default: bool,
+}
+
+pub(crate) fn load(args: args::Load) -> Result<Load> {
+    let on_default = args.endpoint.is_none() && !args.with_server;
+    let endpoint = match args.endpoint {
+        Some(endpoint) if args.with_server => endpoint,
+        Some(endpoint) => on_this_host(endpoint),
+        None if args.with_server => "tcp://127.0.0.1:0".parse()?,
+        None => default("tcp"),
+    };
+    check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
+    let source = args.source.map(source);
+    if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
+        return Err(Usage(format!("--source is for hosts, and {endpoint} has none")).into());
+    }
+    let spacing = match args.spacing {
+        Some(args::Spacing::Poisson) => Spacing::Poisson,
+        _ => Spacing::Even,
+    };
+    if args.spacing.is_some() && args.rate.is_none() && args.ramp.is_none() {
+        return Err(Usage(
+            "--spacing is for --rate and --ramp: a closed loop leaves it to the answers".into(),
+        )
+        .into());
+    }
+    let depth = args.depth.map_or(1, NonZeroUsize::get);
+    let pace = args.rate.map_or(Pace::Closed { depth }, |rate| Pace::Open { rate, spacing });
+    let default_duration = match (args.messages, args.ramp) {
+        (Some(_), None) => None,
+        (_, Some(_)) => Some(Duration::from_secs(2)),
+        (None, None) => Some(Duration::from_secs(10)),
+    };
+    let load = echosounder_client::Load {
+        call: Call { endpoint, ip_version: ip_version(args.ip_version), source, wait: args.wait },
+        connections: args.connections,
+        pace,
+        sizes: args.size,
+        warm_up: args.warm_up,
+        duration: args.duration.or(default_duration),
+        messages: args.messages.map(|messages| messages.get() as u64),
+        threads: args.threads,
+        strangers_too: args.yes,
+        stop: Arc::default(),
+    };
+    let ramp = args.ramp.map(|bound| (bound, spacing));
+    Ok(Load { load, ramp, with_server: args.with_server, output: args.output, on_default })
 }
 
 /// One thread for each core that this process may use.

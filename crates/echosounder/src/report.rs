@@ -1,11 +1,13 @@
 //! How it ended: exit codes, error messages, hints.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Error;
-use echosounder_client::{CallError, TalkError, Word};
+use echosounder_client::{CallError, LoadError, TalkError, Word};
 use echosounder_server::{BindError, StartError};
+use echosounder_socket::is_out_of_resources;
 use serde::Serialize;
 
 use crate::args::Output;
@@ -35,9 +37,34 @@ impl From<Outcome> for ExitCode {
 pub(crate) struct Usage(pub(crate) String);
 
 /// Nobody answers at the default endpoint: the user may not have started a server.
+#[derive(Debug)]
+pub(crate) struct NoServer {
+    pub(crate) error: CallError,
+    /// What to do about it.
+    pub(crate) hint: &'static str,
+}
+
+impl fmt::Display for NoServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for NoServer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// A load's own server does not start.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(crate) struct NoServer(pub(crate) CallError);
+#[error("start a server: {why}")]
+pub(crate) struct OwnServer {
+    /// What it has said itself.
+    pub(crate) why: String,
+    /// Whether this machine does not have the socket.
+    pub(crate) absent: bool,
+}
 
 /// What to do about sockets that this machine does not have.
 pub(crate) const ABSENT_HINT: &str =
@@ -108,7 +135,8 @@ pub(crate) fn plain(message: &str) -> String {
 }
 
 fn exit_code(error: &Error) -> u8 {
-    let absent = matches!(find::<BindError>(error), Some(BindError::Absent(_)));
+    let absent = matches!(find::<BindError>(error), Some(BindError::Absent(_)))
+        || matches!(find(error), Some(OwnServer { absent: true, .. }));
     let of_peer = |error: &CallError| error.word().is_some() || matches!(error, CallError::Absent(_));
     let by_peer = call_error(error).is_some_and(of_peer);
     if absent || by_peer { 1 } else { 2 }
@@ -116,13 +144,24 @@ fn exit_code(error: &Error) -> u8 {
 
 fn hint(error: &Error) -> Option<&'static str> {
     let call_is_absent = matches!(call_error(error), Some(CallError::Absent(_)));
-    if call_is_absent || matches!(find(error), Some(BindError::Absent(_))) {
+    if call_is_absent
+        || matches!(find(error), Some(BindError::Absent(_)))
+        || matches!(find(error), Some(OwnServer { absent: true, .. }))
+    {
         return Some(ABSENT_HINT);
     }
-    if let Some(NoServer(error)) = find(error) {
-        return (error.word() == Some(Word::Refused)).then_some("start one with \"sounder serve\"");
+    if let Some(LoadError::Stranger(_)) = find(error) {
+        return Some("with --yes it gets more");
+    }
+    if let Some(NoServer { error, hint }) = find(error) {
+        return (error.word() == Some(Word::Refused)).then_some(hint);
     }
     let cause = find::<io::Error>(error);
+    if let (Some(CallError::Local(_)), Some(cause)) = (call_error(error), cause)
+        && is_out_of_resources(cause)
+    {
+        return Some("\"ulimit -n\" tells how many descriptors a process may have");
+    }
     let by_kernel = cause.is_some_and(|cause| cause.raw_os_error().is_some());
     let cause = cause.map(io::Error::kind);
     match (find::<BindError>(error), cause) {
@@ -148,7 +187,10 @@ fn is_closed_pipe(error: &Error) -> bool {
 fn call_error(error: &Error) -> Option<&CallError> {
     error.chain().find_map(|cause| match cause.downcast_ref() {
         Some(TalkError::Call(error)) => Some(error),
-        _ => cause.downcast_ref().or_else(|| cause.downcast_ref().map(|NoServer(error)| error)),
+        _ => match cause.downcast_ref() {
+            Some(LoadError::Call(error)) => Some(error),
+            _ => cause.downcast_ref().or_else(|| cause.downcast_ref().map(|NoServer { error, .. }| error)),
+        },
     })
 }
 

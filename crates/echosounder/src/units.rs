@@ -1,10 +1,14 @@
 //! Numbers with units, and endpoints, as they are typed.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_socket::{Endpoint, EndpointError, Transport};
+
+/// The longest message of a load.
+const LOAD_MAX: usize = 1024 * 1024;
 
 /// An endpoint; of a scheme that does not exist, the one that was probably meant is named.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
@@ -66,8 +70,44 @@ pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
 pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
     count(text).and_then(|workers| match workers.get() {
         1..=1024 => Ok(workers),
-        _ => Err(format!("{text} workers are over 1024")),
+        _ => Err(format!("{text} threads are over 1024")),
     })
+}
+
+/// `20k`, `0.5`, `1.5m`: a rate, in messages a second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.strip_suffix(['k', 'K']) {
+        Some(number) => (number, 1e3),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1.0), |number| (number, 1e6)),
+    };
+    let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let rate = number.parse().ok().map(|number: f64| number * scale);
+    rate.filter(|rate| plain && (1e-3..=1e9).contains(rate))
+        .ok_or_else(|| format!("\"{text}\" is not a rate from 0.001 to 1000m, such as 500, 20k or 1.5m"))
+}
+
+/// `64`, `64-1400`, `1k-16k`: the least and the most.
+pub(crate) fn sizes(text: &str) -> Result<(usize, usize), String> {
+    let bad = |_| format!("\"{text}\" is not a size such as 64 or 1k, nor a range such as 64-1400");
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let (low, high) = (size(low).map_err(bad)?.get(), size(high).map_err(bad)?.get());
+    match (low <= high, high <= LOAD_MAX) {
+        (true, true) => Ok((low, high)),
+        (false, _) => Err(format!("\"{text}\" is a range that ends before it begins")),
+        (true, false) => Err(format!("\"{text}\" is over {}m", LOAD_MAX / 1024 / 1024)),
+    }
+}
+
+/// A duration that may be nothing.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { duration(text) }
+}
+
+/// A file whose name says what is to be in it.
+pub(crate) fn result_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let known = path.extension().is_some_and(|ending| ending == "json" || ending == "csv" || ending == "hdr");
+    if known { Ok(path) } else { Err(format!("\"{text}\" ends in none of .json, .csv and .hdr")) }
 }
 
 fn scaled(text: &str, base: usize) -> Option<NonZeroUsize> {
@@ -143,6 +183,23 @@ mod tests {
         for text in ["", "0", "k", "-1", "+1", "1.5k", "99999999999999999999", "18446744073709551615k"] {
             assert!(size(text).is_err() && count(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn loads() {
+        assert_eq!(rate("0.001"), Ok(1e-3));
+        assert_eq!(rate("20k"), Ok(20e3));
+        assert_eq!(rate("1.5m"), Ok(1.5e6));
+        for text in ["", "0", "-1", "1e3", "inf", "nan", "1001m", "k", "0.0001"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+        assert_eq!(sizes("64"), Ok((64, 64)));
+        assert_eq!(sizes("1-1m"), Ok((1, 1024 * 1024)));
+        for text in ["", "0", "0-5", "5-", "-5", "7-3", "1-2-3", "1025k"] {
+            assert!(sizes(text).is_err(), "{text}");
+        }
+        assert_eq!(span("0"), Ok(Duration::ZERO));
+        assert!(result_file("a.hdr").is_ok() && result_file("hdr").is_err() && result_file(".json").is_err());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
 
 use super::{check, length};
 
@@ -37,6 +39,37 @@ pub(crate) fn wait(
     let count = check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), room, timeout) })?;
     // SAFETY: the kernel has written `count` events, which is no more than the room there was.
     unsafe { events.set_len(usize::try_from(count).unwrap_or(0)) };
+    Ok(())
+}
+
+/// The same with a time in nanoseconds: epoll_pwait2(2), since Linux 5.11.
+pub(crate) fn wait_exactly(
+    epoll: BorrowedFd<'_>,
+    events: &mut Vec<libc::epoll_event>,
+    timeout: Duration,
+) -> io::Result<()> {
+    events.clear();
+    let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
+    let timeout = libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    // Not all C libraries that this runs with have a name for it.
+    // SAFETY: the vector has room for as many events as the call is told, and the time outlives the call.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll.as_raw_fd(),
+            events.as_mut_ptr(),
+            room,
+            &raw const timeout,
+            ptr::null::<libc::sigset_t>(),
+            0_usize,
+        )
+    };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has written `count` events, which is no more than the room there was.
+    unsafe { events.set_len(count) };
     Ok(())
 }
 

@@ -65,6 +65,13 @@ pub(crate) fn read_signal(fd: BorrowedFd<'_>) -> io::Result<i32> {
     }
 }
 
+pub(crate) fn kill(pid: u32, signal: i32) -> io::Result<()> {
+    // A number that is no process's would mean a group, or everybody.
+    let pid = libc::pid_t::try_from(pid).ok().filter(|&pid| 0 < pid).ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
 /// The soft and the hard limit of open descriptors.
 pub(crate) fn fd_limit() -> io::Result<(u64, u64)> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -77,6 +84,11 @@ pub(crate) fn set_fd_limit(soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     // SAFETY: `limit` is read by the call and outlives it.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
+}
+
+pub(crate) fn set_timer_slack(nanos: u64) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanos) }).map(drop)
 }
 
 pub(crate) fn effective_user() -> u32 {

@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod doctor;
 mod editor;
+pub(crate) mod load;
 pub(crate) mod manual;
 pub(crate) mod serve;
 pub(crate) mod talk;

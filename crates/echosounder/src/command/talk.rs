@@ -21,7 +21,10 @@ use crate::report::{NoServer, Outcome};
 pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let wait = config.call.wait;
     let called = config.call.endpoint.to_string();
-    let failed = |error| if config.on_default { NoServer(error).into() } else { anyhow::Error::from(error) };
+    let failed = |error| match config.on_default {
+        true => NoServer { error, hint: "start one with \"sounder serve\"" }.into(),
+        false => anyhow::Error::from(error),
+    };
     let peer = Peer::call(config.call).map_err(failed)?;
     if config.verbose {
         writeln!(io::stderr(), "Connected to {}", peer.endpoint())?;

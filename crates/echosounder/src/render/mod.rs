@@ -2,4 +2,5 @@
 
 pub(crate) mod escape;
 pub(crate) mod json;
+pub(crate) mod load;
 pub(crate) mod transcript;

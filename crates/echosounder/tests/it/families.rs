@@ -21,7 +21,7 @@ const SCHEMES: [(&str, &str); 9] = [
 ];
 
 /// An endpoint of this scheme, on any port that is free or of a name that nobody else has.
-fn endpoint(scheme: &str) -> String {
+pub(crate) fn endpoint(scheme: &str) -> String {
     static SERVICE: AtomicU32 = AtomicU32::new(0);
     match scheme {
         "netlink" => "netlink://0".into(),
@@ -35,7 +35,7 @@ fn endpoint(scheme: &str) -> String {
 }
 
 /// The schemes that this kernel has.
-fn schemes() -> Vec<&'static str> {
+pub(crate) fn schemes() -> Vec<&'static str> {
     let is_there = |scheme: &str| {
         let endpoint: Endpoint = endpoint(scheme).parse().unwrap();
         let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);

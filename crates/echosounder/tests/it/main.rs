@@ -6,6 +6,7 @@ mod abuse;
 mod cli;
 mod families;
 mod interop;
+mod load;
 mod readme;
 mod serve;
 mod support;

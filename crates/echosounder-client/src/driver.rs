@@ -1,0 +1,851 @@
+//! The loop of a load: one thread, one epoll, many connections. It sends when the [pace](crate::Pace) says so.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use echosounder_proto::EchoReader;
+use echosounder_socket::{
+    Address, Batch, Events, Interest, Kind, Outgoing, Poll, Socket, exact_timers, is_out_of_resources, option,
+};
+use hdrhistogram::Histogram;
+
+use crate::clock::now;
+use crate::error::is_of_peer;
+use crate::flights::{Fate, Flight, Flights};
+use crate::pace::{Pace, Random, Schedule};
+use crate::payload::{self, Answer};
+
+/// Most events of one turn.
+const EVENTS_MAX: usize = 256;
+
+/// Most messages of an open loop that leave before it is looked what has come.
+const TURN_MAX: usize = 256;
+
+/// Most datagrams received or sent in one call.
+const BATCH_MAX: usize = 64;
+
+/// Bytes of one read, and of one write, or one message if that is longer.
+const PIECE_MAX: usize = 256 * 1024;
+
+/// How often datagrams that have not come back are looked for, and what could not be sent is tried again.
+const SWEEP: Duration = Duration::from_millis(20);
+
+/// How many connections are looked at then.
+const SWEEP_MAX: usize = 1024;
+
+/// How long an open loop that is behind still sends after the end what was due before.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// A load without an end gives up when this many times the longest wait has brought nothing.
+const PATIENCE: u32 = 3;
+
+/// What a thread is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) kind: Kind,
+    pub(crate) address: Address,
+    /// Of this thread's connections.
+    pub(crate) pace: Pace,
+    /// When the first message of an open loop is due, since the start.
+    pub(crate) first: Duration,
+    pub(crate) sizes: (usize, usize),
+    /// Not measured, at the beginning.
+    pub(crate) warm_up: Duration,
+    /// How long it is measured then; `None` until so many messages have been sent.
+    pub(crate) measured: Option<Duration>,
+    /// How many messages are sent to be measured at most.
+    pub(crate) messages_max: u64,
+    /// How long an answer may take.
+    pub(crate) wait: Duration,
+    /// Whether a connected socket hears others than its peer.
+    pub(crate) hears_strangers: bool,
+    /// Memory for what is under way on each connection of an open loop.
+    pub(crate) room: usize,
+    pub(crate) seed: u64,
+}
+
+/// What all threads of a load show while they run.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) sent: AtomicU64,
+    pub(crate) answered: AtomicU64,
+    /// Somebody wants it to end.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// Why a thread cannot go on.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) operation: &'static str,
+    pub(crate) error: io::Error,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self { operation: "wait for", error }
+    }
+}
+
+/// What became of the messages of a load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Sent to be measured.
+    pub sent: u64,
+    /// Of these, came back as they were.
+    pub answered: u64,
+    /// Of these, came back later than they might.
+    pub late: u64,
+    /// Something came back that was not sent.
+    pub wrong: u64,
+    /// Came back again.
+    pub duplicate: u64,
+    /// Of an open loop: were due and could not be sent.
+    pub unsent: u64,
+    /// Came back without a stamp of their own: the server had stamped several as one, or does not stamp.
+    pub unstamped: u64,
+    /// Connections that the server has ended, and sockets whose datagrams it has refused.
+    pub closed: u64,
+    /// Bytes of the answered messages.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Sent, and never came back.
+    pub fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.answered + self.late)
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.late += other.late;
+        self.wrong += other.wrong;
+        self.duplicate += other.duplicate;
+        self.unsent += other.unsent;
+        self.unstamped += other.unstamped;
+        self.closed += other.closed;
+        self.bytes += other.bytes;
+    }
+}
+
+/// What a thread has found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) tally: Tally,
+    /// From when a message was to leave until its last byte was back, in nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+    /// How much later than due messages left, in nanoseconds; of an open loop.
+    pub(crate) lag: Histogram<u64>,
+    /// From the end of the warm-up until the last measured answer.
+    pub(crate) elapsed: Duration,
+    /// The share of the time in which messages were sent that this thread was on a processor.
+    pub(crate) busy: f64,
+    /// The share that it waited for one.
+    pub(crate) starved: f64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    socket: Option<Socket>,
+    reader: EchoReader,
+    flights: Flights,
+    /// Messages of a closed loop that are to be sent and have not been.
+    owed: usize,
+    /// What the kernel has not taken, of a stream.
+    unsent: VecDeque<u8>,
+    waits_to_write: bool,
+    /// Whether its datagrams are refused.
+    refused: bool,
+}
+
+/// A histogram of nanoseconds up to an hour, true to three digits.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these are bounds and a precision that it has")
+}
+
+/// Sends on its connections and hears what comes back.
+pub(crate) struct Driver {
+    task: Task,
+    shared: Arc<Shared>,
+    poll: Poll,
+    events: Events,
+    connections: Vec<Connection>,
+    /// Connections that are open.
+    open: usize,
+    schedule: Option<Schedule>,
+    /// The connection whose turn it is in an open loop.
+    turn: usize,
+    /// Of the next message.
+    number: u64,
+    /// Of the first that is measured.
+    first_measured: u64,
+    random: Random,
+    start: Instant,
+    /// When the last sweep was, and with which connection the next begins.
+    swept: (Duration, usize),
+    /// Since when nothing has come back though something was sent.
+    silent_since: Option<Duration>,
+    /// Messages under way on all connections that are measured.
+    under_way: u64,
+    last_answer: Duration,
+    found: Found,
+    /// The messages that leave next, and where each of them ends.
+    message: Vec<u8>,
+    ends: Vec<usize>,
+    buffer: Vec<u8>,
+    batch: Option<Batch>,
+    scratch: Vec<u8>,
+    /// Of each message of a read, whether it came with a stamp.
+    stamped: Vec<bool>,
+    answers: Vec<Option<Answer>>,
+}
+
+impl Driver {
+    pub(crate) fn new(task: Task, sockets: Vec<Socket>, shared: Arc<Shared>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        for (token, socket) in sockets.iter().enumerate() {
+            poll.add(socket, token as u64, Interest::Read)?;
+        }
+        let connection = |socket| Connection {
+            socket: Some(socket),
+            reader: EchoReader::new(),
+            flights: Flights::default(),
+            owed: 0,
+            unsent: VecDeque::new(),
+            waits_to_write: false,
+            refused: false,
+        };
+        let schedule = match task.pace {
+            Pace::Closed { .. } => None,
+            Pace::Open { rate, spacing } => Some(Schedule::new(rate, spacing, task.first, task.seed)),
+        };
+        // A stamp is put before it.
+        let longest = task.sizes.1 + 256;
+        let batch = (task.kind == Kind::Datagrams).then(|| Batch::new(BATCH_MAX, longest));
+        Ok(Self {
+            random: Random::new(!task.seed),
+            open: sockets.len(),
+            connections: sockets.into_iter().map(connection).collect(),
+            events: Events::with_capacity(EVENTS_MAX),
+            found: Found {
+                tally: Tally::default(),
+                latency: histogram(),
+                lag: histogram(),
+                elapsed: Duration::ZERO,
+                busy: 0.0,
+                starved: 0.0,
+            },
+            turn: 0,
+            number: 0,
+            first_measured: u64::MAX,
+            start: now(),
+            swept: (Duration::ZERO, 0),
+            silent_since: None,
+            under_way: 0,
+            last_answer: Duration::ZERO,
+            message: Vec::new(),
+            ends: Vec::new(),
+            buffer: vec![0; longest.max(PIECE_MAX)],
+            batch,
+            scratch: Vec::new(),
+            stamped: Vec::new(),
+            answers: Vec::new(),
+            task,
+            shared,
+            poll,
+            schedule,
+        })
+    }
+
+    /// Runs from `start` on until everything is sent and has come back, or the time is up.
+    pub(crate) fn run(mut self, start: Instant) -> Result<Found, Failure> {
+        self.start = start;
+        let result = self.send_and_hear();
+        if result.is_err() {
+            // The other threads need not go on either.
+            self.shared.stop.store(true, Ordering::Relaxed);
+        }
+        result.map(|()| self.found)
+    }
+
+    fn send_and_hear(&mut self) -> Result<(), Failure> {
+        if self.schedule.is_some() {
+            exact_timers()?;
+        }
+        if let Pace::Closed { depth } = self.task.pace {
+            for index in 0..self.connections.len() {
+                self.owe(index, depth)?;
+            }
+        }
+        let mut usage = (self.elapsed(), Usage::now());
+        while self.goes_on() {
+            if usage.0 < self.task.warm_up && self.task.warm_up <= self.elapsed() {
+                usage = (self.elapsed(), Usage::now());
+                if let Some(schedule) = &mut self.schedule {
+                    // A load that is behind already would measure nothing but that.
+                    schedule.skip_to(self.task.warm_up);
+                }
+            }
+            let idle = self.send_due()?;
+            self.wait(idle)?;
+            self.sweep()?;
+        }
+        self.rate_usage(usage);
+        self.found.tally.unsent += self.left_behind();
+        let end = self.elapsed();
+        self.drain(end)?;
+        // Without an end, or with all sent before it, it was over with the last answer.
+        let all_sent = self.task.messages_max <= self.found.tally.sent;
+        let by_time = if all_sent { Duration::ZERO } else { self.end().map_or(end, |set| set.min(end)) };
+        let last = by_time.max(self.last_answer);
+        self.found.elapsed = last.saturating_sub(self.task.warm_up);
+        Ok(())
+    }
+
+    fn elapsed(&self) -> Duration {
+        now().saturating_duration_since(self.start)
+    }
+
+    fn stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Relaxed)
+    }
+
+    /// When it is over, if that is a matter of time.
+    fn end(&self) -> Option<Duration> {
+        self.task.measured.map(|span| self.task.warm_up.saturating_add(span))
+    }
+
+    /// Whether a message that is due then is still to be sent.
+    fn sends(&self, due: Duration) -> bool {
+        self.end().is_none_or(|end| due < end) && self.found.tally.sent < self.task.messages_max
+    }
+
+    fn goes_on(&self) -> bool {
+        let at = self.elapsed();
+        if self.open == 0 || self.stopped() {
+            return false;
+        }
+        match &self.schedule {
+            _ if self.end().is_none() && self.has_lost_patience(at) => false,
+            None => self.sends(at),
+            // What was due goes out a moment later.
+            Some(schedule) => {
+                self.sends(at) || self.sends(schedule.due()) && self.sends(at.saturating_sub(GRACE))
+            }
+        }
+    }
+
+    fn has_lost_patience(&self, at: Duration) -> bool {
+        self.silent_since
+            .is_some_and(|since| since.saturating_add(self.task.wait.saturating_mul(PATIENCE)) < at)
+    }
+
+    /// What an open loop has not sent though it was due.
+    fn left_behind(&self) -> u64 {
+        let all_sent = self.task.messages_max <= self.found.tally.sent;
+        match (&self.schedule, self.end()) {
+            (Some(schedule), Some(end)) if !all_sent && !self.stopped() => schedule.left_before(end),
+            _ => 0,
+        }
+    }
+
+    /// Waits for what is still under way.
+    fn drain(&mut self, end: Duration) -> Result<(), Failure> {
+        let silent = self.has_lost_patience(end);
+        while self.under_way != 0 && self.open != 0 && !silent && !self.stopped() {
+            let Some(left) = end.saturating_add(self.task.wait).checked_sub(self.elapsed()) else { break };
+            self.wait(left)?;
+        }
+        if self.stopped() {
+            // Nobody knows what would have become of these.
+            self.found.tally.sent -= self.under_way;
+        }
+        Ok(())
+    }
+
+    fn rate_usage(&mut self, (since, before): (Duration, Usage)) {
+        let (now, span) = (Usage::now(), self.elapsed().saturating_sub(since).as_secs_f64());
+        let share = |after: Duration, before: Duration| {
+            if span == 0.0 { 0.0 } else { (after.saturating_sub(before).as_secs_f64() / span).min(1.0) }
+        };
+        self.found.busy = share(now.ran, before.ran);
+        self.found.starved = share(now.waited, before.waited);
+    }
+
+    /// Sends what has come due in an open loop, and returns how long there is nothing else to send.
+    fn send_due(&mut self) -> Result<Duration, Failure> {
+        for _ in 0..TURN_MAX {
+            let Some(schedule) = &mut self.schedule else { return Ok(SWEEP) };
+            let due = schedule.due();
+            let at = now().saturating_duration_since(self.start);
+            if at < due {
+                return Ok(due - at);
+            }
+            if !self.sends(due) {
+                return Ok(SWEEP);
+            }
+            if let Some(schedule) = &mut self.schedule {
+                schedule.advance();
+            }
+            if self.task.warm_up <= due {
+                self.found.lag.saturating_record(nanos(at - due));
+            }
+            let index = self.next_open();
+            self.send_one(index, due)?;
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// The next connection in turn that is open, if any is.
+    fn next_open(&mut self) -> usize {
+        loop {
+            let index = self.turn;
+            self.turn = (self.turn + 1) % self.connections.len();
+            if self.connections[index].socket.is_some() || self.open == 0 {
+                return index;
+            }
+        }
+    }
+
+    /// Waits for what comes, and takes it.
+    fn wait(&mut self, longest: Duration) -> Result<(), Failure> {
+        self.poll.wait_exactly(&mut self.events, longest.min(SWEEP))?;
+        let mut told = 0;
+        while let Some(event) = self.events.get(told) {
+            told += 1;
+            let index = usize::try_from(event.token).unwrap_or(usize::MAX);
+            if event.ready.writable && self.connections[index].waits_to_write {
+                self.flush(index)?;
+            }
+            if event.ready.readable {
+                self.hear(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message of an open loop. One for which there is no room is not sent.
+    fn send_one(&mut self, index: usize, due: Duration) -> Result<(), Failure> {
+        let connection = &self.connections[index];
+        if connection.socket.is_none() {
+            return Ok(());
+        }
+        self.message.clear();
+        self.ends.clear();
+        if self.task.room < connection.flights.weight() + connection.unsent.len() {
+            self.found.tally.unsent += u64::from(self.task.warm_up <= due);
+            return Ok(());
+        }
+        self.compose(index, due);
+        let unsent = self.transmit(index)?;
+        self.found.tally.unsent += self.unsend(index, unsent);
+        Ok(())
+    }
+
+    /// So many more messages of a closed loop are to be sent.
+    fn owe(&mut self, index: usize, count: usize) -> Result<(), Failure> {
+        self.connections[index].owed += count;
+        self.pay(index)
+    }
+
+    /// Sends what is owed, as few writes or batches as there can be, as far as the kernel takes it.
+    fn pay(&mut self, index: usize) -> Result<(), Failure> {
+        let at = self.elapsed();
+        loop {
+            self.message.clear();
+            self.ends.clear();
+            let connection = &self.connections[index];
+            let (owed, blocked) = (connection.owed, !connection.unsent.is_empty() || self.stopped());
+            while self.ends.len() < owed && !blocked && self.message.len() < PIECE_MAX && self.sends(at) {
+                self.compose(index, at);
+            }
+            if self.ends.is_empty() || self.connections[index].socket.is_none() {
+                return Ok(());
+            }
+            self.connections[index].owed -= self.ends.len();
+            let unsent = self.transmit(index)?;
+            if unsent != 0 {
+                self.unsend(index, unsent);
+                self.connections[index].owed += unsent;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Puts a message behind those that leave next.
+    fn compose(&mut self, index: usize, due: Duration) {
+        let (low, high) = self.task.sizes;
+        let len = if low == high { low } else { self.random.between(low, high) };
+        let start = self.message.len();
+        payload::write(self.number, len, &mut self.message);
+        self.ends.push(self.message.len());
+        if self.task.warm_up <= due {
+            self.first_measured = self.first_measured.min(self.number);
+            self.found.tally.sent += 1;
+            self.under_way += 1;
+        }
+        let connection = &mut self.connections[index];
+        if self.task.kind == Kind::Stream {
+            connection.reader.sent(&self.message[start..]);
+        }
+        connection.flights.push(Flight { number: self.number, due, len });
+        self.number += 1;
+        self.silent_since.get_or_insert(due);
+    }
+
+    fn is_measured(&self, flight: &Flight) -> bool {
+        self.first_measured <= flight.number
+    }
+
+    /// Sends what has been composed. How many of the last messages the kernel has not taken is returned; of a
+    /// stream it is kept.
+    fn transmit(&mut self, index: usize) -> Result<usize, Failure> {
+        self.shared.sent.fetch_add(self.ends.len() as u64, Ordering::Relaxed);
+        match self.task.kind {
+            Kind::Stream => self.write(index).map(|()| 0),
+            Kind::Messages => self.send_messages(index),
+            Kind::Datagrams => self.send_datagrams(index),
+        }
+    }
+
+    /// The last messages were not sent after all; how many of them would have been measured is returned.
+    fn unsend(&mut self, index: usize, count: usize) -> u64 {
+        self.shared.sent.fetch_sub(count as u64, Ordering::Relaxed);
+        let mut measured = 0;
+        for _ in 0..count {
+            let flight = self.connections[index].flights.unsend();
+            measured += u64::from(flight.is_some_and(|flight| self.is_measured(&flight)));
+        }
+        self.found.tally.sent -= measured;
+        self.under_way -= measured;
+        measured
+    }
+
+    /// Writes the messages on a stream, and keeps what it does not take.
+    fn write(&mut self, index: usize) -> Result<(), Failure> {
+        let connection = &mut self.connections[index];
+        if !connection.unsent.is_empty() {
+            connection.unsent.extend(&self.message);
+            return Ok(());
+        }
+        let Some(socket) = &connection.socket else { return Ok(()) };
+        let sent = match socket.send(&self.message) {
+            Ok(len) => len,
+            Err(error) if is_momentary(&error) => 0,
+            Err(_) => return self.end_of(index),
+        };
+        if sent < self.message.len() {
+            connection.unsent.extend(&self.message[sent..]);
+            self.watch(index, true)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was kept, and sends what is owed.
+    fn flush(&mut self, index: usize) -> Result<(), Failure> {
+        let connection = &mut self.connections[index];
+        let Some(socket) = &connection.socket else { return Ok(()) };
+        let (front, _) = connection.unsent.as_slices();
+        if !front.is_empty() {
+            match socket.send(&front[..front.len().min(PIECE_MAX)]) {
+                Ok(len) => drop(connection.unsent.drain(..len)),
+                Err(error) if is_momentary(&error) => {}
+                Err(_) => return self.end_of(index),
+            }
+        }
+        if !self.connections[index].unsent.is_empty() {
+            return Ok(());
+        }
+        self.watch(index, false)?;
+        self.pay(index)
+    }
+
+    fn watch(&mut self, index: usize, write: bool) -> io::Result<()> {
+        let connection = &mut self.connections[index];
+        if connection.waits_to_write != write
+            && let Some(socket) = &connection.socket
+        {
+            connection.waits_to_write = write;
+            let interest = if write { Interest::Both } else { Interest::Read };
+            self.poll.modify(socket, index as u64, interest)?;
+        }
+        Ok(())
+    }
+
+    /// Sends each message by itself on a connection that keeps bounds.
+    fn send_messages(&mut self, index: usize) -> Result<usize, Failure> {
+        let mut start = 0;
+        for place in 0..self.ends.len() {
+            let Some(socket) = &self.connections[index].socket else { return Ok(0) };
+            let end = self.ends[place];
+            match socket.send(&self.message[start..end]) {
+                Ok(_) => start = end,
+                Err(error) => return self.not_sent(index, self.ends.len() - place, error),
+            }
+        }
+        Ok(0)
+    }
+
+    /// Sends the messages in as few calls as there are batches.
+    fn send_datagrams(&mut self, index: usize) -> Result<usize, Failure> {
+        let Some(socket) = &self.connections[index].socket else { return Ok(0) };
+        if let [_] = self.ends[..] {
+            return match socket.send(&self.message) {
+                Ok(_) => Ok(0),
+                Err(error) => self.not_sent(index, 1, error),
+            };
+        }
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        let pieces: Vec<[IoSlice<'_>; 1]> =
+            starts.zip(&self.ends).map(|(start, &end)| [IoSlice::new(&self.message[start..end])]).collect();
+        let messages: Vec<Outgoing<'_>> =
+            pieces.iter().map(|buffers| Outgoing { buffers, control: &[], to: None }).collect();
+        let mut left = &messages[..];
+        while !left.is_empty() {
+            match socket.send_many(&left[..left.len().min(BATCH_MAX)]) {
+                Ok(sent) => left = &left[sent.max(1)..],
+                Err(error) => {
+                    let count = left.len();
+                    return self.not_sent(index, count, error);
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    /// The kernel has not taken the last messages: for now, because the peer is gone, or because it never will.
+    fn not_sent(&mut self, index: usize, count: usize, error: io::Error) -> Result<usize, Failure> {
+        if is_momentary(&error) {
+            let closed = matches!(self.task.pace, Pace::Closed { .. });
+            // Netlink and TIPC do not tell when there is room again: the sweep tries.
+            let tells = matches!(self.task.address, Address::Unix(_) | Address::Inet(_) | Address::Inet6(_));
+            self.watch(index, closed && (tells || self.task.kind == Kind::Messages))?;
+            return Ok(count);
+        }
+        if !is_of_peer(&error, &self.task.address) {
+            return Err(Failure { operation: "send to", error });
+        }
+        if self.task.kind == Kind::Messages {
+            return self.end_of(index).map(|()| 0);
+        }
+        self.refused(index, "send to", error).map(|()| count)
+    }
+
+    /// The peer refuses datagrams. As long as it has answered none, nobody is there.
+    fn refused(&mut self, index: usize, operation: &'static str, error: io::Error) -> Result<(), Failure> {
+        if self.shared.answered.load(Ordering::Relaxed) == 0 {
+            return Err(Failure { operation, error });
+        }
+        let connection = &mut self.connections[index];
+        self.found.tally.closed += u64::from(!connection.refused);
+        connection.refused = true;
+        self.watch(index, false)?;
+        Ok(())
+    }
+
+    /// Reads once, and sends the next messages of a closed loop.
+    fn hear(&mut self, index: usize) -> Result<(), Failure> {
+        let back = match self.task.kind {
+            Kind::Stream => self.hear_stream(index)?,
+            Kind::Messages => self.hear_message(index)?,
+            Kind::Datagrams => self.hear_datagrams(index)?,
+        };
+        if back == 0 {
+            return Ok(());
+        }
+        self.shared.answered.fetch_add(back as u64, Ordering::Relaxed);
+        self.silent_since = None;
+        self.connections[index].refused = false;
+        if self.schedule.is_none() { self.owe(index, back) } else { Ok(()) }
+    }
+
+    /// Receives some bytes; `None` if there are none now, or no more.
+    fn receive(&mut self, index: usize) -> Result<Option<usize>, Failure> {
+        let Some(socket) = &self.connections[index].socket else { return Ok(None) };
+        match socket.recv(&mut self.buffer) {
+            Ok(len @ 1..) => Ok(Some(len)),
+            Err(error) if is_momentary(&error) => Ok(None),
+            Ok(0) | Err(_) => self.end_of(index).map(|()| None),
+        }
+    }
+
+    /// How many messages have come back is returned.
+    fn hear_stream(&mut self, index: usize) -> Result<usize, Failure> {
+        let Some(len) = self.receive(index)? else { return Ok(0) };
+        let at = now().saturating_duration_since(self.start);
+        let mut stamped = std::mem::take(&mut self.stamped);
+        stamped.clear();
+        let reader = &mut self.connections[index].reader;
+        let heard = reader.receive(&self.buffer[..len], |echo| stamped.push(echo.stamp.is_some()));
+        for &stamped in &stamped {
+            if let Some(flight) = self.connections[index].flights.pop() {
+                self.count(&flight, stamped, at);
+            }
+        }
+        let back = stamped.len();
+        self.stamped = stamped;
+        if heard.is_err() {
+            // What follows can no longer be told.
+            self.found.tally.wrong += 1;
+            self.close(index)?;
+        }
+        Ok(back)
+    }
+
+    fn hear_message(&mut self, index: usize) -> Result<usize, Failure> {
+        let Some(len) = self.receive(index)? else { return Ok(0) };
+        let at = now().saturating_duration_since(self.start);
+        let answer = payload::read(&self.buffer[..len], &mut self.scratch);
+        Ok(usize::from(self.take(index, answer, at)))
+    }
+
+    fn hear_datagrams(&mut self, index: usize) -> Result<usize, Failure> {
+        let (Some(socket), Some(batch)) = (&self.connections[index].socket, &mut self.batch) else {
+            return Ok(0);
+        };
+        let received = match socket.recv_many(batch) {
+            Ok(received) => received,
+            Err(error) if is_momentary(&error) => return Ok(0),
+            Err(error) if is_of_peer(&error, &self.task.address) => {
+                return self.refused(index, "receive from", error).map(|()| 0);
+            }
+            Err(error) => return Err(Failure { operation: "receive from", error }),
+        };
+        let at = now().saturating_duration_since(self.start);
+        let mut answers = std::mem::take(&mut self.answers);
+        answers.clear();
+        answers.extend((0..received).map(|place| payload::read(batch.bytes(place), &mut self.scratch)));
+        let back = answers.iter().filter(|&&answer| self.take(index, answer, at)).count();
+        self.answers = answers;
+        Ok(back)
+    }
+
+    /// Finds the message that an answer belongs to; whether it was under way is returned.
+    fn take(&mut self, index: usize, answer: Option<Answer>, at: Duration) -> bool {
+        let numbered = answer.and_then(|answer| Some((answer, answer.number(self.number)?)));
+        let Some((answer, number)) = numbered else {
+            // Whoever may be heard may say anything.
+            self.found.tally.wrong += u64::from(!self.task.hears_strangers);
+            return false;
+        };
+        let fate = self.connections[index].flights.take(number);
+        match fate {
+            Fate::Answer(flight) | Fate::Late(flight) if payload::body_len(flight.len) != answer.body_len => {
+                self.found.tally.wrong += 1;
+                self.under_way -= u64::from(matches!(fate, Fate::Answer(_)) && self.is_measured(&flight));
+            }
+            Fate::Answer(flight) => self.count(&flight, answer.stamped, at),
+            Fate::Late(flight) if self.is_measured(&flight) => {
+                self.found.tally.late += 1;
+                self.found.latency.saturating_record(nanos(at.saturating_sub(flight.due)));
+            }
+            Fate::Again => self.found.tally.duplicate += u64::from(self.first_measured <= number),
+            Fate::Late(_) => {}
+        }
+        matches!(fate, Fate::Answer(_))
+    }
+
+    /// Counts a message that has come back.
+    fn count(&mut self, flight: &Flight, stamped: bool, at: Duration) {
+        if !self.is_measured(flight) {
+            return;
+        }
+        self.under_way -= 1;
+        self.last_answer = at;
+        let took = at.saturating_sub(flight.due);
+        self.found.latency.saturating_record(nanos(took));
+        let tally = &mut self.found.tally;
+        tally.unstamped += u64::from(!stamped);
+        if took <= self.task.wait {
+            tally.answered += 1;
+            tally.bytes += flight.len as u64;
+        } else {
+            tally.late += 1;
+        }
+    }
+
+    /// Gives up datagrams that do not come back, so that a closed loop goes on, and tries again what could not be
+    /// sent.
+    fn sweep(&mut self) -> Result<(), Failure> {
+        let at = self.elapsed();
+        let (last, from) = self.swept;
+        if self.task.kind == Kind::Stream || at < last + SWEEP {
+            return Ok(());
+        }
+        let count = self.connections.len();
+        for place in from..from + SWEEP_MAX.min(count) {
+            self.give_up(place % count, at)?;
+        }
+        self.swept = (at, (from + SWEEP_MAX) % count);
+        Ok(())
+    }
+
+    fn give_up(&mut self, index: usize, at: Duration) -> Result<(), Failure> {
+        let mut given_up = 0;
+        if self.task.kind == Kind::Datagrams {
+            let before = at.saturating_sub(self.task.wait);
+            while let Some(flight) = self.connections[index].flights.give_up(before) {
+                self.under_way -= u64::from(self.is_measured(&flight));
+                given_up += 1;
+            }
+        }
+        if self.schedule.is_none() { self.owe(index, given_up) } else { Ok(()) }
+    }
+
+    /// The peer has ended a connection.
+    fn end_of(&mut self, index: usize) -> Result<(), Failure> {
+        self.found.tally.closed += u64::from(self.connections[index].socket.is_some());
+        self.close(index)
+    }
+
+    fn close(&mut self, index: usize) -> Result<(), Failure> {
+        if let Some(socket) = self.connections[index].socket.take() {
+            self.poll.remove(&socket)?;
+            self.open -= 1;
+            while let Some(flight) = self.connections[index].flights.pop() {
+                self.under_way -= u64::from(self.is_measured(&flight));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Prepares a socket that a load is to be sent on.
+pub(crate) fn prepare(socket: &Socket, kind: Kind) -> io::Result<()> {
+    socket.set_blocking(false)?;
+    if kind == Kind::Stream && socket.local_addr()?.ip().is_some() {
+        // What is not there, on SCTP for instance, is done without.
+        let _ = socket.set_option(option::TCP_NODELAY, true);
+    }
+    Ok(())
+}
+
+fn is_momentary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+        || is_out_of_resources(error)
+}
+
+/// A thread's time: the first two numbers of schedstat, in nanoseconds (proc(5)).
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    /// On a processor.
+    ran: Duration,
+    /// Ready, while others were.
+    waited: Duration,
+}
+
+impl Usage {
+    fn now() -> Self {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
+        let mut next = || Duration::from_nanos(numbers.next().unwrap_or(0));
+        Self { ran: next(), waited: next() }
+    }
+}

@@ -1,0 +1,377 @@
+//! How much can it take: many connections, at a pace, every answer looked at.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, family::vsock::VsockAddress};
+use hdrhistogram::Histogram;
+
+use crate::clock::Deadline;
+use crate::clock::now;
+use crate::connect::{Call, Candidates, connect_many};
+use crate::driver::{Driver, Failure, Found, Shared, Tally, Task, histogram, prepare};
+use crate::error::{CallError, Word};
+use crate::pace::Pace;
+use crate::payload::DATAGRAM_MIN;
+
+/// Messages a second that another host is not sent unless it is said to be all right.
+pub const STRANGERS_MAX: f64 = 100_000.0;
+
+/// Bytes that a closed loop may have under way on all connections.
+const UNDER_WAY_MAX: usize = 1 << 30;
+
+/// Bytes that an open loop may come to have under way, before it leaves messages out.
+const ROOM: usize = 256 << 20;
+
+/// What is kept of a message beside its bytes.
+const BESIDE: usize = 64;
+
+/// How often whoever runs a load is told how it goes.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// A thread that had so much of its time to do something could not have done more.
+const BUSY: f64 = 0.9;
+
+/// Messages that leave later than this were kept by the load, not by the server.
+const LAG_MAX: Duration = Duration::from_millis(1);
+
+/// What a load is to be.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Whom to call; its wait is how long each answer may take.
+    pub call: Call,
+    /// How many connections, or sockets where there are none.
+    pub connections: NonZeroUsize,
+    /// When messages leave.
+    pub pace: Pace,
+    /// The shortest and the longest message, in bytes.
+    pub sizes: (usize, usize),
+    /// How long it goes on without being measured, at the beginning.
+    pub warm_up: Duration,
+    /// How long it is measured.
+    pub duration: Option<Duration>,
+    /// How many messages are measured at most.
+    pub messages: Option<u64>,
+    /// How many threads send.
+    pub threads: NonZeroUsize,
+    /// Whether another host may be sent more than [`STRANGERS_MAX`].
+    pub strangers_too: bool,
+    /// Set by whoever wants it to end now.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Why a load did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Nobody could be reached.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A message is too short to be told from others.
+    #[error("a datagram of a load has at least {DATAGRAM_MIN} bytes, to hold its number")]
+    Short,
+    /// It would reach many.
+    #[error("{0} is the address of many hosts")]
+    Many(String),
+    /// It would be too much for this machine.
+    #[error("{messages} messages of up to {size} bytes under way are over a gibibyte")]
+    Heavy {
+        /// How many would be under way.
+        messages: usize,
+        /// How long they might be.
+        size: usize,
+    },
+    /// It would be too much for a stranger.
+    #[error("{0} is another host, and gets at most {max} messages a second", max = STRANGERS_MAX)]
+    Stranger(String),
+    /// This machine failed.
+    #[error(transparent)]
+    Local(Error),
+}
+
+/// How a load goes, told every second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Since the start, the warm-up included.
+    pub elapsed: Duration,
+    /// Messages sent since the start.
+    pub sent: u64,
+    /// Answers since the start.
+    pub answered: u64,
+    /// Answers a second since it was last told.
+    pub rate: f64,
+}
+
+/// What came of a load.
+#[derive(Debug)]
+pub struct Report {
+    /// Where the peer was.
+    pub peer: String,
+    /// What became of the messages.
+    pub tally: Tally,
+    /// From when each message was to leave until its last byte was back, in nanoseconds.
+    pub latency: Histogram<u64>,
+    /// How much later than due messages left, in nanoseconds; of an open loop.
+    pub lag: Histogram<u64>,
+    /// From the end of the warm-up until the last measured answer.
+    pub elapsed: Duration,
+    /// The share of the time in which messages were sent that the busiest thread was on a processor, from 0 to 1.
+    pub busy: f64,
+    /// The share that it waited for one.
+    pub starved: f64,
+    /// Answers, those of the warm-up included.
+    pub answered_in_all: u64,
+}
+
+impl Report {
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
+        let seconds = self.elapsed.as_secs_f64();
+        if seconds == 0.0 { 0.0 } else { self.tally.answered as f64 / seconds }
+    }
+
+    /// Whether it is the load, or the want of processors for it, that could not go faster, rather than the server: a
+    /// closed loop that had no time left, or an open one that sent one in a hundred messages a millisecond late.
+    pub fn is_the_limit(&self) -> bool {
+        match percentile(&self.lag, 99.0) {
+            Some(lag) => LAG_MAX < lag,
+            None => self.lag.is_empty() && BUSY <= self.busy + self.starved,
+        }
+    }
+
+    /// Whether more threads would help a load that is the limit.
+    pub fn is_busy(&self) -> bool {
+        BUSY <= self.busy
+    }
+
+    /// What the peer has failed in, if it has answered nothing.
+    pub fn failure(&self, connections: NonZeroUsize) -> Option<CallError> {
+        if self.tally.answered + self.tally.late + self.tally.wrong != 0 {
+            return None;
+        }
+        let all_closed = self.tally.closed == connections.get() as u64;
+        let (word, why) = match all_closed {
+            true => (Word::Closed, "it has ended every connection"),
+            false => (Word::Timeout, "nothing was answered"),
+        };
+        let error = Error::new("load", &self.peer, io::Error::other(why));
+        (all_closed || self.tally.sent != 0).then_some(CallError::Peer(word, error))
+    }
+
+    /// The time that so much of a hundred answers did not exceed, if there are enough for it to say anything: one at
+    /// least beyond it.
+    pub fn percentile(&self, of_100: f64) -> Option<Duration> {
+        percentile(&self.latency, of_100)
+    }
+}
+
+/// The value that so much of a hundred did not exceed, if there is one at least beyond it.
+pub fn percentile(histogram: &Histogram<u64>, of_100: f64) -> Option<Duration> {
+    let beyond = histogram.len() as f64 * (1.0 - of_100 / 100.0);
+    (1.0 <= beyond).then(|| Duration::from_nanos(histogram.value_at_percentile(of_100)))
+}
+
+/// Puts a load on a server, and returns what came of it. `tell` is told every second how it goes.
+///
+/// # Errors
+///
+/// If the server cannot be reached, or the load is not to be put on it.
+pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadError> {
+    let transport = load.call.endpoint.transport();
+    check(load)?;
+    let local = |operation, error| LoadError::Local(Error::new(operation, &load.call.endpoint, error));
+    let mut candidates = Candidates::of(&load.call, Deadline::after(load.call.wait))?;
+    if let Some(many) = candidates.addresses().find(|address| is_many(address)) {
+        return Err(LoadError::Many(Endpoint::shown(transport, many)));
+    }
+    let (sockets, address) = connect_many(&mut candidates, &load.call, load.connections.get(), &load.stop)?;
+    let peer = Endpoint::shown(transport, &address);
+    let stranger = !load.strangers_too && is_elsewhere(&address, &sockets);
+    let at_once = match load.pace {
+        Pace::Open { rate, .. } => rate,
+        Pace::Closed { depth } => load.connections.get().saturating_mul(depth) as f64,
+    };
+    if stranger && STRANGERS_MAX < at_once {
+        return Err(LoadError::Stranger(peer));
+    }
+    sockets
+        .iter()
+        .try_for_each(|socket| prepare(socket, transport.kind()))
+        .map_err(|error| local("prepare", error))?;
+
+    let shared = Arc::new(Shared { stop: Arc::clone(&load.stop), ..Shared::default() });
+    let drivers = drivers(load, sockets, &address, &shared).map_err(|error| local("poll", error))?;
+    let start = now();
+    let threads: io::Result<Vec<_>> = drivers
+        .into_iter()
+        .map(|driver| thread::Builder::new().name("load".into()).spawn(move || driver.run(start)))
+        .collect();
+    let threads = threads.map_err(|error| local("start a thread for", error))?;
+
+    let mut watch = Watch { start, last: start, before: (0, 0) };
+    let mut too_much = false;
+    while !threads.iter().all(thread::JoinHandle::is_finished) {
+        watch.pause();
+        if stranger && STRANGERS_MAX < watch.sent_since(&shared) as f64 {
+            too_much = true;
+            shared.stop.store(true, Ordering::Relaxed);
+        }
+        if TELL_EVERY <= now() - watch.last {
+            tell(watch.interval(&shared));
+        }
+    }
+    let mut report = Report::new(peer);
+    for thread in threads {
+        let panicked = |_| Err(io::Error::other("a thread of the load panicked").into());
+        let found = thread.join().unwrap_or_else(panicked);
+        report.add(&found.map_err(|Failure { operation, error }| {
+            CallError::of(operation, &report.peer, &address, error)
+        })?);
+    }
+    report.answered_in_all = shared.answered.load(Ordering::Relaxed);
+    if too_much { Err(LoadError::Stranger(report.peer)) } else { Ok(report) }
+}
+
+/// Whether the load can be told from noise, and kept.
+fn check(load: &Load) -> Result<(), LoadError> {
+    let (low, high) = load.sizes;
+    if load.call.endpoint.transport().kind() == Kind::Datagrams && low < DATAGRAM_MIN {
+        return Err(LoadError::Short);
+    }
+    if let Pace::Closed { depth } = load.pace {
+        let messages = load.connections.get().saturating_mul(depth);
+        if UNDER_WAY_MAX < messages.saturating_mul(high + BESIDE) {
+            return Err(LoadError::Heavy { messages, size: high });
+        }
+    }
+    Ok(())
+}
+
+/// Whether an address is that of a group, or of everybody. Of a network's own broadcast address the kernel knows.
+fn is_many(address: &Address) -> bool {
+    address.ip().is_some_and(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
+}
+
+impl Report {
+    fn new(peer: String) -> Self {
+        Self {
+            peer,
+            tally: Tally::default(),
+            latency: histogram(),
+            lag: histogram(),
+            elapsed: Duration::ZERO,
+            busy: 0.0,
+            starved: 0.0,
+            answered_in_all: 0,
+        }
+    }
+
+    fn add(&mut self, found: &Found) {
+        self.tally.add(&found.tally);
+        // Both have three digits and grow as they must.
+        let _ = self.latency.add(&found.latency);
+        let _ = self.lag.add(&found.lag);
+        self.elapsed = self.elapsed.max(found.elapsed);
+        if self.busy + self.starved < found.busy + found.starved {
+            (self.busy, self.starved) = (found.busy, found.starved);
+        }
+    }
+}
+
+/// Watches a load that runs.
+struct Watch {
+    start: Instant,
+    /// When it was last told of.
+    last: Instant,
+    /// Messages sent and answered until then.
+    before: (u64, u64),
+}
+
+impl Watch {
+    /// Lets a moment pass; no longer than anybody would notice at the end.
+    fn pause(&self) {
+        let _ = echosounder_socket::ready([], Some(Duration::from_millis(20)));
+    }
+
+    /// Messages sent since it was last told of, so within a second.
+    fn sent_since(&self, shared: &Shared) -> u64 {
+        shared.sent.load(Ordering::Relaxed).saturating_sub(self.before.0)
+    }
+
+    fn interval(&mut self, shared: &Shared) -> Interval {
+        let (sent, answered) = (shared.sent.load(Ordering::Relaxed), shared.answered.load(Ordering::Relaxed));
+        let at = now();
+        let rate = (answered - self.before.1) as f64 / (at - self.last).as_secs_f64();
+        (self.last, self.before) = (at, (sent, answered));
+        Interval { elapsed: at - self.start, sent, answered, rate }
+    }
+}
+
+/// Divides the connections and the pace among the threads.
+fn drivers(
+    load: &Load,
+    sockets: Vec<Socket>,
+    address: &Address,
+    shared: &Arc<Shared>,
+) -> io::Result<Vec<Driver>> {
+    let transport = load.call.endpoint.transport();
+    let threads = load.threads.get().min(sockets.len());
+    let mut shares: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
+    for (index, socket) in sockets.into_iter().enumerate() {
+        shares[index % threads].push(socket);
+    }
+    let count = load.connections.get() as f64;
+    let messages = |thread: usize| match load.messages {
+        // The first threads take what is left over.
+        Some(messages) => {
+            let (threads, thread) = (threads as u64, thread as u64);
+            messages / threads + u64::from(thread < messages % threads)
+        }
+        None => u64::MAX,
+    };
+    let driver = |(thread, share): (usize, Vec<Socket>)| {
+        let pace = match load.pace {
+            Pace::Open { rate, spacing } => Pace::Open { rate: rate * share.len() as f64 / count, spacing },
+            closed => closed,
+        };
+        // Threads in step with each other would send in bursts.
+        let first = match load.pace {
+            Pace::Open { rate, .. } => Duration::try_from_secs_f64(thread as f64 / rate).unwrap_or_default(),
+            Pace::Closed { .. } => Duration::ZERO,
+        };
+        let task = Task {
+            kind: transport.kind(),
+            address: address.clone(),
+            pace,
+            first,
+            sizes: load.sizes,
+            warm_up: load.warm_up,
+            measured: load.duration,
+            messages_max: messages(thread),
+            wait: load.call.wait,
+            hears_strangers: transport.hears_strangers(),
+            room: ROOM / load.connections.get(),
+            seed: thread as u64 + 1,
+        };
+        Driver::new(task, share, Arc::clone(shared))
+    };
+    shares.into_iter().enumerate().map(driver).collect()
+}
+
+/// Whether the peer is on another host.
+fn is_elsewhere(address: &Address, sockets: &[Socket]) -> bool {
+    match address {
+        Address::Unix(_) | Address::Netlink(_) => false,
+        Address::Vsock(address) => address.cid != VsockAddress::CID_LOCAL,
+        address => {
+            // A host that calls itself does so from the address that it calls.
+            let here = || sockets.first()?.local_addr().ok()?.ip();
+            address.ip().is_some_and(|ip| !ip.is_loopback() && !ip.is_unspecified() && here() != Some(ip))
+        }
+    }
+}

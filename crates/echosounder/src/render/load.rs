@@ -1,0 +1,434 @@
+//! What a load tells: how it goes, and what came of it.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use echosounder_client::{Interval, Load, Pace, Report, Spacing, Step, percentile};
+use echosounder_socket::Kind;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use serde::Serialize;
+
+use super::json;
+
+/// Percentiles that are shown, as far as there are enough answers for them to say anything.
+const PERCENTILES: [(f64, &str); 6] =
+    [(50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (99.9, "p99.9"), (99.99, "p99.99"), (99.999, "p99.999")];
+
+/// The longest bar.
+const BAR: usize = 40;
+
+/// Most bars.
+const BARS: usize = 12;
+
+/// What came of a load, and what is known beside.
+pub(crate) struct Result<'a> {
+    pub(crate) load: &'a Load,
+    pub(crate) report: &'a Report,
+    /// The processor's time that the load's own server took.
+    pub(crate) server_cpu: Option<Duration>,
+}
+
+/// An object of the result. Times are `null` where there are too few answers for them.
+#[derive(Serialize)]
+struct Object {
+    event: &'static str,
+    endpoint: String,
+    connections: usize,
+    depth: Option<usize>,
+    rate_asked: Option<f64>,
+    spacing: Option<&'static str>,
+    size_min: usize,
+    size_max: usize,
+    threads: usize,
+    elapsed_ns: u64,
+    sent: u64,
+    answered: u64,
+    lost: u64,
+    late: u64,
+    wrong: u64,
+    duplicate: u64,
+    unsent: u64,
+    unstamped: u64,
+    closed: u64,
+    bytes: u64,
+    rate: f64,
+    latency: Times,
+    lag: Option<Times>,
+    load_busy: f64,
+    load_starved: f64,
+    load_is_the_limit: bool,
+    server_cpu_ns: Option<u64>,
+    server_cpu_ns_per_message: Option<f64>,
+}
+
+/// A distribution of times.
+#[derive(Serialize)]
+struct Times {
+    min_ns: Option<u64>,
+    mean_ns: Option<f64>,
+    stddev_ns: Option<f64>,
+    p50_ns: Option<u64>,
+    p90_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    p99_9_ns: Option<u64>,
+    p99_99_ns: Option<u64>,
+    p99_999_ns: Option<u64>,
+    max_ns: Option<u64>,
+}
+
+impl Times {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let any = !histogram.is_empty();
+        let at = |of_100| percentile(histogram, of_100).map(nanos);
+        Self {
+            min_ns: any.then(|| histogram.min()),
+            mean_ns: any.then(|| histogram.mean()),
+            stddev_ns: any.then(|| histogram.stdev()),
+            p50_ns: at(50.0),
+            p90_ns: at(90.0),
+            p99_ns: at(99.0),
+            p99_9_ns: at(99.9),
+            p99_99_ns: at(99.99),
+            p99_999_ns: at(99.999),
+            max_ns: any.then(|| histogram.max()),
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Tells how a load goes: on a terminal on one line that changes, otherwise as an object.
+pub(crate) fn interval(out: &mut impl Write, now: &Interval, as_json: bool) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Object {
+        event: &'static str,
+        elapsed_ns: u64,
+        sent: u64,
+        answered: u64,
+        rate: f64,
+    }
+    let Interval { elapsed, sent, answered, rate } = *now;
+    if as_json {
+        return json::line(
+            out,
+            &Object { event: "interval", elapsed_ns: nanos(elapsed), sent, answered, rate },
+        );
+    }
+    write!(
+        out,
+        "\r\x1b[K{:4.0} s  {} answered  {}/s",
+        elapsed.as_secs_f64(),
+        grouped(answered),
+        round(rate)
+    )?;
+    out.flush()
+}
+
+/// Tells of a rate that was tried.
+pub(crate) fn step(out: &mut impl Write, step: &Step, bound: Duration, as_json: bool) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Object {
+        event: &'static str,
+        rate_asked: f64,
+        rate: f64,
+        p99_ns: Option<u64>,
+        lost: u64,
+        holds: bool,
+        load_is_the_limit: bool,
+    }
+    let Step { rate, report, holds } = step;
+    let p99 = report.percentile(99.0);
+    if as_json {
+        return json::line(
+            out,
+            &Object {
+                event: "step",
+                rate_asked: *rate,
+                rate: report.rate(),
+                p99_ns: p99.map(nanos),
+                lost: report.tally.lost(),
+                holds: *holds,
+                load_is_the_limit: report.is_the_limit(),
+            },
+        );
+    }
+    let why = match p99 {
+        _ if *holds => "holds".to_owned(),
+        _ if report.is_the_limit() => "not held: this load could not keep the pace".to_owned(),
+        _ if report.tally.lost() != 0 => format!("not held: {} lost", grouped(report.tally.lost())),
+        Some(p99) if bound < p99 => format!("not held: over {} ms", millis(bound)),
+        _ => format!("not held: {}/s came back", round(report.rate())),
+    };
+    let p99 = p99.map_or_else(|| "-".to_owned(), millis);
+    writeln!(out, "{:>11}/s  p99 {p99:>9} ms  {why}", round(*rate))
+}
+
+/// Tells what came of a load.
+pub(crate) fn result(out: &mut impl Write, result: &Result<'_>, as_json: bool) -> io::Result<()> {
+    if as_json {
+        return json::line(out, &result.object());
+    }
+    let Result { load, report, .. } = result;
+    let seconds = report.elapsed.as_secs_f64();
+    writeln!(out, "--- {} ---", report.peer)?;
+    writeln!(out, "{}, {seconds:.1} s", describe(load))?;
+    counts(out, load, report)?;
+    let megabytes = report.tally.bytes as f64 / seconds.max(1e-9) / 1e6;
+    writeln!(out, "rate     {} messages/s, {megabytes:.1} MB/s each way", round(report.rate()))?;
+    if let Some(cost) = result.server_cost() {
+        writeln!(out, "server   {:.2} µs of a processor for each message", cost * 1e6)?;
+    }
+    if report.is_the_limit() {
+        writeln!(out, "limit    {}", limit(report))?;
+    }
+    if !report.latency.is_empty() {
+        times(out, report)?;
+        bars(out, &report.latency)?;
+    }
+    Ok(())
+}
+
+/// What became of the messages: what there always is on one line, and what there should not be on lines of its own.
+fn counts(out: &mut impl Write, load: &Load, report: &Report) -> io::Result<()> {
+    let tally = &report.tally;
+    writeln!(
+        out,
+        "{} sent, {} answered, {} lost, {} late, {} wrong",
+        grouped(tally.sent),
+        grouped(tally.answered),
+        grouped(tally.lost()),
+        grouped(tally.late),
+        grouped(tally.wrong)
+    )?;
+    let connected = load.call.endpoint.transport().kind() != Kind::Datagrams;
+    let ended = if connected { "connections ended by the server" } else { "sockets refused by the server" };
+    for (count, what) in [
+        (tally.duplicate, "answered more than once"),
+        (tally.unsent, "due and not sent, for want of room or time"),
+        (tally.unstamped, "answered without a stamp of their own"),
+        (tally.closed, ended),
+    ] {
+        if count != 0 {
+            writeln!(out, "{:8} {} {what}", "", grouped(count))?;
+        }
+    }
+    Ok(())
+}
+
+/// Why the load could not go faster.
+fn limit(report: &Report) -> String {
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let (ran, waited) = (percent(report.busy), percent(report.starved));
+    match (report.lag.is_empty(), report.is_busy()) {
+        (true, true) => format!("this load: its busiest thread ran {ran} of the time; see --threads"),
+        (true, false) => {
+            format!("this machine: the load ran {ran} of the time, and waited {waited} for a core")
+        }
+        (false, true) => {
+            format!("this load: messages left late, it ran {ran} of the time; see --threads")
+        }
+        (false, false) => {
+            format!("this machine: messages left late, the load ran {ran} of the time")
+        }
+    }
+}
+
+fn describe(load: &Load) -> String {
+    let (low, high) = load.sizes;
+    let sizes = match (low, high) {
+        (1, 1) => "1 byte".to_owned(),
+        _ if low == high => format!("{} bytes", grouped(low as u64)),
+        _ => format!("{} to {} bytes", grouped(low as u64), grouped(high as u64)),
+    };
+    let many = |count: usize, what: &str| {
+        format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+    };
+    let connected = load.call.endpoint.transport().kind() != Kind::Datagrams;
+    let connections = many(load.connections.get(), if connected { "connection" } else { "socket" });
+    match load.pace {
+        Pace::Closed { depth } => {
+            format!("{connections}, {} of {sizes} under way on each", many(depth, "message"))
+        }
+        Pace::Open { rate, spacing: Spacing::Even } => format!("{connections}, {}/s of {sizes}", round(rate)),
+        Pace::Open { rate, .. } => format!("{connections}, {}/s of {sizes} at random times", round(rate)),
+    }
+}
+
+/// Percentiles below each other, so that they fit a terminal whatever they are.
+fn times(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let columns: Vec<&Histogram<u64>> =
+        [&report.latency, &report.lag].into_iter().filter(|histogram| !histogram.is_empty()).collect();
+    let late = if columns.len() == 2 { "   sent late" } else { "" };
+    writeln!(out, "ms           latency{late}")?;
+    let mut row = |name: &str, value: &dyn Fn(&Histogram<u64>) -> f64| {
+        write!(out, "{name:8}")?;
+        columns.iter().try_for_each(|histogram| write!(out, "{:>12.3}", value(histogram) / 1e6))?;
+        writeln!(out)
+    };
+    row("min", &|histogram| histogram.min() as f64)?;
+    row("mean", &Histogram::mean)?;
+    for (of_100, name) in PERCENTILES {
+        if report.percentile(of_100).is_some() {
+            row(name, &|histogram| histogram.value_at_percentile(of_100) as f64)?;
+        }
+    }
+    row("max", &|histogram| histogram.max() as f64)?;
+    row("stddev", &Histogram::stdev)
+}
+
+/// The distribution, on steps of 1, 2, 5, 10 and so on, from the first that has an answer.
+fn bars(out: &mut impl Write, histogram: &Histogram<u64>) -> io::Result<()> {
+    let steps = (0..20).flat_map(|power| [1, 2, 5].map(|step| step * 10_u64.pow(power).min(u64::MAX / 5)));
+    let above: Vec<u64> = steps.skip_while(|&step| step <= histogram.min()).take(BARS).collect();
+    let mut rows = Vec::new();
+    let mut below = 0;
+    for &step in &above {
+        if histogram.max() < below {
+            break;
+        }
+        rows.push((format!("< {}", plain_millis(step)), histogram.count_between(below, step - 1)));
+        below = step;
+    }
+    if below <= histogram.max() {
+        let rest = histogram.count_between(below, histogram.max());
+        rows.push((format!(">= {}", plain_millis(below)), rest));
+    }
+    let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
+    for (name, count) in rows {
+        let len = usize::try_from(count * BAR as u64 / most).unwrap_or(0);
+        let share = count as f64 / histogram.len() as f64 * 100.0;
+        writeln!(out, "{}", format!("{name:>10} ms {share:>7.2} %  {}", "#".repeat(len)).trim_end())?;
+    }
+    Ok(())
+}
+
+impl Result<'_> {
+    /// Seconds of a processor that the load's own server spent on each message, connecting and warm-up included.
+    fn server_cost(&self) -> Option<f64> {
+        let answered = self.report.answered_in_all;
+        // Of a few, it would be the cost of the connections.
+        let cpu = self.server_cpu.filter(|_| 1000 <= answered)?;
+        Some(cpu.as_secs_f64() / answered as f64)
+    }
+
+    fn object(&self) -> Object {
+        let Self { load, report, server_cpu } = self;
+        let tally = &report.tally;
+        let (depth, rate_asked, spacing) = match load.pace {
+            Pace::Closed { depth } => (Some(depth), None, None),
+            Pace::Open { rate, spacing: Spacing::Even } => (None, Some(rate), Some("even")),
+            Pace::Open { rate, spacing: Spacing::Poisson } => (None, Some(rate), Some("poisson")),
+        };
+        Object {
+            event: "result",
+            endpoint: report.peer.clone(),
+            connections: load.connections.get(),
+            depth,
+            rate_asked,
+            spacing,
+            size_min: load.sizes.0,
+            size_max: load.sizes.1,
+            threads: load.threads.get(),
+            elapsed_ns: nanos(report.elapsed),
+            sent: tally.sent,
+            answered: tally.answered,
+            lost: tally.lost(),
+            late: tally.late,
+            wrong: tally.wrong,
+            duplicate: tally.duplicate,
+            unsent: tally.unsent,
+            unstamped: tally.unstamped,
+            closed: tally.closed,
+            bytes: tally.bytes,
+            rate: report.rate(),
+            latency: Times::of(&report.latency),
+            lag: (!report.lag.is_empty()).then(|| Times::of(&report.lag)),
+            load_busy: report.busy,
+            load_starved: report.starved,
+            load_is_the_limit: report.is_the_limit(),
+            server_cpu_ns: server_cpu.map(nanos),
+            server_cpu_ns_per_message: self.server_cost().map(|cost| cost * 1e9),
+        }
+    }
+
+    /// Writes the result as the file's name says.
+    pub(crate) fn save(&self, out: &mut impl Write, path: &Path) -> anyhow::Result<()> {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("hdr") => save_hdr(out, self.report)?,
+            Some("csv") => save_csv(out, &self.report.latency)?,
+            _ => json::line(out, &self.object())?,
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// Each time that was measured, as a row.
+fn save_csv(out: &mut impl Write, histogram: &Histogram<u64>) -> io::Result<()> {
+    writeln!(out, "latency_ns,percentile,answers_up_to_it")?;
+    let mut so_far = 0;
+    for value in histogram.iter_recorded() {
+        so_far += value.count_since_last_iteration();
+        writeln!(out, "{},{:.6},{so_far}", value.value_iterated_to(), value.percentile())?;
+    }
+    Ok(())
+}
+
+/// HdrHistogram's log, of one interval; values are in nanoseconds.
+fn save_hdr(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
+    let mut serializer = V2DeflateSerializer::new();
+    let mut log = IntervalLogWriterBuilder::new()
+        .add_comment("latency in nanoseconds")
+        .begin_log_with(out, &mut serializer)?;
+    log.write_histogram(&report.latency, Duration::ZERO, report.elapsed, None)
+        .map_err(|error| anyhow::anyhow!("{error:?}"))
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.3}", time.as_secs_f64() * 1e3)
+}
+
+/// Nanoseconds of a round number as milliseconds, with no more digits than it has.
+fn plain_millis(nanos: u64) -> String {
+    format!("{}", nanos as f64 / 1e6)
+}
+
+fn round(rate: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rates are positive and below 2^64"
+    )]
+    if rate < 10.0 { format!("{rate:.3}") } else { grouped(rate.round() as u64) }
+}
+
+/// A number with a comma between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place != 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_told_apart() {
+        assert_eq!(
+            [1_000, 20_000, 500_000, 2_000_000_000].map(plain_millis),
+            ["0.001", "0.02", "0.5", "2000"]
+        );
+        assert_eq!([0, 12, 999, 1000, 1_234_567].map(grouped), ["0", "12", "999", "1,000", "1,234,567"]);
+    }
+}

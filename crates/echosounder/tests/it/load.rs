@@ -1,0 +1,452 @@
+//! `sounder load`: what it counts, of peers that do everything that a peer may do; how it ends; what it writes.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::thread;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use serde_json::Value;
+
+use crate::families::{endpoint, schemes};
+use crate::support::{
+    Finished, Folder, Program, finish, has_ipv6, private_network, run, skip, sounder, unique,
+};
+
+/// Length of a message in these tests.
+const LEN: usize = 64;
+
+/// Runs `sounder load --json` without a warm-up.
+#[track_caller]
+fn load(args: &[&str]) -> Finished {
+    let fixed = ["load", "--json", "--warm-up", "0", "--size", "64"];
+    run(&[&fixed, args].concat(), b"")
+}
+
+/// The last object, which is the result.
+#[track_caller]
+fn result(done: &Finished) -> Value {
+    let result = done.objects().pop().unwrap_or_else(|| panic!("{done:?}"));
+    assert_eq!(result["event"], "result", "{done:?}");
+    result
+}
+
+/// Fails unless the result has these counts, and nothing else happened.
+#[track_caller]
+fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
+    for key in ["sent", "answered", "lost", "late", "wrong", "duplicate", "unsent", "closed"] {
+        let expected = expected.iter().find(|(name, _)| *name == key).map_or(0, |(_, count)| *count);
+        assert_eq!(result[key], expected, "{key}: {result}");
+    }
+}
+
+/// A peer for datagrams: `answers` says what to send back for each that comes. It ends with the program.
+fn datagrams(mut answers: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("udp://{}", socket.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            for answer in answers(&buffer[..len]) {
+                socket.send_to(&answer, from).unwrap();
+            }
+        }
+    });
+    endpoint
+}
+
+/// A peer for connections, which does this with each.
+fn connections(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, serve) = (stream.unwrap(), serve.clone());
+            thread::spawn(move || serve(stream));
+        }
+    });
+    endpoint
+}
+
+/// Answers so many messages as they are.
+fn echo(stream: &mut TcpStream, count: usize) {
+    let mut message = [0; LEN];
+    for _ in 0..count {
+        if stream.read_exact(&mut message).and_then(|()| stream.write_all(&message)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether no process has this on its command line, ourselves aside.
+fn nobody_runs(word: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let ours = std::process::id().to_string();
+    let mut others = processes.filter(|entry| *entry.file_name() != *ours);
+    !others.any(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(word)
+    })
+}
+
+#[test]
+fn on_every_transport_each_message_is_counted_once() {
+    let name = unique();
+    let mut endpoints: Vec<String> = ["tcp://127.0.0.1:0", "udp://127.0.0.1:0"].map(str::to_owned).into();
+    endpoints
+        .extend(["unix", "unix-dgram", "unix-seqpacket"].map(|scheme| format!("{scheme}:@{name}-{scheme}")));
+    if has_ipv6() {
+        endpoints.extend(["tcp://[::1]:0", "udp://[::1]:0"].map(str::to_owned));
+    }
+    endpoints.extend(schemes().iter().map(|scheme| endpoint(scheme)));
+    for endpoint in &endpoints {
+        for pace in [&["-p", "1"][..], &["-p", "5"], &["-r", "5k"], &["-r", "5k", "--spacing", "poisson"]] {
+            let args = ["--self", endpoint, "-n", "301", "-t", "2", "-c", "4", "-w", "20s"];
+            let done = load(&[&args, pace].concat());
+            assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint} {pace:?}");
+            let result = result(&done);
+            // A queue may be full when the next is due; it holds ten UNIX datagrams.
+            let left_out = if pace[0] == "-r" { result["unsent"].as_u64().unwrap() } else { 0 };
+            assert_counts(&result, &[("sent", 301), ("answered", 301), ("unsent", left_out)]);
+        }
+    }
+}
+
+#[test]
+fn messages_of_every_length_come_back() {
+    for sizes in ["1", "8-70", "1-100k", "1m"] {
+        let done = run(&["load", "--self", "-n", "50", "-p", "4", "-s", sizes, "--json"], b"");
+        assert_eq!(done.code, Some(0), "{sizes}: {}", done.stderr);
+        assert_counts(&result(&done), &[("sent", 50), ("answered", 50)]);
+    }
+}
+
+#[test]
+fn datagrams_that_are_lost_are_lost() {
+    let mut count = 0;
+    let peer = datagrams(move |message| {
+        count += 1;
+        if count % 3 == 0 { Vec::new() } else { vec![message.to_vec()] }
+    });
+    let done = load(&[&peer, "-c", "1", "-p", "10", "-n", "10", "-w", "3s"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_counts(&result(&done), &[("sent", 10), ("answered", 7), ("lost", 3)]);
+}
+
+#[test]
+fn an_answer_to_a_datagram_that_was_given_up_is_late() {
+    let mut first = None;
+    let peer = datagrams(move |message| match first.take() {
+        // It was sent because the first was given up.
+        Some(first) => vec![first, message.to_vec()],
+        None => {
+            first = Some(message.to_vec());
+            Vec::new()
+        }
+    });
+    let done = load(&[&peer, "-c", "1", "-n", "2", "-w", "500ms"]);
+    let result = result(&done);
+    assert_eq!((&result["late"], &result["duplicate"], &result["lost"]), (&1.into(), &0.into(), &0.into()));
+    assert_eq!((&result["sent"], &result["answered"]), (&2.into(), &1.into()), "{result}");
+}
+
+#[test]
+fn an_answer_that_comes_again_is_a_duplicate() {
+    let mut before = Vec::new();
+    let peer = datagrams(move |message| {
+        let again = std::mem::replace(&mut before, message.to_vec());
+        [again, message.to_vec()].into_iter().filter(|answer| !answer.is_empty()).collect()
+    });
+    let done = load(&[&peer, "-c", "1", "-n", "10", "-w", "20s"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_counts(&result(&done), &[("sent", 10), ("answered", 10), ("duplicate", 9)]);
+}
+
+#[test]
+fn the_order_of_datagrams_does_not_matter() {
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    let peer = datagrams(move |message| {
+        held.push(message.to_vec());
+        let answers = if held.len() == 10 { std::mem::take(&mut held) } else { Vec::new() };
+        answers.into_iter().rev().collect()
+    });
+    let done = load(&[&peer, "-c", "1", "-p", "10", "-n", "50", "-w", "20s"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_counts(&result(&done), &[("sent", 50), ("answered", 50)]);
+}
+
+#[test]
+fn what_was_not_sent_is_wrong() {
+    let peer = datagrams(|message| vec![b"nonsense\n".to_vec(), message[1..].to_vec(), message.to_vec()]);
+    let done = load(&[&peer, "-c", "1", "-n", "10", "-w", "20s"]);
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert_counts(&result(&done), &[("sent", 10), ("answered", 10), ("wrong", 20)]);
+
+    let liar = connections(|mut stream| {
+        echo(&mut stream, 1);
+        let _ = stream.write_all(b"nonsense");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let done = load(&[&liar, "-c", "1", "-n", "5", "-w", "20s"]);
+    let result = result(&done);
+    assert_eq!((done.code, &result["wrong"], &result["closed"]), (Some(1), &1.into(), &0.into()), "{result}");
+}
+
+#[test]
+fn a_server_that_does_not_stamp_is_told_from_one_that_does() {
+    let plain = connections(|mut stream| echo(&mut stream, usize::MAX));
+    let done = load(&[&plain, "-n", "50", "-w", "20s"]);
+    assert_eq!((done.code, &result(&done)["unstamped"]), (Some(0), &50.into()));
+    let done = load(&["--self", "-n", "50", "-w", "20s"]);
+    assert_eq!((done.code, &result(&done)["unstamped"]), (Some(0), &0.into()));
+    // The textbook's server knows no blank, and puts its stamp before it.
+    let stamped = datagrams(|message| vec![[&b"[Sun Nov 22 12:19:36 2026] "[..], message].concat()]);
+    let done = load(&[&stamped, "-n", "50", "-w", "20s"]);
+    assert_eq!((done.code, &result(&done)["unstamped"]), (Some(0), &0.into()));
+}
+
+#[test]
+fn a_server_that_ends_is_told() {
+    let some = connections(|mut stream| echo(&mut stream, 5));
+    let done = load(&[&some, "-c", "3", "-n", "1000", "-w", "20s"]);
+    let told = result(&done);
+    assert_eq!((done.code, &told["closed"], &told["answered"]), (Some(1), &3.into(), &15.into()), "{told}");
+
+    let none = connections(|mut stream| echo(&mut stream, 0));
+    let done = run(&["load", &none, "-n", "1000"], b"");
+    assert_eq!(done.code, Some(1));
+    let expected = format!("sounder: CLOSED: load {none}: it has ended every connection\n");
+    assert_eq!(done.stderr, expected);
+}
+
+#[test]
+fn a_server_that_never_answers_is_told() {
+    let peer = connections(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    for end in [["-n", "1000"], ["-d", "200ms"]] {
+        let done = run(&["load", &peer, "--warm-up", "0", "-w", "100ms", end[0], end[1]], b"");
+        assert_eq!(done.code, Some(1));
+        assert_eq!(done.stderr, format!("sounder: TIMEOUT: load {peer}: nothing was answered\n"));
+        assert!(done.text().contains("\n10 sent, 0 answered, 10 lost, 0 late, 0 wrong\n"), "{}", done.text());
+    }
+}
+
+#[test]
+fn a_server_that_stops_reading_costs_bounded_memory() {
+    let peer = connections(|stream| {
+        while stream.peek(&mut [0]).is_ok_and(|len| len != 0) {
+            thread::park();
+        }
+    });
+    let done = run(&["load", &peer, "-d", "1s", "-r", "5k", "-s", "1m", "-w", "100ms", "--json"], b"");
+    let result = result(&done);
+    let sent = result["sent"].as_u64().unwrap();
+    assert!(sent < 512 && result["unsent"] != 0, "{result}");
+}
+
+#[test]
+fn a_stall_is_felt_by_every_message_that_was_due_in_it() {
+    const GAP: u64 = 5_000_000;
+    // It keeps quiet from the 21st message on, until the 40th is there.
+    let peer = connections(|mut stream| {
+        echo(&mut stream, 20);
+        let mut held = [0; 20 * LEN];
+        if stream.read_exact(&mut held).and_then(|()| stream.write_all(&held)).is_ok() {
+            echo(&mut stream, usize::MAX);
+        }
+    });
+    let folder = Folder::new();
+    let path = folder.join("result.csv");
+    let done = load(&[&peer, "-c", "1", "-r", "200", "-n", "60", "-w", "20s", "-o", &path]);
+    assert_counts(&result(&done), &[("sent", 60), ("answered", 60)]);
+    let rows = rows(&path);
+    for gaps in 1..=19 {
+        // The one that was due so many gaps before the 40th took at least as long; three digits are kept.
+        let felt: u64 =
+            rows.iter().filter(|(nanos, _)| gaps * GAP * 999 / 1000 <= *nanos).map(|(_, count)| count).sum();
+        assert!(20 - gaps <= felt, "{gaps}: {felt} of {rows:?}");
+    }
+}
+
+/// The times of a CSV file, and how many answers took each.
+fn rows(path: &str) -> Vec<(u64, u64)> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("latency_ns,percentile,answers_up_to_it"));
+    let mut before = 0;
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [nanos, percentile, up_to_it] = fields[..] else { panic!("{line}") };
+        assert!((0.0..=100.0).contains(&percentile.parse::<f64>().unwrap()), "{line}");
+        let up_to_it: u64 = up_to_it.parse().unwrap();
+        let count = up_to_it - std::mem::replace(&mut before, up_to_it);
+        (nanos.parse().unwrap(), count)
+    };
+    lines.map(row).collect()
+}
+
+#[test]
+fn the_server_of_its_own_is_gone_with_the_load() {
+    let folder = Folder::new();
+    let path = folder.join("echo");
+    let done = load(&["--self", &path, "-n", "100", "-w", "20s"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(!Path::new(&path).exists() && nobody_runs(&path));
+    for signal in ["INT", "TERM"] {
+        let running = Program::start(&mut sounder(["load", "--self", &path, "--json", "-d", "1h"]));
+        running.lines(1);
+        running.signal(signal);
+        let done = running.ended();
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{signal}");
+        let result = result(&done);
+        assert_eq!((&result["sent"], &result["lost"]), (&result["answered"], &0.into()), "{result}");
+        assert!(!Path::new(&path).exists() && nobody_runs(&path), "{signal}");
+    }
+}
+
+#[test]
+fn a_ramp_can_be_interrupted_too() {
+    let folder = Folder::new();
+    let path = folder.join("echo");
+    let args = ["load", "--self", &path, "--ramp", "10s", "-d", "1h", "--json"];
+    let running = Program::start(&mut sounder(args));
+    running.lines(1);
+    running.signal("INT");
+    let done = running.ended();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(1), "stopped before any rate was found\n"));
+    assert!(nobody_runs(&path));
+}
+
+#[test]
+fn the_server_of_its_own_says_why_it_does_not_start() {
+    let done = run(&["load", "--self", "tcp://192.0.2.1:0"], b"");
+    let why = "sounder: start a server: bind tcp://192.0.2.1:0: cannot assign requested address\n";
+    assert_eq!(done.all(), (Some(2), "", why));
+}
+
+#[test]
+fn results_are_written_to_files() {
+    let folder = Folder::new();
+    let paths = ["json", "csv", "hdr"].map(|ending| folder.join(&format!("result.{ending}")));
+    for path in &paths {
+        let done = load(&["--self", "-n", "500", "-r", "10k", "-w", "20s", "-o", path]);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+    }
+    let object: Value = serde_json::from_str(&fs::read_to_string(&paths[0]).unwrap()).unwrap();
+    assert_counts(&object, &[("sent", 500), ("answered", 500)]);
+    assert_eq!(rows(&paths[1]).iter().map(|(_, count)| count).sum::<u64>(), 500);
+    let histogram = histogram(&fs::read(&paths[2]).unwrap());
+    assert_eq!(histogram.len(), 500);
+}
+
+/// The only histogram of a log.
+fn histogram(log: &[u8]) -> Histogram<u64> {
+    let entries = IntervalLogIterator::new(log).map(Result::unwrap);
+    let mut found = entries.filter_map(|entry| match entry {
+        LogEntry::Interval(interval) => Some(interval.encoded_histogram().to_owned()),
+        _ => None,
+    });
+    let (encoded, more) = (found.next().unwrap(), found.next());
+    assert_eq!(more, None);
+    Deserializer::new().deserialize(&mut BASE64_STANDARD.decode(encoded).unwrap().as_slice()).unwrap()
+}
+
+#[test]
+fn every_key_is_documented() {
+    let documented =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md")).unwrap();
+    let done = load(&["--self", "-d", "1100ms", "-r", "100"]);
+    let mut objects = done.objects();
+    objects.extend(load(&["--self", "--ramp", "10s", "-d", "150ms"]).objects());
+    for event in ["interval", "step", "result"] {
+        let object =
+            objects.iter().find(|object| object["event"] == event).unwrap_or_else(|| panic!("{event}"));
+        let times = object["latency"].as_object().into_iter().flatten();
+        for (key, _) in object.as_object().unwrap().iter().chain(times) {
+            assert!(documented.contains(&format!("`{key}`")), "{event}: {key}");
+        }
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure_of_this_machine() {
+    let folder = Folder::new();
+    let full = folder.join("full.json");
+    symlink("/dev/full", &full).unwrap();
+    let done = load(&["--self", "-n", "10", "-w", "20s", "-o", &full]);
+    assert_eq!((done.code, &result(&done)["answered"]), (Some(2), &10.into()));
+    assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+    assert!(done.stderr.contains(&format!("write {full}: no space left on device")), "{}", done.stderr);
+    let missing = folder.join("missing/result.json");
+    let done = run(&["load", "--self", "-o", &missing], b"");
+    let why = format!("sounder: create {missing}: no such file or directory\n");
+    assert_eq!(done.all(), (Some(2), "", why.as_str()));
+}
+
+#[test]
+fn a_ramp_ends_with_the_highest_rate_that_held() {
+    let done = load(&["--self", "--ramp", "20s", "-d", "150ms", "-w", "20s"]);
+    let objects = done.objects();
+    let steps: Vec<&Value> = objects.iter().filter(|object| object["event"] == "step").collect();
+    let rate = |step: &&Value| step["rate_asked"].as_f64().unwrap();
+    let held = steps.iter().filter(|step| step["holds"] == true).copied();
+    match held.map(|step| rate(&step)).max_by(f64::total_cmp) {
+        Some(best) => assert_eq!((done.code, rate(&&result(&done))), (Some(0), best)),
+        None => assert_eq!(done.code, Some(1), "on a machine that has no time at all, none holds"),
+    }
+}
+
+#[test]
+fn nobody_at_the_default_endpoint_is_told_with_what_to_do() {
+    let Some(mut command) = private_network() else { return };
+    let refused = finish(command.arg(env!("CARGO_BIN_EXE_sounder")).arg("load"), b"");
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.starts_with("sounder: REFUSED: connect tcp://"), "{}", refused.stderr);
+    let hint = "\nhint: start one with \"sounder serve\", or try --self\n";
+    assert!(refused.stderr.ends_with(hint), "{}", refused.stderr);
+}
+
+#[test]
+fn datagrams_that_are_refused_are_told() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("udp://{}", socket.local_addr().unwrap());
+    drop(socket);
+    let refused = run(&["load", &endpoint], b"");
+    assert_eq!((refused.code, refused.text()), (Some(1), ""));
+    assert!(refused.stderr.starts_with("sounder: REFUSED: "), "{}", refused.stderr);
+}
+
+#[test]
+fn a_closed_pipe_ends_it_without_a_word() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let outside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (inside, _) = listener.accept().unwrap();
+    // Nobody will read what is written there.
+    drop(outside);
+    let mut command = sounder(["load", "--self", "-d", "1h", "--json"]);
+    command.stdin(std::process::Stdio::null()).stdout(std::os::fd::OwnedFd::from(inside));
+    command.stderr(std::process::Stdio::piped());
+    let done = command.output();
+    match done {
+        Ok(done) => assert_eq!((done.status.code(), done.stderr), (Some(0), Vec::new())),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::BrokenPipe),
+    }
+}
+
+#[test]
+fn ten_thousand_connections() {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let hard = line.split_whitespace().nth(4).unwrap();
+    if hard.parse::<u64>().is_ok_and(|hard| hard < 10_100) {
+        return skip(&format!("a process may have {hard} descriptors"));
+    }
+    let done = load(&["--self", "-c", "10k", "-n", "20k", "-w", "60s"]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    assert_counts(&result(&done), &[("sent", 20_000), ("answered", 20_000)]);
+}
