@@ -110,6 +110,15 @@ impl Report {
         table += " msgs/s, sounder ÷ it [95 %] | CPU, sounder ÷ it [95 %] |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|";
         table += if scenario.load.idle == 0 { "---:|---:|\n" } else { "---:|---:|---:|\n" };
         lines.iter().for_each(|(_, line)| table += line);
+        let foreign: Vec<f64> =
+            rows.iter().flat_map(|row| &row.samples).flatten().map(|sample| sample.foreign).collect();
+        if !foreign.is_empty() {
+            let _ = writeln!(
+                table,
+                "\nOther processes took {:.2} of a core (median of all rounds).",
+                median(foreign)
+            );
+        }
         for row in rows {
             let _ = write!(table, "{}", remarks(row));
         }

@@ -103,6 +103,17 @@ impl Server {
         Ok(kib as f64)
     }
 
+    /// Gives its children time to end with their connections. If it is killed before them, nobody may wait for them.
+    pub fn end_children(&self, interrupt: &Interrupt) -> Result<()> {
+        for _ in 0..LOOKS {
+            if self.processes()?.len() <= 1 {
+                break;
+            }
+            interrupt.pause(BETWEEN_LOOKS)?;
+        }
+        Ok(())
+    }
+
     /// It and its children: the processes of its group.
     fn processes(&self) -> Result<Vec<u32>> {
         let group = self.child.id().to_string();
