@@ -12,8 +12,8 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use echosounder_proto::{
-    BLANK, Conversation, Datagram, DatagramRule, EchoReader, Flow, Framing, MonoTime, PlainEcho, Scene, Sender,
-    WallLabel,
+    BLANK, Conversation, Datagram, DatagramRule, EchoReader, Flow, Framing, MonoTime, PlainEcho, Scene,
+    Sender, WallLabel,
 };
 
 /// How often a case is done the first time.
@@ -79,7 +79,8 @@ fn instructions(name: &str, rounds: u64) -> Result<u64> {
         .context("valgrind, which counts them, does not run")?;
     let told = String::from_utf8_lossy(&out.stderr);
     ensure!(out.status.success(), "{told}");
-    let line = told.lines().find_map(|line| line.split_once("Collected : ")).context("callgrind tells no count")?;
+    let line =
+        told.lines().find_map(|line| line.split_once("Collected : ")).context("callgrind tells no count")?;
     Ok(line.1.trim().parse()?)
 }
 
@@ -126,7 +127,7 @@ fn answer(stamp: &str, framing: &str, input: &[u8], rounds: u64) {
     let mut out = Vec::with_capacity(64 * 1024);
     for _ in 0..rounds {
         out.clear();
-        let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+        let mut scene = Scene::anonymous(black_box(&WallLabel::EXAMPLE));
         let input = black_box(input);
         let exact = conversation.needs_exact_time(input);
         let consumed = conversation.answer(input, Flow::Open, &mut scene, &mut out, |_| {});
@@ -150,14 +151,16 @@ fn lines() -> Vec<u8> {
 /// Judges and answers datagrams.
 fn datagrams(rounds: u64) {
     let stamp = "ctime".parse().expect("a stamp's name");
-    let mut rule = DatagramRule::new(&stamp, PlainEcho::Local, MonoTime::default());
+    let mut rule =
+        DatagramRule::new(&stamp, PlainEcho::Local, MonoTime::from_origin(std::time::Duration::ZERO));
     let conversation = Conversation { stamp, framing: Framing::Message };
     let mut head = Vec::new();
     for _ in 0..rounds {
         let mut message = black_box([b'x'; 64]);
-        let datagram = Datagram { bytes: &message, sender: Sender::Stranger, to_group: false, truncated: false };
-        assert_eq!(rule.judge(&datagram, MonoTime::default()), Ok(()));
-        let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+        let datagram =
+            Datagram { bytes: &message, sender: Sender::Stranger, to_group: false, truncated: false };
+        assert_eq!(rule.judge(&datagram, MonoTime::from_origin(std::time::Duration::ZERO)), Ok(()));
+        let mut scene = Scene::anonymous(black_box(&WallLabel::EXAMPLE));
         conversation.answer_datagram(&mut message, &mut scene, &mut head);
         black_box((&message, &head));
     }

@@ -250,11 +250,26 @@ impl Write for Room<'_> {
 }
 
 /// The last `N` decimal digits of `value`, with leading zeros.
+///
+/// Not inlined, or the digits of every field are computed for every stamp, whichever fields it has.
+#[inline(never)]
 pub(crate) fn decimal<const N: usize>(mut value: u64) -> [u8; N] {
     let mut digits = [b'0'; N];
-    for digit in digits.iter_mut().rev() {
-        *digit += u8::try_from(value % 10).unwrap_or(0);
-        value /= 10;
+    for pair in digits.rchunks_mut(2) {
+        let last_two = &PAIRS[usize::try_from(value % 100).unwrap_or(0)];
+        value /= 100;
+        pair.copy_from_slice(&last_two[2 - pair.len()..]);
     }
     digits
 }
+
+/// `00` to `99`: two digits cost one division.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0_u8;
+    while number < 100 {
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
+    }
+    pairs
+};
