@@ -385,7 +385,7 @@ pub const SO_LINGER: SocketOption<Option<Duration>> = of(libc::SOL_SOCKET, libc:
 pub const SO_MARK: SocketOption<u32> = of(libc::SOL_SOCKET, libc::SO_MARK);
 /// Leave urgent data among the rest: socket(7).
 pub const SO_OOBINLINE: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_OOBINLINE);
-/// Tell with each message who sent it: unix(7), netlink(7).
+/// Tell with each message who sent it, over netlink, too: unix(7).
 pub const SO_PASSCRED: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_PASSCRED);
 /// Tell with each message the process that sent it, as a descriptor: Linux 6.5.
 pub const SO_PASSPIDFD: SocketOption<bool> = of(libc::SOL_SOCKET, 76);
@@ -426,9 +426,9 @@ pub const SO_TIMESTAMPING: SocketOption<u32> = of(libc::SOL_SOCKET, libc::SO_TIM
 pub const SO_TIMESTAMPNS: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS);
 /// The type: socket(7). It can only be read.
 pub const SO_TYPE: SocketOption<Type> = of(libc::SOL_SOCKET, libc::SO_TYPE);
-/// Bytes of the receive buffer of a VSOCK stream: vsock(7).
+/// Bytes of the receive buffer of a VSOCK stream: linux/vm_sockets.h.
 pub const SO_VM_SOCKETS_BUFFER_SIZE: SocketOption<u64> = of(AF_VSOCK, 0);
-/// How long a VSOCK connect waits: vsock(7).
+/// How long a VSOCK connect waits: linux/vm_sockets.h.
 pub const SO_VM_SOCKETS_CONNECT_TIMEOUT: SocketOption<Duration> = of(AF_VSOCK, 6);
 /// The congestion control: tcp(7).
 pub const TCP_CONGESTION: SocketOption<String> = of(libc::IPPROTO_TCP, libc::TCP_CONGESTION);
