@@ -28,8 +28,11 @@ const SEND_MAX: usize = 256 * 1024;
 /// How long one message may take while the connections are made.
 const FIRST_ANSWER: Duration = Duration::from_secs(3);
 
-/// After this a datagram that has not come back is lost.
-const LOST: Duration = Duration::from_millis(50);
+/// After this a datagram that has not come back is lost. A server that waits for its core is silent for tens of milliseconds.
+const LOST: Duration = Duration::from_millis(200);
+
+/// How often is looked for lost ones.
+const SWEEP: Duration = Duration::from_millis(20);
 
 /// The token of the signals; the connections have their numbers.
 const SIGNALS: u64 = u64::MAX;
@@ -154,7 +157,7 @@ impl Flood {
         // Nothing may come back for long if others have the cores; that is for the caller to judge.
         while start.elapsed() < span || (self.outcome.messages == 0 && start.elapsed() < 10 * span) {
             self.turn()?;
-            if !self.is_stream && LOST / 4 < swept.elapsed() {
+            if !self.is_stream && SWEEP < swept.elapsed() {
                 swept = now();
                 self.give_up_lost()?;
             }
@@ -165,7 +168,7 @@ impl Flood {
 
     /// Waits for something to come back, and deals with it.
     fn turn(&mut self) -> Result<()> {
-        self.poll.wait(&mut self.events, Some(LOST / 4))?;
+        self.poll.wait(&mut self.events, Some(SWEEP))?;
         let mut told = 0;
         while let Some(event) = self.events.get(told) {
             told += 1;
@@ -332,7 +335,7 @@ pub fn is_up(scenario: &Scenario, endpoint: &Endpoint, answers: Answers, folder:
     let Ok(socket) = connected(scenario, endpoint, &folder.join("first")) else { return false };
     let message = [answers.header(), &pattern()[..scenario.load.size - answers.header().len()]].concat();
     let answered = || {
-        socket.set_timeout(Some(LOST))?;
+        socket.set_timeout(Some(SWEEP))?;
         socket.send(&message)?;
         socket.recv(&mut [0; 2048])
     };

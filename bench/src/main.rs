@@ -38,6 +38,9 @@ Times echo servers side by side. The tables are written to standard output in Ma
   --list              tell the names of scenarios and servers
 ";
 
+/// Open files that a process may need beside its connections.
+const FILES_BESIDE: usize = 100;
+
 struct Arguments {
     rounds: Option<usize>,
     quick: bool,
@@ -51,7 +54,7 @@ fn main() -> Result<()> {
     let Some(arguments) = Arguments::parse()? else { return Ok(()) };
     let cores = thread::available_parallelism()?.get();
     ensure!(2 <= cores, "the server and the load need a core each");
-    echosounder_socket::raise_fd_limit()?;
+    let files = echosounder_socket::raise_fd_limit()?;
     let mut report = Report::new(arguments.rounds(), &arguments.spans());
     report.save(arguments.markdown.as_deref(), arguments.json.as_deref())?;
     let ready = build(&arguments.peers, &mut report)?;
@@ -65,6 +68,14 @@ fn main() -> Result<()> {
     fs::create_dir_all(&folder)?;
     let mut bench = Bench::new(&ready, &arguments.spans(), &folder, &interrupt);
     let result = arguments.scenarios.iter().try_for_each(|scenario| {
+        let needed = scenario.load.connections + scenario.load.idle + FILES_BESIDE;
+        if files < needed as u64 {
+            print!(
+                "{}",
+                report.skip(scenario, &format!("the limit of open files is {files}, under {needed}"))
+            );
+            return Ok(());
+        }
         let rows: Vec<Row<'_>> = bench.scenario(scenario, arguments.rounds())?;
         print!("{}", report.add(scenario, &rows));
         report.save(arguments.markdown.as_deref(), arguments.json.as_deref())

@@ -293,9 +293,9 @@ impl Workshop {
         Ok(Built { program: vec![program.into()], version: self.version(program, arguments)? })
     }
 
-    /// What a program says of its version, up to the first line that names one.
+    /// What a program says of its version.
     fn version(&self, program: &str, arguments: &[&str]) -> Result<String> {
-        said(Command::new(program).args(arguments).stderr(Stdio::null()))
+        said(Command::new(program).args(arguments))
             .with_context(|| format!("{} is not installed", Path::new(program).display()))
     }
 

@@ -37,8 +37,13 @@ const LEGEND: &str = "\
 Each server is alone on one core, the load on another. In every round each server runs once, in an order that is shuffled anew. Figures are medians \
 of the rounds; a ratio is the median of the rounds' own ratios, with a 95 % bootstrap interval. CPU is that of the server's processes and \
 threads, the network's work in their context included. Round trips are seen by the client. Memory is resident, of all processes, under \
-load. Lost are datagrams that had not come back after 50 ms. `stamps` says whether the server puts the time before each message, as the \
+load. Lost are datagrams that had not come back after 200 ms. `stamps` says whether the server puts the time before each message, as the \
 text's does (`[ctime] ` before each 1024 bytes at most); one that does not has less to do.
+";
+
+const COLUMNS: &str = "\
+| server | stamps | msgs/s | ÷ floor [95 %] | CPU µs/msg | ÷ floor [95 %] | p50 µs | p99 µs | p99.9 µs | memory KiB | msgs/s, sounder ÷ it [95 %] | CPU, sounder ÷ it [95 %] |
+|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 ";
 
 /// A figure's median and its 95 % interval.
@@ -105,10 +110,7 @@ impl Report {
         }
         lines.sort_by(|one, other| other.0.total_cmp(&one.0));
         let mut table = format!("\n## {}\n\n`{}`\n\n", scenario.title, scenario.name);
-        table += "| server | stamps | msgs/s | ÷ floor [95 %] | CPU µs/msg | ÷ floor [95 %] | p50 µs | p99 µs | p99.9 µs | memory KiB |";
-        table += if scenario.load.idle == 0 { "" } else { " B/connection |" };
-        table += " msgs/s, sounder ÷ it [95 %] | CPU, sounder ÷ it [95 %] |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|";
-        table += if scenario.load.idle == 0 { "---:|---:|\n" } else { "---:|---:|---:|\n" };
+        table += COLUMNS;
         lines.iter().for_each(|(_, line)| table += line);
         let foreign: Vec<f64> =
             rows.iter().flat_map(|row| &row.samples).flatten().map(|sample| sample.foreign).collect();
@@ -125,6 +127,14 @@ impl Report {
         self.tables += &table;
         self.scenarios.push(json!({"name": scenario.name, "title": scenario.title, "servers": servers}));
         table
+    }
+
+    /// Notes that a scenario cannot run here.
+    pub fn skip(&mut self, scenario: &Scenario, reason: &str) -> String {
+        let text = format!("\n## {}\n\n`{}`: left out: {reason}.\n", scenario.title, scenario.name);
+        self.tables += &text;
+        self.scenarios.push(json!({"name": scenario.name, "title": scenario.title, "left_out": reason}));
+        text
     }
 
     fn row(
@@ -147,23 +157,22 @@ impl Report {
         let shown = |figure| row.figure(figure).map_or("–".into(), |values| significant(median(values)));
         let [p50, p99, p999] =
             [|s: &Sample| s.p50_us, |s: &Sample| s.p99_us, |s: &Sample| s.p999_us].map(shown);
-        let mut line = format!(
-            "| {} | {} | {} | {} | {} | {} | {p50} | {p99} | {p999} | {} |",
+        let mut memory = shown(|sample| sample.memory_kib);
+        if idle {
+            let _ = write!(memory, ", {} B a connection", shown(|sample| sample.bytes_per_connection));
+        }
+        let is_ours = row.peer.name == OURS;
+        let [our_rate_shown, our_cpu_shown] =
+            [&our_rate, &our_cpu].map(|ours| if is_ours { String::new() } else { ratio(ours.as_ref()) });
+        let line = format!(
+            "| {} | {} | {} | {} | {} | {} | {p50} | {p99} | {p999} | {memory} | {our_rate_shown} | {our_cpu_shown} |\n",
             row.peer.name,
             stamps(row.peer),
             shown(RATE),
             ratio(rate.as_ref()),
             shown(CPU),
             ratio(cpu.as_ref()),
-            shown(|sample| sample.memory_kib),
         );
-        if idle {
-            let _ = write!(line, " {} |", shown(|sample| sample.bytes_per_connection));
-        }
-        let is_ours = row.peer.name == OURS;
-        let [our_rate_shown, our_cpu_shown] =
-            [&our_rate, &our_cpu].map(|ours| if is_ours { String::new() } else { ratio(ours.as_ref()) });
-        let _ = writeln!(line, " {our_rate_shown} | {our_cpu_shown} |");
         let total = |count: fn(&Sample) -> u64| row.samples.iter().flatten().map(count).sum::<u64>();
         let value = json!({
             "name": row.peer.name,
@@ -243,8 +252,8 @@ fn remarks(row: &Row<'_>) -> String {
     let mut text = String::new();
     let total = |count: fn(&Sample) -> u64| row.samples.iter().flatten().map(count).sum::<u64>();
     let (lost, late) = (total(|sample| sample.lost), total(|sample| sample.late));
-    if lost != 0 {
-        let _ = writeln!(text, "\n{}: {lost} datagrams lost, of which {late} came late.", row.peer.name);
+    if lost + late != 0 {
+        let _ = writeln!(text, "\n{}: {lost} datagrams lost, {late} came late.", row.peer.name);
     }
     for failure in &row.failures {
         let _ = writeln!(text, "\n{}: a round failed: {failure}.", row.peer.name);
