@@ -30,7 +30,8 @@ use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
-    Address, Half, Interest, MessageFlags, ServerOptions, Socket, Transport, create_server, option, ready,
+    Address, Family, Half, Interest, MessageFlags, ServerOptions, Socket, Transport, Type, create_server,
+    option, ready,
 };
 
 use crate::{LOOPBACK, PATIENCE, UNNAMED, bound, connected, read, skip, wait_readable};
@@ -449,4 +450,23 @@ fn a_wait_ends_in_time_although_the_socket_is_always_ready() {
     udp.set_timeout(soon).unwrap();
     assert_eq!(errno(udp.recv(&mut [0; 16])), Some(111), "the error itself, once");
     assert_eq!(kind(udp.recv(&mut [0; 16])), ErrorKind::TimedOut);
+}
+
+/// As a service manager hands listeners over (sd_listen_fds(3)): it keeps its own descriptor of them.
+#[test]
+fn a_listener_that_was_handed_over_is_known_by_what_it_is_and_lives_on_without_us() {
+    let kept = tcp_server(ServerOptions::default(), &LOOPBACK[0]);
+    let handed = Socket::from_fd(kept.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    assert_eq!((handed.family().unwrap(), handed.socket_type().unwrap()), (Family::INET, Type::STREAM));
+    assert!(handed.option(option::SO_ACCEPTCONN).unwrap());
+    // Whether it blocks is said of the socket, not of one descriptor: the other has it, too.
+    handed.set_blocking(false).unwrap();
+    assert_eq!(kind(kept.accept()), ErrorKind::WouldBlock);
+    drop(handed);
+    let client = connected(Transport::Tcp, &kept.local_addr().unwrap());
+    wait_readable(&kept);
+    assert_eq!(kept.accept().unwrap().1, client.local_addr().unwrap());
+    // What is no socket is not taken for one.
+    let (pipe, _) = io::pipe().unwrap();
+    assert_eq!(errno(Socket::from_fd(pipe.into())), Some(88));
 }
