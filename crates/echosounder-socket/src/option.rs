@@ -96,41 +96,24 @@ pub struct TipcGroup {
     pub flags: u32,
 }
 
-impl OptionValue for i32 {
-    const ROOM: usize = 4;
+/// Numbers, in this machine's byte order.
+macro_rules! number {
+    ($($type:ty),+) => {$(
+        impl OptionValue for $type {
+            const ROOM: usize = size_of::<$type>();
 
-    fn encode(&self) -> Vec<u8> {
-        self.to_ne_bytes().into()
-    }
+            fn encode(&self) -> Vec<u8> {
+                self.to_ne_bytes().into()
+            }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        bytes.first_chunk().map(|bytes| Self::from_ne_bytes(*bytes))
-    }
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                bytes.first_chunk().map(|bytes| Self::from_ne_bytes(*bytes))
+            }
+        }
+    )+};
 }
 
-impl OptionValue for u32 {
-    const ROOM: usize = 4;
-
-    fn encode(&self) -> Vec<u8> {
-        self.to_ne_bytes().into()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        bytes.first_chunk().map(|bytes| Self::from_ne_bytes(*bytes))
-    }
-}
-
-impl OptionValue for u64 {
-    const ROOM: usize = 8;
-
-    fn encode(&self) -> Vec<u8> {
-        self.to_ne_bytes().into()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        bytes.first_chunk().map(|bytes| Self::from_ne_bytes(*bytes))
-    }
-}
+number!(i32, u32, u64);
 
 /// As an int, 0 or 1.
 impl OptionValue for bool {
@@ -206,41 +189,24 @@ impl OptionValue for Credentials {
     }
 }
 
-impl OptionValue for Family {
-    const ROOM: usize = 4;
+/// Numbers with a meaning of their own.
+macro_rules! named_number {
+    ($($type:ty),+) => {$(
+        impl OptionValue for $type {
+            const ROOM: usize = i32::ROOM;
 
-    fn encode(&self) -> Vec<u8> {
-        self.0.encode()
-    }
+            fn encode(&self) -> Vec<u8> {
+                self.0.encode()
+            }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        i32::decode(bytes).map(Self)
-    }
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                i32::decode(bytes).map(Self)
+            }
+        }
+    )+};
 }
 
-impl OptionValue for Type {
-    const ROOM: usize = 4;
-
-    fn encode(&self) -> Vec<u8> {
-        self.0.encode()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        i32::decode(bytes).map(Self)
-    }
-}
-
-impl OptionValue for Protocol {
-    const ROOM: usize = 4;
-
-    fn encode(&self) -> Vec<u8> {
-        self.0.encode()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        i32::decode(bytes).map(Self)
-    }
-}
+named_number!(Family, Type, Protocol);
 
 impl OptionValue for Membership {
     const ROOM: usize = 12;
