@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use echosounder_proto::EchoReader;
+use echosounder_proto::{EchoReader, Payload, Returned};
 use echosounder_socket::{
     Address, Batch, Events, Interest, Kind, Outgoing, Poll, Socket, exact_timers, is_out_of_resources, option,
 };
@@ -16,7 +16,6 @@ use crate::clock::now;
 use crate::error::is_of_peer;
 use crate::flights::{Fate, Flight, Flights};
 use crate::pace::{Pace, Random, Schedule};
-use crate::payload::{self, Answer};
 
 /// Most events of one turn.
 const EVENTS_MAX: usize = 256;
@@ -200,7 +199,7 @@ pub(crate) struct Driver {
     scratch: Vec<u8>,
     /// Of each message of a read, whether it came with a stamp.
     stamped: Vec<bool>,
-    answers: Vec<Option<Answer>>,
+    answers: Vec<Option<Returned>>,
 }
 
 impl Driver {
@@ -480,7 +479,7 @@ impl Driver {
         let (low, high) = self.task.sizes;
         let len = if low == high { low } else { self.random.between(low, high) };
         let start = self.message.len();
-        payload::write(self.number, len, &mut self.message);
+        Payload::new(len).write(self.number, &mut self.message);
         self.ends.push(self.message.len());
         if self.task.warm_up <= due {
             self.first_measured = self.first_measured.min(self.number);
@@ -698,7 +697,7 @@ impl Driver {
     fn hear_message(&mut self, index: usize) -> Result<usize, Failure> {
         let Some(len) = self.receive(index)? else { return Ok(0) };
         let at = now().saturating_duration_since(self.start);
-        let answer = payload::read(&self.buffer[..len], &mut self.scratch);
+        let answer = Payload::read(&self.buffer[..len], &mut self.scratch);
         Ok(usize::from(self.take(index, answer, at)))
     }
 
@@ -717,14 +716,14 @@ impl Driver {
         let at = now().saturating_duration_since(self.start);
         let mut answers = std::mem::take(&mut self.answers);
         answers.clear();
-        answers.extend((0..received).map(|place| payload::read(batch.bytes(place), &mut self.scratch)));
+        answers.extend((0..received).map(|place| Payload::read(batch.bytes(place), &mut self.scratch)));
         let back = answers.iter().filter(|&&answer| self.take(index, answer, at)).count();
         self.answers = answers;
         Ok(back)
     }
 
     /// Finds the message that an answer belongs to; whether it was under way is returned.
-    fn take(&mut self, index: usize, answer: Option<Answer>, at: Duration) -> bool {
+    fn take(&mut self, index: usize, answer: Option<Returned>, at: Duration) -> bool {
         let numbered = answer.and_then(|answer| Some((answer, answer.number(self.number)?)));
         let Some((answer, number)) = numbered else {
             // Whoever may be heard may say anything.
@@ -733,11 +732,13 @@ impl Driver {
         };
         let fate = self.connections[index].flights.take(number);
         match fate {
-            Fate::Answer(flight) | Fate::Late(flight) if payload::body_len(flight.len) != answer.body_len => {
+            Fate::Answer(flight) | Fate::Late(flight)
+                if Payload::new(flight.len).body_len() != answer.body_len =>
+            {
                 self.found.tally.wrong += 1;
                 self.under_way -= u64::from(matches!(fate, Fate::Answer(_)) && self.is_measured(&flight));
             }
-            Fate::Answer(flight) => self.count(&flight, answer.stamped, at),
+            Fate::Answer(flight) => self.count(&flight, answer.stamp.is_some(), at),
             Fate::Late(flight) if self.is_measured(&flight) => {
                 self.found.tally.late += 1;
                 self.found.latency.saturating_record(nanos(at.saturating_sub(flight.due)));

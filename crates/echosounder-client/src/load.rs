@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use echosounder_proto::NUMBERED_MIN;
 use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, family::vsock::VsockAddress};
 use hdrhistogram::Histogram;
 
@@ -17,7 +18,6 @@ use crate::connect::{Call, Candidates, connect_many};
 use crate::driver::{Driver, Failure, Found, Shared, Tally, Task, histogram, prepare};
 use crate::error::{CallError, Word};
 use crate::pace::Pace;
-use crate::payload::DATAGRAM_MIN;
 
 /// Messages a second that another host is not sent unless it is said to be all right.
 pub const STRANGERS_MAX: f64 = 100_000.0;
@@ -73,7 +73,7 @@ pub enum LoadError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// A message is too short to be told from others.
-    #[error("a datagram of a load has at least {DATAGRAM_MIN} bytes, to hold its number")]
+    #[error("a datagram of a load has at least {NUMBERED_MIN} bytes, to hold its number")]
     Short,
     /// It would reach many.
     #[error("{0} is the address of many hosts")]
@@ -240,7 +240,7 @@ pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadE
 /// Whether the load can be told from noise, and kept.
 fn check(load: &Load) -> Result<(), LoadError> {
     let (low, high) = load.sizes;
-    if load.call.endpoint.transport().kind() == Kind::Datagrams && low < DATAGRAM_MIN {
+    if load.call.endpoint.transport().kind() == Kind::Datagrams && low < NUMBERED_MIN {
         return Err(LoadError::Short);
     }
     if let Pace::Closed { depth } = load.pace {

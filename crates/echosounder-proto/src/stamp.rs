@@ -1,17 +1,20 @@
 //! Recognising a stamp in what somebody else wrote.
 
+use core::time::Duration;
+
 use crate::template::BLANK;
 use crate::time::WallTime;
 
 /// A filled stamp of a built-in shape, and what it tells to a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamp {
-    /// `[Sun Nov 22 12:19:36 2026] `
-    Ctime,
-    /// `[2026-11-22T12:19:36.123456789+01:00] `
-    Rfc3339,
+    /// `[Sun Nov 22 12:19:36 2026] `: seconds from 1970 to what the server's clock on the wall showed, in a zone that
+    /// it does not tell; `None` if there is no such time.
+    Ctime(Option<u64>),
+    /// `[2026-11-22T12:19:36.123456789+01:00] `; `None` if there is no such time.
+    Rfc3339(Option<WallTime>),
     /// `[1795346376.123456789] `
-    Unix,
+    Unix(WallTime),
     /// `[1795346376123456789 1795346376123461789] `: when the message arrived, and when its answer left.
     Ns {
         /// When the message arrived.
@@ -19,6 +22,35 @@ pub enum Stamp {
         /// When the answer left.
         tx: WallTime,
     },
+}
+
+/// What a stamp tells of the clock it was taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What that clock showed when the message arrived.
+    pub rx: WallTime,
+    /// What it showed when the answer left; the same, if the stamp has one time alone.
+    pub tx: WallTime,
+    /// It may have been less than this later.
+    pub resolution: Duration,
+    /// Whether it is known in which zone it was.
+    pub zoned: bool,
+}
+
+impl Stamp {
+    /// What it tells of its clock, if it shows a time at all.
+    pub fn reading(self) -> Option<Reading> {
+        let (rx, tx, resolution, zoned) = match self {
+            Self::Ns { rx, tx } => (rx, tx, Duration::ZERO, true),
+            Self::Unix(time) | Self::Rfc3339(Some(time)) => (time, time, Duration::ZERO, true),
+            Self::Ctime(Some(seconds)) => {
+                let time = WallTime::from_nanos(seconds.saturating_mul(1_000_000_000));
+                (time, time, Duration::from_secs(1), false)
+            }
+            Self::Ctime(None) | Self::Rfc3339(None) => return None,
+        };
+        Some(Reading { rx, tx, resolution, zoned })
+    }
 }
 
 /// What stands at the beginning of some bytes.
@@ -61,12 +93,21 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 4] = [
-    Shape { picture: b"[AAA AAA _9 99:99:99 9999] ", read: |_| Stamp::Ctime },
-    Shape { picture: b"[9999-99-99T99:99:99.999999999+99:99] ", read: |_| Stamp::Rfc3339 },
-    Shape { picture: b"[9999999999.999999999] ", read: |_| Stamp::Unix },
+    Shape { picture: b"[AAA AAA _9 99:99:99 9999] ", read: |bytes| Stamp::Ctime(ctime(bytes)) },
+    Shape {
+        picture: b"[9999-99-99T99:99:99.999999999+99:99] ",
+        read: |bytes| Stamp::Rfc3339(rfc3339(bytes)),
+    },
+    Shape {
+        picture: b"[9999999999.999999999] ",
+        read: |bytes| Stamp::Unix(within(digits(&bytes[1..11]), digits(&bytes[12..21]))),
+    },
     Shape {
         picture: b"[9999999999999999999 9999999999999999999] ",
-        read: |bytes| Stamp::Ns { rx: digits(&bytes[1..20]), tx: digits(&bytes[21..40]) },
+        read: |bytes| Stamp::Ns {
+            rx: WallTime::from_nanos(digits(&bytes[1..20])),
+            tx: WallTime::from_nanos(digits(&bytes[21..40])),
+        },
     },
 ];
 
@@ -91,10 +132,52 @@ fn compare(picture: &[u8], bytes: &[u8]) -> Fit {
     }
 }
 
-/// Nineteen digits fit a `u64`: its greatest value has twenty.
-fn digits(text: &[u8]) -> WallTime {
-    let nanos = text.iter().fold(0_u64, |value, &digit| {
+/// Nineteen digits fit a `u64`: its greatest value has twenty. A space, which pads a day, is no digit and counts nothing.
+fn digits(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| byte.is_ascii_digit()).fold(0_u64, |value, &digit| {
         value.saturating_mul(10).saturating_add(u64::from(digit.wrapping_sub(b'0')))
-    });
-    WallTime::from_nanos(nanos)
+    })
 }
+
+fn within(seconds: u64, nanos: u64) -> WallTime {
+    WallTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+/// `[Sun Nov 22 12:19:36 2026] `, in seconds since 1970 as its zone counts them. The day of the week is not looked at.
+fn ctime(text: &[u8]) -> Option<u64> {
+    const MONTHS: [&[u8]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let month = (1..).zip(MONTHS).find(|(_, name)| *name == &text[5..8])?.0;
+    seconds(digits(&text[21..25]), month, digits(&text[9..11]), &text[12..20])
+}
+
+/// `[2026-11-22T12:19:36.123456789+01:00] `.
+fn rfc3339(text: &[u8]) -> Option<WallTime> {
+    let local = seconds(digits(&text[1..5]), digits(&text[6..8]), digits(&text[9..11]), &text[12..20])?;
+    let offset = digits(&text[31..33]) * 3600 + digits(&text[34..36]) * 60;
+    let seconds = if text[30] == b'-' { local.checked_add(offset) } else { local.checked_sub(offset) };
+    Some(within(seconds?, digits(&text[21..30])))
+}
+
+/// Seconds from 1970 to a date and an `HH:MM:SS` of the proleptic Gregorian calendar. A leap second is the one behind it.
+fn seconds(year: u64, month: u64, day: u64, time: &[u8]) -> Option<u64> {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let length = match month {
+        2 => 28 + u64::from(leap(year)),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    let (hour, minute, second) = (digits(&time[..2]), digits(&time[3..5]), digits(&time[6..8]));
+    if !(1..=length).contains(&day) || 23 < hour || 59 < minute || 60 < second {
+        return None;
+    }
+    // Years that begin in March have their leap day at the end.
+    let (year, month) = if month < 3 { (year.checked_sub(1)?, month + 9) } else { (year, month - 3) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
+    let since_1970 = days.checked_sub(DAYS_TO_1970)?;
+    Some(since_1970 * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+/// From the first of March of the year 0 to 1970.
+const DAYS_TO_1970: u64 = 719_468;

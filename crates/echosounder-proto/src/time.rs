@@ -52,6 +52,11 @@ impl MonoTime {
     pub fn from_origin(span: Duration) -> Self {
         Self(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
     }
+
+    /// Nanoseconds since the origin.
+    pub fn as_nanos(self) -> u64 {
+        self.0
+    }
 }
 
 impl Add<Duration> for MonoTime {

@@ -5,6 +5,9 @@
 mod conversation;
 mod corpus;
 mod datagram;
+mod payload;
+mod peer_clock;
+mod prober;
 mod reader;
 mod stamp;
 mod template;

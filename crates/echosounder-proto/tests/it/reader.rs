@@ -101,13 +101,16 @@ fn read(sent: &[&[u8]], back: &[u8]) -> Result<Vec<Option<Stamp>>, NotAnEcho> {
     Ok(stamps)
 }
 
+/// `[Sun Nov 22 12:19:36 2026] `
+const NOON: Stamp = Stamp::Ctime(Some(1_795_349_976));
+
 #[test]
 fn only_a_stamp_right_before_a_message_is_its_own() {
     let merged = b"[Sun Nov 22 12:19:36 2026] onetwo";
-    assert_eq!(read(&[b"one", b"two"], merged), Ok(vec![Some(Stamp::Ctime), None]));
+    assert_eq!(read(&[b"one", b"two"], merged), Ok(vec![Some(NOON), None]));
     let split = b"[Sun Nov 22 12:19:36 2026] one[Sun Nov 22 12:19:36 2026] two";
-    assert_eq!(read(&[b"onetwo"], split), Ok(vec![Some(Stamp::Ctime)]));
-    assert_eq!(read(&[b"one", b"two"], split), Ok(vec![Some(Stamp::Ctime), Some(Stamp::Ctime)]));
+    assert_eq!(read(&[b"onetwo"], split), Ok(vec![Some(NOON)]));
+    assert_eq!(read(&[b"one", b"two"], split), Ok(vec![Some(NOON), Some(NOON)]));
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn other_echoes_and_none() {
     assert_eq!(read(&[b"one"], stamps), Err(NotAnEcho));
     let quoted = b"[Sun Nov 22 12:19:36 2026] again";
     let answer = [&b"[Mon Nov 23 00:00:00 2026] "[..], quoted].concat();
-    assert_eq!(read(&[quoted], &answer), Ok(vec![Some(Stamp::Ctime)]));
+    assert_eq!(read(&[quoted], &answer), Ok(vec![Some(Stamp::Ctime(Some(1_795_392_000)))]));
     let answer = [&quoted[..27], quoted].concat();
     assert_eq!(read(&[quoted], &answer).map(|stamps| stamps.len()), Ok(1));
 }

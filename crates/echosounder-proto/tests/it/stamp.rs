@@ -1,4 +1,6 @@
-use echosounder_proto::{BLANK, Scan, Stamp, WallTime, begins_with_stamp, scan};
+use std::time::Duration;
+
+use echosounder_proto::{BLANK, Reading, Scan, Stamp, WallTime, begins_with_stamp, scan};
 use proptest::prelude::*;
 
 #[test]
@@ -47,6 +49,49 @@ fn an_ns_stamp_tells_its_times() {
     };
     assert_eq!(rx, WallTime::from_nanos(1_795_346_376_123_456_789));
     assert_eq!(tx, WallTime::from_nanos(9_999_999_999_999_999_999));
+}
+
+/// What the stamp of this text tells.
+fn reading(text: &str) -> Option<Reading> {
+    match scan(text.as_bytes()) {
+        Scan::Stamp(stamp, _) => stamp.reading(),
+        scan => panic!("{scan:?}"),
+    }
+}
+
+#[test]
+fn every_stamp_tells_its_clock() {
+    const SECOND: u64 = 1_795_346_376;
+    let exact = WallTime::from_nanos(SECOND * 1_000_000_000 + 123_456_789);
+    let fine = Reading { rx: exact, tx: exact, resolution: Duration::ZERO, zoned: true };
+    assert_eq!(reading("[1795346376.123456789] "), Some(fine));
+    assert_eq!(reading("[2026-11-22T12:19:36.123456789+01:00] "), Some(fine));
+    assert_eq!(reading("[2026-11-22T08:19:36.123456789-03:00] "), Some(fine));
+    let whole = WallTime::from_nanos((SECOND + 3600) * 1_000_000_000);
+    let coarse = Reading { rx: whole, tx: whole, resolution: Duration::from_secs(1), zoned: false };
+    assert_eq!(reading("[Sun Nov 22 12:19:36 2026] "), Some(coarse));
+    let first = WallTime::from_nanos(1_796_083_200_000_000_000);
+    assert_eq!(reading("[Tue Dec  1 00:00:00 2026] ").map(|told| told.rx), Some(first));
+    let leap_day = WallTime::from_nanos(1_709_164_800_000_000_000);
+    assert_eq!(reading("[Thu Feb 29 00:00:00 2024] ").map(|told| told.rx), Some(leap_day));
+}
+
+#[test]
+fn a_stamp_of_a_time_that_does_not_exist_is_still_one() {
+    for text in [
+        "[Sun Nop 22 12:19:36 2026] ",
+        "[Sun Nov 31 12:19:36 2026] ",
+        "[Wed Feb 29 12:19:36 2023] ",
+        "[Sun Nov 22 24:00:00 2026] ",
+        "[Sun Nov  0 12:19:36 2026] ",
+        "[Sun Nov 22 12:19:36 1969] ",
+        "[Sun Nov 22 12:19:36 0000] ",
+        "[2026-13-22T12:19:36.123456789+01:00] ",
+        "[1970-01-01T00:59:59.123456789+01:00] ",
+        "[0000-01-01T00:00:00.000000000+99:99] ",
+    ] {
+        assert_eq!(reading(text), None, "{text}");
+    }
 }
 
 proptest! {

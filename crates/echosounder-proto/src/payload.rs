@@ -1,0 +1,123 @@
+//! What the messages of a measurement say: a number, and nothing that could be taken for a stamp.
+
+use alloc::vec::Vec;
+
+use crate::stamp::{Scan, Stamp, scan};
+use crate::template::BLANK;
+
+/// The shortest datagram that can be told from others: seven digits tell apart as many as are ever under way.
+pub const NUMBERED_MIN: usize = 8;
+
+/// Digits of a number that has room.
+const NUMBER: usize = 19;
+
+/// The form of a measurement's messages: a blank, a number, filler, and a newline. All of it prints, and behind the
+/// blank nothing begins with a bracket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload {
+    len: usize,
+    blank: bool,
+}
+
+impl Payload {
+    /// Messages of so many bytes, at least one, with a blank where there is room for it and a whole number.
+    pub fn new(len: usize) -> Self {
+        Self { len, blank: BLANK.len() + NUMBER < len }
+    }
+
+    /// Messages of so many bytes that begin with a blank, whatever is left for the number: at least two bytes more
+    /// than the blank has.
+    pub fn with_blank(len: usize) -> Self {
+        Self { len: len.max(BLANK.len() + 2), blank: true }
+    }
+
+    /// How many bytes of a message are behind its blank.
+    pub fn body_len(self) -> usize {
+        if self.blank { self.len - BLANK.len() } else { self.len }
+    }
+
+    /// Appends the message of this number.
+    pub fn write(self, number: u64, out: &mut Vec<u8>) {
+        if self.blank {
+            out.extend_from_slice(BLANK);
+        }
+        write_body(number, self.body_len(), out);
+    }
+
+    /// The number of the message that a packet holds, or as much of it as an ICMP error quotes, if the next that is sent
+    /// will be `next`.
+    pub fn find(self, packet: &[u8], next: u64) -> Option<u64> {
+        let at = packet.windows(BLANK.len()).position(|piece| piece == BLANK)? + BLANK.len();
+        let digits = packet.get(at..at + digits_of(self.body_len()))?;
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        Returned { number: read_number(digits), stamp: None, body_len: self.body_len() }.number(next)
+    }
+
+    /// Takes an answer to one message apart, whatever its form. `None` if it is no answer to such a message.
+    pub fn read(answer: &[u8], scratch: &mut Vec<u8>) -> Option<Returned> {
+        let (stamp, rest) = match scan(answer) {
+            Scan::Stamp(stamp, len) => (Some(stamp), &answer[len..]),
+            _ => (None, answer),
+        };
+        // A server that does not know blanks puts its stamp before them.
+        let body = rest.strip_prefix(BLANK).unwrap_or(rest);
+        let digits = body.iter().take(NUMBER).take_while(|byte| byte.is_ascii_digit()).count();
+        scratch.clear();
+        if digits == 0 || digits != digits_of(body.len()) {
+            return None;
+        }
+        let number = read_number(&body[..digits]);
+        write_body(number, body.len(), scratch);
+        (scratch == body).then_some(Returned { number, stamp, body_len: body.len() })
+    }
+}
+
+/// How many digits of its number a body of this length has.
+fn digits_of(body_len: usize) -> usize {
+    NUMBER.min(body_len.saturating_sub(1))
+}
+
+fn read_number(digits: &[u8]) -> u64 {
+    digits.iter().fold(0_u64, |number, digit| {
+        number.saturating_mul(10).saturating_add(u64::from(digit.wrapping_sub(b'0')))
+    })
+}
+
+fn write_body(number: u64, len: usize, out: &mut Vec<u8>) {
+    let digits = digits_of(len);
+    let mut text = [b'0'; NUMBER];
+    let mut rest = number;
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    out.extend_from_slice(&text[NUMBER - digits..]);
+    out.resize(out.len() + len - digits - 1, b'.');
+    out.push(b'\n');
+}
+
+/// What an answer to one message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// The number's last digits, as many as fit.
+    number: u64,
+    /// The filled stamp that it begins with.
+    pub stamp: Option<Stamp>,
+    /// Its length without stamp and blank.
+    pub body_len: usize,
+}
+
+impl Returned {
+    /// The whole number, if the next that is sent will be `next`: the last that ends in these digits. `None` if
+    /// there is none.
+    pub fn number(&self, next: u64) -> Option<u64> {
+        if NUMBER < self.body_len {
+            return Some(self.number).filter(|number| *number < next);
+        }
+        let fit = u32::try_from(self.body_len - 1).ok()?;
+        let ago = next.checked_sub(1 + self.number)? % 10_u64.pow(fit);
+        Some(next - 1 - ago)
+    }
+}

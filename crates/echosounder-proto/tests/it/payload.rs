@@ -1,0 +1,89 @@
+use echosounder_proto::{BLANK, Conversation, Framing, NUMBERED_MIN, Payload, Scene, WallLabel};
+
+/// The shortest message with a blank and a whole number.
+const BLANK_FROM: usize = BLANK.len() + 20;
+
+fn message(number: u64, len: usize) -> Vec<u8> {
+    let mut message = Vec::new();
+    Payload::new(len).write(number, &mut message);
+    message
+}
+
+/// What a server with this stamp answers.
+fn answer(stamp: &str, mut message: Vec<u8>) -> Vec<u8> {
+    let conversation = Conversation { stamp: stamp.parse().unwrap(), framing: Framing::Message };
+    let mut head = Vec::new();
+    conversation.answer_datagram(&mut message, &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+    [head, message].concat()
+}
+
+#[test]
+fn every_answer_is_known_by_its_number() {
+    let mut scratch = Vec::new();
+    for len in NUMBERED_MIN..300 {
+        for number in [0, 7, 9_999_999, 123_456_789_012] {
+            let message = message(number, len);
+            assert_eq!(message.len(), len);
+            for stamp in ["ctime", "rfc3339", "unix", "ns", "none"] {
+                let answer = answer(stamp, message.clone());
+                let told = Payload::read(&answer, &mut scratch).unwrap();
+                assert_eq!(told.number(number + 1), Some(number), "{len}");
+                assert_eq!(told.number(number + 9_999_999), Some(number), "{len}");
+                assert_eq!(told.body_len, Payload::new(len).body_len());
+                assert_eq!(told.stamp.is_some(), stamp != "none" || BLANK_FROM <= len, "{stamp} {len}");
+                let mut wrong = answer;
+                *wrong.last_mut().unwrap() ^= 1;
+                assert_eq!(Payload::read(&wrong, &mut scratch), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stamp_may_stand_before_a_blank() {
+    let mut answer = b"[Sun Nov 22 12:19:36 2026] ".to_vec();
+    Payload::new(100).write(5, &mut answer);
+    let told = Payload::read(&answer, &mut Vec::new()).unwrap();
+    assert_eq!(
+        (told.number(6), told.stamp.is_some(), told.body_len),
+        (Some(5), true, Payload::new(100).body_len())
+    );
+}
+
+#[test]
+fn a_number_that_was_not_sent_is_none() {
+    for len in [NUMBERED_MIN, 30, 100] {
+        let answer = message(5, len);
+        assert_eq!(Payload::read(&answer, &mut Vec::new()).unwrap().number(5), None, "{len}");
+    }
+}
+
+#[test]
+fn nonsense_is_no_answer() {
+    let mut scratch = Vec::new();
+    for nonsense in
+        [&b""[..], b"\n", b"x", b"hello\n", b"[Sun Nov 22 12:19:36 2026] ", b"12a\n", b"0000000.\n\n"]
+    {
+        assert_eq!(Payload::read(nonsense, &mut scratch), None, "{nonsense:?}");
+    }
+}
+
+#[test]
+fn a_blank_may_leave_little_room_for_the_number() {
+    for (room, digits) in [(2, 1), (3, 2), (8, 7), (100, 19)] {
+        let payload = Payload::with_blank(BLANK.len() + room);
+        for number in [1, 7, 123_456_789] {
+            let mut message = Vec::new();
+            payload.write(number, &mut message);
+            assert_eq!(message.len(), BLANK.len() + room);
+            let told = Payload::read(&message, &mut Vec::new()).unwrap();
+            let next = number + 10_u64.pow(digits.min(9)) / 2;
+            assert_eq!(told.number(next), Some(number), "{room}");
+            // What quotes it may have headers before it, and end early.
+            let packet = [&b"headers"[..], &message].concat();
+            assert_eq!(payload.find(&packet, next), Some(number));
+            assert_eq!(payload.find(&packet[..packet.len() - 1], next), Some(number));
+            assert_eq!(payload.find(&packet[..40], next), None);
+        }
+    }
+}
