@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use echosounder_socket::{Endpoint, Interest, Signals, ready};
+use echosounder_socket::{Endpoint, Interest, Signal, Signals, ready};
 
 use crate::check::Answers;
 use crate::load;
@@ -161,7 +161,7 @@ pub struct Interrupt(Signals);
 
 impl Interrupt {
     pub fn receive() -> Result<Self> {
-        Ok(Self(Signals::receive()?))
+        Ok(Self(Signals::receive(&[Signal::Interrupt, Signal::Terminate])?))
     }
 
     /// Waits, unless there is a signal. It stays there, for whoever asks next.

@@ -1,11 +1,31 @@
 //! The asker's clock.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use echosounder_proto::{Moment, MonoTime, WallTime};
 
 /// The time now.
 #[expect(clippy::disallowed_methods, reason = "this is the asking loop's one clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Both clocks, the monotonic one counted from when this was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks(Instant);
+
+impl Clocks {
+    pub(crate) fn start() -> Self {
+        Self(now())
+    }
+
+    /// The time now.
+    #[expect(clippy::disallowed_methods, reason = "this is the asking loop's one clock")]
+    pub(crate) fn now(self) -> Moment {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mono = MonoTime::from_origin(now() - self.0);
+        Moment { wall: WallTime::from_nanos(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)), mono }
+    }
 }
 
 /// A point in time by which something is to be done.

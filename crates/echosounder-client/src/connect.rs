@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -29,8 +29,19 @@ pub struct Call {
     pub ip_version: IpVersion,
     /// From where; `None` for wherever the way there begins.
     pub source: Option<Source>,
+    /// What is said of its packets.
+    pub marks: Marks,
     /// How long to try, all addresses together; then, how long to wait for each answer.
     pub wait: Duration,
+}
+
+/// What the packets of a call say of how they are to be carried; `None` leaves it to the system. Only hosts' do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The differentiated services code point, up to 63: RFC 2474.
+    pub dscp: Option<u8>,
+    /// How many routers may pass them on: the time to live, or hop limit.
+    pub ttl: Option<u8>,
 }
 
 /// Where a call leaves from.
@@ -47,6 +58,7 @@ pub enum Source {
 pub(crate) struct Candidates {
     transport: Transport,
     source: Option<Source>,
+    marks: Marks,
     addresses: VecDeque<Address>,
 }
 
@@ -65,7 +77,8 @@ impl Candidates {
             }
         }
         let addresses = interleave(addresses).into();
-        Ok(Self { transport: call.endpoint.transport(), source: call.source.clone(), addresses })
+        let (transport, source) = (call.endpoint.transport(), call.source.clone());
+        Ok(Self { transport, source, marks: call.marks, addresses })
     }
 
     /// Those that have not been tried.
@@ -130,6 +143,7 @@ impl Candidates {
             leave_from(&socket, source)
                 .map_err(|(object, error)| CallError::Local(Error::new("bind", &object, error)))?;
         }
+        self.marks.put_on(&socket, address).map_err(|error| self.local("mark the packets of", error))?;
         let done = match address {
             Address::Unix(_) => connect_by_path(&socket, self.transport, address, deadline).map(|()| true),
             _ => begin_to_connect(&socket, address),
@@ -302,6 +316,19 @@ fn resolve(call: &Call, deadline: Deadline) -> Result<Vec<Address>, CallError> {
     }
 }
 
+impl Marks {
+    fn put_on(self, socket: &Socket, address: &Address) -> io::Result<()> {
+        let (class, hops) = match address {
+            Address::Inet(_) => (option::IP_TOS, option::IP_TTL),
+            Address::Inet6(_) => (option::IPV6_TCLASS, option::IPV6_UNICAST_HOPS),
+            _ => return Ok(()),
+        };
+        // Below the code point are two bits for congestion.
+        self.dscp.map_or(Ok(()), |dscp| socket.set_option(class, i32::from(dscp) << 2))?;
+        self.ttl.map_or(Ok(()), |ttl| socket.set_option(hops, i32::from(ttl)))
+    }
+}
+
 /// Binds to where a call leaves from; an error comes with the name of that.
 fn leave_from(socket: &Socket, source: &Source) -> Result<(), (String, io::Error)> {
     match source {
@@ -337,6 +364,11 @@ fn begin_to_connect(socket: &Socket, address: &Address) -> io::Result<bool> {
         Err(error) if Socket::is_in_progress(&error) => Ok(false),
         result => result.and_then(|()| refuse_itself(socket)).map(|()| true),
     }
+}
+
+/// Whether an address is that of a group, or of everybody. Of a network's own broadcast address the kernel knows.
+pub(crate) fn is_many(address: &Address) -> bool {
+    address.ip().is_some_and(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
 }
 
 /// A port of the ephemeral range can be given to the very socket that calls it: then nobody is there.

@@ -13,7 +13,7 @@ use echosounder_socket::{
 use hdrhistogram::Histogram;
 
 use crate::clock::now;
-use crate::error::is_of_peer;
+use crate::error::Word;
 use crate::flights::{Fate, Flight, Flights};
 use crate::pace::{Pace, Random, Schedule};
 
@@ -624,7 +624,7 @@ impl Driver {
             self.watch(index, closed && (tells || self.task.kind == Kind::Messages))?;
             return Ok(count);
         }
-        if !is_of_peer(&error, &self.task.address) {
+        if Word::of(&error, &self.task.address).is_none() {
             return Err(Failure { operation: "send to", error });
         }
         if self.task.kind == Kind::Messages {
@@ -708,7 +708,7 @@ impl Driver {
         let received = match socket.recv_many(batch) {
             Ok(received) => received,
             Err(error) if is_momentary(&error) => return Ok(0),
-            Err(error) if is_of_peer(&error, &self.task.address) => {
+            Err(error) if Word::of(&error, &self.task.address).is_some() => {
                 return self.refused(index, "receive from", error).map(|()| 0);
             }
             Err(error) => return Err(Failure { operation: "receive from", error }),
@@ -828,7 +828,7 @@ pub(crate) fn prepare(socket: &Socket, kind: Kind) -> io::Result<()> {
     Ok(())
 }
 
-fn is_momentary(error: &io::Error) -> bool {
+pub(crate) fn is_momentary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
         || is_out_of_resources(error)
 }

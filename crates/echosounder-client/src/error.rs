@@ -20,6 +20,13 @@ pub enum Word {
     Closed,
 }
 
+impl Word {
+    /// How the peer has failed, if an error of a socket that is connected is its doing.
+    pub(crate) fn of(error: &io::Error, address: &Address) -> Option<Self> {
+        word("", error, address)
+    }
+}
+
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -109,11 +116,6 @@ fn sentence(failure: &CallError) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Whether an error of a socket that is connected is the peer's doing, rather than this machine's.
-pub(crate) fn is_of_peer(error: &io::Error, address: &Address) -> bool {
-    word("", error, address).is_some()
 }
 
 fn word(operation: &str, error: &io::Error, address: &Address) -> Option<Word> {

@@ -10,7 +10,7 @@
 //! use std::io::{Read, Write};
 //! use std::time::Duration;
 //!
-//! use echosounder_client::{Call, CallError, Peer, Reply};
+//! use echosounder_client::{Call, CallError, Marks, Peer, Reply};
 //! use echosounder_socket::IpVersion;
 //!
 //! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -21,7 +21,7 @@
 //! #     client.read_exact(&mut message).expect("they say something");
 //! #     client.write_all(&[b"[Sun Nov 22 12:19:36 2026] ", &message[..]].concat()).expect("they listen");
 //! # });
-//! let call = Call { endpoint, ip_version: IpVersion::Any, source: None, wait: Duration::from_secs(5) };
+//! let call = Call { endpoint, ip_version: IpVersion::Any, source: None, marks: Marks::default(), wait: Duration::from_secs(5) };
 //! let mut peer = Peer::call(call)?;
 //! let mut answer = Vec::new();
 //! let reply = peer.ask(b"ahoy", &mut |heard| {
@@ -37,6 +37,8 @@
 
 mod clock;
 mod connect;
+mod directions;
+mod distribution;
 mod driver;
 mod error;
 mod flights;
@@ -44,14 +46,24 @@ mod lines;
 mod load;
 mod pace;
 mod peer;
+mod ping;
 mod ramp;
+mod series;
+mod statistics;
 mod talk;
+mod wire;
 
-pub use connect::{Call, Source};
+pub use connect::{Call, Marks, Source};
+pub use directions::{Clock, PeerClockReport, Ways};
+pub use distribution::Distribution;
 pub use driver::Tally;
 pub use error::{CallError, Word};
 pub use load::{Interval, Load, LoadError, Report, STRANGERS_MAX, load, percentile};
 pub use pace::{Pace, Spacing};
 pub use peer::{Heard, Part, Peer, Reply};
+pub use ping::{Answered, CALL_MIN, Control, Happening, Ping, Pinger, STREAM_CALL_MIN};
 pub use ramp::{Step, ramp};
+pub use series::{Point, Series};
+pub use statistics::{Failures, Interval as PingInterval, Report as PingReport, Told, Verdict, WayReport};
 pub use talk::{End, Eol, Said, Summary, Talk, TalkError};
+pub use wire::Wire;

@@ -1,7 +1,6 @@
 //! How much can it take: many connections, at a pace, every answer looked at.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +13,7 @@ use hdrhistogram::Histogram;
 
 use crate::clock::Deadline;
 use crate::clock::now;
-use crate::connect::{Call, Candidates, connect_many};
+use crate::connect::{Call, Candidates, connect_many, is_many};
 use crate::driver::{Driver, Failure, Found, Shared, Tally, Task, histogram, prepare};
 use crate::error::{CallError, Word};
 use crate::pace::Pace;
@@ -250,11 +249,6 @@ fn check(load: &Load) -> Result<(), LoadError> {
         }
     }
     Ok(())
-}
-
-/// Whether an address is that of a group, or of everybody. Of a network's own broadcast address the kernel knows.
-fn is_many(address: &Address) -> bool {
-    address.ip().is_some_and(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
 }
 
 impl Report {

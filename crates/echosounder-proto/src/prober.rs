@@ -265,6 +265,12 @@ impl Prober {
         }
     }
 
+    /// When the program sent a call, if it is one of those that are remembered.
+    pub fn sent(&self, number: u64) -> Option<Moment> {
+        let place = number.checked_sub(self.first())?;
+        self.calls.get(usize::try_from(place).ok()?).map(|call| call.sent.program)
+    }
+
     /// The number of the call that a packet holds, or that an ICMP error quotes, if it is one of those that are remembered.
     pub fn number_in(&self, packet: &[u8]) -> Option<u64> {
         self.plan.payload.find(packet, self.next).filter(|number| self.first() <= *number)

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use crate::family::{Family, Protocol, Type};
 use crate::socket::Socket;
@@ -62,5 +63,29 @@ pub fn timestamping(interface: &str) -> io::Result<Timestamping> {
         software_receive: has(libc::SOF_TIMESTAMPING_RX_SOFTWARE),
         hardware_send: has(libc::SOF_TIMESTAMPING_TX_HARDWARE),
         hardware_receive: has(libc::SOF_TIMESTAMPING_RX_HARDWARE),
+    })
+}
+
+/// How good this machine's clock is, as far as the kernel has been told: adjtimex(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockState {
+    /// Whether something keeps it in step with UTC: STA_UNSYNC is not set.
+    pub synchronized: bool,
+    /// How far off it may be at most. It grows while nothing corrects the clock.
+    pub error_max: Duration,
+}
+
+/// How good this machine's clock is.
+///
+/// # Errors
+///
+/// As adjtimex(2): a filter forbids the call.
+#[doc(alias = "adjtimex")]
+pub fn clock_state() -> io::Result<ClockState> {
+    let time = sys::kernel::adjtimex()?;
+    let micros = u64::try_from(time.maxerror).unwrap_or(0);
+    Ok(ClockState {
+        synchronized: time.status & libc::STA_UNSYNC == 0,
+        error_max: Duration::from_micros(micros),
     })
 }

@@ -444,3 +444,11 @@ pub const TIPC_SRC_DROPPABLE: SocketOption<bool> = of(libc::SOL_TIPC, 128);
 pub const UDP_GRO: SocketOption<bool> = of(libc::SOL_UDP, libc::UDP_GRO);
 /// Send what is longer as datagrams of so many bytes: udp(7), Linux 4.18.
 pub const UDP_SEGMENT: SocketOption<i32> = of(libc::SOL_UDP, libc::UDP_SEGMENT);
+
+/// Of [`SO_TIMESTAMPING`]: report the times that the kernel takes.
+pub const SOF_TIMESTAMPING_SOFTWARE: u32 = libc::SOF_TIMESTAMPING_SOFTWARE;
+/// Of [`SO_TIMESTAMPING`]: take a time when a packet comes from the interface.
+pub const SOF_TIMESTAMPING_RX_SOFTWARE: u32 = libc::SOF_TIMESTAMPING_RX_SOFTWARE;
+/// Of [`SO_TIMESTAMPING`]: take a time when a packet is handed to the interface. It comes by the queue of errors, with
+/// the packet.
+pub const SOF_TIMESTAMPING_TX_SOFTWARE: u32 = libc::SOF_TIMESTAMPING_TX_SOFTWARE;

@@ -216,7 +216,8 @@ fn millis(timeout: Option<Duration>) -> i32 {
     }
 }
 
-/// Wakes a [`Poll`] from another thread: eventfd(2). Once woken it stays readable.
+/// Wakes a [`Poll`] from another thread: eventfd(2). Once woken it stays readable until it is [put to
+/// rest](Self::rest).
 #[derive(Debug)]
 pub struct Waker {
     fd: OwnedFd,
@@ -232,13 +233,25 @@ impl Waker {
         Ok(Self { fd: sys::poll::eventfd()? })
     }
 
-    /// Makes it readable, for good.
+    /// Makes it readable.
     ///
     /// # Errors
     ///
     /// As write(2); a waker that is readable already is none.
     pub fn wake(&self) -> io::Result<()> {
         match sys::poll::write(self.fd.as_fd(), &1_u64.to_ne_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes it unreadable, until it is woken again.
+    ///
+    /// # Errors
+    ///
+    /// As read(2); a waker that was not woken is none.
+    pub fn rest(&self) -> io::Result<()> {
+        match sys::poll::read(self.fd.as_fd(), &mut [0; 8]) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(()),
         }

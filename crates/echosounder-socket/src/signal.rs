@@ -15,9 +15,11 @@ pub enum Signal {
     Terminate,
     /// SIGUSR1: somebody wants to know how things stand.
     User1,
+    /// SIGQUIT: a person at the keyboard wants to know it, with Ctrl-\.
+    Quit,
 }
 
-/// Receives SIGINT, SIGTERM and SIGUSR1 instead of dying of them, until it is dropped.
+/// Receives some signals instead of dying of them, until it is dropped.
 ///
 /// Made before the first thread, since threads inherit what is blocked. When it is dropped the signals have
 /// their usual effect again, so a second Ctrl-C ends a program that is slow to end.
@@ -33,8 +35,9 @@ impl Signals {
     /// # Errors
     ///
     /// As signalfd(2).
-    pub fn receive() -> io::Result<Self> {
-        let blocked = SignalSet::of(&[libc::SIGINT, libc::SIGTERM, libc::SIGUSR1])?;
+    pub fn receive(signals: &[Signal]) -> io::Result<Self> {
+        let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
+        let blocked = SignalSet::of(&numbers)?;
         sys::process::change_mask(libc::SIG_BLOCK, &blocked)?;
         Ok(Self { fd: sys::process::signalfd(&blocked)?, blocked })
     }
@@ -48,6 +51,7 @@ impl Signals {
         match sys::process::read_signal(self.fd.as_fd()) {
             Ok(libc::SIGINT) => Ok(Some(Signal::Interrupt)),
             Ok(libc::SIGUSR1) => Ok(Some(Signal::User1)),
+            Ok(libc::SIGQUIT) => Ok(Some(Signal::Quit)),
             Ok(_) => Ok(Some(Signal::Terminate)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
@@ -72,12 +76,16 @@ impl Signal {
     /// As kill(2).
     #[doc(alias = "kill")]
     pub fn send(self, pid: u32) -> io::Result<()> {
-        let number = match self {
+        sys::process::kill(pid, self.number())
+    }
+
+    fn number(self) -> i32 {
+        match self {
             Self::Interrupt => libc::SIGINT,
             Self::Terminate => libc::SIGTERM,
             Self::User1 => libc::SIGUSR1,
-        };
-        sys::process::kill(pid, number)
+            Self::Quit => libc::SIGQUIT,
+        }
     }
 }
 

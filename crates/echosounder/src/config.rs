@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{Call, Eol, Pace, Source, Spacing};
+use echosounder_client::{Call, Eol, Marks, Pace, Source, Spacing};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Patience};
 use echosounder_socket::family::inet::Host;
@@ -106,7 +106,13 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
     if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
         return Err(Usage(format!("--source is for hosts, and {endpoint} has none")).into());
     }
-    let call = Call { endpoint, ip_version: ip_version(args.ip_version), source, wait: args.wait };
+    let call = Call {
+        endpoint,
+        ip_version: ip_version(args.ip_version),
+        source,
+        marks: Marks::default(),
+        wait: args.wait,
+    };
     let eol = match args.eol {
         None => Eol::None,
         Some(args::Eol::Lf) => Eol::Lf,
@@ -158,7 +164,13 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         (None, None) => Some(Duration::from_secs(10)),
     };
     let load = echosounder_client::Load {
-        call: Call { endpoint, ip_version: ip_version(args.ip_version), source, wait: args.wait },
+        call: Call {
+            endpoint,
+            ip_version: ip_version(args.ip_version),
+            source,
+            marks: Marks::default(),
+            wait: args.wait,
+        },
         connections: args.connections,
         pace,
         sizes: args.size,

@@ -33,6 +33,15 @@ pub(crate) fn seccomp_action(action: u32) -> io::Result<()> {
         .map(drop)
 }
 
+/// The state of the kernel's clock; nothing is changed.
+pub(crate) fn adjtimex() -> io::Result<libc::timex> {
+    // SAFETY: the structure holds numbers alone, and zeros ask for no change.
+    let mut time: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `time` is what the call reads and fills in. Its result is the clock's state, or -1.
+    check(unsafe { libc::adjtimex(&raw mut time) })?;
+    Ok(time)
+}
+
 /// `struct ethtool_ts_info`, linux/ethtool.h.
 #[repr(C)]
 #[derive(Default)]

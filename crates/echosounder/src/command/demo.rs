@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_client::{Call, CallError, Heard, Part, Peer, Reply};
+use echosounder_client::{Call, CallError, Heard, Marks, Part, Peer, Reply};
 use echosounder_proto::{Framing, PlainEcho, Scan, Template, scan};
 use echosounder_server::{Config, Note, Patience, Server};
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Endpoint, IpVersion, Signals, Transport};
+use echosounder_socket::{Address, Endpoint, IpVersion, Signal, Signals, Transport};
 use serde::Serialize;
 
 use crate::args::Output;
@@ -46,7 +46,7 @@ struct Row {
 }
 
 pub(crate) fn run(output: Output) -> Result<Outcome> {
-    let signals = Signals::receive().context("receive signals")?;
+    let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).context("receive signals")?;
     let folder = Folder::new()?;
     let (wanted, absent) = endpoints(&folder.path)?;
     let server = Server::bind(Config {
@@ -195,7 +195,7 @@ impl Row {
 }
 
 fn call(endpoint: Endpoint) -> Call {
-    Call { endpoint, ip_version: IpVersion::Any, source: None, wait: WAIT }
+    Call { endpoint, ip_version: IpVersion::Any, source: None, marks: Marks::default(), wait: WAIT }
 }
 
 /// Asks once and gathers the answer; `None` if none comes in time.

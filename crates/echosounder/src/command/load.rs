@@ -30,7 +30,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     // It would be a pity to find out afterwards.
     let file = config.output.as_deref().map(open).transpose()?;
     // Before the server is there, which must not be left behind, and before the first thread.
-    let signals = Signals::receive().context("receive signals")?;
+    let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).context("receive signals")?;
     let server = config.with_server.then(|| Server::start(&config.load.call.endpoint)).transpose()?;
     if let Some(server) = &server {
         config.load.call.endpoint = server.endpoint.clone();

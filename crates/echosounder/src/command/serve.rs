@@ -23,7 +23,8 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     let server = Server::bind(config.server)?;
     // Before the first thread, which inherits what is blocked; but not before names were looked up, which takes
     // long where it fails, and may be interrupted.
-    let signals = Signals::receive().context("receive signals")?;
+    let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate, Signal::User1, Signal::Quit])
+        .context("receive signals")?;
     let lacking = server.notes().iter().any(|note| note.whole_endpoint);
     let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
     tell_notes(server.notes(), output)?;
@@ -80,7 +81,9 @@ fn await_the_end(signals: &Signals, running: &Running, writer: &Writer, output: 
     loop {
         let [signalled, ended, broken] = ready(ends, None).context("wait for a signal")?;
         match signals.next().context("receive a signal")? {
-            Some(Signal::User1) => summary(&mut io::stderr().lock(), &running.totals(), output.json)?,
+            Some(Signal::User1 | Signal::Quit) => {
+                summary(&mut io::stderr().lock(), &running.totals(), output.json)?
+            }
             // Behind the ^C that the terminal shows, a line of our own begins.
             Some(Signal::Interrupt) if io::stderr().is_terminal() => return Ok(writeln!(io::stderr())?),
             Some(Signal::Interrupt | Signal::Terminate) => return Ok(()),

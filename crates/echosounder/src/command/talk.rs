@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{End, Heard, Part, Peer, Said, Talk};
-use echosounder_socket::Signals;
+use echosounder_socket::{Signal, Signals};
 use serde::Serialize;
 
 use super::editor::Editor;
@@ -30,7 +30,7 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
         writeln!(io::stderr(), "Connected to {}", peer.endpoint())?;
     }
     // Before the editor's thread, which would die of them with the terminal in its hands.
-    let signals = Signals::receive().context("receive signals")?;
+    let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).context("receive signals")?;
     let style = match (output.json, config.raw || !io::stdout().is_terminal()) {
         (true, _) => Style::Json,
         (false, true) => Style::Plain,

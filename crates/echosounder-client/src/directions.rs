@@ -1,0 +1,317 @@
+//! Which part of a round trip was the way there, and which the way back.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use echosounder_proto::{Estimate, MonoTime, PeerClock, Sample};
+
+use crate::distribution::Distribution;
+
+/// How many answers a clock that is not ours is given to become known, before delays are counted by it.
+const PENDING: usize = 64;
+
+/// How much our two clocks may come apart before one of them was stepped.
+const STEP: i128 = 1_000_000;
+
+/// What is known beforehand of the peer's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// It is this machine's.
+    Same,
+    /// It is kept in step with this machine's.
+    Synced,
+    /// It may show anything.
+    Free,
+}
+
+/// The delay on either way of one call, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// There.
+    pub up: i64,
+    /// Back.
+    pub down: i64,
+}
+
+/// What is known of the peer's clock in the end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PeerClockReport {
+    /// By which clock delays were told.
+    pub clock: Clock,
+    /// Whether the stamps were found not to come from this machine's clock, as had been expected.
+    pub contradicted: bool,
+    /// How far the peer's clock is ahead of this machine's, in nanoseconds: the middle of what is possible. Where its zone
+    /// is unknown, whole quarters of an hour are left out.
+    pub ahead: Option<i64>,
+    /// By how much that may be wrong, in nanoseconds.
+    pub uncertainty: Option<u64>,
+    /// How much faster than this machine's it goes, in millionths, and by how much that may be wrong.
+    pub drift_ppm: Option<(f64, f64)>,
+    /// The zone that its clock on the wall seems to be in, in minutes east of UTC, if its stamps do not tell.
+    pub zone_minutes: Option<i64>,
+    /// How often it was stepped.
+    pub peer_steps: u64,
+    /// How often this machine's was.
+    pub own_steps: u64,
+}
+
+/// RFC 3550 §6.4.1: the mean of how much the delay differs from one answer to the next, of which each counts a sixteenth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Jitter {
+    mean: f64,
+    last: Option<i64>,
+    any: bool,
+}
+
+impl Jitter {
+    pub(crate) fn add(&mut self, transit: i64) {
+        if let Some(last) = self.last.replace(transit) {
+            self.mean += (transit.saturating_sub(last).saturating_abs() as f64 - self.mean) / 16.0;
+            self.any = true;
+        }
+    }
+
+    /// What comes next cannot be compared with what was before.
+    fn restart(&mut self) {
+        self.last = None;
+    }
+
+    pub(crate) fn nanos(&self) -> Option<f64> {
+        self.any.then_some(self.mean)
+    }
+}
+
+/// How much a delay differs from that of the call before, whichever is longer: RFC 3393 §2.1, without its sign.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Variation {
+    last: Option<(u64, i64)>,
+    pub(crate) distribution: Distribution,
+}
+
+impl Variation {
+    pub(crate) fn add(&mut self, number: u64, transit: i64) {
+        if let Some((last, before)) = self.last.replace((number, transit))
+            && last + 1 == number
+        {
+            self.distribution.record(transit.saturating_sub(before).saturating_abs());
+        }
+    }
+
+    fn restart(&mut self) {
+        self.last = None;
+    }
+}
+
+/// One way, as all calls have gone it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Way {
+    pub(crate) delay: Distribution,
+    pub(crate) jitter: Jitter,
+    pub(crate) variation: Variation,
+}
+
+/// Divides round trips in two.
+#[derive(Clone, Debug)]
+pub(crate) struct Directions {
+    clock: Clock,
+    /// Whether the clock may turn out not to be what it was taken for.
+    guessed: bool,
+    contradicted: bool,
+    peer: PeerClock,
+    zoned: bool,
+    /// The latest that have not been counted, while more is learned of the peer's clock.
+    pending: VecDeque<Sample>,
+    /// The shortest time there and back, without the server's.
+    quickest: Option<Duration>,
+    pub(crate) up: Way,
+    pub(crate) down: Way,
+    /// How far our wall clock was before the monotonic one, and when.
+    own: Option<(i128, MonoTime)>,
+    own_steps: u64,
+}
+
+impl Directions {
+    pub(crate) fn new(clock: Clock, guessed: bool) -> Self {
+        Self {
+            clock,
+            guessed,
+            contradicted: false,
+            peer: PeerClock::new(),
+            zoned: true,
+            pending: VecDeque::new(),
+            quickest: None,
+            up: Way::default(),
+            down: Way::default(),
+            own: None,
+            own_steps: 0,
+        }
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Takes in an answer; what each way took is returned: by a clock that is free, more than the quickest so far.
+    pub(crate) fn split(&mut self, sample: &Sample) -> Option<Ways> {
+        let stepped = self.watch_own(sample);
+        let reading = sample.stamp?.reading()?;
+        self.zoned = reading.zoned;
+        let steps = self.peer.steps();
+        self.peer.observe(sample);
+        if !reading.resolution.is_zero() {
+            return None;
+        }
+        if stepped || steps != self.peer.steps() {
+            [&mut self.up, &mut self.down].into_iter().for_each(|way| {
+                way.jitter.restart();
+                way.variation.restart();
+            });
+        }
+        self.vary(sample);
+        if stepped && self.clock != Clock::Free {
+            return None;
+        }
+        let net = sample.rtt().saturating_sub(sample.residence().unwrap_or_default());
+        self.quickest = Some(self.quickest.map_or(net, |quickest| quickest.min(net)));
+        if self.clock == Clock::Free {
+            self.pending.push_back(*sample);
+            if PENDING < self.pending.len()
+                && let Some(sample) = self.pending.pop_front()
+            {
+                self.count_free(&sample);
+            }
+            return self.free(sample);
+        }
+        let ways = by_wall(sample)?;
+        if self.guessed && (ways.up < 0 || ways.down < 0) {
+            self.contradict();
+            return self.split_again(sample);
+        }
+        self.up.delay.record(ways.up);
+        self.down.delay.record(ways.down);
+        Some(ways)
+    }
+
+    /// It cannot be this machine's clock: a call was there before it left, or its answer back before it left there.
+    fn contradict(&mut self) {
+        self.contradicted = true;
+        self.clock = Clock::Free;
+        [&mut self.up, &mut self.down].into_iter().for_each(|way| way.delay = Distribution::default());
+    }
+
+    fn split_again(&mut self, sample: &Sample) -> Option<Ways> {
+        self.pending.push_back(*sample);
+        self.free(sample)
+    }
+
+    fn free(&self, sample: &Sample) -> Option<Ways> {
+        let (up, down) = self.peer.excess(sample)?;
+        Some(Ways { up: nanos(up), down: nanos(down) })
+    }
+
+    fn count_free(&mut self, sample: &Sample) {
+        if let Some(ways) = self.free(sample) {
+            self.up.delay.record(ways.up);
+            self.down.delay.record(ways.down);
+        }
+    }
+
+    /// How much delays vary can be told whatever the clocks show.
+    fn vary(&mut self, sample: &Sample) {
+        let Some((up, down)) = transits(sample) else { return };
+        for (way, transit) in [(&mut self.up, up), (&mut self.down, down)] {
+            way.jitter.add(transit);
+            way.variation.add(sample.number, transit);
+        }
+    }
+
+    /// Whether our own wall clock was stepped since the last call left.
+    fn watch_own(&mut self, sample: &Sample) -> bool {
+        let [sent, received] = [sample.sent.program, sample.received.program].map(|moment| {
+            (i128::from(moment.wall.as_nanos()) - i128::from(moment.mono.as_nanos()), moment.mono)
+        });
+        let stepped = |(before, at): (i128, MonoTime), (after, then): (i128, MonoTime)| {
+            // A clock that is slewed goes at most 500 millionths faster or slower: adjtimex(2).
+            let slewed = (then - at).max(at - then).as_nanos() / 2000;
+            let slewed = i128::try_from(slewed).unwrap_or(i128::MAX);
+            STEP.saturating_add(slewed) < (after - before).abs()
+        };
+        let within = stepped(sent, received);
+        let since = self.own.is_some_and(|own| stepped(own, received));
+        self.own_steps += u64::from(within || since);
+        self.own = Some(received);
+        within
+    }
+
+    /// All that is known by now: the delays, which of a free clock assume that the quickest ways take equally long, and
+    /// the clock.
+    pub(crate) fn report(&self, at: MonoTime) -> (Way, Way, PeerClockReport) {
+        let mut all = self.clone();
+        while let Some(sample) = all.pending.pop_front() {
+            all.count_free(&sample);
+        }
+        if all.clock == Clock::Free {
+            let half = nanos(self.quickest.unwrap_or_default() / 2);
+            all.up.delay = all.up.delay.shifted(half);
+            all.down.delay = all.down.delay.shifted(half);
+        }
+        let estimate = self.peer.estimate(at).filter(|_| self.clock != Clock::Same);
+        let clock = self.describe(estimate);
+        (all.up, all.down, clock)
+    }
+
+    fn describe(&self, estimate: Option<Estimate>) -> PeerClockReport {
+        const QUARTER: i64 = 900_000_000_000;
+        let own = i64::try_from(self.own.map_or(0, |own| own.0)).unwrap_or(i64::MAX);
+        let ahead = estimate.map(|estimate| estimate.ahead.saturating_sub(own));
+        let zones =
+            ahead.filter(|_| !self.zoned).map(|ahead| ahead.saturating_add(QUARTER / 2).div_euclid(QUARTER));
+        PeerClockReport {
+            clock: self.clock,
+            contradicted: self.contradicted,
+            ahead: ahead.map(|ahead| ahead - zones.unwrap_or(0) * QUARTER),
+            uncertainty: estimate.map(|estimate| estimate.uncertainty),
+            drift_ppm: estimate.and_then(|estimate| {
+                estimate.drift.map(|drift| (drift * 1e6, estimate.drift_uncertainty * 1e6))
+            }),
+            zone_minutes: zones.map(|zones| zones * 15),
+            peer_steps: self.peer.steps(),
+            own_steps: self.own_steps,
+        }
+    }
+
+    /// Where in a second calls are to leave, if the peer's stamps tell whole seconds alone.
+    pub(crate) fn edge(&self, sample: &Sample) -> Option<Duration> {
+        let reading = sample.stamp?.reading()?;
+        let coarse = !reading.resolution.is_zero();
+        coarse.then(|| self.peer.edge(sample.received.program.mono, sample.rtt())).flatten()
+    }
+}
+
+/// What each way took, if both clocks show the same.
+fn by_wall(sample: &Sample) -> Option<Ways> {
+    let reading = sample.stamp?.reading()?;
+    let span = |from: u64, to: u64| clamp(i128::from(to) - i128::from(from));
+    Some(Ways {
+        up: span(sample.sent.best().wall.as_nanos(), reading.rx.as_nanos()),
+        down: span(reading.tx.as_nanos(), sample.received.best().wall.as_nanos()),
+    })
+}
+
+/// What each way took, and how much more the peer's clock showed on the way up, or less on the way down, than our
+/// monotonic one: so only their differences mean anything.
+fn transits(sample: &Sample) -> Option<(i64, i64)> {
+    let reading = sample.stamp?.reading()?;
+    let mono = |at: MonoTime| i128::from(at.as_nanos());
+    let up = i128::from(reading.rx.as_nanos()) - mono(sample.sent.best().mono);
+    let down = mono(sample.received.best().mono) - i128::from(reading.tx.as_nanos());
+    Some((clamp(up), clamp(down)))
+}
+
+fn nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn clamp(nanos: i128) -> i64 {
+    i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}

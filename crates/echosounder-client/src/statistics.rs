@@ -1,0 +1,336 @@
+//! What came of the calls of a ping, in bounded memory however many there are.
+
+use std::time::Duration;
+
+use echosounder_proto::{MonoTime, Sample, Stamp};
+
+use crate::directions::{Clock, Directions, Jitter, PeerClockReport, Variation, Ways};
+use crate::distribution::Distribution;
+use crate::error::Word;
+use crate::series::Series;
+
+/// Delays that vary by less are steady.
+const STEADY: i64 = 20_000;
+
+/// What the answers of a peer tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// Nothing but the message: it is an echo without a stamp.
+    Nothing,
+    /// The second in which it answered.
+    Second,
+    /// The time when it answered.
+    Time,
+    /// When the message arrived, and when the answer left.
+    Both,
+}
+
+/// Whether, and on which way, delay varies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nowhere worth speaking of.
+    Steady,
+    /// On the way up.
+    Up,
+    /// On the way down.
+    Down,
+    /// On both ways.
+    Both,
+    /// In the server.
+    Server,
+}
+
+/// A count for each way in which calls fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// Nobody listened there.
+    pub refused: u64,
+    /// Nothing came in time.
+    pub timeout: u64,
+    /// There was no way there.
+    pub unreachable: u64,
+    /// The name had no address, when it was looked up again.
+    pub dns: u64,
+    /// The connection was cut off.
+    pub closed: u64,
+    /// There was no room to send it.
+    pub unsent: u64,
+}
+
+impl Failures {
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.refused + self.timeout + self.unreachable + self.dns + self.closed + self.unsent
+    }
+
+    /// A call that was given up has been answered. It is hardly ever known why it was, beside that it took too long.
+    fn take_one_back(&mut self) {
+        let Self { refused, timeout, unreachable, dns: _, closed, unsent: _ } = self;
+        let count = [timeout, refused, unreachable, closed].into_iter().find(|count| **count != 0);
+        count.into_iter().for_each(|count| *count -= 1);
+    }
+
+    fn of(&mut self, word: Option<Word>) -> &mut u64 {
+        match word {
+            Some(Word::Refused) => &mut self.refused,
+            Some(Word::Timeout) => &mut self.timeout,
+            Some(Word::Unreachable) => &mut self.unreachable,
+            Some(Word::Dns) => &mut self.dns,
+            Some(Word::Closed) => &mut self.closed,
+            None => &mut self.unsent,
+        }
+    }
+}
+
+/// How the delay on one way was distributed, and how it varied.
+#[derive(Clone, Debug, Default)]
+pub struct WayReport {
+    /// The delay.
+    pub delay: Distribution,
+    /// RFC 3550 §6.4.1, in nanoseconds.
+    pub jitter: Option<f64>,
+    /// The difference to the call before, whichever was longer: RFC 3393.
+    pub variation: Distribution,
+}
+
+/// What came of the calls to one target.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Calls that were answered in time.
+    pub answered: u64,
+    /// Calls that were answered later.
+    pub late: u64,
+    /// Calls that were not answered at all.
+    pub lost: Failures,
+    /// Answers that came once more.
+    pub duplicate: u64,
+    /// Calls whose answer came after that to a later call: RFC 4737.
+    pub reordered: u64,
+    /// What came and answered no call.
+    pub stray: u64,
+    /// Calls that were left out, since the machine stood still when they were due.
+    pub skipped: u64,
+    /// From when the first call left until the last was done with.
+    pub elapsed: Duration,
+    /// There and back, of calls that were answered, in time or late.
+    pub rtt: WayReport,
+    /// How long the server had them.
+    pub server: Distribution,
+    /// The way there. Of a clock that is free it assumes that the quickest ways take equally long.
+    pub up: WayReport,
+    /// The way back.
+    pub down: WayReport,
+    /// How much later than due the calls left.
+    pub lag: Distribution,
+    /// How much later than the program the kernel saw calls leave, of those of which it has told.
+    pub kernel_sent: Distribution,
+    /// How much earlier it saw answers come.
+    pub kernel_received: Distribution,
+    /// What is known of the peer's clock.
+    pub clock: PeerClockReport,
+    /// What the answers told.
+    pub told: Told,
+    /// How it went on.
+    pub series: Series,
+}
+
+impl Report {
+    /// Calls that are done with.
+    pub fn sent(&self) -> u64 {
+        self.answered + self.late + self.lost.all()
+    }
+
+    /// How much of a hundred calls were lost.
+    pub fn loss_percent(&self) -> f64 {
+        match self.sent() {
+            0 => 0.0,
+            sent => self.lost.all() as f64 / sent as f64 * 100.0,
+        }
+    }
+
+    /// Which way the delay varies, and by how much there, back and in the server: from the least to what 99 of 100 did not
+    /// exceed.
+    pub fn verdict(&self) -> Option<(Verdict, [i64; 3])> {
+        let spread = |times: &Distribution| Some(times.rank(99.0)?.saturating_sub(times.min()?));
+        if self.up.delay.count() < 2 {
+            return None;
+        }
+        let (up, down) = (spread(&self.up.delay)?, spread(&self.down.delay)?);
+        let server = spread(&self.server).unwrap_or(0);
+        let tenth = self.rtt.delay.min().unwrap_or(0) / 10;
+        let verdict = match [up, down, server].into_iter().max()? {
+            most if most <= STEADY.max(tenth) => Verdict::Steady,
+            _ if 2 * up.max(down) <= server => Verdict::Server,
+            _ if 2 * down <= up => Verdict::Up,
+            _ if 2 * up <= down => Verdict::Down,
+            _ => Verdict::Both,
+        };
+        Some((verdict, [up, down, server]))
+    }
+}
+
+/// What happened since this was last told.
+#[derive(Clone, Debug, Default)]
+pub struct Interval {
+    /// Calls that were answered.
+    pub answered: u64,
+    /// Calls that were not answered in time.
+    pub lost: u64,
+    /// The round trips.
+    pub rtt: Distribution,
+}
+
+/// Counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Statistics {
+    start: MonoTime,
+    last: MonoTime,
+    answered: u64,
+    late: u64,
+    lost: Failures,
+    duplicate: u64,
+    reordered: u64,
+    stray: u64,
+    rtt: Distribution,
+    rtt_jitter: Jitter,
+    rtt_variation: Variation,
+    server: Distribution,
+    lag: Distribution,
+    kernel_sent: Distribution,
+    kernel_received: Distribution,
+    directions: Directions,
+    told: Told,
+    series: Series,
+    interval: Interval,
+}
+
+impl Statistics {
+    pub(crate) fn new(clock: Clock, guessed: bool, start: MonoTime) -> Self {
+        Self {
+            start,
+            last: start,
+            answered: 0,
+            late: 0,
+            lost: Failures::default(),
+            duplicate: 0,
+            reordered: 0,
+            stray: 0,
+            rtt: Distribution::default(),
+            rtt_jitter: Jitter::default(),
+            rtt_variation: Variation::default(),
+            server: Distribution::default(),
+            lag: Distribution::default(),
+            kernel_sent: Distribution::default(),
+            kernel_received: Distribution::default(),
+            directions: Directions::new(clock, guessed),
+            told: Told::Nothing,
+            series: Series::default(),
+            interval: Interval::default(),
+        }
+    }
+
+    pub(crate) fn answers(&self) -> u64 {
+        self.answered + self.late
+    }
+
+    /// By which clock delays are told.
+    pub(crate) fn clock(&self) -> Clock {
+        self.directions.clock()
+    }
+
+    /// Counts a call that was answered, in time or late, and says what each way took.
+    pub(crate) fn answered(&mut self, sample: &Sample, late: bool) -> Option<Ways> {
+        if late {
+            self.late += 1;
+            self.lost.take_one_back();
+        } else {
+            self.answered += 1;
+        }
+        self.reordered += u64::from(sample.reordered);
+        self.last = self.last.max(sample.received.program.mono);
+        let rtt = sample.rtt();
+        let rtt_nanos = i64::try_from(rtt.as_nanos()).unwrap_or(i64::MAX);
+        self.rtt.record(rtt_nanos);
+        self.rtt_jitter.add(rtt_nanos);
+        self.rtt_variation.add(sample.number, rtt_nanos);
+        self.lag.record_span(sample.lag());
+        sample.residence().into_iter().for_each(|residence| self.server.record_span(residence));
+        sample.sent.difference().into_iter().for_each(|span| self.kernel_sent.record_span(span));
+        sample.received.difference().into_iter().for_each(|span| self.kernel_received.record_span(span));
+        self.told = self.told.max(told(sample));
+        let ways = self.directions.split(sample);
+        let at = sample.sent.program.mono - self.start;
+        self.series.answered(at, rtt, ways.map(|ways| (ways.up, ways.down)));
+        self.interval.answered += 1;
+        self.interval.rtt.record(rtt_nanos);
+        ways
+    }
+
+    /// Where in a second calls are to leave from now on.
+    pub(crate) fn edge(&self, sample: &Sample) -> Option<Duration> {
+        self.directions.edge(sample)
+    }
+
+    /// Counts a call that was not answered; without a word it was not even sent.
+    pub(crate) fn lost(&mut self, word: Option<Word>, at: MonoTime) {
+        *self.lost.of(word) += 1;
+        self.last = self.last.max(at);
+        self.series.lost(at - self.start);
+        self.interval.lost += 1;
+    }
+
+    pub(crate) fn duplicate(&mut self) {
+        self.duplicate += 1;
+    }
+
+    pub(crate) fn stray(&mut self) {
+        self.stray += 1;
+    }
+
+    /// What has happened since this was last asked.
+    pub(crate) fn take_interval(&mut self) -> Interval {
+        std::mem::take(&mut self.interval)
+    }
+
+    pub(crate) fn report(&self, skipped: u64) -> Report {
+        let (up, down, clock) = self.directions.report(self.last);
+        let [up, down] = [up, down].map(|way| WayReport {
+            delay: way.delay,
+            jitter: way.jitter.nanos(),
+            variation: way.variation.distribution,
+        });
+        Report {
+            answered: self.answered,
+            late: self.late,
+            lost: self.lost,
+            duplicate: self.duplicate,
+            reordered: self.reordered,
+            stray: self.stray,
+            skipped,
+            elapsed: self.last - self.start,
+            rtt: WayReport {
+                delay: self.rtt.clone(),
+                jitter: self.rtt_jitter.nanos(),
+                variation: self.rtt_variation.distribution.clone(),
+            },
+            server: self.server.clone(),
+            up,
+            down,
+            lag: self.lag.clone(),
+            kernel_sent: self.kernel_sent.clone(),
+            kernel_received: self.kernel_received.clone(),
+            clock,
+            told: self.told,
+            series: self.series.clone(),
+        }
+    }
+}
+
+fn told(sample: &Sample) -> Told {
+    match sample.stamp {
+        None | Some(Stamp::Ctime(None) | Stamp::Rfc3339(None)) => Told::Nothing,
+        Some(Stamp::Ctime(Some(_))) => Told::Second,
+        Some(Stamp::Rfc3339(Some(_)) | Stamp::Unix(_)) => Told::Time,
+        Some(Stamp::Ns { .. }) => Told::Both,
+    }
+}

@@ -1,0 +1,136 @@
+//! What the kernel tells of packets: when they left and came, and what became of those that found nobody.
+
+use std::io::{self, IoSliceMut};
+use std::time::Duration;
+
+use echosounder_proto::{Moment, MonoTime, Times, WallTime};
+use echosounder_socket::option::{
+    self, SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_TX_SOFTWARE,
+};
+use echosounder_socket::{
+    Address, ControlMessage, ExtendedError, MessageFlags, Socket, Transport, control_space,
+};
+
+/// Room for a `struct scm_timestamping`, an error and its origin's address, and what else may come with them.
+const CONTROL: usize = control_space(48) + control_space(64) + control_space(64);
+
+/// A time of the kernel's that is further than this from the program's is another packet's, or by a clock that was stepped
+/// in between.
+const APART: Duration = Duration::from_secs(1);
+
+/// ENOMSG: what the queue of errors says a time that was taken is.
+const ORIGIN_TIMESTAMPING: u8 = 4;
+
+/// What a socket's kernel was asked to tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// When calls leave.
+    pub sends: bool,
+    /// When answers come.
+    pub receives: bool,
+    /// Which calls were refused, and why, rather than only that something was.
+    pub(crate) errors: bool,
+}
+
+/// What the queue of errors holds.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// A packet has left.
+    Left {
+        /// With its headers.
+        packet: Vec<u8>,
+        /// When, by the system's clock.
+        at: Duration,
+    },
+    /// A packet has come to nothing.
+    Failed {
+        /// As much of it as is quoted.
+        packet: Vec<u8>,
+        error: ExtendedError,
+    },
+}
+
+impl Wire {
+    /// Asks the kernel for all that it tells of such a socket.
+    pub(crate) fn ask(socket: &Socket, transport: Transport, address: &Address) -> Self {
+        let recverr = match address {
+            Address::Inet(_) => option::IP_RECVERR,
+            Address::Inet6(_) => option::IPV6_RECVERR,
+            _ => return Self::default(),
+        };
+        let can = |result: io::Result<()>| result.is_ok();
+        let (rx, report) = (SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE);
+        let stamp = |flags| can(socket.set_option(option::SO_TIMESTAMPING, flags));
+        match transport {
+            Transport::Udp => {
+                let errors = can(socket.set_option(recverr, true));
+                // Times of sends come by the queue of errors.
+                let sends = errors && stamp(rx | report | SOF_TIMESTAMPING_TX_SOFTWARE);
+                Self { sends, receives: sends || stamp(rx | report), errors }
+            }
+            Transport::Tcp => Self { receives: stamp(rx | report), ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+
+    /// Receives, and says when it came, if that was asked for and is known.
+    pub(crate) fn receive(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Option<Duration>)> {
+        if !self.receives {
+            return socket.recv(buffer).map(|len| (len, None));
+        }
+        let message = socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL, MessageFlags::NONE)?;
+        Ok((message.len, message.control.iter().find_map(software_time)))
+    }
+
+    /// What has come by the queue of errors next.
+    pub(crate) fn notice(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<Option<Notice>> {
+        if !self.errors {
+            return Ok(None);
+        }
+        let message = match socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL, MessageFlags::ERRQUEUE) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            result => result?,
+        };
+        let packet = || buffer[..message.len.min(buffer.len())].to_vec();
+        let at = message.control.iter().find_map(software_time);
+        let error = message.control.iter().find_map(|control| match control {
+            ControlMessage::Error(error) => Some(error.clone()),
+            _ => None,
+        });
+        Ok(match (at, error) {
+            (Some(at), Some(error)) if error.origin == ORIGIN_TIMESTAMPING => {
+                Some(Notice::Left { packet: packet(), at })
+            }
+            (_, Some(error)) => Some(Notice::Failed { packet: packet(), error }),
+            (_, None) => None,
+        })
+    }
+}
+
+fn software_time(control: &ControlMessage) -> Option<Duration> {
+    match control {
+        ControlMessage::Timestamping { software, .. } => *software,
+        _ => None,
+    }
+}
+
+/// When something came, of which the program and perhaps the kernel have taken the time.
+pub(crate) fn came(program: Moment, kernel: Option<Duration>) -> Times {
+    let earlier = |kernel: WallTime| {
+        let ago = program.wall.as_nanos().checked_sub(kernel.as_nanos()).map(Duration::from_nanos)?;
+        let mono = Duration::from_nanos(program.mono.as_nanos()).checked_sub(ago)?;
+        (ago <= APART).then(|| Moment { wall: kernel, mono: MonoTime::from_origin(mono) })
+    };
+    Times { program, kernel: kernel.map(wall).and_then(earlier) }
+}
+
+/// When something left that the program began to send at that moment.
+pub(crate) fn left(program: Moment, kernel: Duration) -> Option<Moment> {
+    let kernel = wall(kernel);
+    let after = kernel.as_nanos().checked_sub(program.wall.as_nanos()).map(Duration::from_nanos)?;
+    (after <= APART).then(|| Moment { wall: kernel, mono: program.mono + after })
+}
+
+fn wall(since_1970: Duration) -> WallTime {
+    WallTime::from_nanos(u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX))
+}
