@@ -63,6 +63,16 @@ pub struct Ping {
     pub clock: Option<Clock>,
 }
 
+impl Ping {
+    /// The same for another endpoint.
+    #[must_use]
+    pub fn to(&self, endpoint: Endpoint) -> Self {
+        let mut other = self.clone();
+        other.call.endpoint = endpoint;
+        other
+    }
+}
+
 /// What happens to the calls, as it happens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -18,6 +18,7 @@ Try it:
   sounder demo                                a tour; needs nothing else
   sounder serve                               answer on localhost, TCP and UDP
   sounder talk                                type a line, see it come back with the time
+  sounder ping host                           delay, loss and jitter, each way
   sounder load --self                         how fast the server is on this machine
   sounder doctor                              which sockets this machine has
   echo hello | sounder talk udp://localhost   one question, one answer")]
@@ -58,6 +59,7 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     Serve(Serve),
     Talk(Talk),
+    Ping(Ping),
     Load(Load),
     /// Show it all: a server, a conversation, and a thousand echoes on every kind of socket of this machine
     Demo,
@@ -226,6 +228,105 @@ pub(crate) struct Talk {
     /// Say which address has taken the call
     #[arg(short, long, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
+}
+
+/// Measure delay, loss and jitter, there and back and each way
+///
+/// Calls leave at even times, whatever comes back. From servers of sounder each way is told apart; of any other echo, as
+/// much as its answers tell. Ctrl-C ends it with its statistics, Ctrl-\ shows them meanwhile.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
+
+Examples:
+  sounder ping host                             once a second, until Ctrl-C
+  sounder ping -c 1 udp://host                  one call: answered, REFUSED, TIMEOUT or UNREACHABLE
+  sounder ping -i 20ms -s 172 -Q ef udp://host  as a telephone call
+  sounder ping -q -c 1k -i 0 /run/echo.sock     as fast as answers come
+  sounder ping --self -w 5                      every kind of socket that this machine has
+  sounder ping -c 100 -i 0.1 --max-loss 1% --max-p99 5ms host && echo good
+  sounder ping -w 60 -o report.html host        a page with the course of a minute"))]
+pub(crate) struct Ping {
+    /// Whom to call [default: tcp://localhost:21567]
+    #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
+    pub(crate) endpoints: Vec<Endpoint>,
+
+    #[command(flatten)]
+    pub(crate) ip_version: IpVersion,
+
+    /// Call a server of its own, which is started for it: at each ENDPOINT, or on every kind of socket
+    #[arg(long = "self")]
+    pub(crate) with_server: bool,
+
+    /// How many calls [default: until it is stopped]
+    #[arg(short, long, value_name = "N", value_parser = units::count)]
+    pub(crate) count: Option<NonZeroUsize>,
+
+    /// Between two calls; 0 for as fast as answers come
+    #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = units::interval)]
+    pub(crate) interval: Duration,
+
+    /// How long to go on at most [default: until it is stopped]
+    #[arg(short = 'w', long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) deadline: Option<Duration>,
+
+    /// How long to wait for a connection, and for each answer; what comes later is late
+    #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = units::duration)]
+    pub(crate) wait: Duration,
+
+    /// Bytes of a call: at least 50, on streams 44
+    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = units::call_size)]
+    pub(crate) size: NonZeroUsize,
+
+    /// Where to call from: an address of this machine, or an interface
+    #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
+    pub(crate) source: Option<String>,
+
+    /// How routers are to treat the calls: a code point from 0 to 63, or its name, such as ef, af41, cs5
+    #[arg(short = 'Q', long, value_name = "DSCP", value_parser = units::dscp)]
+    pub(crate) dscp: Option<u8>,
+
+    /// How many routers may pass the calls on
+    #[arg(short, long, value_name = "HOPS", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) ttl: Option<u8>,
+
+    /// What is known of the peer's clock
+    #[arg(long, value_enum, value_name = "CLOCK", default_value_t = Clock::Auto)]
+    pub(crate) clock: Clock,
+
+    /// Put the time before each line, in seconds since 1970
+    #[arg(short = 'D', long)]
+    pub(crate) timestamps: bool,
+
+    /// Show all statistics of each of several targets
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
+    /// Fail if more than this much of a hundred calls is lost, such as 1%
+    #[arg(long, value_name = "PERCENT", value_parser = units::percent)]
+    pub(crate) max_loss: Option<f64>,
+
+    /// Fail if 99 of 100 answers are not back within this time
+    ///
+    /// Of fewer than a hundred answers, all have to be.
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) max_p99: Option<Duration>,
+
+    /// Write the result to a file, too: .json, .csv (each call), .hdr (HdrHistogram's log) or .html (a page)
+    #[arg(short, long, value_name = "FILE", value_parser = units::report_file)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// What is known of the peer's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Clock {
+    /// Same for targets on this machine, else free
+    Auto,
+    /// It is this machine's: each way's delay is told as it is
+    Same,
+    /// It is kept in step with this machine's, by NTP or PTP: likewise, as far as that is true
+    Synced,
+    /// It may show anything: delay is told above the quickest path, and the clock is compared
+    Free,
 }
 
 /// Find out how much a server can take: many connections, every answer looked at

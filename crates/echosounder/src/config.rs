@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{Call, Eol, Marks, Pace, Source, Spacing};
+use echosounder_client::{CALL_MIN, Call, Clock, Eol, Marks, Pace, Source, Spacing};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Patience};
 use echosounder_socket::family::inet::Host;
@@ -183,6 +183,101 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
     };
     let ramp = args.ramp.map(|bound| (bound, spacing));
     Ok(Load { load, ramp, with_server: args.with_server, output: args.output, on_default })
+}
+
+/// What `ping` is to do.
+#[derive(Debug)]
+pub(crate) struct Ping {
+    /// What to do with each target.
+    pub(crate) targets: Vec<echosounder_client::Ping>,
+    /// What to do with each that its own server makes.
+    pub(crate) template: echosounder_client::Ping,
+    pub(crate) with_server: bool,
+    pub(crate) timestamps: bool,
+    pub(crate) verbose: bool,
+    pub(crate) bounds: Bounds,
+    pub(crate) output: Option<PathBuf>,
+    /// Whether nobody said whom to call.
+    pub(crate) on_default: bool,
+}
+
+/// What a ping must keep to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    /// How much of a hundred calls may be lost.
+    pub(crate) loss: Option<f64>,
+    /// What 99 of 100 answers may take.
+    pub(crate) p99: Option<Duration>,
+}
+
+/// Calls that may be waited for at the same time.
+const UNDER_WAY_MAX: u128 = 1_000_000;
+
+pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
+    let on_default = args.endpoints.is_empty() && !args.with_server;
+    let endpoints = match (args.endpoints.is_empty(), args.with_server) {
+        (true, false) => vec![default("tcp")],
+        (_, true) => args.endpoints,
+        (false, false) => args.endpoints.into_iter().map(on_this_host).collect(),
+    };
+    if !endpoints.is_empty() {
+        check_version(args.ip_version, &endpoints)?;
+    }
+    let source = args.source.map(source);
+    let marks = Marks { dscp: args.dscp, ttl: args.ttl };
+    let hostless = endpoints.iter().find(|endpoint| !matches!(endpoint.name(), Name::Inet(..)));
+    for (given, flag) in
+        [(source.is_some(), "--source"), (args.dscp.is_some(), "--dscp"), (args.ttl.is_some(), "--ttl")]
+    {
+        if let Some(endpoint) = hostless.filter(|_| given) {
+            return Err(Usage(format!("{flag} is for hosts, and {endpoint} has none")).into());
+        }
+        if given && args.with_server && endpoints.is_empty() {
+            return Err(Usage(format!("{flag} is for hosts; with --self, say which ENDPOINT")).into());
+        }
+    }
+    let bounded = endpoints.iter().find(|endpoint| endpoint.transport().kind() != Kind::Stream);
+    if let Some(endpoint) = bounded
+        && args.size.get() < CALL_MIN
+    {
+        return Err(Usage(format!("on {endpoint} a call has at least {CALL_MIN} bytes")).into());
+    }
+    let under_way = args.wait.as_nanos().checked_div(args.interval.as_nanos());
+    if under_way.is_some_and(|calls| UNDER_WAY_MAX < calls) {
+        return Err(Usage(
+            "so short an interval and so long a wait are over a million calls under way".into(),
+        )
+        .into());
+    }
+    let template = echosounder_client::Ping {
+        call: Call {
+            endpoint: default("tcp"),
+            ip_version: ip_version(args.ip_version),
+            source,
+            marks,
+            wait: args.wait,
+        },
+        size: args.size.get(),
+        interval: args.interval,
+        count: args.count.map(|count| count.get() as u64),
+        deadline: args.deadline,
+        clock: match args.clock {
+            args::Clock::Auto => None,
+            args::Clock::Same => Some(Clock::Same),
+            args::Clock::Synced => Some(Clock::Synced),
+            args::Clock::Free => Some(Clock::Free),
+        },
+    };
+    Ok(Ping {
+        targets: endpoints.into_iter().map(|endpoint| template.to(endpoint)).collect(),
+        template,
+        with_server: args.with_server,
+        timestamps: args.timestamps,
+        verbose: args.verbose,
+        bounds: Bounds { loss: args.max_loss, p99: args.max_p99 },
+        output: args.output,
+        on_default,
+    })
 }
 
 /// One thread for each core that this process may use.

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Talk(talk) => {
             config::talk(talk, args.output.color).and_then(|config| command::talk::run(config, args.output))
         }
+        Command::Ping(ping) => config::ping(ping).and_then(|config| command::ping::run(config, args.output)),
         Command::Load(load) => config::load(load).and_then(|config| command::load::run(config, args.output)),
         Command::Demo => command::demo::run(args.output),
         Command::Doctor => command::doctor::run(args.output),

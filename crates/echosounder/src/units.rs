@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use echosounder_client::STREAM_CALL_MIN;
 use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_socket::{Endpoint, EndpointError, Transport};
 
@@ -103,6 +104,68 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
     if text == "0" { Ok(Duration::ZERO) } else { duration(text) }
 }
 
+/// The shortest time between two calls that is not none.
+const INTERVAL_MIN: Duration = Duration::from_micros(10);
+
+/// Between two calls; nothing for as fast as answers come.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    match span(text)? {
+        Duration::ZERO => Ok(Duration::ZERO),
+        interval if interval < INTERVAL_MIN => {
+            Err(format!("\"{text}\" is below {INTERVAL_MIN:?}; 0 is as fast as answers come"))
+        }
+        interval => Ok(interval),
+    }
+}
+
+/// The size of a call.
+pub(crate) fn call_size(text: &str) -> Result<NonZeroUsize, String> {
+    match size(text)? {
+        size if size.get() < STREAM_CALL_MIN => {
+            Err(format!("a call has at least {STREAM_CALL_MIN} bytes, to hold times and its number"))
+        }
+        size if LOAD_MAX < size.get() => Err(format!("\"{text}\" is over {}m", LOAD_MAX / 1024 / 1024)),
+        size => Ok(size),
+    }
+}
+
+/// A differentiated services code point: a number, or a name of RFC 2474, 2597, 3246, 5865 or 8622.
+pub(crate) fn dscp(text: &str) -> Result<u8, String> {
+    let named = match text.to_ascii_lowercase().as_str() {
+        "be" | "df" => Some(0),
+        "le" => Some(1),
+        "va" => Some(44),
+        "ef" => Some(46),
+        name => match name.as_bytes() {
+            [b'c', b's', class @ b'0'..=b'7'] => Some((class - b'0') * 8),
+            [b'a', b'f', class @ b'1'..=b'4', drop @ b'1'..=b'3'] => {
+                Some((class - b'0') * 8 + (drop - b'0') * 2)
+            }
+            _ => None,
+        },
+    };
+    let number = || text.parse().ok().filter(|dscp| *dscp < 64 && !text.starts_with('+'));
+    named.or_else(number).ok_or_else(|| {
+        format!("\"{text}\" is not a code point from 0 to 63, nor a name such as ef, af41 or cs5")
+    })
+}
+
+/// `1%`, `0.5%`, `1`: a share of a hundred.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let share = number.parse().ok().filter(|share| plain && (0.0..=100.0).contains(share));
+    share.ok_or_else(|| format!("\"{text}\" is not a share of a hundred such as 1% or 0.5%"))
+}
+
+/// A file for what a ping has measured.
+pub(crate) fn report_file(text: &str) -> Result<PathBuf, String> {
+    if text.len() > ".html".len() && text.ends_with(".html") {
+        return Ok(PathBuf::from(text));
+    }
+    result_file(text).map_err(|_| format!("\"{text}\" ends in none of .json, .csv, .hdr and .html"))
+}
+
 /// A file whose name says what is to be in it.
 pub(crate) fn result_file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
@@ -200,6 +263,29 @@ mod tests {
         }
         assert_eq!(span("0"), Ok(Duration::ZERO));
         assert!(result_file("a.hdr").is_ok() && result_file("hdr").is_err() && result_file(".json").is_err());
+    }
+
+    #[test]
+    fn pings() {
+        assert_eq!(interval("0"), Ok(Duration::ZERO));
+        assert_eq!(interval("20ms"), Ok(Duration::from_millis(20)));
+        assert!(interval("9us").is_err() && interval("10us").is_ok() && interval("").is_err());
+        assert!(call_size("43").is_err() && call_size("44").is_ok() && call_size("1025k").is_err());
+        for (text, point) in
+            [("0", 0), ("63", 63), ("EF", 46), ("af41", 34), ("cs5", 40), ("be", 0), ("af13", 14), ("le", 1)]
+        {
+            assert_eq!(dscp(text), Ok(point), "{text}");
+        }
+        for text in ["", "64", "-1", "+1", "af44", "af51", "cs8", "e"] {
+            assert!(dscp(text).is_err(), "{text}");
+        }
+        assert_eq!((percent("1%"), percent("0.5"), percent("100%")), (Ok(1.0), Ok(0.5), Ok(100.0)));
+        for text in ["", "%", "101", "-1", "1e1", "nan", "inf"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+        assert!(
+            report_file("a.html").is_ok() && report_file(".html").is_err() && report_file("a.hdr").is_ok()
+        );
     }
 
     #[test]

@@ -1,36 +1,26 @@
 //! `sounder demo`: a server of its own on every kind of socket, and a thousand questions to each.
 
-use std::fs;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{Call, CallError, Heard, Marks, Part, Peer, Reply};
-use echosounder_proto::{Framing, PlainEcho, Scan, Template, scan};
-use echosounder_server::{Config, Note, Patience, Server};
-use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Endpoint, IpVersion, Signal, Signals, Transport};
+use echosounder_proto::{Scan, scan};
+use echosounder_socket::{Endpoint, IpVersion, Signal, Signals};
 use serde::Serialize;
 
 use crate::args::Output;
-use crate::config::{cores, host_name};
-use crate::probe;
+use crate::command::embedded::Embedded;
 use crate::render::escape::Escaped;
 use crate::render::json;
 use crate::render::transcript::note;
-use crate::report::{Outcome, plain, sentence};
+use crate::report::{Outcome, sentence};
 
 /// How often each endpoint is asked.
 const ECHOES: usize = 1000;
 
 /// How long an answer may take; on one machine, far more than it does.
 const WAIT: Duration = Duration::from_secs(2);
-
-/// Longest folder that leaves room for a socket's name in a path of its own.
-const PARENT_MAX: usize = 70;
 
 /// How one endpoint answered.
 #[derive(Debug, Default, Serialize)]
@@ -47,35 +37,15 @@ struct Row {
 
 pub(crate) fn run(output: Output) -> Result<Outcome> {
     let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).context("receive signals")?;
-    let folder = Folder::new()?;
-    let (wanted, absent) = endpoints(&folder.path)?;
-    let server = Server::bind(Config {
-        endpoints: wanted,
-        ip_version: IpVersion::Any,
-        stamp: Template::ctime(),
-        framing: Framing::default(),
-        plain_echo: PlainEcho::Local,
-        host: host_name(),
-        workers: cores(),
-        connections_max: None,
-        per_peer_max: None,
-        patience: Patience { idle: None, stalled: WAIT },
-        unix_mode: 0o600,
-    })?;
-    let told = |note: &Note| format!("{}: {}", note.error, plain(&note.error.cause().to_string()));
-    let mut notes: Vec<String> = server.notes().iter().map(told).collect();
-    if !absent.is_empty() {
-        notes.push(format!("not on this machine: {}; \"sounder doctor\" tells why", absent.join(" ")));
-    }
-    let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
-    let running = server.start(|| ())?;
+    let server = Embedded::everywhere()?;
+    let endpoints = server.endpoints.clone();
     let mut out = io::stdout().lock();
     let all_right = if output.json {
-        objects(&mut out, endpoints, &notes, &signals)
+        objects(&mut out, endpoints, &server.notes, &signals)
     } else {
-        tour(&mut out, endpoints, &notes, &signals)
+        tour(&mut out, endpoints, &server.notes, &signals)
     }?;
-    running.stop().context("answer")?;
+    server.stop()?;
     Ok(if all_right { Outcome::Done } else { Outcome::Lacking })
 }
 
@@ -218,69 +188,4 @@ fn ask(peer: &mut Peer, message: &[u8], answer: &mut Vec<u8>) -> Result<Option<D
 /// Whether an answer is a stamp and what was said.
 fn is_right(answer: &[u8], said: &[u8]) -> bool {
     matches!(scan(answer), Scan::Stamp(_, len) if &answer[len..] == said)
-}
-
-/// Every transport that works here, each on a free port or in a folder of its own, UNIX streams by name, too; and
-/// the names of those that do not.
-fn endpoints(folder: &Path) -> Result<(Vec<Endpoint>, Vec<&'static str>)> {
-    let (mut endpoints, mut absent) = (Vec::new(), Vec::new());
-    for transport in Transport::all() {
-        let before = endpoints.len();
-        for place in probe::places(transport) {
-            match probe::carry(transport, &place) {
-                Err(error) if transport.is_absent(&place, &error) => {}
-                _ => endpoints.push(endpoint(transport, place, folder)?),
-            }
-        }
-        if endpoints.len() == before {
-            absent.push(transport.scheme());
-        }
-    }
-    endpoints.push(format!("unix:@sounder-{}", std::process::id()).parse()?);
-    Ok((endpoints, absent))
-}
-
-/// Where a transport is served.
-fn endpoint(transport: Transport, place: Address, folder: &Path) -> Result<Endpoint> {
-    let place = match place {
-        Address::Unix(_) => {
-            let scheme = transport.scheme();
-            let path = folder.join(scheme.strip_prefix("unix-").unwrap_or("stream"));
-            UnixName::Path(path.as_os_str().as_bytes().into()).into()
-        }
-        place => place,
-    };
-    Ok(Endpoint::at(transport, &place)?)
-}
-
-/// A folder for sockets that nobody else may enter, removed when it is dropped.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn new() -> Result<Self> {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let short = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= PARENT_MAX;
-        runtime.filter(short).map_or_else(
-            || Self::within(std::env::temp_dir()),
-            |runtime| Self::within(runtime).or_else(|_| Self::within(std::env::temp_dir())),
-        )
-    }
-
-    fn within(parent: PathBuf) -> Result<Self> {
-        let path = parent.join(format!("sounder-{}", std::process::id()));
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("make {}", path.display()))?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The server has removed its sockets; what is left would not be ours.
-        let _ = fs::remove_dir(&self.path);
-    }
 }

@@ -3,8 +3,10 @@
 pub(crate) mod demo;
 pub(crate) mod doctor;
 mod editor;
+mod embedded;
 pub(crate) mod load;
 pub(crate) mod manual;
+pub(crate) mod ping;
 pub(crate) mod serve;
 pub(crate) mod talk;
 mod transcript;

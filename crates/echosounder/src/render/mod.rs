@@ -3,4 +3,5 @@
 pub(crate) mod escape;
 pub(crate) mod json;
 pub(crate) mod load;
+pub(crate) mod ping;
 pub(crate) mod transcript;

@@ -1,0 +1,736 @@
+//! What a ping tells: each call as it ends, and what came of all.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use echosounder_client::{
+    Answered, Clock, Distribution, Failures, Happening, PeerClockReport, PingInterval, PingReport, Told,
+    Verdict, WayReport, Wire, Word,
+};
+use echosounder_socket::Address;
+use echosounder_socket::kernel::ClockState;
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use serde::Serialize;
+
+use super::json;
+use super::load::grouped;
+
+/// Percentiles that are shown, as far as there are enough answers for them to say anything.
+const PERCENTILES: [(f64, &str); 4] = [(50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (99.9, "p99.9")];
+
+/// A target, as it was when it was first called.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// As it was asked for.
+    pub(crate) endpoint: String,
+    /// Where it was found, as an endpoint.
+    pub(crate) found: String,
+    /// Where it was found, in a word.
+    pub(crate) place: String,
+    pub(crate) local: Option<String>,
+    pub(crate) wire: Wire,
+    pub(crate) clock: Clock,
+    /// How good this machine's clock is.
+    pub(crate) own_clock: Option<ClockState>,
+    pub(crate) size: usize,
+    pub(crate) interval: Duration,
+    pub(crate) wait: Duration,
+    pub(crate) count: Option<u64>,
+    /// When the first call left, in nanoseconds since 1970.
+    pub(crate) started: u64,
+}
+
+impl Target {
+    /// An address without its family: for hosts theirs alone.
+    pub(crate) fn place(found: &str, address: &Address) -> String {
+        address.ip().map_or_else(|| found.to_owned(), |ip| ip.to_string())
+    }
+}
+
+/// What is written before the first call.
+pub(crate) fn header(out: &mut impl Write, target: &Target) -> io::Result<()> {
+    let Target { endpoint, found, place, local, size, interval, .. } = target;
+    write!(out, "PING {endpoint}")?;
+    if found != endpoint {
+        write!(out, " ({place})")?;
+    }
+    if let Some(local) = local {
+        write!(out, " from {local}")?;
+    }
+    match interval {
+        &Duration::ZERO => writeln!(out, ", {size} bytes as fast as answers come"),
+        interval => writeln!(out, ", {size} bytes every {interval:?}"),
+    }
+}
+
+/// A line for what happens to a call; `who` is said to have answered.
+pub(crate) fn line(
+    out: &mut impl Write,
+    who: &str,
+    size: usize,
+    wait: Duration,
+    happening: &Happening,
+) -> io::Result<()> {
+    match happening {
+        Happening::Answered(answered) => {
+            let mut text =
+                format!("{size} bytes from {who}: seq={} rtt={} ms", answered.number, span(answered.rtt));
+            if let Some(ways) = answered.ways {
+                let sign = if answered.clock == Clock::Free { "+" } else { "" };
+                let [up, down] = [ways.up, ways.down].map(|nanos| format!("{sign}{}", millis(nanos)));
+                // Writing to a string does not fail.
+                let _ = write!(text, " up={up} down={down}");
+            }
+            text.push_str(if answered.late { " late" } else { "" });
+            text.push_str(if answered.reordered { " reordered" } else { "" });
+            writeln!(out, "{text}")
+        }
+        Happening::Lost { number, word: Some(Word::Timeout) } => {
+            writeln!(out, "{who}: seq={number} TIMEOUT: no answer within {wait:?}")
+        }
+        Happening::Lost { number, word: Some(word) } => writeln!(out, "{who}: seq={number} {word}"),
+        Happening::Lost { number, word: None } => {
+            writeln!(out, "{who}: seq={number} not sent: no room for it")
+        }
+        Happening::Duplicate(number) => writeln!(out, "{who}: seq={number} once more"),
+        Happening::Stray => writeln!(out, "{who}: something that answers no call"),
+        Happening::Connected(false) => writeln!(out, "{who}: the connection is lost"),
+        Happening::Connected(true) => writeln!(out, "{who}: connected again"),
+        Happening::Contradicted => {
+            writeln!(out, "{who}: its clock is not this machine's; delay is told above the quickest path")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// All that came of the calls to one target.
+pub(crate) fn statistics(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Result<()> {
+    writeln!(out, "--- {} ---", target.endpoint)?;
+    counts(out, report)?;
+    if report.rtt.delay.count() == 0 {
+        return Ok(());
+    }
+    table(out, report)?;
+    jitter(out, report)?;
+    if let Some(line) = clock(target, report) {
+        writeln!(out, "clock    {line}")?;
+    }
+    timing(out, target, report)?;
+    if let Some(line) = verdict(report) {
+        writeln!(out, "verdict  {line}")?;
+    }
+    Ok(())
+}
+
+fn counts(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
+    writeln!(
+        out,
+        "{} sent, {} answered, {} lost ({}%), {} late, {} duplicate, {} reordered, {:.1} s",
+        grouped(report.sent()),
+        grouped(report.answered),
+        grouped(report.lost.all()),
+        percent(report.loss_percent()),
+        grouped(report.late),
+        grouped(report.duplicate),
+        grouped(report.reordered),
+        report.elapsed.as_secs_f64()
+    )?;
+    if report.lost.all() != 0 {
+        writeln!(out, "lost     {}", failures(&report.lost))?;
+    }
+    if report.stray != 0 {
+        writeln!(out, "stray    {} that answer no call", grouped(report.stray))?;
+    }
+    if report.skipped != 0 {
+        writeln!(out, "skipped  {} that were due while this machine stood still", grouped(report.skipped))?;
+    }
+    Ok(())
+}
+
+/// `3 REFUSED, 1 TIMEOUT`
+pub(crate) fn failures(lost: &Failures) -> String {
+    let counts = [
+        (lost.refused, "REFUSED"),
+        (lost.timeout, "TIMEOUT"),
+        (lost.unreachable, "UNREACHABLE"),
+        (lost.dns, "DNS"),
+        (lost.closed, "CLOSED"),
+        (lost.unsent, "not sent"),
+    ];
+    let told: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count != 0)
+        .map(|(count, word)| format!("{} {word}", grouped(count)))
+        .collect();
+    told.join(", ")
+}
+
+/// The percentiles for which there are enough answers.
+fn percentiles(report: &PingReport) -> Vec<(f64, &'static str)> {
+    let enough = |of_100| report.rtt.delay.percentile(of_100).is_some();
+    PERCENTILES.into_iter().filter(|(of_100, _)| enough(*of_100)).collect()
+}
+
+/// What is shown of each distribution, by name.
+pub(crate) fn columns(report: &PingReport) -> Vec<&'static str> {
+    let percentiles = percentiles(report).into_iter().map(|(_, name)| name);
+    ["min", "mean"].into_iter().chain(percentiles).chain(["max", "stddev"]).collect()
+}
+
+/// What is known of one distribution, in the order of the columns, in nanoseconds.
+pub(crate) fn cells(report: &PingReport, times: &Distribution) -> Vec<f64> {
+    let whole = |nanos: Option<i64>| nanos.map_or(f64::NAN, |nanos| nanos as f64);
+    let mut cells = vec![whole(times.min()), times.mean().unwrap_or(f64::NAN)];
+    cells.extend(percentiles(report).into_iter().map(|(of_100, _)| whole(times.rank(of_100))));
+    cells.extend([whole(times.max()), times.stddev().unwrap_or(f64::NAN)]);
+    cells
+}
+
+/// The distributions that were measured, by name.
+pub(crate) fn rows(report: &PingReport) -> Vec<(&'static str, &Distribution)> {
+    [
+        ("rtt", &report.rtt.delay),
+        ("up", &report.up.delay),
+        ("down", &report.down.delay),
+        ("server", &report.server),
+    ]
+    .into_iter()
+    .filter(|(_, times)| times.count() != 0)
+    .collect()
+}
+
+fn table(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
+    let rows: Vec<_> = rows(report).into_iter().map(|(name, times)| (name, cells(report, times))).collect();
+    let widest = rows.iter().flat_map(|(_, cells)| cells).map(|nanos| fixed(*nanos).len()).max();
+    let width = widest.unwrap_or(0).max(7) + 1;
+    write!(out, "{:5}", "ms")?;
+    columns(report).iter().try_for_each(|name| write!(out, "{name:>width$}"))?;
+    writeln!(out)?;
+    for (name, cells) in rows {
+        // The longest name runs into the room of the first column.
+        write!(out, "{name:5}")?;
+        let first = width + 5 - name.len().max(5);
+        let widths = std::iter::once(first).chain(std::iter::repeat(width));
+        cells.iter().zip(widths).try_for_each(|(nanos, width)| write!(out, "{:>width$}", fixed(*nanos)))?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn jitter(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
+    let Some(rtt) = report.rtt.jitter else { return Ok(()) };
+    write!(out, "jitter   {} ms there and back", fixed(rtt))?;
+    if let (Some(up), Some(down)) = (report.up.jitter, report.down.jitter) {
+        write!(out, ", {} up, {} down", fixed(up), fixed(down))?;
+    }
+    writeln!(out, " (RFC 3550)")
+}
+
+/// What is said of the clocks.
+pub(crate) fn clock(target: &Target, report: &PingReport) -> Option<String> {
+    let PeerClockReport { clock, contradicted, ahead, uncertainty, .. } = report.clock;
+    let mut text = match (report.told, clock) {
+        (Told::Nothing, _) => {
+            return Some("its answers bear no time: there and back is all that can be told".to_owned());
+        }
+        (Told::Both | Told::Time, Clock::Same) => "the same at both ends".to_owned(),
+        (Told::Both | Told::Time, Clock::Synced) => synced(target, report),
+        _ => compare(target, report, ahead?, uncertainty?),
+    };
+    if contradicted {
+        text.push_str("; it is not this machine's, as its address made believe");
+    }
+    for (count, whose) in [(report.clock.peer_steps, "its"), (report.clock.own_steps, "this machine's")] {
+        match count {
+            0 => {}
+            1 => text.push_str(&format!("; {whose} was set once meanwhile")),
+            _ => text.push_str(&format!("; {whose} was set {count} times meanwhile")),
+        }
+    }
+    Some(text)
+}
+
+fn synced(target: &Target, report: &PingReport) -> String {
+    let negative = report.up.delay.negative() + report.down.delay.negative();
+    let mut text = match target.own_clock {
+        Some(ClockState { synchronized: true, error_max }) => {
+            format!("taken to be in step (--clock); this machine's is within {} ms of UTC", span(error_max))
+        }
+        Some(_) => {
+            "taken to be in step (--clock), but this machine's is not kept in step by anything".to_owned()
+        }
+        None => "taken to be in step (--clock)".to_owned(),
+    };
+    if negative != 0 {
+        let _ = write!(text, "; it is not: {} delays were below zero", grouped(negative));
+    }
+    text
+}
+
+/// How far the peer's clock is ahead.
+fn compare(target: &Target, report: &PingReport, ahead: i64, uncertainty: u64) -> String {
+    let who = &target.place;
+    let within = i64::try_from(uncertainty).unwrap_or(i64::MAX);
+    let way = if ahead < 0 { "behind" } else { "ahead" };
+    let mut text = format!("{who} is {} ms {way}, ±{} ms", millis(ahead.saturating_abs()), millis(within));
+    if let Some((drift, within)) = report.clock.drift_ppm {
+        let way = if drift < 0.0 { "losing" } else { "gaining" };
+        let _ = write!(text, ", {way} {:.1} µs a second, ±{within:.1}", drift.abs());
+    }
+    if let Some(minutes) = report.clock.zone_minutes.filter(|_| report.told == Told::Second) {
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
+        let _ = write!(text, ", if it shows UTC{sign}{hours:02}:{minutes:02}; it tells whole seconds alone");
+    } else {
+        text.push_str(", if the quickest paths are equal (--clock)");
+    }
+    text
+}
+
+fn timing(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Result<()> {
+    write!(out, "timing   calls left late by ")?;
+    if let Some(median) = report.lag.percentile(50.0) {
+        write!(out, "{} ms p50, ", millis(median))?;
+    }
+    write!(out, "{} ms max; ", millis(report.lag.max().unwrap_or(0)))?;
+    let (sent, received) = (&report.kernel_sent, &report.kernel_received);
+    if sent.count() + received.count() == 0 {
+        let why = if target.wire.receives { ", since the kernel told none" } else { "" };
+        return writeln!(out, "user-space timestamps{why}");
+    }
+    let told = |times: &Distribution, what: &str, way: &str| {
+        let share = match times.count() {
+            count if count == report.rtt.delay.count() => "all".to_owned(),
+            count => grouped(count),
+        };
+        times.rank(50.0).map(|median| format!("of {share} {what}, {} ms {way}", millis(median)))
+    };
+    let parts = [told(sent, "calls", "later"), told(received, "answers", "earlier")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    writeln!(out, "kernel timestamps {} than the program's (p50)", parts.join(" and "))
+}
+
+/// Which way the delay varies.
+pub(crate) fn verdict(report: &PingReport) -> Option<String> {
+    let (verdict, [up, down, server]) = report.verdict()?;
+    let [up, down, server] = [up, down, server].map(millis);
+    Some(match verdict {
+        Verdict::Steady => format!("delay is steady: it varies by {up} ms up, {down} ms down"),
+        Verdict::Up => format!("delay varies on the way up: {up} ms against {down} ms down"),
+        Verdict::Down => format!("delay varies on the way down: {down} ms against {up} ms up"),
+        Verdict::Both => format!("delay varies on both ways: {up} ms up, {down} ms down"),
+        Verdict::Server => {
+            format!("delay varies in the server: {server} ms, against {up} ms up and {down} ms down")
+        }
+    })
+}
+
+/// Several targets side by side.
+pub(crate) fn comparison(out: &mut impl Write, results: &[(&Target, &PingReport)]) -> io::Result<()> {
+    let width = results.iter().map(|(target, _)| target.found.len()).max().unwrap_or(0);
+    writeln!(
+        out,
+        "{:width$} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "ms", "sent", "lost", "min", "p50", "p99", "max", "jitter"
+    )?;
+    for (target, report) in results {
+        let times = &report.rtt.delay;
+        let shown = |nanos: Option<i64>| nanos.map_or_else(|| "-".to_owned(), millis);
+        writeln!(
+            out,
+            "{:width$} {:>9} {:>6}% {:>9} {:>9} {:>9} {:>9} {:>9}",
+            target.found,
+            grouped(report.sent()),
+            percent(report.loss_percent()),
+            shown(times.min()),
+            shown(times.rank(50.0)),
+            shown(times.percentile(99.0)),
+            shown(times.max()),
+            report.rtt.jitter.map_or_else(|| "-".to_owned(), fixed)
+        )?;
+    }
+    Ok(())
+}
+
+/// Nanoseconds in milliseconds.
+pub(crate) fn millis(nanos: i64) -> String {
+    fixed(nanos as f64)
+}
+
+fn span(time: Duration) -> String {
+    fixed(time.as_secs_f64() * 1e9)
+}
+
+fn fixed(nanos: f64) -> String {
+    format!("{:.3}", nanos / 1e6)
+}
+
+/// A share of a hundred, with no more digits than it takes to tell it from nothing and from all.
+fn percent(share: f64) -> String {
+    let digits = if (0.0..0.1).contains(&share) || (99.9..100.0).contains(&share) { 3 } else { 1 };
+    let text = format!("{share:.digits$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The objects of `--json`.
+#[derive(Serialize)]
+struct Start<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    found: &'a str,
+    local: Option<&'a str>,
+    size: usize,
+    interval_ns: u64,
+    wait_ns: u64,
+    count: Option<u64>,
+    clock: &'static str,
+    kernel_sends: bool,
+    kernel_receives: bool,
+    own_clock_synchronized: Option<bool>,
+    own_clock_error_max_ns: Option<u64>,
+    started_unix_ns: u64,
+}
+
+#[derive(Serialize)]
+struct Sample<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    seq: u64,
+    outcome: &'static str,
+    word: Option<String>,
+    sent_unix_ns: Option<u64>,
+    rtt_ns: Option<u64>,
+    up_ns: Option<i64>,
+    down_ns: Option<i64>,
+    up_above_quickest_ns: Option<i64>,
+    down_above_quickest_ns: Option<i64>,
+    server_ns: Option<u64>,
+    reordered: bool,
+}
+
+#[derive(Serialize)]
+struct Interval<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    answered: u64,
+    lost: u64,
+    rtt: Times,
+}
+
+#[derive(Serialize)]
+struct Plain<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+}
+
+/// What came of all calls.
+#[derive(Serialize)]
+struct Summary<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    found: &'a str,
+    elapsed_ns: u64,
+    sent: u64,
+    answered: u64,
+    late: u64,
+    lost: u64,
+    refused: u64,
+    timeout: u64,
+    unreachable: u64,
+    dns: u64,
+    closed: u64,
+    unsent: u64,
+    loss_percent: f64,
+    duplicate: u64,
+    reordered: u64,
+    stray: u64,
+    skipped: u64,
+    rtt: Times,
+    server: Times,
+    up: Times,
+    down: Times,
+    up_down_assume_equal_quickest: bool,
+    rtt_jitter_ns: Option<f64>,
+    up_jitter_ns: Option<f64>,
+    down_jitter_ns: Option<f64>,
+    rtt_ipdv: Times,
+    up_ipdv: Times,
+    down_ipdv: Times,
+    stamp: &'static str,
+    clock: &'static str,
+    clock_contradicted: bool,
+    clock_ahead_ns: Option<i64>,
+    clock_uncertainty_ns: Option<u64>,
+    clock_drift_ppm: Option<f64>,
+    clock_drift_uncertainty_ppm: Option<f64>,
+    clock_zone_minutes: Option<i64>,
+    clock_peer_steps: u64,
+    clock_own_steps: u64,
+    left_late: Times,
+    kernel_sends: u64,
+    kernel_receives: u64,
+    kernel_send_later: Times,
+    kernel_receive_earlier: Times,
+    verdict: Option<&'static str>,
+    missed: &'a [&'static str],
+}
+
+/// A distribution of times; `null` where there are too few for them.
+#[derive(Serialize)]
+struct Times {
+    count: u64,
+    min_ns: Option<i64>,
+    mean_ns: Option<f64>,
+    stddev_ns: Option<f64>,
+    p50_ns: Option<i64>,
+    p90_ns: Option<i64>,
+    p99_ns: Option<i64>,
+    p99_9_ns: Option<i64>,
+    p99_99_ns: Option<i64>,
+    max_ns: Option<i64>,
+}
+
+impl Times {
+    fn of(times: &Distribution) -> Self {
+        Self {
+            count: times.count(),
+            min_ns: times.min(),
+            mean_ns: times.mean(),
+            stddev_ns: times.stddev(),
+            p50_ns: times.percentile(50.0),
+            p90_ns: times.percentile(90.0),
+            p99_ns: times.percentile(99.0),
+            p99_9_ns: times.percentile(99.9),
+            p99_99_ns: times.percentile(99.99),
+            max_ns: times.max(),
+        }
+    }
+}
+
+/// The object before the first call.
+pub(crate) fn start_object(out: &mut impl Write, target: &Target) -> io::Result<()> {
+    json::line(
+        out,
+        &Start {
+            event: "start",
+            endpoint: &target.endpoint,
+            found: &target.found,
+            local: target.local.as_deref(),
+            size: target.size,
+            interval_ns: nanos(target.interval),
+            wait_ns: nanos(target.wait),
+            count: target.count,
+            clock: clock_name(target.clock),
+            kernel_sends: target.wire.sends,
+            kernel_receives: target.wire.receives,
+            own_clock_synchronized: target.own_clock.map(|clock| clock.synchronized),
+            own_clock_error_max_ns: target.own_clock.map(|clock| nanos(clock.error_max)),
+            started_unix_ns: target.started,
+        },
+    )
+}
+
+/// The object for what happens; a report has one of its own.
+pub(crate) fn object(out: &mut impl Write, endpoint: &str, happening: &Happening) -> io::Result<()> {
+    match happening {
+        Happening::Answered(answered) => json::line(out, &Sample::answered(endpoint, answered)),
+        Happening::Lost { number, word } => json::line(out, &Sample::lost(endpoint, *number, *word)),
+        Happening::Duplicate(number) => json::line(out, &Sample::outcome(endpoint, *number, "duplicate")),
+        Happening::Interval(interval) => {
+            let PingInterval { answered, lost, rtt } = &**interval;
+            let (answered, lost, rtt) = (*answered, *lost, Times::of(rtt));
+            json::line(out, &Interval { event: "interval", endpoint, answered, lost, rtt })
+        }
+        Happening::Stray => json::line(out, &Plain { event: "stray", endpoint }),
+        Happening::Contradicted => json::line(out, &Plain { event: "clock_contradicted", endpoint }),
+        Happening::Connected(true) => json::line(out, &Plain { event: "connected", endpoint }),
+        Happening::Connected(false) => json::line(out, &Plain { event: "disconnected", endpoint }),
+        _ => Ok(()),
+    }
+}
+
+impl<'a> Sample<'a> {
+    fn outcome(endpoint: &'a str, seq: u64, outcome: &'static str) -> Self {
+        Self {
+            event: "sample",
+            endpoint,
+            seq,
+            outcome,
+            word: None,
+            sent_unix_ns: None,
+            rtt_ns: None,
+            up_ns: None,
+            down_ns: None,
+            up_above_quickest_ns: None,
+            down_above_quickest_ns: None,
+            server_ns: None,
+            reordered: false,
+        }
+    }
+
+    fn lost(endpoint: &'a str, seq: u64, word: Option<Word>) -> Self {
+        let outcome = if word.is_some() { "lost" } else { "unsent" };
+        Self { word: word.map(|word| word.to_string()), ..Self::outcome(endpoint, seq, outcome) }
+    }
+
+    fn answered(endpoint: &'a str, answered: &Answered) -> Self {
+        let free = answered.clock == Clock::Free;
+        let ways = |wanted: bool| answered.ways.filter(|_| wanted);
+        Self {
+            sent_unix_ns: Some(answered.sent.as_nanos()),
+            rtt_ns: Some(nanos(answered.rtt)),
+            up_ns: ways(!free).map(|ways| ways.up),
+            down_ns: ways(!free).map(|ways| ways.down),
+            up_above_quickest_ns: ways(free).map(|ways| ways.up),
+            down_above_quickest_ns: ways(free).map(|ways| ways.down),
+            server_ns: answered.residence.map(nanos),
+            reordered: answered.reordered,
+            ..Self::outcome(endpoint, answered.number, if answered.late { "late" } else { "answered" })
+        }
+    }
+}
+
+/// The object of a report: `event` is "interim" or "end".
+pub(crate) fn report_object(
+    out: &mut impl Write,
+    event: &'static str,
+    target: &Target,
+    report: &PingReport,
+    missed: &[&'static str],
+) -> io::Result<()> {
+    let PingReport { lost, clock, .. } = report;
+    let verdict = report.verdict().map(|(verdict, _)| match verdict {
+        Verdict::Steady => "steady",
+        Verdict::Up => "up",
+        Verdict::Down => "down",
+        Verdict::Both => "both",
+        Verdict::Server => "server",
+    });
+    let jitter = |way: &WayReport| way.jitter;
+    json::line(
+        out,
+        &Summary {
+            event,
+            endpoint: &target.endpoint,
+            found: &target.found,
+            elapsed_ns: nanos(report.elapsed),
+            sent: report.sent(),
+            answered: report.answered,
+            late: report.late,
+            lost: lost.all(),
+            refused: lost.refused,
+            timeout: lost.timeout,
+            unreachable: lost.unreachable,
+            dns: lost.dns,
+            closed: lost.closed,
+            unsent: lost.unsent,
+            loss_percent: report.loss_percent(),
+            duplicate: report.duplicate,
+            reordered: report.reordered,
+            stray: report.stray,
+            skipped: report.skipped,
+            rtt: Times::of(&report.rtt.delay),
+            server: Times::of(&report.server),
+            up: Times::of(&report.up.delay),
+            down: Times::of(&report.down.delay),
+            up_down_assume_equal_quickest: clock.clock == Clock::Free,
+            rtt_jitter_ns: jitter(&report.rtt),
+            up_jitter_ns: jitter(&report.up),
+            down_jitter_ns: jitter(&report.down),
+            rtt_ipdv: Times::of(&report.rtt.variation),
+            up_ipdv: Times::of(&report.up.variation),
+            down_ipdv: Times::of(&report.down.variation),
+            stamp: match report.told {
+                Told::Nothing => "none",
+                Told::Second => "second",
+                Told::Time => "time",
+                Told::Both => "both",
+            },
+            clock: clock_name(clock.clock),
+            clock_contradicted: clock.contradicted,
+            clock_ahead_ns: clock.ahead,
+            clock_uncertainty_ns: clock.uncertainty,
+            clock_drift_ppm: clock.drift_ppm.map(|(drift, _)| drift),
+            clock_drift_uncertainty_ppm: clock.drift_ppm.map(|(_, within)| within),
+            clock_zone_minutes: clock.zone_minutes,
+            clock_peer_steps: clock.peer_steps,
+            clock_own_steps: clock.own_steps,
+            left_late: Times::of(&report.lag),
+            kernel_sends: report.kernel_sent.count(),
+            kernel_receives: report.kernel_received.count(),
+            kernel_send_later: Times::of(&report.kernel_sent),
+            kernel_receive_earlier: Times::of(&report.kernel_received),
+            verdict,
+            missed,
+        },
+    )
+}
+
+/// The first line of a file of calls.
+pub(crate) fn csv_header(out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "endpoint,seq,outcome,sent_unix_ns,rtt_ns,up_ns,down_ns,up_above_quickest_ns,down_above_quickest_ns,\
+         server_ns,reordered"
+    )
+}
+
+/// A call as a line of such a file.
+pub(crate) fn csv(out: &mut impl Write, endpoint: &str, happening: &Happening) -> io::Result<()> {
+    let sample = match happening {
+        Happening::Answered(answered) => Sample::answered(endpoint, answered),
+        Happening::Lost { number, word } => Sample::lost(endpoint, *number, *word),
+        Happening::Duplicate(number) => Sample::outcome(endpoint, *number, "duplicate"),
+        _ => return Ok(()),
+    };
+    fn cell<T: ToString>(value: Option<T>) -> String {
+        value.map_or_else(String::new, |value| value.to_string())
+    }
+    let outcome = sample.word.as_deref().unwrap_or(sample.outcome);
+    writeln!(
+        out,
+        "\"{}\",{},{outcome},{},{},{},{},{},{},{},{}",
+        endpoint.replace('"', "\"\""),
+        sample.seq,
+        cell(sample.sent_unix_ns),
+        cell(sample.rtt_ns),
+        cell(sample.up_ns),
+        cell(sample.down_ns),
+        cell(sample.up_above_quickest_ns),
+        cell(sample.down_above_quickest_ns),
+        cell(sample.server_ns),
+        sample.reordered
+    )
+}
+
+/// HdrHistogram's log, an interval for each target; values are in nanoseconds.
+pub(crate) fn hdr(out: &mut impl Write, results: &[(&Target, &PingReport)]) -> anyhow::Result<()> {
+    let mut serializer = V2DeflateSerializer::new();
+    let mut builder = IntervalLogWriterBuilder::new();
+    builder.add_comment("round trips in nanoseconds");
+    for (place, (target, _)) in results.iter().enumerate() {
+        builder.add_comment(&format!("target {place}: {}", target.endpoint));
+    }
+    let mut log = builder.begin_log_with(out, &mut serializer)?;
+    for (place, (_, report)) in results.iter().enumerate() {
+        let tag = place.to_string();
+        let tag = (results.len() != 1).then(|| Tag::new(&tag)).flatten();
+        log.write_histogram(report.rtt.delay.histogram(), Duration::ZERO, report.elapsed, tag)
+            .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    }
+    Ok(())
+}
+
+fn clock_name(clock: Clock) -> &'static str {
+    match clock {
+        Clock::Same => "same",
+        Clock::Synced => "synced",
+        Clock::Free => "free",
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
