@@ -119,6 +119,8 @@ pub(crate) struct Directions {
     contradicted: bool,
     peer: PeerClock,
     zoned: bool,
+    /// Whether its stamps tell whole seconds.
+    coarse: bool,
     /// The latest that have not been counted, while more is learned of the peer's clock.
     pending: VecDeque<Sample>,
     /// The shortest time there and back, without the server's.
@@ -138,6 +140,7 @@ impl Directions {
             contradicted: false,
             peer: PeerClock::new(),
             zoned: true,
+            coarse: false,
             pending: VecDeque::new(),
             quickest: None,
             up: Way::default(),
@@ -155,10 +158,10 @@ impl Directions {
     pub(crate) fn split(&mut self, sample: &Sample) -> Option<Ways> {
         let stepped = self.watch_own(sample);
         let reading = sample.stamp?.reading()?;
-        self.zoned = reading.zoned;
+        (self.zoned, self.coarse) = (reading.zoned, !reading.resolution.is_zero());
         let steps = self.peer.steps();
         self.peer.observe(sample);
-        if !reading.resolution.is_zero() {
+        if self.coarse {
             return None;
         }
         if stepped || steps != self.peer.steps() {
@@ -255,7 +258,7 @@ impl Directions {
             all.up.delay = all.up.delay.shifted(half);
             all.down.delay = all.down.delay.shifted(half);
         }
-        let estimate = self.peer.estimate(at).filter(|_| self.clock != Clock::Same);
+        let estimate = self.peer.estimate(at).filter(|_| self.clock != Clock::Same || self.coarse);
         let clock = self.describe(estimate);
         (all.up, all.down, clock)
     }
@@ -282,9 +285,7 @@ impl Directions {
 
     /// Where in a second calls are to leave, if the peer's stamps tell whole seconds alone.
     pub(crate) fn edge(&self, sample: &Sample) -> Option<Duration> {
-        let reading = sample.stamp?.reading()?;
-        let coarse = !reading.resolution.is_zero();
-        coarse.then(|| self.peer.edge(sample.received.program.mono, sample.rtt())).flatten()
+        self.coarse.then(|| self.peer.edge(sample.received.program.mono, sample.rtt())).flatten()
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Ping {
     pub call: Call,
     /// Bytes of a call: at least [`CALL_MIN`], on a stream [`STREAM_CALL_MIN`].
     pub size: usize,
+    /// How long after the start the first call leaves, so that those to several targets take turns.
+    pub first: Duration,
     /// Between two calls; zero, if the next is to leave when the last is done with.
     pub interval: Duration,
     /// How many calls; `None` for no end.
@@ -294,7 +296,7 @@ impl Pinger {
 
     /// Begins to count, from now on.
     fn start_over(&mut self) {
-        let start = self.clocks.now().mono;
+        let start = self.clocks.now().mono + self.ping.first;
         let guessed = self.ping.clock.is_none();
         self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
         self.prober = Prober::new(*self.prober.plan(), start);

@@ -258,6 +258,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
             wait: args.wait,
         },
         size: args.size.get(),
+        first: Duration::ZERO,
         interval: args.interval,
         count: args.count.map(|count| count.get() as u64),
         deadline: args.deadline,

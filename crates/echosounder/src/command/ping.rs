@@ -122,8 +122,10 @@ enum Word {
 /// Starts a thread for each target, so that none waits for another.
 fn start(targets: &[Ping], controls: &[Arc<Control>]) -> Result<Receiver<(usize, Word)>> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
+    let share = 1.0 / targets.len() as f64;
     for (place, (ping, control)) in targets.iter().zip(controls).enumerate() {
-        let (ping, control, sender) = (ping.clone(), Arc::clone(control), sender.clone());
+        let (mut ping, control, sender) = (ping.clone(), Arc::clone(control), sender.clone());
+        ping.first = ping.interval.mul_f64(place as f64 * share);
         let call = move || measure(place, ping, control, &sender);
         thread::Builder::new().name("ping".into()).spawn(call).context("start a thread")?;
     }
@@ -317,7 +319,12 @@ impl Page {
             }
             (_, Some(p99)) => {
                 let bound = self.bounds.p99.unwrap_or_default();
-                format!("{}: p99 is {} ms, over {bound:?}", target.endpoint, render::millis(p99))
+                format!(
+                    "{}: p99 is {} ms, over {}",
+                    target.endpoint,
+                    render::millis(p99),
+                    render::spaced(bound)
+                )
             }
             (_, None) => format!("{}: nothing was answered, so there is no p99", target.endpoint),
         };

@@ -61,7 +61,7 @@ pub(crate) fn header(out: &mut impl Write, target: &Target) -> io::Result<()> {
     }
     match interval {
         &Duration::ZERO => writeln!(out, ", {size} bytes as fast as answers come"),
-        interval => writeln!(out, ", {size} bytes every {interval:?}"),
+        interval => writeln!(out, ", {size} bytes every {}", spaced(*interval)),
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn line(
             writeln!(out, "{text}")
         }
         Happening::Lost { number, word: Some(Word::Timeout) } => {
-            writeln!(out, "{who}: seq={number} TIMEOUT: no answer within {wait:?}")
+            writeln!(out, "{who}: seq={number} TIMEOUT: no answer within {}", spaced(wait))
         }
         Happening::Lost { number, word: Some(word) } => writeln!(out, "{who}: seq={number} {word}"),
         Happening::Lost { number, word: None } => {
@@ -352,6 +352,13 @@ pub(crate) fn comparison(out: &mut impl Write, results: &[(&Target, &PingReport)
         )?;
     }
     Ok(())
+}
+
+/// `200 ms`: a time as it was typed, as far as one unit tells it.
+pub(crate) fn spaced(time: Duration) -> String {
+    let text = format!("{time:?}");
+    let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    format!("{} {}", &text[..unit], &text[unit..])
 }
 
 /// Nanoseconds in milliseconds.
