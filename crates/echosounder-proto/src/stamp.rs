@@ -24,6 +24,9 @@ pub enum Stamp {
     },
 }
 
+/// A whole second, and a tick by which time(2) lags behind: 10 ms where the kernel ticks a hundred times a second.
+const CTIME_RESOLUTION: Duration = Duration::from_millis(1010);
+
 /// What a stamp tells of the clock it was taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -45,7 +48,7 @@ impl Stamp {
             Self::Unix(time) | Self::Rfc3339(Some(time)) => (time, time, Duration::ZERO, true),
             Self::Ctime(Some(seconds)) => {
                 let time = WallTime::from_nanos(seconds.saturating_mul(1_000_000_000));
-                (time, time, Duration::from_secs(1), false)
+                (time, time, CTIME_RESOLUTION, false)
             }
             Self::Ctime(None) | Self::Rfc3339(None) => return None,
         };

@@ -68,7 +68,7 @@ fn every_stamp_tells_its_clock() {
     assert_eq!(reading("[2026-11-22T12:19:36.123456789+01:00] "), Some(fine));
     assert_eq!(reading("[2026-11-22T08:19:36.123456789-03:00] "), Some(fine));
     let whole = WallTime::from_nanos((SECOND + 3600) * 1_000_000_000);
-    let coarse = Reading { rx: whole, tx: whole, resolution: Duration::from_secs(1), zoned: false };
+    let coarse = Reading { rx: whole, tx: whole, resolution: Duration::from_millis(1010), zoned: false };
     assert_eq!(reading("[Sun Nov 22 12:19:36 2026] "), Some(coarse));
     let first = WallTime::from_nanos(1_796_083_200_000_000_000);
     assert_eq!(reading("[Tue Dec  1 00:00:00 2026] ").map(|told| told.rx), Some(first));
