@@ -1,0 +1,161 @@
+//! Holds the round trips of `sounder ping` against those of other probers, each with a server of its own, over UDP on
+//! loopback: 64 bytes, a thousand a second.
+//!
+//! `cargo run --release --bin ping [ROUNDS]` lets them take turns in shuffled order, and tells the median of each one's
+//! medians, and its ratio to ours in the same round with a 95 % bootstrap interval. It needs irtt, sockperf and taskset; one
+//! that is missing is named and left out.
+
+#[path = "../statistics.rs"]
+mod statistics;
+
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use std::{env, thread};
+
+use anyhow::{Context, Result, ensure};
+use statistics::{Random, interval, median};
+
+/// How many rounds there are, unless told otherwise.
+const ROUNDS: usize = 14;
+
+/// How long a server has to start.
+const START: Duration = Duration::from_millis(200);
+
+/// A prober, and the server that it needs.
+struct Prober {
+    name: &'static str,
+    program: PathBuf,
+    server: fn(port: &str) -> Vec<String>,
+    client: fn(port: &str) -> Vec<String>,
+    /// The median in what the client writes, in microseconds.
+    median: fn(&str) -> Option<f64>,
+}
+
+fn main() -> Result<()> {
+    let rounds = env::args().nth(1).map_or(Ok(ROUNDS), |rounds| rounds.parse()).context("read ROUNDS")?;
+    let probers: Vec<Prober> = probers()?.into_iter().filter(is_there).collect();
+    let mut random = Random::new(1);
+    let mut medians: Vec<Vec<f64>> = probers.iter().map(|_| Vec::new()).collect();
+    for _ in 0..rounds {
+        for place in random.shuffled(probers.len()) {
+            medians[place].push(run(&probers[place])?);
+        }
+    }
+    println!("median round trip over UDP, 64 B, 1,000 a second, {rounds} rounds");
+    for (prober, values) in probers.iter().zip(&medians) {
+        let ratios: Vec<f64> = medians[0].iter().zip(values).map(|(ours, theirs)| ours / theirs).collect();
+        let (low, high) = interval(&ratios, &mut random);
+        println!(
+            "{:26} {:8.1} µs   ours ÷ it {:.2} [{low:.2}–{high:.2}]",
+            prober.name,
+            median(values.clone()),
+            median(ratios)
+        );
+    }
+    Ok(())
+}
+
+fn probers() -> Result<Vec<Prober>> {
+    let sounder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/sounder");
+    let built = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "--manifest-path"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
+        .status()?;
+    ensure!(built.success(), "sounder does not build");
+    Ok(vec![
+        Prober {
+            name: "sounder ping",
+            program: sounder,
+            server: |port| words(&format!("serve -q --workers 1 udp://127.0.0.1:{port}")),
+            client: |port| words(&format!("ping --json -q -i 1ms -c 1000 udp://127.0.0.1:{port}")),
+            median: |text| {
+                let end: serde_json::Value = serde_json::from_str(text.lines().last()?).ok()?;
+                Some(end["rtt"]["p50_ns"].as_f64()? / 1e3)
+            },
+        },
+        Prober {
+            name: "irtt",
+            program: "irtt".into(),
+            server: |port| words(&format!("server -i 0 -b 127.0.0.1:{port}")),
+            client: |port| words(&format!("client -i 1ms -d 1s -l 64 -q -o - 127.0.0.1:{port}")),
+            median: |text| {
+                let result: serde_json::Value = serde_json::from_str(&text[text.find('{')?..]).ok()?;
+                Some(result["stats"]["rtt"]["median"].as_f64()? / 1e3)
+            },
+        },
+        Prober {
+            name: "sockperf, which spins",
+            program: "sockperf".into(),
+            server: |port| words(&format!("server -i 127.0.0.1 -p {port}")),
+            client: |port| {
+                words(&format!(
+                    "under-load -i 127.0.0.1 -p {port} -m 64 -t 1 --mps 1000 --reply-every 1 --full-rtt"
+                ))
+            },
+            median: |text| {
+                let line = text.lines().find(|line| line.contains("percentile 50.000"))?;
+                line.rsplit('=').next()?.trim().parse().ok()
+            },
+        },
+    ])
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+fn is_there(prober: &Prober) -> bool {
+    let there = Command::new(&prober.program)
+        .arg("--help")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    if !there {
+        eprintln!("left out: {} is not installed", prober.name);
+    }
+    there
+}
+
+/// One round of one prober, in microseconds.
+fn run(prober: &Prober) -> Result<f64> {
+    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+    let _server = Server::start(prober, &port)?;
+    let output = Command::new("taskset")
+        .args(["-c", "1"])
+        .arg(&prober.program)
+        .args((prober.client)(&port))
+        .stderr(Stdio::null())
+        .output()
+        .with_context(|| format!("run {}", prober.name))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    (prober.median)(&text).with_context(|| format!("{} tells no median: {text}", prober.name))
+}
+
+struct Server(Child);
+
+impl Server {
+    fn start(prober: &Prober, port: &str) -> Result<Self> {
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "taskset", "-c", "0"])
+            .arg(&prober.program)
+            .args((prober.server)(port))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start the server of {}", prober.name))?;
+        thread::sleep(START);
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended by itself, or it ends now.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
