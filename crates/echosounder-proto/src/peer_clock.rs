@@ -198,8 +198,8 @@ impl PeerClock {
         Some((span(up), span(down)))
     }
 
-    /// Where in a second of our monotonic clock a call has to leave that takes so long there and back, so that the peer
-    /// reads its clock when a second of its own begins.
+    /// Where in a second of our monotonic clock a call has to leave that leaves about then and takes so long there and
+    /// back, so that the peer reads its clock when a second of its own begins.
     pub fn edge(&self, at: MonoTime, rtt: Duration) -> Option<Duration> {
         const SECOND: i128 = 1_000_000_000;
         let ahead = i128::from(self.estimate(at)?.ahead) + i128::try_from(rtt.as_nanos()).ok()? / 2;
