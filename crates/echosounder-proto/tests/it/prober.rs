@@ -534,7 +534,7 @@ fn whoever_answers_every_call_is_timed() {
         ("our server, rfc3339", Peer::Ours("rfc3339")),
         ("our server, none", Peer::Ours("none")),
         ("the textbook's", Peer::Textbook),
-        ("a plain echo", Peer::Plain),
+        ("a plain echo, or ourselves", Peer::Plain),
     ];
     for (name, peer) in peers {
         for stream in [false, true] {
@@ -998,6 +998,23 @@ fn a_stream_that_owes_too_much_is_given_up() {
     let mut answered = None;
     prober.hear(&call, now, |event| answered = Some(event)).unwrap();
     assert!(matches!(answered, Some(Event::Answered(Sample { number: 70_001, .. }))));
+}
+
+#[test]
+fn a_stream_knows_what_it_owes_however_many_calls_could_not_be_sent() {
+    let mut prober = Prober::new(Plan { stream: true, count: None, ..PLAIN.plan }, mono(0));
+    let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(0) };
+    let mut out = Vec::new();
+    prober.call(now, &mut out);
+    prober.fail(Some(1), now.mono);
+    (0..70_000).for_each(|_| _ = prober.miss(now));
+    prober.call(now, &mut out);
+    let mut events = Vec::new();
+    prober.hear(&out, Times::of(now), |event| events.push(event)).unwrap();
+    assert!(
+        matches!(events[..], [Event::Stray, Event::Answered(Sample { number: 70_002, .. })]),
+        "{events:?}"
+    );
 }
 
 /// When calls leave that are aimed as `aim` says, each before it is made.
