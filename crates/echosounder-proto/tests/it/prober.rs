@@ -980,6 +980,59 @@ fn messages_long_ago_are_forgotten() {
 }
 
 #[test]
+fn what_is_quoted_names_its_call() {
+    let (prober, out) = given_up(false, 70_000);
+    let quote = |number: usize, len: usize| {
+        let quoted = &out[(number - 1) * 64..(number - 1) * 64 + len];
+        prober.number_in(&[&[0x45; 28], quoted].concat())
+    };
+    assert_eq!(quote(70_000, 64), Some(70_000));
+    assert_eq!(quote(70_000, BLANK.len() + 19), Some(70_000));
+    assert_eq!(quote(70_000, BLANK.len() + 18), None);
+    assert_eq!(quote(1, 64), None);
+    let mut next = Vec::new();
+    PAYLOAD.write(70_001, &mut next);
+    assert_eq!(prober.number_in(&next), None);
+}
+
+#[test]
+fn a_call_that_failed_may_be_answered_all_the_same() {
+    let mut prober = Prober::new(PLAIN.plan, mono(0));
+    let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(0) };
+    let mut calls = [Vec::new(), Vec::new(), Vec::new()];
+    calls.iter_mut().for_each(|call| _ = prober.call(now, call));
+    assert_eq!(prober.fail(Some(2), now.mono), Some(2));
+    assert_eq!(prober.fail(Some(2), now.mono), None);
+    assert_eq!(prober.open(), 3);
+    let mut events = Vec::new();
+    for call in &calls {
+        prober.hear(call, Times::of(now), |event| events.push(event)).unwrap();
+    }
+    let [Event::Answered(_), Event::Late(late), Event::Answered(_)] = events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((late.number, late.reordered, prober.open()), (2, false, 0));
+    assert_eq!(prober.fail(None, now.mono), None);
+}
+
+#[test]
+fn a_residence_that_cannot_be_is_none() {
+    let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(at(5)) };
+    let sent = Times::of(Moment { mono: mono(at(1)), ..now });
+    let told = |rx, tx| {
+        let [rx, tx] = [rx, tx].map(WallTime::from_nanos);
+        let stamp = Some(Stamp::Ns { rx, tx });
+        Sample { number: 1, due: mono(0), sent, received: Times::of(now), stamp, reordered: false }
+            .residence()
+    };
+    assert_eq!(told(at(7), at(11)), Some(ms(4)));
+    assert_eq!(told(at(7), at(11) + 1), None);
+    assert_eq!(told(at(7), at(6)), None);
+    let kernel = Some(Moment { mono: mono(at(3)), ..now });
+    assert_eq!(Times { program: now, kernel }.difference(), Some(ms(2)));
+}
+
+#[test]
 fn a_stream_that_owes_too_much_is_given_up() {
     let (mut prober, out) = given_up(true, 70_000);
     let now = Times::of(Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(u64::MAX) });
