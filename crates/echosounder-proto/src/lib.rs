@@ -8,6 +8,9 @@
 //! the asking side is [`EchoReader`], which takes the stamps out of what comes back. Datagrams are judged
 //! first, by the rule that keeps two servers from talking for ever: [`DatagramRule::judge`].
 //!
+//! Whoever measures lets a [`Prober`] say when calls leave and what becomes of each, and a [`PeerClock`] what their
+//! answers tell of the other clock.
+//!
 //! ```
 //! use echosounder_proto::{Conversation, Flow, Framing, Scene, Template, WallLabel};
 //!

@@ -21,8 +21,8 @@ pub struct Payload {
 
 impl Payload {
     /// Messages of so many bytes, at least one, with a blank where there is room for it and a whole number.
-    pub fn new(len: usize) -> Self {
-        Self { len, blank: BLANK.len() + NUMBER < len }
+    pub const fn new(len: usize) -> Self {
+        Self { len: if len == 0 { 1 } else { len }, blank: BLANK.len() + NUMBER < len }
     }
 
     /// Messages of so many bytes that begin with a blank, whatever is left for the number: at least two bytes more

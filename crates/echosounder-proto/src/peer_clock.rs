@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use crate::prober::Sample;
+use crate::stamp::Stamp;
 use crate::time::MonoTime;
 
 /// How much a clock may be faster or slower than ours; quartz is good for a tenth of it.
@@ -18,6 +19,9 @@ const BLOCKS: usize = 64;
 /// How often an interval is narrowed when its end is searched; each time by a third or a half.
 const STEPS: usize = 60;
 
+/// What rounding may do to a bound, in nanoseconds.
+const SLACK: f64 = 1.0;
+
 /// How far the peer's clock is ahead, in nanoseconds, from the least it may be to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
@@ -31,9 +35,15 @@ impl Sample {
         let reading = self.stamp?.reading()?;
         let ahead = |wall: u64, mono: MonoTime| clamp(i128::from(wall) - i128::from(mono.as_nanos()));
         let resolution = i64::try_from(reading.resolution.as_nanos()).unwrap_or(i64::MAX);
-        let low = ahead(reading.tx.as_nanos(), self.received.best().mono);
-        let high = ahead(reading.rx.as_nanos(), self.sent.best().mono).saturating_add(resolution);
+        // Both clocks tell whole nanoseconds alone: the receive may have been as much later, and so may the reading.
+        let low = ahead(reading.tx.as_nanos(), self.received.best().mono).saturating_sub(1);
+        let high = ahead(reading.rx.as_nanos(), self.sent.best().mono).saturating_add(resolution.max(1));
         (low <= high).then_some(Bounds { low, high })
+    }
+
+    /// Whether the stamp tells more than whole seconds.
+    fn is_exact(&self) -> bool {
+        self.stamp.and_then(Stamp::reading).is_some_and(|reading| reading.resolution.is_zero())
     }
 }
 
@@ -63,7 +73,7 @@ pub struct PeerClock {
     blocks: VecDeque<Block>,
     /// The bounds are kept relative to it, in nanoseconds.
     origin: i64,
-    /// How much faster the peer's clock goes, as far as is known.
+    /// How much faster the peer's clock goes, as far as is known: all bounds leave room for it.
     drift: f64,
     steps: u64,
 }
@@ -95,7 +105,8 @@ impl PeerClock {
         Self::default()
     }
 
-    /// How often the peer's clock was stepped: an answer contradicted all that were before.
+    /// How often the peer's clock was stepped: an answer contradicted all that were before, the last ones included. If
+    /// it contradicts old ones alone, the drift has changed, and they are forgotten.
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -106,48 +117,55 @@ impl PeerClock {
         if self.blocks.is_empty() {
             self.origin = bounds.low;
         }
-        let at = sample.received.best().mono;
-        let low = Point { at: float(at), ahead: self.relative(bounds.low) };
+        let low = Point { at: float(sample.received.best().mono), ahead: self.relative(bounds.low) };
         let high = Point { at: float(sample.sent.best().mono), ahead: self.relative(bounds.high) };
-        if self.contradicts(low, high) {
-            self.steps += 1;
-            self.blocks.clear();
-            self.origin = bounds.low;
-            return self.observe(sample);
+        let block = Block { since: low.at, low, high };
+        while !self.admits(block) {
+            self.blocks.pop_front();
+            if self.blocks.is_empty() {
+                self.steps += 1;
+                return self.observe(sample);
+            }
         }
-        self.add(low, high);
+        self.add(block);
     }
 
-    fn add(&mut self, low: Point, high: Point) {
+    /// Whether a clock could have set both the bounds that are known and these; learns at what drift.
+    fn admits(&mut self, new: Block) -> bool {
+        let drift = self.drift;
+        let below = new.low.ahead <= self.high(new.low.at, drift) + SLACK;
+        if below && self.low(new.high.at, drift) <= new.high.ahead + SLACK {
+            return true;
+        }
+        let mut with = self.clone();
+        with.blocks.push_back(new);
+        let likely = with.likely_drift();
+        let admits = -SLACK <= with.width(likely);
+        if admits {
+            self.drift = likely;
+        }
+        admits
+    }
+
+    fn add(&mut self, new: Block) {
         let drift = self.drift;
         match self.blocks.back_mut() {
-            Some(block) if low.at - block.since < nanos(BLOCK) => {
-                if block.low.moved(low.at, drift) < low.ahead {
-                    block.low = low;
+            Some(block) if new.since - block.since < nanos(BLOCK) => {
+                if block.low.moved(new.low.at, drift) < new.low.ahead {
+                    block.low = new.low;
                 }
-                if high.ahead < block.high.moved(high.at, drift) {
-                    block.high = high;
+                if new.high.ahead < block.high.moved(new.high.at, drift) {
+                    block.high = new.high;
                 }
             }
             _ => {
                 if self.blocks.len() == BLOCKS {
                     self.blocks.pop_front();
                 }
-                self.blocks.push_back(Block { since: low.at, low, high });
+                self.blocks.push_back(new);
                 self.drift = self.likely_drift();
             }
         }
-    }
-
-    /// Whether no clock could have set both the bounds that are known and these.
-    fn contradicts(&self, low: Point, high: Point) -> bool {
-        let fits = |drift| low.ahead <= self.high(high.at, drift) && self.low(low.at, drift) <= high.ahead;
-        if self.blocks.is_empty() || fits(self.drift) {
-            return false;
-        }
-        let mut with = self.clone();
-        with.blocks.push_back(Block { since: low.at, low, high });
-        with.width(with.likely_drift()) < 0.0
     }
 
     /// What is known of the peer's clock at that time.
@@ -168,9 +186,10 @@ impl PeerClock {
         })
     }
 
-    /// How much longer than the quickest a call took on its way there, and its answer on its way back.
+    /// How much longer than the quickest a call took on its way there, and its answer on its way back; `None` if the
+    /// peer tells no time, or whole seconds.
     pub fn excess(&self, sample: &Sample) -> Option<(Duration, Duration)> {
-        let bounds = sample.bounds()?;
+        let bounds = sample.bounds().filter(|_| sample.is_exact())?;
         self.blocks.back()?;
         let (sent, received) = (float(sample.sent.best().mono), float(sample.received.best().mono));
         let up = self.relative(bounds.high) - self.high(sent, self.drift);
@@ -179,8 +198,8 @@ impl PeerClock {
         Some((span(up), span(down)))
     }
 
-    /// Where in a second of our monotonic clock a call has to leave that takes so long there and back, so that the peer
-    /// reads its clock when a second of its own begins.
+    /// Where in a second of our monotonic clock a call has to leave that leaves about then and takes so long there and
+    /// back, so that the peer reads its clock when a second of its own begins.
     pub fn edge(&self, at: MonoTime, rtt: Duration) -> Option<Duration> {
         const SECOND: i128 = 1_000_000_000;
         let ahead = i128::from(self.estimate(at)?.ahead) + i128::try_from(rtt.as_nanos()).ok()? / 2;
@@ -204,9 +223,12 @@ impl PeerClock {
         self.high(at, drift) - self.low(at, drift)
     }
 
-    /// The drift at which the strip is widest.
+    /// The drift at which the strip is widest; none as long as a second's answers do not show one.
     fn likely_drift(&self) -> f64 {
-        if self.blocks.len() < 2 { 0.0 } else { maximum(-DRIFT_MAX, DRIFT_MAX, |drift| self.width(drift)) }
+        if self.blocks.len() < 2 && 0.0 <= self.width(0.0) {
+            return 0.0;
+        }
+        maximum(-DRIFT_MAX, DRIFT_MAX, |drift| self.width(drift))
     }
 
     /// The drifts at which there is a strip, around one at which there is.

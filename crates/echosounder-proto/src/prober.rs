@@ -13,7 +13,8 @@ use crate::reader::{EchoReader, NotAnEcho};
 use crate::stamp::Stamp;
 use crate::time::{Moment, MonoTime};
 
-/// How many calls that are done with are remembered, to know what comes late, again, or in another order.
+/// How many calls that are done with are remembered, to know what comes late, again, or in another order. No stream is
+/// trusted to bring back more than so many at once.
 const KEPT: usize = 65_536;
 
 /// Calls that are due longer than this, and than their interval, are left out: the machine stood still, and the peer
@@ -141,8 +142,8 @@ struct Call {
 #[derive(Debug)]
 pub struct Prober {
     plan: Plan,
-    /// When the first call would have been due, if all had been on time since.
-    start: MonoTime,
+    /// When the next call is due, unless it is aimed elsewhere.
+    upcoming: MonoTime,
     /// The number of the next call; the first is 1.
     next: u64,
     /// Those that are remembered, up to the one before `next`.
@@ -160,8 +161,8 @@ pub struct Prober {
     /// Where in each second calls are to leave.
     phase: Option<Duration>,
     reader: EchoReader,
-    /// On a stream, the number of the message that comes back next, if it was sent.
-    returning: u64,
+    /// The calls that are to come back on the stream, in the order in which they were sent.
+    returning: VecDeque<u64>,
     scratch: Vec<u8>,
 }
 
@@ -170,7 +171,7 @@ impl Prober {
     pub fn new(plan: Plan, start: MonoTime) -> Self {
         Self {
             plan,
-            start,
+            upcoming: start,
             next: 1,
             calls: VecDeque::new(),
             open: 1,
@@ -180,7 +181,7 @@ impl Prober {
             ended: false,
             phase: None,
             reader: EchoReader::new(),
-            returning: 1,
+            returning: VecDeque::new(),
             scratch: Vec::new(),
         }
     }
@@ -208,11 +209,21 @@ impl Prober {
         if self.plan.interval.is_zero() {
             return (self.open == self.next).then_some(self.settled);
         }
-        let due = self.start + times(self.plan.interval, self.next - 1);
-        let Some(phase) = self.phase else { return Some(due) };
-        let within = Duration::from_nanos(nanos(due - MonoTime::from_origin(Duration::ZERO)) % nanos(SECOND));
-        let wait = if within <= phase { phase - within } else { SECOND + phase - within };
-        Some(if wait < self.plan.interval { due + wait } else { due })
+        Some(self.phase.map_or(self.upcoming, |phase| self.aimed(phase)))
+    }
+
+    /// The time nearest to when the next call is due from which calls, at their interval, come to leave at that phase.
+    fn aimed(&self, phase: Duration) -> MonoTime {
+        let unit = common_divisor(nanos(self.plan.interval), nanos(SECOND));
+        let due = self.upcoming.as_nanos();
+        let wait = (nanos(phase) % unit + unit - due % unit) % unit;
+        let early = MonoTime::from_origin(Duration::from_nanos(due.saturating_sub(unit - wait)));
+        // What has passed when the aim is taken is too early.
+        if unit - wait < wait && self.settled <= early {
+            early
+        } else {
+            self.upcoming + Duration::from_nanos(wait)
+        }
     }
 
     /// When something is to be done: a call is due, or one has been waited for long enough.
@@ -228,8 +239,10 @@ impl Prober {
     pub fn call(&mut self, at: Moment, out: &mut Vec<u8>) -> u64 {
         let from = out.len();
         self.plan.payload.write(self.next, out);
-        if self.plan.stream {
+        // If more than that ever comes back, it is taken for no echo.
+        if self.plan.stream && self.returning.len() < KEPT {
             self.reader.sent(&out[from..]);
+            self.returning.push_back(self.next);
         }
         self.note(at, State::Awaited)
     }
@@ -241,21 +254,23 @@ impl Prober {
 
     fn note(&mut self, at: Moment, state: State) -> u64 {
         let due = self.due().unwrap_or(at.mono);
-        self.skip(due, at.mono);
+        let due = due + self.skip(at.mono - due);
+        self.upcoming = due + self.plan.interval;
         self.calls.push_back(Call { due, sent: Times::of(at), state });
         self.next += 1;
         self.settle(at.mono);
         self.next - 1
     }
 
-    /// Leaves out what is long due.
-    fn skip(&mut self, due: MonoTime, at: MonoTime) {
-        let interval = self.plan.interval;
-        if !interval.is_zero() && STALL.max(interval) < at - due {
-            let skipped = nanos(at - due) / nanos(interval);
-            self.start = self.start + times(interval, skipped);
-            self.skipped += skipped;
+    /// Leaves out the calls that are long due, the first of them for so long, and returns what they would have taken.
+    fn skip(&mut self, lag: Duration) -> Duration {
+        let interval = nanos(self.plan.interval);
+        if interval == 0 || lag <= STALL.max(self.plan.interval) {
+            return Duration::ZERO;
         }
+        let skipped = nanos(lag) / interval;
+        self.skipped += skipped;
+        Duration::from_nanos(skipped * interval)
     }
 
     /// The kernel has told when a call left.
@@ -283,55 +298,47 @@ impl Prober {
     /// If a stream does not bring back what was sent. Nothing more can be told from it: it is to be [`cut`](Self::cut).
     pub fn hear(&mut self, bytes: &[u8], at: Times, mut each: impl FnMut(Event)) -> Result<(), NotAnEcho> {
         if !self.plan.stream {
-            each(self.hear_message(bytes, at));
+            self.hear_message(bytes, at, &mut each);
             return Ok(());
         }
         let mut reader = core::mem::take(&mut self.reader);
         let result = reader.receive(bytes, |echo| {
             let kernel = at.kernel.filter(|_| echo.end == bytes.len());
-            let number = self.next_of_stream();
-            each(self.take(number, Times { kernel, ..at }, echo.stamp));
+            if let Some(number) = self.returning.pop_front() {
+                self.take(number, Times { kernel, ..at }, echo.stamp, &mut each);
+            }
         });
         self.reader = reader;
         result
     }
 
-    /// The number of the message that has come back on a stream.
-    fn next_of_stream(&mut self) -> u64 {
-        while self.find(self.returning).is_some_and(|call| call.state == State::Unsent) {
-            self.returning += 1;
-        }
-        self.returning += 1;
-        self.returning - 1
-    }
-
-    fn hear_message(&mut self, message: &[u8], at: Times) -> Event {
+    fn hear_message(&mut self, message: &[u8], at: Times, each: &mut impl FnMut(Event)) {
         let returned = Payload::read(message, &mut self.scratch)
             .filter(|returned| returned.body_len == self.plan.payload.body_len());
         match returned.and_then(|returned| Some((returned.number(self.next)?, returned.stamp))) {
-            Some((number, stamp)) => self.take(number, at, stamp),
-            None => Event::Stray,
+            Some((number, stamp)) => self.take(number, at, stamp, each),
+            None => each(Event::Stray),
         }
     }
 
-    fn take(&mut self, number: u64, received: Times, stamp: Option<Stamp>) -> Event {
-        let reordered = number < self.newest;
-        let Some(call) = self.find(number) else { return Event::Stray };
-        let state = call.state;
-        call.state = State::Answered;
+    fn take(&mut self, number: u64, received: Times, stamp: Option<Stamp>, each: &mut impl FnMut(Event)) {
+        let (wait, reordered) = (self.plan.wait, number < self.newest);
+        let Some(call) = self.find(number) else { return each(Event::Stray) };
         let sample = Sample { number, due: call.due, sent: call.sent, received, stamp, reordered };
-        match state {
-            State::Answered => return Event::Duplicate(number),
+        let late = match call.state {
+            State::Answered => return each(Event::Duplicate(number)),
             // Whoever answers what was not sent has guessed it.
-            State::Unsent => {
-                call.state = State::Unsent;
-                return Event::Stray;
-            }
-            State::Awaited | State::Missed => {}
+            State::Unsent => return each(Event::Stray),
+            State::Missed => true,
+            State::Awaited => wait < sample.rtt(),
+        };
+        if late && call.state == State::Awaited {
+            each(Event::Unanswered(number));
         }
+        call.state = State::Answered;
         self.newest = self.newest.max(number);
         self.settle(received.program.mono);
-        if state == State::Missed { Event::Late(sample) } else { Event::Answered(sample) }
+        each(if late { Event::Late(sample) } else { Event::Answered(sample) });
     }
 
     /// Gives up what has been waited for long enough.
@@ -364,7 +371,7 @@ impl Prober {
             each(number);
         }
         self.reader = EchoReader::new();
-        self.returning = self.next;
+        self.returning.clear();
     }
 
     fn give_up(&mut self, number: u64, at: MonoTime) {
@@ -374,8 +381,9 @@ impl Prober {
         self.settle(at);
     }
 
-    /// From now on calls leave so long after each whole second of the clock that never steps, as far as their interval
-    /// allows: each waits for it no longer than that.
+    /// From now on calls leave so long after a whole second of the clock that never steps, as many of them as their
+    /// interval allows: all if it is in whole seconds, one each second if it divides the second. They stay an interval
+    /// apart; one gap alone is longer or shorter, by half of it at most unless the time for that is past.
     pub fn aim(&mut self, phase: Duration) {
         self.phase = Some(phase);
     }
@@ -431,6 +439,6 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn times(span: Duration, count: u64) -> Duration {
-    Duration::from_nanos(nanos(span).saturating_mul(count))
+fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }

@@ -69,6 +69,11 @@ fn nonsense_is_no_answer() {
 }
 
 #[test]
+fn no_message_is_empty() {
+    assert_eq!(message(7, 0), b"\n");
+}
+
+#[test]
 fn a_blank_may_leave_little_room_for_the_number() {
     for (room, digits) in [(2, 1), (3, 2), (8, 7), (100, 19)] {
         let payload = Payload::with_blank(BLANK.len() + room);

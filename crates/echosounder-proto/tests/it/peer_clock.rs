@@ -1,1 +1,356 @@
+//! What is told of the peer's clock, against what it really shows. Everything is in nanoseconds.
 
+use std::time::Duration;
+
+use echosounder_proto::{
+    Estimate, Moment, MonoTime, Payload, PeerClock, Plan, Prober, Sample, Stamp, Times, WallTime,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const US: u64 = 1_000;
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
+const HOUR: i64 = 3_600_000_000_000;
+
+/// Sun Nov 22 12:19:36 2026, more or less.
+const EPOCH: i64 = 1_795_346_376_123_456_789;
+
+/// The peer's clock: how far it is ahead of ours at the beginning, and how many billionths it is fast.
+#[derive(Clone, Copy, Debug)]
+struct Truth {
+    ahead: i64,
+    ppb: i64,
+}
+
+impl Truth {
+    fn ahead(self, at: u64) -> i64 {
+        let drifted = i128::from(at) * i128::from(self.ppb);
+        self.ahead + i64::try_from(drifted.div_euclid(i128::from(SECOND))).unwrap()
+    }
+
+    fn shows(self, at: u64) -> WallTime {
+        WallTime::from_nanos(at.checked_add_signed(self.ahead(at)).unwrap())
+    }
+
+    /// A call that leaves then, and how long it takes there, at the peer, and back.
+    fn sample(self, sent: u64, [up, residence, down]: [u64; 3]) -> Sample {
+        let stamp = Stamp::Ns { rx: self.shows(sent + up), tx: self.shows(sent + up + residence) };
+        sample(sent, sent + up + residence + down, stamp)
+    }
+
+    /// Whether an estimate is right.
+    #[track_caller]
+    fn is_within(self, estimate: Estimate, at: u64) {
+        let off = estimate.ahead.abs_diff(self.ahead(at));
+        assert!(off <= estimate.uncertainty + 1, "off by {off} at {at}: {self:?} {estimate:?}");
+        let Some(drift) = estimate.drift else { return };
+        let off = (drift - ratio(self.ppb)).abs();
+        assert!(
+            off <= estimate.drift_uncertainty + 1e-12,
+            "drift off by {off} at {at}: {self:?} {estimate:?}"
+        );
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "billionths of a second are few")]
+fn ratio(ppb: i64) -> f64 {
+    ppb as f64 / 1e9
+}
+
+fn sample(sent: u64, received: u64, stamp: Stamp) -> Sample {
+    let (due, sent) = (mono(sent), times(sent));
+    Sample { number: 1, due, sent, received: times(received), stamp: Some(stamp), reordered: false }
+}
+
+fn mono(nanos: u64) -> MonoTime {
+    MonoTime::from_origin(Duration::from_nanos(nanos))
+}
+
+fn times(at: u64) -> Times {
+    Times::of(Moment { wall: WallTime::from_nanos(at), mono: mono(at) })
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn within(&mut self, low: i64, high: i64) -> i64 {
+        low + i64::try_from(self.next() % (high - low).unsigned_abs()).unwrap()
+    }
+
+    /// As likely in each decade.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "chance"
+    )]
+    fn decades(&mut self, low: u64, high: u64) -> u64 {
+        (low as f64 * (high as f64 / low as f64).powf(self.unit())) as u64
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "chance")]
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Mostly little more than `scale`, with a tail that has no variance.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "chance"
+    )]
+    fn heavy(&mut self, scale: u64) -> u64 {
+        (scale as f64 * (self.unit().max(1e-6).powf(-1.0 / 1.5) - 1.0)) as u64
+    }
+}
+
+#[test]
+fn the_truth_is_within_what_is_told_of_it() {
+    for seed in 0..150 {
+        let mut random = Random(seed);
+        let ahead = EPOCH + random.within(-12 * HOUR, 12 * HOUR);
+        let truth = Truth { ahead, ppb: random.within(-200_000, 200_000) };
+        let interval = random.decades(MS, 10 * SECOND);
+        let count = random.decades(10, 10_000);
+        let quickest =
+            [random.decades(5 * US, 50 * MS), random.decades(US, MS), random.decades(5 * US, 50 * MS)];
+        let jitter = [random.decades(US, 20 * MS), random.decades(US, MS), random.decades(US, 20 * MS)];
+        let uptime = random.decades(SECOND, 1000 * 86_400 * SECOND);
+
+        let mut clock = PeerClock::new();
+        let (mut now, mut least) = (0, Vec::new());
+        for call in 1..=count {
+            let sent = uptime + call * interval;
+            let [up, residence, down] = [0, 1, 2].map(|part| quickest[part] + random.heavy(jitter[part]));
+            let sample = truth.sample(sent, [up, residence, down]);
+            clock.observe(&sample);
+            now = now.max(sent + up + residence + down);
+            least.push((sent, up + down));
+            if call.is_power_of_two() || call == count {
+                let estimate = clock.estimate(mono(now)).unwrap();
+                truth.is_within(estimate, now);
+                // Some time later it is known less well.
+                truth.is_within(clock.estimate(mono(now + 10 * SECOND)).unwrap(), now + 10 * SECOND);
+                is_sensible(estimate, now, &least, interval);
+            }
+        }
+        assert_eq!(clock.steps(), 0, "{seed}");
+    }
+}
+
+/// Nothing is less certain than half the least round trip, and what drift makes of that in the time that is looked
+/// back to.
+#[track_caller]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bound"
+)]
+fn is_sensible(estimate: Estimate, now: u64, least: &[(u64, u64)], interval: u64) {
+    let since = now.saturating_sub(60 * interval.max(SECOND));
+    let (_, quickest) = least.iter().filter(|(at, _)| since <= *at).min_by_key(|(_, rtt)| rtt).unwrap();
+    let span = (now - since.max(least[0].0)) as f64;
+    let drifted = (estimate.drift_uncertainty * 4.0 * span) as u64;
+    assert!(estimate.uncertainty <= quickest / 2 + drifted + 2, "{estimate:?} {quickest} {span}");
+}
+
+#[test]
+fn what_is_known_gets_better() {
+    let truth = Truth { ahead: EPOCH, ppb: -37_000 };
+    let mut clock = PeerClock::new();
+    assert_eq!(clock.estimate(mono(0)), None);
+    let mut after = |seconds: std::ops::Range<u64>| {
+        for tenth in seconds.start * 10..seconds.end * 10 {
+            clock.observe(&truth.sample(tenth * SECOND / 10, [60 * US, 5 * US, 40 * US]));
+        }
+        clock.estimate(mono(seconds.end * SECOND)).unwrap()
+    };
+    assert_eq!(after(0..1).drift, None);
+    let second = after(1..2);
+    let minute = after(2..60);
+    assert!(second.uncertainty < 300 * US, "{second:?}");
+    assert!((50 * US..55 * US).contains(&minute.uncertainty), "{minute:?}");
+    assert!(minute.drift_uncertainty < 3e-6, "{minute:?}");
+    // The ways there and back are unequal, and nobody can see that.
+    assert!(minute.ahead.abs_diff(truth.ahead(60 * SECOND) + 10_000) < 2 * US, "{minute:?}");
+}
+
+#[test]
+fn excess_is_what_a_call_takes_longer_than_the_quickest() {
+    let paths = [[60 * US, 5 * US, 40 * US], [5 * US, 5 * US, 30 * MS], [MS, 400 * MS, MS]];
+    for (path, ppb) in paths.into_iter().zip([0, 200_000, -150_000]) {
+        let truth = Truth { ahead: EPOCH, ppb };
+        for interval in [10 * MS, 200 * MS, SECOND, 10 * SECOND] {
+            let mut clock = PeerClock::new();
+            let calls = 100.max(10 * SECOND / interval);
+            for call in 1..calls {
+                let sample = truth.sample(call * interval, path);
+                clock.observe(&sample);
+            }
+            for (up, down) in [(0, 0), (300 * US, 0), (0, 70 * US), (20 * MS, 3 * US)] {
+                let sample = truth.sample(calls * interval, [path[0] + up, path[1], path[2] + down]);
+                clock.observe(&sample);
+                let (told_up, told_down) = clock.excess(&sample).unwrap();
+                for (told, is) in [(told_up, up), (told_down, down)] {
+                    let off = told.abs_diff(Duration::from_nanos(is));
+                    assert!(off < Duration::from_micros(5), "{off:?} {path:?} {ppb} {interval}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_is_counted_and_forgotten() {
+    for step in [HOUR, -HOUR, 50_000_000, -50_000_000] {
+        for interval in [10 * MS, SECOND, 5 * SECOND] {
+            let mut truth = Truth { ahead: EPOCH, ppb: 20_000 };
+            let mut random = Random(interval);
+            let mut clock = PeerClock::new();
+            for call in 1..300 {
+                if call == 100 {
+                    truth.ahead += step;
+                }
+                let sent = call * interval;
+                let up = 200 * US + random.heavy(30 * US);
+                clock.observe(&truth.sample(sent, [up, 5 * US, 250 * US]));
+                assert_eq!(clock.steps(), u64::from(100 <= call), "{step} {interval} {call}");
+                truth.is_within(clock.estimate(mono(sent)).unwrap(), sent);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_changes_its_pace_is_not_stepped() {
+    let before = Truth { ahead: EPOCH, ppb: -5_000 };
+    let turn = 100 * SECOND;
+    let ppb = 25_000;
+    let after = Truth { ahead: before.ahead(turn) - i64::try_from(turn).unwrap() * ppb / 1_000_000_000, ppb };
+    let mut clock = PeerClock::new();
+    for sent in (0..200).map(|second| second * SECOND) {
+        let truth = if sent < turn { before } else { after };
+        clock.observe(&truth.sample(sent, [40 * US, 5 * US, 40 * US]));
+    }
+    assert_eq!(clock.steps(), 0);
+    after.is_within(clock.estimate(mono(200 * SECOND)).unwrap(), 200 * SECOND);
+}
+
+#[test]
+fn rounding_is_no_step() {
+    for (path, ppb) in
+        [([0, 0, 0], 0), ([0, 0, 0], 123_457), ([1, 0, 0], -199_999), ([25 * US, US, 25 * US], 77_777)]
+    {
+        let truth = Truth { ahead: EPOCH, ppb };
+        let mut clock = PeerClock::new();
+        let uptime = 500 * 86_400 * SECOND;
+        for call in 0..300_000 {
+            clock.observe(&truth.sample(uptime + call * 1_000_003, path));
+        }
+        assert_eq!(clock.steps(), 0, "{path:?} {ppb}");
+        let now = uptime + 300 * SECOND;
+        truth.is_within(clock.estimate(mono(now)).unwrap(), now);
+    }
+}
+
+/// Calls a server that tells whole seconds, aimed at their edges, and returns what is known after each call.
+fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: u64) -> Vec<Estimate> {
+    let mut random = Random(interval + up);
+    let plan = Plan {
+        stream: false,
+        payload: Payload::new(64),
+        interval: Duration::from_nanos(interval),
+        count: Some(count),
+        wait: Duration::from_secs(1),
+    };
+    let mut prober = Prober::new(plan, mono(3 * SECOND));
+    let mut clock = PeerClock::new();
+    let mut told = Vec::new();
+    while let Some(due) = prober.due() {
+        let sent = due.as_nanos();
+        let mut message = Vec::new();
+        prober.call(times(sent).program, &mut message);
+        let [up, down] = [up, down].map(|least| least + random.heavy(jitter));
+        let second = truth.shows(sent + up).seconds();
+        let received = sent + up + down;
+        let answer = sample(sent, received, Stamp::Ctime(Some(second)));
+        clock.observe(&answer);
+        assert_eq!(clock.excess(&answer), None);
+        prober.hear(&message, times(received), |_| {}).unwrap();
+        let next = prober.due().unwrap_or(answer.received.program.mono);
+        prober.aim(clock.edge(next, answer.rtt()).unwrap());
+        told.push(clock.estimate(mono(received)).unwrap());
+        truth.is_within(*told.last().unwrap(), received);
+    }
+    assert_eq!(clock.steps(), 0);
+    told
+}
+
+#[test]
+fn a_clock_that_tells_whole_seconds_is_known_as_well() {
+    for (interval, count) in
+        [(SECOND, 30), (2 * SECOND, 30), (200 * MS, 150), (500 * MS, 60), (300 * MS, 300)]
+    {
+        for (path, jitter) in
+            [([50 * US, 50 * US], 0), ([300 * US, 200 * US], 50 * US), ([20 * MS, 15 * MS], MS)]
+        {
+            for ppb in [0, 30_000, -100_000] {
+                let truth = Truth { ahead: EPOCH + 5 * HOUR, ppb };
+                let told = aimed(truth, interval, path, jitter, count);
+                let rtt = path[0] + path[1] + 2 * jitter;
+                let last = told.last().unwrap();
+                assert!(last.uncertainty <= rtt, "{interval} {path:?} {ppb}: {last:?}");
+            }
+        }
+    }
+}
+
+fn hostile() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        Just(0),
+        Just(u64::MAX),
+        Just(9_900_000_000_000_000_000),
+        any::<u64>(),
+        0..SECOND,
+        EPOCH.unsigned_abs()..EPOCH.unsigned_abs() + SECOND,
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_stamp_makes_it_panic_or_lose_its_mind(
+        answers in vec((0..4_u8, hostile(), hostile(), hostile(), 0..SECOND), 1..150), later: u64,
+    ) {
+        let mut clock = PeerClock::new();
+        for (kind, rx, tx, sent, rtt) in answers {
+            let time = WallTime::from_nanos(rx);
+            let stamp = match kind {
+                0 => Stamp::Unix(time),
+                1 => Stamp::Ctime(Some(rx)),
+                2 => Stamp::Rfc3339(None),
+                _ => Stamp::Ns { rx: time, tx: WallTime::from_nanos(tx) },
+            };
+            let answer = sample(sent, sent.saturating_add(rtt), stamp);
+            clock.observe(&answer);
+            let _ = (clock.excess(&answer), clock.edge(mono(later), answer.rtt()));
+        }
+        prop_assert!(clock.steps() < 150);
+        for at in [0, later, u64::MAX] {
+            let Some(estimate) = clock.estimate(mono(at)) else { continue };
+            prop_assert!(estimate.drift.is_none_or(|drift| drift.abs() <= 500e-6), "{estimate:?}");
+            prop_assert!((0.0..=500e-6).contains(&estimate.drift_uncertainty), "{estimate:?}");
+        }
+    }
+}
