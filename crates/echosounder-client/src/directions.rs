@@ -283,9 +283,9 @@ impl Directions {
         }
     }
 
-    /// Where in a second calls are to leave, if the peer's stamps tell whole seconds alone.
-    pub(crate) fn edge(&self, sample: &Sample) -> Option<Duration> {
-        self.coarse.then(|| self.peer.edge(sample.received.program.mono, sample.rtt())).flatten()
+    /// Where in a second the next call is to leave, about then, if the peer's stamps tell whole seconds alone.
+    pub(crate) fn edge(&self, next: MonoTime, rtt: Duration) -> Option<Duration> {
+        self.coarse.then(|| self.peer.edge(next, rtt)).flatten()
     }
 }
 

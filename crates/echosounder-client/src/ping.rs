@@ -508,7 +508,9 @@ impl Pinger {
             self.clock = clock;
             self.happenings.push_back(Happening::Contradicted);
         }
-        if let Some(phase) = self.statistics.edge(sample) {
+        if let Some(next) = self.prober.due()
+            && let Some(phase) = self.statistics.edge(next, sample.rtt())
+        {
             self.prober.aim(phase);
         }
         Happening::Answered(Answered {

@@ -266,9 +266,9 @@ impl Statistics {
         ways
     }
 
-    /// Where in a second calls are to leave from now on.
-    pub(crate) fn edge(&self, sample: &Sample) -> Option<Duration> {
-        self.directions.edge(sample)
+    /// Where in a second the next call is to leave, about then.
+    pub(crate) fn edge(&self, next: MonoTime, rtt: Duration) -> Option<Duration> {
+        self.directions.edge(next, rtt)
     }
 
     /// Counts a call that was not answered; without a word it was not even sent.
