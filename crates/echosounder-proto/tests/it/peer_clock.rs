@@ -311,8 +311,8 @@ fn a_clock_that_tells_whole_seconds_is_known_as_well() {
                 let told = aimed(truth, interval, path, jitter, count);
                 let rtt = path[0] + path[1] + 2 * jitter;
                 let last = told.last().unwrap();
-                // Half the tick by which such a clock may lag stays unknown.
-                assert!(last.uncertainty <= rtt + 6 * MS, "{interval} {path:?} {ppb}: {last:?}");
+                // The tick by which such a clock may lag stays unknown, and with it some of its drift.
+                assert!(last.uncertainty <= rtt + 15 * MS, "{interval} {path:?} {ppb}: {last:?}");
             }
         }
     }
