@@ -290,26 +290,26 @@ fn compare(target: &Target, report: &PingReport, ahead: i64, uncertainty: u64) -
 }
 
 fn timing(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Result<()> {
+    let (sent, received) = (&report.kernel_sent, &report.kernel_received);
     write!(out, "timing   calls left late by ")?;
     if let Some(median) = report.lag.percentile(50.0) {
         write!(out, "{} ms p50, ", millis(median))?;
     }
-    write!(out, "{} ms max; ", millis(report.lag.max().unwrap_or(0)))?;
-    let (sent, received) = (&report.kernel_sent, &report.kernel_received);
+    write!(out, "{} ms max", millis(report.lag.max().unwrap_or(0)))?;
     if sent.count() + received.count() == 0 {
         let why = if target.wire.receives { ", since the kernel told none" } else { "" };
-        return writeln!(out, "user-space timestamps{why}");
+        return writeln!(out, "; user-space timestamps{why}");
     }
     let told = |times: &Distribution, what: &str, way: &str| {
         let share = match times.count() {
             count if count == report.rtt.delay.count() => "all".to_owned(),
             count => grouped(count),
         };
-        times.rank(50.0).map(|median| format!("of {share} {what}, {} ms {way}", millis(median)))
+        times.rank(50.0).map(|median| format!("{share} {what} {} ms {way}", millis(median)))
     };
-    let parts = [told(sent, "calls", "later"), told(received, "answers", "earlier")];
+    let parts = [told(sent, "calls leave", "later"), told(received, "answers come", "earlier")];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    writeln!(out, "kernel timestamps {} than the program's (p50)", parts.join(" and "))
+    writeln!(out, "\nkernel   saw {} (p50)", parts.join(", "))
 }
 
 /// Which way the delay varies.
