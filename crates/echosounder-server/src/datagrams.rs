@@ -5,16 +5,23 @@ use std::net::SocketAddr;
 
 use echosounder_proto::{Datagram, DatagramRule, Reason, Scene, Sender, WallTime};
 use echosounder_socket::family::tipc::TipcAddress;
-use echosounder_socket::family::unix::{HeldSocket, UnixName};
+use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Batch, Received, Socket, is_out_of_resources};
 
 use crate::clock::Clock;
 use crate::connection::is_momentary;
 use crate::event::{Event, Observer};
+use crate::held::{HELD_MAX, HeldPeers};
 use crate::worker::Tools;
 
 /// Most datagrams of one turn.
 const BATCH_MAX: usize = 64;
+
+/// Most datagrams of one turn on sockets whose datagrams are longer than UDP's.
+const OTHER_BATCH_MAX: usize = BATCH_MAX / 4;
+
+/// Most sockets that one socket holds: while it answers, those of the turn as well.
+pub(crate) const DESCRIPTORS_HELD: usize = HELD_MAX + OTHER_BATCH_MAX;
 
 /// A datagram's greatest length over UDP: the payload of the largest IPv6 packet, jumbograms left aside.
 const UDP_MAX: usize = 65_535;
@@ -36,19 +43,20 @@ pub(crate) struct DatagramSocket {
     messages: u64,
     /// What the kernel last said it had dropped.
     overflows: u32,
+    held: HeldPeers,
 }
 
 /// Room for a turn's datagrams, made when the first socket of its sort is.
 pub(crate) fn batch_for(address: &Address) -> Batch {
     match address.ip() {
         Some(_) => Batch::new(BATCH_MAX, UDP_MAX),
-        None => Batch::new(BATCH_MAX / 4, OTHER_MAX),
+        None => Batch::new(OTHER_BATCH_MAX, OTHER_MAX),
     }
 }
 
 impl DatagramSocket {
     pub(crate) fn new(socket: Socket, address: Address, rule: DatagramRule) -> Self {
-        Self { socket, address, rule, messages: 0, overflows: 0 }
+        Self { socket, address, rule, messages: 0, overflows: 0, held: HeldPeers::default() }
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -79,9 +87,8 @@ impl DatagramSocket {
         let arrival = if exact { tools.clock.now() } else { tools.turn };
         let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
         let (before, mut bytes) = (self.messages, 0);
-        let mut held = Vec::new();
         for index in 0..received {
-            match self.prepare(index, (arrival.wall, tx), batch, &mut held, tools) {
+            match self.prepare(index, (arrival.wall, tx), batch, tools) {
                 Ok(len) => bytes += len,
                 Err(reason) => tools.counters.dropped(reason, 1),
             }
@@ -89,6 +96,7 @@ impl DatagramSocket {
         let mut unsent = Vec::new();
         let segments = self.address.ip().is_some();
         batch.send(&self.socket, segments, |index, _| unsent.push(index));
+        self.held.let_go();
         bytes -= unsent.iter().map(|&index| batch.bytes(index).len()).sum::<usize>();
         tools.counters.answered(self.messages - before - unsent.len() as u64, bytes);
         tools.counters.dropped(Reason::Unsent, unsent.len() as u64);
@@ -101,7 +109,6 @@ impl DatagramSocket {
         index: usize,
         (rx, tx): (WallTime, WallTime),
         batch: &mut Batch,
-        held: &mut Vec<HeldSocket>,
         tools: &mut Tools<C, O>,
     ) -> Result<usize, Reason> {
         let about = batch.about(index);
@@ -120,7 +127,13 @@ impl DatagramSocket {
             bytes: batch.bytes(index),
         };
         self.rule.judge(&datagram, tools.turn.mono)?;
-        let way_back = way_back(&peer, &about)?;
+        let to = match &peer {
+            // A path may lead elsewhere by now, and what it leads to must be the sender's.
+            Address::Unix(UnixName::Path(path)) => {
+                Some(self.held.address(path, about.credentials.map(|sender| sender.uid))?)
+            }
+            _ => None,
+        };
         if tools.hears_messages {
             tools.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
         }
@@ -129,23 +142,9 @@ impl DatagramSocket {
         let mut scene = Scene { label, rx, tx, peer: &peer, local, host: &tools.host, seq: self.messages };
         tools.messages.answer_datagram(batch.bytes(index), &mut scene, &mut tools.out);
         self.messages = scene.seq;
-        let to = way_back.as_ref().map(|socket| socket.name().into());
-        batch.answer(index, &tools.out, about.packet_info, to.as_ref());
-        held.extend(way_back);
+        batch.answer(index, &tools.out, about.packet_info, to);
         Ok(len)
     }
-}
-
-/// The socket that the answer goes to, where its name alone does not say: a path may lead elsewhere by now, and what
-/// it leads to must be the sender's.
-fn way_back(peer: &Address, about: &Received) -> Result<Option<HeldSocket>, Reason> {
-    let Address::Unix(UnixName::Path(path)) = peer else { return Ok(None) };
-    let socket = HeldSocket::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidInput => Reason::Forged,
-        _ => Reason::Unsent,
-    })?;
-    let by_sender = about.credentials.is_some_and(|sender| socket.is_owned_by(sender.uid));
-    if by_sender { Ok(Some(socket)) } else { Err(Reason::Forged) }
 }
 
 /// Whether a datagram was sent to many, rather than to this socket.

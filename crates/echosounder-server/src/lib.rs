@@ -48,6 +48,7 @@ mod connection;
 mod counters;
 mod datagrams;
 mod event;
+mod held;
 mod limits;
 mod listen;
 mod path;

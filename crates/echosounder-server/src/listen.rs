@@ -54,6 +54,13 @@ pub(crate) struct Bound {
     pub(crate) sockets: Vec<Socket>,
 }
 
+impl Bound {
+    /// Whether its sockets hold those that they answer.
+    pub(crate) fn holds_peers(&self) -> bool {
+        self.endpoint.transport() == Transport::UnixDatagram
+    }
+}
+
 /// What binding depends on beside the endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {

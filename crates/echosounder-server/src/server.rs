@@ -12,14 +12,15 @@ use echosounder_socket::{Endpoint, IpVersion, Waker, raise_fd_limit};
 
 use crate::clock::SystemClock;
 use crate::counters::{Counters, Totals};
+use crate::datagrams::DESCRIPTORS_HELD;
 use crate::event::Observer;
 use crate::limits::{KEPT_MAX, Limits};
 use crate::listen::{self, BindError, Bound, Note, Terms};
 use crate::path::BoundPath;
 use crate::worker::{Patience, Setup, Worker};
 
-/// Descriptors that are not given to connections, beside those open when a server starts: for each worker its
-/// epoll, and some for whoever runs it.
+/// Descriptors that are not given to connections, beside those open when a server starts and those that each worker
+/// has: some for whoever runs it.
 const DESCRIPTORS_SPARE: usize = 8;
 
 /// What a server is to do.
@@ -146,7 +147,9 @@ impl Server {
     fn connections_max(&self) -> Result<usize, StartError> {
         let limit = raise_fd_limit().map_err(StartError::System)?;
         let open = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
-        let taken = open + self.config.workers.get() + DESCRIPTORS_SPARE;
+        let holders = self.bound.iter().filter(|bound| bound.holds_peers()).count();
+        let workers = self.config.workers.get();
+        let taken = open + workers * (1 + holders * DESCRIPTORS_HELD) + DESCRIPTORS_SPARE;
         let available = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(taken);
         match self.config.connections_max {
             Some(wanted) if available < wanted => Err(StartError::Descriptors { wanted, available }),

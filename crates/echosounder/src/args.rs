@@ -172,6 +172,10 @@ pub(crate) struct Serve {
     /// Permissions of UNIX socket paths, in octal, less the umask [default: 600]
     #[arg(long, value_name = "MODE", value_parser = units::mode)]
     pub(crate) unix_mode: Option<u32>,
+
+    /// End with standard input, too: it is held by whoever started this server for itself
+    #[arg(long, hide = true)]
+    pub(crate) until_input_ends: bool,
 }
 
 /// What is written of what a server hears.

@@ -28,6 +28,8 @@ pub(crate) struct Serve {
     pub(crate) transcript: Transcript,
     /// Whether nobody said where to answer.
     pub(crate) on_defaults: bool,
+    /// Whether it ends with standard input.
+    pub(crate) until_input_ends: bool,
 }
 
 /// What is written of what a server hears.
@@ -95,7 +97,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         patience: Patience { idle: args.idle_timeout, stalled: args.stall_timeout },
         unix_mode: args.unix_mode.unwrap_or(0o600),
     };
-    Ok(Serve { server, transcript, on_defaults })
+    Ok(Serve { server, transcript, on_defaults, until_input_ends: args.until_input_ends })
 }
 
 pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {

@@ -228,6 +228,69 @@ fn a_return_address_that_is_another_users_gets_no_answer() {
     assert_eq!(victim.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
+/// A socket that was answered is held for the next time, and must not be taken for what is at its path by then.
+#[test]
+fn a_return_address_that_is_swapped_after_an_answer_gets_none() {
+    let folder = Folder::new();
+    let mut server = table_at(&folder, "ns", "server");
+    let caller = UnixDatagram::bind(folder.join("caller")).unwrap();
+    caller.set_nonblocking(true).unwrap();
+    let ask = || {
+        caller.send_to(b"hello", folder.join("server")).unwrap();
+    };
+    ask();
+    server.turn();
+    caller.recv(&mut [0; 64]).unwrap();
+
+    let victim = UnixDatagram::bind(folder.join("victim")).unwrap();
+    victim.set_nonblocking(true).unwrap();
+    ask();
+    fs::rename(folder.join("caller"), folder.join("aside")).unwrap();
+    symlink(folder.join("victim"), folder.join("caller")).unwrap();
+    server.turn();
+    assert_eq!((server.totals().messages, dropped(&server.totals(), Reason::Forged)), (1, 1));
+
+    if effective_user() == 0 {
+        ask();
+        chown(folder.join("victim"), Some(65_534), None).unwrap();
+        fs::rename(folder.join("victim"), folder.join("caller")).unwrap();
+        server.turn();
+        assert_eq!((server.totals().messages, dropped(&server.totals(), Reason::Forged)), (1, 2));
+    } else {
+        skip("sockets of another user", &"only root can make them");
+    }
+    assert_eq!(victim.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+    // Back at its path, it is answered again.
+    ask();
+    fs::rename(folder.join("aside"), folder.join("caller")).unwrap();
+    server.turn();
+    assert_eq!(server.totals().messages, 2);
+    caller.recv(&mut [0; 64]).unwrap();
+}
+
+#[test]
+fn whoever_binds_a_path_again_is_answered() {
+    let folder = Folder::new();
+    let mut server = table_at(&folder, "ns", "server");
+    let mut earlier = Vec::new();
+    for stays_open in [true, false, true, false] {
+        let caller = UnixDatagram::bind(folder.join("caller")).unwrap();
+        caller.set_nonblocking(true).unwrap();
+        for _ in 0..2 {
+            caller.send_to(b"hello", folder.join("server")).unwrap();
+            server.turn();
+            caller.recv(&mut [0; 64]).unwrap();
+        }
+        fs::remove_file(folder.join("caller")).unwrap();
+        earlier.extend(stays_open.then_some(caller));
+    }
+    assert_eq!((server.totals().messages, server.totals().dropped()), (8, 0));
+    for caller in earlier {
+        assert_eq!(caller.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+}
+
 /// Within one user the kernel cannot tell; the stamp ends it.
 #[test]
 fn two_servers_of_one_user_start_no_loop_by_a_swapped_path() {

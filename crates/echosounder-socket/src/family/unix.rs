@@ -12,8 +12,9 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::address::RawAddress;
@@ -114,31 +115,29 @@ impl fmt::Display for UnixName {
     }
 }
 
-/// A socket in the file system that is held, so that what is sent to it goes to this one, whatever its path leads
-/// to meanwhile.
-///
-/// Whoever has bound a path may put something else there, and have an answer delivered to a socket that it could
-/// not write to itself. Held, a socket can be looked at before it is answered.
-#[derive(Debug)]
-pub struct HeldSocket {
-    file: File,
+/// Which socket a path leads to. As long as one is [held](HeldSocket), no other is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    device: u64,
+    inode: u64,
     owner: u32,
 }
 
-impl HeldSocket {
-    /// Takes hold of the socket at a path: open(2) with O_PATH.
+impl SocketFile {
+    /// Looks at a path, without following a link: lstat(2).
     ///
     /// # Errors
     ///
-    /// As open(2); `NotFound` if there is nothing, `InvalidInput` if it is no socket, but a link for example.
-    pub fn open(path: &[u8]) -> io::Result<Self> {
-        let flags = libc::O_PATH | libc::O_NOFOLLOW;
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(OsStr::from_bytes(path))?;
-        let about = file.metadata()?;
+    /// As lstat(2); `NotFound` if there is nothing, `InvalidInput` if it is no socket, but a link for example.
+    pub fn at(path: &[u8]) -> io::Result<Self> {
+        Self::of(&fs::symlink_metadata(OsStr::from_bytes(path))?)
+    }
+
+    fn of(about: &fs::Metadata) -> io::Result<Self> {
         if !about.file_type().is_socket() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        Ok(Self { file, owner: about.uid() })
+        Ok(Self { device: about.dev(), inode: about.ino(), owner: about.uid() })
     }
 
     /// The user who has bound it.
@@ -151,10 +150,46 @@ impl HeldSocket {
     pub fn is_owned_by(&self, user: u32) -> bool {
         self.owner == user && (user != nobody() || knows_all_users())
     }
+}
+
+/// A socket in the file system that is held, so that what is sent to it goes to this one, whatever its path leads
+/// to meanwhile.
+///
+/// Whoever has bound a path may put something else there, and have an answer delivered to a socket that it could
+/// not write to itself. Held, a socket can be looked at before it is answered.
+#[derive(Debug)]
+pub struct HeldSocket {
+    /// Open as long as its name is good.
+    _file: File,
+    about: SocketFile,
+    name: UnixName,
+}
+
+impl HeldSocket {
+    /// Takes hold of the socket at a path: open(2) with O_PATH.
+    ///
+    /// # Errors
+    ///
+    /// As open(2); `NotFound` if there is nothing, `InvalidInput` if it is no socket, but a link for example.
+    pub fn open(path: &[u8]) -> io::Result<Self> {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(OsStr::from_bytes(path))?;
+        let about = SocketFile::of(&file.metadata()?)?;
+        // Sent to again and again, /proc/self would be looked up each time.
+        let process = Path::new("/proc").join(fs::read_link("/proc/self")?);
+        let name = process.join("fd").join(file.as_raw_fd().to_string());
+        let name = UnixName::Path(name.into_os_string().into_vec().into());
+        Ok(Self { _file: file, about, name })
+    }
+
+    /// Which socket it is.
+    pub fn about(&self) -> SocketFile {
+        self.about
+    }
 
     /// The name by which to send to it, as long as it is held. It leads through /proc.
-    pub fn name(&self) -> UnixName {
-        UnixName::Path(format!("/proc/self/fd/{}", self.file.as_raw_fd()).into_bytes().into())
+    pub fn name(&self) -> &UnixName {
+        &self.name
     }
 }
 

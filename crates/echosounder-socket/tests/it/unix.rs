@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use echosounder_socket::family::unix::{HeldSocket, UnixName};
+use echosounder_socket::family::unix::{HeldSocket, SocketFile, UnixName};
 use echosounder_socket::{Address, Socket, Transport, effective_user};
 
 use crate::{Folder, UNNAMED, bound, read};
@@ -30,22 +30,24 @@ fn what_is_sent_to_a_held_socket_reaches_it_whatever_its_path_leads_to() {
     let (path, aside) = (folder.path(90), folder.path(91));
     let (looked_at, _) = bound(Transport::UnixDatagram, &at(&path));
     let held = hold(&path).unwrap();
-    assert_eq!(held.owner(), effective_user());
+    assert_eq!(held.about().owner(), effective_user());
 
     let sender = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
     fs::rename(&path, &aside).unwrap();
     let (other, _) = bound(Transport::UnixDatagram, &at(&path));
-    sender.send_to(b"answer", &held.name().into()).unwrap();
+    let leads_to_held = |path: &Path| SocketFile::at(path.as_os_str().as_bytes()).unwrap() == held.about();
+    assert!(leads_to_held(&aside) && !leads_to_held(&path));
+    sender.send_to(b"answer", &held.name().clone().into()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
     assert!(is_silent(&other));
     // Also where nothing leads to it any more.
     fs::remove_file(&aside).unwrap();
-    sender.send_to(b"answer", &held.name().into()).unwrap();
+    sender.send_to(b"answer", &held.name().clone().into()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
     drop(looked_at);
-    let gone = sender.send_to(b"answer", &held.name().into()).unwrap_err();
+    let gone = sender.send_to(b"answer", &held.name().clone().into()).unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::ConnectionRefused);
-    let name = held.name();
+    let name = held.name().clone();
     drop(held);
     assert!(sender.send_to(b"answer", &name.into()).is_err());
     assert!(is_silent(&other));
@@ -80,6 +82,6 @@ fn a_held_listener_is_connected_to() {
     let held = hold(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let client = Transport::UnixStream.socket(&UNNAMED).unwrap();
-    client.connect(&held.name().into()).unwrap();
+    client.connect(&held.name().clone().into()).unwrap();
     listener.accept().unwrap();
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{self, Child, Command, Stdio};
+use std::process::{self, Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -172,26 +172,29 @@ impl Page {
 struct Server {
     child: Child,
     endpoint: Endpoint,
+    /// Its standard input. However this process ends, that ends with it, and then the server does.
+    _leash: Option<ChildStdin>,
 }
 
 impl Server {
     fn start(endpoint: &Endpoint) -> Result<Self> {
         let mut child = Command::new(env::current_exe().context("find this program")?)
-            .args(["serve", "--json", "--transcript", "off", &endpoint.to_string()])
+            .args(["serve", "--until-input-ends", "--json", "--transcript", "off", &endpoint.to_string()])
             // What is typed at the terminal is for the load.
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .context("start a server")?;
+        let leash = child.stdin.take();
         let told = child.stderr.take().context("hear what the server tells")?;
         let mut why = "it told nothing".to_owned();
         for line in BufReader::new(told).lines() {
             let line = line.context("hear what the server tells")?;
             let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(endpoint) = told["endpoint"].as_str().and_then(|endpoint| endpoint.parse().ok()) {
-                return Ok(Self { child, endpoint });
+                return Ok(Self { child, endpoint, _leash: leash });
             }
             if let Some(error) = told["error"].as_str() {
                 why = error.to_owned();

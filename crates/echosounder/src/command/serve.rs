@@ -1,7 +1,7 @@
 //! `sounder serve`
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
@@ -40,7 +40,10 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     drop(reporter);
     announce(&endpoints, config.on_defaults, output)?;
 
-    await_the_end(&signals, &running, &writer, output)?;
+    let input = io::stdin();
+    // Where the input tells nothing, another end stands in for it.
+    let input = if config.until_input_ends { input.as_fd() } else { running.ended() };
+    await_the_end(&signals, [running.ended(), writer.broken().as_fd(), input], &running, output)?;
     heed_the_second(signals).context("start a thread")?;
     stop(running, writer, output)?;
     Ok(if lacking { Outcome::Lacking } else { Outcome::Done })
@@ -73,13 +76,18 @@ fn announce(endpoints: &[Endpoint], on_defaults: bool, output: Output) -> Result
     Ok(())
 }
 
-/// Waits for a signal to stop, or for something that ends the server otherwise. Whoever asks is told how things
+/// Waits for a signal to stop, or until one of what ends the server otherwise is readable. Whoever asks is told how things
 /// stand meanwhile.
-fn await_the_end(signals: &Signals, running: &Running, writer: &Writer, output: Output) -> Result<()> {
-    let readable = |fd| (fd, Interest::Read);
-    let ends = [readable(signals.as_fd()), readable(running.ended()), readable(writer.broken().as_fd())];
+fn await_the_end(
+    signals: &Signals,
+    ends: [BorrowedFd<'_>; 3],
+    running: &Running,
+    output: Output,
+) -> Result<()> {
+    let [one, other, third] = ends;
+    let waited = [signals.as_fd(), one, other, third].map(|fd| (fd, Interest::Read));
     loop {
-        let [signalled, ended, broken] = ready(ends, None).context("wait for a signal")?;
+        let [signalled, ends @ ..] = ready(waited, None).context("wait for a signal")?;
         match signals.next().context("receive a signal")? {
             Some(Signal::User1 | Signal::Quit) => {
                 summary(&mut io::stderr().lock(), &running.totals(), output.json)?
@@ -87,7 +95,7 @@ fn await_the_end(signals: &Signals, running: &Running, writer: &Writer, output: 
             // Behind the ^C that the terminal shows, a line of our own begins.
             Some(Signal::Interrupt) if io::stderr().is_terminal() => return Ok(writeln!(io::stderr())?),
             Some(Signal::Interrupt | Signal::Terminate) => return Ok(()),
-            None if ended.readable || broken.readable => return Ok(()),
+            None if ends.iter().any(|end| end.readable) => return Ok(()),
             None => debug_assert!(!signalled.readable, "a signal that is told can be read"),
         }
     }

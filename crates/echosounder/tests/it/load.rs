@@ -6,9 +6,11 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use echosounder_socket::ready;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
@@ -307,6 +309,24 @@ fn the_server_of_its_own_is_gone_with_the_load() {
         assert_eq!((&result["sent"], &result["lost"]), (&result["answered"], &0.into()), "{result}");
         assert!(!Path::new(&path).exists() && nobody_runs(&path), "{signal}");
     }
+}
+
+#[test]
+fn the_server_of_its_own_does_not_outlive_a_load_that_is_killed() {
+    let folder = Folder::new();
+    let path = folder.join("echo");
+    let running = Program::start(&mut sounder(["load", "--self", &path, "--json", "-d", "1h"]));
+    running.lines(1);
+    assert!(!nobody_runs(&path));
+    running.signal("KILL");
+    running.ended();
+    // It ends by itself, in good order.
+    let gone = || !Path::new(&path).exists() && nobody_runs(&path);
+    let gone_soon = (0..2000).any(|_| {
+        let _ = ready([], Some(Duration::from_millis(10)));
+        gone()
+    });
+    assert!(gone_soon);
 }
 
 #[test]
