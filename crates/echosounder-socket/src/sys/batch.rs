@@ -24,14 +24,14 @@ struct ControlRoom([u8; BATCH_CONTROL_MAX]);
 /// goes away before they do.
 pub(crate) struct Slots {
     size: usize,
+    /// For each datagram room for what is put before it, and behind that for itself: so its answer is in one piece.
     buffer: Vec<u8>,
     names: Vec<RawAddress>,
     controls: Vec<ControlRoom>,
-    heads: Vec<[u8; HEAD_MAX]>,
     received: Vec<libc::mmsghdr>,
     receive_parts: Vec<libc::iovec>,
     answers: Vec<libc::mmsghdr>,
-    answer_parts: Vec<[libc::iovec; 2]>,
+    answer_parts: Vec<libc::iovec>,
     answer_controls: Vec<ControlRoom>,
     answer_names: Vec<RawAddress>,
     sends: Vec<libc::mmsghdr>,
@@ -46,14 +46,13 @@ impl Slots {
     pub(crate) fn new(count: usize, size: usize) -> Self {
         let mut slots = Self {
             size,
-            buffer: vec![0; count * size],
+            buffer: vec![0; count * (HEAD_MAX + size)],
             names: vec![RawAddress::empty(); count],
             controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
-            heads: vec![[0; HEAD_MAX]; count],
             received: vec![empty_header(); count],
             receive_parts: vec![part(ptr::null_mut(), 0); count],
             answers: vec![empty_header(); count],
-            answer_parts: vec![[part(ptr::null_mut(), 0); 2]; count],
+            answer_parts: vec![part(ptr::null_mut(), 0); count],
             answer_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
             answer_names: vec![RawAddress::empty(); count],
             sends: Vec::with_capacity(count),
@@ -63,7 +62,7 @@ impl Slots {
         let (buffer, parts) = (slots.buffer.as_mut_ptr(), slots.receive_parts.as_mut_ptr());
         let (names, controls) = (slots.names.as_mut_ptr(), slots.controls.as_mut_ptr());
         for index in 0..count {
-            slots.receive_parts[index] = part(buffer.wrapping_add(index * size), size);
+            slots.receive_parts[index] = part(buffer.wrapping_add(slots.start(index)), size);
             let header = &mut slots.received[index].msg_hdr;
             header.msg_iov = parts.wrapping_add(index);
             header.msg_iovlen = 1;
@@ -71,6 +70,11 @@ impl Slots {
             header.msg_control = controls.wrapping_add(index).cast();
         }
         slots
+    }
+
+    /// Where a datagram begins in the buffer.
+    fn start(&self, index: usize) -> usize {
+        index * (HEAD_MAX + self.size) + HEAD_MAX
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -106,7 +110,7 @@ impl Slots {
 
     /// The bytes of a received datagram.
     pub(crate) fn bytes_mut(&mut self, index: usize) -> &mut [u8] {
-        let start = index * self.size;
+        let start = self.start(index);
         let len = (self.received[index].msg_len as usize).min(self.size);
         &mut self.buffer[start..start + len]
     }
@@ -135,16 +139,15 @@ impl Slots {
         control: impl FnOnce(&mut [u8; BATCH_CONTROL_MAX]) -> usize,
     ) {
         let head_len = head.len().min(HEAD_MAX);
-        self.heads[answer][..head_len].copy_from_slice(&head[..head_len]);
+        let start = self.start(index) - head_len;
+        self.buffer[start..start + head_len].copy_from_slice(&head[..head_len]);
         let control_len = control(&mut self.answer_controls[answer].0);
-        let len = self.bytes_mut(index).len();
-        let head = self.heads.as_mut_ptr().wrapping_add(answer);
-        let body = self.buffer.as_mut_ptr().wrapping_add(index * self.size);
-        self.answer_parts[answer] = [part(head.cast(), head_len), part(body, len)];
+        let len = head_len + self.bytes_mut(index).len();
+        self.answer_parts[answer] = part(self.buffer.as_mut_ptr().wrapping_add(start), len);
 
         let header = &mut self.answers[answer].msg_hdr;
-        header.msg_iov = self.answer_parts.as_mut_ptr().wrapping_add(answer).cast();
-        header.msg_iovlen = 2;
+        header.msg_iov = self.answer_parts.as_mut_ptr().wrapping_add(answer);
+        header.msg_iovlen = 1;
         self.answer_names[answer] = *to.unwrap_or(&self.names[index]);
         header.msg_name = self.answer_names.as_mut_ptr().wrapping_add(answer).cast();
         header.msg_namelen = self.answer_names[answer].len();
@@ -154,7 +157,7 @@ impl Slots {
 
     /// How long the prepared answer is.
     pub(crate) fn answer_len(&self, answer: usize) -> usize {
-        self.answer_parts[answer].iter().map(|part| part.iov_len).sum()
+        self.answer_parts[answer].iov_len
     }
 
     /// Whether two prepared answers go to the same peer, from the same address.
@@ -184,7 +187,7 @@ impl Slots {
             room[..used].copy_from_slice(&self.answer_controls[first].0[..used]);
             let len = used + put_segment_size(&mut room[used..], size);
             // The parts of consecutive answers lie one behind the other.
-            send.msg_hdr.msg_iovlen = 2 * answers.len();
+            send.msg_hdr.msg_iovlen = answers.len();
             send.msg_hdr.msg_control = self.send_controls.as_mut_ptr().wrapping_add(place).cast();
             send.msg_hdr.msg_controllen = len;
         }
