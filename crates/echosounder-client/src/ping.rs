@@ -452,10 +452,13 @@ impl Pinger {
             let received = self.wire.receive(socket, &mut self.buffer);
             let program = self.clocks.now();
             match received {
-                Ok((0, _)) if self.transport.kind() != Kind::Datagrams => return self.ended(),
+                Ok((0, _)) if self.transport.kind() != Kind::Datagrams => {
+                    self.cut(Word::Closed);
+                    return Ok(());
+                }
                 Ok((len, kernel)) => self.take(len, came(program, kernel)),
                 Err(error) if is_momentary(&error) => return Ok(()),
-                Err(error) if self.transport.is_end(&error) => return self.ended(),
+                Err(error) if self.transport.is_end(&error) => self.cut(Word::Closed),
                 // The queue has told of it.
                 Err(error) if self.wire.errors && self.word(&error).is_some() => self.hear_errors()?,
                 Err(error) => return self.failed("receive from", None, error),
@@ -475,7 +478,7 @@ impl Pinger {
             // What follows can no longer be told.
             self.statistics.stray();
             self.happenings.push_back(Happening::Stray);
-            self.disconnect();
+            self.cut(Word::Closed);
         }
     }
 
@@ -575,16 +578,6 @@ impl Pinger {
             self.cut(word);
         }
         Ok(())
-    }
-
-    /// Nothing comes any more over this connection.
-    fn ended(&mut self) -> Result<(), CallError> {
-        self.cut(Word::Closed);
-        Ok(())
-    }
-
-    fn disconnect(&mut self) {
-        self.cut(Word::Closed);
     }
 
     /// Gives all calls up that are under way on a connection, and it.

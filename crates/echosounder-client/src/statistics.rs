@@ -334,3 +334,96 @@ fn told(sample: &Sample) -> Told {
         Some(Stamp::Ns { .. }) => Told::Both,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::fs;
+    use std::process::Command;
+
+    use echosounder_proto::{Event, Moment, Payload, Plan, Prober, Times, WallTime};
+
+    use super::*;
+
+    /// Set in the process that measures itself.
+    const ALONE: &str = "SOUNDER_TEST_ALONE";
+
+    /// How many calls are simulated.
+    const SAMPLES: &str = "SOUNDER_TEST_SAMPLES";
+
+    fn moment(nanos: u64) -> Moment {
+        let mono = MonoTime::from_origin(Duration::from_nanos(nanos));
+        Moment { wall: WallTime::from_nanos(1_795_346_376_000_000_000 + nanos), mono }
+    }
+
+    /// Bytes of this process that are in memory.
+    fn resident() -> u64 {
+        let pages = fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+
+    /// Makes so many calls in simulated time, of which one in a hundred is lost and one in a thousand comes late.
+    fn simulate(prober: &mut Prober, statistics: &mut Statistics, count: u64) {
+        let (mut call, mut lost) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let sent = prober.due().unwrap().as_nanos();
+            call.clear();
+            let number = prober.call(moment(sent), &mut call);
+            prober.expire(moment(sent).mono, |event| lost.push(event));
+            for event in lost.drain(..) {
+                assert!(matches!(event, Event::Unanswered(_)));
+                statistics.lost(Some(Word::Timeout), moment(sent).mono);
+            }
+            if number.is_multiple_of(100) {
+                continue;
+            }
+            // Delays of all sizes, whatever their number.
+            let delay = 1000 + number.wrapping_mul(2_654_435_761) % (1 << (10 + number % 25));
+            let delay = if number.is_multiple_of(1001) { 1_500_000_000 } else { delay.min(900_000_000) };
+            let (rx, received) = (moment(sent + delay / 3).wall, moment(sent + delay));
+            let stamp = format!("[{:019} {:019}] ", rx.as_nanos(), rx.as_nanos() + 10);
+            call[..stamp.len()].copy_from_slice(stamp.as_bytes());
+            let answered = |event| match event {
+                Event::Answered(sample) => drop(statistics.answered(&sample, false)),
+                Event::Late(sample) => drop(statistics.answered(&sample, true)),
+                Event::Unanswered(_) => statistics.lost(Some(Word::Timeout), received.mono),
+                other => panic!("{other:?}"),
+            };
+            prober.hear(&call, Times::of(received), answered).unwrap();
+        }
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_number_of_calls() {
+        if env::var_os(ALONE).is_none() {
+            let name = "statistics::tests::memory_does_not_grow_with_the_number_of_calls";
+            let alone = Command::new(env::current_exe().unwrap())
+                .args(["--exact", name, "--test-threads", "1", "--nocapture"])
+                .env(ALONE, "1")
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&alone.stdout);
+            assert!(alone.status.success() && told.contains("1 passed"), "{told}");
+            return;
+        }
+        let count = env::var(SAMPLES).map_or(400_000, |samples| samples.parse().unwrap());
+        let plan = Plan {
+            stream: false,
+            payload: Payload::with_blank(64),
+            interval: Duration::from_millis(1),
+            count: None,
+            wait: Duration::from_secs(1),
+        };
+        let start = moment(0).mono;
+        let mut prober = Prober::new(plan, start);
+        let mut statistics = Statistics::new(Clock::Free, false, start);
+        // By then it remembers as much as it ever does.
+        simulate(&mut prober, &mut statistics, count / 2);
+        let before = resident();
+        simulate(&mut prober, &mut statistics, count / 2);
+        let report = statistics.report(0);
+        eprintln!("{} calls: {} KiB, then {} KiB", report.sent(), before / 1024, resident() / 1024);
+        assert!(resident() < before + (4 << 20), "{before} {}", resident());
+        assert!(count * 99 / 100 <= report.answered + report.late + 2000);
+    }
+}
