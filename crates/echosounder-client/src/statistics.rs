@@ -394,6 +394,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "what was measured is worth knowing, not only that it is little")]
     fn memory_does_not_grow_with_the_number_of_calls() {
         if env::var_os(ALONE).is_none() {
             let name = "statistics::tests::memory_does_not_grow_with_the_number_of_calls";
