@@ -83,6 +83,12 @@ pub(crate) fn failure(error: &Error, output: Output) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
+    tell(error, output);
+    ExitCode::from(exit_code(error))
+}
+
+/// Tells of a failure.
+pub(crate) fn tell(error: &Error, output: Output) {
     let message = sentence(error.chain());
     let hint = hint(error);
     let mut stderr = io::stderr().lock();
@@ -94,7 +100,6 @@ pub(crate) fn failure(error: &Error, output: Output) -> ExitCode {
         writeln!(stderr, "sounder: {message}")
             .and_then(|()| hint.map_or(Ok(()), |hint| writeln!(stderr, "hint: {hint}")))
     };
-    ExitCode::from(exit_code(error))
 }
 
 /// Tells what is wrong with the arguments, or what was asked about them, and ends the program.

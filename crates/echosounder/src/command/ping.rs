@@ -20,7 +20,7 @@ use crate::command::embedded::Embedded;
 use crate::config::{self, Bounds};
 use crate::render::ping::{self as render, Target};
 use crate::render::transcript::note;
-use crate::report::{NoServer, Outcome, sentence};
+use crate::report::{self, NoServer, Outcome};
 
 /// How long after the first signal another is taken for the same.
 const WITH_THE_FIRST: Duration = Duration::from_millis(100);
@@ -201,7 +201,7 @@ impl Page {
             match word {
                 Word::Started(target) => self.started(place, *target)?,
                 Word::Happened(happening) => self.happened(place, &happening)?,
-                Word::Failed(error) => self.failed(place, error)?,
+                Word::Failed(error) => self.failed(place, error),
                 Word::Ended(report) => self.targets[place].report = Some(report),
             }
         }
@@ -250,15 +250,13 @@ impl Page {
         Ok(render::line(&mut out, who, target.size, target.wait, happening)?)
     }
 
-    /// Of several targets one may fail; of one it is the end.
-    fn failed(&mut self, place: usize, error: CallError) -> Result<()> {
+    /// Of several targets one may fail, or of one when it has begun; otherwise it is the end.
+    fn failed(&mut self, place: usize, error: CallError) {
         let error = anyhow::Error::from(error);
         if 1 < self.targets.len() || self.targets[place].target.is_some() {
-            let text = sentence(error.chain());
-            note(&mut io::stderr().lock(), &text, self.output.json)?;
+            report::tell(&error, self.output);
         }
         self.targets[place].error = Some(error);
-        Ok(())
     }
 
     /// The statistics, and the file.
