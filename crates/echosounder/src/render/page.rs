@@ -150,15 +150,7 @@ fn section(out: &mut impl Write, id: &str, target: &Target<'_>) -> io::Result<()
 /// What is to be seen at first sight.
 fn tiles(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     let rtt = &report.rtt.delay;
-    let time = |nanos: Option<i64>| {
-        nanos.map_or_else(
-            || "–".to_owned(),
-            |nanos| {
-                let unit = Unit::of_delay(nanos as f64);
-                format!("{} {}", unit.brief(nanos as f64), unit.name)
-            },
-        )
-    };
+    let time = |nanos: Option<i64>| nanos.map_or_else(|| "–".to_owned(), |nanos| words::delay(nanos as f64));
     // Of fewer than a hundred, the slowest says as much.
     let slow = match rtt.percentile(99.0) {
         Some(p99) => ("p99", Some(p99)),

@@ -27,6 +27,9 @@ const TICKS_ALONG: usize = 6;
 /// Times of which the greatest is so many times the least are laid out by their logarithm.
 const LOG_FROM: f64 = 50.0;
 
+/// From so many points on they are drawn finely.
+const MANY: usize = 100;
+
 /// Most bars of a distribution.
 const BARS: f64 = 60.0;
 
@@ -140,7 +143,12 @@ impl Figure<'_> {
             canvas(out, low - LANE, LANE, &lane.drawing.svg)?;
         }
         for (place, class, text) in &drawing.marks {
-            writeln!(out, r#"<text class="{class}" x="{:.2}%" y="-8">{text}</text>"#, place * 100.0)?;
+            let dx = if *class == "mark before" { -4 } else { 4 };
+            writeln!(
+                out,
+                r#"<text class="{class}" x="{:.2}%" y="-8" dx="{dx}">{text}</text>"#,
+                place * 100.0
+            )?;
         }
         writeln!(out, "</svg></div>\n</figure>")
     }
@@ -158,7 +166,7 @@ impl Figure<'_> {
             grid.to(WIDTH * place, 0.0);
             grid.to(WIDTH * place, HEIGHT);
             grid.lift();
-            let rare = if number % 2 == 1 { " odd" } else { "" };
+            let rare = if 4 < self.along.len() && number % 2 == 1 { " odd" } else { "" };
             writeln!(
                 out,
                 r#"<text class="along{rare}" x="{:.2}%" y="{}">{label}</text>"#,
@@ -256,16 +264,18 @@ impl OverTime<'_> {
     fn draw(&self) -> Drawing {
         let mut drawing = Drawing::default();
         let single = self.width.is_zero();
+        let many = MANY <= self.points.len();
+        let line = if many { "line thin" } else { "line" };
         if single {
             drawing.path("line faint rtt", &self.curve(greatest));
         } else {
             drawing.path("band rtt", &self.band());
         }
         for (class, value) in [("up", up as fn(&Point) -> Option<f64>), ("down", down)] {
-            drawing.path(&format!("line {class}"), &self.curve(value));
+            drawing.path(&format!("{line} {class}"), &self.curve(value));
         }
         if single {
-            let size = if self.points.len() < 100 { "dots" } else { "dots small" };
+            let size = if many { "dots small" } else { "dots" };
             drawing.path(&format!("{size} rtt"), &self.dots(greatest));
         }
         let (span, delay) = (Unit::of_span(self.x.high()), Unit::of_delay(self.y.high() / 10.0));
@@ -374,9 +384,14 @@ fn delays(report: &PingReport, others: impl Iterator<Item = f64>) -> Axis {
     let high = others.iter().copied().fold(max, f64::max);
     if LOG_FROM * min < p99 || LOG_FROM * p99 < max {
         let positive = others.into_iter().filter(|value| 0.0 < *value).fold(min, f64::min);
-        return Axis::log(positive.max(min / 10.0), high);
+        return Axis::log(positive.max(floor(rtt)), high);
     }
     Axis::rounded(others.into_iter().fold(0.0, f64::min), high, TICKS)
+}
+
+/// Where a logarithmic axis begins at the lowest: a few times that are almost none are not to stretch it.
+fn floor(times: &Distribution) -> f64 {
+    times.rank(1.0).unwrap_or(0).max(1) as f64 / 10.0
 }
 
 fn between(times: &Distribution) -> String {
@@ -409,14 +424,14 @@ fn delay_labels(axis: &Axis, most: usize) -> Vec<(f64, String)> {
 fn distribution<'a>(id: &'a str, times: &Distribution) -> Figure<'a> {
     let [min, max] = [times.min(), times.max()].map(|nanos| nanos.unwrap_or(0).max(1) as f64);
     // A little more, so that the greatest is within the last bar.
-    let x = Axis::log(min, (max * 1.001).max(min + 1.0));
+    let x = Axis::log(min.max(floor(times)), (max * 1.001).max(min + 1.0));
     let bars = bars(times, &x);
     let most = bars.iter().max().copied().unwrap_or(0);
     let percent = |count: u64| count as f64 / times.count().max(1) as f64 * 100.0;
     let y = Axis::rounded(0.0, percent(most), TICKS);
     let mut drawing = Drawing::default();
     let mut pen = Pen::default();
-    let unit = Unit::of_delay(min);
+    let unit = Unit::of_delay(x.low());
     for (number, &count) in bars.iter().enumerate().filter(|(_, count)| **count != 0) {
         let [from, to] = [number, number + 1].map(|edge| edge as f64 / bars.len() as f64);
         // However few there are, they are seen.
@@ -425,7 +440,9 @@ fn distribution<'a>(id: &'a str, times: &Distribution) -> Figure<'a> {
             pen.to(WIDTH * x, y);
         }
         pen.close();
-        let [least, greatest] = [from, to].map(|place| unit.brief(x.value(place)));
+        // What is below the axis is in the first.
+        let least = unit.brief(if number == 0 { min } else { x.value(from) });
+        let greatest = unit.brief(x.value(to));
         let text = format!("{least} to {greatest} {}: {count} calls, {:.3} %", unit.name, percent(count));
         drawing.reading(WIDTH * (from + to) / 2.0, &text);
     }

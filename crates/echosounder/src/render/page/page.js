@@ -1,5 +1,5 @@
 "use strict";
-// Reads a figure aloud where the pointer is, or where the arrow keys have gone. The page is whole without it.
+// Tells what a figure shows where the pointer is, or where the arrow keys have gone. The page is whole without it.
 for (const plot of document.querySelectorAll(".plot")) {
   const readings = plot.dataset.readings.split(";").map(reading => {
     const space = reading.indexOf(" ");
@@ -19,7 +19,7 @@ for (const plot of document.querySelectorAll(".plot")) {
   plot.append(cross);
   const readout = document.createElement("p");
   readout.className = "readout";
-  readout.textContent = "Point at the figure, or go along it with the arrow keys.";
+  readout.textContent = "Point at it, or use the arrow keys.";
   plot.previousElementSibling.append(readout);
   plot.tabIndex = 0;
   let now = 0;

@@ -3,6 +3,7 @@
 use echosounder_client::{Clock, Failures, PingReport, Told, Verdict};
 
 use super::super::load::grouped;
+use super::axis::Unit;
 
 /// Whether, and where, delay varies.
 pub(super) fn verdict(report: &PingReport) -> String {
@@ -22,7 +23,7 @@ pub(super) fn verdict(report: &PingReport) -> String {
         }
         .to_owned();
     };
-    let [up, down, server] = spreads.map(|nanos| format!("{} ms", millis(nanos as f64)));
+    let [up, down, server] = spreads.map(|nanos| delay(nanos as f64));
     match verdict {
         Verdict::Steady => format!("Delay is steady: it varies by {up} on the way up, {down} down."),
         Verdict::Up => format!("Delay varies on the way up: {up} against {down} down."),
@@ -38,7 +39,7 @@ pub(super) fn notes(report: &PingReport) -> Vec<(&'static str, String)> {
     notes.extend(clock(report).map(|clock| ("clock", clock)));
     if let (Some(p50), Some(max)) = (report.lag.rank(50.0), report.lag.max()) {
         let stamps = if report.kernel_sent.count() == 0 { "program" } else { "kernel" };
-        let late = format!("left late by {} ms p50, {} ms max", millis(p50 as f64), millis(max as f64));
+        let late = format!("left late by {} p50, {} max", delay(p50 as f64), delay(max as f64));
         notes.push(("timing", format!("calls {late}; times are the {stamps}'s")));
     }
     notes
@@ -61,7 +62,9 @@ fn counts(report: &PingReport) -> String {
     if report.lost.all() != 0 {
         counts += &format!(" ({})", failures(&report.lost));
     }
-    format!("{counts}, in {:.1} s", report.elapsed.as_secs_f64())
+    let elapsed = report.elapsed.as_nanos() as f64;
+    let unit = Unit::of_span(elapsed);
+    format!("{counts}, in {} {}", unit.brief(elapsed), unit.name)
 }
 
 /// How calls have failed.
@@ -87,10 +90,10 @@ fn clock(report: &PingReport) -> Option<String> {
         (_, None) => return None,
         (kind, Some(ahead)) => {
             let word = if ahead < 0 { "behind" } else { "ahead" };
-            let within = clock.uncertainty.map(|nanos| format!(", ±{} ms", millis(nanos as f64)));
+            let within = clock.uncertainty.map(|nanos| format!(", ±{}", delay(nanos as f64)));
             let assumed = if kind == Clock::Free { ", if the quickest paths are equal" } else { "" };
-            let ahead = millis(ahead.unsigned_abs() as f64);
-            format!("the peer's is {ahead} ms {word}{}{assumed}", within.unwrap_or_default())
+            let ahead = delay(ahead.unsigned_abs() as f64);
+            format!("the peer's is {ahead} {word}{}{assumed}", within.unwrap_or_default())
         }
     };
     if let Some((drift, within)) = clock.drift_ppm {
@@ -115,6 +118,8 @@ fn calls(count: u64) -> String {
     format!("{} call{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-fn millis(nanos: f64) -> String {
-    format!("{:.3}", nanos / 1e6)
+/// A delay in the unit that fits.
+pub(super) fn delay(nanos: f64) -> String {
+    let unit = Unit::of_delay(nanos);
+    format!("{} {}", unit.brief(nanos), unit.name)
 }
