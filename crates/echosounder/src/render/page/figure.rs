@@ -49,6 +49,8 @@ struct Figure<'a> {
     keys: Vec<(&'static str, String)>,
     along: Vec<(f64, String)>,
     up: Vec<(f64, String)>,
+    /// What is to be known of the axes.
+    scale: &'static str,
     drawing: Drawing,
     /// How high the lane below is, if there is one.
     lane: Option<Lane>,
@@ -123,6 +125,9 @@ impl Figure<'_> {
             let keys: String =
                 keys.iter().map(|(class, name)| format!(r#"<li class="{class}">{name}</li>"#)).collect();
             writeln!(out, r#"<ul class="keys">{keys}</ul>"#)?;
+        }
+        if !self.scale.is_empty() {
+            writeln!(out, r#"<span class="dim">{}</span>"#, self.scale)?;
         }
         let low = lane.as_ref().map_or(HEIGHT, |_| HEIGHT + GAP + LANE);
         let height = low + 24.0;
@@ -370,6 +375,7 @@ fn over_time<'a>(id: &'a str, report: &PingReport) -> Figure<'a> {
         keys,
         along: labels(&time.x, TICKS_ALONG, span),
         up: delay_labels(&time.y, TICKS),
+        scale: scale(&time.y),
         drawing: time.draw(),
         lane,
     }
@@ -398,6 +404,10 @@ fn between(times: &Distribution) -> String {
     let [min, max] = [times.min(), times.max()].map(|nanos| nanos.unwrap_or(0) as f64);
     let unit = Unit::of_delay(min);
     format!("{} and {} {}", unit.brief(min), unit.brief(max), unit.name)
+}
+
+fn scale(axis: &Axis) -> &'static str {
+    if axis.is_log() { "logarithmic scale" } else { "" }
 }
 
 fn labels(axis: &Axis, most: usize, unit: Unit) -> Vec<(f64, String)> {
@@ -461,6 +471,7 @@ fn distribution<'a>(id: &'a str, times: &Distribution) -> Figure<'a> {
         keys: Vec::new(),
         along: delay_labels(&x, TICKS_ALONG),
         up: y.ticks(TICKS).into_iter().map(|tick| (y.place(tick), format!("{} %", plain(tick)))).collect(),
+        scale: scale(&x),
         drawing,
         lane: None,
     }
@@ -538,6 +549,7 @@ fn percentiles<'a>(id: &'a str, report: &PingReport) -> Figure<'a> {
             .map(|tick| (x.place(tick), format!("{} %", percent(tick))))
             .collect(),
         up: delay_labels(&y, TICKS),
+        scale: scale(&y),
         drawing,
         lane: None,
     }
