@@ -4,6 +4,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use echosounder_proto::{Moment, MonoTime, WallTime};
 
+/// Two clocks that were read within this time were read at once.
+const AT_ONCE: Duration = Duration::from_micros(1);
+
+/// How often they are read anew to come to that.
+const RETRIES: u32 = 3;
+
 /// The time now.
 #[expect(clippy::disallowed_methods, reason = "this is the asking loop's one clock")]
 pub(crate) fn now() -> Instant {
@@ -19,11 +25,24 @@ impl Clocks {
         Self(now())
     }
 
-    /// The time now.
+    /// The time now, by both as nearly at once as can be: whoever reads one clock may stand still before the other.
     #[expect(clippy::disallowed_methods, reason = "this is the asking loop's one clock")]
     pub(crate) fn now(self) -> Moment {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mono = MonoTime::from_origin(now() - self.0);
+        let read = || {
+            let before = now();
+            let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            (now() - before, before, wall)
+        };
+        let mut best = read();
+        for _ in 0..RETRIES {
+            if best.0 <= AT_ONCE {
+                break;
+            }
+            let again = read();
+            best = if again.0 < best.0 { again } else { best };
+        }
+        let (apart, before, wall) = best;
+        let mono = MonoTime::from_origin(before + apart / 2 - self.0);
         Moment { wall: WallTime::from_nanos(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)), mono }
     }
 }

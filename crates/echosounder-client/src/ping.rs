@@ -491,8 +491,7 @@ impl Pinger {
                 Happening::Duplicate(number)
             }
             Event::Unanswered(number) => {
-                self.statistics.lost(Some(Word::Timeout), self.clocks.now().mono);
-                Happening::Lost { number, word: Some(Word::Timeout) }
+                return self.count_lost(number, Some(Word::Timeout), self.clocks.now().mono);
             }
             // Where anybody may speak, not all of it is for us.
             Event::Stray if self.transport.hears_strangers() => return,
@@ -639,7 +638,8 @@ impl Pinger {
     }
 
     fn count_lost(&mut self, number: u64, word: Option<Word>, at: MonoTime) {
-        self.statistics.lost(word, at);
+        let sent = self.prober.sent(number).map_or(at, |sent| sent.mono);
+        self.statistics.lost(word, sent, at);
         self.happenings.push_back(Happening::Lost { number, word });
     }
 

@@ -271,11 +271,11 @@ impl Statistics {
         self.directions.edge(next, rtt)
     }
 
-    /// Counts a call that was not answered; without a word it was not even sent.
-    pub(crate) fn lost(&mut self, word: Option<Word>, at: MonoTime) {
+    /// Counts a call that left, or was to leave, at `sent`, and was given up at `at`; without a word it was not sent.
+    pub(crate) fn lost(&mut self, word: Option<Word>, sent: MonoTime, at: MonoTime) {
         *self.lost.of(word) += 1;
         self.last = self.last.max(at);
-        self.series.lost(at - self.start);
+        self.series.lost(sent - self.start);
         self.interval.lost += 1;
     }
 
@@ -372,7 +372,7 @@ mod tests {
             prober.expire(moment(sent).mono, |event| lost.push(event));
             for event in lost.drain(..) {
                 assert!(matches!(event, Event::Unanswered(_)));
-                statistics.lost(Some(Word::Timeout), moment(sent).mono);
+                statistics.lost(Some(Word::Timeout), moment(sent).mono, moment(sent).mono);
             }
             if number.is_multiple_of(100) {
                 continue;
@@ -386,7 +386,7 @@ mod tests {
             let answered = |event| match event {
                 Event::Answered(sample) => drop(statistics.answered(&sample, false)),
                 Event::Late(sample) => drop(statistics.answered(&sample, true)),
-                Event::Unanswered(_) => statistics.lost(Some(Word::Timeout), received.mono),
+                Event::Unanswered(_) => statistics.lost(Some(Word::Timeout), received.mono, received.mono),
                 other => panic!("{other:?}"),
             };
             prober.hear(&call, Times::of(received), answered).unwrap();

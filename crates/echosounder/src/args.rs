@@ -302,7 +302,7 @@ pub(crate) struct Ping {
     pub(crate) timestamps: bool,
 
     /// Show all statistics of each of several targets
-    #[arg(short, long, conflicts_with = "quiet")]
+    #[arg(short, long)]
     pub(crate) verbose: bool,
 
     /// Fail if more than this much of a hundred calls is lost, such as 1%

@@ -14,13 +14,16 @@ use anyhow::{Context, Result};
 use echosounder_client::{CallError, Control, Happening, Ping, PingReport, Pinger};
 use echosounder_socket::kernel::clock_state;
 use echosounder_socket::{Interest, Signal, Signals, raise_fd_limit, ready};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::args::Output;
 use crate::command::embedded::Embedded;
 use crate::config::{self, Bounds};
+use crate::render::page;
 use crate::render::ping::{self as render, Target};
 use crate::render::transcript::note;
-use crate::report::{self, NoServer, Outcome};
+use crate::report::{self, NoServer, Outcome, sentence};
 
 /// How long after the first signal another is taken for the same.
 const WITH_THE_FIRST: Duration = Duration::from_millis(100);
@@ -47,7 +50,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
         verbose: config.verbose,
         bounds: config.bounds,
         file,
-        targets: config.targets.iter().map(|_| State::default()).collect(),
+        targets: config.targets.iter().map(State::new).collect(),
     };
     let told = page.tell_all(&receiver);
     controls.iter().for_each(|control| control.stop());
@@ -177,11 +180,22 @@ fn since_1970() -> u64 {
 }
 
 /// What is known of a target by now.
-#[derive(Default)]
 struct State {
+    /// As it was asked for.
+    endpoint: String,
     target: Option<Target>,
     report: Option<Box<PingReport>>,
     error: Option<anyhow::Error>,
+}
+
+impl State {
+    fn new(ping: &Ping) -> Self {
+        Self { endpoint: ping.call.endpoint.to_string(), target: None, report: None, error: None }
+    }
+
+    fn result(&self) -> Option<(&Target, &PingReport)> {
+        self.target.as_ref().zip(self.report.as_deref())
+    }
 }
 
 /// Where everything is told.
@@ -284,16 +298,14 @@ impl Page {
             render::comparison(&mut out, &shown)?;
         }
         out.flush()?;
-        let results: Vec<_> =
-            shown.iter().map(|(target, report)| ((*target).clone(), (*report).clone())).collect();
         if let Some(file) = self.file.take() {
-            file.finish(&results)?;
+            file.finish(&self.targets)?;
         }
         Ok(())
     }
 
     fn results(&self) -> impl Iterator<Item = (&Target, &PingReport)> {
-        self.targets.iter().filter_map(|state| state.target.as_ref().zip(state.report.as_deref()))
+        self.targets.iter().filter_map(State::result)
     }
 
     /// The bounds that were missed, by their flags' names.
@@ -351,6 +363,7 @@ enum Form {
     Json,
     Csv,
     Hdr,
+    Html,
 }
 
 /// A file for the result, opened before anything is measured.
@@ -365,6 +378,7 @@ impl ResultFile {
         let form = match path.extension().and_then(|ending| ending.to_str()) {
             Some("csv") => Form::Csv,
             Some("hdr") => Form::Hdr,
+            Some("html") => Form::Html,
             _ => Form::Json,
         };
         let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
@@ -384,17 +398,37 @@ impl ResultFile {
         }
     }
 
-    fn finish(mut self, results: &[(Target, PingReport)]) -> Result<()> {
-        let borrowed: Vec<_> = results.iter().map(|(target, report)| (target, report)).collect();
+    fn finish(mut self, states: &[State]) -> Result<()> {
+        let results: Vec<_> = states.iter().filter_map(State::result).collect();
         let written = match self.form {
             Form::Csv => Ok(()),
-            Form::Hdr => render::hdr(&mut self.out, &borrowed),
-            Form::Json => borrowed.iter().try_for_each(|(target, report)| {
+            Form::Hdr => render::hdr(&mut self.out, &results),
+            Form::Json => results.iter().try_for_each(|(target, report)| {
                 Ok(render::report_object(&mut self.out, "end", target, report, &[])?)
             }),
+            Form::Html => write_page(&mut self.out, states),
         };
         written.and_then(|()| Ok(self.out.flush()?)).with_context(|| failure(&self.path))
     }
+}
+
+fn write_page(out: &mut impl Write, states: &[State]) -> Result<()> {
+    let started = states.iter().filter_map(|state| state.target.as_ref()).map(|target| target.started).min();
+    let started = Timestamp::from_nanosecond(i128::from(started.unwrap_or_else(since_1970)))?;
+    let title = started.to_zoned(TimeZone::system()).strftime("sounder ping, %F %T %:z").to_string();
+    let errors: Vec<Option<String>> =
+        states.iter().map(|state| state.error.as_ref().map(|error| sentence(error.chain()))).collect();
+    let targets: Vec<page::Target<'_>> = states
+        .iter()
+        .zip(&errors)
+        .map(|(state, error)| page::Target {
+            endpoint: &state.endpoint,
+            about: state.target.as_ref(),
+            report: state.report.as_deref(),
+            error: error.as_deref(),
+        })
+        .collect();
+    Ok(page::page(out, &title, &targets)?)
 }
 
 fn failure(path: &Path) -> String {

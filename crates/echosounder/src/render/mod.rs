@@ -3,5 +3,7 @@
 pub(crate) mod escape;
 pub(crate) mod json;
 pub(crate) mod load;
+pub(crate) mod page;
 pub(crate) mod ping;
 pub(crate) mod transcript;
+mod words;

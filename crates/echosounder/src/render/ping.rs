@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use echosounder_client::{
-    Answered, Clock, Distribution, Failures, Happening, PeerClockReport, PingInterval, PingReport, Told,
-    Verdict, WayReport, Wire, Word,
+    Answered, Clock, Distribution, Happening, PingInterval, PingReport, Told, Verdict, WayReport, Wire, Word,
 };
 use echosounder_socket::Address;
 use echosounder_socket::kernel::ClockState;
@@ -16,6 +15,7 @@ use serde::Serialize;
 
 use super::json;
 use super::load::grouped;
+use super::words;
 
 /// Percentiles that are shown, as far as there are enough answers for them to say anything.
 const PERCENTILES: [(f64, &str); 4] = [(50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (99.9, "p99.9")];
@@ -114,11 +114,11 @@ pub(crate) fn statistics(out: &mut impl Write, target: &Target, report: &PingRep
     }
     table(out, report)?;
     jitter(out, report)?;
-    if let Some(line) = clock(target, report) {
+    if let Some(line) = words::clock(target, report, in_millis) {
         writeln!(out, "clock    {line}")?;
     }
     timing(out, target, report)?;
-    if let Some(line) = verdict(report) {
+    if let Some(line) = words::verdict(report, in_millis) {
         writeln!(out, "verdict  {line}")?;
     }
     Ok(())
@@ -138,7 +138,7 @@ fn counts(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
         report.elapsed.as_secs_f64()
     )?;
     if report.lost.all() != 0 {
-        writeln!(out, "lost     {}", failures(&report.lost))?;
+        writeln!(out, "lost     {}", words::failures(&report.lost))?;
     }
     if report.stray != 0 {
         writeln!(out, "stray    {} that answer no call", grouped(report.stray))?;
@@ -147,24 +147,6 @@ fn counts(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
         writeln!(out, "skipped  {} that were due while this machine stood still", grouped(report.skipped))?;
     }
     Ok(())
-}
-
-/// `3 REFUSED, 1 TIMEOUT`
-pub(crate) fn failures(lost: &Failures) -> String {
-    let counts = [
-        (lost.refused, "REFUSED"),
-        (lost.timeout, "TIMEOUT"),
-        (lost.unreachable, "UNREACHABLE"),
-        (lost.dns, "DNS"),
-        (lost.closed, "CLOSED"),
-        (lost.unsent, "not sent"),
-    ];
-    let told: Vec<String> = counts
-        .into_iter()
-        .filter(|(count, _)| *count != 0)
-        .map(|(count, word)| format!("{} {word}", grouped(count)))
-        .collect();
-    told.join(", ")
 }
 
 /// The percentiles for which there are enough answers.
@@ -228,67 +210,6 @@ fn jitter(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     writeln!(out, " (RFC 3550)")
 }
 
-/// What is said of the clocks.
-pub(crate) fn clock(target: &Target, report: &PingReport) -> Option<String> {
-    let PeerClockReport { clock, contradicted, ahead, uncertainty, .. } = report.clock;
-    let mut text = match (report.told, clock) {
-        (Told::Nothing, _) => {
-            return Some("its answers bear no time: there and back is all that can be told".to_owned());
-        }
-        (Told::Both | Told::Time, Clock::Same) => "the same at both ends".to_owned(),
-        (Told::Both | Told::Time, Clock::Synced) => synced(target, report),
-        _ => compare(target, report, ahead?, uncertainty?),
-    };
-    if contradicted {
-        text.push_str("; it is not this machine's, as its address made believe");
-    }
-    for (count, whose) in [(report.clock.peer_steps, "its"), (report.clock.own_steps, "this machine's")] {
-        match count {
-            0 => {}
-            1 => text.push_str(&format!("; {whose} was set once meanwhile")),
-            _ => text.push_str(&format!("; {whose} was set {count} times meanwhile")),
-        }
-    }
-    Some(text)
-}
-
-fn synced(target: &Target, report: &PingReport) -> String {
-    let negative = report.up.delay.negative() + report.down.delay.negative();
-    let mut text = match target.own_clock {
-        Some(ClockState { synchronized: true, error_max }) => {
-            format!("taken to be in step (--clock); this machine's is within {} ms of UTC", span(error_max))
-        }
-        Some(_) => {
-            "taken to be in step (--clock), but this machine's is not kept in step by anything".to_owned()
-        }
-        None => "taken to be in step (--clock)".to_owned(),
-    };
-    if negative != 0 {
-        let _ = write!(text, "; it is not: {} delays were below zero", grouped(negative));
-    }
-    text
-}
-
-/// How far the peer's clock is ahead.
-fn compare(target: &Target, report: &PingReport, ahead: i64, uncertainty: u64) -> String {
-    let who = &target.place;
-    let within = i64::try_from(uncertainty).unwrap_or(i64::MAX);
-    let way = if ahead < 0 { "behind" } else { "ahead" };
-    let mut text = format!("{who} is {} ms {way}, ±{} ms", millis(ahead.saturating_abs()), millis(within));
-    if let Some((drift, within)) = report.clock.drift_ppm {
-        let way = if drift < 0.0 { "losing" } else { "gaining" };
-        let _ = write!(text, ", {way} {:.1} µs a second, ±{within:.1}", drift.abs());
-    }
-    if let Some(minutes) = report.clock.zone_minutes.filter(|_| report.told == Told::Second) {
-        let sign = if minutes < 0 { '-' } else { '+' };
-        let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
-        let _ = write!(text, ", if it shows UTC{sign}{hours:02}:{minutes:02}; it tells whole seconds alone");
-    } else {
-        text.push_str(", if the quickest paths are equal (--clock)");
-    }
-    text
-}
-
 fn timing(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Result<()> {
     let (sent, received) = (&report.kernel_sent, &report.kernel_received);
     write!(out, "timing   calls left late by ")?;
@@ -310,21 +231,6 @@ fn timing(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Res
     let parts = [told(sent, "calls leave", "later"), told(received, "answers come", "earlier")];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     writeln!(out, "\nkernel   saw {} (p50)", parts.join(", "))
-}
-
-/// Which way the delay varies.
-pub(crate) fn verdict(report: &PingReport) -> Option<String> {
-    let (verdict, [up, down, server]) = report.verdict()?;
-    let [up, down, server] = [up, down, server].map(millis);
-    Some(match verdict {
-        Verdict::Steady => format!("delay is steady: it varies by {up} ms up, {down} ms down"),
-        Verdict::Up => format!("delay varies on the way up: {up} ms against {down} ms down"),
-        Verdict::Down => format!("delay varies on the way down: {down} ms against {up} ms up"),
-        Verdict::Both => format!("delay varies on both ways: {up} ms up, {down} ms down"),
-        Verdict::Server => {
-            format!("delay varies in the server: {server} ms, against {up} ms up and {down} ms down")
-        }
-    })
 }
 
 /// Several targets side by side.
@@ -364,6 +270,10 @@ pub(crate) fn spaced(time: Duration) -> String {
 /// Nanoseconds in milliseconds.
 pub(crate) fn millis(nanos: i64) -> String {
     fixed(nanos as f64)
+}
+
+fn in_millis(nanos: f64) -> String {
+    format!("{} ms", fixed(nanos))
 }
 
 fn span(time: Duration) -> String {

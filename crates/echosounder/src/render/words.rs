@@ -1,0 +1,97 @@
+//! What a ping's report says in words.
+
+use echosounder_client::{Clock, Failures, PeerClockReport, PingReport, Told, Verdict};
+use echosounder_socket::kernel::ClockState;
+
+use super::load::grouped;
+use super::ping::Target;
+
+/// How nanoseconds are told.
+type Delay = fn(f64) -> String;
+
+/// Whether, and where, delay varies; `None` if that cannot be told.
+pub(super) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
+    let (verdict, spreads) = report.verdict()?;
+    let [up, down, server] = spreads.map(|nanos| delay(nanos as f64));
+    Some(match verdict {
+        Verdict::Steady => format!("delay is steady: it varies by {up} up, {down} down"),
+        Verdict::Up => format!("delay varies on the way up: {up} against {down} down"),
+        Verdict::Down => format!("delay varies on the way down: {down} against {up} up"),
+        Verdict::Both => format!("delay varies on both ways: {up} up, {down} down"),
+        Verdict::Server => format!("delay varies in the server: {server}, against {up} up and {down} down"),
+    })
+}
+
+/// How calls have failed: `3 REFUSED, 1 TIMEOUT`.
+pub(super) fn failures(lost: &Failures) -> String {
+    let counts = [
+        (lost.refused, "REFUSED"),
+        (lost.timeout, "TIMEOUT"),
+        (lost.unreachable, "UNREACHABLE"),
+        (lost.dns, "DNS"),
+        (lost.closed, "CLOSED"),
+        (lost.unsent, "not sent"),
+    ];
+    let told = counts.into_iter().filter(|(count, _)| *count != 0);
+    let told: Vec<String> = told.map(|(count, word)| format!("{} {word}", grouped(count))).collect();
+    told.join(", ")
+}
+
+/// What is known of the clocks.
+pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Option<String> {
+    let PeerClockReport { clock, contradicted, ahead, uncertainty, .. } = report.clock;
+    let mut text = match (report.told, clock) {
+        (Told::Nothing, _) => {
+            return Some("its answers bear no time: there and back is all that can be told".to_owned());
+        }
+        (Told::Both | Told::Time, Clock::Same) => "the same at both ends".to_owned(),
+        (Told::Both | Told::Time, Clock::Synced) => synced(target, report, delay),
+        _ => compared(target, report, ahead?, uncertainty?, delay),
+    };
+    if contradicted {
+        text += "; it is not this machine's, as its address made believe";
+    }
+    for (count, whose) in [(report.clock.peer_steps, "its"), (report.clock.own_steps, "this machine's")] {
+        match count {
+            0 => {}
+            1 => text += &format!("; {whose} was set once meanwhile"),
+            _ => text += &format!("; {whose} was set {} times meanwhile", grouped(count)),
+        }
+    }
+    Some(text)
+}
+
+fn synced(target: &Target, report: &PingReport, delay: Delay) -> String {
+    let negative = report.up.delay.negative() + report.down.delay.negative();
+    let state = match target.own_clock {
+        Some(ClockState { synchronized: true, error_max }) => {
+            format!("; this machine's is within {} of UTC", delay(error_max.as_nanos() as f64))
+        }
+        Some(_) => ", but nothing keeps this machine's in step".to_owned(),
+        None => String::new(),
+    };
+    let crossed = match negative {
+        0 => String::new(),
+        _ => format!("; it is not: {} delays were below zero", grouped(negative)),
+    };
+    format!("taken to be in step (--clock){state}{crossed}")
+}
+
+/// How far the peer's clock is ahead.
+fn compared(target: &Target, report: &PingReport, ahead: i64, uncertainty: u64, delay: Delay) -> String {
+    let way = if ahead < 0 { "behind" } else { "ahead" };
+    let (far, within) = (delay(ahead.unsigned_abs() as f64), delay(uncertainty as f64));
+    let mut text = format!("{} is {far} {way}, ±{within}", target.place);
+    if let Some((drift, within)) = report.clock.drift_ppm {
+        let way = if drift < 0.0 { "losing" } else { "gaining" };
+        text += &format!(", {way} {:.1} µs a second, ±{within:.1}", drift.abs());
+    }
+    match report.clock.zone_minutes.filter(|_| report.told == Told::Second) {
+        Some(minutes) => {
+            let sign = if minutes < 0 { '-' } else { '+' };
+            let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
+            text + &format!(", if it shows UTC{sign}{hours:02}:{minutes:02}; it tells whole seconds alone")
+        }
+        None => text + ", if the quickest paths are equal (--clock)",
+    }
+}
