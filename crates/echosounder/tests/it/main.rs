@@ -7,6 +7,7 @@ mod cli;
 mod families;
 mod interop;
 mod load;
+mod page;
 mod readme;
 mod serve;
 mod support;

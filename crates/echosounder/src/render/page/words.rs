@@ -35,9 +35,12 @@ pub(super) fn notes(about: Option<&Target>, report: &PingReport) -> Vec<(&'stati
     let clock = about.and_then(|about| words::clock(about, report, delay));
     notes.extend(clock.map(|clock| ("clock", clock)));
     if let (Some(p50), Some(max)) = (report.lag.rank(50.0), report.lag.max()) {
-        let stamps = if report.kernel_sent.count() == 0 { "program" } else { "kernel" };
+        let stamps = match report.kernel_sent.count() + report.kernel_received.count() {
+            0 => "the program's",
+            _ => "the kernel's, as far as it has told them",
+        };
         let late = format!("left late by {} p50, {} max", delay(p50 as f64), delay(max as f64));
-        notes.push(("timing", format!("calls {late}; times are the {stamps}'s")));
+        notes.push(("timing", format!("calls {late}; times are {stamps}")));
     }
     notes
 }
