@@ -4,15 +4,6 @@
 //! `cargo run --release` builds what is there to be built, names what is missing, and writes a table for each scenario. `--help`
 //! tells the options.
 
-mod check;
-mod load;
-mod measure;
-mod peers;
-mod report;
-mod scenario;
-mod server;
-mod statistics;
-
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::{env, fs, thread};
@@ -20,11 +11,11 @@ use std::{env, fs, thread};
 use anyhow::{Context, Result, bail, ensure};
 use lexopt::prelude::{Long, ValueExt};
 
-use crate::measure::{Bench, Row, Spans};
-use crate::peers::{PEERS, Peer, Ready, Workshop};
-use crate::report::Report;
-use crate::scenario::{SCENARIOS, Scenario};
-use crate::server::{Interrupt, LOAD_CORE};
+use echosounder_bench::measure::{Bench, Row, Spans};
+use echosounder_bench::peers::{self, PEERS, Peer, Ready, Workshop};
+use echosounder_bench::report::Report;
+use echosounder_bench::scenario::{SCENARIOS, Scenario};
+use echosounder_bench::server::{Interrupt, LOAD_CORE};
 
 const HELP: &str = "\
 Times echo servers side by side. The tables are written to standard output in Markdown.

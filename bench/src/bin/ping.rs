@@ -5,17 +5,14 @@
 //! medians, and its ratio to ours in the same round with a 95 % bootstrap interval. It needs irtt, sockperf and taskset; one
 //! that is missing is named and left out.
 
-#[path = "../statistics.rs"]
-mod statistics;
-
+use std::env;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use std::{env, thread};
 
 use anyhow::{Context, Result, ensure};
-use statistics::{Random, interval, median};
+use echosounder_bench::statistics::{Random, interval, median};
 
 /// How many rounds there are, unless told otherwise.
 const ROUNDS: usize = 14;
@@ -147,7 +144,8 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("start the server of {}", prober.name))?;
-        thread::sleep(START);
+        // It does not say when it is there.
+        let _ = echosounder_socket::ready([], Some(START));
         Ok(Self(child))
     }
 }
