@@ -316,3 +316,89 @@ fn nanos(span: Duration) -> i64 {
 fn clamp(nanos: i128) -> i64 {
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
+
+#[cfg(test)]
+mod tests {
+    use echosounder_proto::{Moment, Stamp, Times, WallTime};
+
+    use super::*;
+
+    const NOON: u64 = 1_795_346_376_000_000_000;
+
+    /// A call of this number that left at `sent` by both our clocks, of which the wall clock is `ours` ahead, and took
+    /// 1 ms up and 2 ms down by a clock that is `theirs` ahead; the server had it for 100 µs.
+    fn sample(number: u64, sent: u64, ours: u64, theirs: i64) -> Sample {
+        let at = |nanos: u64| {
+            let mono = MonoTime::from_origin(Duration::from_nanos(nanos));
+            Times::of(Moment { wall: WallTime::from_nanos(NOON + nanos + ours), mono })
+        };
+        let shown = |nanos: u64| WallTime::from_nanos((NOON + nanos).checked_add_signed(theirs).unwrap());
+        let (rx, tx) = (shown(sent + 1_000_000), shown(sent + 1_100_000));
+        Sample {
+            number,
+            due: at(sent).program.mono,
+            sent: at(sent),
+            received: at(sent + 3_100_000),
+            stamp: Some(Stamp::Ns { rx, tx }),
+            reordered: false,
+        }
+    }
+
+    #[test]
+    fn one_clock_tells_each_way_as_it_is() {
+        let mut directions = Directions::new(Clock::Same, true);
+        let ways = directions.split(&sample(1, 0, 0, 0));
+        assert_eq!(ways, Some(Ways { up: 1_000_000, down: 2_000_000 }));
+        assert_eq!(directions.report(MonoTime::from_origin(Duration::ZERO)).2.ahead, None);
+    }
+
+    #[test]
+    fn a_clock_that_was_guessed_wrong_becomes_free_and_one_that_was_told_stays() {
+        let wrong = sample(1, 0, 0, -5_000_000_000);
+        let mut guessed = Directions::new(Clock::Same, true);
+        assert_eq!(guessed.split(&wrong), Some(Ways { up: 0, down: 0 }));
+        let (up, down, clock) = guessed.report(wrong.received.program.mono);
+        assert_eq!((clock.clock, clock.contradicted), (Clock::Free, true));
+        // Nobody can know that one way took longer.
+        assert_eq!((up.delay.min(), down.delay.min()), (Some(1_500_000), Some(1_500_000)));
+        let told = (clock.ahead.unwrap() + 5_000_000_000 + 500_000).abs();
+        assert!(told <= 2000, "{clock:?}");
+        assert!(clock.uncertainty.unwrap().abs_diff(1_500_000) <= 2000, "{clock:?}");
+
+        let mut told = Directions::new(Clock::Synced, false);
+        let ways = told.split(&wrong);
+        assert_eq!(ways, Some(Ways { up: -4_999_000_000, down: 5_002_000_000 }));
+        assert_eq!(told.report(wrong.received.program.mono).0.delay.negative(), 1);
+    }
+
+    #[test]
+    fn a_step_of_our_own_clock_is_counted_and_spoils_nothing() {
+        let mut directions = Directions::new(Clock::Same, true);
+        for (number, ours) in [(1, 0), (2, 0), (3, 7_000_000_000), (4, 7_000_000_000)] {
+            // The server's clock is ours, and is set with it.
+            let ways = directions.split(&sample(number, number * 1_000_000_000, ours, ours.cast_signed()));
+            assert_eq!(ways, Some(Ways { up: 1_000_000, down: 2_000_000 }), "{number}");
+        }
+        let clock = directions.report(MonoTime::from_origin(Duration::from_secs(5))).2;
+        assert_eq!((clock.own_steps, clock.contradicted), (1, false));
+    }
+
+    #[test]
+    fn jitter_is_that_of_rfc_3550() {
+        let mut jitter = Jitter::default();
+        assert_eq!(jitter.nanos(), None);
+        [1000, 1160, 1160, 840].into_iter().for_each(|transit| jitter.add(transit));
+        // 160/16 = 10; 10 - 10/16 = 9.375; 9.375 + (320 - 9.375)/16
+        assert!((jitter.nanos().unwrap() - 28.789_062_5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn variation_is_between_calls_that_follow_each_other() {
+        let mut variation = Variation::default();
+        for (number, transit) in [(1, 100), (2, 130), (4, 500), (5, 420)] {
+            variation.add(number, transit);
+        }
+        let distribution = variation.distribution;
+        assert_eq!((distribution.count(), distribution.min(), distribution.max()), (2, Some(30), Some(80)));
+    }
+}

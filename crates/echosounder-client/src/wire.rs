@@ -134,3 +134,33 @@ pub(crate) fn left(program: Moment, kernel: Duration) -> Option<Moment> {
 fn wall(since_1970: Duration) -> WallTime {
     WallTime::from_nanos(u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(wall: u64, mono: u64) -> Moment {
+        Moment { wall: WallTime::from_nanos(wall), mono: MonoTime::from_origin(Duration::from_nanos(mono)) }
+    }
+
+    #[test]
+    fn the_kernel_is_nearer_to_the_wire_on_both_sides() {
+        let program = moment(5_000_000_000, 700_000);
+        let heard = came(program, Some(Duration::from_nanos(4_999_990_000)));
+        assert_eq!(heard.best(), moment(4_999_990_000, 690_000));
+        assert_eq!(heard.difference(), Some(Duration::from_micros(10)));
+        assert_eq!(left(program, Duration::from_nanos(5_000_004_000)), Some(moment(5_000_004_000, 704_000)));
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_is_none() {
+        let program = moment(5_000_000_000, 2_000_000_000);
+        // Before it was sent, after it was received, a second away, or before this program ran.
+        assert_eq!(left(program, Duration::from_nanos(4_999_999_999)), None);
+        assert_eq!(left(program, Duration::from_nanos(6_000_000_001)), None);
+        assert_eq!(came(program, Some(Duration::from_nanos(5_000_000_001))).kernel, None);
+        assert_eq!(came(program, Some(Duration::from_nanos(3_999_999_999))).kernel, None);
+        assert_eq!(came(moment(5_000_000_000, 10), Some(Duration::from_nanos(4_999_999_000))).kernel, None);
+        assert_eq!(came(program, None), Times::of(program));
+    }
+}
