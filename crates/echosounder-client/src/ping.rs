@@ -30,8 +30,8 @@ pub const CALL_MIN: usize = BLANK.len() + 8;
 /// The longest time between two looks at what is to be done.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Most reads before it is looked at the clock again.
-const READS_MAX: usize = 64;
+/// Most calls before it is heard what has come, and most reads before calls are due again.
+const TURN_MAX: usize = 64;
 
 /// How long nothing is sent after a failure, if calls would otherwise leave as fast as they fail.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -382,7 +382,7 @@ impl Pinger {
     }
 
     fn send_due(&mut self) -> Result<(), CallError> {
-        loop {
+        for _ in 0..TURN_MAX {
             let at = self.clocks.now();
             let due = self.prober.due().filter(|due| (*due).max(self.paused_until) <= at.mono);
             let is_over = self.end().is_some_and(|end| end <= at.mono);
@@ -393,6 +393,7 @@ impl Pinger {
                 self.send()?;
             }
         }
+        Ok(())
     }
 
     /// Sends the next call.
@@ -447,7 +448,7 @@ impl Pinger {
     /// Takes what has come.
     fn hear(&mut self) -> Result<(), CallError> {
         self.hear_errors()?;
-        for _ in 0..READS_MAX {
+        for _ in 0..TURN_MAX {
             let Some(socket) = &self.socket else { return Ok(()) };
             let received = self.wire.receive(socket, &mut self.buffer);
             let program = self.clocks.now();
