@@ -5,8 +5,10 @@
 mod abuse;
 mod cli;
 mod families;
+mod forwarder;
 mod interop;
 mod load;
+mod ping;
 mod readme;
 mod serve;
 mod support;
