@@ -24,6 +24,9 @@ use crate::support::{
 /// A median may be this far from the truth, in nanoseconds.
 const NEAR: i64 = 100_000;
 
+/// More lines than this are not waited for.
+const LINES_MAX: usize = 5000;
+
 /// What the lines are to be.
 fn schema() -> &'static Validator {
     static SCHEMA: OnceLock<Validator> = OnceLock::new();
@@ -62,14 +65,24 @@ fn pinging(args: &[&str]) -> Program {
 /// Waits until a line says this.
 #[track_caller]
 fn await_line(program: &Program, wanted: impl Fn(&Value) -> bool) {
-    let mut count = 1;
-    loop {
-        let lines = program.lines(count);
-        // The last may not be whole yet.
-        if objects(&lines[count - 1..count].join("\n")).iter().any(&wanted) {
-            return;
+    await_lines(program, 0, 1, wanted);
+}
+
+/// Waits until so many lines behind the first `behind` say this.
+#[track_caller]
+fn await_lines(program: &Program, behind: usize, count: usize, wanted: impl Fn(&Value) -> bool) {
+    let (mut read, mut found) = (behind, 0);
+    while found < count {
+        // A line of output that has no end yet is not among these.
+        let text = String::from_utf8(program.hear(1)).unwrap();
+        let whole: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+        let news = whole.get(read..).unwrap_or_default();
+        found += news.iter().filter(|line| wanted(&serde_json::from_str(line).unwrap())).count();
+        read = read.max(whole.len());
+        assert!(read < LINES_MAX, "it never came, and {read} lines did");
+        if found < count {
+            program.lines(read + 1);
         }
-        count += 1;
     }
 }
 
@@ -119,7 +132,7 @@ fn time(object: &Value, key: &str) -> i64 {
 
 fn median(mut values: Vec<i64>) -> i64 {
     values.sort_unstable();
-    values[values.len() / 2]
+    values[(values.len() - 1) / 2]
 }
 
 #[track_caller]
@@ -142,10 +155,35 @@ fn assert_ways(done: &Finished, deeds: &Deeds) {
         assert!(!truth.is_empty() && count(&result[name], "count") == truth.len() as u64, "{result}");
         let measured = samples.iter().filter_map(|sample| sample[&format!("{name}_ns")].as_i64());
         assert_near(median(measured.collect()), median(truth.clone()), name);
-        // A histogram is true to three digits, and has another median of an even number.
+        // A histogram is true to three digits.
         let (told, truth) = (time(&result[name], "p50_ns"), median(truth));
-        assert!((told - truth).abs() < NEAR + truth / 500, "{name}: {told} ns, which were {truth}");
+        assert!((told - truth).abs() < NEAR + truth / 1000, "{name}: {told} ns, which were {truth}");
     }
+}
+
+/// By how much each way varied in truth, from the least to what 99 of 100 did not exceed.
+fn spreads(deeds: &Deeds) -> (i64, i64) {
+    let spread = |way: fn((i64, i64)) -> i64| {
+        let mut times: Vec<i64> =
+            deeds.calls.keys().filter_map(|number| deeds.ways(*number)).map(way).collect();
+        times.sort_unstable();
+        times[times.len() * 99 / 100] - times[0]
+    };
+    (spread(|ways| ways.0), spread(|ways| ways.1))
+}
+
+/// Fails if the result says that another way varies than did: this machine may have stood still, and both have.
+#[track_caller]
+fn assert_verdict(result: &Value, deeds: &Deeds) {
+    let (up, down) = spreads(deeds);
+    let (least, most) = (up.min(down), up.max(down));
+    let possible = match () {
+        () if 3 * least < most => vec![if least == up { "down" } else { "up" }],
+        () if 2 * most < 3 * least => vec!["both"],
+        () => vec!["up", "down", "both"],
+    };
+    let verdict = result["verdict"].as_str().unwrap();
+    assert!(20_000_000 < most && possible.contains(&verdict), "{up} ns up, {down} ns down: {result}");
 }
 
 /// A server on UDP, and what passes datagrams on to it.
@@ -179,11 +217,13 @@ fn a_free_clock_divides_the_quickest_equally_and_the_rest_truly() {
     let (_serving, forwarder) =
         forwarded(move |number| Fate::delayed(4 + number % 2 * 30, 4 + chance.below(3)));
     let done = ping(&[&forwarder.endpoint, "-i", "5ms", "-c", "150", "--clock", "free"]);
-    drop(forwarder);
+    let deeds = forwarder.end();
     let result = end(&done);
-    assert_counts(&result, &[("sent", 150), ("answered", 150), ("reordered", count(&result, "reordered"))]);
+    let reordered = deeds.reordered() as u64;
+    assert_counts(&result, &[("sent", 150), ("answered", 150), ("reordered", reordered)]);
     assert_eq!(result["up_down_assume_equal_quickest"], true, "{result}");
-    assert_eq!((&result["clock"], &result["verdict"]), (&"free".into(), &"up".into()), "{result}");
+    assert_eq!(result["clock"], "free", "{result}");
+    assert_verdict(&result, &deeds);
     // It is the same clock: what is possible holds zero.
     let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
     assert!(ahead.abs() <= within + 10_000 && within < 20_000_000, "{ahead} ±{within}");
@@ -195,21 +235,15 @@ fn a_free_clock_divides_the_quickest_equally_and_the_rest_truly() {
 
 #[test]
 fn the_way_that_varies_is_named() {
-    for (verdict, up, down) in [("up", 80, 1), ("down", 1, 80), ("both", 80, 80)] {
+    for (up, down) in [(80, 1), (1, 80), (80, 80)] {
         let mut chance = Chance(3);
         let (_serving, forwarder) =
             forwarded(move |_| Fate::delayed(1 + chance.below(up), 1 + chance.below(down)));
         let done = ping(&[&forwarder.endpoint, "-i", "4ms", "-c", "150"]);
         let deeds = forwarder.end();
         let result = end(&done);
-        assert_eq!(result["verdict"], verdict, "{result}");
+        assert_verdict(&result, &deeds);
         assert_counts(&result, &[("sent", 150), ("answered", 150), ("reordered", deeds.reordered() as u64)]);
-        let jitter = |way: &str| result[&format!("{way}_jitter_ns")].as_f64().unwrap();
-        let (up, down) = (jitter("up"), jitter("down"));
-        assert!(
-            (verdict == "up") == (2.0 * down < up) && (verdict == "down") == (2.0 * up < down),
-            "{result}"
-        );
     }
 }
 
@@ -351,4 +385,363 @@ fn on_a_stream_that_is_held_up_all_behind_it_is_late() {
         // It is looked at when this machine has the time to.
         assert!(if is_late { 499_000_000 < rtt } else { rtt < 560_000_000 }, "{sample}");
     }
+}
+
+/// A port where nobody listens, and which the system gives to nobody who asks for any.
+fn own_port() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let any: Vec<u16> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
+    let mut chance = Chance(u64::from(std::process::id()));
+    loop {
+        let port = u16::try_from(2000 + chance.below(60_000)).unwrap();
+        let is_free = || {
+            let address = (Ipv4Addr::LOCALHOST, port);
+            UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+        };
+        if !(any[0]..=any[1]).contains(&port) && is_free() {
+            return port;
+        }
+    }
+}
+
+#[test]
+fn a_server_that_ends_and_comes_again_is_called_again() {
+    let (folder, name) = (Folder::new(), unique());
+    let endpoints = [
+        format!("tcp://127.0.0.1:{}", own_port()),
+        format!("udp://127.0.0.1:{}", own_port()),
+        format!("unix:{}", folder.join("s")),
+        format!("unix-dgram:{}", folder.join("d")),
+        format!("unix-seqpacket:@{name}"),
+    ];
+    let follow = |endpoint: &str| {
+        let serving = Serving::at(&[endpoint]);
+        let pinging = pinging(&[endpoint, "-i", "10ms"]);
+        await_line(&pinging, is_answer);
+        serving.program().signal("KILL");
+        serving.program().ended();
+        await_line(&pinging, |line| line["word"] == "REFUSED");
+        let heard = pinging.lines(1).len();
+        let serving = Serving::at(&[endpoint]);
+        await_lines(&pinging, heard, 1, is_answer);
+        pinging.signal("INT");
+        let done = pinging.ended();
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}");
+        serving.stop();
+        let lines = done.objects();
+        assert_lines(&lines);
+        let result = end(&done);
+        let (answered, lost) = (count(&result, "answered"), count(&result, "lost"));
+        assert_counts(&result, &[("sent", answered + lost), ("answered", answered), ("lost", lost)]);
+        assert!(2 <= answered && 1 <= count(&result, "refused"), "{result}");
+        // Nothing but a call that was under way may have been lost in another way; a server that is being killed may take
+        // another connection.
+        assert!(count(&result, "closed") + count(&result, "timeout") <= 2, "{result}");
+        let told = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+        let (disconnected, connected) = (told("disconnected"), told("connected"));
+        assert!(disconnected == connected && (0 < connected) != endpoint.starts_with("udp"), "{endpoint}");
+    };
+    thread::scope(|scope| {
+        endpoints
+            .each_ref()
+            .map(|endpoint| scope.spawn(|| follow(endpoint)))
+            .map(|thread| thread.join().unwrap())
+    });
+}
+
+#[test]
+fn one_call_tells_in_a_word_how_it_failed() {
+    let fails = |args: &[&str], word: &str| {
+        let done = ping(&[args, &["-c", "1", "-W", "300ms"]].concat());
+        assert_eq!(done.code, Some(1), "{args:?}: {done:?}");
+        match samples(&done).as_slice() {
+            [] => {
+                let error = &objects(&done.stderr)[0];
+                assert_eq!((&error["event"], &error["word"]), (&"error".into(), &word.into()), "{args:?}");
+            }
+            [sample] => {
+                assert_eq!((&sample["outcome"], &sample["word"]), (&"lost".into(), &word.into()), "{args:?}");
+                assert_eq!(end(&done)[word.to_lowercase()], 1, "{done:?}");
+                assert_counts(&end(&done), &[("sent", 1), ("lost", 1)]);
+                assert_eq!(done.stderr, "", "{args:?}");
+            }
+            more => panic!("{args:?}: {more:?}"),
+        }
+    };
+    let (folder, port) = (Folder::new(), own_port());
+    fails(&[&format!("tcp://127.0.0.1:{port}")], "REFUSED");
+    fails(&[&format!("udp://127.0.0.1:{port}")], "REFUSED");
+    for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {
+        fails(&[&format!("{scheme}:{}", folder.join("nobody"))], "REFUSED");
+        fails(&[&format!("{scheme}:@{}", unique())], "REFUSED");
+    }
+    if has_ipv6() {
+        fails(&[&format!("udp://[::1]:{port}")], "REFUSED");
+    }
+    // Sockets that nobody reads, and a connection on which nobody answers.
+    let hole = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    fails(&[&format!("udp://{}", hole.local_addr().unwrap())], "TIMEOUT");
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    fails(&[&format!("tcp://{}", silent.local_addr().unwrap())], "TIMEOUT");
+    fails(&["udp://nobody.invalid"], "DNS");
+    fails(&["tcp://nobody.invalid"], "DNS");
+}
+
+#[test]
+fn without_a_route_a_peer_is_unreachable() {
+    let Some(network) = private_network() else { return };
+    let unreachable = |command: &mut std::process::Command, endpoint: &str| {
+        let sounder = env!("CARGO_BIN_EXE_sounder");
+        let args = ["ping", "--json", "-c", "2", "-i", "10ms", "-W", "300ms", endpoint];
+        let done = finish(command.arg(sounder).args(args), b"");
+        assert_eq!(done.code, Some(1), "{done:?}");
+        let told = format!("{}{}", done.text(), done.stderr);
+        assert!(told.contains("\"word\":\"UNREACHABLE\""), "{told}");
+    };
+    let again = || {
+        let mut command = std::process::Command::new(network.get_program());
+        command.args(network.get_args());
+        command
+    };
+    for endpoint in ["udp://192.0.2.1:9", "tcp://192.0.2.1:9", "udp://[2001:db8::1]:9"] {
+        unreachable(&mut again(), endpoint);
+    }
+    if program("ip").is_none() {
+        return;
+    }
+    for kind in ["unreachable", "prohibit"] {
+        let route = format!("ip route add {kind} 192.0.2.0/24 && exec \"$0\" \"$@\"");
+        for endpoint in ["udp://192.0.2.1:9", "tcp://192.0.2.1:9"] {
+            unreachable(again().args(["sh", "-c", &route]), endpoint);
+        }
+    }
+}
+
+#[test]
+fn many_hosts_are_not_called() {
+    let mut groups = vec!["udp://224.0.0.1:9", "udp://255.255.255.255:9", "tcp://224.0.0.1:9"];
+    if has_ipv6() {
+        groups.push("udp://[ff02::1%lo]:9");
+    }
+    for endpoint in groups {
+        let done = ping(&["-c", "1", endpoint]);
+        assert_eq!((done.code, done.text()), (Some(2), ""), "{endpoint}: {}", done.stderr);
+        assert!(done.stderr.contains("it is the address of many hosts"), "{endpoint}: {}", done.stderr);
+    }
+}
+
+/// A peer for connections, which does this with each.
+fn connections(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, serve) = (stream.unwrap(), serve.clone());
+            thread::spawn(move || serve(stream));
+        }
+    });
+    endpoint
+}
+
+/// A peer for datagrams: `answers` says what to send back for each, by its number. It ends with the program.
+fn datagrams(mut answers: impl FnMut(u64, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> String {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("udp://{}", socket.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            let number = str::from_utf8(&buffer[42..61]).unwrap().parse().unwrap();
+            for answer in answers(number, &buffer[..len]) {
+                socket.send_to(&answer, from).unwrap();
+            }
+        }
+    });
+    endpoint
+}
+
+#[test]
+fn a_stream_peer_that_says_something_else_is_stray() {
+    for banner in ["SSH-2.0-OpenSSH_9.2p1\r\n", "220 mail.example ESMTP\r\n", "\0", "[", "[[[["] {
+        let peer = connections(move |mut stream| {
+            let mut buffer = [0; 64];
+            let _ = stream.write_all(banner.as_bytes());
+            while let Ok(1..) = stream.read(&mut buffer) {}
+        });
+        let done = ping(&["-c", "1", "-W", "500ms", &peer]);
+        let result = end(&done);
+        assert_eq!(done.code, Some(1), "{banner:?}: {done:?}");
+        // What may yet become a stamp is waited for.
+        let stray = u64::from(banner != "[");
+        assert_counts(&result, &[("sent", 1), ("lost", 1), ("stray", stray)]);
+        assert_eq!(result[if stray == 1 { "closed" } else { "timeout" }], 1, "{banner:?}: {result}");
+    }
+}
+
+#[test]
+fn a_peer_that_closes_after_each_answer_is_called_again() {
+    let peer = connections(|mut stream| {
+        let mut call = [0; LEN];
+        if stream.read_exact(&mut call).is_ok() {
+            let _ = stream.write_all(&call);
+        }
+    });
+    let done = ping(&["-c", "10", "-i", "30ms", &peer]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{}", done.text());
+    assert_counts(&end(&done), &[("sent", 10), ("answered", 10)]);
+    let told = |event: &str| done.objects().iter().filter(|line| line["event"] == event).count();
+    assert_eq!(told("connected"), 9, "{}", done.text());
+}
+
+/// The call, with other stamps in its blank.
+fn stamped(call: &[u8], rx: &str, tx: &str) -> Vec<u8> {
+    [format!("[{rx} {tx}] ").as_bytes(), &call[42..]].concat()
+}
+
+#[test]
+fn whatever_a_datagram_peer_answers_is_counted() {
+    let peer = datagrams(|number, call| {
+        let mut wrong = call.to_vec();
+        let zero = "0000000000000000000";
+        match number {
+            1 => vec![Vec::new(), b"\xff\x00garbage\x1b[31m".to_vec(), call.to_vec()],
+            2 => {
+                wrong[42..61].copy_from_slice(b"0000000000000999999");
+                vec![wrong, call.to_vec()]
+            }
+            3 => {
+                wrong[42..61].copy_from_slice(b"9999999999999999999");
+                vec![wrong, call[..50].to_vec(), [call, call].concat(), call.to_vec()]
+            }
+            4 => vec![call.to_vec(), call.to_vec(), call.to_vec()],
+            5 => vec![stamped(call, zero, zero)],
+            6 => vec![stamped(call, "9900000000000000000", "9900000000000000001")],
+            7 => vec![stamped(call, "9999999999999999999", zero)],
+            8 => vec![stamped(call, "1795380487135287550", "1795380487135287549")],
+            9 => vec![stamped(call, zero, "9999999999999999999")],
+            10 => vec![stamped(call, "0000000000000000001", "0000000000000000002"), call.to_vec()],
+            11 => vec![vec![b'['; 65_000], call.to_vec()],
+            _ => vec![call.to_vec()],
+        }
+    });
+    for clock in ["auto", "same", "synced", "free"] {
+        let done = ping(&["-c", "12", "-i", "10ms", "--clock", clock, &peer]);
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+        let result = end(&done);
+        let counts = [("sent", 12), ("answered", 12), ("duplicate", 3), ("stray", 7)];
+        assert_counts(&result, &counts);
+        assert_eq!(result["clock_contradicted"], clock == "auto", "{result}");
+    }
+}
+
+#[test]
+fn signals_end_it_with_statistics_or_show_them_meanwhile() {
+    for signal in ["INT", "TERM"] {
+        let pinging = pinging(&["--self", "udp://127.0.0.1:0", "-i", "10ms"]);
+        await_line(&pinging, is_answer);
+        pinging.signal("QUIT");
+        await_line(&pinging, |line| line["event"] == "interim");
+        pinging.signal("QUIT");
+        await_lines(&pinging, 0, 2, |line| line["event"] == "interim");
+        pinging.signal(signal);
+        let done = pinging.ended();
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{signal}");
+        let lines = done.objects();
+        assert_lines(&lines);
+        let mut interims = lines.iter().filter(|line| line["event"] == "interim");
+        assert_eq!(interims.clone().count(), 2, "{signal}");
+        let sent = count(&end(&done), "sent");
+        assert!(interims.all(|interim| 1 <= count(interim, "answered") && count(interim, "sent") <= sent));
+    }
+    let hole = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let pinging = pinging(&[&format!("udp://{}", hole.local_addr().unwrap()), "-i", "10ms", "-W", "50ms"]);
+    await_line(&pinging, |line| line["word"] == "TIMEOUT");
+    pinging.signal("INT");
+    let done = pinging.ended();
+    assert_eq!((done.code, end(&done)["answered"].as_u64()), (Some(1), Some(0)), "nothing was answered");
+}
+
+#[test]
+fn whoever_reads_no_more_ends_it_cleanly() {
+    let sounder = env!("CARGO_BIN_EXE_sounder");
+    for args in ["", "--json", "-q --json"] {
+        let to_head =
+            format!("{{ {sounder} ping {args} --self udp://127.0.0.1:0 -i 10ms; echo $? >&2; }} | head -n 1");
+        let done = finish(&mut sh(&to_head), b"");
+        assert_eq!((done.stderr.as_str(), done.text().lines().count()), ("0\n", 1), "{args}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let folder = Folder::new();
+    for ending in ["json", "csv", "hdr"] {
+        let path = folder.join(&format!("full.{ending}"));
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let done = ping(&["--self", "udp://127.0.0.1:0", "-c", "500", "-i", "0", "-o", &path]);
+        assert_eq!(done.code, Some(2), "{ending}: {}", done.stderr);
+        let error = &objects(&done.stderr)[0]["error"];
+        assert_eq!(*error, format!("write {path}: no space left on device"), "{ending}");
+    }
+    let missing = folder.join("missing/result.json");
+    let done = ping(&["--self", "udp://127.0.0.1:0", "-c", "1", "-o", &missing]);
+    assert_eq!((done.code, done.text()), (Some(2), ""), "it is not measured in vain: {}", done.stderr);
+}
+
+#[test]
+fn a_result_file_holds_what_was_told() {
+    let folder = Folder::new();
+    let (json, csv, hdr) = (folder.join("r.json"), folder.join("r.csv"), folder.join("r.hdr"));
+    for path in [&json, &csv, &hdr] {
+        let (_serving, forwarder) = forwarded(|number| {
+            let mut fate = Fate::delayed(0, 0);
+            (fate.up.copies, fate.down.copies) = (usize::from(number != 3), 1 + usize::from(number == 4));
+            fate
+        });
+        let done = ping(&[&forwarder.endpoint, "-c", "10", "-i", "20ms", "-W", "300ms", "-o", path]);
+        assert_counts(&end(&done), &[("sent", 10), ("answered", 9), ("lost", 1), ("duplicate", 1)]);
+        let text = fs::read_to_string(path).unwrap();
+        if path == &json {
+            assert_eq!(objects(&text), [end(&done)]);
+        } else if path == &csv {
+            assert_eq!(text.lines().count(), 1 + samples(&done).len(), "{text}");
+            let lost = format!("\"{}\",3,TIMEOUT,,,,,,,,false", forwarder.endpoint);
+            assert!(text.lines().any(|line| line == lost), "{text}");
+        } else {
+            assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 1, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_bound_that_is_missed_is_named_and_the_ping_fails() {
+    let measured = |bounds: &[&str]| {
+        let (_serving, forwarder) = forwarded(|number| {
+            let mut fate = Fate::delayed(10, 10);
+            fate.up.copies = usize::from(number % 4 != 1);
+            fate
+        });
+        // The first and the fifth of eight are lost: a quarter.
+        let pinging =
+            pinging(&[&[&*forwarder.endpoint, "-i", "20ms", "-W", "5s", "-w", "6s"], bounds].concat());
+        await_line(&pinging, |line| line["seq"] == 8 && is_answer(line));
+        pinging.signal("INT");
+        let done = pinging.ended();
+        (done.code, end(&done))
+    };
+    for (bounds, code, missed) in [
+        (&["--max-p99", "19ms"][..], 1, &["max_p99"][..]),
+        (&["--max-p99", "10s", "--max-loss", "100%"], 0, &[]),
+        (&["--max-p99", "1us", "--max-loss", "0"], 1, &["max_p99"]),
+    ] {
+        let (found, result) = measured(bounds);
+        assert_eq!((found, &result["missed"]), (Some(code), &missed.into()), "{bounds:?}: {result}");
+    }
+    let hole = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let nobody = format!("udp://{}", hole.local_addr().unwrap());
+    let lossy = ["-c", "2", "-i", "10ms", "-W", "50ms", "--max-loss", "99.9%", "--max-p99", "1s"];
+    let done = ping(&[&[&*nobody], &lossy[..]].concat());
+    assert_eq!((done.code, &end(&done)["missed"]), (Some(1), &["max_loss", "max_p99"][..].into()));
+    let text = run(&[&["ping", &nobody], &lossy[..]].concat(), b"");
+    let told = "100.000% lost, over 99.9%\nmissed   ";
+    assert!(text.code == Some(1) && text.text().contains(told), "{}", text.text());
 }
