@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread;
@@ -15,7 +15,9 @@ use echosounder_socket::{ControlMessage, MessageFlags, Socket, control_space};
 use jsonschema::Validator;
 use serde_json::Value;
 
+use crate::abuse::resident;
 use crate::forwarder::{Chance, Deeds, Fate, Forwarder, LEN, Way};
+use crate::interop::socat;
 use crate::support::{
     Finished, Folder, PATIENCE, Program, Serving, finish, has_ipv6, objects, private_network, program,
     python, run, sh, sounder, unique,
@@ -64,13 +66,13 @@ fn pinging(args: &[&str]) -> Program {
 
 /// Waits until a line says this.
 #[track_caller]
-fn await_line(program: &Program, wanted: impl Fn(&Value) -> bool) {
+fn await_line(program: &Program, wanted: impl FnMut(&Value) -> bool) {
     await_lines(program, 0, 1, wanted);
 }
 
 /// Waits until so many lines behind the first `behind` say this.
 #[track_caller]
-fn await_lines(program: &Program, behind: usize, count: usize, wanted: impl Fn(&Value) -> bool) {
+fn await_lines(program: &Program, behind: usize, count: usize, mut wanted: impl FnMut(&Value) -> bool) {
     let (mut read, mut found) = (behind, 0);
     while found < count {
         // A line of output that has no end yet is not among these.
@@ -744,4 +746,323 @@ fn a_bound_that_is_missed_is_named_and_the_ping_fails() {
     let text = run(&[&["ping", &nobody], &lossy[..]].concat(), b"");
     let told = "100.000% lost, over 99.9%\nmissed   ";
     assert!(text.code == Some(1) && text.text().contains(told), "{}", text.text());
+}
+
+/// Calls a peer whose answers tell this much, and no more.
+#[track_caller]
+fn assert_told(endpoint: &str, stamp: &str) {
+    let done = ping(&["-c", "20", "-i", "10ms", endpoint]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}: {}", done.text());
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 20), ("answered", 20)]);
+    assert_eq!(result["stamp"], stamp, "{endpoint}: {result}");
+    let ways = if matches!(stamp, "time" | "both") { 20 } else { 0 };
+    let server = if stamp == "both" { 20 } else { 0 };
+    for (key, expected) in [("up", ways), ("down", ways), ("server", server), ("rtt", 20)] {
+        assert_eq!(result[key]["count"], expected, "{endpoint}: {key}: {result}");
+    }
+    assert_eq!(result["verdict"].is_null(), ways == 0, "{endpoint}: {result}");
+    for sample in samples(&done) {
+        assert_eq!(
+            sample["up_ns"].is_null() && sample["down_ns"].is_null(),
+            ways == 0,
+            "{endpoint}: {sample}"
+        );
+    }
+}
+
+#[test]
+fn of_other_echoes_it_tells_what_their_answers_do() {
+    for address in ["TCP4-LISTEN:0,bind=127.0.0.1,fork", "UDP4-LISTEN:0,bind=127.0.0.1"] {
+        let Some((_server, port)) = socat(address, "PIPE") else { return };
+        assert_told(&format!("{}://127.0.0.1:{port}", &address[..3].to_lowercase()), "none");
+    }
+    // As inetd does it: a program for each connection.
+    let Some((_server, port)) = socat("TCP4-LISTEN:0,bind=127.0.0.1,fork", "EXEC:cat") else { return };
+    assert_told(&format!("tcp://127.0.0.1:{port}"), "none");
+    for (script, scheme) in [("tcp_server.py", "tcp"), ("udp_server.py", "udp")] {
+        let Some(mut server) = python(script, ["127.0.0.1"]) else { return };
+        let server = Program::start(&mut server);
+        assert_told(&format!("{scheme}://127.0.0.1:{}", server.lines(1)[0]), "second");
+    }
+}
+
+#[test]
+fn servers_of_ours_tell_both_whatever_they_stamp_with() {
+    for stamp in ["ctime", "rfc3339", "unix", "ns", "none", "[{unix}] {host} "] {
+        let serving = Serving::with(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0", "--stamp", stamp], 2);
+        serving.endpoints().iter().for_each(|endpoint| assert_told(endpoint, "both"));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a peer stamps with the time")]
+fn since_1970() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap()
+}
+
+#[test]
+fn a_peer_that_tells_one_time_divides_the_ways_and_hides_its_own() {
+    let peer = datagrams(|_, call| {
+        let now = since_1970();
+        vec![[format!("[{}.{:09}] ", now.as_secs(), now.subsec_nanos()).as_bytes(), call].concat()]
+    });
+    assert_told(&peer, "time");
+}
+
+#[test]
+fn a_clock_that_tells_seconds_is_compared_to_milliseconds() {
+    let compare = |script: &str, scheme: &str| {
+        let mut server = python(script, ["127.0.0.1"])?;
+        let server = Program::start(server.env("TZ", "Asia/Kolkata"));
+        let endpoint = format!("{scheme}://127.0.0.1:{}", server.lines(1)[0]);
+        let done = ping(&[&endpoint, "-i", "200ms", "-c", "30"]);
+        let result = end(&done);
+        assert_counts(&result, &[("sent", 30), ("answered", 30)]);
+        assert_eq!(
+            (&result["stamp"], &result["clock_zone_minutes"]),
+            (&"second".into(), &330.into()),
+            "{result}"
+        );
+        let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
+        // Its seconds are those of time(2), which lags up to a tick behind.
+        assert!(ahead.abs() <= within + 10_000_000, "{ahead} ±{within}");
+        assert!(within < 30_000_000, "{ahead} ±{within}");
+        Some(())
+    };
+    thread::scope(|scope| {
+        [("tcp_server.py", "tcp"), ("udp_server.py", "udp")]
+            .map(|(script, scheme)| scope.spawn(move || compare(script, scheme)))
+            .map(|thread| thread.join().unwrap())
+    });
+}
+
+#[test]
+fn with_a_server_of_its_own_every_socket_is_measured() {
+    let done = run(&["ping", "--json", "--self", "-c", "3", "-i", "10ms", "-W", "10s"], b"");
+    let lines = done.objects();
+    assert_lines(&lines);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let ends: Vec<&Value> = lines.iter().filter(|line| line["event"] == "end").collect();
+    for end in &ends {
+        assert_counts(end, &[("sent", 3), ("answered", 3)]);
+    }
+    let schemes: BTreeSet<&str> =
+        ends.iter().map(|end| end["endpoint"].as_str().unwrap().split(':').next().unwrap()).collect();
+    let wanted = ["tcp", "udp", "unix", "unix-dgram", "unix-seqpacket"];
+    assert!(wanted.iter().all(|scheme| schemes.contains(scheme)), "{schemes:?}");
+}
+
+#[test]
+fn of_several_targets_one_may_be_dead() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);
+    let [tcp, udp] = serving.endpoints() else { panic!("it serves two") };
+    let dead = format!("tcp://127.0.0.1:{}", own_port());
+    for targets in [[tcp.as_str(), &dead, udp], [&dead, tcp, udp]] {
+        let done = ping(&[&targets[..], &["-c", "5", "-i", "10ms"]].concat());
+        assert_eq!(done.code, Some(1), "{}", done.stderr);
+        let note = &objects(&done.stderr)[0];
+        assert!(note["note"].as_str().unwrap().starts_with(&format!("REFUSED: connect {dead}")), "{note}");
+        let ends: Vec<Value> = done.objects().into_iter().filter(|line| line["event"] == "end").collect();
+        assert_eq!(ends.iter().map(|end| end["endpoint"].as_str().unwrap()).collect::<Vec<_>>(), [tcp, udp]);
+        ends.iter().for_each(|end| assert_counts(end, &[("sent", 5), ("answered", 5)]));
+    }
+}
+
+#[test]
+fn calls_of_every_size_come_back() {
+    for (endpoint, sizes) in [
+        ("tcp://127.0.0.1:0", &["44", "45", "50", "1k", "100k", "1m"][..]),
+        ("udp://127.0.0.1:0", &["50", "51", "1472", "60000"]),
+        ("unix-seqpacket:@", &["50", "60000"]),
+    ] {
+        for size in sizes {
+            let endpoint =
+                if endpoint.ends_with('@') { format!("{endpoint}{}", unique()) } else { endpoint.into() };
+            let done = ping(&["--self", &endpoint, "-s", size, "-c", "20", "-i", "20ms", "-W", "10s"]);
+            assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint} {size}");
+            assert_counts(&end(&done), &[("sent", 20), ("answered", 20)]);
+        }
+    }
+    for (endpoint, size) in [("tcp://127.0.0.1", "43"), ("udp://127.0.0.1", "49")] {
+        let done = ping(&[endpoint, "-s", size]);
+        assert_eq!((done.code, done.text()), (Some(2), ""), "{endpoint} {size}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn marks_and_the_source_are_on_the_wire() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("udp://{}", socket.local_addr().unwrap());
+    let socket = Socket::from_fd(socket.into()).unwrap();
+    socket.set_option(IP_RECVTOS, true).unwrap();
+    socket.set_option(IP_RECVTTL, true).unwrap();
+    socket.set_timeout(Some(PATIENCE)).unwrap();
+    let pinging = pinging(&[&endpoint, "-Q", "ef", "-t", "7", "-I", "127.0.0.9", "-i", "20ms"]);
+    let mut buffer = [0; 2048];
+    let room = control_space(4) + control_space(4);
+    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], room, MessageFlags::NONE).unwrap();
+    let told = |wanted: fn(&ControlMessage) -> Option<i32>| message.control.iter().find_map(wanted);
+    let tos = told(|control| if let ControlMessage::Tos(tos) = control { Some((*tos).into()) } else { None });
+    let ttl = told(|control| if let ControlMessage::Ttl(ttl) = control { Some(*ttl) } else { None });
+    // The code point is the upper six bits.
+    assert_eq!((tos, ttl), (Some(46 << 2), Some(7)));
+    assert_eq!(message.from.ip(), Some("127.0.0.9".parse().unwrap()));
+    assert_eq!(message.len, 64);
+    pinging.signal("INT");
+    pinging.ended();
+    let done = ping(&["-I", "127.0.0.9", "-Q", "ef", "-c", "2", "-i", "10ms", "--self", "tcp://127.0.0.1:0"]);
+    assert!(done.objects()[0]["local"].as_str().unwrap().starts_with("127.0.0.9:"), "{}", done.text());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let hostless = ping(&["-Q", "ef", "unix:@nobody"]);
+    assert_eq!(hostless.code, Some(2), "{}", hostless.stderr);
+}
+
+#[test]
+fn what_is_shown_is_what_was_asked_for() {
+    let own = ["ping", "--self", "udp://127.0.0.1:0"];
+    let text = |args: &[&str]| {
+        let done = run(&[&own, args].concat(), b"");
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{args:?}");
+        done.text().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let stamped = text(&["-D", "-c", "2", "-i", "10ms"]);
+    let now = since_1970().as_secs_f64();
+    for line in &stamped[1..3] {
+        let (stamp, rest) = line.strip_prefix('[').unwrap().split_once("] ").unwrap();
+        assert!(
+            (now - stamp.parse::<f64>().unwrap()).abs() < 30.0 && rest.starts_with("64 bytes from "),
+            "{line}"
+        );
+    }
+    let quiet = text(&["-q", "-c", "3", "-i", "10ms"]);
+    assert!(quiet[1].starts_with("--- udp://"), "{quiet:?}");
+    let flood = text(&["-c", "100", "-i", "0"]);
+    assert!(
+        flood[0].ends_with("64 bytes as fast as answers come") && flood[1].starts_with("--- "),
+        "{flood:?}"
+    );
+    let done = ping(&["--self", "udp://127.0.0.1:0", "-w", "300ms", "-i", "20ms"]);
+    let sent = count(&end(&done), "sent");
+    assert!(done.code == Some(0) && sent <= 15 && end(&done)["skipped"] == 0, "{}", end(&done));
+    let done = ping(&["--self", "udp://127.0.0.1:0", "-q", "-c", "5", "-i", "10ms"]);
+    assert!(samples(&done).is_empty(), "{}", done.text());
+}
+
+#[test]
+fn every_line_of_a_long_run_is_as_written_down() {
+    let mut chance = Chance(11);
+    let (_serving, forwarder) = forwarded(move |number| {
+        if number == 10 {
+            return Fate::delayed(600, 1);
+        }
+        let mut way = || Way {
+            delay: Duration::from_micros(chance.below(15_000)),
+            copies: if chance.percent(10) { 0 } else { 1 + usize::from(chance.percent(10)) },
+        };
+        Fate { up: way(), down: way() }
+    });
+    let garbage = datagrams(|number, call| match number {
+        1 => vec![b"garbage".to_vec(), call.to_vec()],
+        // It is long before.
+        _ => vec![stamped(call, "1000000000000000000", "1000000000000000001")],
+    });
+    let peer = connections(|mut stream| {
+        let mut call = [0; LEN];
+        if stream.read_exact(&mut call).is_ok() {
+            let _ = stream.write_all(&call);
+        }
+    });
+    let pinging =
+        pinging(&[&forwarder.endpoint, &garbage, &peer, "-i", "10ms", "-W", "500ms", "--max-loss", "0"]);
+    let mut wanted: BTreeSet<String> =
+        ["stray", "connected", "disconnected", "clock_contradicted", "interval", "late"]
+            .into_iter()
+            .chain(["lost", "duplicate", "answered"])
+            .map(str::to_owned)
+            .collect();
+    await_line(&pinging, |line| {
+        for key in ["event", "outcome"] {
+            line[key].as_str().map(|what| wanted.remove(what));
+        }
+        wanted.is_empty()
+    });
+    pinging.signal("QUIT");
+    await_line(&pinging, |line| line["event"] == "interim");
+    pinging.signal("INT");
+    let done = pinging.ended();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""));
+    let lines = done.objects();
+    assert_lines(&lines);
+    // The schema is no sieve: a key too many or too few, or of another kind, is none of its lines.
+    for line in &lines {
+        let mut more = line.clone();
+        more["more"] = 1.into();
+        assert!(!schema().is_valid(&more), "{more}");
+        let mut fewer = line.clone();
+        fewer.as_object_mut().unwrap().remove("endpoint");
+        assert!(!schema().is_valid(&fewer), "{fewer}");
+        let mut other = line.clone();
+        other["endpoint"] = 1.into();
+        assert!(!schema().is_valid(&other), "{other}");
+    }
+}
+
+#[test]
+fn the_kernel_tells_of_every_datagram() {
+    let mut endpoints = vec!["udp://127.0.0.1:0"];
+    if has_ipv6() {
+        endpoints.push("udp://[::1]:0");
+    }
+    for endpoint in endpoints {
+        let done = ping(&["--self", endpoint, "-c", "300", "-i", "1ms"]);
+        let (start, result) = (done.objects().swap_remove(0), end(&done));
+        assert_counts(&result, &[("sent", 300), ("answered", 300)]);
+        assert_eq!(
+            (&start["kernel_sends"], &start["kernel_receives"]),
+            (&true.into(), &true.into()),
+            "{start}"
+        );
+        let told = (count(&result, "kernel_sends"), count(&result, "kernel_receives"));
+        assert_eq!(told, (300, 300), "{endpoint}: {result}");
+        assert_eq!(result["kernel_send_later"]["count"], 300, "{result}");
+    }
+}
+
+/// How many calls the test of memory makes: more, if SOUNDER_PING_CALLS says so.
+fn calls() -> u64 {
+    std::env::var("SOUNDER_PING_CALLS").map_or(150_000, |calls| calls.parse().unwrap())
+}
+
+#[test]
+fn however_many_calls_there_are_memory_does_not_grow() {
+    // 65,536 calls are remembered, in a buffer that doubles; more than that takes is not added, in kilobytes.
+    const MOST: u64 = 20 << 10;
+    let pinging = pinging(&["--self", "udp://127.0.0.1:0", "-q", "-i", "0"]);
+    let answered = |least: u64| {
+        let mut sum = 0;
+        await_line(&pinging, |line| {
+            sum += line["answered"].as_u64().unwrap_or(0);
+            least <= sum
+        });
+        resident(pinging.pid())
+    };
+    let (before, after) = (answered(1), answered(calls()));
+    assert!(after < before + MOST, "{before} kB became {after}");
+    pinging.signal("INT");
+    let done = pinging.ended();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_lines(&done.objects());
+}
+
+/// Fails unless all calls to a server here are answered, and each way is told.
+#[track_caller]
+pub(crate) fn assert_both_ways(endpoint: &str) {
+    let serving = Serving::at(&[endpoint]);
+    let done = ping(&["-c", "5", "-i", "10ms", "-W", "10s", serving.endpoint()]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}");
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 5), ("answered", 5)]);
+    for key in ["rtt", "up", "down", "server"] {
+        assert_eq!(result[key]["count"], 5, "{endpoint}: {result}");
+    }
 }
