@@ -99,15 +99,15 @@ impl Deeds {
         self.calls.values().map(|deed| deed.answered.len().saturating_sub(1)).sum()
     }
 
-    /// First answers that were passed on after one to a later call.
-    pub(crate) fn reordered(&self) -> usize {
+    /// The calls whose first answer was passed on after one to a later call.
+    pub(crate) fn reordered(&self) -> Vec<u64> {
         let (mut seen, mut newest) = (BTreeSet::new(), 0);
         let is_late = |number: &&u64| {
             let late = seen.insert(**number) && **number < newest;
             newest = newest.max(**number);
             late
         };
-        self.order.iter().filter(is_late).count()
+        self.order.iter().filter(is_late).copied().collect()
     }
 
     /// What the two ways of a call took, in nanoseconds: from its arrival here to that at the server, and back.
@@ -376,8 +376,10 @@ impl<F: FnMut(u64) -> Fate> Pipe<F> {
     fn take(&mut self, way: usize, bytes: &[u8], at: Duration) {
         let number = |byte: usize| u64::try_from(byte / LEN).unwrap() + 1;
         let flow = &mut self.flows[way];
-        let fate = (self.fate)(number(flow.come));
-        let delay = if way == 0 { fate.up.delay } else { fate.down.delay };
+        let fates = flow.come / LEN..=(flow.come + bytes.len() - 1) / LEN;
+        let fates = fates.map(|call| (self.fate)(number(call * LEN)));
+        let delays = fates.map(|fate| if way == 0 { fate.up.delay } else { fate.down.delay });
+        let delay = delays.max().unwrap();
         flow.held.push_back((at + delay, bytes.to_vec()));
         if way == 0 {
             // A call has arrived with its last byte.
