@@ -825,6 +825,34 @@ fn a_peer_that_tells_one_time_divides_the_ways_and_hides_its_own() {
 }
 
 #[test]
+fn a_clock_that_is_not_in_step_shows_in_delays_below_zero() {
+    const AHEAD: i64 = 60_000_000_000;
+    let peer = datagrams(|_, call| {
+        let ahead = since_1970() + Duration::from_secs(60);
+        let time = format!("{:019}", ahead.as_nanos());
+        vec![stamped(call, &time, &time)]
+    });
+    let done = ping(&["-c", "60", "-i", "5ms", "-W", "10s", "--clock", "synced", &peer]);
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 60), ("answered", 60)]);
+    let measured =
+        |way: &str| -> Vec<i64> { samples(&done).iter().map(|sample| time(sample, way)).collect() };
+    for (way, key, ahead) in [("up", "up_ns", AHEAD), ("down", "down_ns", -AHEAD)] {
+        let (told, truth) = (time(&result[way], "p50_ns"), median(measured(key)));
+        assert!((truth - ahead).abs() < 1_000_000_000, "{way}: {truth} ns");
+        assert!((told - truth).abs() <= truth.abs() / 1000, "{way}: {told} ns, which were {truth}");
+        assert!(time(&result[way], "min_ns") <= told && told <= time(&result[way], "max_ns"), "{result}");
+    }
+    // Found out to be another clock, it is compared.
+    let done = ping(&["-c", "60", "-i", "5ms", "-W", "10s", &peer]);
+    let result = end(&done);
+    assert_eq!((&result["clock"], &result["clock_contradicted"]), (&"free".into(), &true.into()), "{result}");
+    let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
+    assert!((ahead - AHEAD).abs() <= within + 100_000 && within < 50_000_000, "{ahead} ±{within}");
+    assert_eq!((result["up"]["count"].as_u64(), result["down"]["count"].as_u64()), (Some(60), Some(60)));
+}
+
+#[test]
 fn a_clock_that_tells_seconds_is_compared_to_milliseconds() {
     let compare = |script: &str, scheme: &str| {
         let mut server = python(script, ["127.0.0.1"])?;
