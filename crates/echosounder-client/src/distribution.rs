@@ -14,6 +14,8 @@ const LONGEST: u64 = 3_600_000_000_000;
 #[derive(Clone, Debug)]
 pub struct Distribution {
     histogram: Histogram<u64>,
+    /// How far those below zero are below it, if there are any.
+    below: Option<Box<Histogram<u64>>>,
     min: i64,
     max: i64,
     mean: f64,
@@ -27,7 +29,8 @@ pub struct Distribution {
 impl Default for Distribution {
     fn default() -> Self {
         Self {
-            histogram: Histogram::new(3).expect("it has three digits"),
+            histogram: empty(),
+            below: None,
             min: i64::MAX,
             max: i64::MIN,
             mean: 0.0,
@@ -44,6 +47,10 @@ impl Distribution {
         let counted = nanos.max(0).unsigned_abs().min(LONGEST);
         // It grows as it must, up to the longest.
         let _ = self.histogram.record(counted);
+        if nanos < 0 {
+            let below = self.below.get_or_insert_with(|| Box::new(empty()));
+            let _ = below.record(nanos.unsigned_abs().min(LONGEST));
+        }
         self.negative += u64::from(nanos < 0);
         self.min = self.min.min(nanos);
         self.max = self.max.max(nanos);
@@ -100,7 +107,16 @@ impl Distribution {
 
     /// What so much of a hundred did not exceed, however few there are: the nearest rank.
     pub fn rank(&self, of_100: f64) -> Option<i64> {
-        let nanos = i64::try_from(self.histogram.value_at_percentile(of_100)).unwrap_or(i64::MAX);
+        let whole = |nanos: u64| i64::try_from(nanos).unwrap_or(i64::MAX);
+        let rank = (of_100 / 100.0 * self.count() as f64).ceil().max(1.0);
+        let negative = self.negative as f64;
+        let nanos = match &self.below {
+            // What is furthest below zero is the last of these.
+            Some(below) if rank <= negative => {
+                -whole(below.value_at_quantile((negative - rank + 1.0) / negative))
+            }
+            _ => whole(self.histogram.value_at_percentile(of_100)),
+        };
         self.any().then(|| nanos.clamp(self.min, self.max).saturating_add(self.shift))
     }
 
@@ -117,6 +133,10 @@ impl Distribution {
     fn any(&self) -> bool {
         !self.histogram.is_empty()
     }
+}
+
+fn empty() -> Histogram<u64> {
+    Histogram::new(3).expect("it has three digits")
 }
 
 #[cfg(test)]
@@ -155,6 +175,15 @@ mod tests {
         let crossed = of([-30, -10, 20]);
         assert_eq!((crossed.min(), crossed.max(), crossed.negative()), (Some(-30), Some(20), 2));
         assert!((crossed.mean().unwrap() + 20.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn percentiles_are_true_below_zero() {
+        let crossed = of(-50..50);
+        let ranks = [1.0, 25.0, 50.0, 51.0, 75.0, 100.0].map(|of_100| crossed.rank(of_100).unwrap());
+        assert_eq!(ranks, [-50, -26, -1, 0, 24, 49]);
+        let below = of([-4_000_000, -3_000_000, -2_000_000]).rank(50.0).unwrap();
+        assert!((below + 3_000_000).abs() <= 3000, "{below}");
     }
 
     #[test]

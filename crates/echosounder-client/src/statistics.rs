@@ -160,9 +160,9 @@ impl Report {
         let tenth = self.rtt.delay.min().unwrap_or(0) / 10;
         let verdict = match [up, down, server].into_iter().max()? {
             most if most <= STEADY.max(tenth) => Verdict::Steady,
-            _ if 2 * up.max(down) <= server => Verdict::Server,
-            _ if 2 * down <= up => Verdict::Up,
-            _ if 2 * up <= down => Verdict::Down,
+            _ if up.max(down).saturating_mul(2) <= server => Verdict::Server,
+            _ if down.saturating_mul(2) <= up => Verdict::Up,
+            _ if up.saturating_mul(2) <= down => Verdict::Down,
             _ => Verdict::Both,
         };
         Some((verdict, [up, down, server]))

@@ -140,7 +140,7 @@ fn shout(stream: &mut TcpStream, most: usize) -> usize {
 }
 
 /// Kilobytes of memory that a process has.
-fn resident(pid: u32) -> u64 {
+pub(crate) fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse().unwrap()

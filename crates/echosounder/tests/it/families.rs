@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use echosounder_socket::{Endpoint, IpVersion, Side, is_family_absent};
 
-use crate::support::{Program, Serving, assert_stamped, finish, now, objects, python, run, skip_family};
+use crate::ping::assert_both_ways;
+use crate::support::{
+    Program, Serving, assert_stamped, finish, has_ipv6, now, objects, python, run, skip_family, unique,
+};
 
 /// Every scheme that not every kernel has, and the family that it is of.
 const SCHEMES: [(&str, &str); 9] = [
@@ -121,6 +124,19 @@ fn our_client_talks_to_pythons_server() {
         let talk = run(&["talk", &endpoint], b"hello\nworld\n");
         assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{endpoint}");
         assert_answers(talk.text(), start, scheme);
+    }
+}
+
+#[test]
+fn a_ping_of_every_socket_tells_each_way() {
+    schemes().iter().for_each(|scheme| assert_both_ways(&endpoint(scheme)));
+    let name = unique();
+    for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {
+        assert_both_ways(&format!("{scheme}:@{name}-{scheme}"));
+    }
+    let hosts = if has_ipv6() { &["127.0.0.1", "[::1]"][..] } else { &["127.0.0.1"] };
+    for host in hosts {
+        ["tcp", "udp"].iter().for_each(|scheme| assert_both_ways(&format!("{scheme}://{host}:0")));
     }
 }
 

@@ -209,7 +209,7 @@ fn more_than_the_textbook_server_reads_at_once_comes_back_in_pieces() {
 }
 
 /// Starts socat, and returns it with the port that it tells.
-fn socat(address: &str, what: &str) -> Option<(Program, String)> {
+pub(crate) fn socat(address: &str, what: &str) -> Option<(Program, String)> {
     let mut socat = program("socat")?;
     let server = Program::start(socat.args(["-d", "-d", address, what]));
     let told = server.told("listening on");

@@ -5,9 +5,11 @@
 mod abuse;
 mod cli;
 mod families;
+mod forwarder;
 mod interop;
 mod load;
 mod page;
+mod ping;
 mod readme;
 mod serve;
 mod support;

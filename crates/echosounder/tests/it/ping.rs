@@ -1,0 +1,1113 @@
+//! `sounder ping`: whether what it tells is the truth, held against a way that knows what it has done; how it takes what
+//! peers do; what the lines of `--json` are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{IoSliceMut, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use echosounder_socket::option::{IP_RECVTOS, IP_RECVTTL};
+use echosounder_socket::{ControlMessage, MessageFlags, Socket, control_space};
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::abuse::resident;
+use crate::forwarder::{Chance, Deeds, Fate, Forwarder, LEN, Way};
+use crate::interop::socat;
+use crate::support::{
+    Finished, Folder, PATIENCE, Program, Serving, finish, has_ipv6, objects, private_network, program,
+    python, run, sh, sounder, unique,
+};
+
+/// A median may be this far from the truth, in nanoseconds.
+const NEAR: i64 = 100_000;
+
+/// More lines than this are not waited for.
+const LINES_MAX: usize = 5000;
+
+/// What the lines are to be.
+fn schema() -> &'static Validator {
+    static SCHEMA: OnceLock<Validator> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ping.schema.json");
+        let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        jsonschema::draft202012::meta::validate(&schema).unwrap();
+        jsonschema::draft202012::new(&schema).unwrap()
+    })
+}
+
+/// Fails unless each of these is a line as it is written down.
+#[track_caller]
+fn assert_lines(lines: &[Value]) {
+    for line in lines {
+        // Of all kinds of lines it is none; of the one that it is meant to be, it is told why.
+        let errors: Vec<String> = schema().iter_errors(line).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}: {line}");
+    }
+}
+
+/// Runs `sounder ping --json`, the lines of which are as written down.
+#[track_caller]
+fn ping(args: &[&str]) -> Finished {
+    let done = run(&[&["ping", "--json"], args].concat(), b"");
+    assert_lines(&done.objects());
+    done
+}
+
+/// Starts it.
+#[track_caller]
+fn pinging(args: &[&str]) -> Program {
+    Program::start(sounder(["ping", "--json"]).args(args))
+}
+
+/// Waits until a line says this.
+#[track_caller]
+fn await_line(program: &Program, wanted: impl FnMut(&Value) -> bool) {
+    await_lines(program, 0, 1, wanted);
+}
+
+/// Waits until so many lines behind the first `behind` say this.
+#[track_caller]
+fn await_lines(program: &Program, behind: usize, count: usize, mut wanted: impl FnMut(&Value) -> bool) {
+    let (mut read, mut found) = (behind, 0);
+    while found < count {
+        // A line of output that has no end yet is not among these.
+        let text = String::from_utf8(program.hear(1)).unwrap();
+        let whole: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+        let news = whole.get(read..).unwrap_or_default();
+        found += news.iter().filter(|line| wanted(&serde_json::from_str(line).unwrap())).count();
+        read = read.max(whole.len());
+        assert!(read < LINES_MAX, "it never came, and {read} lines did");
+        if found < count {
+            program.lines(read + 1);
+        }
+    }
+}
+
+fn is_answer(line: &Value) -> bool {
+    line["outcome"] == "answered"
+}
+
+/// The last object, which is the result.
+#[track_caller]
+fn end(done: &Finished) -> Value {
+    let result = done.objects().pop().unwrap_or_else(|| panic!("{done:?}"));
+    assert_eq!(result["event"], "end", "{done:?}");
+    result
+}
+
+/// What became of the calls, one by one.
+fn samples(done: &Finished) -> Vec<Value> {
+    let mut lines = done.objects();
+    lines.retain(|line| line["event"] == "sample");
+    lines
+}
+
+/// Fails unless the result has these counts, and nothing else happened.
+#[track_caller]
+fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
+    let counts = ["sent", "answered", "late", "lost", "duplicate", "reordered", "stray", "skipped"];
+    for key in counts {
+        let expected = expected.iter().find(|(name, _)| *name == key).map_or(0, |(_, count)| *count);
+        assert_eq!(result[key], expected, "{key}: {result}");
+    }
+    let told: u64 = ["refused", "timeout", "unreachable", "dns", "closed", "unsent"]
+        .map(|key| count(result, key))
+        .iter()
+        .sum();
+    assert_eq!(told, count(result, "lost"), "{result}");
+}
+
+#[track_caller]
+fn count(object: &Value, key: &str) -> u64 {
+    object[key].as_u64().unwrap_or_else(|| panic!("{key}: {object}"))
+}
+
+#[track_caller]
+fn time(object: &Value, key: &str) -> i64 {
+    object[key].as_i64().unwrap_or_else(|| panic!("{key}: {object}"))
+}
+
+fn median(mut values: Vec<i64>) -> i64 {
+    values.sort_unstable();
+    values[(values.len() - 1) / 2]
+}
+
+#[track_caller]
+fn assert_near(value: i64, truth: i64, what: &str) {
+    assert!((value - truth).abs() < NEAR, "{what}: {value} ns, which were {truth}");
+}
+
+/// Fails unless both ways' medians are what the forwarder's were.
+#[track_caller]
+fn assert_ways(done: &Finished, deeds: &Deeds) {
+    let samples = samples(done);
+    let truth = |way: fn((i64, i64)) -> i64| -> Vec<i64> {
+        let answered =
+            samples.iter().filter(|sample| sample["outcome"] != "lost" && !sample["up_ns"].is_null());
+        answered.map(|sample| way(deeds.ways(count(sample, "seq")).unwrap())).collect()
+    };
+    let result = end(done);
+    for (name, way) in [("up", (|ways| ways.0) as fn((i64, i64)) -> i64), ("down", |ways| ways.1)] {
+        let truth = truth(way);
+        assert!(!truth.is_empty() && count(&result[name], "count") == truth.len() as u64, "{result}");
+        let measured = samples.iter().filter_map(|sample| sample[&format!("{name}_ns")].as_i64());
+        assert_near(median(measured.collect()), median(truth.clone()), name);
+        // A histogram is true to three digits.
+        let (told, truth) = (time(&result[name], "p50_ns"), median(truth));
+        assert!((told - truth).abs() < NEAR + truth / 1000, "{name}: {told} ns, which were {truth}");
+    }
+}
+
+/// By how much each way varied in truth, from the least to what 99 of 100 did not exceed.
+fn spreads(deeds: &Deeds) -> (i64, i64) {
+    let spread = |way: fn((i64, i64)) -> i64| {
+        let mut times: Vec<i64> =
+            deeds.calls.keys().filter_map(|number| deeds.ways(*number)).map(way).collect();
+        times.sort_unstable();
+        times[times.len() * 99 / 100] - times[0]
+    };
+    (spread(|ways| ways.0), spread(|ways| ways.1))
+}
+
+/// Fails if the result says that another way varies than did: this machine may have stood still, and both have.
+#[track_caller]
+fn assert_verdict(result: &Value, deeds: &Deeds) {
+    let (up, down) = spreads(deeds);
+    let (least, most) = (up.min(down), up.max(down));
+    let possible = match () {
+        () if 3 * least < most => vec![if least == up { "down" } else { "up" }],
+        () if 2 * most < 3 * least => vec!["both"],
+        () => vec!["up", "down", "both"],
+    };
+    let verdict = result["verdict"].as_str().unwrap();
+    assert!(20_000_000 < most && possible.contains(&verdict), "{up} ns up, {down} ns down: {result}");
+}
+
+/// A server on UDP, and what passes datagrams on to it.
+fn forwarded(fate: impl FnMut(u64) -> Fate + Send + 'static) -> (Serving, Forwarder) {
+    let serving = Serving::at(&["udp://127.0.0.1:0"]);
+    let forwarder = Forwarder::datagrams(serving.endpoint(), fate);
+    (serving, forwarder)
+}
+
+#[test]
+fn the_delay_of_each_way_is_what_it_was() {
+    let (_serving, forwarder) = forwarded(|_| Fate::delayed(3, 9));
+    let done = ping(&[&forwarder.endpoint, "-i", "5ms", "-c", "150", "--clock", "same"]);
+    let deeds = forwarder.end();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 150), ("answered", 150)]);
+    assert_ways(&done, &deeds);
+    for sample in samples(&done) {
+        let (up, down) = (time(&sample, "up_ns"), time(&sample, "down_ns"));
+        assert!(2_990_000 < up && 8_990_000 < down, "it took no less than it was held: {sample}");
+    }
+    assert_eq!((&result["stamp"], &result["clock"]), (&"both".into(), &"same".into()), "{result}");
+    assert_eq!(result["up_down_assume_equal_quickest"], false, "{result}");
+}
+
+#[test]
+fn a_free_clock_divides_the_quickest_equally_and_the_rest_truly() {
+    let mut chance = Chance(7);
+    let (_serving, forwarder) =
+        forwarded(move |number| Fate::delayed(4 + number % 2 * 30, 4 + chance.below(3)));
+    let done = ping(&[&forwarder.endpoint, "-i", "5ms", "-c", "150", "--clock", "free"]);
+    let deeds = forwarder.end();
+    let result = end(&done);
+    let reordered = deeds.reordered().len() as u64;
+    assert_counts(&result, &[("sent", 150), ("answered", 150), ("reordered", reordered)]);
+    assert_eq!(result["up_down_assume_equal_quickest"], true, "{result}");
+    assert_eq!(result["clock"], "free", "{result}");
+    assert_verdict(&result, &deeds);
+    // It is the same clock: what is possible holds zero.
+    let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
+    assert!(ahead.abs() <= within + 10_000 && within < 20_000_000, "{ahead} ±{within}");
+    for sample in samples(&done) {
+        assert!(sample["up_ns"].is_null() && sample["down_ns"].is_null(), "{sample}");
+        assert!(0 <= time(&sample, "up_above_quickest_ns"), "{sample}");
+    }
+}
+
+#[test]
+fn the_way_that_varies_is_named() {
+    for (up, down) in [(80, 1), (1, 80), (80, 80)] {
+        let mut chance = Chance(3);
+        let (_serving, forwarder) =
+            forwarded(move |_| Fate::delayed(1 + chance.below(up), 1 + chance.below(down)));
+        let done = ping(&[&forwarder.endpoint, "-i", "4ms", "-c", "150"]);
+        let deeds = forwarder.end();
+        let result = end(&done);
+        assert_verdict(&result, &deeds);
+        assert_counts(
+            &result,
+            &[("sent", 150), ("answered", 150), ("reordered", deeds.reordered().len() as u64)],
+        );
+    }
+}
+
+#[test]
+fn scripted_losses_duplicates_and_swaps_are_told_one_by_one() {
+    let (_serving, forwarder) = forwarded(|number| {
+        let mut fate = Fate::delayed(1, 1);
+        match number {
+            5 | 15 => fate.up.copies = 0,
+            10 | 20 | 25 => fate.down.copies = 0,
+            30 => fate.up.copies = 3,
+            31 => fate.down.copies = 2,
+            // It overtakes none that comes later than 20 ms behind it.
+            40 => fate.up.delay = Duration::from_millis(150),
+            50 => fate.down.delay = Duration::from_millis(150),
+            60 => fate.up.delay = Duration::from_millis(500),
+            _ => {}
+        }
+        fate
+    });
+    let done = ping(&[&forwarder.endpoint, "-i", "20ms", "-c", "60", "-W", "3s"]);
+    let deeds = forwarder.end();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""), "not all were answered");
+    let result = end(&done);
+    // If this machine stood still, a call may not have been overtaken.
+    let reordered = deeds.reordered();
+    assert!(reordered.iter().all(|number| [40, 50].contains(number)), "{reordered:?}");
+    let counts = [
+        ("sent", 60),
+        ("answered", 55),
+        ("lost", 5),
+        ("duplicate", 3),
+        ("reordered", reordered.len() as u64),
+    ];
+    assert_counts(&result, &counts);
+    assert_eq!((deeds.lost(), deeds.duplicates()), (5, 3));
+    let numbers = |wanted: &dyn Fn(&Value) -> bool| -> Vec<u64> {
+        samples(&done).iter().filter(|sample| wanted(sample)).map(|sample| count(sample, "seq")).collect()
+    };
+    assert_eq!(numbers(&|sample| sample["outcome"] == "lost"), [5, 10, 15, 20, 25]);
+    assert_eq!(numbers(&|sample| sample["word"] == "TIMEOUT"), [5, 10, 15, 20, 25]);
+    assert_eq!(numbers(&|sample| sample["outcome"] == "duplicate"), [30, 30, 31]);
+    assert_eq!(numbers(&|sample| sample["reordered"] == true), reordered);
+    let share = result["loss_percent"].as_f64().unwrap();
+    assert!((share - 100.0 * 5.0 / 60.0).abs() < 1e-9, "{share}");
+}
+
+#[test]
+fn random_losses_duplicates_and_swaps_are_counted_exactly() {
+    for seed in [1, 2] {
+        let mut chance = Chance(seed);
+        let (_serving, forwarder) = forwarded(move |number| {
+            if number == 400 {
+                // All others are back before.
+                return Fate::delayed(300, 300);
+            }
+            let mut way = || Way {
+                delay: Duration::from_micros(chance.below(20_000)),
+                copies: if chance.percent(10) { 0 } else { 1 + usize::from(chance.percent(5)) },
+            };
+            Fate { up: way(), down: way() }
+        });
+        let done = ping(&[&forwarder.endpoint, "-i", "2ms", "-c", "400", "-W", "3s"]);
+        let deeds = forwarder.end();
+        let result = end(&done);
+        let (lost, duplicates) = (deeds.lost() as u64, deeds.duplicates() as u64);
+        assert!(
+            (40..120).contains(&lost) && 10 < duplicates && 50 < deeds.reordered().len(),
+            "seed {seed}: {lost}"
+        );
+        let counts = [
+            ("sent", 400),
+            ("answered", 400 - lost),
+            ("lost", lost),
+            ("duplicate", duplicates),
+            ("reordered", deeds.reordered().len() as u64),
+        ];
+        assert_counts(&result, &counts);
+        assert_eq!(result["timeout"], lost, "seed {seed}: {result}");
+        assert_ways(&done, &deeds);
+    }
+}
+
+#[test]
+fn what_comes_after_the_wait_is_late_and_not_lost() {
+    let (_serving, forwarder) = forwarded(|number| match number {
+        3 | 4 => Fate::delayed(3000, 1),
+        5 => Fate::delayed(1, 3000),
+        100 => Fate::delayed(150, 150),
+        _ => Fate::delayed(1, 1),
+    });
+    let args = [&forwarder.endpoint, "-i", "40ms", "-c", "100", "-W", "2s", "--max-loss", "0"];
+    let done = ping(&args);
+    drop(forwarder);
+    // They were lost when somebody needed them.
+    assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""));
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 100), ("answered", 97), ("late", 3), ("reordered", 3)]);
+    assert_eq!((&result["timeout"], &result["loss_percent"]), (&0.into(), &0.0.into()), "{result}");
+    let of_three: Vec<Value> = samples(&done).into_iter().filter(|sample| sample["seq"] == 3).collect();
+    let outcomes: Vec<&Value> = of_three.iter().map(|sample| &sample["outcome"]).collect();
+    assert_eq!(outcomes, ["lost", "late"], "first it is told as lost");
+    assert!(3_000_000_000 <= time(&of_three[1], "rtt_ns"), "{of_three:?}");
+    assert_eq!(result["rtt"]["count"], 100, "a late answer tells how long it took: {result}");
+}
+
+#[test]
+fn a_stream_in_odd_pieces_is_measured_by_its_last_byte() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let forwarder = Forwarder::stream(serving.endpoint(), (LEN, 7), |_| Fate::delayed(3, 9));
+    let done = ping(&[&forwarder.endpoint, "-i", "20ms", "-c", "100", "--clock", "same"]);
+    let deeds = forwarder.end();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    assert_counts(&end(&done), &[("sent", 100), ("answered", 100)]);
+    assert_ways(&done, &deeds);
+    // Of calls that the server read at once only the first bears a stamp.
+    for sample in samples(&done).iter().filter(|sample| !sample["up_ns"].is_null()) {
+        let (up, down) = (time(sample, "up_ns"), time(sample, "down_ns"));
+        assert!(2_990_000 < up && 8_990_000 < down, "it took no less than it was held: {sample}");
+    }
+}
+
+#[test]
+fn calls_that_come_to_the_server_in_pieces_are_answered_all_the_same() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let forwarder = Forwarder::stream(serving.endpoint(), (11, 5), |_| Fate::delayed(1, 1));
+    let done = ping(&[&forwarder.endpoint, "-i", "2ms", "-c", "300"]);
+    drop(forwarder);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 300), ("answered", 300)]);
+    assert_eq!(result["clock_contradicted"], false, "{result}");
+}
+
+#[test]
+fn on_a_stream_that_is_held_up_all_behind_it_is_late() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let held_up = |number| if number == 10 { Fate::delayed(3000, 1) } else { Fate::delayed(1, 1) };
+    let forwarder = Forwarder::stream(serving.endpoint(), (LEN, LEN), held_up);
+    let done = ping(&[&forwarder.endpoint, "-i", "40ms", "-c", "80", "-W", "2s"]);
+    drop(forwarder);
+    let result = end(&done);
+    let late = count(&result, "late");
+    assert_counts(&result, &[("sent", 80), ("answered", 80 - late), ("late", late)]);
+    assert!(1 <= late, "{result}");
+    for sample in samples(&done).iter().filter(|sample| !sample["rtt_ns"].is_null()) {
+        let is_late = sample["outcome"] == "late";
+        let rtt = time(sample, "rtt_ns");
+        // It is looked at when this machine has the time to.
+        assert!(if is_late { 1_999_000_000 < rtt } else { rtt < 3_000_000_000 }, "{sample}");
+    }
+}
+
+/// A port where nobody listens, and which the system gives to nobody who asks for any.
+fn own_port() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let any: Vec<u16> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
+    let mut chance = Chance(u64::from(std::process::id()));
+    loop {
+        let port = u16::try_from(2000 + chance.below(60_000)).unwrap();
+        let is_free = || {
+            let address = (Ipv4Addr::LOCALHOST, port);
+            UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+        };
+        if !(any[0]..=any[1]).contains(&port) && is_free() {
+            return port;
+        }
+    }
+}
+
+#[test]
+fn a_server_that_ends_and_comes_again_is_called_again() {
+    let (folder, name) = (Folder::new(), unique());
+    let endpoints = [
+        format!("tcp://127.0.0.1:{}", own_port()),
+        format!("udp://127.0.0.1:{}", own_port()),
+        format!("unix:{}", folder.join("s")),
+        format!("unix-dgram:{}", folder.join("d")),
+        format!("unix-seqpacket:@{name}"),
+    ];
+    let follow = |endpoint: &str| {
+        let serving = Serving::at(&[endpoint]);
+        let pinging = pinging(&[endpoint, "-i", "10ms"]);
+        await_line(&pinging, is_answer);
+        serving.program().signal("KILL");
+        serving.program().ended();
+        await_line(&pinging, |line| line["word"] == "REFUSED");
+        let heard = pinging.lines(1).len();
+        let serving = Serving::at(&[endpoint]);
+        await_lines(&pinging, heard, 1, is_answer);
+        pinging.signal("INT");
+        let done = pinging.ended();
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}");
+        serving.stop();
+        let lines = done.objects();
+        assert_lines(&lines);
+        let result = end(&done);
+        let (answered, lost) = (count(&result, "answered"), count(&result, "lost"));
+        assert_counts(&result, &[("sent", answered + lost), ("answered", answered), ("lost", lost)]);
+        assert!(2 <= answered && 1 <= count(&result, "refused"), "{result}");
+        let told = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+        let (disconnected, connected) = (told("disconnected"), told("connected"));
+        assert!(disconnected == connected && (0 < connected) != endpoint.starts_with("udp"), "{endpoint}");
+    };
+    thread::scope(|scope| {
+        endpoints
+            .each_ref()
+            .map(|endpoint| scope.spawn(|| follow(endpoint)))
+            .map(|thread| thread.join().unwrap())
+    });
+}
+
+#[test]
+fn one_call_tells_in_a_word_how_it_failed() {
+    let fails = |args: &[&str], word: &str| {
+        let wait = if word == "TIMEOUT" { "300ms" } else { "10s" };
+        let done = ping(&[args, &["-c", "1", "-W", wait]].concat());
+        assert_eq!(done.code, Some(1), "{args:?}: {done:?}");
+        match samples(&done).as_slice() {
+            [] => {
+                let error = &objects(&done.stderr)[0];
+                assert_eq!((&error["event"], &error["word"]), (&"error".into(), &word.into()), "{args:?}");
+            }
+            [sample] => {
+                assert_eq!((&sample["outcome"], &sample["word"]), (&"lost".into(), &word.into()), "{args:?}");
+                assert_eq!(end(&done)[word.to_lowercase()], 1, "{done:?}");
+                assert_counts(&end(&done), &[("sent", 1), ("lost", 1)]);
+                assert_eq!(done.stderr, "", "{args:?}");
+            }
+            more => panic!("{args:?}: {more:?}"),
+        }
+    };
+    let (folder, port) = (Folder::new(), own_port());
+    fails(&[&format!("tcp://127.0.0.1:{port}")], "REFUSED");
+    fails(&[&format!("udp://127.0.0.1:{port}")], "REFUSED");
+    for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {
+        fails(&[&format!("{scheme}:{}", folder.join("nobody"))], "REFUSED");
+        fails(&[&format!("{scheme}:@{}", unique())], "REFUSED");
+    }
+    if has_ipv6() {
+        fails(&[&format!("udp://[::1]:{port}")], "REFUSED");
+    }
+    // Sockets that nobody reads, and a connection on which nobody answers.
+    let hole = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    fails(&[&format!("udp://{}", hole.local_addr().unwrap())], "TIMEOUT");
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    fails(&[&format!("tcp://{}", silent.local_addr().unwrap())], "TIMEOUT");
+    fails(&["udp://nobody.invalid"], "DNS");
+    fails(&["tcp://nobody.invalid"], "DNS");
+}
+
+#[test]
+fn without_a_route_a_peer_is_unreachable() {
+    let Some(network) = private_network() else { return };
+    let unreachable = |command: &mut std::process::Command, endpoint: &str| {
+        let sounder = env!("CARGO_BIN_EXE_sounder");
+        let args = ["ping", "--json", "-c", "2", "-i", "10ms", "-W", "10s", endpoint];
+        let done = finish(command.arg(sounder).args(args), b"");
+        assert_eq!(done.code, Some(1), "{done:?}");
+        let told = format!("{}{}", done.text(), done.stderr);
+        assert!(told.contains("\"word\":\"UNREACHABLE\""), "{told}");
+    };
+    let again = || {
+        let mut command = std::process::Command::new(network.get_program());
+        command.args(network.get_args());
+        command
+    };
+    for endpoint in ["udp://192.0.2.1:9", "tcp://192.0.2.1:9", "udp://[2001:db8::1]:9"] {
+        unreachable(&mut again(), endpoint);
+    }
+    if program("ip").is_none() {
+        return;
+    }
+    for kind in ["unreachable", "prohibit"] {
+        let route = format!("ip route add {kind} 192.0.2.0/24 && exec \"$0\" \"$@\"");
+        for endpoint in ["udp://192.0.2.1:9", "tcp://192.0.2.1:9"] {
+            unreachable(again().args(["sh", "-c", &route]), endpoint);
+        }
+    }
+}
+
+#[test]
+fn many_hosts_are_not_called() {
+    let mut groups = vec!["udp://224.0.0.1:9", "udp://255.255.255.255:9", "tcp://224.0.0.1:9"];
+    if has_ipv6() {
+        groups.push("udp://[ff02::1%lo]:9");
+    }
+    for endpoint in groups {
+        let done = ping(&["-c", "1", endpoint]);
+        assert_eq!((done.code, done.text()), (Some(2), ""), "{endpoint}: {}", done.stderr);
+        assert!(done.stderr.contains("it is the address of many hosts"), "{endpoint}: {}", done.stderr);
+    }
+}
+
+/// A peer for connections, which does this with each.
+fn connections(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, serve) = (stream.unwrap(), serve.clone());
+            thread::spawn(move || serve(stream));
+        }
+    });
+    endpoint
+}
+
+/// A peer for datagrams: `answers` says what to send back for each, by its number. It ends with the program.
+fn datagrams(mut answers: impl FnMut(u64, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> String {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("udp://{}", socket.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            let number = str::from_utf8(&buffer[42..61]).unwrap().parse().unwrap();
+            for answer in answers(number, &buffer[..len]) {
+                socket.send_to(&answer, from).unwrap();
+            }
+        }
+    });
+    endpoint
+}
+
+#[test]
+fn a_stream_peer_that_says_something_else_is_stray() {
+    for banner in ["SSH-2.0-OpenSSH_9.2p1\r\n", "220 mail.example ESMTP\r\n", "\0", "[", "[[[["] {
+        let peer = connections(move |mut stream| {
+            let mut buffer = [0; 64];
+            let _ = stream.write_all(banner.as_bytes());
+            while let Ok(1..) = stream.read(&mut buffer) {}
+        });
+        let wait = if banner == "[" { "500ms" } else { "10s" };
+        let done = ping(&["-c", "1", "-W", wait, &peer]);
+        let result = end(&done);
+        assert_eq!(done.code, Some(1), "{banner:?}: {done:?}");
+        // What may yet become a stamp is waited for.
+        let stray = u64::from(banner != "[");
+        assert_counts(&result, &[("sent", 1), ("lost", 1), ("stray", stray)]);
+        assert_eq!(result[if stray == 1 { "closed" } else { "timeout" }], 1, "{banner:?}: {result}");
+    }
+}
+
+#[test]
+fn a_peer_that_closes_after_each_answer_is_called_again() {
+    let peer = connections(|mut stream| {
+        let mut call = [0; LEN];
+        if stream.read_exact(&mut call).is_ok() {
+            let _ = stream.write_all(&call);
+        }
+    });
+    let done = ping(&["-c", "6", "-i", "200ms", &peer]);
+    let result = end(&done);
+    // If this machine stood still, two calls went over one connection.
+    let lost = count(&result, "lost");
+    assert_eq!(done.code, Some(if lost == 0 { 0 } else { 1 }), "{}", done.text());
+    assert_counts(&result, &[("sent", 6), ("answered", 6 - lost), ("lost", lost)]);
+    let connected = done.objects().iter().filter(|line| line["event"] == "connected").count() as u64;
+    assert!(lost <= 3 && 5 - lost <= connected, "{}", done.text());
+}
+
+/// The call, with other stamps in its blank.
+fn stamped(call: &[u8], rx: &str, tx: &str) -> Vec<u8> {
+    [format!("[{rx} {tx}] ").as_bytes(), &call[42..]].concat()
+}
+
+#[test]
+fn whatever_a_datagram_peer_answers_is_counted() {
+    let peer = datagrams(|number, call| {
+        let mut wrong = call.to_vec();
+        let zero = "0000000000000000000";
+        match number {
+            1 => vec![Vec::new(), b"\xff\x00garbage\x1b[31m".to_vec(), call.to_vec()],
+            2 => {
+                wrong[42..61].copy_from_slice(b"0000000000000999999");
+                vec![wrong, call.to_vec()]
+            }
+            3 => {
+                wrong[42..61].copy_from_slice(b"9999999999999999999");
+                vec![wrong, call[..50].to_vec(), [call, call].concat(), call.to_vec()]
+            }
+            4 => vec![call.to_vec(), call.to_vec(), call.to_vec()],
+            5 => vec![stamped(call, zero, zero)],
+            6 => vec![stamped(call, "9900000000000000000", "9900000000000000001")],
+            7 => vec![stamped(call, "9999999999999999999", zero)],
+            8 => vec![stamped(call, "1795380487135287550", "1795380487135287549")],
+            9 => vec![stamped(call, zero, "9999999999999999999")],
+            10 => vec![stamped(call, "0000000000000000001", "0000000000000000002"), call.to_vec()],
+            11 => vec![vec![b'['; 65_000], call.to_vec()],
+            _ => vec![call.to_vec()],
+        }
+    });
+    for clock in ["auto", "same", "synced", "free"] {
+        let done = ping(&["-c", "12", "-i", "10ms", "--clock", clock, &peer]);
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+        let result = end(&done);
+        let counts = [("sent", 12), ("answered", 12), ("duplicate", 3), ("stray", 7)];
+        assert_counts(&result, &counts);
+        assert_eq!(result["clock_contradicted"], clock == "auto", "{result}");
+    }
+}
+
+#[test]
+fn signals_end_it_with_statistics_or_show_them_meanwhile() {
+    for signal in ["INT", "TERM"] {
+        let pinging = pinging(&["--self", "udp://127.0.0.1:0", "-i", "10ms"]);
+        await_line(&pinging, is_answer);
+        pinging.signal("QUIT");
+        await_line(&pinging, |line| line["event"] == "interim");
+        pinging.signal("QUIT");
+        await_lines(&pinging, 0, 2, |line| line["event"] == "interim");
+        pinging.signal(signal);
+        let done = pinging.ended();
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{signal}");
+        let lines = done.objects();
+        assert_lines(&lines);
+        let mut interims = lines.iter().filter(|line| line["event"] == "interim");
+        assert_eq!(interims.clone().count(), 2, "{signal}");
+        let sent = count(&end(&done), "sent");
+        assert!(interims.all(|interim| 1 <= count(interim, "answered") && count(interim, "sent") <= sent));
+    }
+    let hole = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let pinging = pinging(&[&format!("udp://{}", hole.local_addr().unwrap()), "-i", "10ms", "-W", "50ms"]);
+    await_line(&pinging, |line| line["word"] == "TIMEOUT");
+    pinging.signal("INT");
+    let done = pinging.ended();
+    assert_eq!((done.code, end(&done)["answered"].as_u64()), (Some(1), Some(0)), "nothing was answered");
+}
+
+#[test]
+fn whoever_reads_no_more_ends_it_cleanly() {
+    let sounder = env!("CARGO_BIN_EXE_sounder");
+    for args in ["", "--json", "-q --json"] {
+        let to_head =
+            format!("{{ {sounder} ping {args} --self udp://127.0.0.1:0 -i 10ms; echo $? >&2; }} | head -n 1");
+        let done = finish(&mut sh(&to_head), b"");
+        assert_eq!((done.stderr.as_str(), done.text().lines().count()), ("0\n", 1), "{args}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let folder = Folder::new();
+    for ending in ["json", "csv", "hdr"] {
+        let path = folder.join(&format!("full.{ending}"));
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let done = ping(&["--self", "udp://127.0.0.1:0", "-c", "500", "-i", "0", "-o", &path]);
+        assert_eq!(done.code, Some(2), "{ending}: {}", done.stderr);
+        let error = &objects(&done.stderr)[0]["error"];
+        assert_eq!(*error, format!("write {path}: no space left on device"), "{ending}");
+    }
+    let missing = folder.join("missing/result.json");
+    let done = ping(&["--self", "udp://127.0.0.1:0", "-c", "1", "-o", &missing]);
+    assert_eq!((done.code, done.text()), (Some(2), ""), "it is not measured in vain: {}", done.stderr);
+}
+
+#[test]
+fn a_result_file_holds_what_was_told() {
+    let folder = Folder::new();
+    let (json, csv, hdr) = (folder.join("r.json"), folder.join("r.csv"), folder.join("r.hdr"));
+    for path in [&json, &csv, &hdr] {
+        let (_serving, forwarder) = forwarded(|number| {
+            let mut fate = Fate::delayed(0, 0);
+            (fate.up.copies, fate.down.copies) = (usize::from(number != 3), 1 + usize::from(number == 4));
+            fate
+        });
+        let done = ping(&[&forwarder.endpoint, "-c", "10", "-i", "20ms", "-W", "2s", "-o", path]);
+        assert_counts(&end(&done), &[("sent", 10), ("answered", 9), ("lost", 1), ("duplicate", 1)]);
+        let text = fs::read_to_string(path).unwrap();
+        if path == &json {
+            assert_eq!(objects(&text), [end(&done)]);
+        } else if path == &csv {
+            assert_eq!(text.lines().count(), 1 + samples(&done).len(), "{text}");
+            let lost = format!("\"{}\",3,TIMEOUT,,,,,,,,false", forwarder.endpoint);
+            assert!(text.lines().any(|line| line == lost), "{text}");
+        } else {
+            assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 1, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_bound_that_is_missed_is_named_and_the_ping_fails() {
+    let measured = |bounds: &[&str]| {
+        let (_serving, forwarder) = forwarded(|number| {
+            let mut fate = Fate::delayed(10, 10);
+            fate.up.copies = usize::from(number % 4 != 1);
+            fate
+        });
+        // The first and the fifth of eight are lost: a quarter.
+        let pinging =
+            pinging(&[&[&*forwarder.endpoint, "-i", "20ms", "-W", "5s", "-w", "6s"], bounds].concat());
+        await_line(&pinging, |line| line["seq"] == 8 && is_answer(line));
+        pinging.signal("INT");
+        let done = pinging.ended();
+        (done.code, end(&done))
+    };
+    for (bounds, code, missed) in [
+        (&["--max-p99", "19ms"][..], 1, &["max_p99"][..]),
+        (&["--max-p99", "10s", "--max-loss", "100%"], 0, &[]),
+        (&["--max-p99", "1us", "--max-loss", "0"], 1, &["max_p99"]),
+    ] {
+        let (found, result) = measured(bounds);
+        assert_eq!((found, &result["missed"]), (Some(code), &missed.into()), "{bounds:?}: {result}");
+    }
+    let hole = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let nobody = format!("udp://{}", hole.local_addr().unwrap());
+    let lossy = ["-c", "2", "-i", "10ms", "-W", "50ms", "--max-loss", "99.9%", "--max-p99", "1s"];
+    let done = ping(&[&[&*nobody], &lossy[..]].concat());
+    assert_eq!((done.code, &end(&done)["missed"]), (Some(1), &["max_loss", "max_p99"][..].into()));
+    let text = run(&[&["ping", &nobody], &lossy[..]].concat(), b"");
+    let told = "100.000% lost, over 99.9%\nmissed   ";
+    assert!(text.code == Some(1) && text.text().contains(told), "{}", text.text());
+}
+
+/// Calls a peer whose answers tell this much, and no more.
+#[track_caller]
+fn assert_told(endpoint: &str, stamp: &str) {
+    // One after the other: of what is read at once, a server stamps the first.
+    let done = ping(&["-c", "20", "-i", "0", "-W", "10s", endpoint]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}: {}", done.text());
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 20), ("answered", 20)]);
+    assert_eq!(result["stamp"], stamp, "{endpoint}: {result}");
+    let ways = if matches!(stamp, "time" | "both") { 20 } else { 0 };
+    let server = if stamp == "both" { 20 } else { 0 };
+    for (key, expected) in [("up", ways), ("down", ways), ("server", server), ("rtt", 20)] {
+        assert_eq!(result[key]["count"], expected, "{endpoint}: {key}: {result}");
+    }
+    assert_eq!(result["verdict"].is_null(), ways == 0, "{endpoint}: {result}");
+    for sample in samples(&done) {
+        assert_eq!(
+            sample["up_ns"].is_null() && sample["down_ns"].is_null(),
+            ways == 0,
+            "{endpoint}: {sample}"
+        );
+    }
+}
+
+#[test]
+fn of_other_echoes_it_tells_what_their_answers_do() {
+    for address in ["TCP4-LISTEN:0,bind=127.0.0.1,fork", "UDP4-LISTEN:0,bind=127.0.0.1"] {
+        let Some((_server, port)) = socat(address, "PIPE") else { return };
+        assert_told(&format!("{}://127.0.0.1:{port}", &address[..3].to_lowercase()), "none");
+    }
+    // As inetd does it: a program for each connection.
+    let Some((_server, port)) = socat("TCP4-LISTEN:0,bind=127.0.0.1,fork", "EXEC:cat") else { return };
+    assert_told(&format!("tcp://127.0.0.1:{port}"), "none");
+    for (script, scheme) in [("tcp_server.py", "tcp"), ("udp_server.py", "udp")] {
+        let Some(mut server) = python(script, ["127.0.0.1"]) else { return };
+        let server = Program::start(&mut server);
+        assert_told(&format!("{scheme}://127.0.0.1:{}", server.lines(1)[0]), "second");
+    }
+}
+
+#[test]
+fn servers_of_ours_tell_both_whatever_they_stamp_with() {
+    for stamp in ["ctime", "rfc3339", "unix", "ns", "none", "[{unix}] {host} "] {
+        let serving = Serving::with(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0", "--stamp", stamp], 2);
+        serving.endpoints().iter().for_each(|endpoint| assert_told(endpoint, "both"));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a peer stamps with the time")]
+fn since_1970() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap()
+}
+
+#[test]
+fn a_peer_that_tells_one_time_divides_the_ways_and_hides_its_own() {
+    let peer = datagrams(|_, call| {
+        let now = since_1970();
+        vec![[format!("[{}.{:09}] ", now.as_secs(), now.subsec_nanos()).as_bytes(), call].concat()]
+    });
+    assert_told(&peer, "time");
+}
+
+#[test]
+fn a_clock_that_is_not_in_step_shows_in_delays_below_zero() {
+    const AHEAD: i64 = 60_000_000_000;
+    let peer = datagrams(|_, call| {
+        let ahead = since_1970() + Duration::from_secs(60);
+        let time = format!("{:019}", ahead.as_nanos());
+        vec![stamped(call, &time, &time)]
+    });
+    let done = ping(&["-c", "60", "-i", "5ms", "-W", "10s", "--clock", "synced", &peer]);
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 60), ("answered", 60)]);
+    let measured =
+        |way: &str| -> Vec<i64> { samples(&done).iter().map(|sample| time(sample, way)).collect() };
+    for (way, key, ahead) in [("up", "up_ns", AHEAD), ("down", "down_ns", -AHEAD)] {
+        let (told, truth) = (time(&result[way], "p50_ns"), median(measured(key)));
+        assert!((truth - ahead).abs() < 1_000_000_000, "{way}: {truth} ns");
+        assert!((told - truth).abs() <= truth.abs() / 1000, "{way}: {told} ns, which were {truth}");
+        assert!(time(&result[way], "min_ns") <= told && told <= time(&result[way], "max_ns"), "{result}");
+    }
+    // Found out to be another clock, it is compared.
+    let done = ping(&["-c", "60", "-i", "5ms", "-W", "10s", &peer]);
+    let result = end(&done);
+    assert_eq!((&result["clock"], &result["clock_contradicted"]), (&"free".into(), &true.into()), "{result}");
+    let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
+    assert!((ahead - AHEAD).abs() <= within + 100_000 && within < 50_000_000, "{ahead} ±{within}");
+    assert_eq!((result["up"]["count"].as_u64(), result["down"]["count"].as_u64()), (Some(60), Some(60)));
+}
+
+#[test]
+fn a_clock_that_tells_seconds_is_compared_to_milliseconds() {
+    let compare = |script: &str, scheme: &str| {
+        let mut server = python(script, ["127.0.0.1"])?;
+        let server = Program::start(server.env("TZ", "Asia/Kolkata"));
+        let endpoint = format!("{scheme}://127.0.0.1:{}", server.lines(1)[0]);
+        let done = ping(&[&endpoint, "-i", "200ms", "-c", "30"]);
+        let result = end(&done);
+        assert_counts(&result, &[("sent", 30), ("answered", 30)]);
+        assert_eq!(
+            (&result["stamp"], &result["clock_zone_minutes"]),
+            (&"second".into(), &330.into()),
+            "{result}"
+        );
+        let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
+        // Its seconds are those of time(2), which lags up to a tick behind.
+        assert!(ahead.abs() <= within + 10_000_000, "{ahead} ±{within}");
+        assert!(within < 30_000_000, "{ahead} ±{within}");
+        Some(())
+    };
+    thread::scope(|scope| {
+        [("tcp_server.py", "tcp"), ("udp_server.py", "udp")]
+            .map(|(script, scheme)| scope.spawn(move || compare(script, scheme)))
+            .map(|thread| thread.join().unwrap())
+    });
+}
+
+#[test]
+fn with_a_server_of_its_own_every_socket_is_measured() {
+    let done = run(&["ping", "--json", "--self", "-c", "3", "-i", "10ms", "-W", "10s"], b"");
+    let lines = done.objects();
+    assert_lines(&lines);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let ends: Vec<&Value> = lines.iter().filter(|line| line["event"] == "end").collect();
+    for end in &ends {
+        assert_counts(end, &[("sent", 3), ("answered", 3)]);
+    }
+    let schemes: BTreeSet<&str> =
+        ends.iter().map(|end| end["endpoint"].as_str().unwrap().split(':').next().unwrap()).collect();
+    let wanted = ["tcp", "udp", "unix", "unix-dgram", "unix-seqpacket"];
+    assert!(wanted.iter().all(|scheme| schemes.contains(scheme)), "{schemes:?}");
+}
+
+#[test]
+fn of_several_targets_one_may_be_dead() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);
+    let [tcp, udp] = serving.endpoints() else { panic!("it serves two") };
+    let dead = format!("tcp://127.0.0.1:{}", own_port());
+    for targets in [[tcp.as_str(), &dead, udp], [&dead, tcp, udp]] {
+        let done = ping(&[&targets[..], &["-c", "5", "-i", "10ms"]].concat());
+        assert_eq!(done.code, Some(1), "{}", done.stderr);
+        let failure = &objects(&done.stderr)[0];
+        let sentence = format!("REFUSED: connect {dead}: connection refused");
+        assert_eq!((&failure["word"], &failure["error"]), (&"REFUSED".into(), &sentence.as_str().into()));
+        let ends: Vec<Value> = done.objects().into_iter().filter(|line| line["event"] == "end").collect();
+        assert_eq!(ends.iter().map(|end| end["endpoint"].as_str().unwrap()).collect::<Vec<_>>(), [tcp, udp]);
+        ends.iter().for_each(|end| assert_counts(end, &[("sent", 5), ("answered", 5)]));
+    }
+}
+
+#[test]
+fn calls_of_every_size_come_back() {
+    for (endpoint, sizes) in [
+        ("tcp://127.0.0.1:0", &["44", "45", "50", "1k", "100k", "1m"][..]),
+        ("udp://127.0.0.1:0", &["50", "51", "1472", "60000"]),
+        ("unix-seqpacket:@", &["50", "60000"]),
+    ] {
+        for size in sizes {
+            let endpoint =
+                if endpoint.ends_with('@') { format!("{endpoint}{}", unique()) } else { endpoint.into() };
+            let done = ping(&["--self", &endpoint, "-s", size, "-c", "20", "-i", "20ms", "-W", "10s"]);
+            assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint} {size}");
+            assert_counts(&end(&done), &[("sent", 20), ("answered", 20)]);
+        }
+    }
+    for (endpoint, size) in [("tcp://127.0.0.1", "43"), ("udp://127.0.0.1", "49")] {
+        let done = ping(&[endpoint, "-s", size]);
+        assert_eq!((done.code, done.text()), (Some(2), ""), "{endpoint} {size}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn marks_and_the_source_are_on_the_wire() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("udp://{}", socket.local_addr().unwrap());
+    let socket = Socket::from_fd(socket.into()).unwrap();
+    socket.set_option(IP_RECVTOS, true).unwrap();
+    socket.set_option(IP_RECVTTL, true).unwrap();
+    socket.set_timeout(Some(PATIENCE)).unwrap();
+    let pinging = pinging(&[&endpoint, "-Q", "ef", "-t", "7", "-I", "127.0.0.9", "-i", "20ms"]);
+    let mut buffer = [0; 2048];
+    let room = control_space(4) + control_space(4);
+    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], room, MessageFlags::NONE).unwrap();
+    let told = |wanted: fn(&ControlMessage) -> Option<i32>| message.control.iter().find_map(wanted);
+    let tos = told(|control| if let ControlMessage::Tos(tos) = control { Some((*tos).into()) } else { None });
+    let ttl = told(|control| if let ControlMessage::Ttl(ttl) = control { Some(*ttl) } else { None });
+    // The code point is the upper six bits.
+    assert_eq!((tos, ttl), (Some(46 << 2), Some(7)));
+    assert_eq!(message.from.ip(), Some("127.0.0.9".parse().unwrap()));
+    assert_eq!(message.len, 64);
+    pinging.signal("INT");
+    pinging.ended();
+    let done = ping(&["-I", "127.0.0.9", "-Q", "ef", "-c", "2", "-i", "10ms", "--self", "tcp://127.0.0.1:0"]);
+    assert!(done.objects()[0]["local"].as_str().unwrap().starts_with("127.0.0.9:"), "{}", done.text());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let hostless = ping(&["-Q", "ef", "unix:@nobody"]);
+    assert_eq!(hostless.code, Some(2), "{}", hostless.stderr);
+}
+
+#[test]
+fn what_is_shown_is_what_was_asked_for() {
+    let own = ["ping", "--self", "udp://127.0.0.1:0"];
+    let text = |args: &[&str]| {
+        let done = run(&[&own, args].concat(), b"");
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{args:?}");
+        done.text().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let stamped = text(&["-D", "-c", "2", "-i", "10ms"]);
+    let now = since_1970().as_secs_f64();
+    for line in &stamped[1..3] {
+        let (stamp, rest) = line.strip_prefix('[').unwrap().split_once("] ").unwrap();
+        assert!(
+            (now - stamp.parse::<f64>().unwrap()).abs() < 30.0 && rest.starts_with("64 bytes from "),
+            "{line}"
+        );
+    }
+    let quiet = text(&["-q", "-c", "3", "-i", "10ms"]);
+    assert!(quiet[1].starts_with("--- udp://"), "{quiet:?}");
+    let flood = text(&["-c", "100", "-i", "0"]);
+    assert!(
+        flood[0].ends_with("64 bytes as fast as answers come") && flood[1].starts_with("--- "),
+        "{flood:?}"
+    );
+    let done = ping(&["--self", "udp://127.0.0.1:0", "-w", "300ms", "-i", "20ms"]);
+    let sent = count(&end(&done), "sent");
+    assert!(done.code == Some(0) && sent <= 15 && end(&done)["skipped"] == 0, "{}", end(&done));
+    let done = ping(&["--self", "udp://127.0.0.1:0", "-q", "-c", "5", "-i", "10ms"]);
+    assert!(samples(&done).is_empty(), "{}", done.text());
+}
+
+#[test]
+fn every_line_of_a_long_run_is_as_written_down() {
+    let mut chance = Chance(11);
+    let (_serving, forwarder) = forwarded(move |number| {
+        if number == 10 {
+            return Fate::delayed(600, 1);
+        }
+        let mut way = || Way {
+            delay: Duration::from_micros(chance.below(15_000)),
+            copies: if chance.percent(10) { 0 } else { 1 + usize::from(chance.percent(10)) },
+        };
+        Fate { up: way(), down: way() }
+    });
+    let garbage = datagrams(|number, call| match number {
+        1 => vec![b"garbage".to_vec(), call.to_vec()],
+        // It is long before.
+        _ => vec![stamped(call, "1000000000000000000", "1000000000000000001")],
+    });
+    let peer = connections(|mut stream| {
+        let mut call = [0; LEN];
+        if stream.read_exact(&mut call).is_ok() {
+            let _ = stream.write_all(&call);
+        }
+    });
+    let pinging =
+        pinging(&[&forwarder.endpoint, &garbage, &peer, "-i", "10ms", "-W", "500ms", "--max-loss", "0"]);
+    let mut wanted: BTreeSet<String> =
+        ["stray", "connected", "disconnected", "clock_contradicted", "interval", "late"]
+            .into_iter()
+            .chain(["lost", "duplicate", "answered"])
+            .map(str::to_owned)
+            .collect();
+    await_line(&pinging, |line| {
+        for key in ["event", "outcome"] {
+            line[key].as_str().map(|what| wanted.remove(what));
+        }
+        wanted.is_empty()
+    });
+    pinging.signal("QUIT");
+    await_line(&pinging, |line| line["event"] == "interim");
+    pinging.signal("INT");
+    let done = pinging.ended();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""));
+    let lines = done.objects();
+    assert_lines(&lines);
+    // The schema is no sieve: a key too many or too few, or of another kind, is none of its lines.
+    for line in &lines {
+        let mut more = line.clone();
+        more["more"] = 1.into();
+        assert!(!schema().is_valid(&more), "{more}");
+        let mut fewer = line.clone();
+        fewer.as_object_mut().unwrap().remove("endpoint");
+        assert!(!schema().is_valid(&fewer), "{fewer}");
+        let mut other = line.clone();
+        other["endpoint"] = 1.into();
+        assert!(!schema().is_valid(&other), "{other}");
+    }
+}
+
+#[test]
+fn the_kernel_tells_of_every_datagram() {
+    let mut endpoints = vec!["udp://127.0.0.1:0"];
+    if has_ipv6() {
+        endpoints.push("udp://[::1]:0");
+    }
+    for endpoint in endpoints {
+        let done = ping(&["--self", endpoint, "-c", "300", "-i", "1ms"]);
+        let (start, result) = (done.objects().swap_remove(0), end(&done));
+        assert_counts(&result, &[("sent", 300), ("answered", 300)]);
+        assert_eq!(
+            (&start["kernel_sends"], &start["kernel_receives"]),
+            (&true.into(), &true.into()),
+            "{start}"
+        );
+        let told = (count(&result, "kernel_sends"), count(&result, "kernel_receives"));
+        assert_eq!(told, (300, 300), "{endpoint}: {result}");
+        assert_eq!(result["kernel_send_later"]["count"], 300, "{result}");
+    }
+}
+
+/// How many calls the test of memory makes: more, if SOUNDER_PING_CALLS says so.
+fn calls() -> u64 {
+    std::env::var("SOUNDER_PING_CALLS").map_or(150_000, |calls| calls.parse().unwrap())
+}
+
+#[test]
+fn however_many_calls_there_are_memory_does_not_grow() {
+    // 65,536 calls are remembered, in a buffer that doubles; more than that takes is not added, in kilobytes.
+    const MOST: u64 = 20 << 10;
+    let pinging = pinging(&["--self", "udp://127.0.0.1:0", "-q", "-i", "0"]);
+    let answered = |least: u64| {
+        let mut sum = 0;
+        await_line(&pinging, |line| {
+            sum += line["answered"].as_u64().unwrap_or(0);
+            least <= sum
+        });
+        resident(pinging.pid())
+    };
+    let (before, after) = (answered(1), answered(calls()));
+    assert!(after < before + MOST, "{before} kB became {after}");
+    pinging.signal("INT");
+    let done = pinging.ended();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_lines(&done.objects());
+}
+
+/// Fails unless all calls to a server here are answered, and each way is told.
+#[track_caller]
+pub(crate) fn assert_both_ways(endpoint: &str) {
+    let serving = Serving::at(&[endpoint]);
+    // One after the other: of what is read at once, a server stamps the first.
+    let done = ping(&["-c", "5", "-i", "0", "-W", "10s", serving.endpoint()]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}");
+    let result = end(&done);
+    assert_counts(&result, &[("sent", 5), ("answered", 5)]);
+    for key in ["rtt", "up", "down", "server"] {
+        assert_eq!(result[key]["count"], 5, "{endpoint}: {result}");
+    }
+}
