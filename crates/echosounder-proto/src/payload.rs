@@ -31,6 +31,12 @@ impl Payload {
         Self { len: len.max(BLANK.len() + 2), blank: true }
     }
 
+    /// How many bytes a message has.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
     /// How many bytes of a message are behind its blank.
     pub fn body_len(self) -> usize {
         if self.blank { self.len - BLANK.len() } else { self.len }

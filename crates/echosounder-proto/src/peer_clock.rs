@@ -32,13 +32,19 @@ pub(crate) struct Bounds {
 impl Sample {
     /// How far the peer's clock was ahead of our monotonic one: it read its own between our send and our receive.
     pub(crate) fn bounds(&self) -> Option<Bounds> {
-        let reading = self.stamp?.reading()?;
+        let reading = self.stamp?.reading().filter(|reading| reading.rx <= reading.tx)?;
         let ahead = |wall: u64, mono: MonoTime| clamp(i128::from(wall) - i128::from(mono.as_nanos()));
         let resolution = i64::try_from(reading.resolution.as_nanos()).unwrap_or(i64::MAX);
         // Both clocks tell whole nanoseconds alone: the receive may have been as much later, and so may the reading.
         let low = ahead(reading.tx.as_nanos(), self.received.best().mono).saturating_sub(1);
         let high = ahead(reading.rx.as_nanos(), self.sent.best().mono).saturating_add(resolution.max(1));
         (low <= high).then_some(Bounds { low, high })
+    }
+
+    /// Whether the stamp can be true: it does not say that the server had the call for longer than there and back took,
+    /// or for less than no time.
+    pub fn is_possible(&self) -> bool {
+        self.bounds().is_some()
     }
 
     /// Whether the stamp tells more than whole seconds.
@@ -113,13 +119,10 @@ impl PeerClock {
 
     /// Takes in what an answer tells. Answers may come in any order.
     pub fn observe(&mut self, sample: &Sample) {
-        let Some(bounds) = sample.bounds() else { return };
-        if self.blocks.is_empty() {
+        if let Some(bounds) = sample.bounds().filter(|_| self.blocks.is_empty()) {
             self.origin = bounds.low;
         }
-        let low = Point { at: float(sample.received.best().mono), ahead: self.relative(bounds.low) };
-        let high = Point { at: float(sample.sent.best().mono), ahead: self.relative(bounds.high) };
-        let block = Block { since: low.at, low, high };
+        let Some(block) = self.block(sample) else { return };
         while !self.admits(block) {
             self.blocks.pop_front();
             if self.blocks.is_empty() {
@@ -130,11 +133,29 @@ impl PeerClock {
         self.add(block);
     }
 
+    /// Whether an answer contradicts what is known, and taking it in will forget of that.
+    pub fn is_contradicted_by(&self, sample: &Sample) -> bool {
+        let contradicts = |new| !self.fits(new) && !self.clone().admits(new);
+        !self.blocks.is_empty() && self.block(sample).is_some_and(contradicts)
+    }
+
+    /// The bounds that an answer sets.
+    fn block(&self, sample: &Sample) -> Option<Block> {
+        let bounds = sample.bounds()?;
+        let low = Point { at: float(sample.received.best().mono), ahead: self.relative(bounds.low) };
+        let high = Point { at: float(sample.sent.best().mono), ahead: self.relative(bounds.high) };
+        Some(Block { since: low.at, low, high })
+    }
+
+    /// Whether a clock could have set both the bounds that are known and these, at the drift that is likely.
+    fn fits(&self, new: Block) -> bool {
+        new.low.ahead <= self.high(new.low.at, self.drift) + SLACK
+            && self.low(new.high.at, self.drift) <= new.high.ahead + SLACK
+    }
+
     /// Whether a clock could have set both the bounds that are known and these; learns at what drift.
     fn admits(&mut self, new: Block) -> bool {
-        let drift = self.drift;
-        let below = new.low.ahead <= self.high(new.low.at, drift) + SLACK;
-        if below && self.low(new.high.at, drift) <= new.high.ahead + SLACK {
+        if self.fits(new) {
             return true;
         }
         let mut with = self.clone();

@@ -17,6 +17,9 @@ use crate::time::{Moment, MonoTime};
 /// trusted to bring back more than so many at once.
 const KEPT: usize = 65_536;
 
+/// Most bytes of calls that are to come back on a stream.
+const OWED_MAX: usize = 64 << 20;
+
 /// Calls that are due longer than this, and than their interval, are left out: the machine stood still, and the peer
 /// must not get them all at once.
 const STALL: Duration = Duration::from_secs(1);
@@ -156,8 +159,6 @@ pub struct Prober {
     newest: u64,
     /// Calls that were left out because the machine stood still.
     skipped: u64,
-    /// Whether no more calls are to be made.
-    ended: bool,
     /// Where in each second calls are to leave.
     phase: Option<Duration>,
     reader: EchoReader,
@@ -178,7 +179,6 @@ impl Prober {
             settled: start,
             newest: 0,
             skipped: 0,
-            ended: false,
             phase: None,
             reader: EchoReader::new(),
             returning: VecDeque::new(),
@@ -235,12 +235,18 @@ impl Prober {
         }
     }
 
+    /// Whether the next call can be made: a stream may owe so much already that no more can be remembered. Then it is to
+    /// be [missed](Self::miss).
+    pub fn has_room(&self) -> bool {
+        let owed = self.returning.len();
+        owed == 0 || owed < KEPT && owed.saturating_mul(self.plan.payload.len()) < OWED_MAX
+    }
+
     /// Makes the next call, which leaves at `at`: appends it to `out`, and returns its number.
     pub fn call(&mut self, at: Moment, out: &mut Vec<u8>) -> u64 {
         let from = out.len();
         self.plan.payload.write(self.next, out);
-        // If more than that ever comes back, it is taken for no echo.
-        if self.plan.stream && self.returning.len() < KEPT {
+        if self.plan.stream {
             self.reader.sent(&out[from..]);
             self.returning.push_back(self.next);
         }
@@ -324,6 +330,9 @@ impl Prober {
     fn take(&mut self, number: u64, received: Times, stamp: Option<Stamp>, each: &mut impl FnMut(Event)) {
         let (wait, reordered) = (self.plan.wait, number < self.newest);
         let Some(call) = self.find(number) else { return each(Event::Stray) };
+        // A clock that was set meanwhile may have told the kernel a time before the call.
+        let kernel = received.kernel.filter(|kernel| call.sent.best().mono <= kernel.mono);
+        let received = Times { kernel, ..received };
         let sample = Sample { number, due: call.due, sent: call.sent, received, stamp, reordered };
         let late = match call.state {
             State::Answered => return each(Event::Duplicate(number)),
@@ -342,9 +351,14 @@ impl Prober {
     }
 
     /// Gives up what has been waited for long enough.
-    pub fn expire(&mut self, at: MonoTime, mut each: impl FnMut(Event)) {
+    pub fn expire(&mut self, at: MonoTime, each: impl FnMut(Event)) {
+        self.give_up_after(self.plan.wait, at, each);
+    }
+
+    /// Gives up what has been waited for so long.
+    pub fn give_up_after(&mut self, wait: Duration, at: MonoTime, mut each: impl FnMut(Event)) {
         while let Some(call) = self.first_awaited()
-            && call.sent.program.mono + self.plan.wait <= at
+            && call.sent.program.mono + wait <= at
         {
             let number = self.open;
             self.give_up(number, at);
@@ -388,14 +402,9 @@ impl Prober {
         self.phase = Some(phase);
     }
 
-    /// No more calls are to be made.
-    pub fn end(&mut self) {
-        self.ended = true;
-    }
-
     /// Whether all calls have been made.
     pub fn has_ended(&self) -> bool {
-        self.ended || self.plan.count.is_some_and(|count| count < self.next)
+        self.plan.count.is_some_and(|count| count < self.next)
     }
 
     /// Whether all calls have been made and none is awaited.

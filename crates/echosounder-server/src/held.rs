@@ -23,17 +23,23 @@ impl HeldPeers {
     /// until [`let_go`](Self::let_go).
     pub(crate) fn address(&mut self, path: &[u8], user: Option<u32>) -> Result<&Address, Reason> {
         let seen = SocketFile::at(path).map_err(reason)?;
+        if !user.is_some_and(|user| seen.is_owned_by(user)) {
+            return Err(Reason::Forged);
+        }
         match self.peers.iter().position(|(held, _)| held.about() == seen) {
             Some(place) => self.peers[place..].rotate_left(1),
             None => {
                 let held = HeldSocket::open(path).map_err(reason)?;
+                // Another may stand there since it was looked at.
+                if held.about() != seen {
+                    return Err(Reason::Forged);
+                }
                 let address = held.name().clone().into();
                 self.peers.push((held, address));
             }
         }
-        let (held, address) = self.peers.last().expect("one was found or pushed");
-        let is_senders = user.is_some_and(|user| held.about().is_owned_by(user));
-        if is_senders { Ok(address) } else { Err(Reason::Forged) }
+        let (_, address) = self.peers.last().expect("one was found or pushed");
+        Ok(address)
     }
 
     /// Lets those go that were answered longest ago. An answer that has an address and has not left yet would reach

@@ -1033,24 +1033,21 @@ fn a_residence_that_cannot_be_is_none() {
 }
 
 #[test]
-fn a_stream_that_owes_too_much_is_given_up() {
-    let (mut prober, out) = given_up(true, 70_000);
-    let now = Times::of(Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(u64::MAX) });
-    let (mut late, mut stray) = (0, 0);
-    let result = prober.hear(&out, now, |event| match event {
-        Event::Late(_) => late += 1,
-        Event::Stray => stray += 1,
-        event => panic!("{event:?}"),
-    });
-    assert_eq!(result, Err(NotAnEcho));
-    // Of 65,536 that were followed, the first are forgotten.
-    assert_eq!((stray, late), (70_000 - 65_536, 65_536 - (70_000 - 65_536)));
-    prober.cut(mono(u64::MAX), |_| {});
-    let mut call = Vec::new();
-    prober.call(now.program, &mut call);
-    let mut answered = None;
-    prober.hear(&call, now, |event| answered = Some(event)).unwrap();
-    assert!(matches!(answered, Some(Event::Answered(Sample { number: 70_001, .. }))));
+fn a_stream_that_owes_too_much_has_no_room_for_more() {
+    for (size, most) in [(64, 65_536), (1 << 20, 64)] {
+        let payload = Payload::new(size);
+        let mut prober = Prober::new(Plan { stream: true, payload, count: None, ..PLAIN.plan }, mono(0));
+        let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(0) };
+        let mut out = Vec::new();
+        let mut calls = 0;
+        while prober.has_room() {
+            prober.call(now, &mut out);
+            calls += 1;
+        }
+        assert_eq!(calls, most);
+        prober.hear(&out[..size], Times::of(now), |_| {}).unwrap();
+        assert!(prober.has_room());
+    }
 }
 
 #[test]

@@ -84,9 +84,13 @@ impl Slots {
     /// Receives what is there, and returns how many datagrams that was; only for the first is waited, if the
     /// descriptor blocks.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
-        for message in &mut self.received {
-            message.msg_hdr.msg_namelen = RawAddress::CAPACITY;
-            message.msg_hdr.msg_controllen = BATCH_CONTROL_MAX;
+        let buffer = self.buffer.as_mut_ptr();
+        for index in 0..self.received.len() {
+            // A borrow of the bytes since may have ended what an earlier pointer was good for.
+            self.receive_parts[index].iov_base = buffer.wrapping_add(self.start(index)).cast();
+            let header = &mut self.received[index].msg_hdr;
+            header.msg_namelen = RawAddress::CAPACITY;
+            header.msg_controllen = BATCH_CONTROL_MAX;
         }
         let count = libc::c_uint::try_from(self.received.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: each header points to room of the lengths it names, in vectors that `self` owns.
