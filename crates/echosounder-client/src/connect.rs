@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -16,6 +17,9 @@ use echosounder_socket::{
 
 use crate::clock::Deadline;
 use crate::error::{CallError, Word};
+
+/// How long it takes to notice that somebody wants an attempt to end.
+const NOTICE: Duration = Duration::from_millis(50);
 
 /// How long an address is tried alone before the next is tried beside it: RFC 8305 §5.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -60,12 +64,20 @@ pub(crate) struct Candidates {
     source: Option<Source>,
     marks: Marks,
     addresses: VecDeque<Address>,
+    stop: Stop,
+}
+
+/// Set by whoever wants an attempt to end before its time.
+pub(crate) type Stop = Arc<AtomicBool>;
+
+fn check(stop: &Stop) -> Result<(), CallError> {
+    if stop.load(Ordering::Relaxed) { Err(CallError::Interrupted) } else { Ok(()) }
 }
 
 impl Candidates {
     /// Looks the endpoint's name up.
-    pub(crate) fn of(call: &Call, deadline: Deadline) -> Result<Self, CallError> {
-        let mut addresses = resolve(call, deadline)?;
+    pub(crate) fn of(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Self, CallError> {
+        let mut addresses = resolve(call, deadline, stop)?;
         if let Some(Source::Address(ip)) = &call.source {
             addresses.retain(|address| is_v6(address) == ip.is_ipv6());
             if addresses.is_empty() {
@@ -78,7 +90,7 @@ impl Candidates {
         }
         let addresses = interleave(addresses).into();
         let (transport, source) = (call.endpoint.transport(), call.source.clone());
-        Ok(Self { transport, source, marks: call.marks, addresses })
+        Ok(Self { transport, source, marks: call.marks, addresses, stop: Arc::clone(stop) })
     }
 
     /// Those that have not been tried.
@@ -111,6 +123,7 @@ impl Candidates {
         let mut race = Race::new(self.transport).map_err(|error| self.local("poll", error))?;
         let mut next_start = Deadline::after(Duration::ZERO);
         loop {
+            check(&self.stop)?;
             let idle = race.is_idle();
             if (idle || next_start.is_over())
                 && let Some(address) = self.addresses.pop_front()
@@ -179,13 +192,12 @@ impl Candidates {
 /// How many connections are begun before the first of them is waited for.
 const WINDOW: usize = 128;
 
-/// Connects so many times to the first address that takes a call. When `stop` is set, those that are there by then
-/// are returned.
+/// Connects so many times to the first address that takes a call. When it is to stop, those that are there by then are
+/// returned.
 pub(crate) fn connect_many(
     candidates: &mut Candidates,
     call: &Call,
     count: usize,
-    stop: &AtomicBool,
 ) -> Result<(Vec<Socket>, Address), CallError> {
     // Each that is there gives the next as much time.
     let mut deadline = Deadline::after(call.wait);
@@ -194,7 +206,7 @@ pub(crate) fn connect_many(
     let mut sockets = vec![first];
     let mut race = Race::new(candidates.transport).map_err(|error| candidates.local("poll", error))?;
     let mut running = 0;
-    while sockets.len() < count && !stop.load(Ordering::Relaxed) {
+    while sockets.len() < count && check(&candidates.stop).is_ok() {
         if sockets.len() + running < count && running < WINDOW {
             deadline = Deadline::after(call.wait);
             match candidates.begin(&address, deadline)? {
@@ -242,9 +254,10 @@ impl Race {
         Ok(())
     }
 
-    /// Waits until something has happened or the time is up; the first that is connected wins.
+    /// Waits until something has happened, the time is up, or it is to be looked whether to stop; the first that is
+    /// connected wins.
     fn wait(&mut self, until: Deadline) -> io::Result<Option<(Socket, Address)>> {
-        self.poll.wait(&mut self.events, until.left())?;
+        self.poll.wait(&mut self.events, until.earlier(Deadline::after(NOTICE)).left())?;
         let mut told = 0;
         while let Some(event) = self.events.get(told) {
             told += 1;
@@ -297,7 +310,7 @@ fn is_v6(address: &Address) -> bool {
 }
 
 /// Looks a name up on a thread of its own: getaddrinfo(3) knows no time-out.
-fn resolve(call: &Call, deadline: Deadline) -> Result<Vec<Address>, CallError> {
+fn resolve(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>, CallError> {
     let (sender, receiver) = mpsc::sync_channel(1);
     let (endpoint, version) = (call.endpoint.clone(), call.ip_version);
     let lookup = move || {
@@ -306,13 +319,12 @@ fn resolve(call: &Call, deadline: Deadline) -> Result<Vec<Address>, CallError> {
     };
     let local = |error| CallError::Local(Error::new("resolve", &call.endpoint, error));
     thread::Builder::new().name("resolver".into()).spawn(lookup).map_err(local)?;
-    let result = match deadline.left() {
-        Some(left) => receiver.recv_timeout(left),
-        None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-    };
-    match result {
-        Ok(addresses) => addresses.map_err(|error| CallError::Peer(Word::Dns, error)),
-        Err(_) => Err(CallError::timeout("resolve", &call.endpoint)),
+    loop {
+        match receiver.recv_timeout(deadline.left().map_or(NOTICE, |left| left.min(NOTICE))) {
+            Ok(addresses) => return addresses.map_err(|error| CallError::Peer(Word::Dns, error)),
+            Err(RecvTimeoutError::Timeout) if !deadline.is_over() => check(stop)?,
+            Err(_) => return Err(CallError::timeout("resolve", &call.endpoint)),
+        }
     }
 }
 

@@ -157,9 +157,14 @@ impl Directions {
     /// Takes in an answer; what each way took is returned: by a clock that is free, more than the quickest so far.
     pub(crate) fn split(&mut self, sample: &Sample) -> Option<Ways> {
         let stepped = self.watch_own(sample);
-        let reading = sample.stamp?.reading()?;
+        // A peer may say what it likes.
+        let reading = sample.stamp?.reading().filter(|_| sample.is_possible())?;
         (self.zoned, self.coarse) = (reading.zoned, !reading.resolution.is_zero());
         let steps = self.peer.steps();
+        if self.peer.is_contradicted_by(sample) {
+            // What was before is to be counted by what was known then.
+            self.count_pending();
+        }
         self.peer.observe(sample);
         if self.coarse {
             return None;
@@ -212,6 +217,26 @@ impl Directions {
         Some(Ways { up: nanos(up), down: nanos(down) })
     }
 
+    /// The peer is another from now on, with a clock of its own.
+    pub(crate) fn moved(&mut self, clock: Clock, guessed: bool) {
+        self.count_pending();
+        (self.peer, self.quickest) = (PeerClock::new(), None);
+        [&mut self.up, &mut self.down].into_iter().for_each(|way| {
+            way.jitter.restart();
+            way.variation.restart();
+            if clock != self.clock {
+                way.delay = Distribution::default();
+            }
+        });
+        (self.clock, self.guessed) = (clock, guessed);
+    }
+
+    fn count_pending(&mut self) {
+        while let Some(sample) = self.pending.pop_front() {
+            self.count_free(&sample);
+        }
+    }
+
     fn count_free(&mut self, sample: &Sample) {
         if let Some(ways) = self.free(sample) {
             self.up.delay.record(ways.up);
@@ -250,9 +275,7 @@ impl Directions {
     /// the clock.
     pub(crate) fn report(&self, at: MonoTime) -> (Way, Way, PeerClockReport) {
         let mut all = self.clone();
-        while let Some(sample) = all.pending.pop_front() {
-            all.count_free(&sample);
-        }
+        all.count_pending();
         if all.clock == Clock::Free {
             let half = nanos(self.quickest.unwrap_or_default() / 2);
             all.up.delay = all.up.delay.shifted(half);
@@ -369,6 +392,33 @@ mod tests {
         let ways = told.split(&wrong);
         assert_eq!(ways, Some(Ways { up: -4_999_000_000, down: 5_002_000_000 }));
         assert_eq!(told.report(wrong.received.program.mono).0.delay.negative(), 1);
+    }
+
+    #[test]
+    fn a_step_of_the_peers_clock_is_no_delay() {
+        let mut directions = Directions::new(Clock::Free, true);
+        for number in 1..=40 {
+            let theirs = if number <= 30 { 7_000_000_000 } else { 7_050_000_000 };
+            let ways = directions.split(&sample(number, number * 20_000_000, 0, theirs));
+            let Some(Ways { up, down }) = ways else { panic!("its stamps are right") };
+            assert!(up < 1000 && down < 1000, "{number}: {ways:?}");
+        }
+        let (up, down, clock) = directions.report(MonoTime::from_origin(Duration::from_secs(1)));
+        assert_eq!((clock.peer_steps, up.delay.count(), down.delay.count()), (1, 40, 40));
+        assert!(down.delay.max() < Some(1_510_000), "{:?}", down.delay.max());
+    }
+
+    #[test]
+    fn stamps_that_cannot_be_tell_nothing() {
+        let honest = sample(1, 0, 0, 0);
+        let Some(Stamp::Ns { rx, tx }) = honest.stamp else { panic!("it has such a stamp") };
+        let past = WallTime::from_nanos(5);
+        let far = WallTime::from_nanos(9_900_000_000_000_000_000);
+        for (rx, tx) in [(tx, rx), (rx, far), (past, tx), (far, past)] {
+            let mut directions = Directions::new(Clock::Same, true);
+            assert_eq!(directions.split(&Sample { stamp: Some(Stamp::Ns { rx, tx }), ..honest }), None);
+            assert!(!directions.report(honest.received.program.mono).2.contradicted);
+        }
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub enum CallError {
     /// Every address of a name failed, each in its way.
     #[error("{}", sentences(.0))]
     Everywhere(Vec<Self>),
+    /// Somebody wanted it to end.
+    #[error("interrupted")]
+    Interrupted,
     /// This machine does not have the address family.
     #[error(transparent)]
     Absent(Error),
@@ -98,7 +101,7 @@ impl CallError {
             Self::Peer(word, _) => Some(*word),
             // The last is what was left when all others had failed.
             Self::Everywhere(failures) => failures.iter().rev().find_map(Self::word),
-            Self::Absent(_) | Self::Local(_) => None,
+            Self::Absent(_) | Self::Local(_) | Self::Interrupted => None,
         }
     }
 }

@@ -61,7 +61,7 @@ pub use error::{CallError, Word};
 pub use load::{Interval, Load, LoadError, Report, STRANGERS_MAX, load, percentile};
 pub use pace::{Pace, Spacing};
 pub use peer::{Heard, Part, Peer, Reply};
-pub use ping::{Answered, CALL_MIN, Control, Happening, Ping, Pinger, STREAM_CALL_MIN};
+pub use ping::{Answered, CALL_MIN, Control, Happening, Ping, Pinger, Place, STREAM_CALL_MIN};
 pub use ramp::{Step, ramp};
 pub use series::{Point, Series};
 pub use statistics::{Failures, Interval as PingInterval, Report as PingReport, Told, Verdict, WayReport};

@@ -184,11 +184,11 @@ pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadE
     let transport = load.call.endpoint.transport();
     check(load)?;
     let local = |operation, error| LoadError::Local(Error::new(operation, &load.call.endpoint, error));
-    let mut candidates = Candidates::of(&load.call, Deadline::after(load.call.wait))?;
+    let mut candidates = Candidates::of(&load.call, Deadline::after(load.call.wait), &load.stop)?;
     if let Some(many) = candidates.addresses().find(|address| is_many(address)) {
         return Err(LoadError::Many(Endpoint::shown(transport, many)));
     }
-    let (sockets, address) = connect_many(&mut candidates, &load.call, load.connections.get(), &load.stop)?;
+    let (sockets, address) = connect_many(&mut candidates, &load.call, load.connections.get())?;
     let peer = Endpoint::shown(transport, &address);
     let stranger = !load.strangers_too && is_elsewhere(&address, &sockets);
     let at_once = match load.pace {

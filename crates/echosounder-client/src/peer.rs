@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use echosounder_proto::EchoReader;
@@ -74,7 +75,7 @@ impl Peer {
     /// If none does: how each has failed. For datagrams that shows only when the first is sent.
     pub fn call(call: Call) -> Result<Self, CallError> {
         let deadline = Deadline::after(call.wait);
-        let mut candidates = Candidates::of(&call, deadline)?;
+        let mut candidates = Candidates::of(&call, deadline, &Arc::default())?;
         let nobody = || Err(CallError::timeout("connect", &call.endpoint));
         let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
         let transport = call.endpoint.transport();

@@ -14,7 +14,7 @@ use echosounder_socket::{
 };
 
 use crate::clock::{Clocks, Deadline};
-use crate::connect::{Call, Candidates, is_many};
+use crate::connect::{Call, Candidates, Stop, is_many};
 use crate::directions::{Clock, Ways};
 use crate::driver::{is_momentary, prepare};
 use crate::error::{CallError, Word};
@@ -33,8 +33,15 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Most calls before it is heard what has come, and most reads before calls are due again.
 const TURN_MAX: usize = 64;
 
-/// How long nothing is sent after a failure, if calls would otherwise leave as fast as they fail.
+/// How long nothing is sent after a failure, if calls would otherwise leave as fast as they fail; and how long a peer that
+/// is gone is left alone.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a name that was not found is not looked up again: a lookup that hangs cannot be ended.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many calls are remembered that were given up for another reason than that they took too long.
+const REASONS_MAX: usize = 1024;
 
 /// How often it is told how things go; or every ten calls, if that takes longer.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -85,6 +92,8 @@ pub enum Happening {
     Lost {
         /// Which.
         number: u64,
+        /// When it left, or was to leave.
+        sent: WallTime,
         /// How.
         word: Option<Word>,
     },
@@ -96,10 +105,27 @@ pub enum Happening {
     Contradicted,
     /// The connection was lost, or is there again.
     Connected(bool),
+    /// The target is somewhere else: the name has another address, and that has answered.
+    Moved(Box<Place>),
     /// How it went since this was last told.
     Interval(Box<Interval>),
     /// How it went until now, since somebody has asked.
     Interim(Box<Report>),
+}
+
+/// Where a target was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The endpoint that was called, at the address that takes the calls.
+    pub endpoint: String,
+    /// That address.
+    pub address: Address,
+    /// Where calls leave from, if that is known.
+    pub local: Option<Address>,
+    /// What the kernel tells.
+    pub wire: Wire,
+    /// What the peer's clock is taken for.
+    pub clock: Clock,
 }
 
 /// A call that was answered.
@@ -126,7 +152,7 @@ pub struct Answered {
 /// How a ping is told to end, or to say how it goes, from another thread.
 #[derive(Debug)]
 pub struct Control {
-    stop: AtomicBool,
+    stop: Stop,
     interim: AtomicBool,
     waker: Waker,
 }
@@ -138,7 +164,7 @@ impl Control {
     ///
     /// As eventfd(2).
     pub fn new() -> io::Result<Self> {
-        Ok(Self { stop: AtomicBool::new(false), interim: AtomicBool::new(false), waker: Waker::new()? })
+        Ok(Self { stop: Stop::default(), interim: AtomicBool::new(false), waker: Waker::new()? })
     }
 
     /// It is to end.
@@ -180,6 +206,10 @@ pub struct Pinger {
     statistics: Statistics,
     /// Nothing is sent before.
     paused_until: MonoTime,
+    /// No connection is tried before, and what the last has failed in.
+    gone_until: (MonoTime, Word),
+    /// Calls that were given up, not because they took too long.
+    reasons: VecDeque<(u64, Word)>,
     told: MonoTime,
     /// What the kernel has not taken, of a stream.
     unsent: VecDeque<u8>,
@@ -198,8 +228,8 @@ impl Pinger {
     pub fn connect(ping: Ping, control: Arc<Control>) -> Result<Self, CallError> {
         let transport = ping.call.endpoint.transport();
         let local = |error| CallError::Local(Error::new("poll", &ping.call.endpoint, error));
-        let deadline = Deadline::after(ping.call.wait);
-        let mut candidates = Candidates::of(&ping.call, deadline)?;
+        let deadline = Deadline::after(ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait)));
+        let mut candidates = Candidates::of(&ping.call, deadline, &control.stop)?;
         if candidates.addresses().any(is_many) {
             let error = io::Error::other("it is the address of many hosts");
             return Err(CallError::Local(Error::new("call", &ping.call.endpoint, error)));
@@ -233,6 +263,8 @@ impl Pinger {
             prober: Prober::new(plan, start),
             statistics: Statistics::new(Clock::Free, false, start),
             paused_until: start,
+            gone_until: (start, Word::Closed),
+            reasons: VecDeque::new(),
             told: start,
             unsent: VecDeque::new(),
             message: Vec::new(),
@@ -245,34 +277,24 @@ impl Pinger {
         Ok(pinger)
     }
 
-    /// Where the target is.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// The endpoint that was called, at the address that took the call.
-    pub fn endpoint(&self) -> String {
-        Endpoint::shown(self.transport, &self.address)
-    }
-
-    /// Where calls leave from, if that is known.
-    pub fn local(&self) -> Option<&Address> {
-        self.local.as_ref()
-    }
-
     /// What it is to do.
     pub fn ping(&self) -> &Ping {
         &self.ping
     }
 
-    /// What the kernel tells.
-    pub fn wire(&self) -> Wire {
-        self.wire
+    /// Where the target is.
+    pub fn place(&self) -> Place {
+        Place {
+            endpoint: self.endpoint(),
+            address: self.address.clone(),
+            local: self.local.clone(),
+            wire: self.wire,
+            clock: self.statistics.clock(),
+        }
     }
 
-    /// What the peer's clock is taken for.
-    pub fn clock(&self) -> Clock {
-        self.statistics.clock()
+    fn endpoint(&self) -> String {
+        Endpoint::shown(self.transport, &self.address)
     }
 
     /// Calls until all is done, or it is told to stop; `tell` is told what happens. If it fails, the ping ends.
@@ -283,14 +305,17 @@ impl Pinger {
     pub fn run(mut self, mut tell: impl FnMut(Happening) -> bool) -> (Report, Option<CallError>) {
         let mut error = exact_timers().err().map(|error| self.error("set the timers of", error));
         self.start_over();
+        let mut told = |happenings: &mut VecDeque<Happening>| happenings.drain(..).all(&mut tell);
         while error.is_none() && !self.is_over() {
             error = self.turn().err();
-            while let Some(happening) = self.happenings.pop_front() {
-                if !tell(happening) {
-                    self.control.stop();
-                }
+            if !told(&mut self.happenings) {
+                break;
             }
         }
+        if error.is_none() {
+            error = self.finish().err();
+        }
+        told(&mut self.happenings);
         (self.statistics.report(self.prober.skipped()), error)
     }
 
@@ -302,6 +327,17 @@ impl Pinger {
         self.prober = Prober::new(*self.prober.plan(), start);
         self.statistics = Statistics::new(self.clock, guessed, start);
         (self.start, self.paused_until, self.told) = (start, start, start);
+    }
+
+    /// Nothing more is waited for. A call that is under way is lost if it has been for longer than any answer took; of a
+    /// younger one nobody knows, and it does not count.
+    fn finish(&mut self) -> Result<(), CallError> {
+        self.hear()?;
+        let (at, longest) = (self.clocks.now().mono, self.statistics.longest());
+        let mut lost = Vec::new();
+        self.prober.give_up_after(longest, at, |event| lost.push(event));
+        lost.into_iter().for_each(|event| self.count(event));
+        Ok(())
     }
 
     /// Whether the peer reads the same clock: it is on this machine.
@@ -387,7 +423,9 @@ impl Pinger {
             let due = self.prober.due().filter(|due| (*due).max(self.paused_until) <= at.mono);
             let is_over = self.end().is_some_and(|end| end <= at.mono);
             let Some(due) = due.filter(|_| !is_over) else { return Ok(()) };
-            if self.socket.is_none() {
+            if self.socket.is_none() && at.mono < self.gone_until.0 {
+                self.miss(Some(self.gone_until.1));
+            } else if self.socket.is_none() {
                 self.connect_again(due)?;
             } else {
                 self.send()?;
@@ -398,8 +436,9 @@ impl Pinger {
 
     /// Sends the next call.
     fn send(&mut self) -> Result<(), CallError> {
-        if !self.unsent.is_empty() {
-            return self.miss(None);
+        if !self.unsent.is_empty() || !self.prober.has_room() {
+            self.miss(None);
+            return Ok(());
         }
         let Some(socket) = &self.socket else { return Ok(()) };
         self.message.clear();
@@ -408,7 +447,9 @@ impl Pinger {
         let mut sent = socket.send(&self.message);
         if self.wire.errors && sent.as_ref().is_err_and(|error| !is_momentary(error)) {
             // It was an earlier call that failed, of which the queue tells more; this one has not left yet.
-            self.hear_errors()?;
+            if self.hear_errors()? {
+                return Ok(());
+            }
             sent = self.socket.as_ref().map_or(Ok(0), |socket| socket.send(&self.message));
         }
         match sent {
@@ -425,7 +466,7 @@ impl Pinger {
                 self.lose(Some(number), None);
                 Ok(())
             }
-            Err(error) => self.failed("send to", Some(number), error),
+            Err(error) => self.failed("send to", Some(number), error).map(drop),
         }
     }
 
@@ -435,7 +476,7 @@ impl Pinger {
         match socket.send(self.unsent.make_contiguous()) {
             Ok(len) => drop(self.unsent.drain(..len)),
             Err(error) if is_momentary(&error) => {}
-            Err(error) => return self.failed("send to", None, error),
+            Err(error) => return self.failed("send to", None, error).map(drop),
         }
         if self.unsent.is_empty() { self.watch(Interest::Read) } else { Ok(()) }
     }
@@ -461,8 +502,8 @@ impl Pinger {
                 Err(error) if is_momentary(&error) => return Ok(()),
                 Err(error) if self.transport.is_end(&error) => self.cut(Word::Closed),
                 // The queue has told of it.
-                Err(error) if self.wire.errors && self.word(&error).is_some() => self.hear_errors()?,
-                Err(error) => return self.failed("receive from", None, error),
+                Err(error) if self.wire.errors && self.word(&error).is_some() => drop(self.hear_errors()?),
+                Err(error) => return self.failed("receive from", None, error).map(drop),
             }
         }
         Ok(())
@@ -505,7 +546,10 @@ impl Pinger {
     }
 
     fn answered(&mut self, sample: &Sample, late: bool) -> Happening {
-        let ways = self.statistics.answered(sample, late);
+        // It may have been given up for what somebody said of it, and come in time all the same.
+        let given_up = late.then(|| self.take_reason(sample.number));
+        let late = late && self.ping.call.wait < sample.rtt();
+        let ways = self.statistics.answered(sample, late, given_up);
         let clock = self.statistics.clock();
         if clock != self.clock {
             self.clock = clock;
@@ -528,13 +572,20 @@ impl Pinger {
         })
     }
 
-    /// Takes what the kernel tells of packets.
-    fn hear_errors(&mut self) -> Result<(), CallError> {
+    /// Why a call was given up that is answered after all.
+    fn take_reason(&mut self, number: u64) -> Word {
+        let place = self.reasons.iter().position(|(other, _)| *other == number);
+        place.and_then(|place| self.reasons.remove(place)).map_or(Word::Timeout, |(_, word)| word)
+    }
+
+    /// Takes what the kernel tells of packets; whether all begins anew is returned.
+    fn hear_errors(&mut self) -> Result<bool, CallError> {
         loop {
-            let Some(socket) = &self.socket else { return Ok(()) };
+            let Some(socket) = &self.socket else { return Ok(false) };
             let notice = self.wire.notice(socket, &mut self.buffer);
             match notice.map_err(|error| self.error("receive errors of", error))? {
-                None => return Ok(()),
+                None => return Ok(false),
+                Some(Notice::Other) => {}
                 Some(Notice::Left { packet, at }) => {
                     let number = self.prober.number_in(&packet);
                     if let Some((number, sent)) = number.zip(number.and_then(|n| self.prober.sent(n)))
@@ -546,23 +597,36 @@ impl Pinger {
                 Some(Notice::Failed { packet, error }) => {
                     let number = self.prober.number_in(&packet);
                     let errno = i32::try_from(error.errno).unwrap_or(0);
-                    self.failed("reach", number, io::Error::from_raw_os_error(errno))?;
+                    let word = self.word(&io::Error::from_raw_os_error(errno));
+                    // Whatever a router has against a packet, there is no way for it.
+                    if self.lost_to(number, word.unwrap_or(Word::Unreachable))? {
+                        return Ok(true);
+                    }
                 }
             }
         }
     }
 
-    /// A call has failed, or the oldest that is awaited, if it is not known which.
+    /// A call has failed, or the oldest that is awaited, if it is not known which; whether all begins anew is returned.
     fn failed(
         &mut self,
         operation: &'static str,
         number: Option<u64>,
         error: io::Error,
-    ) -> Result<(), CallError> {
-        let Some(word) = self.word(&error) else { return Err(self.error(operation, error)) };
+    ) -> Result<bool, CallError> {
+        match self.word(&error) {
+            Some(word) => self.lost_to(number, word),
+            None => {
+                self.lose(number, None);
+                Err(self.error(operation, error))
+            }
+        }
+    }
+
+    fn lost_to(&mut self, number: Option<u64>, word: Word) -> Result<bool, CallError> {
         if word == Word::Refused
             && self.transport.kind() == Kind::Datagrams
-            && self.statistics.answers() == 0
+            && self.statistics.is_empty()
             && let Some(next) = self.candidates.connect(Deadline::after(self.ping.call.wait))
             && let Ok((socket, address)) = next
         {
@@ -570,14 +634,15 @@ impl Pinger {
             (self.socket, self.address) = (None, address);
             self.use_socket(socket)?;
             self.start_over();
-            return Ok(());
+            self.happenings.push_back(Happening::Moved(Box::new(self.place())));
+            return Ok(true);
         }
         self.lose(number, Some(word));
         if self.transport.kind() != Kind::Datagrams || !self.transport.has_hosts() {
             // Where there are no hosts a socket stays with the very socket that it was connected to.
             self.cut(word);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Gives all calls up that are under way on a connection, and it.
@@ -590,44 +655,62 @@ impl Pinger {
         if self.socket.take().is_some() {
             self.happenings.push_back(Happening::Connected(false));
         }
+        self.gone_until = (at + PAUSE, word);
         self.pause(at);
     }
 
     /// Tries to reach the peer again, for the call that was due then; if it cannot be, all that came due are lost.
     fn connect_again(&mut self, due: MonoTime) -> Result<(), CallError> {
-        let deadline = Deadline::after(self.ping.call.wait);
-        let call = || CallError::timeout("connect", &self.ping.call.endpoint);
-        let result = Candidates::of(&self.ping.call, deadline)
-            .and_then(|mut candidates| candidates.connect(deadline).unwrap_or_else(|| Err(call())));
+        let left = self.end().map_or(self.ping.call.wait, |end| end - self.clocks.now().mono);
+        let deadline = Deadline::after(self.ping.call.wait.min(left));
+        let nobody = || Err(CallError::timeout("connect", &self.ping.call.endpoint));
+        let result = Candidates::of(&self.ping.call, deadline, &self.control.stop)
+            .and_then(|mut candidates| candidates.connect(deadline).unwrap_or_else(nobody));
         match result {
-            Ok((socket, address)) => {
-                self.address = address;
-                self.use_socket(socket)?;
-                self.happenings.push_back(Happening::Connected(true));
-                Ok(())
-            }
+            Ok((socket, address)) => self.connected_again(socket, address),
+            Err(CallError::Interrupted) => Ok(()),
             Err(error) => {
                 let Some(word) = error.word() else { return Err(error) };
-                let until = self.clocks.now();
-                let mut next = Some(due);
-                while let Some(due) = next.filter(|due| *due <= until.mono) {
-                    let number = self.prober.miss(Moment { wall: until.wall, mono: due });
-                    self.count_lost(number, Some(word), until.mono);
-                    next = self.prober.due().filter(|_| !self.ping.interval.is_zero());
-                }
-                self.pause(until.mono);
+                self.lose_due(due, word);
                 Ok(())
             }
         }
     }
 
+    fn connected_again(&mut self, socket: Socket, address: Address) -> Result<(), CallError> {
+        let moved = self.address != address;
+        self.address = address;
+        self.use_socket(socket)?;
+        self.happenings.push_back(Happening::Connected(true));
+        if moved {
+            self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
+            self.statistics.moved(self.clock, self.ping.clock.is_none());
+            self.happenings.push_back(Happening::Moved(Box::new(self.place())));
+        }
+        Ok(())
+    }
+
+    /// The calls that have come due since then are lost, as long as any were to be made.
+    fn lose_due(&mut self, due: MonoTime, word: Word) {
+        let now = self.clocks.now();
+        let until = self.end().map_or(now.mono, |end| end.min(now.mono));
+        let mut next = Some(due);
+        while let Some(due) = next.filter(|due| *due <= until) {
+            let number = self.prober.miss(Moment { wall: now.wall, mono: due });
+            self.count_lost(number, Some(word), now.mono);
+            next = self.prober.due().filter(|_| !self.ping.interval.is_zero());
+        }
+        let pause = if word == Word::Dns { LOOKUP_PAUSE } else { PAUSE };
+        self.gone_until = (now.mono + pause, word);
+        self.pause(now.mono);
+    }
+
     /// The next call cannot be sent.
-    fn miss(&mut self, word: Option<Word>) -> Result<(), CallError> {
+    fn miss(&mut self, word: Option<Word>) {
         let at = self.clocks.now();
         let number = self.prober.miss(at);
         self.count_lost(number, word, at.mono);
         self.pause(at.mono);
-        Ok(())
     }
 
     fn lose(&mut self, number: Option<u64>, word: Option<Word>) {
@@ -639,9 +722,15 @@ impl Pinger {
     }
 
     fn count_lost(&mut self, number: u64, word: Option<Word>, at: MonoTime) {
-        let sent = self.prober.sent(number).map_or(at, |sent| sent.mono);
-        self.statistics.lost(word, sent, at);
-        self.happenings.push_back(Happening::Lost { number, word });
+        let sent = self.prober.sent(number).unwrap_or_else(|| self.clocks.now());
+        if let Some(word) = word.filter(|word| *word != Word::Timeout) {
+            if self.reasons.len() == REASONS_MAX {
+                self.reasons.pop_front();
+            }
+            self.reasons.push_back((number, word));
+        }
+        self.statistics.lost(word, sent.mono, at);
+        self.happenings.push_back(Happening::Lost { number, sent: sent.wall, word });
     }
 
     fn pause(&mut self, at: MonoTime) {
@@ -658,7 +747,7 @@ impl Pinger {
 
     fn tell_interval(&mut self) {
         let now = self.clocks.now().mono;
-        if TELL_EVERY.max(self.ping.interval * 10) <= now - self.told {
+        if TELL_EVERY.max(self.ping.interval.saturating_mul(10)) <= now - self.told {
             self.told = now;
             let interval = Box::new(self.statistics.take_interval());
             self.happenings.push_back(Happening::Interval(interval));

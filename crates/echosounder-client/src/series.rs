@@ -53,6 +53,15 @@ impl Series {
         self.add(Point { at, lost: 1, ..Point::default() });
     }
 
+    /// One that was lost has been found.
+    pub(crate) fn take_back(&mut self, at: Duration) {
+        let lost = |point: &&mut Point| point.lost != 0 && point.at <= at && at <= point.at + self.width;
+        if let Some(point) = self.points.iter_mut().rev().find(lost) {
+            point.lost -= 1;
+        }
+        self.points.retain(|point| point.answered + point.lost != 0);
+    }
+
     fn add(&mut self, point: Point) {
         // Answers do not come in the order of their calls, but nearly.
         let place = self.points.iter().rposition(|other| other.at <= point.at);
@@ -123,6 +132,19 @@ mod tests {
             series.points().iter().map(|point| (point.at, point.answered, point.lost)).collect();
         assert_eq!(told, [(millis(0), 1, 0), (millis(10), 1, 0), (millis(15), 0, 1), (millis(20), 1, 0)]);
         assert_eq!(series.width(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_comes_late_was_not_lost() {
+        let mut series = Series::default();
+        for at in [0, 10, 20] {
+            series.lost(millis(at));
+        }
+        series.take_back(millis(10));
+        series.answered(millis(10), millis(500), None);
+        let told: Vec<_> =
+            series.points().iter().map(|point| (point.at, point.answered, point.lost)).collect();
+        assert_eq!(told, [(millis(0), 0, 1), (millis(10), 1, 0), (millis(20), 0, 1)]);
     }
 
     #[test]

@@ -63,13 +63,6 @@ impl Failures {
         self.refused + self.timeout + self.unreachable + self.dns + self.closed + self.unsent
     }
 
-    /// A call that was given up has been answered. It is hardly ever known why it was, beside that it took too long.
-    fn take_one_back(&mut self) {
-        let Self { refused, timeout, unreachable, dns: _, closed, unsent: _ } = self;
-        let count = [timeout, refused, unreachable, closed].into_iter().find(|count| **count != 0);
-        count.into_iter().for_each(|count| *count -= 1);
-    }
-
     fn of(&mut self, word: Option<Word>) -> &mut u64 {
         match word {
             Some(Word::Refused) => &mut self.refused,
@@ -229,8 +222,19 @@ impl Statistics {
         }
     }
 
-    pub(crate) fn answers(&self) -> u64 {
-        self.answered + self.late
+    /// Whether nothing has become of any call yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.answered + self.late + self.lost.all() == 0
+    }
+
+    /// The longest that an answer has taken.
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_nanos(self.rtt.max().unwrap_or(0).max(0).unsigned_abs())
+    }
+
+    /// The peer is another from now on.
+    pub(crate) fn moved(&mut self, clock: Clock, guessed: bool) {
+        self.directions.moved(clock, guessed);
     }
 
     /// By which clock delays are told.
@@ -238,13 +242,19 @@ impl Statistics {
         self.directions.clock()
     }
 
-    /// Counts a call that was answered, in time or late, and says what each way took.
-    pub(crate) fn answered(&mut self, sample: &Sample, late: bool) -> Option<Ways> {
+    /// Counts a call that was answered, in time or late, and says what each way took. If it had been given up, that is
+    /// taken back.
+    pub(crate) fn answered(&mut self, sample: &Sample, late: bool, given_up: Option<Word>) -> Option<Ways> {
         if late {
             self.late += 1;
-            self.lost.take_one_back();
         } else {
             self.answered += 1;
+        }
+        let at = sample.sent.program.mono - self.start;
+        if given_up.is_some() {
+            let lost = self.lost.of(given_up);
+            *lost = lost.saturating_sub(1);
+            self.series.take_back(at);
         }
         self.reordered += u64::from(sample.reordered);
         self.last = self.last.max(sample.received.program.mono);
@@ -259,7 +269,6 @@ impl Statistics {
         sample.received.difference().into_iter().for_each(|span| self.kernel_received.record_span(span));
         self.told = self.told.max(told(sample));
         let ways = self.directions.split(sample);
-        let at = sample.sent.program.mono - self.start;
         self.series.answered(at, rtt, ways.map(|ways| (ways.up, ways.down)));
         self.interval.answered += 1;
         self.interval.rtt.record(rtt_nanos);
@@ -384,9 +393,11 @@ mod tests {
             let stamp = format!("[{:019} {:019}] ", rx.as_nanos(), rx.as_nanos() + 10);
             call[..stamp.len()].copy_from_slice(stamp.as_bytes());
             let answered = |event| match event {
-                Event::Answered(sample) => drop(statistics.answered(&sample, false)),
-                Event::Late(sample) => drop(statistics.answered(&sample, true)),
-                Event::Unanswered(_) => statistics.lost(Some(Word::Timeout), received.mono, received.mono),
+                Event::Answered(sample) => drop(statistics.answered(&sample, false, None)),
+                Event::Late(sample) => drop(statistics.answered(&sample, true, Some(Word::Timeout))),
+                Event::Unanswered(_) => {
+                    statistics.lost(Some(Word::Timeout), moment(sent).mono, received.mono)
+                }
                 other => panic!("{other:?}"),
             };
             prober.hear(&call, Times::of(received), answered).unwrap();

@@ -14,11 +14,14 @@ use echosounder_socket::{
 /// Room for a `struct scm_timestamping`, an error and its origin's address, and what else may come with them.
 const CONTROL: usize = control_space(48) + control_space(64) + control_space(64);
 
-/// A time of the kernel's that is further than this from the program's is another packet's, or by a clock that was stepped
-/// in between.
-const APART: Duration = Duration::from_secs(1);
+/// A time of the kernel's that is further than this from the program's is by a clock that was stepped in between, rather than
+/// of a program that stood still.
+const APART: Duration = Duration::from_secs(60);
 
-/// ENOMSG: what the queue of errors says a time that was taken is.
+/// Of an error: who found it, linux/errqueue.h. This machine did, of what it was to send.
+const ORIGIN_LOCAL: u8 = 1;
+
+/// It is the time of a send.
 const ORIGIN_TIMESTAMPING: u8 = 4;
 
 /// What a socket's kernel was asked to tell.
@@ -42,12 +45,14 @@ pub(crate) enum Notice {
         /// When, by the system's clock.
         at: Duration,
     },
-    /// A packet has come to nothing.
+    /// A packet has come to nothing somewhere on its way.
     Failed {
         /// As much of it as is quoted.
         packet: Vec<u8>,
         error: ExtendedError,
     },
+    /// Something else, which the send itself tells.
+    Other,
 }
 
 impl Wire {
@@ -101,8 +106,10 @@ impl Wire {
             (Some(at), Some(error)) if error.origin == ORIGIN_TIMESTAMPING => {
                 Some(Notice::Left { packet: packet(), at })
             }
-            (_, Some(error)) => Some(Notice::Failed { packet: packet(), error }),
-            (_, None) => None,
+            (_, Some(error)) if error.origin != ORIGIN_LOCAL => {
+                Some(Notice::Failed { packet: packet(), error })
+            }
+            _ => Some(Notice::Other),
         })
     }
 }
@@ -155,11 +162,11 @@ mod tests {
     #[test]
     fn a_time_that_cannot_be_is_none() {
         let program = moment(5_000_000_000, 2_000_000_000);
-        // Before it was sent, after it was received, a second away, or before this program ran.
+        // Before it was sent, after it was received, a minute away, or before this program ran.
         assert_eq!(left(program, Duration::from_nanos(4_999_999_999)), None);
-        assert_eq!(left(program, Duration::from_nanos(6_000_000_001)), None);
+        assert_eq!(left(program, Duration::from_nanos(65_000_000_001)), None);
         assert_eq!(came(program, Some(Duration::from_nanos(5_000_000_001))).kernel, None);
-        assert_eq!(came(program, Some(Duration::from_nanos(3_999_999_999))).kernel, None);
+        assert_eq!(came(moment(90_000_000_000, 80_000_000_000), Some(Duration::from_secs(29))).kernel, None);
         assert_eq!(came(moment(5_000_000_000, 10), Some(Duration::from_nanos(4_999_999_000))).kernel, None);
         assert_eq!(came(program, None), Times::of(program));
     }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use echosounder_client::{CallError, Control, Happening, Ping, PingReport, Pinger};
+use echosounder_client::{CallError, Control, Happening, Ping, PingReport, Pinger, Place};
 use echosounder_socket::kernel::clock_state;
 use echosounder_socket::{Interest, Signal, Signals, raise_fd_limit, ready};
 use jiff::Timestamp;
@@ -155,15 +155,14 @@ fn measure(place: usize, ping: Ping, control: Arc<Control>, sender: &SyncSender<
 }
 
 fn describe(pinger: &Pinger) -> Target {
-    let ping = pinger.ping();
-    let found = pinger.endpoint();
+    let (ping, place) = (pinger.ping(), pinger.place());
     Target {
         endpoint: ping.call.endpoint.to_string(),
-        place: Target::place(&found, pinger.address()),
-        found,
-        local: pinger.local().and_then(|local| local.port().map(|_| local.to_string())),
-        wire: pinger.wire(),
-        clock: pinger.clock(),
+        place: Target::place(&place.endpoint, &place.address),
+        found: place.endpoint,
+        local: place.local.as_ref().and_then(Target::local),
+        wire: place.wire,
+        clock: place.clock,
         own_clock: clock_state().ok(),
         size: ping.size,
         interval: ping.interval,
@@ -214,6 +213,7 @@ impl Page {
         for (place, word) in receiver {
             match word {
                 Word::Started(target) => self.started(place, *target)?,
+                Word::Happened(Happening::Moved(to)) => self.moved(place, &to)?,
                 Word::Happened(happening) => self.happened(place, &happening)?,
                 Word::Failed(error) => self.failed(place, error),
                 Word::Ended(report) => self.targets[place].report = Some(report),
@@ -230,6 +230,14 @@ impl Page {
         }
         self.targets[place].target = Some(target);
         Ok(())
+    }
+
+    /// The target is somewhere else.
+    fn moved(&mut self, place: usize, to: &Place) -> Result<()> {
+        match self.targets[place].target.take() {
+            Some(target) => self.started(place, target.moved(to)),
+            None => Ok(()),
+        }
     }
 
     fn happened(&mut self, place: usize, happening: &Happening) -> Result<()> {
@@ -261,7 +269,7 @@ impl Page {
             let now = Duration::from_nanos(since_1970());
             write!(out, "[{}.{:06}] ", now.as_secs(), now.subsec_micros())?;
         }
-        Ok(render::line(&mut out, who, target.size, target.wait, happening)?)
+        Ok(render::line(&mut out, who, target.size, happening)?)
     }
 
     /// Of several targets one may fail, or of one when it has begun; otherwise it is the end.
@@ -346,7 +354,7 @@ impl Page {
             let (Some(target), Some(report), None) = (&state.target, &state.report, &state.error) else {
                 return false;
             };
-            let all = target.count.is_none() || report.answered == report.sent();
+            let all = target.count.is_none_or(|count| report.answered == count);
             report.answered + report.late != 0 && all && self.missed(report).is_empty()
         };
         if self.targets.iter().all(good) && !self.targets.is_empty() {

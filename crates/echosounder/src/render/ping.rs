@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use echosounder_client::{
-    Answered, Clock, Distribution, Happening, PingInterval, PingReport, Told, Verdict, WayReport, Wire, Word,
+    Answered, Clock, Distribution, Happening, PingInterval, PingReport, Place, Told, Verdict, WayReport,
+    Wire, Word,
 };
+use echosounder_proto::WallTime;
 use echosounder_socket::Address;
 use echosounder_socket::kernel::ClockState;
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -47,6 +49,23 @@ impl Target {
     pub(crate) fn place(found: &str, address: &Address) -> String {
         address.ip().map_or_else(|| found.to_owned(), |ip| ip.to_string())
     }
+
+    /// Where calls leave from, of hosts.
+    pub(crate) fn local(address: &Address) -> Option<String> {
+        address.port().map(|_| address.to_string())
+    }
+
+    /// The same target, found somewhere else.
+    pub(crate) fn moved(self, to: &Place) -> Self {
+        Self {
+            place: Self::place(&to.endpoint, &to.address),
+            found: to.endpoint.clone(),
+            local: to.local.as_ref().and_then(Self::local),
+            wire: to.wire,
+            clock: to.clock,
+            ..self
+        }
+    }
 }
 
 /// What is written before the first call.
@@ -66,13 +85,7 @@ pub(crate) fn header(out: &mut impl Write, target: &Target) -> io::Result<()> {
 }
 
 /// A line for what happens to a call; `who` is said to have answered.
-pub(crate) fn line(
-    out: &mut impl Write,
-    who: &str,
-    size: usize,
-    wait: Duration,
-    happening: &Happening,
-) -> io::Result<()> {
+pub(crate) fn line(out: &mut impl Write, who: &str, size: usize, happening: &Happening) -> io::Result<()> {
     match happening {
         Happening::Answered(answered) => {
             let mut text =
@@ -87,11 +100,8 @@ pub(crate) fn line(
             text.push_str(if answered.reordered { " reordered" } else { "" });
             writeln!(out, "{text}")
         }
-        Happening::Lost { number, word: Some(Word::Timeout) } => {
-            writeln!(out, "{who}: seq={number} TIMEOUT: no answer within {}", spaced(wait))
-        }
-        Happening::Lost { number, word: Some(word) } => writeln!(out, "{who}: seq={number} {word}"),
-        Happening::Lost { number, word: None } => {
+        Happening::Lost { number, word: Some(word), .. } => writeln!(out, "{who}: seq={number} {word}"),
+        Happening::Lost { number, word: None, .. } => {
             writeln!(out, "{who}: seq={number} not sent: no room for it")
         }
         Happening::Duplicate(number) => writeln!(out, "{who}: seq={number} once more"),
@@ -453,7 +463,9 @@ pub(crate) fn start_object(out: &mut impl Write, target: &Target) -> io::Result<
 pub(crate) fn object(out: &mut impl Write, endpoint: &str, happening: &Happening) -> io::Result<()> {
     match happening {
         Happening::Answered(answered) => json::line(out, &Sample::answered(endpoint, answered)),
-        Happening::Lost { number, word } => json::line(out, &Sample::lost(endpoint, *number, *word)),
+        Happening::Lost { number, sent, word } => {
+            json::line(out, &Sample::lost(endpoint, *number, *sent, *word))
+        }
         Happening::Duplicate(number) => json::line(out, &Sample::outcome(endpoint, *number, "duplicate")),
         Happening::Interval(interval) => {
             let PingInterval { answered, lost, rtt } = &**interval;
@@ -487,9 +499,14 @@ impl<'a> Sample<'a> {
         }
     }
 
-    fn lost(endpoint: &'a str, seq: u64, word: Option<Word>) -> Self {
+    fn lost(endpoint: &'a str, seq: u64, sent: WallTime, word: Option<Word>) -> Self {
         let outcome = if word.is_some() { "lost" } else { "unsent" };
-        Self { word: word.map(|word| word.to_string()), ..Self::outcome(endpoint, seq, outcome) }
+        let sent_unix_ns = Some(sent.as_nanos());
+        Self {
+            sent_unix_ns,
+            word: word.map(|word| word.to_string()),
+            ..Self::outcome(endpoint, seq, outcome)
+        }
     }
 
     fn answered(endpoint: &'a str, answered: &Answered) -> Self {
@@ -598,7 +615,7 @@ pub(crate) fn csv_header(out: &mut impl Write) -> io::Result<()> {
 pub(crate) fn csv(out: &mut impl Write, endpoint: &str, happening: &Happening) -> io::Result<()> {
     let sample = match happening {
         Happening::Answered(answered) => Sample::answered(endpoint, answered),
-        Happening::Lost { number, word } => Sample::lost(endpoint, *number, *word),
+        Happening::Lost { number, sent, word } => Sample::lost(endpoint, *number, *sent, *word),
         Happening::Duplicate(number) => Sample::outcome(endpoint, *number, "duplicate"),
         _ => return Ok(()),
     };

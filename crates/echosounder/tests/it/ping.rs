@@ -720,8 +720,9 @@ fn a_result_file_holds_what_was_told() {
             assert_eq!(objects(&text), [end(&done)]);
         } else if path == &csv {
             assert_eq!(text.lines().count(), 1 + samples(&done).len(), "{text}");
-            let lost = format!("\"{}\",3,TIMEOUT,,,,,,,,false", forwarder.endpoint);
-            assert!(text.lines().any(|line| line == lost), "{text}");
+            let lost = format!("\"{}\",3,TIMEOUT,", forwarder.endpoint);
+            let told = |line: &str| line.starts_with(&lost) && line.ends_with(",,,,,,,false");
+            assert!(text.lines().any(told), "{text}");
         } else {
             assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 1, "{text}");
         }
@@ -736,7 +737,8 @@ fn a_bound_that_is_missed_is_named_and_the_ping_fails() {
             fate.up.copies = usize::from(number % 4 != 1);
             fate
         });
-        // The first and the fifth of eight are lost: a quarter.
+        // The first and the fifth of eight are lost: a quarter. In the end they have been waited for longer than any answer
+        // took, though not as long as they might take.
         let pinging =
             pinging(&[&[&*forwarder.endpoint, "-i", "20ms", "-W", "5s", "-w", "6s"], bounds].concat());
         await_line(&pinging, |line| line["seq"] == 8 && is_answer(line));
@@ -747,7 +749,7 @@ fn a_bound_that_is_missed_is_named_and_the_ping_fails() {
     for (bounds, code, missed) in [
         (&["--max-p99", "19ms"][..], 1, &["max_p99"][..]),
         (&["--max-p99", "10s", "--max-loss", "100%"], 0, &[]),
-        (&["--max-p99", "1us", "--max-loss", "0"], 1, &["max_p99"]),
+        (&["--max-p99", "1us", "--max-loss", "0"], 1, &["max_loss", "max_p99"]),
     ] {
         let (found, result) = measured(bounds);
         assert_eq!((found, &result["missed"]), (Some(code), &missed.into()), "{bounds:?}: {result}");
