@@ -950,8 +950,8 @@ fn tame(seed: u64) -> impl Fn(u64) -> Fate {
 }
 
 /// A prober that calls once a millisecond, all of whose calls were given up.
-fn given_up(stream: bool, calls: u64) -> (Prober, Vec<u8>) {
-    let mut prober = Prober::new(Plan { stream, interval: ms(1), count: None, ..PLAIN.plan }, mono(0));
+fn given_up(calls: u64) -> (Prober, Vec<u8>) {
+    let mut prober = Prober::new(Plan { interval: ms(1), count: None, ..PLAIN.plan }, mono(0));
     let mut out = Vec::new();
     for number in 0..calls {
         let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(at(number)) };
@@ -965,7 +965,7 @@ fn given_up(stream: bool, calls: u64) -> (Prober, Vec<u8>) {
 
 #[test]
 fn messages_long_ago_are_forgotten() {
-    let (mut prober, out) = given_up(false, 70_000);
+    let (mut prober, out) = given_up(70_000);
     let mut hear = |number: usize| {
         let message = out[(number - 1) * 64..number * 64].to_vec();
         let mut told = None;
@@ -981,7 +981,7 @@ fn messages_long_ago_are_forgotten() {
 
 #[test]
 fn what_is_quoted_names_its_call() {
-    let (prober, out) = given_up(false, 70_000);
+    let (prober, out) = given_up(70_000);
     let quote = |number: usize, len: usize| {
         let quoted = &out[(number - 1) * 64..(number - 1) * 64 + len];
         prober.number_in(&[&[0x45; 28], quoted].concat())
