@@ -22,6 +22,7 @@ use crate::support::{
     Finished, Folder, PATIENCE, Program, Serving, finish, has_ipv6, objects, private_network, program,
     python, run, sh, sounder, unique,
 };
+use crate::talk::where_both_is_a_name;
 
 /// A median may be this far from the truth, in nanoseconds.
 const NEAR: i64 = 100_000;
@@ -912,6 +913,65 @@ fn of_several_targets_one_may_be_dead() {
         assert_eq!(ends.iter().map(|end| end["endpoint"].as_str().unwrap()).collect::<Vec<_>>(), [tcp, udp]);
         ends.iter().for_each(|end| assert_counts(end, &[("sent", 5), ("answered", 5)]));
     }
+}
+
+#[test]
+fn a_names_next_address_is_called_where_the_first_refuses_and_told() {
+    let Some((mut command, _folder)) = where_both_is_a_name() else { return };
+    let serving = Serving::at(&["udp://127.0.0.1:0"]);
+    let (_, port) = serving.address().rsplit_once(':').unwrap();
+    let endpoint = format!("udp://both:{port}");
+    command.args(["ping", "--json", "-c", "20", "-i", "10us", &endpoint]);
+    let done = finish(&mut command, b"");
+    let lines = done.objects();
+    assert_lines(&lines);
+    let found: Vec<&str> = lines
+        .iter()
+        .filter(|line| line["event"] == "start")
+        .map(|line| line["found"].as_str().unwrap())
+        .collect();
+    let there = format!("udp://127.0.0.1:{port}");
+    assert_eq!((found.last(), &end(&done)["found"]), (Some(&&*there), &there.as_str().into()), "{found:?}");
+    // Nothing of what was tried before is left.
+    assert_counts(&end(&done), &[("sent", 20), ("answered", 20), ("duplicate", 0), ("reordered", 0)]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+}
+
+#[test]
+fn a_count_that_is_not_reached_fails() {
+    let serving = Serving::at(&["udp://127.0.0.1:0"]);
+    let done = ping(&[serving.endpoint(), "-c", "1000", "-i", "20ms", "-w", "100ms"]);
+    let end = end(&done);
+    assert_eq!((done.code, &end["lost"]), (Some(1), &0.into()), "{end}");
+    assert!(end["answered"].as_u64() < Some(1000), "{end}");
+}
+
+#[test]
+fn it_ends_when_it_is_told_to_while_it_connects() {
+    // A listener whose queue is full takes nobody's call.
+    let listener = echosounder_socket::Transport::Tcp.socket(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    listener.bind(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    listener.listen_with(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let fill = || {
+        let client = echosounder_socket::Transport::Tcp.socket(&address).unwrap();
+        client.set_blocking(false).unwrap();
+        let _ = client.connect(&address);
+        client
+    };
+    let _full: Vec<_> = (0..8).map(|_| fill()).collect();
+    let endpoint = format!("tcp://{address}");
+    let done = ping(&[&endpoint, "-w", "200ms", "-W", "1h"]);
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("TIMEOUT"), "{}", done.stderr);
+    let alive = Serving::at(&["udp://127.0.0.1:0"]);
+    let pinging = pinging(&[&endpoint, alive.endpoint(), "-i", "10ms", "-W", "1h"]);
+    // When one target is called, signals are received.
+    await_line(&pinging, is_answer);
+    pinging.signal("INT");
+    let done = pinging.ended();
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("interrupted"), "{}", done.stderr);
 }
 
 #[test]

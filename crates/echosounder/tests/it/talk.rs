@@ -57,7 +57,7 @@ fn port() -> (UdpSocket, String) {
 
 /// A command that runs our client where the name `both` is ::1 and, after that, 127.0.0.1; as long as the folder
 /// is there.
-fn where_both_is_a_name() -> Option<(Command, Folder)> {
+pub(crate) fn where_both_is_a_name() -> Option<(Command, Folder)> {
     if !has_ipv6() {
         return None;
     }
