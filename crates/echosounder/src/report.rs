@@ -12,7 +12,7 @@ use echosounder_socket::is_out_of_resources;
 use serde::Serialize;
 
 use crate::args::Output;
-use crate::render::escape::{Escaped, is_unsafe};
+use crate::render::escape::{Harmless, is_unsafe};
 use crate::render::json;
 
 /// How a command ended that did what it could.
@@ -100,7 +100,7 @@ pub(crate) fn tell(error: &Error, output: Output) {
         json::line(&mut stderr, &Failure { event: "error", word, error: &message, hint })
     } else {
         // What was typed, and what a file is called, may be anything.
-        writeln!(stderr, "sounder: {}", Escaped(message.as_bytes()))
+        writeln!(stderr, "sounder: {}", Harmless(&message))
             .and_then(|()| hint.map_or(Ok(()), |hint| writeln!(stderr, "hint: {hint}")))
     };
 }
@@ -119,7 +119,7 @@ pub(crate) fn usage(error: &clap::Error) -> ! {
     if !as_json {
         let mut stderr = io::stderr().lock();
         // If standard error is closed too, the exit code is all that is left.
-        let _ = text.lines().try_for_each(|line| writeln!(stderr, "{}", Escaped(line.as_bytes())));
+        let _ = text.lines().try_for_each(|line| writeln!(stderr, "{}", Harmless(line)));
         std::process::exit(2)
     }
     let text = text.strip_prefix("error: ").unwrap_or(&text);
