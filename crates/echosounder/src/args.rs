@@ -267,9 +267,10 @@ pub(crate) struct Ping {
 
     /// Between two calls; 0 for as fast as answers come
     #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = units::interval)]
+    #[arg(overrides_with = "interval")]
     pub(crate) interval: Duration,
 
-    /// How long to go on at most [default: until it is stopped]
+    /// How long to go on at most, connecting included [default: until it is stopped]
     #[arg(short = 'w', long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) deadline: Option<Duration>,
 
@@ -277,7 +278,7 @@ pub(crate) struct Ping {
     #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = units::duration)]
     pub(crate) wait: Duration,
 
-    /// Bytes of a call: at least 50, on streams 44
+    /// Bytes of a call: at least 50; 44 on streams
     #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = units::call_size)]
     pub(crate) size: NonZeroUsize,
 
@@ -309,7 +310,7 @@ pub(crate) struct Ping {
     #[arg(long, value_name = "PERCENT", value_parser = units::percent)]
     pub(crate) max_loss: Option<f64>,
 
-    /// Fail if 99 of 100 answers are not back within this time
+    /// Fail unless 99 of 100 answers are back within this time
     ///
     /// Of fewer than a hundred answers, all have to be.
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]

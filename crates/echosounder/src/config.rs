@@ -225,6 +225,13 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     if !endpoints.is_empty() {
         check_version(args.ip_version, &endpoints)?;
     }
+    let portless = endpoints.iter().find(|endpoint| has_no_port(endpoint) && !args.with_server);
+    if let Some(endpoint) = portless {
+        return Err(Usage(format!("{endpoint} cannot be called: 0 is no port")).into());
+    }
+    if args.source.as_deref() == Some("") {
+        return Err(Usage("--source is empty: it is neither an address nor an interface".into()).into());
+    }
     let source = args.source.map(source);
     let marks = Marks { dscp: args.dscp, ttl: args.ttl };
     let hostless = endpoints.iter().find(|endpoint| !matches!(endpoint.name(), Name::Inet(..)));
@@ -347,6 +354,16 @@ fn tipc_service(endpoint: &Endpoint) -> Option<(u32, u32)> {
     match endpoint.name() {
         Name::Tipc(TipcAddress::Service { service, instance, .. }) => Some((*service, *instance)),
         _ => None,
+    }
+}
+
+/// Whether nobody can be there: a server asks for any port by this number, and gets another.
+fn has_no_port(endpoint: &Endpoint) -> bool {
+    match endpoint.name() {
+        Name::Inet(_, port) => *port == 0,
+        Name::Vsock(address) => address.port == 0 || address.port == u32::MAX,
+        Name::Netlink(address) => address.port_id == 0,
+        _ => false,
     }
 }
 

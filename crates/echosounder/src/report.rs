@@ -1,5 +1,6 @@
 //! How it ended: exit codes, error messages, hints.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use echosounder_socket::is_out_of_resources;
 use serde::Serialize;
 
 use crate::args::Output;
+use crate::render::escape::{Harmless, is_unsafe};
 use crate::render::json;
 
 /// How a command ended that did what it could.
@@ -94,10 +96,11 @@ pub(crate) fn tell(error: &Error, output: Output) {
     let mut stderr = io::stderr().lock();
     // If standard error is closed too, the exit code is all that is left.
     let _ = if output.json {
-        let word = call_error(error).and_then(CallError::word).map(|word| word.to_string());
+        let word = word(error).map(|word| word.to_string());
         json::line(&mut stderr, &Failure { event: "error", word, error: &message, hint })
     } else {
-        writeln!(stderr, "sounder: {message}")
+        // What was typed, and what a file is called, may be anything.
+        writeln!(stderr, "sounder: {}", Harmless(&message))
             .and_then(|()| hint.map_or(Ok(()), |hint| writeln!(stderr, "hint: {hint}")))
     };
 }
@@ -105,10 +108,20 @@ pub(crate) fn tell(error: &Error, output: Output) {
 /// Tells what is wrong with the arguments, or what was asked about them, and ends the program.
 pub(crate) fn usage(error: &clap::Error) -> ! {
     let as_json = std::env::args_os().any(|argument| argument == "--json");
-    if !as_json || !error.use_stderr() {
+    let acts = |c: char| c.is_ascii_control() || is_unsafe(c);
+    let acts = |argument: OsString| argument.to_str().is_none_or(|argument| argument.contains(acts));
+    let typed_acts = std::env::args_os().skip(1).any(acts);
+    if !error.use_stderr() || !as_json && !typed_acts {
         error.exit();
     }
+    // It bears no colours, nor what looks like them.
     let text = error.to_string();
+    if !as_json {
+        let mut stderr = io::stderr().lock();
+        // If standard error is closed too, the exit code is all that is left.
+        let _ = text.lines().try_for_each(|line| writeln!(stderr, "{}", Harmless(line)));
+        std::process::exit(2)
+    }
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let sentence = text.split("\n\n").next().unwrap_or(text);
     let failure = Failure { event: "error", word: None, error: sentence, hint: None };
@@ -186,6 +199,11 @@ fn is_closed_pipe(error: &Error) -> bool {
         Some(TalkError::Output(error)) => broken(error),
         _ => call_error(error).is_none() && find(error).is_some_and(broken),
     }
+}
+
+/// In a word, how a call has failed.
+pub(crate) fn word(error: &Error) -> Option<Word> {
+    call_error(error).and_then(CallError::word)
 }
 
 /// The failed call behind an error, if there is one.

@@ -30,7 +30,7 @@ pub(crate) struct Embedded {
     /// What it does without.
     pub(crate) notes: Vec<String>,
     /// Where its sockets are; removed behind it.
-    _folder: Option<Folder>,
+    folder: Option<Folder>,
 }
 
 impl Embedded {
@@ -68,7 +68,12 @@ impl Embedded {
         let told = |note: &Note| format!("{}: {}", note.error, plain(&note.error.cause().to_string()));
         let notes = server.notes().iter().map(told).collect();
         let endpoints = server.endpoints().cloned().collect();
-        Ok(Self { running: server.start(|| ())?, endpoints, notes, _folder: folder })
+        Ok(Self { running: server.start(|| ())?, endpoints, notes, folder })
+    }
+
+    /// What is to be removed with all that is in it by whoever ends the program without ending the server.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.path.clone())
     }
 
     /// Ends it, and what it has left in the file system.

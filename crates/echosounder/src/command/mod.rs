@@ -1,5 +1,6 @@
 //! What is done: one module a command.
 
+mod allowance;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 mod editor;

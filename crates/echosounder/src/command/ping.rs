@@ -1,9 +1,9 @@
 //! `sounder ping`
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -18,10 +18,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::args::Output;
+use crate::command::allowance::Allowance;
 use crate::command::embedded::Embedded;
 use crate::config::{self, Bounds};
+use crate::render::load::grouped;
 use crate::render::page;
-use crate::render::ping::{self as render, Target};
+use crate::render::ping::{self as render, Row, Target};
 use crate::render::transcript::note;
 use crate::report::{self, NoServer, Outcome, sentence};
 
@@ -42,31 +44,39 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
     let controls = config.targets.iter().map(|_| Control::new().map(Arc::new));
     let controls: Vec<Arc<Control>> = controls.collect::<io::Result<_>>().context("make an eventfd")?;
-    heed(signals, controls.clone())?;
+    heed(signals, controls.clone(), server.as_ref().and_then(Embedded::folder))?;
     let receiver = start(&config.targets, &controls)?;
     let mut page = Page {
         output,
         timestamps: config.timestamps,
         verbose: config.verbose,
         bounds: config.bounds,
+        paper: Paper { error: None },
+        allowance: Allowance::new(),
         file,
         targets: config.targets.iter().map(State::new).collect(),
     };
-    let told = page.tell_all(&receiver);
+    let endless = config.template.count.is_none() && config.template.deadline.is_none();
+    page.tell_all(&receiver, &controls, endless);
     controls.iter().for_each(|control| control.stop());
     drop(receiver);
-    let told = told.and_then(|()| page.end());
-    if let Some(server) = server {
-        server.stop()?;
-    }
-    told?;
-    match page.targets.as_mut_slice() {
-        // There is nothing but its error to tell of.
-        [State { target: None, error, .. }] => Err(error.take().map_or_else(
-            || anyhow::anyhow!("nothing was called"),
-            |error| if config.on_default { hinted(error) } else { error },
-        )),
-        _ => Ok(page.outcome()),
+    let told = page.end();
+    let stopped = server.map_or(Ok(()), Embedded::stop);
+    // Of a target that is alone and was not reached there is nothing but its error to tell.
+    let alone = match page.targets.as_mut_slice() {
+        [State { target: None, error, .. }] => {
+            let error = error.take().unwrap_or_else(|| anyhow::anyhow!("nothing was called"));
+            Some(if config.on_default { hinted(error) } else { error })
+        }
+        _ => None,
+    };
+    match (told.and(stopped), alone) {
+        (Ok(()), None) => Ok(page.outcome()),
+        (Ok(()), Some(error)) => Err(error),
+        (Err(untold), alone) => {
+            alone.iter().for_each(|error| report::tell(error, output));
+            Err(untold)
+        }
     }
 }
 
@@ -89,8 +99,9 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
     Ok(server)
 }
 
-/// From here on a signal ends the ping, and another the program at once; Ctrl-\ makes it tell how it goes.
-fn heed(signals: Signals, controls: Vec<Arc<Control>>) -> Result<()> {
+/// From here on a signal ends the ping, and another the program at once, with the folder of its server's sockets;
+/// Ctrl-\ makes it tell how it goes.
+fn heed(signals: Signals, controls: Vec<Arc<Control>>, folder: Option<PathBuf>) -> Result<()> {
     let asked = controls.clone();
     let next = move || loop {
         if ready([(signals.as_fd(), Interest::Read)], None).is_err() {
@@ -108,6 +119,8 @@ fn heed(signals: Signals, controls: Vec<Arc<Control>>) -> Result<()> {
         // timeout(1) sends two, which are meant as one.
         let _ = ready([], Some(WITH_THE_FIRST));
         next();
+        // If there is none, or none any more, so much the better.
+        let _ = folder.map(fs::remove_dir_all);
         process::exit(1);
     };
     thread::Builder::new().name("signals".into()).spawn(heed).context("start a thread")?;
@@ -185,15 +198,49 @@ struct State {
     target: Option<Target>,
     report: Option<Box<PingReport>>,
     error: Option<anyhow::Error>,
+    /// What its peer has caused that was not written, since there was too much of it.
+    left_out: u64,
 }
 
 impl State {
     fn new(ping: &Ping) -> Self {
-        Self { endpoint: ping.call.endpoint.to_string(), target: None, report: None, error: None }
+        Self {
+            endpoint: ping.call.endpoint.to_string(),
+            target: None,
+            report: None,
+            error: None,
+            left_out: 0,
+        }
+    }
+
+    fn row(&self) -> Row<'_> {
+        Row {
+            name: self.target.as_ref().map_or(&self.endpoint, |target| &target.found),
+            report: self.report.as_deref(),
+            word: self.error.as_ref().and_then(report::word),
+        }
     }
 
     fn result(&self) -> Option<(&Target, &PingReport)> {
         self.target.as_ref().zip(self.report.as_deref())
+    }
+}
+
+/// Standard output. When it has failed nothing more is written to it.
+struct Paper {
+    error: Option<io::Error>,
+}
+
+impl Paper {
+    fn write(&mut self, write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) {
+        if self.error.is_none() {
+            self.error = write(&mut io::stdout().lock()).err();
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.write(|out| out.flush());
+        self.error.take().map_or(Ok(()), |error| Err(error).context("write standard output"))
     }
 }
 
@@ -203,73 +250,107 @@ struct Page {
     timestamps: bool,
     verbose: bool,
     bounds: Bounds,
+    paper: Paper,
+    /// What peers may cause to be written.
+    allowance: Allowance,
     file: Option<ResultFile>,
     targets: Vec<State>,
 }
 
 impl Page {
-    /// Tells what happens until all targets have ended.
-    fn tell_all(&mut self, receiver: &Receiver<(usize, Word)>) -> Result<()> {
+    /// Tells what happens until all targets have ended. When nobody can be told any more, only a file is interested in
+    /// how it ends; if it would not by itself, it is made to.
+    fn tell_all(&mut self, receiver: &Receiver<(usize, Word)>, controls: &[Arc<Control>], endless: bool) {
+        let mut stopped = false;
         for (place, word) in receiver {
             match word {
-                Word::Started(target) => self.started(place, *target)?,
-                Word::Happened(Happening::Moved(to)) => self.moved(place, &to)?,
-                Word::Happened(happening) => self.happened(place, &happening)?,
+                Word::Started(target) => self.started(place, *target),
+                Word::Happened(Happening::Moved(to)) => self.moved(place, &to),
+                Word::Happened(happening) => self.happened(place, &happening),
                 Word::Failed(error) => self.failed(place, error),
                 Word::Ended(report) => self.targets[place].report = Some(report),
             }
+            if self.paper.error.is_none() || stopped {
+                continue;
+            }
+            if self.file.is_none() {
+                return;
+            }
+            if endless {
+                controls.iter().for_each(|control| control.stop());
+                stopped = true;
+            }
         }
-        Ok(())
     }
 
-    fn started(&mut self, place: usize, target: Target) -> Result<()> {
-        let mut out = io::stdout().lock();
-        match self.output {
-            Output { json: true, .. } => render::start_object(&mut out, &target)?,
-            _ => render::header(&mut out, &target)?,
-        }
+    fn started(&mut self, place: usize, target: Target) {
+        self.paper.write(|out| match self.output {
+            Output { json: true, .. } => render::start_object(out, &target),
+            _ => render::header(out, &target),
+        });
         self.targets[place].target = Some(target);
-        Ok(())
     }
 
     /// The target is somewhere else.
-    fn moved(&mut self, place: usize, to: &Place) -> Result<()> {
-        match self.targets[place].target.take() {
-            Some(target) => self.started(place, target.moved(to)),
-            None => Ok(()),
+    fn moved(&mut self, place: usize, to: &Place) {
+        if let Some(target) = self.targets[place].target.take() {
+            self.started(place, target.moved(to));
         }
     }
 
-    fn happened(&mut self, place: usize, happening: &Happening) -> Result<()> {
-        let Some(target) = &self.targets[place].target else { return Ok(()) };
-        if let Some(file) = &mut self.file {
-            file.note(&target.endpoint, happening)?;
+    fn happened(&mut self, place: usize, happening: &Happening) {
+        if self.allowance.renew() {
+            self.tell_left_out();
         }
-        let mut out = io::stdout().lock();
+        let of_peer =
+            matches!(happening, Happening::Stray | Happening::Duplicate(_) | Happening::Connected(_));
+        if of_peer && !self.allowance.take() {
+            self.targets[place].left_out += 1;
+            return;
+        }
+        let Some(target) = &self.targets[place].target else { return };
+        if let Some(file) = &mut self.file {
+            file.note(&target.endpoint, happening);
+        }
         if let Happening::Interim(report) = happening {
-            match self.output.json {
-                true => render::report_object(&mut out, "interim", target, report, &[])?,
-                false => render::statistics(&mut out, target, report)?,
-            }
-            return Ok(());
+            return self.paper.write(|out| match self.output.json {
+                true => render::report_object(out, "interim", target, report, &[]),
+                false => render::statistics(out, target, report),
+            });
         }
         let of_call = !matches!(happening, Happening::Interval(_));
         if self.output.quiet && of_call {
-            return Ok(());
+            return;
         }
         if self.output.json {
-            return Ok(render::object(&mut out, &target.endpoint, happening)?);
+            return self.paper.write(|out| render::object(out, &target.endpoint, happening));
         }
         let flood = target.interval.is_zero() && matches!(happening, Happening::Answered(_));
         if !of_call || flood {
-            return Ok(());
+            return;
         }
         let who = if self.targets.len() == 1 { &target.place } else { &target.found };
-        if self.timestamps {
-            let now = Duration::from_nanos(since_1970());
-            write!(out, "[{}.{:06}] ", now.as_secs(), now.subsec_micros())?;
+        self.paper.write(|out| {
+            if self.timestamps {
+                let now = Duration::from_nanos(since_1970());
+                write!(out, "[{}.{:06}] ", now.as_secs(), now.subsec_micros())?;
+            }
+            render::line(out, who, target.size, happening)
+        });
+    }
+
+    /// Tells how much was not told.
+    fn tell_left_out(&mut self) {
+        let alone = self.targets.len() == 1;
+        for state in &mut self.targets {
+            let (count, target) = (std::mem::take(&mut state.left_out), &state.target);
+            let Some(target) = target.as_ref().filter(|_| count != 0 && !self.output.quiet) else { continue };
+            let who = if alone { &target.place } else { &target.found };
+            self.paper.write(|out| match self.output.json {
+                true => render::left_out_object(out, &target.endpoint, count),
+                false => render::left_out(out, who, count),
+            });
         }
-        Ok(render::line(&mut out, who, target.size, happening)?)
     }
 
     /// Of several targets one may fail, or of one when it has begun; otherwise it is the end.
@@ -281,72 +362,13 @@ impl Page {
         self.targets[place].error = Some(error);
     }
 
-    /// The statistics, and the file.
+    /// The file, then the statistics. What fails stops neither; of two failures the file's is told.
     fn end(&mut self) -> Result<()> {
-        let mut out = io::stdout().lock();
-        // Behind the ^C that the terminal shows, a line of our own begins.
-        let shown: Vec<(&Target, &PingReport)> = self.results().collect();
-        if !self.output.json && !shown.is_empty() && io::stdout().is_terminal() {
-            writeln!(out)?;
-        }
-        for (target, report) in &shown {
-            let missed = self.missed(report);
-            if self.output.json {
-                render::report_object(&mut out, "end", target, report, &missed)?;
-                continue;
-            }
-            if shown.len() == 1 || self.verbose {
-                render::statistics(&mut out, target, report)?;
-            }
-            for text in self.missed_in_words(target, report) {
-                writeln!(out, "missed   {text}")?;
-            }
-        }
-        if 1 < shown.len() && !self.output.json {
-            render::comparison(&mut out, &shown)?;
-        }
-        out.flush()?;
-        if let Some(file) = self.file.take() {
-            file.finish(&self.targets)?;
-        }
-        Ok(())
-    }
-
-    fn results(&self) -> impl Iterator<Item = (&Target, &PingReport)> {
-        self.targets.iter().filter_map(State::result)
-    }
-
-    /// The bounds that were missed, by their flags' names.
-    fn missed(&self, report: &PingReport) -> Vec<&'static str> {
-        let Bounds { loss, p99 } = self.bounds;
-        let lost = loss.is_some_and(|bound| bound < report.loss_percent() || report.sent() == 0);
-        let rank = report.rtt.delay.rank(99.0).map(|nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()));
-        let slow = p99.is_some_and(|bound| rank.is_none_or(|rank| bound < rank));
-        [(lost, "max_loss"), (slow, "max_p99")]
-            .into_iter()
-            .filter(|(missed, _)| *missed)
-            .map(|(_, name)| name)
-            .collect()
-    }
-
-    fn missed_in_words(&self, target: &Target, report: &PingReport) -> Vec<String> {
-        let what = |name: &&str| match (*name, report.rtt.delay.rank(99.0)) {
-            ("max_loss", _) => {
-                let bound = self.bounds.loss.unwrap_or_default();
-                format!("{}: {:.3}% lost, over {bound}%", target.endpoint, report.loss_percent())
-            }
-            (_, Some(p99)) => {
-                let bound = self.bounds.p99.unwrap_or_default();
-                format!(
-                    "{}: p99 is {} ms, over {}",
-                    target.endpoint,
-                    render::millis(p99),
-                    render::spaced(bound)
-                )
-            }
-            (_, None) => format!("{}: nothing was answered, so there is no p99", target.endpoint),
-        };
-        self.missed(report).iter().map(what).collect()
+        let written = self.file.take().map_or(Ok(()), |file| file.finish(&self.targets, self.bounds));
+        self.tell_left_out();
+        self.paper.write(|out| tell_end(out, self.output, self.verbose, self.bounds, &self.targets));
+        let told = self.paper.finish();
+        written.and(told)
     }
 
     fn outcome(&self) -> Outcome {
@@ -355,7 +377,7 @@ impl Page {
                 return false;
             };
             let all = target.count.is_none_or(|count| report.answered == count);
-            report.answered + report.late != 0 && all && self.missed(report).is_empty()
+            report.answered + report.late != 0 && all && missed(self.bounds, report).is_empty()
         };
         if self.targets.iter().all(good) && !self.targets.is_empty() {
             Outcome::Done
@@ -363,6 +385,66 @@ impl Page {
             Outcome::Lacking
         }
     }
+}
+
+/// What came of all.
+fn tell_end(
+    out: &mut impl Write,
+    output: Output,
+    verbose: bool,
+    bounds: Bounds,
+    targets: &[State],
+) -> io::Result<()> {
+    let results: Vec<_> = targets.iter().filter_map(State::result).collect();
+    // Behind the ^C that the terminal shows, a line of our own begins.
+    if !output.json && !results.is_empty() && io::stdout().is_terminal() {
+        writeln!(out)?;
+    }
+    for (target, report) in &results {
+        if output.json {
+            render::report_object(out, "end", target, report, &missed(bounds, report))?;
+            continue;
+        }
+        if results.len() == 1 || verbose {
+            render::statistics(out, target, report)?;
+        }
+        for text in missed_in_words(bounds, report) {
+            writeln!(out, "missed   {}: {text}", target.endpoint)?;
+        }
+    }
+    if 1 < targets.len() && !output.json {
+        let rows: Vec<Row<'_>> = targets.iter().map(State::row).collect();
+        render::comparison(out, &rows)?;
+    }
+    Ok(())
+}
+
+/// The bounds that were missed, by their flags' names.
+fn missed(bounds: Bounds, report: &PingReport) -> Vec<&'static str> {
+    let Bounds { loss, p99 } = bounds;
+    let lost = loss.is_some_and(|bound| bound < report.loss_percent() || report.sent() == 0);
+    let rank = report.rtt.delay.rank(99.0).map(|nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()));
+    let slow = p99.is_some_and(|bound| rank.is_none_or(|rank| bound < rank));
+    [(lost, "max_loss"), (slow, "max_p99")]
+        .into_iter()
+        .filter(|(missed, _)| *missed)
+        .map(|(_, name)| name)
+        .collect()
+}
+
+fn missed_in_words(bounds: Bounds, report: &PingReport) -> Vec<String> {
+    let what = |name: &'static str| match (name, report.rtt.delay.rank(99.0)) {
+        ("max_loss", _) => {
+            let (bound, lost) = (bounds.loss.unwrap_or_default(), grouped(report.lost.all()));
+            format!("{lost} of {} lost, over {bound}%", grouped(report.sent()))
+        }
+        (_, Some(p99)) => {
+            let bound = bounds.p99.unwrap_or_default();
+            format!("p99 is {} ms, over {}", render::millis(p99), render::spaced(bound))
+        }
+        (_, None) => "nothing was answered, so there is no p99".to_owned(),
+    };
+    missed(bounds, report).into_iter().map(what).collect()
 }
 
 /// What the result file is to hold.
@@ -379,6 +461,8 @@ struct ResultFile {
     path: PathBuf,
     form: Form,
     out: BufWriter<File>,
+    /// What has failed first; nothing is written behind it.
+    error: Option<anyhow::Error>,
 }
 
 impl ResultFile {
@@ -390,55 +474,74 @@ impl ResultFile {
             _ => Form::Json,
         };
         let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-        let mut result = Self { form, out: BufWriter::new(file), path };
+        let mut result = Self { form, out: BufWriter::new(file), path, error: None };
         if form == Form::Csv {
-            let told = render::csv_header(&mut result.out);
-            told.with_context(|| failure(&result.path))?;
+            result.write(|out| Ok(render::csv_header(out)?));
         }
         Ok(result)
     }
 
+    fn write(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) {
+        if self.error.is_some() {
+            return;
+        }
+        // In one piece: that nobody reads a file is a failure, unlike that nobody reads standard output.
+        let failed = |error| anyhow::anyhow!("write {}: {error:#}", self.path.display());
+        self.error = write(&mut self.out).map_err(failed).err();
+    }
+
     /// A call is a line of a file of calls.
-    fn note(&mut self, endpoint: &str, happening: &Happening) -> Result<()> {
-        match self.form {
-            Form::Csv => render::csv(&mut self.out, endpoint, happening).with_context(|| failure(&self.path)),
-            _ => Ok(()),
+    fn note(&mut self, endpoint: &str, happening: &Happening) {
+        if self.form == Form::Csv {
+            self.write(|out| Ok(render::csv(out, endpoint, happening)?));
         }
     }
 
-    fn finish(mut self, states: &[State]) -> Result<()> {
-        let results: Vec<_> = states.iter().filter_map(State::result).collect();
-        let written = match self.form {
+    fn finish(mut self, states: &[State], bounds: Bounds) -> Result<()> {
+        let form = self.form;
+        self.write(|out| match form {
             Form::Csv => Ok(()),
-            Form::Hdr => render::hdr(&mut self.out, &results),
-            Form::Json => results.iter().try_for_each(|(target, report)| {
-                Ok(render::report_object(&mut self.out, "end", target, report, &[])?)
-            }),
-            Form::Html => write_page(&mut self.out, states),
-        };
-        written.and_then(|()| Ok(self.out.flush()?)).with_context(|| failure(&self.path))
+            Form::Hdr => render::hdr(out, &states.iter().filter_map(State::result).collect::<Vec<_>>()),
+            Form::Json => states.iter().try_for_each(|state| write_objects(out, state, bounds)),
+            Form::Html => write_page(out, states, bounds),
+        });
+        self.write(|out| Ok(out.flush()?));
+        self.error.map_or(Ok(()), Err)
     }
 }
 
-fn write_page(out: &mut impl Write, states: &[State]) -> Result<()> {
+/// What came of a target, and what has failed.
+fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<()> {
+    if let Some((target, report)) = state.result() {
+        render::report_object(out, "end", target, report, &missed(bounds, report))?;
+    }
+    if let Some(error) = &state.error {
+        render::error_object(out, &state.endpoint, report::word(error), &sentence(error.chain()))?;
+    }
+    Ok(())
+}
+
+fn write_page(out: &mut impl Write, states: &[State], bounds: Bounds) -> Result<()> {
     let started = states.iter().filter_map(|state| state.target.as_ref()).map(|target| target.started).min();
     let started = Timestamp::from_nanosecond(i128::from(started.unwrap_or_else(since_1970)))?;
     let title = started.to_zoned(TimeZone::system()).strftime("sounder ping, %F %T %:z").to_string();
-    let errors: Vec<Option<String>> =
-        states.iter().map(|state| state.error.as_ref().map(|error| sentence(error.chain()))).collect();
+    let texts: Vec<(Option<String>, Vec<String>)> = states
+        .iter()
+        .map(|state| {
+            let error = state.error.as_ref().map(|error| sentence(error.chain()));
+            (error, state.report.iter().flat_map(|report| missed_in_words(bounds, report)).collect())
+        })
+        .collect();
     let targets: Vec<page::Target<'_>> = states
         .iter()
-        .zip(&errors)
-        .map(|(state, error)| page::Target {
+        .zip(&texts)
+        .map(|(state, (error, missed))| page::Target {
             endpoint: &state.endpoint,
             about: state.target.as_ref(),
             report: state.report.as_deref(),
             error: error.as_deref(),
+            missed,
         })
         .collect();
     Ok(page::page(out, &title, &targets)?)
-}
-
-fn failure(path: &Path) -> String {
-    format!("write {}", path.display())
 }

@@ -8,17 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use echosounder_server::{Event, Observer};
 use echosounder_socket::Waker;
 
+use crate::command::allowance::Allowance;
 use crate::config::Transcript;
 use crate::render::transcript::{self, Entry};
 use crate::report::plain;
-
-/// Most lines that are written within a second.
-const LINES_PER_SECOND: u64 = 100;
 
 /// How long the end waits for what has not been written.
 const FINISH_MAX: Duration = Duration::from_secs(1);
@@ -143,25 +141,21 @@ struct Pages<W> {
 
 impl<W: Write> Pages<W> {
     /// Writes until nobody sends any more.
-    #[expect(clippy::disallowed_methods, reason = "lines a second are counted by this thread's own clock")]
     fn write(mut self, receiver: &Receiver<Entry>) -> io::Result<()> {
-        let mut second = Instant::now();
-        let mut lines = 0;
+        let mut allowance = Allowance::new();
         loop {
             let received = receiver.recv_timeout(Duration::from_secs(1));
-            if Duration::from_secs(1) <= second.elapsed() {
-                (second, lines) = (Instant::now(), 0);
+            if allowance.renew() {
                 self.shared.sated.store(false, Ordering::Relaxed);
                 self.tell_left_out()?;
             }
             match received {
-                Ok(_) if lines == LINES_PER_SECOND => {
-                    self.shared.left_out.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(entry) => {
-                    lines += 1;
-                    self.shared.sated.store(lines == LINES_PER_SECOND, Ordering::Relaxed);
+                Ok(entry) if allowance.take() => {
+                    self.shared.sated.store(allowance.is_used_up(), Ordering::Relaxed);
                     self.line(&entry)?;
+                }
+                Ok(_) => {
+                    self.shared.left_out.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.tell_left_out(),

@@ -19,6 +19,16 @@ impl Display for Escaped<'_> {
     }
 }
 
+/// Shows a message that may have a stranger's characters in it, so that nothing in it can act. Parts of it may have been
+/// escaped before: a backslash stays as it is.
+pub(crate) struct Harmless<'a>(pub(crate) &'a str);
+
+impl Display for Harmless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| if c == '\\' { f.write_char(c) } else { escape(c, f) })
+    }
+}
+
 fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match c {
         '\n' => f.write_str("\\n"),
@@ -58,6 +68,13 @@ mod tests {
         );
         assert_eq!(escaped(b"\x9b31m\xc2\x9b31m\xff"), "\\x9b31m\\u{9b}31m\\xff");
         assert_eq!(escaped("a\u{202e}b\u{200b}c\u{e0041}".as_bytes()), "a\\u{202e}b\\u{200b}c\\u{e0041}");
+    }
+
+    #[test]
+    fn a_message_is_escaped_once() {
+        let message = "write /tmp/\x1b[31m\u{9b}: \\u{1b}, \"C:\\\"";
+        let shown = "write /tmp/\\x1b[31m\\u{9b}: \\u{1b}, \"C:\\\"";
+        assert_eq!(Harmless(message).to_string(), shown);
     }
 
     /// Counts whatever a terminal does beside showing characters.

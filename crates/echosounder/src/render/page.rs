@@ -15,6 +15,7 @@ use self::axis::Unit;
 use self::markup::Text;
 use super::load::grouped;
 use super::ping;
+use super::words as shared;
 
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
@@ -32,6 +33,8 @@ pub(crate) struct Target<'a> {
     pub(crate) report: Option<&'a PingReport>,
     /// What failed, if anything did.
     pub(crate) error: Option<&'a str>,
+    /// The bounds that were missed, in words.
+    pub(crate) missed: &'a [String],
 }
 
 /// Writes the page. Its size is bounded, however many calls there were.
@@ -90,7 +93,7 @@ fn comparison(out: &mut impl Write, targets: &[Target<'_>]) -> io::Result<()> {
 fn compared(out: &mut impl Write, report: &PingReport, unit: Unit) -> io::Result<()> {
     let rtt = &report.rtt.delay;
     write!(out, "<td>{}</td>{}", grouped(report.sent()), lost_cell(report))?;
-    for nanos in [rtt.min(), rtt.rank(50.0), rtt.percentile(99.0), rtt.max()] {
+    for nanos in [rtt.min(), rtt.percentile(50.0), rtt.percentile(99.0), rtt.max()] {
         cell(out, nanos.map(|nanos| nanos as f64), unit)?;
     }
     cell(out, report.rtt.jitter, unit)
@@ -110,14 +113,8 @@ fn cell(out: &mut impl Write, nanos: Option<f64>, unit: Unit) -> io::Result<()> 
     write!(out, "<td>{text}</td>")
 }
 
-/// How much was lost; never nothing if it was something, nor all if it was not.
 fn lost(report: &PingReport) -> String {
-    match (report.loss_percent(), report.lost.all()) {
-        (_, 0) => "0 %".to_owned(),
-        (percent, _) if percent < 0.01 => "&lt; 0.01 %".to_owned(),
-        (percent, lost) if lost != report.sent() && 99.99 < percent => "&gt; 99.99 %".to_owned(),
-        (percent, _) => format!("{} %", axis::plain((percent * 100.0).round() / 100.0)),
-    }
+    Text(&format!("{} %", shared::percent_lost(report))).to_string()
 }
 
 /// The unit of a table: that in which the shortest of its usual times is told.
@@ -141,6 +138,9 @@ fn section(out: &mut impl Write, id: &str, target: &Target<'_>) -> io::Result<()
     }
     if let Some(error) = target.error {
         writeln!(out, r#"<p class="verdict bad">{}</p>"#, Text(error))?;
+    }
+    for text in target.missed {
+        writeln!(out, r#"<p class="verdict bad">Missed: {}.</p>"#, Text(text))?;
     }
     if let Some(report) = target.report {
         table(out, report)?;
@@ -166,7 +166,7 @@ fn tiles(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     for (name, class, value) in [
         ("sent", "", grouped(report.sent())),
         ("lost", bad, lost(report)),
-        ("p50", "", time(rtt.rank(50.0))),
+        ("p50", "", time(rtt.percentile(50.0))),
         (slow.0, "", time(slow.1)),
     ] {
         writeln!(out, "<div><dt>{name}</dt><dd{class}>{value}</dd></div>")?;
@@ -181,7 +181,7 @@ type Column = (&'static str, fn(&Distribution) -> Option<f64>);
 const COLUMNS: [Column; 9] = [
     ("min", |times| times.min().map(|nanos| nanos as f64)),
     ("mean", Distribution::mean),
-    ("p50", |times| times.rank(50.0).map(|nanos| nanos as f64)),
+    ("p50", |times| times.percentile(50.0).map(|nanos| nanos as f64)),
     ("p90", |times| times.percentile(90.0).map(|nanos| nanos as f64)),
     ("p99", |times| times.percentile(99.0).map(|nanos| nanos as f64)),
     ("p99.9", |times| times.percentile(99.9).map(|nanos| nanos as f64)),

@@ -115,6 +115,11 @@ pub(crate) fn line(out: &mut impl Write, who: &str, size: usize, happening: &Hap
     }
 }
 
+/// A line for what was not told of a target, since there was too much of it.
+pub(crate) fn left_out(out: &mut impl Write, who: &str, count: u64) -> io::Result<()> {
+    writeln!(out, "{who}: … and {} more", grouped(count))
+}
+
 /// All that came of the calls to one target.
 pub(crate) fn statistics(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Result<()> {
     writeln!(out, "--- {} ---", target.endpoint)?;
@@ -141,7 +146,7 @@ fn counts(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
         grouped(report.sent()),
         grouped(report.answered),
         grouped(report.lost.all()),
-        percent(report.loss_percent()),
+        words::percent_lost(report),
         grouped(report.late),
         grouped(report.duplicate),
         grouped(report.reordered),
@@ -154,7 +159,7 @@ fn counts(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
         writeln!(out, "stray    {} that answer no call", grouped(report.stray))?;
     }
     if report.skipped != 0 {
-        writeln!(out, "skipped  {} that were due while this machine stood still", grouped(report.skipped))?;
+        writeln!(out, "skipped  {} that could not leave in time", grouped(report.skipped))?;
     }
     Ok(())
 }
@@ -171,12 +176,11 @@ pub(crate) fn columns(report: &PingReport) -> Vec<&'static str> {
     ["min", "mean"].into_iter().chain(percentiles).chain(["max", "stddev"]).collect()
 }
 
-/// What is known of one distribution, in the order of the columns, in nanoseconds.
-pub(crate) fn cells(report: &PingReport, times: &Distribution) -> Vec<f64> {
-    let whole = |nanos: Option<i64>| nanos.map_or(f64::NAN, |nanos| nanos as f64);
-    let mut cells = vec![whole(times.min()), times.mean().unwrap_or(f64::NAN)];
-    cells.extend(percentiles(report).into_iter().map(|(of_100, _)| whole(times.rank(of_100))));
-    cells.extend([whole(times.max()), times.stddev().unwrap_or(f64::NAN)]);
+/// What is known of one distribution, in the order of the columns, in milliseconds.
+pub(crate) fn cells(report: &PingReport, times: &Distribution) -> Vec<String> {
+    let mut cells = vec![shown(times.min()), times.mean().map_or_else(none, fixed)];
+    cells.extend(percentiles(report).into_iter().map(|(of_100, _)| shown(times.percentile(of_100))));
+    cells.extend([shown(times.max()), times.stddev().map_or_else(none, fixed)]);
     cells
 }
 
@@ -195,7 +199,7 @@ pub(crate) fn rows(report: &PingReport) -> Vec<(&'static str, &Distribution)> {
 
 fn table(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     let rows: Vec<_> = rows(report).into_iter().map(|(name, times)| (name, cells(report, times))).collect();
-    let widest = rows.iter().flat_map(|(_, cells)| cells).map(|nanos| fixed(*nanos).len()).max();
+    let widest = rows.iter().flat_map(|(_, cells)| cells).map(String::len).max();
     let width = widest.unwrap_or(0).max(7) + 1;
     write!(out, "{:5}", "ms")?;
     columns(report).iter().try_for_each(|name| write!(out, "{name:>width$}"))?;
@@ -205,7 +209,7 @@ fn table(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
         write!(out, "{name:5}")?;
         let first = width + 5 - name.len().max(5);
         let widths = std::iter::once(first).chain(std::iter::repeat(width));
-        cells.iter().zip(widths).try_for_each(|(nanos, width)| write!(out, "{:>width$}", fixed(*nanos)))?;
+        cells.iter().zip(widths).try_for_each(|(cell, width)| write!(out, "{cell:>width$}"))?;
         writeln!(out)?;
     }
     Ok(())
@@ -236,38 +240,63 @@ fn timing(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Res
             count if count == report.rtt.delay.count() => "all".to_owned(),
             count => grouped(count),
         };
-        times.rank(50.0).map(|median| format!("{share} {what} {} ms {way}", millis(median)))
+        let (nanos, of) = match times.percentile(50.0) {
+            Some(median) => (median, "p50"),
+            None => (times.max()?, "max"),
+        };
+        Some(format!("{share} {what} {} ms {way} ({of})", millis(nanos)))
     };
     let parts = [told(sent, "calls leave", "later"), told(received, "answers come", "earlier")];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    writeln!(out, "\nkernel   saw {} (p50)", parts.join(", "))
+    writeln!(out, "\nkernel   saw {}", parts.join(", "))
+}
+
+/// A target among several.
+pub(crate) struct Row<'a> {
+    /// Where it was found; otherwise where it was sought.
+    pub(crate) name: &'a str,
+    /// What came of the calls, if any was made.
+    pub(crate) report: Option<&'a PingReport>,
+    /// In a word, how it has failed.
+    pub(crate) word: Option<Word>,
 }
 
 /// Several targets side by side.
-pub(crate) fn comparison(out: &mut impl Write, results: &[(&Target, &PingReport)]) -> io::Result<()> {
-    let width = results.iter().map(|(target, _)| target.found.len()).max().unwrap_or(0);
-    writeln!(
-        out,
-        "{:width$} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "ms", "sent", "lost", "min", "p50", "p99", "max", "jitter"
-    )?;
-    for (target, report) in results {
-        let times = &report.rtt.delay;
-        let shown = |nanos: Option<i64>| nanos.map_or_else(|| "-".to_owned(), millis);
-        writeln!(
-            out,
-            "{:width$} {:>9} {:>6}% {:>9} {:>9} {:>9} {:>9} {:>9}",
-            target.found,
-            grouped(report.sent()),
-            percent(report.loss_percent()),
-            shown(times.min()),
-            shown(times.rank(50.0)),
-            shown(times.percentile(99.0)),
-            shown(times.max()),
-            report.rtt.jitter.map_or_else(|| "-".to_owned(), fixed)
-        )?;
-    }
-    Ok(())
+pub(crate) fn comparison(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    let mut line = |name: &str, cells: [String; 7], word: Option<Word>| {
+        let [sent, lost, times @ ..] = cells;
+        write!(out, "{name:width$} {sent:>9} {lost:>7}")?;
+        times.iter().try_for_each(|cell| write!(out, " {cell:>9}"))?;
+        word.map_or(Ok(()), |word| write!(out, "  {word}"))?;
+        writeln!(out)
+    };
+    line("ms", ["sent", "lost", "min", "p50", "p99", "max", "jitter"].map(str::to_owned), None)?;
+    rows.iter().try_for_each(|row| {
+        line(row.name, row.report.map_or_else(|| [(); 7].map(|()| none()), compared), row.word)
+    })
+}
+
+fn compared(report: &PingReport) -> [String; 7] {
+    let times = &report.rtt.delay;
+    [
+        grouped(report.sent()),
+        format!("{}%", words::percent_lost(report)),
+        shown(times.min()),
+        shown(times.percentile(50.0)),
+        shown(times.percentile(99.0)),
+        shown(times.max()),
+        report.rtt.jitter.map_or_else(none, fixed),
+    ]
+}
+
+/// What stands where there is nothing.
+fn none() -> String {
+    "-".to_owned()
+}
+
+fn shown(nanos: Option<i64>) -> String {
+    nanos.map_or_else(none, millis)
 }
 
 /// `200 ms`: a time as it was typed, as far as one unit tells it.
@@ -292,13 +321,6 @@ fn span(time: Duration) -> String {
 
 fn fixed(nanos: f64) -> String {
     format!("{:.3}", nanos / 1e6)
-}
-
-/// A share of a hundred, with no more digits than it takes to tell it from nothing and from all.
-fn percent(share: f64) -> String {
-    let digits = if (0.0..0.1).contains(&share) || (99.9..100.0).contains(&share) { 3 } else { 1 };
-    let text = format!("{share:.digits$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The objects of `--json`.
@@ -350,6 +372,22 @@ struct Interval<'a> {
 struct Plain<'a> {
     event: &'static str,
     endpoint: &'a str,
+}
+
+#[derive(Serialize)]
+struct LeftOut<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    count: u64,
+}
+
+/// Why a target was not called, or not any more.
+#[derive(Serialize)]
+struct Failure<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    word: Option<String>,
+    error: &'a str,
 }
 
 /// What came of all calls.
@@ -478,6 +516,22 @@ pub(crate) fn object(out: &mut impl Write, endpoint: &str, happening: &Happening
         Happening::Connected(false) => json::line(out, &Plain { event: "disconnected", endpoint }),
         _ => Ok(()),
     }
+}
+
+/// The object for what was not told of a target, since there was too much of it.
+pub(crate) fn left_out_object(out: &mut impl Write, endpoint: &str, count: u64) -> io::Result<()> {
+    json::line(out, &LeftOut { event: "left_out", endpoint, count })
+}
+
+/// The object for what has failed, in a file.
+pub(crate) fn error_object(
+    out: &mut impl Write,
+    endpoint: &str,
+    word: Option<Word>,
+    error: &str,
+) -> io::Result<()> {
+    let word = word.map(|word| word.to_string());
+    json::line(out, &Failure { event: "error", endpoint, word, error })
 }
 
 impl<'a> Sample<'a> {

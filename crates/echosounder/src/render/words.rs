@@ -37,6 +37,16 @@ pub(super) fn failures(lost: &Failures) -> String {
     told.join(", ")
 }
 
+/// How much of a hundred was lost; never nothing if it was something, nor all if it was not.
+pub(super) fn percent_lost(report: &PingReport) -> String {
+    match (report.loss_percent(), report.lost.all()) {
+        (_, 0) => "0".to_owned(),
+        (percent, _) if percent < 0.01 => "<0.01".to_owned(),
+        (percent, lost) if lost != report.sent() && 99.99 < percent => ">99.99".to_owned(),
+        (percent, _) => ((percent * 100.0).round() / 100.0).to_string(),
+    }
+}
+
 /// What is known of the clocks.
 pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Option<String> {
     let PeerClockReport { clock, contradicted, ahead, uncertainty, .. } = report.clock;
@@ -44,7 +54,7 @@ pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Optio
         (Told::Nothing, _) => {
             return Some("its answers bear no time: there and back is all that can be told".to_owned());
         }
-        (Told::Both | Told::Time, Clock::Same) => "the same at both ends".to_owned(),
+        (Told::Both | Told::Time, Clock::Same) => format!("the same at both ends{}", crossed(report)),
         (Told::Both | Told::Time, Clock::Synced) => synced(target, report, delay),
         _ => compared(target, report, ahead?, uncertainty?, delay),
     };
@@ -54,15 +64,14 @@ pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Optio
     for (count, whose) in [(report.clock.peer_steps, "its"), (report.clock.own_steps, "this machine's")] {
         match count {
             0 => {}
-            1 => text += &format!("; {whose} was set once meanwhile"),
-            _ => text += &format!("; {whose} was set {} times meanwhile", grouped(count)),
+            1 => text += &format!("; {whose} clock was set once meanwhile"),
+            _ => text += &format!("; {whose} clock was set {} times meanwhile", grouped(count)),
         }
     }
     Some(text)
 }
 
 fn synced(target: &Target, report: &PingReport, delay: Delay) -> String {
-    let negative = report.up.delay.negative() + report.down.delay.negative();
     let state = match target.own_clock {
         Some(ClockState { synchronized: true, error_max }) => {
             format!("; this machine's is within {} of UTC", delay(error_max.as_nanos() as f64))
@@ -70,11 +79,16 @@ fn synced(target: &Target, report: &PingReport, delay: Delay) -> String {
         Some(_) => ", but nothing keeps this machine's in step".to_owned(),
         None => String::new(),
     };
-    let crossed = match negative {
+    format!("taken to be in step (--clock){state}{}", crossed(report))
+}
+
+/// What shows that two clocks are not what they are said to be.
+fn crossed(report: &PingReport) -> String {
+    match report.up.delay.negative() + report.down.delay.negative() {
         0 => String::new(),
-        _ => format!("; it is not: {} delays were below zero", grouped(negative)),
-    };
-    format!("taken to be in step (--clock){state}{crossed}")
+        1 => "; it is not: a delay was below zero".to_owned(),
+        negative => format!("; it is not: {} delays were below zero", grouped(negative)),
+    }
 }
 
 /// How far the peer's clock is ahead.

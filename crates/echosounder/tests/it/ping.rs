@@ -651,6 +651,103 @@ fn whatever_a_datagram_peer_answers_is_counted() {
 }
 
 #[test]
+fn a_peer_does_not_decide_how_much_is_written() {
+    let flood = || {
+        datagrams(|number, call| {
+            let mut answers = if number == 1 { vec![b"noise".to_vec(); 150] } else { Vec::new() };
+            answers.extend(vec![call.to_vec(); if number == 2 { 101 } else { 1 }]);
+            answers
+        })
+    };
+    let folder = Folder::new();
+    let path = folder.join("r.csv");
+    // Datagrams for which there is no room are lost, and nobody knows.
+    let done = ping(&["-c", "5", "-i", "20ms", "-o", &path, &flood()]);
+    let (lines, result) = (done.objects(), end(&done));
+    let is_told = |line: &&Value| line["event"] == "stray" || line["outcome"] == "duplicate";
+    let told = lines.iter().filter(is_told).count() as u64;
+    let left_out: u64 =
+        lines.iter().filter(|line| line["event"] == "left_out").map(|line| count(line, "count")).sum();
+    assert_eq!(told + left_out, count(&result, "stray") + count(&result, "duplicate"), "{result}");
+    // A second may begin meanwhile.
+    assert!((100..=200).contains(&told) && 0 < left_out, "{told} and {left_out}");
+    assert!(fs::read_to_string(path).unwrap().lines().count() as u64 <= 6 + told);
+    let text = run(&["ping", "-c", "5", "-i", "20ms", &flood()], b"");
+    assert!(text.text().lines().any(|line| line.starts_with("127.0.0.1: … and ")), "{}", text.text());
+}
+
+#[test]
+fn a_second_signal_leaves_no_folder_behind() {
+    let folder = Folder::new();
+    // Nobody reads what it writes, and there is room for nothing, so that it hangs.
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[0; 65_536]).unwrap();
+    let mut command = sounder(["ping", "-q", "--json", "--self"]);
+    command.env_remove("XDG_RUNTIME_DIR").env("TMPDIR", folder.path());
+    let mut child = command.stdout(writer).spawn().unwrap();
+    let entries = || fs::read_dir(folder.path()).unwrap().count();
+    while entries() == 0 {
+        thread::yield_now();
+    }
+    // Those right behind the first are taken for the same.
+    while child.try_wait().unwrap().is_none() {
+        finish(&mut sh(&format!("kill -INT {}", child.id())), b"");
+    }
+    assert_eq!((child.wait().unwrap().code(), entries()), (Some(1), 0));
+}
+
+#[test]
+fn what_was_typed_does_not_act_on_a_terminal() {
+    let evil = "/nowhere/\u{1b}[31mb.json";
+    for args in [
+        &["-I", "\u{1b}[31mb", "127.0.0.1"][..],
+        &["-o", evil, "127.0.0.1"],
+        &["-i", "\u{1b}[31mb\u{7}"],
+        &["tcp://\u{1b}[31mb"],
+    ] {
+        let mut command = sounder(["ping", "-c", "1"]);
+        // As on a terminal.
+        let done = finish(command.args(args).env("CLICOLOR_FORCE", "1"), b"");
+        let named = match args[0] {
+            "-i" => "\"b\" is not",
+            "-I" | "-o" => "\\x1b[31mb",
+            _ => "\"\\u{1b}[31mb\"",
+        };
+        assert!(done.code != Some(0) && done.stderr.contains(named), "{args:?}: {done:?}");
+        assert!(!done.stderr.contains(['\u{1b}', '\u{7}']), "{args:?}: {done:?}");
+    }
+}
+
+#[test]
+fn whom_nobody_can_call_is_named() {
+    for (args, named) in [
+        (&["udp://127.0.0.1:0"][..], "udp://127.0.0.1:0 "),
+        (&["127.0.0.1", "tcp://[::1]:0"], "tcp://[::1]:0 "),
+        (&["vsock://1:0"], "vsock://"),
+        (&["-I", "", "127.0.0.1"], "--source "),
+    ] {
+        let done = ping(args);
+        assert_eq!((done.code, done.text()), (Some(2), ""), "{args:?}");
+        let error = objects(&done.stderr)[0]["error"].as_str().unwrap().to_owned();
+        assert!(error.starts_with(named), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn several_targets_stand_side_by_side_even_if_one_is_dead() {
+    let serving = Serving::at(&["udp://127.0.0.1:0"]);
+    let dead = format!("tcp://127.0.0.1:{}", own_port());
+    let done = run(&["ping", "-i", "1s", "-i", "10ms", "-c", "1", serving.endpoint(), &dead], b"");
+    let table: Vec<Vec<&str>> =
+        done.text().lines().rev().take(3).map(|line| line.split_whitespace().collect()).collect();
+    let [lost, good, names] = table.as_slice() else { panic!("{done:?}") };
+    assert_eq!(*names, ["ms", "sent", "lost", "min", "p50", "p99", "max", "jitter"]);
+    assert_eq!(lost[..], [&[&*dead][..], &["-"; 7], &["REFUSED"]].concat());
+    // Of one answer none is beyond the middle.
+    assert_eq!((good[0], &good[1..3], good[4]), (serving.endpoint(), &["1", "0%"][..], "-"));
+}
+
+#[test]
 fn signals_end_it_with_statistics_or_show_them_meanwhile() {
     for signal in ["INT", "TERM"] {
         let pinging = pinging(&["--self", "udp://127.0.0.1:0", "-i", "10ms"]);
@@ -698,10 +795,55 @@ fn a_full_disk_is_told() {
         assert_eq!(done.code, Some(2), "{ending}: {}", done.stderr);
         let error = &objects(&done.stderr)[0]["error"];
         assert_eq!(*error, format!("write {path}: no space left on device"), "{ending}");
+        assert_counts(&end(&done), &[("sent", 500), ("answered", 500)]);
     }
     let missing = folder.join("missing/result.json");
     let done = ping(&["--self", "udp://127.0.0.1:0", "-c", "1", "-o", &missing]);
     assert_eq!((done.code, done.text()), (Some(2), ""), "it is not measured in vain: {}", done.stderr);
+}
+
+#[test]
+fn a_file_is_whole_whatever_becomes_of_standard_output() {
+    let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
+    let path = folder.join("result.json");
+    let full = "sounder: write standard output: no space left on device\n";
+    for (args, sink, code, error) in [
+        ("", "| head -n 2", 0, ""),
+        ("--json", "| head -n 1", 0, ""),
+        ("-c 20", "| head -n 1", 0, ""),
+        ("-c 20", "> /dev/full", 2, full),
+        ("-w 200ms", "> /dev/full", 2, full),
+    ] {
+        let ping = format!("{sounder} ping {args} --self udp://127.0.0.1:0 -i 10ms -o {path}");
+        let done = finish(&mut sh(&format!("{{ {{ {ping}; echo $? >&2; }} {sink}; }}")), b"");
+        assert_eq!(done.stderr, format!("{error}{code}\n"), "{args} {sink}");
+        let objects = objects(&fs::read_to_string(&path).unwrap());
+        assert_lines(&objects);
+        let [result] = objects.as_slice() else { panic!("{sink}: {objects:?}") };
+        let least = if args.contains("-c") { 20 } else { 1 };
+        assert!(result["event"] == "end" && least <= count(result, "sent"), "{sink}: {result}");
+    }
+}
+
+#[test]
+fn a_file_says_what_has_failed_and_what_was_missed() {
+    let (folder, serving) = (Folder::new(), Serving::at(&["udp://127.0.0.1:0"]));
+    let dead = format!("tcp://127.0.0.1:{}", own_port());
+    let written = |targets: &[&str], ending: &str| {
+        let path = folder.join(ending);
+        let done = ping(&[targets, &["-c", "3", "-i", "10ms", "--max-p99", "1us", "-o", &path]].concat());
+        assert_eq!(done.code, Some(1), "{done:?}");
+        fs::read_to_string(path).unwrap()
+    };
+    let lines = objects(&written(&[serving.endpoint(), &dead], "r.json"));
+    assert_lines(&lines);
+    assert_eq!((lines[0]["event"].as_str(), &lines[0]["missed"]), (Some("end"), &["max_p99"][..].into()));
+    let sentence = format!("REFUSED: connect {dead}: connection refused");
+    let error = serde_json::json!({"event": "error", "endpoint": dead, "word": "REFUSED", "error": sentence});
+    assert_eq!(lines[1..], *std::slice::from_ref(&error));
+    assert_eq!(objects(&written(&[&dead], "alone.json")), [error]);
+    let page = written(&[serving.endpoint()], "r.html");
+    assert!(page.contains(">Missed: p99 is ") && page.contains(", over 1 µs.<"), "{page}");
 }
 
 #[test]
@@ -761,7 +903,7 @@ fn a_bound_that_is_missed_is_named_and_the_ping_fails() {
     let done = ping(&[&[&*nobody], &lossy[..]].concat());
     assert_eq!((done.code, &end(&done)["missed"]), (Some(1), &["max_loss", "max_p99"][..].into()));
     let text = run(&[&["ping", &nobody], &lossy[..]].concat(), b"");
-    let told = "100.000% lost, over 99.9%\nmissed   ";
+    let told = ": 2 of 2 lost, over 99.9%\nmissed   ";
     assert!(text.code == Some(1) && text.text().contains(told), "{}", text.text());
 }
 
@@ -846,6 +988,10 @@ fn a_clock_that_is_not_in_step_shows_in_delays_below_zero() {
         assert!((told - truth).abs() <= truth.abs() / 1000, "{way}: {told} ns, which were {truth}");
         assert!(time(&result[way], "min_ns") <= told && told <= time(&result[way], "max_ns"), "{result}");
     }
+    let args = ["ping", "-c", "5", "-i", "5ms", "-W", "10s", "--clock", "same", &peer];
+    let done = run(&args, b"");
+    let told = "the same at both ends; it is not: 5 delays were below zero";
+    assert!(done.text().contains(told), "{}", done.text());
     // Found out to be another clock, it is compared.
     let done = ping(&["-c", "60", "-i", "5ms", "-W", "10s", &peer]);
     let result = end(&done);

@@ -44,7 +44,7 @@ fn report(stamps: bool, every: u64, count: u64, clock: Option<Clock>) -> PingRep
 }
 
 fn target(report: &PingReport) -> Target<'_> {
-    Target { endpoint: "udp://127.0.0.1:7", about: None, report: Some(report), error: None }
+    Target { endpoint: "udp://127.0.0.1:7", about: None, report: Some(report), error: None, missed: &[] }
 }
 
 fn written(targets: &[Target<'_>]) -> String {
@@ -85,7 +85,9 @@ fn a_page_is_well_formed_and_says_what_there_is() {
 #[test]
 fn a_page_loads_nothing_and_nothing_on_it_acts() {
     let endpoint = "unix:/tmp/</script><script>alert(1)</script>\"'&\u{202e}";
-    let targets = [1, 2].map(|_| Target { endpoint, about: None, report: None, error: Some(endpoint) });
+    let missed = [endpoint.to_owned()];
+    let target = || Target { endpoint, about: None, report: None, error: Some(endpoint), missed: &missed };
+    let targets = [target(), target()];
     let page = written(&targets);
     let document = parse(&page);
     assert_eq!(all(&document, "script").len(), 1);

@@ -34,13 +34,15 @@ pub(super) fn notes(about: Option<&Target>, report: &PingReport) -> Vec<(&'stati
     let mut notes = vec![("calls", counts(report))];
     let clock = about.and_then(|about| words::clock(about, report, delay));
     notes.extend(clock.map(|clock| ("clock", clock)));
-    if let (Some(p50), Some(max)) = (report.lag.rank(50.0), report.lag.max()) {
+    if let Some(max) = report.lag.max() {
         let stamps = match report.kernel_sent.count() + report.kernel_received.count() {
             0 => "the program's",
             _ => "the kernel's, as far as it has told them",
         };
-        let late = format!("left late by {} p50, {} max", delay(p50 as f64), delay(max as f64));
-        notes.push(("timing", format!("calls {late}; times are {stamps}")));
+        let p50 = report.lag.percentile(50.0);
+        let p50 = p50.map_or_else(String::new, |p50| format!("{} p50, ", delay(p50 as f64)));
+        let late = format!("calls left late by {p50}{} max", delay(max as f64));
+        notes.push(("timing", format!("{late}; times are {stamps}")));
     }
     notes
 }
@@ -53,7 +55,7 @@ fn counts(report: &PingReport) -> String {
         (report.duplicate, "duplicate"),
         (report.reordered, "reordered"),
         (report.stray, "stray"),
-        (report.skipped, "left out, since the machine stood still"),
+        (report.skipped, "left out, since they could not leave in time"),
     ] {
         if count != 0 {
             counts += &format!(", {} {what}", grouped(count));

@@ -1,0 +1,40 @@
+//! How much is written of what peers cause.
+
+use std::time::{Duration, Instant};
+
+/// Most such lines that are written within a second.
+const LINES_PER_SECOND: u64 = 100;
+
+/// The lines of this second.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    since: Instant,
+    lines: u64,
+}
+
+#[expect(clippy::disallowed_methods, reason = "lines a second are counted by the writer's own clock")]
+impl Allowance {
+    pub(super) fn new() -> Self {
+        Self { since: Instant::now(), lines: 0 }
+    }
+
+    /// Whether another second has begun, which has all its lines.
+    pub(super) fn renew(&mut self) -> bool {
+        let over = Duration::from_secs(1) <= self.since.elapsed();
+        if over {
+            *self = Self::new();
+        }
+        over
+    }
+
+    /// Takes a line, if there is one left.
+    pub(super) fn take(&mut self) -> bool {
+        let left = !self.is_used_up();
+        self.lines += u64::from(left);
+        left
+    }
+
+    pub(super) fn is_used_up(&self) -> bool {
+        self.lines == LINES_PER_SECOND
+    }
+}
