@@ -8,6 +8,8 @@ use echosounder_proto::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::Random;
+
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -71,18 +73,7 @@ fn times(at: u64) -> Times {
     Times::of(Moment { wall: WallTime::from_nanos(at), mono: mono(at) })
 }
 
-/// SplitMix64.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     fn within(&mut self, low: i64, high: i64) -> i64 {
         low + i64::try_from(self.next() % (high - low).unsigned_abs()).unwrap()
     }

@@ -11,6 +11,8 @@ use echosounder_proto::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::Random;
+
 /// How long the server has a message.
 const RESIDENCE: Duration = Duration::from_micros(5);
 
@@ -844,18 +846,7 @@ fn wild(seed: u64) -> impl Fn(u64) -> Fate {
     }
 }
 
-/// SplitMix64.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     /// Mostly short, seldom very long, and sometimes for ever.
     fn delay(&mut self) -> Option<Duration> {
         let short = Duration::from_nanos(self.next() % 2_000_000);

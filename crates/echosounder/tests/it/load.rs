@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::families::{endpoint, schemes};
 use crate::support::{
-    Finished, Folder, Program, finish, has_ipv6, private_network, run, skip, sounder, unique,
+    Finished, Folder, Program, connections, finish, has_ipv6, private_network, run, skip, sounder, unique,
 };
 
 /// Length of a message in these tests.
@@ -58,19 +58,6 @@ fn datagrams(mut answers: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) ->
             for answer in answers(&buffer[..len]) {
                 socket.send_to(&answer, from).unwrap();
             }
-        }
-    });
-    endpoint
-}
-
-/// A peer for connections, which does this with each.
-fn connections(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (stream, serve) = (stream.unwrap(), serve.clone());
-            thread::spawn(move || serve(stream));
         }
     });
     endpoint

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread;
@@ -19,8 +19,8 @@ use crate::abuse::resident;
 use crate::forwarder::{Chance, Deeds, Fate, Forwarder, LEN, Way};
 use crate::interop::socat;
 use crate::support::{
-    Finished, Folder, PATIENCE, Program, Serving, finish, has_ipv6, objects, private_network, program,
-    python, run, sh, sounder, unique,
+    Finished, Folder, PATIENCE, Program, Serving, connections, finish, has_ipv6, objects, private_network,
+    program, python, run, sh, sounder, unique,
 };
 use crate::talk::where_both_is_a_name;
 
@@ -541,19 +541,6 @@ fn many_hosts_are_not_called() {
         assert_eq!((done.code, done.text()), (Some(2), ""), "{endpoint}: {}", done.stderr);
         assert!(done.stderr.contains("it is the address of many hosts"), "{endpoint}: {}", done.stderr);
     }
-}
-
-/// A peer for connections, which does this with each.
-fn connections(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (stream, serve) = (stream.unwrap(), serve.clone());
-            thread::spawn(move || serve(stream));
-        }
-    });
-    endpoint
 }
 
 /// A peer for datagrams: `answers` says what to send back for each, by its number. It ends with the program.

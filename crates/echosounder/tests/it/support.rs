@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{self, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -493,4 +493,17 @@ pub(crate) fn assert_stamped(answer: &[u8], start: u64, message: &[u8]) {
     let expected = stamps.iter().map(|ctime| [format!("[{ctime}] ").as_bytes(), message].concat());
     let shown = String::from_utf8_lossy(answer);
     assert!(expected.into_iter().any(|expected| expected == answer), "{shown:?} is not of {stamps:?}");
+}
+
+/// A peer for connections, which does this with each.
+pub(crate) fn connections(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, serve) = (stream.unwrap(), serve.clone());
+            thread::spawn(move || serve(stream));
+        }
+    });
+    endpoint
 }
