@@ -1,18 +1,28 @@
-//! One datagram socket: a batch in, each judged, a batch out.
+//! One datagram socket, on a thread of its own: a batch in, each judged, a batch out.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
-use echosounder_proto::{Datagram, DatagramRule, Reason, Scene, Sender, WallTime};
+use echosounder_proto::{
+    Conversation, Datagram, DatagramRule, Framing, Moment, PlainEcho, Reason, Scene, Sender, WallTime,
+};
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Batch, Received, Socket, is_out_of_resources};
+use echosounder_socket::{
+    Address, Batch, Interest, Received, Socket, Waker, is_out_of_resources, option, ready,
+};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Labels};
 use crate::connection::is_momentary;
+use crate::counters::Counters;
 use crate::event::{Event, Observer};
 use crate::held::{HELD_MAX, HeldPeers};
-use crate::worker::Tools;
+use crate::worker::Setup;
+
+/// Most turns without a look at whether it is to stop, and most that answer what had arrived before.
+const TURNS_MAX: usize = 64;
 
 /// Most datagrams of one turn.
 const BATCH_MAX: usize = 64;
@@ -20,7 +30,7 @@ const BATCH_MAX: usize = 64;
 /// Most datagrams of one turn on sockets whose datagrams are longer than UDP's.
 const OTHER_BATCH_MAX: usize = BATCH_MAX / 4;
 
-/// Most sockets that one socket holds: while it answers, those of the turn as well.
+/// Most sockets that one worker holds: while it answers, those of the turn as well.
 pub(crate) const DESCRIPTORS_HELD: usize = HELD_MAX + OTHER_BATCH_MAX;
 
 /// A datagram's greatest length over UDP: the payload of the largest IPv6 packet, jumbograms left aside.
@@ -33,90 +43,153 @@ const OTHER_MAX: usize = 256 * 1024;
 /// The first port that is not kept for services: IPPORT_RESERVED, ip(7).
 const SERVICES: u16 = 1024;
 
-/// A bound datagram socket.
+/// Answers on one datagram socket.
+///
+/// The socket is in no epoll: whatever waits for a socket all the time is told of each datagram that has left it, which is
+/// a tenth of what it costs to send one. It is waited for only when nothing more is there.
 #[derive(Debug)]
-pub(crate) struct DatagramSocket {
+pub struct DatagramWorker<C, O> {
     socket: Socket,
     address: Address,
+    batch: Batch,
     rule: DatagramRule,
+    held: HeldPeers,
     /// Messages answered.
     messages: u64,
     /// What the kernel last said it had dropped.
     overflows: u32,
-    held: HeldPeers,
+    /// The stamp of the answer that is being made.
+    stamp: Vec<u8>,
+    conversation: Conversation,
+    host: Arc<str>,
+    labels: Labels,
+    hears_messages: bool,
+    stop: Arc<Waker>,
+    clock: C,
+    counters: Arc<Counters>,
+    observer: O,
 }
 
-/// Room for a turn's datagrams, made when the first socket of its sort is.
-pub(crate) fn batch_for(address: &Address) -> Batch {
-    match address.ip() {
-        Some(_) => Batch::new(BATCH_MAX, UDP_MAX),
-        None => Batch::new(OTHER_BATCH_MAX, OTHER_MAX),
+impl<C: Clock, O: Observer> DatagramWorker<C, O> {
+    /// A worker for a bound socket. `plain_echo` tells whom an echo without a stamp answers.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be asked for its address, or prepared.
+    pub fn new(setup: Setup<C, O>, socket: Socket, plain_echo: PlainEcho) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        socket.set_blocking(false)?;
+        if let Address::Unix(_) = address {
+            // Whose a path is that is to be answered to.
+            socket.set_option(option::SO_PASSCRED, true)?;
+        }
+        let now = setup.clock.now();
+        Ok(Self {
+            batch: match address.ip() {
+                Some(_) => Batch::new(BATCH_MAX, UDP_MAX),
+                None => Batch::new(OTHER_BATCH_MAX, OTHER_MAX),
+            },
+            socket,
+            address,
+            rule: DatagramRule::new(&setup.conversation.stamp, plain_echo, now.mono),
+            held: HeldPeers::default(),
+            messages: 0,
+            overflows: 0,
+            stamp: Vec::new(),
+            conversation: Conversation { framing: Framing::Message, ..setup.conversation },
+            host: setup.host,
+            labels: Labels::new(now.wall),
+            hears_messages: setup.observer.hears_messages(),
+            stop: setup.stop,
+            clock: setup.clock,
+            counters: setup.counters,
+            observer: setup.observer,
+        })
     }
-}
 
-impl DatagramSocket {
-    pub(crate) fn new(socket: Socket, address: Address, rule: DatagramRule) -> Self {
-        Self { socket, address, rule, messages: 0, overflows: 0, held: HeldPeers::default() }
+    /// Answers until it is told to stop, and then what had arrived by then.
+    ///
+    /// # Errors
+    ///
+    /// If waiting itself fails, which leaves nothing to be done.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut stopping = false;
+        while !stopping {
+            self.turns();
+            stopping = self.wait()?;
+        }
+        self.turns();
+        Ok(())
     }
 
-    pub(crate) fn socket(&self) -> &Socket {
-        &self.socket
+    /// Answers what is there, up to a limit.
+    fn turns(&mut self) {
+        for _ in 0..TURNS_MAX {
+            if !self.turn() {
+                break;
+            }
+        }
     }
 
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
+    /// Waits until something is there; whether it is to stop is returned.
+    fn wait(&self) -> io::Result<bool> {
+        let waited = [self.stop.as_fd(), self.socket.as_fd()].map(|fd| (fd, Interest::Read));
+        let [stop, _] = ready(waited, None)?;
+        Ok(stop.readable)
     }
 
-    /// Receives what is there, up to a batch, and answers it.
-    pub(crate) fn turn<C: Clock, O: Observer>(
-        &mut self,
-        batch: &mut Batch,
-        tools: &mut Tools<C, O>,
-    ) -> io::Result<()> {
-        let received = match self.socket.recv_many(batch) {
+    /// Answers a batch of what is there, without waiting; whether anything was is returned.
+    pub fn turn(&mut self) -> bool {
+        match self.socket.recv_many(&mut self.batch) {
+            Ok(received) => {
+                self.answer(received);
+                true
+            }
             Err(error) if is_momentary(&error) => {
                 if is_out_of_resources(&error) && matches!(self.address, Address::Netlink(_)) {
                     // So it says, once, that it has dropped at least one; netlink(7).
-                    tools.counters.dropped(Reason::Overflow, 1);
+                    self.counters.dropped(Reason::Overflow, 1);
                 }
-                return Ok(());
+                false
             }
-            result => result?,
-        };
-        let exact = (0..received).any(|index| tools.messages.needs_exact_time(batch.bytes(index)));
-        let arrival = if exact { tools.clock.now() } else { tools.turn };
-        let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
+            Err(error) => {
+                self.counters.failed();
+                self.observer.observe(Event::Error { operation: "receive", error: &error });
+                false
+            }
+        }
+    }
+
+    /// Answers what was received.
+    fn answer(&mut self, received: usize) {
+        let arrival = self.clock.now();
+        self.labels.set(arrival.wall);
+        let exact = (0..received).any(|index| self.conversation.needs_exact_time(self.batch.bytes(index)));
+        let tx = if exact { arrival.wall_at(self.clock.now().mono) } else { arrival.wall };
         let (before, mut bytes) = (self.messages, 0);
         for index in 0..received {
-            match self.prepare(index, (arrival.wall, tx), batch, tools) {
+            match self.prepare(index, &arrival, tx) {
                 Ok(len) => bytes += len,
-                Err(reason) => tools.counters.dropped(reason, 1),
+                Err(reason) => self.counters.dropped(reason, 1),
             }
         }
         let mut unsent = Vec::new();
         let segments = self.address.ip().is_some();
-        batch.send(&self.socket, segments, |index, _| unsent.push(index));
+        self.batch.send(&self.socket, segments, |index, _| unsent.push(index));
         self.held.let_go();
-        bytes -= unsent.iter().map(|&index| batch.bytes(index).len()).sum::<usize>();
-        tools.counters.answered(self.messages - before - unsent.len() as u64, bytes);
-        tools.counters.dropped(Reason::Unsent, unsent.len() as u64);
-        Ok(())
+        bytes -= unsent.iter().map(|&index| self.batch.bytes(index).len()).sum::<usize>();
+        self.counters.answered(self.messages - before - unsent.len() as u64, bytes);
+        self.counters.dropped(Reason::Unsent, unsent.len() as u64);
     }
 
     /// Judges one datagram and prepares its answer; how long it was is returned, or why it is not answered.
-    fn prepare<C: Clock, O: Observer>(
-        &mut self,
-        index: usize,
-        (rx, tx): (WallTime, WallTime),
-        batch: &mut Batch,
-        tools: &mut Tools<C, O>,
-    ) -> Result<usize, Reason> {
-        let about = batch.about(index);
+    fn prepare(&mut self, index: usize, arrival: &Moment, tx: WallTime) -> Result<usize, Reason> {
+        let about = self.batch.about(index);
         if let Some(count) = about.overflows {
             let lost = count.wrapping_sub(std::mem::replace(&mut self.overflows, count));
-            tools.counters.dropped(Reason::Overflow, u64::from(lost));
+            self.counters.dropped(Reason::Overflow, u64::from(lost));
         }
-        let peer = batch.sender(index);
+        let peer = self.batch.sender(index);
         let port = self.address.port().unwrap_or(0);
         let asked = about.packet_info.map(|info| Address::from(SocketAddr::new(info.local, port)));
         let local = asked.as_ref().unwrap_or(&self.address);
@@ -124,9 +197,9 @@ impl DatagramSocket {
             sender: classify(&peer, local),
             to_group: is_to_group(&about, &peer),
             truncated: about.truncated,
-            bytes: batch.bytes(index),
+            bytes: self.batch.bytes(index),
         };
-        self.rule.judge(&datagram, tools.turn.mono)?;
+        self.rule.judge(&datagram, arrival.mono)?;
         let to = match &peer {
             // A path may lead elsewhere by now, and what it leads to must be the sender's.
             Address::Unix(UnixName::Path(path)) => {
@@ -134,15 +207,15 @@ impl DatagramSocket {
             }
             _ => None,
         };
-        if tools.hears_messages {
-            tools.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
+        if self.hears_messages {
+            self.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
         }
         let len = datagram.bytes.len();
-        let label = tools.labels.current();
-        let mut scene = Scene { label, rx, tx, peer: &peer, local, host: &tools.host, seq: self.messages };
-        tools.messages.answer_datagram(batch.bytes(index), &mut scene, &mut tools.out);
+        let (label, rx) = (self.labels.current(), arrival.wall);
+        let mut scene = Scene { label, rx, tx, peer: &peer, local, host: &self.host, seq: self.messages };
+        self.conversation.answer_datagram(self.batch.bytes(index), &mut scene, &mut self.stamp);
         self.messages = scene.seq;
-        batch.answer(index, &tools.out, about.packet_info, to);
+        self.batch.answer(index, &self.stamp, about.packet_info, to);
         Ok(len)
     }
 }

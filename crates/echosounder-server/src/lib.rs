@@ -1,10 +1,10 @@
 //! The stamped echo server: it answers. It does not measure and does not print.
 //!
-//! [`Server::bind`] takes every endpoint or none; [`Server::start`] gives each worker thread a socket of each
-//! and lets it run. A message's way is one straight line: [`worker`](Worker) learns that a socket is readable,
+//! [`Server::bind`] takes every endpoint or none; [`Server::start`] gives each worker thread a listener of each
+//! and lets it run. A message's way is one straight line: the [`Worker`] learns that a connection is readable,
 //! reads once into its own buffer, has the [`Conversation`](echosounder_proto::Conversation) answer into
 //! another, and sends once. What the kernel does not take is kept with the connection, which is then not read
-//! until it has left.
+//! until it has left. Each datagram socket has a thread of its own, a [`DatagramWorker`]: a batch in, a batch out.
 //!
 //! ```
 //! use echosounder_proto::{Framing, PlainEcho, Template};
@@ -58,8 +58,9 @@ mod worker;
 
 pub use clock::{Clock, SystemClock};
 pub use counters::{Counters, Cut, Totals};
+pub use datagrams::DatagramWorker;
 pub use event::{Event, Observer};
 pub use limits::{KEPT_MAX, Limits};
 pub use listen::{BindError, Note};
 pub use server::{Config, Running, Server, StartError};
-pub use worker::{Patience, Setup, Worker};
+pub use worker::{Bounds, Patience, Setup, Worker};

@@ -44,7 +44,7 @@ pub struct Note {
     pub(crate) absent: bool,
 }
 
-/// An address that is bound, with a socket for each worker.
+/// An address that is bound, with a socket for each worker that it has.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) endpoint: Endpoint,
@@ -130,7 +130,8 @@ fn bind_endpoint(
 ///
 /// The first socket binds and listens alone, so that an address which anybody else uses is refused; only then is
 /// it opened for sharing, and the other workers' sockets join it. Addresses of other families than IP's are not
-/// shared that way: there the workers have one socket together.
+/// shared that way: there the workers have one listener together, and
+/// datagrams have one worker.
 fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Result<Bound> {
     let first = prepare(transport, address, terms)?;
     let mut path = None;
@@ -153,7 +154,10 @@ fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Re
     let mut sockets = vec![first];
     for _ in 1..terms.workers.get() {
         if !transport.shares_addresses() {
-            sockets.push(sockets[0].duplicate()?);
+            // What one thread alone reads is answered in order.
+            if transport.listens() {
+                sockets.push(sockets[0].duplicate()?);
+            }
             continue;
         }
         sockets[0].set_option(option::SO_REUSEPORT, true)?;

@@ -1,4 +1,4 @@
-//! Starting and stopping: binding first, then a thread for each worker.
+//! Starting and stopping: binding first, then a thread for each worker and each datagram socket.
 
 use std::fs;
 use std::io;
@@ -12,15 +12,15 @@ use echosounder_socket::{Endpoint, IpVersion, Waker, raise_fd_limit};
 
 use crate::clock::SystemClock;
 use crate::counters::{Counters, Totals};
-use crate::datagrams::DESCRIPTORS_HELD;
+use crate::datagrams::{DESCRIPTORS_HELD, DatagramWorker};
 use crate::event::Observer;
 use crate::limits::{KEPT_MAX, Limits};
 use crate::listen::{self, BindError, Bound, Note, Terms};
 use crate::path::BoundPath;
-use crate::worker::{Patience, Setup, Worker};
+use crate::worker::{Bounds, Patience, Setup, Worker};
 
-/// Descriptors that are not given to connections, beside those open when a server starts and those that each worker
-/// has: some for whoever runs it.
+/// Descriptors that are not given to connections, beside those open when a server starts and those that workers
+/// have: some for whoever runs it.
 const DESCRIPTORS_SPARE: usize = 8;
 
 /// What a server is to do.
@@ -38,7 +38,7 @@ pub struct Config {
     pub plain_echo: PlainEcho,
     /// This machine's name, for stamps that show it.
     pub host: String,
-    /// How many threads answer.
+    /// How many threads answer connections, and how many each address for datagrams over IP has.
     pub workers: NonZeroUsize,
     /// How many connections there may be at the same time; `None` for as many as there are descriptors.
     pub connections_max: Option<usize>,
@@ -106,40 +106,14 @@ impl Server {
     /// If the limit of descriptors does not allow what was promised, or a worker cannot be made.
     pub fn start<O: Observer + Send + 'static>(
         self,
-        mut observer: impl FnMut() -> O,
+        observer: impl FnMut() -> O,
     ) -> Result<Running, StartError> {
-        let limits = Arc::new(Limits::new(self.connections_max()?, self.config.per_peer_max));
+        let limits = Limits::new(self.connections_max()?, self.config.per_peer_max);
         let stop = Arc::new(Waker::new().map_err(StartError::System)?);
         let ended = Arc::new(Waker::new().map_err(StartError::System)?);
         let mut running =
             Running { stop, ended, threads: Vec::new(), counters: Vec::new(), paths: Vec::new() };
-        let mut shares: Vec<Vec<_>> = Vec::new();
-        for bound in self.bound {
-            running.paths.extend(bound.path);
-            shares.push(bound.sockets.into_iter().map(|socket| (socket, bound.endpoint.clone())).collect());
-        }
-        for number in 0..self.config.workers.get() {
-            let counters = Arc::new(Counters::default());
-            let mut worker = Worker::new(Setup {
-                conversation: Conversation { stamp: self.config.stamp.clone(), framing: self.config.framing },
-                plain_echo: self.config.plain_echo,
-                host: self.config.host.as_str().into(),
-                limits: Arc::clone(&limits),
-                patience: self.config.patience,
-                kept_max: KEPT_MAX / self.config.workers,
-                counters: Arc::clone(&counters),
-                stop: Arc::clone(&running.stop),
-                clock: SystemClock::start(),
-                observer: observer(),
-            })
-            .map_err(StartError::System)?;
-            for share in &mut shares {
-                if let Some((socket, endpoint)) = share.pop() {
-                    worker.serve(socket, &endpoint).map_err(StartError::System)?;
-                }
-            }
-            running.start(number, worker, counters).map_err(StartError::System)?;
-        }
+        running.start(self.config, self.bound, limits, observer).map_err(StartError::System)?;
         Ok(running)
     }
 
@@ -149,7 +123,7 @@ impl Server {
         let open = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
         let holders = self.bound.iter().filter(|bound| bound.holds_peers()).count();
         let workers = self.config.workers.get();
-        let taken = open + workers * (1 + holders * DESCRIPTORS_HELD) + DESCRIPTORS_SPARE;
+        let taken = open + workers + holders * DESCRIPTORS_HELD + DESCRIPTORS_SPARE;
         let available = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(taken);
         match self.config.connections_max {
             Some(wanted) if available < wanted => Err(StartError::Descriptors { wanted, available }),
@@ -191,15 +165,66 @@ impl Running {
         Ok(self.totals())
     }
 
-    fn start<C, O>(&mut self, number: usize, worker: Worker<C, O>, counters: Arc<Counters>) -> io::Result<()>
-    where
-        C: crate::Clock + Send + 'static,
-        O: Observer + Send + 'static,
-    {
+    /// Starts a worker for each datagram socket, and as many as there are to be for all listeners.
+    fn start<O: Observer + Send + 'static>(
+        &mut self,
+        config: Config,
+        bound: Vec<Bound>,
+        limits: Limits,
+        mut observer: impl FnMut() -> O,
+    ) -> io::Result<()> {
+        let stop = Arc::clone(&self.stop);
+        let mut setup = || Setup {
+            conversation: Conversation { stamp: config.stamp.clone(), framing: config.framing },
+            host: config.host.as_str().into(),
+            counters: Arc::default(),
+            stop: Arc::clone(&stop),
+            clock: SystemClock::start(),
+            observer: observer(),
+        };
+        let mut shares = Vec::new();
+        for bound in bound {
+            self.paths.extend(bound.path);
+            let transport = bound.endpoint.transport();
+            if transport.listens() {
+                shares.push((transport, bound.sockets));
+                continue;
+            }
+            for socket in bound.sockets {
+                let setup = setup();
+                let counters = Arc::clone(&setup.counters);
+                let worker = DatagramWorker::new(setup, socket, config.plain_echo)?;
+                self.spawn(transport.scheme(), counters, || worker.run())?;
+            }
+        }
+        let workers = if shares.is_empty() { 0 } else { config.workers.get() };
+        let limits = Arc::new(limits);
+        for _ in 0..workers {
+            let setup = setup();
+            let counters = Arc::clone(&setup.counters);
+            let (limits, kept_max) = (Arc::clone(&limits), KEPT_MAX / config.workers);
+            let mut worker = Worker::new(setup, Bounds { limits, patience: config.patience, kept_max })?;
+            for (transport, sockets) in &mut shares {
+                if let Some(socket) = sockets.pop() {
+                    worker.serve(socket, *transport)?;
+                }
+            }
+            self.spawn("worker", counters, || worker.run())?;
+        }
+        Ok(())
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        counters: Arc<Counters>,
+        run: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
         let ended = WakeAtEnd(Arc::clone(&self.ended));
-        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let name = format!("{name}-{}", self.threads.len());
+        let thread = thread::Builder::new().name(name).spawn(move || {
             let _ended = ended;
-            worker.run()
+            run()
         })?;
         self.threads.push(thread);
         self.counters.push(counters);

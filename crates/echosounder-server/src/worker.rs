@@ -1,4 +1,4 @@
-//! The loop that answers: one thread, one epoll, every kind of socket.
+//! The loop that answers on connections: one thread, one epoll, every kind of them.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_proto::{Conversation, DatagramRule, FRAME_MAX, Framing, Moment, MonoTime, PlainEcho};
+use echosounder_proto::{Conversation, FRAME_MAX, Framing, Moment, MonoTime};
 use echosounder_socket::{
-    Address, Batch, Endpoint, Events, Interest, Poll, Readiness, Socket, Transport, Waker, is_unreachable,
-    option, ready,
+    Address, Events, Interest, Poll, Readiness, Socket, Transport, Waker, is_unreachable, option, ready,
 };
 
 use crate::clock::{Clock, Labels};
 use crate::connection::{Connection, Next};
 use crate::counters::{Counters, Cut};
-use crate::datagrams::{self, DatagramSocket};
 use crate::event::{Event, Observer};
 use crate::limits::{Budget, Limits, Place, READ_MAX};
 use crate::recency::{Recency, Waits};
@@ -50,26 +48,17 @@ const LAST_TURNS_MAX: usize = 64;
 /// Bytes of stack of a thread that only closes.
 const CLOSER_STACK: usize = 64 * 1024;
 
-/// The token of the waker; connections have tokens from zero up, listeners and datagram sockets below this.
+/// The token of the waker; connections have tokens from zero up, listeners from here.
 const WAKER: u64 = u64::MAX;
 const LISTENERS: u64 = 1 << 32;
-const DATAGRAMS: u64 = 2 << 32;
 
-/// What a worker is made of.
+/// What every worker is made of, of connections or of datagrams.
 #[derive(Debug)]
 pub struct Setup<C, O> {
     /// How streams are answered. Sockets that keep bounds have the same stamp.
     pub conversation: Conversation,
-    /// Whom an echo without a stamp answers.
-    pub plain_echo: PlainEcho,
     /// This machine's name, for stamps.
     pub host: Arc<str>,
-    /// What all workers share.
-    pub limits: Arc<Limits>,
-    /// How patient it is.
-    pub patience: Patience,
-    /// Bytes that this worker may keep: its part of [`KEPT_MAX`](crate::KEPT_MAX).
-    pub kept_max: usize,
     /// Where it counts.
     pub counters: Arc<Counters>,
     /// What stops it.
@@ -78,6 +67,17 @@ pub struct Setup<C, O> {
     pub clock: C,
     /// Who is told.
     pub observer: O,
+}
+
+/// What bounds a worker's connections.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// What all workers share.
+    pub limits: Arc<Limits>,
+    /// How patient it is.
+    pub patience: Patience,
+    /// Bytes that this worker may keep: its part of [`KEPT_MAX`](crate::KEPT_MAX).
+    pub kept_max: usize,
 }
 
 /// How long connections may wait for their peers.
@@ -89,7 +89,7 @@ pub struct Patience {
     pub stalled: Duration,
 }
 
-/// What a connection or a datagram socket borrows for its turn.
+/// What a connection borrows for its turn.
 #[derive(Debug)]
 pub(crate) struct Tools<C, O> {
     pub(crate) streams: Conversation,
@@ -116,21 +116,17 @@ struct Listener {
     paused: bool,
 }
 
-/// Answers on the sockets it is given, one turn at a time.
+/// Answers on the connections of the listeners it is given, one turn at a time.
 #[derive(Debug)]
 pub struct Worker<C, O> {
     poll: Poll,
     events: Events,
     stop: Arc<Waker>,
     stopping: bool,
-    plain_echo: PlainEcho,
     limits: Arc<Limits>,
     patience: Patience,
     recency: Recency,
     listeners: Vec<Listener>,
-    datagrams: Vec<DatagramSocket>,
-    inet_batch: Option<Batch>,
-    other_batch: Option<Batch>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     /// Places that came free in this turn; an event of it may still name them.
@@ -148,7 +144,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     /// # Errors
     ///
     /// If no descriptor is left.
-    pub fn new(setup: Setup<C, O>) -> io::Result<Self> {
+    pub fn new(setup: Setup<C, O>, bounds: Bounds) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.add(&*setup.stop, WAKER, Interest::Read)?;
         let turn = setup.clock.now();
@@ -158,7 +154,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             host: setup.host,
             input: vec![0; MESSAGE_MAX],
             out: Vec::new(),
-            budget: Budget::new(setup.kept_max),
+            budget: Budget::new(bounds.kept_max),
             labels: Labels::new(turn.wall),
             turn,
             hears_messages: setup.observer.hears_messages(),
@@ -171,14 +167,10 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             events: Events::with_capacity(EVENTS_MAX),
             stop: setup.stop,
             stopping: false,
-            plain_echo: setup.plain_echo,
-            limits: setup.limits,
-            patience: setup.patience,
+            limits: bounds.limits,
+            patience: bounds.patience,
             recency: Recency::default(),
             listeners: Vec::new(),
-            datagrams: Vec::new(),
-            inet_batch: None,
-            other_batch: None,
             connections: Vec::new(),
             free: Vec::new(),
             freed: Vec::new(),
@@ -188,38 +180,20 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         })
     }
 
-    /// Answers on a bound socket from now on: a listener, or a datagram socket.
+    /// Answers on the connections of a listener from now on.
     ///
     /// # Errors
     ///
     /// If it cannot be waited for.
-    pub fn serve(&mut self, socket: Socket, endpoint: &Endpoint) -> io::Result<()> {
-        let transport = endpoint.transport();
+    pub fn serve(&mut self, listener: Socket, transport: Transport) -> io::Result<()> {
         let interest = if transport.shares_addresses() {
             Interest::Read
         } else {
             // The workers have it together: one of them is enough for each event.
             Interest::ReadExclusive
         };
-        if !transport.listens() {
-            let address = socket.local_addr()?;
-            socket.set_blocking(false)?;
-            if let Address::Unix(_) = address {
-                // Whose a path is that is to be answered to.
-                socket.set_option(option::SO_PASSCRED, true)?;
-            }
-            self.poll.add(&socket, DATAGRAMS + self.datagrams.len() as u64, interest)?;
-            let batch = match address.ip() {
-                Some(_) => &mut self.inet_batch,
-                None => &mut self.other_batch,
-            };
-            batch.get_or_insert_with(|| datagrams::batch_for(&address));
-            let rule = DatagramRule::new(&self.tools.messages.stamp, self.plain_echo, self.tools.turn.mono);
-            self.datagrams.push(DatagramSocket::new(socket, address, rule));
-        } else {
-            self.poll.add(&socket, LISTENERS + self.listeners.len() as u64, interest)?;
-            self.listeners.push(Listener { socket, transport, interest, paused: false });
-        }
+        self.poll.add(&listener, LISTENERS + self.listeners.len() as u64, interest)?;
+        self.listeners.push(Listener { socket: listener, transport, interest, paused: false });
         Ok(())
     }
 
@@ -302,7 +276,6 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         let index = usize::try_from(token & (LISTENERS - 1)).unwrap_or(usize::MAX);
         match token {
             WAKER => self.stopping = true,
-            DATAGRAMS.. => self.answer_datagrams(index),
             LISTENERS.. => self.accept(index),
             _ => self.turn_connection(index, ready),
         }
@@ -466,20 +439,6 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
     }
 
-    /// Answers a turn's worth of datagrams.
-    fn answer_datagrams(&mut self, index: usize) {
-        let Some(socket) = self.datagrams.get_mut(index) else { return };
-        let batch = match socket.address().ip() {
-            Some(_) => self.inet_batch.as_mut(),
-            None => self.other_batch.as_mut(),
-        };
-        let batch = batch.expect("a socket's batch is made when it is added");
-        if let Err(error) = socket.turn(batch, &mut self.tools) {
-            self.tools.counters.failed();
-            self.tools.observer.observe(Event::Error { operation: "receive", error: &error });
-        }
-    }
-
     /// How long a turn may wait.
     fn timeout(&self) -> Option<Duration> {
         let due = self.waits().map(|(_, _, due)| due).chain(self.resume).min()?;
@@ -499,9 +458,6 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         // The other workers have the same UNIX sockets: closing ours does not take them out of this poll (epoll(7)).
         for listener in self.listeners.drain(..).filter(|listener| !listener.paused) {
             self.poll.remove(&listener.socket)?;
-        }
-        for datagrams in self.datagrams.drain(..) {
-            self.poll.remove(datagrams.socket())?;
         }
         let deadline = self.tools.turn.mono + ENDING_MAX;
         let writable = Readiness { readable: false, writable: true };

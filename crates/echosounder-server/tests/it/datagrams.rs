@@ -17,7 +17,7 @@ use echosounder_socket::{
     ready,
 };
 
-use crate::table::Table;
+use crate::table::DatagramTable;
 use crate::{
     CTIME, Client, Folder, PATIENCE, config, dropped, everywhere, optional, skip, start, stop, unique,
 };
@@ -183,14 +183,9 @@ fn two_servers_do_not_answer_each_other() {
 }
 
 /// A server at a path, turned by hand.
-fn table_at(folder: &Folder, stamp: &str, name: &str) -> Table {
-    let endpoint: Endpoint = folder.endpoint("unix-dgram", name).parse().unwrap();
-    let socket = Socket::from_fd(OwnedFd::from(UnixDatagram::bind(folder.join(name)).unwrap())).unwrap();
-    socket.set_blocking(false).unwrap();
-    socket.set_option(option::SO_PASSCRED, true).unwrap();
-    let mut table = Table::new(stamp, Framing::default(), 1 << 20);
-    table.worker.serve(socket, &endpoint).unwrap();
-    table
+fn table_at(folder: &Folder, stamp: &str, name: &str) -> DatagramTable {
+    let socket = UnixDatagram::bind(folder.join(name)).unwrap();
+    DatagramTable::new(stamp, Socket::from_fd(OwnedFd::from(socket)).unwrap())
 }
 
 /// A datagram's sender can exchange its path for a link to somebody else while its call is on the way.

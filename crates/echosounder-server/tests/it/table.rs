@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_proto::{Conversation, Framing, Moment, MonoTime, PlainEcho, WallTime};
-use echosounder_server::{Clock, Counters, Limits, Patience, Setup, Totals, Worker};
+use echosounder_server::{Bounds, Clock, Counters, DatagramWorker, Limits, Patience, Setup, Totals, Worker};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Socket, Transport, Waker, option};
 
@@ -57,6 +57,47 @@ impl Clock for HandClock {
     }
 }
 
+fn setup(stamp: &str, framing: Framing) -> Setup<HandClock, Record> {
+    let clock = HandClock(Rc::new(Hands {
+        wall: Cell::new(1_795_346_376_123_456_789),
+        mono: Cell::new(1_000_000_000),
+        wall_step: Cell::new(0),
+        mono_step: Cell::new(0),
+    }));
+    Setup {
+        conversation: Conversation { stamp: stamp.parse().unwrap(), framing },
+        host: "here".into(),
+        counters: Arc::default(),
+        stop: Arc::new(Waker::new().unwrap()),
+        clock,
+        observer: Record::default(),
+    }
+}
+
+/// A worker of one datagram socket.
+pub(crate) struct DatagramTable {
+    worker: DatagramWorker<HandClock, Record>,
+    pub(crate) clock: HandClock,
+    counters: Arc<Counters>,
+}
+
+impl DatagramTable {
+    pub(crate) fn new(stamp: &str, socket: Socket) -> Self {
+        let setup = setup(stamp, Framing::default());
+        let (clock, counters) = (setup.clock.clone(), Arc::clone(&setup.counters));
+        Self { worker: DatagramWorker::new(setup, socket, PlainEcho::Local).unwrap(), clock, counters }
+    }
+
+    /// One turn; whether there was anything to answer or to drop is returned.
+    pub(crate) fn turn(&mut self) -> bool {
+        self.worker.turn()
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.counters.totals()
+    }
+}
+
 /// A worker, with everything that a test wants to know of it.
 pub(crate) struct Table {
     pub(crate) worker: Worker<HandClock, Record>,
@@ -81,28 +122,10 @@ impl Table {
         limits: Limits,
         patience: Patience,
     ) -> Self {
-        let clock = HandClock(Rc::new(Hands {
-            wall: Cell::new(1_795_346_376_123_456_789),
-            mono: Cell::new(1_000_000_000),
-            wall_step: Cell::new(0),
-            mono_step: Cell::new(0),
-        }));
-        let record = Record::default();
-        let counters = Arc::new(Counters::default());
-        let stop = Arc::new(Waker::new().unwrap());
-        let worker = Worker::new(Setup {
-            conversation: Conversation { stamp: stamp.parse().unwrap(), framing },
-            plain_echo: PlainEcho::Local,
-            host: "here".into(),
-            limits: Arc::new(limits),
-            patience,
-            kept_max,
-            counters: Arc::clone(&counters),
-            stop: Arc::clone(&stop),
-            clock: clock.clone(),
-            observer: record.clone(),
-        })
-        .unwrap();
+        let setup = setup(stamp, framing);
+        let (clock, record) = (setup.clock.clone(), setup.observer.clone());
+        let (stop, counters) = (Arc::clone(&setup.stop), Arc::clone(&setup.counters));
+        let worker = Worker::new(setup, Bounds { limits: Arc::new(limits), patience, kept_max }).unwrap();
         Self { worker, clock, turns: 0, stop, record, counters }
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use echosounder_proto::{BLANK, Scan, Stamp, WallTime, scan};
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Endpoint, Socket, Transport};
+use echosounder_socket::{Address, Socket, Transport};
 
-use crate::table::{Table, hear_all, say};
+use crate::table::{DatagramTable, Table, hear_all, say};
 use crate::{CTIME, line, size};
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -104,18 +104,16 @@ fn a_call_that_waits_for_its_turn_came_when_it_came() {
 
 #[test]
 fn datagrams_are_stamped_by_the_same_rules() {
-    let mut table = Table::new("ctime", size(1024), 1 << 20);
-    let endpoint: Endpoint = "unix-dgram:@any".parse().unwrap();
     let unnamed = Address::Unix(UnixName::Unnamed);
     let [near, far] = [(); 2].map(|()| Transport::UnixDatagram.socket(&unnamed).unwrap());
     near.bind(&unnamed).unwrap();
     far.bind(&unnamed).unwrap();
     far.connect(&near.local_addr().unwrap()).unwrap();
     far.set_blocking(false).unwrap();
-    table.worker.serve(near, &endpoint).unwrap();
+    let mut table = DatagramTable::new("ctime", near);
 
     table.clock.step_when_read(-HOUR, 5_000);
-    let came = WallTime::from_nanos(table.clock.wall().as_nanos().wrapping_add_signed(-HOUR));
+    let came = table.clock.wall();
     far.send(BLANK).unwrap();
     table.turn();
     let mut answer = [0; 100];
