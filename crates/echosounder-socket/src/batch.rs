@@ -88,7 +88,7 @@ impl Batch {
         about
     }
 
-    /// Who sent a received datagram.
+    /// Who sent a received datagram; once it is answered, where the answer goes.
     pub fn sender(&self, index: usize) -> Address {
         Address::from(self.slots.name(index))
     }
@@ -155,7 +155,7 @@ impl Batch {
         for next in start + 1..last.min(start + SEGMENTS_MAX) {
             let len = self.slots.answer_len(next);
             total += len;
-            if len == 0 || size < len || GROUP_MAX < total || !self.slots.go_together(start, next) {
+            if len == 0 || size < len || GROUP_MAX < total || !self.go_together(start, next) {
                 return next;
             }
             if len < size {
@@ -163,6 +163,12 @@ impl Batch {
             }
         }
         last.min(start + SEGMENTS_MAX)
+    }
+
+    /// Whether two prepared answers go to the same peer, from the same address.
+    fn go_together(&self, one: usize, other: usize) -> bool {
+        let name = |answer: usize| self.slots.name(self.answers[answer]).as_bytes();
+        name(one) == name(other) && self.slots.answer_control(one) == self.slots.answer_control(other)
     }
 
     /// Sends groups until one fails that can be tried in pieces; the first answer that is to be prepared again is

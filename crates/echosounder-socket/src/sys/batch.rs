@@ -24,8 +24,11 @@ struct ControlRoom([u8; BATCH_CONTROL_MAX]);
 /// goes away before they do.
 pub(crate) struct Slots {
     size: usize,
+    /// How many headers the last receive has written to, from the first on.
+    written: usize,
     /// For each datagram room for what is put before it, and behind that for itself: so its answer is in one piece.
     buffer: Vec<u8>,
+    /// Who sent each datagram, and then where its answer goes.
     names: Vec<RawAddress>,
     controls: Vec<ControlRoom>,
     received: Vec<libc::mmsghdr>,
@@ -33,7 +36,6 @@ pub(crate) struct Slots {
     answers: Vec<libc::mmsghdr>,
     answer_parts: Vec<libc::iovec>,
     answer_controls: Vec<ControlRoom>,
-    answer_names: Vec<RawAddress>,
     sends: Vec<libc::mmsghdr>,
     send_controls: Vec<ControlRoom>,
 }
@@ -46,6 +48,7 @@ impl Slots {
     pub(crate) fn new(count: usize, size: usize) -> Self {
         let mut slots = Self {
             size,
+            written: count,
             buffer: vec![0; count * (HEAD_MAX + size)],
             names: vec![RawAddress::empty(); count],
             controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
@@ -54,7 +57,6 @@ impl Slots {
             answers: vec![empty_header(); count],
             answer_parts: vec![part(ptr::null_mut(), 0); count],
             answer_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
-            answer_names: vec![RawAddress::empty(); count],
             sends: Vec::with_capacity(count),
             send_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
         };
@@ -84,14 +86,12 @@ impl Slots {
     /// Receives what is there, and returns how many datagrams that was; only for the first is waited, if the
     /// descriptor blocks.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
-        let buffer = self.buffer.as_mut_ptr();
-        for index in 0..self.received.len() {
-            // A borrow of the bytes since may have ended what an earlier pointer was good for.
-            self.receive_parts[index].iov_base = buffer.wrapping_add(self.start(index)).cast();
-            let header = &mut self.received[index].msg_hdr;
-            header.msg_namelen = RawAddress::CAPACITY;
-            header.msg_controllen = BATCH_CONTROL_MAX;
+        for message in &mut self.received[..self.written] {
+            message.msg_hdr.msg_namelen = RawAddress::CAPACITY;
+            message.msg_hdr.msg_controllen = BATCH_CONTROL_MAX;
         }
+        // One that failed behind those that are counted has been written to as well.
+        self.written = self.count();
         let count = libc::c_uint::try_from(self.received.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: each header points to room of the lengths it names, in vectors that `self` owns.
         let received = check(unsafe {
@@ -104,6 +104,7 @@ impl Slots {
             )
         })?;
         let received = usize::try_from(received).unwrap_or(0);
+        self.written = self.count().min(received + 1);
         for (name, message) in self.names.iter_mut().zip(&self.received[..received]) {
             name.set_len(message.msg_hdr.msg_namelen);
         }
@@ -152,9 +153,11 @@ impl Slots {
         let header = &mut self.answers[answer].msg_hdr;
         header.msg_iov = self.answer_parts.as_mut_ptr().wrapping_add(answer);
         header.msg_iovlen = 1;
-        self.answer_names[answer] = *to.unwrap_or(&self.names[index]);
-        header.msg_name = self.answer_names.as_mut_ptr().wrapping_add(answer).cast();
-        header.msg_namelen = self.answer_names[answer].len();
+        if let Some(to) = to {
+            self.names[index] = *to;
+        }
+        header.msg_name = self.names.as_mut_ptr().wrapping_add(index).cast();
+        header.msg_namelen = self.names[index].len();
         header.msg_control = self.answer_controls.as_mut_ptr().wrapping_add(answer).cast();
         header.msg_controllen = control_len.min(BATCH_CONTROL_MAX);
     }
@@ -164,14 +167,9 @@ impl Slots {
         self.answer_parts[answer].iov_len
     }
 
-    /// Whether two prepared answers go to the same peer, from the same address.
-    pub(crate) fn go_together(&self, one: usize, other: usize) -> bool {
-        let ends = |answer: usize| {
-            let control = &self.answer_controls[answer].0;
-            let control = &control[..self.answers[answer].msg_hdr.msg_controllen];
-            (self.answer_names[answer].as_bytes(), control)
-        };
-        ends(one) == ends(other)
+    /// The control messages that a prepared answer leaves with.
+    pub(crate) fn answer_control(&self, answer: usize) -> &[u8] {
+        &self.answer_controls[answer].0[..self.answers[answer].msg_hdr.msg_controllen]
     }
 
     /// Forgets what was to be sent.
