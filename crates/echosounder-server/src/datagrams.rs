@@ -10,9 +10,7 @@ use echosounder_proto::{
 };
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{
-    Address, Batch, Interest, Received, Socket, Waker, is_out_of_resources, option, ready,
-};
+use echosounder_socket::{Address, Batch, Interest, Received, Socket, Waker, option, ready};
 
 use crate::clock::{Clock, Labels};
 use crate::connection::is_momentary;
@@ -56,8 +54,8 @@ pub struct DatagramWorker<C, O> {
     held: HeldPeers,
     /// Messages answered.
     messages: u64,
-    /// What the kernel last said it had dropped.
-    overflows: u32,
+    /// What the kernel has said so far that it has dropped.
+    drops: u32,
     /// The stamp of the answer that is being made.
     stamp: Vec<u8>,
     conversation: Conversation,
@@ -94,7 +92,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             rule: DatagramRule::new(&setup.conversation.stamp, plain_echo, now.mono),
             held: HeldPeers::default(),
             messages: 0,
-            overflows: 0,
+            drops: 0,
             stamp: Vec::new(),
             conversation: Conversation { framing: Framing::Message, ..setup.conversation },
             host: setup.host,
@@ -113,10 +111,11 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     ///
     /// If waiting itself fails, which leaves nothing to be done.
     pub fn run(mut self) -> io::Result<()> {
-        let mut stopping = false;
-        while !stopping {
-            self.turns();
-            stopping = self.wait()?;
+        while !self.wait()? {
+            // Behind one that came alone there is mostly nothing; behind several more have come meanwhile.
+            if 1 < self.turn() {
+                self.turns();
+            }
         }
         self.turns();
         Ok(())
@@ -125,10 +124,20 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     /// Answers what is there, up to a limit.
     fn turns(&mut self) {
         for _ in 0..TURNS_MAX {
-            if !self.turn() {
+            if self.turn() == 0 {
                 break;
             }
         }
+        self.count_drops();
+    }
+
+    /// Counts what the kernel had no room for. To be told with each datagram (SO_RXQ_OVFL) costs more than to ask now and then.
+    fn count_drops(&mut self) {
+        // Before Linux 4.12 nobody knows.
+        let Ok(memory) = self.socket.option(option::SO_MEMINFO) else { return };
+        let new = memory.drops.wrapping_sub(self.drops);
+        self.drops = memory.drops;
+        self.counters.dropped(Reason::Overflow, u64::from(new));
     }
 
     /// Waits until something is there; whether it is to stop is returned.
@@ -138,24 +147,19 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         Ok(stop.readable)
     }
 
-    /// Answers a batch of what is there, without waiting; whether anything was is returned.
-    pub fn turn(&mut self) -> bool {
+    /// Answers a batch of what is there, without waiting; how many datagrams that was is returned.
+    pub fn turn(&mut self) -> usize {
         match self.socket.recv_many(&mut self.batch) {
             Ok(received) => {
                 self.answer(received);
-                true
+                received
             }
-            Err(error) if is_momentary(&error) => {
-                if is_out_of_resources(&error) && matches!(self.address, Address::Netlink(_)) {
-                    // So it says, once, that it has dropped at least one; netlink(7).
-                    self.counters.dropped(Reason::Overflow, 1);
-                }
-                false
-            }
+            // Netlink says so, once, that it has dropped something: netlink(7).
+            Err(error) if is_momentary(&error) => 0,
             Err(error) => {
                 self.counters.failed();
                 self.observer.observe(Event::Error { operation: "receive", error: &error });
-                false
+                0
             }
         }
     }
@@ -185,10 +189,6 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     /// Judges one datagram and prepares its answer; how long it was is returned, or why it is not answered.
     fn prepare(&mut self, index: usize, arrival: &Moment, tx: WallTime) -> Result<usize, Reason> {
         let about = self.batch.about(index);
-        if let Some(count) = about.overflows {
-            let lost = count.wrapping_sub(std::mem::replace(&mut self.overflows, count));
-            self.counters.dropped(Reason::Overflow, u64::from(lost));
-        }
         let peer = self.batch.sender(index);
         let port = self.address.port().unwrap_or(0);
         let asked = about.packet_info.map(|info| Address::from(SocketAddr::new(info.local, port)));

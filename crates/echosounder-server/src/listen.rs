@@ -233,8 +233,7 @@ fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
     if address.is_wildcard() {
         socket.set_option(packet_info, true)?;
     }
-    socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)?;
-    socket.set_option(option::SO_RXQ_OVFL, true)
+    socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)
 }
 
 /// Whether an address stands for a group or for everybody on a network, so that many would answer one call.

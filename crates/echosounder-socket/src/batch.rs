@@ -28,6 +28,8 @@ pub struct Batch {
     received: usize,
     /// The datagrams that are to be answered, in order.
     answers: Vec<usize>,
+    /// Which answers each send takes; kept for its room alone.
+    groups: Vec<Range<usize>>,
 }
 
 /// What is known of a received datagram beside its bytes.
@@ -52,7 +54,8 @@ impl Batch {
 
     /// Room for `count` datagrams of at most `size` bytes each.
     pub fn new(count: usize, size: usize) -> Self {
-        Self { slots: Slots::new(count, size), received: 0, answers: Vec::with_capacity(count) }
+        let slots = Slots::new(count, size);
+        Self { slots, received: 0, answers: Vec::with_capacity(count), groups: Vec::with_capacity(count) }
     }
 
     /// Receives what is there, in place of what was received before.
@@ -121,19 +124,20 @@ impl Batch {
     #[doc(alias = "sendmmsg")]
     #[doc(alias = "UDP_SEGMENT")]
     pub fn send(&mut self, socket: &Socket, segments: bool, mut failed: impl FnMut(usize, io::Error)) {
+        let mut groups = std::mem::take(&mut self.groups);
         let mut first = 0;
         while first < self.answers.len() {
-            let last = self.answers.len();
-            let sends = self.group(first..last, segments);
-            first = self.send_groups(socket, &sends, &mut failed);
+            self.group(first..self.answers.len(), segments, &mut groups);
+            first = self.send_groups(socket, &groups, &mut failed);
         }
+        self.groups = groups;
         self.answers.clear();
     }
 
-    /// Prepares sends for the answers in the range; which answers each of them takes is returned.
-    fn group(&mut self, answers: Range<usize>, segments: bool) -> Vec<Range<usize>> {
+    /// Prepares sends for the answers in the range; `groups` holds then which answers each of them takes.
+    fn group(&mut self, answers: Range<usize>, segments: bool, groups: &mut Vec<Range<usize>>) {
         self.slots.begin();
-        let mut groups = Vec::new();
+        groups.clear();
         let mut start = answers.start;
         while start < answers.end {
             let end = if segments { self.group_end(start, answers.end) } else { start + 1 };
@@ -141,7 +145,6 @@ impl Batch {
             groups.push(start..end);
             start = end;
         }
-        groups
     }
 
     /// Where the answers end that can leave with the one at `start`: all of its size, and one that is shorter behind
@@ -189,7 +192,8 @@ impl Batch {
                     let answers = groups[next].clone();
                     if 1 < answers.len() && error.kind() != io::ErrorKind::WouldBlock {
                         // What cannot leave in segments may leave one by one.
-                        let singles = self.group(answers.clone(), false);
+                        let mut singles = Vec::new();
+                        self.group(answers.clone(), false, &mut singles);
                         self.send_groups(socket, &singles, failed);
                         return answers.end;
                     }

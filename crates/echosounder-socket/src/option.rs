@@ -96,6 +96,29 @@ pub struct TipcGroup {
     pub flags: u32,
 }
 
+/// What a socket takes of the kernel's memory, in bytes, and what it has dropped: linux/sock_diag.h.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryInfo {
+    /// What waits to be received.
+    pub rmem_alloc: u32,
+    /// Most that may wait to be received.
+    pub rcvbuf: u32,
+    /// What has been sent and not let go of.
+    pub wmem_alloc: u32,
+    /// Most that may be sent and not let go of.
+    pub sndbuf: u32,
+    /// Set aside for what is to come.
+    pub fwd_alloc: u32,
+    /// Queued to be sent.
+    pub wmem_queued: u32,
+    /// Options and filters.
+    pub optmem: u32,
+    /// What came while somebody had the socket locked.
+    pub backlog: u32,
+    /// Messages that were dropped for want of room since the socket was made. It wraps around.
+    pub drops: u32,
+}
+
 /// Numbers, in this machine's byte order.
 macro_rules! number {
     ($($type:ty),+) => {$(
@@ -234,6 +257,33 @@ impl OptionValue for Membership6 {
     }
 }
 
+impl OptionValue for MemoryInfo {
+    const ROOM: usize = 36;
+
+    fn encode(&self) -> Vec<u8> {
+        let Self { rmem_alloc, rcvbuf, wmem_alloc, sndbuf, fwd_alloc, wmem_queued, optmem, backlog, drops } =
+            *self;
+        [rmem_alloc, rcvbuf, wmem_alloc, sndbuf, fwd_alloc, wmem_queued, optmem, backlog, drops]
+            .map(u32::to_ne_bytes)
+            .concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let field = |number: usize| u32::decode(bytes.get(4 * number..)?);
+        Some(Self {
+            rmem_alloc: field(0)?,
+            rcvbuf: field(1)?,
+            wmem_alloc: field(2)?,
+            sndbuf: field(3)?,
+            fwd_alloc: field(4)?,
+            wmem_queued: field(5)?,
+            optmem: field(6)?,
+            backlog: field(7)?,
+            drops: field(8)?,
+        })
+    }
+}
+
 impl OptionValue for TipcGroup {
     const ROOM: usize = 16;
 
@@ -349,6 +399,8 @@ pub const SO_KEEPALIVE: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_KEEPA
 pub const SO_LINGER: SocketOption<Option<Duration>> = of(libc::SOL_SOCKET, libc::SO_LINGER);
 /// Mark of what is sent, which takes CAP_NET_ADMIN: socket(7).
 pub const SO_MARK: SocketOption<u32> = of(libc::SOL_SOCKET, libc::SO_MARK);
+/// What memory the socket takes, and how much it has dropped: Linux 4.12. It can only be read.
+pub const SO_MEMINFO: SocketOption<MemoryInfo> = of(libc::SOL_SOCKET, libc::SO_MEMINFO);
 /// Leave urgent data among the rest: socket(7).
 pub const SO_OOBINLINE: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_OOBINLINE);
 /// Tell with each message who sent it, over netlink, too: unix(7).

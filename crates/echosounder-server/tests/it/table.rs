@@ -88,9 +88,8 @@ impl DatagramTable {
         Self { worker: DatagramWorker::new(setup, socket, PlainEcho::Local).unwrap(), clock, counters }
     }
 
-    /// One turn; whether there was anything to answer or to drop is returned.
-    pub(crate) fn turn(&mut self) -> bool {
-        self.worker.turn()
+    pub(crate) fn turn(&mut self) {
+        self.worker.turn();
     }
 
     pub(crate) fn totals(&self) -> Totals {

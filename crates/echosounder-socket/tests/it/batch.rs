@@ -450,6 +450,7 @@ fn datagrams_that_found_no_room_are_counted() {
         }
         assert!(0 < dropped);
         assert_eq!(received + dropped, sent);
+        assert_eq!(server.option(option::SO_MEMINFO).unwrap().drops as usize, dropped);
     }
 }
 

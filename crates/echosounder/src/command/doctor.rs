@@ -175,7 +175,7 @@ const FEATURES: [Feature; 22] = [
     ),
     ("IPV6_PKTINFO", "the same for IPv6", || packet_info(Ipv6Addr::LOCALHOST.into()), ""),
     ("IP_RECVERR", "errors with their origin", || set_on_udp(option::IP_RECVERR, true), ""),
-    ("SO_RXQ_OVFL", "dropped datagrams are counted", || set_on_udp(option::SO_RXQ_OVFL, true), ""),
+    ("SO_MEMINFO", "dropped datagrams are counted", drops, "Linux 4.12"),
     ("SO_TIMESTAMPNS", "when a datagram arrived", arrival_time, ""),
     ("SO_TIMESTAMPING", "when a datagram left", departure_time, ""),
     ("UDP_SEGMENT", "many datagrams in one send (GSO)", segmentation, "Linux 4.18"),
@@ -261,6 +261,10 @@ fn set_on_udp<T: option::OptionValue>(option: SocketOption<T>, value: T) -> io::
 
 fn set_on_tcp<T: option::OptionValue>(option: SocketOption<T>, value: T) -> io::Result<Option<String>> {
     Transport::Tcp.socket(&loopback())?.set_option(option, value).map(|()| None)
+}
+
+fn drops() -> io::Result<Option<String>> {
+    Transport::Udp.socket(&loopback())?.option(option::SO_MEMINFO).map(|_| None)
 }
 
 fn reuse_port() -> io::Result<Option<String>> {
