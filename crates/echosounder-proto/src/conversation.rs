@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::framing::{Flow, Framing};
-use crate::template::{BLANK, STAMP_MAX, Template, decimal};
+use crate::template::{BLANK, STAMP_MAX, Template, begins_with_blank, decimal};
 use crate::time::{WallLabel, WallTime};
 
 /// How a server answers: the same for all who talk to one endpoint.
@@ -66,15 +66,12 @@ impl Conversation {
             }
             let (message, after) = rest.split_at(len);
             scene.seq += 1;
-            match message.strip_prefix(BLANK) {
-                Some(payload) => {
-                    out.extend_from_slice(&filled(scene));
-                    out.extend_from_slice(payload);
-                }
-                None => {
-                    self.stamp.render(scene, out);
-                    out.extend_from_slice(message);
-                }
+            if begins_with_blank(message) {
+                out.extend_from_slice(&filled(scene));
+                out.extend_from_slice(&message[BLANK.len()..]);
+            } else {
+                self.stamp.render(scene, out);
+                out.extend_from_slice(message);
             }
             heard(message);
             rest = after;
@@ -87,9 +84,10 @@ impl Conversation {
     pub fn answer_datagram(&self, message: &mut [u8], scene: &mut Scene<'_>, stamp: &mut Vec<u8>) {
         stamp.clear();
         scene.seq += 1;
-        match message.first_chunk_mut::<{ BLANK.len() }>() {
-            Some(head) if head == BLANK => *head = filled(scene),
-            _ => self.stamp.render(scene, stamp),
+        if begins_with_blank(message) {
+            message[..BLANK.len()].copy_from_slice(&filled(scene));
+        } else {
+            self.stamp.render(scene, stamp);
         }
     }
 
@@ -99,8 +97,8 @@ impl Conversation {
     pub fn needs_exact_time(&self, input: &[u8]) -> bool {
         self.stamp.is_exact()
             || match self.framing {
-                Framing::Size(size) => input.chunks(size.get()).any(|message| message.starts_with(BLANK)),
-                Framing::Message => input.starts_with(BLANK),
+                Framing::Size(size) => input.chunks(size.get()).any(begins_with_blank),
+                Framing::Message => begins_with_blank(input),
                 Framing::Line(_) => true,
             }
     }

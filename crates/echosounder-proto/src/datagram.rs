@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::stamp::begins_with_stamp;
-use crate::template::{BLANK, Template};
+use crate::template::{Template, begins_with_blank};
 use crate::time::MonoTime;
 
 /// A datagram as it arrived, as far as the rule needs to know it.
@@ -148,7 +148,7 @@ impl DatagramRule {
         if begins_with_stamp(datagram.bytes) {
             return Err(Reason::Stamped);
         }
-        let answer_is_stamped = self.stamped || datagram.bytes.starts_with(BLANK);
+        let answer_is_stamped = self.stamped || begins_with_blank(datagram.bytes);
         if answer_is_stamped || datagram.sender == Sender::Local {
             return Ok(());
         }

@@ -14,6 +14,12 @@ pub const STAMP_MAX: usize = 128;
 /// An `ns` stamp with nothing filled in: a call that asks to be answered at its own length.
 pub const BLANK: &[u8; 42] = b"[0000000000000000000 0000000000000000000] ";
 
+/// Whether a message asks for its times: it begins with the blank.
+pub(crate) fn begins_with_blank(message: &[u8]) -> bool {
+    // Nearly every message that does not is told from it by its first byte, without a call.
+    message.first() == BLANK.first() && message.starts_with(BLANK)
+}
+
 /// A stamp to be filled in: text and fields, at most [`STAMP_MAX`] bytes when rendered.
 ///
 /// Parsed from `ctime`, `rfc3339`, `unix`, `ns`, `none`, or from text with the fields `{ctime}` `{rfc3339}`

@@ -189,6 +189,16 @@ impl RawAddress {
         &self.bytes[..self.len as usize]
     }
 
+    /// Whether it is the same address. Those of one family are compared in words, which is less than a call for the
+    /// few that there are.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let ((words, rest), (others, other_rest)) =
+            (self.as_bytes().as_chunks::<8>(), other.as_bytes().as_chunks());
+        let same =
+            |(word, other): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*word) == u64::from_ne_bytes(*other);
+        self.len == other.len && words.iter().zip(others).all(same) && rest == other_rest
+    }
+
     /// Writes what comes next.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         let start = self.len as usize;

@@ -170,8 +170,8 @@ impl Batch {
 
     /// Whether two prepared answers go to the same peer, from the same address.
     fn go_together(&self, one: usize, other: usize) -> bool {
-        let name = |answer: usize| self.slots.name(self.answers[answer]).as_bytes();
-        name(one) == name(other) && self.slots.answer_control(one) == self.slots.answer_control(other)
+        let name = |answer: usize| self.slots.name(self.answers[answer]);
+        name(one).is_same(name(other)) && self.slots.answer_control(one) == self.slots.answer_control(other)
     }
 
     /// Sends groups until one fails that can be tried in pieces; the first answer that is to be prepared again is
