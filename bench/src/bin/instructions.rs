@@ -124,16 +124,22 @@ fn answer(stamp: &str, framing: &str, input: &[u8], rounds: u64) {
         _ => Framing::default(),
     };
     let conversation = Conversation { stamp: stamp.parse().expect("a stamp's name"), framing };
+    let ready = conversation.stamp.of_the_second(&WallLabel::EXAMPLE, "");
     let mut out = Vec::with_capacity(64 * 1024);
     for _ in 0..rounds {
         out.clear();
-        let mut scene = Scene::anonymous(black_box(&WallLabel::EXAMPLE));
+        let mut scene = scene(ready.as_deref());
         let input = black_box(input);
         let exact = conversation.needs_exact_time(input);
         let consumed = conversation.answer(input, Flow::Open, &mut scene, &mut out, |_| {});
         assert_eq!(consumed, input.len());
         black_box((&out, exact));
     }
+}
+
+/// What a server gives with each message, the stamp of the second among it.
+fn scene(stamp: Option<&[u8]>) -> Scene<'_> {
+    Scene { stamp: black_box(stamp), ..Scene::anonymous(black_box(&WallLabel::EXAMPLE)) }
 }
 
 fn blank(len: usize) -> Vec<u8> {
@@ -154,13 +160,14 @@ fn datagrams(rounds: u64) {
     let mut rule =
         DatagramRule::new(&stamp, PlainEcho::Local, MonoTime::from_origin(std::time::Duration::ZERO));
     let conversation = Conversation { stamp, framing: Framing::Message };
+    let ready = conversation.stamp.of_the_second(&WallLabel::EXAMPLE, "");
     let mut head = Vec::new();
     for _ in 0..rounds {
         let mut message = black_box([b'x'; 64]);
         let datagram =
             Datagram { bytes: &message, sender: Sender::Stranger, to_group: false, truncated: false };
         assert_eq!(rule.judge(&datagram, MonoTime::from_origin(std::time::Duration::ZERO)), Ok(()));
-        let mut scene = Scene::anonymous(black_box(&WallLabel::EXAMPLE));
+        let mut scene = scene(ready.as_deref());
         conversation.answer_datagram(&mut message, &mut scene, &mut head);
         black_box((&message, &head));
     }

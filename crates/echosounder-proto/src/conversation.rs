@@ -33,12 +33,14 @@ pub struct Scene<'a> {
     pub host: &'a str,
     /// How many messages this conversation has answered.
     pub seq: u64,
+    /// The stamp, if it was rendered already: [`Template::of_the_second`].
+    pub stamp: Option<&'a [u8]>,
 }
 
 impl<'a> Scene<'a> {
     /// A scene in which nobody has a name and everything happens at the label's time.
     pub fn anonymous(label: &'a WallLabel) -> Self {
-        Self { label, rx: label.wall, tx: label.wall, peer: &"", local: &"", host: "", seq: 0 }
+        Self { label, rx: label.wall, tx: label.wall, peer: &"", local: &"", host: "", seq: 0, stamp: None }
     }
 }
 
@@ -70,7 +72,7 @@ impl Conversation {
                 out.extend_from_slice(&filled(scene));
                 out.extend_from_slice(&message[BLANK.len()..]);
             } else {
-                self.stamp.render(scene, out);
+                self.put_stamp(scene, out);
                 out.extend_from_slice(message);
             }
             heard(message);
@@ -87,7 +89,14 @@ impl Conversation {
         if begins_with_blank(message) {
             message[..BLANK.len()].copy_from_slice(&filled(scene));
         } else {
-            self.stamp.render(scene, stamp);
+            self.put_stamp(scene, stamp);
+        }
+    }
+
+    fn put_stamp(&self, scene: &Scene<'_>, out: &mut Vec<u8>) {
+        match scene.stamp {
+            Some(stamp) => out.extend_from_slice(stamp),
+            None => self.stamp.render(scene, out),
         }
     }
 

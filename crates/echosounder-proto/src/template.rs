@@ -7,6 +7,7 @@ use core::fmt::{self, Write};
 use core::str::FromStr;
 
 use crate::conversation::Scene;
+use crate::time::WallLabel;
 
 /// Most bytes of a rendered stamp.
 pub const STAMP_MAX: usize = 128;
@@ -128,6 +129,14 @@ impl Template {
                 Piece::Field(field) => field.render(scene, &mut stamp),
             }
         }
+    }
+
+    /// The stamp of one second, if it is the same for all its messages.
+    pub fn of_the_second(&self, label: &WallLabel, host: &str) -> Option<Vec<u8>> {
+        let mut stamp = Vec::new();
+        let same = !self.has(|field| !matches!(field, Field::Ctime | Field::Host));
+        same.then(|| self.render(&Scene { host, ..Scene::anonymous(label) }, &mut stamp))?;
+        Some(stamp)
     }
 
     /// Whether nothing is stamped.

@@ -1,8 +1,9 @@
 //! The clock of the loop, and the time of day as text.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use echosounder_proto::{Moment, MonoTime, WallLabel, WallTime};
+use echosounder_proto::{Moment, MonoTime, Template, WallLabel, WallTime};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -38,19 +39,28 @@ impl Clock for SystemClock {
     }
 }
 
-/// Renders the time of day in the local zone, once a second.
+/// Renders the time of day in the local zone once a second, and with it what stamps show of it.
 #[derive(Debug)]
 pub(crate) struct Labels {
     zone: TimeZone,
+    template: Template,
+    host: Arc<str>,
     label: WallLabel,
+    stamp: Option<Vec<u8>>,
 }
 
 impl Labels {
     /// Labels in the zone of TZ, or else of the system, from `wall` on.
-    pub(crate) fn new(wall: WallTime) -> Self {
+    pub(crate) fn new(wall: WallTime, template: &Template, host: &Arc<str>) -> Self {
         let zone = TimeZone::system();
         let label = render(&zone, wall);
-        Self { zone, label }
+        let stamp = template.of_the_second(&label, host);
+        Self { zone, template: template.clone(), host: Arc::clone(host), label, stamp }
+    }
+
+    /// The stamp, if it is the same for all messages of this second.
+    pub(crate) fn stamp(&self) -> Option<&[u8]> {
+        self.stamp.as_deref()
     }
 
     pub(crate) fn current(&self) -> &WallLabel {
@@ -63,6 +73,7 @@ impl Labels {
             self.label.wall = wall;
         } else {
             self.label = render(&self.zone, wall);
+            self.stamp = self.template.of_the_second(&self.label, &self.host);
         }
     }
 }

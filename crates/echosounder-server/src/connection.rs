@@ -245,6 +245,7 @@ impl Connection {
             local: self.local.as_deref().map_or(&"", |local| local as &dyn std::fmt::Display),
             host: &tools.host,
             seq: self.messages,
+            stamp: tools.labels.stamp(),
         };
         let input = &tools.input[..len];
         let (peer, observer, hears) = (&self.peer, &mut tools.observer, tools.hears_messages);

@@ -57,7 +57,7 @@ pub struct DatagramWorker<C, O> {
     /// What the kernel has said so far that it has dropped.
     drops: u32,
     /// The stamp of the answer that is being made.
-    stamp: Vec<u8>,
+    head: Vec<u8>,
     conversation: Conversation,
     host: Arc<str>,
     labels: Labels,
@@ -93,10 +93,10 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             held: HeldPeers::default(),
             messages: 0,
             drops: 0,
-            stamp: Vec::new(),
+            head: Vec::new(),
+            labels: Labels::new(now.wall, &setup.conversation.stamp, &setup.host),
             conversation: Conversation { framing: Framing::Message, ..setup.conversation },
             host: setup.host,
-            labels: Labels::new(now.wall),
             hears_messages: setup.observer.hears_messages(),
             stop: setup.stop,
             clock: setup.clock,
@@ -211,11 +211,19 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             self.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
         }
         let len = datagram.bytes.len();
-        let (label, rx) = (self.labels.current(), arrival.wall);
-        let mut scene = Scene { label, rx, tx, peer: &peer, local, host: &self.host, seq: self.messages };
-        self.conversation.answer_datagram(self.batch.bytes(index), &mut scene, &mut self.stamp);
+        let mut scene = Scene {
+            label: self.labels.current(),
+            rx: arrival.wall,
+            tx,
+            peer: &peer,
+            local,
+            host: &self.host,
+            seq: self.messages,
+            stamp: self.labels.stamp(),
+        };
+        self.conversation.answer_datagram(self.batch.bytes(index), &mut scene, &mut self.head);
         self.messages = scene.seq;
-        self.batch.answer(index, &self.stamp, about.packet_info, to);
+        self.batch.answer(index, &self.head, about.packet_info, to);
         Ok(len)
     }
 }

@@ -149,13 +149,13 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         poll.add(&*setup.stop, WAKER, Interest::Read)?;
         let turn = setup.clock.now();
         let tools = Tools {
+            labels: Labels::new(turn.wall, &setup.conversation.stamp, &setup.host),
             messages: Conversation { framing: Framing::Message, ..setup.conversation.clone() },
             streams: setup.conversation,
             host: setup.host,
             input: vec![0; MESSAGE_MAX],
             out: Vec::new(),
             budget: Budget::new(bounds.kept_max),
-            labels: Labels::new(turn.wall),
             turn,
             hears_messages: setup.observer.hears_messages(),
             clock: setup.clock,

@@ -29,6 +29,20 @@ fn every_shape_and_field() {
 }
 
 #[test]
+fn a_stamp_that_is_the_same_for_a_whole_second_is_known() {
+    let rendered = |text: &str| {
+        let stamp = text.parse::<Template>().unwrap().of_the_second(&WallLabel::EXAMPLE, "b");
+        stamp.map(|stamp| String::from_utf8(stamp).unwrap() + "|")
+    };
+    for same in ["ctime", "none", "{host}: ", "at {ctime} on {host}> ", "x"] {
+        assert_eq!(rendered(same), Some(render(same, "a")), "{same}");
+    }
+    for other in ["rfc3339", "unix", "ns", "{rx}", "{tx}", "{ctime} {peer}", "{local}", "{seq}"] {
+        assert_eq!(rendered(other), None, "{other}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_template_is_named() {
     let error = |text: &str| text.parse::<Template>().unwrap_err();
     assert_eq!(error("[{ctime"), TemplateError::Unclosed);

@@ -30,12 +30,19 @@ fn every_time_has_a_label() {
 #[test]
 fn a_label_follows_the_clock_both_ways() {
     let at = |nanos| WallTime::from_nanos(nanos);
-    let mut labels = Labels::new(at(5_000_000_001));
+    let mut labels = Labels::new(at(5_000_000_001), &Template::ctime(), &"here".into());
     let first = labels.current().clone();
+    let said = |labels: &Labels| {
+        let stamp = [b"[", &labels.current().ctime[..], b"] "].concat();
+        assert_eq!(labels.stamp(), Some(&stamp[..]));
+    };
+    said(&labels);
     labels.set(at(5_999_999_999));
     assert_eq!((labels.current().ctime, labels.current().wall), (first.ctime, at(5_999_999_999)));
     labels.set(at(6_000_000_000));
     assert_ne!(labels.current().ctime, first.ctime);
+    said(&labels);
     labels.set(at(5_000_000_001));
+    said(&labels);
     assert_eq!(labels.current(), &first);
 }
