@@ -22,14 +22,11 @@ use crate::worker::Setup;
 /// Most turns without a look at whether it is to stop, and most that answer what had arrived before.
 const TURNS_MAX: usize = 64;
 
-/// Most datagrams of one turn.
-const BATCH_MAX: usize = 64;
-
-/// Most datagrams of one turn on sockets whose datagrams are longer than UDP's.
-const OTHER_BATCH_MAX: usize = BATCH_MAX / 4;
+/// Most datagrams of one turn. With more of them the first wait longer for their answers, and the last cost no less.
+const BATCH_MAX: usize = 16;
 
 /// Most sockets that one worker holds: while it answers, those of the turn as well.
-pub(crate) const DESCRIPTORS_HELD: usize = HELD_MAX + OTHER_BATCH_MAX;
+pub(crate) const DESCRIPTORS_HELD: usize = HELD_MAX + BATCH_MAX;
 
 /// A datagram's greatest length over UDP: the payload of the largest IPv6 packet, jumbograms left aside.
 const UDP_MAX: usize = 65_535;
@@ -82,11 +79,9 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             socket.set_option(option::SO_PASSCRED, true)?;
         }
         let now = setup.clock.now();
+        let longest = if address.ip().is_some() { UDP_MAX } else { OTHER_MAX };
         Ok(Self {
-            batch: match address.ip() {
-                Some(_) => Batch::new(BATCH_MAX, UDP_MAX),
-                None => Batch::new(OTHER_BATCH_MAX, OTHER_MAX),
-            },
+            batch: Batch::new(BATCH_MAX, longest),
             socket,
             address,
             rule: DatagramRule::new(&setup.conversation.stamp, plain_echo, now.mono),
