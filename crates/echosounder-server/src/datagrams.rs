@@ -25,8 +25,12 @@ const TURNS_MAX: usize = 64;
 /// Most datagrams of one turn. With more of them the first wait longer for their answers, and the last cost no less.
 const BATCH_MAX: usize = 16;
 
+/// Most datagrams of one turn on sockets that are not UDP's. To answer one takes longer there than to receive it, and its
+/// peer goes on meanwhile.
+const OTHER_BATCH_MAX: usize = 8;
+
 /// Most sockets that one worker holds: while it answers, those of the turn as well.
-pub(crate) const DESCRIPTORS_HELD: usize = HELD_MAX + BATCH_MAX;
+pub(crate) const DESCRIPTORS_HELD: usize = HELD_MAX + OTHER_BATCH_MAX;
 
 /// A datagram's greatest length over UDP: the payload of the largest IPv6 packet, jumbograms left aside.
 const UDP_MAX: usize = 65_535;
@@ -79,9 +83,12 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             socket.set_option(option::SO_PASSCRED, true)?;
         }
         let now = setup.clock.now();
-        let longest = if address.ip().is_some() { UDP_MAX } else { OTHER_MAX };
+        let batch = match address.ip() {
+            Some(_) => Batch::new(BATCH_MAX, UDP_MAX),
+            None => Batch::new(OTHER_BATCH_MAX, OTHER_MAX),
+        };
         Ok(Self {
-            batch: Batch::new(BATCH_MAX, longest),
+            batch,
             socket,
             address,
             rule: DatagramRule::new(&setup.conversation.stamp, plain_echo, now.mono),
