@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use echosounder_proto::{Conversation, Framing, PlainEcho, Template};
-use echosounder_socket::{Endpoint, IpVersion, Waker, raise_fd_limit};
+use echosounder_socket::{Endpoint, IpVersion, Socket, Transport, Waker, raise_fd_limit};
 
 use crate::clock::SystemClock;
 use crate::counters::{Counters, Totals};
@@ -182,36 +182,53 @@ impl Running {
             clock: SystemClock::start(),
             observer: observer(),
         };
-        let mut shares = Vec::new();
-        for bound in bound {
-            self.paths.extend(bound.path);
-            let transport = bound.endpoint.transport();
+        let mut listeners = Vec::new();
+        for Bound { endpoint, path, sockets, .. } in bound {
+            self.paths.extend(path);
+            let transport = endpoint.transport();
             if transport.listens() {
-                shares.push((transport, bound.sockets));
+                listeners.push((transport, sockets));
                 continue;
             }
-            for socket in bound.sockets {
-                let setup = setup();
-                let counters = Arc::clone(&setup.counters);
-                let worker = DatagramWorker::new(setup, socket, config.plain_echo)?;
-                self.spawn(transport.scheme(), counters, || worker.run())?;
+            for socket in sockets {
+                self.start_datagrams(setup(), socket, config.plain_echo)?;
             }
         }
-        let workers = if shares.is_empty() { 0 } else { config.workers.get() };
-        let limits = Arc::new(limits);
+        let workers = if listeners.is_empty() { 0 } else { config.workers.get() };
+        let kept_max = KEPT_MAX / config.workers;
+        let bounds = Bounds { limits: Arc::new(limits), patience: config.patience, kept_max };
         for _ in 0..workers {
-            let setup = setup();
-            let counters = Arc::clone(&setup.counters);
-            let (limits, kept_max) = (Arc::clone(&limits), KEPT_MAX / config.workers);
-            let mut worker = Worker::new(setup, Bounds { limits, patience: config.patience, kept_max })?;
-            for (transport, sockets) in &mut shares {
-                if let Some(socket) = sockets.pop() {
-                    worker.serve(socket, *transport)?;
-                }
-            }
-            self.spawn("worker", counters, || worker.run())?;
+            self.start_worker(setup(), bounds.clone(), &mut listeners)?;
         }
         Ok(())
+    }
+
+    fn start_datagrams<O: Observer + Send + 'static>(
+        &mut self,
+        setup: Setup<SystemClock, O>,
+        socket: Socket,
+        plain_echo: PlainEcho,
+    ) -> io::Result<()> {
+        let counters = Arc::clone(&setup.counters);
+        let worker = DatagramWorker::new(setup, socket, plain_echo)?;
+        self.spawn("datagrams", counters, || worker.run())
+    }
+
+    /// Starts a worker with a socket of each listener.
+    fn start_worker<O: Observer + Send + 'static>(
+        &mut self,
+        setup: Setup<SystemClock, O>,
+        bounds: Bounds,
+        listeners: &mut [(Transport, Vec<Socket>)],
+    ) -> io::Result<()> {
+        let counters = Arc::clone(&setup.counters);
+        let mut worker = Worker::new(setup, bounds)?;
+        for (transport, sockets) in listeners {
+            if let Some(socket) = sockets.pop() {
+                worker.serve(socket, *transport)?;
+            }
+        }
+        self.spawn("worker", counters, || worker.run())
     }
 
     fn spawn(

@@ -165,7 +165,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::duration)]
     pub(crate) stall_timeout: Duration,
 
-    /// Threads that answer [default: one for each core]
+    /// Threads for connections, and for each UDP address [default: one for each core]
     #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<NonZeroUsize>,
 
