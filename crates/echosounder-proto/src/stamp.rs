@@ -75,7 +75,7 @@ pub fn begins_with_stamp(message: &[u8]) -> bool {
 /// Says what stands at the beginning of `bytes`. The blank is not a stamp: nobody has filled it in.
 pub fn scan(bytes: &[u8]) -> Scan {
     // Every shape begins alike, and nearly every message otherwise.
-    if bytes.first().is_some_and(|&first| first != b'[') {
+    if bytes.first().is_some_and(|&first| first != OPENING) {
         return Scan::Other;
     }
     let mut partial = false;
@@ -99,6 +99,9 @@ struct Shape {
     read: fn(&[u8]) -> Stamp,
 }
 
+/// What every shape begins with.
+const OPENING: u8 = b'[';
+
 const SHAPES: [Shape; 4] = [
     Shape { picture: b"[AAA AAA _9 99:99:99 9999] ", read: |bytes| Stamp::Ctime(ctime(bytes)) },
     Shape {
@@ -117,6 +120,13 @@ const SHAPES: [Shape; 4] = [
         },
     },
 ];
+const _: () = {
+    let mut shape = 0;
+    while shape < SHAPES.len() {
+        assert!(SHAPES[shape].picture[0] == OPENING);
+        shape += 1;
+    }
+};
 
 enum Fit {
     Whole,

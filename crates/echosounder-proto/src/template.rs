@@ -133,9 +133,11 @@ impl Template {
 
     /// The stamp of one second, if it is the same for all its messages.
     pub fn of_the_second(&self, label: &WallLabel, host: &str) -> Option<Vec<u8>> {
+        if self.has(|field| !matches!(field, Field::Ctime | Field::Host)) {
+            return None;
+        }
         let mut stamp = Vec::new();
-        let same = !self.has(|field| !matches!(field, Field::Ctime | Field::Host));
-        same.then(|| self.render(&Scene { host, ..Scene::anonymous(label) }, &mut stamp))?;
+        self.render(&Scene { host, ..Scene::anonymous(label) }, &mut stamp);
         Some(stamp)
     }
 

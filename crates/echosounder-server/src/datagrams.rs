@@ -19,14 +19,17 @@ use crate::event::{Event, Observer};
 use crate::held::{HELD_MAX, HeldPeers};
 use crate::worker::Setup;
 
-/// Most turns without a look at whether it is to stop, and most that answer what had arrived before.
+/// Most turns without a look at whether it is to stop.
 const TURNS_MAX: usize = 64;
+
+/// Most turns that answer what had arrived before it was told to stop: more than a receive buffer holds.
+const LAST_TURNS_MAX: usize = 1024;
 
 /// Most datagrams of one turn. With more of them the first wait longer for their answers, and the last cost no less.
 const BATCH_MAX: usize = 16;
 
-/// Most datagrams of one turn on sockets that are not UDP's. To answer one takes longer there than to receive it, and its
-/// peer goes on meanwhile.
+/// Most datagrams of one turn on sockets that are not UDP's: to answer one takes longer there than to receive it, and
+/// its peer goes on meanwhile.
 const OTHER_BATCH_MAX: usize = 8;
 
 /// Most sockets that one worker holds: while it answers, those of the turn as well.
@@ -44,8 +47,8 @@ const SERVICES: u16 = 1024;
 
 /// Answers on one datagram socket.
 ///
-/// The socket is in no epoll: whatever waits for a socket all the time is told of each datagram that has left it, which is
-/// a tenth of what it costs to send one. It is waited for only when nothing more is there.
+/// The socket is in no epoll: whatever waits for a socket all the time is told of each datagram that has left it,
+/// which is a twentieth of what it costs to answer one. It is waited for only when nothing more is there.
 #[derive(Debug)]
 pub struct DatagramWorker<C, O> {
     socket: Socket,
@@ -115,25 +118,26 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     pub fn run(mut self) -> io::Result<()> {
         while !self.wait()? {
             // Behind one that came alone there is mostly nothing; behind several more have come meanwhile.
-            if 1 < self.turn() {
-                self.turns();
+            if self.turn().is_some_and(|answered| 1 < answered) {
+                self.turns(TURNS_MAX);
             }
         }
-        self.turns();
+        self.turns(LAST_TURNS_MAX);
         Ok(())
     }
 
-    /// Answers what is there, up to a limit.
-    fn turns(&mut self) {
-        for _ in 0..TURNS_MAX {
-            if self.turn() == 0 {
+    /// Answers what is there, in so many turns at most.
+    fn turns(&mut self, most: usize) {
+        for _ in 0..most {
+            if self.turn().is_none() {
                 break;
             }
         }
         self.count_drops();
     }
 
-    /// Counts what the kernel had no room for. To be told with each datagram (SO_RXQ_OVFL) costs more than to ask now and then.
+    /// Counts what the kernel had no room for. To be told with each datagram (SO_RXQ_OVFL) costs more than to ask when
+    /// several have come and been answered: where there is no room, several wait.
     fn count_drops(&mut self) {
         // Before Linux 4.12 nobody knows.
         let Ok(memory) = self.socket.option(option::SO_MEMINFO) else { return };
@@ -149,19 +153,21 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         Ok(stop.readable)
     }
 
-    /// Answers a batch of what is there, without waiting; how many datagrams that was is returned.
-    pub fn turn(&mut self) -> usize {
+    /// Answers a batch of what is there, without waiting. How many datagrams it took is returned, or `None` if there was
+    /// nothing; behind an error there may be more.
+    pub fn turn(&mut self) -> Option<usize> {
         match self.socket.recv_many(&mut self.batch) {
             Ok(received) => {
                 self.answer(received);
-                received
+                Some(received)
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             // Netlink says so, once, that it has dropped something: netlink(7).
-            Err(error) if is_momentary(&error) => 0,
+            Err(error) if is_momentary(&error) => Some(0),
             Err(error) => {
                 self.counters.failed();
                 self.observer.observe(Event::Error { operation: "receive", error: &error });
-                0
+                Some(0)
             }
         }
     }

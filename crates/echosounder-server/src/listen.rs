@@ -130,8 +130,7 @@ fn bind_endpoint(
 ///
 /// The first socket binds and listens alone, so that an address which anybody else uses is refused; only then is
 /// it opened for sharing, and the other workers' sockets join it. Addresses of other families than IP's are not
-/// shared that way: there the workers have one listener together, and
-/// datagrams have one worker.
+/// shared that way: there the workers have one listener together, and datagrams have one worker.
 fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Result<Bound> {
     let first = prepare(transport, address, terms)?;
     let mut path = None;

@@ -134,6 +134,17 @@ fn what_the_kernel_had_no_room_for_is_counted() {
     assert_eq!((totals.messages + lost, totals.dropped()), (CALLS, lost));
 }
 
+/// More than any turn takes.
+#[test]
+fn a_stop_answers_all_datagrams_that_had_arrived() {
+    const CALLS: u64 = 3000;
+    let server = Server::bind(config(&["udp://127.0.0.1:0"])).unwrap();
+    let client = Client::of(server.endpoints().next().unwrap());
+    (0..CALLS).for_each(|_| client.send(b"hello"));
+    let totals = stop(server.start(|| ()).unwrap());
+    assert_eq!(totals.messages + dropped(&totals, Reason::Overflow), CALLS);
+}
+
 #[test]
 fn a_full_batch_is_answered_in_order() {
     let (running, endpoints) = start(config(&["udp://127.0.0.1:0"]));

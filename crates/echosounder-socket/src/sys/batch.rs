@@ -24,8 +24,6 @@ struct ControlRoom([u8; BATCH_CONTROL_MAX]);
 /// goes away before they do.
 pub(crate) struct Slots {
     size: usize,
-    /// How many headers the last receive has written to, from the first on.
-    written: usize,
     /// For each datagram room for what is put before it, and behind that for itself: so its answer is in one piece.
     buffer: Vec<u8>,
     /// Who sent each datagram, and then where its answer goes.
@@ -48,7 +46,6 @@ impl Slots {
     pub(crate) fn new(count: usize, size: usize) -> Self {
         let mut slots = Self {
             size,
-            written: count,
             buffer: vec![0; count * (HEAD_MAX + size)],
             names: vec![RawAddress::empty(); count],
             controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
@@ -86,12 +83,14 @@ impl Slots {
     /// Receives what is there, and returns how many datagrams that was; only for the first is waited, if the
     /// descriptor blocks.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
-        for message in &mut self.received[..self.written] {
-            message.msg_hdr.msg_namelen = RawAddress::CAPACITY;
-            message.msg_hdr.msg_controllen = BATCH_CONTROL_MAX;
+        let buffer = self.buffer.as_mut_ptr();
+        for index in 0..self.received.len() {
+            // A borrow of the bytes since may have ended what an earlier pointer was good for.
+            self.receive_parts[index].iov_base = buffer.wrapping_add(self.start(index)).cast();
+            let header = &mut self.received[index].msg_hdr;
+            header.msg_namelen = RawAddress::CAPACITY;
+            header.msg_controllen = BATCH_CONTROL_MAX;
         }
-        // One that failed behind those that are counted has been written to as well.
-        self.written = self.count();
         let count = libc::c_uint::try_from(self.received.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: each header points to room of the lengths it names, in vectors that `self` owns.
         let received = check(unsafe {
@@ -104,7 +103,6 @@ impl Slots {
             )
         })?;
         let received = usize::try_from(received).unwrap_or(0);
-        self.written = self.count().min(received + 1);
         for (name, message) in self.names.iter_mut().zip(&self.received[..received]) {
             name.set_len(message.msg_hdr.msg_namelen);
         }
