@@ -138,10 +138,13 @@ fn what_the_kernel_had_no_room_for_is_counted() {
 #[test]
 fn a_stop_answers_all_datagrams_that_had_arrived() {
     const CALLS: u64 = 3000;
-    let server = Server::bind(config(&["udp://127.0.0.1:0"])).unwrap();
-    let client = Client::of(server.endpoints().next().unwrap());
-    (0..CALLS).for_each(|_| client.send(b"hello"));
-    let totals = stop(server.start(|| ()).unwrap());
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server.local_addr().unwrap()).unwrap();
+    let server = Socket::from_fd(OwnedFd::from(server)).unwrap();
+    server.set_option(option::SO_RCVBUF, 8 << 20).unwrap();
+    (0..CALLS).for_each(|_| assert_eq!(client.send(b"hello").unwrap(), 5));
+    let totals = DatagramTable::new("ctime", server).stop();
     assert_eq!(totals.messages + dropped(&totals, Reason::Overflow), CALLS);
 }
 

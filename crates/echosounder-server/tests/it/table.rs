@@ -78,18 +78,27 @@ fn setup(stamp: &str, framing: Framing) -> Setup<HandClock, Record> {
 pub(crate) struct DatagramTable {
     worker: DatagramWorker<HandClock, Record>,
     pub(crate) clock: HandClock,
+    stop: Arc<Waker>,
     counters: Arc<Counters>,
 }
 
 impl DatagramTable {
     pub(crate) fn new(stamp: &str, socket: Socket) -> Self {
         let setup = setup(stamp, Framing::default());
-        let (clock, counters) = (setup.clock.clone(), Arc::clone(&setup.counters));
-        Self { worker: DatagramWorker::new(setup, socket, PlainEcho::Local).unwrap(), clock, counters }
+        let (clock, stop) = (setup.clock.clone(), Arc::clone(&setup.stop));
+        let counters = Arc::clone(&setup.counters);
+        Self { worker: DatagramWorker::new(setup, socket, PlainEcho::Local).unwrap(), clock, stop, counters }
     }
 
     pub(crate) fn turn(&mut self) {
         self.worker.turn();
+    }
+
+    /// Tells the worker to stop, and lets it come to its end.
+    pub(crate) fn stop(self) -> Totals {
+        self.stop.wake().unwrap();
+        self.worker.run().unwrap();
+        self.counters.totals()
     }
 
     pub(crate) fn totals(&self) -> Totals {
