@@ -258,3 +258,34 @@ impl fmt::Debug for RawAddress {
         Address::from(self).fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv6Addr, SocketAddrV6};
+
+    use super::*;
+
+    #[test]
+    fn raw_addresses_are_the_same_if_all_their_bytes_are() {
+        let link_local = |scope| SocketAddr::from(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 7, 0, scope)).into();
+        let path = |name: &[u8]| UnixName::Path(name.into()).into();
+        let addresses: [Address; 9] = [
+            ([127, 0, 0, 1], 7).into(),
+            ([127, 0, 0, 1], 8).into(),
+            ([127, 0, 0, 2], 7).into(),
+            link_local(1),
+            // Another only in the last four bytes, which make no whole word.
+            link_local(2),
+            path(b"/tmp/a"),
+            path(b"/tmp/b"),
+            path(b"/tmp/ab"),
+            UnixName::Unnamed.into(),
+        ];
+        for (number, one) in addresses.iter().enumerate() {
+            for (other_number, other) in addresses.iter().enumerate() {
+                let (raw, other) = (RawAddress::from(one), RawAddress::from(other));
+                assert_eq!(raw.is_same(&other), number == other_number, "{raw:?} {other:?}");
+            }
+        }
+    }
+}
