@@ -11,6 +11,7 @@ mod load;
 mod page;
 mod ping;
 mod readme;
+mod schema;
 mod serve;
 mod support;
 mod syscalls;

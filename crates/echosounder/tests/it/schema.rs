@@ -1,0 +1,207 @@
+//! Checks JSON against a schema: the part of JSON Schema 2020-12 that our schemas use. A keyword that is not
+//! among these fails at once, so that nothing stands in a schema that is not checked.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+const TYPES: [&str; 7] = ["null", "boolean", "string", "number", "integer", "array", "object"];
+
+/// A schema in which every keyword is known.
+pub(crate) struct Schema(Value);
+
+impl Schema {
+    /// Reads a schema.
+    ///
+    /// # Panics
+    ///
+    /// If it is no JSON, or uses something that this checker does not know.
+    pub(crate) fn parse(text: &str) -> Self {
+        let schema = Self(serde_json::from_str(text).unwrap());
+        schema.examine(&schema.0);
+        schema
+    }
+
+    /// Checks a value, and returns what is wrong with it.
+    pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
+        self.apply(&self.0, value)
+    }
+
+    /// Fails unless this part of the schema, and all parts of it, can be checked.
+    fn examine(&self, part: &Value) {
+        for (keyword, rule) in object(part) {
+            match keyword.as_str() {
+                "$schema" => assert_eq!(rule, "https://json-schema.org/draft/2020-12/schema"),
+                "title" | "description" => assert!(rule.is_string(), "{keyword}: {rule}"),
+                "$defs" | "properties" => object(rule).values().for_each(|part| self.examine(part)),
+                "oneOf" => array(rule).iter().for_each(|part| self.examine(part)),
+                "items" => self.examine(rule),
+                "$ref" => drop(self.definition(rule)),
+                "type" => {
+                    one_or_many(rule).iter().for_each(|name| assert!(TYPES.contains(&text(name)), "{name}"))
+                }
+                "required" => {
+                    for key in array(rule) {
+                        assert!(part["properties"].get(text(key)).is_some(), "{key} is required and unknown");
+                    }
+                }
+                "minimum" | "maximum" | "multipleOf" => assert!(rule.is_number(), "{keyword}: {rule}"),
+                "additionalProperties" => assert_eq!(rule, false),
+                "uniqueItems" => assert_eq!(rule, true),
+                "enum" => assert!(!array(rule).is_empty()),
+                "const" => {}
+                _ => panic!("tests/it/schema.rs does not know the keyword {keyword:?}: add it there"),
+            }
+        }
+    }
+
+    fn apply(&self, part: &Value, value: &Value) -> Result<(), String> {
+        for (keyword, rule) in object(part) {
+            let holds = match keyword.as_str() {
+                "$ref" => self.apply(self.definition(rule), value).map(|()| true)?,
+                "oneOf" => self.apply_one(array(rule), value).map(|()| true)?,
+                "properties" => self.apply_properties(object(rule), value).map(|()| true)?,
+                "items" => self.apply_items(rule, value).map(|()| true)?,
+                "type" => one_or_many(rule).iter().any(|name| is_type(value, name)),
+                "const" => value == rule,
+                "enum" => array(rule).contains(value),
+                "minimum" => number(value).is_none_or(|value| number(rule) <= Some(value)),
+                "maximum" => number(value).is_none_or(|value| Some(value) <= number(rule)),
+                "multipleOf" => number(value).zip(number(rule)).is_none_or(|(value, of)| value % of == 0.0),
+                "required" => {
+                    array(rule).iter().all(|key| !value.is_object() || value.get(text(key)).is_some())
+                }
+                "additionalProperties" => {
+                    let known = object(&part["properties"]);
+                    value.as_object().is_none_or(|value| value.keys().all(|key| known.contains_key(key)))
+                }
+                "uniqueItems" => {
+                    let items: Vec<String> =
+                        value.as_array().into_iter().flatten().map(Value::to_string).collect();
+                    items.iter().collect::<BTreeSet<_>>().len() == items.len()
+                }
+                _ => true,
+            };
+            if !holds {
+                return Err(format!("not as {keyword} wants it, {rule}: {value}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that exactly one of the parts fits. If none does, the one of the same event tells why.
+    fn apply_one(&self, parts: &[Value], value: &Value) -> Result<(), String> {
+        let (fitting, others): (Vec<_>, Vec<_>) =
+            parts.iter().map(|part| (part, self.apply(part, value))).partition(|(_, result)| result.is_ok());
+        match (fitting.len(), others) {
+            (1, _) => Ok(()),
+            (0, others) => {
+                let meant = others.into_iter().find(|(part, _)| self.is_event(part, value));
+                meant.map_or_else(|| Err(format!("no event of this name: {value}")), |(_, result)| result)
+            }
+            (several, _) => Err(format!("{several} of oneOf fit: {value}")),
+        }
+    }
+
+    /// Whether the event of the value is that of this part.
+    fn is_event(&self, part: &Value, value: &Value) -> bool {
+        let part = part.get("$ref").map_or(part, |name| self.definition(name));
+        value.get("event").is_some_and(|event| self.apply(&part["properties"]["event"], event).is_ok())
+    }
+
+    fn apply_properties(&self, parts: &Map<String, Value>, value: &Value) -> Result<(), String> {
+        let present = parts.iter().filter_map(|(key, part)| Some((key, part, value.get(key)?)));
+        for (key, part, value) in present {
+            self.apply(part, value).map_err(|error| format!("{key}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn apply_items(&self, part: &Value, value: &Value) -> Result<(), String> {
+        value.as_array().into_iter().flatten().try_for_each(|item| self.apply(part, item))
+    }
+
+    /// The part of the schema to which a `$ref` points.
+    fn definition(&self, name: &Value) -> &Value {
+        let path = text(name).strip_prefix('#').unwrap_or_else(|| panic!("a $ref to another file: {name}"));
+        self.0.pointer(path).unwrap_or_else(|| panic!("a $ref to nothing: {name}"))
+    }
+}
+
+fn is_type(value: &Value, name: &Value) -> bool {
+    match text(name) {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "string" => value.is_string(),
+        "number" => value.is_number(),
+        "integer" => number(value).is_some_and(|value| value.fract() == 0.0),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("no type is named {other:?}"),
+    }
+}
+
+fn object(value: &Value) -> &Map<String, Value> {
+    value.as_object().unwrap_or_else(|| panic!("not an object: {value}"))
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("not an array: {value}"))
+}
+
+fn one_or_many(value: &Value) -> &[Value] {
+    value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
+}
+
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64()
+}
+
+#[test]
+fn every_keyword_refuses_what_it_is_for() {
+    for (schema, fits, others) in [
+        (r#"{"type": "integer"}"#, &["1", "-1", "1.0"][..], &["1.5", "\"1\"", "null", "[1]"][..]),
+        (r#"{"type": ["number", "null"]}"#, &["1.5", "2", "null"], &["true", "{}"]),
+        (r#"{"const": "a"}"#, &["\"a\""], &["\"b\"", "null"]),
+        (r#"{"enum": ["a", null]}"#, &["\"a\"", "null"], &["\"b\"", "0"]),
+        (r#"{"minimum": 2, "maximum": 3}"#, &["2", "3", "\"text\""], &["1", "1.9", "3.1"]),
+        (r#"{"multipleOf": 15}"#, &["-30", "0", "15"], &["7", "16"]),
+        (r#"{"items": {"enum": [1, 2]}, "uniqueItems": true}"#, &["[]", "[2, 1]"], &["[3]", "[1, 1]"]),
+        (
+            r#"{"properties": {"a": {"type": "null"}, "b": {}}, "required": ["b"], "additionalProperties": false}"#,
+            &[r#"{"b": 1}"#, r#"{"a": null, "b": 2}"#],
+            &["{}", r#"{"a": null}"#, r#"{"b": 1, "a": 1}"#, r#"{"b": 1, "c": 1}"#],
+        ),
+        (
+            r##"{"$defs": {"one": {"minimum": 1}}, "oneOf": [{"$ref": "#/$defs/one"}, {"maximum": 3}]}"##,
+            &["0", "4"],
+            &["1", "3"],
+        ),
+    ] {
+        let checker = Schema::parse(schema);
+        let check = |value: &&str| checker.check(&serde_json::from_str(value).unwrap());
+        for value in fits {
+            assert_eq!(check(value), Ok(()), "{schema}: {value}");
+        }
+        for value in others {
+            assert!(check(value).is_err(), "{schema}: {value}");
+        }
+    }
+}
+
+#[test]
+fn a_schema_that_cannot_be_checked_is_refused() {
+    for schema in [
+        r#"{"typ": "integer"}"#,
+        r#"{"type": "int"}"#,
+        r##"{"items": {"$ref": "#/$defs/none"}}"##,
+        r#"{"properties": {"a": {}}, "required": ["b"]}"#,
+        r#"{"oneOf": [{"pattern": "a"}]}"#,
+    ] {
+        assert!(std::panic::catch_unwind(|| Schema::parse(schema)).is_err(), "{schema}");
+    }
+}
