@@ -53,6 +53,10 @@ impl Batch {
     pub const HEAD_MAX: usize = HEAD_MAX;
 
     /// Room for `count` datagrams of at most `size` bytes each.
+    ///
+    /// # Panics
+    ///
+    /// If the address space does not hold so many bytes.
     pub fn new(count: usize, size: usize) -> Self {
         let slots = Slots::new(count, size);
         Self { slots, received: 0, answers: Vec::with_capacity(count), groups: Vec::with_capacity(count) }

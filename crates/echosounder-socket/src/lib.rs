@@ -246,6 +246,7 @@
 
 mod address;
 mod batch;
+mod buffer;
 mod control;
 mod create;
 mod endpoint;
@@ -264,6 +265,7 @@ mod wait;
 
 pub use address::{Address, RawAddress};
 pub use batch::{Batch, Received};
+pub use buffer::IoBuffer;
 pub use control::{
     ControlMessage, Credentials, ExtendedError, PacketInfo, RawControl, SendControl, control_space,
 };

@@ -8,10 +8,14 @@ use std::ptr;
 
 use super::{check, message};
 use crate::address::RawAddress;
+use crate::buffer::IoBuffer;
 use crate::control::{BATCH_CONTROL_MAX, put_segment_size};
 
 /// Most bytes that an answer may put before the message it answers.
 pub(crate) const HEAD_MAX: usize = 128;
+
+const _: () =
+    assert!(HEAD_MAX.is_multiple_of(IoBuffer::ALIGN), "a datagram starts on a boundary, as its slot does");
 
 /// Room for control messages, aligned as the kernel wants them.
 #[derive(Clone, Copy)]
@@ -24,8 +28,11 @@ struct ControlRoom([u8; BATCH_CONTROL_MAX]);
 /// goes away before they do.
 pub(crate) struct Slots {
     size: usize,
-    /// For each datagram room for what is put before it, and behind that for itself: so its answer is in one piece.
-    buffer: Vec<u8>,
+    /// Bytes from one datagram's slot to the next one's.
+    stride: usize,
+    /// A slot for each datagram: [`HEAD_MAX`] bytes for what is put before it, and behind them itself, so its answer is
+    /// in one piece. Every datagram starts on a boundary of [`IoBuffer::ALIGN`] bytes.
+    buffer: IoBuffer,
     /// Who sent each datagram, and then where its answer goes.
     names: Vec<RawAddress>,
     controls: Vec<ControlRoom>,
@@ -44,9 +51,14 @@ unsafe impl Send for Slots {}
 impl Slots {
     /// Room for `count` datagrams of at most `size` bytes.
     pub(crate) fn new(count: usize, size: usize) -> Self {
+        let stride = size.checked_add(HEAD_MAX).and_then(|len| len.checked_next_multiple_of(IoBuffer::ALIGN));
+        let (stride, total) = stride
+            .and_then(|stride| Some((stride, stride.checked_mul(count)?)))
+            .expect("the datagrams of a batch fit the address space");
         let mut slots = Self {
             size,
-            buffer: vec![0; count * (HEAD_MAX + size)],
+            stride,
+            buffer: IoBuffer::zeroed(total),
             names: vec![RawAddress::empty(); count],
             controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
             received: vec![empty_header(); count],
@@ -73,7 +85,7 @@ impl Slots {
 
     /// Where a datagram begins in the buffer.
     fn start(&self, index: usize) -> usize {
-        index * (HEAD_MAX + self.size) + HEAD_MAX
+        index * self.stride + HEAD_MAX
     }
 
     pub(crate) fn count(&self) -> usize {

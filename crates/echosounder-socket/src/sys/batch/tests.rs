@@ -4,8 +4,9 @@
 use std::ptr;
 use std::thread;
 
-use super::Slots;
+use super::{HEAD_MAX, Slots};
 use crate::address::RawAddress;
+use crate::buffer::IoBuffer;
 
 /// Writes a datagram through its header, as recvmmsg(2) does.
 fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: &[u8]) {
@@ -65,4 +66,34 @@ fn what_is_written_through_the_headers_is_received_and_answered() {
         // Moving the slots, to another thread even, does not move what the headers lead to.
         slots = thread::spawn(|| slots).join().expect("nothing can go wrong");
     }
+}
+
+#[test]
+fn every_datagram_starts_on_a_boundary_with_room_before_and_behind_it() {
+    for size in [0, 1, 63, 64, 1500, 2048, 65_535, 256 * 1024] {
+        let slots = Slots::new(5, size);
+        let places = || slots.receive_parts.iter().map(|part| part.iov_base.addr());
+        assert!(places().all(|place| place.is_multiple_of(IoBuffer::ALIGN)), "{size} bytes");
+        assert!(slots.receive_parts.iter().all(|part| part.iov_len == size));
+        for (one, next) in places().zip(places().skip(1)) {
+            assert!(one + size + HEAD_MAX <= next, "{size} bytes: a datagram and the next one's head");
+        }
+        let (first, last) = (places().min().unwrap_or(0), places().max().unwrap_or(0));
+        let buffer = slots.buffer.as_ptr_range();
+        assert!(buffer.start.addr() + HEAD_MAX <= first && last + size <= buffer.end.addr());
+    }
+}
+
+#[test]
+#[should_panic(expected = "fit the address space")]
+fn slots_whose_total_overflows_are_refused() {
+    // Without overflow checks, as in a release build, this was a buffer of 4 KiB with slots of 6 EiB.
+    let size = (usize::MAX / 3) - 128 + 1366;
+    let _ = Slots::new(3, size);
+}
+
+#[test]
+#[should_panic(expected = "fit the address space")]
+fn one_slot_that_overflows_is_refused() {
+    let _ = Slots::new(1, usize::MAX);
 }
