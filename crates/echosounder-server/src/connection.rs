@@ -255,7 +255,7 @@ impl Connection {
             }
         };
         tools.out.clear();
-        let consumed = conversation.answer(input, flow, &mut scene, &mut tools.out, tell);
+        let consumed = tools.out.append_with(|out| conversation.answer(input, flow, &mut scene, out, tell));
         let answered = scene.seq;
         let sent = match send(&self.socket, self.kind, &tools.out) {
             // A message can be too long, with its stamp, to be sent at all.

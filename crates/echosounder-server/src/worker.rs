@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use echosounder_proto::{Conversation, FRAME_MAX, Framing, Moment, MonoTime};
 use echosounder_socket::{
-    Address, Events, Interest, Poll, Readiness, Socket, Transport, Waker, is_unreachable, option, ready,
+    Address, Events, Interest, IoBuffer, Poll, Readiness, Socket, Transport, Waker, is_unreachable, option,
+    ready,
 };
 
 use crate::clock::{Clock, Labels};
@@ -95,8 +96,8 @@ pub(crate) struct Tools<C, O> {
     pub(crate) streams: Conversation,
     pub(crate) messages: Conversation,
     pub(crate) host: Arc<str>,
-    pub(crate) input: Vec<u8>,
-    pub(crate) out: Vec<u8>,
+    pub(crate) input: IoBuffer,
+    pub(crate) out: IoBuffer,
     pub(crate) budget: Budget,
     pub(crate) labels: Labels,
     /// When this turn began.
@@ -153,8 +154,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             messages: Conversation { framing: Framing::Message, ..setup.conversation.clone() },
             streams: setup.conversation,
             host: setup.host,
-            input: vec![0; MESSAGE_MAX],
-            out: Vec::new(),
+            input: IoBuffer::zeroed(MESSAGE_MAX),
+            out: IoBuffer::default(),
             budget: Budget::new(bounds.kept_max),
             turn,
             hears_messages: setup.observer.hears_messages(),
