@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use echosounder_proto::{EchoReader, Payload, Returned};
 use echosounder_socket::{
-    Address, Batch, Events, Interest, Kind, Outgoing, Poll, Socket, exact_timers, is_out_of_resources, option,
+    Address, Batch, Events, Interest, IoBuffer, Kind, Outgoing, Poll, Socket, exact_timers,
+    is_out_of_resources, option,
 };
 use hdrhistogram::Histogram;
 
@@ -192,9 +193,9 @@ pub(crate) struct Driver {
     last_answer: Duration,
     found: Found,
     /// The messages that leave next, and where each of them ends.
-    message: Vec<u8>,
+    message: IoBuffer,
     ends: Vec<usize>,
-    buffer: Vec<u8>,
+    buffer: IoBuffer,
     batch: Option<Batch>,
     scratch: Vec<u8>,
     /// Of each message of a read, whether it came with a stamp.
@@ -245,9 +246,9 @@ impl Driver {
             silent_since: None,
             under_way: 0,
             last_answer: Duration::ZERO,
-            message: Vec::new(),
+            message: IoBuffer::default(),
             ends: Vec::new(),
-            buffer: vec![0; longest.max(PIECE_MAX)],
+            buffer: IoBuffer::zeroed(longest.max(PIECE_MAX)),
             batch,
             scratch: Vec::new(),
             stamped: Vec::new(),
@@ -479,7 +480,7 @@ impl Driver {
         let (low, high) = self.task.sizes;
         let len = if low == high { low } else { self.random.between(low, high) };
         let start = self.message.len();
-        Payload::new(len).write(self.number, &mut self.message);
+        self.message.append_with(|message| Payload::new(len).write(self.number, message));
         self.ends.push(self.message.len());
         if self.task.warm_up <= due {
             self.first_measured = self.first_measured.min(self.number);
@@ -527,7 +528,7 @@ impl Driver {
     fn write(&mut self, index: usize) -> Result<(), Failure> {
         let connection = &mut self.connections[index];
         if !connection.unsent.is_empty() {
-            connection.unsent.extend(&self.message);
+            connection.unsent.extend(&self.message[..]);
             return Ok(());
         }
         let Some(socket) = &connection.socket else { return Ok(()) };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use echosounder_proto::EchoReader;
-use echosounder_socket::{Address, Endpoint, Half, Interest, Kind, Socket, Transport, ready};
+use echosounder_socket::{Address, Endpoint, Half, Interest, IoBuffer, Kind, Socket, Transport, ready};
 
 use crate::clock::{Deadline, now};
 use crate::connect::{Call, Candidates};
@@ -63,7 +63,7 @@ pub struct Peer {
     /// Where else the peer may be, as long as it has not answered.
     candidates: Candidates,
     answers: Answers,
-    buffer: Vec<u8>,
+    buffer: IoBuffer,
     interrupt: Option<OwnedFd>,
 }
 
@@ -80,7 +80,7 @@ impl Peer {
         let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
         let transport = call.endpoint.transport();
         let (kind, answers) = (transport.kind(), Answers::new(transport));
-        let (buffer, interrupt) = (vec![0; READ_MAX], None);
+        let (buffer, interrupt) = (IoBuffer::zeroed(READ_MAX), None);
         Ok(Self { call, transport, kind, socket, address, candidates, answers, buffer, interrupt })
     }
 

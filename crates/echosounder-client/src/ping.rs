@@ -10,7 +10,7 @@ use std::time::Duration;
 use echosounder_proto::{BLANK, Event, Moment, MonoTime, Payload, Plan, Prober, Sample, Times, WallTime};
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
-    Address, Endpoint, Error, Events, Interest, Kind, Poll, Socket, Transport, Waker, exact_timers,
+    Address, Endpoint, Error, Events, Interest, IoBuffer, Kind, Poll, Socket, Transport, Waker, exact_timers,
 };
 
 use crate::clock::{Clocks, Deadline};
@@ -214,7 +214,7 @@ pub struct Pinger {
     /// What the kernel has not taken, of a stream.
     unsent: VecDeque<u8>,
     message: Vec<u8>,
-    buffer: Vec<u8>,
+    buffer: IoBuffer,
     /// What has happened and is to be told.
     happenings: VecDeque<Happening>,
 }
@@ -268,7 +268,7 @@ impl Pinger {
             told: start,
             unsent: VecDeque::new(),
             message: Vec::new(),
-            buffer: vec![0; ping.size + READ],
+            buffer: IoBuffer::zeroed(ping.size + READ),
             happenings: VecDeque::new(),
             ping,
         };
