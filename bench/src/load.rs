@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use echosounder_socket::{
-    Batch, Endpoint, Events, Interest, IpVersion, Outgoing, Poll, Side, Socket, option,
+    Batch, Endpoint, Events, Interest, IoBuffer, IpVersion, Outgoing, Poll, Side, Socket, option,
 };
 use hdrhistogram::Histogram;
 
@@ -71,7 +71,7 @@ pub struct Flood {
     events: Events,
     connections: Vec<Connection>,
     checker: Checker,
-    buffer: Vec<u8>,
+    buffer: IoBuffer,
     batch: Batch,
     /// Whether the next messages are to follow what has come back.
     flowing: bool,
@@ -121,7 +121,7 @@ impl Flood {
             events: Events::with_capacity(256),
             connections: Vec::new(),
             checker: Checker::new(answers),
-            buffer: vec![0; SEND_MAX],
+            buffer: IoBuffer::zeroed(SEND_MAX),
             batch: Batch::new(load.depth.max(1), 2048),
             flowing: false,
             outcome: Outcome::new()?,
