@@ -39,6 +39,8 @@ impl Cut {
 #[derive(Debug, Default)]
 pub struct Counters {
     connections: AtomicU64,
+    /// Connections that have ended.
+    disconnected: AtomicU64,
     messages: AtomicU64,
     bytes: AtomicU64,
     errors: AtomicU64,
@@ -51,6 +53,8 @@ pub struct Counters {
 pub struct Totals {
     /// Connections accepted.
     pub connections: u64,
+    /// Connections open at the moment.
+    pub connected_now: u64,
     /// Messages answered: pieces of a stream, messages, datagrams.
     pub messages: u64,
     /// Bytes of those messages, without stamps.
@@ -66,6 +70,10 @@ pub struct Totals {
 impl Counters {
     pub(crate) fn connected(&self) {
         add(&self.connections, 1);
+    }
+
+    pub(crate) fn disconnected(&self) {
+        add(&self.disconnected, 1);
     }
 
     pub(crate) fn answered(&self, messages: u64, bytes: usize) {
@@ -88,8 +96,12 @@ impl Counters {
     /// The counts so far.
     pub fn totals(&self) -> Totals {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        // Read first: a connection that ends meanwhile still counts as open, rather than as less than none.
+        let disconnected = read(&self.disconnected);
+        let connections = read(&self.connections);
         Totals {
-            connections: read(&self.connections),
+            connections,
+            connected_now: connections.saturating_sub(disconnected),
             messages: read(&self.messages),
             bytes: read(&self.bytes),
             errors: read(&self.errors),
@@ -117,6 +129,7 @@ impl Add for Totals {
     fn add(self, other: Self) -> Self {
         Self {
             connections: self.connections + other.connections,
+            connected_now: self.connected_now + other.connected_now,
             messages: self.messages + other.messages,
             bytes: self.bytes + other.bytes,
             errors: self.errors + other.errors,

@@ -302,6 +302,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     fn close(&mut self, index: usize, error: Option<&io::Error>, cut: Option<Cut>) {
         let Some(mut connection) = self.connections[index].take() else { return };
         self.recency.remove(index);
+        self.tools.counters.disconnected();
         connection.release(&mut self.tools.budget);
         if error.is_some() {
             self.tools.counters.failed();

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::args::Output;
 use crate::render::escape::{Harmless, is_unsafe};
-use crate::render::json;
+use crate::render::json::{self, EventTime};
 
 /// How a command ended that did what it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub(crate) fn tell(error: &Error, output: Output) {
     // If standard error is closed too, the exit code is all that is left.
     let _ = if output.json {
         let word = word(error).map(|word| word.to_string());
-        json::line(&mut stderr, &Failure { event: "error", word, error: &message, hint })
+        json::event(&mut stderr, &EventTime::now(), &Failure { event: "error", word, error: &message, hint })
     } else {
         // What was typed, and what a file is called, may be anything.
         writeln!(stderr, "sounder: {}", Harmless(&message))
@@ -126,7 +126,7 @@ pub(crate) fn usage(error: &clap::Error) -> ! {
     let sentence = text.split("\n\n").next().unwrap_or(text);
     let failure = Failure { event: "error", word: None, error: sentence, hint: None };
     // If standard error is closed too, the exit code is all that is left.
-    let _ = json::line(&mut io::stderr().lock(), &failure);
+    let _ = json::event(&mut io::stderr().lock(), &EventTime::now(), &failure);
     std::process::exit(2)
 }
 

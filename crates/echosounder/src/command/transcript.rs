@@ -15,7 +15,8 @@ use echosounder_socket::Waker;
 
 use crate::command::allowance::Allowance;
 use crate::config::Transcript;
-use crate::render::transcript::{self, Entry};
+use crate::render::json::EventTime;
+use crate::render::transcript::{self, Entry, What};
 use crate::report::plain;
 
 /// How long the end waits for what has not been written.
@@ -78,7 +79,8 @@ pub(crate) fn start(
 
 impl Reporter {
     /// Passes an entry on; if it would not be written, it is not even made.
-    fn pass(&self, entry: impl FnOnce() -> Entry) {
+    fn pass(&self, what: impl FnOnce() -> What) {
+        let entry = || Entry { time: EventTime::now(), what: what() };
         if self.shared.sated.load(Ordering::Relaxed) || self.sender.try_send(entry()).is_err() {
             self.shared.left_out.fetch_add(1, Ordering::Relaxed);
         }
@@ -89,18 +91,18 @@ impl Observer for Reporter {
     fn observe(&mut self, event: Event<'_>) {
         match event {
             Event::Error { operation, error } => {
-                self.pass(|| Entry::Error { error: format!("{operation}: {}", plain(&error.to_string())) });
+                self.pass(|| What::Error { error: format!("{operation}: {}", plain(&error.to_string())) });
             }
             _ if self.wanted == Transcript::Off => {}
-            Event::Connected { peer } => self.pass(|| Entry::Connected { peer: peer.to_string() }),
-            Event::Closed { peer, messages, error, cut } => self.pass(|| Entry::Closed {
+            Event::Connected { peer } => self.pass(|| What::Connected { peer: peer.to_string() }),
+            Event::Closed { peer, messages, error, cut } => self.pass(|| What::Closed {
                 peer: peer.to_string(),
                 messages,
                 reason: error
                     .map(|error| plain(&error.to_string()))
                     .or_else(|| cut.map(|cut| cut.word().to_owned())),
             }),
-            Event::Message { peer, bytes } if self.hears_messages() => self.pass(|| Entry::Message {
+            Event::Message { peer, bytes } if self.hears_messages() => self.pass(|| What::Message {
                 peer: peer.to_string(),
                 bytes: bytes[..bytes.len().min(SHOWN_MAX)].into(),
                 len: bytes.len(),
@@ -166,7 +168,7 @@ impl<W: Write> Pages<W> {
     fn tell_left_out(&mut self) -> io::Result<()> {
         match self.shared.left_out.swap(0, Ordering::Relaxed) {
             0 => Ok(()),
-            entries => self.line(&Entry::LeftOut { entries }),
+            entries => self.line(&Entry { time: EventTime::now(), what: What::LeftOut { entries } }),
         }
     }
 

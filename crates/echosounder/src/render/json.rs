@@ -1,9 +1,54 @@
 //! One JSON object a line, in ASCII: what a stranger said cannot act on the terminal it ends up on.
 
 use std::io::{self, Write};
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
+
+/// The time of an event, as two keys of its object: flatten it into a struct, or write the object with [`event`].
+///
+/// `time` is RFC 3339 in UTC with nine fractional digits. `time_unix_ns` counts nanoseconds since the Unix epoch; it
+/// is a string because jq and JavaScript round numbers above 2^53.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct EventTime {
+    time: String,
+    time_unix_ns: String,
+}
+
+impl EventTime {
+    /// Returns the current time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an event is labelled with the time of day, nothing is measured"
+    )]
+    pub(crate) fn now() -> Self {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self::from_unix_nanos(u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Returns the time that is so many nanoseconds after the Unix epoch.
+    pub(crate) fn from_unix_nanos(nanos: u64) -> Self {
+        // All of u64's nanoseconds end in 2554, which RFC 3339 can write.
+        let time = Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or(Timestamp::MAX);
+        Self { time: format!("{time:.9}"), time_unix_ns: nanos.to_string() }
+    }
+}
+
+/// An object and the time of its event.
+#[derive(Serialize)]
+struct Timed<'a, T> {
+    #[serde(flatten)]
+    object: &'a T,
+    #[serde(flatten)]
+    time: &'a EventTime,
+}
+
+/// Writes the object of an event, with the keys of its time at the end.
+pub(crate) fn event(out: &mut impl Write, time: &EventTime, object: &impl Serialize) -> io::Result<()> {
+    line(out, &Timed { object, time })
+}
 
 /// Writes an object and ends the line.
 pub(crate) fn line(out: &mut impl Write, object: &impl Serialize) -> io::Result<()> {
@@ -61,6 +106,24 @@ mod tests {
     fn text_is_text_and_anything_else_is_hexadecimal() {
         assert_eq!(json(b"say \"hi\"\\"), "{\"text\":\"say \\\"hi\\\"\\\\\",\"hex\":null}\n");
         assert_eq!(json(b"\xff\x00"), "{\"text\":null,\"hex\":\"ff00\"}\n");
+    }
+
+    #[test]
+    fn an_event_has_its_time_to_the_nanosecond_in_text_and_in_digits() {
+        let time = |nanos| serde_json::to_value(EventTime::from_unix_nanos(nanos)).unwrap();
+        for (nanos, text) in [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (1_795_810_829_000_000_010, "2026-11-27T20:20:29.000000010Z"),
+            (u64::MAX, "2554-07-21T23:34:33.709551615Z"),
+        ] {
+            let expected = serde_json::json!({ "time": text, "time_unix_ns": nanos.to_string() });
+            assert_eq!(time(nanos), expected);
+        }
+
+        let mut out = Vec::new();
+        event(&mut out, &EventTime::from_unix_nanos(7), &Bytes::from(&b"x"[..])).unwrap();
+        let expected = "{\"text\":\"x\",\"hex\":null,\"time\":\"1970-01-01T00:00:00.000000007Z\",\"time_unix_ns\":\"7\"}\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

@@ -9,11 +9,18 @@ use echosounder_socket::{Endpoint, Kind};
 use serde::Serialize;
 
 use super::escape::Escaped;
-use super::json::{self, Bytes};
+use super::json::{self, Bytes, EventTime};
 
-/// Something to be told, as it will be told.
+/// What happened in a server, and when.
 #[derive(Debug)]
-pub(crate) enum Entry {
+pub(crate) struct Entry {
+    pub(crate) time: EventTime,
+    pub(crate) what: What,
+}
+
+/// What happened in a server.
+#[derive(Debug)]
+pub(crate) enum What {
     /// Somebody has connected.
     Connected { peer: String },
     /// Somebody has said something; of a long message, the beginning.
@@ -58,6 +65,7 @@ enum Object<'a> {
     },
     Summary {
         connections: u64,
+        connected_now: u64,
         messages: u64,
         bytes: u64,
         errors: u64,
@@ -73,36 +81,40 @@ pub(crate) fn listening(out: &mut impl Write, endpoint: &Endpoint, as_json: bool
         Kind::Stream | Kind::Messages => "connection",
     };
     if as_json {
-        return json::line(out, &Object::Listening { endpoint: endpoint.to_string(), kind });
+        let object = Object::Listening { endpoint: endpoint.to_string(), kind };
+        return json::event(out, &EventTime::now(), &object);
     }
     writeln!(out, "Waiting for {kind} on {endpoint}")
 }
 
 /// Tells what a server does without.
 pub(crate) fn note(out: &mut impl Write, note: &str, as_json: bool) -> io::Result<()> {
-    if as_json { json::line(out, &Object::Note { note }) } else { writeln!(out, "note: {note}") }
+    if as_json {
+        return json::event(out, &EventTime::now(), &Object::Note { note });
+    }
+    writeln!(out, "note: {note}")
 }
 
 /// Tells one entry.
 pub(crate) fn entry(out: &mut impl Write, entry: &Entry, as_json: bool) -> io::Result<()> {
     if as_json {
-        return json::line(out, &object(entry));
+        return json::event(out, &entry.time, &object(&entry.what));
     }
-    match entry {
-        Entry::Connected { peer } => writeln!(out, "Connected client from {peer}"),
-        Entry::Message { peer, bytes, len } if bytes.len() < *len => {
+    match &entry.what {
+        What::Connected { peer } => writeln!(out, "Connected client from {peer}"),
+        What::Message { peer, bytes, len } if bytes.len() < *len => {
             writeln!(out, "Client {peer}: {}... ({len} bytes)", Escaped(bytes))
         }
-        Entry::Message { peer, bytes, .. } => writeln!(out, "Client {peer}: {}", Escaped(bytes)),
-        Entry::Closed { peer, messages, reason } => {
+        What::Message { peer, bytes, .. } => writeln!(out, "Client {peer}: {}", Escaped(bytes)),
+        What::Closed { peer, messages, reason } => {
             write!(out, "Closed {peer} after {}", counted(*messages, "message"))?;
             match reason {
                 Some(reason) => writeln!(out, ": {reason}"),
                 None => writeln!(out),
             }
         }
-        Entry::Error { error } => writeln!(out, "Error: {error}"),
-        Entry::LeftOut { entries } => writeln!(out, "({} left out)", counted(*entries, "line")),
+        What::Error { error } => writeln!(out, "Error: {error}"),
+        What::LeftOut { entries } => writeln!(out, "({} left out)", counted(*entries, "line")),
     }
 }
 
@@ -110,15 +122,17 @@ pub(crate) fn entry(out: &mut impl Write, entry: &Entry, as_json: bool) -> io::R
 pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> io::Result<()> {
     let drops = || Reason::ALL.iter().map(|reason| reason.word()).zip(totals.drops);
     let cuts = || Cut::ALL.iter().map(|cut| cut.word()).zip(totals.cuts);
-    let &Totals { connections, messages, bytes, errors, .. } = totals;
+    let &Totals { connections, connected_now, messages, bytes, errors, .. } = totals;
     if as_json {
         let (dropped, cut) = (drops().collect(), cuts().collect());
-        return json::line(out, &Object::Summary { connections, messages, bytes, errors, dropped, cut });
+        let object = Object::Summary { connections, connected_now, messages, bytes, errors, dropped, cut };
+        return json::event(out, &EventTime::now(), &object);
     }
     let [connections, messages, bytes] =
         [(connections, "connection"), (messages, "message"), (bytes, "byte")]
             .map(|(n, noun)| counted(n, noun));
-    write!(out, "{connections}, {messages}, {bytes}, {} dropped", totals.dropped())?;
+    let now = if connected_now == 0 { String::new() } else { format!(" ({connected_now} connected now)") };
+    write!(out, "{connections}{now}, {messages}, {bytes}, {} dropped", totals.dropped())?;
     breakdown(out, drops())?;
     if totals.cut() != 0 {
         write!(out, ", {} cut off", totals.cut())?;
@@ -137,17 +151,17 @@ fn breakdown(out: &mut impl Write, parts: impl Iterator<Item = (&'static str, u6
     if parts.is_empty() { Ok(()) } else { write!(out, " ({})", parts.join(", ")) }
 }
 
-fn object(entry: &Entry) -> Object<'_> {
-    match entry {
-        Entry::Connected { peer } => Object::Connected { peer },
-        Entry::Message { peer, bytes, len } => {
+fn object(what: &What) -> Object<'_> {
+    match what {
+        What::Connected { peer } => Object::Connected { peer },
+        What::Message { peer, bytes, len } => {
             Object::Message { peer, bytes: *len, content: Bytes::from(&bytes[..]) }
         }
-        Entry::Closed { peer, messages, reason } => {
+        What::Closed { peer, messages, reason } => {
             Object::Closed { peer, messages: *messages, reason: reason.as_deref() }
         }
-        Entry::Error { error } => Object::Trouble { error },
-        Entry::LeftOut { entries } => Object::LeftOut { entries: *entries },
+        What::Error { error } => Object::Trouble { error },
+        What::LeftOut { entries } => Object::LeftOut { entries: *entries },
     }
 }
 

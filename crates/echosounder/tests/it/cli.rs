@@ -6,6 +6,7 @@ use std::thread;
 
 use crate::support::{
     Folder, Serving, closed_port, finish, has_ipv6, objects, private_network, run, sounder, unique,
+    without_times,
 };
 
 #[test]
@@ -141,7 +142,7 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
 fn wrong_usage_as_json_is_an_object_too() {
     let wrong = run(&["--json", "serve", "foo://x"], b"");
     assert_eq!((wrong.code, wrong.text()), (Some(2), ""));
-    let told = objects(&wrong.stderr);
+    let told = without_times(objects(&wrong.stderr));
     let [error] = &told[..] else { panic!("{told:?}") };
     let sentence = error["error"].as_str().unwrap();
     let begins =

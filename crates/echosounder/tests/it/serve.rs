@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::support::{
     CTIME, Folder, PATIENCE, Program, Serving, again, assert_stamped, has_ipv6, host_and_port, now, objects,
-    run, sh, sounder, unique,
+    run, sh, sounder, unique, without_times,
 };
 
 /// A connection to a server of ours.
@@ -229,7 +229,7 @@ fn as_json_everything_is_an_object_with_the_documented_keys() {
     let done = serving.stop();
     assert!(done.stdout.iter().chain(done.stderr.as_bytes()).all(|byte| matches!(byte, b'\n' | b' '..=b'~')));
     assert_eq!(
-        done.objects(),
+        without_times(done.objects()),
         [
             serde_json::json!({ "event": "connected", "peer": peer }),
             serde_json::json!({ "event": "message", "peer": peer, "bytes": 5, "text": "hello", "hex": null }),
@@ -243,15 +243,40 @@ fn as_json_everything_is_an_object_with_the_documented_keys() {
     });
     let cut = serde_json::json!({ "idle": 0, "stalled": 0, "evicted": 0, "refused": 0 });
     assert_eq!(
-        objects(&done.stderr),
+        without_times(objects(&done.stderr)),
         [
             serde_json::json!({ "event": "listening", "endpoint": endpoint, "kind": "connection" }),
             serde_json::json!({
-                "event": "summary", "connections": 1, "messages": 2, "bytes": 7, "errors": 0, "dropped": dropped,
+                "event": "summary", "connections": 1, "connected_now": 0, "messages": 2, "bytes": 7, "errors": 0, "dropped": dropped,
                 "cut": cut,
             }),
         ]
     );
+}
+
+#[test]
+fn a_summary_says_how_many_are_connected_now() {
+    for json in [false, true] {
+        let args: &[&str] = if json { &["--json"] } else { &[] };
+        let more = ["--workers", "1", "--transcript", "off", "tcp://127.0.0.1:0"];
+        let serving = Serving::with(&[args, &more].concat(), 1);
+        let mut streams: Vec<TcpStream> = (0..3).map(|_| connect(&serving)).collect();
+        streams.iter_mut().for_each(|stream| drop(ask(stream, b"hello", CTIME + 5)));
+        let gone = streams.pop().unwrap();
+        gone.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(again(|| (&gone).read(&mut [0])).unwrap(), 0, "the server has ended it, too");
+        // The worker has closed that one before it answers this.
+        ask(&mut streams[0], b"hello", CTIME + 5);
+        serving.program().signal("USR1");
+        let reported = serving.program().told(if json { "\"summary\"" } else { " dropped\n" });
+        if json {
+            let summary = objects(&reported).pop().unwrap();
+            assert_eq!((&summary["connections"], &summary["connected_now"]), (&3.into(), &2.into()));
+        } else {
+            let summary = "\n3 connections (2 connected now), 4 messages, 20 bytes, 0 dropped\n";
+            assert!(reported.ends_with(summary), "{reported}");
+        }
+    }
 }
 
 #[test]

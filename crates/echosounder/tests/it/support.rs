@@ -71,6 +71,20 @@ pub(crate) fn objects(text: &str) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
+/// Takes the time out of events, each of which must have one: it differs from run to run.
+pub(crate) fn without_times(mut events: Vec<serde_json::Value>) -> Vec<serde_json::Value> {
+    for event in &mut events {
+        let keys = event.as_object_mut().unwrap();
+        let nanos = keys.remove("time_unix_ns").expect("an event has its time in digits");
+        let nanos = nanos.as_str().expect("jq would round a number").to_owned();
+        assert!(now().abs_diff(nanos.parse::<u64>().unwrap() / 1_000_000_000) <= 60, "{nanos}");
+        let time = keys.remove("time").expect("an event has its time in words");
+        let fraction = format!(".{}Z", &nanos[nanos.len() - 9..]);
+        assert!(time.as_str().unwrap().ends_with(&fraction), "{time} is not {nanos}");
+    }
+    events
+}
+
 impl Program {
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
