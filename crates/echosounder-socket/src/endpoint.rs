@@ -89,9 +89,9 @@ enum Form {
 }
 
 impl Form {
-    fn parse(self, text: &str) -> Result<Name, EndpointError> {
+    fn parse(self, text: &str, transport: Transport) -> Result<Name, EndpointError> {
         match self {
-            Self::Inet => inet::parse(text).map(|(host, port)| Name::Inet(host, port)),
+            Self::Inet => inet::parse(text, transport).map(|(host, port)| Name::Inet(host, port)),
             Self::Unix => UnixName::parse(text).map(Name::Unix),
             Self::Vsock => VsockAddress::parse(text).map(Name::Vsock),
             Self::Tipc => TipcAddress::parse(text).map(Name::Tipc),
@@ -308,9 +308,21 @@ pub enum EndpointError {
     /// The port is no number from 0 to 65535.
     #[error("port {0:?} is not a number from 0 to 65535")]
     BadPort(String),
+    /// The port is a word, and no service of the protocol has this name.
+    #[error("port {name:?} is neither a number from 0 to 65535 nor a {protocol} service in /etc/services")]
+    UnknownService {
+        /// The word.
+        name: String,
+        /// The protocol, as /etc/services names it.
+        protocol: &'static str,
+    },
     /// The host is no name and no address.
     #[error("host {0:?} is neither a name nor an address")]
     BadHost(String),
+    /// The host consists of numbers alone and is no IPv4 address. inet_aton(3) would read some of these as an
+    /// address that nobody means.
+    #[error("host {0:?} is not an IPv4 address, which has four decimal numbers from 0 to 255")]
+    BadV4(String),
     /// What stands in brackets is no IPv6 address.
     #[error("{0:?} in brackets is not an IPv6 address")]
     BadV6(String),
@@ -318,7 +330,7 @@ pub enum EndpointError {
     #[error("the bracket [ of the IPv6 address is not closed")]
     UnclosedBracket,
     /// An IPv6 address stands without brackets, so its port could not be told.
-    #[error("an IPv6 address stands in brackets: [{}]", .0.escape_debug())]
+    #[error("an IPv6 address must be in brackets: [{}]", .0.escape_debug())]
     BareV6(String),
     /// A UNIX endpoint has neither path nor name.
     #[error("the path is empty")]
@@ -450,7 +462,7 @@ impl FromStr for Endpoint {
         let (transport, name) = if bare_path {
             (Transport::UnixStream, text)
         } else if let Some(found) =
-            TABLE.iter().find_map(|row| Some((row.transport, text.strip_prefix(row.prefix)?)))
+            TABLE.iter().find_map(|row| Some((row.transport, without_scheme(text, row.prefix)?)))
         {
             found
         } else if let Some((scheme, _)) = text.split_once("://") {
@@ -460,14 +472,21 @@ impl FromStr for Endpoint {
         } else {
             (Transport::Tcp, text)
         };
-        Ok(Self { transport, name: transport.row().form.parse(name)? })
+        Ok(Self { transport, name: transport.row().form.parse(name, transport)? })
     }
+}
+
+/// What follows a scheme and its separator. Schemes ignore case: RFC 3986, section 3.1.
+fn without_scheme<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (scheme, rest) = text.split_at_checked(prefix.len())?;
+    scheme.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 /// What stands before a colon and can be no host: a scheme without its slashes, or one before a path.
 fn mistaken_scheme(text: &str) -> Option<&str> {
     let (before, after) = text.split_once(':')?;
-    let known = Transport::all().any(|transport| transport.scheme() == before);
+    let known = Transport::all().any(|transport| transport.scheme().eq_ignore_ascii_case(before));
+    let unix = before.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("unix"));
     let path = after.starts_with(['/', '@', '.']);
-    (known || before.starts_with("unix") || path).then_some(before)
+    (known || unix || path).then_some(before)
 }

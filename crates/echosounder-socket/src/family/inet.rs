@@ -12,8 +12,9 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 
 use crate::address::RawAddress;
-use crate::endpoint::{DEFAULT_PORT, EndpointError, IpVersion, Side};
+use crate::endpoint::{DEFAULT_PORT, EndpointError, IpVersion, Side, Transport};
 use crate::interface::interface_index;
+use crate::sys;
 
 /// A host, as users write it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +67,7 @@ impl fmt::Display for Host {
             Self::Name(name) => f.write_str(name),
             Self::V4(ip) => ip.fmt(f),
             Self::V6(ip, None) => write!(f, "[{ip}]"),
+            Self::V6(ip, Some(zone)) if encodes_percent(zone) => write!(f, "[{ip}%25{zone}]"),
             Self::V6(ip, Some(zone)) => write!(f, "[{ip}%{zone}]"),
         }
     }
@@ -107,13 +109,14 @@ pub(crate) fn get_v6(raw: &RawAddress) -> Option<SocketAddrV6> {
     ))
 }
 
-/// Parses `HOST`, `HOST:PORT`, `[V6]`, `[V6%ZONE]:PORT` or `:PORT`.
-pub(crate) fn parse(text: &str) -> Result<(Host, u16), EndpointError> {
+/// Parses `HOST`, `HOST:PORT`, `[V6]`, `[V6%ZONE]:PORT`, `:PORT` or `PORT`.
+pub(crate) fn parse(text: &str, transport: Transport) -> Result<(Host, u16), EndpointError> {
+    let port = |text| parse_port(text, transport);
     if let Some(rest) = text.strip_prefix('[') {
         let (inside, after) = rest.split_once(']').ok_or(EndpointError::UnclosedBracket)?;
         let host = parse_v6(inside)?;
         return match after.strip_prefix(':') {
-            Some(port) => Ok((host, parse_port(port)?)),
+            Some(text) => Ok((host, port(text)?)),
             None if after.is_empty() => Ok((host, DEFAULT_PORT)),
             None => Err(EndpointError::BadHost(text.into())),
         };
@@ -122,7 +125,8 @@ pub(crate) fn parse(text: &str) -> Result<(Host, u16), EndpointError> {
         return Err(EndpointError::BareV6(text.into()));
     }
     match text.split_once(':') {
-        Some((host, port)) => Ok((parse_host(host)?, parse_port(port)?)),
+        Some((host, text)) => Ok((parse_host(host)?, port(text)?)),
+        None if is_number(text) => Ok((Host::Any, port(text)?)),
         None => Ok((parse_host(text)?, DEFAULT_PORT)),
     }
 }
@@ -134,6 +138,9 @@ fn parse_host(text: &str) -> Result<Host, EndpointError> {
     if let Ok(ip) = text.parse() {
         return Ok(Host::V4(ip));
     }
+    if text.trim_end_matches('.').split('.').all(is_aton_number) {
+        return Err(EndpointError::BadV4(text.into()));
+    }
     let plausible = text.len() <= 253
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
     if plausible { Ok(Host::Name(text.into())) } else { Err(EndpointError::BadHost(text.into())) }
@@ -142,7 +149,7 @@ fn parse_host(text: &str) -> Result<Host, EndpointError> {
 fn parse_v6(text: &str) -> Result<Host, EndpointError> {
     let bad = || EndpointError::BadV6(text.into());
     let (ip, zone) = match text.split_once('%') {
-        Some((ip, zone)) => (ip, Some(zone)),
+        Some((ip, zone)) => (ip, Some(if encodes_percent(zone) { &zone[2..] } else { zone })),
         None => (text, None),
     };
     // An interface name is 1 to 15 bytes without slash or space; a colon or bracket would not parse back.
@@ -158,9 +165,40 @@ fn parse_v6(text: &str) -> Result<Host, EndpointError> {
     Ok(Host::V6(ip.parse().map_err(|_| bad())?, zone.map(Into::into)))
 }
 
-fn parse_port(text: &str) -> Result<u16, EndpointError> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| EndpointError::BadPort(text.into()))
+/// Whether a zone begins with what stands for its percent sign in a URL, `%25`: RFC 6874. A number is an interface's
+/// index, whatever it begins with.
+fn encodes_percent(zone: &str) -> bool {
+    zone.starts_with("25") && 2 < zone.len() && !is_number(zone)
+}
+
+fn parse_port(text: &str, transport: Transport) -> Result<u16, EndpointError> {
+    let bad = || EndpointError::BadPort(text.into());
+    if is_number(text) {
+        return text.parse().map_err(|_| bad());
+    }
+    // The service names of RFC 6335, and an underscore.
+    let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if !is_word {
+        return Err(bad());
+    }
+    // SCTP and MPTCP have the ports of TCP; the resolver knows neither.
+    let (kind, protocol) = match transport {
+        Transport::Udp => (libc::SOCK_DGRAM, "udp"),
+        _ => (libc::SOCK_STREAM, "tcp"),
+    };
+    sys::service::port(text, kind)
+        .ok_or_else(|| EndpointError::UnknownService { name: text.into(), protocol })
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether inet_aton(3) takes it for a part of an address: decimal, octal or hexadecimal.
+fn is_aton_number(text: &str) -> bool {
+    let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    is_number(text) || hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn interface(zone: &str) -> io::Result<u32> {

@@ -13,6 +13,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::skip;
+
 fn endpoint(text: &str) -> Endpoint {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
@@ -21,11 +23,13 @@ fn inet(host: Host, port: u16) -> Name {
     Name::Inet(host, port)
 }
 
-const HOSTS: [&str; 13] = [
+const HOSTS: [&str; 17] = [
     "",
     "*",
     "localhost",
     "127.1",
+    "21567",
+    "0x7f.1",
     "0.0.0.0",
     "::1",
     "[::]",
@@ -35,6 +39,8 @@ const HOSTS: [&str; 13] = [
     "[::1%0]",
     "[fe80::1%",
     "[fe80::1%br-1.2@x]",
+    "[fe80::1%25eth0]",
+    "[fe80::1%2525g]",
 ];
 
 /// What users write, nearly all of it right.
@@ -144,6 +150,16 @@ fn hosts_are_written_in_many_ways_and_printed_in_one() {
         ("[fe80::1%2]:9", "tcp://[fe80::1%2]:9"),
         ("[::ffff:127.0.0.1]:9", "tcp://[::ffff:127.0.0.1]:9"),
         ("unix", "tcp://unix:21567"),
+        ("8080", "tcp://*:8080"),
+        ("udp://53", "udp://*:53"),
+        ("0", "tcp://*:0"),
+        ("tcp://1.node:7", "tcp://1.node:7"),
+        ("TCP://B:7", "tcp://B:7"),
+        ("Udp://[::1]", "udp://[::1]:21567"),
+        ("[fe80::1%25eth0]:9", "tcp://[fe80::1%eth0]:9"),
+        ("[fe80::1%2525g]:9", "tcp://[fe80::1%2525g]:9"),
+        ("[fe80::1%25]:9", "tcp://[fe80::1%25]:9"),
+        ("[fe80::1%251]:9", "tcp://[fe80::1%251]:9"),
     ] {
         assert_eq!(endpoint(written).to_string(), printed, "{written}");
     }
@@ -172,6 +188,7 @@ fn unix_names_are_written_in_many_ways_and_printed_in_one() {
         ("unix-dgram:/x", "unix-dgram:/x"),
         ("unix-dgram:@x", "unix-dgram:@x"),
         ("unix-seqpacket:./x", "unix-seqpacket:./x"),
+        ("UNIX-Dgram:@X", "unix-dgram:@X"),
     ] {
         assert_eq!(endpoint(written).to_string(), printed, "{written}");
     }
@@ -196,6 +213,8 @@ fn names_of_the_other_families_are_written_in_many_ways_and_printed_in_one() {
         ("netlink://0", "netlink://0"),
         ("mptcp://[::1]", "mptcp://[::1]:21567"),
         ("sctp://b:7", "sctp://b:7"),
+        ("VSOCK://2:7", "vsock://host:7"),
+        ("Tipc-RDM://70:1", "tipc-rdm://70:1"),
     ] {
         let endpoint = endpoint(written);
         assert_eq!(endpoint.to_string(), printed, "{written}");
@@ -332,6 +351,12 @@ fn what_is_wrong_is_named() {
             EndpointError::BadHost(long.clone()),
             &format!("host \"{long}\" is neither a name nor an address"),
         ),
+        (
+            "127.1",
+            EndpointError::BadV4("127.1".into()),
+            "host \"127.1\" is not an IPv4 address, which has four decimal numbers from 0 to 255",
+        ),
+        ("65536", EndpointError::BadPort("65536".into()), "port \"65536\" is not a number from 0 to 65535"),
         ("[b]", EndpointError::BadV6("b".into()), "\"b\" in brackets is not an IPv6 address"),
         ("[::1%]", EndpointError::BadV6("::1%".into()), "\"::1%\" in brackets is not an IPv6 address"),
         (
@@ -340,7 +365,7 @@ fn what_is_wrong_is_named() {
             "\"::1%0123456789abcdef\" in brackets is not an IPv6 address",
         ),
         ("[::1:7", EndpointError::UnclosedBracket, "the bracket [ of the IPv6 address is not closed"),
-        ("udp://::1", EndpointError::BareV6("::1".into()), "an IPv6 address stands in brackets: [::1]"),
+        ("udp://::1", EndpointError::BareV6("::1".into()), "an IPv6 address must be in brackets: [::1]"),
         ("unix:", EndpointError::NoPath, "the path is empty"),
         ("/a%00b", EndpointError::NulInPath, "the path holds a NUL byte"),
         (
@@ -406,6 +431,52 @@ fn what_is_wrong_is_named() {
     ] {
         let result = text.parse::<Endpoint>();
         assert_eq!(result.as_ref(), Err(&error), "{text}");
+        assert_eq!(error.to_string(), sentence);
+    }
+}
+
+#[test]
+fn a_host_of_numbers_is_an_ipv4_address_or_refused() {
+    for host in ["127.1", "0x7f.1", "0X7F000001", "017.0.0.1", "256.0.0.1", "1.2.3.4.5", "127.1."] {
+        for text in [host.to_owned(), format!("udp://{host}:9")] {
+            assert_eq!(text.parse::<Endpoint>(), Err(EndpointError::BadV4(host.into())), "{text}");
+        }
+    }
+    assert_eq!("8080:80".parse::<Endpoint>(), Err(EndpointError::BadV4("8080".into())));
+    for text in ["1a", "1.example", "127.1.example", "0x7g"] {
+        assert_eq!(endpoint(text).name(), &inet(Host::Name(text.into()), 21567));
+    }
+}
+
+#[test]
+fn a_service_is_its_port() {
+    if std::fs::metadata("/etc/services").is_err() {
+        skip("services by name", "there is no /etc/services");
+        return;
+    }
+    for (written, printed) in [
+        ("b:http", "tcp://b:80"),
+        ("udp://[::1]:domain", "udp://[::1]:53"),
+        ("udp://:ntp", "udp://*:123"),
+        ("mptcp://b:https", "mptcp://b:443"),
+        ("sctp://b:http", "sctp://b:80"),
+    ] {
+        assert_eq!(endpoint(written).to_string(), printed, "{written}");
+    }
+}
+
+#[test]
+fn a_service_that_the_protocol_does_not_have_is_none() {
+    for (text, name, protocol) in [
+        ("b:no-such-service", "no-such-service", "tcp"),
+        ("udp://b:no-such-service", "no-such-service", "udp"),
+        ("tcp://b:0x50", "0x50", "tcp"),
+    ] {
+        let error = EndpointError::UnknownService { name: name.into(), protocol };
+        assert_eq!(text.parse::<Endpoint>(), Err(error.clone()), "{text}");
+        let sentence = format!(
+            "port \"{name}\" is neither a number from 0 to 65535 nor a {protocol} service in /etc/services"
+        );
         assert_eq!(error.to_string(), sentence);
     }
 }
