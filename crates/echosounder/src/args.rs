@@ -12,7 +12,7 @@ use crate::units;
 
 /// Ping for every kind of socket: a server that answers with the time and the message, a client to talk to it
 #[derive(Debug, Parser)]
-#[command(name = "sounder", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "sounder", version, max_term_width = 100)]
 #[command(after_help = "\
 Try it:
   sounder demo                                a tour; needs nothing else

@@ -7,6 +7,7 @@
 mod args;
 mod command;
 mod config;
+mod hints;
 mod probe;
 mod render;
 mod report;
@@ -14,12 +15,12 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
-    let args = Args::try_parse().unwrap_or_else(|error| report::usage(&error));
+    let args = parse().unwrap_or_else(|error| report::usage(error));
     let result = match args.command {
         Command::Serve(serve) => {
             config::serve(serve).and_then(|config| command::serve::run(config, args.output))
@@ -37,5 +38,13 @@ fn main() -> ExitCode {
     match result {
         Ok(outcome) => outcome.into(),
         Err(error) => report::failure(&error, args.output),
+    }
+}
+
+fn parse() -> Result<Args, clap::Error> {
+    let matches = Args::command().try_get_matches()?;
+    match hints::split_endpoint(&matches) {
+        Some(error) => Err(error),
+        None => Args::from_arg_matches(&matches),
     }
 }

@@ -1,18 +1,19 @@
 //! How it ended: exit codes, error messages, hints.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Error;
+use clap::error::ContextKind;
 use echosounder_client::{CallError, LoadError, TalkError, Word};
 use echosounder_server::{BindError, StartError};
 use echosounder_socket::is_out_of_resources;
 use serde::Serialize;
 
 use crate::args::Output;
-use crate::render::escape::{Harmless, is_unsafe};
+use crate::hints;
+use crate::render::escape::Harmless;
 use crate::render::json::{self, EventTime};
 
 /// How a command ended that did what it could.
@@ -106,27 +107,49 @@ pub(crate) fn tell(error: &Error, output: Output) {
 }
 
 /// Tells what is wrong with the arguments, or what was asked about them, and ends the program.
-pub(crate) fn usage(error: &clap::Error) -> ! {
-    let as_json = std::env::args_os().any(|argument| argument == "--json");
-    let acts = |c: char| c.is_ascii_control() || is_unsafe(c);
-    let acts = |argument: OsString| argument.to_str().is_none_or(|argument| argument.contains(acts));
-    let typed_acts = std::env::args_os().skip(1).any(acts);
-    if !error.use_stderr() || !as_json && !typed_acts {
-        error.exit();
+pub(crate) fn usage(mut error: clap::Error) -> ! {
+    if !error.use_stderr() {
+        let written = error.print().and_then(|()| io::stdout().flush());
+        std::process::exit(match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                // If standard error is closed too, the exit code is all that is left.
+                let _ =
+                    writeln!(io::stderr(), "sounder: write standard output: {}", plain(&error.to_string()));
+                2
+            }
+            _ => 0,
+        })
     }
-    // It bears no colours, nor what looks like them.
-    let text = error.to_string();
-    if !as_json {
-        let mut stderr = io::stderr().lock();
-        // If standard error is closed too, the exit code is all that is left.
-        let _ = text.lines().try_for_each(|line| writeln!(stderr, "{}", Harmless(line)));
-        std::process::exit(2)
+    let typed: Vec<String> =
+        std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned()).collect();
+    let mut hint = hints::usage(&typed, &error);
+    if hint.is_some() {
+        // "to pass '-u' as a value, use '-- -u'" leads nowhere.
+        error.remove(ContextKind::Suggested);
     }
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let sentence = text.split("\n\n").next().unwrap_or(text);
-    let failure = Failure { event: "error", word: None, error: sentence, hint: None };
+    let text = error.render().to_string();
+    let (sentence, rest) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+    // An endpoint that is none has brought its hint with it.
+    let rest = match rest.strip_prefix("hint: ").and_then(|rest| rest.split_once("\n\n")) {
+        Some((own, rest)) => {
+            hint = Some(own.to_owned());
+            rest
+        }
+        None => rest,
+    };
+    let mut stderr = io::stderr().lock();
     // If standard error is closed too, the exit code is all that is left.
-    let _ = json::event(&mut io::stderr().lock(), &EventTime::now(), &failure);
+    let _ = if typed.iter().any(|typed| typed == "--json") {
+        let error = sentence.strip_prefix("error: ").unwrap_or(sentence);
+        let failure = Failure { event: "error", word: None, error, hint: hint.as_deref() };
+        json::event(&mut stderr, &EventTime::now(), &failure)
+    } else {
+        let hint = hint.map_or_else(String::new, |hint| format!("hint: {hint}\n\n"));
+        // What was typed may be anything.
+        let mut lines = format!("{sentence}\n\n{hint}{rest}");
+        lines.truncate(lines.trim_end().len());
+        lines.lines().try_for_each(|line| writeln!(stderr, "{}", Harmless(line)))
+    };
     std::process::exit(2)
 }
 

@@ -6,27 +6,18 @@ use std::time::Duration;
 
 use echosounder_client::STREAM_CALL_MIN;
 use echosounder_proto::{FRAME_MAX, Framing};
-use echosounder_socket::{Endpoint, EndpointError, Transport};
+use echosounder_socket::Endpoint;
+
+use crate::hints;
 
 /// The longest message of a load.
 const LOAD_MAX: usize = 1024 * 1024;
 
-/// An endpoint; of a scheme that does not exist, the one that was probably meant is named.
+/// An endpoint; a hint names the one that was probably meant by a text that is none.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
-    text.parse().map_err(|error: EndpointError| match &error {
-        EndpointError::UnknownScheme(scheme) => {
-            let typed = scheme.trim_end_matches(':').to_ascii_lowercase();
-            // Of those that are equally near, it is the first of the table, the most common.
-            let likely = Transport::all()
-                .map(Transport::scheme)
-                .min_by_key(|known| strsim::damerau_levenshtein(known, &typed))
-                .filter(|known| 0.6 < strsim::normalized_damerau_levenshtein(known, &typed));
-            match likely {
-                Some(known) => format!("{error}\n\nhint: was \"{known}\" meant?"),
-                None => error.to_string(),
-            }
-        }
-        _ => error.to_string(),
+    text.parse().map_err(|error| match hints::endpoint(text, &error) {
+        Some(hint) => format!("{error}\n\nhint: {hint}"),
+        None => error.to_string(),
     })
 }
 
@@ -155,7 +146,7 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let share = number.parse().ok().filter(|share| plain && (0.0..=100.0).contains(share));
-    share.ok_or_else(|| format!("\"{text}\" is not a share of a hundred such as 1% or 0.5%"))
+    share.ok_or_else(|| format!("\"{text}\" is not a percentage between 0 and 100"))
 }
 
 /// A file for what a ping has measured.
@@ -219,11 +210,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistyped_scheme_is_guessed() {
-        assert!(endpoint("tpc://host").unwrap_err().ends_with("was \"tcp\" meant?"));
-        assert!(endpoint("unix-datagram://x").unwrap_err().ends_with("was \"unix-dgram\" meant?"));
-        assert!(!endpoint("gopher://host").unwrap_err().contains("meant"));
+    fn endpoints() {
         assert_eq!(endpoint("udp://host:7").unwrap().to_string(), "udp://host:7");
+        let hint = "\n\nhint: did you mean \"tcp://host\"?";
+        assert!(endpoint("tpc://host").unwrap_err().ends_with(hint));
+        assert!(!endpoint("gopher://host").unwrap_err().contains("hint"));
     }
 
     #[test]

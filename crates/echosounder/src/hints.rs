@@ -1,0 +1,374 @@
+//! What a user probably meant: likely endpoints, and the ways of this program for the flags of nc, ping and their kin.
+
+use std::net::Ipv4Addr;
+
+use clap::ArgMatches;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use echosounder_socket::{Endpoint, EndpointError, Transport};
+
+/// Schemes of other programs that mean a TCP connection, and their ports.
+const FOREIGN: [(&str, u16); 9] = [
+    ("http", 80),
+    ("https", 443),
+    ("ws", 80),
+    ("wss", 443),
+    ("ftp", 21),
+    ("ssh", 22),
+    ("telnet", 23),
+    ("smtp", 25),
+    ("redis", 6379),
+];
+
+/// The endpoint that was probably meant by a text that is none.
+pub(crate) fn endpoint(text: &str, error: &EndpointError) -> Option<String> {
+    let meant = match error {
+        EndpointError::UnknownScheme(scheme) => {
+            let rest = text[scheme.trim_end_matches(':').len()..].trim_start_matches(':');
+            by_scheme(scheme.trim_end_matches(':'), rest)?
+        }
+        EndpointError::BadV4(host) => text.replace(host, &aton(host)?.to_string()),
+        EndpointError::BadHost(_) | EndpointError::BadPort(_) => without_path(text)?,
+        _ => return None,
+    };
+    (meant != text && meant.parse::<Endpoint>().is_ok()).then(|| format!("did you mean \"{meant}\"?"))
+}
+
+/// What was meant by a scheme that does not exist, or has other signs behind it than it must have.
+fn by_scheme(scheme: &str, rest: &str) -> Option<String> {
+    let typed = scheme.to_ascii_lowercase();
+    // A stream is what each family has without a word behind it.
+    let typed = typed.strip_suffix("-stream").unwrap_or(&typed).to_owned();
+    let authority = rest.trim_start_matches('/');
+    if let Some((_, port)) = FOREIGN.iter().find(|(foreign, _)| *foreign == typed) {
+        let host = authority.split(['/', '?', '#']).next()?;
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let plain = format!("tcp://{host}:{port}");
+        return Some(if plain.parse::<Endpoint>().is_ok() { plain } else { format!("tcp://{host}") });
+    }
+    // Of those that are equally near, it is the first of the table, the most common.
+    let known = Transport::all()
+        .map(Transport::scheme)
+        .min_by_key(|known| strsim::damerau_levenshtein(known, &typed))
+        .filter(|known| 0.6 < strsim::normalized_damerau_levenshtein(known, &typed))?;
+    let rest = if known.starts_with("unix") { rest.trim_start_matches("//") } else { authority };
+    let separator = if known.starts_with("unix") { ":" } else { "://" };
+    Some(format!("{known}{separator}{rest}"))
+}
+
+/// The endpoint without what stands before and behind a host and its port in a URL; a blank as a colon.
+fn without_path(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    let rest = rest.trim_start_matches('/').split(['/', '?', '#']).next()?;
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    Some(format!("{scheme}{separator}{}", words.join(":")))
+}
+
+/// What inet_aton(3) reads in a text such as `127.1`; nothing where one number or a leading zero leaves it in doubt.
+fn aton(text: &str) -> Option<Ipv4Addr> {
+    let part = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None if 1 < text.len() && text.starts_with('0') => None,
+        None => text.parse().ok(),
+    };
+    let parts: Vec<u32> = text.split('.').map(part).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last()?;
+    if first.is_empty() && !text.starts_with("0x") || 3 < first.len() || first.iter().any(|part| 255 < *part)
+    {
+        return None;
+    }
+    // The last number fills all bytes that are left.
+    let free = 8 * (4 - first.len());
+    if u64::from(*last) >> free != 0 {
+        return None;
+    }
+    let front = first.iter().zip([24, 16, 8]).map(|(part, shift)| part << shift).sum::<u32>();
+    Some((front | last).into())
+}
+
+/// The endpoint of a host and a port that were typed as two arguments.
+fn joined(host: &str, port: &str) -> Option<String> {
+    let has_ports = |endpoint: Endpoint| {
+        let transport = endpoint.transport();
+        transport.has_hosts() || matches!(transport, Transport::VsockStream | Transport::VsockSeqpacket)
+    };
+    let text = format!("{host}:{port}");
+    let fits = is_number(port) && host.parse().is_ok_and(has_ports) && text.parse::<Endpoint>().is_ok();
+    fits.then_some(text)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// An error for a port that stands apart from its host, where a command takes several endpoints.
+pub(crate) fn split_endpoint(matches: &ArgMatches) -> Option<clap::Error> {
+    let (_, command) = matches.subcommand()?;
+    let typed: Vec<&str> =
+        command.try_get_raw("endpoints").ok()??.filter_map(|typed| typed.to_str()).collect();
+    typed.windows(2).find_map(|pair| {
+        let meant = joined(pair[0], pair[1])?;
+        let message = format!(
+            "host '{}' and port '{}' are two arguments\n\nhint: did you mean \"{meant}\"?\n\n\
+             For more information, try '--help'.\n",
+            pair[0], pair[1]
+        );
+        Some(clap::Error::raw(ErrorKind::TooManyValues, message))
+    })
+}
+
+/// What was probably meant by arguments that clap does not take.
+pub(crate) fn usage(typed: &[String], error: &clap::Error) -> Option<String> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let words = Words::of(typed);
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let wrong = context(ContextKind::InvalidArg)?;
+            if wrong.starts_with('-') {
+                return habit(&words, wrong);
+            }
+            let place = typed.iter().rposition(|word| word == wrong)?;
+            let meant = joined(typed.get(place.checked_sub(1)?)?, wrong)?;
+            Some(format!("did you mean \"{meant}\"?"))
+        }
+        ErrorKind::InvalidSubcommand => {
+            let wrong = context(ContextKind::InvalidSubcommand)?;
+            let is_place =
+                wrong.contains([':', '.', '/', '@']) || wrong == "localhost" || words.port.is_some();
+            let target = words.host.as_ref().filter(|_| is_place)?;
+            wrong.parse::<Endpoint>().ok()?;
+            Some(format!("did you mean \"sounder talk {}\"?", words.endpoint("", target)))
+        }
+        _ => None,
+    }
+}
+
+const COMMANDS: [&str; 4] = ["serve", "talk", "ping", "load"];
+
+/// What was typed, as far as a hint needs it.
+struct Words<'a> {
+    command: Option<&'a str>,
+    host: Option<&'a str>,
+    port: Option<&'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn of(typed: &'a [String]) -> Self {
+        let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+        let place = typed.iter().position(|word| COMMANDS.contains(word));
+        let words = &typed[place.map_or(0, |place| place + 1)..];
+        let is_host = |word: &&&str| {
+            let is_value = word.starts_with('-') || word.starts_with(|c: char| c.is_ascii_digit());
+            !is_value && word.parse::<Endpoint>().is_ok() || word.parse::<Ipv4Addr>().is_ok()
+        };
+        let host = words.iter().position(|word| is_host(&word));
+        let is_port = |word: &&&str| is_number(word) && word.parse::<u16>().is_ok();
+        let behind_flag = |pair: &&[&str]| {
+            let flag = pair[0];
+            let is_short = flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with(['p', 'l']);
+            (is_short || flag == "--port" || flag == "--listen") && is_port(&&pair[1])
+        };
+        let behind_host = host.and_then(|place| words.get(place + 1)).filter(|word| is_port(word));
+        let port = behind_host.or_else(|| words.windows(2).find(behind_flag).map(|pair| &pair[1]));
+        // A server has no host in front of its port.
+        let alone = || words.iter().filter(|_| host.is_none()).find(is_port);
+        Self {
+            command: place.map(|place| typed[place]),
+            host: host.map(|place| words[place]),
+            port: port.or_else(alone).copied(),
+        }
+    }
+
+    /// The endpoint of a host, with another scheme if one is named.
+    fn endpoint(&self, scheme: &str, host: &str) -> String {
+        let bare = host.split_once("://").map_or(host, |(_, bare)| bare);
+        let host = if scheme.is_empty() { host } else { bare };
+        let port = self.port.filter(|_| joined(host, "1").is_some() || host.is_empty());
+        format!("{scheme}{host}{}", port.map_or_else(String::new, |port| format!(":{port}")))
+    }
+
+    /// A command line that does what was wanted.
+    fn line(&self, command: &str, scheme: &str) -> String {
+        let target = match (self.host, self.port) {
+            (None, None) if command == "serve" => format!("{scheme}:PORT"),
+            (None, None) => format!("{scheme}HOST:PORT"),
+            (None, Some(port)) if scheme.is_empty() || command == "serve" => format!("{scheme}:{port}"),
+            (None, Some(port)) => format!("{scheme}localhost:{port}"),
+            (Some(host), _) => self.endpoint(scheme, host),
+        };
+        format!("\"sounder {command} {target}\"")
+    }
+}
+
+/// How a flag of nc, ping, iperf and their kin is written here.
+fn habit(words: &Words<'_>, flag: &str) -> Option<String> {
+    let command = words.command.unwrap_or("talk");
+    let scheme = |protocol: &str, prefix: &str| {
+        Some(format!("{protocol} is part of the endpoint: {}", words.line(command, prefix)))
+    };
+    let text = match (command, flag) {
+        (_, "-u" | "--udp") => return scheme("UDP", "udp://"),
+        (_, "-U" | "--unix" | "--unixsock") => {
+            "a UNIX socket is an endpoint: /PATH, unix-dgram:PATH or @NAME"
+        }
+        (_, "--sctp") => return scheme("SCTP", "sctp://"),
+        (_, "--mptcp") => return scheme("MPTCP", "mptcp://"),
+        (_, "-T" | "--tcp") => return scheme("TCP", "tcp://"),
+        (_, "--vsock") => "VSOCK is part of the endpoint: vsock://CID:PORT",
+        (_, "-n" | "--nodns" | "--numeric") => {
+            return Some(format!("leave {flag} out: addresses are always printed as numbers"));
+        }
+        ("serve", "-l" | "--listen" | "-s" | "--server") => {
+            return Some(format!("leave {flag} out, it always listens: {}", words.line("serve", "")));
+        }
+        ("load", "-l" | "--length") => "-s sets the size of a message",
+        ("ping", "-l" | "--preload") => "\"sounder load -p N\" keeps N messages in flight",
+        (_, "-l" | "--listen") => {
+            return Some(format!("the command that listens is serve: {}", words.line("serve", "")));
+        }
+        (_, "-p" | "--port" | "-P") if (command, flag) != ("load", "-P") => {
+            return Some(format!("the port is part of the endpoint: {}", words.line(command, "")));
+        }
+        ("load", "-P" | "--parallel") => "-c sets the number of connections",
+        ("load", "-b" | "--bandwidth" | "--bitrate") => "-r sets the rate, in messages per second",
+        ("load", "-z") => "-d sets the duration",
+        ("load", "-i" | "--interval") => "--json prints an interval every second",
+        ("serve", "-k" | "--keep-open") => {
+            return Some(format!("leave {flag} out: it always serves many clients at once"));
+        }
+        ("serve", "-m" | "--max-conns") => "--max-connections sets the maximum number of connections",
+        ("serve", "-w" | "-i" | "--timeout") => {
+            "--idle-timeout closes connections that send nothing for so long"
+        }
+        ("serve", "-v" | "--verbose") => "--transcript messages shows who connects and what is received",
+        ("serve", "-b" | "-a" | "--bind" | "--host" | "-H") => {
+            "the address is part of the endpoint: \"sounder serve tcp://ADDRESS:PORT\""
+        }
+        ("serve", "-D" | "-d" | "--daemon") => "it stays in the foreground: start it with systemd or with &",
+        (_, "-e" | "--exec" | "--sh-exec") => {
+            "sounder runs no programs: \"sounder serve\" is the echo itself"
+        }
+        ("talk", "-z" | "--zero") => {
+            return Some(format!("a probe is {}", words.line("ping -c 1", "")));
+        }
+        ("talk", "-N" | "--send-only" | "-k") => {
+            return Some(format!("leave {flag} out: the end of the input half-closes the connection"));
+        }
+        ("talk", "-C" | "--crlf") => "--eol crlf ends each line with a carriage return and a line feed",
+        ("talk", "-i" | "--idle-timeout" | "--timeout") => "-w sets how long to wait",
+        ("talk", "-x" | "--hex-dump") => "--json prints replies that are not UTF-8 in hexadecimal",
+        ("talk" | "load", "-s" | "-S" | "--source-address" | "-B") | ("ping", "-S" | "-B") => {
+            "-I sets the source: an address of this machine, or an interface"
+        }
+        ("ping", "-f" | "--flood" | "-A" | "--adaptive") => {
+            return Some(format!("-i 0 sends as fast as replies come: {}", words.line("ping -i 0", "")));
+        }
+        ("ping", "-O") => "leave -O out: lost requests are always reported",
+        ("ping", "-b") => "broadcast addresses are refused: a measurement has one peer",
+        ("ping", "-m" | "--ttl") => "-t sets the time to live",
+        ("ping", "-z" | "--tos") => "-Q sets the DSCP value",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant(text: &str) -> Option<String> {
+        endpoint(text, &text.parse::<Endpoint>().unwrap_err())
+    }
+
+    #[test]
+    fn a_mistaken_endpoint_is_guessed() {
+        for (text, guess) in [
+            ("tpc://host", "tcp://host"),
+            ("tcp:/localhost", "tcp://localhost"),
+            ("tcp:localhost", "tcp://localhost"),
+            ("TCP:localhost:80", "tcp://localhost:80"),
+            ("tcp:///localhost", "tcp://localhost"),
+            ("udp:localhost:53", "udp://localhost:53"),
+            ("vsock:3:9000", "vsock://3:9000"),
+            ("unix-datagram://x", "unix-dgram:x"),
+            ("unix-stream:/x", "unix:/x"),
+            ("http://host", "tcp://host:80"),
+            ("https://me@host/index?x", "tcp://host:443"),
+            ("http://host:8080/", "tcp://host:8080"),
+            ("http://[::1]:8080/", "tcp://[::1]:8080"),
+            ("tcp://host:80/", "tcp://host:80"),
+            ("host/path", "host"),
+            ("me@host", "host"),
+            ("localhost 80", "localhost:80"),
+            ("127.1:80", "127.0.0.1:80"),
+            ("udp://0x7f.1", "udp://127.0.0.1"),
+            ("10.1.514", "10.1.2.2"),
+        ] {
+            assert_eq!(meant(text), Some(format!("did you mean \"{guess}\"?")), "{text}");
+        }
+        for text in ["gopher://host", "8080:80", "017.0.0.1", "256.0.0.1", "1.2.3.4.5", "host:99999", "::1"] {
+            assert_eq!(meant(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_stands_apart_is_joined_to_its_host() {
+        for (host, port, whole) in [
+            ("localhost", "21567", Some("localhost:21567")),
+            ("udp://[::1]", "53", Some("udp://[::1]:53")),
+            ("vsock://3", "9000", Some("vsock://3:9000")),
+            ("localhost:7", "53", None),
+            ("8080", "9090", None),
+            ("/run/x", "80", None),
+            ("@x", "80", None),
+            ("localhost", "70000", None),
+            ("localhost", "x", None),
+        ] {
+            assert_eq!(joined(host, port).as_deref(), whole, "{host} {port}");
+        }
+    }
+
+    fn hint(line: &str) -> Option<String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let flag = words.iter().find(|word| word.starts_with('-')).unwrap();
+        let flag = if flag.starts_with("--") { flag } else { &flag[..2] };
+        habit(&Words::of(&words), flag)
+    }
+
+    #[test]
+    fn the_habits_of_other_programs_get_our_way() {
+        for (line, way) in [
+            ("serve -l", "\"sounder serve :PORT\""),
+            ("serve -l 8080", "\"sounder serve :8080\""),
+            ("serve -lk 8080", "\"sounder serve :8080\""),
+            ("serve -p 8080", "\"sounder serve :8080\""),
+            ("serve --port 8080", "\"sounder serve :8080\""),
+            ("serve -u 53", "\"sounder serve udp://:53\""),
+            ("serve -ulp 53", "\"sounder serve udp://:53\""),
+            ("serve -u localhost 53", "\"sounder serve udp://localhost:53\""),
+            ("talk -u host 53", "\"sounder talk udp://host:53\""),
+            ("talk -u", "\"sounder talk udp://HOST:PORT\""),
+            ("talk -u tcp://host:7", "\"sounder talk udp://host:7\""),
+            ("talk -l 8080", "\"sounder serve :8080\""),
+            ("talk -z host 22", "\"sounder ping -c 1 host:22\""),
+            ("talk -p 8080 10.0.0.1", "\"sounder talk 10.0.0.1:8080\""),
+            ("talk -C mail 25", "--eol crlf"),
+            ("ping -f host", "\"sounder ping -i 0 host\""),
+            ("ping -A host", "\"sounder ping -i 0 host\""),
+            ("ping -n host", "leave -n out"),
+            ("ping -u host", "\"sounder ping udp://host\""),
+            ("ping -p 8080 host", "\"sounder ping host:8080\""),
+            ("load -u host", "\"sounder load udp://host\""),
+            ("load -P 8 host", "-c sets the number of connections"),
+            ("-l 8080", "\"sounder serve :8080\""),
+        ] {
+            let hint = hint(line).unwrap_or_else(|| panic!("{line}"));
+            assert!(hint.contains(way), "{line}: {hint}");
+        }
+        assert_eq!(hint("serve --sing"), None);
+    }
+}
