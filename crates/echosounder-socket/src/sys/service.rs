@@ -21,8 +21,10 @@ pub(crate) fn port(name: &str, kind: libc::c_int) -> Option<u16> {
     if unsafe { libc::getaddrinfo(ptr::null(), name.as_ptr(), &raw const hints, &raw mut list) } != 0 {
         return None;
     }
-    // SAFETY: a successful call returns a list of one entry at least, whose address is of the family asked for.
-    let address: libc::sockaddr_in = unsafe { (*list).ai_addr.cast::<libc::sockaddr_in>().read() };
+    // SAFETY: a successful call returns a list of one entry at least.
+    let address = unsafe { (*list).ai_addr };
+    // SAFETY: the entry's address is of the family asked for, and lives as long as the list.
+    let address = unsafe { address.cast::<libc::sockaddr_in>().read() };
     // SAFETY: the list is getaddrinfo's, and nothing of it is used any more.
     unsafe { libc::freeaddrinfo(list) };
     Some(u16::from_be(address.sin_port))
