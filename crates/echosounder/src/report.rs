@@ -128,7 +128,7 @@ pub(crate) fn usage(mut error: clap::Error) -> ! {
         error.remove(ContextKind::Suggested);
     }
     let text = error.render().to_string();
-    let (sentence, rest) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+    let (sentence, rest) = text.split_once("\n\n").unwrap_or_else(|| (text.trim_end(), ""));
     // An endpoint that is none has brought its hint with it.
     let rest = match rest.strip_prefix("hint: ").and_then(|rest| rest.split_once("\n\n")) {
         Some((own, rest)) => {
