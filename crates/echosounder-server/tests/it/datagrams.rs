@@ -218,7 +218,7 @@ fn a_swapped_return_address_gets_no_answer() {
 #[test]
 fn a_return_address_that_is_another_users_gets_no_answer() {
     if effective_user() != 0 {
-        return skip("sockets of another user", &"only root can make them");
+        return skip("sockets of another user", "only root can make them");
     }
     let folder = Folder::new();
     let mut server = table_at(&folder, "ns", "server");
@@ -262,7 +262,7 @@ fn a_return_address_that_is_swapped_after_an_answer_gets_none() {
         server.turn();
         assert_eq!((server.totals().messages, dropped(&server.totals(), Reason::Forged)), (1, 2));
     } else {
-        skip("sockets of another user", &"only root can make them");
+        skip("sockets of another user", "only root can make them");
     }
     assert_eq!(victim.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 

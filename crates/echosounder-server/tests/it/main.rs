@@ -9,12 +9,13 @@ mod flood;
 mod path;
 mod patience;
 mod service;
+mod skip;
 mod table;
 mod time;
 mod turns;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::UdpSocket;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
@@ -29,6 +30,8 @@ use echosounder_proto::{Framing, PlainEcho, Reason};
 use echosounder_server::{Config, Event, Observer, Patience, Running, Server, Totals};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Endpoint, Half, Interest, IpVersion, Kind, Side, Socket, ready};
+
+use crate::skip::skip;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -154,16 +157,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-/// Says what is not tested on this machine, and why. With SOUNDER_NO_SKIP that is a failure, unless SOUNDER_ELSEWHERE
-/// names it: what is tested in another kernel.
-fn skip(what: &str, why: &dyn std::fmt::Display) {
-    let elsewhere = std::env::var("SOUNDER_ELSEWHERE").unwrap_or_default();
-    let may_skip =
-        std::env::var_os("SOUNDER_NO_SKIP").is_none() || elsewhere.split(',').any(|name| name == what);
-    assert!(may_skip, "{what}: {why}, and nothing may be skipped");
-    let _ = io::stderr().write_all(format!("skipped {what}: {why}\n").as_bytes());
 }
 
 /// Whether this machine has IPv6 on its loopback; if not, says once what is skipped.

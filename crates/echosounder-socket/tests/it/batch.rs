@@ -373,7 +373,7 @@ fn what_is_sent_to_everybody_is_sent_to_a_group() {
     client.set_broadcast(true).unwrap();
     let everybody = Ipv4Addr::new(127, 255, 255, 255);
     if let Err(error) = client.send_to(b"all", (everybody, port)) {
-        return skip("broadcast", &error.to_string());
+        return skip("broadcast", error);
     }
     let mut batch = Batch::new(1, 16);
     assert_eq!(receive(&mut batch, &server), 1);
@@ -390,7 +390,7 @@ fn what_is_sent_to_joined_listeners_is_sent_to_a_group() {
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let joined = server.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST);
     if let Err(error) = joined.and_then(|()| client.send_to(b"all", (group, port)).map(drop)) {
-        return skip("groups", &error.to_string());
+        return skip("groups", error);
     }
     let server = Socket::from_fd(OwnedFd::from(server)).unwrap();
     let mut batch = Batch::new(1, 16);
@@ -406,7 +406,7 @@ fn a_group_that_another_has_joined_is_heard_unless_told_otherwise() {
     let group = Ipv4Addr::new(239, 255, 77, 78);
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     if let Err(error) = client.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST) {
-        return skip("groups", &error.to_string());
+        return skip("groups", error);
     }
     for all in [true, false] {
         server.set_option(option::IP_MULTICAST_ALL, all).unwrap();

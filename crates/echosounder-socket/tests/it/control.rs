@@ -224,7 +224,7 @@ fn the_process_that_sends_is_a_descriptor_where_it_is_asked_for() {
     let so_passpidfd = SocketOption::<bool>::new(libc::SOL_SOCKET, 76);
     let (one, other) = pair(Transport::UnixDatagram);
     if let Err(error) = other.set_option(so_passpidfd, true) {
-        return skip("pidfd", &error.to_string());
+        return skip("pidfd", error);
     }
     one.send(b"it is me").unwrap();
     let control = beside(&other);

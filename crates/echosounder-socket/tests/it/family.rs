@@ -54,7 +54,7 @@ impl Place {
             Err(why) => {
                 let no_v6 = family == Family::INET6 && Self::find(transport, Family::INET).is_some();
                 let name = if no_v6 { "ipv6" } else { transport.scheme().split('-').next().unwrap() };
-                skip(name, &format!("{} over {family}: {why}", transport.scheme()));
+                skip(name, format!("{} over {family}: {why}", transport.scheme()));
                 None
             }
         }

@@ -189,7 +189,7 @@ fn a_file_for_a_peer_that_is_gone_kills_nobody() {
                 let (status, rest) = process.end();
                 assert!(status.success() && status.signal().is_none(), "{rest}");
             }
-            Err(error) => skip("sigpipe", &error.to_string()),
+            Err(error) => skip("sigpipe", error),
         }
     }
 }

@@ -17,24 +17,25 @@ mod netlink;
 mod poll;
 mod python;
 mod signal;
+mod skip;
 mod socket;
 mod syscalls;
 mod tipc;
 mod traps;
 mod unix;
 
-use std::collections::BTreeSet;
-use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 use std::{env, fs, io, process};
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Interest, Kind, Socket, Transport, ready};
+
+use crate::skip::skip;
 
 /// Longer than anything here takes: a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,7 +50,7 @@ static LOOPBACK: LazyLock<Vec<Address>> = LazyLock::new(|| {
     match Transport::Udp.socket(&v6).and_then(|socket| socket.bind(&v6)) {
         Ok(()) => vec![v4, v6],
         Err(error) => {
-            skip("ipv6", &error.to_string());
+            skip("ipv6", error);
             vec![v4]
         }
     }
@@ -70,20 +71,6 @@ fn link_local() -> Option<SocketAddrV6> {
         skip("link-local", "no interface has one");
     }
     found
-}
-
-/// Says what is not tested here, and why, once for each; also when the output of tests is captured. Where nothing
-/// may be skipped (SOUNDER_NO_SKIP), only what SOUNDER_ELSEWHERE names is: that is tested on another kernel.
-fn skip(what: &str, why: &str) {
-    static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let elsewhere = env::var("SOUNDER_ELSEWHERE").unwrap_or_default();
-    let allowed = env::var_os("SOUNDER_NO_SKIP").is_none() || elsewhere.split(',').any(|name| name == what);
-    assert!(allowed, "{what}: {why}, and nothing may be skipped");
-    let line = format!("skipped {what}: {why}\n");
-    let mut skipped = SKIPPED.lock().unwrap();
-    if skipped.insert(line.clone()) {
-        io::stderr().write_all(format!("{}. {line}", skipped.len()).as_bytes()).unwrap();
-    }
 }
 
 /// Every transport of this kind, with the addresses of this machine that its sockets can be bound to.

@@ -119,6 +119,6 @@ fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
             }
             line => skip("sigpipe", &line),
         },
-        Err(error) => skip("sigpipe", &error.to_string()),
+        Err(error) => skip("sigpipe", error),
     }
 }

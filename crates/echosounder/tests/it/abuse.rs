@@ -8,9 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::serve::{ask, connect};
-use crate::support::{
-    CTIME, Finished, Folder, PATIENCE, Program, Serving, again, finish, program, python, skip,
-};
+use crate::skip::skip;
+use crate::support::{CTIME, Finished, Folder, PATIENCE, Program, Serving, again, finish, program, python};
 
 /// A server on UDP whose one worker takes datagrams in the order in which they come.
 fn udp_server(stamp: &str) -> Serving {
@@ -22,7 +21,7 @@ fn forge(from: &str, to: &str, message: &str) -> bool {
     let Some(mut forger) = python("forge.py", [from, to, message]) else { return false };
     let done = finish(&mut forger, b"");
     if done.code != Some(0) {
-        skip(&format!("no raw sockets: {}", done.stderr.lines().last().unwrap_or_default()));
+        skip("raw sockets", done.stderr.lines().last().unwrap_or_default());
     }
     done.code == Some(0)
 }

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use echosounder_socket::{Endpoint, IpVersion, Side, is_family_absent};
 
 use crate::ping::assert_both_ways;
-use crate::support::{
-    Program, Serving, assert_stamped, finish, has_ipv6, now, objects, python, run, skip_family, unique,
-};
+use crate::skip::skip;
+use crate::support::{Program, Serving, assert_stamped, finish, has_ipv6, now, objects, python, run, unique};
 
 /// Every scheme that not every kernel has, and the family that it is of.
 const SCHEMES: [(&str, &str); 9] = [
@@ -47,7 +46,7 @@ pub(crate) fn schemes() -> Vec<&'static str> {
     let found = SCHEMES.iter().filter(|(scheme, family)| match is_there(scheme) {
         Ok(()) => true,
         Err(error) => {
-            skip_family(family, &error.to_string());
+            skip(family, error);
             false
         }
     });
@@ -161,7 +160,7 @@ fn a_family_that_is_missing_is_told_and_the_others_are_served() {
         endpoint.transport().socket(&address).is_err_and(|error| is_family_absent(&error))
     });
     let Some(missing) = missing else {
-        return skip_family("missing families", "this kernel has them all");
+        return skip("missing families", "this kernel has them all");
     };
     let serving = Serving::with(&[&missing, "tcp://127.0.0.1:0"], 1);
     let talk = run(&["talk", serving.endpoint()], b"hello\n");

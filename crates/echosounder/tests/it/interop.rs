@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use crate::skip::skip;
 use crate::support::{
     CTIME, Folder, Program, Serving, assert_stamped, closed_port, finish, has_ipv6, host_and_port, now,
-    program, python, run, skip, sounder, unique,
+    program, python, run, sounder, unique,
 };
 
 /// What is said in every conversation: text, something long, and bytes that are no text. None holds a newline, at
@@ -53,7 +54,7 @@ fn with_args(name: &str, args: &[&str]) -> Option<Command> {
 fn netcat(args: &[&str]) -> Option<Command> {
     let help = finish(program("nc")?.arg("-h"), b"");
     if !help.stderr.contains("OpenBSD") {
-        skip("nc is not OpenBSD's");
+        skip("nc", "not that of OpenBSD");
         return None;
     }
     with_args("nc", args)

@@ -17,8 +17,9 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::Value;
 
 use crate::families::{endpoint, schemes};
+use crate::skip::skip;
 use crate::support::{
-    Finished, Folder, Program, connections, finish, has_ipv6, private_network, run, skip, sounder, unique,
+    Finished, Folder, Program, connections, finish, has_ipv6, private_network, run, sounder, unique,
 };
 
 /// Length of a message in these tests.
@@ -451,7 +452,7 @@ fn ten_thousand_connections() {
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let hard = line.split_whitespace().nth(4).unwrap();
     if hard.parse::<u64>().is_ok_and(|hard| hard < 10_100) {
-        return skip(&format!("a process may have {hard} descriptors"));
+        return skip("open files", format!("the hard limit is {hard}"));
     }
     let done = load(&["--self", "-c", "10k", "-n", "20k", "-w", "60s"]);
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));

@@ -13,6 +13,7 @@ mod ping;
 mod readme;
 mod schema;
 mod serve;
+mod skip;
 mod support;
 mod syscalls;
 mod talk;

@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::skip::skip;
+
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -391,43 +393,12 @@ impl Drop for Folder {
     }
 }
 
-/// Says that the test that runs cannot run here, and why. It is told past the test harness, which would keep
-/// it to itself.
-///
-/// # Panics
-///
-/// If SOUNDER_NO_SKIP is set: then everything that a test needs is to be there.
-pub(crate) fn skip(reason: &str) {
-    assert!(std::env::var_os("SOUNDER_NO_SKIP").is_none(), "cannot run here: {reason}");
-    tell_skip(reason);
-}
-
-/// Says that a part of the test cannot run in this kernel. If SOUNDER_ELSEWHERE names the family, it is tested in
-/// another one, and may be skipped in any case.
-pub(crate) fn skip_family(family: &str, why: &str) {
-    let elsewhere = std::env::var("SOUNDER_ELSEWHERE").unwrap_or_default();
-    let reason = format!("{family}: {why}");
-    if elsewhere.split(',').any(|name| name == family) { tell_skip(&reason) } else { skip(&reason) }
-}
-
-fn tell_skip(reason: &str) {
-    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let thread = thread::current();
-    let skipped = format!("{}: {reason}", thread.name().unwrap_or("a test"));
-    let mut told = TOLD.lock().unwrap();
-    if !told.contains(&skipped) {
-        // If standard error is gone there is nobody to tell.
-        let _ = writeln!(io::stderr(), "skipped {}: {skipped}", told.len() + 1);
-        told.push(skipped);
-    }
-}
-
 /// A program of the system's, or a skip if it is not installed.
 pub(crate) fn program(name: &str) -> Option<Command> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&folders).any(|folder| folder.join(name).is_file());
     if !found {
-        skip(&format!("{name} is not installed"));
+        skip(name, "not installed");
     }
     found.then(|| Command::new(name))
 }
@@ -463,7 +434,7 @@ fn may_run(command: Command) -> Option<Command> {
     let mut trial = Command::new(command.get_program());
     let tried = finish(trial.args(command.get_args()).arg("true"), b"");
     if tried.code != Some(0) {
-        skip(&format!("{:?} may not run: {}", command.get_program(), tried.stderr.trim_end()));
+        skip(&command.get_program().to_string_lossy(), tried.stderr);
     }
     (tried.code == Some(0)).then_some(command)
 }
@@ -472,7 +443,7 @@ fn may_run(command: Command) -> Option<Command> {
 pub(crate) fn has_ipv6() -> bool {
     let bound = UdpSocket::bind("[::1]:0");
     if let Err(error) = &bound {
-        skip(&format!("no IPv6 on loopback: {error}"));
+        skip("ipv6", error);
     }
     bound.is_ok()
 }

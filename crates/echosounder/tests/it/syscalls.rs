@@ -1,7 +1,8 @@
 use std::fs;
 
 use crate::serve::{ask, connect};
-use crate::support::{CTIME, Folder, Serving, finish, program, skip};
+use crate::skip::skip;
+use crate::support::{CTIME, Folder, Serving, finish, program};
 
 /// The calls that strace counted, by name.
 fn counts(table: &str) -> Vec<(&str, u64)> {
@@ -21,7 +22,7 @@ fn a_message_costs_three_calls() {
     let trial =
         finish(program("strace").unwrap().args(["-D", "-f", "-c", "-o", &folder.join("trial"), "true"]), b"");
     if trial.code != Some(0) {
-        return skip(&format!("strace may not trace: {}", trial.stderr.trim_end()));
+        return skip("strace", trial.stderr);
     }
     let table = folder.join("table");
     // With -D it is our program that is started, and strace that runs beside it.

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::support::{Folder, Serving, sh, skip};
+use crate::skip::skip;
+use crate::support::{Folder, Serving, sh};
 use crate::talk::HOSTILE;
 
 /// How long something that must appear may take.
@@ -85,7 +86,7 @@ impl Terminal {
         let pair = match native_pty_system().openpty(SIZE) {
             Ok(pair) => pair,
             Err(error) => {
-                skip(&format!("no pseudo-terminal: {error}"));
+                skip("pseudo-terminals", error);
                 return None;
             }
         };

@@ -1,0 +1,1 @@
+../../../echosounder-socket/tests/it/skip.rs
