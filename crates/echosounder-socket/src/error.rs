@@ -44,6 +44,12 @@ impl Error {
         Self { hint, ..Self::new("bind", object, source) }
     }
 
+    /// Adds what would help.
+    #[must_use]
+    pub fn with_hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
     /// What would help, if that is known.
     pub fn hint(&self) -> Option<&'static str> {
         self.hint
@@ -66,6 +72,11 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
+/// Whether the process or the system has no descriptor left: EMFILE, ENFILE.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// Whether this kernel lacks the address family, or the type or protocol within it.
 pub fn is_family_absent(error: &io::Error) -> bool {
     let absent = [libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT];
@@ -84,6 +95,40 @@ pub fn is_unreachable(error: &io::Error) -> bool {
     let unreachable =
         [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::ENETDOWN, libc::EHOSTDOWN];
     error.raw_os_error().is_some_and(|errno| unreachable.contains(&errno))
+}
+
+/// Whether an error may come from an ICMP message about a packet that was sent earlier: ip(7), `icmp_err_convert` in
+/// net/ipv4/icmp.c, `tab_unreach` in net/ipv6/icmp.c. A connected datagram socket returns it from its next call.
+pub fn is_from_icmp(error: &io::Error) -> bool {
+    let converted = [
+        libc::ENETUNREACH,
+        libc::EHOSTUNREACH,
+        libc::ENOPROTOOPT,
+        libc::ECONNREFUSED,
+        libc::EMSGSIZE,
+        libc::EOPNOTSUPP,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EACCES,
+        libc::EPROTO,
+    ];
+    error.raw_os_error().is_some_and(|errno| converted.contains(&errno))
+}
+
+/// Whether a rule of this machine forbids the operation, such as a packet filter's: EPERM, as distinct from EACCES,
+/// which routes and paths say.
+pub fn is_forbidden(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
+}
+
+/// Whether the connection or the network under it is gone: ESHUTDOWN, ENETRESET.
+pub fn is_cut_off(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ESHUTDOWN | libc::ENETRESET))
+}
+
+/// Whether the socket at a path has another type than ours: EPROTOTYPE, unix(7).
+pub fn is_other_type(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPROTOTYPE)
 }
 
 /// Whether a message is too long to be sent as one: EMSGSIZE.

@@ -272,7 +272,8 @@ pub use control::{
 pub use create::{ConnectionError, ServerOptions, Unreached, create_connection, create_server};
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, IpVersion, Kind, Name, Side, Transport};
 pub use error::{
-    Error, is_family_absent, is_feature_absent, is_out_of_resources, is_too_long, is_unreachable,
+    Error, is_cut_off, is_family_absent, is_feature_absent, is_forbidden, is_from_icmp, is_other_type,
+    is_out_of_descriptors, is_out_of_resources, is_too_long, is_unreachable,
 };
 pub use family::{Family, Protocol, Type};
 pub use file::SocketFile;
