@@ -24,6 +24,9 @@ const NOTICE: Duration = Duration::from_millis(50);
 /// How long an address is tried alone before the next is tried beside it: RFC 8305 §5.
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// How many addresses of a name are tried. Whoever answers for the name chooses them, and could have us call thousands.
+const ADDRESSES_MAX: usize = 16;
+
 /// Whom to call, and how.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -88,7 +91,7 @@ impl Candidates {
                 return Err(CallError::Local(Error::new("resolve", &call.endpoint, error)));
             }
         }
-        let addresses = interleave(addresses).into();
+        let addresses = interleave(addresses).into_iter().take(ADDRESSES_MAX).collect();
         let (transport, source) = (call.endpoint.transport(), call.source.clone());
         Ok(Self { transport, source, marks: call.marks, addresses, stop: Arc::clone(stop) })
     }
@@ -111,6 +114,10 @@ impl Candidates {
         }
         let mut failures = Vec::new();
         while let Some(address) = self.addresses.pop_front() {
+            if deadline.is_over() {
+                failures.push(failure(self.transport, &address, io::ErrorKind::TimedOut.into()));
+                break;
+            }
             match self.begin(&address, deadline) {
                 Ok((socket, _)) => return Some(Ok((socket, address))),
                 Err(error) => failures.push(error),
@@ -125,6 +132,9 @@ impl Candidates {
         loop {
             check(&self.stop)?;
             let idle = race.is_idle();
+            if deadline.is_over() {
+                return Err(self.too_late(race));
+            }
             if (idle || next_start.is_over())
                 && let Some(address) = self.addresses.pop_front()
             {
@@ -136,7 +146,7 @@ impl Candidates {
                     }
                     Err(error) => race.failures.push(error),
                 }
-            } else if idle || deadline.is_over() {
+            } else if idle {
                 return Err(race.lost());
             } else {
                 let until = if self.addresses.is_empty() { deadline } else { deadline.earlier(next_start) };
@@ -147,14 +157,23 @@ impl Candidates {
         }
     }
 
+    /// Why nobody was reached in time.
+    fn too_late(&mut self, mut race: Race) -> CallError {
+        if race.has_begun() {
+            return race.lost();
+        }
+        let timeout = |address| failure(self.transport, &address, io::ErrorKind::TimedOut.into());
+        race.failures.extend(self.addresses.pop_front().map(timeout));
+        race.lost()
+    }
+
     /// Begins to connect; whether it is done already is returned.
     fn begin(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), CallError> {
         let socket =
             self.transport.socket(address).map_err(|error| failure(self.transport, address, error))?;
         self.check_loopback(address)?;
         if let Some(source) = &self.source {
-            leave_from(&socket, source)
-                .map_err(|(object, error)| CallError::Local(Error::new("bind", &object, error)))?;
+            leave_from(&socket, source)?;
         }
         self.marks.put_on(&socket, address).map_err(|error| self.local("mark the packets of", error))?;
         let done = match address {
@@ -163,7 +182,35 @@ impl Candidates {
         };
         match done {
             Ok(done) => Ok((socket, done)),
-            Err(error) => Err(failure(self.transport, address, error)),
+            Err(error) => Err(self.failed(address, error)),
+        }
+    }
+
+    /// A connection to an address has failed at once. Some errors have two reasons each; a datagram socket that has
+    /// neither the port nor the source that this one was to have tells them apart.
+    fn failed(&self, address: &Address, error: io::Error) -> CallError {
+        use io::ErrorKind::{AddrNotAvailable, InvalidInput, NetworkUnreachable, PermissionDenied};
+        let endpoint = Endpoint::shown(self.transport, address);
+        match (error.kind(), address, &self.source) {
+            // No local port, or no address of this machine to reach an IPv6 address from.
+            (AddrNotAvailable, Address::Inet6(_), None) if probe(address, false) == Err(AddrNotAvailable) => {
+                CallError::Peer(Word::Unreachable, Error::new("connect", &endpoint, error))
+            }
+            // A route that discards what is sent, or a source that is not allowed on the way there.
+            (InvalidInput, _, Some(Source::Address(source))) if probe(address, false).is_ok() => {
+                let error = Error::new("connect", &format!("{endpoint} from {source}"), error);
+                CallError::Local(
+                    error.with_hint("that address cannot be used as the source on the way there"),
+                )
+            }
+            // A route that prohibits it, or none, or the address of all hosts of a network.
+            (PermissionDenied | NetworkUnreachable, Address::Inet(_), _)
+                if probe(address, false) == Err(PermissionDenied) && probe(address, true).is_ok() =>
+            {
+                let error = io::Error::other("it is the address of many hosts");
+                CallError::Local(Error::new("connect", &endpoint, error))
+            }
+            _ => failure(self.transport, address, error),
         }
     }
 
@@ -221,7 +268,10 @@ pub(crate) fn connect_many(
         {
             sockets.push(socket);
             running -= 1;
-        } else if !race.failures.is_empty() || deadline.is_over() {
+        } else if !race.failures.is_empty() {
+            // Nothing is known of those that are still on their way.
+            return Err(CallError::all(race.failures));
+        } else if deadline.is_over() {
             return Err(race.lost());
         }
     }
@@ -242,6 +292,11 @@ impl Race {
     fn new(transport: Transport) -> io::Result<Self> {
         let (poll, events) = (Poll::new()?, Events::with_capacity(8));
         Ok(Self { transport, poll, events, running: Vec::new(), failures: Vec::new() })
+    }
+
+    /// Whether any address has been tried.
+    fn has_begun(&self) -> bool {
+        !self.running.is_empty() || !self.failures.is_empty()
     }
 
     fn is_idle(&self) -> bool {
@@ -281,6 +336,16 @@ impl Race {
         }
         CallError::all(failures)
     }
+}
+
+/// How connecting a datagram socket to a host ends, if it may or may not send to all hosts of a network. Nothing is sent.
+fn probe(address: &Address, to_all: bool) -> Result<(), io::ErrorKind> {
+    let connect = || {
+        let socket = Transport::Udp.socket(address)?;
+        socket.set_option(option::SO_BROADCAST, to_all)?;
+        socket.connect(address)
+    };
+    connect().map_err(|error: io::Error| error.kind())
 }
 
 /// A connection to an address has failed.
@@ -341,14 +406,21 @@ impl Marks {
     }
 }
 
-/// Binds to where a call leaves from; an error comes with the name of that.
-fn leave_from(socket: &Socket, source: &Source) -> Result<(), (String, io::Error)> {
+/// Binds to where a call leaves from.
+fn leave_from(socket: &Socket, source: &Source) -> Result<(), CallError> {
+    let failed = |object: &str, error| CallError::Local(Error::new("bind", &object, error));
     match source {
         Source::Address(ip) => {
-            socket.bind(&SocketAddr::new(*ip, 0).into()).map_err(|error| (ip.to_string(), error))
+            // The port is chosen on connect, so that connections to different peers can share it: ip(7). What the
+            // kernel does not know is done without.
+            let _ = socket.set_option(option::IP_BIND_ADDRESS_NO_PORT, true);
+            socket.bind(&SocketAddr::new(*ip, 0).into()).map_err(|error| match error.kind() {
+                io::ErrorKind::AddrInUse => CallError::no_port("bind", ip),
+                _ => failed(&ip.to_string(), error),
+            })
         }
         Source::Interface(name) => {
-            socket.set_option(option::SO_BINDTODEVICE, name.clone()).map_err(|error| (name.clone(), error))
+            socket.set_option(option::SO_BINDTODEVICE, name.clone()).map_err(|error| failed(name, error))
         }
     }
 }

@@ -625,7 +625,7 @@ impl Driver {
             self.watch(index, closed && (tells || self.task.kind == Kind::Messages))?;
             return Ok(count);
         }
-        if Word::of(&error, &self.task.address).is_none() {
+        if Word::of("send to", &error, &self.task.address).is_none() {
             return Err(Failure { operation: "send to", error });
         }
         if self.task.kind == Kind::Messages {
@@ -709,7 +709,7 @@ impl Driver {
         let received = match socket.recv_many(batch) {
             Ok(received) => received,
             Err(error) if is_momentary(&error) => return Ok(0),
-            Err(error) if Word::of(&error, &self.task.address).is_some() => {
+            Err(error) if Word::of("receive from", &error, &self.task.address).is_some() => {
                 return self.refused(index, "receive from", error).map(|()| 0);
             }
             Err(error) => return Err(Failure { operation: "receive from", error }),

@@ -3,7 +3,13 @@
 use std::fmt;
 use std::io;
 
-use echosounder_socket::{Address, Error, is_family_absent, is_feature_absent, is_unreachable};
+use echosounder_socket::{
+    Address, Error, Kind, is_cut_off, is_family_absent, is_feature_absent, is_forbidden, is_from_icmp,
+    is_other_type, is_too_long, is_unreachable,
+};
+
+/// How many of a name's failures an error names; the others are counted.
+const NAMED_MAX: usize = 3;
 
 /// How a peer fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +27,12 @@ pub enum Word {
 }
 
 impl Word {
-    /// How the peer has failed, if an error of a socket that is connected is its doing.
-    pub(crate) fn of(error: &io::Error, address: &Address) -> Option<Self> {
-        word("", error, address)
+    /// How the peer has failed, if it is the peer's doing that this operation failed.
+    pub(crate) fn of(operation: &str, error: &io::Error, address: &Address) -> Option<Self> {
+        match class(operation, error, address) {
+            Class::Peer(word) => Some(word),
+            Class::Absent | Class::Local => None,
+        }
     }
 }
 
@@ -68,14 +77,26 @@ impl CallError {
         address: &Address,
         cause: io::Error,
     ) -> Self {
-        let word = word(operation, &cause, address);
-        let absent = is_family_absent(&cause);
-        let error = Error::new(operation, object, cause);
-        match word {
-            Some(word) => Self::Peer(word, error),
-            None if absent => Self::Absent(error),
-            None => Self::Local(error),
+        let class = class(operation, &cause, address);
+        if matches!(class, Class::Local) && is_out_of_ports(operation, &cause, address) {
+            return Self::no_port(operation, object);
         }
+        let hint = hint(operation, &cause, address);
+        let error = Error::new(operation, object, reason(class, cause));
+        match (class, hint) {
+            (Class::Peer(word), _) => Self::Peer(word, error),
+            (Class::Absent, _) => Self::Absent(error),
+            (Class::Local, Some(hint)) => Self::Local(error.with_hint(hint)),
+            (Class::Local, None) => Self::Local(error),
+        }
+    }
+
+    /// This machine has no local port for another connection.
+    pub(crate) fn no_port(operation: &'static str, object: &dyn fmt::Display) -> Self {
+        let cause = io::Error::new(io::ErrorKind::AddrNotAvailable, "no local port is free");
+        Self::Local(Error::new(operation, object, cause).with_hint(
+            "use fewer connections, or widen the range of local ports: sysctl net.ipv4.ip_local_port_range",
+        ))
     }
 
     /// All of these failures: one of them if there is only one.
@@ -95,20 +116,53 @@ impl CallError {
         Self::Peer(Word::Timeout, Error::new(operation, object, io::ErrorKind::TimedOut.into()))
     }
 
-    /// How the peer failed, if it was the peer.
+    /// How the peer failed, if it was the peer. If this machine failed at one of a name's addresses, nothing is known of
+    /// the peer.
     pub fn word(&self) -> Option<Word> {
         match self {
             Self::Peer(word, _) => Some(*word),
+            Self::Everywhere(failures) if failures.iter().any(Self::is_local) => None,
             // The last is what was left when all others had failed.
             Self::Everywhere(failures) => failures.iter().rev().find_map(Self::word),
             Self::Absent(_) | Self::Local(_) | Self::Interrupted => None,
         }
     }
+
+    /// Whether it failed because this machine does not have the address family.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Absent(_) => true,
+            Self::Everywhere(failures) => !failures.is_empty() && failures.iter().all(Self::is_absent),
+            Self::Peer(..) | Self::Interrupted | Self::Local(_) => false,
+        }
+    }
+
+    /// Whether this machine failed.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Local(_) => true,
+            Self::Everywhere(failures) => failures.iter().any(Self::is_local),
+            Self::Peer(..) | Self::Interrupted | Self::Absent(_) => false,
+        }
+    }
+
+    /// What would help, if that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Peer(_, error) | Self::Absent(error) | Self::Local(error) => error.hint(),
+            Self::Everywhere(failures) => failures.iter().find_map(Self::hint),
+            Self::Interrupted => None,
+        }
+    }
 }
 
-/// Each failure and its causes, one after the other.
+/// The first failures with their causes, and how many more there are.
 fn sentences(failures: &[CallError]) -> String {
-    failures.iter().map(sentence).collect::<Vec<_>>().join("; ")
+    let named: Vec<String> = failures.iter().take(NAMED_MAX).map(sentence).collect();
+    match failures.len().saturating_sub(NAMED_MAX) {
+        0 => named.join("; "),
+        more => format!("{}; and {more} more", named.join("; ")),
+    }
 }
 
 fn sentence(failure: &CallError) -> String {
@@ -121,26 +175,356 @@ fn sentence(failure: &CallError) -> String {
     text
 }
 
-fn word(operation: &str, error: &io::Error, address: &Address) -> Option<Word> {
-    let by_path = matches!(address, Address::Unix(_));
-    match error.kind() {
-        // So TIPC says that nobody has the service, and VSOCK that nobody listens there.
-        io::ErrorKind::HostUnreachable if matches!(address, Address::Tipc(_)) => Some(Word::Refused),
-        io::ErrorKind::ConnectionReset if operation == "connect" && matches!(address, Address::Vsock(_)) => {
-            Some(Word::Refused)
-        }
+/// The operations in which a peer takes part. All others are this machine's own.
+const CONNECT: &str = "connect";
+const SEND: &str = "send to";
+const RECEIVE: &str = "receive from";
+
+/// Whose failure an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// The peer's, or the network's on the way there.
+    Peer(Word),
+    /// This machine does not have the address family.
+    Absent,
+    /// This machine's, or the user's.
+    Local,
+}
+
+/// Says whose failure an error is: the one table of operations, errors and kinds of address.
+///
+/// A datagram socket returns from its next operation also what ICMP reported about an earlier packet; see
+/// [`is_about_earlier`] and [`send_twice`].
+fn class(operation: &str, error: &io::Error, address: &Address) -> Class {
+    use Class::{Absent, Local, Peer};
+    use io::ErrorKind::{ConnectionReset, HostUnreachable, NotFound};
+    let kind = error.kind();
+    match address {
+        _ if !matches!(operation, CONNECT | SEND | RECEIVE) => Local,
+        // Making the socket is a part of connecting.
+        _ if operation == CONNECT && is_family_absent(error) => Absent,
+        Address::Inet(_) | Address::Inet6(_) => class_of_host(operation, error, address),
         // A path where nothing is: nobody listens there.
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Word::Refused),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Some(Word::Timeout),
-        // A filter on the way says no; of a path it is this machine that does.
-        io::ErrorKind::PermissionDenied if !by_path => Some(Word::Unreachable),
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::NotConnected => Some(Word::Closed),
-        _ if is_unreachable(error) => Some(Word::Unreachable),
-        // No machine of that context id.
-        _ if matches!(address, Address::Vsock(_)) && is_feature_absent(error) => Some(Word::Unreachable),
-        _ => None,
+        Address::Unix(_) if kind == NotFound => Peer(Word::Refused),
+        // A datagram socket that is connected itself takes messages only from its own peer: unix(7).
+        Address::Unix(_) if is_forbidden(error) => Peer(Word::Refused),
+        // Nobody listens there.
+        Address::Vsock(_) if operation == CONNECT && kind == ConnectionReset => Peer(Word::Refused),
+        // No machine has that context identifier, or nothing carries packets there.
+        Address::Vsock(_) if is_feature_absent(error) => Peer(Word::Unreachable),
+        // Nobody has the service.
+        Address::Tipc(_) if kind == HostUnreachable => Peer(Word::Refused),
+        Address::Vsock(_) | Address::Tipc(_) if has_no_way(error) => Peer(Word::Unreachable),
+        _ => class_of_any(error),
+    }
+}
+
+/// The same for hosts, of which ICMP reports more.
+fn class_of_host(operation: &str, error: &io::Error, address: &Address) -> Class {
+    use Class::{Local, Peer};
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, InvalidInput, WouldBlock};
+    match error.kind() {
+        // There is no local port: a connection says EADDRNOTAVAIL, a datagram socket EAGAIN.
+        AddrNotAvailable | WouldBlock if operation == CONNECT => Local,
+        // The address that it had is gone.
+        AddrNotAvailable => Peer(Word::Unreachable),
+        // A route of the type "blackhole" drops what is sent (ip-route(8)).
+        InvalidInput if operation != RECEIVE && !lacks_interface(address) => Peer(Word::Unreachable),
+        ConnectionRefused => Peer(Word::Refused),
+        // A packet filter of this machine forbids it.
+        _ if is_forbidden(error) => Local,
+        // What is too long when it is sent exceeds this machine's own limit.
+        _ if is_too_long(error) && operation != RECEIVE => Local,
+        _ if has_no_way(error) || is_from_icmp(error) => Peer(Word::Unreachable),
+        _ => class_of_any(error),
+    }
+}
+
+/// Errors that mean the same whatever the address is.
+fn class_of_any(error: &io::Error) -> Class {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut, WouldBlock,
+    };
+    match error.kind() {
+        ConnectionRefused => Class::Peer(Word::Refused),
+        // A blocking operation says EAGAIN when its time is up: socket(7), SO_RCVTIMEO.
+        TimedOut | WouldBlock => Class::Peer(Word::Timeout),
+        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected => Class::Peer(Word::Closed),
+        _ if is_cut_off(error) => Class::Peer(Word::Closed),
+        _ => Class::Local,
+    }
+}
+
+/// Whether there is no way to the peer.
+fn has_no_way(error: &io::Error) -> bool {
+    is_unreachable(error) && error.kind() != io::ErrorKind::AddrNotAvailable
+}
+
+/// Whether an IPv6 address needs the interface that it is on, and has none.
+fn lacks_interface(address: &Address) -> bool {
+    matches!(address, Address::Inet6(address) if address.ip().is_unicast_link_local() && address.scope_id() == 0)
+}
+
+/// Whether this machine has no local port left for another connection.
+fn is_out_of_ports(operation: &str, error: &io::Error, address: &Address) -> bool {
+    let kinds = [io::ErrorKind::AddrNotAvailable, io::ErrorKind::AddrInUse, io::ErrorKind::WouldBlock];
+    operation == CONNECT && address.ip().is_some() && kinds.contains(&error.kind())
+}
+
+/// The kernel's reason, or ours where its says nothing.
+fn reason(class: Class, cause: io::Error) -> io::Error {
+    match (class, cause.kind()) {
+        (Class::Peer(Word::Unreachable), kind @ io::ErrorKind::InvalidInput) => {
+            io::Error::new(kind, "a route discards what is sent there (blackhole)")
+        }
+        _ => cause,
+    }
+}
+
+/// What would help when this machine has failed in that way.
+fn hint(operation: &str, error: &io::Error, address: &Address) -> Option<&'static str> {
+    let is_host = address.ip().is_some();
+    match address {
+        _ if !matches!(operation, CONNECT | SEND | RECEIVE) => None,
+        _ if is_host && is_forbidden(error) => {
+            Some("a packet filter of this machine forbids it, or its connection tracking table is full")
+        }
+        _ if lacks_interface(address) && error.kind() == io::ErrorKind::InvalidInput => {
+            Some("a link-local address needs its interface, as in [fe80::1%eth0]")
+        }
+        Address::Unix(_) if is_other_type(error) => {
+            Some("the socket there has another type: try unix:, unix-dgram: or unix-seqpacket:")
+        }
+        _ if !is_too_long(error) => None,
+        Address::Inet(_) => Some("a UDP message over IPv4 has at most 65,507 bytes"),
+        Address::Inet6(_) => Some("a UDP message over IPv6 has at most 65,527 bytes"),
+        Address::Tipc(_) => Some("a TIPC message has at most 66,000 bytes"),
+        Address::Unix(_) | Address::Netlink(_) => {
+            Some("a message must fit into the send buffer: sysctl net.core.wmem_default")
+        }
+        _ => Some("a message must fit into the send buffer"),
+    }
+}
+
+/// Whether what a receive on a connected datagram socket returned is about a packet that was sent earlier, and says
+/// nothing of the next: what ICMP reported, or messages that this socket had no buffer space for (netlink(7)). It is to
+/// be counted, and never ends anything: anybody who knows the port can forge it.
+pub(crate) fn is_about_earlier(kind: Kind, error: &io::Error) -> bool {
+    kind == Kind::Datagrams && (is_from_icmp(error) || error.kind() == io::ErrorKind::ConnectionReset)
+}
+
+/// Sends on a connected socket. The first error of a datagram socket may be about an earlier packet; only the second
+/// is this message's own. The earlier error is returned beside.
+pub(crate) fn send_twice<T>(
+    kind: Kind,
+    mut send: impl FnMut() -> io::Result<T>,
+) -> (io::Result<T>, Option<io::Error>) {
+    match send() {
+        Err(earlier) if is_about_earlier(kind, &earlier) => (send(), Some(earlier)),
+        result => (result, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+    use echosounder_socket::family::netlink::NetlinkAddress;
+    use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
+    use echosounder_socket::family::unix::UnixName;
+    use echosounder_socket::family::vsock::VsockAddress;
+
+    use super::*;
+
+    /// Whose failure each error of connect(2), send(2), recv(2), socket(2) and bind(2) is, on connect, on send and on
+    /// receive: `R`efused, `T`imeout, `U`nreachable, `C`losed, `A`bsent, or this machine's, `.`. The numbers are those of
+    /// asm-generic/errno.h, which x86-64, aarch64 and riscv64 share.
+    #[rustfmt::skip]
+    const TABLE: [(&str, i32, [&str; 5]); 45] = [
+        //                       host   unix   vsock  tipc   netlink
+        ("EPERM",             1, ["...", "RRR", "...", "...", "..."]),
+        ("ENOENT",            2, ["...", "RRR", "UUU", "...", "..."]),
+        ("EINTR",             4, ["...", "...", "...", "...", "..."]),
+        ("EIO",               5, ["...", "...", "...", "...", "..."]),
+        ("ENXIO",             6, ["...", "...", "...", "...", "..."]),
+        ("EBADF",             9, ["...", "...", "...", "...", "..."]),
+        ("EAGAIN",           11, [".TT", "TTT", "TTT", "TTT", "TTT"]),
+        ("ENOMEM",           12, ["...", "...", "...", "...", "..."]),
+        ("EACCES",           13, ["UUU", "...", "...", "...", "..."]),
+        ("EFAULT",           14, ["...", "...", "...", "...", "..."]),
+        ("ENODEV",           19, ["...", "...", "UUU", "...", "..."]),
+        ("ENOTDIR",          20, ["...", "...", "...", "...", "..."]),
+        ("EINVAL",           22, ["UU.", "...", "...", "...", "..."]),
+        ("ENFILE",           23, ["...", "...", "...", "...", "..."]),
+        ("EMFILE",           24, ["...", "...", "...", "...", "..."]),
+        ("EROFS",            30, ["...", "...", "...", "...", "..."]),
+        ("EPIPE",            32, ["CCC", "CCC", "CCC", "CCC", "CCC"]),
+        ("ENAMETOOLONG",     36, ["...", "...", "...", "...", "..."]),
+        ("ENOSYS",           38, ["...", "...", "UUU", "...", "..."]),
+        ("ELOOP",            40, ["...", "...", "...", "...", "..."]),
+        ("ENONET",           64, ["UUU", "...", "...", "...", "..."]),
+        ("EPROTO",           71, ["UUU", "...", "...", "...", "..."]),
+        ("ENOTSOCK",         88, ["...", "...", "...", "...", "..."]),
+        ("EDESTADDRREQ",     89, ["...", "...", "...", "...", "..."]),
+        ("EMSGSIZE",         90, ["..U", "...", "...", "...", "..."]),
+        ("EPROTOTYPE",       91, ["...", "...", "...", "...", "..."]),
+        ("ENOPROTOOPT",      92, ["UUU", "...", "UUU", "...", "..."]),
+        ("EPROTONOSUPPORT",  93, ["A..", "A..", "A..", "A..", "A.."]),
+        ("ESOCKTNOSUPPORT",  94, ["A..", "A..", "A..", "A..", "A.."]),
+        ("EOPNOTSUPP",       95, ["UUU", "...", "UUU", "...", "..."]),
+        ("EAFNOSUPPORT",     97, ["A..", "A..", "A..", "A..", "A.."]),
+        ("EADDRINUSE",       98, ["...", "...", "...", "...", "..."]),
+        ("EADDRNOTAVAIL",    99, [".UU", "...", "...", "...", "..."]),
+        ("ENETDOWN",        100, ["UUU", "...", "UUU", "UUU", "..."]),
+        ("ENETUNREACH",     101, ["UUU", "...", "UUU", "UUU", "..."]),
+        ("ENETRESET",       102, ["CCC", "CCC", "CCC", "CCC", "CCC"]),
+        ("ECONNABORTED",    103, ["CCC", "CCC", "CCC", "CCC", "CCC"]),
+        ("ECONNRESET",      104, ["CCC", "CCC", "RCC", "CCC", "CCC"]),
+        ("ENOBUFS",         105, ["...", "...", "...", "...", "..."]),
+        ("EISCONN",         106, ["...", "...", "...", "...", "..."]),
+        ("ENOTCONN",        107, ["CCC", "CCC", "CCC", "CCC", "CCC"]),
+        ("ESHUTDOWN",       108, ["CCC", "CCC", "CCC", "CCC", "CCC"]),
+        ("ETIMEDOUT",       110, ["TTT", "TTT", "TTT", "TTT", "TTT"]),
+        ("ECONNREFUSED",    111, ["RRR", "RRR", "RRR", "RRR", "RRR"]),
+        ("EHOSTDOWN",       112, ["UUU", "...", "UUU", "UUU", "..."]),
+    ];
+
+    /// Errors whose numbers stand at the end, or that say nothing of a peer.
+    const MORE: [(&str, i32, [&str; 5]); 3] = [
+        ("EHOSTUNREACH", 113, ["UUU", "...", "UUU", "RRR", "..."]),
+        ("EALREADY", 114, ["...", "...", "...", "...", "..."]),
+        ("EINPROGRESS", 115, ["...", "...", "...", "...", "..."]),
+    ];
+
+    fn host() -> Address {
+        (Ipv4Addr::LOCALHOST, 7).into()
+    }
+
+    fn link_local(interface: u32) -> Address {
+        SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), 7, 0, interface)).into()
+    }
+
+    fn of(errno: i32) -> io::Error {
+        io::Error::from_raw_os_error(errno)
+    }
+
+    fn letter(class: Class) -> char {
+        match class {
+            Class::Peer(Word::Refused) => 'R',
+            Class::Peer(Word::Timeout) => 'T',
+            Class::Peer(Word::Unreachable) => 'U',
+            Class::Peer(Word::Closed) => 'C',
+            Class::Peer(Word::Dns) => 'D',
+            Class::Absent => 'A',
+            Class::Local => '.',
+        }
+    }
+
+    #[test]
+    fn every_error_of_an_operation_with_a_peer_has_its_class() {
+        let tipc = TipcAddress::Service { service: 1, instance: 1, scope: TipcScope::Node, domain: 0 };
+        let addresses = [
+            host(),
+            UnixName::Path(b"/run/x"[..].into()).into(),
+            VsockAddress { cid: VsockAddress::CID_LOCAL, port: 7 }.into(),
+            tipc.into(),
+            NetlinkAddress::default().into(),
+        ];
+        for (name, errno, classes) in TABLE.iter().chain(&MORE) {
+            let found = addresses.each_ref().map(|address| {
+                let letters =
+                    [CONNECT, SEND, RECEIVE].map(|operation| class(operation, &of(*errno), address));
+                String::from_iter(letters.map(letter))
+            });
+            assert_eq!(found.each_ref().map(String::as_str), *classes, "{name}");
+        }
+        // IPv6 is a host like IPv4.
+        let v6 = (Ipv6Addr::LOCALHOST, 7).into();
+        for (name, errno, _) in TABLE.iter().chain(&MORE) {
+            for operation in [CONNECT, SEND, RECEIVE] {
+                let [v4, v6] = [&host(), &v6].map(|address| class(operation, &of(*errno), address));
+                assert_eq!(v4, v6, "{name} {operation}");
+            }
+        }
+    }
+
+    #[test]
+    fn operations_without_a_peer_never_fail_by_one() {
+        for operation in ["wait for", "prepare", "set the timers of", "bind", "shut down", "poll", ""] {
+            for errno in 1..134 {
+                assert_eq!(class(operation, &of(errno), &host()), Class::Local, "{operation}: {errno}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_without_its_interface_is_not_the_peers_failure() {
+        assert_eq!(class(CONNECT, &of(22), &link_local(0)), Class::Local);
+        assert_eq!(class(CONNECT, &of(22), &link_local(1)), Class::Peer(Word::Unreachable));
+        let error = CallError::of(CONNECT, &"udp://[fe80::1]:7", &link_local(0), of(22));
+        assert!(error.is_local() && error.hint().is_some_and(|hint| hint.contains('%')), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_short_on_this_machine_is_named_with_what_would_help() {
+        for errno in [99, 98, 11] {
+            let error = CallError::of(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
+            assert_eq!(sentence(&error), "connect udp://127.0.0.1:7: no local port is free");
+            assert_eq!(error.word(), None);
+            assert!(error.hint().is_some_and(|hint| hint.contains("net.ipv4.ip_local_port_range")));
+        }
+        let too_long = CallError::of(SEND, &"udp://127.0.0.1:7", &host(), of(90));
+        assert!(too_long.is_local() && too_long.hint().is_some_and(|hint| hint.contains("65,507")));
+        let forbidden = CallError::of(SEND, &"udp://127.0.0.1:7", &host(), of(1));
+        assert!(forbidden.is_local() && forbidden.hint().is_some_and(|hint| hint.contains("filter")));
+        assert_eq!(CallError::of("wait for", &"x", &host(), of(1)).hint(), None);
+    }
+
+    #[test]
+    fn of_many_failures_three_are_named_and_the_others_counted() {
+        let refused = |host: &str| CallError::of(CONNECT, &host, &self::host(), of(111));
+        let all = |count: usize| CallError::all((0..count).map(|n| refused(&format!("h{n}"))).collect());
+        let text = |error: &CallError| error.to_string();
+        assert_eq!(all(1).word(), Some(Word::Refused));
+        assert_eq!(text(&all(3)).matches("REFUSED: connect h").count(), 3);
+        assert!(!text(&all(3)).contains("more"));
+        assert!(text(&all(16)).ends_with("(os error 111); and 13 more"), "{}", all(16));
+        // The same failure again is one failure.
+        assert_eq!(CallError::all(vec![refused("h"), refused("h")]).to_string(), "REFUSED");
+    }
+
+    #[test]
+    fn where_this_machine_has_failed_at_one_address_the_peer_is_not_blamed() {
+        let call = |errno| CallError::of(CONNECT, &format!("h{errno}"), &host(), of(errno));
+        let both = CallError::all(vec![call(111), call(99)]);
+        assert!(both.is_local() && both.word().is_none() && both.hint().is_some());
+        // A family that is absent says nothing of the others.
+        assert_eq!(CallError::all(vec![call(97), call(111)]).word(), Some(Word::Refused));
+        let absent = CallError::all(vec![call(97), call(93)]);
+        assert!(absent.is_absent() && !absent.is_local());
+    }
+
+    #[test]
+    fn an_error_about_an_earlier_packet_costs_a_second_send_and_no_more() {
+        let script = |errors: &[i32]| {
+            let mut left = errors.iter();
+            let mut tries = 0;
+            let (result, earlier) = send_twice(Kind::Datagrams, || {
+                tries += 1;
+                left.next().map_or(Ok(64), |errno| Err(of(*errno)))
+            });
+            let errno = |error: io::Error| error.raw_os_error();
+            (result.map_err(errno), earlier.and_then(errno), tries)
+        };
+        assert_eq!(script(&[]), (Ok(64), None, 1));
+        for errno in [90, 111, 113, 101, 13, 71] {
+            assert_eq!(script(&[errno]), (Ok(64), Some(errno), 2));
+            assert_eq!(script(&[errno, errno]), (Err(Some(errno)), Some(errno), 2));
+        }
+        // What is about this packet, or about no packet at all, is not tried again.
+        for errno in [11, 1, 22, 105, 9] {
+            assert_eq!(script(&[errno]), (Err(Some(errno)), None, 1));
+        }
+        assert!(!is_about_earlier(Kind::Stream, &of(111)) && !is_about_earlier(Kind::Messages, &of(90)));
     }
 }

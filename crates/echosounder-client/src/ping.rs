@@ -502,7 +502,9 @@ impl Pinger {
                 Err(error) if is_momentary(&error) => return Ok(()),
                 Err(error) if self.transport.is_end(&error) => self.cut(Word::Closed),
                 // The queue has told of it.
-                Err(error) if self.wire.errors && self.word(&error).is_some() => drop(self.hear_errors()?),
+                Err(error) if self.wire.errors && self.word("receive from", &error).is_some() => {
+                    self.hear_errors()?;
+                }
                 Err(error) => return self.failed("receive from", None, error).map(drop),
             }
         }
@@ -597,7 +599,7 @@ impl Pinger {
                 Some(Notice::Failed { packet, error }) => {
                     let number = self.prober.number_in(&packet);
                     let errno = i32::try_from(error.errno).unwrap_or(0);
-                    let word = self.word(&io::Error::from_raw_os_error(errno));
+                    let word = self.word("receive from", &io::Error::from_raw_os_error(errno));
                     // Whatever a router has against a packet, there is no way for it.
                     if self.lost_to(number, word.unwrap_or(Word::Unreachable))? {
                         return Ok(true);
@@ -614,7 +616,7 @@ impl Pinger {
         number: Option<u64>,
         error: io::Error,
     ) -> Result<bool, CallError> {
-        match self.word(&error) {
+        match self.word(operation, &error) {
             Some(word) => self.lost_to(number, word),
             None => {
                 self.lose(number, None);
@@ -755,8 +757,8 @@ impl Pinger {
     }
 
     /// How the peer has failed, if it was the peer.
-    fn word(&self, error: &io::Error) -> Option<Word> {
-        Word::of(error, &self.address)
+    fn word(&self, operation: &str, error: &io::Error) -> Option<Word> {
+        Word::of(operation, error, &self.address)
     }
 
     fn error(&self, operation: &'static str, error: io::Error) -> CallError {

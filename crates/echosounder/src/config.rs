@@ -48,8 +48,6 @@ pub(crate) struct Talk {
     pub(crate) raw: bool,
     pub(crate) colored: bool,
     pub(crate) verbose: bool,
-    /// Whether nobody said whom to talk to.
-    pub(crate) on_default: bool,
 }
 
 pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
@@ -101,7 +99,6 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
 }
 
 pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
-    let on_default = args.endpoint.is_none();
     let endpoint = args.endpoint.map_or_else(|| default("tcp"), on_this_host);
     check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
     let source = args.source.map(source);
@@ -120,7 +117,7 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
         Some(args::Eol::Lf) => Eol::Lf,
         Some(args::Eol::Crlf) => Eol::CrLf,
     };
-    Ok(Talk { call, eol, raw: args.raw, colored: colored(color), verbose: args.verbose, on_default })
+    Ok(Talk { call, eol, raw: args.raw, colored: colored(color), verbose: args.verbose })
 }
 
 /// What `load` is to do.
@@ -131,12 +128,9 @@ pub(crate) struct Load {
     pub(crate) ramp: Option<(Duration, Spacing)>,
     pub(crate) with_server: bool,
     pub(crate) output: Option<PathBuf>,
-    /// Whether nobody said whom to call.
-    pub(crate) on_default: bool,
 }
 
 pub(crate) fn load(args: args::Load) -> Result<Load> {
-    let on_default = args.endpoint.is_none() && !args.with_server;
     let endpoint = match args.endpoint {
         Some(endpoint) if args.with_server => endpoint,
         Some(endpoint) => on_this_host(endpoint),
@@ -184,7 +178,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         stop: Arc::default(),
     };
     let ramp = args.ramp.map(|bound| (bound, spacing));
-    Ok(Load { load, ramp, with_server: args.with_server, output: args.output, on_default })
+    Ok(Load { load, ramp, with_server: args.with_server, output: args.output })
 }
 
 /// What `ping` is to do.
@@ -199,8 +193,6 @@ pub(crate) struct Ping {
     pub(crate) verbose: bool,
     pub(crate) bounds: Bounds,
     pub(crate) output: Option<PathBuf>,
-    /// Whether nobody said whom to call.
-    pub(crate) on_default: bool,
 }
 
 /// What a ping must keep to.
@@ -216,7 +208,6 @@ pub(crate) struct Bounds {
 const UNDER_WAY_MAX: u128 = 1_000_000;
 
 pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
-    let on_default = args.endpoints.is_empty() && !args.with_server;
     let endpoints = match (args.endpoints.is_empty(), args.with_server) {
         (true, false) => vec![default("tcp")],
         (_, true) => args.endpoints,
@@ -286,7 +277,6 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         verbose: args.verbose,
         bounds: Bounds { loss: args.max_loss, p99: args.max_p99 },
         output: args.output,
-        on_default,
     })
 }
 

@@ -8,7 +8,8 @@ use anyhow::Error;
 use clap::error::ContextKind;
 use echosounder_client::{CallError, LoadError, TalkError, Word};
 use echosounder_server::{BindError, StartError};
-use echosounder_socket::is_out_of_resources;
+use echosounder_socket::family::inet::Host;
+use echosounder_socket::{DEFAULT_PORT, Endpoint, Name, Transport, is_out_of_descriptors};
 use serde::Serialize;
 
 use crate::args::Output;
@@ -23,6 +24,8 @@ pub(crate) enum Outcome {
     Done,
     /// Something did not work that was asked for, and has been told.
     Lacking,
+    /// This machine failed, and that has been reported.
+    Failed,
 }
 
 impl From<Outcome> for ExitCode {
@@ -30,6 +33,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Lacking => Self::FAILURE,
+            Outcome::Failed => Self::from(2),
         }
     }
 }
@@ -39,12 +43,48 @@ impl From<Outcome> for ExitCode {
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// Nobody answers at the default endpoint: the user may not have started a server.
+/// Nobody replies where our own server would by default: the user may not have started one.
 #[derive(Debug)]
 pub(crate) struct NoServer {
-    pub(crate) error: CallError,
+    error: CallError,
     /// What to do about it.
-    pub(crate) hint: &'static str,
+    hint: String,
+}
+
+impl NoServer {
+    /// An error of asking this endpoint, with what to do about it if a server of ours may be missing there.
+    /// `instead` names what would do without one.
+    pub(crate) fn at(endpoint: &Endpoint, error: CallError, instead: &str) -> Error {
+        match start_hint(endpoint, error.word(), instead) {
+            Some(hint) => Self { error, hint }.into(),
+            None => error.into(),
+        }
+    }
+}
+
+/// How to start a server at the default port of an endpoint where nobody replied.
+fn start_hint(endpoint: &Endpoint, word: Option<Word>, instead: &str) -> Option<String> {
+    let Name::Inet(host, DEFAULT_PORT) = endpoint.name() else { return None };
+    let scheme = endpoint.transport().scheme();
+    let here = match host {
+        Host::Any => true,
+        Host::Name(name) => &**name == "localhost",
+        Host::V4(ip) => ip.is_loopback() || ip.is_unspecified(),
+        Host::V6(ip, _) => ip.is_loopback() || ip.is_unspecified(),
+    };
+    match (word?, here) {
+        (Word::Refused, true) if matches!(endpoint.transport(), Transport::Tcp | Transport::Udp) => {
+            Some(format!("start one with \"sounder serve\"{instead}"))
+        }
+        (Word::Refused, true) => {
+            Some(format!("start one with \"sounder serve {scheme}://localhost\"{instead}"))
+        }
+        (Word::Refused | Word::Timeout, false) => Some(format!(
+            "is \"sounder serve {scheme}://\" running on {host}? Without an endpoint, \"sounder serve\" listens on \
+             localhost only"
+        )),
+        _ => None,
+    }
 }
 
 impl fmt::Display for NoServer {
@@ -98,11 +138,12 @@ pub(crate) fn tell(error: &Error, output: Output) {
     // If standard error is closed too, the exit code is all that is left.
     let _ = if output.json {
         let word = word(error).map(|word| word.to_string());
-        json::event(&mut stderr, &EventTime::now(), &Failure { event: "error", word, error: &message, hint })
+        let failure = Failure { event: "error", word, error: &message, hint: hint.as_deref() };
+        json::event(&mut stderr, &EventTime::now(), &failure)
     } else {
         // What was typed, and what a file is called, may be anything.
         writeln!(stderr, "sounder: {}", Harmless(&message))
-            .and_then(|()| hint.map_or(Ok(()), |hint| writeln!(stderr, "hint: {hint}")))
+            .and_then(|()| hint.map_or(Ok(()), |hint| writeln!(stderr, "hint: {}", Harmless(&hint))))
     };
 }
 
@@ -176,31 +217,34 @@ pub(crate) fn plain(message: &str) -> String {
 }
 
 fn exit_code(error: &Error) -> u8 {
-    let absent = matches!(find::<BindError>(error), Some(BindError::Absent(_)))
-        || matches!(find(error), Some(OwnServer { absent: true, .. }));
-    let of_peer = |error: &CallError| error.word().is_some() || matches!(error, CallError::Absent(_));
-    let by_peer = call_error(error).is_some_and(of_peer);
-    if absent || by_peer { 1 } else { 2 }
+    let by_peer = call_error(error).is_some_and(|error| error.word().is_some());
+    if is_absent(error) || by_peer { 1 } else { 2 }
 }
 
-fn hint(error: &Error) -> Option<&'static str> {
-    let call_is_absent = matches!(call_error(error), Some(CallError::Absent(_)));
-    if call_is_absent
+/// Whether this machine does not have the socket that was asked for.
+fn is_absent(error: &Error) -> bool {
+    call_error(error).is_some_and(CallError::is_absent)
         || matches!(find(error), Some(BindError::Absent(_)))
         || matches!(find(error), Some(OwnServer { absent: true, .. }))
-    {
+}
+
+fn hint(error: &Error) -> Option<String> {
+    if let Some(NoServer { hint, .. }) = find(error) {
+        return Some(hint.clone());
+    }
+    call_error(error).and_then(CallError::hint).or_else(|| hint_of_cause(error)).map(str::to_owned)
+}
+
+/// What to do about the kernel's reason, or about ours.
+fn hint_of_cause(error: &Error) -> Option<&'static str> {
+    if is_absent(error) {
         return Some(ABSENT_HINT);
     }
     if let Some(LoadError::Stranger(_)) = find(error) {
         return Some("with --yes it gets more");
     }
-    if let Some(NoServer { error, hint }) = find(error) {
-        return (error.word() == Some(Word::Refused)).then_some(hint);
-    }
     let cause = find::<io::Error>(error);
-    if let (Some(CallError::Local(_)), Some(cause)) = (call_error(error), cause)
-        && is_out_of_resources(cause)
-    {
+    if is_local(error) && cause.is_some_and(is_out_of_descriptors) {
         return Some("\"ulimit -n\" tells how many descriptors a process may have");
     }
     let by_kernel = cause.is_some_and(|cause| cause.raw_os_error().is_some());
@@ -227,6 +271,11 @@ fn is_closed_pipe(error: &Error) -> bool {
 /// In a word, how a call has failed.
 pub(crate) fn word(error: &Error) -> Option<Word> {
     call_error(error).and_then(CallError::word)
+}
+
+/// Whether an error of asking a peer is this machine's failure.
+pub(crate) fn is_local(error: &Error) -> bool {
+    call_error(error).is_some_and(CallError::is_local)
 }
 
 /// The failed call behind an error, if there is one.

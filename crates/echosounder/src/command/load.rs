@@ -36,10 +36,9 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         config.load.call.endpoint = server.endpoint.clone();
     }
     heed(signals, Arc::clone(&config.load.stop), server.as_ref().map(|server| server.child.id()))?;
+    let endpoint = config.load.call.endpoint.clone();
     let failed = |error| match error {
-        LoadError::Call(error) if config.on_default => {
-            NoServer { error, hint: "start one with \"sounder serve\", or try --self" }.into()
-        }
+        LoadError::Call(error) => NoServer::at(&endpoint, error, ", or try --self"),
         error => anyhow::Error::from(error),
     };
     let mut page = Page { output, stop: Arc::clone(&config.load.stop), broken: None };

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use echosounder_client::{CallError, Control, Happening, Ping, PingReport, Pinger, Place};
 use echosounder_socket::kernel::clock_state;
-use echosounder_socket::{Interest, Signal, Signals, raise_fd_limit, ready};
+use echosounder_socket::{Endpoint, Interest, Signal, Signals, raise_fd_limit, ready};
 
 use self::file::ResultFile;
 use crate::args::Output;
@@ -65,8 +65,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     // Of a target that is alone and was not reached there is nothing but its error to tell.
     let alone = match page.targets.as_mut_slice() {
         [State { target: None, error, .. }] => {
-            let error = error.take().unwrap_or_else(|| anyhow::anyhow!("nothing was called"));
-            Some(if config.on_default { hinted(error) } else { error })
+            Some(error.take().unwrap_or_else(|| anyhow::anyhow!("nothing was called")))
         }
         _ => None,
     };
@@ -77,14 +76,6 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
             alone.iter().for_each(|error| report::tell(error, output));
             Err(untold)
         }
-    }
-}
-
-/// Nobody answers at the default endpoint.
-fn hinted(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast() {
-        Ok(error) => NoServer { error, hint: "start one with \"sounder serve\", or try --self" }.into(),
-        Err(error) => error,
     }
 }
 
@@ -195,6 +186,7 @@ fn since_1970() -> u64 {
 struct State {
     /// As it was asked for.
     endpoint: String,
+    called: Endpoint,
     target: Option<Target>,
     report: Option<Box<PingReport>>,
     error: Option<anyhow::Error>,
@@ -206,6 +198,7 @@ impl State {
     fn new(ping: &Ping) -> Self {
         Self {
             endpoint: ping.call.endpoint.to_string(),
+            called: ping.call.endpoint.clone(),
             target: None,
             report: None,
             error: None,
@@ -355,7 +348,7 @@ impl Page {
 
     /// Of several targets one may fail, or of one when it has begun; otherwise it is the end.
     fn failed(&mut self, place: usize, error: CallError) {
-        let error = anyhow::Error::from(error);
+        let error = NoServer::at(&self.targets[place].called, error, ", or try --self");
         if 1 < self.targets.len() || self.targets[place].target.is_some() {
             report::tell(&error, self.output);
         }
@@ -379,7 +372,9 @@ impl Page {
             let all = target.count.is_none_or(|count| report.answered == count);
             report.answered + report.late != 0 && all && missed(self.bounds, report).is_empty()
         };
-        if self.targets.iter().all(good) && !self.targets.is_empty() {
+        if self.targets.iter().filter_map(|state| state.error.as_ref()).any(report::is_local) {
+            Outcome::Failed
+        } else if self.targets.iter().all(good) && !self.targets.is_empty() {
             Outcome::Done
         } else {
             Outcome::Lacking

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_client::{End, Heard, Part, Peer, Said, Talk};
+use echosounder_client::{End, Heard, Part, Peer, Said, Talk, TalkError};
 use echosounder_socket::{Signal, Signals};
 use serde::Serialize;
 
@@ -20,12 +20,9 @@ use crate::report::{NoServer, Outcome};
 /// Talks until the input or the peer ends.
 pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let wait = config.call.wait;
-    let called = config.call.endpoint.to_string();
-    let failed = |error| match config.on_default {
-        true => NoServer { error, hint: "start one with \"sounder serve\"" }.into(),
-        false => anyhow::Error::from(error),
-    };
-    let peer = Peer::call(config.call).map_err(failed)?;
+    let endpoint = config.call.endpoint.clone();
+    let called = endpoint.to_string();
+    let peer = Peer::call(config.call).map_err(|error| NoServer::at(&endpoint, error, ""))?;
     if config.verbose {
         writeln!(io::stderr(), "Connected to {}", peer.endpoint())?;
     }
@@ -54,7 +51,10 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let result = talk.run(|said| page.write(said));
     // However it ended, the terminal is put in order before anything else is said on it.
     page.end(result.as_ref().map_or(End::EmptyLine, |summary| summary.end))?;
-    let summary = result?;
+    let summary = result.map_err(|error| match error {
+        TalkError::Call(error) => NoServer::at(&endpoint, error, ""),
+        error => error.into(),
+    })?;
     if summary.end == End::Peer && summary.answered < summary.asked && !output.quiet {
         writeln!(io::stderr(), "the last line was not answered")?;
     }
