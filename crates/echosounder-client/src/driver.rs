@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use echosounder_proto::{EchoReader, Payload, Returned};
 use echosounder_socket::{
     Address, Batch, Events, Interest, IoBuffer, Kind, Outgoing, Poll, Socket, exact_timers,
-    is_out_of_resources, option,
+    is_out_of_resources, is_too_long, option,
 };
 use hdrhistogram::Histogram;
 
 use crate::clock::now;
-use crate::error::Word;
+use crate::error::{Word, is_about_earlier, send_twice};
 use crate::flights::{Fate, Flight, Flights};
 use crate::pace::{Pace, Random, Schedule};
 
@@ -41,6 +41,9 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// A load without an end gives up when this many times the longest wait has brought nothing.
 const PATIENCE: u32 = 3;
+
+/// How many errors about earlier datagrams are believed, as long as nothing was answered. Anybody can forge one.
+const REFUSALS_BELIEVED: u32 = 2;
 
 /// What a thread is to do.
 #[derive(Clone, Debug)]
@@ -74,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) answered: AtomicU64,
     /// Somebody wants it to end.
     pub(crate) stop: Arc<AtomicBool>,
+    /// A thread has failed, or too much was sent: the others need not go on.
+    pub(crate) failed: AtomicBool,
 }
 
 /// Why a thread cannot go on.
@@ -110,6 +115,8 @@ pub struct Tally {
     pub closed: u64,
     /// Bytes of the answered messages.
     pub bytes: u64,
+    /// Errors about earlier messages that the network has reported to datagram sockets (ICMP), the warm-up included.
+    pub network_errors: u64,
 }
 
 impl Tally {
@@ -128,6 +135,7 @@ impl Tally {
         self.unstamped += other.unstamped;
         self.closed += other.closed;
         self.bytes += other.bytes;
+        self.network_errors += other.network_errors;
     }
 }
 
@@ -186,8 +194,11 @@ pub(crate) struct Driver {
     start: Instant,
     /// When the last sweep was, and with which connection the next begins.
     swept: (Duration, usize),
-    /// Since when nothing has come back though something was sent.
+    /// Since when nothing has come back though something was sent or is to be.
     silent_since: Option<Duration>,
+    /// Errors about earlier datagrams, and the last of them, as long as nothing was answered.
+    refusals: u32,
+    refusal: Option<Failure>,
     /// Messages under way on all connections that are measured.
     under_way: u64,
     last_answer: Duration,
@@ -244,6 +255,8 @@ impl Driver {
             start: now(),
             swept: (Duration::ZERO, 0),
             silent_since: None,
+            refusals: 0,
+            refusal: None,
             under_way: 0,
             last_answer: Duration::ZERO,
             message: IoBuffer::default(),
@@ -265,10 +278,12 @@ impl Driver {
         self.start = start;
         let result = self.send_and_hear();
         if result.is_err() {
-            // The other threads need not go on either.
-            self.shared.stop.store(true, Ordering::Relaxed);
+            self.shared.failed.store(true, Ordering::Relaxed);
         }
-        result.map(|()| self.found)
+        result.and_then(|()| match self.refusal.take() {
+            Some(refusal) if !self.shared.stop.load(Ordering::Relaxed) => Err(refusal),
+            _ => Ok(self.found),
+        })
     }
 
     fn send_and_hear(&mut self) -> Result<(), Failure> {
@@ -310,7 +325,7 @@ impl Driver {
     }
 
     fn stopped(&self) -> bool {
-        self.shared.stop.load(Ordering::Relaxed)
+        self.shared.stop.load(Ordering::Relaxed) || self.shared.failed.load(Ordering::Relaxed)
     }
 
     /// When it is over, if that is a matter of time.
@@ -339,8 +354,14 @@ impl Driver {
     }
 
     fn has_lost_patience(&self, at: Duration) -> bool {
-        self.silent_since
-            .is_some_and(|since| since.saturating_add(self.task.wait.saturating_mul(PATIENCE)) < at)
+        // At a low rate there is silence between two messages.
+        let longest = match self.task.pace {
+            Pace::Open { rate, .. } => {
+                self.task.wait.max(Duration::try_from_secs_f64(rate.recip()).unwrap_or_default())
+            }
+            Pace::Closed { .. } => self.task.wait,
+        };
+        self.silent_since.is_some_and(|since| since.saturating_add(longest.saturating_mul(PATIENCE)) < at)
     }
 
     /// What an open loop has not sent though it was due.
@@ -436,6 +457,7 @@ impl Driver {
         self.message.clear();
         self.ends.clear();
         if self.task.room < connection.flights.weight() + connection.unsent.len() {
+            self.silent_since.get_or_insert(due);
             self.found.tally.unsent += u64::from(self.task.warm_up <= due);
             return Ok(());
         }
@@ -463,6 +485,9 @@ impl Driver {
                 self.compose(index, at);
             }
             if self.ends.is_empty() || self.connections[index].socket.is_none() {
+                if owed != 0 && blocked {
+                    self.silent_since.get_or_insert(at);
+                }
                 return Ok(());
             }
             self.connections[index].owed -= self.ends.len();
@@ -535,7 +560,7 @@ impl Driver {
         let sent = match socket.send(&self.message) {
             Ok(len) => len,
             Err(error) if is_momentary(&error) => 0,
-            Err(_) => return self.end_of(index),
+            Err(error) => return self.cut_off(index, "send to", error),
         };
         if sent < self.message.len() {
             connection.unsent.extend(&self.message[sent..]);
@@ -553,7 +578,7 @@ impl Driver {
             match socket.send(&front[..front.len().min(PIECE_MAX)]) {
                 Ok(len) => drop(connection.unsent.drain(..len)),
                 Err(error) if is_momentary(&error) => {}
-                Err(_) => return self.end_of(index),
+                Err(error) => return self.cut_off(index, "send to", error),
             }
         }
         if !self.connections[index].unsent.is_empty() {
@@ -593,7 +618,9 @@ impl Driver {
     fn send_datagrams(&mut self, index: usize) -> Result<usize, Failure> {
         let Some(socket) = &self.connections[index].socket else { return Ok(0) };
         if let [_] = self.ends[..] {
-            return match socket.send(&self.message) {
+            let (sent, earlier) = send_twice(self.task.kind, || socket.send(&self.message));
+            self.note_earlier(earlier.as_ref());
+            return match sent {
                 Ok(_) => Ok(0),
                 Err(error) => self.not_sent(index, 1, error),
             };
@@ -603,17 +630,25 @@ impl Driver {
             starts.zip(&self.ends).map(|(start, &end)| [IoSlice::new(&self.message[start..end])]).collect();
         let messages: Vec<Outgoing<'_>> =
             pieces.iter().map(|buffers| Outgoing { buffers, control: &[], to: None }).collect();
+        let (mut noted, mut failed) = (Vec::new(), None);
         let mut left = &messages[..];
         while !left.is_empty() {
-            match socket.send_many(&left[..left.len().min(BATCH_MAX)]) {
+            let batch = &left[..left.len().min(BATCH_MAX)];
+            let (sent, earlier) = send_twice(self.task.kind, || socket.send_many(batch));
+            noted.extend(earlier);
+            match sent {
                 Ok(sent) => left = &left[sent.max(1)..],
                 Err(error) => {
-                    let count = left.len();
-                    return self.not_sent(index, count, error);
+                    failed = Some((left.len(), error));
+                    break;
                 }
             }
         }
-        Ok(0)
+        noted.iter().for_each(|error| self.note_earlier(Some(error)));
+        match failed {
+            Some((count, error)) => self.not_sent(index, count, error),
+            None => Ok(0),
+        }
     }
 
     /// The kernel has not taken the last messages: for now, because the peer is gone, or because it never will.
@@ -625,19 +660,48 @@ impl Driver {
             self.watch(index, closed && (tells || self.task.kind == Kind::Messages))?;
             return Ok(count);
         }
+        if self.task.kind == Kind::Messages {
+            return self.cut_off(index, "send to", error).map(|()| 0);
+        }
         if Word::of("send to", &error, &self.task.address).is_none() {
             return Err(Failure { operation: "send to", error });
         }
-        if self.task.kind == Kind::Messages {
-            return self.end_of(index).map(|()| 0);
-        }
         self.refused(index, "send to", error).map(|()| count)
+    }
+
+    /// Counts what was reported of an earlier datagram.
+    fn note_earlier(&mut self, error: Option<&io::Error>) {
+        let counts = error.is_some() && self.task.address.ip().is_some();
+        self.found.tally.network_errors += u64::from(counts);
+    }
+
+    /// An earlier datagram has failed, as a receive says.
+    fn earlier_failed(&mut self, index: usize, error: io::Error) -> Result<(), Failure> {
+        self.note_earlier(Some(&error));
+        if is_too_long(&error) {
+            // The kernel has noted what fits, and fragments what is sent from now on: ip(7), IP_MTU_DISCOVER.
+            return Ok(());
+        }
+        self.refused(index, "receive from", error)?;
+        if self.refusal.is_none() || self.schedule.is_some() {
+            return Ok(());
+        }
+        // The next message shows whether that was forged.
+        let given_up = self.connections[index].flights.give_up(Duration::MAX);
+        self.under_way -= u64::from(given_up.is_some_and(|flight| self.is_measured(&flight)));
+        self.owe(index, usize::from(given_up.is_some()))
     }
 
     /// The peer refuses datagrams. As long as it has answered none, nobody is there.
     fn refused(&mut self, index: usize, operation: &'static str, error: io::Error) -> Result<(), Failure> {
         if self.shared.answered.load(Ordering::Relaxed) == 0 {
-            return Err(Failure { operation, error });
+            self.refusals += 1;
+            let refusal = Failure { operation, error };
+            if REFUSALS_BELIEVED <= self.refusals {
+                return Err(refusal);
+            }
+            self.refusal = Some(refusal);
+            return Ok(());
         }
         let connection = &mut self.connections[index];
         self.found.tally.closed += u64::from(!connection.refused);
@@ -658,6 +722,7 @@ impl Driver {
         }
         self.shared.answered.fetch_add(back as u64, Ordering::Relaxed);
         self.silent_since = None;
+        (self.refusals, self.refusal) = (0, None);
         self.connections[index].refused = false;
         if self.schedule.is_none() { self.owe(index, back) } else { Ok(()) }
     }
@@ -668,7 +733,8 @@ impl Driver {
         match socket.recv(&mut self.buffer) {
             Ok(len @ 1..) => Ok(Some(len)),
             Err(error) if is_momentary(&error) => Ok(None),
-            Ok(0) | Err(_) => self.end_of(index).map(|()| None),
+            Ok(0) => self.end_of(index).map(|()| None),
+            Err(error) => self.cut_off(index, "receive from", error).map(|()| None),
         }
     }
 
@@ -709,8 +775,8 @@ impl Driver {
         let received = match socket.recv_many(batch) {
             Ok(received) => received,
             Err(error) if is_momentary(&error) => return Ok(0),
-            Err(error) if Word::of("receive from", &error, &self.task.address).is_some() => {
-                return self.refused(index, "receive from", error).map(|()| 0);
+            Err(error) if is_about_earlier(self.task.kind, &error) => {
+                return self.earlier_failed(index, error).map(|()| 0);
             }
             Err(error) => return Err(Failure { operation: "receive from", error }),
         };
@@ -740,12 +806,15 @@ impl Driver {
                 self.under_way -= u64::from(matches!(fate, Fate::Answer(_)) && self.is_measured(&flight));
             }
             Fate::Answer(flight) => self.count(&flight, answer.stamp.is_some(), at),
-            Fate::Late(flight) if self.is_measured(&flight) => {
-                self.found.tally.late += 1;
-                self.found.latency.saturating_record(nanos(at.saturating_sub(flight.due)));
+            // It may have been given up for what was reported of it, and be in time all the same.
+            Fate::Late(flight) => {
+                self.shared.answered.fetch_add(1, Ordering::Relaxed);
+                (self.refusals, self.refusal) = (0, None);
+                if self.is_measured(&flight) {
+                    self.record(&flight, answer.stamp.is_some(), at);
+                }
             }
             Fate::Again => self.found.tally.duplicate += u64::from(self.first_measured <= number),
-            Fate::Late(_) => {}
         }
         matches!(fate, Fate::Answer(_))
     }
@@ -757,6 +826,11 @@ impl Driver {
         }
         self.under_way -= 1;
         self.last_answer = at;
+        self.record(flight, stamped, at);
+    }
+
+    /// Records a measured message that has come back.
+    fn record(&mut self, flight: &Flight, stamped: bool, at: Duration) {
         let took = at.saturating_sub(flight.due);
         self.found.latency.saturating_record(nanos(took));
         let tally = &mut self.found.tally;
@@ -795,6 +869,14 @@ impl Driver {
             }
         }
         if self.schedule.is_none() { self.owe(index, given_up) } else { Ok(()) }
+    }
+
+    /// A connection has failed: the peer has ended it, or this machine cannot go on.
+    fn cut_off(&mut self, index: usize, operation: &'static str, error: io::Error) -> Result<(), Failure> {
+        match Word::of(operation, &error, &self.task.address) {
+            Some(_) => self.end_of(index),
+            None => Err(Failure { operation, error }),
+        }
     }
 
     /// The peer has ended a connection.

@@ -88,6 +88,9 @@ pub enum LoadError {
     /// It would be too much for a stranger.
     #[error("{0} is another host, and gets at most {max} messages a second", max = STRANGERS_MAX)]
     Stranger(String),
+    /// What came back is not what was sent.
+    #[error("load {0}: the reply does not contain the request: not an echo server?")]
+    NotAnEcho(String),
     /// This machine failed.
     #[error(transparent)]
     Local(Error),
@@ -123,6 +126,8 @@ pub struct Report {
     pub busy: f64,
     /// The share that it waited for one.
     pub starved: f64,
+    /// Messages sent, those of the warm-up included.
+    pub sent_in_all: u64,
     /// Answers, those of the warm-up included.
     pub answered_in_all: u64,
 }
@@ -148,18 +153,30 @@ impl Report {
         BUSY <= self.busy
     }
 
-    /// What the peer has failed in, if it has answered nothing.
-    pub fn failure(&self, connections: NonZeroUsize) -> Option<CallError> {
-        if self.tally.answered + self.tally.late + self.tally.wrong != 0 {
+    /// What the peer has failed in, if it has answered nothing that was measured.
+    pub fn failure(&self, connections: NonZeroUsize) -> Option<LoadError> {
+        let tally = &self.tally;
+        if tally.answered + tally.late != 0 {
             return None;
         }
-        let all_closed = self.tally.closed == connections.get() as u64;
-        let (word, why) = match all_closed {
-            true => (Word::Closed, "it has ended every connection"),
-            false => (Word::Timeout, "nothing was answered"),
+        if tally.wrong != 0 {
+            return Some(LoadError::NotAnEcho(self.peer.clone()));
+        }
+        let (word, why) = if tally.closed == connections.get() as u64 {
+            (Word::Closed, "it has ended every connection")
+        } else if self.answered_in_all < self.sent_in_all {
+            (Word::Timeout, "nothing was answered")
+        } else {
+            return None;
         };
         let error = Error::new("load", &self.peer, io::Error::other(why));
-        (all_closed || self.tally.sent != 0).then_some(CallError::Peer(word, error))
+        Some(CallError::Peer(word, error).into())
+    }
+
+    /// Whether no message came due while it was measured.
+    pub fn came_to_nothing(&self) -> bool {
+        let tally = &self.tally;
+        tally.sent + tally.unsent + tally.closed + tally.wrong == 0
     }
 
     /// The time that so much of a hundred answers did not exceed, if there are enough for it to say anything: one at
@@ -183,14 +200,43 @@ pub fn percentile(histogram: &Histogram<u64>, of_100: f64) -> Option<Duration> {
 pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadError> {
     let transport = load.call.endpoint.transport();
     check(load)?;
-    let local = |operation, error| LoadError::Local(Error::new(operation, &load.call.endpoint, error));
     let mut candidates = Candidates::of(&load.call, Deadline::after(load.call.wait), &load.stop)?;
     if let Some(many) = candidates.addresses().find(|address| is_many(address)) {
         return Err(LoadError::Many(Endpoint::shown(transport, many)));
     }
-    let (sockets, address) = connect_many(&mut candidates, &load.call, load.connections.get())?;
-    let peer = Endpoint::shown(transport, &address);
-    let stranger = !load.strangers_too && is_elsewhere(&address, &sockets);
+    let mut failures = Vec::new();
+    loop {
+        let failed = match connect_many(&mut candidates, &load.call, load.connections.get()) {
+            Ok((sockets, address)) => run(load, sockets, &address, &mut tell),
+            Err(error) => Err(error.into()),
+        };
+        match failed {
+            // Nobody is at this address; the name may have another one.
+            Err(LoadError::Call(error))
+                if error.word().is_some() && candidates.addresses().next().is_some() =>
+            {
+                failures.push(error);
+            }
+            Err(LoadError::Call(error)) => {
+                failures.push(error);
+                return Err(CallError::all(failures).into());
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Puts the load on a peer, once its sockets are there.
+fn run(
+    load: &Load,
+    sockets: Vec<Socket>,
+    address: &Address,
+    tell: &mut impl FnMut(Interval),
+) -> Result<Report, LoadError> {
+    let transport = load.call.endpoint.transport();
+    let local = |operation, error| LoadError::Local(Error::new(operation, &load.call.endpoint, error));
+    let peer = Endpoint::shown(transport, address);
+    let stranger = !load.strangers_too && is_elsewhere(address, &sockets);
     let at_once = match load.pace {
         Pace::Open { rate, .. } => rate,
         Pace::Closed { depth } => load.connections.get().saturating_mul(depth) as f64,
@@ -204,7 +250,7 @@ pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadE
         .map_err(|error| local("prepare", error))?;
 
     let shared = Arc::new(Shared { stop: Arc::clone(&load.stop), ..Shared::default() });
-    let drivers = drivers(load, sockets, &address, &shared).map_err(|error| local("poll", error))?;
+    let drivers = drivers(load, sockets, address, &shared).map_err(|error| local("poll", error))?;
     let start = now();
     let threads: io::Result<Vec<_>> = drivers
         .into_iter()
@@ -218,7 +264,7 @@ pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadE
         watch.pause();
         if stranger && STRANGERS_MAX < watch.sent_since(&shared) as f64 {
             too_much = true;
-            shared.stop.store(true, Ordering::Relaxed);
+            shared.failed.store(true, Ordering::Relaxed);
         }
         if TELL_EVERY <= now() - watch.last {
             tell(watch.interval(&shared));
@@ -229,9 +275,10 @@ pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadE
         let panicked = |_| Err(io::Error::other("a thread of the load panicked").into());
         let found = thread.join().unwrap_or_else(panicked);
         report.add(&found.map_err(|Failure { operation, error }| {
-            CallError::of(operation, &report.peer, &address, error)
+            CallError::of(operation, &report.peer, address, error)
         })?);
     }
+    report.sent_in_all = shared.sent.load(Ordering::Relaxed);
     report.answered_in_all = shared.answered.load(Ordering::Relaxed);
     if too_much { Err(LoadError::Stranger(report.peer)) } else { Ok(report) }
 }
@@ -261,6 +308,7 @@ impl Report {
             elapsed: Duration::ZERO,
             busy: 0.0,
             starved: 0.0,
+            sent_in_all: 0,
             answered_in_all: 0,
         }
     }

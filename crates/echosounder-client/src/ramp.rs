@@ -51,6 +51,12 @@ pub fn ramp(
         }
         let step = Step { rate, holds: holds(&report, rate, bound), report };
         tell(&step);
+        // A peer that has answered nothing at any rate will not at a lower one.
+        if best.is_none()
+            && let Some(failure) = step.report.failure(plan.connections)
+        {
+            return Err(failure);
+        }
         search.learn(rate, step.holds);
         if step.holds {
             best = Some(step);

@@ -217,7 +217,8 @@ pub(crate) fn plain(message: &str) -> String {
 }
 
 fn exit_code(error: &Error) -> u8 {
-    let by_peer = call_error(error).is_some_and(|error| error.word().is_some());
+    let by_peer = call_error(error).is_some_and(|error| error.word().is_some())
+        || matches!(find(error), Some(LoadError::NotAnEcho(_)));
     if is_absent(error) || by_peer { 1 } else { 2 }
 }
 

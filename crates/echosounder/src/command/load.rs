@@ -72,9 +72,9 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         outcomes.save(&mut file, path).with_context(|| format!("write {}", path.display()))?;
     }
     match report.failure(config.load.connections) {
-        Some(error) if !stopped => Err(failed(error.into())),
+        Some(error) if !stopped => Err(failed(error)),
         _ => {
-            if report.tally.sent + report.tally.unsent == 0 && !stopped {
+            if report.came_to_nothing() && !stopped {
                 writeln!(io::stderr(), "no message came due while it was measured; see --duration")?;
             }
             Ok(outcome(&report))

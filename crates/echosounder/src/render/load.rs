@@ -54,6 +54,7 @@ struct Object {
     unstamped: u64,
     closed: u64,
     bytes: u64,
+    network_errors: u64,
     rate: f64,
     latency: Times,
     lag: Option<Times>,
@@ -212,6 +213,7 @@ fn counts(out: &mut impl Write, load: &Load, report: &Report) -> io::Result<()> 
         (tally.unsent, "due and not sent, for want of room or time"),
         (tally.unstamped, "answered without a stamp of their own"),
         (tally.closed, ended),
+        (tally.network_errors, "errors about earlier messages reported by the network (ICMP)"),
     ] {
         if count != 0 {
             writeln!(out, "{:8} {} {what}", "", grouped(count))?;
@@ -345,6 +347,7 @@ impl Result<'_> {
             unstamped: tally.unstamped,
             closed: tally.closed,
             bytes: tally.bytes,
+            network_errors: tally.network_errors,
             rate: report.rate(),
             latency: Times::of(&report.latency),
             lag: (!report.lag.is_empty()).then(|| Times::of(&report.lag)),
