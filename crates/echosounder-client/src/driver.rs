@@ -153,6 +153,8 @@ pub(crate) struct Found {
     pub(crate) busy: f64,
     /// The share that it waited for one.
     pub(crate) starved: f64,
+    /// How long nothing had come back when a load without an end was given up.
+    pub(crate) gave_up: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -248,6 +250,7 @@ impl Driver {
                 elapsed: Duration::ZERO,
                 busy: 0.0,
                 starved: 0.0,
+                gave_up: None,
             },
             turn: 0,
             number: 0,
@@ -309,6 +312,10 @@ impl Driver {
             self.sweep()?;
         }
         self.rate_usage(usage);
+        if self.open != 0 && !self.stopped() && self.end().is_none() && self.has_lost_patience(self.elapsed())
+        {
+            self.found.gave_up = Some(self.patience());
+        }
         self.found.tally.unsent += self.left_behind();
         let end = self.elapsed();
         self.drain(end)?;
@@ -354,14 +361,16 @@ impl Driver {
     }
 
     fn has_lost_patience(&self, at: Duration) -> bool {
-        // At a low rate there is silence between two messages.
-        let longest = match self.task.pace {
-            Pace::Open { rate, .. } => {
-                self.task.wait.max(Duration::try_from_secs_f64(rate.recip()).unwrap_or_default())
-            }
-            Pace::Closed { .. } => self.task.wait,
+        self.silent_since.is_some_and(|since| since.saturating_add(self.patience()) < at)
+    }
+
+    /// How long nothing may come back. At a low rate there is silence between two messages.
+    fn patience(&self) -> Duration {
+        let gap = match self.task.pace {
+            Pace::Open { rate, .. } => Duration::try_from_secs_f64(rate.recip()).unwrap_or_default(),
+            Pace::Closed { .. } => Duration::ZERO,
         };
-        self.silent_since.is_some_and(|since| since.saturating_add(longest.saturating_mul(PATIENCE)) < at)
+        self.task.wait.max(gap).saturating_mul(PATIENCE)
     }
 
     /// What an open loop has not sent though it was due.

@@ -126,6 +126,8 @@ pub struct Report {
     pub busy: f64,
     /// The share that it waited for one.
     pub starved: f64,
+    /// How long nothing had come back when a load without an end was given up.
+    pub gave_up: Option<Duration>,
     /// Messages sent, those of the warm-up included.
     pub sent_in_all: u64,
     /// Answers, those of the warm-up included.
@@ -153,24 +155,36 @@ impl Report {
         BUSY <= self.busy
     }
 
-    /// What the peer has failed in, if it has answered nothing that was measured.
+    /// What the peer has failed in, if it has answered nothing that was measured, or nothing any more.
     pub fn failure(&self, connections: NonZeroUsize) -> Option<LoadError> {
         let tally = &self.tally;
-        if tally.answered + tally.late != 0 {
-            return None;
-        }
-        if tally.wrong != 0 {
-            return Some(LoadError::NotAnEcho(self.peer.clone()));
-        }
-        let (word, why) = if tally.closed == connections.get() as u64 {
-            (Word::Closed, "it has ended every connection")
-        } else if self.answered_in_all < self.sent_in_all {
-            (Word::Timeout, "nothing was answered")
-        } else {
-            return None;
+        let any = tally.answered + tally.late != 0;
+        let (word, why) = match self.gave_up {
+            _ if !any && tally.wrong != 0 => return Some(LoadError::NotAnEcho(self.peer.clone())),
+            _ if !any && tally.closed == connections.get() as u64 => {
+                (Word::Closed, "it has ended every connection".to_owned())
+            }
+            Some(silence) if self.answered_in_all != 0 => {
+                (Word::Timeout, format!("nothing was answered for the last {silence:?}"))
+            }
+            _ if any || self.sent_in_all <= self.answered_in_all => return None,
+            _ if self.answered_in_all != 0 => {
+                (Word::Timeout, "nothing was answered after the warm-up".to_owned())
+            }
+            _ => (Word::Timeout, "nothing was answered".to_owned()),
         };
         let error = Error::new("load", &self.peer, io::Error::other(why));
         Some(CallError::Peer(word, error).into())
+    }
+
+    /// Whether every reply is there that was to come. Where messages can be lost on the way, how many are is a part of
+    /// what is measured, unless a certain number was asked for.
+    pub fn is_complete(&self, load: &Load) -> bool {
+        let may_lose = load.call.endpoint.transport().kind() == Kind::Datagrams && load.messages.is_none();
+        self.tally.answered != 0
+            && self.tally.wrong == 0
+            && self.tally.closed == 0
+            && (may_lose || self.tally.lost() == 0)
     }
 
     /// Whether no message came due while it was measured.
@@ -308,6 +322,7 @@ impl Report {
             elapsed: Duration::ZERO,
             busy: 0.0,
             starved: 0.0,
+            gave_up: None,
             sent_in_all: 0,
             answered_in_all: 0,
         }
@@ -319,6 +334,7 @@ impl Report {
         let _ = self.latency.add(&found.latency);
         let _ = self.lag.add(&found.lag);
         self.elapsed = self.elapsed.max(found.elapsed);
+        self.gave_up = self.gave_up.max(found.gave_up);
         if self.busy + self.starved < found.busy + found.starved {
             (self.busy, self.starved) = (found.busy, found.starved);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use anyhow::{Context, Result};
-use echosounder_client::{Interval, Load, LoadError, Pace, Report, Spacing, Step, load, ramp};
+use echosounder_client::{Interval, Load, LoadError, Pace, Spacing, Step, load, ramp};
 use echosounder_socket::{Endpoint, Interest, Signal, Signals, raise_fd_limit, ready};
 
 use crate::args::Output;
@@ -77,15 +77,9 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
             if report.came_to_nothing() && !stopped {
                 writeln!(io::stderr(), "no message came due while it was measured; see --duration")?;
             }
-            Ok(outcome(&report))
+            Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Lacking })
         }
     }
-}
-
-fn outcome(report: &Report) -> Outcome {
-    let tally = &report.tally;
-    let all_right = tally.answered != 0 && tally.wrong == 0 && tally.closed == 0;
-    if all_right { Outcome::Done } else { Outcome::Lacking }
 }
 
 fn open(path: &Path) -> Result<File> {

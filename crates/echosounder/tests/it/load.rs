@@ -125,7 +125,8 @@ fn datagrams_that_are_lost_are_lost() {
         if count % 3 == 0 { Vec::new() } else { vec![message.to_vec()] }
     });
     let done = load(&[&peer, "-c", "1", "-p", "10", "-n", "10", "-w", "3s"]);
-    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    // So many were to come back.
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert_counts(&result(&done), &[("sent", 10), ("answered", 7), ("lost", 3)]);
 }
 
