@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
+use super::socket::without_signal;
 use super::{check, message};
 use crate::address::RawAddress;
 use crate::buffer::IoBuffer;
@@ -75,10 +76,9 @@ impl Slots {
         for index in 0..count {
             slots.receive_parts[index] = part(buffer.wrapping_add(slots.start(index)), size);
             let header = &mut slots.received[index].msg_hdr;
-            header.msg_iov = parts.wrapping_add(index);
-            header.msg_iovlen = 1;
+            message::set_parts(header, parts.wrapping_add(index), 1);
             header.msg_name = names.wrapping_add(index).cast();
-            header.msg_control = controls.wrapping_add(index).cast();
+            message::set_control(header, controls.wrapping_add(index).cast(), BATCH_CONTROL_MAX);
         }
         slots
     }
@@ -94,26 +94,27 @@ impl Slots {
 
     /// Receives what is there, and returns how many datagrams that was; only for the first is waited, if the
     /// descriptor blocks.
-    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, flags: i32) -> io::Result<usize> {
         let buffer = self.buffer.as_mut_ptr();
         for index in 0..self.received.len() {
             // A borrow of the bytes since may have ended what an earlier pointer was good for.
             self.receive_parts[index].iov_base = buffer.wrapping_add(self.start(index)).cast();
             let header = &mut self.received[index].msg_hdr;
             header.msg_namelen = RawAddress::CAPACITY;
-            header.msg_controllen = BATCH_CONTROL_MAX;
+            let control = header.msg_control.cast();
+            message::set_control(header, control, BATCH_CONTROL_MAX);
         }
         let count = libc::c_uint::try_from(self.received.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        // SAFETY: each header points to room of the lengths it names, in vectors that `self` owns.
-        let received = check(unsafe {
-            libc::recvmmsg(
-                fd.as_raw_fd(),
-                self.received.as_mut_ptr(),
-                count,
-                libc::MSG_WAITFORONE | libc::MSG_CMSG_CLOEXEC,
-                ptr::null_mut(),
-            )
-        })?;
+        let headers = self.received.as_mut_ptr();
+        let flags = flags | libc::MSG_WAITFORONE;
+        let receive = |flags: i32| {
+            // SAFETY: each header points to room of the lengths it names, in vectors that `self` owns.
+            check(unsafe { libc::recvmmsg(fd.as_raw_fd(), headers, count, flags as _, ptr::null_mut()) })
+        };
+        let received = match receive(flags | libc::MSG_CMSG_CLOEXEC) {
+            Err(error) if message::refuses_cloexec(fd, &error) => receive(flags)?,
+            received => received?,
+        };
         let received = usize::try_from(received).unwrap_or(0);
         for (name, message) in self.names.iter_mut().zip(&self.received[..received]) {
             name.set_len(message.msg_hdr.msg_namelen);
@@ -135,7 +136,7 @@ impl Slots {
     }
 
     pub(crate) fn control(&self, index: usize) -> &[u8] {
-        let len = self.received[index].msg_hdr.msg_controllen;
+        let len = message::control_len(&self.received[index].msg_hdr);
         &self.controls[index].0[..len.min(BATCH_CONTROL_MAX)]
     }
 
@@ -161,15 +162,14 @@ impl Slots {
         self.answer_parts[answer] = part(self.buffer.as_mut_ptr().wrapping_add(start), len);
 
         let header = &mut self.answers[answer].msg_hdr;
-        header.msg_iov = self.answer_parts.as_mut_ptr().wrapping_add(answer);
-        header.msg_iovlen = 1;
+        message::set_parts(header, self.answer_parts.as_mut_ptr().wrapping_add(answer), 1);
         if let Some(to) = to {
             self.names[index] = *to;
         }
         header.msg_name = self.names.as_mut_ptr().wrapping_add(index).cast();
         header.msg_namelen = self.names[index].len();
-        header.msg_control = self.answer_controls.as_mut_ptr().wrapping_add(answer).cast();
-        header.msg_controllen = control_len.min(BATCH_CONTROL_MAX);
+        let control = self.answer_controls.as_mut_ptr().wrapping_add(answer).cast();
+        message::set_control(header, control, control_len.min(BATCH_CONTROL_MAX));
     }
 
     /// How long the prepared answer is.
@@ -179,7 +179,7 @@ impl Slots {
 
     /// The control messages that a prepared answer leaves with.
     pub(crate) fn answer_control(&self, answer: usize) -> &[u8] {
-        &self.answer_controls[answer].0[..self.answers[answer].msg_hdr.msg_controllen]
+        &self.answer_controls[answer].0[..message::control_len(&self.answers[answer].msg_hdr)]
     }
 
     /// Forgets what was to be sent.
@@ -193,15 +193,16 @@ impl Slots {
         let mut send = self.answers[first];
         if 1 < answers.len() {
             let place = self.sends.len();
-            let used = send.msg_hdr.msg_controllen;
+            let used = message::control_len(&send.msg_hdr);
             let size = u16::try_from(self.answer_len(first)).unwrap_or(u16::MAX);
             let room = &mut self.send_controls[place].0;
             room[..used].copy_from_slice(&self.answer_controls[first].0[..used]);
             let len = used + put_segment_size(&mut room[used..], size);
             // The parts of consecutive answers lie one behind the other.
-            send.msg_hdr.msg_iovlen = answers.len();
-            send.msg_hdr.msg_control = self.send_controls.as_mut_ptr().wrapping_add(place).cast();
-            send.msg_hdr.msg_controllen = len;
+            let parts = send.msg_hdr.msg_iov;
+            message::set_parts(&mut send.msg_hdr, parts, answers.len());
+            let control = self.send_controls.as_mut_ptr().wrapping_add(place).cast();
+            message::set_control(&mut send.msg_hdr, control, len);
         }
         self.sends.push(send);
     }
@@ -211,9 +212,10 @@ impl Slots {
     pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, first: usize) -> io::Result<usize> {
         let sends = &mut self.sends[first..];
         let count = libc::c_uint::try_from(sends.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        // SAFETY: each header points to bytes of the lengths it names, in vectors that `self` owns.
-        let sent = check(unsafe { libc::sendmmsg(fd.as_raw_fd(), sends.as_mut_ptr(), count, flags) })?;
+        let sent = without_signal(fd, libc::MSG_DONTWAIT, |flags| {
+            // SAFETY: each header points to bytes of the lengths it names, in vectors that `self` owns.
+            check(unsafe { libc::sendmmsg(fd.as_raw_fd(), sends.as_mut_ptr(), count, flags as _) })
+        })?;
         Ok(usize::try_from(sent).unwrap_or(0))
     }
 }

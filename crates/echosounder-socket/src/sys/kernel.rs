@@ -63,14 +63,15 @@ pub(crate) fn timestamping(socket: BorrowedFd<'_>, interface: &CStr) -> io::Resu
     let mut info = TimestampInfo { command: ETHTOOL_GET_TS_INFO, ..TimestampInfo::default() };
     let mut name = [0; libc::IF_NAMESIZE];
     for (place, byte) in name.iter_mut().zip(interface.to_bytes()) {
-        *place = byte.cast_signed();
+        // C characters are signed on x86-64 and unsigned on aarch64, riscv64, ppc64le and s390x.
+        *place = libc::c_char::from_ne_bytes([*byte]);
     }
     let mut request = libc::ifreq {
         ifr_name: name,
         ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: (&raw mut info).cast() },
     };
     // SAFETY: the request names an interface and leads to the structure that the call fills in.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) })?;
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) })?;
     Ok(info.so_timestamping)
 }
 

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use super::socket::{family, without_signal};
 use super::{check, length};
 use crate::address::RawAddress;
 use crate::control::{ControlMessage, RawControl, SCM_PIDFD};
@@ -31,18 +32,32 @@ pub(crate) fn receive(
     let mut header = empty_header();
     header.msg_name = from.as_mut_ptr().cast();
     header.msg_namelen = RawAddress::CAPACITY;
-    header.msg_iov = buffers.as_mut_ptr().cast();
-    header.msg_iovlen = buffers.len();
-    header.msg_control = if control == 0 { ptr::null_mut() } else { room.as_mut_ptr().cast() };
-    header.msg_controllen = control;
-    // SAFETY: the header points to room of the lengths it names, borrowed or owned here.
-    let len =
-        length(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags | libc::MSG_CMSG_CLOEXEC) })?;
+    set_parts(&mut header, buffers.as_mut_ptr().cast(), buffers.len());
+    let start = if control == 0 { ptr::null_mut() } else { room.as_mut_ptr().cast() };
+    set_control(&mut header, start, control);
+    let mut receive = |flags| {
+        // SAFETY: the header points to room of the lengths it names, borrowed or owned here.
+        length(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) })
+    };
+    // Without room for control messages the kernel makes no descriptors.
+    let cloexec = if control == 0 { 0 } else { libc::MSG_CMSG_CLOEXEC & !flags };
+    let len = match receive(flags | cloexec) {
+        Err(error) if cloexec != 0 && refuses_cloexec(fd, &error) => receive(flags)?,
+        result => result?,
+    };
     from.set_len(header.msg_namelen);
-    let written = header.msg_controllen.min(control);
+    let written = control_len(&header).min(control);
     // SAFETY: `room` has at least `control` bytes, all of them set.
     let bytes = unsafe { std::slice::from_raw_parts(room.as_ptr().cast::<u8>(), written) };
-    Ok(Received { len, from, control: take(bytes), flags: header.msg_flags })
+    // The kernel repeats the flag, which nobody but us has asked for.
+    Ok(Received { len, from, control: take(bytes), flags: header.msg_flags & !cloexec })
+}
+
+/// Whether a receive failed because its family does not take MSG_CMSG_CLOEXEC: AF_PACKET and AF_KEY refuse flags that
+/// they do not know. Descriptors come over AF_UNIX alone, which takes it.
+pub(super) fn refuses_cloexec(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP))
+        && family(fd).is_some_and(|family| family != libc::AF_UNIX)
 }
 
 /// Decodes what the kernel has just written, and takes the descriptors in it into possession. To be called once.
@@ -84,8 +99,10 @@ pub(crate) fn send(
     flags: i32,
 ) -> io::Result<usize> {
     let header = sending(buffers, control, to);
-    // SAFETY: the header points to bytes of the lengths it names, which outlive the call.
-    length(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags | libc::MSG_NOSIGNAL) })
+    without_signal(fd, flags, |flags| {
+        // SAFETY: the header points to bytes of the lengths it names, which outlive the call.
+        length(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags) })
+    })
 }
 
 /// A message that is to be sent with others.
@@ -103,9 +120,10 @@ pub(crate) fn send_many(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>], flags: i3
     };
     let mut headers: Vec<libc::mmsghdr> = messages.iter().map(header).collect();
     let count = libc::c_uint::try_from(headers.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let flags = flags | libc::MSG_NOSIGNAL;
-    // SAFETY: each header points to bytes of the lengths it names, borrowed by `messages`.
-    let sent = check(unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags) })?;
+    let sent = without_signal(fd, flags, |flags| {
+        // SAFETY: each header points to bytes of the lengths it names, borrowed by `messages`.
+        check(unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) })
+    })?;
     Ok(usize::try_from(sent).unwrap_or(0))
 }
 
@@ -116,11 +134,9 @@ fn sending(buffers: &[IoSlice<'_>], control: &[u8], to: Option<&RawAddress>) -> 
         header.msg_name = to.as_ptr().cast_mut().cast();
         header.msg_namelen = to.len();
     }
-    header.msg_iov = buffers.as_ptr().cast_mut().cast();
-    header.msg_iovlen = buffers.len();
+    set_parts(&mut header, buffers.as_ptr().cast_mut().cast(), buffers.len());
     if !control.is_empty() {
-        header.msg_control = control.as_ptr().cast_mut().cast();
-        header.msg_controllen = control.len();
+        set_control(&mut header, control.as_ptr().cast_mut(), control.len());
     }
     header
 }
@@ -129,4 +145,22 @@ fn sending(buffers: &[IoSlice<'_>], control: &[u8], to: Option<&RawAddress>) -> 
 pub(super) fn empty_header() -> libc::msghdr {
     // SAFETY: null pointers and zero lengths are a header.
     unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+/// Says where the pieces of a message are. Counts and lengths of a header are `size_t` to the kernel and to glibc; musl
+/// has shorter types for them, and so have its flags another sign.
+pub(super) fn set_parts(header: &mut libc::msghdr, parts: *mut libc::iovec, count: usize) {
+    header.msg_iov = parts;
+    header.msg_iovlen = count as _;
+}
+
+/// Says where the control messages are, and how many bytes they take or may take.
+pub(super) fn set_control(header: &mut libc::msghdr, control: *mut u8, len: usize) {
+    header.msg_control = control.cast();
+    header.msg_controllen = len as _;
+}
+
+/// How many bytes of control messages there are.
+pub(super) fn control_len(header: &libc::msghdr) -> usize {
+    header.msg_controllen as usize
 }

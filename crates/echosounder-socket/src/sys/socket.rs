@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 
+use super::process::without_sigpipe;
 use super::{check, length};
 use crate::address::RawAddress;
+use crate::family::Family;
 
 pub(crate) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointers.
@@ -42,15 +44,57 @@ pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
 }
 
 pub(crate) fn accept(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, RawAddress)> {
+    let flags = flags | libc::SOCK_CLOEXEC;
     let mut len = RawAddress::CAPACITY;
     let mut peer = RawAddress::empty();
     // SAFETY: `peer` is room for `len` bytes; the kernel writes no more, and writes to `len` how many they are.
-    let fd = check(unsafe {
-        libc::accept4(fd.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut len, flags | libc::SOCK_CLOEXEC)
-    })?;
+    let accepted =
+        check(unsafe { libc::accept4(fd.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut len, flags) });
+    let accepted = match accepted {
+        // Peers of AF_ALG have no address: the kernel closes the new socket again if it is asked for one.
+        Err(error)
+            if error.raw_os_error() == Some(libc::ECONNABORTED) && family(fd) == Some(libc::AF_ALG) =>
+        {
+            peer = RawAddress::of_family(Family(libc::AF_ALG));
+            len = peer.len();
+            // SAFETY: null pointers say that no address is wanted.
+            check(unsafe { libc::accept4(fd.as_raw_fd(), ptr::null_mut(), ptr::null_mut(), flags) })?
+        }
+        accepted => accepted?,
+    };
     peer.set_len(len);
     // SAFETY: the kernel has just made this descriptor for us.
-    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, peer))
+    Ok((unsafe { OwnedFd::from_raw_fd(accepted) }, peer))
+}
+
+/// The address family, if it can be asked: SO_DOMAIN.
+pub(super) fn family(fd: BorrowedFd<'_>) -> Option<i32> {
+    let mut value = [0; size_of::<i32>()];
+    let len = option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, &mut value).ok()?;
+    (len == value.len()).then(|| i32::from_ne_bytes(value))
+}
+
+/// Sends with flags such that no SIGPIPE is raised.
+///
+/// Some families refuse flags that they do not know, MSG_NOSIGNAL among them: RDS with EOPNOTSUPP, X.25, AX.25, NET/ROM
+/// and Rose with EINVAL. There the send is repeated without it, while SIGPIPE is held back.
+pub(super) fn without_signal<T>(
+    fd: BorrowedFd<'_>,
+    flags: i32,
+    mut send: impl FnMut(i32) -> io::Result<T>,
+) -> io::Result<T> {
+    match send(flags | libc::MSG_NOSIGNAL) {
+        Err(error) if refuses_flags(fd, &error) => without_sigpipe(|| send(flags))?,
+        result => result,
+    }
+}
+
+fn refuses_flags(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
+    /// Families that are known to take MSG_NOSIGNAL, which say so for another reason.
+    const TAKERS: [i32; 6] =
+        [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_TIPC, libc::AF_VSOCK];
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP))
+        && family(fd).is_some_and(|family| !TAKERS.contains(&family))
 }
 
 pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
@@ -77,25 +121,28 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Res
 }
 
 /// Receives behind what the vector has, into the room it has left, and returns how many bytes.
-pub(crate) fn recv_behind(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+pub(crate) fn recv_behind(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>, flags: i32) -> io::Result<usize> {
     let before = buffer.len();
     let room = buffer.spare_capacity_mut();
     // SAFETY: `room` is as many bytes as the call is told.
-    let len = length(unsafe { libc::recv(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), 0) })?;
+    let len = length(unsafe { libc::recv(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), flags) })?;
     // SAFETY: the kernel has set the first `len` bytes of the room.
     unsafe { buffer.set_len(before + len) };
     Ok(len)
 }
 
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> io::Result<usize> {
-    // SAFETY: `bytes` are as many as the call is told, and outlive it.
-    length(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+    without_signal(fd, flags, |flags| {
+        // SAFETY: `bytes` are as many as the call is told, and outlive it.
+        length(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+    })
 }
 
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32, to: &RawAddress) -> io::Result<usize> {
-    // SAFETY: both pointers lead to as many bytes as the call is told, which outlive it.
-    length(unsafe {
-        libc::sendto(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags, to.as_ptr().cast(), to.len())
+    let (start, len) = (bytes.as_ptr().cast(), bytes.len());
+    without_signal(fd, flags, |flags| {
+        // SAFETY: both pointers lead to as many bytes as the call is told, which outlive it.
+        length(unsafe { libc::sendto(fd.as_raw_fd(), start, len, flags, to.as_ptr().cast(), to.len()) })
     })
 }
 

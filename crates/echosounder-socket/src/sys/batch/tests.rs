@@ -4,7 +4,7 @@
 use std::ptr;
 use std::thread;
 
-use super::{HEAD_MAX, Slots};
+use super::{HEAD_MAX, Slots, message};
 use crate::address::RawAddress;
 use crate::buffer::IoBuffer;
 
@@ -19,7 +19,8 @@ fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: 
         unsafe { ptr::copy_nonoverlapping(written.as_ptr(), room.cast(), written.len()) };
     }
     message.msg_len = u32::try_from(bytes.len()).expect("a short datagram");
-    header.msg_controllen = control.len();
+    let start = header.msg_control.cast();
+    message::set_control(header, start, control.len());
     slots.names[index].set_len(u32::try_from(from.len()).expect("a short name"));
 }
 
@@ -37,7 +38,7 @@ fn sent(slots: &Slots, answer: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
         bytes.extend(read(part.iov_base.cast(), part.iov_len));
     }
     let to = read(header.msg_name.cast(), header.msg_namelen as usize);
-    (to, bytes, read(header.msg_control.cast(), header.msg_controllen))
+    (to, bytes, read(header.msg_control.cast(), message::control_len(&header)))
 }
 
 #[test]
