@@ -10,7 +10,7 @@ use echosounder_proto::{
 };
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Batch, Interest, Received, Socket, Waker, option, ready};
+use echosounder_socket::{Address, Batch, Interest, PacketInfo, Received, Socket, Waker, option, ready};
 
 use crate::clock::{Clock, Labels};
 use crate::connection::is_momentary;
@@ -230,8 +230,10 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             stamp: self.labels.stamp(),
         };
         self.conversation.answer_datagram(self.batch.bytes(index), &mut scene, &mut self.head);
-        self.messages = scene.seq;
-        self.batch.answer(index, &self.head, about.packet_info, to);
+        let messages = scene.seq;
+        let from = about.packet_info.map(PacketInfo::by_any_interface);
+        self.batch.answer(index, &self.head, from, to).map_err(|_| Reason::Unsent)?;
+        self.messages = messages;
         Ok(len)
     }
 }

@@ -3,6 +3,7 @@
 //! What is received comes as [`ControlMessage`]s, what is to be sent is said in [`SendControl`]s. Messages of a
 //! kind that is not known here are kept as bytes.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -20,9 +21,17 @@ const _: () = assert!(HEADER == 16 && ALIGN == 8, "cmsghdr is laid out here as o
 pub(crate) const BATCH_CONTROL_MAX: usize = 128;
 
 /// Bytes that a control message takes whose data has `len` bytes.
+///
+/// # Panics
+///
+/// If the address space does not hold so many bytes.
 #[doc(alias = "CMSG_SPACE")]
 pub const fn control_space(len: usize) -> usize {
-    (HEADER + len).next_multiple_of(ALIGN)
+    let space = match len.checked_add(HEADER) {
+        Some(len) => len.checked_next_multiple_of(ALIGN),
+        None => None,
+    };
+    space.expect("a control message fits the address space")
 }
 
 /// A control message as it stands in the buffer: its level and type, and its data.
@@ -289,11 +298,19 @@ pub struct PacketInfo {
     pub destination: IpAddr,
     /// This host's address that the datagram came in by, from which it is to be answered.
     pub local: IpAddr,
-    /// The interface's index.
+    /// The interface's index. To be sent with 0, the routes choose the interface.
     pub interface: u32,
 }
 
 impl PacketInfo {
+    /// The same without the interface where the address is enough to send from it: the way back of a reply need not be
+    /// the way that the request came. A link-local address of IPv6 means something on one interface only, and keeps it.
+    #[must_use]
+    pub fn by_any_interface(self) -> Self {
+        let link_local = matches!(self.local, IpAddr::V6(local) if local.is_unicast_link_local());
+        Self { interface: if link_local { self.interface } else { 0 }, ..self }
+    }
+
     /// Whether the datagram was sent to a group or to everybody.
     pub fn is_to_group(&self) -> bool {
         self.destination.is_multicast() || self.destination != self.local
@@ -310,21 +327,19 @@ impl PacketInfo {
         Some(Self { destination: address, local: address, interface: fields.u32(16)? })
     }
 
-    /// Writes the control message that makes a datagram leave from `local`, and returns its length.
-    ///
-    /// An interface is named only where the address does not say it: the way back need not be the way in.
+    /// Writes the control message that makes a datagram leave from `local` by `interface`, and returns its length.
     pub(crate) fn encode(&self, control: &mut [u8]) -> usize {
         match self.local {
             IpAddr::V4(local) => {
                 let mut info = [0; 12];
+                info[..4].copy_from_slice(&self.interface.to_ne_bytes());
                 info[4..8].copy_from_slice(&local.octets());
                 put(control, libc::IPPROTO_IP, libc::IP_PKTINFO, &info)
             }
             IpAddr::V6(local) => {
-                let interface = if local.is_unicast_link_local() { self.interface } else { 0 };
                 let mut info = [0; 20];
                 info[..16].copy_from_slice(&local.octets());
-                info[16..].copy_from_slice(&interface.to_ne_bytes());
+                info[16..].copy_from_slice(&self.interface.to_ne_bytes());
                 put(control, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info)
             }
         }
@@ -339,7 +354,8 @@ pub enum SendControl<'a> {
     Rights(&'a [BorrowedFd<'a>]),
     /// Say who we are; the kernel checks it: SCM_CREDENTIALS, unix(7).
     Credentials(Credentials),
-    /// Leave from its [`local`](PacketInfo::local) address: IP_PKTINFO, IPV6_PKTINFO.
+    /// Leave from its [`local`](PacketInfo::local) address, by its [`interface`](PacketInfo::interface) unless that is
+    /// 0: IP_PKTINFO, IPV6_PKTINFO.
     PacketInfo(PacketInfo),
     /// Leave with this time to live: IP_TTL, ip(7).
     Ttl(i32),
@@ -351,18 +367,27 @@ pub enum SendControl<'a> {
     TrafficClass(i32),
     /// Leave as datagrams of so many bytes, the last with the rest: UDP_SEGMENT, udp(7).
     UdpSegment(u16),
-    /// Anything else.
+    /// Anything else. Descriptors (SCM_RIGHTS) and credentials are refused with `InvalidInput`: they are sent as
+    /// [`Rights`](Self::Rights), which cannot name a descriptor that somebody else owns, and as
+    /// [`Credentials`](Self::Credentials).
     Raw(RawControl<'a>),
 }
 
 impl SendControl<'_> {
     /// Writes all of them, one behind the other.
-    pub(crate) fn encode_all(all: &[SendControl<'_>]) -> Vec<u8> {
+    pub(crate) fn encode_all(all: &[SendControl<'_>]) -> io::Result<Vec<u8>> {
         let mut control = Vec::new();
         for one in all {
+            if let SendControl::Raw(raw) = one
+                && raw.level == libc::SOL_SOCKET
+                && [libc::SCM_RIGHTS, libc::SCM_CREDENTIALS].contains(&raw.kind)
+            {
+                let message = "descriptors and credentials are not sent as raw control messages";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
             one.encode(&mut control);
         }
-        control
+        Ok(control)
     }
 
     fn encode(&self, control: &mut Vec<u8>) {

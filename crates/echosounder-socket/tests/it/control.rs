@@ -2,19 +2,19 @@
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::time::{Duration, SystemTime};
 
-use echosounder_socket::option::{self, SocketOption};
+use echosounder_socket::option::{self, Membership, SocketOption};
 use echosounder_socket::{
-    Address, Batch, ControlMessage, Credentials, ExtendedError, Family, Message, MessageFlags, PacketInfo,
-    RawControl, SendControl, Socket, Transport, control_space, effective_user,
+    Address, Batch, ControlMessage, Credentials, ExtendedError, Family, Message, MessageFlags, Outgoing,
+    PacketInfo, RawControl, SendControl, Socket, Transport, control_space, effective_user, interface_index,
 };
 
 use crate::alone::{Process, is_alone};
-use crate::{LOOPBACK, PATIENCE, bound, field, skip, wait_readable};
+use crate::{LOOPBACK, PATIENCE, bound, field, link_local, skip, wait_readable};
 
 /// Room for any control messages of one datagram.
 const ROOM: usize = 512;
@@ -518,4 +518,95 @@ fn a_walk_over_control_messages_ends_where_they_are_malformed() {
         assert_eq!(walked(&[&whole[..], malformed].concat()).len(), 1);
     }
     assert_eq!([0, 1, 8, 9].map(control_space), [16, 24, 24, 32]);
+}
+
+#[test]
+#[should_panic(expected = "fits the address space")]
+fn room_that_overflows_is_refused() {
+    let _ = control_space(usize::MAX);
+}
+
+/// The kernel repeats MSG_CMSG_CLOEXEC, which nobody has asked for.
+#[test]
+fn a_message_has_no_flags_but_the_kernels() {
+    for transport in [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket] {
+        let (one, other) = pair(transport);
+        // Of whole records the kernel says so.
+        let expected = if transport == Transport::UnixStream { 0 } else { libc::MSG_EOR };
+        let given = [io::stderr()];
+        let rights = [SendControl::Rights(&[given[0].as_fd()])];
+        for (control, room) in [(&[][..], 0), (&[], ROOM), (&rights, ROOM)] {
+            send(&one, b"ahoy", control, None);
+            let (message, _) = receive(&other, room, MessageFlags::NONE);
+            assert_eq!(message.flags.0 & !expected, 0, "{transport:?}: {:?}", message.flags);
+        }
+        send(&one, b"ahoy", &rights, None);
+        let (message, _) = receive(&other, 0, MessageFlags::NONE);
+        assert_eq!(message.flags.0 & !expected, libc::MSG_CTRUNC);
+    }
+    for loopback in LOOPBACK.iter() {
+        let (client, server) = udp(loopback);
+        for room in [0, ROOM] {
+            client.send(b"ahoy").unwrap();
+            assert_eq!(receive(&server, room, MessageFlags::NONE).0.flags, MessageFlags::NONE);
+        }
+    }
+}
+
+/// A descriptor's number is not a right to it: only who has it can lend it.
+#[test]
+fn descriptors_and_credentials_are_not_sent_as_bytes() {
+    let (one, other) = pair(Transport::UnixStream);
+    let number = other.as_raw_fd().to_ne_bytes();
+    for kind in [libc::SCM_RIGHTS, libc::SCM_CREDENTIALS] {
+        let raw = [SendControl::Raw(RawControl { level: libc::SOL_SOCKET, kind, data: &number })];
+        let pieces = [IoSlice::new(b"here")];
+        let sent = one.send_msg(&pieces, &raw, None, MessageFlags::NONE);
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let outgoing = [Outgoing { buffers: &pieces, control: &raw, to: None }];
+        assert_eq!(one.send_many(&outgoing).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+    other.set_blocking(false).unwrap();
+    assert_eq!(other.recv(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+/// Routes lead groups elsewhere than to loopback; the message says where it is to go.
+#[test]
+fn a_datagram_leaves_by_the_interface_that_it_names() {
+    let lo = interface_index("lo").unwrap();
+    let group = Ipv4Addr::new(239, 255, 86, 21);
+    let server = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
+    server.bind(&(Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+    server.set_option(option::IP_ADD_MEMBERSHIP, Membership { group, interface: lo }).unwrap();
+    server.set_option(option::IP_MULTICAST_ALL, false).unwrap();
+    server.set_option(option::IP_PKTINFO, true).unwrap();
+    server.set_timeout(Some(PATIENCE)).unwrap();
+    let to = server.local_addr().unwrap().port().map(|port| Address::from((group, port))).unwrap();
+    let local = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let info = PacketInfo { destination: local, local, interface: lo };
+    let client = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
+    send(&client, b"by lo", &[SendControl::PacketInfo(info)], Some(&to));
+    let (asked, from) = asked(&server);
+    assert_eq!((asked.interface, asked.destination, from.ip()), (lo, group.into(), Some(local)));
+    // An interface that there is not is refused, and none is the routes' choice.
+    let sent = client.send_msg(
+        &[IoSlice::new(b"by nothing")],
+        &[SendControl::PacketInfo(PacketInfo { interface: u32::MAX >> 1, ..info })],
+        Some(&to),
+        MessageFlags::NONE,
+    );
+    assert!(sent.is_err());
+    assert_eq!(info.by_any_interface().interface, 0);
+
+    if let Some(v6) = link_local() {
+        let there = Address::from(SocketAddr::from(v6));
+        let (server, name) = bound(Transport::Udp, &there);
+        server.set_timeout(Some(PATIENCE)).unwrap();
+        let client = Transport::Udp.socket(&there).unwrap();
+        let local = IpAddr::from(*v6.ip());
+        let info = PacketInfo { destination: local, local, interface: v6.scope_id() };
+        assert_eq!(info.by_any_interface(), info, "it means something on this interface alone");
+        send(&client, b"ahoy", &[SendControl::PacketInfo(info)], Some(&name));
+        assert_eq!(receive(&server, 0, MessageFlags::NONE).1, b"ahoy");
+    }
 }
