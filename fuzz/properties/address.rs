@@ -1,11 +1,20 @@
 //! Addresses, from whatever bytes the kernel might tell.
 
+use echosounder_socket::family::unix::{ABSTRACT_MAX, PATH_MAX, UnixName};
 use echosounder_socket::{Address, Endpoint, IpVersion, RawAddress, Side, Transport};
 
 /// Reads the input as a `sockaddr`.
 pub(crate) fn holds(input: &[u8]) {
     let address = Address::from(&RawAddress::from_bytes(input));
-    let raw = RawAddress::from(&address);
+    let Ok(raw) = RawAddress::try_from(&address) else {
+        // Longer than the kernel's own names, of which these bytes are none.
+        let too_long = match &address {
+            Address::Unix(UnixName::Path(path)) => PATH_MAX < path.len(),
+            Address::Unix(UnixName::Abstract(name)) => ABSTRACT_MAX < name.len(),
+            _ => false,
+        };
+        return assert!(too_long, "{address:?}");
+    };
     assert_eq!(Address::from(&raw), address, "what was read is written and read again");
     if let Address::Other(bytes) = &address {
         assert_eq!(raw.as_bytes(), &**bytes, "what is not known is kept");

@@ -1,6 +1,7 @@
 //! Where a socket is: addresses of every family.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::family::netlink::NetlinkAddress;
@@ -217,10 +218,26 @@ impl RawAddress {
 const _: () = assert!(size_of::<libc::sockaddr_storage>() == RawAddress::CAPACITY as usize);
 const _: () = assert!(align_of::<libc::sockaddr_storage>() <= align_of::<RawAddress>());
 
-impl From<&Address> for RawAddress {
-    fn from(address: &Address) -> Self {
+impl TryFrom<&Address> for RawAddress {
+    type Error = io::Error;
+
+    /// The address as the kernel reads it.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL, which is `InvalidInput`, for what the kernel would take for another address or cut: an empty path, one with
+    /// a NUL in it, or more bytes than an address of the family has.
+    fn try_from(address: &Address) -> io::Result<Self> {
+        let fits = match address {
+            Address::Unix(name) => name.fits(),
+            Address::Other(bytes) => bytes.len() <= Self::CAPACITY as usize,
+            _ => true,
+        };
+        if !fits {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
         if let Address::Other(bytes) = address {
-            return Self::from_bytes(bytes);
+            return Ok(Self::from_bytes(bytes));
         }
         let mut raw = Self::of_family(address.family());
         match address {
@@ -232,7 +249,7 @@ impl From<&Address> for RawAddress {
             Address::Vsock(address) => address.put(&mut raw),
             Address::Other(_) => {}
         }
-        raw
+        Ok(raw)
     }
 }
 
@@ -283,9 +300,37 @@ mod tests {
         ];
         for (number, one) in addresses.iter().enumerate() {
             for (other_number, other) in addresses.iter().enumerate() {
-                let (raw, other) = (RawAddress::from(one), RawAddress::from(other));
+                let raw = |address| RawAddress::try_from(address).expect("an address");
+                let (raw, other) = (raw(one), raw(other));
                 assert_eq!(raw.is_same(&other), number == other_number, "{raw:?} {other:?}");
             }
+        }
+    }
+    #[test]
+    fn what_is_no_address_is_refused_and_not_cut() {
+        let path = |name: &[u8]| Address::from(UnixName::Path(name.into()));
+        let name = |name: &[u8]| Address::from(UnixName::Abstract(name.into()));
+        for refused in [
+            path(b""),
+            path(b"/tmp/a\0b"),
+            path(b"\0"),
+            path(&[b'a'; 109]),
+            name(&[b'a'; 108]),
+            Address::Other([0; 129].into()),
+        ] {
+            let error = RawAddress::try_from(&refused).expect_err("refused");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{refused:?}");
+        }
+        for taken in [
+            path(&[b'a'; 108]),
+            name(&[b'a'; 107]),
+            name(b""),
+            name(b"a\0b"),
+            UnixName::Unnamed.into(),
+            Address::Other([7; 128].into()),
+        ] {
+            let raw = RawAddress::try_from(&taken).expect("taken");
+            assert_eq!(Address::from(&raw), taken);
         }
     }
 }

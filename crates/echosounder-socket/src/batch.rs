@@ -63,10 +63,10 @@ impl Batch {
     }
 
     /// Receives what is there, in place of what was received before.
-    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, flags: i32) -> io::Result<usize> {
         self.answers.clear();
         self.received = 0;
-        self.received = self.slots.receive(fd)?;
+        self.received = self.slots.receive(fd, flags)?;
         Ok(self.received)
     }
 
@@ -101,23 +101,34 @@ impl Batch {
     }
 
     /// Notes that a received datagram is to be answered with `head`, of which at most [`Self::HEAD_MAX`] bytes
-    /// count, and its own bytes. With `from`, the answer leaves from the address that was asked; with `to`, it goes
-    /// there instead of to the sender's address.
+    /// count, and its own bytes. With `from`, the answer leaves from that address, by that interface unless it is 0; with
+    /// `to`, it goes there instead of to the sender's address.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if `to` is not an address that the kernel can be given; then the datagram is not answered.
     ///
     /// # Panics
     ///
     /// If no datagram of this number was received, or it is answered twice.
-    pub fn answer(&mut self, index: usize, head: &[u8], from: Option<PacketInfo>, to: Option<&Address>) {
+    pub fn answer(
+        &mut self,
+        index: usize,
+        head: &[u8],
+        from: Option<PacketInfo>,
+        to: Option<&Address>,
+    ) -> io::Result<()> {
         assert!(index < self.received, "datagram {index} of {}", self.received);
         assert!(
             self.answers.last().is_none_or(|&last| last < index),
             "datagrams are answered in order, once"
         );
-        let to = to.map(RawAddress::from);
+        let to = to.map(RawAddress::try_from).transpose()?;
         self.slots.prepare(self.answers.len(), index, head, to.as_ref(), |control| {
             from.map_or(0, |info| info.encode(control))
         });
         self.answers.push(index);
+        Ok(())
     }
 
     /// Sends the answers without waiting, and tells `failed` of each that did not leave, by the number of the

@@ -34,17 +34,24 @@ const _: () = assert!(size_of::<libc::sockaddr_un>() == 2 + PATH_MAX);
 pub enum UnixName {
     /// Not bound: the usual client. Bound to, the kernel makes up an abstract name.
     Unnamed,
-    /// A path in the file system, without its final NUL.
+    /// A path in the file system, without its final NUL: 1 to 108 bytes without a NUL. Other paths are refused with
+    /// `InvalidInput` when they are used.
     Path(Box<[u8]>),
-    /// A name in the abstract namespace, without the NUL that begins it; it may hold any byte.
+    /// A name in the abstract namespace, without the NUL that begins it: at most 107 bytes of any value.
     Abstract(Box<[u8]>),
 }
 
 impl UnixName {
     /// Whether a socket can have it and be found by it.
     pub(crate) fn is_usable(&self) -> bool {
+        *self != Self::Unnamed && self.fits()
+    }
+
+    /// Whether the kernel takes it for what it is: a path ends for it at the first NUL, and an empty one is an abstract
+    /// name.
+    pub(crate) fn fits(&self) -> bool {
         match self {
-            Self::Unnamed => false,
+            Self::Unnamed => true,
             Self::Path(path) => !path.is_empty() && path.len() <= PATH_MAX && !path.contains(&0),
             Self::Abstract(name) => name.len() <= ABSTRACT_MAX,
         }

@@ -66,7 +66,7 @@ fn tipc_address() -> impl Strategy<Value = TipcAddress> {
 proptest! {
     #[test]
     fn nothing_is_lost_on_the_way_to_the_kernel_and_back(address in address()) {
-        let raw = RawAddress::from(&address);
+        let raw = RawAddress::try_from(&address).unwrap();
         prop_assert_eq!(Address::from(&raw), address.clone());
         let family = u16::try_from(address.family().0).unwrap();
         prop_assert_eq!(&raw.as_bytes()[..2], family.to_ne_bytes());
@@ -76,10 +76,10 @@ proptest! {
 #[test]
 fn inet_addresses_are_laid_out_as_the_kernel_does() {
     let v4 = Address::Inet(SocketAddrV4::new(Ipv4Addr::new(1, 2, 3, 4), 0x0506));
-    let raw = RawAddress::from(&v4);
+    let raw = RawAddress::try_from(&v4).unwrap();
     assert_eq!(&raw.as_bytes()[2..], b"\x05\x06\x01\x02\x03\x04\0\0\0\0\0\0\0\0");
     let v6 = Address::Inet6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0x0506, 0, 7));
-    let raw = RawAddress::from(&v6);
+    let raw = RawAddress::try_from(&v6).unwrap();
     assert_eq!(&raw.as_bytes()[2..8], b"\x05\x06\0\0\0\0");
     assert_eq!(&raw.as_bytes()[8..24], Ipv6Addr::LOCALHOST.octets());
     assert_eq!(&raw.as_bytes()[24..], 7_u32.to_ne_bytes());

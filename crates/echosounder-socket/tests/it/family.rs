@@ -854,7 +854,7 @@ fn a_batch_is_received_and_answered(place: &Place) {
             assert_eq!(batch.sender(index), clients[heard % 2].local_addr().unwrap());
             assert_eq!(batch.bytes(index), &call[..call.len().min(8)]);
             assert_eq!(batch.about(index).truncated, 8 < call.len());
-            batch.answer(index, b"> ", None, None);
+            batch.answer(index, b"> ", None, None).unwrap();
             heard += 1;
         }
         batch.send(&server, false, |index, error| panic!("the answer to {index} did not leave: {error}"));

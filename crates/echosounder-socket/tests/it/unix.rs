@@ -1,15 +1,17 @@
 //! What only AF_UNIX has: sockets that are held.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use echosounder_socket::family::unix::{HeldSocket, SocketFile, UnixName};
-use echosounder_socket::{Address, Socket, Transport, effective_user};
+use echosounder_socket::{
+    Address, Batch, MessageFlags, Outgoing, ServerOptions, Socket, Transport, create_server, effective_user,
+};
 
-use crate::{Folder, UNNAMED, bound, read};
+use crate::{Folder, PATIENCE, UNNAMED, bound, read};
 
 fn at(path: &Path) -> Address {
     UnixName::Path(path.as_os_str().as_bytes().into()).into()
@@ -84,4 +86,49 @@ fn a_held_listener_is_connected_to() {
     let client = Transport::UnixStream.socket(&UNNAMED).unwrap();
     client.connect(&held.name().clone().into()).unwrap();
     listener.accept().unwrap();
+}
+
+/// The kernel takes a path to its first NUL, and an empty one for an abstract name: another socket's.
+#[test]
+fn a_path_that_the_kernel_would_cut_is_refused_by_every_call() {
+    let folder = Folder::new();
+    let cut = folder.path(90);
+    let whole = [cut.as_os_str().as_bytes(), b"\0and more"].concat();
+    let (listener, name) = bound(Transport::UnixDatagram, &at(&cut));
+    assert_eq!(name, at(&cut));
+    for path in [&whole[..], b"", b"\0", &[b'a'; 109]] {
+        let refused = Address::from(UnixName::Path(path.into()));
+        let socket = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
+        let pieces = [IoSlice::new(b"ahoy")];
+        let check = |result: io::Result<()>| {
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, Some(libc::EINVAL)));
+        };
+        check(socket.bind(&refused));
+        check(socket.connect(&refused));
+        assert_eq!(socket.connect_ex(&refused), libc::EINVAL);
+        check(socket.send_to(b"ahoy", &refused).map(drop));
+        check(socket.send_msg(&pieces, &[], Some(&refused), MessageFlags::NONE).map(drop));
+        let good = Outgoing { buffers: &pieces, control: &[], to: Some(&name) };
+        check(socket.send_many(&[good, Outgoing { to: Some(&refused), ..good }]).map(drop));
+        for transport in [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket] {
+            let error = create_server(transport, &refused, ServerOptions::default()).unwrap_err();
+            check(Err(error.into_cause()));
+        }
+        assert_eq!(socket.local_addr().unwrap(), UNNAMED);
+
+        listener.set_timeout(Some(PATIENCE)).unwrap();
+        let asking = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
+        asking.bind(&UNNAMED).unwrap();
+        asking.send_to(b"ask", &name).unwrap();
+        let mut batch = Batch::new(1, 8);
+        listener.recv_many(&mut batch).unwrap();
+        check(batch.answer(0, b"", None, Some(&refused)));
+        // It can still be answered elsewhere.
+        batch.answer(0, b"> ", None, None).unwrap();
+        batch.send(&listener, false, |index, error| panic!("{index}: {error}"));
+        assert_eq!(read(&asking), b"> ask");
+        assert!(is_silent(&listener));
+    }
+    assert_eq!(fs::read_dir(cut.parent().unwrap()).unwrap().count(), 1, "nothing else was bound");
 }
