@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::poll::{Interest, ready, ready_once};
+use crate::sys;
 
 /// What is asked when a signal has interrupted a call: whether to go on.
 static INTERRUPT_HOOK: OnceLock<fn() -> io::Result<()>> = OnceLock::new();
@@ -84,6 +85,8 @@ impl Timeout {
 pub(crate) struct Waits {
     /// How long they may be together, if this call waits here rather than in the kernel or not at all.
     limit: Option<Duration>,
+    /// Whether it waits here for ever, if there is no limit and the descriptor does not block.
+    patient: bool,
     /// Set when the first begins.
     deadline: Option<Instant>,
     /// How often in a row a wait has promised that the call can be done, and it could not.
@@ -96,7 +99,12 @@ const PAUSE_MAX: Duration = Duration::from_millis(32);
 impl Waits {
     pub(crate) fn of(timeout: Option<Duration>) -> Self {
         let limit = timeout.filter(|timeout| !timeout.is_zero());
-        Self { limit, deadline: None, false_alarms: 0 }
+        Self { limit, patient: false, deadline: None, false_alarms: 0 }
+    }
+
+    /// The same, but without a timeout it waits also where others have made the descriptor such that the kernel does not.
+    pub(crate) fn patient(timeout: Option<Duration>) -> Self {
+        Self { patient: timeout.is_none(), ..Self::of(timeout) }
     }
 
     /// Starts the clock now rather than at the first wait.
@@ -115,6 +123,12 @@ impl Waits {
         self.limit.is_some()
     }
 
+    /// Whether a call that would block now waits for it here. One that would block although the descriptor does so has
+    /// waited in the kernel, for as long as SO_RCVTIMEO or SO_SNDTIMEO says.
+    fn waits_here(&self, fd: BorrowedFd<'_>) -> io::Result<bool> {
+        Ok(self.any() || self.patient && sys::socket::is_nonblocking(fd)?)
+    }
+
     /// Calls until it is done: first without a wait, and again whenever a wait promises that it can be.
     pub(crate) fn call<T>(
         &mut self,
@@ -125,7 +139,7 @@ impl Waits {
         loop {
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted()?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.any() => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.waits_here(fd)? => {
                     self.wait(fd, interest)?
                 }
                 result => {

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, ErrorKind, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_socket::{Socket, Transport};
+use echosounder_socket::{Socket, Transport, option};
 
 use crate::alone::{Process, is_alone, say};
 use crate::{Folder, PATIENCE, field, skip};
@@ -64,6 +66,76 @@ fn a_file_that_would_block_goes_on_later() {
     let mut line = String::new();
     file.read_line(&mut line).unwrap();
     assert_eq!(line, "line\n");
+}
+
+/// The descriptor's mode is the socket's and the file's together; the timeout is each one's own.
+#[test]
+fn a_file_waits_although_its_socket_has_got_a_timeout() {
+    for timeout in [Some(Duration::ZERO), Some(Duration::from_millis(1))] {
+        let (one, other) = pair();
+        other.set_timeout(None).unwrap();
+        let mut file = other.make_file().unwrap();
+        other.set_timeout(timeout).unwrap();
+        let (begun, begins) = mpsc::channel();
+        let writer = thread::spawn(move || {
+            for piece in [&b"half"[..], b" a line\nand", b" more"] {
+                begins.recv().unwrap();
+                one.send(piece).unwrap();
+            }
+            one
+        });
+        // The rest of each comes when the read has got the beginning, or is about to.
+        begun.send(()).unwrap();
+        assert_eq!(file.fill_buf().unwrap(), b"half");
+        begun.send(()).unwrap();
+        let mut line = String::new();
+        file.read_line(&mut line).unwrap();
+        assert_eq!(line, "half a line\n");
+        begun.send(()).unwrap();
+        let mut more = [0; 8];
+        file.read_exact(&mut more).unwrap();
+        assert_eq!(&more, b"and more");
+
+        // It waits for room to write, too.
+        let one = writer.join().unwrap();
+        let reader = thread::spawn(move || rest(&one).len());
+        file.write_all(&vec![7; 2_000_000]).unwrap();
+        file.flush().unwrap();
+        drop((file, other));
+        assert_eq!(reader.join().unwrap(), 2_000_000);
+    }
+}
+
+#[test]
+fn a_file_follows_the_timeout_of_its_own_socket() {
+    let (_one, other) = pair();
+    other.set_timeout(None).unwrap();
+    let mut file = other.make_file().unwrap();
+    file.get_ref().set_timeout(Some(Duration::from_millis(10))).unwrap();
+    assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(other.timeout(), None);
+    assert_eq!(file.as_fd().as_raw_fd(), file.get_ref().as_raw_fd());
+    // What the kernel was told to wait for is not waited for again.
+    let mut file = other.make_file().unwrap();
+    other.set_blocking(true).unwrap();
+    other.set_option(option::SO_RCVTIMEO, Duration::from_millis(10)).unwrap();
+    assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_file_that_got_a_part_reads_no_more() {
+    let (one, other) = pair();
+    other.set_blocking(false).unwrap();
+    let mut file = other.make_file().unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(file.read_exact(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    one.send(b"12345678half").unwrap();
+    file.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"12345678");
+    assert_eq!(file.read_exact(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    one.send(b"rest").unwrap();
+    let error = file.read(&mut buffer).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("got only a part")), (ErrorKind::Other, true));
 }
 
 #[test]
