@@ -86,7 +86,7 @@
 //! | `socketpair` | [`Socket::pair`] | the family is always said |
 //! | `recv` | [`Socket::recv`] | into a buffer, as `recv_into` |
 //! | `send` | [`Socket::send`] | |
-//! | `sendall` | [`Socket::send_all`] | an error tells how much went out: [`Unfinished`] |
+//! | `sendall` | [`Socket::send_all`], [`Socket::send_all_with`] | an error tells how much went out: [`Unfinished`] |
 //! | `recvfrom` | [`Socket::recv_from`] | into a buffer, as `recvfrom_into` |
 //! | `sendto` | [`Socket::send_to`] | flags: [`Socket::send_msg`] |
 //! | `getpeername` | [`Socket::peer_addr`] | |
@@ -281,5 +281,5 @@ pub use interface::{Interface, interface_index, interface_name, interfaces};
 pub use limit::{exact_timers, raise_fd_limit};
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
 pub use signal::{Signal, Signals};
-pub use socket::{Half, Message, MessageFlags, Outgoing, Socket, Unfinished, effective_user};
+pub use socket::{FromFdError, Half, Message, MessageFlags, Outgoing, Socket, Unfinished, effective_user};
 pub use wait::set_interrupt_hook;

@@ -48,7 +48,11 @@ pub enum Half {
 /// connect to a UNIX listener whose queue is full.
 ///
 /// Whether a descriptor blocks is a property of the socket that duplicates share, the timeout is one of this
-/// object: give duplicates the same.
+/// object. A timeout holds whatever duplicates make of the descriptor: receives and sends say in each call that they do
+/// not block (MSG_DONTWAIT), and [`accept`](Self::accept), [`connect`](Self::connect) and
+/// [`send_file`](Self::send_file) look first whether the descriptor does. What follows the descriptor is a socket
+/// without a timeout, whose calls fail with `WouldBlock` if a duplicate has been given one, and an accept or connect
+/// with a timeout of zero.
 ///
 /// # Signals
 ///
@@ -141,6 +145,33 @@ impl From<Unfinished> for io::Error {
     }
 }
 
+/// A descriptor is not a socket: [`Socket::from_fd`]. As an [`io::Error`] it is `source` alone, and the descriptor is
+/// closed.
+///
+/// ```
+/// use echosounder_socket::Socket;
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// let error = Socket::from_fd(reader.into()).unwrap_err();
+/// assert_eq!(error.source.raw_os_error(), Some(88)); // ENOTSOCK
+/// let _reader = std::io::PipeReader::from(error.fd);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use descriptor {} as a socket", fd.as_raw_fd())]
+pub struct FromFdError {
+    /// The descriptor, open.
+    pub fd: OwnedFd,
+    /// The kernel's reason.
+    pub source: io::Error,
+}
+
+impl From<FromFdError> for io::Error {
+    fn from(error: FromFdError) -> Self {
+        error.source
+    }
+}
+
 /// Making sockets, and giving them away.
 impl Socket {
     /// Makes a socket: socket(2). It blocks, and is not inherited.
@@ -192,7 +223,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// ENOTSOCK if it is no socket; then it is closed.
+    /// ENOTSOCK if it is no socket; the error has the descriptor, which is still open.
     ///
     /// ```
     /// use echosounder_socket::{Family, Socket, Type};
@@ -203,13 +234,15 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "fromfd")]
-    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, FromFdError> {
         let socket = Self::blocking(fd);
-        socket.family()?;
-        if sys::socket::is_nonblocking(socket.as_fd())? {
-            socket.timeout.set(Some(Duration::ZERO));
+        match socket.family().and_then(|_| sys::socket::is_nonblocking(socket.as_fd())) {
+            Ok(nonblocking) => {
+                socket.timeout.set(nonblocking.then_some(Duration::ZERO));
+                Ok(socket)
+            }
+            Err(source) => Err(FromFdError { fd: socket.fd, source }),
         }
-        Ok(socket)
     }
 
     /// A second descriptor of the same socket, with the same timeout: fcntl(2) with F_DUPFD_CLOEXEC.
@@ -329,7 +362,7 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn bind(&self, address: &Address) -> io::Result<()> {
-        self.bind_raw(&RawAddress::from(address))
+        self.bind_raw(&RawAddress::try_from(address)?)
     }
 
     pub(crate) fn bind_raw(&self, address: &RawAddress) -> io::Result<()> {
@@ -436,7 +469,8 @@ impl Socket {
     }
 
     fn accept_with(&self, flags: i32) -> io::Result<(OwnedFd, Address)> {
-        let (fd, peer) = self.call(Interest::Read, || sys::socket::accept(self.as_fd(), flags))?;
+        let accept = || self.nonblocking(|| sys::socket::accept(self.as_fd(), flags));
+        let (fd, peer) = self.call(Interest::Read, accept)?;
         Ok((fd, Address::from(&peer)))
     }
 
@@ -463,14 +497,14 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn connect(&self, address: &Address) -> io::Result<()> {
-        let raw = RawAddress::from(address);
+        let raw = RawAddress::try_from(address)?;
         let mut waits = self.waits();
         if waits.any() {
             waits = waits.started();
         }
         let mut began = false;
         loop {
-            let error = match sys::socket::connect(self.as_fd(), &raw) {
+            let error = match self.nonblocking(|| sys::socket::connect(self.as_fd(), &raw)) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -495,6 +529,7 @@ impl Socket {
     /// Connects to a UNIX listener whose queue is full: the kernel waits, for as long as SO_SNDTIMEO says.
     fn connect_at_queue(&self, address: &RawAddress, waits: &Waits) -> io::Result<()> {
         let before = self.option(option::SO_SNDTIMEO)?;
+        let nonblocking = sys::socket::is_nonblocking(self.as_fd())?;
         sys::socket::set_nonblocking(self.as_fd(), false)?;
         let result = loop {
             // Zero would be no limit.
@@ -512,7 +547,7 @@ impl Socket {
                 result => break result,
             }
         };
-        sys::socket::set_nonblocking(self.as_fd(), true)?;
+        sys::socket::set_nonblocking(self.as_fd(), nonblocking)?;
         self.set_option(option::SO_SNDTIMEO, before)?;
         result
     }
@@ -725,7 +760,7 @@ impl Socket {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, 0))
+        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, self.mode()))
     }
 
     /// Reads what is there behind what the buffer has, into the room it has left, which need not be set before.
@@ -748,7 +783,7 @@ impl Socket {
         if buffer.len() == buffer.capacity() {
             return Ok(0);
         }
-        self.call(Interest::Read, || sys::socket::recv_behind(self.as_fd(), buffer))
+        self.call(Interest::Read, || sys::socket::recv_behind(self.as_fd(), buffer, self.mode()))
     }
 
     /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost
@@ -796,7 +831,7 @@ impl Socket {
     #[doc(alias = "recvfrom")]
     #[doc(alias = "recvfrom_into")]
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-        let receive = || sys::socket::recv_from(self.as_fd(), buffer, 0);
+        let receive = || sys::socket::recv_from(self.as_fd(), buffer, self.mode());
         let (len, from) = self.call(Interest::Read, receive)?;
         Ok((len, Address::from(&from)))
     }
@@ -838,7 +873,7 @@ impl Socket {
         control: usize,
         flags: MessageFlags,
     ) -> io::Result<Message> {
-        let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.0);
+        let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.0 | self.mode());
         let sys::message::Received { len, from, control, flags } =
             self.waits_with(flags).call(self.as_fd(), Interest::Read, receive)?;
         Ok(Message { len, from: Address::from(&from), control, flags: MessageFlags(flags) })
@@ -863,7 +898,7 @@ impl Socket {
     /// ```
     #[doc(alias = "recvmmsg")]
     pub fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
-        self.call(Interest::Read, || batch.receive(self.as_fd()))
+        self.call(Interest::Read, || batch.receive(self.as_fd(), self.mode()))
     }
 
     /// Writes as much as the kernel takes: send(2).
@@ -886,7 +921,7 @@ impl Socket {
     /// ```
     #[doc(alias = "write")]
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.call(Interest::Write, || sys::socket::send(self.as_fd(), bytes, libc::MSG_NOSIGNAL))
+        self.call(Interest::Write, || sys::socket::send(self.as_fd(), bytes, self.mode()))
     }
 
     /// Writes everything, as often as it takes, within one timeout altogether. Of nothing it sends one empty
@@ -911,7 +946,30 @@ impl Socket {
     /// ```
     #[doc(alias = "sendall")]
     pub fn send_all(&self, bytes: &[u8]) -> Result<(), Unfinished> {
-        let mut waits = self.waits();
+        self.send_all_with(bytes, MessageFlags::NONE)
+    }
+
+    /// Does the same with flags, which every send of it has.
+    ///
+    /// # Errors
+    ///
+    /// As send(2), and how much went out before; `WouldBlock` with [`MessageFlags::DONTWAIT`], whatever the timeout.
+    ///
+    /// ```
+    /// use echosounder_socket::{MessageFlags, ServerOptions, Transport, create_connection, create_server};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let server = create_server(Transport::Tcp, &(Ipv4Addr::LOCALHOST, 0).into(), ServerOptions::default())?;
+    /// let client = create_connection(&format!("tcp://{}", server.local_addr()?).parse()?, None, None)?;
+    /// client.send_all_with(b"a header, ", MessageFlags::MORE)?;
+    /// client.send_all(b"and what follows it")?; // Both leave in one segment.
+    /// let (connection, _) = server.accept()?;
+    /// assert_eq!(connection.recv(&mut [0; 64])?, 29);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "sendall")]
+    pub fn send_all_with(&self, bytes: &[u8], flags: MessageFlags) -> Result<(), Unfinished> {
+        let mut waits = self.waits_with(flags);
         if waits.any() {
             waits = waits.started();
         }
@@ -919,7 +977,7 @@ impl Socket {
         let mut most = bytes.len();
         loop {
             let piece = &bytes[sent..bytes.len().min(sent + most)];
-            let send = || sys::socket::send(self.as_fd(), piece, libc::MSG_NOSIGNAL);
+            let send = || sys::socket::send(self.as_fd(), piece, flags.0 | self.mode());
             match waits.call(self.as_fd(), Interest::Write, send) {
                 // A signal does not fail a send that has begun, but makes it stop short.
                 Ok(len) if len < piece.len() => {
@@ -963,8 +1021,8 @@ impl Socket {
     /// ```
     #[doc(alias = "sendto")]
     pub fn send_to(&self, bytes: &[u8], to: &Address) -> io::Result<usize> {
-        let to = RawAddress::from(to);
-        self.call(Interest::Write, || sys::socket::send_to(self.as_fd(), bytes, libc::MSG_NOSIGNAL, &to))
+        let to = RawAddress::try_from(to)?;
+        self.call(Interest::Write, || sys::socket::send_to(self.as_fd(), bytes, self.mode(), &to))
     }
 
     /// Sends a message from several buffers, with control messages, to an address or the peer: sendmsg(2).
@@ -994,8 +1052,8 @@ impl Socket {
         to: Option<&Address>,
         flags: MessageFlags,
     ) -> io::Result<usize> {
-        let (control, to) = (SendControl::encode_all(control), to.map(RawAddress::from));
-        let send = || sys::message::send(self.as_fd(), buffers, &control, to.as_ref(), flags.0);
+        let (control, to) = (SendControl::encode_all(control)?, to.map(RawAddress::try_from).transpose()?);
+        let send = || sys::message::send(self.as_fd(), buffers, &control, to.as_ref(), flags.0 | self.mode());
         self.waits_with(flags).call(self.as_fd(), Interest::Write, send)
     }
 
@@ -1019,15 +1077,15 @@ impl Socket {
     /// ```
     #[doc(alias = "sendmmsg")]
     pub fn send_many(&self, messages: &[Outgoing<'_>]) -> io::Result<usize> {
-        let ready: Vec<_> = messages
-            .iter()
-            .map(|message| sys::message::Outgoing {
+        let ready = messages.iter().map(|message| {
+            Ok(sys::message::Outgoing {
                 buffers: message.buffers,
-                control: SendControl::encode_all(message.control),
-                to: message.to.map(RawAddress::from),
+                control: SendControl::encode_all(message.control)?,
+                to: message.to.map(RawAddress::try_from).transpose()?,
             })
-            .collect();
-        self.call(Interest::Write, || sys::message::send_many(self.as_fd(), &ready, 0))
+        });
+        let ready = ready.collect::<io::Result<Vec<_>>>()?;
+        self.call(Interest::Write, || sys::message::send_many(self.as_fd(), &ready, self.mode()))
     }
 
     /// Sends a file from `offset` on, `count` bytes or all, without a copy through this process where the kernel
@@ -1061,7 +1119,7 @@ impl Socket {
             )));
         }
         let send = || self.send_file_in_pieces(file.as_fd(), offset, count);
-        sys::sendfile::without_sigpipe(send).unwrap_or_else(|source| Err(unfit(source)))
+        sys::process::without_sigpipe(send).unwrap_or_else(|source| Err(unfit(source)))
     }
 
     fn send_file_in_pieces(
@@ -1083,7 +1141,7 @@ impl Socket {
                 return Ok(sent);
             }
             let piece = waits.call(self.as_fd(), Interest::Write, || {
-                sys::sendfile::sendfile(self.as_fd(), file, offset + sent, wanted)
+                self.nonblocking(|| sys::sendfile::sendfile(self.as_fd(), file, offset + sent, wanted))
             });
             let piece = match piece {
                 // Of some files, and on some sockets, only a copy can be sent.
@@ -1118,7 +1176,7 @@ impl Socket {
         if len == 0 {
             return Ok(0);
         }
-        let send = || sys::socket::send(self.as_fd(), &buffer[..len], libc::MSG_NOSIGNAL);
+        let send = || sys::socket::send(self.as_fd(), &buffer[..len], self.mode());
         waits.call(self.as_fd(), Interest::Write, send)
     }
 }
@@ -1345,6 +1403,24 @@ impl Socket {
         Waits::of(self.timeout())
     }
 
+    /// The flag that keeps a send or receive from blocking where the timeout says so, whatever a duplicate has made of
+    /// the descriptor.
+    pub(crate) fn mode(&self) -> i32 {
+        if self.timeout().is_some() { libc::MSG_DONTWAIT } else { 0 }
+    }
+
+    /// Calls what takes no such flag while the descriptor does not block, if this socket waits with a timeout. That of a
+    /// socket that never waits is not looked at, since a server accepts with it.
+    fn nonblocking<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if !self.waits().any() || sys::socket::is_nonblocking(self.as_fd())? {
+            return call();
+        }
+        sys::socket::set_nonblocking(self.as_fd(), true)?;
+        let result = call();
+        sys::socket::set_nonblocking(self.as_fd(), false)?;
+        result
+    }
+
     /// The waits of a call with these flags.
     fn waits_with(&self, flags: MessageFlags) -> Waits {
         let never = flags.0 & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE) != 0;
@@ -1375,9 +1451,9 @@ impl AsRawFd for Socket {
 }
 
 impl TryFrom<OwnedFd> for Socket {
-    type Error = io::Error;
+    type Error = FromFdError;
 
-    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+    fn try_from(fd: OwnedFd) -> Result<Self, FromFdError> {
         Self::from_fd(fd)
     }
 }

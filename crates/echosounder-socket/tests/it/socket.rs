@@ -1,4 +1,4 @@
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -8,8 +8,8 @@ use std::{fs, thread};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::option::{self, OptionValue, SocketOption};
 use echosounder_socket::{
-    Address, Half, Interest, Kind, Readiness, Socket, Transport, Waker, effective_user, is_family_absent,
-    is_out_of_resources, is_unreachable, raise_fd_limit, ready,
+    Address, Half, Interest, Kind, MessageFlags, Readiness, Socket, Transport, Waker, effective_user,
+    is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
 };
 
 use crate::alone::{Process, is_alone};
@@ -455,11 +455,46 @@ fn a_socket_is_made_from_a_descriptor_and_back() {
 }
 
 #[test]
-fn what_is_no_socket_is_refused_and_closed() {
+fn what_is_not_a_socket_is_given_back_open() {
     let (reader, mut writer) = io::pipe().unwrap();
+    let number = reader.as_raw_fd();
     let error = Socket::from_fd(OwnedFd::from(reader)).unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+    assert_eq!(error.source.raw_os_error(), Some(libc::ENOTSOCK));
+    assert_eq!(error.to_string(), format!("cannot use descriptor {number} as a socket"));
+    writer.write_all(b"x").unwrap();
+    let mut reader = io::PipeReader::from(error.fd);
+    assert_eq!(reader.read(&mut [0; 8]).unwrap(), 1);
+
+    // TryFrom does the same, and as an io::Error it is the kernel's reason, without the descriptor.
+    let error = Socket::try_from(OwnedFd::from(reader)).unwrap_err();
+    assert_eq!(io::Error::from(error).raw_os_error(), Some(libc::ENOTSOCK));
     assert_eq!(kind(writer.write(b"x")), ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn everything_is_sent_with_the_flags_that_are_asked_for() {
+    let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
+    listener.listen().unwrap();
+    let client = connected(Transport::Tcp, &name);
+    let (server, _) = listener.accept().unwrap();
+    client.send_all_with(b"!", MessageFlags::OOB).unwrap();
+    client.send_all(b"rest").unwrap();
+    wait_readable(&server);
+    let mut urgent = [0; 1];
+    let into = &mut [IoSliceMut::new(&mut urgent)];
+    assert_eq!(server.recv_msg(into, 0, MessageFlags::OOB).unwrap().len, 1);
+    assert_eq!(&urgent, b"!");
+    assert_eq!(read(&server), b"rest");
+
+    // Not waiting is a flag, too, whatever the timeout says; what has left is told.
+    let (one, other) = Transport::UnixStream.pair().unwrap();
+    let error = one.send_all_with(&[7; 10_000_000], MessageFlags::DONTWAIT).unwrap_err();
+    assert_eq!(error.source.kind(), ErrorKind::WouldBlock);
+    assert!(0 < error.sent && error.sent < 10_000_000);
+    drop(one);
+    let mut heard = Vec::new();
+    (&other).read_to_end(&mut heard).unwrap();
+    assert_eq!(heard.len() as u64, error.sent);
 }
 
 #[test]

@@ -189,16 +189,19 @@ fn a_call_costs_what_it_needs() {
             ("recv_many", &["recvmmsg"]),
             ("recv nothing", &[]),
             ("recv_behind nothing", &[]),
-            ("accept", &["accept4"]),
         ] {
             check(&format!("{call} {mode}"), expected);
         }
     }
+    // With a timeout, calls that take no MSG_DONTWAIT look first whether a duplicate has made the descriptor block.
+    check("accept blocking", &["accept4"]);
+    check("accept nonblocking", &["accept4"]);
+    check("accept timeout", &["fcntl", "accept4"]);
     check("recv too late", &["recvfrom", "poll"]);
     check("connect blocking", &["connect"]);
     check("connect nonblocking", &["connect"]);
-    check("connect timeout", &["connect", "poll", "getsockopt"]);
-    check("connect unix", &["connect"]);
+    check("connect timeout", &["fcntl", "connect", "poll", "getsockopt"]);
+    check("connect unix", &["fcntl", "connect"]);
     check("make_file", &["fcntl"]);
     check("make_file read", &["recvfrom"]);
     check("make_file buffered", &[]);
@@ -206,12 +209,13 @@ fn a_call_costs_what_it_needs() {
     check("option", &["getsockopt"]);
     check("duplicate", &["fcntl"]);
     check("close", &["close"]);
-    // Its type, the signal kept away, the file's length, and the file.
-    let sent = &["getsockopt", "rt_sigpending", "rt_sigprocmask", "fstat", "sendfile", "rt_sigpending"];
-    check("send_file", &[&sent[..], &["rt_sigprocmask"]].concat());
+    // Its type, the signal kept away, the file's length, with a timeout whether it blocks, and the file.
+    let before = &["getsockopt", "rt_sigpending", "rt_sigprocmask", "fstat"][..];
+    let sent = &["sendfile", "rt_sigpending"][..];
+    check("send_file", &[before, &["fcntl"], sent, &["rt_sigprocmask"]].concat());
     check(
         "send_file to nobody",
-        &[&sent[..], &["rt_sigtimedwait", "rt_sigpending", "rt_sigprocmask"]].concat(),
+        &[before, sent, &["rt_sigtimedwait", "rt_sigpending", "rt_sigprocmask"]].concat(),
     );
     let taken = trace.lines().any(|line| line.contains("rt_sigtimedwait") && line.contains("(SIGPIPE)"));
     assert!(taken, "the signal was taken away:\n{trace}");

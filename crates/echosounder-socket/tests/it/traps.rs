@@ -468,5 +468,5 @@ fn a_listener_that_was_handed_over_is_known_by_what_it_is_and_lives_on_without_u
     assert_eq!(kept.accept().unwrap().1, client.local_addr().unwrap());
     // What is no socket is not taken for one.
     let (pipe, _) = io::pipe().unwrap();
-    assert_eq!(errno(Socket::from_fd(pipe.into())), Some(88));
+    assert_eq!(Socket::from_fd(pipe.into()).unwrap_err().source.raw_os_error(), Some(88));
 }
