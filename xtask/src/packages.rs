@@ -13,11 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::kernel::Kernel;
 use crate::tell;
 
-/// The modules of TIPC, VSOCK and SCTP, of the link between two guests, and of an interface that has a link-local
+/// The modules of TIPC, VSOCK, SCTP, RDS and AF_ALG, of the link between two guests, and of an interface that has a link-local
 /// address; each after those that it needs.
 ///
 /// Which of them are modules, and not part of the kernel, is different from kernel to kernel.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 20] = [
     "lib/crc-ccitt",
     "net/ipv6/ipv6",
     "net/ipv4/udp_tunnel",
@@ -30,6 +30,10 @@ const MODULES: [&str; 16] = [
     "crypto/crc32c_generic",
     "lib/libcrc32c",
     "net/sctp/sctp",
+    "net/rds/rds",
+    "crypto/af_alg",
+    "crypto/algif_hash",
+    "crypto/sha256_generic",
     "net/core/failover",
     "drivers/net/net_failover",
     "drivers/net/virtio_net",

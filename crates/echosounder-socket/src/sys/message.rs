@@ -162,5 +162,5 @@ pub(super) fn set_control(header: &mut libc::msghdr, control: *mut u8, len: usiz
 
 /// How many bytes of control messages there are.
 pub(super) fn control_len(header: &libc::msghdr) -> usize {
-    header.msg_controllen as usize
+    header.msg_controllen as _
 }

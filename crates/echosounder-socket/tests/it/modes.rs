@@ -26,12 +26,15 @@ fn ends<T: Send + 'static>(name: &str, call: impl FnOnce() -> io::Result<T> + Se
     result.expect_err(name).kind()
 }
 
+/// A call of a socket that may have to wait.
+type Call = fn(&Socket) -> io::Result<usize>;
+
 const SOON: Duration = Duration::from_millis(20);
 
 #[test]
 fn a_receive_ends_in_time_although_a_duplicate_blocks() {
     for (timeout, expected) in [(SOON, ErrorKind::TimedOut), (Duration::ZERO, ErrorKind::WouldBlock)] {
-        let calls: [(&str, fn(&Socket) -> io::Result<usize>); 6] = [
+        let calls: [(&str, Call); 6] = [
             ("recv", |socket| socket.recv(&mut [0; 8])),
             ("recv_from", |socket| socket.recv_from(&mut [0; 8]).map(|(len, _)| len)),
             ("recv_behind", |socket| socket.recv_behind(&mut Vec::with_capacity(8))),
@@ -60,7 +63,7 @@ fn a_receive_ends_in_time_although_a_duplicate_blocks() {
 #[test]
 fn a_send_ends_in_time_although_a_duplicate_blocks() {
     for (timeout, expected) in [(SOON, ErrorKind::TimedOut), (Duration::ZERO, ErrorKind::WouldBlock)] {
-        let calls: [(&str, fn(&Socket) -> io::Result<usize>); 4] = [
+        let calls: [(&str, Call); 4] = [
             ("send", |socket| socket.send(&[0; 4096])),
             ("send_all", |socket| Ok(socket.send_all(&[0; 4096]).map(|()| 4096)?)),
             ("send_msg", |socket| {

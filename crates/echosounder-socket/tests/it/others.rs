@@ -29,7 +29,7 @@ fn socket(name: &str, family: i32, kind: Type, protocol: i32) -> Option<Socket> 
             Some(socket)
         }
         Err(error) => {
-            skip(name, &error.to_string());
+            skip(name, error.to_string());
             None
         }
     }
@@ -109,7 +109,7 @@ fn a_hash_is_accepted_although_it_has_no_address() {
     name.extend(b"sha256");
     name.resize(88, 0);
     if let Err(error) = algorithm.bind(&Address::Other(name.into())) {
-        return skip("af_alg", &error.to_string());
+        return skip("af_alg", error.to_string());
     }
     for nonblocking in [false, true] {
         let accepted = if nonblocking { algorithm.accept_nonblocking() } else { algorithm.accept() };
