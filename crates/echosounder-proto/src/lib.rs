@@ -29,6 +29,7 @@ extern crate alloc;
 
 mod conversation;
 mod datagram;
+mod finder;
 mod framing;
 mod payload;
 mod peer_clock;

@@ -53,12 +53,56 @@ impl Payload {
     /// The number of the message that a packet holds, or as much of it as an ICMP error quotes, if the next that is sent
     /// will be `next`.
     pub fn find(self, packet: &[u8], next: u64) -> Option<u64> {
-        let at = packet.windows(BLANK.len()).position(|piece| piece == BLANK)? + BLANK.len();
-        let digits = packet.get(at..at + digits_of(self.body_len()))?;
-        if !digits.iter().all(u8::is_ascii_digit) {
+        self.locate(packet, next).map(|located| located.number)
+    }
+
+    /// How many bytes of a message are needed to recognise it.
+    pub(crate) fn head_len(self) -> usize {
+        self.len - self.body_len() + digits_of(self.body_len())
+    }
+
+    /// Finds the first message in `bytes` that has been sent if the next one will be `next`, whatever stands before it
+    /// and behind it. Only its head is looked at: the placeholder or the timestamps in its place, and the number.
+    pub(crate) fn locate(self, bytes: &[u8], next: u64) -> Option<Located> {
+        if !self.blank {
             return None;
         }
-        Returned { number: read_number(digits), stamp: None, body_len: self.body_len() }.number(next)
+        let brackets = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'[');
+        brackets.map(|(at, _)| at).find_map(|at| {
+            let rest = &bytes[at..];
+            let stamp = match scan(rest) {
+                Scan::Stamp(stamp @ Stamp::Ns { .. }, _) => Some(stamp),
+                _ if rest.starts_with(BLANK) => None,
+                _ => return None,
+            };
+            let body = at + BLANK.len();
+            let digits = bytes.get(body..body + digits_of(self.body_len()))?;
+            if !digits.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            let returned = Returned { number: read_number(digits), stamp, body_len: self.body_len() };
+            returned.number(next).map(|number| Located { number, stamp, body })
+        })
+    }
+
+    /// Takes a reply to one message of this form apart, also one in which a server has decorated the message in a way
+    /// of its own. `None` if it does not contain such a message.
+    pub(crate) fn read_anywhere(
+        self,
+        reply: &[u8],
+        next: u64,
+        scratch: &mut Vec<u8>,
+    ) -> Option<(u64, Option<Stamp>)> {
+        let plain = Self::read(reply, scratch).filter(|returned| returned.body_len == self.body_len());
+        if let Some(returned) = plain {
+            return returned.number(next).map(|number| (number, returned.stamp));
+        }
+        let located = self.locate(reply, next)?;
+        scratch.clear();
+        write_body(located.number, self.body_len(), scratch);
+        // The newline may have been stripped, or written as something else.
+        scratch.pop();
+        reply[located.body..].starts_with(scratch).then_some((located.number, located.stamp))
     }
 
     /// Takes an answer to one message apart, whatever its form. `None` if it is no answer to such a message.
@@ -102,6 +146,17 @@ fn write_body(number: u64, len: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&text[NUMBER - digits..]);
     out.resize(out.len() + len - digits - 1, b'.');
     out.push(b'\n');
+}
+
+/// Where a message was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    /// Its whole number.
+    pub(crate) number: u64,
+    /// The timestamps that were filled into its placeholder.
+    pub(crate) stamp: Option<Stamp>,
+    /// Where its body begins.
+    pub(crate) body: usize,
 }
 
 /// What an answer to one message says.

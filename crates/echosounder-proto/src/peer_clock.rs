@@ -37,7 +37,7 @@ impl Sample {
         let resolution = i64::try_from(reading.resolution.as_nanos()).unwrap_or(i64::MAX);
         // Both clocks tell whole nanoseconds alone: the receive may have been as much later, and so may the reading.
         let low = ahead(reading.tx.as_nanos(), self.received.best().mono).saturating_sub(1);
-        let high = ahead(reading.rx.as_nanos(), self.sent.best().mono).saturating_add(resolution.max(1));
+        let high = ahead(reading.rx.as_nanos(), self.sent.program.mono).saturating_add(resolution.max(1));
         (low <= high).then_some(Bounds { low, high })
     }
 
@@ -143,7 +143,7 @@ impl PeerClock {
     fn block(&self, sample: &Sample) -> Option<Block> {
         let bounds = sample.bounds()?;
         let low = Point { at: float(sample.received.best().mono), ahead: self.relative(bounds.low) };
-        let high = Point { at: float(sample.sent.best().mono), ahead: self.relative(bounds.high) };
+        let high = Point { at: float(sample.sent.program.mono), ahead: self.relative(bounds.high) };
         Some(Block { since: low.at, low, high })
     }
 
@@ -212,7 +212,7 @@ impl PeerClock {
     pub fn excess(&self, sample: &Sample) -> Option<(Duration, Duration)> {
         let bounds = sample.bounds().filter(|_| sample.is_exact())?;
         self.blocks.back()?;
-        let (sent, received) = (float(sample.sent.best().mono), float(sample.received.best().mono));
+        let (sent, received) = (float(sample.sent.program.mono), float(sample.received.best().mono));
         let up = self.relative(bounds.high) - self.high(sent, self.drift);
         let down = self.low(received, self.drift) - self.relative(bounds.low);
         let span = |nanos: f64| Duration::from_nanos(whole(nanos).max(0).unsigned_abs());

@@ -8,8 +8,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::finder::Finder;
 use crate::payload::Payload;
-use crate::reader::{EchoReader, NotAnEcho};
+use crate::reader::EchoReader;
 use crate::stamp::Stamp;
 use crate::time::{Moment, MonoTime};
 
@@ -86,9 +87,10 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// There and back.
+    /// The round-trip time: from the send, so that the time in which the packet waits in this host's queues counts, to
+    /// when the reply came, by the kernel if it has reported that.
     pub fn rtt(&self) -> Duration {
-        self.received.best().mono - self.sent.best().mono
+        self.received.best().mono - self.sent.program.mono
     }
 
     /// How much later than due the call left.
@@ -162,7 +164,11 @@ pub struct Prober {
     /// Where in each second calls are to leave.
     phase: Option<Duration>,
     reader: EchoReader,
-    /// The calls that are to come back on the stream, in the order in which they were sent.
+    /// Looks for requests on a stream that the reader cannot follow.
+    finder: Option<Finder>,
+    /// Whether bytes have come over this connection that are no reply, and that was not reported.
+    unmatched: bool,
+    /// The calls that are to come back on the stream, in the order in which they were sent. A finder needs no order.
     returning: VecDeque<u64>,
     scratch: Vec<u8>,
 }
@@ -181,6 +187,8 @@ impl Prober {
             skipped: 0,
             phase: None,
             reader: EchoReader::new(),
+            finder: None,
+            unmatched: false,
             returning: VecDeque::new(),
             scratch: Vec::new(),
         }
@@ -246,7 +254,7 @@ impl Prober {
     pub fn call(&mut self, at: Moment, out: &mut Vec<u8>) -> u64 {
         let from = out.len();
         self.plan.payload.write(self.next, out);
-        if self.plan.stream {
+        if self.plan.stream && self.finder.is_none() {
             self.reader.sent(&out[from..]);
             self.returning.push_back(self.next);
         }
@@ -299,13 +307,15 @@ impl Prober {
 
     /// Takes what came back: a message, or bytes of a stream. The kernel's time is that of the last byte.
     ///
-    /// # Errors
-    ///
-    /// If a stream does not bring back what was sent. Nothing more can be told from it: it is to be [`cut`](Self::cut).
-    pub fn hear(&mut self, bytes: &[u8], at: Times, mut each: impl FnMut(Event)) -> Result<(), NotAnEcho> {
+    /// A server may decorate requests in any way, as long as they are contained in its replies. Bytes in which no
+    /// request is found are a [stray](Event::Stray) message; of a stream they are [reported](Self::take_unmatched)
+    /// when a request has been given up.
+    pub fn hear(&mut self, bytes: &[u8], at: Times, mut each: impl FnMut(Event)) {
         if !self.plan.stream {
-            self.hear_message(bytes, at, &mut each);
-            return Ok(());
+            return self.hear_message(bytes, at, &mut each);
+        }
+        if self.finder.is_some() {
+            return self.search(bytes, at, &mut each);
         }
         let mut reader = core::mem::take(&mut self.reader);
         let result = reader.receive(bytes, |echo| {
@@ -314,14 +324,40 @@ impl Prober {
                 self.take(number, Times { kernel, ..at }, echo.stamp, &mut each);
             }
         });
+        self.unmatched = !reader.unread().is_empty();
+        if result.is_err() {
+            // Only a request whose head has come back has surely begun: its first byte may be anything's.
+            let body = self.plan.payload.len() - self.plan.payload.head_len();
+            let missing = reader.missing().filter(|missing| *missing <= body);
+            let begun = self.returning.front().copied().zip(missing);
+            self.finder = Some(Finder::new(self.plan.payload, begun));
+            self.returning.clear();
+            return self.search(reader.unread(), at, &mut each);
+        }
         self.reader = reader;
-        result
+    }
+
+    fn search(&mut self, bytes: &[u8], at: Times, each: &mut impl FnMut(Event)) {
+        let Some(mut finder) = self.finder.take() else { return };
+        let mut found = Vec::new();
+        finder.receive(bytes, self.next, |request| found.push(request));
+        self.unmatched = finder.has_found_nothing();
+        self.finder = Some(finder);
+        let last = found.len();
+        for (place, request) in (1..).zip(found) {
+            let kernel = at.kernel.filter(|_| place == last);
+            self.take(request.number, Times { kernel, ..at }, request.stamp, each);
+        }
+    }
+
+    /// Whether a stream has brought bytes in which no request was found, although requests were given up. It is
+    /// reported once for a connection, or when more such bytes have come.
+    pub fn take_unmatched(&mut self) -> bool {
+        core::mem::take(&mut self.unmatched)
     }
 
     fn hear_message(&mut self, message: &[u8], at: Times, each: &mut impl FnMut(Event)) {
-        let returned = Payload::read(message, &mut self.scratch)
-            .filter(|returned| returned.body_len == self.plan.payload.body_len());
-        match returned.and_then(|returned| Some((returned.number(self.next)?, returned.stamp))) {
+        match self.plan.payload.read_anywhere(message, self.next, &mut self.scratch) {
             Some((number, stamp)) => self.take(number, at, stamp, each),
             None => each(Event::Stray),
         }
@@ -331,7 +367,7 @@ impl Prober {
         let (wait, reordered) = (self.plan.wait, number < self.newest);
         let Some(call) = self.find(number) else { return each(Event::Stray) };
         // A clock that was set meanwhile may have told the kernel a time before the call.
-        let kernel = received.kernel.filter(|kernel| call.sent.best().mono <= kernel.mono);
+        let kernel = received.kernel.filter(|kernel| call.sent.program.mono <= kernel.mono);
         let received = Times { kernel, ..received };
         let sample = Sample { number, due: call.due, sent: call.sent, received, stamp, reordered };
         let late = match call.state {
@@ -385,6 +421,7 @@ impl Prober {
             each(number);
         }
         self.reader = EchoReader::new();
+        self.finder = None;
         self.returning.clear();
     }
 

@@ -69,7 +69,8 @@ impl EchoReader {
     ///
     /// # Errors
     ///
-    /// If the bytes are neither a stamp nor what was sent. The reader is of no use from then on.
+    /// If the bytes are neither a stamp nor what was sent. The reader is of no use from then on, and the bytes that it
+    /// could not follow are [unread](Self::unread).
     pub fn receive(&mut self, bytes: &[u8], mut each: impl FnMut(Echo)) -> Result<(), NotAnEcho> {
         let mut held = core::mem::take(&mut self.held);
         if held.is_empty() {
@@ -90,9 +91,10 @@ impl EchoReader {
         let mut at = 0;
         while at < arrived.len() {
             let rest = &arrived[at..];
-            let Some(taken) = self.take(rest)? else {
+            let taken = self.take(rest);
+            let Ok(Some(taken)) = taken else {
                 self.held.extend_from_slice(rest);
-                break;
+                return taken.map(drop);
             };
             at += taken;
             if let Some(stamp) = self.completed() {
@@ -100,6 +102,16 @@ impl EchoReader {
             }
         }
         Ok(())
+    }
+
+    /// The bytes that have arrived and are neither a stamp nor an echo yet, or, after an error, never will be.
+    pub fn unread(&self) -> &[u8] {
+        &self.held
+    }
+
+    /// How many bytes of the first message are missing, if it has begun to come back.
+    pub(crate) fn missing(&self) -> Option<usize> {
+        self.lengths.front().copied().filter(|_| self.begun)
     }
 
     /// How many messages have not come back whole.

@@ -1,0 +1,130 @@
+//! Finding requests in the replies of a server that decorates them in a way of its own.
+
+use alloc::vec::Vec;
+
+use crate::payload::Payload;
+use crate::stamp::Stamp;
+
+/// Finds the requests of a measurement in a stream, whatever stands before, between and behind them.
+///
+/// It is the second choice, for servers that the [reader](crate::EchoReader) cannot follow: a request counts as
+/// returned when as many bytes as it has have come from where it begins, so inserted text makes it end early.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    payload: Payload,
+    /// The end of what has come, in which a request may begin.
+    tail: Vec<u8>,
+    /// The request that is coming back.
+    begun: Option<Begun>,
+    /// Whether any request was found.
+    has_found: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    number: u64,
+    stamp: Option<Stamp>,
+    /// Bytes that are still to come.
+    missing: usize,
+}
+
+/// A request that has come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) number: u64,
+    /// The timestamps that were filled in.
+    pub(crate) stamp: Option<Stamp>,
+}
+
+impl Finder {
+    /// A finder for requests of this form. If one of them has begun to come back, it is named with how many of its
+    /// bytes are missing.
+    pub(crate) fn new(payload: Payload, begun: Option<(u64, usize)>) -> Self {
+        let begun = begun.map(|(number, missing)| Begun {
+            number,
+            stamp: None,
+            missing: missing.saturating_sub(NEWLINE.len()),
+        });
+        Self { payload, tail: Vec::new(), begun, has_found: false }
+    }
+
+    /// Takes the bytes that arrived, and passes each request that is complete to `each`. The next request to be
+    /// sent has the number `next`.
+    pub(crate) fn receive(&mut self, bytes: &[u8], next: u64, mut each: impl FnMut(Found)) {
+        let mut arrived = core::mem::take(&mut self.tail);
+        arrived.extend_from_slice(bytes);
+        let mut rest = &arrived[..];
+        loop {
+            if let Some(begun) = &mut self.begun {
+                let taken = begun.missing.min(rest.len());
+                begun.missing -= taken;
+                rest = &rest[taken..];
+                if begun.missing != 0 {
+                    return;
+                }
+                each(Found { number: begun.number, stamp: begun.stamp });
+                (self.begun, self.has_found) = (None, true);
+            }
+            let Some(located) = self.payload.locate(rest, next) else { break };
+            rest = &rest[located.body..];
+            let missing = self.payload.body_len() - NEWLINE.len();
+            self.begun = Some(Begun { number: located.number, stamp: located.stamp, missing });
+        }
+        // A request whose beginning ends here may go on with the next bytes.
+        let kept = rest.len().min(self.payload.head_len().saturating_sub(1));
+        self.tail.extend_from_slice(&rest[rest.len() - kept..]);
+    }
+
+    /// Whether no request has come back, although this is only asked when something has.
+    pub(crate) fn has_found_nothing(&self) -> bool {
+        !self.has_found && self.begun.is_none()
+    }
+}
+
+/// What a server may have left out at the end of a request, or written in another way.
+const NEWLINE: &[u8] = b"\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAYLOAD: Payload = Payload::new(64);
+
+    fn request(number: u64) -> Vec<u8> {
+        let mut request = Vec::new();
+        PAYLOAD.write(number, &mut request);
+        request
+    }
+
+    /// The numbers that are found if the bytes come in pieces of this size.
+    fn found(bytes: &[u8], piece: usize) -> Vec<u64> {
+        let mut finder = Finder::new(PAYLOAD, None);
+        let mut numbers = Vec::new();
+        bytes.chunks(piece).for_each(|bytes| finder.receive(bytes, 100, |found| numbers.push(found.number)));
+        assert_eq!(finder.has_found_nothing(), numbers.is_empty());
+        numbers
+    }
+
+    #[test]
+    fn requests_are_found_in_any_decoration_and_in_any_pieces() {
+        let quoted = |number| [b"[b'Fri Nov 27 2026'] b'", &request(number)[..63], b"\\n'"].concat();
+        let behind = |number| [b"[0.12] [[000", &request(number)[..], b" <- you said"].concat();
+        for piece in 1..200 {
+            assert_eq!(found(&[quoted(7), quoted(8), behind(9)].concat(), piece), [7, 8, 9], "{piece}");
+            assert_eq!(
+                found(b"HTTP/1.1 400 Bad Request\r\n\r\n[0000000000000000000 00", piece),
+                [] as [u64; 0]
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_that_had_begun_ends_where_its_last_byte_is() {
+        let mut finder = Finder::new(PAYLOAD, Some((3, 10)));
+        let mut numbers = Vec::new();
+        finder.receive(b"........", 100, |found| numbers.push(found.number));
+        assert_eq!(numbers, []);
+        finder.receive(b".", 100, |found| numbers.push(found.number));
+        assert_eq!(numbers, [3]);
+    }
+}
