@@ -9,10 +9,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use echosounder_socket::family::inet::Host;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
-    Address, Endpoint, Error, Events, Interest, IpVersion, Kind, Poll, Side, Socket, Transport, option,
+    Address, Endpoint, Error, Events, Interest, IpVersion, Kind, Name, Poll, Side, Socket, Transport, option,
 };
 
 use crate::clock::Deadline;
@@ -374,8 +375,13 @@ fn is_v6(address: &Address) -> bool {
     matches!(address, Address::Inet6(_))
 }
 
-/// Looks a name up on a thread of its own: getaddrinfo(3) knows no time-out.
+/// Looks a name up on a thread of its own: getaddrinfo(3) knows no time-out. An address needs no lookup, so no busy
+/// machine makes it time out.
 fn resolve(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>, CallError> {
+    if !matches!(call.endpoint.name(), Name::Inet(Host::Name(_), _)) {
+        let addresses = call.endpoint.resolve(Side::Client, call.ip_version);
+        return addresses.map_err(|error| CallError::Peer(Word::Dns, error));
+    }
     let (sender, receiver) = mpsc::sync_channel(1);
     let (endpoint, version) = (call.endpoint.clone(), call.ip_version);
     let lookup = move || {
