@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use echosounder_proto::{Estimate, MonoTime, PeerClock, Sample};
+use echosounder_proto::{Estimate, MonoTime, PeerClock, Reading, Sample, WallTime};
 
 use crate::distribution::Distribution;
 
@@ -40,6 +40,9 @@ pub struct PeerClockReport {
     pub clock: Clock,
     /// Whether the stamps were found not to come from this machine's clock, as had been expected.
     pub contradicted: bool,
+    /// Whether it showed the same for two requests of which the second left when the reply to the first had come: it
+    /// stands still, or its steps are long. Then nothing is told by it.
+    pub stands_still: bool,
     /// How far the peer's clock is ahead of this machine's, in nanoseconds: the middle of what is possible. Where its zone
     /// is unknown, whole quarters of an hour are left out.
     pub ahead: Option<i64>,
@@ -117,6 +120,10 @@ pub(crate) struct Directions {
     /// Whether the clock may turn out not to be what it was taken for.
     guessed: bool,
     contradicted: bool,
+    /// Whether the peer's clock was found to stand still.
+    stands_still: bool,
+    /// When a reply came last, and what the peer's clock showed when it left.
+    last_reading: Option<(MonoTime, WallTime)>,
     peer: PeerClock,
     zoned: bool,
     /// Whether its stamps tell whole seconds.
@@ -138,6 +145,8 @@ impl Directions {
             clock,
             guessed,
             contradicted: false,
+            stands_still: false,
+            last_reading: None,
             peer: PeerClock::new(),
             zoned: true,
             coarse: false,
@@ -160,6 +169,9 @@ impl Directions {
         // A peer may say what it likes.
         let reading = sample.stamp?.reading().filter(|_| sample.is_possible())?;
         (self.zoned, self.coarse) = (reading.zoned, !reading.resolution.is_zero());
+        if !self.coarse && self.finds_still(sample, reading) {
+            return None;
+        }
         let steps = self.peer.steps();
         if self.peer.is_contradicted_by(sample) {
             // What was before is to be counted by what was known then.
@@ -200,6 +212,21 @@ impl Directions {
         Some(ways)
     }
 
+    /// Whether the peer's clock stands still, as far as this reply and those before show. Replies to requests that were
+    /// under way at once may have been read at once.
+    fn finds_still(&mut self, sample: &Sample, reading: Reading) -> bool {
+        let before = self.last_reading.replace((sample.received.program.mono, reading.tx));
+        let is_same = before.is_some_and(|(came, tx)| came <= sample.sent.program.mono && tx == reading.rx);
+        if is_same && !self.stands_still {
+            self.stands_still = true;
+            // What was made of its readings is as good as they are.
+            self.peer = PeerClock::new();
+            self.pending.clear();
+            (self.up, self.down) = (Way::default(), Way::default());
+        }
+        self.stands_still
+    }
+
     /// It cannot be this machine's clock: a call was there before it left, or its answer back before it left there.
     fn contradict(&mut self) {
         self.contradicted = true;
@@ -221,6 +248,7 @@ impl Directions {
     pub(crate) fn moved(&mut self, clock: Clock, guessed: bool) {
         self.count_pending();
         (self.peer, self.quickest) = (PeerClock::new(), None);
+        (self.stands_still, self.last_reading) = (false, None);
         [&mut self.up, &mut self.down].into_iter().for_each(|way| {
             way.jitter.restart();
             way.variation.restart();
@@ -295,6 +323,7 @@ impl Directions {
         PeerClockReport {
             clock: self.clock,
             contradicted: self.contradicted,
+            stands_still: self.stands_still,
             ahead: ahead.map(|ahead| ahead - zones.unwrap_or(0) * QUARTER),
             uncertainty: estimate.map(|estimate| estimate.uncertainty),
             drift_ppm: estimate.and_then(|estimate| {
@@ -317,7 +346,7 @@ fn by_wall(sample: &Sample) -> Option<Ways> {
     let reading = sample.stamp?.reading()?;
     let span = |from: u64, to: u64| clamp(i128::from(to) - i128::from(from));
     Some(Ways {
-        up: span(sample.sent.best().wall.as_nanos(), reading.rx.as_nanos()),
+        up: span(sample.sent.program.wall.as_nanos(), reading.rx.as_nanos()),
         down: span(reading.tx.as_nanos(), sample.received.best().wall.as_nanos()),
     })
 }
@@ -327,7 +356,7 @@ fn by_wall(sample: &Sample) -> Option<Ways> {
 fn transits(sample: &Sample) -> Option<(i64, i64)> {
     let reading = sample.stamp?.reading()?;
     let mono = |at: MonoTime| i128::from(at.as_nanos());
-    let up = i128::from(reading.rx.as_nanos()) - mono(sample.sent.best().mono);
+    let up = i128::from(reading.rx.as_nanos()) - mono(sample.sent.program.mono);
     let down = mono(sample.received.best().mono) - i128::from(reading.tx.as_nanos());
     Some((clamp(up), clamp(down)))
 }
@@ -342,7 +371,7 @@ fn clamp(nanos: i128) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use echosounder_proto::{Moment, Stamp, Times, WallTime};
+    use echosounder_proto::{Moment, Stamp, Times};
 
     use super::*;
 
@@ -406,6 +435,37 @@ mod tests {
         let (up, down, clock) = directions.report(MonoTime::from_origin(Duration::from_secs(1)));
         assert_eq!((clock.peer_steps, up.delay.count(), down.delay.count()), (1, 40, 40));
         assert!(down.delay.max() < Some(1_510_000), "{:?}", down.delay.max());
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_tells_nothing() {
+        let mut directions = Directions::new(Clock::Free, true);
+        for number in 1..=40 {
+            // It always shows what it showed for the first request.
+            let sent = number * 20_000_000;
+            let ways = directions.split(&sample_read_at_once(number, sent, 20_000_000));
+            assert_eq!(ways.is_some(), number == 1, "{number}: {ways:?}");
+        }
+        let (up, down, clock) = directions.report(MonoTime::from_origin(Duration::from_secs(1)));
+        assert_eq!((clock.stands_still, clock.peer_steps, clock.ahead), (true, 0, None));
+        assert_eq!((up.delay.count(), down.delay.count(), up.jitter.nanos()), (0, 0, None));
+    }
+
+    #[test]
+    fn requests_that_are_read_at_once_may_bear_the_same_time() {
+        let mut directions = Directions::new(Clock::Free, true);
+        for number in 1..=3 {
+            // All are under way at once: each is sent before the first reply has come.
+            let ways = directions.split(&sample_read_at_once(number, number * 1000, 1000));
+            assert!(ways.is_some(), "{number}");
+        }
+        assert!(!directions.report(MonoTime::from_origin(Duration::from_secs(1))).2.stands_still);
+    }
+
+    /// A request whose reply bears the time at which the first one, sent at `first`, was read.
+    fn sample_read_at_once(number: u64, sent: u64, first: u64) -> Sample {
+        let read = WallTime::from_nanos(NOON + first + 1_000_000);
+        Sample { stamp: Some(Stamp::Ns { rx: read, tx: read }), ..sample(number, sent, 0, 0) }
     }
 
     #[test]
