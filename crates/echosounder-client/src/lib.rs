@@ -66,4 +66,4 @@ pub use ramp::{Step, ramp};
 pub use series::{Point, Series};
 pub use statistics::{Failures, Interval as PingInterval, Report as PingReport, Told, Verdict, WayReport};
 pub use talk::{End, Eol, Said, Summary, Talk, TalkError};
-pub use wire::Wire;
+pub use wire::{Timestamps, Wire};

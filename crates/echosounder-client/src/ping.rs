@@ -17,9 +17,9 @@ use crate::clock::{Clocks, Deadline};
 use crate::connect::{Call, Candidates, Stop, is_many};
 use crate::directions::{Clock, Ways};
 use crate::driver::{is_momentary, prepare};
-use crate::error::{CallError, Word};
+use crate::error::{CallError, Word, is_about_earlier};
 use crate::statistics::{Interval, Report, Statistics};
-use crate::wire::{Notice, Wire, came, left};
+use crate::wire::{Notice, Timestamps, Wire, came, left};
 
 /// The shortest call on a stream: a blank, a digit, a newline.
 pub const STREAM_CALL_MIN: usize = BLANK.len() + 2;
@@ -70,9 +70,21 @@ pub struct Ping {
     pub deadline: Option<Duration>,
     /// What is known of the peer's clock; `None` to find out.
     pub clock: Option<Clock>,
+    /// Which clock reads times the receipt of replies.
+    pub timestamps: Timestamps,
 }
 
 impl Ping {
+    /// A single request only finds out whether the peer replies; anything longer waits for a peer to come up.
+    fn is_probe(&self) -> bool {
+        self.count == Some(1)
+    }
+
+    /// Whether it has gone on for as long as it may.
+    fn is_over(&self, elapsed: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= elapsed)
+    }
+
     /// The same for another endpoint.
     #[must_use]
     pub fn to(&self, endpoint: Endpoint) -> Self {
@@ -188,6 +200,8 @@ impl Control {
 #[derive(Debug)]
 pub struct Pinger {
     ping: Ping,
+    /// When the name was looked up, from which the deadline counts.
+    began: MonoTime,
     transport: Transport,
     address: Address,
     /// Where else it may be, as long as nothing was answered.
@@ -220,13 +234,16 @@ pub struct Pinger {
 }
 
 impl Pinger {
-    /// Reaches the target. Of datagrams it shows only later whether anybody is there.
+    /// Reaches the target. Of datagrams it shows only later whether anybody is there. Unless a single request is to be
+    /// sent, a peer that cannot be reached yet is no error: it is tried again for the requests.
     ///
     /// # Errors
     ///
-    /// If nobody can be reached, or many would be.
+    /// If the name has no address, if many hosts would be reached, if this machine fails, or, with a count of one, if
+    /// the peer cannot be reached.
     pub fn connect(ping: Ping, control: Arc<Control>) -> Result<Self, CallError> {
-        let transport = ping.call.endpoint.transport();
+        let clocks = Clocks::start();
+        let began = clocks.now().mono;
         let local = |error| CallError::Local(Error::new("poll", &ping.call.endpoint, error));
         let deadline = Deadline::after(ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait)));
         let mut candidates = Candidates::of(&ping.call, deadline, &control.stop)?;
@@ -237,9 +254,37 @@ impl Pinger {
         let poll = Poll::new().map_err(local)?;
         poll.add(&control.waker, CONTROL, Interest::Read).map_err(local)?;
         let nobody = || Err(CallError::timeout("connect", &ping.call.endpoint));
-        let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
-        let clocks = Clocks::start();
-        let start = clocks.now().mono;
+        let first = candidates.addresses().next().cloned();
+        let (socket, address, word) = match candidates.connect(deadline).unwrap_or_else(nobody) {
+            Ok((socket, address)) => (Some(socket), address, None),
+            Err(error) => match (error.word(), first) {
+                (Some(word), Some(first)) if !ping.is_probe() && !ping.is_over(clocks.now().mono - began) => {
+                    (None, first, Some(word))
+                }
+                _ => return Err(error),
+            },
+        };
+        let mut pinger = Self::new(ping, control, candidates, address, poll, clocks, began);
+        if let Some(socket) = socket {
+            pinger.use_socket(socket)?;
+        }
+        pinger.start_over();
+        if let Some(word) = word {
+            pinger.gone_until = (pinger.clocks.now().mono + PAUSE, word);
+        }
+        Ok(pinger)
+    }
+
+    fn new(
+        ping: Ping,
+        control: Arc<Control>,
+        candidates: Candidates,
+        address: Address,
+        poll: Poll,
+        clocks: Clocks,
+        began: MonoTime,
+    ) -> Self {
+        let transport = ping.call.endpoint.transport();
         let plan = Plan {
             stream: transport.kind() == Kind::Stream,
             payload: Payload::with_blank(ping.size),
@@ -247,7 +292,7 @@ impl Pinger {
             count: ping.count,
             wait: ping.call.wait,
         };
-        let mut pinger = Self {
+        Self {
             transport,
             address,
             candidates,
@@ -259,22 +304,20 @@ impl Pinger {
             poll,
             events: Events::with_capacity(8),
             clocks,
-            start,
-            prober: Prober::new(plan, start),
-            statistics: Statistics::new(Clock::Free, false, start),
-            paused_until: start,
-            gone_until: (start, Word::Closed),
+            began,
+            start: began,
+            prober: Prober::new(plan, began),
+            statistics: Statistics::new(Clock::Free, false, began),
+            paused_until: began,
+            gone_until: (began, Word::Closed),
             reasons: VecDeque::new(),
-            told: start,
+            told: began,
             unsent: VecDeque::new(),
             message: Vec::new(),
             buffer: IoBuffer::zeroed(ping.size + READ),
             happenings: VecDeque::new(),
             ping,
-        };
-        pinger.use_socket(socket)?;
-        pinger.start_over();
-        Ok(pinger)
+        }
     }
 
     /// What it is to do.
@@ -336,6 +379,9 @@ impl Pinger {
         let (at, longest) = (self.clocks.now().mono, self.statistics.longest());
         let mut lost = Vec::new();
         self.prober.give_up_after(longest, at, |event| lost.push(event));
+        if !lost.is_empty() {
+            self.count_unmatched();
+        }
         lost.into_iter().for_each(|event| self.count(event));
         Ok(())
     }
@@ -357,7 +403,7 @@ impl Pinger {
         let ready = prepare(&socket, self.transport.kind())
             .and_then(|()| self.poll.add(&socket, SOCKET, Interest::Read));
         ready.map_err(|error| self.error("prepare", error))?;
-        self.wire = Wire::ask(&socket, self.transport, &self.address);
+        self.wire = Wire::ask(&socket, self.transport, &self.address, self.ping.timestamps);
         self.local = socket.local_addr().ok();
         self.socket = Some(socket);
         Ok(())
@@ -370,7 +416,7 @@ impl Pinger {
     }
 
     fn end(&self) -> Option<MonoTime> {
-        self.ping.deadline.map(|deadline| self.start + deadline)
+        self.ping.deadline.map(|deadline| self.began + deadline)
     }
 
     /// Sends what is due, waits, and takes what has come.
@@ -378,7 +424,12 @@ impl Pinger {
         self.send_due()?;
         let now = self.clocks.now().mono;
         let wakes = [self.prober.wakes().map(|wakes| wakes.max(self.held_until())), self.end()];
-        let wait = wakes.into_iter().flatten().min().map_or(LONGEST, |wakes| wakes - now);
+        // What has happened is reported before anything is waited for; with the last request that is all there is.
+        let wait = match wakes.into_iter().flatten().min() {
+            _ if !self.happenings.is_empty() || self.prober.is_over() => Duration::ZERO,
+            Some(wakes) => wakes - now,
+            None => LONGEST,
+        };
         self.poll
             .wait_exactly(&mut self.events, wait.min(LONGEST))
             .map_err(|error| self.error("wait for", error))?;
@@ -445,8 +496,9 @@ impl Pinger {
         let at = self.clocks.now();
         let number = self.prober.call(at, &mut self.message);
         let mut sent = socket.send(&self.message);
-        if self.wire.errors && sent.as_ref().is_err_and(|error| !is_momentary(error)) {
-            // It was an earlier call that failed, of which the queue tells more; this one has not left yet.
+        let of_earlier = self.transport.kind() == Kind::Datagrams;
+        if of_earlier && sent.as_ref().is_err_and(|error| !is_momentary(error)) {
+            // The error may be about an earlier packet, of which the error queue says more: this one has not left yet.
             if self.hear_errors()? {
                 return Ok(());
             }
@@ -489,6 +541,7 @@ impl Pinger {
     /// Takes what has come.
     fn hear(&mut self) -> Result<(), CallError> {
         self.hear_errors()?;
+        let kind = self.transport.kind();
         for _ in 0..TURN_MAX {
             let Some(socket) = &self.socket else { return Ok(()) };
             let received = self.wire.receive(socket, &mut self.buffer);
@@ -501,9 +554,13 @@ impl Pinger {
                 Ok((len, kernel)) => self.take(len, came(program, kernel)),
                 Err(error) if is_momentary(&error) => return Ok(()),
                 Err(error) if self.transport.is_end(&error) => self.cut(Word::Closed),
-                // The queue has told of it.
-                Err(error) if self.wire.errors && self.word("receive from", &error).is_some() => {
+                // It is about an earlier packet, and the error queue says which.
+                Err(error) if self.wire.errors && is_about_earlier(kind, &error) => {
                     self.hear_errors()?;
+                }
+                Err(error) if is_about_earlier(kind, &error) => {
+                    let word = self.word("receive from", &error).unwrap_or(Word::Unreachable);
+                    self.lost_to(None, word)?;
                 }
                 Err(error) => return self.failed("receive from", None, error).map(drop),
             }
@@ -515,14 +572,15 @@ impl Pinger {
     fn take(&mut self, len: usize, at: Times) {
         let mut happened = Vec::new();
         let bytes = std::mem::take(&mut self.buffer);
-        let heard = self.prober.hear(&bytes[..len], at, |event| happened.push(event));
+        self.prober.hear(&bytes[..len], at, |event| happened.push(event));
         self.buffer = bytes;
         happened.into_iter().for_each(|event| self.count(event));
-        if heard.is_err() {
-            // What follows can no longer be told.
-            self.statistics.stray();
-            self.happenings.push_back(Happening::Stray);
-            self.cut(Word::Closed);
+    }
+
+    /// Reports that a stream has brought bytes that are no reply, once requests are given up.
+    fn count_unmatched(&mut self) {
+        if self.prober.take_unmatched() {
+            self.count(Event::Stray);
         }
     }
 
@@ -548,9 +606,10 @@ impl Pinger {
     }
 
     fn answered(&mut self, sample: &Sample, late: bool) -> Happening {
-        // It may have been given up for what somebody said of it, and come in time all the same.
+        // What was reported as a timeout stays late. A request that was given up for another reason, such as what a
+        // router said of it, may be answered in time all the same.
         let given_up = late.then(|| self.take_reason(sample.number));
-        let late = late && self.ping.call.wait < sample.rtt();
+        let late = late && (given_up == Some(Word::Timeout) || self.ping.call.wait < sample.rtt());
         let ways = self.statistics.answered(sample, late, given_up);
         let clock = self.statistics.clock();
         if clock != self.clock {
@@ -564,7 +623,7 @@ impl Pinger {
         }
         Happening::Answered(Answered {
             number: sample.number,
-            sent: sample.sent.best().wall,
+            sent: sample.sent.program.wall,
             rtt: sample.rtt(),
             ways,
             residence: sample.residence(),
@@ -652,6 +711,9 @@ impl Pinger {
         let at = self.clocks.now().mono;
         let mut lost = Vec::new();
         self.prober.cut(at, |number| lost.push(number));
+        if !lost.is_empty() {
+            self.count_unmatched();
+        }
         lost.into_iter().for_each(|number| self.count_lost(number, Some(word), at));
         self.unsent.clear();
         if self.socket.take().is_some() {
@@ -680,10 +742,14 @@ impl Pinger {
     }
 
     fn connected_again(&mut self, socket: Socket, address: Address) -> Result<(), CallError> {
-        let moved = self.address != address;
+        // A target that could not be reached at first has not been described yet.
+        let is_first = self.local.is_none();
+        let moved = self.address != address || is_first;
         self.address = address;
         self.use_socket(socket)?;
-        self.happenings.push_back(Happening::Connected(true));
+        if !is_first {
+            self.happenings.push_back(Happening::Connected(true));
+        }
         if moved {
             self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
             self.statistics.moved(self.clock, self.ping.clock.is_none());
@@ -744,6 +810,9 @@ impl Pinger {
     fn expire(&mut self) {
         let mut expired = Vec::new();
         self.prober.expire(self.clocks.now().mono, |event| expired.push(event));
+        if !expired.is_empty() {
+            self.count_unmatched();
+        }
         expired.into_iter().for_each(|event| self.count(event));
     }
 

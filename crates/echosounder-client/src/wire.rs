@@ -35,6 +35,23 @@ pub struct Wire {
     pub(crate) errors: bool,
 }
 
+/// Which times of receipt count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timestamps {
+    /// The kernel's, where it takes any: TCP and UDP.
+    #[default]
+    Kernel,
+    /// This program's, on every kind of socket, so that they can be compared.
+    User,
+}
+
+impl Timestamps {
+    /// Whether the kernel takes the time of what comes over this transport.
+    pub fn has_kernel(transport: Transport) -> bool {
+        matches!(transport, Transport::Tcp | Transport::Udp)
+    }
+}
+
 /// What the queue of errors holds.
 #[derive(Debug)]
 pub(crate) enum Notice {
@@ -56,8 +73,13 @@ pub(crate) enum Notice {
 }
 
 impl Wire {
-    /// Asks the kernel for all that it tells of such a socket.
-    pub(crate) fn ask(socket: &Socket, transport: Transport, address: &Address) -> Self {
+    /// Asks the kernel for all that it tells of such a socket, but for times that are not wanted.
+    pub(crate) fn ask(
+        socket: &Socket,
+        transport: Transport,
+        address: &Address,
+        timestamps: Timestamps,
+    ) -> Self {
         let recverr = match address {
             Address::Inet(_) => option::IP_RECVERR,
             Address::Inet6(_) => option::IPV6_RECVERR,
@@ -65,7 +87,8 @@ impl Wire {
         };
         let can = |result: io::Result<()>| result.is_ok();
         let (rx, report) = (SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE);
-        let stamp = |flags| can(socket.set_option(option::SO_TIMESTAMPING, flags));
+        let wanted = timestamps == Timestamps::Kernel;
+        let stamp = |flags| wanted && can(socket.set_option(option::SO_TIMESTAMPING, flags));
         match transport {
             Transport::Udp => {
                 let errors = can(socket.set_option(recverr, true));
