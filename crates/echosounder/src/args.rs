@@ -265,10 +265,11 @@ pub(crate) struct Ping {
     #[arg(short, long, value_name = "N", value_parser = units::count)]
     pub(crate) count: Option<NonZeroUsize>,
 
-    /// Between two calls; 0 for as fast as answers come
-    #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = units::interval)]
-    #[arg(overrides_with = "interval")]
-    pub(crate) interval: Duration,
+    /// Time between two requests; 0 sends each when the reply to the last has come [default: 1s]
+    ///
+    /// With --self and -c or -w the default is 20ms.
+    #[arg(short, long, value_name = "DURATION", value_parser = units::interval, overrides_with = "interval")]
+    pub(crate) interval: Option<Duration>,
 
     /// How long to go on at most, connecting included [default: until it is stopped]
     #[arg(short = 'w', long, value_name = "DURATION", value_parser = units::duration)]
@@ -298,9 +299,13 @@ pub(crate) struct Ping {
     #[arg(long, value_enum, value_name = "CLOCK", default_value_t = Clock::Auto)]
     pub(crate) clock: Clock,
 
-    /// Put the time before each line, in seconds since 1970
+    /// Which clock reads time the receipt of replies
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Timestamps::Auto)]
+    pub(crate) timestamps: Timestamps,
+
+    /// Print the time before each line, in seconds since 1970
     #[arg(short = 'D', long)]
-    pub(crate) timestamps: bool,
+    pub(crate) print_time: bool,
 
     /// Show all statistics of each of several targets
     #[arg(short, long)]
@@ -319,6 +324,17 @@ pub(crate) struct Ping {
     /// Write the result to a file, too: .json, .csv (each call), .hdr (HdrHistogram's log) or .html (a page)
     #[arg(short, long, value_name = "FILE", value_parser = units::report_file)]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// Which clock reads time the receipt of replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Timestamps {
+    /// The kernel's if all targets are TCP or UDP, so that targets are compared by like times
+    Auto,
+    /// The kernel's: when the packet came, without the time that this program takes to wake up
+    Kernel,
+    /// This program's
+    User,
 }
 
 /// What is known of the peer's clock.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{CALL_MIN, Call, Clock, Eol, Marks, Pace, Source, Spacing};
+use echosounder_client::{CALL_MIN, Call, Clock, Eol, Marks, Pace, Source, Spacing, Timestamps};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Patience};
 use echosounder_socket::family::inet::Host;
@@ -189,7 +189,11 @@ pub(crate) struct Ping {
     /// What to do with each that its own server makes.
     pub(crate) template: echosounder_client::Ping,
     pub(crate) with_server: bool,
-    pub(crate) timestamps: bool,
+    /// Whether to measure one target after another, rather than all at once.
+    pub(crate) in_turn: bool,
+    /// Which times of receipt count; `None` for the best that all targets have.
+    pub(crate) timestamps: Option<Timestamps>,
+    pub(crate) print_time: bool,
     pub(crate) verbose: bool,
     pub(crate) bounds: Bounds,
     pub(crate) output: Option<PathBuf>,
@@ -203,6 +207,12 @@ pub(crate) struct Bounds {
     /// What 99 of 100 answers may take.
     pub(crate) p99: Option<Duration>,
 }
+
+/// The time between two requests to a target, unless it is set.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same where the targets are this machine's own, and one after another is measured.
+const INTERVAL_IN_TURN: Duration = Duration::from_millis(20);
 
 /// Calls that may be waited for at the same time.
 const UNDER_WAY_MAX: u128 = 1_000_000;
@@ -242,7 +252,11 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     {
         return Err(Usage(format!("on {endpoint} a call has at least {CALL_MIN} bytes")).into());
     }
-    let under_way = args.wait.as_nanos().checked_div(args.interval.as_nanos());
+    // Kinds of socket are compared on one machine, where they would be in each other's way.
+    let in_turn = args.with_server && (args.count.is_some() || args.deadline.is_some());
+    let interval = args.interval.unwrap_or(if in_turn { INTERVAL_IN_TURN } else { INTERVAL });
+    let timestamps = timestamps(args.timestamps, args.with_server, &endpoints)?;
+    let under_way = args.wait.as_nanos().checked_div(interval.as_nanos());
     if under_way.is_some_and(|calls| UNDER_WAY_MAX < calls) {
         return Err(Usage(
             "so short an interval and so long a wait are over a million calls under way".into(),
@@ -259,7 +273,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         },
         size: args.size.get(),
         first: Duration::ZERO,
-        interval: args.interval,
+        interval,
         count: args.count.map(|count| count.get() as u64),
         deadline: args.deadline,
         clock: match args.clock {
@@ -268,16 +282,40 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
             args::Clock::Synced => Some(Clock::Synced),
             args::Clock::Free => Some(Clock::Free),
         },
+        timestamps: timestamps.unwrap_or_default(),
     };
     Ok(Ping {
         targets: endpoints.into_iter().map(|endpoint| template.to(endpoint)).collect(),
         template,
         with_server: args.with_server,
-        timestamps: args.timestamps,
+        in_turn,
+        timestamps,
+        print_time: args.print_time,
         verbose: args.verbose,
         bounds: Bounds { loss: args.max_loss, p99: args.max_p99 },
         output: args.output,
     })
+}
+
+/// Which times of receipt count, as far as that is known before the targets are.
+fn timestamps(
+    typed: args::Timestamps,
+    with_server: bool,
+    targets: &[Endpoint],
+) -> Result<Option<Timestamps>> {
+    let without = targets.iter().find(|target| !Timestamps::has_kernel(target.transport()));
+    match (typed, without) {
+        (args::Timestamps::Auto, _) => Ok(None),
+        (args::Timestamps::User, _) => Ok(Some(Timestamps::User)),
+        (args::Timestamps::Kernel, Some(endpoint)) => {
+            Err(Usage(format!("--timestamps kernel is for tcp:// and udp://, not for {endpoint}")).into())
+        }
+        (args::Timestamps::Kernel, None) if with_server && targets.is_empty() => Err(Usage(
+            "--timestamps kernel is for tcp:// and udp://; with --self, name such ENDPOINTs".into(),
+        )
+        .into()),
+        (args::Timestamps::Kernel, None) => Ok(Some(Timestamps::Kernel)),
+    }
 }
 
 /// One thread for each core that this process may use.

@@ -63,7 +63,7 @@ impl NoServer {
 }
 
 /// How to start a server at the default port of an endpoint where nobody replied.
-fn start_hint(endpoint: &Endpoint, word: Option<Word>, instead: &str) -> Option<String> {
+pub(crate) fn start_hint(endpoint: &Endpoint, word: Option<Word>, instead: &str) -> Option<String> {
     let Name::Inet(host, DEFAULT_PORT) = endpoint.name() else { return None };
     let scheme = endpoint.transport().scheme();
     let here = match host {

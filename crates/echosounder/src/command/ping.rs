@@ -13,7 +13,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use echosounder_client::{CallError, Control, Happening, Ping, PingReport, Pinger, Place};
+use echosounder_client::{
+    CallError, Control, Happening, Ping, PingReport, Pinger, Place, Timestamps, Word as FailureWord,
+};
 use echosounder_socket::kernel::clock_state;
 use echosounder_socket::{Endpoint, Interest, Signal, Signals, raise_fd_limit, ready};
 
@@ -22,6 +24,7 @@ use crate::args::Output;
 use crate::command::allowance::Allowance;
 use crate::command::embedded::Embedded;
 use crate::config::{self, Bounds};
+use crate::render::escape::Harmless;
 use crate::render::load::grouped;
 use crate::render::ping::{self as render, Row, Target};
 use crate::render::transcript::note;
@@ -29,6 +32,9 @@ use crate::report::{self, NoServer, Outcome};
 
 /// How long after the first signal another is taken for the same.
 const WITH_THE_FIRST: Duration = Duration::from_millis(100);
+
+/// What is wrong if replies do not contain requests.
+const NOT_AN_ECHO: &str = "the reply does not contain the request: not an echo server?";
 
 /// What may wait to be written before calls have to wait for it.
 const QUEUE: usize = 1024;
@@ -42,13 +48,15 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let signals =
         Signals::receive(&[Signal::Interrupt, Signal::Terminate, Signal::Quit]).context("receive signals")?;
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
+    settle(&mut config);
     let controls = config.targets.iter().map(|_| Control::new().map(Arc::new));
     let controls: Vec<Arc<Control>> = controls.collect::<io::Result<_>>().context("make an eventfd")?;
     heed(signals, controls.clone(), server.as_ref().and_then(Embedded::folder))?;
-    let receiver = start(&config.targets, &controls)?;
+    let receiver = start(&config.targets, &controls, config.in_turn)?;
     let mut page = Page {
         output,
-        timestamps: config.timestamps,
+        print_time: config.print_time,
+        hinted: false,
         verbose: config.verbose,
         bounds: config.bounds,
         paper: Paper { error: None },
@@ -75,6 +83,20 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
         (Err(untold), alone) => {
             alone.iter().for_each(|error| report::tell(error, output));
             Err(untold)
+        }
+    }
+}
+
+/// Settles what depends on all targets: which times of receipt they have in common, and their shares of the time if
+/// one after another is measured.
+fn settle(config: &mut config::Ping) {
+    let all_have = |target: &Ping| Timestamps::has_kernel(target.call.endpoint.transport());
+    let common = if config.targets.iter().all(all_have) { Timestamps::Kernel } else { Timestamps::User };
+    let count = u32::try_from(config.targets.len()).unwrap_or(u32::MAX).max(1);
+    for target in &mut config.targets {
+        target.timestamps = config.timestamps.unwrap_or(common);
+        if config.in_turn {
+            target.deadline = target.deadline.map(|deadline| deadline / count);
         }
     }
 }
@@ -126,15 +148,25 @@ enum Word {
     Ended(Box<PingReport>),
 }
 
-/// Starts a thread for each target, so that none waits for another.
-fn start(targets: &[Ping], controls: &[Arc<Control>]) -> Result<Receiver<(usize, Word)>> {
+/// Starts a thread for each target, so that none waits for another; or one for all, if they are to wait.
+fn start(targets: &[Ping], controls: &[Arc<Control>], in_turn: bool) -> Result<Receiver<(usize, Word)>> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
+    let spawn = |measure: Box<dyn FnOnce() + Send>| {
+        thread::Builder::new().name("ping".into()).spawn(measure).context("start a thread").map(drop)
+    };
     let share = 1.0 / targets.len() as f64;
-    for (place, (ping, control)) in targets.iter().zip(controls).enumerate() {
+    let jobs = targets.iter().zip(controls).enumerate().map(|(place, (ping, control))| {
         let (mut ping, control, sender) = (ping.clone(), Arc::clone(control), sender.clone());
-        ping.first = ping.interval.mul_f64(place as f64 * share);
-        let call = move || measure(place, ping, control, &sender);
-        thread::Builder::new().name("ping".into()).spawn(call).context("start a thread")?;
+        if !in_turn {
+            ping.first = ping.interval.mul_f64(place as f64 * share);
+        }
+        move || measure(place, ping, control, &sender)
+    });
+    if in_turn {
+        let jobs: Vec<_> = jobs.collect();
+        spawn(Box::new(move || jobs.into_iter().for_each(|measure| measure())))?;
+    } else {
+        jobs.into_iter().try_for_each(|measure| spawn(Box::new(measure)))?;
     }
     Ok(receiver)
 }
@@ -210,8 +242,14 @@ impl State {
         Row {
             name: self.target.as_ref().map_or(&self.endpoint, |target| &target.found),
             report: self.report.as_deref(),
-            word: self.error.as_ref().and_then(report::word),
+            word: self.error.as_ref().and_then(report::word).or_else(|| self.only_failure()),
         }
+    }
+
+    /// How most requests failed, if none was answered.
+    fn only_failure(&self) -> Option<FailureWord> {
+        let report = self.report.as_deref().filter(|report| report.answered + report.late == 0)?;
+        report.lost.most()
     }
 
     fn result(&self) -> Option<(&Target, &PingReport)> {
@@ -240,7 +278,9 @@ impl Paper {
 /// Where everything is told.
 struct Page {
     output: Output,
-    timestamps: bool,
+    print_time: bool,
+    /// Whether it was said how to start a server.
+    hinted: bool,
     verbose: bool,
     bounds: Bounds,
     paper: Paper,
@@ -301,6 +341,9 @@ impl Page {
             self.targets[place].left_out += 1;
             return;
         }
+        if let Happening::Lost { number: 1, word, .. } = happening {
+            self.hint_at_server(place, *word);
+        }
         let Some(target) = &self.targets[place].target else { return };
         if let Some(file) = &mut self.file {
             file.note(&target.endpoint, happening);
@@ -324,12 +367,22 @@ impl Page {
         }
         let who = if self.targets.len() == 1 { &target.place } else { &target.found };
         self.paper.write(|out| {
-            if self.timestamps {
+            if self.print_time {
                 let now = Duration::from_nanos(since_1970());
                 write!(out, "[{}.{:06}] ", now.as_secs(), now.subsec_micros())?;
             }
             render::line(out, who, target.size, happening)
         });
+    }
+
+    /// Says how to start a server if the first request found none; once.
+    fn hint_at_server(&mut self, place: usize, word: Option<FailureWord>) {
+        let hint = report::start_hint(&self.targets[place].called, word, ", or try --self");
+        if let Some(hint) = hint.filter(|_| !self.output.json && !self.output.quiet && !self.hinted) {
+            self.hinted = true;
+            // If standard error cannot be written, the lines say enough.
+            let _ = writeln!(io::stderr(), "hint: {}", Harmless(&hint));
+        }
     }
 
     /// Tells how much was not told.
@@ -355,8 +408,22 @@ impl Page {
         self.targets[place].error = Some(error);
     }
 
+    /// A peer that sent something, but never a request back, is probably no echo server.
+    fn find_no_echo(&mut self) {
+        for place in 0..self.targets.len() {
+            let state = &self.targets[place];
+            let is_echo = |report: &PingReport| report.answered + report.late != 0 || report.stray == 0;
+            if state.error.is_none() && !state.report.as_deref().is_none_or(is_echo) {
+                let error = anyhow::anyhow!("{}: {NOT_AN_ECHO}", state.endpoint);
+                report::tell(&error, self.output);
+                self.targets[place].error = Some(error);
+            }
+        }
+    }
+
     /// The file, then the statistics. What fails stops neither; of two failures the file's is told.
     fn end(&mut self) -> Result<()> {
+        self.find_no_echo();
         let written = self.file.take().map_or(Ok(()), |file| file.finish(&self.targets, self.bounds));
         self.tell_left_out();
         self.paper.write(|out| tell_end(out, self.output, self.verbose, self.bounds, &self.targets));
@@ -410,6 +477,7 @@ fn tell_end(
     if 1 < targets.len() && !output.json {
         let rows: Vec<Row<'_>> = targets.iter().map(State::row).collect();
         render::comparison(out, &rows)?;
+        render::compared_by(out, targets.iter().filter_map(|state| state.target.as_ref()))?;
     }
     Ok(())
 }

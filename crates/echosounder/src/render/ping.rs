@@ -99,10 +99,10 @@ pub(crate) fn line(out: &mut impl Write, who: &str, size: usize, happening: &Hap
         }
         Happening::Lost { number, word: Some(word), .. } => writeln!(out, "{who}: seq={number} {word}"),
         Happening::Lost { number, word: None, .. } => {
-            writeln!(out, "{who}: seq={number} not sent: no room for it")
+            writeln!(out, "{who}: seq={number} not sent")
         }
         Happening::Duplicate(number) => writeln!(out, "{who}: seq={number} once more"),
-        Happening::Stray => writeln!(out, "{who}: something that answers no call"),
+        Happening::Stray => writeln!(out, "{who}: unexpected data that matches no request"),
         Happening::Connected(false) => writeln!(out, "{who}: the connection is lost"),
         Happening::Connected(true) => writeln!(out, "{who}: connected again"),
         Happening::Contradicted => {
@@ -153,7 +153,7 @@ fn counts(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
         writeln!(out, "lost     {}", words::failures(&report.lost))?;
     }
     if report.stray != 0 {
-        writeln!(out, "stray    {} that answer no call", grouped(report.stray))?;
+        writeln!(out, "stray    {} that match no request", grouped(report.stray))?;
     }
     if report.skipped != 0 {
         writeln!(out, "skipped  {} that could not leave in time", grouped(report.skipped))?;
@@ -221,31 +221,38 @@ fn jitter(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     writeln!(out, " (RFC 3550)")
 }
 
+/// How good the measurement is: how far behind schedule requests left, and what the kernel's times make of it.
 fn timing(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Result<()> {
+    let behind = times_of(&report.lag, in_millis_short).unwrap_or_else(none);
+    writeln!(out, "timing   requests were sent {behind} behind schedule")?;
     let (sent, received) = (&report.kernel_sent, &report.kernel_received);
-    write!(out, "timing   calls left late by ")?;
-    if let Some(median) = report.lag.percentile(50.0) {
-        write!(out, "{} ms p50, ", millis(median))?;
+    if received.count() == 0 {
+        let why = if target.wire.receives { ", since the kernel reported none" } else { "" };
+        return writeln!(out, "kernel   user-space timestamps{why}");
     }
-    write!(out, "{} ms max", millis(report.lag.max().unwrap_or(0)))?;
-    if sent.count() + received.count() == 0 {
-        let why = if target.wire.receives { ", since the kernel told none" } else { "" };
-        return writeln!(out, "; user-space timestamps{why}");
-    }
-    let told = |times: &Distribution, what: &str, way: &str| {
-        let share = match times.count() {
-            count if count == report.rtt.delay.count() => "all".to_owned(),
-            count => grouped(count),
-        };
-        let (nanos, of) = match times.percentile(50.0) {
-            Some(median) => (median, "p50"),
-            None => (times.max()?, "max"),
-        };
-        Some(format!("{share} {what} {} ms {way} ({of})", millis(nanos)))
+    let of_all = |times: &Distribution| match times.count() {
+        count if count == report.rtt.delay.count() => String::new(),
+        count => format!("{} ", grouped(count)),
     };
-    let parts = [told(sent, "calls leave", "later"), told(received, "answers come", "earlier")];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    writeln!(out, "\nkernel   saw {}", parts.join(", "))
+    let earlier = times_of(received, in_millis_short).unwrap_or_else(none);
+    write!(
+        out,
+        "kernel   kernel timestamps: {}replies arrived {earlier} before this program woke up",
+        of_all(received)
+    )?;
+    if let Some(later) = times_of(sent, in_millis_short) {
+        write!(out, ", {}requests left {later} after they were sent", of_all(sent))?;
+    }
+    writeln!(out)
+}
+
+/// `0.274 ms (p50) / 1.461 ms (max)`, as far as there are enough for a median.
+fn times_of(times: &Distribution, delay: fn(i64) -> String) -> Option<String> {
+    let max = format!("{} (max)", delay(times.max()?));
+    Some(match times.percentile(50.0) {
+        Some(median) => format!("{} (p50) / {max}", delay(median)),
+        None => max,
+    })
 }
 
 /// A target among several.
@@ -272,6 +279,22 @@ pub(crate) fn comparison(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<(
     rows.iter().try_for_each(|row| {
         line(row.name, row.report.map_or_else(|| [(); 7].map(|()| none()), compared), row.word)
     })
+}
+
+/// Which times of receipt the targets were compared by.
+pub(crate) fn compared_by<'a>(
+    out: &mut impl Write,
+    targets: impl Iterator<Item = &'a Target>,
+) -> io::Result<()> {
+    let (kernel, user): (Vec<_>, Vec<_>) = targets.partition(|target| target.wire.receives);
+    match (kernel.is_empty(), user.is_empty()) {
+        (true, true) => Ok(()),
+        (false, true) => writeln!(out, "all with kernel timestamps of receipt (--timestamps)"),
+        (true, false) => writeln!(out, "all with user-space timestamps (--timestamps)"),
+        (false, false) => {
+            writeln!(out, "some with kernel timestamps of receipt, some without (--timestamps)")
+        }
+    }
 }
 
 fn compared(report: &PingReport) -> [String; 7] {
@@ -306,6 +329,10 @@ pub(crate) fn spaced(time: Duration) -> String {
 /// Nanoseconds in milliseconds.
 pub(crate) fn millis(nanos: i64) -> String {
     fixed(nanos as f64)
+}
+
+fn in_millis_short(nanos: i64) -> String {
+    format!("{} ms", millis(nanos))
 }
 
 fn in_millis(nanos: f64) -> String {

@@ -15,10 +15,10 @@ pub(super) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
     let [up, down, server] = spreads.map(|nanos| delay(nanos as f64));
     Some(match verdict {
         Verdict::Steady => format!("delay is steady: it varies by {up} up, {down} down"),
-        Verdict::Up => format!("delay varies on the way up: {up} against {down} down"),
-        Verdict::Down => format!("delay varies on the way down: {down} against {up} up"),
-        Verdict::Both => format!("delay varies on both ways: {up} up, {down} down"),
-        Verdict::Server => format!("delay varies in the server: {server}, against {up} up and {down} down"),
+        Verdict::Up => format!("most of the jitter is in the outbound direction ({up} vs {down})"),
+        Verdict::Down => format!("most of the jitter is in the return direction ({down} vs {up})"),
+        Verdict::Both => format!("the jitter is in both directions ({up} up, {down} down)"),
+        Verdict::Server => format!("most of the jitter is in the server ({server} vs {up} up, {down} down)"),
     })
 }
 
@@ -52,7 +52,13 @@ pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Optio
     let PeerClockReport { clock, contradicted, ahead, uncertainty, .. } = report.clock;
     let mut text = match (report.told, clock) {
         (Told::Nothing, _) => {
-            return Some("its answers bear no time: there and back is all that can be told".to_owned());
+            return Some("the server sends no timestamps, so only round trips are measured".to_owned());
+        }
+        _ if report.clock.stands_still => {
+            return Some(
+                "the peer's clock showed the same time for different requests, so only round trips are measured"
+                    .to_owned(),
+            );
         }
         (Told::Both | Told::Time, Clock::Same) => format!("the same at both ends{}", crossed(report)),
         (Told::Both | Told::Time, Clock::Synced) => synced(target, report, delay),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_client::{Call, Clock, Control, Marks, Ping, Pinger};
+use echosounder_client::{Call, Clock, Control, Marks, Ping, Pinger, Timestamps};
 use echosounder_socket::IpVersion;
 
 use super::*;
@@ -37,7 +37,16 @@ fn report(stamps: bool, every: u64, count: u64, clock: Option<Clock>) -> PingRep
     let call = Call { endpoint, ip_version: IpVersion::Any, source: None, marks: Marks::default(), wait };
     let interval = Duration::from_micros(if count < 10_000 { 200 } else { 0 });
     let first = Duration::ZERO;
-    let ping = Ping { call, size: 64, first, interval, count: Some(count), deadline: None, clock };
+    let ping = Ping {
+        call,
+        size: 64,
+        first,
+        interval,
+        count: Some(count),
+        deadline: None,
+        clock,
+        timestamps: Timestamps::Kernel,
+    };
     let (report, error) = Pinger::connect(ping, Arc::new(Control::new().unwrap())).unwrap().run(|_| true);
     assert!(error.is_none(), "{error:?}");
     report
