@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::load::carries;
+
 /// The longest time that is told from longer ones.
 const LONGEST: u64 = 3_600_000_000_000;
 
@@ -101,8 +103,7 @@ impl Distribution {
 
     /// What so much of a hundred did not exceed, if there is one at least beyond it.
     pub fn percentile(&self, of_100: f64) -> Option<i64> {
-        let beyond = self.count() as f64 * (1.0 - of_100 / 100.0);
-        (1.0 <= beyond).then(|| self.rank(of_100)).flatten()
+        carries(self.count(), of_100).then(|| self.rank(of_100)).flatten()
     }
 
     /// What so much of a hundred did not exceed, however few there are: the nearest rank.
@@ -161,6 +162,11 @@ mod tests {
         let hundred = of(1..=100);
         assert_eq!((hundred.count(), hundred.min(), hundred.max()), (100, Some(1), Some(100)));
         assert_eq!((hundred.percentile(50.0), hundred.percentile(99.0)), (Some(50), Some(99)));
+        let carried = |count, of_100| of(1..=count).percentile(of_100).is_some();
+        for (count, of_100) in [(2, 50.0), (10, 90.0), (20, 95.0), (100, 99.0), (1000, 99.9), (10_000, 99.99)]
+        {
+            assert!(carried(count, of_100) && !carried(count - 1, of_100), "{of_100} of {count}");
+        }
         // Nothing lies beyond it that would tell it from the greatest.
         assert_eq!((hundred.percentile(99.9), hundred.rank(99.9)), (None, Some(100)));
         assert!((hundred.mean().unwrap() - 50.5).abs() < 1e-9);

@@ -198,12 +198,23 @@ impl Report {
     pub fn percentile(&self, of_100: f64) -> Option<Duration> {
         percentile(&self.latency, of_100)
     }
+
+    /// Returns the 99th percentile, or of fewer than a hundred replies the maximum.
+    pub fn p99_or_max(&self) -> Option<Duration> {
+        let max = || (!self.latency.is_empty()).then(|| Duration::from_nanos(self.latency.max()));
+        self.percentile(99.0).or_else(max)
+    }
+}
+
+/// Whether at least one of so many values lies beyond a percentile. The tolerance is for fractions such as 99.9, which
+/// are no binary numbers.
+pub(crate) fn carries(count: u64, of_100: f64) -> bool {
+    100.0 - 1e-6 <= count as f64 * (100.0 - of_100)
 }
 
 /// The value that so much of a hundred did not exceed, if there is one at least beyond it.
 pub fn percentile(histogram: &Histogram<u64>, of_100: f64) -> Option<Duration> {
-    let beyond = histogram.len() as f64 * (1.0 - of_100 / 100.0);
-    (1.0 <= beyond).then(|| Duration::from_nanos(histogram.value_at_percentile(of_100)))
+    carries(histogram.len(), of_100).then(|| Duration::from_nanos(histogram.value_at_percentile(of_100)))
 }
 
 /// Puts a load on a server, and returns what came of it. `tell` is told every second how it goes.
