@@ -10,18 +10,10 @@ use echosounder_socket::Endpoint;
 
 use crate::units;
 
-/// Ping for every kind of socket: a server that answers with the time and the message, a client to talk to it
+/// Timestamped echo server, client, latency prober and load generator for every socket family on Linux
 #[derive(Debug, Parser)]
 #[command(name = "sounder", version, max_term_width = 100)]
-#[command(after_help = "\
-Try it:
-  sounder demo                                a tour; needs nothing else
-  sounder serve                               answer on localhost, TCP and UDP
-  sounder talk                                type a line, see it come back with the time
-  sounder ping host                           delay, loss and jitter, each way
-  sounder load --self                         how fast the server is on this machine
-  sounder doctor                              which sockets this machine has
-  echo hello | sounder talk udp://localhost   one question, one answer")]
+#[command(after_help = TRY_IT, after_long_help = format!("{TRY_IT}\n\n{EXIT_STATUS}"))]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -34,15 +26,15 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Output {
-    /// One JSON object a line instead of text
+    /// Print one JSON object per line instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Say only what was asked for, and errors
+    /// Print only results and errors
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub(crate) color: Color,
 }
@@ -61,115 +53,145 @@ pub(crate) enum Command {
     Talk(Talk),
     Ping(Ping),
     Load(Load),
-    /// Show it all: a server, a conversation, and a thousand echoes on every kind of socket of this machine
+    /// Show a conversation and 1,000 verified echoes on every kind of socket of this machine
+    #[command(after_long_help = EXIT_STATUS)]
     Demo,
-    /// Tell which kinds of socket and which kernel features work on this machine, and what the others lack
+    /// Check which socket families and kernel features work on this machine
+    #[command(after_long_help = EXIT_STATUS)]
     Doctor,
-    /// Print what makes a shell complete the command line
-    #[command(after_help = "\
-For bash, now:    source <(sounder completions bash)
-For bash, always: sounder completions bash > ~/.local/share/bash-completion/completions/sounder
-For zsh, always:  sounder completions zsh > a folder of $fpath, as _sounder
-For fish, always: sounder completions fish > ~/.config/fish/completions/sounder.fish")]
+    /// Print a shell completion script
+    #[command(after_help = SHELLS, after_long_help = format!("{SHELLS}\n\n{EXIT_STATUS}"))]
     Completions {
-        /// The shell
+        /// Shell to complete for
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Write the man pages into a folder: sounder(1), sounder-serve(1), ...
+    /// Write the man pages to a folder: sounder(1), sounder-serve(1), ...
+    #[command(after_long_help = EXIT_STATUS)]
     Man {
-        /// The folder
+        /// Folder to write to; created if missing
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
     },
 }
 
+const TRY_IT: &str = "\
+Try it:
+  sounder demo                        a short tour; needs nothing else
+  sounder serve                       echo server on localhost, TCP and UDP
+  sounder talk                        type a line, see it come back with the time
+  sounder ping HOST                   round-trip time, loss, jitter, each direction
+  sounder load --self                 how fast the server is on this machine
+  sounder doctor                      which sockets work on this machine
+  echo hi | sounder talk udp://HOST   one request, one reply";
+
 const ENDPOINTS: &str = "\
 Endpoints:
-  tcp://HOST:PORT  udp://HOST:PORT      HOST a name or an address ([::1], [fe80::1%eth0]);
-                                        empty or * for all; PORT 21567 if left out, 0 for any
-  HOST  HOST:PORT  :PORT                the same over TCP
-  mptcp://HOST:PORT  sctp://HOST:PORT   the same over Multipath TCP and SCTP
-  unix:PATH  unix-dgram:PATH            a UNIX socket; @NAME for an abstract one;
-  unix-seqpacket:PATH                   %0A stands for a byte that does not print, %25 for %
-  /PATH  ./PATH  @NAME                  the same as a stream
-  vsock://CID:PORT                      a virtual machine or its host; CID a number, any, local or
-  vsock-seqpacket://CID:PORT            host; PORT as above
-  tipc://TYPE:INSTANCE                  a service of a TIPC cluster, which several servers may have;
-                                        also tipc-seqpacket:// tipc-rdm:// tipc-dgram://;
-                                        ?scope=node behind it for this node alone
-  netlink://PORTID                      processes of this host, by NETLINK_USERSOCK; 0 for any
-Datagrams that begin with a stamp, or come from a port below 1024, are not answered.";
+  tcp://HOST:PORT              TCP; also HOST, HOST:PORT, :PORT and PORT
+  udp://HOST:PORT              UDP
+  mptcp://HOST:PORT            Multipath TCP
+  sctp://HOST:PORT             SCTP
+  unix:PATH                    UNIX stream socket; also /PATH, ./PATH and @NAME
+  unix-dgram:PATH              UNIX datagram socket
+  unix-seqpacket:PATH          UNIX seqpacket socket
+  vsock://CID:PORT             virtual machines; CID: number, any, local, host
+  vsock-seqpacket://CID:PORT   the same with message boundaries
+  tipc://TYPE:INSTANCE         TIPC service; ?scope=node for this node only
+  tipc-seqpacket:// tipc-rdm:// tipc-dgram://TYPE:INSTANCE
+  netlink://PORTID             processes on this host (NETLINK_USERSOCK)
 
-/// Answer every message with the time and the message
+HOST: name or address, such as [::1] or [fe80::1%eth0]; empty or * means all
+interfaces for a server and localhost for a client. PORT: number or service
+name; default 21567, 0 means any free port. @NAME is an abstract UNIX socket;
+in PATH and NAME, %0A is a newline and %25 a percent sign.";
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  Success.
+  1  The peer failed (REFUSED, TIMEOUT, UNREACHABLE, DNS or CLOSED), a reply
+     is missing, a threshold was missed, or a socket family is absent.
+  2  Wrong usage, or this machine failed: bind, permission, no local ports,
+     disk.";
+
+const SHELLS: &str = "\
+Examples:
+  source <(sounder completions bash)    add to ~/.bashrc
+  source <(sounder completions zsh)     add to ~/.zshrc
+  sounder completions fish | source     add to ~/.config/fish/config.fish";
+
+/// Run an echo server that prefixes every message with a timestamp
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
-Examples:
-  sounder serve                                 localhost, TCP and UDP, port 21567
-  sounder serve tcp:// udp://                   all addresses of this machine
-  sounder serve unix-seqpacket:/run/echo.sock   a UNIX socket that keeps messages apart
-  sounder serve --stamp '[{{rfc3339}}] {{peer}} ' :7000
-  sounder serve --stamp none --frame line       the plain echo of RFC 862, line by line
+A server never replies to datagrams that start with a timestamp or come from a
+port below 1024. Ctrl-C shuts down cleanly; SIGUSR1 prints statistics.
 
-Ctrl-C ends it in good order; kill -USR1 makes it tell how things stand."))]
+Examples:
+  sounder serve                                 localhost, TCP and UDP
+  sounder serve 8080                            all interfaces, TCP, port 8080
+  sounder serve tcp:// udp://                   all interfaces, TCP and UDP
+  sounder serve unix-seqpacket:/run/echo.sock   a UNIX seqpacket socket
+  sounder serve --stamp '[{{rfc3339}}] {{peer}} ' :7000
+  sounder serve --stamp none --frame line       plain echo (RFC 862) of lines
+
+{EXIT_STATUS}"))]
 pub(crate) struct Serve {
-    /// Where to answer [default: tcp://localhost:21567 udp://localhost:21567]
+    /// Endpoints to listen on [default: tcp://localhost:21567 udp://localhost:21567]
     #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
     pub(crate) endpoints: Vec<Endpoint>,
 
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
 
-    /// What stands before each answer: ctime, rfc3339, unix, ns, none, or a template
+    /// Timestamp before each reply: ctime, rfc3339, unix, ns, none, or a template
     ///
     /// A template is printable text with the fields {ctime} {rfc3339} {unix} {rx} {tx} {peer} {local} {host}
-    /// {seq}; `ctime` is "[{ctime}] ", and so on; `ns` is "[{rx} {tx}] ", when the message arrived and when its
-    /// answer leaves, in nanoseconds since 1970. For datagrams it must begin with one of these, so that other
-    /// servers know an answer when they see one.
+    /// {seq}. `ctime` means "[{ctime}] ", and so on; `ns` means "[{rx} {tx}] ": when the message arrived and when
+    /// its reply leaves, in nanoseconds since the Unix epoch. On datagram sockets a template must begin with one of
+    /// these, so that other servers recognise a reply.
     #[arg(long, value_name = "STAMP", default_value = "ctime")]
     pub(crate) stamp: Template,
 
-    /// What is stamped on a stream: at most SIZE bytes of a read, or each line [default: 1024]
+    /// How to split a stream into messages: every read of up to SIZE bytes, or every line [default: 1024]
     ///
-    /// `line` keeps an unfinished line until it ends, is MAX bytes long (default 64k), or the peer ends.
+    /// With `line`, a message ends at a newline, after MAX bytes (default 64k), or at the end of input.
     #[arg(long, value_name = "SIZE|line[:MAX]", value_parser = units::framing)]
     pub(crate) frame: Option<Framing>,
 
-    /// Answer other hosts over datagrams even if nothing is stamped, ten times a second
+    /// With --stamp none, reply to datagrams from other hosts too, at most ten per second
     ///
-    /// That is for each socket, and each thread has its own. An answer without a stamp cannot be told from a call: two such servers would answer each other for ever.
+    /// The limit is per socket, and each thread has its own. A reply without a timestamp looks like a request: two
+    /// such servers would answer each other for ever.
     #[arg(long)]
     pub(crate) allow_plain_echo: bool,
 
-    /// What to write to standard output: nothing, who connects and leaves, or also every message
+    /// What to print to standard output: nothing, connections, or also every message
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Transcript::Auto)]
     pub(crate) transcript: Transcript,
 
-    /// Most connections at the same time [default: what the limit of descriptors allows]
+    /// Maximum number of connections [default: as many as the descriptor limit allows]
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
-    /// Most connections of one host (of IPv6, one /64 network) [default: as many as there may be]
+    /// Maximum connections per client host (per /64 for IPv6) [default: --max-connections]
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub(crate) max_per_peer: Option<NonZeroUsize>,
 
-    /// Close connections on which the peer has sent nothing for this long, such as 30s [default: never]
+    /// Close connections that have sent nothing for this long, such as 30s [default: never]
     ///
-    /// When there are as many connections as there may be, the one that has been idle longest makes room, whatever
-    /// is set here.
+    /// Whatever is set here, at --max-connections the connection that has been idle longest is closed for a new one.
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Reset connections whose peer reads none of its answers for this long
+    /// Reset connections whose client has read no replies for this long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::duration)]
     pub(crate) stall_timeout: Duration,
 
-    /// Threads for connections, and for each UDP address [default: one for each core]
+    /// Threads for connections, and threads for each UDP address [default: one per core]
     #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<NonZeroUsize>,
 
-    /// Permissions of UNIX socket paths, in octal, less the umask [default: 600]
+    /// Permissions of UNIX socket paths in octal, reduced by the umask [default: 600]
     #[arg(long, value_name = "MODE", value_parser = units::mode)]
     pub(crate) unix_mode: Option<u32>,
 
@@ -181,13 +203,13 @@ pub(crate) struct Serve {
 /// What is written of what a server hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transcript {
-    /// Messages on a terminal, else off
+    /// Messages on a terminal, otherwise nothing
     Auto,
     /// Nothing
     Off,
-    /// Who connects and who leaves
+    /// Connections opened and closed
     Peers,
-    /// What they say, too
+    /// Connections and every message
     Messages,
 }
 
@@ -202,7 +224,9 @@ Examples:
   sounder talk                                  the server on this host
   sounder talk /run/echo.sock
   echo hello | sounder talk udp://localhost
-  sounder talk --eol crlf mail.example:25       a server that wants whole lines"))]
+  sounder talk --eol crlf mail.example:25       a server that wants whole lines
+
+{EXIT_STATUS}"))]
 pub(crate) struct Talk {
     /// Whom to talk to [default: tcp://localhost:21567]
     #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
@@ -234,68 +258,71 @@ pub(crate) struct Talk {
     pub(crate) verbose: bool,
 }
 
-/// Measure delay, loss and jitter, there and back and each way
+/// Measure round-trip time, loss and jitter, and the delay of each direction
 ///
-/// Calls leave at even times, whatever comes back. From servers of sounder each way is told apart; of any other echo, as
-/// much as its answers tell. Ctrl-C ends it with its statistics, Ctrl-\ shows them meanwhile.
+/// Requests are sent on schedule, whatever comes back. Replies of `sounder serve` carry timestamps, so each direction
+/// is measured separately; other echo servers are measured as far as their replies allow. Ctrl-C prints the summary
+/// and ends, Ctrl-\ prints it and goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
 Examples:
-  sounder ping host                             once a second, until Ctrl-C
-  sounder ping -c 1 udp://host                  one call: answered, REFUSED, TIMEOUT or UNREACHABLE
-  sounder ping -i 20ms -s 172 -Q ef udp://host  as a telephone call
-  sounder ping -q -c 1k -i 0 /run/echo.sock     as fast as answers come
-  sounder ping --self -w 5                      every kind of socket that this machine has
-  sounder ping -c 100 -i 0.1 --max-loss 1% --max-p99 5ms host && echo good
-  sounder ping -w 60 -o report.html host        a page with the course of a minute"))]
+  sounder ping HOST                             once a second, until Ctrl-C
+  sounder ping -c 1 udp://HOST                  one probe: a reply, or why not
+  sounder ping -i 20ms -s 172 -Q ef udp://HOST  like a telephone call
+  sounder ping -q -c 1k -i 0 /run/echo.sock     as fast as replies come
+  sounder ping --self -w 5                      every kind of socket here
+  sounder ping -c 100 -i 0.1 --max-loss 1% --max-p99 5ms HOST && echo good
+  sounder ping -w 60 -o report.html HOST        one minute as an HTML page
+
+{EXIT_STATUS}"))]
 pub(crate) struct Ping {
-    /// Whom to call [default: tcp://localhost:21567]
+    /// Target endpoints [default: tcp://localhost:21567]
     #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
     pub(crate) endpoints: Vec<Endpoint>,
 
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
 
-    /// Call a server of its own, which is started for it: at each ENDPOINT, or on every kind of socket
+    /// Start a server and measure it: at each ENDPOINT, or on every kind of socket
     #[arg(long = "self")]
     pub(crate) with_server: bool,
 
-    /// How many calls [default: until it is stopped]
+    /// Stop after N requests [default: run until interrupted]
     #[arg(short, long, value_name = "N", value_parser = units::count)]
     pub(crate) count: Option<NonZeroUsize>,
 
-    /// Time between two requests; 0 sends each when the reply to the last has come [default: 1s]
+    /// Time between requests; 0: as fast as replies come [default: 1s]
     ///
     /// With --self and -c or -w the default is 20ms.
     #[arg(short, long, value_name = "DURATION", value_parser = units::interval, overrides_with = "interval")]
     pub(crate) interval: Option<Duration>,
 
-    /// How long to go on at most, connecting included [default: until it is stopped]
+    /// Stop after this long, including the time to connect [default: run until interrupted]
     #[arg(short = 'w', long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) deadline: Option<Duration>,
 
-    /// How long to wait for a connection, and for each answer; what comes later is late
+    /// How long to wait for a connection, and for each reply before it is late
     #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = units::duration)]
     pub(crate) wait: Duration,
 
-    /// Bytes of a call: at least 50; 44 on streams
+    /// Message size in bytes (minimum 50; 44 on stream sockets)
     #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = units::call_size)]
     pub(crate) size: NonZeroUsize,
 
-    /// Where to call from: an address of this machine, or an interface
+    /// Source address, or interface to send from
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
-    /// How routers are to treat the calls: a code point from 0 to 63, or its name, such as ef, af41, cs5
+    /// DSCP value of outgoing packets: 0 to 63, or a name such as ef, af41, cs5
     #[arg(short = 'Q', long, value_name = "DSCP", value_parser = units::dscp)]
     pub(crate) dscp: Option<u8>,
 
-    /// How many routers may pass the calls on
+    /// IP time to live (hop limit)
     #[arg(short, long, value_name = "HOPS", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) ttl: Option<u8>,
 
-    /// What is known of the peer's clock
+    /// How the peer's clock relates to this one
     #[arg(long, value_enum, value_name = "CLOCK", default_value_t = Clock::Auto)]
     pub(crate) clock: Clock,
 
@@ -303,21 +330,21 @@ pub(crate) struct Ping {
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Timestamps::Auto)]
     pub(crate) timestamps: Timestamps,
 
-    /// Print the time before each line, in seconds since 1970
+    /// Print the time before each line, in seconds since the Unix epoch
     #[arg(short = 'D', long)]
     pub(crate) print_time: bool,
 
-    /// Show all statistics of each of several targets
+    /// Print all statistics for each of several targets
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
-    /// Fail if more than this much of a hundred calls is lost, such as 1%
+    /// Exit 1 if packet loss exceeds this percentage
     #[arg(long, value_name = "PERCENT", value_parser = units::percent)]
     pub(crate) max_loss: Option<f64>,
 
-    /// Fail unless 99 of 100 answers are back within this time
+    /// Exit 1 if the 99th percentile of the round trips exceeds this
     ///
-    /// Of fewer than a hundred answers, all have to be.
+    /// With fewer than 100 replies, the maximum counts.
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) max_p99: Option<Duration>,
 
@@ -340,63 +367,65 @@ pub(crate) enum Timestamps {
 /// What is known of the peer's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Clock {
-    /// Same for targets on this machine, else free
+    /// Same for targets on this machine, otherwise free
     Auto,
-    /// It is this machine's: each way's delay is told as it is
+    /// It is the same clock: one-way delays are exact
     Same,
-    /// It is kept in step with this machine's, by NTP or PTP: likewise, as far as that is true
+    /// Both are synchronised by NTP or PTP: one-way delays are as exact as that
     Synced,
-    /// It may show anything: delay is told above the quickest path, and the clock is compared
+    /// Clocks are unrelated: one-way delays are shown relative to the fastest seen
     Free,
 }
 
-/// Find out how much a server can take: many connections, every answer looked at
+/// Generate load over many connections and verify every reply
 ///
-/// Without --rate it is a closed loop: on each connection so many messages are under way (--depth), and the next
-/// leaves when one has come back. With --rate messages leave when it is time, whatever comes back, and their delay
-/// counts from then on, so that a server which stalls cannot hide it.
+/// Without --rate this is a closed loop: each connection keeps --depth messages in flight and sends the next one when
+/// a reply arrives. With --rate it is an open loop: messages are sent on schedule, and latency counts from the
+/// scheduled time, so that a server that stalls cannot hide it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
 Examples:
-  sounder load --self                           a server of its own, ten connections, ten seconds
-  sounder load -c 50 -p 16 -s 1k host           as fast as it goes
-  sounder load -r 20k -s 64-1400 udp://host     20,000 a second, of any of these lengths
-  sounder load --ramp 1ms -c 50 /run/echo.sock  the highest rate whose p99 stays below a millisecond
-  sounder load -n 1m -o result.json host        a million messages; the result goes to a file, too"))]
+  sounder load --self                           ten connections, ten seconds
+  sounder load -c 50 -p 16 -s 1k HOST           as fast as it goes
+  sounder load -r 20k -s 64-1400 udp://HOST     20,000 messages per second
+  sounder load --ramp 1ms -c 50 /run/echo.sock  highest rate with p99 below 1 ms
+  sounder load -n 1m -o result.json HOST        a million messages
+
+{EXIT_STATUS}"))]
 pub(crate) struct Load {
-    /// Whom to call [default: tcp://localhost:21567]
+    /// Target endpoint [default: tcp://localhost:21567]
     #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
     pub(crate) endpoint: Option<Endpoint>,
 
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
 
-    /// Call a server of its own, which is started for it: at ENDPOINT, or on a free port
+    /// Start a server and load it: at ENDPOINT, or on a free port
     #[arg(long = "self")]
     pub(crate) with_server: bool,
 
-    /// Connections, or sockets where there are none
+    /// Number of connections, or of sockets if there are no connections
     #[arg(short, long, value_name = "N", default_value = "10", value_parser = units::count)]
     pub(crate) connections: NonZeroUsize,
 
-    /// Messages under way on each connection [default: 1]
+    /// Messages in flight per connection [default: 1]
     #[arg(short = 'p', long, value_name = "N", value_parser = units::count, conflicts_with_all = ["rate", "ramp"])]
     pub(crate) depth: Option<NonZeroUsize>,
 
-    /// Messages a second, over all connections, sent when it is time
+    /// Fixed rate in messages per second across all connections (open loop)
     #[arg(short, long, value_name = "RATE", value_parser = units::rate, conflicts_with = "ramp")]
     pub(crate) rate: Option<f64>,
 
-    /// What lies between two messages of --rate or --ramp [default: even]
+    /// Arrival process for --rate and --ramp [default: even]
     #[arg(long, value_enum, value_name = "SPACING")]
     pub(crate) spacing: Option<Spacing>,
 
-    /// Find the highest rate at which 99 of 100 messages are back within this time
+    /// Find the highest rate whose 99th percentile stays within this time
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) ramp: Option<Duration>,
 
-    /// Bytes of a message, or the least and the most of them
+    /// Message size in bytes, fixed or MIN-MAX
     #[arg(short, long, value_name = "SIZE|MIN-MAX", default_value = "64", value_parser = units::sizes)]
     pub(crate) size: (usize, usize),
 
@@ -404,23 +433,23 @@ pub(crate) struct Load {
     #[arg(short, long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// How many messages to measure, unless --duration is over before
+    /// Stop after N measured messages, or after --duration if that is given
     #[arg(short = 'n', long, value_name = "N", value_parser = units::count)]
     pub(crate) messages: Option<NonZeroUsize>,
 
-    /// How long to go on before anything is measured; 0 for not at all
+    /// How long to run before measuring; 0: not at all
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = units::span)]
     pub(crate) warm_up: Duration,
 
-    /// Threads that send
+    /// Number of sending threads
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = units::workers)]
     pub(crate) threads: NonZeroUsize,
 
-    /// How long to wait for a connection, and for each answer; what comes later is late
+    /// How long to wait for a connection, and for each reply before it is late
     #[arg(short, long, value_name = "DURATION", default_value = "2s", value_parser = units::duration)]
     pub(crate) wait: Duration,
 
-    /// Where to call from: an address of this machine, or an interface
+    /// Source address, or interface to send from
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
@@ -428,7 +457,7 @@ pub(crate) struct Load {
     #[arg(short, long, value_name = "FILE", value_parser = units::result_file)]
     pub(crate) output: Option<PathBuf>,
 
-    /// Send other hosts more than 100,000 messages a second
+    /// Allow more than 100,000 messages per second to other hosts
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -436,9 +465,9 @@ pub(crate) struct Load {
 /// What lies between two messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Spacing {
-    /// Always the same time
+    /// Constant intervals
     Even,
-    /// As between independent callers
+    /// Random intervals, as from independent clients
     Poisson,
 }
 
@@ -454,11 +483,11 @@ pub(crate) enum Eol {
 /// Which addresses of a name to take.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct IpVersion {
-    /// Use IPv4 alone
+    /// Use IPv4 only
     #[arg(short = '4', action = ArgAction::SetTrue, conflicts_with = "v6")]
     pub(crate) v4: bool,
 
-    /// Use IPv6 alone
+    /// Use IPv6 only
     #[arg(short = '6', action = ArgAction::SetTrue)]
     pub(crate) v6: bool,
 }

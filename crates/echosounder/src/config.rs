@@ -117,7 +117,13 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
         Some(args::Eol::Lf) => Eol::Lf,
         Some(args::Eol::Crlf) => Eol::CrLf,
     };
-    Ok(Talk { call, eol, raw: args.raw, colored: colored(color), verbose: args.verbose })
+    Ok(Talk {
+        call,
+        eol,
+        raw: args.raw,
+        colored: colored(color, io::stdout().is_terminal()),
+        verbose: args.verbose,
+    })
 }
 
 /// What `load` is to do.
@@ -339,11 +345,11 @@ fn on_this_host(endpoint: Endpoint) -> Endpoint {
     }
 }
 
-/// Whether to use colours; NO_COLOR counts if it is not empty (no-color.org).
-fn colored(color: args::Color) -> bool {
+/// Whether to use colours where the output goes; NO_COLOR counts if it is not empty (no-color.org).
+pub(crate) fn colored(color: args::Color, is_terminal: bool) -> bool {
     let wanted = || env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     match color {
-        args::Color::Auto => io::stdout().is_terminal() && is_capable() && wanted(),
+        args::Color::Auto => is_terminal && is_capable() && wanted(),
         args::Color::Always => true,
         args::Color::Never => false,
     }

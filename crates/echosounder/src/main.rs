@@ -13,14 +13,16 @@ mod render;
 mod report;
 mod units;
 
+use std::env;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Color, Command};
 
 fn main() -> ExitCode {
-    let args = parse().unwrap_or_else(|error| report::usage(error));
+    let color = typed_color();
+    let args = parse(color).unwrap_or_else(|error| report::usage(error, color));
     let result = match args.command {
         Command::Serve(serve) => {
             config::serve(serve).and_then(|config| command::serve::run(config, args.output))
@@ -41,8 +43,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse() -> Result<Args, clap::Error> {
-    let matches = Args::command().try_get_matches()?;
+/// The colours that are wanted for help and errors about arguments, before these are understood.
+fn typed_color() -> Color {
+    let typed: Vec<String> = env::args_os().filter_map(|typed| typed.into_string().ok()).collect();
+    let value = |pair: &[String]| match pair[0].strip_prefix("--color") {
+        Some("") => pair.get(1).cloned(),
+        Some(value) => value.strip_prefix('=').map(str::to_owned),
+        None => None,
+    };
+    let value = (0..typed.len()).find_map(|place| value(&typed[place..]));
+    value.and_then(|value| Color::from_str(&value, false).ok()).unwrap_or(Color::Auto)
+}
+
+fn parse(color: Color) -> Result<Args, clap::Error> {
+    let color = match color {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    };
+    let matches = Args::command().color(color).try_get_matches()?;
     match hints::split_endpoint(&matches) {
         Some(error) => Err(error),
         None => Args::from_arg_matches(&matches),

@@ -12,10 +12,11 @@ use echosounder_socket::family::inet::Host;
 use echosounder_socket::{DEFAULT_PORT, Endpoint, Name, Transport, is_out_of_descriptors};
 use serde::Serialize;
 
-use crate::args::Output;
+use crate::args::{Color, Output};
 use crate::hints;
 use crate::render::escape::Harmless;
 use crate::render::json::{self, EventTime};
+use crate::render::style::Style;
 
 /// How a command ended that did what it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,16 +142,22 @@ pub(crate) fn tell(error: &Error, output: Output) {
         let failure = Failure { event: "error", word, error: &message, hint: hint.as_deref() };
         json::event(&mut stderr, &EventTime::now(), &failure)
     } else {
+        let style = Style::stderr(output);
         // What was typed, and what a file is called, may be anything.
-        writeln!(stderr, "sounder: {}", Harmless(&message))
-            .and_then(|()| hint.map_or(Ok(()), |hint| writeln!(stderr, "hint: {}", Harmless(&hint))))
+        writeln!(stderr, "{} {}", style.bad("sounder:"), Harmless(&message)).and_then(|()| {
+            hint.map_or(Ok(()), |hint| writeln!(stderr, "{} {}", style.strong("hint:"), Harmless(&hint)))
+        })
     };
 }
 
 /// Tells what is wrong with the arguments, or what was asked about them, and ends the program.
-pub(crate) fn usage(mut error: clap::Error) -> ! {
+pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
     if !error.use_stderr() {
-        let written = error.print().and_then(|()| io::stdout().flush());
+        let style = Style::stdout(Output { json: false, quiet: false, color });
+        let text = error.render();
+        let text = if style.is_colored() { text.ansi().to_string() } else { text.to_string() };
+        let mut stdout = style.wrapped(io::stdout().lock());
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         std::process::exit(match written {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 // If standard error is closed too, the exit code is all that is left.
@@ -186,10 +193,17 @@ pub(crate) fn usage(mut error: clap::Error) -> ! {
         json::event(&mut stderr, &EventTime::now(), &failure)
     } else {
         let hint = hint.map_or_else(String::new, |hint| format!("hint: {hint}\n\n"));
-        // What was typed may be anything.
-        let mut lines = format!("{sentence}\n\n{hint}{rest}");
-        lines.truncate(lines.trim_end().len());
-        lines.lines().try_for_each(|line| writeln!(stderr, "{}", Harmless(line)))
+        let lines = format!("{sentence}\n\n{hint}{rest}");
+        let style = Style::stderr(Output { json: false, quiet: false, color });
+        lines.trim_end().lines().try_for_each(|line| {
+            let (label, rest) = match line.split_once(": ") {
+                Some(("error", rest)) => (style.bad("error:") + " ", rest),
+                Some(("hint", rest)) => (style.strong("hint:") + " ", rest),
+                _ => (String::new(), line),
+            };
+            // What was typed may be anything.
+            writeln!(stderr, "{label}{}", Harmless(rest))
+        })
     };
     std::process::exit(2)
 }

@@ -12,7 +12,8 @@ use serde::Serialize;
 use crate::args::Output;
 use crate::command::embedded::Embedded;
 use crate::render::escape::Escaped;
-use crate::render::json;
+use crate::render::json::{self, EventTime};
+use crate::render::style::Style;
 use crate::render::transcript::note;
 use crate::report::{Outcome, sentence};
 
@@ -43,7 +44,7 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
     let all_right = if output.json {
         objects(&mut out, endpoints, &server.notes, &signals)
     } else {
-        tour(&mut out, endpoints, &server.notes, &signals)
+        tour(&mut out, Style::stdout(output), endpoints, &server.notes, &signals)
     }?;
     server.stop()?;
     Ok(if all_right { Outcome::Done } else { Outcome::Lacking })
@@ -60,25 +61,35 @@ fn objects(
     let mut all_right = true;
     for endpoint in endpoints {
         let row = sound(endpoint, signals)?;
-        json::line(out, &row)?;
+        json::event(out, &EventTime::now(), &row)?;
         all_right &= row.is_right();
     }
     Ok(all_right)
 }
 
 /// The tour for people; whether all was well is returned.
-fn tour(out: &mut impl Write, endpoints: Vec<Endpoint>, notes: &[String], signals: &Signals) -> Result<bool> {
-    writeln!(out, "An echo sounder sends a call, times the echo, and knows the depth.\n")?;
-    writeln!(out, "1. Talk: a server on a free port stamps what it hears")?;
+fn tour(
+    out: &mut impl Write,
+    style: Style,
+    endpoints: Vec<Endpoint>,
+    notes: &[String],
+    signals: &Signals,
+) -> Result<bool> {
+    let out = &mut style.wrapped(out);
+    writeln!(out, "An echo sounder sends a pulse, times the echo, and so knows the depth.\n")?;
+    writeln!(out, "1. Talk: a server on a free port puts the time before every message")?;
     let mut all_right = true;
     if let Some(endpoint) = endpoints.first() {
         all_right &= talk(out, endpoint)?;
     }
     writeln!(out, "\n2. Every socket: the same server, 1,000 echoes on each")?;
     let width = endpoints.iter().map(|endpoint| endpoint.to_string().len()).max().unwrap_or(0);
+    // On a narrow terminal the endpoint has a line of its own.
+    let own_line = !style.fits(width + 40);
+    let (width, gap) = if own_line { (0, "\n") } else { (width, "  ") };
     writeln!(
         out,
-        "   {:width$}  {:>8}  {:>8}  {:>8}  {:>5}",
+        "   {:width$}{gap}{:>8}  {:>8}  {:>8}  {:>5}",
         "endpoint", "p50 ms", "p99 ms", "max ms", "lost"
     )?;
     for endpoint in endpoints {
@@ -90,11 +101,13 @@ fn tour(out: &mut impl Write, endpoints: Vec<Endpoint>, notes: &[String], signal
             )
         };
         let [p50, p99, max] = [row.p50_ns, row.p99_ns, row.max_ns].map(ms);
-        write!(out, "   {:width$}  {p50:>8}  {p99:>8}  {max:>8}  {:>5}", row.endpoint, row.lost)?;
+        let lost = style.bad_if(row.lost != 0, format!("{:>5}", row.lost));
+        write!(out, "   {:width$}{gap}{p50:>8}  {p99:>8}  {max:>8}  {lost}", row.endpoint)?;
         if row.wrong != 0 {
-            write!(out, "  {} wrong", row.wrong)?;
+            write!(out, "  {}", style.bad(format!("{} wrong", row.wrong)))?;
         }
-        writeln!(out, "{}", row.error.as_ref().map_or_else(String::new, |error| format!("  {error}")))?;
+        let error = row.error.as_ref().map_or_else(String::new, |error| format!("  {}", style.bad(error)));
+        writeln!(out, "{error}")?;
         all_right &= row.is_right();
     }
     for note in notes {

@@ -18,6 +18,7 @@ use crate::args::Output;
 use crate::probe;
 use crate::render::escape::Escaped;
 use crate::render::json;
+use crate::render::style::Style;
 use crate::report::{Outcome, plain};
 
 /// How long something may take that happens within this machine.
@@ -79,16 +80,23 @@ struct Limit {
 }
 
 pub(crate) fn run(output: Output) -> Result<Outcome> {
-    let mut out = io::stdout().lock();
+    let style = Style::stdout(output);
+    let mut out = style.wrapped(io::stdout().lock());
     if !output.json {
         writeln!(out, "{}", this_machine())?;
     }
     let groups =
         [("Sockets, each by carrying a byte", sockets as fn() -> Vec<Check>), ("Kernel features", features)];
     for (title, checks) in groups {
-        tell(&mut out, title, &checks(), output)?;
+        tell(&mut out, style, title, &checks(), output)?;
     }
-    tell(&mut out, "Times of packets", &timestamps().context("list the network interfaces")?, output)?;
+    tell(
+        &mut out,
+        style,
+        "Packet timestamps",
+        &timestamps().context("list the network interfaces")?,
+        output,
+    )?;
     tell_limits(&mut out, output)?;
     Ok(Outcome::Done)
 }
@@ -101,7 +109,7 @@ fn this_machine() -> String {
     format!("Linux {} on {}, {who}", Escaped(version.trim().as_bytes()), std::env::consts::ARCH)
 }
 
-fn tell(out: &mut impl Write, title: &str, checks: &[Check], output: Output) -> Result<()> {
+fn tell(out: &mut impl Write, style: Style, title: &str, checks: &[Check], output: Output) -> Result<()> {
     if output.json {
         return checks.iter().try_for_each(|check| Ok(json::line(out, check)?));
     }
@@ -110,7 +118,12 @@ fn tell(out: &mut impl Write, title: &str, checks: &[Check], output: Output) -> 
     let (names, abouts) = (width(|check| check.check.len()), width(|check| check.about.len()));
     for check in checks {
         let Check { check: name, about, status, reason, remedy, .. } = check;
-        write!(out, "  {name:names$}  {about:abouts$}  {}", status.words())?;
+        let status = match status {
+            Status::Works => style.good(status.words()),
+            Status::Absent | Status::NotPermitted => style.caution(status.words()),
+            Status::Fails => style.bad(status.words()),
+        };
+        write!(out, "  {name:names$}  {about:abouts$}  {status}")?;
         let why: Vec<&str> = reason.iter().chain(remedy).map(String::as_str).collect();
         writeln!(out, "{}{}", if why.is_empty() { "" } else { ": " }, why.join("; "))?;
     }

@@ -18,6 +18,7 @@ use echosounder_socket::{Endpoint, Interest, Signal, Signals, raise_fd_limit, re
 use crate::args::Output;
 use crate::config;
 use crate::render::load::{Result as Outcomes, interval, result, step};
+use crate::render::style::Style;
 use crate::report::{NoServer, Outcome, OwnServer};
 
 /// How long after the first signal another is taken for the same.
@@ -41,7 +42,8 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         LoadError::Call(error) => NoServer::at(&endpoint, error, ", or try --self"),
         error => anyhow::Error::from(error),
     };
-    let mut page = Page { output, stop: Arc::clone(&config.load.stop), broken: None };
+    let mut page =
+        Page { output, progress: Style::stderr(output), stop: Arc::clone(&config.load.stop), broken: None };
     let before = server.as_ref().map(Server::cpu);
     let report = match config.ramp {
         None => Some(load(&config.load, |now| page.tell_interval(&now)).map_err(failed)?),
@@ -60,14 +62,15 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     let server_cpu = server.as_ref().zip(before).map(|(server, before)| server.cpu().saturating_sub(before));
     let stopped = config.load.stop.load(Ordering::Relaxed);
     let Some(report) = report else {
-        let why = if stopped { "stopped before any rate was found" } else { "no rate kept to the bound" };
+        let why =
+            if stopped { "stopped before any rate was found" } else { "no tested rate met the p99 limit" };
         writeln!(io::stderr(), "{why}")?;
         return Ok(Outcome::Lacking);
     };
     // Of a ramp nobody knows what the server has spent on which of its rates.
     let server_cpu = server_cpu.filter(|_| config.ramp.is_none());
     let outcomes = Outcomes { load: &config.load, report: &report, server_cpu };
-    result(&mut io::stdout().lock(), &outcomes, output.json)?;
+    result(&mut io::stdout().lock(), Style::stdout(output), &outcomes, output.json)?;
     if let Some((mut file, path)) = file.zip(config.output.as_deref()) {
         outcomes.save(&mut file, path).with_context(|| format!("write {}", path.display()))?;
     }
@@ -121,6 +124,7 @@ fn climb(plan: &Load, bound: Duration, spacing: Spacing, page: &mut Page) -> Res
 /// What is told while a load runs.
 struct Page {
     output: Output,
+    progress: Style,
     stop: Arc<AtomicBool>,
     /// Why nothing more can be told.
     broken: Option<io::Error>,
@@ -130,8 +134,8 @@ impl Page {
     /// Tells how it goes.
     fn tell_interval(&mut self, now: &Interval) {
         let told = match self.output.json {
-            true => interval(&mut io::stdout().lock(), now, true),
-            false if self.shows_progress() => interval(&mut io::stderr().lock(), now, false),
+            true => interval(&mut io::stdout().lock(), self.progress, now, true),
+            false if self.shows_progress() => interval(&mut io::stderr().lock(), self.progress, now, false),
             false => Ok(()),
         };
         self.note(told);
@@ -139,7 +143,9 @@ impl Page {
 
     /// Tells of a rate that was tried.
     fn tell_step(&mut self, tried: &Step, bound: Duration) {
-        let told = self.clear().and_then(|()| step(&mut io::stdout().lock(), tried, bound, self.output.json));
+        let style = Style::stdout(self.output);
+        let told =
+            self.clear().and_then(|()| step(&mut io::stdout().lock(), style, tried, bound, self.output.json));
         self.note(told);
     }
 

@@ -27,6 +27,7 @@ use crate::config::{self, Bounds};
 use crate::render::escape::Harmless;
 use crate::render::load::grouped;
 use crate::render::ping::{self as render, Row, Target};
+use crate::render::style::Style;
 use crate::render::transcript::note;
 use crate::report::{self, NoServer, Outcome};
 
@@ -55,6 +56,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let receiver = start(&config.targets, &controls, config.in_turn)?;
     let mut page = Page {
         output,
+        style: Style::stdout(output),
         print_time: config.print_time,
         hinted: false,
         verbose: config.verbose,
@@ -278,6 +280,7 @@ impl Paper {
 /// Where everything is told.
 struct Page {
     output: Output,
+    style: Style,
     print_time: bool,
     /// Whether it was said how to start a server.
     hinted: bool,
@@ -319,7 +322,7 @@ impl Page {
     fn started(&mut self, place: usize, target: Target) {
         self.paper.write(|out| match self.output {
             Output { json: true, .. } => render::start_object(out, &target),
-            _ => render::header(out, &target),
+            _ => render::header(&mut self.style.wrapped(out), &target),
         });
         self.targets[place].target = Some(target);
     }
@@ -351,7 +354,7 @@ impl Page {
         if let Happening::Interim(report) = happening {
             return self.paper.write(|out| match self.output.json {
                 true => render::report_object(out, "interim", target, report, &[]),
-                false => render::statistics(out, target, report),
+                false => render::statistics(&mut self.style.wrapped(out), self.style, target, report),
             });
         }
         let of_call = !matches!(happening, Happening::Interval(_));
@@ -367,11 +370,12 @@ impl Page {
         }
         let who = if self.targets.len() == 1 { &target.place } else { &target.found };
         self.paper.write(|out| {
+            let out = &mut self.style.wrapped(out);
             if self.print_time {
                 let now = Duration::from_nanos(since_1970());
                 write!(out, "[{}.{:06}] ", now.as_secs(), now.subsec_micros())?;
             }
-            render::line(out, who, target.size, happening)
+            render::line(out, self.style, who, target.size, happening)
         });
     }
 
@@ -426,7 +430,8 @@ impl Page {
         self.find_no_echo();
         let written = self.file.take().map_or(Ok(()), |file| file.finish(&self.targets, self.bounds));
         self.tell_left_out();
-        self.paper.write(|out| tell_end(out, self.output, self.verbose, self.bounds, &self.targets));
+        self.paper
+            .write(|out| tell_end(out, self.output, self.style, self.verbose, self.bounds, &self.targets));
         let told = self.paper.finish();
         written.and(told)
     }
@@ -453,10 +458,12 @@ impl Page {
 fn tell_end(
     out: &mut impl Write,
     output: Output,
+    style: Style,
     verbose: bool,
     bounds: Bounds,
     targets: &[State],
 ) -> io::Result<()> {
+    let out = &mut style.wrapped(out);
     let results: Vec<_> = targets.iter().filter_map(State::result).collect();
     // Behind the ^C that the terminal shows, a line of our own begins.
     if !output.json && !results.is_empty() && io::stdout().is_terminal() {
@@ -468,15 +475,15 @@ fn tell_end(
             continue;
         }
         if results.len() == 1 || verbose {
-            render::statistics(out, target, report)?;
+            render::statistics(out, style, target, report)?;
         }
         for text in missed_in_words(bounds, report) {
-            writeln!(out, "missed   {}: {text}", target.endpoint)?;
+            writeln!(out, "missed   {}: {}", target.endpoint, style.bad(text))?;
         }
     }
     if 1 < targets.len() && !output.json {
         let rows: Vec<Row<'_>> = targets.iter().map(State::row).collect();
-        render::comparison(out, &rows)?;
+        render::comparison(out, style, &rows)?;
         render::compared_by(out, targets.iter().filter_map(|state| state.target.as_ref()))?;
     }
     Ok(())
@@ -502,8 +509,11 @@ fn missed_in_words(bounds: Bounds, report: &PingReport) -> Vec<String> {
             format!("{lost} of {} lost, over {bound}%", grouped(report.sent()))
         }
         (_, Some(p99)) => {
-            let bound = bounds.p99.unwrap_or_default();
-            format!("p99 is {} ms, over {}", render::millis(p99), render::spaced(bound))
+            let (p99, bound) = (render::millis(p99), render::spaced(bounds.p99.unwrap_or_default()));
+            match report.rtt.delay.percentile(99.0) {
+                Some(_) => format!("p99 is {p99} ms, over {bound}"),
+                None => format!("the maximum is {p99} ms, over {bound} (fewer than 100 replies have no p99)"),
+            }
         }
         (_, None) => "nothing was answered, so there is no p99".to_owned(),
     };

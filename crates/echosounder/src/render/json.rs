@@ -30,10 +30,15 @@ impl EventTime {
 
     /// Returns the time that is so many nanoseconds after the Unix epoch.
     pub(crate) fn from_unix_nanos(nanos: u64) -> Self {
-        // All of u64's nanoseconds end in 2554, which RFC 3339 can write.
-        let time = Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or(Timestamp::MAX);
-        Self { time: format!("{time:.9}"), time_unix_ns: nanos.to_string() }
+        Self { time: rfc3339(nanos), time_unix_ns: nanos.to_string() }
     }
+}
+
+/// Nanoseconds since the Unix epoch as RFC 3339 in UTC with nine fractional digits.
+pub(crate) fn rfc3339(nanos: u64) -> String {
+    // All of u64's nanoseconds end in 2554, which RFC 3339 can write.
+    let time = Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or(Timestamp::MAX);
+    format!("{time:.9}")
 }
 
 /// An object and the time of its event.

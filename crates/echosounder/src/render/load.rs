@@ -11,11 +11,19 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use serde::Serialize;
 
-use super::json;
+use super::json::{self, EventTime};
+use super::style::Style;
 
 /// Percentiles that are shown, as far as there are enough answers for them to say anything.
-const PERCENTILES: [(f64, &str); 6] =
-    [(50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (99.9, "p99.9"), (99.99, "p99.99"), (99.999, "p99.999")];
+const PERCENTILES: [(f64, &str); 7] = [
+    (50.0, "p50"),
+    (90.0, "p90"),
+    (95.0, "p95"),
+    (99.0, "p99"),
+    (99.9, "p99.9"),
+    (99.99, "p99.99"),
+    (99.999, "p99.999"),
+];
 
 /// The longest bar.
 const BAR: usize = 40;
@@ -73,6 +81,7 @@ struct Times {
     stddev_ns: Option<f64>,
     p50_ns: Option<u64>,
     p90_ns: Option<u64>,
+    p95_ns: Option<u64>,
     p99_ns: Option<u64>,
     p99_9_ns: Option<u64>,
     p99_99_ns: Option<u64>,
@@ -90,6 +99,7 @@ impl Times {
             stddev_ns: any.then(|| histogram.stdev()),
             p50_ns: at(50.0),
             p90_ns: at(90.0),
+            p95_ns: at(95.0),
             p99_ns: at(99.0),
             p99_9_ns: at(99.9),
             p99_99_ns: at(99.99),
@@ -104,7 +114,7 @@ fn nanos(time: Duration) -> u64 {
 }
 
 /// Tells how a load goes: on a terminal on one line that changes, otherwise as an object.
-pub(crate) fn interval(out: &mut impl Write, now: &Interval, as_json: bool) -> io::Result<()> {
+pub(crate) fn interval(out: &mut impl Write, style: Style, now: &Interval, as_json: bool) -> io::Result<()> {
     #[derive(Serialize)]
     struct Object {
         event: &'static str,
@@ -115,23 +125,30 @@ pub(crate) fn interval(out: &mut impl Write, now: &Interval, as_json: bool) -> i
     }
     let Interval { elapsed, sent, answered, rate } = *now;
     if as_json {
-        return json::line(
+        return json::event(
             out,
+            &EventTime::now(),
             &Object { event: "interval", elapsed_ns: nanos(elapsed), sent, answered, rate },
         );
     }
-    write!(
-        out,
-        "\r\x1b[K{:4.0} s  {} answered  {}/s",
-        elapsed.as_secs_f64(),
-        grouped(answered),
-        round(rate)
-    )?;
+    let (seconds, rate) = (elapsed.as_secs_f64(), round(rate));
+    let mut line = format!("{seconds:4.0} s  {} answered  {rate}/s", grouped(answered));
+    // A line that a narrow terminal breaks is not taken away as a whole.
+    if !style.fits(line.len() + 1) {
+        line = format!("{seconds:4.0} s  {rate}/s");
+    }
+    write!(out, "\r\x1b[K{line}")?;
     out.flush()
 }
 
 /// Tells of a rate that was tried.
-pub(crate) fn step(out: &mut impl Write, step: &Step, bound: Duration, as_json: bool) -> io::Result<()> {
+pub(crate) fn step(
+    out: &mut impl Write,
+    style: Style,
+    step: &Step,
+    bound: Duration,
+    as_json: bool,
+) -> io::Result<()> {
     #[derive(Serialize)]
     struct Object {
         event: &'static str,
@@ -145,8 +162,9 @@ pub(crate) fn step(out: &mut impl Write, step: &Step, bound: Duration, as_json: 
     let Step { rate, report, holds } = step;
     let p99 = report.percentile(99.0);
     if as_json {
-        return json::line(
+        return json::event(
             out,
+            &EventTime::now(),
             &Object {
                 event: "step",
                 rate_asked: *rate,
@@ -160,51 +178,63 @@ pub(crate) fn step(out: &mut impl Write, step: &Step, bound: Duration, as_json: 
     }
     let why = match p99 {
         _ if *holds => "holds".to_owned(),
-        _ if report.is_the_limit() => "not held: this load could not keep the pace".to_owned(),
+        _ if report.is_the_limit() => "inconclusive: the generator could not send fast enough".to_owned(),
         _ if report.tally.lost() != 0 => format!("not held: {} lost", grouped(report.tally.lost())),
-        Some(p99) if bound < p99 => format!("not held: over {} ms", millis(bound)),
+        _ if report.p99_or_max().is_some_and(|p99| bound < p99) => {
+            format!("not held: over {} ms", millis(bound))
+        }
         _ => format!("not held: {}/s came back", round(report.rate())),
     };
-    let p99 = p99.map_or_else(|| "-".to_owned(), millis);
-    writeln!(out, "{:>11}/s  p99 {p99:>9} ms  {why}", round(*rate))
+    // Fewer than a hundred replies have no 99th percentile: then it is the maximum that counts.
+    let name = if p99.is_some() { "p99" } else { "max" };
+    let time = report.p99_or_max().map_or_else(|| "-".to_owned(), millis);
+    let why = if *holds { style.good(why) } else { style.bad(why) };
+    writeln!(style.wrapped(out), "{:>11}/s  {name} {time:>9} ms  {why}", round(*rate))
 }
 
 /// Tells what came of a load.
-pub(crate) fn result(out: &mut impl Write, result: &Result<'_>, as_json: bool) -> io::Result<()> {
+pub(crate) fn result(
+    out: &mut impl Write,
+    style: Style,
+    result: &Result<'_>,
+    as_json: bool,
+) -> io::Result<()> {
     if as_json {
-        return json::line(out, &result.object());
+        return json::event(out, &EventTime::now(), &result.object());
     }
+    let out = &mut style.wrapped(out);
     let Result { load, report, .. } = result;
     let seconds = report.elapsed.as_secs_f64();
     writeln!(out, "--- {} ---", report.peer)?;
     writeln!(out, "{}, {seconds:.1} s", describe(load))?;
-    counts(out, load, report)?;
+    counts(out, style, load, report)?;
     let megabytes = report.tally.bytes as f64 / seconds.max(1e-9) / 1e6;
     writeln!(out, "rate     {} messages/s, {megabytes:.1} MB/s each way", round(report.rate()))?;
     if let Some(cost) = result.server_cost() {
         writeln!(out, "server   {:.2} µs of a processor for each message", cost * 1e6)?;
     }
     if report.is_the_limit() {
-        writeln!(out, "limit    {}", limit(report))?;
+        writeln!(out, "limit    {}", style.caution(limit(report)))?;
     }
     if !report.latency.is_empty() {
         times(out, report)?;
-        bars(out, &report.latency)?;
+        bars(out, style, &report.latency)?;
     }
     Ok(())
 }
 
 /// What became of the messages: what there always is on one line, and what there should not be on lines of its own.
-fn counts(out: &mut impl Write, load: &Load, report: &Report) -> io::Result<()> {
+fn counts(out: &mut impl Write, style: Style, load: &Load, report: &Report) -> io::Result<()> {
     let tally = &report.tally;
+    let late = format!("{} late", grouped(tally.late));
     writeln!(
         out,
-        "{} sent, {} answered, {} lost, {} late, {} wrong",
+        "{} sent, {} answered, {}, {}, {}",
         grouped(tally.sent),
         grouped(tally.answered),
-        grouped(tally.lost()),
-        grouped(tally.late),
-        grouped(tally.wrong)
+        style.bad_if(tally.lost() != 0, format!("{} lost", grouped(tally.lost()))),
+        if tally.late == 0 { late } else { style.caution(late) },
+        style.bad_if(tally.wrong != 0, format!("{} wrong", grouped(tally.wrong)))
     )?;
     let connected = load.call.endpoint.transport().kind() != Kind::Datagrams;
     let ended = if connected { "connections ended by the server" } else { "sockets refused by the server" };
@@ -284,7 +314,9 @@ fn times(out: &mut impl Write, report: &Report) -> io::Result<()> {
 }
 
 /// The distribution, on steps of 1, 2, 5, 10 and so on, from the first that has an answer.
-fn bars(out: &mut impl Write, histogram: &Histogram<u64>) -> io::Result<()> {
+fn bars(out: &mut impl Write, style: Style, histogram: &Histogram<u64>) -> io::Result<()> {
+    // In front of each bar there are 25 columns.
+    let longest = style.at_most(BAR + 25).saturating_sub(25).max(1);
     let steps = (0..20).flat_map(|power| [1, 2, 5].map(|step| step * 10_u64.pow(power).min(u64::MAX / 5)));
     let above: Vec<u64> = steps.skip_while(|&step| step <= histogram.min()).take(BARS).collect();
     let mut rows = Vec::new();
@@ -302,7 +334,7 @@ fn bars(out: &mut impl Write, histogram: &Histogram<u64>) -> io::Result<()> {
     }
     let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     for (name, count) in rows {
-        let len = usize::try_from(count * BAR as u64 / most).unwrap_or(0);
+        let len = usize::try_from(count * longest as u64 / most).unwrap_or(0);
         let share = count as f64 / histogram.len() as f64 * 100.0;
         writeln!(out, "{}", format!("{name:>10} ms {share:>7.2} %  {}", "#".repeat(len)).trim_end())?;
     }
@@ -364,7 +396,7 @@ impl Result<'_> {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("hdr") => save_hdr(out, self.report)?,
             Some("csv") => save_csv(out, &self.report.latency)?,
-            _ => json::line(out, &self.object())?,
+            _ => json::event(out, &EventTime::now(), &self.object())?,
         }
         Ok(out.flush()?)
     }

@@ -5,5 +5,6 @@ pub(crate) mod json;
 pub(crate) mod load;
 pub(crate) mod page;
 pub(crate) mod ping;
+pub(crate) mod style;
 pub(crate) mod transcript;
 mod words;

@@ -178,11 +178,12 @@ fn tiles(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
 type Column = (&'static str, fn(&Distribution) -> Option<f64>);
 
 /// What is told of each distribution, as far as there are enough times for it.
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("min", |times| times.min().map(|nanos| nanos as f64)),
     ("mean", Distribution::mean),
     ("p50", |times| times.percentile(50.0).map(|nanos| nanos as f64)),
     ("p90", |times| times.percentile(90.0).map(|nanos| nanos as f64)),
+    ("p95", |times| times.percentile(95.0).map(|nanos| nanos as f64)),
     ("p99", |times| times.percentile(99.0).map(|nanos| nanos as f64)),
     ("p99.9", |times| times.percentile(99.9).map(|nanos| nanos as f64)),
     ("p99.99", |times| times.percentile(99.99).map(|nanos| nanos as f64)),

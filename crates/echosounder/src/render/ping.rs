@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use echosounder_client::{Clock, Distribution, Happening, PingReport, Place, Wire, Word};
+use echosounder_client::{Clock, Distribution, Happening, PingReport, Place, Verdict, Wire, Word};
 use echosounder_socket::Address;
 use echosounder_socket::kernel::ClockState;
 
@@ -14,10 +14,12 @@ pub(crate) use self::object::{
     csv, csv_header, error_object, hdr, left_out_object, object, report_object, start_object,
 };
 use super::load::grouped;
+use super::style::Style;
 use super::words;
 
 /// Percentiles that are shown, as far as there are enough answers for them to say anything.
-const PERCENTILES: [(f64, &str); 4] = [(50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (99.9, "p99.9")];
+const PERCENTILES: [(f64, &str); 5] =
+    [(50.0, "p50"), (90.0, "p90"), (95.0, "p95"), (99.0, "p99"), (99.9, "p99.9")];
 
 /// A target, as it was when it was first called.
 #[derive(Clone, Debug)]
@@ -82,7 +84,13 @@ pub(crate) fn header(out: &mut impl Write, target: &Target) -> io::Result<()> {
 }
 
 /// A line for what happens to a call; `who` is said to have answered.
-pub(crate) fn line(out: &mut impl Write, who: &str, size: usize, happening: &Happening) -> io::Result<()> {
+pub(crate) fn line(
+    out: &mut impl Write,
+    style: Style,
+    who: &str,
+    size: usize,
+    happening: &Happening,
+) -> io::Result<()> {
     match happening {
         Happening::Answered(answered) => {
             let mut text =
@@ -93,17 +101,22 @@ pub(crate) fn line(out: &mut impl Write, who: &str, size: usize, happening: &Hap
                 // Writing to a string does not fail.
                 let _ = write!(text, " up={up} down={down}");
             }
-            text.push_str(if answered.late { " late" } else { "" });
-            text.push_str(if answered.reordered { " reordered" } else { "" });
+            for (is_so, word) in [(answered.late, "late"), (answered.reordered, "reordered")] {
+                if is_so {
+                    let _ = write!(text, " {}", style.caution(word));
+                }
+            }
             writeln!(out, "{text}")
         }
-        Happening::Lost { number, word: Some(word), .. } => writeln!(out, "{who}: seq={number} {word}"),
+        Happening::Lost { number, word: Some(word), .. } => {
+            writeln!(out, "{who}: seq={number} {}", style.bad(word))
+        }
         Happening::Lost { number, word: None, .. } => {
             writeln!(out, "{who}: seq={number} not sent")
         }
         Happening::Duplicate(number) => writeln!(out, "{who}: seq={number} once more"),
         Happening::Stray => writeln!(out, "{who}: unexpected data that matches no request"),
-        Happening::Connected(false) => writeln!(out, "{who}: the connection is lost"),
+        Happening::Connected(false) => writeln!(out, "{who}: {}", style.bad("the connection is lost")),
         Happening::Connected(true) => writeln!(out, "{who}: connected again"),
         Happening::Contradicted => {
             writeln!(out, "{who}: its clock is not this machine's; delay is told above the quickest path")
@@ -118,39 +131,46 @@ pub(crate) fn left_out(out: &mut impl Write, who: &str, count: u64) -> io::Resul
 }
 
 /// All that came of the calls to one target.
-pub(crate) fn statistics(out: &mut impl Write, target: &Target, report: &PingReport) -> io::Result<()> {
+pub(crate) fn statistics(
+    out: &mut impl Write,
+    style: Style,
+    target: &Target,
+    report: &PingReport,
+) -> io::Result<()> {
     writeln!(out, "--- {} ---", target.endpoint)?;
-    counts(out, report)?;
+    counts(out, style, report)?;
     if report.rtt.delay.count() == 0 {
         return Ok(());
     }
-    table(out, report)?;
+    table(out, style, report)?;
     jitter(out, report)?;
     if let Some(line) = words::clock(target, report, in_millis) {
         writeln!(out, "clock    {line}")?;
     }
     timing(out, target, report)?;
     if let Some(line) = words::verdict(report, in_millis) {
-        writeln!(out, "verdict  {line}")?;
+        let steady = report.verdict().is_some_and(|(verdict, _)| verdict == Verdict::Steady);
+        writeln!(out, "verdict  {}", if steady { style.good(line) } else { style.caution(line) })?;
     }
     Ok(())
 }
 
-fn counts(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
+fn counts(out: &mut impl Write, style: Style, report: &PingReport) -> io::Result<()> {
+    let lost = format!("{} lost ({}%)", grouped(report.lost.all()), words::percent_lost(report));
+    let late = format!("{} late", grouped(report.late));
     writeln!(
         out,
-        "{} sent, {} answered, {} lost ({}%), {} late, {} duplicate, {} reordered, {:.1} s",
+        "{} sent, {} answered, {}, {}, {} duplicate, {} reordered, {:.1} s",
         grouped(report.sent()),
         grouped(report.answered),
-        grouped(report.lost.all()),
-        words::percent_lost(report),
-        grouped(report.late),
+        style.bad_if(report.lost.all() != 0, lost),
+        if report.late == 0 { late } else { style.caution(late) },
         grouped(report.duplicate),
         grouped(report.reordered),
         report.elapsed.as_secs_f64()
     )?;
     if report.lost.all() != 0 {
-        writeln!(out, "lost     {}", words::failures(&report.lost))?;
+        writeln!(out, "lost     {}", style.bad(words::failures(&report.lost)))?;
     }
     if report.stray != 0 {
         writeln!(out, "stray    {} that match no request", grouped(report.stray))?;
@@ -194,10 +214,13 @@ pub(crate) fn rows(report: &PingReport) -> Vec<(&'static str, &Distribution)> {
     .collect()
 }
 
-fn table(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
+fn table(out: &mut impl Write, style: Style, report: &PingReport) -> io::Result<()> {
     let rows: Vec<_> = rows(report).into_iter().map(|(name, times)| (name, cells(report, times))).collect();
     let widest = rows.iter().flat_map(|(_, cells)| cells).map(String::len).max();
     let width = widest.unwrap_or(0).max(7) + 1;
+    if !style.fits(5 + width * columns(report).len()) {
+        return narrow_table(out, width, &columns(report), &rows);
+    }
     write!(out, "{:5}", "ms")?;
     columns(report).iter().try_for_each(|name| write!(out, "{name:>width$}"))?;
     writeln!(out)?;
@@ -207,6 +230,24 @@ fn table(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
         let first = width + 5 - name.len().max(5);
         let widths = std::iter::once(first).chain(std::iter::repeat(width));
         cells.iter().zip(widths).try_for_each(|(cell, width)| write!(out, "{cell:>width$}"))?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// The table with a line for each column, for a narrow terminal.
+fn narrow_table(
+    out: &mut impl Write,
+    width: usize,
+    columns: &[&str],
+    rows: &[(&str, Vec<String>)],
+) -> io::Result<()> {
+    write!(out, "{:6}", "ms")?;
+    rows.iter().try_for_each(|(name, _)| write!(out, "{name:>width$}"))?;
+    writeln!(out)?;
+    for (place, column) in columns.iter().enumerate() {
+        write!(out, "{column:6}")?;
+        rows.iter().try_for_each(|(_, cells)| write!(out, "{:>width$}", cells[place]))?;
         writeln!(out)?;
     }
     Ok(())
@@ -266,18 +307,23 @@ pub(crate) struct Row<'a> {
 }
 
 /// Several targets side by side.
-pub(crate) fn comparison(out: &mut impl Write, rows: &[Row<'_>]) -> io::Result<()> {
+pub(crate) fn comparison(out: &mut impl Write, style: Style, rows: &[Row<'_>]) -> io::Result<()> {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    let mut line = |name: &str, cells: [String; 7], word: Option<Word>| {
+    // On a narrow terminal the name has a line of its own.
+    let own_line = !style.fits(width + 68);
+    let name_width = if own_line { 0 } else { width };
+    let mut line = |name: &str, cells: [String; 7], lossy: bool, word: Option<Word>| {
         let [sent, lost, times @ ..] = cells;
-        write!(out, "{name:width$} {sent:>9} {lost:>7}")?;
+        let lost = style.bad_if(lossy, format!("{lost:>7}"));
+        write!(out, "{name:name_width$}{}{sent:>9} {lost}", if own_line { "\n" } else { " " })?;
         times.iter().try_for_each(|cell| write!(out, " {cell:>9}"))?;
-        word.map_or(Ok(()), |word| write!(out, "  {word}"))?;
+        word.map_or(Ok(()), |word| write!(out, "  {}", style.bad(word)))?;
         writeln!(out)
     };
-    line("ms", ["sent", "lost", "min", "p50", "p99", "max", "jitter"].map(str::to_owned), None)?;
+    line("ms", ["sent", "lost", "min", "p50", "p99", "max", "jitter"].map(str::to_owned), false, None)?;
     rows.iter().try_for_each(|row| {
-        line(row.name, row.report.map_or_else(|| [(); 7].map(|()| none()), compared), row.word)
+        let lossy = row.report.is_some_and(|report| report.lost.all() != 0);
+        line(row.name, row.report.map_or_else(|| [(); 7].map(|()| none()), compared), lossy, row.word)
     })
 }
 

@@ -124,7 +124,18 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
     }
     for row in rows {
         let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
-        let mut expected = ["endpoint", "sent", "wrong", "lost", "p50_ns", "p99_ns", "max_ns", "error"];
+        let mut expected = [
+            "endpoint",
+            "sent",
+            "wrong",
+            "lost",
+            "p50_ns",
+            "p99_ns",
+            "max_ns",
+            "error",
+            "time",
+            "time_unix_ns",
+        ];
         expected.sort_unstable();
         assert_eq!(keys, expected, "{row}");
         assert_eq!(
@@ -200,11 +211,98 @@ fn every_command_has_a_man_page_that_tells_its_flags() {
         ("sounder.1", "sounder\\-serve(1)"),
         ("sounder-serve.1", "\\-\\-stall\\-timeout"),
         ("sounder-talk.1", "\\-\\-source"),
-        ("sounder-demo.1", "thousand echoes"),
+        ("sounder-demo.1", "verified echoes"),
     ] {
         let text = fs::read_to_string(Path::new(&pages).join(page)).unwrap();
         assert!(text.contains(tells), "{page}: {text}");
     }
+    let pages: Vec<_> = fs::read_dir(&pages).unwrap().map(|page| page.unwrap().path()).collect();
+    assert_eq!(pages.len(), 9);
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let sections =
+            text.lines().filter_map(|line| line.strip_prefix(".SH ")).map(|name| name.trim_matches('"'));
+        let sections: Vec<&str> = sections.collect();
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "ENVIRONMENT", "SEE ALSO"] {
+            assert!(sections.contains(&section), "{page:?} has no {section}");
+        }
+        for section in ["SIGNALS", "FILES", "ENDPOINTS", "EXAMPLES"] {
+            let wanted = ["serve", "ping", "load", "talk"]
+                .iter()
+                .any(|name| page.ends_with(format!("sounder-{name}.1")));
+            assert!(!wanted || sections.contains(&section), "{page:?} has no {section}");
+        }
+        // What stands in columns is not filled.
+        let (filled, bare) = (text.matches("\n.nf\n").count(), text.matches("\n.fi\n").count());
+        assert!(filled != 0 && filled == bare, "{page:?}");
+    }
+}
+
+#[test]
+fn help_of_a_command_is_its_help() {
+    for command in ["serve", "talk", "ping", "load", "demo", "doctor", "completions", "man"] {
+        let help = run(&[command, "--help"], b"");
+        assert_eq!(run(&["help", command], b"").all(), help.all());
+        assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+        assert!(help.text().contains("\nExit status:\n  0  Success.\n"), "{command}: {}", help.text());
+    }
+    let all = run(&["help"], b"");
+    assert_eq!(all.text(), run(&["--help"], b"").text());
+    assert!(all.text().contains("\nExit status:\n"));
+}
+
+#[test]
+fn help_fits_eighty_columns_and_breaks_no_word_at_forty() {
+    for command in ["serve", "talk", "ping", "load", "demo", "doctor", "completions", "man"] {
+        let help = |columns| finish(sounder([command, "--help"]).env("COLUMNS", columns), b"");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let (narrow, usual) = (help("40"), help("80"));
+        let too_long = |columns: usize| {
+            move |line: &&str| {
+                columns < line.chars().count() && line.trim().contains(' ') && !line.starts_with("Usage: ")
+            }
+        };
+        let long: Vec<&str> = usual.text().lines().filter(too_long(80)).collect();
+        assert!(long.is_empty(), "{command}: {long:?}");
+        let long: Vec<&str> = narrow.text().lines().filter(too_long(40)).collect();
+        assert!(long.is_empty(), "{command}: {long:?}");
+        assert_eq!(words(narrow.text()), words(usual.text()), "{command}");
+    }
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let endpoint = format!("udp://127.0.0.1:{}", closed_port());
+    let ping = |args: &[&str]| run(&[&["ping", "-c", "1", &endpoint], args].concat(), b"");
+    let colored = ping(&["--color", "always"]);
+    assert_eq!(colored.code, Some(1));
+    for text in ["\x1b[31mREFUSED\x1b[0m", "\x1b[31m1 lost (100%)\x1b[0m", "\x1b[31m1 REFUSED\x1b[0m"] {
+        assert!(colored.text().contains(text), "{}", colored.text());
+    }
+    let plain = colored.text().replace("\x1b[31m", "").replace("\x1b[0m", "");
+    assert!(!plain.contains('\x1b'), "{plain}");
+    for args in [&[][..], &["--color", "auto"], &["--color", "never"], &["--color", "always", "--json"]] {
+        let ping = ping(args);
+        assert!(!ping.text().contains('\x1b') && !ping.stderr.contains('\x1b'), "{args:?}: {}", ping.text());
+    }
+    // Errors, also about arguments; help.
+    let talk = |color| run(&["talk", "--color", color, &endpoint], b"x\n").stderr;
+    assert!(talk("always").starts_with("\x1b[31msounder:\x1b[0m REFUSED"), "{}", talk("always"));
+    assert!(talk("never").starts_with("sounder: REFUSED"), "{}", talk("never"));
+    let usage = |color| run(&["talk", "--color", color, "-u", "host"], b"").stderr;
+    assert!(usage("always").starts_with("\x1b[31merror:\x1b[0m unexpected"), "{}", usage("always"));
+    assert!(usage("always").contains("\n\x1b[1mhint:\x1b[0m UDP"), "{}", usage("always"));
+    assert!(!usage("never").contains('\x1b') && !usage("auto").contains('\x1b'));
+    assert!(run(&["--color=always", "--help"], b"").text().contains('\x1b'));
+    assert!(!run(&["--color=never", "--help"], b"").text().contains('\x1b'));
+    let doctor = |color| run(&["doctor", "--color", color], b"");
+    assert!(doctor("always").text().contains("\x1b[32mworks\x1b[0m"), "{}", doctor("always").text());
+    assert!(!doctor("never").text().contains('\x1b'));
+    let load = |color| {
+        let args = ["load", "--self", "-n", "10", "-c", "1", "--warm-up", "0", "--color", color];
+        run(&args, b"")
+    };
+    assert!(!load("always").text().contains("\x1b[31m") && !load("never").text().contains('\x1b'));
 }
 
 #[test]

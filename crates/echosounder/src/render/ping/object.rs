@@ -12,7 +12,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use serde::Serialize;
 
 use super::Target;
-use crate::render::json;
+use crate::render::json::{self, EventTime};
 
 #[derive(Serialize)]
 struct Start<'a> {
@@ -31,6 +31,7 @@ struct Start<'a> {
     own_clock_synchronized: Option<bool>,
     own_clock_error_max_ns: Option<u64>,
     started_unix_ns: u64,
+    started_time: String,
 }
 
 #[derive(Serialize)]
@@ -41,6 +42,7 @@ struct Sample<'a> {
     outcome: &'static str,
     word: Option<String>,
     sent_unix_ns: Option<u64>,
+    sent_time: Option<String>,
     rtt_ns: Option<u64>,
     up_ns: Option<i64>,
     down_ns: Option<i64>,
@@ -143,6 +145,7 @@ struct Times {
     stddev_ns: Option<f64>,
     p50_ns: Option<i64>,
     p90_ns: Option<i64>,
+    p95_ns: Option<i64>,
     p99_ns: Option<i64>,
     p99_9_ns: Option<i64>,
     p99_99_ns: Option<i64>,
@@ -158,6 +161,7 @@ impl Times {
             stddev_ns: times.stddev(),
             p50_ns: times.percentile(50.0),
             p90_ns: times.percentile(90.0),
+            p95_ns: times.percentile(95.0),
             p99_ns: times.percentile(99.0),
             p99_9_ns: times.percentile(99.9),
             p99_99_ns: times.percentile(99.99),
@@ -168,8 +172,9 @@ impl Times {
 
 /// The object before the first call.
 pub(crate) fn start_object(out: &mut impl Write, target: &Target) -> io::Result<()> {
-    json::line(
+    json::event(
         out,
+        &EventTime::now(),
         &Start {
             event: "start",
             endpoint: &target.endpoint,
@@ -186,6 +191,7 @@ pub(crate) fn start_object(out: &mut impl Write, target: &Target) -> io::Result<
             own_clock_synchronized: target.own_clock.map(|clock| clock.synchronized),
             own_clock_error_max_ns: target.own_clock.map(|clock| nanos(clock.error_max)),
             started_unix_ns: target.started,
+            started_time: json::rfc3339(target.started),
         },
     )
 }
@@ -193,27 +199,41 @@ pub(crate) fn start_object(out: &mut impl Write, target: &Target) -> io::Result<
 /// The object for what happens; a report has one of its own.
 pub(crate) fn object(out: &mut impl Write, endpoint: &str, happening: &Happening) -> io::Result<()> {
     match happening {
-        Happening::Answered(answered) => json::line(out, &Sample::answered(endpoint, answered)),
-        Happening::Lost { number, sent, word } => {
-            json::line(out, &Sample::lost(endpoint, *number, *sent, *word))
+        Happening::Answered(answered) => {
+            json::event(out, &EventTime::now(), &Sample::answered(endpoint, answered))
         }
-        Happening::Duplicate(number) => json::line(out, &Sample::outcome(endpoint, *number, "duplicate")),
+        Happening::Lost { number, sent, word } => {
+            json::event(out, &EventTime::now(), &Sample::lost(endpoint, *number, *sent, *word))
+        }
+        Happening::Duplicate(number) => {
+            json::event(out, &EventTime::now(), &Sample::outcome(endpoint, *number, "duplicate"))
+        }
         Happening::Interval(interval) => {
             let PingInterval { answered, lost, rtt } = &**interval;
             let (answered, lost, rtt) = (*answered, *lost, Times::of(rtt));
-            json::line(out, &Interval { event: "interval", endpoint, answered, lost, rtt })
+            json::event(
+                out,
+                &EventTime::now(),
+                &Interval { event: "interval", endpoint, answered, lost, rtt },
+            )
         }
-        Happening::Stray => json::line(out, &Plain { event: "stray", endpoint }),
-        Happening::Contradicted => json::line(out, &Plain { event: "clock_contradicted", endpoint }),
-        Happening::Connected(true) => json::line(out, &Plain { event: "connected", endpoint }),
-        Happening::Connected(false) => json::line(out, &Plain { event: "disconnected", endpoint }),
+        Happening::Stray => json::event(out, &EventTime::now(), &Plain { event: "stray", endpoint }),
+        Happening::Contradicted => {
+            json::event(out, &EventTime::now(), &Plain { event: "clock_contradicted", endpoint })
+        }
+        Happening::Connected(true) => {
+            json::event(out, &EventTime::now(), &Plain { event: "connected", endpoint })
+        }
+        Happening::Connected(false) => {
+            json::event(out, &EventTime::now(), &Plain { event: "disconnected", endpoint })
+        }
         _ => Ok(()),
     }
 }
 
 /// The object for what was not told of a target, since there was too much of it.
 pub(crate) fn left_out_object(out: &mut impl Write, endpoint: &str, count: u64) -> io::Result<()> {
-    json::line(out, &LeftOut { event: "left_out", endpoint, count })
+    json::event(out, &EventTime::now(), &LeftOut { event: "left_out", endpoint, count })
 }
 
 /// The object for what has failed, in a file.
@@ -224,7 +244,7 @@ pub(crate) fn error_object(
     error: &str,
 ) -> io::Result<()> {
     let word = word.map(|word| word.to_string());
-    json::line(out, &Failure { event: "error", endpoint, word, error })
+    json::event(out, &EventTime::now(), &Failure { event: "error", endpoint, word, error })
 }
 
 impl<'a> Sample<'a> {
@@ -236,6 +256,7 @@ impl<'a> Sample<'a> {
             outcome,
             word: None,
             sent_unix_ns: None,
+            sent_time: None,
             rtt_ns: None,
             up_ns: None,
             down_ns: None,
@@ -251,6 +272,7 @@ impl<'a> Sample<'a> {
         let sent_unix_ns = Some(sent.as_nanos());
         Self {
             sent_unix_ns,
+            sent_time: Some(json::rfc3339(sent.as_nanos())),
             word: word.map(|word| word.to_string()),
             ..Self::outcome(endpoint, seq, outcome)
         }
@@ -261,6 +283,7 @@ impl<'a> Sample<'a> {
         let ways = |wanted: bool| answered.ways.filter(|_| wanted);
         Self {
             sent_unix_ns: Some(answered.sent.as_nanos()),
+            sent_time: Some(json::rfc3339(answered.sent.as_nanos())),
             rtt_ns: Some(nanos(answered.rtt)),
             up_ns: ways(!free).map(|ways| ways.up),
             down_ns: ways(!free).map(|ways| ways.down),
@@ -290,8 +313,9 @@ pub(crate) fn report_object(
         Verdict::Server => "server",
     });
     let jitter = |way: &WayReport| way.jitter;
-    json::line(
+    json::event(
         out,
+        &EventTime::now(),
         &Summary {
             event,
             endpoint: &target.endpoint,
@@ -415,4 +439,22 @@ fn clock_name(clock: Clock) -> &'static str {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_numbers_round_is_there_as_text_too() {
+        let sent = WallTime::from_nanos(1_795_810_829_000_000_010);
+        let mut out = Vec::new();
+        object(&mut out, "tcp://h:1", &Happening::Lost { number: 1, sent, word: Some(Word::Timeout) })
+            .unwrap();
+        let line = String::from_utf8(out).unwrap();
+        assert!(line.contains("\"sent_unix_ns\":1795810829000000010,"), "{line}");
+        assert!(line.contains("\"sent_time\":\"2026-11-27T20:20:29.000000010Z\","), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(value["time"].is_string() && value["time_unix_ns"].is_string(), "{line}");
+    }
 }
