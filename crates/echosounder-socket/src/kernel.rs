@@ -1,6 +1,7 @@
 //! What this kernel has beside its sockets, found out by trying. An error says why it is not to be had.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -34,6 +35,15 @@ pub fn landlock() -> io::Result<i64> {
 /// ENOSYS or EOPNOTSUPP if they cannot.
 pub fn seccomp() -> io::Result<()> {
     sys::kernel::seccomp_action(libc::SECCOMP_RET_ERRNO)
+}
+
+/// The VSOCK context id of this machine: vsock(7). On a host without guests it may be that of the host, 2, or any.
+///
+/// # Errors
+///
+/// ENOENT if there is no /dev/vsock, EACCES if this process may not open it.
+pub fn vsock_cid() -> io::Result<u32> {
+    sys::kernel::local_cid(File::open("/dev/vsock")?.as_fd())
 }
 
 /// Where the times of packets can be taken.

@@ -75,6 +75,15 @@ pub(crate) fn carry(transport: Transport, place: &Address) -> io::Result<()> {
     }
 }
 
+/// Tells a missing loopback from a missing family: with VSOCK, guest and host may reach each other without one.
+pub(crate) fn explained(transport: Transport, error: io::Error) -> io::Error {
+    let is_vsock = matches!(transport, Transport::VsockStream | Transport::VsockSeqpacket);
+    if !is_vsock || error.kind() != io::ErrorKind::AddrNotAvailable {
+        return error;
+    }
+    io::Error::new(error.kind(), format!("AF_VSOCK is there, but without loopback: {error}"))
+}
+
 /// What would bring a transport that this kernel does not have.
 pub(crate) fn remedy(transport: Transport, place: &Address, error: &io::Error) -> Option<&'static str> {
     let no_address = error.kind() == io::ErrorKind::AddrNotAvailable;

@@ -75,6 +75,15 @@ pub(crate) fn timestamping(socket: BorrowedFd<'_>, interface: &CStr) -> io::Resu
     Ok(info.so_timestamping)
 }
 
+/// The context id of this machine, by its open /dev/vsock: IOCTL_VM_SOCKETS_GET_LOCAL_CID, linux/vm_sockets.h.
+pub(crate) fn local_cid(device: BorrowedFd<'_>) -> io::Result<u32> {
+    const IOCTL_VM_SOCKETS_GET_LOCAL_CID: libc::Ioctl = 0x7b9;
+    let mut cid = 0_u32;
+    // SAFETY: the call fills in the number, which outlives it.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), IOCTL_VM_SOCKETS_GET_LOCAL_CID, &raw mut cid) })?;
+    Ok(cid)
+}
+
 fn raw(result: libc::c_long) -> io::Result<i64> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::option::{self, SocketOption};
 use echosounder_socket::{
     Address, ControlMessage, Family, Interest, MessageFlags, Poll, Protocol, SendControl, ServerOptions,
@@ -139,11 +140,18 @@ fn sockets() -> Vec<Check> {
             let missing = result.as_ref().err().filter(|error| transport.is_absent(&place, error));
             let remedy = missing.and_then(|error| probe::remedy(transport, &place, error));
             let absent = missing.is_some();
+            let result = result.map_err(|error| probe::explained(transport, error));
             check("socket", transport.scheme(), &about, result, absent, remedy)
         })
     });
     let made = [
-        ("icmp", Family::INET, Type::DGRAM, Protocol(1), "\"sysctl net.ipv4.ping_group_range\" says who may"),
+        (
+            "icmp",
+            Family::INET,
+            Type::DGRAM,
+            Protocol(1),
+            "allowed groups: \"sysctl net.ipv4.ping_group_range\"",
+        ),
         ("raw", Family::INET, Type::RAW, Protocol(1), "CAP_NET_RAW"),
         ("route", Family::NETLINK, Type::RAW, Protocol::NETLINK_ROUTE, ""),
         ("sock_diag", Family::NETLINK, Type::RAW, Protocol::NETLINK_SOCK_DIAG, "\"modprobe inet_diag\""),
@@ -177,12 +185,12 @@ fn check(
 /// A feature: its name, what it is good for, how it is tried, and what would bring it.
 type Feature = (&'static str, &'static str, fn() -> io::Result<Option<String>>, &'static str);
 
-const FEATURES: [Feature; 22] = [
+const FEATURES: [Feature; 23] = [
     ("SO_REUSEPORT", "workers share a port", reuse_port, "Linux 3.9"),
     ("EPOLLEXCLUSIVE", "one of several workers wakes", epoll_exclusive, "Linux 4.5"),
     (
         "IP_PKTINFO",
-        "answers leave from the address that was asked",
+        "replies leave from the address that was asked",
         || packet_info(Ipv4Addr::LOCALHOST.into()),
         "",
     ),
@@ -195,37 +203,48 @@ const FEATURES: [Feature; 22] = [
     ("UDP_GRO", "many datagrams in one receive", || set_on_udp(option::UDP_GRO, true), "Linux 5.0"),
     (
         "SO_BINDTODEVICE",
-        "a call leaves by one interface",
+        "send through one interface",
         || set_on_udp(option::SO_BINDTODEVICE, "lo".into()),
         "",
     ),
-    ("SO_BUSY_POLL", "polls the network card", || set_on_udp(option::SO_BUSY_POLL, 1), "CAP_NET_ADMIN"),
-    ("SO_MARK", "marks for routes and filters", || set_on_udp(option::SO_MARK, 1), "CAP_NET_ADMIN"),
+    (
+        "SO_BUSY_POLL",
+        "busy polling of the network card",
+        || set_on_udp(option::SO_BUSY_POLL, 1),
+        "CAP_NET_ADMIN",
+    ),
+    ("SO_MARK", "packet marks for routing and filtering", || set_on_udp(option::SO_MARK, 1), "CAP_NET_ADMIN"),
     (
         "IP_TRANSPARENT",
-        "answers for others' addresses",
+        "bind to foreign addresses",
         || set_on_udp(option::IP_TRANSPARENT, true),
         "CAP_NET_ADMIN",
     ),
-    ("SO_ZEROCOPY", "sends without a copy", || set_on_udp(SocketOption::new(1, 60), true), "Linux 5.0"),
+    ("SO_ZEROCOPY", "send without a copy", || set_on_udp(SocketOption::new(1, 60), true), "Linux 5.0"),
     ("TCP_FASTOPEN", "connections that begin with data", || set_on_tcp(option::TCP_FASTOPEN, 16), ""),
     ("TCP_ULP tls", "TLS in the kernel", kernel_tls, "\"modprobe tls\", or a kernel with CONFIG_TLS"),
+    (
+        "VSOCK CID",
+        "context id of this machine",
+        vsock_cid,
+        "a virtual machine with a vsock device, or vhost_vsock",
+    ),
     ("SO_PEERCRED", "who has connected", peer_credentials, ""),
     (
         "ports < 1024",
-        "services' own ports",
+        "bind to ports of well-known services",
         low_port,
         "CAP_NET_BIND_SERVICE, or \"sysctl net.ipv4.ip_unprivileged_port_start\"",
     ),
     (
         "io_uring",
-        "system calls in batches",
+        "asynchronous system calls",
         || kernel::io_uring().map(|()| None),
-        "\"sysctl kernel.io_uring_disabled=0\", and a container that lets it pass",
+        "\"sysctl kernel.io_uring_disabled=0\", and in a container a seccomp profile that allows it",
     ),
     (
         "Landlock",
-        "a process shuts itself in",
+        "sandbox for files and network",
         || kernel::landlock().map(|version| Some(format!("version {version}"))),
         "a kernel with CONFIG_SECURITY_LANDLOCK, and lsm=landlock",
     ),
@@ -301,7 +320,7 @@ fn told(sender: &Socket, receiver: &Socket) -> io::Result<Vec<ControlMessage>> {
 
 /// The kernel took an option, and then did not do it.
 fn not_told() -> io::Error {
-    io::Error::other("the kernel does not tell")
+    io::Error::other("the kernel does not report it")
 }
 
 fn packet_info(ip: std::net::IpAddr) -> io::Result<Option<String>> {
@@ -369,6 +388,16 @@ fn low_port() -> io::Result<Option<String>> {
     }
 }
 
+fn vsock_cid() -> io::Result<Option<String>> {
+    kernel::vsock_cid().map(|cid| {
+        Some(match cid {
+            VsockAddress::CID_HOST => "2, the host".to_owned(),
+            VsockAddress::CID_ANY => "none assigned".to_owned(),
+            cid => cid.to_string(),
+        })
+    })
+}
+
 /// Where each interface's packets can get their times.
 fn timestamps() -> io::Result<Vec<Check>> {
     let ends = |send, receive| match (send, receive) {
@@ -392,21 +421,21 @@ fn timestamps() -> io::Result<Vec<Check>> {
 fn tell_limits(out: &mut impl Write, output: Output) -> Result<()> {
     let number = |name: &str| fs::read_to_string(format!("/proc/sys/net/{name}")).ok()?.trim().parse().ok();
     let limits = [
-        ("descriptors", "most sockets that this process may have", raise_fd_limit().ok()),
-        ("somaxconn", "most connections that wait to be accepted", number("core/somaxconn")),
-        ("rmem_max", "most bytes of a receive buffer", number("core/rmem_max")),
-        ("wmem_max", "most bytes of a send buffer", number("core/wmem_max")),
-        ("max_dgram_qlen", "most datagrams that wait at a UNIX socket", number("unix/max_dgram_qlen")),
+        ("descriptors", "open descriptors of this process", raise_fd_limit().ok()),
+        ("somaxconn", "length of an accept queue", number("core/somaxconn")),
+        ("rmem_max", "bytes of a receive buffer", number("core/rmem_max")),
+        ("wmem_max", "bytes of a send buffer", number("core/wmem_max")),
+        ("max_dgram_qlen", "queue of a UNIX datagram socket", number("unix/max_dgram_qlen")),
     ];
     if !output.json {
-        writeln!(out, "\nLimits")?;
+        writeln!(out, "\nMaximums")?;
     }
     for (check, about, value) in limits {
         if output.json {
             json::line(out, &Limit { group: "limit", check, about, value })?;
         } else {
             let value = value.map_or_else(|| "?".to_owned(), |value| value.to_string());
-            writeln!(out, "  {check:14}  {about:41}  {value}")?;
+            writeln!(out, "  {check:14}  {about:32}  {value}")?;
         }
     }
     Ok(())

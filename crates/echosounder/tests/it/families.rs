@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use echosounder_socket::{Endpoint, IpVersion, Side, is_family_absent};
+use echosounder_socket::{Endpoint, Family, IpVersion, Protocol, Side, Socket, Type, is_family_absent};
 
 use crate::ping::assert_both_ways;
 use crate::skip::skip;
@@ -197,6 +197,17 @@ fn the_doctor_tells_of_everything_and_of_what_is_missing_what_would_help() {
             assert_eq!(check["remedy"].is_null(), status == "works", "{check}");
         }
     }
+    // A missing loopback is not a missing family, and the context id stands for itself.
+    let vsock = found.iter().find(|check| check["check"] == "vsock").unwrap();
+    let reason = vsock["reason"].as_str().unwrap_or_default();
+    let family = Socket::new(Family::VSOCK, Type::STREAM, Protocol::DEFAULT);
+    assert_eq!(
+        reason.starts_with("AF_VSOCK is there, but without loopback: "),
+        family.is_ok() && !reason.is_empty()
+    );
+    let cid = found.iter().find(|check| check["check"] == "VSOCK CID").unwrap();
+    let told = cid["reason"].as_str().unwrap().split(',').next().unwrap();
+    assert_eq!(cid["status"] == "works", told == "none assigned" || told.parse::<u32>().is_ok(), "{cid}");
     for name in ["tcp", "udp", "unix", "unix-dgram", "unix-seqpacket"] {
         let works = |check: &&serde_json::Value| check["check"] == name && check["status"] == "works";
         assert!(found.iter().any(|check| works(&check)), "{name}");
