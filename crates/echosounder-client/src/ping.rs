@@ -184,6 +184,11 @@ impl Control {
         self.tell(&self.stop);
     }
 
+    /// Whether it is to end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// It is to say how it goes.
     pub fn ask(&self) {
         self.tell(&self.interim);

@@ -68,7 +68,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     };
     let endless = config.template.count.is_none() && config.template.deadline.is_none();
     page.tell_all(&receiver, &controls, endless);
-    controls.iter().for_each(|control| control.stop());
+    stop(&controls);
     drop(receiver);
     let told = page.end();
     let stopped = server.map_or(Ok(()), Embedded::stop);
@@ -130,7 +130,7 @@ fn heed(signals: Signals, controls: Vec<Arc<Control>>, folder: Option<PathBuf>) 
     };
     let heed = move || {
         next();
-        controls.iter().for_each(|control| control.stop());
+        stop(&controls);
         // timeout(1) sends two, which are meant as one.
         let _ = ready([], Some(WITH_THE_FIRST));
         next();
@@ -140,6 +140,11 @@ fn heed(signals: Signals, controls: Vec<Arc<Control>>, folder: Option<PathBuf>) 
     };
     thread::Builder::new().name("signals".into()).spawn(heed).context("start a thread")?;
     Ok(())
+}
+
+/// Stops all targets. Those whose turn comes last are stopped first, so that none begins when another ends.
+fn stop(controls: &[Arc<Control>]) {
+    controls.iter().rev().for_each(|control| control.stop());
 }
 
 /// What a target's thread tells.
@@ -175,6 +180,10 @@ fn start(targets: &[Ping], controls: &[Arc<Control>], in_turn: bool) -> Result<R
 
 /// Calls one target. When nobody listens any more it ends.
 fn measure(place: usize, ping: Ping, control: Arc<Control>, sender: &SyncSender<(usize, Word)>) {
+    // Its turn may not come before it is all over.
+    if control.is_stopped() {
+        return;
+    }
     let tell = |word| sender.send((place, word)).is_ok();
     let pinger = match Pinger::connect(ping, control) {
         Ok(pinger) => pinger,
@@ -248,6 +257,11 @@ impl State {
         }
     }
 
+    /// Whether its turn has come. A signal may be faster.
+    fn has_begun(&self) -> bool {
+        self.target.is_some() || self.error.is_some()
+    }
+
     /// How most requests failed, if none was answered.
     fn only_failure(&self) -> Option<FailureWord> {
         let report = self.report.as_deref().filter(|report| report.answered + report.late == 0)?;
@@ -313,7 +327,7 @@ impl Page {
                 return;
             }
             if endless {
-                controls.iter().for_each(|control| control.stop());
+                stop(controls);
                 stopped = true;
             }
         }
@@ -437,7 +451,8 @@ impl Page {
     }
 
     fn outcome(&self) -> Outcome {
-        let good = |state: &State| {
+        let begun: Vec<&State> = self.targets.iter().filter(|state| state.has_begun()).collect();
+        let good = |state: &&State| {
             let (Some(target), Some(report), None) = (&state.target, &state.report, &state.error) else {
                 return false;
             };
@@ -446,7 +461,7 @@ impl Page {
         };
         if self.targets.iter().filter_map(|state| state.error.as_ref()).any(report::is_local) {
             Outcome::Failed
-        } else if self.targets.iter().all(good) && !self.targets.is_empty() {
+        } else if begun.iter().all(good) && !begun.is_empty() {
             Outcome::Done
         } else {
             Outcome::Lacking

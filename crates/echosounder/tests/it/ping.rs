@@ -742,6 +742,14 @@ fn a_server_of_its_own_is_asked_on_one_kind_of_socket_after_another() {
     changes.dedup();
     assert_eq!(changes.len(), changes.iter().collect::<BTreeSet<_>>().len(), "{order:?}");
     assert_eq!(order.len(), 4 * changes.len(), "{order:?}");
+    // A signal ends the one that is measured, and no other begins.
+    let pinging = pinging(&["--self", "-c", "1m", "-i", "5ms"]);
+    await_line(&pinging, is_answer);
+    pinging.signal("INT");
+    let done = pinging.ended();
+    assert_eq!(done.code, Some(1), "the count was not reached");
+    assert!(!done.stderr.contains("interrupted"), "{}", done.stderr);
+    assert_eq!(done.objects().iter().filter(|line| line["event"] == "start").count(), 1);
 }
 
 #[test]
