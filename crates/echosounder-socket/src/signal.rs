@@ -13,6 +13,8 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: a program asks.
     Terminate,
+    /// SIGHUP: the terminal is gone.
+    Hangup,
     /// SIGUSR1: somebody wants to know how things stand.
     User1,
     /// SIGQUIT: a person at the keyboard wants to know it, with Ctrl-\.
@@ -50,6 +52,7 @@ impl Signals {
     pub fn next(&self) -> io::Result<Option<Signal>> {
         match sys::process::read_signal(self.fd.as_fd()) {
             Ok(libc::SIGINT) => Ok(Some(Signal::Interrupt)),
+            Ok(libc::SIGHUP) => Ok(Some(Signal::Hangup)),
             Ok(libc::SIGUSR1) => Ok(Some(Signal::User1)),
             Ok(libc::SIGQUIT) => Ok(Some(Signal::Quit)),
             Ok(_) => Ok(Some(Signal::Terminate)),
@@ -69,6 +72,9 @@ impl Drop for Signals {
 }
 
 impl Signal {
+    /// Every signal that can be received.
+    pub const ALL: [Self; 5] = [Self::Interrupt, Self::Terminate, Self::Hangup, Self::User1, Self::Quit];
+
     /// Sends it to another process: kill(2).
     ///
     /// # Errors
@@ -79,10 +85,23 @@ impl Signal {
         sys::process::kill(pid, self.number())
     }
 
+    /// Returns whether this process ignores the signal, as one that nohup(1) has started ignores SIGHUP. A signal that
+    /// is [received](Signals::receive) comes nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// As sigaction(2).
+    #[doc(alias = "sigaction")]
+    #[doc(alias = "SIG_IGN")]
+    pub fn is_ignored(self) -> io::Result<bool> {
+        sys::process::is_ignored(self.number())
+    }
+
     fn number(self) -> i32 {
         match self {
             Self::Interrupt => libc::SIGINT,
             Self::Terminate => libc::SIGTERM,
+            Self::Hangup => libc::SIGHUP,
             Self::User1 => libc::SIGUSR1,
             Self::Quit => libc::SIGQUIT,
         }

@@ -46,6 +46,16 @@ pub(crate) fn change_mask(how: i32, set: &SignalSet) -> io::Result<()> {
     }
 }
 
+/// Whether a signal's disposition is SIG_IGN.
+pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: no new action is given, and `action` is room for the present one.
+    check(unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: the call has filled it in.
+    let action = unsafe { action.assume_init() };
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
 pub(crate) fn signalfd(set: &SignalSet) -> io::Result<OwnedFd> {
     // SAFETY: the set outlives the call.
     let fd = check(unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
