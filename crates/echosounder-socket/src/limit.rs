@@ -4,14 +4,20 @@ use std::io;
 
 use crate::sys;
 
+/// The soft limit of most systems, which is taken for ours where a sandbox does not let us ask.
+const USUAL_FD_LIMIT: u64 = 1024;
+
 /// Raises the limit of open descriptors as far as the process may, and returns it: RLIMIT_NOFILE, getrlimit(2).
 ///
 /// # Errors
 ///
-/// As getrlimit(2).
+/// As getrlimit(2), unless a seccomp filter refuses the call: then nothing is raised.
 #[doc(alias = "RLIMIT_NOFILE")]
 pub fn raise_fd_limit() -> io::Result<u64> {
-    let (soft, hard) = sys::process::fd_limit()?;
+    let (soft, hard) = match sys::process::fd_limit() {
+        Err(error) if sys::is_missing(&error) => return Ok(USUAL_FD_LIMIT),
+        limits => limits?,
+    };
     if soft < hard && sys::process::set_fd_limit(hard, hard).is_ok() {
         return Ok(hard);
     }

@@ -110,17 +110,17 @@ impl Poll {
         }
     }
 
-    /// The same with a time that is kept to the nanosecond where the kernel can (Linux 5.11), and otherwise rounded up
-    /// to a millisecond.
+    /// The same with a time that is kept to the nanosecond where the kernel can (Linux 5.11) and a seccomp filter lets
+    /// it, and otherwise rounded up to a millisecond.
     ///
     /// # Errors
     ///
-    /// As epoll_pwait2(2).
+    /// As epoll_wait(2).
     #[doc(alias = "epoll_pwait2")]
     pub fn wait_exactly(&self, events: &mut Events, timeout: Duration) -> io::Result<()> {
         match sys::poll::wait_exactly(self.epoll.as_fd(), &mut events.list, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.wait(events, Some(timeout)),
+            Err(error) if sys::is_missing(&error) => self.wait(events, Some(timeout)),
             result => result,
         }
     }

@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::ptr;
 
+use super::message;
 use super::socket::without_signal;
-use super::{check, message};
 use crate::address::RawAddress;
 use crate::buffer::IoBuffer;
 use crate::control::{BATCH_CONTROL_MAX, put_segment_size};
@@ -104,18 +104,14 @@ impl Slots {
             let control = header.msg_control.cast();
             message::set_control(header, control, BATCH_CONTROL_MAX);
         }
-        let count = libc::c_uint::try_from(self.received.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let headers = self.received.as_mut_ptr();
-        let flags = flags | libc::MSG_WAITFORONE;
-        let receive = |flags: i32| {
+        let mut receive = |flags: i32| {
             // SAFETY: each header points to room of the lengths it names, in vectors that `self` owns.
-            check(unsafe { libc::recvmmsg(fd.as_raw_fd(), headers, count, flags as _, ptr::null_mut()) })
+            unsafe { message::receive_headers(fd, &mut self.received, flags) }
         };
         let received = match receive(flags | libc::MSG_CMSG_CLOEXEC) {
             Err(error) if message::refuses_cloexec(fd, &error) => receive(flags)?,
             received => received?,
         };
-        let received = usize::try_from(received).unwrap_or(0);
         for (name, message) in self.names.iter_mut().zip(&self.received[..received]) {
             name.set_len(message.msg_hdr.msg_namelen);
         }
@@ -210,13 +206,10 @@ impl Slots {
     /// Sends what was added from `first` on without waiting, and returns how many of it left. An error concerns the
     /// first of them; none has left then.
     pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, first: usize) -> io::Result<usize> {
-        let sends = &mut self.sends[first..];
-        let count = libc::c_uint::try_from(sends.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let sent = without_signal(fd, libc::MSG_DONTWAIT, |flags| {
+        without_signal(fd, libc::MSG_DONTWAIT, |flags| {
             // SAFETY: each header points to bytes of the lengths it names, in vectors that `self` owns.
-            check(unsafe { libc::sendmmsg(fd.as_raw_fd(), sends.as_mut_ptr(), count, flags as _) })
-        })?;
-        Ok(usize::try_from(sent).unwrap_or(0))
+            unsafe { message::send_headers(fd, &mut self.sends[first..], flags) }
+        })
     }
 }
 

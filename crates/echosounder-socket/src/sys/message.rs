@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use super::socket::{family, without_signal};
-use super::{check, length};
+use super::{check, is_missing, length};
 use crate::address::RawAddress;
 use crate::control::{ControlMessage, RawControl, SCM_PIDFD};
 
@@ -119,12 +119,80 @@ pub(crate) fn send_many(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>], flags: i3
         msg_len: 0,
     };
     let mut headers: Vec<libc::mmsghdr> = messages.iter().map(header).collect();
-    let count = libc::c_uint::try_from(headers.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let sent = without_signal(fd, flags, |flags| {
+    without_signal(fd, flags, |flags| {
         // SAFETY: each header points to bytes of the lengths it names, borrowed by `messages`.
-        check(unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) })
-    })?;
-    Ok(usize::try_from(sent).unwrap_or(0))
+        unsafe { send_headers(fd, &mut headers, flags) }
+    })
+}
+
+/// Sends messages with sendmmsg(2), or where that is missing one by one with sendmsg(2), and returns how many left. An
+/// error concerns the first; none has left then.
+///
+/// # Safety
+///
+/// Each header points to bytes of the lengths that it names.
+pub(super) unsafe fn send_headers(
+    fd: BorrowedFd<'_>,
+    headers: &mut [libc::mmsghdr],
+    flags: i32,
+) -> io::Result<usize> {
+    let count = libc::c_uint::try_from(headers.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the caller promises that the headers are good.
+    let sent = check(unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) });
+    match sent {
+        // EPERM also means that a firewall says no, and then it says so once more.
+        Err(error) if is_missing(&error) => {}
+        sent => return Ok(usize::try_from(sent?).unwrap_or(0)),
+    }
+    one_by_one(headers, |_, header| {
+        // SAFETY: likewise.
+        length(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header.msg_hdr, flags) })
+    })
+}
+
+/// Receives messages with recvmmsg(2), or where that is missing one by one with recvmsg(2), and returns how many came.
+/// Only the first is waited for.
+///
+/// # Safety
+///
+/// Each header points to room of the lengths that it names.
+pub(super) unsafe fn receive_headers(
+    fd: BorrowedFd<'_>,
+    headers: &mut [libc::mmsghdr],
+    flags: i32,
+) -> io::Result<usize> {
+    let count = libc::c_uint::try_from(headers.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let all = flags | libc::MSG_WAITFORONE;
+    // SAFETY: the caller promises that the headers are good.
+    let received = check(unsafe {
+        libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, all as _, ptr::null_mut())
+    });
+    match received {
+        Err(error) if is_missing(&error) => {}
+        received => return Ok(usize::try_from(received?).unwrap_or(0)),
+    }
+    one_by_one(headers, |index, header| {
+        let flags = if index == 0 { flags } else { flags | libc::MSG_DONTWAIT };
+        // SAFETY: likewise.
+        let len = length(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header.msg_hdr, flags) })?;
+        header.msg_len = libc::c_uint::try_from(len).unwrap_or(libc::c_uint::MAX);
+        Ok(len)
+    })
+}
+
+/// Does one message after the other until one fails, and returns how many were done. An error is that of the first.
+fn one_by_one(
+    headers: &mut [libc::mmsghdr],
+    mut operation: impl FnMut(usize, &mut libc::mmsghdr) -> io::Result<usize>,
+) -> io::Result<usize> {
+    for (index, header) in headers.iter_mut().enumerate() {
+        match operation(index, header) {
+            Err(error) if index == 0 => return Err(error),
+            Err(_) => return Ok(index),
+            Ok(_) => {}
+        }
+    }
+    Ok(headers.len())
 }
 
 /// The header of what is to be sent. What it points to is only read (sendmsg(2)).

@@ -24,3 +24,9 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 fn length(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
+
+/// Whether a system call is missing: the kernel does not know it (ENOSYS), or a seccomp filter that does not know it
+/// refuses it. The default filters of older container runtimes answer EPERM then.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}

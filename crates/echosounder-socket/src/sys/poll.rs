@@ -2,17 +2,30 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
-use super::{check, length};
+use super::{check, is_missing, length, socket};
 
 pub(crate) fn create() -> io::Result<OwnedFd> {
     // SAFETY: takes no pointers.
-    let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    match check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }) {
+        Err(error) if is_missing(&error) => {
+            // SAFETY: takes no pointers, and the size has no meaning but must not be zero.
+            own(check(unsafe { libc::epoll_create(1) }).map_err(|_| error)?)
+        }
+        // SAFETY: the kernel has just made this descriptor for us.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd?) }),
+    }
+}
+
+/// Takes possession of a descriptor that the kernel has just made without flags, and keeps it from other programs.
+fn own(fd: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    socket::set_inheritable(fd.as_fd(), false)?;
+    Ok(fd)
 }
 
 pub(crate) fn control(
@@ -80,9 +93,26 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: i32) -> io::Result<()> {
 
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: takes no pointers.
-    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    match check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }) {
+        Err(error) if is_missing(&error) => eventfd_without_flags().ok_or(error),
+        // SAFETY: the kernel has just made this descriptor for us.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd?) }),
+    }
+}
+
+/// The call that came before eventfd2(2). Newer architectures do not have it.
+#[cfg(target_arch = "x86_64")]
+fn eventfd_without_flags() -> Option<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_eventfd, 0) };
+    let fd = own(libc::c_int::try_from(fd).ok().filter(|fd| 0 <= *fd)?).ok()?;
+    socket::set_nonblocking(fd.as_fd(), true).ok()?;
+    Some(fd)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn eventfd_without_flags() -> Option<OwnedFd> {
+    None
 }
 
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {

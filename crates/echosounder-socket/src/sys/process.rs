@@ -3,10 +3,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use super::{check, length};
+use super::{check, is_missing, length, socket};
 
 /// A set of signals.
 #[derive(Clone, Copy)]
@@ -58,9 +58,31 @@ pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
 
 pub(crate) fn signalfd(set: &SignalSet) -> io::Result<OwnedFd> {
     // SAFETY: the set outlives the call.
-    let fd = check(unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
+    match check(unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) }) {
+        Err(error) if is_missing(&error) => signalfd_without_flags(set).ok_or(error),
+        // SAFETY: the kernel has just made this descriptor for us.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd?) }),
+    }
+}
+
+/// The call that came before signalfd4(2). Newer architectures do not have it.
+#[cfg(target_arch = "x86_64")]
+fn signalfd_without_flags(set: &SignalSet) -> Option<OwnedFd> {
+    // The kernel's own set has a bit for each of 64 signals.
+    const SET_SIZE: usize = 8;
+    // SAFETY: the set is longer than it is said to be, and outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_signalfd, -1, &raw const set.0, SET_SIZE) };
+    let fd = libc::c_int::try_from(fd).ok().filter(|fd| 0 <= *fd)?;
     // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    socket::set_inheritable(fd.as_fd(), false).ok()?;
+    socket::set_nonblocking(fd.as_fd(), true).ok()?;
+    Some(fd)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn signalfd_without_flags(_: &SignalSet) -> Option<OwnedFd> {
+    None
 }
 
 /// The number of the next signal that waits on a signalfd.

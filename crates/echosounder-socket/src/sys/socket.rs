@@ -2,11 +2,11 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 
 use super::process::without_sigpipe;
-use super::{check, length};
+use super::{check, is_missing, length};
 use crate::address::RawAddress;
 use crate::family::Family;
 
@@ -43,7 +43,28 @@ pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
 }
 
+/// Accepts a connection; where accept4(2) is missing with accept(2), and sets the flags afterwards.
 pub(crate) fn accept(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, RawAddress)> {
+    match accept_with_flags(fd, flags) {
+        // EPERM also means that a firewall says no (accept(2)), and then it says so once more.
+        Err(error) if is_missing(&error) => {}
+        result => return result,
+    }
+    let mut len = RawAddress::CAPACITY;
+    let mut peer = RawAddress::empty();
+    // SAFETY: `peer` is room for `len` bytes; the kernel writes no more, and writes to `len` how many they are.
+    let fd = check(unsafe { libc::accept(fd.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut len) })?;
+    peer.set_len(len);
+    // SAFETY: the kernel has just made this descriptor for us.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_inheritable(fd.as_fd(), false)?;
+    if flags & libc::SOCK_NONBLOCK != 0 {
+        set_nonblocking(fd.as_fd(), true)?;
+    }
+    Ok((fd, peer))
+}
+
+fn accept_with_flags(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, RawAddress)> {
     let flags = flags | libc::SOCK_CLOEXEC;
     let mut len = RawAddress::CAPACITY;
     let mut peer = RawAddress::empty();
