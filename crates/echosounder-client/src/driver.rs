@@ -291,7 +291,8 @@ impl Driver {
 
     fn send_and_hear(&mut self) -> Result<(), Failure> {
         if self.schedule.is_some() {
-            exact_timers()?;
+            // Where a sandbox refuses, waits end up to 50 µs later.
+            let _ = exact_timers();
         }
         if let Pace::Closed { depth } = self.task.pace {
             for index in 0..self.connections.len() {

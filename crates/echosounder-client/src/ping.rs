@@ -351,7 +351,9 @@ impl Pinger {
     ///
     /// If this machine fails. The report is of what was before.
     pub fn run(mut self, mut tell: impl FnMut(Happening) -> bool) -> (Report, Option<CallError>) {
-        let mut error = exact_timers().err().map(|error| self.error("set the timers of", error));
+        // Where a sandbox refuses, waits end up to 50 µs later.
+        let _ = exact_timers();
+        let mut error = None;
         self.start_over();
         let mut told = |happenings: &mut VecDeque<Happening>| happenings.drain(..).all(&mut tell);
         while error.is_none() && !self.is_over() {

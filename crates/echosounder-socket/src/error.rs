@@ -115,8 +115,8 @@ pub fn is_from_icmp(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| converted.contains(&errno))
 }
 
-/// Whether a rule of this machine forbids the operation, such as a packet filter's or a seccomp filter's: EPERM, as distinct from EACCES,
-/// which routes and paths say.
+/// Whether a rule of this machine forbids the operation, such as a packet filter's or a seccomp filter's: EPERM, as
+/// distinct from EACCES, which routes and paths say.
 pub fn is_forbidden(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPERM)
 }
