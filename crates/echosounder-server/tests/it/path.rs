@@ -1,6 +1,6 @@
 //! UNIX paths: never stolen from the living, taken over from the dead, removed only if ours.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -105,30 +105,74 @@ fn the_mode_is_honoured_less_the_umask() {
     }
 }
 
+/// Starts several servers at once at the path of a dead socket, again and again: one of them is to win.
+fn race_at(folder: &Folder, scheme: &str, rounds: usize) {
+    const STARTERS: usize = 4;
+    let endpoint = folder.endpoint(scheme, "s");
+    for round in 0..rounds {
+        leave_dead_socket(&folder.join("s"));
+        let barrier = Barrier::new(STARTERS);
+        let results: Vec<_> = thread::scope(|scope| {
+            let starter = || {
+                barrier.wait();
+                Server::bind(config(&[&endpoint]))
+            };
+            let starters: Vec<_> = (0..STARTERS).map(|_| scope.spawn(starter)).collect();
+            starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+        });
+        let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1, "{scheme}, round {round}: {lost:?}");
+        assert!(lost.iter().all(is_in_use), "{lost:?}");
+        let running = won.into_iter().next().unwrap().unwrap().start(|| ()).unwrap();
+        Client::of(&endpoint.parse().unwrap()).echo(b"hello");
+        stop(running);
+        assert!(!folder.join("s").exists());
+    }
+}
+
 #[test]
 fn of_many_that_start_at_once_one_wins() {
-    const STARTERS: usize = 4;
     for scheme in SCHEMES {
         let folder = Folder::new();
-        let endpoint = folder.endpoint(scheme, "s");
-        for round in 0..50 {
+        race_at(&folder, scheme, 50);
+        assert_eq!(fs::read_dir(folder.join("")).unwrap().count(), 0, "nothing is left in the folder");
+    }
+}
+
+#[test]
+fn whoever_may_read_the_folder_cannot_keep_a_server_from_coming_back() {
+    for scheme in SCHEMES {
+        let folder = Folder::new();
+        let held = File::open(folder.join("")).unwrap();
+        held.lock().unwrap();
+        race_at(&folder, scheme, 10);
+        assert_eq!(fs::read_dir(folder.join("")).unwrap().count(), 0, "nothing is left in the folder");
+    }
+}
+
+#[test]
+fn without_the_lock_a_dead_socket_is_replaced_all_the_same() {
+    for scheme in SCHEMES {
+        // What stands in the lock's place is no file, or is held by a program that does not let go of it.
+        for is_held in [false, true] {
+            let folder = Folder::new();
+            let lock = folder.join(".s.lock");
+            let file = if is_held {
+                let file = File::create(&lock).unwrap();
+                file.lock().unwrap();
+                Some(file)
+            } else {
+                symlink(folder.join("elsewhere"), &lock).unwrap();
+                None
+            };
             leave_dead_socket(&folder.join("s"));
-            let barrier = Barrier::new(STARTERS);
-            let results: Vec<_> = thread::scope(|scope| {
-                let starter = || {
-                    barrier.wait();
-                    Server::bind(config(&[&endpoint]))
-                };
-                let starters: Vec<_> = (0..STARTERS).map(|_| scope.spawn(starter)).collect();
-                starters.into_iter().map(|starter| starter.join().unwrap()).collect()
-            });
-            let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
-            assert_eq!(won.len(), 1, "{scheme}, round {round}: {lost:?}");
-            assert!(lost.iter().all(is_in_use), "{lost:?}");
-            let running = won.into_iter().next().unwrap().unwrap().start(|| ()).unwrap();
-            Client::of(&endpoint.parse().unwrap()).echo(b"hello");
+            let endpoint = folder.endpoint(scheme, "s");
+            let (running, endpoints) = start(config(&[&endpoint]));
+            Client::of(&endpoints[0]).echo(b"hello");
+            assert!(is_in_use(&Server::bind(config(&[&endpoint]))));
             stop(running);
-            assert!(!folder.join("s").exists());
+            assert_eq!(lock.symlink_metadata().unwrap().is_symlink(), file.is_none(), "it is left alone");
+            assert!(!folder.join("elsewhere").exists());
         }
     }
 }
