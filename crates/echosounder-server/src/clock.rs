@@ -1,5 +1,10 @@
 //! The clock of the loop, and the time of day as text.
 
+use std::env;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +44,45 @@ impl Clock for SystemClock {
     }
 }
 
+/// Most bytes of a file that describes a time zone. The largest of the tz database has 4 KiB.
+const ZONE_FILE_MAX: u64 = 64 * 1024;
+
+/// Returns the time zone of TZ, or else of the system; UTC if that is none.
+///
+/// TZ may name any file: of what is not a regular file, or is too large to be a time zone, nothing is read.
+pub fn local_time_zone() -> TimeZone {
+    match env::var_os("TZ") {
+        Some(tz) => named_zone(&tz).unwrap_or(TimeZone::UTC),
+        None => TimeZone::system(),
+    }
+}
+
+/// The zone that a value of TZ stands for: a name of the tz database, a file, or a rule (tzset(3)).
+fn named_zone(tz: &OsStr) -> Option<TimeZone> {
+    let text = tz.to_str()?;
+    let text = text.strip_prefix(':').unwrap_or(text);
+    let name = text.rsplit_once("zoneinfo/").map_or(text, |(_, name)| name);
+    if let Ok(zone) = TimeZone::get(name) {
+        return Some(zone);
+    }
+    if text.starts_with('/') {
+        return TimeZone::tzif(text, &zone_file(Path::new(text)).ok()?).ok();
+    }
+    TimeZone::posix(text).ok()
+}
+
+/// The content of a file, if it can be that of a time zone.
+fn zone_file(path: &Path) -> io::Result<Vec<u8>> {
+    let about = path.metadata()?;
+    // To open a pipe would wait for its other end, and files in /proc, which have no length, may have no end.
+    if !about.is_file() || !(1..=ZONE_FILE_MAX).contains(&about.len()) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut data = Vec::new();
+    File::open(path)?.take(ZONE_FILE_MAX).read_to_end(&mut data)?;
+    Ok(data)
+}
+
 /// Renders the time of day in the local zone once a second, and with it what stamps show of it.
 #[derive(Debug)]
 pub(crate) struct Labels {
@@ -52,7 +96,7 @@ pub(crate) struct Labels {
 impl Labels {
     /// Labels in the zone of TZ, or else of the system, from `wall` on.
     pub(crate) fn new(wall: WallTime, template: &Template, host: &Arc<str>) -> Self {
-        let zone = TimeZone::system();
+        let zone = local_time_zone();
         let label = render(&zone, wall);
         let stamp = template.of_the_second(&label, host);
         Self { zone, template: template.clone(), host: Arc::clone(host), label, stamp }

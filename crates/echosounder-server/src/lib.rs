@@ -48,6 +48,7 @@ mod connection;
 mod counters;
 mod datagrams;
 mod event;
+mod failures;
 mod held;
 mod limits;
 mod listen;
@@ -56,7 +57,7 @@ mod recency;
 mod server;
 mod worker;
 
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, local_time_zone};
 pub use counters::{Counters, Cut, Totals};
 pub use datagrams::DatagramWorker;
 pub use event::{Event, Observer};

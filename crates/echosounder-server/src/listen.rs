@@ -1,5 +1,6 @@
 //! Binding: every endpoint, before anything is answered.
 
+use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -122,6 +123,10 @@ fn bind_endpoint(
         }
     }
     let whole_endpoint = bound.len() == bound_before;
+    if transport == Transport::UnixDatagram && !whole_endpoint && fs::metadata("/proc/self/fd").is_err() {
+        let error = io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted");
+        missing.push((Error::new("reply to clients with a path on", endpoint, error), false));
+    }
     notes.extend(missing.into_iter().map(|(error, absent)| Note { error, whole_endpoint, absent }));
     Ok(())
 }

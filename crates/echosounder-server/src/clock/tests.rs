@@ -46,3 +46,33 @@ fn a_label_follows_the_clock_both_ways() {
     said(&labels);
     assert_eq!(labels.current(), &first);
 }
+
+#[test]
+fn a_zone_has_a_name_a_file_or_a_rule() {
+    let offset = |tz: &str| {
+        let zone = named_zone(OsStr::new(tz))?;
+        Some(render(&zone, WallTime::from_nanos(1_792_890_000_000_000_000)).offset)
+    };
+    for tz in ["Europe/Berlin", ":Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin", "CET-1"] {
+        assert_eq!(offset(tz), Some(*b"+01:00"), "{tz}");
+    }
+    // What is no file of a time zone is not read, whatever it is.
+    for tz in
+        ["/dev/zero", ":/dev/zero", "/dev/tty", "/proc/kmsg", "/usr", "/etc/passwd", "Nowhere/At All", ""]
+    {
+        assert_eq!(offset(tz), None, "{tz}");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_or_a_pipe_is_no_zone() {
+    let folder = env::temp_dir().join(format!("echosounder-zone-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let (large, pipe) = (folder.join("large"), folder.join("pipe"));
+    File::create(&large).unwrap().set_len(ZONE_FILE_MAX + 1).unwrap();
+    assert_eq!(zone_file(&large).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    assert_eq!(zone_file(&pipe).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    std::fs::remove_dir_all(&folder).unwrap();
+}

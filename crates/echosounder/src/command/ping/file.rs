@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use echosounder_client::Happening;
+use echosounder_server::local_time_zone;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::{State, missed, missed_in_words, since_1970};
 use crate::config::Bounds;
@@ -92,7 +92,7 @@ fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<
 fn write_page(out: &mut impl Write, states: &[State], bounds: Bounds) -> Result<()> {
     let started = states.iter().filter_map(|state| state.target.as_ref()).map(|target| target.started).min();
     let started = Timestamp::from_nanosecond(i128::from(started.unwrap_or_else(since_1970)))?;
-    let title = started.to_zoned(TimeZone::system()).strftime("sounder ping, %F %T %:z").to_string();
+    let title = started.to_zoned(local_time_zone()).strftime("sounder ping, %F %T %:z").to_string();
     let texts: Vec<(Option<String>, Vec<String>)> = states
         .iter()
         .map(|state| {
