@@ -169,7 +169,13 @@ impl Connection {
                 tools.counters.dropped(Reason::Truncated, 1);
                 return Ok(Interest::Read);
             }
-            Err(error) if is_momentary(&error) => return Ok(Interest::Read),
+            Err(error) if is_momentary(&error) => {
+                if is_out_of_resources(&error) {
+                    tools.receives.add();
+                    tools.starved = Some(error);
+                }
+                return Ok(Interest::Read);
+            }
             Err(error) if self.transport.is_end(&error) => 0,
             Err(error) => return Err(error),
         };
@@ -179,6 +185,7 @@ impl Connection {
                 return Ok(Interest::Read);
             }
         }
+        tools.receives.end();
         let mut arrival = tools.turn;
         if let Some(kept) = &self.kept {
             tools.input[..unfinished].copy_from_slice(&kept.rest);

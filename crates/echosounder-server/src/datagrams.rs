@@ -4,18 +4,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::thread;
 
 use echosounder_proto::{
     Conversation, Datagram, DatagramRule, Framing, Moment, PlainEcho, Reason, Scene, Sender, WallTime,
 };
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Batch, Interest, PacketInfo, Received, Socket, Waker, option, ready};
+use echosounder_socket::{
+    Address, Batch, Interest, PacketInfo, Received, Socket, Waker, is_forbidden, option, ready,
+};
 
 use crate::clock::{Clock, Labels};
 use crate::connection::is_momentary;
 use crate::counters::Counters;
 use crate::event::{Event, Observer};
+use crate::failures::{Failures, PAUSE, Reports};
 use crate::held::{HELD_MAX, HeldPeers};
 use crate::worker::Setup;
 
@@ -55,6 +59,8 @@ pub struct DatagramWorker<C, O> {
     address: Address,
     batch: Batch,
     rule: DatagramRule,
+    /// Whether datagrams to a group are counted here.
+    counts_groups: bool,
     held: HeldPeers,
     /// Messages answered.
     messages: u64,
@@ -66,6 +72,10 @@ pub struct DatagramWorker<C, O> {
     host: Arc<str>,
     labels: Labels,
     hears_messages: bool,
+    /// Receives, and waits, that have failed.
+    receives: Failures,
+    waits: Failures,
+    reports: Reports,
     stop: Arc<Waker>,
     clock: C,
     counters: Arc<Counters>,
@@ -95,6 +105,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             socket,
             address,
             rule: DatagramRule::new(&setup.conversation.stamp, plain_echo, now.mono),
+            counts_groups: true,
             held: HeldPeers::default(),
             messages: 0,
             drops: 0,
@@ -103,6 +114,9 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             conversation: Conversation { framing: Framing::Message, ..setup.conversation },
             host: setup.host,
             hears_messages: setup.observer.hears_messages(),
+            receives: Failures::default(),
+            waits: Failures::default(),
+            reports: Reports::default(),
             stop: setup.stop,
             clock: setup.clock,
             counters: setup.counters,
@@ -110,16 +124,32 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         })
     }
 
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Leaves it to another worker of the same address to count datagrams to a group or to everybody: the kernel hands
+    /// these to each of the sockets that share an address (SO_REUSEPORT, socket(7)).
+    pub(crate) fn leave_groups(mut self) -> Self {
+        self.counts_groups = false;
+        self
+    }
+
     /// Answers until it is told to stop, and then what had arrived by then.
     ///
     /// # Errors
     ///
-    /// If waiting itself fails, which leaves nothing to be done.
+    /// If waiting itself fails again and again, which leaves nothing to be done.
     pub fn run(mut self) -> io::Result<()> {
         while !self.wait()? {
-            // Behind one that came alone there is mostly nothing; behind several more have come meanwhile.
-            if self.turn().is_some_and(|answered| 1 < answered) {
-                self.turns(TURNS_MAX);
+            match self.turn() {
+                // After a rest it was not even waited for.
+                None if self.receives.are_many() => self.receives.end(),
+                // It was told as readable, and had nothing to read.
+                None => drop(self.receives.add()),
+                // Behind one that came alone there is mostly nothing; behind several more have come meanwhile.
+                Some(2..) => self.turns(TURNS_MAX),
+                Some(_) => {}
             }
         }
         self.turns(LAST_TURNS_MAX);
@@ -129,7 +159,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     /// Answers what is there, in so many turns at most.
     fn turns(&mut self, most: usize) {
         for _ in 0..most {
-            if self.turn().is_none() {
+            if self.turn().is_none() || self.receives.are_many() {
                 break;
             }
         }
@@ -146,11 +176,31 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         self.counters.dropped(Reason::Overflow, u64::from(new));
     }
 
-    /// Waits until something is there; whether it is to stop is returned.
-    fn wait(&self) -> io::Result<bool> {
-        let waited = [self.stop.as_fd(), self.socket.as_fd()].map(|fd| (fd, Interest::Read));
-        let [stop, _] = ready(waited, None)?;
-        Ok(stop.readable)
+    /// Waits until something is there; whether it is to stop is returned. After many receives that failed it waits for
+    /// the stop alone, and not for long.
+    fn wait(&mut self) -> io::Result<bool> {
+        let stop = (self.stop.as_fd(), Interest::Read);
+        let waited = match self.receives.are_many() {
+            true => ready([stop], Some(PAUSE)).map(|[stop]| stop),
+            false => ready([stop, (self.socket.as_fd(), Interest::Read)], None).map(|[stop, _]| stop),
+        };
+        let error = match waited {
+            Ok(stop) => {
+                self.waits.end();
+                return Ok(stop.readable);
+            }
+            Err(error) => error,
+        };
+        self.counters.failed();
+        self.report("wait", &error);
+        let is_first = self.waits.are_none();
+        if self.waits.add() {
+            return Err(error);
+        }
+        if !is_first {
+            thread::park_timeout(PAUSE);
+        }
+        Ok(false)
     }
 
     /// Answers a batch of what is there, without waiting. How many datagrams it took is returned, or `None` if there was
@@ -158,17 +208,27 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     pub fn turn(&mut self) -> Option<usize> {
         match self.socket.recv_many(&mut self.batch) {
             Ok(received) => {
+                self.receives.end();
                 self.answer(received);
                 Some(received)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            // Netlink says so, once, that it has dropped something: netlink(7).
-            Err(error) if is_momentary(&error) => Some(0),
             Err(error) => {
-                self.counters.failed();
-                self.observer.observe(Event::Error { operation: "receive", error: &error });
+                let many = self.receives.add();
+                // Netlink says so, once, that it has dropped something: netlink(7).
+                if many || !is_momentary(&error) {
+                    self.counters.failed();
+                    self.report("receive", &error);
+                }
                 Some(0)
             }
+        }
+    }
+
+    /// Reports that something fails, now and then as long as that lasts.
+    fn report(&mut self, operation: &'static str, error: &io::Error) {
+        if self.reports.is_due(operation, self.clock.now().mono) {
+            self.observer.observe(Event::Error { operation, error });
         }
     }
 
@@ -182,12 +242,20 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         for index in 0..received {
             match self.prepare(index, &arrival, tx) {
                 Ok(len) => bytes += len,
+                Err(Reason::Group) if !self.counts_groups => {}
                 Err(reason) => self.counters.dropped(reason, 1),
             }
         }
         let mut unsent = Vec::new();
         let segments = self.address.ip().is_some();
-        self.batch.send(&self.socket, segments, |index, _| unsent.push(index));
+        let mut forbidden = None;
+        self.batch.send(&self.socket, segments, |index, error| {
+            unsent.push(index);
+            forbidden = Some(error).filter(is_forbidden);
+        });
+        if let Some(error) = forbidden {
+            self.report("send", &error);
+        }
         self.held.let_go();
         bytes -= unsent.iter().map(|&index| self.batch.bytes(index).len()).sum::<usize>();
         self.counters.answered(self.messages - before - unsent.len() as u64, bytes);

@@ -190,8 +190,9 @@ impl Running {
                 listeners.push((transport, sockets));
                 continue;
             }
-            for socket in sockets {
-                self.start_datagrams(setup(), socket, config.plain_echo)?;
+            for (place, socket) in sockets.into_iter().enumerate() {
+                let worker = DatagramWorker::new(setup(), socket, config.plain_echo)?;
+                self.start_datagrams(if place == 0 { worker } else { worker.leave_groups() })?;
             }
         }
         let workers = if listeners.is_empty() { 0 } else { config.workers.get() };
@@ -205,13 +206,9 @@ impl Running {
 
     fn start_datagrams<O: Observer + Send + 'static>(
         &mut self,
-        setup: Setup<SystemClock, O>,
-        socket: Socket,
-        plain_echo: PlainEcho,
+        worker: DatagramWorker<SystemClock, O>,
     ) -> io::Result<()> {
-        let counters = Arc::clone(&setup.counters);
-        let worker = DatagramWorker::new(setup, socket, plain_echo)?;
-        self.spawn("datagrams", counters, || worker.run())
+        self.spawn("datagrams", worker.counters(), || worker.run())
     }
 
     /// Starts a worker with a socket of each listener.

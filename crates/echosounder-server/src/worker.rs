@@ -16,6 +16,7 @@ use crate::clock::{Clock, Labels};
 use crate::connection::{Connection, Next};
 use crate::counters::{Counters, Cut};
 use crate::event::{Event, Observer};
+use crate::failures::{Failures, PAUSE, Reports};
 use crate::limits::{Budget, Limits, Place, READ_MAX};
 use crate::recency::{Recency, Waits};
 
@@ -30,12 +31,6 @@ const ACCEPT_MAX: usize = 64;
 const MESSAGE_MAX: usize = 256 * 1024;
 const _: () =
     assert!(READ_MAX + FRAME_MAX <= MESSAGE_MAX, "an unfinished line and a read fit the input buffer");
-
-/// How long a listener rests when no connection can be accepted, unless one ends sooner.
-const PAUSE: Duration = Duration::from_millis(250);
-
-/// How long it is silent after telling that nothing can be accepted.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// How long peers have to take their last answers and to end, when we have ended.
 const ENDING_MAX: Duration = Duration::from_secs(1);
@@ -103,6 +98,9 @@ pub(crate) struct Tools<C, O> {
     /// When this turn began.
     pub(crate) turn: Moment,
     pub(crate) hears_messages: bool,
+    /// Receives that have failed for want of something of this machine's, and the last of these failures in this turn.
+    pub(crate) receives: Failures,
+    pub(crate) starved: Option<io::Error>,
     pub(crate) clock: C,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: O,
@@ -113,6 +111,8 @@ struct Listener {
     socket: Socket,
     transport: Transport,
     interest: Interest,
+    /// Accepts that have failed.
+    failures: Failures,
     /// Whether it is out of the poll, because nothing can be accepted.
     paused: bool,
 }
@@ -134,8 +134,9 @@ pub struct Worker<C, O> {
     freed: Vec<usize>,
     /// When paused listeners are tried again.
     resume: Option<MonoTime>,
-    /// When it was last told that nothing can be accepted.
-    complained: Option<MonoTime>,
+    /// Waits that have failed.
+    waits: Failures,
+    reports: Reports,
     tools: Tools<C, O>,
 }
 
@@ -159,6 +160,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             budget: Budget::new(bounds.kept_max),
             turn,
             hears_messages: setup.observer.hears_messages(),
+            receives: Failures::default(),
+            starved: None,
             clock: setup.clock,
             counters: setup.counters,
             observer: setup.observer,
@@ -176,7 +179,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             free: Vec::new(),
             freed: Vec::new(),
             resume: None,
-            complained: None,
+            waits: Failures::default(),
+            reports: Reports::default(),
             tools,
         })
     }
@@ -194,7 +198,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             Interest::ReadExclusive
         };
         self.poll.add(&listener, LISTENERS + self.listeners.len() as u64, interest)?;
-        self.listeners.push(Listener { socket: listener, transport, interest, paused: false });
+        let failures = Failures::default();
+        self.listeners.push(Listener { socket: listener, transport, interest, paused: false, failures });
         Ok(())
     }
 
@@ -206,19 +211,52 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     pub fn adopt(&mut self, socket: Socket, peer: Address, transport: Transport) -> io::Result<()> {
         let place = self.limits.admit().and_then(|place| place.take(&peer));
         let place = place.ok_or(io::ErrorKind::QuotaExceeded)?;
-        self.take_in(socket, peer, transport, place)
+        self.take_in(socket, peer, transport, place, None)
     }
 
     /// Answers until it is told to stop, and then finishes in good order.
     ///
     /// # Errors
     ///
-    /// If waiting itself fails, which leaves nothing to be done.
+    /// If waiting itself fails again and again, which leaves nothing to be done.
     pub fn run(mut self) -> io::Result<()> {
         while !self.stopping {
-            self.turn(self.timeout())?;
+            match self.turn(self.timeout()) {
+                Ok(()) => self.waits.end(),
+                Err(error) => self.rest_from_waiting(error)?,
+            }
+            self.rest_from_receiving();
         }
         self.finish()
+    }
+
+    /// Lets a while pass after a wait that has failed, unless it was the first.
+    fn rest_from_waiting(&mut self, error: io::Error) -> io::Result<()> {
+        self.tools.turn = self.tools.clock.now();
+        self.tools.counters.failed();
+        self.report("wait", &error);
+        let is_first = self.waits.are_none();
+        if self.waits.add() {
+            return Err(error);
+        }
+        if !is_first {
+            // Waiting for nothing but the time, too, might fail.
+            thread::park_timeout(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Lets a while pass after many receives that failed for want of something of this machine's: a socket that is
+    /// readable all the while would keep a core busy.
+    fn rest_from_receiving(&mut self) {
+        let Some(error) = self.tools.starved.take() else { return };
+        if !self.tools.receives.are_many() {
+            return;
+        }
+        self.tools.counters.failed();
+        self.report("receive", &error);
+        // If it cannot be waited for, the next turn says so.
+        let _ = ready([(self.stop.as_fd(), Interest::Read)], Some(PAUSE));
     }
 
     /// Waits until something is ready, or the time is up, and does what there is to do: one turn for each
@@ -255,6 +293,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         peer: Address,
         transport: Transport,
         place: Place,
+        listener: Option<usize>,
     ) -> io::Result<()> {
         let names_ends = self.tools.streams.stamp.names_ends();
         let local = names_ends.then(|| socket.local_addr().map(Box::new)).transpose()?;
@@ -262,7 +301,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             self.connections.push(None);
             self.connections.len() - 1
         });
-        if let Err(error) = self.poll.add(&socket, index as u64, Interest::Read) {
+        if let Err(error) = self.watch(&socket, index as u64, listener) {
             self.free.push(index);
             return Err(error);
         }
@@ -271,6 +310,19 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.tools.observer.observe(Event::Connected { peer: &peer });
         self.connections[index] = Some(Connection::new(socket, peer, local, transport, place));
         Ok(())
+    }
+
+    /// Waits for a new connection from now on. If this user may have no more of such waits (ENOSPC, epoll_ctl(2)), its
+    /// listener makes room and leaves later peers in the queue.
+    fn watch(&mut self, socket: &Socket, token: u64, listener: Option<usize>) -> io::Result<()> {
+        match (self.poll.add(socket, token, Interest::Read), listener) {
+            (Err(error), Some(listener)) if error.kind() == io::ErrorKind::StorageFull => {
+                self.report("watch", &error);
+                self.pause(listener);
+                self.poll.add(socket, token, Interest::Read)
+            }
+            (result, _) => result,
+        }
     }
 
     fn dispatch(&mut self, token: u64, ready: Readiness) {
@@ -387,7 +439,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             let transport = listener.transport;
             let accepted =
                 listener.socket.accept_nonblocking().and_then(|(socket, peer)| match place.take(&peer) {
-                    Some(place) => self.take_in(socket, peer, transport, place),
+                    Some(place) => self.take_in(socket, peer, transport, place, Some(index)),
                     None => {
                         // Whoever has all it may have costs nobody else a place.
                         refused = true;
@@ -395,26 +447,27 @@ impl<C: Clock, O: Observer> Worker<C, O> {
                         Ok(())
                     }
                 });
-            let Err(error) = accepted else { continue };
-            match error.kind() {
-                io::ErrorKind::WouldBlock => return,
-                io::ErrorKind::Interrupted => {}
-                _ if concerns_one_peer(&error) => self.tools.counters.failed(),
-                _ => {
+            let listener = &mut self.listeners[index];
+            match accepted {
+                Ok(()) if listener.paused => return,
+                Ok(()) => listener.failures.end(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    let rests = listener.failures.add() || !concerns_one_peer(&error);
                     self.tools.counters.failed();
-                    self.complain(&error);
-                    return self.pause(index);
+                    if rests {
+                        self.report("accept", &error);
+                        return self.pause(index);
+                    }
                 }
             }
         }
     }
 
-    /// Tells that nothing can be accepted, now and then as long as that lasts.
-    fn complain(&mut self, error: &io::Error) {
-        let now = self.tools.turn.mono;
-        if self.complained.is_none_or(|last| COMPLAIN_EVERY <= now - last) {
-            self.complained = Some(now);
-            self.tools.observer.observe(Event::Error { operation: "accept", error });
+    /// Reports that something fails, now and then as long as that lasts.
+    fn report(&mut self, operation: &'static str, error: &io::Error) {
+        if self.reports.is_due(operation, self.tools.turn.mono) {
+            self.tools.observer.observe(Event::Error { operation, error });
         }
     }
 
@@ -498,7 +551,11 @@ fn is_readable(listener: &Socket) -> bool {
 /// Whether an accept failed for the peer's sake, so that the next one may work at once: accept(2) hands on
 /// errors that the new connection already has.
 fn concerns_one_peer(error: &io::Error) -> bool {
-    let peers =
-        [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::PermissionDenied];
+    let peers = [
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::Interrupted,
+    ];
     peers.contains(&error.kind()) || is_unreachable(error)
 }
