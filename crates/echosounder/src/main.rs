@@ -11,6 +11,7 @@ mod hints;
 mod probe;
 mod render;
 mod report;
+mod stderr;
 mod units;
 
 use std::env;
@@ -37,10 +38,12 @@ fn main() -> ExitCode {
         Command::Completions { shell } => command::manual::completions(shell),
         Command::Man { folder } => command::manual::pages(&folder),
     };
-    match result {
+    let code = match result {
         Ok(outcome) => outcome.into(),
         Err(error) => report::failure(&error, args.output),
-    }
+    };
+    stderr::finish();
+    code
 }
 
 /// The colours that are wanted for help and errors about arguments, before these are understood.

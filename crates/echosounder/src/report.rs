@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Error;
 use clap::error::ContextKind;
 use echosounder_client::{CallError, LoadError, TalkError, Word};
 use echosounder_server::{BindError, StartError};
 use echosounder_socket::family::inet::Host;
-use echosounder_socket::{DEFAULT_PORT, Endpoint, Name, Transport, is_out_of_descriptors};
+use echosounder_socket::{DEFAULT_PORT, Endpoint, Interest, Name, Transport, is_out_of_descriptors, ready};
 use serde::Serialize;
 
 use crate::args::{Color, Output};
@@ -17,6 +19,7 @@ use crate::hints;
 use crate::render::escape::Harmless;
 use crate::render::json::{self, EventTime};
 use crate::render::style::Style;
+use crate::stderr::stderr;
 
 /// How a command ended that did what it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +138,7 @@ pub(crate) fn failure(error: &Error, output: Output) -> ExitCode {
 pub(crate) fn tell(error: &Error, output: Output) {
     let message = sentence(error.chain());
     let hint = hint(error);
-    let mut stderr = io::stderr().lock();
+    let mut stderr = stderr();
     // If standard error is closed too, the exit code is all that is left.
     let _ = if output.json {
         let word = word(error).map(|word| word.to_string());
@@ -277,10 +280,18 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
 /// Whether whoever reads our output has had enough, which is no failure.
 fn is_closed_pipe(error: &Error) -> bool {
     let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    match find(error) {
+    let is_broken = match find(error) {
         Some(TalkError::Output(error)) => broken(error),
         _ => call_error(error).is_none() && find(error).is_some_and(broken),
-    }
+    };
+    is_broken && output_has_no_reader()
+}
+
+/// Whether nobody reads standard output any more. EPIPE alone does not say so: it may have come from anything else.
+fn output_has_no_reader() -> bool {
+    let state = ready([(io::stdout().as_fd(), Interest::Write)], Some(Duration::ZERO));
+    // It is not waited for as readable, so that it is means an error or a hang-up.
+    state.is_ok_and(|[output]| output.readable)
 }
 
 /// In a word, how a call has failed.

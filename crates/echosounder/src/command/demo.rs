@@ -1,21 +1,27 @@
 //! `sounder demo`: a server of its own on every kind of socket, and a thousand questions to each.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use echosounder_client::{Call, CallError, Heard, Marks, Part, Peer, Reply};
 use echosounder_proto::{Scan, scan};
-use echosounder_socket::{Endpoint, IpVersion, Signal, Signals};
+use echosounder_socket::{Endpoint, IpVersion, Signals};
 use serde::Serialize;
 
 use crate::args::Output;
 use crate::command::embedded::Embedded;
+use crate::command::signals;
 use crate::render::escape::Escaped;
 use crate::render::json::{self, EventTime};
 use crate::render::style::Style;
 use crate::render::transcript::note;
 use crate::report::{Outcome, sentence};
+use crate::stderr::stderr;
 
 /// How often each endpoint is asked.
 const ECHOES: usize = 1000;
@@ -37,17 +43,26 @@ struct Row {
 }
 
 pub(crate) fn run(output: Output) -> Result<Outcome> {
-    let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).context("receive signals")?;
+    let signals = signals::receive(&[])?;
     let server = Embedded::everywhere()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    watch(signals, Arc::clone(&stop), server.folder())?;
     let endpoints = server.endpoints.clone();
     let mut out = io::stdout().lock();
     let all_right = if output.json {
-        objects(&mut out, endpoints, &server.notes, &signals)
+        objects(&mut out, endpoints, &server.notes, &stop)
     } else {
-        tour(&mut out, Style::stdout(output), endpoints, &server.notes, &signals)
+        tour(&mut out, Style::stdout(output), endpoints, &server.notes, &stop)
     }?;
     server.stop()?;
     Ok(if all_right { Outcome::Done } else { Outcome::Lacking })
+}
+
+/// Starts to watch for signals: the first stops the demo, another ends the program at once, without leaving sockets
+/// behind.
+fn watch(signals: Signals, stop: Arc<AtomicBool>, folder: Option<PathBuf>) -> Result<()> {
+    let clean_up = move || drop(folder.map(fs::remove_dir_all));
+    signals::watch(signals, || {}, move || stop.store(true, Ordering::Relaxed), clean_up)
 }
 
 /// An object for each endpoint; whether all was well is returned.
@@ -55,12 +70,12 @@ fn objects(
     out: &mut impl Write,
     endpoints: Vec<Endpoint>,
     notes: &[String],
-    signals: &Signals,
+    stop: &AtomicBool,
 ) -> Result<bool> {
-    notes.iter().try_for_each(|text| note(&mut io::stderr().lock(), text, true))?;
+    notes.iter().try_for_each(|text| note(&mut stderr(), text, true))?;
     let mut all_right = true;
     for endpoint in endpoints {
-        let row = sound(endpoint, signals)?;
+        let row = sound(endpoint, stop)?;
         json::event(out, &EventTime::now(), &row)?;
         all_right &= row.is_right();
     }
@@ -73,7 +88,7 @@ fn tour(
     style: Style,
     endpoints: Vec<Endpoint>,
     notes: &[String],
-    signals: &Signals,
+    stop: &AtomicBool,
 ) -> Result<bool> {
     let out = &mut style.wrapped(out);
     writeln!(out, "An echo sounder sends a pulse, times the echo, and so knows the depth.\n")?;
@@ -93,7 +108,7 @@ fn tour(
         "endpoint", "p50 ms", "p99 ms", "max ms", "lost"
     )?;
     for endpoint in endpoints {
-        let row = sound(endpoint, signals)?;
+        let row = sound(endpoint, stop)?;
         let ms = |nanos: Option<u64>| {
             nanos.map_or_else(
                 || "-".to_owned(),
@@ -134,7 +149,7 @@ fn talk(out: &mut impl Write, endpoint: &Endpoint) -> Result<bool> {
 /// # Errors
 ///
 /// If a signal says to stop: whoever called tidies up then.
-fn sound(endpoint: Endpoint, signals: &Signals) -> Result<Row> {
+fn sound(endpoint: Endpoint, stop: &AtomicBool) -> Result<Row> {
     let mut row = Row { endpoint: endpoint.to_string(), ..Row::default() };
     let mut times = Vec::with_capacity(ECHOES);
     let mut interrupted = false;
@@ -143,7 +158,7 @@ fn sound(endpoint: Endpoint, signals: &Signals) -> Result<Row> {
         let mut answer = Vec::new();
         for number in 1..=ECHOES {
             let message = format!("echo {number:04}");
-            interrupted = signals.next()?.is_some();
+            interrupted = stop.load(Ordering::Relaxed);
             if interrupted {
                 break;
             }

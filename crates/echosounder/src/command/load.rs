@@ -2,27 +2,25 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{self, Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use std::{env, fs, thread};
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 use echosounder_client::{Interval, Load, LoadError, Pace, Spacing, Step, load, ramp};
-use echosounder_socket::{Endpoint, Interest, Signal, Signals, raise_fd_limit, ready};
+use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
 use crate::args::Output;
+use crate::command::signals;
 use crate::config;
 use crate::render::load::{Result as Outcomes, interval, result, step};
 use crate::render::style::Style;
 use crate::report::{NoServer, Outcome, OwnServer};
-
-/// How long after the first signal another is taken for the same.
-const WITH_THE_FIRST: Duration = Duration::from_millis(100);
+use crate::stderr::stderr;
 
 /// Puts a load on a server, and tells what came of it.
 pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
@@ -31,7 +29,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     // It would be a pity to find out afterwards.
     let file = config.output.as_deref().map(open).transpose()?;
     // Before the server is there, which must not be left behind, and before the first thread.
-    let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).context("receive signals")?;
+    let signals = signals::receive(&[])?;
     let server = config.with_server.then(|| Server::start(&config.load.call.endpoint)).transpose()?;
     if let Some(server) = &server {
         config.load.call.endpoint = server.endpoint.clone();
@@ -64,7 +62,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     let Some(report) = report else {
         let why =
             if stopped { "stopped before any rate was found" } else { "no tested rate met the p99 limit" };
-        writeln!(io::stderr(), "{why}")?;
+        writeln!(stderr(), "{why}")?;
         return Ok(Outcome::Lacking);
     };
     // Of a ramp nobody knows what the server has spent on which of its rates.
@@ -78,7 +76,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         Some(error) if !stopped => Err(failed(error)),
         _ => {
             if report.came_to_nothing() && !stopped {
-                writeln!(io::stderr(), "no message came due while it was measured; see --duration")?;
+                writeln!(stderr(), "no message came due while it was measured; see --duration")?;
             }
             Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Lacking })
         }
@@ -91,26 +89,9 @@ fn open(path: &Path) -> Result<File> {
 
 /// From here on a signal ends the load, and another the program at once.
 fn heed(signals: Signals, stop: Arc<AtomicBool>, server: Option<u32>) -> Result<()> {
-    let next = move || loop {
-        let waited = ready([(signals.as_fd(), Interest::Read)], None);
-        if waited.is_err() || matches!(signals.next(), Ok(Some(Signal::Interrupt | Signal::Terminate))) {
-            return;
-        }
-    };
-    let heed = move || {
-        next();
-        stop.store(true, Ordering::Relaxed);
-        // timeout(1) sends two, which are meant as one.
-        let _ = ready([], Some(WITH_THE_FIRST));
-        next();
-        if let Some(server) = server {
-            // Nobody will be there to wait for it.
-            let _ = Signal::Terminate.send(server);
-        }
-        process::exit(1);
-    };
-    thread::Builder::new().name("signals".into()).spawn(heed).context("start a thread")?;
-    Ok(())
+    // Nobody will be there to wait for the server.
+    let clean_up = move || drop(server.map(|server| Signal::Terminate.send(server)));
+    signals::watch(signals, || {}, move || stop.store(true, Ordering::Relaxed), clean_up)
 }
 
 /// Tries rates, and tells each; the highest that held is returned.
@@ -135,7 +116,7 @@ impl Page {
     fn tell_interval(&mut self, now: &Interval) {
         let told = match self.output.json {
             true => interval(&mut io::stdout().lock(), self.progress, now, true),
-            false if self.shows_progress() => interval(&mut io::stderr().lock(), self.progress, now, false),
+            false if self.shows_progress() => interval(&mut stderr(), self.progress, now, false),
             false => Ok(()),
         };
         self.note(told);
@@ -159,7 +140,7 @@ impl Page {
 
     /// Takes the progress away.
     fn clear(&self) -> io::Result<()> {
-        if self.shows_progress() { write!(io::stderr(), "\r\x1b[K") } else { Ok(()) }
+        if self.shows_progress() { write!(stderr(), "\r\x1b[K") } else { Ok(()) }
     }
 
     fn shows_progress(&self) -> bool {

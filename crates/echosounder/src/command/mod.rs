@@ -9,5 +9,6 @@ pub(crate) mod load;
 pub(crate) mod manual;
 pub(crate) mod ping;
 pub(crate) mod serve;
+mod signals;
 pub(crate) mod talk;
 mod transcript;

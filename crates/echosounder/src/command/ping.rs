@@ -4,9 +4,7 @@ mod file;
 
 use std::fs;
 use std::io::{self, IsTerminal, StdoutLock, Write};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
@@ -17,12 +15,13 @@ use echosounder_client::{
     CallError, Control, Happening, Ping, PingReport, Pinger, Place, Timestamps, Word as FailureWord,
 };
 use echosounder_socket::kernel::clock_state;
-use echosounder_socket::{Endpoint, Interest, Signal, Signals, raise_fd_limit, ready};
+use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
 use self::file::ResultFile;
 use crate::args::Output;
 use crate::command::allowance::Allowance;
 use crate::command::embedded::Embedded;
+use crate::command::signals;
 use crate::config::{self, Bounds};
 use crate::render::escape::Harmless;
 use crate::render::load::grouped;
@@ -30,9 +29,7 @@ use crate::render::ping::{self as render, Row, Target};
 use crate::render::style::Style;
 use crate::render::transcript::note;
 use crate::report::{self, NoServer, Outcome};
-
-/// How long after the first signal another is taken for the same.
-const WITH_THE_FIRST: Duration = Duration::from_millis(100);
+use crate::stderr::stderr;
 
 /// What is wrong if replies do not contain requests.
 const NOT_AN_ECHO: &str = "the reply does not contain the request: not an echo server?";
@@ -46,8 +43,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     // It would be a pity to find out afterwards.
     let file = config.output.clone().map(ResultFile::create).transpose()?;
     // Before the first thread, which inherits what is blocked.
-    let signals =
-        Signals::receive(&[Signal::Interrupt, Signal::Terminate, Signal::Quit]).context("receive signals")?;
+    let signals = signals::receive(&[Signal::Quit])?;
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
     settle(&mut config);
     let controls = config.targets.iter().map(|_| Control::new().map(Arc::new));
@@ -108,7 +104,7 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
     let wanted: Vec<_> = config.targets.iter().map(|ping| ping.call.endpoint.clone()).collect();
     let server = if wanted.is_empty() { Embedded::everywhere() } else { Embedded::at(wanted) }?;
     if !output.quiet {
-        server.notes.iter().try_for_each(|text| note(&mut io::stderr().lock(), text, output.json))?;
+        server.notes.iter().try_for_each(|text| note(&mut stderr(), text, output.json))?;
     }
     config.targets = server.endpoints.iter().map(|endpoint| config.template.to(endpoint.clone())).collect();
     Ok(server)
@@ -118,28 +114,10 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
 /// Ctrl-\ makes it tell how it goes.
 fn heed(signals: Signals, controls: Vec<Arc<Control>>, folder: Option<PathBuf>) -> Result<()> {
     let asked = controls.clone();
-    let next = move || loop {
-        if ready([(signals.as_fd(), Interest::Read)], None).is_err() {
-            return;
-        }
-        match signals.next() {
-            Ok(Some(Signal::Interrupt | Signal::Terminate)) => return,
-            Ok(Some(_)) => asked.iter().for_each(|control| control.ask()),
-            _ => {}
-        }
-    };
-    let heed = move || {
-        next();
-        stop(&controls);
-        // timeout(1) sends two, which are meant as one.
-        let _ = ready([], Some(WITH_THE_FIRST));
-        next();
-        // If there is none, or none any more, so much the better.
-        let _ = folder.map(fs::remove_dir_all);
-        process::exit(1);
-    };
-    thread::Builder::new().name("signals".into()).spawn(heed).context("start a thread")?;
-    Ok(())
+    let report = move || asked.iter().for_each(|control| control.ask());
+    // If there is no folder, or none any more, so much the better.
+    let clean_up = move || drop(folder.map(fs::remove_dir_all));
+    signals::watch(signals, report, move || stop(&controls), clean_up)
 }
 
 /// Stops all targets. Those whose turn comes last are stopped first, so that none begins when another ends.
@@ -399,7 +377,7 @@ impl Page {
         if let Some(hint) = hint.filter(|_| !self.output.json && !self.output.quiet && !self.hinted) {
             self.hinted = true;
             // If standard error cannot be written, the lines say enough.
-            let _ = writeln!(io::stderr(), "hint: {}", Harmless(&hint));
+            let _ = writeln!(stderr(), "hint: {}", Harmless(&hint));
         }
     }
 

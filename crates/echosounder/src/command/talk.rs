@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{End, Heard, Part, Peer, Said, Talk, TalkError};
-use echosounder_socket::{Signal, Signals};
 use serde::Serialize;
 
 use super::editor::Editor;
+use super::signals;
 use crate::args::Output;
 use crate::config;
 use crate::render::escape::Escaped;
 use crate::render::json::{self, Bytes};
 use crate::report::{NoServer, Outcome};
+use crate::stderr::stderr;
 
 /// Talks until the input or the peer ends.
 pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
@@ -24,10 +25,10 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let called = endpoint.to_string();
     let peer = Peer::call(config.call).map_err(|error| NoServer::at(&endpoint, error, ""))?;
     if config.verbose {
-        writeln!(io::stderr(), "Connected to {}", peer.endpoint())?;
+        writeln!(stderr(), "Connected to {}", peer.endpoint())?;
     }
     // Before the editor's thread, which would die of them with the terminal in its hands.
-    let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).context("receive signals")?;
+    let signals = signals::receive(&[])?;
     let style = match (output.json, config.raw || !io::stdout().is_terminal()) {
         (true, _) => Style::Json,
         (false, true) => Style::Plain,
@@ -56,7 +57,7 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
         error => error.into(),
     })?;
     if summary.end == End::Peer && summary.answered < summary.asked && !output.quiet {
-        writeln!(io::stderr(), "the last line was not answered")?;
+        writeln!(stderr(), "the last line was not answered")?;
     }
     let unanswered = summary.answered == 0 && summary.asked != 0 && summary.end != End::Peer;
     Ok(if unanswered { Outcome::Lacking } else { Outcome::Done })
@@ -200,7 +201,7 @@ impl Page {
         if self.quiet {
             return Ok(());
         }
-        writeln!(io::stderr(), "no answer from {} within {:?}", self.called, self.wait)
+        writeln!(stderr(), "no answer from {} within {:?}", self.called, self.wait)
     }
 
     /// Writes what has come of an answer, leaves the line that the prompt is on, and gives the terminal back.
@@ -220,7 +221,7 @@ impl Page {
             writeln!(io::stdout())?;
         }
         if end == End::Peer {
-            writeln!(io::stderr(), "{} has ended the conversation", self.called)?;
+            writeln!(stderr(), "{} has ended the conversation", self.called)?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::render::transcript::{self, Entry, What};
 use crate::report::plain;
 
 /// How long the end waits for what has not been written.
-const FINISH_MAX: Duration = Duration::from_secs(1);
+const FINISH_MAX: Duration = Duration::from_millis(500);
 
 /// Most entries that wait to be written.
 const WAITING_MAX: usize = 1024;

@@ -430,7 +430,7 @@ pub(crate) fn private_hosts(hosts: &str) -> Option<Command> {
 }
 
 /// The command, if it can run another.
-fn may_run(command: Command) -> Option<Command> {
+pub(crate) fn may_run(command: Command) -> Option<Command> {
     let mut trial = Command::new(command.get_program());
     let tried = finish(trial.args(command.get_args()).arg("true"), b"");
     if tried.code != Some(0) {

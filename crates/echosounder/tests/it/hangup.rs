@@ -1,0 +1,96 @@
+//! A terminal that closes: SIGHUP ends every command as SIGTERM does.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{CTIME, Folder, Program, Serving, objects, program, run, unique};
+
+/// Our program, started by env(1) with such an option: whoever runs the tests may ignore SIGHUP, which is inherited.
+fn by_env(option: &str, args: &[&str]) -> Option<Command> {
+    let mut env = program("env")?;
+    env.arg(option).arg(env!("CARGO_BIN_EXE_sounder")).args(args);
+    Some(env)
+}
+
+#[test]
+fn a_server_removes_its_paths_and_tells_what_it_counted() {
+    let folder = Folder::new();
+    let paths = ["stream", "unix-dgram:d", "unix-seqpacket:p"].map(|name| match name.split_once(':') {
+        Some((scheme, name)) => format!("{scheme}:{}", folder.join(name)),
+        None => folder.join(name),
+    });
+    let serve = ["serve", &paths[0], &paths[1], &paths[2]];
+    let Some(mut serve) = by_env("--default-signal=HUP", &serve) else { return };
+    let serving = Serving::start(&mut serve, 3);
+    assert_eq!(run(&["talk", &paths[0]], b"hello\n").text().len(), CTIME + 6);
+    let done = serving.stop_by("HUP");
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.ends_with("1 connection, 1 message, 5 bytes, 0 dropped\n"), "{}", done.stderr);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn nohup_is_respected() {
+    let name = format!("@{}", unique());
+    let Some(mut serve) = by_env("--ignore-signal=HUP", &["serve", &name]) else { return };
+    let serving = Serving::start(&mut serve, 1);
+    serving.program().signal("HUP");
+    serving.program().signal("USR1");
+    serving.program().told(" dropped\n");
+    assert_eq!(run(&["talk", &name], b"hello\n").code, Some(0));
+    let done = serving.stop_by("TERM");
+    assert_eq!(done.code, Some(0));
+    assert!(done.stderr.ends_with("\n1 connection, 1 message, 5 bytes, 0 dropped\n"), "{}", done.stderr);
+}
+
+/// Runs a command of ours with a folder for its sockets, hangs up when it has written so many lines, and looks whether
+/// it leaves anything behind.
+fn hang_up(args: &[&str], lines: usize, code: Option<i32>) -> String {
+    let folder = Folder::new();
+    let Some(mut command) = by_env("--default-signal=HUP", args) else { return String::new() };
+    command.env("TMPDIR", folder.path()).env_remove("XDG_RUNTIME_DIR");
+    let program = Program::start(&mut command);
+    program.lines(lines);
+    program.signal("HUP");
+    // timeout(1) and a terminal that closes send two, which are meant as one.
+    program.signal("HUP");
+    let done = program.ended();
+    assert_eq!(done.code, code, "{args:?}: {}", done.stderr);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{args:?}");
+    done.text().to_owned()
+}
+
+#[test]
+fn a_ping_of_itself_removes_its_sockets_and_tells_what_it_measured() {
+    let told = hang_up(&["ping", "--json", "--self", "-i", "20ms"], 30, Some(0));
+    assert!(objects(&told).iter().filter(|line| line["event"] == "end").count() > 4, "{told}");
+}
+
+#[test]
+fn a_demo_removes_its_sockets() {
+    hang_up(&["demo"], 3, Some(2));
+}
+
+#[test]
+fn results_are_written() {
+    let folder = Folder::new();
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let (ping, load) = (folder.join("ping.json"), folder.join("load.json"));
+    hang_up(&["ping", "-i", "10ms", "-o", &ping, serving.endpoint()], 3, Some(0));
+    hang_up(&["load", "--json", "-d", "60", "-o", &load, serving.endpoint()], 1, Some(0));
+    for (file, event) in [(ping, "end"), (load, "result")] {
+        let results = objects(&fs::read_to_string(&file).unwrap());
+        assert_eq!(results[0]["event"], event, "{file}");
+    }
+}
+
+#[test]
+fn a_conversation_ends() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let Some(mut talk) = by_env("--default-signal=HUP", &["talk", serving.endpoint()]) else { return };
+    let mut talk = Program::start(&mut talk);
+    talk.say(b"hello\n");
+    talk.hear(CTIME + 5);
+    talk.signal("HUP");
+    assert_eq!(talk.ended().code, Some(0));
+}

@@ -1,0 +1,158 @@
+//! Standard error that cannot be written: its disk is full, or whoever reads it is gone or stuck.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::serve::ask;
+use crate::support::{CTIME, PATIENCE, closed_port, run, sh, sounder, unique};
+
+/// What is wrong with standard error.
+#[derive(Clone, Copy, Debug)]
+enum Log {
+    Full,
+    Gone,
+    Stuck,
+}
+
+const LOGS: [Log; 3] = [Log::Full, Log::Gone, Log::Stuck];
+
+/// A program that runs, killed if it is left behind.
+struct Running {
+    child: Child,
+    /// The end that nobody reads.
+    _reader: Option<UnixStream>,
+}
+
+impl Running {
+    fn start(command: &mut Command, log: Log) -> Self {
+        let (stderr, reader) = match log {
+            Log::Full => (OwnedFd::from(OpenOptions::new().write(true).open("/dev/full").unwrap()), None),
+            Log::Gone => (OwnedFd::from(UnixStream::pair().unwrap().0), None),
+            Log::Stuck => {
+                let (mut writer, reader) = UnixStream::pair().unwrap();
+                writer.set_nonblocking(true).unwrap();
+                let full = loop {
+                    if let Err(error) = writer.write(&[b'x'; 4096]) {
+                        break error;
+                    }
+                };
+                assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+                writer.set_nonblocking(false).unwrap();
+                (OwnedFd::from(writer), Some(reader))
+            }
+        };
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        Self { child, _reader: reader }
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(sh(&format!("kill -{name} {}", self.child.id())).status().unwrap().success());
+    }
+
+    /// Waits until it has ended, but not for ever; the exit code.
+    #[expect(clippy::disallowed_methods, reason = "a program that does not end is what is looked for")]
+    fn ends(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        panic!("it does not end");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection to a server that does not say when it is ready.
+fn reach(name: &str) -> UnixStream {
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    for _ in 0..1000 {
+        match UnixStream::connect_addr(&address) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                return stream;
+            }
+            Err(_) => std::thread::park_timeout(Duration::from_millis(10)),
+        }
+    }
+    panic!("{name} is never there");
+}
+
+#[test]
+fn a_server_starts_serves_and_ends_whatever_becomes_of_its_log() {
+    for log in LOGS {
+        for transcript in ["off", "messages"] {
+            let name = unique();
+            // Most machines do not have the first, which is noted.
+            let serve = ["serve", "--transcript", transcript, "tipc://99:1?scope=node", &format!("@{name}")];
+            let mut serving = Running::start(&mut sounder(serve), log);
+            let mut stream = reach(&name);
+            assert_eq!(ask(&mut stream, b"hello", CTIME + 5).len(), CTIME + 5);
+            for signal in ["USR1", "QUIT", "USR1"].repeat(5) {
+                serving.signal(signal);
+            }
+            assert_eq!(ask(&mut stream, b"hello", CTIME + 5).len(), CTIME + 5, "{log:?}");
+            drop(stream);
+            serving.signal("TERM");
+            let code = serving.ends();
+            // Where it is not there, that is told by the exit code.
+            assert!(code == Some(0) || code == Some(1), "{log:?}: {code:?}");
+        }
+    }
+}
+
+#[test]
+fn other_commands_end_as_they_would_with_a_log() {
+    let nobody = format!("tcp://127.0.0.1:{}", closed_port());
+    for args in [
+        &["demo", "--json"][..],
+        &["ping", "--self", "-c", "1", "-i", "10ms"],
+        &["ping", "-c", "1", &nobody],
+        &["load", "-n", "10", &nobody],
+        &["talk", &nobody],
+        &["doctor", "--json"],
+    ] {
+        let expected = run(args, b"").code;
+        for log in LOGS {
+            let mut running = Running::start(&mut sounder(args), log);
+            io::copy(running.child.stdout.as_mut().unwrap(), &mut io::sink()).unwrap();
+            assert_eq!(running.ends(), expected, "{log:?}: {args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_read_late_is_complete() {
+    let name = unique();
+    let mut serving =
+        Running::start(&mut sounder(["serve", "--transcript", "off", &format!("@{name}")]), Log::Stuck);
+    let mut stream = reach(&name);
+    ask(&mut stream, b"hello", CTIME + 5);
+    serving.signal("USR1");
+    // What was said when nobody read is there when somebody reads again.
+    let mut reader = serving._reader.take().unwrap();
+    reader.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut log, mut chunk) = (Vec::new(), [0; 4096]);
+    while !log.ends_with(b" dropped\n") {
+        let len = reader.read(&mut chunk).unwrap();
+        log.extend_from_slice(&chunk[..len]);
+    }
+    let log = String::from_utf8(log).unwrap();
+    let said = log.trim_start_matches('x');
+    let expected = format!(
+        "Waiting for connection on unix:@{name}\n1 connection (1 connected now), 1 message, 5 bytes, 0 dropped\n"
+    );
+    assert_eq!(said, expected);
+}
