@@ -146,7 +146,7 @@ pub(crate) fn resident(pid: u32) -> u64 {
 }
 
 /// Processor time of a process, in hundredths of a second.
-fn ticks(pid: u32) -> u64 {
+pub(crate) fn ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // The second field is a name in brackets, which may hold anything; time of the user and of the system are 14 and 15.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();

@@ -13,6 +13,7 @@ mod log;
 mod page;
 mod ping;
 mod readme;
+mod sandbox;
 mod schema;
 mod serve;
 mod skip;

@@ -1,0 +1,188 @@
+//! Machines that do not let us do everything: seccomp filters, limits, no /proc.
+
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::abuse::ticks;
+use crate::serve::{ask, connect};
+use crate::support::{
+    CTIME, Folder, PATIENCE, Program, Serving, again, closed_port, finish, may_run, program, python, unique,
+};
+
+/// A command that runs our program with these arguments where each of the system calls fails with this error, or a
+/// skip if that cannot be done here.
+fn sandboxed(error: &str, calls: &str, args: &[&str]) -> Option<Command> {
+    let mut command = may_run(python("sandbox.py", [error, calls])?)?;
+    command.arg(env!("CARGO_BIN_EXE_sounder")).args(args);
+    Some(command)
+}
+
+/// Calls that can be done without.
+const NEWER: [&str; 8] = [
+    "epoll_pwait2",
+    "prctl",
+    "accept4",
+    "recvmmsg",
+    "sendmmsg",
+    "recvmmsg,sendmmsg",
+    "eventfd2,signalfd4,epoll_create1",
+    "epoll_pwait2,prctl,accept4,recvmmsg,sendmmsg",
+];
+
+#[test]
+fn where_newer_system_calls_are_refused_all_works_with_older_ones() {
+    let folder = Folder::new();
+    let cases = NEWER.iter().map(|calls| ("EPERM", *calls)).chain([("ENOSYS", NEWER[7])]);
+    for (error, calls) in cases {
+        // Newer architectures do not have the calls that came before these.
+        if calls.contains("eventfd2") && !cfg!(target_arch = "x86_64") {
+            continue;
+        }
+        let (stream, datagrams) =
+            (format!("unix:{}", folder.join("s")), format!("unix-dgram:{}", folder.join("d")));
+        let ends = ["serve", "tcp://127.0.0.1:0", "udp://127.0.0.1:0", &stream, &datagrams];
+        let Some(mut serve) = sandboxed(error, calls, &ends) else { return };
+        let serving = Serving::start(&mut serve, 4);
+        for endpoint in serving.endpoints() {
+            let ping = ["ping", "-c", "3", "-i", "10ms", endpoint];
+            let Some(mut ping) = sandboxed(error, calls, &ping) else { return };
+            let done = finish(&mut ping, b"");
+            assert_eq!(done.code, Some(0), "{error} of {calls}, {endpoint}: {done:?}");
+        }
+        for pace in [&["-n", "100"][..], &["-r", "200", "-d", "0.3", "--warm-up", "0"]] {
+            let load = [&["load", "-c", "2"], pace, &[serving.endpoints()[0].as_str()]].concat();
+            let Some(mut load) = sandboxed(error, calls, &load) else { return };
+            let done = finish(&mut load, b"");
+            assert_eq!(done.code, Some(0), "{error} of {calls}: {done:?}");
+        }
+        let done = serving.stop();
+        assert_eq!((done.code, done.stderr.contains("error")), (Some(0), false), "{calls}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn what_this_machine_refuses_is_not_the_peers_failure() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);
+    for calls in ["recvmsg", "epoll_wait,epoll_pwait,epoll_pwait2"] {
+        for endpoint in serving.endpoints() {
+            let ping = ["ping", "-c", "1", "-w", "2", endpoint];
+            let Some(mut ping) = sandboxed("EPERM", calls, &ping) else { return };
+            let done = finish(&mut ping, b"");
+            let told = format!("{} {}", done.stderr, done.text());
+            assert!(matches!(done.code, Some(1 | 2)), "{calls}, {endpoint}: {told}");
+            assert!(told.contains("operation not permitted"), "{calls}, {endpoint}: {told}");
+            assert!(!told.contains("UNREACHABLE"), "{calls}, {endpoint}: {told}");
+        }
+    }
+}
+
+/// Lines that tell of trouble.
+fn troubles(stderr: &str) -> Vec<&str> {
+    stderr.lines().filter(|line| line.contains("Error: ")).collect()
+}
+
+#[test]
+fn what_fails_again_and_again_rests_and_is_told_now_and_then() {
+    for (calls, operation) in [("accept,accept4", "accept"), ("recvmsg,recvmmsg", "receive")] {
+        let ends =
+            ["serve", "--transcript", "off", "--workers", "1", "tcp://127.0.0.1:0", "udp://127.0.0.1:0"];
+        let Some(mut serve) = sandboxed("EPERM", calls, &ends) else { return };
+        let serving = Serving::start(&mut serve, 2);
+        let address = serving.endpoints()[0].split_once("://").unwrap().1;
+        let _stream = TcpStream::connect(address).unwrap();
+        let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+        datagrams.send_to(b"hello", serving.endpoints()[1].split_once("://").unwrap().1).unwrap();
+        serving.program().told("Error: ");
+        let before = ticks(serving.program().pid());
+        datagrams.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        again(|| datagrams.recv(&mut [0; 64])).is_ok().then(|| again(|| datagrams.recv(&mut [0; 64])));
+        let spent = ticks(serving.program().pid()) - before;
+        assert!(spent < 20, "{spent} hundredths of a second for nothing: {calls}");
+        let done = serving.stop();
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        let troubles = troubles(&done.stderr);
+        assert_eq!(troubles, [format!("Error: {operation}: operation not permitted")], "{calls}");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_wait_ends_and_says_why() {
+    for error in ["EPERM", "EPIPE"] {
+        let serve = ["serve", "--workers", "1", "tcp://127.0.0.1:0"];
+        let calls = "epoll_wait,epoll_pwait,epoll_pwait2";
+        let Some(mut serve) = sandboxed(error, calls, &serve) else { return };
+        let done = Program::start(&mut serve).ended();
+        let why = if error == "EPIPE" { "broken pipe" } else { "operation not permitted" };
+        assert_eq!(done.code, Some(2), "{}", done.stderr);
+        assert!(done.stderr.contains(&format!("\nsounder: answer: {why}\n")), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn without_more_waits_newcomers_are_served_and_nobody_is_reset() {
+    let Some(strace) = program("strace") else { return };
+    // The grandchild traces, so that signals go to the server itself.
+    let inject = ["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=epoll_ctl", "-e"];
+    let mut trial = Command::new(strace.get_program());
+    trial.args(inject).arg("inject=epoll_ctl:error=ENOSPC:when=3");
+    let Some(mut serve) = may_run(trial) else { return };
+    serve.args([env!("CARGO_BIN_EXE_sounder"), "serve", "--transcript", "off", "--workers", "1"]);
+    let serving = Serving::start(serve.arg("tcp://127.0.0.1:0"), 1);
+    // The worker's third newcomer is one too many.
+    let mut streams: Vec<_> = (0..5).map(|_| connect(&serving)).collect();
+    for stream in &mut streams {
+        assert_eq!(&ask(stream, b"hello", CTIME + 5)[CTIME..], b"hello");
+    }
+    drop(streams);
+    let done = serving.stop();
+    assert!(done.stderr.contains("\nError: watch: no space left on device\n"), "{}", done.stderr);
+    assert!(done.stderr.ends_with("\n5 connections, 5 messages, 25 bytes, 0 dropped\n"), "{}", done.stderr);
+}
+
+#[test]
+fn without_proc_a_server_says_that_paths_get_no_answer() {
+    let Some(mut unshare) = program("unshare") else { return };
+    let hide = "mount -t tmpfs none /proc && exec \"$@\"";
+    unshare.args(["--map-root-user", "--mount", "sh", "-c", hide, "sh"]);
+    let Some(mut serve) = may_run(unshare) else { return };
+    let folder = Folder::new();
+    let path = folder.join("d");
+    serve.args([env!("CARGO_BIN_EXE_sounder"), "serve", &format!("unix-dgram:{path}")]);
+    let serving = Serving::start(&mut serve, 1);
+    let name = SocketAddr::from_abstract_name(unique()).unwrap();
+    let named = UnixDatagram::bind_addr(&name).unwrap();
+    named.set_read_timeout(Some(PATIENCE)).unwrap();
+    named.send_to(b"hello", &path).unwrap();
+    assert_eq!(again(|| named.recv(&mut [0; 64])).unwrap(), CTIME + 5, "others get theirs");
+    let done = serving.stop();
+    let note = format!("note: reply to clients with a path on unix-dgram:{path}: /proc is not mounted\n");
+    assert!(done.stderr.starts_with(&note), "{}", done.stderr);
+}
+
+#[test]
+fn no_file_that_tz_names_keeps_a_server_from_starting() {
+    let folder = Folder::new();
+    let pipe = folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for zone in ["/dev/zero", &pipe] {
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_sounder"));
+        let serving = Serving::start(
+            serve.args(["serve", "--stamp", "rfc3339", "tcp://127.0.0.1:0"]).env("TZ", zone),
+            1,
+        );
+        let mut stream = connect(&serving);
+        stream.write_all(b"hello").unwrap();
+        let answer = ask(&mut stream, b"", 43);
+        assert!(answer.ends_with(b"+00:00] hello"), "{}", String::from_utf8_lossy(&answer));
+        serving.stop();
+        let page = folder.join("ping.html");
+        let mut ping = Command::new(env!("CARGO_BIN_EXE_sounder"));
+        let nobody = format!("tcp://127.0.0.1:{}", closed_port());
+        let done = finish(ping.args(["ping", "-c", "1", "-o", &page, &nobody]).env("TZ", zone), b"");
+        assert_eq!(done.code, Some(1), "{}", done.stderr);
+    }
+}
