@@ -92,7 +92,7 @@ impl Candidates {
                 return Err(CallError::Local(Error::new("resolve", &call.endpoint, error)));
             }
         }
-        let addresses = interleave(addresses).into_iter().take(ADDRESSES_MAX).collect();
+        let addresses = to_be_tried(addresses);
         let (transport, source) = (call.endpoint.transport(), call.source.clone());
         Ok(Self { transport, source, marks: call.marks, addresses, stop: Arc::clone(stop) })
     }
@@ -354,6 +354,11 @@ fn failure(transport: Transport, address: &Address, error: io::Error) -> CallErr
     CallError::of("connect", &Endpoint::shown(transport, address), address, error)
 }
 
+/// The addresses that are tried, in that order.
+fn to_be_tried(addresses: Vec<Address>) -> VecDeque<Address> {
+    interleave(addresses).into_iter().take(ADDRESSES_MAX).collect()
+}
+
 /// Addresses of both families in turn, each family in its order, so that one that leads nowhere costs one
 /// stagger: RFC 8305 §4.
 fn interleave(addresses: Vec<Address>) -> Vec<Address> {
@@ -473,6 +478,8 @@ fn refuse_itself(socket: &Socket) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]
@@ -485,5 +492,38 @@ mod tests {
         assert_eq!(interleave(sorted), mixed);
         assert_eq!(interleave(addresses(&["127.0.0.1:1"])), addresses(&["127.0.0.1:1"]));
         assert_eq!(interleave(Vec::new()), Vec::new());
+    }
+
+    #[test]
+    fn of_thousands_of_addresses_a_few_of_each_family_are_tried() {
+        let v6 = (0..3000_u16).map(|n| (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n), 7).into());
+        let v4 = (0..3000_u16).map(|n| (Ipv4Addr::from(0xcb00_7100 + u32::from(n)), 7).into());
+        let tried = to_be_tried(v6.chain(v4).collect());
+        assert_eq!(tried.len(), ADDRESSES_MAX);
+        assert_eq!(tried.iter().filter(|address| is_v6(address)).count(), ADDRESSES_MAX / 2);
+        // The first of a name are the first.
+        let few = to_be_tried((0..3).map(|n| (Ipv4Addr::new(192, 0, 2, n), 7).into()).collect());
+        assert_eq!(few.len(), 3);
+    }
+
+    /// Addresses where nobody listens.
+    fn refusing(transport: Transport, count: usize) -> Candidates {
+        let closed = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addresses = (0..count).map(|_| closed().into()).collect();
+        Candidates { transport, source: None, marks: Marks::default(), addresses, stop: Stop::default() }
+    }
+
+    #[test]
+    fn when_the_time_is_up_no_other_address_is_tried() {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let mut candidates = refusing(transport, 5);
+            let deadline = Deadline::after(Duration::ZERO);
+            let error = candidates.connect(deadline).unwrap().unwrap_err();
+            assert_eq!(error.word(), Some(Word::Timeout), "{error}");
+            assert_eq!(candidates.addresses().count(), 4);
+        }
+        let mut in_time = refusing(Transport::Tcp, 5);
+        let error = in_time.connect(Deadline::after(Duration::from_secs(60))).unwrap().unwrap_err();
+        assert_eq!((error.word(), in_time.addresses().count()), (Some(Word::Refused), 0), "{error}");
     }
 }

@@ -318,3 +318,44 @@ fn call_error(error: &Error) -> Option<&CallError> {
 fn find<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint_at(endpoint: &str, word: Option<Word>) -> Option<String> {
+        start_hint(&endpoint.parse().unwrap(), word, ", or try --self")
+    }
+
+    #[test]
+    fn where_our_server_may_be_missing_it_is_said_how_to_start_it() {
+        let refused = Some(Word::Refused);
+        for here in ["tcp://localhost", "udp://127.0.0.1", "tcp://[::1]:21567", "tcp://*"] {
+            let hint = hint_at(here, refused).unwrap();
+            assert_eq!(hint, "start one with \"sounder serve\", or try --self", "{here}");
+            // Somebody is there.
+            assert_eq!(hint_at(here, Some(Word::Timeout)), None, "{here}");
+        }
+        let mptcp = hint_at("mptcp://localhost", refused).unwrap();
+        assert!(mptcp.starts_with("start one with \"sounder serve mptcp://localhost\""), "{mptcp}");
+        for word in [Word::Refused, Word::Timeout] {
+            let there = hint_at("udp://example.net", Some(word)).unwrap();
+            assert!(there.starts_with("is \"sounder serve udp://\" running on example.net?"), "{there}");
+            assert!(there.ends_with("listens on localhost only"), "{there}");
+        }
+    }
+
+    #[test]
+    fn elsewhere_nothing_is_said_of_our_server() {
+        for (endpoint, word) in [
+            ("tcp://example.net:80", Some(Word::Refused)),
+            ("tcp://localhost:80", Some(Word::Refused)),
+            ("unix:/run/x", Some(Word::Refused)),
+            ("tcp://example.net", Some(Word::Closed)),
+            ("tcp://example.net", Some(Word::Dns)),
+            ("tcp://example.net", None),
+        ] {
+            assert_eq!(hint_at(endpoint, word), None, "{endpoint} {word:?}");
+        }
+    }
+}
