@@ -42,8 +42,10 @@ const GRACE: Duration = Duration::from_millis(100);
 /// A load without an end gives up when this many times the longest wait has brought nothing.
 const PATIENCE: u32 = 3;
 
-/// How many errors about earlier datagrams are believed, as long as nothing was answered. Anybody can forge one.
+/// How many errors about earlier datagrams are believed, and how long after the first, as long as nothing was answered.
+/// Anybody can forge them.
 const REFUSALS_BELIEVED: u32 = 2;
+const REFUSALS_FOR: Duration = Duration::from_millis(200);
 
 /// What a thread is to do.
 #[derive(Clone, Debug)]
@@ -167,8 +169,10 @@ struct Connection {
     /// What the kernel has not taken, of a stream.
     unsent: VecDeque<u8>,
     waits_to_write: bool,
-    /// Whether its datagrams are refused.
+    /// Whether datagrams were reported as refused since the last answer.
     refused: bool,
+    /// Whether one was lost or not sent since then, so that it was no forgery.
+    failing: bool,
 }
 
 /// A histogram of nanoseconds up to an hour, true to three digits.
@@ -198,8 +202,9 @@ pub(crate) struct Driver {
     swept: (Duration, usize),
     /// Since when nothing has come back though something was sent or is to be.
     silent_since: Option<Duration>,
-    /// Errors about earlier datagrams, and the last of them, as long as nothing was answered.
-    refusals: u32,
+    /// Errors about earlier datagrams, as long as nothing was answered: how many, and when the first was.
+    refusals: (u32, Duration),
+    /// The last of these.
     refusal: Option<Failure>,
     /// Messages under way on all connections that are measured.
     under_way: u64,
@@ -230,6 +235,7 @@ impl Driver {
             unsent: VecDeque::new(),
             waits_to_write: false,
             refused: false,
+            failing: false,
         };
         let schedule = match task.pace {
             Pace::Closed { .. } => None,
@@ -258,7 +264,7 @@ impl Driver {
             start: now(),
             swept: (Duration::ZERO, 0),
             silent_since: None,
-            refusals: 0,
+            refusals: (0, Duration::ZERO),
             refusal: None,
             under_way: 0,
             last_answer: Duration::ZERO,
@@ -386,14 +392,19 @@ impl Driver {
     /// Waits for what is still under way.
     fn drain(&mut self, end: Duration) -> Result<(), Failure> {
         let silent = self.has_lost_patience(end);
-        while self.under_way != 0 && self.open != 0 && !silent && !self.stopped() {
+        while self.under_way != 0 && self.open != 0 && !silent && !self.stopped() && !self.is_refused() {
             let Some(left) = end.saturating_add(self.task.wait).checked_sub(self.elapsed()) else { break };
             self.wait(left)?;
         }
-        if self.stopped() {
+        let stopped = self.stopped();
+        if stopped {
             // Nobody knows what would have become of these.
             self.found.tally.sent -= self.under_way;
         }
+        let is_refused = |connection: &&Connection| {
+            connection.refused && (connection.failing || !stopped && !connection.flights.is_empty())
+        };
+        self.found.tally.closed += self.connections.iter().filter(is_refused).count() as u64;
         Ok(())
     }
 
@@ -676,6 +687,7 @@ impl Driver {
         if Word::of("send to", &error, &self.task.address).is_none() {
             return Err(Failure { operation: "send to", error });
         }
+        self.connections[index].failing = true;
         self.refused(index, "send to", error).map(|()| count)
     }
 
@@ -683,6 +695,17 @@ impl Driver {
     fn note_earlier(&mut self, error: Option<&io::Error>) {
         let counts = error.is_some() && self.task.address.ip().is_some();
         self.found.tally.network_errors += u64::from(counts);
+    }
+
+    /// Somebody is there.
+    fn forget_refusals(&mut self) {
+        (self.refusals, self.refusal) = ((0, Duration::ZERO), None);
+    }
+
+    /// Whether nobody is there, as more errors say than anybody would have forged.
+    fn is_refused(&self) -> bool {
+        let (count, first) = self.refusals;
+        REFUSALS_BELIEVED <= count && first + REFUSALS_FOR <= self.elapsed()
     }
 
     /// An earlier datagram has failed, as a receive says.
@@ -693,7 +716,7 @@ impl Driver {
             return Ok(());
         }
         self.refused(index, "receive from", error)?;
-        if self.refusal.is_none() || self.schedule.is_some() {
+        if self.refusals.0 != 1 || self.schedule.is_some() {
             return Ok(());
         }
         // The next message shows whether that was forged.
@@ -705,17 +728,12 @@ impl Driver {
     /// The peer refuses datagrams. As long as it has answered none, nobody is there.
     fn refused(&mut self, index: usize, operation: &'static str, error: io::Error) -> Result<(), Failure> {
         if self.shared.answered.load(Ordering::Relaxed) == 0 {
-            self.refusals += 1;
-            let refusal = Failure { operation, error };
-            if REFUSALS_BELIEVED <= self.refusals {
-                return Err(refusal);
-            }
-            self.refusal = Some(refusal);
+            let (count, first) = self.refusals;
+            self.refusals = (count + 1, if count == 0 { self.elapsed() } else { first });
+            self.refusal = Some(Failure { operation, error });
             return Ok(());
         }
-        let connection = &mut self.connections[index];
-        self.found.tally.closed += u64::from(!connection.refused);
-        connection.refused = true;
+        self.connections[index].refused = true;
         self.watch(index, false)?;
         Ok(())
     }
@@ -732,8 +750,8 @@ impl Driver {
         }
         self.shared.answered.fetch_add(back as u64, Ordering::Relaxed);
         self.silent_since = None;
-        (self.refusals, self.refusal) = (0, None);
-        self.connections[index].refused = false;
+        self.forget_refusals();
+        (self.connections[index].refused, self.connections[index].failing) = (false, false);
         if self.schedule.is_none() { self.owe(index, back) } else { Ok(()) }
     }
 
@@ -819,7 +837,7 @@ impl Driver {
             // It may have been given up for what was reported of it, and be in time all the same.
             Fate::Late(flight) => {
                 self.shared.answered.fetch_add(1, Ordering::Relaxed);
-                (self.refusals, self.refusal) = (0, None);
+                self.forget_refusals();
                 if self.is_measured(&flight) {
                     self.record(&flight, answer.stamp.is_some(), at);
                 }
@@ -861,6 +879,11 @@ impl Driver {
         if self.task.kind == Kind::Stream || at < last + SWEEP {
             return Ok(());
         }
+        if self.is_refused()
+            && let Some(refusal) = self.refusal.take()
+        {
+            return Err(refusal);
+        }
         let count = self.connections.len();
         for place in from..from + SWEEP_MAX.min(count) {
             self.give_up(place % count, at)?;
@@ -874,6 +897,7 @@ impl Driver {
         if self.task.kind == Kind::Datagrams {
             let before = at.saturating_sub(self.task.wait);
             while let Some(flight) = self.connections[index].flights.give_up(before) {
+                self.connections[index].failing = true;
                 self.under_way -= u64::from(self.is_measured(&flight));
                 given_up += 1;
             }

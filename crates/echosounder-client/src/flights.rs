@@ -46,6 +46,10 @@ impl Flights {
         self.line.len() * size_of::<(u64, Option<Flight>)>() + self.bytes
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     pub(crate) fn push(&mut self, flight: Flight) {
         self.count += 1;
         self.bytes += flight.len;

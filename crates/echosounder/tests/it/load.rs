@@ -19,8 +19,10 @@ use serde_json::Value;
 use crate::families::{endpoint, schemes};
 use crate::skip::skip;
 use crate::support::{
-    Finished, Folder, Program, connections, finish, has_ipv6, private_network, run, sounder, unique,
+    Finished, Folder, Program, Serving, connections, finish, has_ipv6, host_and_port, private_network, run,
+    sounder, unique,
 };
+use crate::talk::where_both_is_a_name;
 
 /// Length of a message in these tests.
 const LEN: usize = 64;
@@ -225,6 +227,113 @@ fn a_server_that_never_answers_is_told() {
         assert_eq!(done.stderr, format!("sounder: TIMEOUT: load {peer}: nothing was answered\n"));
         assert!(done.text().contains("\n10 sent, 0 answered, 10 lost, 0 late, 0 wrong\n"), "{}", done.text());
     }
+}
+
+/// What is reported of a peer that echoes nothing.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    NotAnEcho,
+    Closed,
+    Timeout,
+}
+
+#[test]
+fn what_is_no_echo_server_is_named_and_ends_every_load() {
+    let read = |stream: &mut TcpStream| stream.read(&mut [0; 4096]).unwrap_or(0);
+    let silent = connections(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let html = connections(move |mut stream| {
+        read(&mut stream);
+        let _ = stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html>Bad Request</html>");
+    });
+    let greets = connections(|mut stream| {
+        let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let garbage = connections(|mut stream| while stream.write_all(&[0xa5; 4096]).is_ok() {});
+    let closes = connections(drop);
+    let half_closes = connections(|mut stream| {
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let peers = [
+        (silent, Told::Timeout),
+        (html, Told::NotAnEcho),
+        (greets, Told::NotAnEcho),
+        (garbage, Told::NotAnEcho),
+        (closes, Told::Closed),
+        (half_closes, Told::Closed),
+        (datagrams(|_| Vec::new()), Told::Timeout),
+        (datagrams(|_| vec![b"nonsense".to_vec()]), Told::NotAnEcho),
+        (datagrams(|_| vec![Vec::new()]), Told::NotAnEcho),
+    ];
+    for (peer, expected) in &peers {
+        for args in [
+            &["-n", "1000"][..],
+            &["-n", "1000", "-r", "1k"],
+            &["-d", "200ms"],
+            &["-d", "200ms", "-r", "1k"],
+            &["-d", "200ms", "--ramp", "1s"],
+        ] {
+            let done = run(&[&["load", peer, "-w", "200ms", "--warm-up", "50ms"], args].concat(), b"");
+            assert_eq!(done.code, Some(1), "{args:?} {expected:?}: {done:?}");
+            let told = match expected {
+                Told::NotAnEcho => {
+                    format!(
+                        "sounder: load {peer}: the reply does not contain the request: not an echo server?\n"
+                    )
+                }
+                Told::Closed => format!("sounder: CLOSED: load {peer}: it has ended every connection\n"),
+                Told::Timeout => format!("sounder: TIMEOUT: load {peer}: nothing was answered\n"),
+            };
+            assert_eq!(done.stderr, told, "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_stops_in_the_middle_ends_a_load_of_so_many_messages() {
+    // It echoes a message of each connection, and then does not even read.
+    let stops = connections(|mut stream| {
+        echo(&mut stream, 1);
+        while stream.peek(&mut [0]).is_ok_and(|len| len != 0) {
+            thread::park();
+        }
+    });
+    for args in [&["-p", "4000", "-c", "1"][..], &["-r", "20k"], &["-r", "10", "-c", "2"]] {
+        let fixed = ["load", &stops, "-n", "1m", "-s", "64", "-w", "100ms", "--warm-up", "0"];
+        let done = run(&[&fixed, args].concat(), b"");
+        assert_eq!(done.code, Some(1), "{args:?}: {done:?}");
+        let told = format!("sounder: TIMEOUT: load {stops}: nothing was answered for the last 300ms\n");
+        assert_eq!(done.stderr, told, "{args:?}: {}", done.text());
+    }
+}
+
+#[test]
+fn a_datagram_server_that_falls_silent_is_told() {
+    let mut left = 5;
+    let peer = datagrams(move |message| {
+        left -= i32::from(left != 0);
+        if left == 0 { Vec::new() } else { vec![message.to_vec()] }
+    });
+    let done = run(&["load", &peer, "-n", "1m", "-w", "100ms", "--warm-up", "0", "-c", "1"], b"");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let told = format!("sounder: TIMEOUT: load {peer}: nothing was answered for the last 300ms\n");
+    assert_eq!(done.stderr, told, "{}", done.text());
+}
+
+#[test]
+fn the_next_address_of_a_name_is_tried_when_one_refuses_datagrams() {
+    let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
+    let serving = Serving::at(&["udp://127.0.0.1:0"]);
+    let (_, port) = host_and_port(serving.endpoint());
+    let endpoint = format!("udp://both:{port}");
+    let done =
+        finish(client.args(["load", "--json", "-n", "100", "-w", "20s", "--warm-up", "0", &endpoint]), b"");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    let result = result(&done);
+    assert_counts(&result, &[("sent", 100), ("answered", 100)]);
+    assert_eq!(result["endpoint"], serving.endpoint());
 }
 
 #[test]
