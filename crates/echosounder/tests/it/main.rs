@@ -4,6 +4,7 @@
 
 mod abuse;
 mod cli;
+mod failures;
 mod families;
 mod forwarder;
 mod hangup;
