@@ -123,6 +123,8 @@ pub enum Happening {
     Interval(Box<Interval>),
     /// How it went until now, since somebody has asked.
     Interim(Box<Report>),
+    /// The report so far, since [`Control::checkpoint`] has asked for it.
+    Checkpoint(Box<Report>),
 }
 
 /// Where a target was found.
@@ -166,6 +168,7 @@ pub struct Answered {
 pub struct Control {
     stop: Stop,
     interim: AtomicBool,
+    checkpoint: AtomicBool,
     waker: Waker,
 }
 
@@ -176,7 +179,8 @@ impl Control {
     ///
     /// As eventfd(2).
     pub fn new() -> io::Result<Self> {
-        Ok(Self { stop: Stop::default(), interim: AtomicBool::new(false), waker: Waker::new()? })
+        let [interim, checkpoint] = [(); 2].map(|()| AtomicBool::new(false));
+        Ok(Self { stop: Stop::default(), interim, checkpoint, waker: Waker::new()? })
     }
 
     /// It is to end.
@@ -192,6 +196,11 @@ impl Control {
     /// It is to say how it goes.
     pub fn ask(&self) {
         self.tell(&self.interim);
+    }
+
+    /// Asks for the report so far, to be saved rather than shown.
+    pub fn checkpoint(&self) {
+        self.tell(&self.checkpoint);
     }
 
     fn tell(&self, flag: &AtomicBool) {
@@ -463,6 +472,10 @@ impl Pinger {
         if self.control.interim.swap(false, Ordering::Relaxed) {
             let report = self.statistics.report(self.prober.skipped());
             self.happenings.push_back(Happening::Interim(Box::new(report)));
+        }
+        if self.control.checkpoint.swap(false, Ordering::Relaxed) {
+            let report = self.statistics.report(self.prober.skipped());
+            self.happenings.push_back(Happening::Checkpoint(Box::new(report)));
         }
         Ok(())
     }

@@ -47,6 +47,24 @@ pub(crate) enum Color {
     Never,
 }
 
+/// A destination of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OutputFile {
+    /// Standard output, in JSON.
+    Stdout,
+    /// A file, in the format that its name ends in.
+    Path(PathBuf, ResultFormat),
+}
+
+/// The format of a result file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResultFormat {
+    Json,
+    Csv,
+    Hdr,
+    Html,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Serve),
@@ -348,9 +366,12 @@ pub(crate) struct Ping {
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) max_p99: Option<Duration>,
 
-    /// Write the result to a file, too: .json, .csv (each call), .hdr (HdrHistogram's log) or .html (a page)
-    #[arg(short, long, value_name = "FILE", value_parser = units::report_file)]
-    pub(crate) output: Option<PathBuf>,
+    /// Write the result to FILE: .json, .csv (each request), .hdr (HdrHistogram log) or .html; - is standard output
+    ///
+    /// The option may be repeated. FILE is replaced when the result is complete, and every 10 seconds on the way there. With
+    /// `-o -` the JSON result goes to standard output and everything else to standard error.
+    #[arg(short, long, value_name = "FILE", value_parser = units::ping_output)]
+    pub(crate) output: Vec<OutputFile>,
 }
 
 /// Which clock reads time the receipt of replies.
@@ -453,9 +474,12 @@ pub(crate) struct Load {
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
-    /// Write the result to a file, too: .json, .csv (each latency) or .hdr (HdrHistogram's log)
-    #[arg(short, long, value_name = "FILE", value_parser = units::result_file)]
-    pub(crate) output: Option<PathBuf>,
+    /// Write the result to FILE: .json, .csv (each latency) or .hdr (HdrHistogram log); - is standard output
+    ///
+    /// The option may be repeated. FILE is replaced when the result is complete. With `-o -` the JSON result goes to
+    /// standard output and everything else to standard error.
+    #[arg(short, long, value_name = "FILE", value_parser = units::load_output)]
+    pub(crate) output: Vec<OutputFile>,
 
     /// Allow more than 100,000 messages per second to other hosts
     #[arg(long)]

@@ -4,7 +4,6 @@ use std::env;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Endpoint, IpVersion, Kind, Name};
 
-use crate::args;
+use crate::args::{self, OutputFile};
 use crate::report::Usage;
 
 /// What `serve` is to do.
@@ -133,7 +132,7 @@ pub(crate) struct Load {
     /// The bound of a ramp, and what lies between its messages.
     pub(crate) ramp: Option<(Duration, Spacing)>,
     pub(crate) with_server: bool,
-    pub(crate) output: Option<PathBuf>,
+    pub(crate) output: Vec<OutputFile>,
 }
 
 pub(crate) fn load(args: args::Load) -> Result<Load> {
@@ -202,7 +201,7 @@ pub(crate) struct Ping {
     pub(crate) print_time: bool,
     pub(crate) verbose: bool,
     pub(crate) bounds: Bounds,
-    pub(crate) output: Option<PathBuf>,
+    pub(crate) output: Vec<OutputFile>,
 }
 
 /// What a ping must keep to.

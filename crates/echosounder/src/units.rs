@@ -10,6 +10,8 @@ use echosounder_socket::Endpoint;
 
 use crate::hints;
 
+use crate::args::{OutputFile, ResultFormat};
+
 /// The longest message of a load.
 const LOAD_MAX: usize = 1024 * 1024;
 
@@ -149,19 +151,34 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| format!("\"{text}\" is not a percentage between 0 and 100"))
 }
 
-/// A file for what a ping has measured.
-pub(crate) fn report_file(text: &str) -> Result<PathBuf, String> {
-    if text.len() > ".html".len() && text.ends_with(".html") {
-        return Ok(PathBuf::from(text));
-    }
-    result_file(text).map_err(|_| format!("\"{text}\" ends in none of .json, .csv, .hdr and .html"))
+/// A destination of `ping -o`.
+pub(crate) fn ping_output(text: &str) -> Result<OutputFile, String> {
+    output(text).ok_or_else(|| format!("\"{text}\" ends in none of .json, .csv, .hdr and .html"))
 }
 
-/// A file whose name says what is to be in it.
-pub(crate) fn result_file(text: &str) -> Result<PathBuf, String> {
+/// A destination of `load -o`.
+pub(crate) fn load_output(text: &str) -> Result<OutputFile, String> {
+    output(text)
+        .filter(|output| !matches!(output, OutputFile::Path(_, ResultFormat::Html)))
+        .ok_or_else(|| format!("\"{text}\" ends in none of .json, .csv and .hdr"))
+}
+
+/// Standard output, or a file whose name tells the format. What a shell names (`/dev/stdout`, `>(...)`) tells none: it is
+/// JSON.
+fn output(text: &str) -> Option<OutputFile> {
+    if text == "-" {
+        return Some(OutputFile::Stdout);
+    }
     let path = PathBuf::from(text);
-    let known = path.extension().is_some_and(|ending| ending == "json" || ending == "csv" || ending == "hdr");
-    if known { Ok(path) } else { Err(format!("\"{text}\" ends in none of .json, .csv and .hdr")) }
+    let format = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("json") => ResultFormat::Json,
+        Some("csv") => ResultFormat::Csv,
+        Some("hdr") => ResultFormat::Hdr,
+        Some("html") => ResultFormat::Html,
+        None if path.starts_with("/dev") || path.starts_with("/proc") => ResultFormat::Json,
+        _ => return None,
+    };
+    Some(OutputFile::Path(path, format))
 }
 
 fn scaled(text: &str, base: usize) -> Option<NonZeroUsize> {
@@ -253,7 +270,6 @@ mod tests {
             assert!(sizes(text).is_err(), "{text}");
         }
         assert_eq!(span("0"), Ok(Duration::ZERO));
-        assert!(result_file("a.hdr").is_ok() && result_file("hdr").is_err() && result_file(".json").is_err());
     }
 
     #[test]
@@ -274,9 +290,22 @@ mod tests {
         for text in ["", "%", "101", "-1", "1e1", "nan", "inf"] {
             assert!(percent(text).is_err(), "{text}");
         }
-        assert!(
-            report_file("a.html").is_ok() && report_file(".html").is_err() && report_file("a.hdr").is_ok()
-        );
+    }
+
+    #[test]
+    fn outputs() {
+        let path = |text: &str, format| Ok(OutputFile::Path(text.into(), format));
+        assert_eq!(ping_output("a.html"), path("a.html", ResultFormat::Html));
+        assert_eq!(load_output("b/a.hdr"), path("b/a.hdr", ResultFormat::Hdr));
+        assert_eq!(load_output("./-.csv"), path("./-.csv", ResultFormat::Csv));
+        for text in ["/dev/stdout", "/dev/fd/63", "/proc/self/fd/1"] {
+            assert_eq!(ping_output(text), path(text, ResultFormat::Json));
+        }
+        assert_eq!((ping_output("-"), load_output("-")), (Ok(OutputFile::Stdout), Ok(OutputFile::Stdout)));
+        assert!(load_output("a.html").is_err());
+        for text in ["", "hdr", ".json", ".html", "a.JSON.txt", "devstdout"] {
+            assert!(ping_output(text).is_err() && load_output(text).is_err(), "{text}");
+        }
     }
 
     #[test]

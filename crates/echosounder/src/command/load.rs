@@ -1,9 +1,7 @@
 //! `sounder load`
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +13,13 @@ use echosounder_client::{Interval, Load, LoadError, Pace, Spacing, Step, load, r
 use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
 use crate::args::Output;
+use crate::command::console::{Console, Lock};
+use crate::command::result_file::{self, ResultFile};
 use crate::command::signals;
 use crate::config;
 use crate::render::load::{Result as Outcomes, interval, result, step};
 use crate::render::style::Style;
-use crate::report::{NoServer, Outcome, OwnServer};
+use crate::report::{self, NoServer, Outcome, OwnServer};
 use crate::stderr::stderr;
 
 /// Puts a load on a server, and tells what came of it.
@@ -27,7 +27,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     // Ten thousand connections need as many descriptors.
     raise_fd_limit().context("raise the limit of descriptors")?;
     // It would be a pity to find out afterwards.
-    let file = config.output.as_deref().map(open).transpose()?;
+    let files = result_file::open_all(&config.output)?;
     // Before the server is there, which must not be left behind, and before the first thread.
     let signals = signals::receive(&[])?;
     let server = config.with_server.then(|| Server::start(&config.load.call.endpoint)).transpose()?;
@@ -40,8 +40,16 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         LoadError::Call(error) => NoServer::at(&endpoint, error, ", or try --self"),
         error => anyhow::Error::from(error),
     };
-    let mut page =
-        Page { output, progress: Style::stderr(output), stop: Arc::clone(&config.load.stop), broken: None };
+    let console = Console::beside(&config.output);
+    let mut page = Page {
+        output,
+        console,
+        style: console.style(output),
+        progress: Style::stderr(output),
+        has_files: !files.is_empty(),
+        stop: Arc::clone(&config.load.stop),
+        broken: None,
+    };
     let before = server.as_ref().map(Server::cpu);
     let report = match config.ramp {
         None => Some(load(&config.load, |now| page.tell_interval(&now)).map_err(failed)?),
@@ -53,13 +61,11 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
             })
         }
     };
-    page.clear()?;
-    if let Some(error) = page.broken {
-        return Err(error.into());
-    }
+    page.clear();
     let server_cpu = server.as_ref().zip(before).map(|(server, before)| server.cpu().saturating_sub(before));
     let stopped = config.load.stop.load(Ordering::Relaxed);
     let Some(report) = report else {
+        page.finish()?;
         let why =
             if stopped { "stopped before any rate was found" } else { "no tested rate met the p99 limit" };
         writeln!(stderr(), "{why}")?;
@@ -68,10 +74,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     // Of a ramp nobody knows what the server has spent on which of its rates.
     let server_cpu = server_cpu.filter(|_| config.ramp.is_none());
     let outcomes = Outcomes { load: &config.load, report: &report, server_cpu };
-    result(&mut io::stdout().lock(), Style::stdout(output), &outcomes, output.json)?;
-    if let Some((mut file, path)) = file.zip(config.output.as_deref()) {
-        outcomes.save(&mut file, path).with_context(|| format!("write {}", path.display()))?;
-    }
+    page.end(&files, &outcomes)?;
     match report.failure(config.load.connections) {
         Some(error) if !stopped => Err(failed(error)),
         _ => {
@@ -81,10 +84,6 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
             Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Lacking })
         }
     }
-}
-
-fn open(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("create {}", path.display()))
 }
 
 /// From here on a signal ends the load, and another the program at once.
@@ -105,7 +104,11 @@ fn climb(plan: &Load, bound: Duration, spacing: Spacing, page: &mut Page) -> Res
 /// What is told while a load runs.
 struct Page {
     output: Output,
+    console: Console,
+    style: Style,
     progress: Style,
+    /// Whether the result goes to files, too.
+    has_files: bool,
     stop: Arc<AtomicBool>,
     /// Why nothing more can be told.
     broken: Option<io::Error>,
@@ -114,33 +117,55 @@ struct Page {
 impl Page {
     /// Tells how it goes.
     fn tell_interval(&mut self, now: &Interval) {
-        let told = match self.output.json {
-            true => interval(&mut io::stdout().lock(), self.progress, now, true),
-            false if self.shows_progress() => interval(&mut stderr(), self.progress, now, false),
-            false => Ok(()),
-        };
-        self.note(told);
+        if self.output.json {
+            let style = self.style;
+            self.tell(|out| interval(out, style, now, true));
+        } else if self.shows_progress() {
+            // It is for somebody who looks; the result does not depend on it.
+            let _ = interval(&mut stderr(), self.progress, now, false);
+        }
     }
 
     /// Tells of a rate that was tried.
     fn tell_step(&mut self, tried: &Step, bound: Duration) {
-        let style = Style::stdout(self.output);
-        let told =
-            self.clear().and_then(|()| step(&mut io::stdout().lock(), style, tried, bound, self.output.json));
-        self.note(told);
+        self.clear();
+        let (style, as_json) = (self.style, self.output.json);
+        self.tell(|out| step(out, style, tried, bound, as_json));
     }
 
-    /// A load that nobody hears of any more ends.
-    fn note(&mut self, told: io::Result<()>) {
-        if let Err(error) = told {
-            self.broken.get_or_insert(error);
+    /// Writes to the console. A load that nobody hears of any more ends, unless there are files to be written.
+    fn tell(&mut self, write: impl FnOnce(&mut Lock) -> io::Result<()>) {
+        if self.broken.is_some() {
+            return;
+        }
+        self.broken = self.console.write(write).err();
+        if self.broken.is_some() && !self.has_files {
             self.stop.store(true, Ordering::Relaxed);
         }
     }
 
+    /// The files, then the result. What fails stops nothing else; the last failure of a file is returned, and the others are
+    /// told before.
+    fn end(&mut self, files: &[ResultFile], outcomes: &Outcomes<'_>) -> Result<()> {
+        let save = |file: &ResultFile| file.write(|out| outcomes.save(out, file.format())).err();
+        let mut failures: Vec<_> = files.iter().filter_map(save).collect();
+        let (style, as_json) = (self.style, self.output.json);
+        self.tell(|out| result(out, style, outcomes, as_json));
+        let (last, told) = (failures.pop(), self.finish());
+        failures.iter().for_each(|error| report::tell(error, self.output));
+        last.map_or(told, Err)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.tell(|out| out.flush());
+        self.broken.take().map_or(Ok(()), |error| Err(error.into()))
+    }
+
     /// Takes the progress away.
-    fn clear(&self) -> io::Result<()> {
-        if self.shows_progress() { write!(stderr(), "\r\x1b[K") } else { Ok(()) }
+    fn clear(&self) {
+        if self.shows_progress() {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
     }
 
     fn shows_progress(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What is done: one module a command.
 
 mod allowance;
+mod console;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 mod editor;
@@ -8,6 +9,7 @@ mod embedded;
 pub(crate) mod load;
 pub(crate) mod manual;
 pub(crate) mod ping;
+mod result_file;
 pub(crate) mod serve;
 mod signals;
 pub(crate) mod talk;

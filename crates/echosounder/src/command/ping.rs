@@ -3,10 +3,10 @@
 mod file;
 
 use std::fs;
-use std::io::{self, IsTerminal, StdoutLock, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -17,10 +17,12 @@ use echosounder_client::{
 use echosounder_socket::kernel::clock_state;
 use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
-use self::file::ResultFile;
+use self::file::ResultFiles;
 use crate::args::Output;
 use crate::command::allowance::Allowance;
+use crate::command::console::{Console, Lock};
 use crate::command::embedded::Embedded;
+use crate::command::result_file::SaveTimer;
 use crate::command::signals;
 use crate::config::{self, Bounds};
 use crate::render::escape::Harmless;
@@ -41,7 +43,7 @@ const QUEUE: usize = 1024;
 pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     raise_fd_limit().context("raise the limit of descriptors")?;
     // It would be a pity to find out afterwards.
-    let file = config.output.clone().map(ResultFile::create).transpose()?;
+    let files = ResultFiles::open(&config.output)?;
     // Before the first thread, which inherits what is blocked.
     let signals = signals::receive(&[Signal::Quit])?;
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
@@ -52,14 +54,14 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let receiver = start(&config.targets, &controls, config.in_turn)?;
     let mut page = Page {
         output,
-        style: Style::stdout(output),
+        style: Console::beside(&config.output).style(output),
         print_time: config.print_time,
         hinted: false,
         verbose: config.verbose,
         bounds: config.bounds,
-        paper: Paper { error: None },
+        paper: Paper { console: Console::beside(&config.output), error: None },
         allowance: Allowance::new(),
-        file,
+        files,
         targets: config.targets.iter().map(State::new).collect(),
     };
     let endless = config.template.count.is_none() && config.template.deadline.is_none();
@@ -210,6 +212,8 @@ struct State {
     called: Endpoint,
     target: Option<Target>,
     report: Option<Box<PingReport>>,
+    /// The report so far of a target that is still measured, to be saved.
+    checkpoint: Option<Box<PingReport>>,
     error: Option<anyhow::Error>,
     /// What its peer has caused that was not written, since there was too much of it.
     left_out: u64,
@@ -222,6 +226,7 @@ impl State {
             called: ping.call.endpoint.clone(),
             target: None,
             report: None,
+            checkpoint: None,
             error: None,
             left_out: 0,
         }
@@ -249,23 +254,29 @@ impl State {
     fn result(&self) -> Option<(&Target, &PingReport)> {
         self.target.as_ref().zip(self.report.as_deref())
     }
+
+    /// Whether it has been reached and is still measured.
+    fn is_measured(&self) -> bool {
+        self.target.is_some() && self.report.is_none()
+    }
 }
 
-/// Standard output. When it has failed nothing more is written to it.
+/// Standard output, or what stands in for it. When it has failed nothing more is written to it.
 struct Paper {
+    console: Console,
     error: Option<io::Error>,
 }
 
 impl Paper {
-    fn write(&mut self, write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) {
+    fn write(&mut self, write: impl FnOnce(&mut Lock) -> io::Result<()>) {
         if self.error.is_none() {
-            self.error = write(&mut io::stdout().lock()).err();
+            self.error = self.console.write(write).err();
         }
     }
 
     fn finish(&mut self) -> Result<()> {
         self.write(|out| out.flush());
-        self.error.take().map_or(Ok(()), |error| Err(error).context("write standard output"))
+        self.error.take().map_or(Ok(()), |error| Err(error.into()))
     }
 }
 
@@ -281,7 +292,7 @@ struct Page {
     paper: Paper,
     /// What peers may cause to be written.
     allowance: Allowance,
-    file: Option<ResultFile>,
+    files: ResultFiles,
     targets: Vec<State>,
 }
 
@@ -290,18 +301,20 @@ impl Page {
     /// how it ends; if it would not by itself, it is made to.
     fn tell_all(&mut self, receiver: &Receiver<(usize, Word)>, controls: &[Arc<Control>], endless: bool) {
         let mut stopped = false;
-        for (place, word) in receiver {
-            match word {
-                Word::Started(target) => self.started(place, *target),
-                Word::Happened(Happening::Moved(to)) => self.moved(place, &to),
-                Word::Happened(happening) => self.happened(place, &happening),
-                Word::Failed(error) => self.failed(place, error),
-                Word::Ended(report) => self.targets[place].report = Some(report),
+        let mut timer = SaveTimer::start();
+        loop {
+            if timer.is_due() {
+                self.ask_for_checkpoints(controls);
+            }
+            match receiver.recv_timeout(timer.remaining()) {
+                Ok((place, word)) => self.tell(place, word),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.paper.error.is_none() || stopped {
                 continue;
             }
-            if self.file.is_none() {
+            if self.files.is_empty() {
                 return;
             }
             if endless {
@@ -309,6 +322,50 @@ impl Page {
                 stopped = true;
             }
         }
+    }
+
+    fn tell(&mut self, place: usize, word: Word) {
+        match word {
+            Word::Started(target) => self.started(place, *target),
+            Word::Happened(Happening::Moved(to)) => self.moved(place, &to),
+            Word::Happened(Happening::Checkpoint(report)) => self.save_checkpoint(place, report),
+            Word::Happened(happening) => {
+                self.happened(place, &happening);
+                if let Happening::Interim(report) = happening {
+                    self.save_checkpoint(place, report);
+                }
+            }
+            Word::Failed(error) => self.failed(place, error),
+            Word::Ended(report) => self.targets[place].report = Some(report),
+        }
+    }
+
+    /// Asks every target that is measured for its report so far, and saves those that are left from the last time.
+    fn ask_for_checkpoints(&mut self, controls: &[Arc<Control>]) {
+        if self.files.is_empty() {
+            return;
+        }
+        if self.targets.iter().any(|state| state.checkpoint.is_some()) {
+            self.save();
+        }
+        for (state, control) in self.targets.iter().zip(controls) {
+            if state.is_measured() {
+                control.checkpoint();
+            }
+        }
+    }
+
+    /// Keeps a target's report so far. When all have come, the files are written.
+    fn save_checkpoint(&mut self, place: usize, report: Box<PingReport>) {
+        self.targets[place].checkpoint = Some(report);
+        if self.targets.iter().all(|state| !state.is_measured() || state.checkpoint.is_some()) {
+            self.save();
+        }
+    }
+
+    fn save(&mut self) {
+        self.files.save(&self.targets, self.bounds);
+        self.targets.iter_mut().for_each(|state| state.checkpoint = None);
     }
 
     fn started(&mut self, place: usize, target: Target) {
@@ -340,9 +397,7 @@ impl Page {
             self.hint_at_server(place, *word);
         }
         let Some(target) = &self.targets[place].target else { return };
-        if let Some(file) = &mut self.file {
-            file.note(&target.endpoint, happening);
-        }
+        self.files.note(&target.endpoint, happening);
         if let Happening::Interim(report) = happening {
             return self.paper.write(|out| match self.output.json {
                 true => render::report_object(out, "interim", target, report, &[]),
@@ -417,15 +472,18 @@ impl Page {
         }
     }
 
-    /// The file, then the statistics. What fails stops neither; of two failures the file's is told.
+    /// The files, then the statistics. What fails stops nothing else; the last failure of a file is returned, and the others
+    /// are told before.
     fn end(&mut self) -> Result<()> {
         self.find_no_echo();
-        let written = self.file.take().map_or(Ok(()), |file| file.finish(&self.targets, self.bounds));
+        let mut failures = std::mem::take(&mut self.files).finish(&self.targets, self.bounds);
         self.tell_left_out();
         self.paper
             .write(|out| tell_end(out, self.output, self.style, self.verbose, self.bounds, &self.targets));
         let told = self.paper.finish();
-        written.and(told)
+        let last = failures.pop();
+        failures.iter().for_each(|error| report::tell(error, self.output));
+        last.map_or(told, Err)
     }
 
     fn outcome(&self) -> Outcome {

@@ -1,7 +1,6 @@
 //! What a load tells: how it goes, and what came of it.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use echosounder_client::{Interval, Load, Pace, Report, Spacing, Step, percentile};
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use super::json::{self, EventTime};
 use super::style::Style;
+use crate::args::ResultFormat;
 
 /// Percentiles that are shown, as far as there are enough answers for them to say anything.
 const PERCENTILES: [(f64, &str); 7] = [
@@ -391,14 +391,15 @@ impl Result<'_> {
         }
     }
 
-    /// Writes the result as the file's name says.
-    pub(crate) fn save(&self, out: &mut impl Write, path: &Path) -> anyhow::Result<()> {
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some("hdr") => save_hdr(out, self.report)?,
-            Some("csv") => save_csv(out, &self.report.latency)?,
-            _ => json::event(out, &EventTime::now(), &self.object())?,
+    /// Writes the result in a file's format.
+    pub(crate) fn save(&self, mut out: &mut dyn Write, format: ResultFormat) -> anyhow::Result<()> {
+        match format {
+            ResultFormat::Hdr => save_hdr(&mut out, self.report),
+            ResultFormat::Csv => Ok(save_csv(&mut out, &self.report.latency)?),
+            ResultFormat::Json | ResultFormat::Html => {
+                Ok(json::event(&mut out, &EventTime::now(), &self.object())?)
+            }
         }
-        Ok(out.flush()?)
     }
 }
 

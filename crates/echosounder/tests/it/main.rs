@@ -11,6 +11,7 @@ mod hangup;
 mod interop;
 mod load;
 mod log;
+mod output;
 mod page;
 mod ping;
 mod readme;

@@ -1,87 +1,131 @@
 //! The file that a ping's result goes to.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, Write};
 
-use anyhow::{Context, Result};
-use echosounder_client::Happening;
+use anyhow::Result;
+use echosounder_client::{Happening, PingReport};
 use echosounder_server::local_time_zone;
 use jiff::Timestamp;
 
 use super::{State, missed, missed_in_words, since_1970};
+use crate::args::{OutputFile, ResultFormat};
+use crate::command::result_file::{self, ResultFile};
 use crate::config::Bounds;
 use crate::render::page;
 use crate::render::ping as render;
 use crate::report::{self, sentence};
 
-/// What the result file is to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Json,
-    Csv,
-    Hdr,
-    Html,
+/// The files for the result, found to be writable before anything is measured.
+#[derive(Default)]
+pub(super) struct ResultFiles {
+    files: Vec<Sink>,
 }
 
-/// A file for the result, opened before anything is measured.
-pub(super) struct ResultFile {
-    path: PathBuf,
-    form: Form,
-    out: BufWriter<File>,
-    /// What has failed first; nothing is written behind it.
+struct Sink {
+    file: ResultFile,
+    /// The first failure of a file of lines; nothing is written after it.
     error: Option<anyhow::Error>,
 }
 
-impl ResultFile {
-    pub(super) fn create(path: PathBuf) -> Result<Self> {
-        let form = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("csv") => Form::Csv,
-            Some("hdr") => Form::Hdr,
-            Some("html") => Form::Html,
-            _ => Form::Json,
-        };
-        let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-        let mut result = Self { form, out: BufWriter::new(file), path, error: None };
-        if form == Form::Csv {
-            result.write(|out| Ok(render::csv_header(out)?));
-        }
-        Ok(result)
+impl ResultFiles {
+    pub(super) fn open(outputs: &[OutputFile]) -> Result<Self> {
+        let files = result_file::open_all(outputs)?;
+        Ok(Self { files: files.into_iter().map(|file| Sink { file, error: None }).collect() })
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) {
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Writes a call into the files that have a line for each.
+    pub(super) fn note(&mut self, endpoint: &str, happening: &Happening) {
+        for sink in self.files.iter_mut().filter(|sink| sink.has_lines()) {
+            sink.append(|mut out| render::csv(&mut out, endpoint, happening));
+        }
+    }
+
+    /// Writes the reports so far. Where that fails the old file stays, and the next report may do better.
+    pub(super) fn save(&mut self, states: &[State], bounds: Bounds) {
+        for sink in &mut self.files {
+            if sink.has_lines() {
+                sink.publish();
+            } else if sink.file.is_replaceable() {
+                let _ = sink.write(states, bounds);
+            }
+        }
+    }
+
+    /// Writes the result into all files; what has failed is returned.
+    pub(super) fn finish(self, states: &[State], bounds: Bounds) -> Vec<anyhow::Error> {
+        let reached = states.iter().any(|state| state.target.is_some());
+        let finish = |mut sink: Sink| {
+            if sink.has_lines() {
+                if reached {
+                    sink.append(|_| Ok(()));
+                }
+                sink.publish();
+                return sink.error;
+            }
+            // Where nobody was reached a histogram would say less than the old one.
+            let says_nothing = !reached && sink.file.format() == ResultFormat::Hdr;
+            if says_nothing { None } else { sink.write(states, bounds).err() }
+        };
+        self.files.into_iter().filter_map(finish).collect()
+    }
+}
+
+impl Sink {
+    /// Whether it has a line for each call, rather than a report.
+    fn has_lines(&self) -> bool {
+        self.file.format() == ResultFormat::Csv
+    }
+
+    /// Appends lines, the first of them behind the header.
+    fn append(&mut self, render: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
         if self.error.is_some() {
             return;
         }
-        // In one piece: that nobody reads a file is a failure, unlike that nobody reads standard output.
-        let failed = |error| anyhow::anyhow!("write {}: {error:#}", self.path.display());
-        self.error = write(&mut self.out).map_err(failed).err();
+        let begun = self.file.has_lines();
+        let append = |mut out: &mut dyn Write| {
+            if !begun {
+                render::csv_header(&mut out)?;
+            }
+            render(out)
+        };
+        self.error = self.file.append(append).err();
     }
 
-    /// A call is a line of a file of calls.
-    pub(super) fn note(&mut self, endpoint: &str, happening: &Happening) {
-        if self.form == Form::Csv {
-            self.write(|out| Ok(render::csv(out, endpoint, happening)?));
+    fn publish(&mut self) {
+        if self.error.is_none() {
+            self.error = self.file.publish().err();
         }
     }
 
-    pub(super) fn finish(mut self, states: &[State], bounds: Bounds) -> Result<()> {
-        let form = self.form;
-        self.write(|out| match form {
-            Form::Csv => Ok(()),
-            Form::Hdr => render::hdr(out, &states.iter().filter_map(State::result).collect::<Vec<_>>()),
-            Form::Json => states.iter().try_for_each(|state| write_objects(out, state, bounds)),
-            Form::Html => write_page(out, states, bounds),
-        });
-        self.write(|out| Ok(out.flush()?));
-        self.error.map_or(Ok(()), Err)
+    fn write(&self, states: &[State], bounds: Bounds) -> Result<()> {
+        let format = self.file.format();
+        let results = || states.iter().filter_map(reported).map(|(_, target, report)| (target, report));
+        self.file.write(|mut out| match format {
+            ResultFormat::Hdr => render::hdr(&mut out, &results().collect::<Vec<_>>()),
+            ResultFormat::Html => write_page(&mut out, states, bounds),
+            ResultFormat::Json | ResultFormat::Csv => {
+                states.iter().try_for_each(|state| write_objects(&mut out, state, bounds))
+            }
+        })
     }
+}
+
+/// The report of a target, or the one so far, by the name of its event.
+fn reported(state: &State) -> Option<(&'static str, &render::Target, &PingReport)> {
+    let end = state.report.as_deref().map(|report| ("end", report));
+    let (event, report) = end.or_else(|| Some(("interim", state.checkpoint.as_deref()?)))?;
+    Some((event, state.target.as_ref()?, report))
 }
 
 /// What came of a target, and what has failed.
 fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<()> {
-    if let Some((target, report)) = state.result() {
-        render::report_object(out, "end", target, report, &missed(bounds, report))?;
+    if let Some((event, target, report)) = reported(state) {
+        let missed = if event == "end" { missed(bounds, report) } else { Vec::new() };
+        render::report_object(out, event, target, report, &missed)?;
     }
     if let Some(error) = &state.error {
         render::error_object(out, &state.endpoint, report::word(error), &sentence(error.chain()))?;
@@ -92,7 +136,10 @@ fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<
 fn write_page(out: &mut impl Write, states: &[State], bounds: Bounds) -> Result<()> {
     let started = states.iter().filter_map(|state| state.target.as_ref()).map(|target| target.started).min();
     let started = Timestamp::from_nanosecond(i128::from(started.unwrap_or_else(since_1970)))?;
-    let title = started.to_zoned(local_time_zone()).strftime("sounder ping, %F %T %:z").to_string();
+    let is_interim = states.iter().filter_map(reported).any(|(event, ..)| event == "interim");
+    let title =
+        if is_interim { "sounder ping, %F %T %:z (interim report)" } else { "sounder ping, %F %T %:z" };
+    let title = started.to_zoned(local_time_zone()).strftime(title).to_string();
     let texts: Vec<(Option<String>, Vec<String>)> = states
         .iter()
         .map(|state| {
@@ -106,7 +153,7 @@ fn write_page(out: &mut impl Write, states: &[State], bounds: Bounds) -> Result<
         .map(|(state, (error, missed))| page::Target {
             endpoint: &state.endpoint,
             about: state.target.as_ref(),
-            report: state.report.as_deref(),
+            report: reported(state).map(|(_, _, report)| report),
             error: error.as_deref(),
             missed,
         })

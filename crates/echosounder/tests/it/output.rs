@@ -1,0 +1,295 @@
+//! The files that `-o` writes: complete or as they were, whatever happens on the way.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::time::Duration;
+
+use echosounder_socket::ready;
+
+use crate::support::{Finished, Folder, Program, closed_port, finish, objects, run, sh, sounder};
+
+const OLD: &str = "yesterday's report\n";
+
+/// Options of a short ping, and of a short load, of a server of their own.
+const PING: &[&str] = &["ping", "--self", "udp://127.0.0.1:0", "-c", "3", "-i", "1ms", "-q"];
+const LOAD: &[&str] = &["load", "--self", "-n", "20", "-w", "20s"];
+
+fn entries(folder: &Folder) -> usize {
+    fs::read_dir(folder.path()).unwrap().count()
+}
+
+/// A file with the old report.
+fn old(folder: &Folder, name: &str) -> String {
+    let path = folder.join(name);
+    fs::write(&path, OLD).unwrap();
+    path
+}
+
+fn run_with(args: &[&str], output: &str) -> Finished {
+    run(&[args, &["-o", output]].concat(), b"")
+}
+
+/// Waits until something is so; the time is bounded.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let soon = (0..3000).any(|_| {
+        let _ = ready([], Some(Duration::from_millis(10)));
+        is_so()
+    });
+    assert!(soon, "{what}");
+}
+
+/// A ping that runs until it is stopped, and has written some lines.
+fn pinging(outputs: &[&str]) -> Program {
+    let mut command = sounder(["ping", "--self", "udp://127.0.0.1:0", "-i", "5ms"]);
+    for output in outputs {
+        command.args(["-o", output]);
+    }
+    let program = Program::start(&mut command);
+    program.lines(4);
+    program
+}
+
+#[test]
+fn a_refused_connection_leaves_the_old_report() {
+    let folder = Folder::new();
+    let dead = format!("tcp://127.0.0.1:{}", closed_port());
+    for ending in ["json", "csv", "hdr"] {
+        let path = old(&folder, &format!("r.{ending}"));
+        let done = run_with(&["load", &dead], &path);
+        assert_eq!((done.code, fs::read_to_string(&path).unwrap().as_str()), (Some(1), OLD), "load {ending}");
+    }
+    // An address of no family that this machine has: nothing is measured, so there is nothing to write.
+    for ending in ["csv", "hdr"] {
+        let path = old(&folder, &format!("r.{ending}"));
+        let done = run_with(&["ping", "-c", "1", "unix:/nowhere/echo"], &path);
+        assert_ne!(done.code, Some(0), "{ending}: {done:?}");
+        let rows = fs::read_to_string(&path).unwrap();
+        assert!(rows == OLD || rows.contains(",1,"), "{ending}: {rows}");
+    }
+    assert_eq!(entries(&folder), 3);
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_the_old_report_and_does_not_hinder_the_next() {
+    let folder = Folder::new();
+    let paths = ["r.json", "r.csv", "r.hdr", "r.html"].map(|name| old(&folder, name));
+    let running = pinging(&paths.each_ref().map(String::as_str));
+    running.signal("KILL");
+    running.ended();
+    for path in &paths {
+        assert_eq!(fs::read_to_string(path).unwrap(), OLD, "{path}");
+        let done = run_with(PING, path);
+        assert_eq!(done.code, Some(0), "{path}: {}", done.stderr);
+        assert_ne!(fs::read_to_string(path).unwrap(), OLD, "{path}");
+    }
+    // The lines of the one that was killed are all that is left of it.
+    assert_eq!(entries(&folder), paths.len() + 1);
+}
+
+#[test]
+fn a_signal_leaves_complete_files_and_nothing_else() {
+    for signal in ["INT", "TERM"] {
+        let folder = Folder::new();
+        let paths = ["r.json", "r.csv", "r.hdr", "r.html"].map(|name| folder.join(name));
+        let running = pinging(&paths.each_ref().map(String::as_str));
+        running.signal(signal);
+        assert_eq!(running.ended().code, Some(0), "{signal}");
+        assert_eq!(entries(&folder), paths.len(), "{signal}");
+        let [json, csv, _, html] = paths.map(|path| fs::read_to_string(path).unwrap());
+        assert_eq!(objects(&json)[0]["event"], "end", "{signal}");
+        assert!(4 <= csv.lines().count() && html.ends_with("</html>\n"), "{signal}");
+    }
+}
+
+#[test]
+fn the_report_so_far_is_saved_when_somebody_asks_and_survives_a_kill() {
+    let folder = Folder::new();
+    let paths = ["r.json", "r.csv", "r.hdr", "r.html"].map(|name| old(&folder, name));
+    let running = pinging(&paths.each_ref().map(String::as_str));
+    running.signal("QUIT");
+    for path in &paths {
+        wait_until(path, || fs::read_to_string(path).unwrap() != OLD);
+    }
+    running.signal("KILL");
+    running.ended();
+    let [json, csv, hdr, html] = paths.map(|path| fs::read_to_string(path).unwrap());
+    let object = &objects(&json)[0];
+    assert!(object["event"] == "interim" && object["answered"].as_u64() >= Some(3), "{json}");
+    assert!(csv.starts_with("endpoint,seq,") && 4 <= csv.lines().count(), "{csv}");
+    assert_eq!(hdr.lines().filter(|line| !line.starts_with('#')).count(), 1, "{hdr}");
+    assert!(html.contains("(interim report)</") && html.ends_with("</html>\n"), "{html}");
+    assert_eq!(entries(&folder), 4, "a file of lines was put in its place");
+}
+
+#[test]
+fn the_report_so_far_is_saved_every_ten_seconds() {
+    let folder = Folder::new();
+    let path = folder.join("r.json");
+    let running = pinging(&[&path]);
+    assert!(!Path::new(&path).exists());
+    wait_until("the interim report", || Path::new(&path).exists());
+    running.signal("KILL");
+    let object = &objects(&fs::read_to_string(&path).unwrap())[0];
+    assert_eq!(object["event"], "interim");
+}
+
+#[test]
+fn lines_that_follow_a_saved_report_are_appended_to_it() {
+    let folder = Folder::new();
+    let path = folder.join("r.csv");
+    let running = pinging(&[&path]);
+    running.signal("QUIT");
+    wait_until("the interim report", || Path::new(&path).exists());
+    let before = fs::read_to_string(&path).unwrap();
+    running.lines(before.lines().count() + 40);
+    running.signal("INT");
+    running.ended();
+    let after = fs::read_to_string(&path).unwrap();
+    assert!(after.starts_with(&before) && before.lines().count() + 5 < after.lines().count());
+    let numbers: Vec<&str> = after.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
+    let expected: Vec<String> = (1..=numbers.len()).map(|number| number.to_string()).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_report() {
+    let folder = Folder::new();
+    let sounder = env!("CARGO_BIN_EXE_sounder");
+    for (command, ending) in [(PING, "json"), (PING, "csv"), (PING, "html"), (LOAD, "json"), (LOAD, "csv")] {
+        let path = old(&folder, &format!("r.{ending}"));
+        // No file may grow: write(2) fails as on a full disk.
+        let limited = format!("trap '' XFSZ; ulimit -f 0; exec {sounder} {} -o {path}", command.join(" "));
+        let done = finish(&mut sh(&limited), b"");
+        assert_eq!(done.code, Some(2), "{command:?} {ending}: {done:?}");
+        assert_eq!(done.stderr, format!("sounder: write {path}: file too large\n"), "{command:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), OLD, "{command:?} {ending}");
+    }
+    assert_eq!(entries(&folder), 3, "no temporary file is left");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_told_before_anything_is_measured() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path().join("folder.json")).unwrap();
+    symlink("loop.json", folder.path().join("loop.json")).unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let long = format!("{}.json", "x".repeat(251));
+    for (name, cause) in [
+        ("folder.json", "is a directory"),
+        ("missing/r.json", "no such file or directory"),
+        ("file/r.json", "not a directory"),
+        ("new.json/", "is a directory"),
+        ("loop.json", "too many levels of symbolic links"),
+        (&*long, "file name too long"),
+    ] {
+        let path = folder.path().join(name).display().to_string();
+        for command in [PING, LOAD] {
+            let done = run_with(command, &path);
+            let told = format!("sounder: create {path}: {cause}\n");
+            assert_eq!(done.all(), (Some(2), "", told.as_str()), "{command:?} {name}");
+        }
+    }
+    assert_eq!(entries(&folder), 3);
+    // Nobody may make files there, whoever it is.
+    let done = run_with(PING, "/sys/r.json");
+    assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+    assert!(done.stderr.starts_with("sounder: create /sys/r.json: "), "{done:?}");
+}
+
+#[test]
+fn a_file_keeps_its_links_its_permissions_and_its_longest_name() {
+    let folder = Folder::new();
+    let longest = format!("{}.json", "x".repeat(250));
+    let path = old(&folder, &longest);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
+    let link = folder.join("link.json");
+    // Relative to the folder of the link, which is not the one that the program runs in.
+    symlink(&longest, &link).unwrap();
+    let dangling = folder.join("dangling.json");
+    symlink("new.json", &dangling).unwrap();
+    for (command, event) in [(PING, "end"), (LOAD, "result")] {
+        for output in [&link, &dangling] {
+            let done = run_with(command, output);
+            assert_eq!(done.code, Some(0), "{command:?}: {}", done.stderr);
+            assert!(fs::symlink_metadata(output).unwrap().is_symlink(), "{command:?}");
+            assert_eq!(objects(&fs::read_to_string(output).unwrap())[0]["event"], event);
+        }
+    }
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o604);
+    let sounder = env!("CARGO_BIN_EXE_sounder");
+    let fresh = folder.join("fresh.json");
+    finish(&mut sh(&format!("umask 027; {sounder} {} -o {fresh}", LOAD.join(" "))), b"");
+    assert_eq!(fs::metadata(&fresh).unwrap().mode() & 0o7777, 0o640);
+}
+
+#[test]
+fn what_is_no_file_is_written_in_place() {
+    let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
+    let fifo = folder.join("fifo.json");
+    for (command, event) in [(PING, "end"), (LOAD, "result")] {
+        let command = command.join(" ");
+        for (name, script) in [
+            ("a pipe", format!("{sounder} {command} -o /dev/fd/3 3>&1 >&2 | cat")),
+            (
+                "a named pipe",
+                format!("mkfifo {fifo}; {sounder} {command} -o {fifo} >&2 & cat {fifo}; rm {fifo}"),
+            ),
+        ] {
+            let done = finish(&mut sh(&script), b"");
+            let objects = objects(done.text());
+            assert_eq!((objects.len(), &objects[0]["event"]), (1, &event.into()), "{name}: {done:?}");
+        }
+        // A file behind a descriptor is not renamed over: whoever holds the descriptor reads the result.
+        let held = folder.join("held");
+        let script = format!("exec 3<>{held}; {sounder} {command} -o /dev/fd/3 >&2; cat <&3");
+        let done = finish(&mut sh(&script), b"");
+        assert_eq!(objects(done.text())[0]["event"], event, "{done:?}");
+    }
+    assert_eq!(entries(&folder), 1);
+}
+
+#[test]
+fn with_a_dash_standard_output_has_the_result_alone() {
+    for (command, event) in [(PING, "end"), (LOAD, "result")] {
+        for json in [&[][..], &["--json"]] {
+            let done = run(&[command, json, &["-o", "-"]].concat(), b"");
+            let objects = done.objects();
+            assert_eq!((done.code, objects.len()), (Some(0), 1), "{command:?}: {done:?}");
+            assert_eq!(objects[0]["event"], event);
+            assert!(!done.stderr.is_empty(), "{command:?}");
+        }
+        let command = command.join(" ");
+        let sounder = env!("CARGO_BIN_EXE_sounder");
+        let full = finish(&mut sh(&format!("{sounder} {command} -o - 2>&1 >/dev/full")), b"");
+        let told = "sounder: write standard output: no space left on device\n";
+        assert!(full.code == Some(2) && full.text().ends_with(told), "{full:?}");
+        let closed = format!("{{ {sounder} {command} -o - 2>/dev/null; echo $? >&2; }} | true");
+        assert_eq!(finish(&mut sh(&closed), b"").stderr, "0\n", "a closed pipe is a clean end");
+    }
+}
+
+#[test]
+fn several_files_are_written_and_none_twice() {
+    let folder = Folder::new();
+    let [json, csv] = ["r.json", "r.csv"].map(|name| folder.join(name));
+    for command in [PING, LOAD] {
+        let done = run(&[command, &["-o", &json, "-o", &csv, "-o", "-"]].concat(), b"");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert_eq!(done.text(), fs::read_to_string(&json).unwrap());
+        assert!(fs::read_to_string(&csv).unwrap().contains("_ns,"));
+        let other = format!("{}/./r.json", folder.path().display());
+        let link = folder.join("link.json");
+        symlink(&json, &link).unwrap();
+        for twin in [&json, &other, &link] {
+            let done = run(&[command, &["-o", &json, "-o", twin]].concat(), b"");
+            let told = format!("sounder: -o {json} and -o {twin} are the same file\n");
+            assert_eq!(done.all(), (Some(2), "", told.as_str()), "{command:?}");
+        }
+        for file in [&json, &csv, &link] {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let done = run(&[PING, &["-o", "-", "-o", "-"]].concat(), b"");
+    assert_eq!(done.all(), (Some(2), "", "sounder: -o - and -o - are the same file\n"));
+}
