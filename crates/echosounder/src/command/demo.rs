@@ -1,7 +1,7 @@
 //! `sounder demo`: a server of its own on every kind of socket, and a thousand questions to each.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +14,10 @@ use echosounder_socket::{Endpoint, IpVersion, Signals};
 use serde::Serialize;
 
 use crate::args::Output;
+use crate::command::console::stdout;
 use crate::command::embedded::Embedded;
 use crate::command::signals;
-use crate::render::escape::Escaped;
+use crate::render::escape::{Escaped, Harmless};
 use crate::render::json::{self, EventTime};
 use crate::render::style::Style;
 use crate::render::transcript::note;
@@ -48,7 +49,7 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
     let stop = Arc::new(AtomicBool::new(false));
     watch(signals, Arc::clone(&stop), server.folder())?;
     let endpoints = server.endpoints.clone();
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     let all_right = if output.json {
         objects(&mut out, endpoints, &server.notes, &stop)
     } else {
@@ -126,7 +127,7 @@ fn tour(
         all_right &= row.is_right();
     }
     for note in notes {
-        writeln!(out, "   {note}")?;
+        writeln!(out, "   {}", Harmless(note))?;
     }
     writeln!(out, "\n3. Your turn, in two terminals: sounder serve / sounder talk")?;
     Ok(all_right)
@@ -136,10 +137,15 @@ fn tour(
 fn talk(out: &mut impl Write, endpoint: &Endpoint) -> Result<bool> {
     writeln!(out, "   >hello")?;
     let mut answer = Vec::new();
-    let mut peer = Peer::call(call(endpoint.clone()))?;
-    match ask(&mut peer, b"hello", &mut answer)? {
-        Some(rtt) => writeln!(out, "   Server: {}   {:.2} ms", Escaped(&answer), rtt.as_secs_f64() * 1e3)?,
-        None => writeln!(out, "   no answer within {WAIT:?}")?,
+    let asked = Peer::call(call(endpoint.clone()))
+        .map_err(anyhow::Error::from)
+        .and_then(|mut peer| ask(&mut peer, b"hello", &mut answer));
+    match asked {
+        Ok(Some(rtt)) => {
+            writeln!(out, "   Server: {}   {:.2} ms", Escaped(&answer), rtt.as_secs_f64() * 1e3)?;
+        }
+        Ok(None) => writeln!(out, "   no reply within {WAIT:?}")?,
+        Err(error) => writeln!(out, "   {}", Harmless(&sentence(error.chain())))?,
     }
     Ok(is_right(&answer, b"hello"))
 }

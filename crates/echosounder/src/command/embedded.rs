@@ -1,26 +1,29 @@
 //! A server within this program, for commands that need one to talk to.
 
-use std::fs;
+use std::env;
+use std::fs::{self, Permissions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use echosounder_proto::{Framing, PlainEcho, Template};
 use echosounder_server::{Config, Note, Patience, Running, Server};
-use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::family::unix::{PATH_MAX, UnixName};
 use echosounder_socket::{Address, Endpoint, IpVersion, Transport};
+use tempfile::TempDir;
 
 use crate::config::{cores, host_name};
 use crate::probe;
-use crate::report::plain;
+use crate::report::{plain, sentence};
 
 /// How long a peer may take none of its answers.
 const STALL: Duration = Duration::from_secs(60);
 
-/// Longest folder that leaves room for a socket's name in a path of its own.
-const PARENT_MAX: usize = 70;
+/// The longest name of a socket in the folder.
+const NAME_MAX: usize = "/seqpacket".len();
 
 /// A server that runs.
 pub(crate) struct Embedded {
@@ -30,41 +33,44 @@ pub(crate) struct Embedded {
     /// What it does without.
     pub(crate) notes: Vec<String>,
     /// Where its sockets are; removed behind it.
-    folder: Option<Folder>,
+    folder: Option<TempDir>,
 }
 
 impl Embedded {
-    /// Answers on every kind of socket that this machine has.
+    /// Answers on every kind of socket that works here. What does not is left out with a note.
     pub(crate) fn everywhere() -> Result<Self> {
-        let folder = Folder::new()?;
-        let (wanted, absent) = endpoints(&folder.path)?;
-        let mut server = Self::start(wanted, Some(folder))?;
+        let (folder, mut notes) = match folder() {
+            Ok(folder) => (Some(folder), Vec::new()),
+            Err(error) => {
+                (None, vec![format!("UNIX socket paths are left out: {}", sentence(error.chain()))])
+            }
+        };
+        let (mut wanted, absent) = endpoints(folder.as_ref().map(TempDir::path))?;
         if !absent.is_empty() {
             let absent = absent.join(" ");
-            server.notes.push(format!("not on this machine: {absent}; \"sounder doctor\" tells why"));
+            notes.push(format!("not on this machine: {absent}; \"sounder doctor\" tells why"));
         }
+        let server = Server::bind(config(wanted.clone())).or_else(|error| {
+            wanted.retain(|endpoint| match Server::bind(config(vec![endpoint.clone()])) {
+                Ok(_) => true,
+                Err(error) => {
+                    notes.push(format!("left out: {}", sentence(anyhow::Error::from(error).chain())));
+                    false
+                }
+            });
+            if wanted.is_empty() { Err(error) } else { Server::bind(config(wanted)) }
+        });
+        let mut server = Self::start(server?, folder)?;
+        server.notes.append(&mut notes);
         Ok(server)
     }
 
     /// Answers at these endpoints.
     pub(crate) fn at(endpoints: Vec<Endpoint>) -> Result<Self> {
-        Self::start(endpoints, None)
+        Self::start(Server::bind(config(endpoints))?, None)
     }
 
-    fn start(endpoints: Vec<Endpoint>, folder: Option<Folder>) -> Result<Self> {
-        let server = Server::bind(Config {
-            endpoints,
-            ip_version: IpVersion::Any,
-            stamp: Template::ctime(),
-            framing: Framing::default(),
-            plain_echo: PlainEcho::Local,
-            host: host_name(),
-            workers: cores(),
-            connections_max: None,
-            per_peer_max: None,
-            patience: Patience { idle: None, stalled: STALL },
-            unix_mode: 0o600,
-        })?;
+    fn start(server: Server, folder: Option<TempDir>) -> Result<Self> {
         let told = |note: &Note| format!("{}: {}", note.error, plain(&note.error.cause().to_string()));
         let notes = server.notes().iter().map(told).collect();
         let endpoints = server.endpoints().cloned().collect();
@@ -73,7 +79,7 @@ impl Embedded {
 
     /// What is to be removed with all that is in it by whoever ends the program without ending the server.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.path.clone())
+        self.folder.as_ref().map(|folder| folder.path().to_owned())
     }
 
     /// Ends it, and what it has left in the file system.
@@ -82,67 +88,79 @@ impl Embedded {
     }
 }
 
-/// Every transport that works here, each on a free port or in a folder of its own, UNIX streams by name, too; and
-/// the names of those that do not.
-fn endpoints(folder: &Path) -> Result<(Vec<Endpoint>, Vec<&'static str>)> {
+fn config(endpoints: Vec<Endpoint>) -> Config {
+    Config {
+        endpoints,
+        ip_version: IpVersion::Any,
+        stamp: Template::ctime(),
+        framing: Framing::default(),
+        plain_echo: PlainEcho::Local,
+        host: host_name(),
+        workers: cores(),
+        connections_max: None,
+        per_peer_max: None,
+        patience: Patience { idle: None, stalled: STALL },
+        unix_mode: 0o600,
+    }
+}
+
+/// Every transport that works here, each on a free port or in the folder, UNIX streams by name, too; and the names of those
+/// that do not. Without a folder there are no paths.
+fn endpoints(folder: Option<&Path>) -> Result<(Vec<Endpoint>, Vec<&'static str>)> {
     let (mut endpoints, mut absent) = (Vec::new(), Vec::new());
     for transport in Transport::all() {
-        let before = endpoints.len();
+        let mut is_present = false;
         for place in probe::places(transport) {
             match probe::carry(transport, &place) {
                 Err(error) if transport.is_absent(&place, &error) => {}
-                _ => endpoints.push(endpoint(transport, place, folder)?),
+                _ => {
+                    is_present = true;
+                    endpoints.extend(endpoint(transport, place, folder).transpose()?);
+                }
             }
         }
-        if endpoints.len() == before {
+        if !is_present {
             absent.push(transport.scheme());
         }
     }
-    endpoints.push(format!("unix:@sounder-{}", std::process::id()).parse()?);
+    // Nobody can have taken a name that cannot be guessed.
+    let name = RandomState::new().build_hasher().finish();
+    endpoints.push(format!("unix:@sounder-{name:016x}").parse()?);
     Ok((endpoints, absent))
 }
 
-/// Where a transport is served.
-fn endpoint(transport: Transport, place: Address, folder: &Path) -> Result<Endpoint> {
+/// Where a transport is served, if it does not need a folder that is not there.
+fn endpoint(transport: Transport, place: Address, folder: Option<&Path>) -> Option<Result<Endpoint>> {
     let place = match place {
         Address::Unix(_) => {
             let scheme = transport.scheme();
-            let path = folder.join(scheme.strip_prefix("unix-").unwrap_or("stream"));
+            let path = folder?.join(scheme.strip_prefix("unix-").unwrap_or("stream"));
             UnixName::Path(path.as_os_str().as_bytes().into()).into()
         }
         place => place,
     };
-    Ok(Endpoint::at(transport, &place)?)
+    Some(Endpoint::at(transport, &place).map_err(anyhow::Error::from))
 }
 
-/// A folder for sockets that nobody else may enter, removed when it is dropped.
-struct Folder {
-    path: PathBuf,
+/// A folder for sockets that nobody else may enter, in the user's runtime folder or among the temporary files.
+fn folder() -> Result<TempDir> {
+    let named = |name: &str| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let runtime = named("XDG_RUNTIME_DIR").filter(|path| path.is_absolute());
+    let in_runtime = runtime.and_then(|runtime| folder_in(&runtime).ok());
+    in_runtime.map_or_else(|| folder_in(&named("TMPDIR").unwrap_or_else(|| "/tmp".into())), Ok)
 }
 
-impl Folder {
-    fn new() -> Result<Self> {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let short = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= PARENT_MAX;
-        runtime.filter(short).map_or_else(
-            || Self::within(std::env::temp_dir()),
-            |runtime| Self::within(runtime).or_else(|_| Self::within(std::env::temp_dir())),
-        )
-    }
-
-    fn within(parent: PathBuf) -> Result<Self> {
-        let path = parent.join(format!("sounder-{}", std::process::id()));
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("make {}", path.display()))?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The server has removed its sockets; what is left would not be ours.
-        let _ = fs::remove_dir(&self.path);
-    }
+fn folder_in(parent: &Path) -> Result<TempDir> {
+    let make = || format!("cannot create a folder in {}", parent.display());
+    // Before anything is made there: these errors are the plainer ones.
+    let metadata = fs::metadata(parent).with_context(make)?;
+    ensure!(metadata.is_dir(), "{} is not a folder", parent.display());
+    let folder = tempfile::Builder::new()
+        .prefix("sounder-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(absolute(parent).with_context(make)?)
+        .with_context(make)?;
+    let len = folder.path().as_os_str().len() + NAME_MAX;
+    ensure!(len < PATH_MAX, "{} is too long for the path of a socket", parent.display());
+    Ok(folder)
 }

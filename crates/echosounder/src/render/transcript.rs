@@ -8,7 +8,7 @@ use echosounder_server::{Cut, Totals};
 use echosounder_socket::{Endpoint, Kind};
 use serde::Serialize;
 
-use super::escape::Escaped;
+use super::escape::{Escaped, Harmless};
 use super::json::{self, Bytes, EventTime};
 
 /// What happened in a server, and when.
@@ -92,7 +92,7 @@ pub(crate) fn note(out: &mut impl Write, note: &str, as_json: bool) -> io::Resul
     if as_json {
         return json::event(out, &EventTime::now(), &Object::Note { note });
     }
-    writeln!(out, "note: {note}")
+    writeln!(out, "note: {}", Harmless(note))
 }
 
 /// Tells one entry.

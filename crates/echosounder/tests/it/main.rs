@@ -6,6 +6,7 @@ mod abuse;
 mod cli;
 mod failures;
 mod families;
+mod folders;
 mod forwarder;
 mod hangup;
 mod interop;

@@ -1,0 +1,124 @@
+//! Commands with a server of their own, where its folder cannot be made.
+
+use std::fs;
+
+use crate::support::{Finished, Folder, finish, has_ipv6, objects, sh, sounder};
+
+const DEMO: &[&str] = &["demo", "--json"];
+const PING: &[&str] = &["ping", "--self", "--json", "-c", "2", "-i", "1ms"];
+
+fn with_tmpdir(args: &[&str], folder: &str) -> Finished {
+    let mut command = sounder(args);
+    command.env_remove("XDG_RUNTIME_DIR").env("TMPDIR", folder);
+    finish(&mut command, b"")
+}
+
+fn endpoints(done: &Finished) -> Vec<String> {
+    let is_result = |event: &serde_json::Value| event.is_null() || event == "end";
+    let results = done.objects().into_iter().filter(|object| is_result(&object["event"]));
+    results.map(|object| object["endpoint"].as_str().unwrap().to_owned()).collect()
+}
+
+fn is_path(endpoint: &str) -> bool {
+    endpoint.starts_with("unix") && endpoint.contains('/')
+}
+
+#[test]
+fn without_a_usable_folder_only_the_paths_are_left_out() {
+    if !has_ipv6() {
+        return;
+    }
+    let folder = Folder::new();
+    let file = folder.join("file");
+    fs::write(&file, "").unwrap();
+    let long = folder.join(&"x".repeat(120));
+    fs::create_dir(&long).unwrap();
+    for unusable in ["/nowhere", "nowhere", &*file, &*long, "/sys", "/proc/self/fd"] {
+        for args in [DEMO, PING] {
+            let done = with_tmpdir(args, unusable);
+            let endpoints = endpoints(&done);
+            assert_eq!(done.code, Some(0), "{args:?} {unusable}: {done:?}");
+            assert!(!endpoints.iter().any(|endpoint| is_path(endpoint)), "{unusable}: {endpoints:?}");
+            for scheme in ["tcp://127", "tcp://[", "udp://127", "unix:@"] {
+                assert!(
+                    endpoints.iter().any(|endpoint| endpoint.starts_with(scheme)),
+                    "{unusable}: {scheme}"
+                );
+            }
+            let notes = objects(&done.stderr);
+            let told = notes.iter().filter_map(|note| note["note"].as_str());
+            let told = told.filter(|note| note.starts_with("UNIX socket paths are left out: ")).count();
+            assert_eq!(told, 1, "{args:?} {unusable}: {notes:?}");
+        }
+    }
+    assert_eq!(fs::read_dir(&long).unwrap().count(), 0);
+}
+
+#[test]
+fn a_folder_among_the_temporary_files_may_be_relative_or_nameless() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path().join("t")).unwrap();
+    for (relative, args) in [("t", DEMO), ("t", PING), ("./t", DEMO)] {
+        let mut command = sounder(args);
+        command.current_dir(folder.path()).env_remove("XDG_RUNTIME_DIR").env("TMPDIR", relative);
+        let done = finish(&mut command, b"");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert_eq!(endpoints(&done).iter().filter(|endpoint| is_path(endpoint)).count(), 3, "{done:?}");
+    }
+    assert_eq!(fs::read_dir(folder.path().join("t")).unwrap().count(), 0);
+    // An unusable runtime folder, and one that is named by an empty string, are as none.
+    for runtime in ["/nowhere", "", "relative", "/sys"] {
+        let mut command = sounder(DEMO);
+        let done = finish(command.env("XDG_RUNTIME_DIR", runtime).env("TMPDIR", folder.path()), b"");
+        let paths = endpoints(&done).into_iter().filter(|endpoint| is_path(endpoint)).count();
+        assert_eq!((done.code, paths), (Some(0), 3), "{runtime}: {done:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_somebody_has_made_for_this_process_does_not_hinder_it() {
+    let folder = Folder::new();
+    for args in [DEMO, PING] {
+        let args = args.join(" ");
+        // The program takes the shell's place, and so its process ID.
+        let script = format!("mkdir $TMPDIR/sounder-$$; exec {} {args}", env!("CARGO_BIN_EXE_sounder"));
+        let mut command = sh(&script);
+        command.env_remove("XDG_RUNTIME_DIR").env("TMPDIR", folder.path());
+        let done = finish(&mut command, b"");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert_eq!(endpoints(&done).iter().filter(|endpoint| is_path(endpoint)).count(), 3, "{done:?}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "theirs is left alone");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
+    let program = env!("CARGO_BIN_EXE_sounder");
+    for args in [
+        "--version",
+        "--help",
+        "-h",
+        "ping --help",
+        "completions bash",
+        "completions zsh",
+        "demo",
+        "demo --json",
+        "doctor",
+        "doctor --json",
+        "ping --self udp://127.0.0.1:0 -c 2 -i 1ms",
+        "ping --json --self udp://127.0.0.1:0 -c 2 -i 1ms",
+        "load --self -n 10 -w 20s",
+        "load --json --self -n 10 -w 20s",
+    ] {
+        let full = finish(&mut sh(&format!("{program} {args} > /dev/full")), b"");
+        let told = full.stderr.lines().rfind(|line| !line.contains("note")).unwrap_or_default().to_owned();
+        let sentence = "write standard output: no space left on device";
+        let is_told =
+            told == format!("sounder: {sentence}") || told.contains(&format!(r#""error":"{sentence}""#));
+        assert!(full.code == Some(2) && is_told, "{args}: {full:?}");
+        let closed = format!("{{ {program} {args}; echo $? >&2; }} | :");
+        let done = finish(&mut sh(&closed), b"");
+        assert_eq!(done.stderr.lines().last(), Some("0"), "{args}: {done:?}");
+        assert!(!done.stderr.contains("error") && !done.stderr.contains("sounder:"), "{args}: {done:?}");
+    }
+}
