@@ -16,6 +16,7 @@ use echosounder_socket::{
 use serde::Serialize;
 
 use crate::args::Output;
+use crate::command::console::stdout;
 use crate::probe;
 use crate::render::escape::Escaped;
 use crate::render::json;
@@ -82,7 +83,7 @@ struct Limit {
 
 pub(crate) fn run(output: Output) -> Result<Outcome> {
     let style = Style::stdout(output);
-    let mut out = style.wrapped(io::stdout().lock());
+    let mut out = style.wrapped(stdout());
     if !output.json {
         writeln!(out, "{}", this_machine())?;
     }

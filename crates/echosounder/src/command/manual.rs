@@ -11,13 +11,15 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use crate::args::Args;
+use crate::command::console::stdout;
 use crate::report::Outcome;
 
 /// Prints a shell completion script.
 pub(crate) fn completions(shell: Shell) -> Result<Outcome> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "sounder", &mut script);
-    io::stdout().write_all(&script)?;
+    let mut out = stdout();
+    out.write_all(&script).and_then(|()| out.flush())?;
     Ok(Outcome::Done)
 }
 
