@@ -1102,11 +1102,11 @@ impl Socket {
     /// use std::fs::File;
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// let sent = one.send_file(&File::open("Cargo.toml")?, 1, Some(7))?;
-    /// assert_eq!(sent, 7);
+    /// let sent = one.send_file(&File::open("src/lib.rs")?, 0, Some(3))?;
+    /// assert_eq!(sent, 3);
     /// let mut buffer = [0; 16];
     /// let len = other.recv(&mut buffer)?;
-    /// assert_eq!(&buffer[..len], b"package");
+    /// assert_eq!(&buffer[..len], b"//!");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "sendfile")]

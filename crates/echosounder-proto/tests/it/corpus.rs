@@ -1,14 +1,15 @@
-//! What the fuzzer has found worth keeping, tried again.
+//! What the fuzzer has found worth keeping, tried again. The laws are links into `fuzz/`, so that this crate can be
+//! packaged; its corpus is not packaged.
 
-#[path = "../../../../fuzz/properties/conversation.rs"]
+#[path = "properties/conversation.rs"]
 mod conversation;
-#[path = "../../../../fuzz/properties/reader.rs"]
+#[path = "properties/reader.rs"]
 mod reader;
-#[path = "../../../../fuzz/properties/replay.rs"]
+#[path = "properties/replay.rs"]
 mod replay;
-#[path = "../../../../fuzz/properties/script.rs"]
+#[path = "properties/script.rs"]
 mod script;
-#[path = "../../../../fuzz/properties/stamp.rs"]
+#[path = "properties/stamp.rs"]
 mod stamp;
 
 use replay::replay;

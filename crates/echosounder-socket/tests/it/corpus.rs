@@ -1,12 +1,13 @@
-//! What the fuzzer has found worth keeping, tried again.
+//! What the fuzzer has found worth keeping, tried again. The laws are links into `fuzz/`, so that this crate can be
+//! packaged; its corpus is not packaged.
 
-#[path = "../../../../fuzz/properties/address.rs"]
+#[path = "properties/address.rs"]
 mod address;
-#[path = "../../../../fuzz/properties/control.rs"]
+#[path = "properties/control.rs"]
 mod control;
-#[path = "../../../../fuzz/properties/endpoint.rs"]
+#[path = "properties/endpoint.rs"]
 mod endpoint;
-#[path = "../../../../fuzz/properties/replay.rs"]
+#[path = "properties/replay.rs"]
 mod replay;
 
 use replay::replay;

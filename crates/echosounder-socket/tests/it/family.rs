@@ -584,8 +584,9 @@ fn nobody_there_is_an_error(place: &Place) {
         client.set_timeout(timeout).unwrap();
         assert_eq!(client.connect_ex(&name), expected);
         let again = client.take_error();
-        // SCTP tells it twice where the connect blocked.
-        assert!(again.is_ok() || place.transport == Transport::Sctp, "{again:?}");
+        // SCTP tells it twice where the connect blocked, and VSOCK does in late versions of Linux 6.1.
+        let twice = place.transport == Transport::Sctp || place.family == Family::VSOCK;
+        assert!(again.is_ok() || twice, "{again:?}");
     }
 }
 
