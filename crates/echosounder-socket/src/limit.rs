@@ -1,4 +1,4 @@
-//! How many descriptors a process may have.
+//! How many descriptors a process may have, and how exactly its threads are woken.
 
 use std::io;
 
@@ -8,6 +8,9 @@ use crate::sys;
 const USUAL_FD_LIMIT: u64 = 1024;
 
 /// Raises the limit of open descriptors as far as the process may, and returns it: RLIMIT_NOFILE, getrlimit(2).
+///
+/// This changes the whole process for good, and the programs that it executes later. Code that uses select(2) fails with
+/// descriptors from 1024 on, and code that closes every possible descriptor takes longer.
 ///
 /// # Errors
 ///
@@ -26,6 +29,8 @@ pub fn raise_fd_limit() -> io::Result<u64> {
 
 /// Lets the waits of this thread end when their time is up, rather than up to 50 µs later, for the price of more
 /// interrupts: PR_SET_TIMERSLACK, prctl(2).
+///
+/// The thread stays so until it ends, whatever it does next, and so do the threads that it makes.
 ///
 /// # Errors
 ///

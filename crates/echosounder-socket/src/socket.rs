@@ -108,9 +108,11 @@ impl std::ops::BitOr for MessageFlags {
 /// A message that [`Socket::recv_msg`] has received.
 #[derive(Debug)]
 pub struct Message {
-    /// How many bytes it put into the buffers; with [`MessageFlags::TRUNC`], how many the message has.
+    /// How many bytes it put into the buffers. If [`MessageFlags::TRUNC`] was asked for, how many the message has, which
+    /// may be more than the buffers hold.
     pub len: usize,
-    /// Who sent it, on sockets without connection; otherwise as the kernel says, mostly nothing.
+    /// Who sent it, on sockets without connection. Where the kernel names nobody, as on most connections, it is
+    /// [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed), whatever the family of the socket.
     pub from: Address,
     /// What came beside the bytes.
     pub control: Vec<ControlMessage>,
@@ -174,7 +176,7 @@ impl From<FromFdError> for io::Error {
 
 /// Making sockets, and giving them away.
 impl Socket {
-    /// Makes a socket: socket(2). It blocks, and is not inherited.
+    /// Makes a socket: socket(2). It blocks, unless the type has SOCK_NONBLOCK in it, and is not inherited.
     ///
     /// # Errors
     ///
@@ -194,7 +196,7 @@ impl Socket {
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
                 Err(io::Error::from_raw_os_error(libc::EPROTONOSUPPORT))
             }
-            fd => fd.map(Self::blocking),
+            fd => fd.map(|fd| Self::made(fd, kind)),
         }
     }
 
@@ -215,7 +217,7 @@ impl Socket {
     #[doc(alias = "socketpair")]
     pub fn pair(family: Family, kind: Type, protocol: Protocol) -> io::Result<(Self, Self)> {
         let (one, other) = sys::socket::socketpair(family.0, kind.0, protocol.0)?;
-        Ok((Self::blocking(one), Self::blocking(other)))
+        Ok((Self::made(one, kind), Self::made(other, kind)))
     }
 
     /// Takes a descriptor that came from elsewhere. Its mode is found out; what it is, [`family`](Self::family),
@@ -267,6 +269,9 @@ impl Socket {
     }
 
     /// Gives the descriptor away, open. The same as `OwnedFd::from`.
+    ///
+    /// It stays in its mode: that of a socket with a timeout does not block, and the types of std fail with `WouldBlock`
+    /// until [`set_blocking`](Self::set_blocking) has been called here, or `set_nonblocking(false)` there.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -337,6 +342,12 @@ impl Socket {
     /// As fcntl(2).
     pub fn set_inheritable(&self, inheritable: bool) -> io::Result<()> {
         sys::socket::set_inheritable(self.as_fd(), inheritable)
+    }
+
+    /// A socket that has just been made, in the mode that its type asks for.
+    fn made(fd: OwnedFd, kind: Type) -> Self {
+        let nonblocking = kind.0 & libc::SOCK_NONBLOCK != 0;
+        Self { fd, timeout: Timeout::of(nonblocking.then_some(Duration::ZERO)) }
     }
 
     fn blocking(fd: OwnedFd) -> Self {
@@ -789,6 +800,9 @@ impl Socket {
     /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost
     /// (MSG_TRUNC, recv(2)). TIPC does not tell how much more; then it is one byte.
     ///
+    /// The length is the peer's to choose, so `&buffer[..len]` would panic as soon as a peer sends a longer message.
+    /// Compare it with the buffer's length first, or take `&buffer[..len.min(buffer.len())]`.
+    ///
     /// # Errors
     ///
     /// As recv(2).
@@ -799,8 +813,9 @@ impl Socket {
     /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
     /// one.send(b"longer than the room")?;
     /// let mut buffer = [0; 6];
-    /// assert_eq!(other.recv_message(&mut buffer)?, 20);
-    /// assert_eq!(&buffer, b"longer");
+    /// let len = other.recv_message(&mut buffer)?;
+    /// assert_eq!(len, 20);
+    /// assert_eq!(&buffer[..len.min(buffer.len())], b"longer");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "MSG_TRUNC")]
@@ -811,7 +826,8 @@ impl Socket {
         Ok(if cut { message.len.max(room + 1) } else { message.len })
     }
 
-    /// Receives a datagram and its sender's address: recvfrom(2).
+    /// Receives a datagram and its sender's address: recvfrom(2). Where the kernel names nobody, as on most connections,
+    /// the address is [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed), whatever the family of the socket.
     ///
     /// # Errors
     ///
@@ -1225,6 +1241,10 @@ impl Socket {
     }
 
     /// Sets any option to bytes.
+    ///
+    /// The values of some options hold addresses in memory or numbers of descriptors (SO_ATTACH_FILTER,
+    /// SO_ATTACH_BPF, IPT_SO_SET_REPLACE, RDS_GET_MR, XDP_UMEM_REG): the kernel reads or writes there, or uses the
+    /// descriptor, whoever owns it. With such options it is the caller who has to see to it that nobody is harmed.
     ///
     /// # Errors
     ///

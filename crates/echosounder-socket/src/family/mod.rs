@@ -43,7 +43,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// A socket type: the second argument of socket(2), without SOCK_NONBLOCK and SOCK_CLOEXEC.
+/// A socket type: the second argument of socket(2). SOCK_NONBLOCK may be added to it, and SOCK_CLOEXEC always is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "SOCK_STREAM")]
 pub struct Type(pub i32);

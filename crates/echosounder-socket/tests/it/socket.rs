@@ -8,8 +8,8 @@ use std::{fs, thread};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::option::{self, OptionValue, SocketOption};
 use echosounder_socket::{
-    Address, Half, Interest, Kind, MessageFlags, Readiness, Socket, Transport, Waker, effective_user,
-    is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
+    Address, Family, Half, Interest, Kind, MessageFlags, Protocol, Readiness, Socket, Transport, Type, Waker,
+    effective_user, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
 };
 
 use crate::alone::{Process, is_alone};
@@ -452,6 +452,17 @@ fn a_socket_is_made_from_a_descriptor_and_back() {
     assert_eq!(fd.as_raw_fd(), number);
     Socket::from_fd(fd).unwrap().send(b"same").unwrap();
     assert_eq!(read(&other), b"same");
+}
+
+#[test]
+fn a_socket_that_is_made_not_to_block_knows_it() {
+    let kind = Type(Type::DGRAM.0 | libc::SOCK_NONBLOCK);
+    let socket = Socket::new(Family::UNIX, kind, Protocol::DEFAULT).unwrap();
+    let (one, other) = Socket::pair(Family::UNIX, kind, Protocol::DEFAULT).unwrap();
+    for socket in [socket, one, other] {
+        assert_eq!(socket.timeout(), Some(Duration::ZERO));
+        assert_eq!(socket.socket_type().unwrap(), Type::DGRAM);
+    }
 }
 
 #[test]
