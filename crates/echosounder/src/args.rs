@@ -344,7 +344,7 @@ pub(crate) struct Ping {
     #[arg(long, value_enum, value_name = "CLOCK", default_value_t = Clock::Auto)]
     pub(crate) clock: Clock,
 
-    /// Which clock reads time the receipt of replies
+    /// Which timestamps measure the arrival of replies
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Timestamps::Auto)]
     pub(crate) timestamps: Timestamps,
 
@@ -377,9 +377,9 @@ pub(crate) struct Ping {
 /// Which clock reads time the receipt of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Timestamps {
-    /// The kernel's if all targets are TCP or UDP, so that targets are compared by like times
+    /// The kernel's if all targets are TCP or UDP, otherwise this program's
     Auto,
-    /// The kernel's: when the packet came, without the time that this program takes to wake up
+    /// The kernel's: when the packet arrived, without the time this program takes to wake up
     Kernel,
     /// This program's
     User,

@@ -99,8 +99,9 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
 
 pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
     let endpoint = args.endpoint.map_or_else(|| default("tcp"), on_this_host);
+    check_ports(std::slice::from_ref(&endpoint))?;
     check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
-    let source = args.source.map(source);
+    let source = source(args.source)?;
     if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
         return Err(Usage(format!("--source is for hosts, and {endpoint} has none")).into());
     }
@@ -142,8 +143,11 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         None if args.with_server => "tcp://127.0.0.1:0".parse()?,
         None => default("tcp"),
     };
+    if !args.with_server {
+        check_ports(std::slice::from_ref(&endpoint))?;
+    }
     check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
-    let source = args.source.map(source);
+    let source = source(args.source)?;
     if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
         return Err(Usage(format!("--source is for hosts, and {endpoint} has none")).into());
     }
@@ -231,14 +235,10 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     if !endpoints.is_empty() {
         check_version(args.ip_version, &endpoints)?;
     }
-    let portless = endpoints.iter().find(|endpoint| has_no_port(endpoint) && !args.with_server);
-    if let Some(endpoint) = portless {
-        return Err(Usage(format!("{endpoint} cannot be called: 0 is no port")).into());
+    if !args.with_server {
+        check_ports(&endpoints)?;
     }
-    if args.source.as_deref() == Some("") {
-        return Err(Usage("--source is empty: it is neither an address nor an interface".into()).into());
-    }
-    let source = args.source.map(source);
+    let source = source(args.source)?;
     let marks = Marks { dscp: args.dscp, ttl: args.ttl };
     let hostless = endpoints.iter().find(|endpoint| !matches!(endpoint.name(), Name::Inet(..)));
     for (given, flag) in
@@ -255,7 +255,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     if let Some(endpoint) = bounded
         && args.size.get() < CALL_MIN
     {
-        return Err(Usage(format!("on {endpoint} a call has at least {CALL_MIN} bytes")).into());
+        return Err(Usage(format!("on {endpoint} the minimum message size is {CALL_MIN} bytes")).into());
     }
     // Kinds of socket are compared on one machine, where they would be in each other's way.
     let in_turn = args.with_server && (args.count.is_some() || args.deadline.is_some());
@@ -264,7 +264,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     let under_way = args.wait.as_nanos().checked_div(interval.as_nanos());
     if under_way.is_some_and(|calls| UNDER_WAY_MAX < calls) {
         return Err(Usage(
-            "so short an interval and so long a wait are over a million calls under way".into(),
+            "so short an --interval and so long a --wait put over a million requests in flight".into(),
         )
         .into());
     }
@@ -360,8 +360,12 @@ pub(crate) fn is_capable() -> bool {
 }
 
 /// An address if it is one, otherwise the name of an interface.
-fn source(text: String) -> Source {
-    text.parse().map_or(Source::Interface(text), Source::Address)
+fn source(typed: Option<String>) -> Result<Option<Source>> {
+    // The kernel takes an empty name for any interface.
+    if typed.as_deref() == Some("") {
+        return Err(Usage("--source is empty: it is neither an address nor an interface".into()).into());
+    }
+    Ok(typed.map(|text| text.parse().map_or(Source::Interface(text), Source::Address)))
 }
 
 fn default(scheme: &str) -> Endpoint {
@@ -387,6 +391,17 @@ fn tipc_service(endpoint: &Endpoint) -> Option<(u32, u32)> {
     match endpoint.name() {
         Name::Tipc(TipcAddress::Service { service, instance, .. }) => Some((*service, *instance)),
         _ => None,
+    }
+}
+
+/// A client needs the number of a port: 0 is for servers, which get any that is free.
+fn check_ports(endpoints: &[Endpoint]) -> Result<()> {
+    match endpoints.iter().find(|endpoint| has_no_port(endpoint)) {
+        Some(endpoint) => {
+            Err(Usage(format!("{endpoint} has no port to connect to: 0 is for servers, and means any"))
+                .into())
+        }
+        None => Ok(()),
     }
 }
 

@@ -115,7 +115,7 @@ pub(crate) struct OwnServer {
 
 /// What to do about sockets that this machine does not have.
 pub(crate) const ABSENT_HINT: &str =
-    "\"sounder doctor\" tells which sockets this machine has, and what would bring the others";
+    "run \"sounder doctor\" to see which socket types work here and how to enable the rest";
 
 #[derive(Serialize)]
 struct Failure<'a> {
@@ -259,19 +259,21 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
         return Some(ABSENT_HINT);
     }
     if let Some(LoadError::Stranger(_)) = find(error) {
-        return Some("with --yes it gets more");
+        return Some("--yes allows more");
     }
     let cause = find::<io::Error>(error);
     if is_local(error) && cause.is_some_and(is_out_of_descriptors) {
-        return Some("\"ulimit -n\" tells how many descriptors a process may have");
+        return Some("\"ulimit -n\" shows the limit of open descriptors");
     }
     let by_kernel = cause.is_some_and(|cause| cause.raw_os_error().is_some());
     let cause = cause.map(io::Error::kind);
     match (find::<BindError>(error), cause) {
-        (Some(_), Some(io::ErrorKind::AddrInUse)) if by_kernel => Some("\"ss -lp\" shows who answers there"),
+        (Some(_), Some(io::ErrorKind::AddrInUse)) if by_kernel => {
+            Some("\"ss -lp\" shows which process listens there")
+        }
         (Some(BindError::Bind(error)), _) => error.hint(),
         _ if matches!(find(error), Some(StartError::Descriptors { .. })) => {
-            Some("see \"ulimit -n\", or promise less with --max-connections")
+            Some("raise \"ulimit -n\", or lower --max-connections")
         }
         _ => None,
     }

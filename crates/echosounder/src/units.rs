@@ -115,7 +115,7 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
 pub(crate) fn call_size(text: &str) -> Result<NonZeroUsize, String> {
     match size(text)? {
         size if size.get() < STREAM_CALL_MIN => {
-            Err(format!("a call has at least {STREAM_CALL_MIN} bytes, to hold times and its number"))
+            Err(format!("the minimum is {STREAM_CALL_MIN} bytes, for timestamps and a sequence number"))
         }
         size if LOAD_MAX < size.get() => Err(format!("\"{text}\" is over {}m", LOAD_MAX / 1024 / 1024)),
         size => Ok(size),

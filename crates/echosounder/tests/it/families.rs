@@ -169,14 +169,14 @@ fn a_family_that_is_missing_is_told_and_the_others_are_served() {
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     let name = missing.split('?').next().unwrap();
     assert!(done.stderr.starts_with(&format!("note: bind {name}")), "{}", done.stderr);
-    assert!(done.stderr.contains("\nhint: \"sounder doctor\" tells"), "{}", done.stderr);
+    assert!(done.stderr.contains("\nhint: run \"sounder doctor\" to see"), "{}", done.stderr);
 
     let alone = run(&["serve", &missing], b"");
     assert_eq!(alone.code, Some(1), "{}", alone.stderr);
     assert!(alone.stderr.starts_with(&format!("sounder: bind {name}")), "{}", alone.stderr);
     let talk = run(&["talk", &missing], b"");
     assert_eq!(talk.code, Some(1), "{}", talk.stderr);
-    assert!(talk.stderr.contains("\nhint: \"sounder doctor\" tells"), "{}", talk.stderr);
+    assert!(talk.stderr.contains("\nhint: run \"sounder doctor\" to see"), "{}", talk.stderr);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn an_address_in_use_is_never_shared() {
     for endpoint in first.endpoints() {
         let second = run(&["serve", endpoint], b"");
         let told = format!(
-            "sounder: bind {endpoint}: address already in use\nhint: \"ss -lp\" shows who answers there\n"
+            "sounder: bind {endpoint}: address already in use\nhint: \"ss -lp\" shows which process listens there\n"
         );
         assert_eq!(second.all(), (Some(2), "", &*told));
         let talk = run(&["talk", endpoint], b"hello\n");
@@ -437,7 +437,7 @@ fn the_mode_of_a_path_is_as_asked() {
 fn a_promise_that_cannot_be_kept_is_refused_at_the_start() {
     let refused = run(&["serve", "--max-connections", "1000m", "tcp://127.0.0.1:0"], b"");
     assert_eq!(refused.code, Some(2));
-    let hint = "\nhint: see \"ulimit -n\", or promise less with --max-connections\n";
+    let hint = "\nhint: raise \"ulimit -n\", or lower --max-connections\n";
     assert!(refused.stderr.ends_with(hint), "{}", refused.stderr);
 }
 
