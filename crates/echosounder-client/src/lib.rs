@@ -35,11 +35,13 @@
 #![forbid(unsafe_code)]
 #![doc(test(attr(deny(warnings))))]
 
+mod background;
 mod clock;
 mod connect;
 mod directions;
 mod distribution;
 mod driver;
+mod eol;
 mod error;
 mod flights;
 mod lines;
@@ -47,23 +49,28 @@ mod load;
 mod pace;
 mod peer;
 mod ping;
+mod pipe;
 mod ramp;
 mod series;
 mod statistics;
 mod talk;
 mod wire;
 
+pub use background::BackgroundWriter;
 pub use connect::{Call, Marks, Source};
 pub use directions::{Clock, PeerClockReport, Ways};
 pub use distribution::Distribution;
 pub use driver::Tally;
+pub use eol::Eol;
 pub use error::{CallError, Word};
+pub use lines::{Line, LineSource, Lines};
 pub use load::{Interval, Load, LoadError, Report, STRANGERS_MAX, load, percentile};
 pub use pace::{Pace, Spacing};
 pub use peer::{Heard, Part, Peer, Reply};
 pub use ping::{Answered, CALL_MIN, Control, Happening, Ping, Pinger, Place, STREAM_CALL_MIN};
+pub use pipe::{Passed, Pipe};
 pub use ramp::{Step, ramp};
 pub use series::{Point, Series};
 pub use statistics::{Failures, Interval as PingInterval, Report as PingReport, Told, Verdict, WayReport};
-pub use talk::{End, Eol, Said, Summary, Talk, TalkError};
+pub use talk::{End, Manner, Missed, Said, Summary, Talk, TalkError};
 pub use wire::{Timestamps, Wire};

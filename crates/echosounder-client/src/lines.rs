@@ -1,38 +1,78 @@
 //! Lines of an input, read without ever waiting for more than there is.
 
 use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 
-/// Longest piece of a line that is one message; what is longer becomes several.
-pub(crate) const LINE_MAX: usize = 64 * 1024;
+/// The bytes of one read of the input.
+const READ_MAX: usize = 16 * 1024;
+
+/// A source of lines that can be waited for.
+pub trait LineSource: AsFd {
+    /// Reads what is there. Called when the descriptor is readable.
+    ///
+    /// # Errors
+    ///
+    /// If the input cannot be read.
+    fn fill(&mut self) -> io::Result<()>;
+
+    /// Returns the next line that has been read; at the end of the input, what is left.
+    fn next_line(&mut self) -> Option<Line>;
+
+    /// Whether there will be no more lines.
+    fn is_done(&self) -> bool;
+}
+
+/// A line without its newline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The bytes of the line. Of a line that is too long there are none.
+    pub bytes: Vec<u8>,
+    /// How many bytes the line has.
+    pub len: usize,
+    /// Whether a newline ended it.
+    pub ended: bool,
+}
+
+impl Line {
+    /// Returns a line that a newline ended.
+    pub fn ended(bytes: Vec<u8>) -> Self {
+        Self { len: bytes.len(), bytes, ended: true }
+    }
+
+    /// Whether the line had more bytes than the source keeps.
+    pub fn is_too_long(&self) -> bool {
+        self.bytes.len() < self.len
+    }
+}
 
 /// Cuts an input into lines.
 #[derive(Debug)]
-pub(crate) struct Lines<I> {
+pub struct Lines<I> {
     input: I,
+    /// Longest line that is kept.
+    max: usize,
     buffer: Vec<u8>,
+    /// How much of the buffer has been searched for a newline.
+    searched: usize,
+    /// Bytes of the current line that were thrown away because it is too long.
+    skipped: usize,
     ended: bool,
 }
 
-/// A line, or a piece of a long one, without its newline.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) bytes: Vec<u8>,
-    /// Whether a newline ended it.
-    pub(crate) ended: bool,
-}
-
 impl<I: Read> Lines<I> {
-    pub(crate) fn new(input: I) -> Self {
-        Self { input, buffer: Vec::new(), ended: false }
+    /// Returns the lines of `input`. Of lines that are longer than `max` bytes only the length is kept.
+    pub fn new(input: I, max: usize) -> Self {
+        Self { input, max, buffer: Vec::new(), searched: 0, skipped: 0, ended: false }
     }
 
-    pub(crate) fn input(&self) -> &I {
-        &self.input
+    /// Puts bytes before what is still to be read from the input.
+    pub fn with_first(mut self, bytes: &[u8]) -> Self {
+        self.buffer.extend_from_slice(bytes);
+        self
     }
 
-    /// Reads once.
-    pub(crate) fn fill(&mut self) -> io::Result<()> {
-        let mut chunk = [0; 16 * 1024];
+    fn read(&mut self) -> io::Result<()> {
+        let mut chunk = [0; READ_MAX];
         match self.input.read(&mut chunk) {
             Ok(0) => self.ended = true,
             Ok(len) => self.buffer.extend_from_slice(&chunk[..len]),
@@ -42,25 +82,57 @@ impl<I: Read> Lines<I> {
         Ok(())
     }
 
-    /// The next line that has been read; at the end of the input, what is left.
-    pub(crate) fn next(&mut self) -> Option<Line> {
-        let reach = self.buffer.len().min(LINE_MAX);
-        match self.buffer[..reach].iter().position(|&byte| byte == b'\n') {
-            Some(newline) => {
-                let mut bytes: Vec<u8> = self.buffer.drain(..=newline).collect();
-                bytes.pop();
-                Some(Line { bytes, ended: true })
+    fn next(&mut self) -> Option<Line> {
+        let found = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n');
+        match found {
+            Some(offset) => Some(self.take(self.searched + offset, true)),
+            None if self.ended && self.has_rest() => Some(self.take(self.buffer.len(), false)),
+            None => {
+                self.searched = self.buffer.len();
+                if self.max < self.skipped + self.buffer.len() {
+                    self.skipped += self.buffer.len();
+                    self.buffer.clear();
+                    self.searched = 0;
+                }
+                None
             }
-            None if reach == LINE_MAX || (self.ended && 0 < reach) => {
-                Some(Line { bytes: self.buffer.drain(..reach).collect(), ended: false })
-            }
-            None => None,
         }
     }
 
-    /// Whether there will be no more lines.
-    pub(crate) fn is_done(&self) -> bool {
-        self.ended && self.buffer.is_empty()
+    /// Takes the line that ends before `end`.
+    fn take(&mut self, end: usize, ended: bool) -> Line {
+        let mut bytes: Vec<u8> = self.buffer.drain(..end + usize::from(ended)).collect();
+        bytes.truncate(end);
+        let len = std::mem::take(&mut self.skipped) + end;
+        self.searched = 0;
+        if self.max < len {
+            bytes.clear();
+        }
+        Line { bytes, len, ended }
+    }
+
+    fn has_rest(&self) -> bool {
+        !self.buffer.is_empty() || self.skipped != 0
+    }
+}
+
+impl<I: AsFd> AsFd for Lines<I> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.input.as_fd()
+    }
+}
+
+impl<I: Read + AsFd> LineSource for Lines<I> {
+    fn fill(&mut self) -> io::Result<()> {
+        self.read()
+    }
+
+    fn next_line(&mut self) -> Option<Line> {
+        self.next()
+    }
+
+    fn is_done(&self) -> bool {
+        self.ended && !self.has_rest()
     }
 }
 
@@ -68,16 +140,21 @@ impl<I: Read> Lines<I> {
 mod tests {
     use super::*;
 
-    fn lines(input: &[u8]) -> Vec<(String, bool)> {
-        let mut lines = Lines::new(input);
+    fn all_lines(input: &[u8], max: usize) -> Vec<Line> {
+        let mut lines = Lines::new(input, max);
         let mut all = Vec::new();
-        while !lines.is_done() {
+        while !lines.ended || lines.has_rest() {
             match lines.next() {
-                Some(line) => all.push((String::from_utf8(line.bytes).unwrap(), line.ended)),
-                None => lines.fill().unwrap(),
+                Some(line) => all.push(line),
+                None => lines.read().unwrap(),
             }
         }
         all
+    }
+
+    fn lines(input: &[u8]) -> Vec<(String, bool)> {
+        let all = all_lines(input, 1 << 20).into_iter();
+        all.map(|line| (String::from_utf8(line.bytes).unwrap(), line.ended)).collect()
     }
 
     #[test]
@@ -85,14 +162,27 @@ mod tests {
         let expected = [("a", true), ("", true), ("b\r", true), ("c", false)];
         assert_eq!(lines(b"a\n\nb\r\nc"), expected.map(|(line, ended)| (line.to_string(), ended)));
         assert_eq!(lines(b"a\n"), [("a".to_string(), true)]);
+        assert_eq!(lines(b"\n"), [(String::new(), true)]);
         assert_eq!(lines(b""), []);
     }
 
     #[test]
-    fn a_long_line_comes_in_pieces() {
-        let long = "x".repeat(LINE_MAX + 3) + "\n";
-        let pieces = lines(long.as_bytes());
-        assert_eq!(pieces.iter().map(|(piece, _)| piece.len()).collect::<Vec<_>>(), [LINE_MAX, 3]);
-        assert_eq!(pieces.iter().map(|(_, ended)| *ended).collect::<Vec<_>>(), [false, true]);
+    fn a_long_line_stays_whole() {
+        let long = "x".repeat(5 * READ_MAX + 3) + "\n";
+        let all = all_lines(long.as_bytes(), long.len());
+        assert_eq!(all, [Line::ended(long.trim_end().into())]);
+    }
+
+    #[test]
+    fn of_a_line_that_is_too_long_the_length_is_kept_and_the_next_line_follows() {
+        for len in [11, 20, READ_MAX, 7 * READ_MAX + 1] {
+            let input = format!("{}\nshort\n{}", "x".repeat(len), "y".repeat(len));
+            let all = all_lines(input.as_bytes(), 10);
+            let too_long = |ended| Line { bytes: Vec::new(), len, ended };
+            assert_eq!(all, [too_long(true), Line::ended(b"short".into()), too_long(false)]);
+            assert!(all[0].is_too_long() && !all[1].is_too_long());
+        }
+        let exact = all_lines(b"0123456789\n", 10);
+        assert_eq!(exact, [Line::ended(b"0123456789".into())]);
     }
 }

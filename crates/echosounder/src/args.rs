@@ -231,10 +231,24 @@ pub(crate) enum Transcript {
     Messages,
 }
 
-/// Talk to a server by hand: each line is sent, its answer is shown
+/// Send lines to a server and print its replies
 ///
-/// On a pipe the next line leaves when the answer has come; each answer is written as it is, and a newline behind
-/// it if its line's was left out. An empty line, or the end of the input, ends the conversation.
+/// On a terminal each line is sent as it is typed, without a newline, and its reply is shown. An empty line or Ctrl-D
+/// ends the conversation. Pasted text is one message, whatever it contains.
+///
+/// If standard input or output is a pipe or a file, bytes pass unchanged in both directions at once, as with nc. The end
+/// of the input closes the sending direction; talk ends when the server closes the connection, or when nothing arrives
+/// for --wait after the end of the input. If the server closes first, input is still sent until it ends or stays away
+/// for --wait.
+///
+/// With --lines or --json, and always on sockets that keep messages apart (udp, seqpacket and so on), talk works in
+/// lockstep: one line is one message, sent without its newline (see --eol), and the next line waits for the reply. Each
+/// reply is written unchanged; a newline is added if it lacks one. A reply ends where the sent line has come back, or
+/// with a newline, or after 0.3 s of silence. What arrives before the first line belongs to no line: on connections, talk
+/// waits up to 0.25 s for such a greeting.
+///
+/// Exit status: 0 if all input was sent and, in lockstep, every line was answered; 1 if not, or if the server failed; 2
+/// if the arguments are wrong or this machine failed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
@@ -242,11 +256,13 @@ Examples:
   sounder talk                                  the server on this host
   sounder talk /run/echo.sock
   echo hello | sounder talk udp://localhost
+  sounder talk localhost:7 <image >copy         bytes pass unchanged
   sounder talk --eol crlf mail.example:25       a server that wants whole lines
+  sounder talk --lines --eol lf host <requests  one line at a time
 
 {EXIT_STATUS}"))]
 pub(crate) struct Talk {
-    /// Whom to talk to [default: tcp://localhost:21567]
+    /// Target endpoint [default: tcp://localhost:21567]
     #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
     pub(crate) endpoint: Option<Endpoint>,
 
@@ -257,21 +273,31 @@ pub(crate) struct Talk {
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
-    /// How long to wait for a connection, and for each answer: 0.2, 200ms, 1m30s
+    /// How long to wait for a connection, and for each reply: 0.2, 200ms, 1m30s
     ///
-    /// After the end of the input, talk goes on as long as the server says something within this time.
+    /// After the end of the input, talk goes on as long as the server sends something within this time.
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
     pub(crate) wait: Duration,
 
-    /// What to send at the end of each line; with it, an empty line does not end the conversation
+    /// Stop after this long, including the time to connect [default: never]
+    ///
+    /// Exit status 1 then, since what the server has sent may be incomplete.
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) deadline: Option<Duration>,
+
+    /// Send one line at a time, and wait for its reply
+    #[arg(long)]
+    pub(crate) lines: bool,
+
+    /// Line ending to send (also disables "empty line quits")
     #[arg(long, value_enum, value_name = "EOL")]
     pub(crate) eol: Option<Eol>,
 
-    /// Write answers as they are, to a terminal too
+    /// Write replies unchanged, to a terminal too
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
 
-    /// Say which address has taken the call
+    /// Print the address that was reached
     #[arg(short, long, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 }

@@ -43,6 +43,9 @@ pub(crate) enum Transcript {
 #[derive(Debug)]
 pub(crate) struct Talk {
     pub(crate) call: Call,
+    pub(crate) deadline: Option<Duration>,
+    /// Whether to send one line at a time also where bytes could pass in both directions at once.
+    pub(crate) lines: bool,
     pub(crate) eol: Eol,
     pub(crate) raw: bool,
     pub(crate) colored: bool,
@@ -119,6 +122,8 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
     };
     Ok(Talk {
         call,
+        deadline: args.deadline,
+        lines: args.lines,
         eol,
         raw: args.raw,
         colored: colored(color, io::stdout().is_terminal()),

@@ -13,4 +13,5 @@ mod result_file;
 pub(crate) mod serve;
 mod signals;
 pub(crate) mod talk;
+mod terminal;
 mod transcript;

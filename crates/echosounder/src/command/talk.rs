@@ -2,77 +2,213 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_client::{End, Heard, Part, Peer, Said, Talk, TalkError};
+use echosounder_client::{
+    BackgroundWriter, CallError, End, Eol, Heard, LineSource, Lines, Manner, Missed, Part, Passed, Peer,
+    Pipe, Said, Summary, Talk, TalkError, Word,
+};
+use echosounder_socket::{Error, Kind};
 use serde::Serialize;
 
-use super::editor::Editor;
+use super::editor::{Editor, Printed};
 use super::signals;
+use super::terminal::{self, Terminal};
 use crate::args::Output;
 use crate::config;
 use crate::render::escape::Escaped;
 use crate::render::json::{self, Bytes};
+use crate::render::load::grouped;
+use crate::render::terminal_text::{TerminalText, unfinished};
+use crate::render::transcript::counted;
 use crate::report::{NoServer, Outcome};
 use crate::stderr::stderr;
 
+/// Longest line that is sent as one request on a stream.
+const STREAM_LINE_MAX: usize = 16 * 1024 * 1024;
+
+/// Longest line that is tried as one message; the kernel's limits are lower, but for some sockets.
+const MESSAGE_LINE_MAX: usize = 1024 * 1024;
+
+/// Longest message whose reply, with the longest timestamp, fits in a UDP datagram: 65,507 - 128 bytes.
+const ANSWERABLE_MAX: usize = 65_379;
+
+/// Most bytes of a reply that are shown on a terminal.
+const SHOWN_MAX: usize = 4096;
+
+/// A reply that is longer than this is shown on a terminal before it has ended.
+const REPLY_MAX: usize = 256 * 1024;
+
+/// Most bytes of a reply in one object of JSON.
+const JSON_MAX: usize = 1024 * 1024;
+
 /// Talks until the input or the peer ends.
 pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
-    let wait = config.call.wait;
-    let endpoint = config.call.endpoint.clone();
-    let called = endpoint.to_string();
-    let peer = Peer::call(config.call).map_err(|error| NoServer::at(&endpoint, error, ""))?;
-    if config.verbose {
-        writeln!(stderr(), "Connected to {}", peer.endpoint())?;
-    }
-    // Before the editor's thread, which would die of them with the terminal in its hands.
+    let span = config.deadline.unwrap_or(Duration::MAX);
+    let peer = Peer::call_within(config.call.clone(), span)
+        .map_err(|error| NoServer::at(&config.call.endpoint, error, ""))?;
+    // Before the first thread, which would die of them with the terminal in its hands.
     let signals = signals::receive(&[])?;
-    let style = match (output.json, config.raw || !io::stdout().is_terminal()) {
-        (true, _) => Style::Json,
-        (false, true) => Style::Plain,
-        (false, false) => Style::Labelled,
+    let interrupt = || signals.as_fd().try_clone_to_owned().context("receive signals");
+    let is_stream = config.call.endpoint.transport().kind() == Kind::Stream;
+    let is_typed = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.json;
+    // However it ends, the terminal is put in order last.
+    let mut terminal = Terminal::of_input();
+    if let Some(terminal) = terminal.as_mut().filter(|_| is_typed) {
+        return talk_by_hand(&config, output, peer, terminal, interrupt()?);
+    }
+    if is_stream && !config.lines && !output.json {
+        if config.verbose {
+            writeln!(stderr(), "Connected to {}", peer.endpoint())?;
+        }
+        let out = output_of(config.raw, interrupt()?, span)?;
+        let passed = Pipe::new(peer, terminal::input()?, out, config.eol, interrupt()?).run()?;
+        return finish_pipe(&config, output, passed);
+    }
+    let style = if output.json { Style::Json } else { Style::Plain };
+    let out = output_of(config.raw || output.json, interrupt()?, span)?;
+    let page = Page::new(&config, output, style, Prompting::None, out, interrupt()?);
+    let max = if is_stream { STREAM_LINE_MAX } else { MESSAGE_LINE_MAX };
+    let lines = Lines::new(terminal::input()?, max);
+    converse(&config, output, peer, lines, page, interrupt()?)
+}
+
+/// Standard output, written in the background; on a terminal, unless that is to be, so that nothing acts on it.
+fn output_of(unchanged: bool, interrupt: OwnedFd, span: Duration) -> Result<BackgroundWriter> {
+    let out = File::from(io::stdout().as_fd().try_clone_to_owned().context("write the output")?);
+    let writer = match io::stdout().is_terminal() && !unchanged {
+        true => BackgroundWriter::start(TerminalText::new(out), interrupt, span),
+        false => BackgroundWriter::start(out, interrupt, span),
     };
-    let (prompting, input) = prompting(style)?;
-    let (quiet, colored) = (output.quiet, config.colored);
-    let mut page = Page {
-        style,
-        prompting,
-        typing: false,
-        newline_due: false,
-        quiet,
-        colored,
-        called,
-        wait,
-        answer: Vec::new(),
+    writer.context("write the output")
+}
+
+/// Talks on a terminal.
+fn talk_by_hand(
+    config: &config::Talk,
+    output: Output,
+    peer: Peer,
+    terminal: &mut Terminal,
+    interrupt: OwnedFd,
+) -> Result<Outcome> {
+    if !output.quiet {
+        let leave = if config.eol == Eol::None { "an empty line or Ctrl-D" } else { "Ctrl-D" };
+        let connected =
+            if peer.called().transport().kind() == Kind::Datagrams { "Sending" } else { "Connected" };
+        writeln!(stderr(), "{connected} to {}; {leave} ends the conversation", peer.endpoint())?;
+    }
+    let out = output_of(true, interrupt.try_clone()?, Duration::MAX)?;
+    let page = |style, prompting| {
+        let interrupt = interrupt.try_clone().context("receive signals")?;
+        anyhow::Ok(Page::new(config, output, style, prompting, out, interrupt))
     };
-    let interrupt = signals.as_fd().try_clone_to_owned().context("receive signals")?;
-    let talk = Talk::new(peer, input, config.eol, interrupt).context("talk")?;
-    let result = talk.run(|said| page.write(said));
+    let mut typed = Vec::new();
+    // What is written unchanged cannot be kept off the line that is being typed.
+    if !config.raw && config::is_capable() {
+        terminal.stop_echo().context("set up the terminal")?;
+        let (tells_position, early) = terminal.tells_position().context("ask the terminal")?;
+        if tells_position {
+            terminal.mark_pastes().context("set up the terminal")?;
+            let (editor, lines) = Editor::start(&early).context("start the line editor")?;
+            let page = page(Style::Labelled, Prompting::Edited(editor))?;
+            return converse(config, output, peer, lines, page, interrupt.try_clone()?);
+        }
+        terminal.restore().context("set up the terminal")?;
+        typed = early;
+    }
+    let style = if config.raw { Style::Plain } else { Style::Labelled };
+    let page = page(style, Prompting::Plain)?;
+    let input = terminal::WithoutPosition(terminal::input()?);
+    let lines = Lines::new(input, MESSAGE_LINE_MAX).with_first(&typed);
+    converse(config, output, peer, lines, page, interrupt.try_clone()?)
+}
+
+fn converse(
+    config: &config::Talk,
+    output: Output,
+    peer: Peer,
+    lines: impl LineSource,
+    mut page: Page,
+    interrupt: OwnedFd,
+) -> Result<Outcome> {
+    let is_typed = !matches!(page.prompting, Prompting::None);
+    let manner = if is_typed { Manner::Typed } else { Manner::Program };
+    let result =
+        Talk::new(peer, lines, config.eol, manner, interrupt).context("talk")?.run(|said| page.write(said));
     // However it ended, the terminal is put in order before anything else is said on it.
     page.end(result.as_ref().map_or(End::EmptyLine, |summary| summary.end))?;
     let summary = result.map_err(|error| match error {
-        TalkError::Call(error) => NoServer::at(&endpoint, error, ""),
+        TalkError::Call(error) => NoServer::at(&config.call.endpoint, error, ""),
         error => error.into(),
     })?;
-    if summary.end == End::Peer && summary.answered < summary.asked && !output.quiet {
-        writeln!(stderr(), "the last line was not answered")?;
-    }
-    let unanswered = summary.answered == 0 && summary.asked != 0 && summary.end != End::Peer;
-    Ok(if unanswered { Outcome::Lacking } else { Outcome::Done })
+    finish_talk(config, output, summary, is_typed)
 }
 
-/// How lines are asked for, and where they come from.
-fn prompting(style: Style) -> Result<(Prompting, File)> {
-    let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && style != Style::Json;
-    // What is written as it is cannot be kept off the line that is being typed.
-    if on_terminal && style == Style::Labelled && config::is_capable() {
-        let (editor, input) = Editor::start().context("start the line editor")?;
-        return Ok((Prompting::Edited(editor), input));
+/// What comes of a conversation line by line.
+fn finish_talk(config: &config::Talk, output: Output, summary: Summary, is_typed: bool) -> Result<Outcome> {
+    let unanswered = summary.asked - summary.answered;
+    if summary.end == End::Deadline {
+        return overdue(config, output);
     }
-    let input = File::from(io::stdin().as_fd().try_clone_to_owned().context("read the input")?);
-    Ok((if on_terminal { Prompting::Plain } else { Prompting::None }, input))
+    if unanswered == 0 && summary.unsent == 0 || is_typed && summary.end == End::Interrupt {
+        return Ok(Outcome::Done);
+    }
+    // A person has been told of each line, and whoever wants quiet does not want to know of each.
+    if output.quiet || is_typed {
+        return Ok(Outcome::Lacking);
+    }
+    let total = summary.asked + summary.unsent;
+    let or_more = if summary.more_unsent { " or more" } else { "" };
+    let of = format!("of {}{or_more}", counted(total, "line"));
+    let were = |count: u64| if count == 1 { "was" } else { "were" };
+    let [answered, sent] = [(unanswered, "answered"), (summary.unsent, "sent")]
+        .map(|(count, what)| format!("{} {of} {} not {what}", grouped(count), were(count)));
+    let missed = match (unanswered, summary.unsent) {
+        (_, 0) => answered,
+        (0, _) => sent,
+        _ => format!("{answered}, {} {} not sent", grouped(summary.unsent), were(summary.unsent)),
+    };
+    let missed = match summary.word {
+        Some(Word::Timeout) => format!("{missed} within {:?}", config.call.wait),
+        _ => missed,
+    };
+    fail(config, output, summary.word, missed)
+}
+
+/// What comes of a stream that has passed.
+fn finish_pipe(config: &config::Talk, output: Output, passed: Passed) -> Result<Outcome> {
+    let (word, why) = match passed.failure {
+        _ if passed.end == End::Deadline => return overdue(config, output),
+        _ if passed.end == End::Interrupt => return Ok(Outcome::Done),
+        None if passed.unsent == 0 => return Ok(Outcome::Done),
+        Some(failure) if passed.unsent == 0 => return Err(failure.into()),
+        Some(failure) => (failure.word(), "the connection was lost"),
+        None => (Some(Word::Closed), "the peer closed the connection"),
+    };
+    let or_more = if passed.more_unsent { " or more" } else { "" };
+    let bytes = counted(passed.unsent, "byte").replace(&passed.unsent.to_string(), &grouped(passed.unsent));
+    let were = if passed.unsent == 1 { "was" } else { "were" };
+    fail(config, output, word, format!("{why}: {bytes}{or_more} of the input {were} not sent"))
+}
+
+fn overdue(config: &config::Talk, output: Output) -> Result<Outcome> {
+    let deadline = config.deadline.unwrap_or_default();
+    fail(config, output, Some(Word::Timeout), format!("stopped after {deadline:?} (--deadline)"))
+}
+
+fn fail(config: &config::Talk, output: Output, word: Option<Word>, why: String) -> Result<Outcome> {
+    let endpoint = &config.call.endpoint;
+    match word {
+        Some(word) => {
+            Err(CallError::Peer(word, Error::new("talk to", endpoint, io::Error::other(why))).into())
+        }
+        None => {
+            crate::report::tell(&anyhow::anyhow!("talk to {endpoint}: {why}"), output);
+            Ok(Outcome::Lacking)
+        }
+    }
 }
 
 /// How lines are asked for.
@@ -101,16 +237,24 @@ enum Style {
 struct Page {
     style: Style,
     prompting: Prompting,
+    out: BackgroundWriter,
+    interrupt: OwnedFd,
     /// Whether a line is being typed.
     typing: bool,
-    /// Whether a newline was left out of what was last asked, so that none can come back.
+    /// Whether newlines are left out of what is asked, so that none can come back.
     newline_due: bool,
     quiet: bool,
+    verbose: bool,
     colored: bool,
     called: String,
+    kind: Kind,
     wait: Duration,
-    /// The answer so far, where it is written as a whole.
+    /// The answer so far, where it is written as a whole; of a long one, the beginning.
     answer: Vec<u8>,
+    /// How long it is.
+    answer_len: usize,
+    /// The last byte of the answer so far, where it is written as it comes.
+    last_byte: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -122,16 +266,55 @@ struct Object<'a> {
     rtt_ns: Option<u64>,
 }
 
+#[derive(Serialize)]
+struct Unsent<'a> {
+    event: &'static str,
+    peer: &'a str,
+    line: u64,
+    bytes: usize,
+    error: &'a str,
+}
+
 impl Page {
+    fn new(
+        config: &config::Talk,
+        output: Output,
+        style: Style,
+        prompting: Prompting,
+        out: BackgroundWriter,
+        interrupt: OwnedFd,
+    ) -> Self {
+        let is_typed = !matches!(prompting, Prompting::None);
+        Self {
+            style,
+            prompting,
+            out,
+            interrupt,
+            typing: false,
+            newline_due: config.eol == Eol::None,
+            quiet: output.quiet,
+            verbose: config.verbose && !is_typed,
+            colored: config.colored,
+            called: config.call.endpoint.to_string(),
+            kind: config.call.endpoint.transport().kind(),
+            wait: config.call.wait,
+            answer: Vec::new(),
+            answer_len: 0,
+            last_byte: None,
+        }
+    }
+
     fn write(&mut self, said: Said<'_>) -> io::Result<()> {
         match said {
             Said::Prompt => self.prompt(),
-            Said::Asked { without_newline } => {
-                (self.typing, self.newline_due) = (false, without_newline);
+            Said::Reached(endpoint) if self.verbose => writeln!(stderr(), "Connected to {endpoint}"),
+            Said::Reached(_) => Ok(()),
+            Said::Asked => {
+                self.typing = false;
                 Ok(())
             }
             Said::Heard(heard) => self.hear(heard),
-            Said::Silence => self.silence(),
+            Said::Missed { line, len, why } => self.miss(line, len, why),
         }
     }
 
@@ -139,11 +322,7 @@ impl Page {
         self.typing = true;
         match &self.prompting {
             Prompting::None => Ok(()),
-            Prompting::Plain => {
-                let mut out = io::stdout().lock();
-                out.write_all(b">")?;
-                out.flush()
-            }
+            Prompting::Plain => self.out.write(b">"),
             Prompting::Edited(editor) => {
                 editor.ask();
                 Ok(())
@@ -153,68 +332,150 @@ impl Page {
 
     fn hear(&mut self, heard: Heard<'_>) -> io::Result<()> {
         if self.style == Style::Plain {
-            let mut out = io::stdout().lock();
-            out.write_all(heard.bytes)?;
-            // With the newline that was left out, programs can tell answers apart.
-            let ends = matches!(heard.part, Part::Answer(_)) && self.newline_due;
-            if ends && heard.bytes.last() != Some(&b'\n') {
-                out.write_all(b"\n")?;
+            return self.write_unchanged(heard);
+        }
+        let room =
+            if self.style == Style::Json { JSON_MAX } else { SHOWN_MAX }.saturating_sub(self.answer.len());
+        self.answer.extend_from_slice(&heard.bytes[..heard.bytes.len().min(room)]);
+        self.answer_len += heard.bytes.len();
+        match (self.style, heard.part) {
+            (_, Part::Answer(after)) => self.show(Some(after)),
+            (_, Part::Unasked) => self.show(None),
+            (Style::Json, Part::Begun) if room < heard.bytes.len() => {
+                self.answer_len = self.answer.len();
+                self.show(None)?;
+                self.hear(Heard { bytes: &heard.bytes[room..], part: heard.part })
             }
-            return out.flush();
+            (Style::Labelled, Part::Begun) if REPLY_MAX <= self.answer_len => self.show(None),
+            (_, Part::Begun) => Ok(()),
         }
-        self.answer.extend_from_slice(heard.bytes);
-        match heard.part {
-            Part::Begun => Ok(()),
-            Part::Answer(after) => self.show(Some(after)),
-            Part::Unasked => self.show(None),
+    }
+
+    fn write_unchanged(&mut self, heard: Heard<'_>) -> io::Result<()> {
+        self.last_byte = heard.bytes.last().copied().or(self.last_byte);
+        let last_byte = self.last_byte;
+        if !heard.bytes.is_empty() {
+            self.out.write(heard.bytes)?;
         }
+        if heard.part == Part::Begun {
+            return Ok(());
+        }
+        self.last_byte = None;
+        // With the newline that was left out, programs can tell answers apart.
+        let is_whole = self.kind != Kind::Stream || matches!(heard.part, Part::Answer(_));
+        if is_whole && self.newline_due && last_byte != Some(b'\n') { self.out.write(b"\n") } else { Ok(()) }
     }
 
     /// Writes the answer that has been gathered.
     fn show(&mut self, after: Option<Duration>) -> io::Result<()> {
-        let answer = std::mem::take(&mut self.answer);
+        let (answer, len) = (std::mem::take(&mut self.answer), std::mem::take(&mut self.answer_len));
         if self.style == Style::Json {
             let rtt_ns = after.map(|after| u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
             let content = Some(Bytes::from(&answer[..]));
-            let object = Object { event: "answer", peer: &self.called, content, rtt_ns };
-            return json::line(&mut io::stdout().lock(), &object);
+            let called = self.called.clone();
+            return self.object(&Object { event: "answer", peer: &called, content, rtt_ns });
         }
-        let text = answer.strip_suffix(b"\n").unwrap_or(&answer);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let mut line = format!("Server: {}", Escaped(text));
+        let line = self.line(&answer, len, after);
+        let line = match &mut self.prompting {
+            Prompting::Edited(editor) if self.typing => match editor.print(line, self.interrupt.as_fd())? {
+                Printed::Done => return Ok(()),
+                Printed::NotTyping(line) => line,
+            },
+            _ => line,
+        };
+        self.out.write((line + "\n").as_bytes())
+    }
+
+    /// An answer as a person sees it.
+    fn line(&self, answer: &[u8], len: usize, after: Option<Duration>) -> String {
+        let mut line = if answer.len() < len {
+            let whole = &answer[..answer.len() - unfinished(answer)];
+            format!("Server: {}… ({} bytes)", Escaped(whole), grouped(len as u64))
+        } else {
+            let text = answer.strip_suffix(b"\n").unwrap_or(answer);
+            format!("Server: {}", Escaped(text.strip_suffix(b"\r").unwrap_or(text)))
+        };
         if let Some(after) = after {
             let rtt = format!("{:.2} ms", after.as_secs_f64() * 1e3);
             line += &if self.colored { format!("   \x1b[2m{rtt}\x1b[0m") } else { format!("   {rtt}") };
         }
-        match &mut self.prompting {
-            Prompting::Edited(editor) if self.typing => editor.print(line),
-            _ => writeln!(io::stdout(), "{line}")?,
-        }
-        Ok(())
+        line
     }
 
-    fn silence(&mut self) -> io::Result<()> {
+    fn object(&mut self, object: &impl Serialize) -> io::Result<()> {
+        let mut line = Vec::new();
+        json::line(&mut line, object)?;
+        self.out.write(&line)
+    }
+
+    /// Tells of a line that was not sent, or not answered.
+    fn miss(&mut self, line: u64, len: usize, why: &Missed) -> io::Result<()> {
         if self.style == Style::Json {
-            let object = Object { event: "silence", peer: &self.called, content: None, rtt_ns: None };
-            return json::line(&mut io::stdout().lock(), &object);
+            return self.miss_as_json(line, len, why);
+        }
+        if !self.answer.is_empty() {
+            self.show(None)?;
         }
         if self.quiet {
             return Ok(());
         }
-        writeln!(stderr(), "no answer from {} within {:?}", self.called, self.wait)
+        match why {
+            Missed::Silence => {
+                let hint = match self.kind {
+                    Kind::Stream => "",
+                    _ if ANSWERABLE_MAX < len => {
+                        " (with a timestamp the reply may be too long for one message)"
+                    }
+                    _ => "",
+                };
+                writeln!(stderr(), "no answer from {} within {:?}{hint}", self.called, self.wait)
+            }
+            Missed::TooLong => writeln!(stderr(), "{}", self.too_long(line, len)),
+            Missed::Failed(error) => writeln!(stderr(), "line {line} was not answered: {}", sentence(error)),
+        }
+    }
+
+    fn miss_as_json(&mut self, line: u64, len: usize, why: &Missed) -> io::Result<()> {
+        if !self.answer.is_empty() {
+            self.show(None)?;
+        }
+        let called = self.called.clone();
+        let error = match why {
+            Missed::Silence | Missed::Failed(_) => {
+                let object = Object { event: "silence", peer: &called, content: None, rtt_ns: None };
+                return self.object(&object);
+            }
+            Missed::TooLong => self.too_long(line, len),
+        };
+        self.object(&Unsent { event: "unsent", peer: &called, line, bytes: len, error: &error })
+    }
+
+    fn too_long(&self, line: u64, len: usize) -> String {
+        let bytes = grouped(len as u64);
+        match self.kind {
+            Kind::Stream => format!("line {line} was not sent: {bytes} bytes are too long for a line"),
+            _ => format!(
+                "line {line} was not sent: {bytes} bytes are too long for one message to {}",
+                self.called
+            ),
+        }
     }
 
     /// Writes what has come of an answer, leaves the line that the prompt is on, and gives the terminal back.
     fn end(mut self, end: End) -> io::Result<()> {
-        if !self.answer.is_empty() {
+        let is_open = end != End::Interrupt && end != End::Deadline;
+        if self.answer_len != 0 && is_open {
             self.show(None)?;
         }
         let alone_on_line = match self.prompting {
             Prompting::None => return Ok(()),
             Prompting::Plain => self.typing && end != End::EmptyLine,
             Prompting::Edited(editor) => {
-                editor.finish()?;
-                self.typing && matches!(end, End::Peer | End::Interrupt)
+                let unprinted = editor.finish()?;
+                if let Some(line) = unprinted.filter(|_| is_open) {
+                    self.out.write((line + "\n").as_bytes())?;
+                }
+                self.typing && matches!(end, End::Peer | End::Interrupt | End::Deadline)
             }
         };
         if alone_on_line {
@@ -225,4 +486,11 @@ impl Page {
         }
         Ok(())
     }
+}
+
+fn sentence(error: &CallError) -> String {
+    crate::report::sentence(std::iter::successors(
+        Some(error as &(dyn std::error::Error + 'static)),
+        |error| error.source(),
+    ))
 }

@@ -6,5 +6,6 @@ pub(crate) mod load;
 pub(crate) mod page;
 pub(crate) mod ping;
 pub(crate) mod style;
+pub(crate) mod terminal_text;
 pub(crate) mod transcript;
 mod words;

@@ -68,7 +68,7 @@ fn a_server_and_a_client_without_arguments_find_each_other() {
     assert!(all.stderr.contains("Waiting for connection on tcp://127.0.0.1:21567\n"), "{}", all.stderr);
     assert!(all.stderr.contains("Waiting for message on udp://127.0.0.1:21567\n"), "{}", all.stderr);
     assert!(all.stderr.contains("hint: in another terminal \"sounder talk\";"), "{}", all.stderr);
-    assert!(all.stderr.ends_with("1 connection, 1 message, 5 bytes, 0 dropped\n"), "{}", all.stderr);
+    assert!(all.stderr.ends_with("1 connection, 1 message, 6 bytes, 0 dropped\n"), "{}", all.stderr);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn our_server_and_our_client_talk() {
     for scheme in schemes() {
         let serving = Serving::at(&[&endpoint(scheme)]);
         let start = now();
-        let talk = run(&["talk", serving.endpoint()], b"hello\nworld\n");
+        let talk = run(&["talk", "--lines", serving.endpoint()], b"hello\nworld\n");
         assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{scheme}");
         assert_answers(talk.text(), start, scheme);
         let done = serving.stop();
@@ -120,7 +120,7 @@ fn our_client_talks_to_pythons_server() {
             _ => asked.clone(),
         };
         let start = now();
-        let talk = run(&["talk", &endpoint], b"hello\nworld\n");
+        let talk = run(&["talk", "--lines", &endpoint], b"hello\nworld\n");
         assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{endpoint}");
         assert_answers(talk.text(), start, scheme);
     }

@@ -25,7 +25,7 @@ fn a_server_removes_its_paths_and_tells_what_it_counted() {
     assert_eq!(run(&["talk", &paths[0]], b"hello\n").text().len(), CTIME + 6);
     let done = serving.stop_by("HUP");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    assert!(done.stderr.ends_with("1 connection, 1 message, 5 bytes, 0 dropped\n"), "{}", done.stderr);
+    assert!(done.stderr.ends_with("1 connection, 1 message, 6 bytes, 0 dropped\n"), "{}", done.stderr);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -40,7 +40,7 @@ fn nohup_is_respected() {
     assert_eq!(run(&["talk", &name], b"hello\n").code, Some(0));
     let done = serving.stop_by("TERM");
     assert_eq!(done.code, Some(0));
-    assert!(done.stderr.ends_with("\n1 connection, 1 message, 5 bytes, 0 dropped\n"), "{}", done.stderr);
+    assert!(done.stderr.ends_with("\n1 connection, 1 message, 6 bytes, 0 dropped\n"), "{}", done.stderr);
 }
 
 /// Runs a command of ours with a folder for its sockets, hangs up when it has written so many lines, and looks whether

@@ -170,14 +170,14 @@ fn what_is_played_is_what_happened() {
     let block = format!(
         "$ sounder serve --stamp none unix:@{name} &\nWaiting for connection on unix:@{name}\n\
          $ echo hello | sounder talk @{name}; pwd >&2; ls\nwrong\n\
-         $ kill -TERM %1\n1 connection, 1 message, 5 bytes, 0 dropped\n"
+         $ kill -TERM %1\n1 connection, 1 message, 6 bytes, 0 dropped\n"
     );
     let played = play(&block);
     assert_ne!(normalised(&played), normalised(&block));
     let lines: Vec<&str> = played.lines().collect();
     assert_eq!(lines[3], "hello");
     assert!(lines[4].contains("sounder-test-"), "it runs in a folder of its own, which is empty: {played}");
-    assert_eq!(lines[5..], ["$ kill -TERM %1", "1 connection, 1 message, 5 bytes, 0 dropped"]);
+    assert_eq!(lines[5..], ["$ kill -TERM %1", "1 connection, 1 message, 6 bytes, 0 dropped"]);
 }
 
 #[test]

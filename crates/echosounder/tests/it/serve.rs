@@ -49,7 +49,7 @@ fn an_address_in_use_is_never_shared() {
     }
     let done = first.stop();
     assert_eq!(done.code, Some(0));
-    assert!(done.stderr.ends_with("2 connections, 4 messages, 20 bytes, 0 dropped\n"), "{}", done.stderr);
+    assert!(done.stderr.ends_with("2 connections, 4 messages, 22 bytes, 0 dropped\n"), "{}", done.stderr);
 }
 
 #[test]

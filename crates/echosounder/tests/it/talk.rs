@@ -1,13 +1,17 @@
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use echosounder_socket::{Endpoint, Family, IpVersion, Protocol, Side, Socket, Type};
+
 use crate::support::{
     CTIME, Folder, PATIENCE, Program, Serving, again, assert_stamped, finish, has_ipv6, now, private_hosts,
-    private_network, python, run, sh, sounder,
+    private_network, python, run, sh, sounder, unique,
 };
 
 /// What a textbook server on a thread of its own saw of its only client.
@@ -75,10 +79,10 @@ fn echo(client: &mut TcpStream) {
     client.write_all(&message).unwrap();
 }
 
-/// Our client on a terminal that can do nothing but print.
+/// Our client on a terminal that can do nothing but print, without its introduction.
 fn on_terminal(args: &[&str]) -> Option<Program> {
     let mut terminal = python("terminal.py", [env!("CARGO_BIN_EXE_sounder")])?;
-    Some(Program::start(terminal.arg("talk").args(args).env("TERM", "dumb")))
+    Some(Program::start(terminal.args(["talk", "-q"]).args(args).env("TERM", "dumb")))
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn the_next_line_leaves_when_the_answer_has_come() {
         assert_eq!(hear(&mut client), b"");
         heard
     });
-    let talk = run(&["talk", &server.endpoint], b"one\ntwo\nthree\n");
+    let talk = run(&["talk", "--lines", &server.endpoint], b"one\ntwo\nthree\n");
     assert_eq!(talk.all(), (Some(0), "one\ntwo\nthree\n", ""));
     assert_eq!(server.seen(), [&b"one"[..], b"two", b"three"]);
 }
@@ -106,27 +110,15 @@ fn the_next_line_leaves_when_the_answer_has_come() {
 #[test]
 fn answers_are_written_as_they_are() {
     let hostile = b"\x1b[31m\xff\x00\r\x9b\xe2\x80\xae";
-    let server = Server::with(|mut client| {
-        hear(&mut client);
-        client.write_all(hostile).unwrap();
-    });
-    let talk = run(&["talk", &server.endpoint], b"hello\n");
-    assert_eq!((talk.code, talk.stdout), (Some(0), [hostile, &b"\n"[..]].concat()));
-    server.seen();
-}
-
-#[test]
-fn an_empty_line_ends_the_conversation() {
-    let server = Server::with(|mut client| {
-        let message = hear(&mut client);
-        client.write_all(&message).unwrap();
-        hear_out(&mut client)
-    });
-    let mut program = Program::start(&mut sounder(["talk", &server.endpoint]));
-    program.say(b"one\n\ntwo\n");
-    assert_eq!(server.seen(), b"", "nothing is said after the empty line, and the input need not end");
-    let talk = program.finish();
-    assert_eq!((talk.code, talk.text()), (Some(0), "one\n"));
+    for (args, added) in [(&["talk"][..], &b""[..]), (&["talk", "--lines"], b"\n")] {
+        let server = Server::with(|mut client| {
+            hear(&mut client);
+            client.write_all(hostile).unwrap();
+        });
+        let talk = run(&[args, &[&server.endpoint]].concat(), b"hello\n");
+        assert_eq!((talk.code, talk.stdout), (Some(0), [hostile, added].concat()));
+        server.seen();
+    }
 }
 
 #[test]
@@ -143,7 +135,7 @@ fn with_an_end_of_line_lines_are_sent_whole_and_an_empty_one_is_a_line() {
                 all.extend(message);
             }
         });
-        let talk = run(&["talk", "--eol", eol, &server.endpoint], b"one\n\ntwo\nthree");
+        let talk = run(&["talk", "--lines", "--eol", eol, &server.endpoint], b"one\n\ntwo\nthree");
         assert_eq!(talk.stdout, sent, "{eol}");
         assert_eq!((talk.code, server.seen()), (Some(0), sent.to_vec()), "{eol}");
     }
@@ -151,35 +143,243 @@ fn with_an_end_of_line_lines_are_sent_whole_and_an_empty_one_is_a_line() {
 
 #[test]
 fn at_the_end_of_input_the_server_is_heard_out() {
-    let server = Server::with(|mut client| {
+    let upper = |mut client: TcpStream| {
         let all = hear_out(&mut client);
         client.write_all(&[&all.to_ascii_uppercase(), &b", and more"[..]].concat()).unwrap();
-    });
+    };
+    let server = Server::with(upper);
+    let talk = run(&["talk", &server.endpoint], b"one\ntwo\n");
+    assert_eq!(talk.all(), (Some(0), "ONE\nTWO\n, and more", ""));
+    server.seen();
+
     // Two lines that are not answered, each in its time, and then the end.
-    let talk = run(&["talk", "-w", "100ms", &server.endpoint], b"one\ntwo\n");
-    assert_eq!(talk.stdout.strip_suffix(b"\n").unwrap_or(&talk.stdout), b"ONETWO, and more");
+    let server = Server::with(upper);
+    let talk = run(&["talk", "--lines", "-w", "100ms", &server.endpoint], b"one\ntwo\n");
+    assert_eq!((talk.code, talk.text().trim_end()), (Some(1), "ONETWO, and more"));
     let silence = format!("no answer from {} within 100ms\n", server.endpoint);
-    assert_eq!(talk.stderr, silence.repeat(2));
+    let told = format!(
+        "sounder: TIMEOUT: talk to {}: 2 of 2 lines were not answered within 100ms\n",
+        server.endpoint
+    );
+    assert_eq!(talk.stderr, silence.repeat(2) + &told);
     server.seen();
 }
 
 #[test]
-fn when_the_server_ends_all_is_well() {
-    let at_once = Server::with(drop);
-    let mut program = Program::start(&mut sounder(["talk", &at_once.endpoint]));
-    at_once.seen();
-    // Without a line of input: the server is heard while one is awaited.
-    let talk = program.ended();
-    assert_eq!(talk.all(), (Some(0), "", ""));
+fn a_server_that_ends_ends_the_conversation_too() {
+    for args in [&["talk", "-w", "300ms"][..], &["talk", "-w", "300ms", "--lines"]] {
+        let at_once = Server::with(drop);
+        let program = Program::start(&mut sounder([args, &[&at_once.endpoint]].concat()));
+        at_once.seen();
+        // Without a line of input: the server is heard while one is awaited.
+        let talk = program.ended();
+        assert_eq!(talk.all(), (Some(0), "", ""), "{args:?}");
+    }
+}
 
-    let in_between = Server::with(|mut client| {
+#[test]
+fn a_line_that_the_end_of_the_server_leaves_unanswered_is_told() {
+    let server = Server::with(|mut client| {
         hear(&mut client);
     });
-    program = Program::start(&mut sounder(["talk", &in_between.endpoint]));
+    let mut program = Program::start(&mut sounder(["talk", "--lines", &server.endpoint]));
     program.say(b"hello\n");
-    in_between.seen();
-    let talk = program.ended();
-    assert_eq!(talk.all(), (Some(0), "", "the last line was not answered\n"));
+    let endpoint = server.endpoint.clone();
+    server.seen();
+    let talk = program.finish();
+    let told = format!("sounder: CLOSED: talk to {endpoint}: 1 of 1 line was not answered\n");
+    assert_eq!(talk.all(), (Some(1), "", &*told));
+}
+
+#[test]
+fn lines_that_the_end_of_the_server_leaves_unsent_are_counted() {
+    let server = Server::with(|mut client| {
+        let message = hear(&mut client);
+        client.write_all(&[b"bye ", &message[..]].concat()).unwrap();
+    });
+    let talk = run(&["talk", "--lines", &server.endpoint], b"one\ntwo\nthree\n");
+    let told = format!("sounder: CLOSED: talk to {}: 2 of 3 lines were not sent\n", server.endpoint);
+    assert_eq!(talk.all(), (Some(1), "bye one\n", &*told));
+    server.seen();
+    let server = Server::with(drop);
+    let talk = run(&["talk", "-q", "--lines", &server.endpoint], b"one\n");
+    assert_eq!(talk.all(), (Some(1), "", ""));
+    server.seen();
+}
+
+#[test]
+fn bytes_pass_unchanged_whatever_they_are() {
+    let binary: Vec<u8> = (0..300_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let name = unique();
+    let plain = ["--stamp", "none", "tcp://127.0.0.1:0", &format!("unix:@{name}")];
+    let serving = Serving::with(&plain, 2);
+    for endpoint in serving.endpoints() {
+        for input in [&b""[..], b"\n", b"a\n\nb\n", b"no newline", b"\x00\r\n\x1b[2J\xff\xfe\n\n\n", &binary]
+        {
+            let talk = run(&["talk", endpoint], input);
+            assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{endpoint}");
+            assert!(talk.stdout == input, "{endpoint}: {} bytes of {}", talk.stdout.len(), input.len());
+        }
+    }
+}
+
+#[test]
+fn input_and_output_that_stand_still_lose_nothing() {
+    let serving = Serving::with(&["--stamp", "none", "tcp://127.0.0.1:0"], 1);
+    // More than all buffers on the way hold; the output is read only when the input has been stuck.
+    let pipeline = "head -c 30000000 /dev/zero | tr '\\0' x | \"$SOUNDER\" talk \"$AT\" | { read wait <\"$GO\"; cat; } | wc -c";
+    let folder = Folder::new();
+    let go = folder.join("go");
+    assert!(sh(&format!("mkfifo '{go}'")).status().unwrap().success());
+    let mut pipeline = sh(pipeline);
+    pipeline.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).env("AT", serving.endpoint()).env("GO", &go);
+    let program = Program::start(&mut pipeline);
+    fs::write(&go, "go\n").unwrap();
+    assert_eq!(program.ended().text().trim(), "30000000");
+}
+
+#[test]
+fn output_that_nobody_takes_holds_up_no_signal() {
+    for (lines, signal) in [(&[][..], "INT"), (&[], "TERM"), (&["--lines"], "TERM")] {
+        let (tell, stuck) = mpsc::channel();
+        let server = Server::with(move |mut client| {
+            hear(&mut client);
+            // When nothing more is taken, all that lies between is full.
+            client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+            while client.write_all(&[b'x'; 65536]).is_ok() {}
+            tell.send(()).unwrap();
+            client
+        });
+        let mut talk = sounder([&["talk"], lines, &[&server.endpoint]].concat());
+        let mut talk = talk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        talk.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+        stuck.recv().unwrap();
+        assert!(sh(&format!("kill -{signal} {}", talk.id())).status().unwrap().success());
+        let mut unread = talk.stdout.take().unwrap();
+        // Only when it has ended is its output read.
+        assert!(talk.wait().unwrap().code().is_some(), "{lines:?}: it has ended by itself");
+        assert!(0 < unread.read(&mut [0; 1024]).unwrap());
+        server.seen();
+    }
+}
+
+#[test]
+fn what_is_said_after_the_server_has_finished_is_sent() {
+    let server = Server::with(|mut client| {
+        client.write_all(b"first words\n").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        hear_out(&mut client)
+    });
+    let mut program = Program::start(&mut sounder(["talk", &server.endpoint]));
+    program.say(b"a\n");
+    program.lines(1);
+    program.say(b"b\n");
+    let talk = program.finish();
+    assert_eq!(talk.all(), (Some(0), "first words\n", ""));
+    assert_eq!(server.seen(), b"a\nb\n");
+}
+
+#[test]
+fn input_that_the_server_did_not_take_is_told() {
+    let (sent, input) = (b"x".repeat(30_000_000), "30000000");
+    let server = Server::with(|mut client| {
+        client.write_all(b"enough").unwrap();
+        again(|| client.peek(&mut [0])).unwrap();
+    });
+    let talk = run(&["talk", &server.endpoint], &sent);
+    assert_eq!((talk.code, talk.text()), (Some(1), "enough"), "of {input}: {}", talk.stderr);
+    assert!(talk.stderr.contains("CLOSED") && talk.stderr.contains(" bytes"), "{}", talk.stderr);
+    assert!(talk.stderr.contains("of the input were not sent"), "{}", talk.stderr);
+    server.seen();
+
+    // A UNIX socket tells at once that its peer has gone: then what is still said is told, too.
+    let folder = Folder::new();
+    let path = folder.join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut program = Program::start(&mut sounder(["talk", &path]));
+    drop(listener.accept().unwrap());
+    program.say(b"too late\n");
+    let talk = program.finish();
+    assert_eq!((talk.code, talk.text()), (Some(1), ""), "{}", talk.stderr);
+    assert!(talk.stderr.starts_with(&format!("sounder: CLOSED: talk to unix:{path}: ")), "{}", talk.stderr);
+    assert!(talk.stderr.ends_with(": 9 bytes of the input were not sent\n"), "{}", talk.stderr);
+}
+
+#[test]
+fn line_endings_are_translated_while_bytes_pass() {
+    for (eol, expected) in [("crlf", &b"GET /\r\n\r\na\r\nb"[..]), ("lf", b"GET /\n\na\nb")] {
+        let server = Server::with(|mut client| {
+            let mut head = hear_out(&mut client);
+            client.write_all(b"200 OK\n").unwrap();
+            head.shrink_to_fit();
+            head
+        });
+        let talk = run(&["talk", "--eol", eol, &server.endpoint], b"GET /\n\r\na\nb");
+        assert_eq!(talk.all(), (Some(0), "200 OK\n", ""), "{eol}");
+        assert_eq!(server.seen(), expected, "{eol}");
+    }
+}
+
+#[test]
+fn a_request_of_http_ends_when_its_answer_does() {
+    let server = Server::with(|mut client| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(hear(&mut client));
+        }
+        client.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n").unwrap();
+        head
+    });
+    // If it waited for anything but the server's end, it would wait longer than this test.
+    let args = ["talk", "--eol", "crlf", "-w", "1h", &server.endpoint];
+    let talk = run(&args, b"GET / HTTP/1.0\nHost: x\n\n");
+    assert_eq!(talk.all(), (Some(0), "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n", ""));
+    assert_eq!(server.seen(), b"GET / HTTP/1.0\r\nHost: x\r\n\r\n");
+}
+
+#[test]
+fn what_comes_in_several_reads_is_written_unchanged() {
+    let text = "part one, é中😀\n".as_bytes();
+    for lines in [&[][..], &["--lines"]] {
+        let server = Server::with(move |mut client| {
+            client.set_nodelay(true).unwrap();
+            hear(&mut client);
+            text.iter().for_each(|byte| client.write_all(&[*byte]).unwrap());
+        });
+        let talk = run(&[&["talk"], lines, &[&server.endpoint]].concat(), b"x\n");
+        assert_eq!((talk.code, &talk.stdout[..]), (Some(0), text), "{lines:?}");
+        server.seen();
+
+        let long = b"0123456789".repeat(30_000);
+        let sent = long.clone();
+        let server = Server::with(move |mut client| {
+            hear(&mut client);
+            client.write_all(&sent).unwrap();
+        });
+        let talk = run(&[&["talk"], lines, &[&server.endpoint]].concat(), b"x\n");
+        let newline = if lines.is_empty() { &b""[..] } else { b"\n" };
+        assert_eq!(talk.code, Some(0));
+        assert!(talk.stdout == [&long[..], newline].concat(), "{lines:?}: {} bytes", talk.stdout.len());
+        server.seen();
+    }
+}
+
+#[test]
+fn a_deadline_ends_a_server_that_does_not() {
+    for lines in [&[][..], &["--lines"]] {
+        let (end, ended) = mpsc::channel::<()>();
+        let server = Server::with(move |mut client| {
+            while client.write_all(b"x").is_ok() && ended.recv_timeout(Duration::from_millis(20)).is_err() {}
+        });
+        let args = [&["talk", "--deadline", "300ms"], lines, &[&server.endpoint]].concat();
+        let talk = run(&args, b"");
+        let told =
+            format!("sounder: TIMEOUT: talk to {}: stopped after 300ms (--deadline)\n", server.endpoint);
+        assert_eq!((talk.code, talk.stderr), (Some(1), told));
+        assert!(talk.stdout.starts_with(b"x"));
+        drop(end);
+        server.seen();
+    }
 }
 
 #[test]
@@ -201,7 +401,7 @@ fn a_reset_while_a_line_is_awaited_is_closed() {
         client.write_all(&message).unwrap();
         again(|| client.peek(&mut [0])).unwrap();
     });
-    let mut program = Program::start(&mut sounder(["talk", &server.endpoint]));
+    let mut program = Program::start(&mut sounder(["talk", "--lines", &server.endpoint]));
     program.say(b"hello\n");
     assert_eq!(program.lines(1), ["hello"]);
     program.say(b"again\n");
@@ -215,8 +415,9 @@ fn a_reset_while_a_line_is_awaited_is_closed() {
 fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
     let (server, endpoint) = port();
     let silence = format!("no answer from {endpoint} within 50ms\n");
+    let word = |missed| format!("sounder: TIMEOUT: talk to {endpoint}: {missed} not answered within 50ms\n");
     let talk = run(&["talk", "-w", "50ms", &endpoint], b"one\ntwo\n");
-    assert_eq!(talk.all(), (Some(1), "", &*silence.repeat(2)));
+    assert_eq!(talk.all(), (Some(1), "", &*(silence.repeat(2) + &word("2 of 2 lines were"))));
 
     let mut buffer = [0; 16];
     for expected in [&b"one"[..], b"two"] {
@@ -229,8 +430,8 @@ fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
         server.send_to(&buffer[..len], client).unwrap();
     });
     let talk = run(&["talk", "-w", "200ms", &endpoint], b"one\ntwo\n");
-    let silence = silence.replace("50ms", "200ms");
-    assert_eq!(talk.all(), (Some(0), "two\n", &*silence));
+    let told = (silence + &word("1 of 2 lines was")).replace("50ms", "200ms");
+    assert_eq!(talk.all(), (Some(1), "two\n", &*told));
     answering.join().unwrap();
 }
 
@@ -259,7 +460,7 @@ fn a_datagram_refused_at_one_address_of_a_name_goes_to_the_next() {
     client.args(["talk", "-v", &endpoint]);
     let talk = finish(&mut client, b"hello\n");
     assert_eq!((talk.code, talk.text()), (Some(0), "hello\n"), "{}", talk.stderr);
-    assert!(talk.stderr.starts_with("Connected to udp://[::1]:"), "{}", talk.stderr);
+    assert_eq!(talk.stderr, format!("Connected to {}\n", endpoint.replace("both", "127.0.0.1")));
     answering.join().unwrap();
 }
 
@@ -361,7 +562,10 @@ fn as_json_silence_has_no_round_trip() {
     let (_server, endpoint) = port();
     let talk = run(&["talk", "--json", "-w", "50ms", &endpoint], b"hello\n");
     let silence = serde_json::json!({ "event": "silence", "peer": endpoint, "rtt_ns": null });
-    assert_eq!((talk.code, talk.objects(), talk.stderr.as_str()), (Some(1), vec![silence], ""));
+    assert_eq!((talk.code, talk.objects()), (Some(1), vec![silence]));
+    let told = format!("TIMEOUT: talk to {endpoint}: 1 of 1 line was not answered within 50ms");
+    let error: serde_json::Value = serde_json::from_str(&talk.stderr).unwrap();
+    assert_eq!((&error["word"], &error["error"]), (&"TIMEOUT".into(), &told.into()));
 }
 
 #[test]
@@ -375,7 +579,7 @@ fn servers_that_do_not_echo_are_understood_too() {
         }
         heard
     });
-    let mut program = Program::start(&mut sounder(["talk", "--eol", "crlf", &server.endpoint]));
+    let mut program = Program::start(&mut sounder(["talk", "--lines", "--eol", "crlf", &server.endpoint]));
     assert_eq!(program.lines(1), ["220 ready"], "a greeting is shown before anything is said");
     program.say(b"HELO me\nNOOP\nQUIT\n");
     assert_eq!(server.seen(), [&b"HELO me\r\n"[..], b"NOOP\r\n", b"QUIT\r\n"], "each in its turn");
@@ -388,14 +592,162 @@ fn servers_that_do_not_echo_are_understood_too() {
 fn when_nobody_reads_the_output_any_more_it_is_a_clean_end() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let pipeline =
-        "{ \"$SOUNDER\" talk \"$AT\"; echo exit $? >&2; } | { read line; exec <&-; echo gone >&2; }";
-    let mut pipeline = sh(pipeline);
-    pipeline.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).env("AT", serving.endpoint());
-    let mut program = Program::start(&mut pipeline);
-    program.say(b"one\n");
-    program.told("gone");
-    program.say(b"two\n");
-    assert_eq!(program.ended().stderr, "gone\nexit 0\n");
+        "{ \"$SOUNDER\" talk $HOW \"$AT\"; echo exit $? >&2; } | { read line; exec <&-; echo gone >&2; }";
+    for how in ["", "--lines"] {
+        let mut pipeline = sh(pipeline);
+        pipeline.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).env("HOW", how).env("AT", serving.endpoint());
+        let mut program = Program::start(&mut pipeline);
+        program.say(b"one\n");
+        program.told("gone");
+        program.say(b"two\n");
+        assert_eq!(program.ended().stderr, "gone\nexit 0\n");
+    }
+}
+
+#[test]
+fn a_greeting_belongs_to_no_line() {
+    let (go, gone) = mpsc::channel::<()>();
+    // It comes when the first line has long been read.
+    let server = Server::with(move |mut client| {
+        let _ = gone.recv_timeout(Duration::from_millis(50));
+        client.write_all(b"220 ready\r\n").unwrap();
+        for answer in ["250 hello\r\n", "250-one\r\n250 two\r\n", "221 bye\r\n"] {
+            hear(&mut client);
+            client.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let args = ["talk", "--json", "--lines", "--eol", "crlf", &server.endpoint];
+    let talk = run(&args, b"HELO me\nNOOP\nQUIT\n");
+    let answers = talk.objects();
+    let heard: Vec<_> =
+        answers.iter().map(|answer| (answer["text"].as_str().unwrap(), answer["rtt_ns"].is_u64())).collect();
+    let expected = [
+        ("220 ready\r\n", false),
+        ("250 hello\r\n", true),
+        ("250-one\r\n250 two\r\n", true),
+        ("221 bye\r\n", true),
+    ];
+    assert_eq!((talk.code, heard), (Some(0), expected.to_vec()));
+    drop(go);
+    server.seen();
+}
+
+#[test]
+fn a_greeting_does_not_hide_that_the_server_echoes() {
+    let server = Server::with(|mut client| {
+        client.write_all(b"welcome\n").unwrap();
+        for _ in 0..2 {
+            echo(&mut client);
+        }
+    });
+    let talk = run(&["talk", "--lines", &server.endpoint], b"one\ntwo\n");
+    assert_eq!(talk.all(), (Some(0), "welcome\none\ntwo\n", ""));
+    server.seen();
+}
+
+#[test]
+fn one_line_is_one_message_and_an_empty_line_an_empty_one() {
+    let name = unique();
+    let serving = Serving::at(&["udp://127.0.0.1:0", &format!("unix-dgram:@{name}")]);
+    for endpoint in serving.endpoints() {
+        let start = now();
+        let talk = run(&["talk", endpoint], b"a\n\nb");
+        assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{endpoint}");
+        let lines: Vec<&str> = talk.text().lines().collect();
+        assert_eq!(lines.len(), 3, "{endpoint}: {lines:?}");
+        for (line, message) in lines.iter().zip([&b"a"[..], b"", b"b"]) {
+            assert_stamped(line.as_bytes(), start, message);
+        }
+    }
+}
+
+#[test]
+fn empty_messages_of_a_connection_are_not_its_end() {
+    let listener = Socket::new(Family::UNIX, Type::SEQPACKET, Protocol::DEFAULT).unwrap();
+    let name = unique();
+    let endpoint: Endpoint = format!("unix-seqpacket:@{name}").parse().unwrap();
+    let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
+    listener.bind(&address).unwrap();
+    listener.listen().unwrap();
+    let answering = thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        for message in [&b"a"[..], b"", b"b"] {
+            let mut buffer = [0; 16];
+            let len = client.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..len], message);
+            client.send(&buffer[..len]).unwrap();
+        }
+    });
+    let talk = run(&["talk", &endpoint.to_string()], b"a\n\nb\n");
+    assert_eq!(talk.all(), (Some(0), "a\n\nb\n", ""));
+    answering.join().unwrap();
+}
+
+#[test]
+fn a_line_that_is_too_long_is_told_and_the_next_one_sent() {
+    let name = unique();
+    let serving = Serving::at(&["udp://127.0.0.1:0", &format!("unix-dgram:@{name}")]);
+    for endpoint in serving.endpoints() {
+        for len in [400_000, 3_000_000] {
+            let input = [&b"x".repeat(len)[..], b"\nshort\n"].concat();
+            let talk = run(&["talk", endpoint], &input);
+            assert_eq!((talk.code, talk.text().len()), (Some(1), CTIME + 6), "{endpoint}: {}", talk.stderr);
+            let told = format!(
+                "line 1 was not sent: {},000 bytes are too long for one message to {endpoint}\n\
+                 sounder: talk to {endpoint}: 1 of 2 lines was not sent\n",
+                if len == 400_000 { "400" } else { "3,000" }
+            );
+            assert_eq!(talk.stderr, told);
+        }
+    }
+    // It may be sent, but not be answered with a timestamp.
+    let endpoint = &serving.endpoints()[0];
+    let talk = run(&["talk", "-w", "300ms", endpoint], &[&b"x".repeat(65_490)[..], b"\nshort\n"].concat());
+    assert_eq!((talk.code, talk.text().len()), (Some(1), CTIME + 6));
+    assert!(talk.stderr.contains("(with a timestamp the reply may be too long for one message)"));
+    assert!(talk.stderr.contains("\nsounder: TIMEOUT: talk to "), "{}", talk.stderr);
+}
+
+#[test]
+fn a_datagram_that_comes_twice_answers_one_line() {
+    let (server, endpoint) = port();
+    let answering = thread::spawn(move || {
+        let mut buffer = [0; 16];
+        for _ in 0..2 {
+            let (len, client) = again(|| server.recv_from(&mut buffer)).unwrap();
+            for _ in 0..2 {
+                server.send_to(&buffer[..len], client).unwrap();
+            }
+        }
+    });
+    let talk = run(&["talk", "--json", &endpoint], b"one\ntwo\n");
+    let answers = talk.objects();
+    let heard =
+        |number: usize| (answers[number]["text"].as_str().unwrap(), answers[number]["rtt_ns"].is_u64());
+    assert_eq!([heard(0), heard(1), heard(2)], [("one", true), ("one", false), ("two", true)]);
+    answering.join().unwrap();
+}
+
+#[test]
+fn what_the_network_reports_of_an_earlier_datagram_ends_nothing() {
+    // 3 is "port unreachable", and 4 "fragmentation needed": RFC 792.
+    for code in ["3", "4"] {
+        let Some(mut alone) = private_network() else { return };
+        let Some(server) = python("fragile_echo.py", [code]) else { return };
+        let call = "mkfifo \"$D/port\"; \"$@\" >\"$D/port\" & read port <\"$D/port\"
+            seq 50 | \"$SOUNDER\" talk udp://127.0.0.1:$port; code=$?; kill $!; exit $code";
+        let folder = Folder::new();
+        alone.args(["sh", "-c", call, "sh"]).arg(server.get_program()).args(server.get_args());
+        alone.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).env("D", folder.path());
+        let talk = finish(&mut alone, b"");
+        let expected: String = (1..=50).map(|number| format!("{number}\n")).collect();
+        let answers: Vec<&str> = talk.text().lines().collect();
+        assert_eq!(talk.code, Some(0), "{}", talk.stderr);
+        // A line that was sent again is answered again.
+        let mut distinct = answers.clone();
+        distinct.dedup();
+        assert_eq!(distinct.join("\n") + "\n", expected);
+    }
 }
 
 #[test]
@@ -410,6 +762,7 @@ fn on_a_terminal_there_are_a_prompt_and_a_label() {
     let answer = shown[1].strip_prefix("Server: ").unwrap();
     assert_stamped(&answer.as_bytes()[..CTIME + 5], start, b"hello");
     assert!(answer.ends_with(" ms"), "{answer:?}");
+    talk.hear(shown[..2].iter().map(|line| line.len() + 2).sum::<usize>() + 1);
     talk.say(b"\n");
     let done = talk.finish();
     assert_eq!((done.code, done.text().ends_with("\r\n>\r\n")), (Some(0), true), "{}", done.text());

@@ -28,6 +28,8 @@ struct Terminal {
     output: Receiver<Vec<u8>>,
     parser: vt100::Parser<Acts>,
     raw: Vec<u8>,
+    /// Whether the terminal answers when it is asked where its cursor is.
+    answers: bool,
     /// Keeps the terminal open.
     _master: Box<dyn MasterPty + Send>,
     home: Folder,
@@ -82,6 +84,21 @@ impl vt100::Callbacks for Acts {
 impl Terminal {
     /// Our client on a terminal, if this machine has pseudo-terminals.
     fn talk(args: &[&str], environment: &[(&str, &str)]) -> Option<Self> {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_sounder"));
+        command.args([&["talk"], args].concat());
+        environment.iter().for_each(|(name, value)| command.env(name, value));
+        Self::start(command)
+    }
+
+    /// A shell on a terminal, in which our client is `"$SOUNDER"`.
+    fn shell(script: &str) -> Option<Self> {
+        let mut command = CommandBuilder::new("sh");
+        command.args(["-c", script]);
+        command.env("SOUNDER", env!("CARGO_BIN_EXE_sounder"));
+        Self::start(command)
+    }
+
+    fn start(mut command: CommandBuilder) -> Option<Self> {
         let home = Folder::new();
         let pair = match native_pty_system().openpty(SIZE) {
             Ok(pair) => pair,
@@ -90,12 +107,11 @@ impl Terminal {
                 return None;
             }
         };
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_sounder"));
-        command.args([&["talk"], args].concat());
         command.env("TERM", "xterm-256color");
         command.env("XDG_STATE_HOME", home.path());
-        command.env_remove("NO_COLOR");
-        environment.iter().for_each(|(name, value)| command.env(name, value));
+        if command.get_env("NO_COLOR").is_some_and(|value| value.is_empty()) {
+            command.env_remove("NO_COLOR");
+        }
         let child = pair.slave.spawn_command(command).unwrap();
         let (sender, output) = mpsc::channel();
         let mut reader = pair.master.try_clone_reader().unwrap();
@@ -103,7 +119,7 @@ impl Terminal {
         let keys = pair.master.take_writer().unwrap();
         let [rows, columns] = [SIZE.rows, SIZE.cols].map(|size| NonZero::new(size).unwrap());
         let parser = vt100::Parser::new_with_callbacks(rows, columns, 1000, Acts::default());
-        Some(Self { child, keys, output, parser, raw: Vec::new(), _master: pair.master, home })
+        Some(Self { child, keys, output, parser, raw: Vec::new(), answers: true, _master: pair.master, home })
     }
 
     fn press(&mut self, keys: &str) {
@@ -137,13 +153,19 @@ impl Terminal {
         self.raw.extend_from_slice(bytes);
         self.parser.process(bytes);
         let replies = std::mem::take(&mut self.parser.callbacks_mut().replies);
+        if !self.answers {
+            return;
+        }
         // A program that has ended does not want to know any more.
         let _ = self.keys.write_all(&replies);
     }
 
+    /// What the screen shows, without the introduction.
     fn screen(&self) -> String {
         let contents = self.parser.screen().contents();
-        contents.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+        let lines = contents.lines().map(str::trim_end);
+        let lines = lines.filter(|line| !line.is_empty() && !line.ends_with(" ends the conversation"));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     fn acts(&self) -> &[String] {
@@ -297,4 +319,183 @@ fn nothing_that_a_peer_says_acts_on_the_terminal() {
         terminal.press("\x04");
         assert_eq!(terminal.ended().0, 0);
     }
+}
+
+/// A server that answers each read with `ok`, and passes on what it has read.
+fn recorder() -> (String, Receiver<Vec<u8>>) {
+    let (sender, heard) = mpsc::channel();
+    let endpoint = server(move |mut stream| {
+        let mut buffer = [0; 65536];
+        while let Ok(len @ 1..) = stream.read(&mut buffer) {
+            sender.send(buffer[..len].to_vec()).unwrap();
+            stream.write_all(b"ok\n").unwrap();
+        }
+    });
+    (endpoint, heard)
+}
+
+#[test]
+fn it_begins_with_where_the_peer_is_and_how_to_leave() {
+    let (endpoint, _heard) = recorder();
+    for (args, told) in [
+        (&[][..], format!("Connected to {endpoint}; an empty line or Ctrl-D ends the conversation\n>")),
+        (&["--eol", "lf"], format!("Connected to {endpoint}; Ctrl-D ends the conversation\n>")),
+        (&["-q"], ">".into()),
+    ] {
+        let (endpoint, told) = match args {
+            [] => (endpoint.clone(), told),
+            _ => {
+                let (other, _heard) = recorder();
+                let told = told.replace(&endpoint, &other);
+                (other, told)
+            }
+        };
+        let Some(mut terminal) = Terminal::talk(&[args, &[&endpoint]].concat(), &[]) else { return };
+        terminal.shows(|screen| screen == ">");
+        let contents = terminal.parser.screen().contents();
+        let lines: Vec<&str> = contents.lines().map(str::trim_end).collect();
+        assert_eq!(lines.join("\n").trim_end(), told);
+        terminal.press("\x04");
+        assert_eq!(terminal.ended().0, 0);
+    }
+}
+
+#[test]
+fn what_is_pasted_is_one_message_whatever_is_in_it() {
+    let (endpoint, heard) = recorder();
+    let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
+    terminal.shows(|screen| screen == ">");
+    terminal.press("\x1b[200~one\r\r\ttwo\r\x1b[201~");
+    terminal.shows(|screen| screen.contains("two"));
+    terminal.press(" and typed\ttoo\r");
+    terminal.shows(|screen| screen.ends_with(" ms\n>"));
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"one\n\n\ttwo\n and typed\ttoo");
+    // A blank line that is pasted does not end it either.
+    terminal.press("\x1b[200~\n\x1b[201~\r");
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"\n");
+    terminal.shows(|screen| screen.ends_with(" ms\n>"));
+    let long = "a line of sixteen\r\r".repeat(600);
+    terminal.press(&format!("\x1b[200~{long}\x1b[201~\r"));
+    let mut all = Vec::new();
+    while all.len() < long.len() {
+        all.extend(heard.recv_timeout(PATIENCE).unwrap());
+    }
+    assert_eq!(String::from_utf8(all).unwrap(), long.replace('\r', "\n"));
+    terminal.press("\x04");
+    assert_eq!(terminal.ended().0, 0);
+    assert!(String::from_utf8_lossy(&terminal.raw).contains("\x1b[?2004l"), "pastes are not marked any more");
+}
+
+#[test]
+fn nothing_of_a_paste_reaches_the_shell() {
+    // Line editor; a terminal that does not answer; one that can do nothing.
+    for (answers, term) in [(true, "xterm-256color"), (false, "xterm-256color"), (true, "dumb")] {
+        let (endpoint, heard) = recorder();
+        let script = format!(
+            "TERM={term} \"$SOUNDER\" talk {endpoint}; echo code $?; read line; echo \"shell: $line\""
+        );
+        let Some(mut terminal) = Terminal::shell(&script) else { return };
+        terminal.answers = answers;
+        terminal.shows(|screen| screen.ends_with('>'));
+        // Without marks a paste is as typed; its blank line ends the conversation.
+        terminal.press(&format!("one\r\r{}", "echo run by the shell\r".repeat(100)));
+        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"one");
+        terminal.shows(|screen| screen.contains("code 0"));
+        terminal.press("typed later\r");
+        let screen = terminal.shows(|screen| screen.contains("shell: "));
+        assert!(screen.ends_with("shell: typed later"), "{term}: {screen}");
+    }
+}
+
+#[test]
+fn a_terminal_that_does_not_answer_costs_nothing() {
+    let (endpoint, heard) = recorder();
+    let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
+    terminal.answers = false;
+    for number in 0..3 {
+        let line = format!("line {number}");
+        terminal.shows(|screen| screen.ends_with('>'));
+        // An answer that comes too late is no text.
+        let late = if number == 0 { "\x1b[24;80R" } else { "" };
+        terminal.press(&format!("{late}{line}\r"));
+        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), line.as_bytes());
+    }
+    terminal.shows(|screen| screen.ends_with(" ms\n>"));
+    terminal.press("\x04");
+    assert_eq!(terminal.ended().0, 0);
+    let asked = terminal.raw.windows(4).filter(|bytes| bytes == b"\x1b[6n").count();
+    assert_eq!(asked, 1, "it is asked once where its cursor is");
+}
+
+#[test]
+fn what_is_typed_before_the_prompt_is_not_lost() {
+    let (endpoint, heard) = recorder();
+    let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
+    terminal.press("early\rhalf");
+    terminal.shows(|screen| screen.contains(" ms\n>half"));
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"early");
+    terminal.press(" and the rest\r");
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"half and the rest");
+    terminal.shows(|screen| screen.ends_with(" ms\n>"));
+    terminal.press("\x04");
+    assert_eq!(terminal.ended().0, 0);
+}
+
+#[test]
+fn of_a_long_answer_the_beginning_is_shown() {
+    let endpoint = server(|mut stream| {
+        hear(&mut stream);
+        stream.write_all(&[b"a".repeat(299_999), b"\n".to_vec()].concat()).unwrap();
+        hear(&mut stream);
+    });
+    let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
+    terminal.shows(|screen| screen == ">");
+    terminal.press("x\r");
+    let screen = terminal.shows(|screen| screen.ends_with(" ms\n>"));
+    assert!(screen.contains(" bytes)"), "{screen}");
+    let shown = String::from_utf8_lossy(&terminal.raw).matches('a').count();
+    assert!((4096..3 * 4096).contains(&shown), "{shown} of 300,000 bytes");
+    terminal.press("\x04");
+    assert_eq!(terminal.ended().0, 0);
+}
+
+#[test]
+fn a_flood_is_held_back_and_can_be_left() {
+    for leave in ["\x03", "TERM"] {
+        let endpoint = server(|mut stream| while stream.write_all(&[1; 65536]).is_ok() {});
+        let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
+        while terminal.raw.len() < 1_000_000 {
+            let bytes = terminal.output.recv_timeout(PATIENCE).unwrap();
+            terminal.take(&bytes);
+        }
+        let pid = terminal.child.process_id().unwrap();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak < 64 * 1024, "{peak} KiB");
+        if leave == "TERM" {
+            assert!(sh(&format!("kill -TERM {pid}")).status().unwrap().success());
+        } else {
+            terminal.press(leave);
+        }
+        assert_eq!(terminal.ended().0, 0, "{leave:?}");
+        assert!(String::from_utf8_lossy(&terminal.raw).contains("\x1b[?2004l"), "the terminal is given back");
+    }
+}
+
+#[test]
+fn a_character_that_comes_in_two_pieces_is_not_torn() {
+    let (go, gone) = mpsc::channel::<()>();
+    let endpoint = server(move |mut stream| {
+        for byte in "é中😀 unasked\n".bytes() {
+            stream.write_all(&[byte]).unwrap();
+            let _ = gone.recv_timeout(Duration::from_millis(5));
+        }
+        hear(&mut stream);
+    });
+    let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
+    terminal.shows(|screen| screen.starts_with("Server: é中😀 unasked\n"));
+    drop(go);
+    terminal.press("\x04");
+    assert_eq!(terminal.ended().0, 0);
 }
