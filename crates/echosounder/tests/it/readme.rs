@@ -95,7 +95,7 @@ fn normalised(text: &str) -> String {
         let line = drawn(&line, "9999-99-99T99:99:99.999999999+99:99", "RFC3339");
         let line = numbered(&line, "127.0.0.1:", "PORT");
         let line = numbered(&line, "[::1]:", "PORT");
-        let line = numbered(&line, "sounder-", "PID");
+        let line = ["/sounder-", "@sounder-"].iter().fold(line, |line, before| random(&line, before));
         let words: Vec<&str> = line.split_whitespace().collect();
         let timed = words.iter().map(|&word| match word.parse::<f64>() {
             Ok(_) if word.contains('.') => "TIME",
@@ -131,10 +131,20 @@ fn drawn(line: &str, picture: &str, name: &str) -> String {
 
 /// Replaces the numbers that stand behind some text.
 fn numbered(line: &str, before: &str, name: &str) -> String {
+    replaced(line, before, name, |c| c.is_ascii_digit())
+}
+
+/// Replaces the random part of a name.
+fn random(line: &str, before: &str) -> String {
+    replaced(line, before, "NAME", |c| c.is_ascii_alphanumeric())
+}
+
+/// Replaces such characters behind some text.
+fn replaced(line: &str, before: &str, name: &str, is_such: fn(char) -> bool) -> String {
     let mut pieces = line.split(before);
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        let rest = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+        let rest = piece.trim_start_matches(is_such);
         out.push_str(before);
         out.push_str(if rest.len() < piece.len() { name } else { "" });
         out.push_str(rest);
@@ -184,8 +194,8 @@ fn what_is_played_is_what_happened() {
 fn what_differs_from_run_to_run_is_not_compared() {
     let one = "tcp://[::1]:43623   [Sun Nov  2 14:59:41 2026] hello   0.087 ms\n";
     assert_eq!(normalised(one), "tcp://[::1]:PORT [CTIME] hello TIME ms\n");
-    let other = "unix:/tmp/sounder-8007/stream [2026-11-22T12:19:36.123456789+01:00] 127.0.0.1:80:\n";
-    assert_eq!(normalised(other), "unix:/tmp/sounder-PID/stream [RFC3339] 127.0.0.1:PORT:\n");
+    let other = "unix:/tmp/sounder-8aZ0q7/stream [2026-11-22T12:19:36.123456789+01:00] 127.0.0.1:80:\n";
+    assert_eq!(normalised(other), "unix:/tmp/sounder-NAME/stream [RFC3339] 127.0.0.1:PORT:\n");
     for same in ["sounder-client 7 mm\n", "Sun Nov 22\n", "x ms\n", "1 message, 5 bytes\n"] {
         assert_eq!(normalised(same), same);
     }
