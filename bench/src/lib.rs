@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod load;
+pub mod machine;
 pub mod measure;
 pub mod peers;
 pub mod report;

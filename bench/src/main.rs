@@ -11,6 +11,7 @@ use std::{env, fs, thread};
 use anyhow::{Context, Result, bail, ensure};
 use lexopt::prelude::{Long, ValueExt};
 
+use echosounder_bench::machine;
 use echosounder_bench::measure::{Bench, Row, Spans};
 use echosounder_bench::peers::{self, PEERS, Peer, Ready, Workshop};
 use echosounder_bench::report::Report;
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
     let Some(arguments) = Arguments::parse()? else { return Ok(()) };
     let cores = thread::available_parallelism()?.get();
     ensure!(2 <= cores, "the server and the load need a core each");
+    println!("cpu: {}\n", machine::processor());
     let files = echosounder_socket::raise_fd_limit()?;
     let mut report = Report::new(arguments.rounds(), &arguments.spans());
     report.save(arguments.markdown.as_deref(), arguments.json.as_deref())?;

@@ -1,14 +1,14 @@
 //! What is told of a run: tables in Markdown, and everything in JSON.
 
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::{fs, thread};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use crate::check::Answers;
+use crate::machine;
 use crate::measure::{Row, Sample, Spans};
 use crate::peers::{OURS, Peer, Ready};
 use crate::scenario::Scenario;
@@ -66,7 +66,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(rounds: usize, spans: &Spans) -> Self {
-        let machine = machine();
+        let machine = machine::facts();
         let mut header = String::from("# Echo servers, side by side\n\n");
         for (key, value) in &machine {
             let _ = writeln!(header, "- {key}: {}", value.as_str().unwrap_or_default());
@@ -263,28 +263,4 @@ fn remarks(row: &Row<'_>) -> String {
 
 fn stamps(peer: &Peer) -> &'static str {
     if peer.answers == Answers::Stamped { "yes" } else { "no" }
-}
-
-/// The kernel, the processor and how it is driven.
-fn machine() -> Map<String, Value> {
-    let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
-    let cpus = read("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let system = read("/etc/os-release").unwrap_or_default();
-    let system = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
-    let date = Command::new("date")
-        .arg("-I")
-        .output()
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let facts = [
-        ("date", date.unwrap_or_default().trim().to_owned()),
-        ("system", system.unwrap_or("unknown").trim_matches('"').to_owned()),
-        ("kernel", read("/proc/sys/kernel/osrelease").unwrap_or_default()),
-        ("cpu", model.map_or("unknown", |(_, model)| model.trim()).to_owned()),
-        ("cores", thread::available_parallelism().map_or(0, |cores| cores.get()).to_string()),
-        ("governor", governor.unwrap_or("none to be seen".into())),
-        ("congestion control", read("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default()),
-    ];
-    facts.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))).collect()
 }

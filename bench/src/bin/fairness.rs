@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use echosounder_bench::machine::processor;
 use echosounder_bench::peers::{OURS, PEERS, Ready, Workshop};
 use echosounder_bench::scenario::{SCENARIOS, Transport};
 use echosounder_bench::statistics::{Random, median};
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
             results[place].push(round(&found[place], &sounder)?);
         }
     }
+    println!("cpu: {}", processor());
     println!(
         "a lockstep client beside 50 connections × 16 × 1 KiB, round trips in µs, medians of {rounds} rounds"
     );

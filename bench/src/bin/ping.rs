@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use echosounder_bench::machine::processor;
 use echosounder_bench::statistics::{Random, interval, median};
 
 /// How many rounds there are, unless told otherwise.
@@ -40,6 +41,7 @@ fn main() -> Result<()> {
             medians[place].push(run(&probers[place])?);
         }
     }
+    println!("cpu: {}", processor());
     println!("median round trip over UDP, 64 B, 1,000 a second, {rounds} rounds");
     for (prober, values) in probers.iter().zip(&medians) {
         let ratios: Vec<f64> = medians[0].iter().zip(values).map(|(ours, theirs)| ours / theirs).collect();
