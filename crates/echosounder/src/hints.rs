@@ -2,9 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, CommandFactory};
 use echosounder_socket::{Endpoint, EndpointError, Transport};
+
+use crate::args::Args;
 
 /// Schemes of other programs that mean a TCP connection, and their ports.
 const FOREIGN: [(&str, u16); 9] = [
@@ -129,29 +131,49 @@ pub(crate) fn usage(typed: &[String], error: &clap::Error) -> Option<String> {
         ErrorKind::UnknownArgument => {
             let wrong = context(ContextKind::InvalidArg)?;
             if wrong.starts_with('-') {
-                return habit(&words, wrong);
+                return words.flags_by_weight().iter().find_map(|flag| habit(&words, flag));
             }
             let place = typed.iter().rposition(|word| word == wrong)?;
             let meant = joined(typed.get(place.checked_sub(1)?)?, wrong)?;
             Some(format!("did you mean \"{meant}\"?"))
         }
         ErrorKind::InvalidSubcommand => {
-            let wrong = context(ContextKind::InvalidSubcommand)?;
-            let is_place =
-                wrong.contains([':', '.', '/', '@']) || wrong == "localhost" || words.port.is_some();
-            let target = words.host.as_ref().filter(|_| is_place)?;
-            wrong.parse::<Endpoint>().ok()?;
-            Some(format!("did you mean \"sounder talk {}\"?", words.endpoint("", target)))
+            let line = command_line(&words, context(ContextKind::InvalidSubcommand)?)?;
+            Some(format!("did you mean {line}?"))
         }
         _ => None,
     }
 }
 
+/// The command line that was probably meant by a word that is no command.
+fn command_line(words: &Words<'_>, wrong: &str) -> Option<String> {
+    match wrong {
+        "listen" | "server" | "listener" | "echo" => return Some(words.line("serve", "")),
+        "client" | "connect" | "nc" | "netcat" | "send" => return Some(words.line("talk", "")),
+        "version" => return Some("\"sounder --version\"".to_owned()),
+        port if is_number(port) => return Some(format!("\"sounder serve {port}\"")),
+        _ => {}
+    }
+    let is_place = wrong.contains([':', '.', '/', '@']) || wrong == "localhost" || words.port.is_some();
+    wrong.parse::<Endpoint>().ok().filter(|_| is_place && words.host.is_some())?;
+    Some(words.line("talk", ""))
+}
+
 const COMMANDS: [&str; 4] = ["serve", "talk", "ping", "load"];
+
+/// Words that stand where a command does and are none.
+const NO_COMMANDS: [&str; 9] =
+    ["listen", "server", "listener", "echo", "client", "connect", "nc", "netcat", "send"];
+
+/// Flags that say what is to be done weigh more than those that say how.
+const WEIGHTY: [&str; 12] =
+    ["-l", "--listen", "-z", "--zero", "-u", "--udp", "-U", "--unix", "-p", "--port", "-f", "--flood"];
 
 /// What was typed, as far as a hint needs it.
 struct Words<'a> {
     command: Option<&'a str>,
+    /// The flags that the command does not have.
+    flags: Vec<String>,
     host: Option<&'a str>,
     port: Option<&'a str>,
 }
@@ -159,40 +181,56 @@ struct Words<'a> {
 impl<'a> Words<'a> {
     fn of(typed: &'a [String]) -> Self {
         let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
-        let place = typed.iter().position(|word| COMMANDS.contains(word));
+        let place = typed.iter().position(|word| COMMANDS.contains(word) || NO_COMMANDS.contains(word));
         let words = &typed[place.map_or(0, |place| place + 1)..];
-        let is_host = |word: &&&str| {
+        let is_host = |word: &&str| {
             let is_value = word.starts_with('-') || word.starts_with(|c: char| c.is_ascii_digit());
             !is_value && word.parse::<Endpoint>().is_ok() || word.parse::<Ipv4Addr>().is_ok()
         };
-        let host = words.iter().position(|word| is_host(&word));
+        let host = words.iter().position(is_host);
         let is_port = |word: &&&str| is_number(word) && word.parse::<u16>().is_ok();
-        let behind_flag = |pair: &&[&str]| {
-            let flag = pair[0];
-            let is_short = flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with(['p', 'l']);
-            (is_short || flag == "--port" || flag == "--listen") && is_port(&&pair[1])
-        };
-        let behind_host = host.and_then(|place| words.get(place + 1)).filter(|word| is_port(word));
-        let port = behind_host.or_else(|| words.windows(2).find(behind_flag).map(|pair| &pair[1]));
+        let behind_host = host.and_then(|place| words.get(place + 1)).filter(is_port);
+        let behind_flag =
+            || words.windows(2).filter(|pair| names_port(pair[0])).map(|pair| &pair[1]).find(is_port);
         // A server has no host in front of its port.
         let alone = || words.iter().filter(|_| host.is_none()).find(is_port);
+        let port = behind_host.or_else(behind_flag).or_else(alone).copied();
+        let command = place.map(|place| typed[place]);
         Self {
-            command: place.map(|place| typed[place]),
+            command: command.filter(|command| COMMANDS.contains(command)),
+            flags: words
+                .iter()
+                .flat_map(|word| flags(word))
+                .filter(|flag| !has_flag(command, flag))
+                .collect(),
             host: host.map(|place| words[place]),
-            port: port.or_else(alone).copied(),
+            port: port.or_else(|| words.iter().find_map(|word| attached_port(word))),
         }
+    }
+
+    /// The flags that the command does not have, what is to be done first.
+    fn flags_by_weight(&self) -> Vec<&str> {
+        let weighty = WEIGHTY.iter().copied().filter(|weighty| self.flags.iter().any(|flag| flag == weighty));
+        weighty.chain(self.flags.iter().map(String::as_str)).collect()
     }
 
     /// The endpoint of a host, with another scheme if one is named.
     fn endpoint(&self, scheme: &str, host: &str) -> String {
+        let has_hosts = host.parse::<Endpoint>().is_ok_and(|endpoint| endpoint.transport().has_hosts());
+        if !has_hosts && scheme == "udp://" {
+            return format!("unix-dgram:{}", host.trim_start_matches("unix:"));
+        }
         let bare = host.split_once("://").map_or(host, |(_, bare)| bare);
-        let host = if scheme.is_empty() { host } else { bare };
-        let port = self.port.filter(|_| joined(host, "1").is_some() || host.is_empty());
+        let host = if scheme.is_empty() || !has_hosts { host } else { bare };
+        let scheme = if has_hosts { scheme } else { "" };
+        let port = self.port.filter(|port| joined(host, port).is_some());
         format!("{scheme}{host}{}", port.map_or_else(String::new, |port| format!(":{port}")))
     }
 
     /// A command line that does what was wanted.
     fn line(&self, command: &str, scheme: &str) -> String {
+        let udp = self.flags.iter().any(|flag| flag == "-u" || flag == "--udp");
+        let scheme = if udp && scheme.is_empty() { "udp://" } else { scheme };
         let target = match (self.host, self.port) {
             (None, None) if command == "serve" => format!("{scheme}:PORT"),
             (None, None) => format!("{scheme}HOST:PORT"),
@@ -202,6 +240,47 @@ impl<'a> Words<'a> {
         };
         format!("\"sounder {command} {target}\"")
     }
+}
+
+/// The flags in a word, a short one each: `-lvp`, `-p8080`, `--port=8080`.
+fn flags(word: &str) -> Vec<String> {
+    match (word.strip_prefix("--"), word.strip_prefix('-')) {
+        (Some(""), _) | (None, None) => Vec::new(),
+        (Some(long), _) => vec![format!("--{}", long.split('=').next().unwrap_or(long))],
+        (None, Some(short)) => {
+            let letters = short.chars().take_while(char::is_ascii_alphabetic);
+            letters.map(|letter| format!("-{letter}")).collect()
+        }
+    }
+}
+
+/// Whether a command has this flag, for whatever it may stand there.
+fn has_flag(command: Option<&str>, flag: &str) -> bool {
+    let mut program = Args::command();
+    program.build();
+    let command = command.and_then(|command| program.find_subcommand(command));
+    command.is_some_and(|command| {
+        command.get_arguments().any(|arg| {
+            let short = arg.get_short().map(|short| format!("-{short}"));
+            let long = arg.get_long().map(|long| format!("--{long}"));
+            short.as_deref() == Some(flag) || long.as_deref() == Some(flag)
+        })
+    })
+}
+
+/// Whether a word is a flag behind which other programs have a port.
+fn names_port(word: &str) -> bool {
+    let is_short = word.starts_with('-') && !word.starts_with("--") && word.ends_with(['p', 'l']);
+    is_short || word == "--port" || word == "--listen"
+}
+
+/// The port of `-p8080` or `--port=8080`.
+fn attached_port(word: &str) -> Option<&str> {
+    let port = word.strip_prefix("--port=").or_else(|| {
+        let digits = word.strip_prefix('-')?.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        names_port(word.strip_suffix(digits)?).then_some(digits)
+    })?;
+    (is_number(port) && port.parse::<u16>().is_ok()).then_some(port)
 }
 
 /// How a flag of nc, ping, iperf and their kin is written here.
@@ -218,6 +297,9 @@ fn habit(words: &Words<'_>, flag: &str) -> Option<String> {
         (_, "--sctp") => return scheme("SCTP", "sctp://"),
         (_, "--mptcp") => return scheme("MPTCP", "mptcp://"),
         (_, "-T" | "--tcp") => return scheme("TCP", "tcp://"),
+        (_, "--ssl" | "--tls") => "TLS is not supported",
+        (_, "--ipv4") => "-4 uses IPv4 only",
+        (_, "--ipv6") => "-6 uses IPv6 only",
         (_, "--vsock") => "VSOCK is part of the endpoint: vsock://CID:PORT",
         (_, "-n" | "--nodns" | "--numeric") => {
             return Some(format!("leave {flag} out: addresses are always printed as numbers"));
@@ -334,9 +416,8 @@ mod tests {
 
     fn hint(line: &str) -> Option<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let flag = words.iter().find(|word| word.starts_with('-')).unwrap();
-        let flag = if flag.starts_with("--") { flag } else { &flag[..2] };
-        habit(&Words::of(&words), flag)
+        let typed = std::iter::once("sounder").chain(line.split(' '));
+        usage(&words, &Args::command().try_get_matches_from(typed).unwrap_err())
     }
 
     #[test]
@@ -348,12 +429,21 @@ mod tests {
             ("serve -p 8080", "\"sounder serve :8080\""),
             ("serve --port 8080", "\"sounder serve :8080\""),
             ("serve -u 53", "\"sounder serve udp://:53\""),
+            ("serve -p8080", "\"sounder serve :8080\""),
+            ("serve --port=8080", "\"sounder serve :8080\""),
+            ("serve -vlp 8080", "\"sounder serve :8080\""),
             ("serve -ulp 53", "\"sounder serve udp://:53\""),
             ("serve -u localhost 53", "\"sounder serve udp://localhost:53\""),
             ("talk -u host 53", "\"sounder talk udp://host:53\""),
             ("talk -u", "\"sounder talk udp://HOST:PORT\""),
             ("talk -u tcp://host:7", "\"sounder talk udp://host:7\""),
             ("talk -l 8080", "\"sounder serve :8080\""),
+            ("talk -lvnp 4444", "\"sounder serve :4444\""),
+            ("talk -lu 53", "\"sounder serve udp://:53\""),
+            ("talk -uz host 53", "\"sounder ping -c 1 udp://host:53\""),
+            ("talk -nv host 22", "leave -n out"),
+            ("talk -uU /run/x", "\"sounder talk unix-dgram:/run/x\""),
+            ("talk --ssl host 443", "TLS is not supported"),
             ("talk -z host 22", "\"sounder ping -c 1 host:22\""),
             ("talk -p 8080 10.0.0.1", "\"sounder talk 10.0.0.1:8080\""),
             ("talk -C mail 25", "--eol crlf"),
@@ -364,11 +454,24 @@ mod tests {
             ("ping -p 8080 host", "\"sounder ping host:8080\""),
             ("load -u host", "\"sounder load udp://host\""),
             ("load -P 8 host", "-c sets the number of connections"),
+            ("ping --ipv4 host", "-4 uses IPv4 only"),
+            ("ping -c 3 host -p 8080", "\"sounder ping host:8080\""),
+            ("load -b 1m host", "-r sets the rate"),
             ("-l 8080", "\"sounder serve :8080\""),
+            ("listen 8080", "\"sounder serve :8080\""),
+            ("server", "\"sounder serve :PORT\""),
+            ("connect host 80", "\"sounder talk host:80\""),
+            ("8080", "\"sounder serve 8080\""),
+            ("host 80", "\"sounder talk host:80\""),
+            ("udp://host:53", "\"sounder talk udp://host:53\""),
+            ("version", "\"sounder --version\""),
+            ("talk host 80", "\"host:80\""),
         ] {
             let hint = hint(line).unwrap_or_else(|| panic!("{line}"));
             assert!(hint.contains(way), "{line}: {hint}");
         }
-        assert_eq!(hint("serve --sing"), None);
+        for line in ["serve --sing", "sing", "talk a b", "load 8080 9", "load -p x host"] {
+            assert_eq!(hint(line), None, "{line}");
+        }
     }
 }
