@@ -15,13 +15,13 @@ fn main() -> io::Result<()> {
     }
     let path = skip::notes();
     let mut out = io::stdout().lock();
-    match fs::read_to_string(&path) {
+    // Where nothing can be noted, that nothing was noted says nothing.
+    match skip::note().and_then(|_| fs::read_to_string(&path)) {
         Ok(lines) => {
             fs::remove_file(path)?;
             write_sum(&lines, &mut out)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => write_sum("", &mut out),
-        Err(error) => writeln!(out, "\nskipped in all: unknown: {}: {error}", path.display()),
+        Err(error) => writeln!(out, "\nskipped in all: unknown, since {}: {error}", path.display()),
     }
 }
 

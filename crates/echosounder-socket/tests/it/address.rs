@@ -207,7 +207,7 @@ fn the_sender_of_a_datagram_is_told_by_its_name_or_by_none() {
 fn the_bytes_of_a_family_that_is_not_known_are_kept() {
     let family = Family(libc::AF_PACKET);
     let socket = match Socket::new(family, Type::DGRAM, Protocol::DEFAULT) {
-        Err(error) => return skip("packet", error),
+        Err(error) => return skip("af_packet", error),
         Ok(socket) => socket,
     };
     // On the loopback, without a protocol: nothing comes.

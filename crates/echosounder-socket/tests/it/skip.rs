@@ -2,6 +2,7 @@
 //! `xtask/tests/skipped.rs` prints the sum. Crates share this by symbolic links, so that each can be packaged.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,9 +18,8 @@ use std::sync::{Mutex, PoisonError};
 /// If SOUNDER_NO_SKIP is set, and SOUNDER_ELSEWHERE does not name what is tested on another kernel.
 pub(crate) fn skip(name: &str, reason: impl Display) {
     static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let elsewhere = std::env::var("SOUNDER_ELSEWHERE").unwrap_or_default();
-    let allowed =
-        std::env::var_os("SOUNDER_NO_SKIP").is_none() || elsewhere.split(',').any(|other| other == name);
+    let elsewhere = env::var("SOUNDER_ELSEWHERE").unwrap_or_default();
+    let allowed = env::var_os("SOUNDER_NO_SKIP").is_none() || elsewhere.split(',').any(|other| other == name);
     assert!(allowed, "{name}: {reason}, and SOUNDER_NO_SKIP forbids to skip it");
     let line = format!("skipped {name}: {}\n", reason.to_string().trim_end().replace('\n', " "));
     if SKIPPED.lock().unwrap_or_else(PoisonError::into_inner).insert(line.clone()) {
@@ -30,7 +30,7 @@ pub(crate) fn skip(name: &str, reason: impl Display) {
 }
 
 /// Opens the file of this run for appending.
-fn note() -> io::Result<File> {
+pub(crate) fn note() -> io::Result<File> {
     let path = notes();
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
     File::options().create(true).append(true).open(path)
@@ -43,5 +43,6 @@ pub(crate) fn notes() -> PathBuf {
     let stat = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
     // proc_pid_stat(5): after the name, which may contain anything, the start time is the 20th field.
     let start = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(19)).unwrap_or("0");
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped").join(format!("{parent}-{start}"))
+    let folder = env::var_os("CARGO_TARGET_TMPDIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
+    Path::new(&folder).join("skipped").join(format!("{parent}-{start}"))
 }
