@@ -71,6 +71,33 @@ fn a_signal_kills_again_when_signals_are_dropped() {
     }
 }
 
+#[test]
+fn a_signal_that_is_ignored_is_known_and_received_nevertheless() {
+    if is_alone() {
+        say(&format!(
+            "{:?} {:?}",
+            Signal::Hangup.is_ignored().unwrap(),
+            Signal::Terminate.is_ignored().unwrap()
+        ));
+        let signals = Signals::receive(&[Signal::Hangup]).unwrap();
+        say("receives");
+        io::stdin().read_exact(&mut [0]).unwrap();
+        return say(&format!("{:?}", signals.next().unwrap()));
+    }
+    for (by, ignored) in [("--ignore-signal=HUP", true), ("--default-signal=HUP", false)] {
+        let by = ["env", "--default-signal=TERM", "--block-signal=HUP", by];
+        let test = "signal::a_signal_that_is_ignored_is_known_and_received_nevertheless";
+        let mut process = Process::start(&by, test).unwrap();
+        assert_eq!(process.says(), format!("{ignored} false"));
+        assert_eq!(process.says(), "receives");
+        process.signal("HUP");
+        process.tell(b".");
+        assert_eq!(process.says(), "Some(Hangup)");
+        let (status, rest) = process.end();
+        assert!(status.success(), "{rest}");
+    }
+}
+
 /// Whether SIGPIPE stands in this set of this thread's signals.
 fn has_sigpipe(set: &str) -> bool {
     let bits = u64::from_str_radix(&field("/proc/thread-self/status", set), 16).unwrap();
