@@ -40,11 +40,6 @@ pub(super) fn watch(
     stop: impl FnOnce() + Send + 'static,
     clean_up: impl FnOnce() + Send + 'static,
 ) -> Result<()> {
-    let wait_for_end = |signals: &Signals, report: &dyn Fn()| {
-        while !ends(wait(signals)) {
-            report();
-        }
-    };
     let watch = move || {
         wait_for_end(&signals, &report);
         stop();
@@ -57,18 +52,30 @@ pub(super) fn watch(
     Ok(())
 }
 
-/// Starts a thread in which another signal ends the program at once, unless it comes along with the first.
+/// Starts a thread that lets the next signal which ends a command kill the program, unless it comes along with the
+/// first.
 pub(super) fn die_of_the_next(signals: Signals) -> Result<()> {
     let die = move || {
         pass_double(&signals);
+        let last = wait_for_end(&signals, &|| {});
+        // From here on this thread does not block it any more.
         drop(signals);
-        // It is this thread that does not block them now, so it must be there to receive them.
-        loop {
-            thread::park();
-        }
+        // Whoever may not send signals to itself ends another way.
+        let _ = last.send(process::id());
+        process::exit(1);
     };
     thread::Builder::new().name("signals".into()).spawn(die).context("start a thread")?;
     Ok(())
+}
+
+/// Waits for a signal that ends a command, and calls `report` at every other.
+fn wait_for_end(signals: &Signals, report: &dyn Fn()) -> Signal {
+    loop {
+        match wait(signals) {
+            signal if ends(signal) => return signal,
+            _ => report(),
+        }
+    }
 }
 
 /// Forgets the signals that come along with one that has come.
