@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::Duration;
 
 use crate::serve::{ask, connect};
 use crate::skip::skip;
-use crate::support::{CTIME, Finished, Folder, PATIENCE, Program, Serving, again, finish, program, python};
+use crate::support::{
+    CTIME, Finished, Folder, PATIENCE, Program, Serving, again, finish, host_and_port, objects, program,
+    python,
+};
 
 /// A server on UDP whose one worker takes datagrams in the order in which they come.
 fn udp_server(stamp: &str) -> Serving {
@@ -121,6 +124,21 @@ fn an_answer_that_is_sent_to_us_is_counted_and_not_answered() {
         "{}",
         done.stderr
     );
+}
+
+#[test]
+fn a_broadcast_is_counted_once_however_many_workers_get_it() {
+    let serving = Serving::with(&["--json", "--workers", "3", "udp://0.0.0.0:0"], 1);
+    let (_, port) = host_and_port(serving.endpoint());
+    let port = port.parse().unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_broadcast(true).unwrap();
+    client.send_to(b"hello", (Ipv4Addr::new(127, 255, 255, 255), port)).unwrap();
+    client.send_to(b"hello", (Ipv4Addr::LOCALHOST, port)).unwrap();
+    assert_eq!(again(|| client.recv(&mut [0; 64])).unwrap(), CTIME + 5);
+    let summary = objects(&serving.stop().stderr).pop().unwrap();
+    assert_eq!((&summary["messages"], &summary["dropped"]["group"]), (&1.into(), &1.into()), "{summary}");
 }
 
 /// Says as much as goes without hearing anything, at most so much.
