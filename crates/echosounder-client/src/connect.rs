@@ -385,7 +385,7 @@ fn is_v6(address: &Address) -> bool {
 fn resolve(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>, CallError> {
     if !matches!(call.endpoint.name(), Name::Inet(Host::Name(_), _)) {
         let addresses = call.endpoint.resolve(Side::Client, call.ip_version);
-        return addresses.map_err(|error| CallError::Peer(Word::Dns, error));
+        return addresses.map_err(unresolved);
     }
     let (sender, receiver) = mpsc::sync_channel(1);
     let (endpoint, version) = (call.endpoint.clone(), call.ip_version);
@@ -397,10 +397,18 @@ fn resolve(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>,
     thread::Builder::new().name("resolver".into()).spawn(lookup).map_err(local)?;
     loop {
         match receiver.recv_timeout(deadline.left().map_or(NOTICE, |left| left.min(NOTICE))) {
-            Ok(addresses) => return addresses.map_err(|error| CallError::Peer(Word::Dns, error)),
+            Ok(addresses) => return addresses.map_err(unresolved),
             Err(RecvTimeoutError::Timeout) if !deadline.is_over() => check(stop)?,
             Err(_) => return Err(CallError::timeout("resolve", &call.endpoint)),
         }
+    }
+}
+
+/// A name has no address; or the system cannot tell, for instance since it does not have the interface, or no descriptor.
+fn unresolved(error: Error) -> CallError {
+    match error.cause().raw_os_error() {
+        Some(_) => CallError::Local(error),
+        None => CallError::Peer(Word::Dns, error),
     }
 }
 

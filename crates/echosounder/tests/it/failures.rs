@@ -162,6 +162,21 @@ fn an_address_that_lacks_its_interface_is_a_usage_error() {
 }
 
 #[test]
+fn an_interface_that_does_not_exist_is_no_failure_of_the_name_service() {
+    for endpoint in ["udp://[fe80::1%nowhere]:9", "tcp://[fe80::1%nowhere]:9"] {
+        ask(&Command::new("env"), endpoint, |what, done| {
+            assert_eq!(done.code, Some(2), "{what}: {done:?}");
+            assert!(!done.stderr.contains("DNS"), "{what}: {}", done.stderr);
+        });
+    }
+    ask(&Command::new("env"), "tcp://nobody.invalid:9", |what, done| {
+        assert_eq!(done.code, Some(1), "{what}: {done:?}");
+        let told = format!("{}{}", done.text(), done.stderr);
+        assert!(told.contains("DNS"), "{what}: {told}");
+    });
+}
+
+#[test]
 fn a_message_that_is_too_long_to_be_sent_is_this_machines_failure() {
     let folder = Folder::new();
     let v4 = "a UDP message over IPv4 has at most 65,507 bytes";

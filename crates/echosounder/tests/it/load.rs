@@ -310,6 +310,24 @@ fn a_server_that_stops_in_the_middle_ends_a_load_of_so_many_messages() {
 }
 
 #[test]
+fn a_server_that_stops_in_the_middle_of_what_it_is_sent_ends_a_load() {
+    // It echoes the first message, and reads no more of those that the connection has not taken.
+    const LONG: usize = 1 << 20;
+    let stops = connections(|mut stream| {
+        let mut message = vec![0; LONG];
+        let _ = stream.read_exact(&mut message).and_then(|()| stream.write_all(&message));
+        while stream.peek(&mut [0]).is_ok_and(|len| len != 0) {
+            thread::park();
+        }
+    });
+    let args =
+        ["load", &stops, "-n", "1000", "-s", "1m", "-c", "1", "-p", "10", "-w", "500ms", "--warm-up", "0"];
+    let done = run(&args, b"");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stderr.starts_with("sounder: TIMEOUT: "), "{}", done.stderr);
+}
+
+#[test]
 fn a_datagram_server_that_falls_silent_is_told() {
     let mut left = 5;
     let peer = datagrams(move |message| {
