@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use echosounder_proto::{EchoReader, Payload, Returned};
@@ -77,10 +77,37 @@ pub(crate) struct Task {
 pub(crate) struct Shared {
     pub(crate) sent: AtomicU64,
     pub(crate) answered: AtomicU64,
+    /// How often the threads were asked for what they have found so far.
+    pub(crate) asked: AtomicU64,
+    /// What they have found, since they were last asked.
+    pub(crate) so_far: Mutex<Vec<Found>>,
     /// Somebody wants it to end.
     pub(crate) stop: Arc<AtomicBool>,
     /// A thread has failed, or too much was sent: the others need not go on.
     pub(crate) failed: AtomicBool,
+}
+
+impl Shared {
+    /// Asks all threads for what they have found so far.
+    pub(crate) fn ask(&self) {
+        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        so_far.clear();
+        // Under the lock, so that nothing is published in between that was asked for before.
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes what was asked for, once every thread has published it.
+    pub(crate) fn take_so_far(&self, threads: usize) -> Option<Vec<Found>> {
+        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        (so_far.len() == threads).then(|| std::mem::take(&mut *so_far))
+    }
+
+    fn publish(&self, asked: u64, found: Found) {
+        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.asked.load(Ordering::Relaxed) == asked {
+            so_far.push(found);
+        }
+    }
 }
 
 /// Why a thread cannot go on.
@@ -142,7 +169,7 @@ impl Tally {
 }
 
 /// What a thread has found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) tally: Tally,
     /// From when a message was to leave until its last byte was back, in nanoseconds.
@@ -306,6 +333,7 @@ impl Driver {
             }
         }
         let mut usage = (self.elapsed(), Usage::now());
+        let mut published = 0;
         while self.goes_on() {
             if usage.0 < self.task.warm_up && self.task.warm_up <= self.elapsed() {
                 usage = (self.elapsed(), Usage::now());
@@ -317,6 +345,11 @@ impl Driver {
             let idle = self.send_due()?;
             self.wait(idle)?;
             self.sweep()?;
+            let asked = self.shared.asked.load(Ordering::Relaxed);
+            if asked != published {
+                published = asked;
+                self.publish(asked, usage);
+            }
         }
         self.rate_usage(usage);
         if self.open != 0 && !self.stopped() && self.end().is_none() && self.has_lost_patience(self.elapsed())
@@ -406,6 +439,15 @@ impl Driver {
         };
         self.found.tally.closed += self.connections.iter().filter(is_refused).count() as u64;
         Ok(())
+    }
+
+    /// Publishes what was found so far. Messages in flight are not lost yet, so they do not count.
+    fn publish(&mut self, asked: u64, usage: (Duration, Usage)) {
+        self.rate_usage(usage);
+        let mut found = self.found.clone();
+        found.tally.sent -= self.under_way;
+        found.elapsed = self.elapsed().saturating_sub(self.task.warm_up);
+        self.shared.publish(asked, found);
     }
 
     fn rate_usage(&mut self, (since, before): (Duration, Usage)) {

@@ -64,7 +64,7 @@ pub use driver::Tally;
 pub use eol::Eol;
 pub use error::{CallError, Word};
 pub use lines::{Line, LineSource, Lines};
-pub use load::{Interval, Load, LoadError, Report, STRANGERS_MAX, load, percentile};
+pub use load::{Interval, Load, LoadError, LoadEvent, Report, STRANGERS_MAX, load, percentile};
 pub use pace::{Pace, Spacing};
 pub use peer::{Heard, Part, Peer, Reply};
 pub use ping::{Answered, CALL_MIN, Control, Happening, Ping, Pinger, Place, STREAM_CALL_MIN};

@@ -60,6 +60,8 @@ pub struct Load {
     pub threads: NonZeroUsize,
     /// Whether another host may be sent more than [`STRANGERS_MAX`].
     pub strangers_too: bool,
+    /// How often the report so far is told; `None` for never.
+    pub checkpoint_every: Option<Duration>,
     /// Set by whoever wants it to end now.
     pub stop: Arc<AtomicBool>,
 }
@@ -94,6 +96,15 @@ pub enum LoadError {
     /// This machine failed.
     #[error(transparent)]
     Local(Error),
+}
+
+/// What is told of a load while it runs.
+#[derive(Debug)]
+pub enum LoadEvent<'a> {
+    /// A second has passed.
+    Interval(Interval),
+    /// The report so far, every [`Load::checkpoint_every`].
+    Checkpoint(&'a Report),
 }
 
 /// How a load goes, told every second.
@@ -217,12 +228,12 @@ pub fn percentile(histogram: &Histogram<u64>, of_100: f64) -> Option<Duration> {
     carries(histogram.len(), of_100).then(|| Duration::from_nanos(histogram.value_at_percentile(of_100)))
 }
 
-/// Puts a load on a server, and returns what came of it. `tell` is told every second how it goes.
+/// Puts a load on a server, and returns what came of it. `tell` is told how it goes.
 ///
 /// # Errors
 ///
 /// If the server cannot be reached, or the load is not to be put on it.
-pub fn load(load: &Load, mut tell: impl FnMut(Interval)) -> Result<Report, LoadError> {
+pub fn load(load: &Load, mut tell: impl FnMut(LoadEvent<'_>)) -> Result<Report, LoadError> {
     let transport = load.call.endpoint.transport();
     check(load)?;
     let mut candidates = Candidates::of(&load.call, Deadline::after(load.call.wait), &load.stop)?;
@@ -256,7 +267,7 @@ fn run(
     load: &Load,
     sockets: Vec<Socket>,
     address: &Address,
-    tell: &mut impl FnMut(Interval),
+    tell: &mut impl FnMut(LoadEvent<'_>),
 ) -> Result<Report, LoadError> {
     let transport = load.call.endpoint.transport();
     let local = |operation, error| LoadError::Local(Error::new(operation, &load.call.endpoint, error));
@@ -283,7 +294,7 @@ fn run(
         .collect();
     let threads = threads.map_err(|error| local("start a thread for", error))?;
 
-    let mut watch = Watch { start, last: start, before: (0, 0) };
+    let mut watch = Watch { start, last: start, before: (0, 0), checkpoint: start };
     let mut too_much = false;
     while !threads.iter().all(thread::JoinHandle::is_finished) {
         watch.pause();
@@ -292,7 +303,10 @@ fn run(
             shared.failed.store(true, Ordering::Relaxed);
         }
         if TELL_EVERY <= now() - watch.last {
-            tell(watch.interval(&shared));
+            tell(LoadEvent::Interval(watch.interval(&shared)));
+        }
+        if let Some(report) = watch.checkpoint(load, &shared, &peer, threads.len()) {
+            tell(LoadEvent::Checkpoint(&report));
         }
     }
     let mut report = Report::new(peer);
@@ -359,6 +373,8 @@ struct Watch {
     last: Instant,
     /// Messages sent and answered until then.
     before: (u64, u64),
+    /// When the threads were last asked for what they have found so far.
+    checkpoint: Instant,
 }
 
 impl Watch {
@@ -370,6 +386,21 @@ impl Watch {
     /// Messages sent since it was last told of, so within a second.
     fn sent_since(&self, shared: &Shared) -> u64 {
         shared.sent.load(Ordering::Relaxed).saturating_sub(self.before.0)
+    }
+
+    /// Asks for the report so far when it is time, and returns it when it is there. When a thread has ended, the whole
+    /// report is near, and none so far comes any more.
+    fn checkpoint(&mut self, load: &Load, shared: &Shared, peer: &str, threads: usize) -> Option<Report> {
+        if load.checkpoint_every? <= now() - self.checkpoint {
+            self.checkpoint = now();
+            shared.ask();
+        }
+        let so_far = shared.take_so_far(threads)?;
+        let mut report = Report::new(peer.to_owned());
+        so_far.iter().for_each(|found| report.add(found));
+        report.sent_in_all = shared.sent.load(Ordering::Relaxed);
+        report.answered_in_all = shared.answered.load(Ordering::Relaxed);
+        Some(report)
     }
 
     fn interval(&mut self, shared: &Shared) -> Interval {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::load::{Interval, Load, LoadError, Report, load};
+use crate::load::{Interval, Load, LoadError, LoadEvent, Report, load};
 use crate::pace::{Pace, Spacing};
 
 /// The first rate that is tried, in messages a second.
@@ -44,7 +44,11 @@ pub fn ramp(
     // Of fewer than a hundred messages there is no 99th percentile.
     let lowest = plan.duration.map_or(1.0, |duration| 100.0 / duration.as_secs_f64().max(1e-9));
     while let Some(rate) = search.next().filter(|rate| lowest <= *rate) {
-        let report = load(&Load { pace: Pace::Open { rate, spacing }, ..plan.clone() }, &mut watch)?;
+        let plan = Load { pace: Pace::Open { rate, spacing }, checkpoint_every: None, ..plan.clone() };
+        let report = load(&plan, |event| match event {
+            LoadEvent::Interval(interval) => watch(interval),
+            LoadEvent::Checkpoint(_) => {}
+        })?;
         if plan.stop.load(Ordering::Relaxed) {
             // It was not tried to the end.
             break;

@@ -502,8 +502,8 @@ pub(crate) struct Load {
 
     /// Write the result to FILE: .json, .csv (each latency) or .hdr (HdrHistogram log); - is standard output
     ///
-    /// The option may be repeated. FILE is replaced when the result is complete. With `-o -` the JSON result goes to
-    /// standard output and everything else to standard error.
+    /// The option may be repeated. FILE is replaced when the result is complete, and every 10 seconds on the way there. With
+    /// `-o -` the JSON result goes to standard output and everything else to standard error.
     #[arg(short, long, value_name = "FILE", value_parser = units::load_output)]
     pub(crate) output: Vec<OutputFile>,
 

@@ -131,6 +131,9 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
     })
 }
 
+/// How often the report so far of a long run is saved: so much is lost at most if the run is killed.
+pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(10);
+
 /// What `load` is to do.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -189,6 +192,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         messages: args.messages.map(|messages| messages.get() as u64),
         threads: args.threads,
         strangers_too: args.yes,
+        checkpoint_every: (!args.output.is_empty()).then_some(SAVE_EVERY),
         stop: Arc::default(),
     };
     let ramp = args.ramp.map(|bound| (bound, spacing));

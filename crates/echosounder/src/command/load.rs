@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
-use echosounder_client::{Interval, Load, LoadError, Pace, Spacing, Step, load, ramp};
+use echosounder_client::{Interval, Load, LoadError, LoadEvent, Pace, Report, Spacing, Step, load, ramp};
 use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
 use crate::args::Output;
@@ -52,7 +52,13 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     };
     let before = server.as_ref().map(Server::cpu);
     let report = match config.ramp {
-        None => Some(load(&config.load, |now| page.tell_interval(&now)).map_err(failed)?),
+        None => {
+            let tell = |event: LoadEvent<'_>| match event {
+                LoadEvent::Interval(now) => page.tell_interval(&now),
+                LoadEvent::Checkpoint(report) => save(&files, &config.load, report),
+            };
+            Some(load(&config.load, tell).map_err(failed)?)
+        }
         Some((bound, spacing)) => {
             let best = climb(&config.load, bound, spacing, &mut page).map_err(failed)?;
             best.map(|step| {
@@ -73,7 +79,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     };
     // Of a ramp nobody knows what the server has spent on which of its rates.
     let server_cpu = server_cpu.filter(|_| config.ramp.is_none());
-    let outcomes = Outcomes { load: &config.load, report: &report, server_cpu };
+    let outcomes = Outcomes { event: "result", load: &config.load, report: &report, server_cpu };
     page.end(&files, &outcomes)?;
     match report.failure(config.load.connections) {
         Some(error) if !stopped => Err(failed(error)),
@@ -83,6 +89,14 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
             }
             Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Lacking })
         }
+    }
+}
+
+/// Writes the report so far. Where that fails the old file stays, and the next report may do better.
+fn save(files: &[ResultFile], load: &Load, report: &Report) {
+    let outcomes = Outcomes { event: "interim", load, report, server_cpu: None };
+    for file in files.iter().filter(|file| file.is_replaceable()) {
+        let _ = file.write(|out| outcomes.save(out, file.format()));
     }
 }
 

@@ -14,13 +14,11 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::console::stdout;
 use crate::args::{OutputFile, ResultFormat};
+use crate::config::SAVE_EVERY;
 use crate::report::Usage;
 
 /// Symbolic links that are followed on the way to a file, as many as the kernel follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;
-
-/// How often the report so far of a long run is saved: so much is lost at most if the run is killed.
-const SAVE_EVERY: Duration = Duration::from_secs(10);
 
 /// When the report so far is to be saved next.
 #[derive(Debug)]

@@ -33,6 +33,8 @@ const BARS: usize = 12;
 
 /// What came of a load, and what is known beside.
 pub(crate) struct Result<'a> {
+    /// The name of its object: "result", or "interim" while the load goes on.
+    pub(crate) event: &'static str,
     pub(crate) load: &'a Load,
     pub(crate) report: &'a Report,
     /// The processor's time that the load's own server took.
@@ -351,7 +353,7 @@ impl Result<'_> {
     }
 
     fn object(&self) -> Object {
-        let Self { load, report, server_cpu } = self;
+        let Self { event, load, report, server_cpu } = self;
         let tally = &report.tally;
         let (depth, rate_asked, spacing) = match load.pace {
             Pace::Closed { depth } => (Some(depth), None, None),
@@ -359,7 +361,7 @@ impl Result<'_> {
             Pace::Open { rate, spacing: Spacing::Poisson } => (None, Some(rate), Some("poisson")),
         };
         Object {
-            event: "result",
+            event,
             endpoint: report.peer.clone(),
             connections: load.connections.get(),
             depth,

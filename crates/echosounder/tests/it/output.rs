@@ -137,6 +137,23 @@ fn the_report_so_far_is_saved_every_ten_seconds() {
 }
 
 #[test]
+fn the_report_so_far_of_a_load_is_saved_every_ten_seconds() {
+    let folder = Folder::new();
+    let [json, csv, hdr] = ["r.json", "r.csv", "r.hdr"].map(|name| folder.join(name));
+    let mut command = sounder(["load", "--self", "-t", "2", "-d", "1h", "-r", "1k"]);
+    let running = Program::start(command.args(["-o", &json, "-o", &csv, "-o", &hdr]));
+    wait_until("the interim report", || [&json, &csv, &hdr].iter().all(|path| Path::new(path).exists()));
+    running.signal("KILL");
+    let object = &objects(&fs::read_to_string(&json).unwrap())[0];
+    let count = |key: &str| object[key].as_u64().unwrap();
+    assert_eq!((&object["event"], object["elapsed_ns"].is_u64()), (&"interim".into(), true), "{object}");
+    assert!(1000 < count("answered"), "{object}");
+    // What is in flight is not lost.
+    assert_eq!(count("sent"), count("answered") + count("late"), "{object}");
+    assert!(10 < fs::read_to_string(&csv).unwrap().lines().count());
+}
+
+#[test]
 fn lines_that_follow_a_saved_report_are_appended_to_it() {
     let folder = Folder::new();
     let path = folder.join("r.csv");
