@@ -246,9 +246,6 @@ pub(crate) enum Transcript {
 /// reply is written unchanged; a newline is added if it lacks one. A reply ends where the sent line has come back, or
 /// with a newline, or after 0.3 s of silence. What arrives before the first line belongs to no line: on connections, talk
 /// waits up to 0.25 s for such a greeting.
-///
-/// Exit status: 0 if all input was sent and, in lockstep, every line was answered; 1 if not, or if the server failed; 2
-/// if the arguments are wrong or this machine failed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
@@ -260,7 +257,9 @@ Examples:
   sounder talk --eol crlf mail.example:25       a server that wants whole lines
   sounder talk --lines --eol lf host <requests  one line at a time
 
-{EXIT_STATUS}"))]
+{EXIT_STATUS}
+
+Success means that all input was sent and, in lockstep, every line was answered."))]
 pub(crate) struct Talk {
     /// Target endpoint [default: tcp://localhost:21567]
     #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
@@ -269,11 +268,11 @@ pub(crate) struct Talk {
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
 
-    /// Where to call from: an address of this machine, or an interface
+    /// Source address, or interface to send from
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
-    /// How long to wait for a connection, and for each reply: 0.2, 200ms, 1m30s
+    /// How long to wait for a connection, and for each reply, such as 0.2, 200ms or 1m30s
     ///
     /// After the end of the input, talk goes on as long as the server sends something within this time.
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]

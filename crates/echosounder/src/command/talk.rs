@@ -19,7 +19,7 @@ use super::terminal::{self, Terminal};
 use crate::args::Output;
 use crate::config;
 use crate::render::escape::Escaped;
-use crate::render::json::{self, Bytes};
+use crate::render::json::{self, Bytes, EventTime};
 use crate::render::load::grouped;
 use crate::render::terminal_text::{TerminalText, unfinished};
 use crate::render::transcript::counted;
@@ -404,7 +404,7 @@ impl Page {
 
     fn object(&mut self, object: &impl Serialize) -> io::Result<()> {
         let mut line = Vec::new();
-        json::line(&mut line, object)?;
+        json::event(&mut line, &EventTime::now(), object)?;
         self.out.write(&line)
     }
 

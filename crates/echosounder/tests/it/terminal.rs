@@ -13,7 +13,7 @@ use std::time::Duration;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 use crate::skip::skip;
-use crate::support::{Folder, Serving, sh};
+use crate::support::{Folder, Serving, closed_port, sh};
 use crate::talk::HOSTILE;
 
 /// How long something that must appear may take.
@@ -498,4 +498,53 @@ fn a_character_that_comes_in_two_pieces_is_not_torn() {
     drop(go);
     terminal.press("\x04");
     assert_eq!(terminal.ended().0, 0);
+}
+
+/// What programs write on a terminal of 40 columns, line by line.
+fn narrow(script: &str) -> Option<Vec<String>> {
+    let mut terminal = Terminal::shell(&format!("stty cols 40; {script}"))?;
+    terminal.ended();
+    Some(String::from_utf8_lossy(&terminal.raw).lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn on_a_narrow_terminal_no_word_is_broken() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
+    let (endpoint, dead) = (serving.endpoint(), format!("udp://127.0.0.1:{}", closed_port()));
+    for command in [
+        format!("ping --color never -i 10ms -c 3 {endpoint}"),
+        format!("ping --color never -i 10ms -c 3 -W 100ms {endpoint} {dead}"),
+        format!("load --color never -c 1 -n 200 {endpoint}"),
+        "doctor --color never".to_owned(),
+        "ping --color never -h".to_owned(),
+        "serve --color never --help".to_owned(),
+    ] {
+        let Some(lines) = narrow(&format!("\"$SOUNDER\" {command}")) else { return };
+        // What the progress of a load was is taken away again.
+        let lines = lines.iter().map(|line| line.rsplit('\r').next().unwrap().trim_start_matches("\x1b[K"));
+        for line in lines {
+            let is_word = !line.trim().contains(' ');
+            assert!(line.chars().count() <= 40 || is_word, "{command}: {line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_they_are_not_wanted() {
+    let dead = format!("udp://127.0.0.1:{}", closed_port());
+    for (before, args, colored) in [
+        ("", "", true),
+        ("NO_COLOR= ", "", true),
+        ("NO_COLOR=1 ", "", false),
+        ("TERM=dumb ", "", false),
+        ("", "--color never", false),
+        ("NO_COLOR=1 ", "--color always", true),
+        ("", "--json", false),
+    ] {
+        for command in [format!("ping -c 1 {dead}"), "doctor".to_owned()] {
+            let Some(lines) = narrow(&format!("{before}\"$SOUNDER\" {command} {args}")) else { return };
+            let has_colors = lines.iter().any(|line| line.contains("\x1b[3"));
+            assert_eq!(has_colors, colored, "{before}{command} {args}: {lines:?}");
+        }
+    }
 }
