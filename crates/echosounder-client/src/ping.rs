@@ -356,6 +356,8 @@ impl Pinger {
 
     /// Calls until all is done, or it is told to stop; `tell` is told what happens. If it fails, the ping ends.
     ///
+    /// The calling thread keeps exact timers afterwards: [`exact_timers`].
+    ///
     /// # Errors
     ///
     /// If this machine fails. The report is of what was before.

@@ -3,10 +3,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use super::{check, is_missing, length, socket};
+use super::{check, is_missing, length};
 
 /// A set of signals.
 #[derive(Clone, Copy)]
@@ -68,6 +68,10 @@ pub(crate) fn signalfd(set: &SignalSet) -> io::Result<OwnedFd> {
 /// The call that came before signalfd4(2). Newer architectures do not have it.
 #[cfg(target_arch = "x86_64")]
 fn signalfd_without_flags(set: &SignalSet) -> Option<OwnedFd> {
+    use std::os::fd::AsFd;
+
+    use super::socket;
+
     // The kernel's own set has a bit for each of 64 signals.
     const SET_SIZE: usize = 8;
     // SAFETY: the set is longer than it is said to be, and outlives the call.
