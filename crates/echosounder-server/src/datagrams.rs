@@ -317,7 +317,7 @@ fn is_to_group(about: &Received, peer: &Address) -> bool {
 /// Who sent a datagram, as far as an address can say.
 fn classify(peer: &Address, local: &Address) -> Sender {
     match (peer, local) {
-        (Address::Unix(UnixName::Unnamed), _) => Sender::Nameless,
+        (Address::Unix(UnixName::Unnamed) | Address::Unspecified, _) => Sender::Nameless,
         (Address::Netlink(address), _) if address.port_id == 0 => Sender::Kernel,
         _ if peer == local => Sender::Own,
         (Address::Unix(_) | Address::Netlink(_), _) => Sender::Local,
@@ -359,6 +359,7 @@ mod tests {
             (tipc(5, 1), tipc(5, 2), Sender::Local),
             (tipc(6, 1), tipc(5, 2), Sender::Stranger),
             (UnixName::Unnamed.into(), unix(b"s"), Sender::Nameless),
+            (Address::Unspecified, inet([127, 0, 0, 1], 3000), Sender::Nameless),
             (unix(b"s"), unix(b"s"), Sender::Own),
             (unix(b"c"), unix(b"s"), Sender::Local),
             (inet([127, 0, 0, 1], 2000), inet([127, 0, 0, 1], 3000), Sender::Local),

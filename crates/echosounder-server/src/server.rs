@@ -101,6 +101,9 @@ impl Server {
 
     /// Starts to answer; `observer` is called once for each worker.
     ///
+    /// This raises the process's limit of open descriptors for good:
+    /// [`raise_fd_limit`](echosounder_socket::raise_fd_limit).
+    ///
     /// # Errors
     ///
     /// If the limit of descriptors does not allow what was promised, or a worker cannot be made.

@@ -16,6 +16,9 @@ use crate::family::{Family, inet};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
+    /// None: AF_UNSPEC. The kernel names nobody as the sender of what comes over a connection. A connect to it ends that of a
+    /// datagram socket (connect(2)).
+    Unspecified,
     /// AF_INET: ip(7).
     Inet(SocketAddrV4),
     /// AF_INET6: ipv6(7), with the scope id of a link-local address.
@@ -70,6 +73,7 @@ impl Address {
     /// The family.
     pub fn family(&self) -> Family {
         match self {
+            Self::Unspecified => Family::UNSPEC,
             Self::Inet(_) => Family::INET,
             Self::Inet6(_) => Family::INET6,
             Self::Unix(_) => Family::UNIX,
@@ -126,6 +130,7 @@ impl fmt::Display for Address {
     /// As in an endpoint, without the scheme. A socket without a name is `unnamed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unspecified => f.write_str("unspecified"),
             Self::Inet(address) => address.fmt(f),
             Self::Inet6(address) => address.fmt(f),
             Self::Unix(name) => name.fmt(f),
@@ -247,6 +252,8 @@ impl TryFrom<&Address> for RawAddress {
             Address::Netlink(address) => address.put(&mut raw),
             Address::Tipc(address) => address.put(&mut raw),
             Address::Vsock(address) => address.put(&mut raw),
+            // As long as the shortest address that connect(2) takes.
+            Address::Unspecified => raw.put(&[0; 14]),
             Address::Other(_) => {}
         }
         Ok(raw)
@@ -262,8 +269,8 @@ impl From<&RawAddress> for Address {
             Some(Family::NETLINK) => NetlinkAddress::get(raw).map(Self::Netlink),
             Some(Family::TIPC) => TipcAddress::get(raw).map(Self::Tipc),
             Some(Family::VSOCK) => VsockAddress::get(raw).map(Self::Vsock),
-            // The kernel tells the sender of a datagram from an unbound UNIX socket with no address at all.
-            None if raw.len() == 0 => Some(Self::Unix(UnixName::Unnamed)),
+            Some(Family::UNSPEC) if raw.as_bytes().iter().all(|&byte| byte == 0) => Some(Self::Unspecified),
+            None if raw.len() == 0 => Some(Self::Unspecified),
             _ => None,
         };
         known.unwrap_or_else(|| Self::Other(raw.as_bytes().into()))

@@ -26,6 +26,8 @@ const SEGMENT_MAX: usize = 1452;
 pub struct Batch {
     slots: Slots,
     received: usize,
+    /// Who a sender is that the kernel has not named.
+    nameless: Address,
     /// The datagrams that are to be answered, in order.
     answers: Vec<usize>,
     /// Which answers each send takes; kept for its room alone.
@@ -59,7 +61,13 @@ impl Batch {
     /// If the address space does not hold so many bytes.
     pub fn new(count: usize, size: usize) -> Self {
         let slots = Slots::new(count, size);
-        Self { slots, received: 0, answers: Vec::with_capacity(count), groups: Vec::with_capacity(count) }
+        Self {
+            slots,
+            received: 0,
+            nameless: Address::Unspecified,
+            answers: Vec::with_capacity(count),
+            groups: Vec::with_capacity(count),
+        }
     }
 
     /// Receives what is there, in place of what was received before.
@@ -95,9 +103,18 @@ impl Batch {
         about
     }
 
-    /// Who sent a received datagram; once it is answered, where the answer goes.
+    /// Who sent a received datagram; once it is answered, where the answer goes. A sender that the kernel has not named is
+    /// [`Address::Unspecified`], but [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed) over AF_UNIX.
     pub fn sender(&self, index: usize) -> Address {
-        Address::from(self.slots.name(index))
+        let name = self.slots.name(index);
+        if name.len() == 0 { self.nameless.clone() } else { Address::from(name) }
+    }
+
+    /// Notes who the senders are that the kernel has not named, if there are any.
+    pub(crate) fn name_the_nameless(&mut self, nameless: impl FnOnce() -> Address) {
+        if (0..self.received).any(|index| self.slots.name(index).len() == 0) {
+            self.nameless = nameless();
+        }
     }
 
     /// Notes that a received datagram is to be answered with `head`, of which at most [`Self::HEAD_MAX`] bytes

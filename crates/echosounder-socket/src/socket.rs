@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use crate::address::{Address, RawAddress};
 use crate::batch::Batch;
 use crate::control::{ControlMessage, SendControl};
 use crate::error::is_too_long;
+use crate::family::unix::UnixName;
 use crate::family::{Family, Protocol, Type};
 use crate::option::{self, OptionValue, SocketOption};
 use crate::poll::Interest;
@@ -63,7 +65,15 @@ pub enum Half {
 pub struct Socket {
     fd: OwnedFd,
     timeout: Timeout,
+    /// The family's number, once it is known: what has no address is another thing for each family.
+    family: AtomicI32,
 }
+
+// A server has one for each connection.
+const _: () = assert!(size_of::<Socket>() == 16);
+
+/// No family's number.
+const UNKNOWN: i32 = -1;
 
 /// How a message is to be sent or received, or was: the MSG_ flags of send(2) and recv(2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -112,7 +122,7 @@ pub struct Message {
     /// may be more than the buffers hold.
     pub len: usize,
     /// Who sent it, on sockets without connection. Where the kernel names nobody, as on most connections, it is
-    /// [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed), whatever the family of the socket.
+    /// [`Address::Unspecified`], but [`UnixName::Unnamed`] over AF_UNIX.
     pub from: Address,
     /// What came beside the bytes.
     pub control: Vec<ControlMessage>,
@@ -196,7 +206,7 @@ impl Socket {
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
                 Err(io::Error::from_raw_os_error(libc::EPROTONOSUPPORT))
             }
-            fd => fd.map(|fd| Self::made(fd, kind)),
+            fd => fd.map(|fd| Self::made(fd, family, kind)),
         }
     }
 
@@ -217,7 +227,7 @@ impl Socket {
     #[doc(alias = "socketpair")]
     pub fn pair(family: Family, kind: Type, protocol: Protocol) -> io::Result<(Self, Self)> {
         let (one, other) = sys::socket::socketpair(family.0, kind.0, protocol.0)?;
-        Ok((Self::made(one, kind), Self::made(other, kind)))
+        Ok((Self::made(one, family, kind), Self::made(other, family, kind)))
     }
 
     /// Takes a descriptor that came from elsewhere. Its mode is found out; what it is, [`family`](Self::family),
@@ -237,9 +247,11 @@ impl Socket {
     /// ```
     #[doc(alias = "fromfd")]
     pub fn from_fd(fd: OwnedFd) -> Result<Self, FromFdError> {
-        let socket = Self::blocking(fd);
-        match socket.family().and_then(|_| sys::socket::is_nonblocking(socket.as_fd())) {
-            Ok(nonblocking) => {
+        let socket = Self::with(fd, None, UNKNOWN);
+        let found = || Ok((socket.family()?, sys::socket::is_nonblocking(socket.as_fd())?));
+        match found() {
+            Ok((family, nonblocking)) => {
+                socket.family.store(family.0, Ordering::Relaxed);
                 socket.timeout.set(nonblocking.then_some(Duration::ZERO));
                 Ok(socket)
             }
@@ -265,7 +277,7 @@ impl Socket {
     /// ```
     #[doc(alias = "dup")]
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()?, timeout: Timeout::of(self.timeout.get()) })
+        Ok(Self::with(self.fd.try_clone()?, self.timeout(), self.family.load(Ordering::Relaxed)))
     }
 
     /// Gives the descriptor away, open. The same as `OwnedFd::from`.
@@ -345,13 +357,13 @@ impl Socket {
     }
 
     /// A socket that has just been made, in the mode that its type asks for.
-    fn made(fd: OwnedFd, kind: Type) -> Self {
+    fn made(fd: OwnedFd, family: Family, kind: Type) -> Self {
         let nonblocking = kind.0 & libc::SOCK_NONBLOCK != 0;
-        Self { fd, timeout: Timeout::of(nonblocking.then_some(Duration::ZERO)) }
+        Self::with(fd, nonblocking.then_some(Duration::ZERO), family.0)
     }
 
-    fn blocking(fd: OwnedFd) -> Self {
-        Self { fd, timeout: Timeout::of(None) }
+    fn with(fd: OwnedFd, timeout: Option<Duration>, family: i32) -> Self {
+        Self { fd, timeout: Timeout::of(timeout), family: AtomicI32::new(family) }
     }
 }
 
@@ -450,7 +462,7 @@ impl Socket {
     #[doc(alias = "accept4")]
     pub fn accept(&self) -> io::Result<(Self, Address)> {
         let (fd, peer) = self.accept_with(0)?;
-        Ok((Self::blocking(fd), peer))
+        Ok((Self::with(fd, None, self.family.load(Ordering::Relaxed)), peer))
     }
 
     /// Takes the next connection from the queue, as a socket that does not block, and the peer's address.
@@ -476,7 +488,7 @@ impl Socket {
     #[doc(alias = "SOCK_NONBLOCK")]
     pub fn accept_nonblocking(&self) -> io::Result<(Self, Address)> {
         let (fd, peer) = self.accept_with(libc::SOCK_NONBLOCK)?;
-        Ok((Self { fd, timeout: Timeout::of(Some(Duration::ZERO)) }, peer))
+        Ok((Self::with(fd, Some(Duration::ZERO), self.family.load(Ordering::Relaxed)), peer))
     }
 
     fn accept_with(&self, flags: i32) -> io::Result<(OwnedFd, Address)> {
@@ -827,7 +839,7 @@ impl Socket {
     }
 
     /// Receives a datagram and its sender's address: recvfrom(2). Where the kernel names nobody, as on most connections,
-    /// the address is [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed), whatever the family of the socket.
+    /// the address is [`Address::Unspecified`], but [`UnixName::Unnamed`] over AF_UNIX.
     ///
     /// # Errors
     ///
@@ -849,7 +861,7 @@ impl Socket {
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         let receive = || sys::socket::recv_from(self.as_fd(), buffer, self.mode());
         let (len, from) = self.call(Interest::Read, receive)?;
-        Ok((len, Address::from(&from)))
+        Ok((len, self.sender(&from)))
     }
 
     /// Receives a message into several buffers, with what the kernel tells beside it: recvmsg(2).
@@ -892,7 +904,7 @@ impl Socket {
         let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.0 | self.mode());
         let sys::message::Received { len, from, control, flags } =
             self.waits_with(flags).call(self.as_fd(), Interest::Read, receive)?;
-        Ok(Message { len, from: Address::from(&from), control, flags: MessageFlags(flags) })
+        Ok(Message { len, from: self.sender(&from), control, flags: MessageFlags(flags) })
     }
 
     /// Receives the messages that are there, up to a batch: recvmmsg(2). It waits for the first alone.
@@ -914,7 +926,9 @@ impl Socket {
     /// ```
     #[doc(alias = "recvmmsg")]
     pub fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
-        self.call(Interest::Read, || batch.receive(self.as_fd(), self.mode()))
+        let received = self.call(Interest::Read, || batch.receive(self.as_fd(), self.mode()))?;
+        batch.name_the_nameless(|| self.sender(&RawAddress::empty()));
+        Ok(received)
     }
 
     /// Writes as much as the kernel takes: send(2).
@@ -1012,6 +1026,21 @@ impl Socket {
                 return Ok(());
             }
         }
+    }
+
+    /// Who sent what came from this address. The kernel gives none for a connection's peer, and none for a UNIX socket that
+    /// is not bound, which alone is a name of its family.
+    fn sender(&self, from: &RawAddress) -> Address {
+        if from.len() == 0 && self.is_unix() { UnixName::Unnamed.into() } else { Address::from(from) }
+    }
+
+    fn is_unix(&self) -> bool {
+        let mut family = self.family.load(Ordering::Relaxed);
+        if family == UNKNOWN {
+            family = self.family().map_or(UNKNOWN, |family| family.0);
+            self.family.store(family, Ordering::Relaxed);
+        }
+        family == libc::AF_UNIX
     }
 
     fn is_stream(&self) -> bool {

@@ -15,6 +15,8 @@ use std::fmt;
 pub struct Family(pub i32);
 
 impl Family {
+    /// None: that of [`Address::Unspecified`](crate::Address::Unspecified).
+    pub const UNSPEC: Self = Self(libc::AF_UNSPEC);
     /// IPv4: ip(7).
     pub const INET: Self = Self(libc::AF_INET);
     /// IPv6: ipv6(7).
@@ -32,6 +34,7 @@ impl Family {
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::UNSPEC => f.write_str("AF_UNSPEC"),
             Self::INET => f.write_str("AF_INET"),
             Self::INET6 => f.write_str("AF_INET6"),
             Self::UNIX => f.write_str("AF_UNIX"),

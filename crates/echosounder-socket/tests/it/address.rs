@@ -1,6 +1,7 @@
 use std::fs;
+use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -10,7 +11,8 @@ use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
-    Address, Family, Protocol, RawAddress, Socket, Transport, Type, interface_index, is_family_absent,
+    Address, Batch, Family, MessageFlags, Protocol, RawAddress, Socket, Transport, Type, interface_index,
+    is_family_absent,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -228,4 +230,66 @@ fn the_bytes_of_a_family_that_is_not_known_are_kept() {
 fn a_family_that_no_kernel_has_is_absent() {
     let nowhere = Address::Other(0x7fff_u16.to_ne_bytes()[..].into());
     assert!(is_family_absent(&Transport::Tcp.socket(&nowhere).unwrap_err()));
+}
+
+/// Nobody is not a UNIX socket's name, but over AF_UNIX.
+#[test]
+fn a_sender_that_the_kernel_does_not_name_is_nobody() {
+    let receive = |transport: Transport, call: fn(&Socket) -> Address| {
+        let address = if transport == Transport::Tcp { &LOOPBACK[0] } else { &UNNAMED };
+        let (listener, name) = bound(transport, address);
+        listener.listen().unwrap();
+        let client = connected(transport, &name);
+        client.send(b"ahoy").unwrap();
+        let (server, _) = listener.accept().unwrap();
+        wait_readable(&server);
+        // Known or to be asked: the descriptor alone says nothing of its family.
+        let handed = Socket::from_fd(server.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let peeked = {
+            let mut buffer = [0; 8];
+            let into = &mut [IoSliceMut::new(&mut buffer)];
+            handed.recv_msg(into, 0, MessageFlags::PEEK).unwrap().from
+        };
+        let from = call(&server);
+        assert_eq!(peeked, from);
+        from
+    };
+    let calls: [fn(&Socket) -> Address; 3] = [
+        |socket| socket.recv_from(&mut [0; 8]).unwrap().1,
+        |socket| {
+            let mut buffer = [0; 8];
+            let into = &mut [IoSliceMut::new(&mut buffer)];
+            socket.recv_msg(into, 0, MessageFlags::NONE).unwrap().from
+        },
+        |socket| {
+            let mut batch = Batch::new(1, 8);
+            socket.recv_many(&mut batch).unwrap();
+            batch.sender(0)
+        },
+    ];
+    for call in calls {
+        let from = receive(Transport::Tcp, call);
+        assert_eq!((from.family(), from.to_string()), (Family::UNSPEC, "unspecified".into()));
+        assert_eq!(from, Address::Unspecified);
+    }
+    // A batch that was used elsewhere before says of each socket what is true of it.
+    let mut batch = Batch::new(1, 8);
+    let (server, name) = bound(Transport::UnixDatagram, &UNNAMED);
+    let nameless = Transport::UnixDatagram.socket(&name).unwrap();
+    for _ in 0..2 {
+        nameless.send_to(b"ahoy", &name).unwrap();
+        server.recv_many(&mut batch).unwrap();
+        assert_eq!(batch.sender(0), UNNAMED);
+        let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
+        listener.listen().unwrap();
+        connected(Transport::Tcp, &name).send(b"ahoy").unwrap();
+        listener.accept().unwrap().0.recv_many(&mut batch).unwrap();
+        assert_eq!(batch.sender(0), Address::Unspecified);
+    }
+
+    // As a destination it takes a connection of datagrams away.
+    let (udp, name) = bound(Transport::Udp, &LOOPBACK[0]);
+    udp.connect(&name).unwrap();
+    udp.connect(&Address::Unspecified).unwrap();
+    assert_eq!(udp.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
 }
