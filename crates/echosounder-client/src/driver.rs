@@ -182,7 +182,7 @@ pub(crate) struct Found {
     pub(crate) busy: f64,
     /// The share that it waited for one.
     pub(crate) starved: f64,
-    /// How long nothing had come back when a load without an end was given up.
+    /// How long nothing had come back, at least, if that was too long.
     pub(crate) gave_up: Option<Duration>,
 }
 
@@ -352,8 +352,7 @@ impl Driver {
             }
         }
         self.rate_usage(usage);
-        if self.open != 0 && !self.stopped() && self.end().is_none() && self.has_lost_patience(self.elapsed())
-        {
+        if self.open != 0 && !self.stopped() && self.has_lost_patience(self.elapsed()) {
             self.found.gave_up = Some(self.patience());
         }
         self.found.tally.unsent += self.left_behind();

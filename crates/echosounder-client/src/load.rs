@@ -137,7 +137,7 @@ pub struct Report {
     pub busy: f64,
     /// The share that it waited for one.
     pub starved: f64,
-    /// How long nothing had come back when a load without an end was given up.
+    /// How long nothing had come back at the end, at least, if that was too long.
     pub gave_up: Option<Duration>,
     /// Messages sent, those of the warm-up included.
     pub sent_in_all: u64,
@@ -310,13 +310,17 @@ fn run(
         }
     }
     let mut report = Report::new(peer);
+    let mut silences = Vec::new();
     for thread in threads {
         let panicked = |_| Err(io::Error::other("a thread of the load panicked").into());
         let found = thread.join().unwrap_or_else(panicked);
-        report.add(&found.map_err(|Failure { operation, error }| {
-            CallError::of(operation, &report.peer, address, error)
-        })?);
+        let found = found
+            .map_err(|Failure { operation, error }| CallError::of(operation, &report.peer, address, error))?;
+        report.add(&found);
+        silences.push(found.gave_up);
     }
+    // If any thread was answered, the peer was not silent.
+    report.gave_up = silences.into_iter().min().flatten();
     report.sent_in_all = shared.sent.load(Ordering::Relaxed);
     report.answered_in_all = shared.answered.load(Ordering::Relaxed);
     if too_much { Err(LoadError::Stranger(report.peer)) } else { Ok(report) }
@@ -359,7 +363,6 @@ impl Report {
         let _ = self.latency.add(&found.latency);
         let _ = self.lag.add(&found.lag);
         self.elapsed = self.elapsed.max(found.elapsed);
-        self.gave_up = self.gave_up.max(found.gave_up);
         if self.busy + self.starved < found.busy + found.starved {
             (self.busy, self.starved) = (found.busy, found.starved);
         }

@@ -329,15 +329,20 @@ fn a_server_that_stops_in_the_middle_of_what_it_is_sent_ends_a_load() {
 
 #[test]
 fn a_datagram_server_that_falls_silent_is_told() {
-    let mut left = 5;
-    let peer = datagrams(move |message| {
-        left -= i32::from(left != 0);
-        if left == 0 { Vec::new() } else { vec![message.to_vec()] }
-    });
-    let done = run(&["load", &peer, "-n", "1m", "-w", "100ms", "--warm-up", "0", "-c", "1"], b"");
-    assert_eq!(done.code, Some(1), "{done:?}");
-    let told = format!("sounder: TIMEOUT: load {peer}: nothing was answered for the last 300ms\n");
-    assert_eq!(done.stderr, told, "{}", done.text());
+    let peer = || {
+        let mut left = 5;
+        datagrams(move |message| {
+            left -= i32::from(left != 0);
+            if left == 0 { Vec::new() } else { vec![message.to_vec()] }
+        })
+    };
+    for end in [["-n", "1m"], ["-d", "1s"]] {
+        let done =
+            run(&[&["load", &peer(), "-w", "100ms", "--warm-up", "0", "-c", "1"], &end[..]].concat(), b"");
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.stderr.starts_with("sounder: TIMEOUT: load udp://"), "{}", done.stderr);
+        assert!(done.stderr.ends_with(": nothing was answered for the last 300ms\n"), "{}", done.stderr);
+    }
 }
 
 #[test]
