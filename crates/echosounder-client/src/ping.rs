@@ -733,16 +733,18 @@ impl Pinger {
         let at = self.clocks.now().mono;
         let mut lost = Vec::new();
         self.prober.cut(at, |number| lost.push(number));
+        // A peer that ends a connection when all was answered may take the next request over another one.
+        let pause = if lost.is_empty() { Duration::ZERO } else { PAUSE };
         if !lost.is_empty() {
             self.count_unmatched();
+            self.pause(at);
         }
         lost.into_iter().for_each(|number| self.count_lost(number, Some(word), at));
         self.unsent.clear();
         if self.socket.take().is_some() {
             self.happenings.push_back(Happening::Connected(false));
         }
-        self.gone_until = (at + PAUSE, word);
-        self.pause(at);
+        self.gone_until = (at + pause, word);
     }
 
     /// Tries to reach the peer again, for the call that was due then; if it cannot be, all that came due are lost.

@@ -371,6 +371,8 @@ impl Page {
     fn started(&mut self, place: usize, target: Target) {
         self.paper.write(|out| match self.output {
             Output { json: true, .. } => render::start_object(out, &target),
+            // The table of the end names them all.
+            Output { quiet: true, .. } if 1 < self.targets.len() => Ok(()),
             _ => render::header(&mut self.style.wrapped(out), &target),
         });
         self.targets[place].target = Some(target);

@@ -768,6 +768,9 @@ fn a_peer_that_closes_after_each_answer_is_called_again() {
     assert_counts(&result, &[("sent", 6), ("answered", 6 - lost), ("lost", lost)]);
     let connected = done.objects().iter().filter(|line| line["event"] == "connected").count() as u64;
     assert!(lost <= 3 && 5 - lost <= connected, "{}", done.text());
+    // It is not left alone after that, so requests in quick succession are answered, too.
+    let done = ping(&["-c", "20", "-i", "20ms", &peer]);
+    assert!(10 <= count(&end(&done), "answered"), "{}", done.text());
 }
 
 /// The call, with other stamps in its blank.
