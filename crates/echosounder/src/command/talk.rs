@@ -54,10 +54,10 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let interrupt = || signals.as_fd().try_clone_to_owned().context("receive signals");
     let is_stream = config.call.endpoint.transport().kind() == Kind::Stream;
     let is_typed = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.json;
-    // However it ends, the terminal is put in order last.
-    let mut terminal = Terminal::of_input();
-    if let Some(terminal) = terminal.as_mut().filter(|_| is_typed) {
-        return talk_by_hand(&config, output, peer, terminal, interrupt()?);
+    if is_typed {
+        // However it ends, the terminal is put in order last.
+        let mut terminal = Terminal::of_input().context("set up the terminal")?;
+        return talk_by_hand(&config, output, peer, &mut terminal, interrupt()?);
     }
     if is_stream && !config.lines && !output.json {
         if config.verbose {
@@ -100,9 +100,11 @@ fn talk_by_hand(
         writeln!(stderr(), "{connected} to {}; {leave} ends the conversation", peer.endpoint())?;
     }
     let out = output_of(true, interrupt.try_clone()?, Duration::MAX)?;
+    let told = Some(peer.endpoint());
     let page = |style, prompting| {
         let interrupt = interrupt.try_clone().context("receive signals")?;
-        anyhow::Ok(Page::new(config, output, style, prompting, out, interrupt))
+        let page = Page::new(config, output, style, prompting, out, interrupt);
+        anyhow::Ok(Page { told, ..page })
     };
     let mut typed = Vec::new();
     // What is written unchanged cannot be kept off the line that is being typed.
@@ -154,6 +156,9 @@ fn finish_talk(config: &config::Talk, output: Output, summary: Summary, is_typed
     }
     if unanswered == 0 && summary.unsent == 0 || is_typed && summary.end == End::Interrupt {
         return Ok(Outcome::Done);
+    }
+    if is_typed && summary.end == End::Peer {
+        return fail(config, output, summary.word, "the last line was not answered".into());
     }
     // A person has been told of each line, and whoever wants quiet does not want to know of each.
     if output.quiet || is_typed {
@@ -244,7 +249,9 @@ struct Page {
     /// Whether newlines are left out of what is asked, so that none can come back.
     newline_due: bool,
     quiet: bool,
+    /// Whether to tell where the peer is, and what was told.
     verbose: bool,
+    told: Option<String>,
     colored: bool,
     called: String,
     kind: Kind,
@@ -293,7 +300,8 @@ impl Page {
             typing: false,
             newline_due: config.eol == Eol::None,
             quiet: output.quiet,
-            verbose: config.verbose && !is_typed,
+            verbose: if is_typed { !output.quiet } else { config.verbose },
+            told: None,
             colored: config.colored,
             called: config.call.endpoint.to_string(),
             kind: config.call.endpoint.transport().kind(),
@@ -307,8 +315,7 @@ impl Page {
     fn write(&mut self, said: Said<'_>) -> io::Result<()> {
         match said {
             Said::Prompt => self.prompt(),
-            Said::Reached(endpoint) if self.verbose => writeln!(stderr(), "Connected to {endpoint}"),
-            Said::Reached(_) => Ok(()),
+            Said::Reached(endpoint) => self.reach(endpoint),
             Said::Asked => {
                 self.typing = false;
                 Ok(())
@@ -316,6 +323,15 @@ impl Page {
             Said::Heard(heard) => self.hear(heard),
             Said::Missed { line, len, why } => self.miss(line, len, why),
         }
+    }
+
+    /// Tells where the peer is, unless that was told before.
+    fn reach(&mut self, endpoint: &str) -> io::Result<()> {
+        if self.told.as_deref() == Some(endpoint) || self.typing {
+            return Ok(());
+        }
+        self.told = Some(endpoint.to_owned());
+        if self.verbose { writeln!(stderr(), "Connected to {endpoint}") } else { Ok(()) }
     }
 
     fn prompt(&mut self) -> io::Result<()> {
@@ -342,8 +358,9 @@ impl Page {
             (_, Part::Answer(after)) => self.show(Some(after)),
             (_, Part::Unasked) => self.show(None),
             (Style::Json, Part::Begun) if room < heard.bytes.len() => {
-                self.answer_len = self.answer.len();
+                let begun = self.answer.split_off(self.answer.len() - unfinished(&self.answer));
                 self.show(None)?;
+                (self.answer_len, self.answer) = (begun.len(), begun);
                 self.hear(Heard { bytes: &heard.bytes[room..], part: heard.part })
             }
             (Style::Labelled, Part::Begun) if REPLY_MAX <= self.answer_len => self.show(None),
@@ -479,7 +496,7 @@ impl Page {
             }
         };
         if alone_on_line {
-            writeln!(io::stdout())?;
+            terminal::write(b"\n")?;
         }
         if end == End::Peer {
             writeln!(stderr(), "{} has ended the conversation", self.called)?;

@@ -33,10 +33,10 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Returns the terminal on standard input, if it is one.
-    pub(crate) fn of_input() -> Option<Self> {
-        let original = tcgetattr(io::stdin()).ok()?;
-        Some(Self { original, marks_pastes: false })
+    /// Returns the terminal on standard input. This process must be in its foreground, or changes of its modes would stop
+    /// it (SIGTTOU, termios(3)).
+    pub(crate) fn of_input() -> io::Result<Self> {
+        Ok(Self { original: tcgetattr(io::stdin())?, marks_pastes: false })
     }
 
     /// Stops echoing what is typed, and hands it on key by key. Ctrl-C is a signal all the same.
@@ -158,11 +158,13 @@ fn has_input(wait: Duration) -> io::Result<bool> {
     ready([(io::stdin().as_fd(), Interest::Read)], Some(wait)).map(|[input]| input.readable)
 }
 
-/// Writes to the terminal, unless that would have to wait: it may be stopped.
-fn write(bytes: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout();
+/// Writes a little to the terminal, unless that would have to wait: it may be stopped.
+pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
+    let out = io::stdout();
     let [writable] = ready([(out.as_fd(), Interest::Write)], Some(Duration::ZERO))?;
-    if writable.writable { out.write_all(bytes).and_then(|()| out.flush()) } else { Ok(()) }
+    // Past the library's lock, which a thread that is stuck may have.
+    let mut out = File::from(out.as_fd().try_clone_to_owned()?);
+    if writable.writable { out.write_all(bytes) } else { Ok(()) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "what a terminal may take is measured where it is waited for")]

@@ -7,6 +7,7 @@ use std::num::NonZero;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ struct Terminal {
     raw: Vec<u8>,
     /// Whether the terminal answers when it is asked where its cursor is.
     answers: bool,
+    /// Held by whoever keeps the terminal from showing anything.
+    showing: Arc<Mutex<()>>,
     /// Keeps the terminal open.
     _master: Box<dyn MasterPty + Send>,
     home: Folder,
@@ -107,7 +110,9 @@ impl Terminal {
                 return None;
             }
         };
-        command.env("TERM", "xterm-256color");
+        if command.get_env("TERM").is_none_or(|term| term != "dumb") {
+            command.env("TERM", "xterm-256color");
+        }
         command.env("XDG_STATE_HOME", home.path());
         if command.get_env("NO_COLOR").is_some_and(|value| value.is_empty()) {
             command.env_remove("NO_COLOR");
@@ -115,11 +120,23 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).unwrap();
         let (sender, output) = mpsc::channel();
         let mut reader = pair.master.try_clone_reader().unwrap();
-        thread::spawn(move || read_all(&mut reader, &sender));
+        let showing = Arc::new(Mutex::new(()));
+        let shown = Arc::clone(&showing);
+        thread::spawn(move || read_all(&mut reader, &sender, &shown));
         let keys = pair.master.take_writer().unwrap();
         let [rows, columns] = [SIZE.rows, SIZE.cols].map(|size| NonZero::new(size).unwrap());
         let parser = vt100::Parser::new_with_callbacks(rows, columns, 1000, Acts::default());
-        Some(Self { child, keys, output, parser, raw: Vec::new(), answers: true, _master: pair.master, home })
+        Some(Self {
+            child,
+            keys,
+            output,
+            parser,
+            raw: Vec::new(),
+            answers: true,
+            showing,
+            _master: pair.master,
+            home,
+        })
     }
 
     fn press(&mut self, keys: &str) {
@@ -180,9 +197,12 @@ impl Drop for Terminal {
     }
 }
 
-fn read_all(reader: &mut impl Read, sender: &Sender<Vec<u8>>) {
+fn read_all(reader: &mut impl Read, sender: &Sender<Vec<u8>>, showing: &Mutex<()>) {
     let mut buffer = [0; 4096];
-    while let Ok(len @ 1..) = reader.read(&mut buffer) {
+    while let Ok(len @ 1..) = {
+        drop(showing.lock().unwrap());
+        reader.read(&mut buffer)
+    } {
         if sender.send(buffer[..len].into()).is_err() {
             return;
         }
@@ -480,6 +500,28 @@ fn a_flood_is_held_back_and_can_be_left() {
         }
         assert_eq!(terminal.ended().0, 0, "{leave:?}");
         assert!(String::from_utf8_lossy(&terminal.raw).contains("\x1b[?2004l"), "the terminal is given back");
+    }
+}
+
+#[test]
+fn a_terminal_that_is_stuck_holds_up_no_signal() {
+    for term in ["xterm-256color", "dumb"] {
+        let (tell, stuck) = mpsc::channel();
+        let endpoint = server(move |mut stream| {
+            // When nothing more is taken, all that lies between is full.
+            stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+            while stream.write_all(&[1; 65536]).is_ok() {}
+            tell.send(()).unwrap();
+        });
+        let Some(mut terminal) = Terminal::talk(&[&endpoint], &[("TERM", term)]) else { return };
+        terminal.shows(|screen| screen.contains("Server: "));
+        let showing = Arc::clone(&terminal.showing);
+        let held = showing.lock().unwrap();
+        stuck.recv_timeout(PATIENCE).unwrap();
+        let pid = terminal.child.process_id().unwrap();
+        assert!(sh(&format!("kill -TERM {pid}")).status().unwrap().success());
+        assert_eq!(terminal.child.wait().unwrap().exit_code(), 0, "{term}");
+        drop(held);
     }
 }
 
