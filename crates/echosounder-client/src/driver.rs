@@ -270,7 +270,7 @@ impl Driver {
         };
         // A stamp is put before it.
         let longest = task.sizes.1 + 256;
-        let batch = (task.kind == Kind::Datagrams).then(|| Batch::new(BATCH_MAX, longest));
+        let batch = (task.kind == Kind::Datagrams).then(|| Batch::try_new(BATCH_MAX, longest)).transpose()?;
         Ok(Self {
             random: Random::new(!task.seed),
             open: sockets.len(),
@@ -297,7 +297,7 @@ impl Driver {
             last_answer: Duration::ZERO,
             message: IoBuffer::default(),
             ends: Vec::new(),
-            buffer: IoBuffer::zeroed(longest.max(PIECE_MAX)),
+            buffer: IoBuffer::try_zeroed(longest.max(PIECE_MAX))?,
             batch,
             scratch: Vec::new(),
             stamped: Vec::new(),

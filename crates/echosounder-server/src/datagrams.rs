@@ -87,7 +87,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     ///
     /// # Errors
     ///
-    /// If the socket cannot be asked for its address, or prepared.
+    /// If the socket cannot be asked for its address, or prepared, or no memory is left.
     pub fn new(setup: Setup<C, O>, socket: Socket, plain_echo: PlainEcho) -> io::Result<Self> {
         let address = socket.local_addr()?;
         socket.set_blocking(false)?;
@@ -97,9 +97,9 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         }
         let now = setup.clock.now();
         let batch = match address.ip() {
-            Some(_) => Batch::new(BATCH_MAX, UDP_MAX),
-            None => Batch::new(OTHER_BATCH_MAX, OTHER_MAX),
-        };
+            Some(_) => Batch::try_new(BATCH_MAX, UDP_MAX),
+            None => Batch::try_new(OTHER_BATCH_MAX, OTHER_MAX),
+        }?;
         Ok(Self {
             batch,
             socket,

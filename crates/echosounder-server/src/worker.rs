@@ -145,7 +145,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     ///
     /// # Errors
     ///
-    /// If no descriptor is left.
+    /// If no descriptor or no memory is left.
     pub fn new(setup: Setup<C, O>, bounds: Bounds) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.add(&*setup.stop, WAKER, Interest::Read)?;
@@ -155,7 +155,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             messages: Conversation { framing: Framing::Message, ..setup.conversation.clone() },
             streams: setup.conversation,
             host: setup.host,
-            input: IoBuffer::zeroed(MESSAGE_MAX),
+            input: IoBuffer::try_zeroed(MESSAGE_MAX)?,
             out: IoBuffer::default(),
             budget: Budget::new(bounds.kept_max),
             turn,

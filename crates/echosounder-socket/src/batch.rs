@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::address::{Address, RawAddress};
+use crate::buffer::{IoBuffer, check_memory};
 use crate::control::{ControlMessage, Credentials, PacketInfo, RawControl};
 use crate::family::tipc::TipcAddress;
 use crate::socket::Socket;
@@ -68,6 +69,17 @@ impl Batch {
             answers: Vec::with_capacity(count),
             groups: Vec::with_capacity(count),
         }
+    }
+
+    /// Room for `count` datagrams of at most `size` bytes each, if there is memory for it.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, such as under a low limit of the address space (RLIMIT_AS).
+    pub fn try_new(count: usize, size: usize) -> io::Result<Self> {
+        let slot = size.saturating_add(HEAD_MAX + 2 * IoBuffer::ALIGN);
+        check_memory(slot.saturating_mul(count))?;
+        Ok(Self::new(count, size))
     }
 
     /// Receives what is there, in place of what was received before.

@@ -1,6 +1,8 @@
 //! Buffers for input and output whose placement the kernel's copy likes.
 
 use std::fmt;
+use std::hint::black_box;
+use std::io;
 use std::ops::{Deref, DerefMut};
 
 /// Bytes to receive into or to send from. They start on a 64-byte boundary.
@@ -40,6 +42,16 @@ impl IoBuffer {
         let start = padding(&bytes);
         bytes.truncate(start + len);
         Self { bytes, start }
+    }
+
+    /// Returns a buffer of `len` zeros, if there is memory for it.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, such as under a low limit of the address space (RLIMIT_AS).
+    pub fn try_zeroed(len: usize) -> io::Result<Self> {
+        check_memory(len.saturating_add(Self::ALIGN))?;
+        Ok(Self::zeroed(len))
     }
 
     /// Removes the content, and keeps the memory.
@@ -88,6 +100,16 @@ impl IoBuffer {
         self.bytes.truncate(new + len);
         self.start = new;
     }
+}
+
+/// Checks that there is memory for an allocation of `len` bytes. Zeroed memory, whose pages are not touched before they are
+/// used, has no form in stable Rust that can fail; so the same is allocated once more, for a moment.
+pub(crate) fn check_memory(len: usize) -> io::Result<()> {
+    let mut trial = Vec::<u8>::new();
+    let reserved = trial.try_reserve_exact(len);
+    // Otherwise the compiler might leave out an allocation that nothing uses.
+    black_box(&trial);
+    reserved.map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))
 }
 
 /// How many bytes after the beginning of an allocation the next boundary lies.
@@ -166,6 +188,20 @@ mod tests {
         buffer.append_with(|bytes| *bytes = b"ahoy".to_vec());
         buffer.append_with(|bytes| bytes.extend_from_slice(&[7; 1000]));
         assert!(is_aligned(&buffer) && buffer.ends_with(&[7; 1000]));
+    }
+
+    #[test]
+    fn without_memory_there_is_an_error_and_no_abort() {
+        assert_eq!(IoBuffer::try_zeroed(100).unwrap().len(), 100);
+        for len in [usize::MAX / 2 - 100, usize::MAX] {
+            assert_eq!(IoBuffer::try_zeroed(len).unwrap_err().raw_os_error(), Some(libc::ENOMEM), "{len}");
+            assert_eq!(
+                crate::Batch::try_new(2, len).unwrap_err().raw_os_error(),
+                Some(libc::ENOMEM),
+                "{len}"
+            );
+        }
+        assert!(crate::Batch::try_new(2, 100).is_ok());
     }
 
     #[test]
