@@ -1,6 +1,7 @@
 //! Reaching somebody: every address of a name, with staggered starts, until one takes the call.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use echosounder_socket::family::inet::Host;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
-    Address, Endpoint, Error, Events, Interest, IpVersion, Kind, Name, Poll, Side, Socket, Transport, option,
+    Address, Endpoint, Error, Events, Interest, IpVersion, Kind, Name, Poll, Side, Socket, Transport,
+    is_out_of_descriptors, option,
 };
 
 use crate::clock::Deadline;
@@ -24,6 +26,9 @@ const NOTICE: Duration = Duration::from_millis(50);
 
 /// How long an address is tried alone before the next is tried beside it: RFC 8305 §5.
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// How many descriptors a lookup needs at once, at most.
+const DESCRIPTORS: usize = 4;
 
 /// How many addresses of a name are tried. Whoever answers for the name chooses them, and could have us call thousands.
 const ADDRESSES_MAX: usize = 16;
@@ -385,7 +390,7 @@ fn is_v6(address: &Address) -> bool {
 fn resolve(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>, CallError> {
     if !matches!(call.endpoint.name(), Name::Inet(Host::Name(_), _)) {
         let addresses = call.endpoint.resolve(Side::Client, call.ip_version);
-        return addresses.map_err(unresolved);
+        return addresses.map_err(|error| unresolved(call, error));
     }
     let (sender, receiver) = mpsc::sync_channel(1);
     let (endpoint, version) = (call.endpoint.clone(), call.ip_version);
@@ -397,19 +402,29 @@ fn resolve(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>,
     thread::Builder::new().name("resolver".into()).spawn(lookup).map_err(local)?;
     loop {
         match receiver.recv_timeout(deadline.left().map_or(NOTICE, |left| left.min(NOTICE))) {
-            Ok(addresses) => return addresses.map_err(unresolved),
+            Ok(addresses) => return addresses.map_err(|error| unresolved(call, error)),
             Err(RecvTimeoutError::Timeout) if !deadline.is_over() => check(stop)?,
             Err(_) => return Err(CallError::timeout("resolve", &call.endpoint)),
         }
     }
 }
 
-/// A name has no address; or the system cannot tell, for instance since it does not have the interface, or no descriptor.
-fn unresolved(error: Error) -> CallError {
-    match error.cause().raw_os_error() {
-        Some(_) => CallError::Local(error),
-        None => CallError::Peer(Word::Dns, error),
+/// A name has no address, or the system cannot find out: it does not have the interface, for instance.
+fn unresolved(call: &Call, error: Error) -> CallError {
+    match (error.cause().raw_os_error(), check_descriptors()) {
+        (Some(_), _) => CallError::Local(error),
+        (None, Err(missing)) if is_out_of_descriptors(&missing) => {
+            CallError::Local(Error::new("resolve", &call.endpoint, missing))
+        }
+        (None, _) => CallError::Peer(Word::Dns, error),
     }
+}
+
+/// Whether a lookup has the descriptors that it needs. getaddrinfo(3) does not say: for it a file that it cannot open has
+/// no names.
+fn check_descriptors() -> io::Result<()> {
+    let files: io::Result<Vec<File>> = (0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
+    files.map(drop)
 }
 
 impl Marks {

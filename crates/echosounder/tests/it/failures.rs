@@ -177,6 +177,23 @@ fn an_interface_that_does_not_exist_is_no_failure_of_the_name_service() {
 }
 
 #[test]
+fn a_lack_of_descriptors_is_never_a_failure_of_the_peer_or_of_its_name() {
+    let endpoint = format!("tcp://localhost:{}", crate::support::closed_port());
+    for limit in 4..=12 {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), "env"]);
+        ask(&command, &endpoint, |what, done| {
+            let told = format!("{}{}", done.text(), done.stderr);
+            match done.code {
+                Some(1) => assert!(told.contains("REFUSED"), "{limit}: {what}: {told}"),
+                // With the fewest not even the libraries can be loaded.
+                code => assert!(matches!(code, Some(2 | 127)), "{limit}: {what}: {told}"),
+            }
+        });
+    }
+}
+
+#[test]
 fn a_message_that_is_too_long_to_be_sent_is_this_machines_failure() {
     let folder = Folder::new();
     let v4 = "a UDP message over IPv4 has at most 65,507 bytes";
