@@ -13,7 +13,7 @@ use std::time::Duration;
 use echosounder_server::{Event, Observer};
 use echosounder_socket::Waker;
 
-use crate::command::allowance::Allowance;
+use crate::command::allowance::{Allowance, Troubles};
 use crate::config::Transcript;
 use crate::render::json::EventTime;
 use crate::render::transcript::{self, Entry, What};
@@ -43,6 +43,8 @@ struct Shared {
     sated: AtomicBool,
     /// Entries that were not written.
     left_out: AtomicU64,
+    /// What was reported to fail.
+    troubles: Troubles,
 }
 
 /// The thread that writes.
@@ -90,9 +92,10 @@ impl Reporter {
 impl Observer for Reporter {
     fn observe(&mut self, event: Event<'_>) {
         match event {
-            Event::Error { operation, error } => {
+            Event::Error { operation, error } if self.shared.troubles.is_due(operation) => {
                 self.pass(|| What::Error { error: format!("{operation}: {}", plain(&error.to_string())) });
             }
+            Event::Error { .. } => {}
             _ if self.wanted == Transcript::Off => {}
             Event::Connected { peer } => self.pass(|| What::Connected { peer: peer.to_string() }),
             Event::Closed { peer, messages, error, cut } => self.pass(|| What::Closed {

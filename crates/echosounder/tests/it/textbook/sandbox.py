@@ -22,6 +22,7 @@ CALLS = {
     "eventfd2": (290, 19),
     "getsockopt": (55, 209),
     "prctl": (157, 167),
+    "recvfrom": (45, 207),
     "recvmmsg": (299, 243),
     "recvmsg": (47, 212),
     "sendmmsg": (307, 269),
