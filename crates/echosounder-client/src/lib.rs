@@ -1,7 +1,7 @@
 //! The asking side of a stamped echo: it asks. It does not answer and does not print.
 //!
 //! A [`Peer`] is somebody to ask, at one of the addresses of an endpoint: [`Peer::ask`] sends a message and
-//! waits until it has come back. [`Talk`] does so with each line of an input. [`load`](fn@load) puts a load on a server, and
+//! waits until it has come back. [`Talk`] does so with each line of an input, a [`Pipe`] passes bytes in both directions at once. [`load`](fn@load) puts a load on a server, and
 //! [`ramp`](fn@ramp) finds out how much it takes.
 //!
 //! Time-outs are overall: they bound an operation however many addresses or pieces it takes.

@@ -242,10 +242,11 @@ pub(crate) enum Transcript {
 /// for --wait.
 ///
 /// With --lines or --json, and always on sockets that keep messages apart (udp, seqpacket and so on), talk works in
-/// lockstep: one line is one message, sent without its newline (see --eol), and the next line waits for the reply. Each
-/// reply is written unchanged; a newline is added if it lacks one. A reply ends where the sent line has come back, or
-/// with a newline, or after 0.3 s of silence. What arrives before the first line belongs to no line: on connections, talk
-/// waits up to 0.25 s for such a greeting.
+/// lockstep: one line is one message, sent without its newline (see --eol), and the next line waits for the reply. An
+/// empty line is an empty message; on a stream, without --eol, it sends nothing. Each reply is written unchanged; a
+/// newline is added if it lacks one. A reply ends where the sent line has come back, or with a newline, or after 0.3 s of
+/// silence. What arrives before the first line belongs to no line: on connections, talk waits up to 0.25 s for such a
+/// greeting.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 

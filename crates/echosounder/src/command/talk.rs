@@ -44,6 +44,9 @@ const REPLY_MAX: usize = 256 * 1024;
 /// Most bytes of a reply in one object of JSON.
 const JSON_MAX: usize = 1024 * 1024;
 
+/// What may be the matter with a server that answers no line.
+const EOL_HINT: &str = "a server that reads whole lines needs --eol lf or --eol crlf";
+
 /// Talks until the input or the peer ends.
 pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let span = config.deadline.unwrap_or(Duration::MAX);
@@ -154,7 +157,9 @@ fn finish_talk(config: &config::Talk, output: Output, summary: Summary, is_typed
     if summary.end == End::Deadline {
         return overdue(config, output);
     }
-    if unanswered == 0 && summary.unsent == 0 || is_typed && summary.end == End::Interrupt {
+    // Whoever interrupts it does not want to wait for the answer under way.
+    let was_interrupted = summary.end == End::Interrupt && (is_typed || summary.word.is_none());
+    if summary.unsent == 0 && (unanswered == 0 || was_interrupted) {
         return Ok(Outcome::Done);
     }
     if is_typed && summary.end == End::Peer {
@@ -175,11 +180,15 @@ fn finish_talk(config: &config::Talk, output: Output, summary: Summary, is_typed
         (0, _) => sent,
         _ => format!("{answered}, {} {} not sent", grouped(summary.unsent), were(summary.unsent)),
     };
-    let missed = match summary.word {
-        Some(Word::Timeout) => format!("{missed} within {:?}", config.call.wait),
-        _ => missed,
-    };
-    fail(config, output, summary.word, missed)
+    if summary.word != Some(Word::Timeout) {
+        return fail(config, output, summary.word, missed);
+    }
+    let endpoint = &config.call.endpoint;
+    let why = io::Error::other(format!("{missed} within {:?}", config.call.wait));
+    let error = Error::new("talk to", endpoint, why);
+    let lacks_newlines = endpoint.transport().kind() == Kind::Stream && config.eol == Eol::None;
+    let error = if lacks_newlines { error.with_hint(EOL_HINT) } else { error };
+    Err(CallError::Peer(Word::Timeout, error).into())
 }
 
 /// What comes of a stream that has passed.
