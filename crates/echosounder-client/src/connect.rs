@@ -183,12 +183,14 @@ impl Candidates {
         }
         self.marks.put_on(&socket, address).map_err(|error| self.local("mark the packets of", error))?;
         let done = match address {
-            Address::Unix(_) => connect_by_path(&socket, self.transport, address, deadline).map(|()| true),
+            Address::Unix(_) => {
+                connect_by_path(&socket, self.transport, address, deadline, &self.stop).map(|()| true)
+            }
             _ => begin_to_connect(&socket, address),
         };
         match done {
             Ok(done) => Ok((socket, done)),
-            Err(error) => Err(self.failed(address, error)),
+            Err(error) => check(&self.stop).and(Err(self.failed(address, error))),
         }
     }
 
@@ -459,20 +461,31 @@ fn leave_from(socket: &Socket, source: &Source) -> Result<(), CallError> {
     }
 }
 
+/// Connects to a path. A full queue has no readiness to wait for, so the call itself waits.
 fn connect_by_path(
     socket: &Socket,
     transport: Transport,
     address: &Address,
     deadline: Deadline,
+    stop: &Stop,
 ) -> io::Result<()> {
     if transport == Transport::UnixDatagram {
         // Without a name of its own it could not be answered; the kernel makes one up.
         socket.bind(&Address::Unix(UnixName::Unnamed))?;
     }
-    // A full queue has no readiness to wait for, so the call itself waits.
-    socket.set_timeout(deadline.left())?;
-    socket.connect(address)?;
-    socket.set_blocking(false)
+    loop {
+        socket.set_timeout(deadline.earlier(Deadline::after(NOTICE)).left())?;
+        match socket.connect(address) {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+                    && !deadline.is_over()
+                    && check(stop).is_ok() => {}
+            result => {
+                result?;
+                return socket.set_blocking(false);
+            }
+        }
+    }
 }
 
 /// Begins to connect; whether it is done already is returned.
@@ -534,6 +547,41 @@ mod tests {
         let closed = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let addresses = (0..count).map(|_| closed().into()).collect();
         Candidates { transport, source: None, marks: Marks::default(), addresses, stop: Stop::default() }
+    }
+
+    #[test]
+    fn waiting_at_a_full_queue_ends_when_it_is_to_stop() {
+        let folder = std::env::temp_dir().join(format!("sounder-connect-{}", std::process::id()));
+        let address: Address = UnixName::Path(folder.as_os_str().as_encoded_bytes().into()).into();
+        let listener = Transport::UnixStream.socket(&address).unwrap();
+        listener.bind(&address).unwrap();
+        listener.listen_with(0).unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..10 {
+            let socket = Transport::UnixStream.socket(&address).unwrap();
+            socket.set_blocking(false).unwrap();
+            if socket.connect(&address).is_ok() {
+                waiting.push(socket);
+            }
+        }
+        assert!(waiting.len() < 10);
+        let candidates = || Candidates {
+            transport: Transport::UnixStream,
+            source: None,
+            marks: Marks::default(),
+            addresses: [address.clone()].into(),
+            stop: Stop::default(),
+        };
+        let late = candidates().connect(Deadline::after(Duration::from_millis(80))).unwrap().unwrap_err();
+        assert_eq!(late.word(), Some(Word::Timeout), "{late}");
+        let mut stopped = candidates();
+        let stop = Arc::clone(&stopped.stop);
+        let stopper = thread::spawn(move || stop.store(true, Ordering::Relaxed));
+        let hour = Deadline::after(Duration::from_secs(3600));
+        let ended = stopped.connect(hour).unwrap().unwrap_err();
+        assert!(matches!(ended, CallError::Interrupted), "{ended}");
+        stopper.join().unwrap();
+        std::fs::remove_file(&folder).unwrap();
     }
 
     #[test]

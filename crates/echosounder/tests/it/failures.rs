@@ -162,6 +162,21 @@ fn an_address_that_lacks_its_interface_is_a_usage_error() {
 }
 
 #[test]
+fn without_any_address_in_its_family_a_peer_is_unreachable() {
+    let Some(network) = private_network() else { return };
+    let mut command = again(&network);
+    let disable = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; exec \"$0\" \"$@\"";
+    command.args(["sh", "-c", disable]);
+    for endpoint in ["udp://[::1]:9", "tcp://[::1]:9"] {
+        ask(&command, endpoint, |what, done| {
+            assert_eq!(done.code, Some(1), "{what}: {done:?}");
+            let told = format!("{}{}", done.text(), done.stderr);
+            assert!(told.contains("UNREACHABLE"), "{what}: {told}");
+        });
+    }
+}
+
+#[test]
 fn an_interface_that_does_not_exist_is_no_failure_of_the_name_service() {
     for endpoint in ["udp://[fe80::1%nowhere]:9", "tcp://[fe80::1%nowhere]:9"] {
         ask(&Command::new("env"), endpoint, |what, done| {
