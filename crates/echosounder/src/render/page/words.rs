@@ -11,38 +11,41 @@ use super::axis::Unit;
 pub(super) fn verdict(report: &PingReport) -> String {
     if report.rtt.delay.count() == 0 {
         return match report.sent() {
-            0 => "No call was made.".to_owned(),
-            sent => format!("None of {} was answered: {}.", calls(sent), words::failures(&report.lost)),
+            0 => "No request was sent.".to_owned(),
+            sent => format!("None of {} was answered: {}.", requests(sent), words::failures(&report.lost)),
         };
     }
     match words::verdict(report, delay) {
-        // It begins with "delay".
-        Some(verdict) => format!("D{}.", &verdict[1..]),
+        Some(verdict) => format!("{}.", capitalized(&verdict)),
         None => match report.told {
-            Told::Nothing => "The answers tell no time, so the way up cannot be told from the way down.",
-            Told::Second => {
-                "The answers tell whole seconds only, too coarse to tell the way up from the way down."
-            }
-            Told::Time | Told::Both => "Too few answers to say on which way delay varies.",
+            Told::Nothing => "The replies carry no timestamps, so the directions cannot be told apart.",
+            Told::Second => "The replies carry whole seconds only, too coarse to tell the directions apart.",
+            Told::Time | Told::Both => "Too few replies to say in which direction the delay varies.",
         }
         .to_owned(),
     }
 }
 
+/// A sentence that begins with a capital.
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
 /// What is worth saying of a report beside its times, and what each is of.
 pub(super) fn notes(about: Option<&Target>, report: &PingReport) -> Vec<(&'static str, String)> {
-    let mut notes = vec![("calls", counts(report))];
+    let mut notes = vec![("requests", counts(report))];
     let clock = about.and_then(|about| words::clock(about, report, delay));
     notes.extend(clock.map(|clock| ("clock", clock)));
     if let Some(max) = report.lag.max() {
         let stamps = match report.kernel_sent.count() + report.kernel_received.count() {
-            0 => "the program's",
-            _ => "the kernel's, as far as it has told them",
+            0 => "this program's",
+            _ => "the kernel's, where it gave any",
         };
         let p50 = report.lag.percentile(50.0);
-        let p50 = p50.map_or_else(String::new, |p50| format!("{} p50, ", delay(p50 as f64)));
-        let late = format!("calls left late by {p50}{} max", delay(max as f64));
-        notes.push(("timing", format!("{late}; times are {stamps}")));
+        let p50 = p50.map_or_else(String::new, |p50| format!("{} (p50) / ", delay(p50 as f64)));
+        let late = format!("requests were sent {p50}{} (max) behind schedule", delay(max as f64));
+        notes.push(("timing", format!("{late}; timestamps are {stamps}")));
     }
     notes
 }
@@ -55,7 +58,7 @@ fn counts(report: &PingReport) -> String {
         (report.duplicate, "duplicate"),
         (report.reordered, "reordered"),
         (report.stray, "stray"),
-        (report.skipped, "left out, since they could not leave in time"),
+        (report.skipped, "skipped, since they could not be sent in time"),
     ] {
         if count != 0 {
             counts += &format!(", {} {what}", grouped(count));
@@ -69,12 +72,23 @@ fn counts(report: &PingReport) -> String {
     format!("{counts}, in {} {}", unit.brief(elapsed), unit.name)
 }
 
-fn calls(count: u64) -> String {
-    format!("{} call{}", grouped(count), if count == 1 { "" } else { "s" })
+fn requests(count: u64) -> String {
+    format!("{} request{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// A delay in the unit that fits.
 pub(super) fn delay(nanos: f64) -> String {
     let unit = Unit::of_delay(nanos);
     format!("{} {}", unit.brief(nanos), unit.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_begins_with_its_own_letter() {
+        assert_eq!(capitalized("most of the jitter"), "Most of the jitter");
+        assert_eq!(capitalized(""), "");
+    }
 }
