@@ -213,10 +213,10 @@ pub(crate) fn result(
     let megabytes = report.tally.bytes as f64 / seconds.max(1e-9) / 1e6;
     writeln!(out, "rate     {} messages/s, {megabytes:.1} MB/s each way", round(report.rate()))?;
     if let Some(cost) = result.server_cost() {
-        writeln!(out, "server   {:.2} µs of a processor for each message", cost * 1e6)?;
+        writeln!(out, "server   {:.2} µs of CPU time per message", cost * 1e6)?;
     }
     if report.is_the_limit() {
-        writeln!(out, "limit    {}", style.caution(limit(report)))?;
+        writeln!(out, "bottleneck: {}", style.caution(limit(report)))?;
     }
     if !report.latency.is_empty() {
         times(out, report)?;
@@ -242,8 +242,8 @@ fn counts(out: &mut impl Write, style: Style, load: &Load, report: &Report) -> i
     let ended = if connected { "connections ended by the server" } else { "sockets refused by the server" };
     for (count, what) in [
         (tally.duplicate, "answered more than once"),
-        (tally.unsent, "due and not sent, for want of room or time"),
-        (tally.unstamped, "answered without a stamp of their own"),
+        (tally.unsent, "due but not sent: no buffer space or no time"),
+        (tally.unstamped, "shared a timestamp with an earlier one (server read several at once)"),
         (tally.closed, ended),
         (tally.network_errors, "errors about earlier messages reported by the network (ICMP)"),
     ] {
@@ -259,15 +259,15 @@ fn limit(report: &Report) -> String {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let (ran, waited) = (percent(report.busy), percent(report.starved));
     match (report.lag.is_empty(), report.is_busy()) {
-        (true, true) => format!("this load: its busiest thread ran {ran} of the time; see --threads"),
+        (true, true) => format!("the generator (busiest thread {ran} busy; see --threads)"),
         (true, false) => {
-            format!("this machine: the load ran {ran} of the time, and waited {waited} for a core")
+            format!("this machine (generator busy {ran}, waiting for CPU {waited})")
         }
         (false, true) => {
-            format!("this load: messages left late, it ran {ran} of the time; see --threads")
+            format!("the generator (messages sent late, busy {ran}; see --threads)")
         }
         (false, false) => {
-            format!("this machine: messages left late, the load ran {ran} of the time")
+            format!("this machine (messages sent late, generator busy {ran})")
         }
     }
 }
@@ -286,7 +286,7 @@ fn describe(load: &Load) -> String {
     let connections = many(load.connections.get(), if connected { "connection" } else { "socket" });
     match load.pace {
         Pace::Closed { depth } => {
-            format!("{connections}, {} of {sizes} under way on each", many(depth, "message"))
+            format!("{connections}, {} of {sizes} in flight on each", many(depth, "message"))
         }
         Pace::Open { rate, spacing: Spacing::Even } => format!("{connections}, {}/s of {sizes}", round(rate)),
         Pace::Open { rate, .. } => format!("{connections}, {}/s of {sizes} at random times", round(rate)),

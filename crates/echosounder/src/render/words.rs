@@ -65,9 +65,11 @@ pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Optio
         _ => compared(target, report, ahead?, uncertainty?, delay),
     };
     if contradicted {
-        text += "; it is not this machine's, as its address made believe";
+        text += "; the peer's clock differs from ours although its address is local";
     }
-    for (count, whose) in [(report.clock.peer_steps, "its"), (report.clock.own_steps, "this machine's")] {
+    for (count, whose) in
+        [(report.clock.peer_steps, "the peer's"), (report.clock.own_steps, "this machine's")]
+    {
         match count {
             0 => {}
             1 => text += &format!("; {whose} clock was set once meanwhile"),
@@ -99,19 +101,19 @@ fn crossed(report: &PingReport) -> String {
 
 /// How far the peer's clock is ahead.
 fn compared(target: &Target, report: &PingReport, ahead: i64, uncertainty: u64, delay: Delay) -> String {
-    let way = if ahead < 0 { "behind" } else { "ahead" };
+    let sign = if ahead < 0 { '−' } else { '+' };
     let (far, within) = (delay(ahead.unsigned_abs() as f64), delay(uncertainty as f64));
-    let mut text = format!("{} is {far} {way}, ±{within}", target.place);
+    let mut text = format!("offset of {} {sign}{far} ±{within}", target.place);
     if let Some((drift, within)) = report.clock.drift_ppm {
-        let way = if drift < 0.0 { "losing" } else { "gaining" };
-        text += &format!(", {way} {:.1} µs a second, ±{within:.1}", drift.abs());
+        let sign = if drift < 0.0 { '−' } else { '+' };
+        text += &format!(", drift {sign}{:.1} µs/s ±{within:.1}", drift.abs());
     }
     match report.clock.zone_minutes.filter(|_| report.told == Told::Second) {
         Some(minutes) => {
             let sign = if minutes < 0 { '-' } else { '+' };
             let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
-            text + &format!(", if it shows UTC{sign}{hours:02}:{minutes:02}; it tells whole seconds alone")
+            text + &format!(" (assumes that it shows UTC{sign}{hours:02}:{minutes:02}, in whole seconds)")
         }
-        None => text + ", if the quickest paths are equal (--clock)",
+        None => text + " (assumes symmetric minimum delay; see --clock)",
     }
 }
