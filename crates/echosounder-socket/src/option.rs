@@ -61,6 +61,11 @@ pub trait OptionValue: Sized {
     /// The bytes that the kernel reads.
     fn encode(&self) -> Vec<u8>;
 
+    /// Whether the kernel takes the whole value. One that it would cut to another is not set.
+    fn fits(&self) -> bool {
+        true
+    }
+
     /// The value of the bytes that the kernel told, if they make one.
     fn decode(bytes: &[u8]) -> Option<Self>;
 }
@@ -186,12 +191,17 @@ impl OptionValue for Option<Duration> {
     }
 }
 
-/// As text that may end in a NUL.
+/// As a name of 15 bytes at most, without a NUL: longer ones of interfaces, congestion controls and upper layers are cut
+/// by the kernel. What it tells may end in a NUL.
 impl OptionValue for String {
     const ROOM: usize = 64;
 
     fn encode(&self) -> Vec<u8> {
         self.as_bytes().into()
+    }
+
+    fn fits(&self) -> bool {
+        self.len() < libc::IF_NAMESIZE && !self.as_bytes().contains(&0)
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {

@@ -1232,7 +1232,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As setsockopt(2).
+    /// As setsockopt(2); EINVAL for a name that the kernel would cut to another.
     ///
     /// ```
     /// use echosounder_socket::option::SO_KEEPALIVE;
@@ -1246,6 +1246,9 @@ impl Socket {
     /// ```
     #[doc(alias = "setsockopt")]
     pub fn set_option<T: OptionValue>(&self, option: SocketOption<T>, value: T) -> io::Result<()> {
+        if !value.fits() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
         self.set_option_bytes(option.level, option.name, &value.encode())
     }
 

@@ -29,6 +29,10 @@ pub(crate) fn all() -> io::Result<Vec<(u32, CString)>> {
 }
 
 pub(crate) fn index(name: &CStr) -> io::Result<u32> {
+    if libc::IF_NAMESIZE <= name.to_bytes().len() {
+        // musl looks for the one whose name these bytes begin with.
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
     // SAFETY: `name` ends in NUL and outlives the call.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
         0 => Err(io::Error::last_os_error()),

@@ -61,6 +61,10 @@ const _: () = assert!(size_of::<TimestampInfo>() == 44);
 pub(crate) fn timestamping(socket: BorrowedFd<'_>, interface: &CStr) -> io::Result<u32> {
     const ETHTOOL_GET_TS_INFO: u32 = 0x41;
     let mut info = TimestampInfo { command: ETHTOOL_GET_TS_INFO, ..TimestampInfo::default() };
+    if libc::IF_NAMESIZE <= interface.to_bytes().len() {
+        // The kernel would look for the one whose name these bytes begin with.
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
     let mut name = [0; libc::IF_NAMESIZE];
     for (place, byte) in name.iter_mut().zip(interface.to_bytes()) {
         // C characters are signed on x86-64 and unsigned on aarch64, riscv64, ppc64le and s390x.

@@ -147,6 +147,8 @@ pub(crate) fn recv_behind(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>, flags: i32) 
     let room = buffer.spare_capacity_mut();
     // SAFETY: `room` is as many bytes as the call is told.
     let len = length(unsafe { libc::recv(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), flags) })?;
+    // Without MSG_TRUNC no receive tells of more than it wrote.
+    let len = len.min(buffer.capacity() - before);
     // SAFETY: the kernel has set the first `len` bytes of the room.
     unsafe { buffer.set_len(before + len) };
     Ok(len)

@@ -421,6 +421,22 @@ fn an_option_is_as_long_as_the_kernel_tells_and_may_be_nothing() {
     assert_eq!(errno(socket.clear_option(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 0)), Some(libc::EINVAL));
 }
 
+#[test]
+fn a_name_that_the_kernel_would_cut_is_not_set() {
+    let socket = Transport::Tcp.socket(&LOOPBACK[0]).unwrap();
+    let congestion = socket.option(option::TCP_CONGESTION).unwrap();
+    for name in [format!("{congestion}\0"), format!("{congestion}\0or another"), "l".repeat(16)] {
+        assert_eq!(errno(socket.set_option(option::TCP_CONGESTION, name)), Some(libc::EINVAL));
+    }
+    for name in ["lo\0", "lo\0or another", "lo-and-behold-it-is-cut"] {
+        assert_eq!(errno(socket.set_option(option::SO_BINDTODEVICE, name.into())), Some(libc::EINVAL));
+    }
+    assert_eq!(socket.option(option::SO_BINDTODEVICE).unwrap(), "");
+    assert_eq!(socket.option(option::TCP_CONGESTION).unwrap(), congestion);
+    let too_long = echosounder_socket::kernel::timestamping(&"l".repeat(16));
+    assert_eq!(errno(too_long), Some(libc::ENODEV));
+}
+
 /// Sockets that poll(2) calls ready, whatever the call then says.
 #[test]
 fn a_wait_ends_in_time_although_the_socket_is_always_ready() {
