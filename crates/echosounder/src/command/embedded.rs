@@ -45,20 +45,22 @@ impl Embedded {
                 (None, vec![format!("UNIX socket paths are left out: {}", sentence(error.chain()))])
             }
         };
-        let (mut wanted, absent) = endpoints(folder.as_ref().map(TempDir::path))?;
+        let (wanted, absent) = endpoints(folder.as_ref().map(TempDir::path))?;
         if !absent.is_empty() {
             let absent = absent.join(" ");
             notes.push(format!("not on this machine: {absent}; \"sounder doctor\" tells why"));
         }
         let server = Server::bind(config(wanted.clone())).or_else(|error| {
-            wanted.retain(|endpoint| match Server::bind(config(vec![endpoint.clone()])) {
-                Ok(_) => true,
-                Err(error) => {
+            let mut works = Vec::new();
+            for endpoint in wanted {
+                works.push(endpoint);
+                // With those before it: what fails may be one too many, rather than this kind of socket.
+                if let Err(error) = Server::bind(config(works.clone())) {
+                    works.pop();
                     notes.push(format!("left out: {}", sentence(anyhow::Error::from(error).chain())));
-                    false
                 }
-            });
-            if wanted.is_empty() { Err(error) } else { Server::bind(config(wanted)) }
+            }
+            if works.is_empty() { Err(error) } else { Server::bind(config(works)) }
         });
         let mut server = Self::start(server?, folder)?;
         server.notes.append(&mut notes);

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::skip::skip;
 use crate::support::{Finished, Folder, finish, has_ipv6, objects, sh, sounder};
 
 const DEMO: &[&str] = &["demo", "--json"];
@@ -52,6 +53,34 @@ fn without_a_usable_folder_only_the_paths_are_left_out() {
         }
     }
     assert_eq!(fs::read_dir(&long).unwrap().count(), 0);
+}
+
+#[test]
+fn what_cannot_be_bound_is_left_out_alone() {
+    if !has_ipv6() {
+        return;
+    }
+    let folder = Folder::new();
+    let unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c"];
+    let trial = finish(std::process::Command::new(unshare[0]).args(&unshare[1..]).arg("true"), b"");
+    if trial.code != Some(0) {
+        return skip("unshare --mount", trial.stderr.trim_end());
+    }
+    // There is an inode for the root, the folder, and two sockets.
+    let mount = format!(
+        "mount -t tmpfs -o nr_inodes=4 none {0} && TMPDIR={0} exec $0 \"$@\"",
+        folder.path().display()
+    );
+    for args in [DEMO, PING] {
+        let mut command = std::process::Command::new(unshare[0]);
+        command.args(&unshare[1..]).args([&mount, env!("CARGO_BIN_EXE_sounder")]).args(args);
+        let done = finish(command.env_remove("XDG_RUNTIME_DIR"), b"");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let endpoints = endpoints(&done);
+        assert_eq!(endpoints.iter().filter(|endpoint| is_path(endpoint)).count(), 2, "{endpoints:?}");
+        assert!(endpoints.iter().any(|endpoint| endpoint.starts_with("unix:@")), "{endpoints:?}");
+        assert!(done.stderr.contains("left out: bind unix-seqpacket:"), "{done:?}");
+    }
 }
 
 #[test]

@@ -217,6 +217,28 @@ fn a_place_that_cannot_be_written_to_is_told_before_anything_is_measured() {
 }
 
 #[test]
+fn permissions_decide_whether_a_file_is_refused_or_written_in_place() {
+    let folder = Folder::new();
+    let [protected, open] = ["protected.json", "open.json"].map(|name| old(&folder, name));
+    let permit = |path: &str, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    permit(&protected, 0o444);
+    if fs::OpenOptions::new().write(true).open(&protected).is_ok() {
+        // Permissions do not bind root. The suite runs as another user, too.
+        return;
+    }
+    let done = run_with(PING, &protected);
+    let told = format!("sounder: create {protected}: permission denied\n");
+    assert_eq!(done.all(), (Some(2), "", told.as_str()));
+    permit(folder.path().to_str().unwrap(), 0o555);
+    let new = folder.join("new.json");
+    for (path, code) in [(&open, 0), (&new, 2)] {
+        assert_eq!(run_with(PING, path).code, Some(code), "{path}");
+    }
+    assert_eq!(objects(&fs::read_to_string(&open).unwrap())[0]["event"], "end");
+    permit(folder.path().to_str().unwrap(), 0o755);
+}
+
+#[test]
 fn a_file_keeps_its_links_its_permissions_and_its_longest_name() {
     let folder = Folder::new();
     let longest = format!("{}.json", "x".repeat(250));
