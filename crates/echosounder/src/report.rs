@@ -19,7 +19,7 @@ use crate::hints;
 use crate::render::escape::Harmless;
 use crate::render::json::{self, EventTime};
 use crate::render::style::Style;
-use crate::stderr::stderr;
+use crate::stderr::{self, stderr};
 
 /// How a command ended that did what it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +163,10 @@ pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         std::process::exit(match written {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let reason = plain(&error.to_string());
                 // If standard error is closed too, the exit code is all that is left.
-                let _ =
-                    writeln!(io::stderr(), "sounder: write standard output: {}", plain(&error.to_string()));
+                let _ = writeln!(stderr(), "sounder: write standard output: {reason}");
+                stderr::finish();
                 2
             }
             _ => 0,
@@ -188,7 +189,7 @@ pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
         }
         None => rest,
     };
-    let mut stderr = io::stderr().lock();
+    let mut stderr = stderr();
     // If standard error is closed too, the exit code is all that is left.
     let _ = if typed.iter().any(|typed| typed == "--json") {
         let error = sentence.strip_prefix("error: ").unwrap_or(sentence);
@@ -208,6 +209,8 @@ pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
             writeln!(stderr, "{label}{}", Harmless(rest))
         })
     };
+    drop(stderr);
+    stderr::finish();
     std::process::exit(2)
 }
 

@@ -45,7 +45,7 @@ fn nohup_is_respected() {
 
 /// Runs a command of ours with a folder for its sockets, hangs up when it has written so many lines, and looks whether
 /// it leaves anything behind.
-fn hang_up(args: &[&str], lines: usize, code: Option<i32>) -> String {
+fn hang_up(args: &[&str], lines: usize, codes: &[i32]) -> String {
     let folder = Folder::new();
     let Some(mut command) = by_env("--default-signal=HUP", args) else { return String::new() };
     command.env("TMPDIR", folder.path()).env_remove("XDG_RUNTIME_DIR");
@@ -55,20 +55,21 @@ fn hang_up(args: &[&str], lines: usize, code: Option<i32>) -> String {
     // timeout(1) and a terminal that closes send two, which are meant as one.
     program.signal("HUP");
     let done = program.ended();
-    assert_eq!(done.code, code, "{args:?}: {}", done.stderr);
+    assert!(done.code.is_some_and(|code| codes.contains(&code)), "{args:?}: {:?} {}", done.code, done.stderr);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{args:?}");
     done.text().to_owned()
 }
 
 #[test]
 fn a_ping_of_itself_removes_its_sockets_and_tells_what_it_measured() {
-    let told = hang_up(&["ping", "--json", "--self", "-i", "20ms"], 30, Some(0));
+    // Whether each target has had a reply by then depends on how busy this machine is.
+    let told = hang_up(&["ping", "--json", "--self", "-i", "20ms"], 30, &[0, 1]);
     assert!(objects(&told).iter().filter(|line| line["event"] == "end").count() > 4, "{told}");
 }
 
 #[test]
 fn a_demo_removes_its_sockets() {
-    hang_up(&["demo"], 3, Some(2));
+    hang_up(&["demo"], 3, &[2]);
 }
 
 #[test]
@@ -76,8 +77,8 @@ fn results_are_written() {
     let folder = Folder::new();
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let (ping, load) = (folder.join("ping.json"), folder.join("load.json"));
-    hang_up(&["ping", "-i", "10ms", "-o", &ping, serving.endpoint()], 3, Some(0));
-    hang_up(&["load", "--json", "-d", "60", "-o", &load, serving.endpoint()], 1, Some(0));
+    hang_up(&["ping", "-i", "10ms", "-o", &ping, serving.endpoint()], 3, &[0]);
+    hang_up(&["load", "--json", "-d", "60", "-o", &load, serving.endpoint()], 1, &[0]);
     for (file, event) in [(ping, "end"), (load, "result")] {
         let results = objects(&fs::read_to_string(&file).unwrap());
         assert_eq!(results[0]["event"], event, "{file}");

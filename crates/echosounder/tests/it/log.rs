@@ -123,6 +123,7 @@ fn other_commands_end_as_they_would_with_a_log() {
         &["load", "-n", "10", &nobody],
         &["talk", &nobody],
         &["doctor", "--json"],
+        &["ping", "--no-such-flag"],
     ] {
         let expected = run(args, b"").code;
         for log in LOGS {
