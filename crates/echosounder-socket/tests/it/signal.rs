@@ -85,7 +85,8 @@ fn a_signal_that_is_ignored_is_known_and_received_nevertheless() {
         return say(&format!("{:?}", signals.next().unwrap()));
     }
     for (by, ignored) in [("--ignore-signal=HUP", true), ("--default-signal=HUP", false)] {
-        let by = ["env", "--default-signal=TERM", "--block-signal=HUP", by];
+        // `--default-signal` unblocks the signal, too, so the block comes last.
+        let by = ["env", "--default-signal=TERM", by, "--block-signal=HUP"];
         let test = "signal::a_signal_that_is_ignored_is_known_and_received_nevertheless";
         let mut process = Process::start(&by, test).unwrap();
         assert_eq!(process.says(), format!("{ignored} false"));
