@@ -114,12 +114,15 @@ pub(crate) fn line(
         Happening::Lost { number, word: None, .. } => {
             writeln!(out, "{who}: seq={number} not sent")
         }
-        Happening::Duplicate(number) => writeln!(out, "{who}: seq={number} once more"),
+        Happening::Duplicate(number) => writeln!(out, "{who}: seq={number} duplicate"),
         Happening::Stray => writeln!(out, "{who}: unexpected data that matches no request"),
-        Happening::Connected(false) => writeln!(out, "{who}: {}", style.bad("the connection is lost")),
-        Happening::Connected(true) => writeln!(out, "{who}: connected again"),
+        Happening::Connected(false) => writeln!(out, "{who}: {}", style.bad("connection lost")),
+        Happening::Connected(true) => writeln!(out, "{who}: reconnected"),
         Happening::Contradicted => {
-            writeln!(out, "{who}: its clock is not this machine's; delay is told above the quickest path")
+            writeln!(
+                out,
+                "{who}: its clock differs from ours although its address is local; delays are relative to the fastest seen"
+            )
         }
         _ => Ok(()),
     }
@@ -176,7 +179,7 @@ fn counts(out: &mut impl Write, style: Style, report: &PingReport) -> io::Result
         writeln!(out, "stray    {} that match no request", grouped(report.stray))?;
     }
     if report.skipped != 0 {
-        writeln!(out, "skipped  {} that could not leave in time", grouped(report.skipped))?;
+        writeln!(out, "skipped  {} that could not be sent in time", grouped(report.skipped))?;
     }
     Ok(())
 }
@@ -255,7 +258,7 @@ fn narrow_table(
 
 fn jitter(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     let Some(rtt) = report.rtt.jitter else { return Ok(()) };
-    write!(out, "jitter   {} ms there and back", fixed(rtt))?;
+    write!(out, "jitter   {} ms round trip", fixed(rtt))?;
     if let (Some(up), Some(down)) = (report.up.jitter, report.down.jitter) {
         write!(out, ", {} up, {} down", fixed(up), fixed(down))?;
     }
@@ -391,4 +394,55 @@ fn span(time: Duration) -> String {
 
 fn fixed(nanos: f64) -> String {
     format!("{:.3}", nanos / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use echosounder_client::Answered;
+    use echosounder_proto::WallTime;
+
+    use super::*;
+
+    fn written(style: Style, happening: &Happening) -> String {
+        let mut out = Vec::new();
+        line(&mut out, style, "h", 64, happening).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_went_wrong_has_a_colour() {
+        let sent = WallTime::from_nanos(0);
+        let answered = |late, reordered| {
+            let rtt = Duration::from_micros(1500);
+            let (ways, residence, clock) = (None, None, Clock::Free);
+            Happening::Answered(Answered { number: 7, sent, rtt, ways, residence, clock, late, reordered })
+        };
+        let lost = |word| Happening::Lost { number: 8, sent, word };
+        for (happening, colored) in [
+            (answered(false, false), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
+            (
+                answered(true, true),
+                "64 bytes from h: seq=7 rtt=1.500 ms \x1b[33mlate\x1b[0m \x1b[33mreordered\x1b[0m\n",
+            ),
+            (lost(Some(Word::Timeout)), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
+            (lost(None), "h: seq=8 not sent\n"),
+            (Happening::Connected(false), "h: \x1b[31mconnection lost\x1b[0m\n"),
+        ] {
+            assert_eq!(written(Style::with(true, None), &happening), colored);
+            let plain = ["\x1b[31m", "\x1b[33m", "\x1b[0m"]
+                .iter()
+                .fold(colored.to_owned(), |text, code| text.replace(code, ""));
+            assert_eq!(written(Style::PLAIN, &happening), plain);
+        }
+    }
+
+    #[test]
+    fn a_narrow_table_has_a_line_for_each_column() {
+        let cells = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        let rows = [("rtt", cells(["0.070", "0.095"])), ("server", cells(["0.000", "0.001"]))];
+        let mut out = Vec::new();
+        narrow_table(&mut out, 8, &["min", "stddev"], &rows).unwrap();
+        let table = "ms         rtt  server\nmin      0.070   0.000\nstddev   0.095   0.001\n";
+        assert_eq!(String::from_utf8(out).unwrap(), table);
+    }
 }
