@@ -157,7 +157,7 @@ fn signals(name: &str) -> Vec<(&'static str, &'static str)> {
                 end,
                 "Print the summary, write output files and exit. A second signal ends the program at once.",
             ),
-            ("SIGQUIT", "Print the summary so far and go on."),
+            ("SIGQUIT", "Print the summary so far, write it to output files and go on."),
         ],
         "sounder-load" => vec![(
             end,
@@ -183,7 +183,8 @@ fn environment(name: &str) -> Vec<(&'static str, &'static str)> {
     if matches!(name, "sounder-demo" | "sounder-ping") {
         variables.push((
             "XDG_RUNTIME_DIR, TMPDIR",
-            "Folders for the UNIX sockets of a server that is started here.",
+            "Folders for the UNIX sockets of a server that is started here; the first that can be used is \
+             taken. If none can be used, UNIX socket paths are left out.",
         ));
     }
     variables
@@ -198,7 +199,15 @@ fn files(name: &str) -> Vec<(&'static str, &'static str)> {
             ),
             ("/etc/services", "Names of ports."),
         ],
-        "sounder-serve" | "sounder-ping" | "sounder-load" => vec![("/etc/services", "Names of ports.")],
+        "sounder-ping" | "sounder-load" => vec![
+            (
+                ".sounder-*.tmp",
+                "Temporary file in the folder of an output file, whose name it takes when it is complete. After a \
+                 crash it can be removed.",
+            ),
+            ("/etc/services", "Names of ports."),
+        ],
+        "sounder-serve" => vec![("/etc/services", "Names of ports.")],
         _ => Vec::new(),
     }
 }
