@@ -431,3 +431,34 @@ fn put(control: &mut [u8], level: i32, kind: i32, data: &[u8]) -> usize {
     control[HEADER..len].copy_from_slice(data);
     len.next_multiple_of(ALIGN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packet_info_is_sent_as_it_is() {
+        for local in [IpAddr::from(Ipv4Addr::new(192, 0, 2, 1)), Ipv6Addr::LOCALHOST.into()] {
+            for interface in [0, 7] {
+                let info = PacketInfo { destination: local, local, interface };
+                let mut control = [0; 40];
+                let len = info.encode(&mut control);
+                let raw = RawControl::walk(&control[..len]).next().expect("one message");
+                let sent = Fields(raw.data);
+                let (index, address) = match local {
+                    // struct in_pktinfo: the interface, the source, and what is not looked at.
+                    IpAddr::V4(_) => (sent.u32(0), sent.bytes(4).map(Ipv4Addr::from).map(IpAddr::from)),
+                    // struct in6_pktinfo: the source, the interface.
+                    IpAddr::V6(_) => {
+                        (sent.u32(16), sent.bytes::<16>(0).map(Ipv6Addr::from).map(IpAddr::from))
+                    }
+                };
+                assert_eq!((index, address), (Some(interface), Some(local)));
+                assert_eq!(info.by_any_interface(), PacketInfo { interface: 0, ..info });
+            }
+        }
+        let link_local = IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+        let info = PacketInfo { destination: link_local, local: link_local, interface: 7 };
+        assert_eq!(info.by_any_interface(), info, "the address is one of this interface alone");
+    }
+}
