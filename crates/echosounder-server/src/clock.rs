@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,28 +47,40 @@ impl Clock for SystemClock {
 /// Most bytes of a file that describes a time zone. The largest of the tz database has 4 KiB.
 const ZONE_FILE_MAX: u64 = 64 * 1024;
 
+/// The system's own zone, where TZ is not set.
+const SYSTEM_ZONE: &str = "/etc/localtime";
+
 /// Returns the time zone of TZ, or else of the system; UTC if that is none.
 ///
-/// TZ may name any file: of what is not a regular file, or is too large to be a time zone, nothing is read.
+/// TZ may name any file, and TZDIR any folder: of what is not a regular file, or is too large to be a time zone, nothing
+/// is read.
 pub fn local_time_zone() -> TimeZone {
-    match env::var_os("TZ") {
-        Some(tz) => named_zone(&tz).unwrap_or(TimeZone::UTC),
-        None => TimeZone::system(),
-    }
+    let folder = env::var_os("TZDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let zone = match env::var_os("TZ") {
+        Some(tz) => named_zone(&tz, folder.as_deref()),
+        None if folder.is_some() => zone_in(Path::new(SYSTEM_ZONE)),
+        None => Some(TimeZone::system()),
+    };
+    zone.unwrap_or(TimeZone::UTC)
 }
 
-/// The zone that a value of TZ stands for: a name of the tz database, a file, or a rule (tzset(3)).
-fn named_zone(tz: &OsStr) -> Option<TimeZone> {
+/// The zone that a value of TZ stands for: a name of the tz database, which is in a folder of its own if one is given, a
+/// file, or a rule (tzset(3)).
+fn named_zone(tz: &OsStr, folder: Option<&Path>) -> Option<TimeZone> {
     let text = tz.to_str()?;
     let text = text.strip_prefix(':').unwrap_or(text);
     let name = text.rsplit_once("zoneinfo/").map_or(text, |(_, name)| name);
-    if let Ok(zone) = TimeZone::get(name) {
-        return Some(zone);
-    }
-    if text.starts_with('/') {
-        return TimeZone::tzif(text, &zone_file(Path::new(text)).ok()?).ok();
-    }
-    TimeZone::posix(text).ok()
+    let named = match folder {
+        Some(folder) => zone_in(&folder.join(name)),
+        None => TimeZone::get(name).ok(),
+    };
+    named
+        .or_else(|| text.starts_with('/').then(|| zone_in(Path::new(text)))?)
+        .or_else(|| TimeZone::posix(text).ok())
+}
+
+fn zone_in(path: &Path) -> Option<TimeZone> {
+    TimeZone::tzif("", &zone_file(path).ok()?).ok()
 }
 
 /// The content of a file, if it can be that of a time zone.

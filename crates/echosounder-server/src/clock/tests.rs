@@ -50,7 +50,7 @@ fn a_label_follows_the_clock_both_ways() {
 #[test]
 fn a_zone_has_a_name_a_file_or_a_rule() {
     let offset = |tz: &str| {
-        let zone = named_zone(OsStr::new(tz))?;
+        let zone = named_zone(OsStr::new(tz), None)?;
         Some(render(&zone, WallTime::from_nanos(1_792_890_000_000_000_000)).offset)
     };
     for tz in ["Europe/Berlin", ":Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin", "CET-1"] {
@@ -74,5 +74,9 @@ fn a_file_that_is_too_large_or_a_pipe_is_no_zone() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     assert_eq!(zone_file(&pipe).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+
+    std::fs::copy("/usr/share/zoneinfo/Europe/Berlin", folder.join("Berlin")).unwrap();
+    let is_named = |name: &str| named_zone(OsStr::new(name), Some(&folder)).is_some();
+    assert_eq!(["Berlin", "pipe", "large", "Nowhere"].map(is_named), [true, false, false, false]);
     std::fs::remove_dir_all(&folder).unwrap();
 }

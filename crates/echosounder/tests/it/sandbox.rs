@@ -179,10 +179,14 @@ fn no_file_that_tz_names_keeps_a_server_from_starting() {
     let folder = Folder::new();
     let pipe = folder.join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for zone in ["/dev/zero", &pipe] {
+    let place = folder.path().to_str().unwrap();
+    for (zone, database) in [("/dev/zero", ""), (&pipe, ""), ("pipe", place), ("zero", "/dev")] {
         let mut serve = Command::new(env!("CARGO_BIN_EXE_sounder"));
         let serving = Serving::start(
-            serve.args(["serve", "--stamp", "rfc3339", "tcp://127.0.0.1:0"]).env("TZ", zone),
+            serve
+                .args(["serve", "--stamp", "rfc3339", "tcp://127.0.0.1:0"])
+                .env("TZ", zone)
+                .env("TZDIR", database),
             1,
         );
         let mut stream = connect(&serving);
@@ -193,7 +197,10 @@ fn no_file_that_tz_names_keeps_a_server_from_starting() {
         let page = folder.join("ping.html");
         let mut ping = Command::new(env!("CARGO_BIN_EXE_sounder"));
         let nobody = format!("tcp://127.0.0.1:{}", closed_port());
-        let done = finish(ping.args(["ping", "-c", "1", "-o", &page, &nobody]).env("TZ", zone), b"");
+        let done = finish(
+            ping.args(["ping", "-c", "1", "-o", &page, &nobody]).env("TZ", zone).env("TZDIR", database),
+            b"",
+        );
         assert_eq!(done.code, Some(1), "{}", done.stderr);
     }
 }
