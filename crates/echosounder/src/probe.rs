@@ -81,7 +81,7 @@ pub(crate) fn explained(transport: Transport, error: io::Error) -> io::Error {
     if !is_vsock || error.kind() != io::ErrorKind::AddrNotAvailable {
         return error;
     }
-    io::Error::new(error.kind(), format!("AF_VSOCK is there, but without loopback: {error}"))
+    io::Error::new(error.kind(), format!("no loopback, but the family is there: {error}"))
 }
 
 /// What would bring a transport that this kernel does not have.

@@ -462,6 +462,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn progress_fits_a_narrow_terminal() {
+        let (elapsed, answered) = (Duration::from_secs(3600), 12_345_678_901);
+        let now = Interval { elapsed, sent: answered, answered, rate: 1_234_567.8 };
+        for (columns, progress) in [
+            (None, "3600 s  12,345,678,901 answered  1,234,568/s"),
+            (Some(80), "3600 s  12,345,678,901 answered  1,234,568/s"),
+            (Some(40), "3600 s  1,234,568/s"),
+        ] {
+            let mut out = Vec::new();
+            interval(&mut out, Style::with(false, columns), &now, false).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), format!("\r\x1b[K{progress}"));
+        }
+    }
+
+    #[test]
     fn thousands_are_told_apart() {
         assert_eq!(
             [1_000, 20_000, 500_000, 2_000_000_000].map(plain_millis),
