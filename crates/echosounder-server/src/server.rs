@@ -101,8 +101,7 @@ impl Server {
 
     /// Starts to answer; `observer` is called once for each worker.
     ///
-    /// This raises the process's limit of open descriptors for good:
-    /// [`raise_fd_limit`](echosounder_socket::raise_fd_limit).
+    /// This raises the process's limit of open descriptors for good: [`raise_fd_limit`].
     ///
     /// # Errors
     ///
