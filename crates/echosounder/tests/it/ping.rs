@@ -182,6 +182,12 @@ fn assert_verdict(result: &Value, deeds: &Deeds) {
         () => vec!["up", "down", "both"],
     };
     let verdict = result["verdict"].as_str().unwrap();
+    // Where this machine stood still for as long, nothing can be told.
+    let wake_up =
+        ["kernel_receive_earlier", "left_late"].map(|key| time(&result[key], "p95_ns")).into_iter().max();
+    if verdict == "steady" && Some(most / 2) <= wake_up {
+        return;
+    }
     assert!(20_000_000 < most && possible.contains(&verdict), "{up} ns up, {down} ns down: {result}");
 }
 
