@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use echosounder_proto::{EchoReader, Payload, Returned};
+use echosounder_proto::{EchoReader, Finder, Payload, Returned};
 use echosounder_socket::{
     Address, Batch, Events, Interest, IoBuffer, Kind, Outgoing, Poll, Socket, exact_timers,
     is_out_of_resources, is_too_long, option,
@@ -29,6 +29,9 @@ const BATCH_MAX: usize = 64;
 
 /// Bytes of one read, and of one write, or one message if that is longer.
 const PIECE_MAX: usize = 256 * 1024;
+
+/// A peer that sends more than this at once before any message comes back does not echo. Less may be a greeting.
+const GREETING_MAX: usize = 1024;
 
 /// How often datagrams that have not come back are looked for, and what could not be sent is tried again.
 const SWEEP: Duration = Duration::from_millis(20);
@@ -190,6 +193,10 @@ pub(crate) struct Found {
 struct Connection {
     socket: Option<Socket>,
     reader: EchoReader,
+    /// Looks for messages on a stream that the reader cannot follow, since all its replies are decorated.
+    finder: Option<Finder>,
+    /// Whether the reader has seen a message come back.
+    has_echoed: bool,
     flights: Flights,
     /// Messages of a closed loop that are to be sent and have not been.
     owed: usize,
@@ -257,6 +264,8 @@ impl Driver {
         let connection = |socket| Connection {
             socket: Some(socket),
             reader: EchoReader::new(),
+            finder: None,
+            has_echoed: false,
             flights: Flights::default(),
             owed: 0,
             unsent: VecDeque::new(),
@@ -358,6 +367,7 @@ impl Driver {
         self.found.tally.unsent += self.left_behind();
         let end = self.elapsed();
         self.drain(end)?;
+        (0..self.connections.len()).for_each(|index| self.count_no_echo(index));
         // Without an end, or with all sent before it, it was over with the last answer.
         let all_sent = self.task.messages_max <= self.found.tally.sent;
         let by_time = if all_sent { Duration::ZERO } else { self.end().map_or(end, |set| set.min(end)) };
@@ -575,7 +585,7 @@ impl Driver {
             self.under_way += 1;
         }
         let connection = &mut self.connections[index];
-        if self.task.kind == Kind::Stream {
+        if self.task.kind == Kind::Stream && connection.finder.is_none() {
             connection.reader.sent(&self.message[start..]);
         }
         connection.flights.push(Flight { number: self.number, due, len });
@@ -811,6 +821,10 @@ impl Driver {
     fn hear_stream(&mut self, index: usize) -> Result<usize, Failure> {
         let Some(len) = self.receive(index)? else { return Ok(0) };
         let at = now().saturating_duration_since(self.start);
+        if self.connections[index].finder.is_some() {
+            let bytes = self.buffer[..len].to_vec();
+            return self.search(index, &bytes, at);
+        }
         let mut stamped = std::mem::take(&mut self.stamped);
         stamped.clear();
         let reader = &mut self.connections[index].reader;
@@ -822,10 +836,40 @@ impl Driver {
         }
         let back = stamped.len();
         self.stamped = stamped;
-        if heard.is_err() {
+        self.connections[index].has_echoed |= back != 0;
+        if heard.is_ok() {
+            return Ok(back);
+        }
+        let connection = &mut self.connections[index];
+        let (payload, first) = (Payload::new(self.task.sizes.0), connection.flights.first());
+        if connection.has_echoed || !payload.can_be_found() {
             // What follows can no longer be told.
             self.found.tally.wrong += 1;
+            return self.close(index).map(|()| back);
+        }
+        connection.finder = Some(Finder::after(&connection.reader, payload, first));
+        let unread = connection.reader.unread().to_vec();
+        self.search(index, &unread, at).map(|found| back + found)
+    }
+
+    /// Looks for messages in bytes of a stream that the reader cannot follow; how many have come back is returned.
+    fn search(&mut self, index: usize, bytes: &[u8], at: Duration) -> Result<usize, Failure> {
+        let connection = &mut self.connections[index];
+        let Some(finder) = &mut connection.finder else { return Ok(0) };
+        let (flights, mut found) = (&connection.flights, Vec::new());
+        finder.receive(bytes, self.number, |number| flights.len(number).unwrap_or(0), |one| found.push(one));
+        if finder.has_found_nothing() && GREETING_MAX < bytes.len() {
             self.close(index)?;
+        }
+        let mut back = 0;
+        for one in found {
+            match self.connections[index].flights.take(one.number) {
+                Fate::Answer(flight) => {
+                    back += 1;
+                    self.count(&flight, one.stamp.is_some(), at);
+                }
+                Fate::Late(_) | Fate::Again => self.found.tally.duplicate += 1,
+            }
         }
         Ok(back)
     }
@@ -833,7 +877,7 @@ impl Driver {
     fn hear_message(&mut self, index: usize) -> Result<usize, Failure> {
         let Some(len) = self.receive(index)? else { return Ok(0) };
         let at = now().saturating_duration_since(self.start);
-        let answer = Payload::read(&self.buffer[..len], &mut self.scratch);
+        let answer = read(&self.buffer[..len], self.number, &mut self.scratch);
         Ok(usize::from(self.take(index, answer, at)))
     }
 
@@ -852,7 +896,7 @@ impl Driver {
         let at = now().saturating_duration_since(self.start);
         let mut answers = std::mem::take(&mut self.answers);
         answers.clear();
-        answers.extend((0..received).map(|place| Payload::read(batch.bytes(place), &mut self.scratch)));
+        answers.extend((0..received).map(|place| read(batch.bytes(place), self.number, &mut self.scratch)));
         let back = answers.iter().filter(|&&answer| self.take(index, answer, at)).count();
         self.answers = answers;
         Ok(back)
@@ -960,7 +1004,14 @@ impl Driver {
         self.close(index)
     }
 
+    /// A connection over which something came, but no message back, was to a peer that does not echo.
+    fn count_no_echo(&mut self, index: usize) {
+        let finder = self.connections[index].finder.take();
+        self.found.tally.wrong += u64::from(finder.is_some_and(|finder| finder.has_found_nothing()));
+    }
+
     fn close(&mut self, index: usize) -> Result<(), Failure> {
+        self.count_no_echo(index);
         if let Some(socket) = self.connections[index].socket.take() {
             self.poll.remove(&socket)?;
             self.open -= 1;
@@ -970,6 +1021,11 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// Takes a reply to one message apart, in whatever a server has wrapped it.
+fn read(reply: &[u8], next: u64, scratch: &mut Vec<u8>) -> Option<Returned> {
+    Payload::read(reply, scratch).or_else(|| Payload::find_in(reply, next))
 }
 
 fn nanos(time: Duration) -> u64 {

@@ -84,6 +84,17 @@ impl Flights {
         }
     }
 
+    /// The number and the length of the one that was sent first.
+    pub(crate) fn first(&self) -> Option<(u64, usize)> {
+        self.line.front().and_then(|(number, flight)| Some((*number, flight.as_ref()?.len)))
+    }
+
+    /// The length of the one with this number, if it has not come back.
+    pub(crate) fn len(&self, number: u64) -> Option<usize> {
+        let place = self.line.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.line[place].1.as_ref().map(|flight| flight.len)
+    }
+
     /// Gives the first up if it was due before `at`.
     pub(crate) fn give_up(&mut self, at: Duration) -> Option<Flight> {
         let flight = self.line.front()?.1.filter(|flight| flight.due < at)?;

@@ -3,14 +3,16 @@
 use alloc::vec::Vec;
 
 use crate::payload::Payload;
+use crate::reader::EchoReader;
 use crate::stamp::Stamp;
+use crate::template::BLANK;
 
 /// Finds the requests of a measurement in a stream, whatever stands before, between and behind them.
 ///
-/// It is the second choice, for servers that the [reader](crate::EchoReader) cannot follow: a request counts as
-/// returned when as many bytes as it has have come from where it begins, so inserted text makes it end early.
+/// It is the second choice, for servers that the [reader](EchoReader) cannot follow: a request counts as returned when
+/// as many bytes as it has have come from where it begins, so inserted text makes it end early.
 #[derive(Debug)]
-pub(crate) struct Finder {
+pub struct Finder {
     payload: Payload,
     /// The end of what has come, in which a request may begin.
     tail: Vec<u8>,
@@ -30,27 +32,34 @@ struct Begun {
 
 /// A request that has come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) number: u64,
+pub struct Found {
+    /// Its number.
+    pub number: u64,
     /// The timestamps that were filled in.
-    pub(crate) stamp: Option<Stamp>,
+    pub stamp: Option<Stamp>,
 }
 
 impl Finder {
-    /// A finder for requests of this form. If one of them has begun to come back, it is named with how many of its
-    /// bytes are missing.
-    pub(crate) fn new(payload: Payload, begun: Option<(u64, usize)>) -> Self {
-        let begun = begun.map(|(number, missing)| Begun {
-            number,
-            stamp: None,
-            missing: missing.saturating_sub(NEWLINE.len()),
+    /// A finder for requests that begin as those of `payload` do, which goes on where a reader could not follow.
+    /// `first` is the number and the length of the oldest request that has not come back.
+    pub fn after(reader: &EchoReader, payload: Payload, first: Option<(u64, usize)>) -> Self {
+        // Only a request whose head has come back has surely begun: its first byte may be anything's.
+        let begun = reader.missing().zip(first).and_then(|(missing, (number, len))| {
+            let has_begun = missing <= len.saturating_sub(payload.head_len());
+            has_begun.then(|| Begun { number, stamp: None, missing: missing.saturating_sub(NEWLINE.len()) })
         });
         Self { payload, tail: Vec::new(), begun, has_found: false }
     }
 
     /// Takes the bytes that arrived, and passes each request that is complete to `each`. The next request to be
-    /// sent has the number `next`.
-    pub(crate) fn receive(&mut self, bytes: &[u8], next: u64, mut each: impl FnMut(Found)) {
+    /// sent has the number `next`; `len` returns the length of one that was sent.
+    pub fn receive(
+        &mut self,
+        bytes: &[u8],
+        next: u64,
+        len: impl Fn(u64) -> usize,
+        mut each: impl FnMut(Found),
+    ) {
         let mut arrived = core::mem::take(&mut self.tail);
         arrived.extend_from_slice(bytes);
         let mut rest = &arrived[..];
@@ -67,7 +76,7 @@ impl Finder {
             }
             let Some(located) = self.payload.locate(rest, next) else { break };
             rest = &rest[located.body..];
-            let missing = self.payload.body_len() - NEWLINE.len();
+            let missing = len(located.number).saturating_sub(BLANK.len() + NEWLINE.len());
             self.begun = Some(Begun { number: located.number, stamp: located.stamp, missing });
         }
         // A request whose beginning ends here may go on with the next bytes.
@@ -76,7 +85,7 @@ impl Finder {
     }
 
     /// Whether no request has come back, although this is only asked when something has.
-    pub(crate) fn has_found_nothing(&self) -> bool {
+    pub fn has_found_nothing(&self) -> bool {
         !self.has_found && self.begun.is_none()
     }
 }
@@ -98,9 +107,11 @@ mod tests {
 
     /// The numbers that are found if the bytes come in pieces of this size.
     fn found(bytes: &[u8], piece: usize) -> Vec<u64> {
-        let mut finder = Finder::new(PAYLOAD, None);
+        let mut finder = Finder::after(&EchoReader::new(), PAYLOAD, None);
         let mut numbers = Vec::new();
-        bytes.chunks(piece).for_each(|bytes| finder.receive(bytes, 100, |found| numbers.push(found.number)));
+        for bytes in bytes.chunks(piece) {
+            finder.receive(bytes, 100, |_| 64, |found| numbers.push(found.number));
+        }
         assert_eq!(finder.has_found_nothing(), numbers.is_empty());
         numbers
     }
@@ -120,11 +131,15 @@ mod tests {
 
     #[test]
     fn a_request_that_had_begun_ends_where_its_last_byte_is() {
-        let mut finder = Finder::new(PAYLOAD, Some((3, 10)));
+        let mut reader = EchoReader::new();
+        reader.sent(&request(3));
+        assert!(reader.receive(&request(3)[..62], |_| {}).is_ok());
+        assert!(reader.receive(b"?", |_| {}).is_err());
+        assert_eq!(reader.unread(), b"?");
+        let mut finder = Finder::after(&reader, PAYLOAD, Some((3, 64)));
         let mut numbers = Vec::new();
-        finder.receive(b"........", 100, |found| numbers.push(found.number));
-        assert_eq!(numbers, []);
-        finder.receive(b".", 100, |found| numbers.push(found.number));
+        // The newline may be missing, so one byte is left.
+        finder.receive(reader.unread(), 100, |_| 64, |found| numbers.push(found.number));
         assert_eq!(numbers, [3]);
     }
 }

@@ -41,6 +41,7 @@ mod time;
 
 pub use conversation::{Conversation, Scene};
 pub use datagram::{Datagram, DatagramRule, PlainEcho, Reason, Sender};
+pub use finder::{Finder, Found};
 pub use framing::{FRAME_MAX, Flow, Framing};
 pub use payload::{NUMBERED_MIN, Payload, Returned};
 pub use peer_clock::{Estimate, PeerClock};

@@ -105,6 +105,21 @@ impl Payload {
         reply[located.body..].starts_with(scratch).then_some((located.number, located.stamp))
     }
 
+    /// Takes a reply to one message apart that has a placeholder, although a server has decorated it in a way of its own.
+    /// `None` if it does not contain such a message.
+    pub fn find_in(reply: &[u8], next: u64) -> Option<Returned> {
+        let located = Self::new(BLANK.len() + NUMBER + 1).locate(reply, next)?;
+        let filler = reply[located.body + NUMBER..].iter().take_while(|byte| **byte == b'.').count();
+        // The newline may have been stripped, or written as something else.
+        let body_len = NUMBER + filler + 1;
+        Some(Returned { number: located.number, stamp: located.stamp, body_len })
+    }
+
+    /// Whether messages of this form can be found in a reply that is decorated.
+    pub fn can_be_found(self) -> bool {
+        self.blank && NUMBER < self.body_len()
+    }
+
     /// Takes an answer to one message apart, whatever its form. `None` if it is no answer to such a message.
     pub fn read(answer: &[u8], scratch: &mut Vec<u8>) -> Option<Returned> {
         let (stamp, rest) = match scan(answer) {

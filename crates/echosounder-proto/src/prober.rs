@@ -326,11 +326,8 @@ impl Prober {
         });
         self.unmatched = !reader.unread().is_empty();
         if result.is_err() {
-            // Only a request whose head has come back has surely begun: its first byte may be anything's.
-            let body = self.plan.payload.len() - self.plan.payload.head_len();
-            let missing = reader.missing().filter(|missing| *missing <= body);
-            let begun = self.returning.front().copied().zip(missing);
-            self.finder = Some(Finder::new(self.plan.payload, begun));
+            let first = self.returning.front().map(|number| (*number, self.plan.payload.len()));
+            self.finder = Some(Finder::after(&reader, self.plan.payload, first));
             self.returning.clear();
             return self.search(reader.unread(), at, &mut each);
         }
@@ -340,7 +337,8 @@ impl Prober {
     fn search(&mut self, bytes: &[u8], at: Times, each: &mut impl FnMut(Event)) {
         let Some(mut finder) = self.finder.take() else { return };
         let mut found = Vec::new();
-        finder.receive(bytes, self.next, |request| found.push(request));
+        let len = self.plan.payload.len();
+        finder.receive(bytes, self.next, |_| len, |request| found.push(request));
         self.unmatched = finder.has_found_nothing();
         self.finder = Some(finder);
         let last = found.len();

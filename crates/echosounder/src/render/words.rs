@@ -14,7 +14,9 @@ pub(super) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
     let (verdict, spreads) = report.verdict()?;
     let [up, down, server] = spreads.map(|nanos| delay(nanos as f64));
     Some(match verdict {
-        Verdict::Steady => format!("delay is steady: it varies by {up} up, {down} down"),
+        Verdict::Steady => {
+            format!("steady: delay varies by no more than scheduling explains ({up} up, {down} down)")
+        }
         Verdict::Up => format!("most of the jitter is in the outbound direction ({up} vs {down})"),
         Verdict::Down => format!("most of the jitter is in the return direction ({down} vs {up})"),
         Verdict::Both => format!("the jitter is in both directions ({up} up, {down} down)"),

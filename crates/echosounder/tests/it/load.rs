@@ -292,6 +292,27 @@ fn what_is_no_echo_server_is_named_and_ends_every_load() {
 }
 
 #[test]
+fn messages_are_found_in_replies_that_are_decorated() {
+    let quoted = |message: &[u8]| {
+        let text = str::from_utf8(message).unwrap().replace('\n', "\\n");
+        format!("[b'Fri Nov 27 12:19:36 2026'] b'{text}'").into_bytes()
+    };
+    let stream = connections(move |mut stream| {
+        let mut buffer = [0; 64 * 1024];
+        while let Ok(len @ 1..) = stream.read(&mut buffer) {
+            let _ = stream.write_all(&quoted(&buffer[..len]));
+        }
+    });
+    for peer in [stream, datagrams(move |message| vec![quoted(message)])] {
+        for size in ["64", "64-1400"] {
+            let done = run(&["load", &peer, "-n", "500", "-c", "2", "-s", size, "--warm-up", "0"], b"");
+            assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{peer} {size}: {}", done.text());
+            assert!(done.text().contains("500 sent, 500 answered, 0 lost"), "{}", done.text());
+        }
+    }
+}
+
+#[test]
 fn a_server_that_stops_in_the_middle_ends_a_load_of_so_many_messages() {
     // It echoes a message of each connection, and then does not even read.
     let stops = connections(|mut stream| {
