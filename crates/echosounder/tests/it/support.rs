@@ -1,5 +1,6 @@
 //! Programs that run beside a test, what they have written so far, and how they ended.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -462,13 +463,18 @@ pub(crate) fn now() -> u64 {
 /// What ctime(3) says of every second since `start`, in this process's zone, and of the one before: time(2) reads a
 /// clock that lags up to a tick behind.
 pub(crate) fn ctimes_since(start: u64) -> Vec<String> {
-    (start - 1..=now())
-        .map(|second| {
-            let mut date = Command::new("date");
-            date.env("LC_ALL", "C").args(["-d", &format!("@{second}"), "+%a %b %e %T %Y"]);
-            finish(&mut date, b"").text().trim_end().to_owned()
-        })
-        .collect()
+    (start - 1..=now()).map(ctime).collect()
+}
+
+/// What ctime(3) says of a second, which date(1) is asked for once.
+fn ctime(second: u64) -> String {
+    static KNOWN: Mutex<BTreeMap<u64, String>> = Mutex::new(BTreeMap::new());
+    let ask = || {
+        let mut date = Command::new("date");
+        date.env("LC_ALL", "C").args(["-d", &format!("@{second}"), "+%a %b %e %T %Y"]);
+        finish(&mut date, b"").text().trim_end().to_owned()
+    };
+    KNOWN.lock().unwrap().entry(second).or_insert_with(ask).clone()
 }
 
 /// Fails unless these bytes are a stamp of the time since `start`, and the message.
