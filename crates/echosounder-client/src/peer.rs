@@ -83,8 +83,8 @@ pub(crate) enum Outcome {
     Reply(Reply),
     /// A datagram could not be sent or was refused. The next may fare better.
     Failed(CallError),
-    /// It is too long to be sent as one message.
-    TooLong(CallError),
+    /// It cannot be sent as one message: it is too long, or it is empty and the family has no such messages.
+    Unsendable(CallError),
 }
 
 /// Somebody to ask.
@@ -174,7 +174,7 @@ impl Peer {
     ) -> Result<Reply, E> {
         match self.request(message, heard)? {
             Outcome::Reply(reply) => Ok(reply),
-            Outcome::Failed(error) | Outcome::TooLong(error) => Err(error.into()),
+            Outcome::Failed(error) | Outcome::Unsendable(error) => Err(error.into()),
         }
     }
 
@@ -192,8 +192,10 @@ impl Peer {
                 Err(Stop::Failed(operation, error)) => (operation, error),
             };
             let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-            if is_too_long(&error) && self.kind != Kind::Stream {
-                return Ok(Outcome::TooLong(self.error(operation, error)));
+            // Netlink refuses empty messages (ENODATA).
+            let is_refused = || message.is_empty() && Word::of(operation, &error, &self.address).is_none();
+            if self.kind != Kind::Stream && operation == "send to" && (is_too_long(&error) || is_refused()) {
+                return Ok(Outcome::Unsendable(self.error(operation, error)));
             }
             if self.kind != Kind::Datagrams {
                 return Err(self.error(operation, error).into());

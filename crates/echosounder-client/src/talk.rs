@@ -58,6 +58,8 @@ pub enum Missed {
     Silence,
     /// It is too long for one message, and was not sent.
     TooLong,
+    /// It cannot be sent.
+    Unsent(CallError),
     /// It was refused, or is lost.
     Failed(CallError),
 }
@@ -262,10 +264,11 @@ impl<L: LineSource> Talk<L> {
             }
             Outcome::Reply(Reply::Ended) => return Ok(Some(End::Peer)),
             Outcome::Reply(Reply::Interrupted) => return Ok(Some(End::Interrupt)),
-            Outcome::TooLong(_) => {
+            Outcome::Unsendable(error) => {
                 self.summary.asked -= 1;
                 self.summary.unsent += 1;
-                self.miss(len, &Missed::TooLong, told)?;
+                let why = if len == 0 { Missed::Unsent(error) } else { Missed::TooLong };
+                self.miss(len, &why, told)?;
             }
             // If nobody has ever answered, the next line will not fare better.
             Outcome::Failed(error) if !self.peer.has_answered() && error.word() != Some(Word::Timeout) => {

@@ -62,10 +62,13 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
         let mut terminal = Terminal::of_input().context("set up the terminal")?;
         return talk_by_hand(&config, output, peer, &mut terminal, interrupt()?);
     }
+    // Of datagrams only an answer tells which address of a name has somebody there.
+    let is_connected = config.call.endpoint.transport().kind() != Kind::Datagrams;
+    let told = is_connected.then(|| peer.endpoint());
+    if let Some(endpoint) = told.as_ref().filter(|_| config.verbose) {
+        writeln!(stderr(), "Connected to {endpoint}")?;
+    }
     if is_stream && !config.lines && !output.json {
-        if config.verbose {
-            writeln!(stderr(), "Connected to {}", peer.endpoint())?;
-        }
         let out = output_of(config.raw, interrupt()?, span)?;
         let passed = Pipe::new(peer, terminal::input()?, out, config.eol, interrupt()?).run()?;
         return finish_pipe(&config, output, passed);
@@ -73,6 +76,7 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let style = if output.json { Style::Json } else { Style::Plain };
     let out = output_of(config.raw || output.json, interrupt()?, span)?;
     let page = Page::new(&config, output, style, Prompting::None, out, interrupt()?);
+    let page = Page { told, ..page };
     let max = if is_stream { STREAM_LINE_MAX } else { MESSAGE_LINE_MAX };
     let lines = Lines::new(terminal::input()?, max);
     converse(&config, output, peer, lines, page, interrupt()?)
@@ -457,6 +461,7 @@ impl Page {
                 writeln!(stderr(), "no answer from {} within {:?}{hint}", self.called, self.wait)
             }
             Missed::TooLong => writeln!(stderr(), "{}", self.too_long(line, len)),
+            Missed::Unsent(error) => writeln!(stderr(), "line {line} was not sent: {}", sentence(error)),
             Missed::Failed(error) => writeln!(stderr(), "line {line} was not answered: {}", sentence(error)),
         }
     }
@@ -472,6 +477,7 @@ impl Page {
                 return self.object(&object);
             }
             Missed::TooLong => self.too_long(line, len),
+            Missed::Unsent(error) => format!("line {line} was not sent: {}", sentence(error)),
         };
         self.object(&Unsent { event: "unsent", peer: &called, line, bytes: len, error: &error })
     }

@@ -102,8 +102,9 @@ fn the_next_line_leaves_when_the_answer_has_come() {
         assert_eq!(hear(&mut client), b"");
         heard
     });
-    let talk = run(&["talk", "--lines", &server.endpoint], b"one\ntwo\nthree\n");
-    assert_eq!(talk.all(), (Some(0), "one\ntwo\nthree\n", ""));
+    let talk = run(&["talk", "-v", "--lines", &server.endpoint], b"one\ntwo\nthree\n");
+    let told = format!("Connected to {}\n", server.endpoint);
+    assert_eq!(talk.all(), (Some(0), "one\ntwo\nthree\n", &*told));
     assert_eq!(server.seen(), [&b"one"[..], b"two", b"three"]);
 }
 
@@ -707,6 +708,15 @@ fn a_line_that_is_too_long_is_told_and_the_next_one_sent() {
     assert_eq!((talk.code, talk.text().len()), (Some(1), CTIME + 6));
     assert!(talk.stderr.contains("(with a timestamp the reply may be too long for one message)"));
     assert!(talk.stderr.contains("\nsounder: TIMEOUT: talk to "), "{}", talk.stderr);
+}
+
+#[test]
+fn an_empty_line_that_a_family_cannot_send_is_told_and_the_next_one_sent() {
+    let serving = Serving::at(&["netlink://0"]);
+    let talk = run(&["talk", serving.endpoint()], b"a\n\nb\n");
+    assert_eq!((talk.code, talk.text().len()), (Some(1), 2 * (CTIME + 2)), "{}", talk.stderr);
+    assert!(talk.stderr.starts_with("line 2 was not sent: "), "{}", talk.stderr);
+    assert!(talk.stderr.ends_with(": 1 of 3 lines was not sent\n"), "{}", talk.stderr);
 }
 
 #[test]
