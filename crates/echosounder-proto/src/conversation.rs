@@ -81,6 +81,12 @@ impl Conversation {
         input.len() - rest.len()
     }
 
+    /// Appends the reply to a message without content: the timestamp prefix alone.
+    pub fn answer_empty(&self, scene: &mut Scene<'_>, out: &mut Vec<u8>) {
+        scene.seq += 1;
+        self.put_stamp(scene, out);
+    }
+
     /// Prepares the answer to one datagram: what `stamp` holds afterwards, then `message`, in which a blank
     /// has been filled in. The [`DatagramRule`](crate::DatagramRule) says first whether it is answered at all.
     pub fn answer_datagram(&self, message: &mut [u8], scene: &mut Scene<'_>, stamp: &mut Vec<u8>) {

@@ -179,7 +179,7 @@ impl Connection {
             Err(error) if self.transport.is_end(&error) => 0,
             Err(error) => return Err(error),
         };
-        if received == 0 {
+        if received == 0 && (self.transport != Transport::UnixSeqpacket || self.socket.has_ended()?) {
             self.phase = Phase::PeerFinished;
             if !self.transport.half_closes() {
                 return Ok(Interest::Read);
@@ -255,16 +255,30 @@ impl Connection {
             stamp: tools.labels.stamp(),
         };
         let input = &tools.input[..len];
+        let is_empty_message = self.kind == Kind::Messages && len == 0 && self.phase == Phase::Open;
         let (peer, observer, hears) = (&self.peer, &mut tools.observer, tools.hears_messages);
-        let tell = |bytes: &[u8]| {
+        let mut tell = |bytes: &[u8]| {
             if hears {
                 observer.observe(Event::Message { peer, bytes });
             }
         };
         tools.out.clear();
-        let consumed = tools.out.append_with(|out| conversation.answer(input, flow, &mut scene, out, tell));
+        let consumed = tools.out.append_with(|out| {
+            if is_empty_message {
+                tell(input);
+                conversation.answer_empty(&mut scene, out);
+                return 0;
+            }
+            conversation.answer(input, flow, &mut scene, out, &mut tell)
+        });
         let answered = scene.seq;
-        let sent = match send(&self.socket, self.kind, &tools.out) {
+        let result = if is_empty_message && tools.out.is_empty() {
+            // Without a prefix the reply is an empty message, too.
+            self.socket.send(&[]).or_else(|error| if is_momentary(&error) { Ok(0) } else { Err(error) })
+        } else {
+            send(&self.socket, self.kind, &tools.out)
+        };
+        let sent = match result {
             // A message can be too long, with its stamp, to be sent at all.
             Err(error) if is_too_long(&error) => {
                 tools.counters.dropped(Reason::Unsent, 1);

@@ -199,6 +199,13 @@ pub(crate) fn ready_once(
     Ok(list[0].revents != 0)
 }
 
+/// Whether the peer of a connection will send nothing more.
+pub(crate) fn peer_has_finished(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut list = [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 }];
+    sys::poll::poll(&mut list, 0)?;
+    Ok(list[0].revents != 0)
+}
+
 fn record(fd: BorrowedFd<'_>, interest: Interest) -> libc::pollfd {
     // POLLIN and POLLOUT have the values of EPOLLIN and EPOLLOUT.
     let events = i16::try_from(interest.bits() & (libc::EPOLLIN | libc::EPOLLOUT)).unwrap_or(0);

@@ -12,7 +12,7 @@ use crate::error::is_too_long;
 use crate::family::unix::UnixName;
 use crate::family::{Family, Protocol, Type};
 use crate::option::{self, OptionValue, SocketOption};
-use crate::poll::Interest;
+use crate::poll::{Interest, peer_has_finished};
 use crate::sys;
 use crate::wait::{Timeout, Waits};
 
@@ -1332,6 +1332,35 @@ impl Socket {
         let len = sys::socket::option(self.as_fd(), level, name, &mut value)?;
         value.truncate(len);
         Ok(value)
+    }
+
+    /// Returns whether a receive of no bytes from a connected [`SEQPACKET`](crate::Type::SEQPACKET) socket of UNIX or
+    /// VSOCK was the end of the connection rather than a message without content. recv(2) returns 0 for both.
+    ///
+    /// The kernel says when the peer has finished (POLLRDHUP, poll(2)), but what the peer sent before may still have to
+    /// be received. If that is nothing but empty messages, they are taken for the end.
+    ///
+    /// # Errors
+    ///
+    /// As poll(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::SEQPACKET, Protocol::DEFAULT)?;
+    /// other.send(b"")?;
+    /// assert_eq!((one.recv(&mut [0; 8])?, one.has_ended()?), (0, false));
+    /// drop(other);
+    /// assert_eq!((one.recv(&mut [0; 8])?, one.has_ended()?), (0, true));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "POLLRDHUP")]
+    pub fn has_ended(&self) -> io::Result<bool> {
+        if !peer_has_finished(self.as_fd())? {
+            return Ok(false);
+        }
+        let next = self.recv_msg(&mut [IoSliceMut::new(&mut [0])], 0, MessageFlags::PEEK);
+        Ok(next.map_or(true, |message| message.len == 0))
     }
 
     /// Takes the error that waits on the socket, if one does: SO_ERROR, socket(7).

@@ -56,6 +56,28 @@ fn what_happens_is_told_and_counted() {
 }
 
 #[test]
+fn an_empty_message_is_no_end() {
+    for (stamp, reply) in [("ctime", CTIME), ("none", 0)] {
+        let name = format!("unix-seqpacket:@{}", unique());
+        let mut config = config(&[&name]);
+        config.stamp = stamp.parse().unwrap();
+        let (running, endpoints) = start(config);
+        let client = Client::of(&endpoints[0]);
+        for _ in 0..2 {
+            client.send(b"");
+            client.send(b"");
+            assert_eq!([client.recv().len(), client.recv().len()], [reply, reply], "{stamp}");
+        }
+        client.send(b"after");
+        assert_eq!(client.recv().len(), reply + 5, "{stamp}");
+        client.finish();
+        assert_eq!(client.recv(), b"", "{stamp}");
+        let totals = stop(running);
+        assert_eq!((totals.messages, totals.bytes, totals.errors), (5, 5, 0), "{stamp}");
+    }
+}
+
+#[test]
 fn a_stop_answers_what_had_arrived() {
     let folder = Folder::new();
     for name in everywhere(&folder) {
