@@ -113,6 +113,11 @@ impl<I: Read + AsFd> Pipe<I> {
         };
         if self.passed.end == End::Peer {
             self.count_unsent()?;
+        } else if self.passed.end == End::Input
+            && let Err(error) = self.peer.socket().take_error()
+        {
+            // The peer had closed the connection before what was sent last arrived.
+            self.lose("send to", error)?;
         }
         if matches!(self.passed.end, End::Interrupt | End::Deadline) {
             self.output.finish_soon();
@@ -246,8 +251,8 @@ impl<I: Read + AsFd> Pipe<I> {
         let len = match self.peer.socket().recv(&mut buffer) {
             Ok(0) => {
                 self.peer_ended = true;
-                self.peer_gone |= self.has_gone();
                 self.quiet = Deadline::after(self.peer.patience());
+                self.look_whether_gone()?;
                 0
             }
             Ok(len) => len,
@@ -280,10 +285,22 @@ impl<I: Read + AsFd> Pipe<I> {
         Ok(())
     }
 
-    /// Whether a peer that sends nothing more takes nothing more either. TCP tells it only when something is sent.
-    fn has_gone(&self) -> bool {
-        let closed = |error: io::Error| self.peer.error("send to", error).word() == Some(Word::Closed);
-        !self.peer.transport().half_closes() || self.peer.socket().send(&[]).is_err_and(closed)
+    /// Notes whether a peer that sends nothing more takes nothing more either. A network says so only when something
+    /// arrived there that nobody read, so that was lost.
+    fn look_whether_gone(&mut self) -> Result<(), TalkError> {
+        let transport = self.peer.transport();
+        self.peer_gone |= !transport.half_closes();
+        if self.finished {
+            return Ok(());
+        }
+        match self.peer.socket().send(&[]) {
+            Err(error) if transport.has_hosts() && self.passed.sent != 0 => self.lose("send to", error),
+            Err(error) => {
+                self.peer_gone |= self.peer.error("send to", error).word() == Some(Word::Closed);
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Notes that the peer takes nothing more. What it has sent before may still come.

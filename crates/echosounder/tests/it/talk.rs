@@ -10,8 +10,8 @@ use std::time::Duration;
 use echosounder_socket::{Endpoint, Family, IpVersion, Protocol, Side, Socket, Type};
 
 use crate::support::{
-    CTIME, Folder, PATIENCE, Program, Serving, again, assert_stamped, finish, has_ipv6, now, private_hosts,
-    private_network, python, run, sh, sounder, unique, without_times,
+    CTIME, Folder, PATIENCE, Program, Serving, again, assert_stamped, connections, finish, has_ipv6, now,
+    private_hosts, private_network, python, run, sh, sounder, unique, without_times,
 };
 
 /// What a textbook server on a thread of its own saw of its only client.
@@ -279,6 +279,15 @@ fn what_is_said_after_the_server_has_finished_is_sent() {
     let talk = program.finish();
     assert_eq!(talk.all(), (Some(0), "first words\n", ""));
     assert_eq!(server.seen(), b"a\nb\n");
+}
+
+#[test]
+fn input_that_arrives_when_the_server_has_closed_is_told() {
+    for _ in 0..5 {
+        let talk = run(&["talk", &connections(drop)], b"one\ntwo\nthree\n");
+        assert_eq!((talk.code, talk.text()), (Some(1), ""), "{}", talk.stderr);
+        assert!(talk.stderr.starts_with("sounder: CLOSED: "), "{}", talk.stderr);
+    }
 }
 
 #[test]
