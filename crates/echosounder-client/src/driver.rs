@@ -17,6 +17,7 @@ use crate::clock::now;
 use crate::error::{Word, is_about_earlier, send_twice};
 use crate::flights::{Fate, Flight, Flights};
 use crate::pace::{Pace, Random, Schedule};
+use crate::starvation::Starvation;
 
 /// Most events of one turn.
 const EVENTS_MAX: usize = 256;
@@ -249,6 +250,7 @@ pub(crate) struct Driver {
     ends: Vec<usize>,
     buffer: IoBuffer,
     batch: Option<Batch>,
+    starvation: Starvation,
     scratch: Vec<u8>,
     /// Of each message of a read, whether it came with a stamp.
     stamped: Vec<bool>,
@@ -308,6 +310,7 @@ impl Driver {
             ends: Vec::new(),
             buffer: IoBuffer::try_zeroed(longest.max(PIECE_MAX))?,
             batch,
+            starvation: Starvation::default(),
             scratch: Vec::new(),
             stamped: Vec::new(),
             answers: Vec::new(),
@@ -810,7 +813,13 @@ impl Driver {
     fn receive(&mut self, index: usize) -> Result<Option<usize>, Failure> {
         let Some(socket) = &self.connections[index].socket else { return Ok(None) };
         match socket.recv(&mut self.buffer) {
-            Ok(len @ 1..) => Ok(Some(len)),
+            Ok(len @ 1..) => {
+                self.starvation.end();
+                Ok(Some(len))
+            }
+            Err(error) if is_out_of_resources(&error) && self.starvation.rest() => {
+                Err(Failure { operation: "receive from", error })
+            }
             Err(error) if is_momentary(&error) => Ok(None),
             Ok(0) => self.end_of(index).map(|()| None),
             Err(error) => self.cut_off(index, "receive from", error).map(|()| None),
@@ -887,12 +896,16 @@ impl Driver {
         };
         let received = match socket.recv_many(batch) {
             Ok(received) => received,
+            Err(error) if is_out_of_resources(&error) && self.starvation.rest() => {
+                return Err(Failure { operation: "receive from", error });
+            }
             Err(error) if is_momentary(&error) => return Ok(0),
             Err(error) if is_about_earlier(self.task.kind, &error) => {
                 return self.earlier_failed(index, error).map(|()| 0);
             }
             Err(error) => return Err(Failure { operation: "receive from", error }),
         };
+        self.starvation.end();
         let at = now().saturating_duration_since(self.start);
         let mut answers = std::mem::take(&mut self.answers);
         answers.clear();

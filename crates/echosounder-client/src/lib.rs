@@ -52,6 +52,7 @@ mod ping;
 mod pipe;
 mod ramp;
 mod series;
+mod starvation;
 mod statistics;
 mod talk;
 mod wire;

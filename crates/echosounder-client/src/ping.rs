@@ -11,6 +11,7 @@ use echosounder_proto::{BLANK, Event, Moment, MonoTime, Payload, Plan, Prober, S
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
     Address, Endpoint, Error, Events, Interest, IoBuffer, Kind, Poll, Socket, Transport, Waker, exact_timers,
+    is_out_of_resources,
 };
 
 use crate::clock::{Clocks, Deadline};
@@ -18,6 +19,7 @@ use crate::connect::{Call, Candidates, Stop, is_many};
 use crate::directions::{Clock, Ways};
 use crate::driver::{is_momentary, prepare};
 use crate::error::{CallError, Word, is_about_earlier};
+use crate::starvation::Starvation;
 use crate::statistics::{Interval, Report, Statistics};
 use crate::wire::{Notice, Timestamps, Wire, came, left};
 
@@ -243,6 +245,7 @@ pub struct Pinger {
     unsent: VecDeque<u8>,
     message: Vec<u8>,
     buffer: IoBuffer,
+    starvation: Starvation,
     /// What has happened and is to be told.
     happenings: VecDeque<Happening>,
 }
@@ -329,6 +332,7 @@ impl Pinger {
             unsent: VecDeque::new(),
             message: Vec::new(),
             buffer: IoBuffer::zeroed(ping.size + READ),
+            starvation: Starvation::default(),
             happenings: VecDeque::new(),
             ping,
         }
@@ -568,12 +572,18 @@ impl Pinger {
             let Some(socket) = &self.socket else { return Ok(()) };
             let received = self.wire.receive(socket, &mut self.buffer);
             let program = self.clocks.now();
+            if !received.as_ref().is_err_and(is_out_of_resources) {
+                self.starvation.end();
+            }
             match received {
                 Ok((0, _)) if self.transport.kind() != Kind::Datagrams => {
                     self.cut(Word::Closed);
                     return Ok(());
                 }
                 Ok((len, kernel)) => self.take(len, came(program, kernel)),
+                Err(error) if is_out_of_resources(&error) && self.starvation.rest() => {
+                    return Err(self.error("receive from", error));
+                }
                 Err(error) if is_momentary(&error) => return Ok(()),
                 Err(error) if self.transport.is_end(&error) => self.cut(Word::Closed),
                 // It is about an earlier packet, and the error queue says which.

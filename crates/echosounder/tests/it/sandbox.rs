@@ -204,3 +204,19 @@ fn no_file_that_tz_names_keeps_a_server_from_starting() {
         assert_eq!(done.code, Some(1), "{}", done.stderr);
     }
 }
+
+#[test]
+fn a_lack_of_memory_that_stays_is_this_machines_failure() {
+    let serving = Serving::at(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);
+    for endpoint in serving.endpoints() {
+        for args in
+            [&["ping", "-c", "3", "-W", "30s", endpoint][..], &["load", "-n", "10", "-w", "30s", endpoint]]
+        {
+            let Some(mut command) = sandboxed("ENOMEM", "recvmsg,recvfrom,recvmmsg", args) else { return };
+            let done = finish(&mut command, b"");
+            assert_eq!(done.code, Some(2), "{args:?}: {done:?}");
+            assert!(done.stderr.contains("cannot allocate memory"), "{args:?}: {}", done.stderr);
+            assert!(!done.stderr.contains("TIMEOUT"), "{args:?}: {}", done.stderr);
+        }
+    }
+}
