@@ -215,7 +215,7 @@ impl Candidates {
             (PermissionDenied | NetworkUnreachable, Address::Inet(_), _)
                 if probe(address, false) == Err(PermissionDenied) && probe(address, true).is_ok() =>
             {
-                let error = io::Error::other("it is the address of many hosts");
+                let error = io::Error::other("refusing to call a multicast or broadcast address");
                 CallError::Local(Error::new("connect", &endpoint, error))
             }
             _ => failure(self.transport, address, error),

@@ -77,7 +77,7 @@ pub enum LoadError {
     #[error("a datagram of a load has at least {NUMBERED_MIN} bytes, to hold its number")]
     Short,
     /// It would reach many.
-    #[error("{0} is the address of many hosts")]
+    #[error("{0}: refusing to call a multicast or broadcast address")]
     Many(String),
     /// It would be too much for this machine.
     #[error("{messages} messages of up to {size} bytes under way are over a gibibyte")]

@@ -265,7 +265,7 @@ impl Pinger {
         let deadline = Deadline::after(ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait)));
         let mut candidates = Candidates::of(&ping.call, deadline, &control.stop)?;
         if candidates.addresses().any(is_many) {
-            let error = io::Error::other("it is the address of many hosts");
+            let error = io::Error::other("refusing to call a multicast or broadcast address");
             return Err(CallError::Local(Error::new("call", &ping.call.endpoint, error)));
         }
         let poll = Poll::new().map_err(local)?;

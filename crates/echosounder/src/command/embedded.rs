@@ -48,7 +48,7 @@ impl Embedded {
         let (wanted, absent) = endpoints(folder.as_ref().map(TempDir::path))?;
         if !absent.is_empty() {
             let absent = absent.join(" ");
-            notes.push(format!("not on this machine: {absent}; \"sounder doctor\" tells why"));
+            notes.push(format!("not on this machine: {absent}; run \"sounder doctor\" to see why"));
         }
         let server = Server::bind(config(wanted.clone())).or_else(|error| {
             let mut works = Vec::new();
