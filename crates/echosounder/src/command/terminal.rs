@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use echosounder_socket::{Interest, ready};
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 
-/// How long the terminal may take to say where its cursor is.
-const REPORT: Duration = Duration::from_millis(500);
+/// How long the terminal may take to say where its cursor is: longer than a slow line takes there and back.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// How long nothing must come from the terminal until its input counts as over.
 const QUIET: Duration = Duration::from_millis(50);
