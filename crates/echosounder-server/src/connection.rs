@@ -11,6 +11,7 @@ use echosounder_socket::{
 
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
+use crate::failures::Starvation;
 use crate::limits::{Budget, Place};
 use crate::recency::Waits;
 use crate::worker::Tools;
@@ -171,8 +172,7 @@ impl Connection {
             }
             Err(error) if is_momentary(&error) => {
                 if is_out_of_resources(&error) {
-                    tools.receives.add();
-                    tools.starved = Some(error);
+                    tools.starvation.add("receive", error);
                 }
                 return Ok(Interest::Read);
             }
@@ -185,7 +185,7 @@ impl Connection {
                 return Ok(Interest::Read);
             }
         }
-        tools.receives.end();
+        tools.starvation.failures.end();
         let mut arrival = tools.turn;
         if let Some(kept) = &self.kept {
             tools.input[..unfinished].copy_from_slice(&kept.rest);
@@ -216,7 +216,10 @@ impl Connection {
             tools.input[..len].copy_from_slice(&kept.rest);
             return self.answer(len, arrival, tools);
         }
-        let sent = send(&self.socket, self.kind, &kept.tail)?;
+        let sent = send(&self.socket, self.kind, &kept.tail, &mut tools.starvation)?;
+        if sent != 0 {
+            tools.starvation.failures.end();
+        }
         let before = kept.size();
         kept.tail.drain(..sent);
         if kept.tail.is_empty() {
@@ -276,7 +279,7 @@ impl Connection {
             // Without a prefix the reply is an empty message, too.
             self.socket.send(&[]).or_else(|error| if is_momentary(&error) { Ok(0) } else { Err(error) })
         } else {
-            send(&self.socket, self.kind, &tools.out)
+            send(&self.socket, self.kind, &tools.out, &mut tools.starvation)
         };
         let sent = match result {
             // A message can be too long, with its stamp, to be sent at all.
@@ -354,15 +357,19 @@ impl Kept {
 }
 
 /// Writes once, and returns how much the kernel took: nothing, if it has no room.
-fn send(socket: &Socket, kind: Kind, bytes: &[u8]) -> io::Result<usize> {
+fn send(socket: &Socket, kind: Kind, bytes: &[u8], starvation: &mut Starvation) -> io::Result<usize> {
     if bytes.is_empty() {
         return Ok(0);
     }
     match socket.send(bytes) {
+        Err(error) if is_out_of_resources(&error) => {
+            starvation.add("send", error);
+            Ok(0)
+        }
         Err(error) if is_momentary(&error) => Ok(0),
         // SCTP takes no more at once than fits its send buffer.
         Err(error) if kind == Kind::Stream && 1 < bytes.len() && is_too_long(&error) => {
-            send(socket, kind, &bytes[..bytes.len() / 2])
+            send(socket, kind, &bytes[..bytes.len() / 2], starvation)
         }
         result => result,
     }

@@ -1,5 +1,6 @@
 //! Operations that fail again and again: when they rest, and when that is reported.
 
+use std::io;
 use std::time::Duration;
 
 use echosounder_proto::MonoTime;
@@ -39,6 +40,22 @@ impl Failures {
     /// Returns whether the operation has failed so often in a row that it should rest.
     pub(crate) fn are_many(&self) -> bool {
         IN_A_ROW_MAX <= self.in_a_row
+    }
+}
+
+/// Receives and sends that fail for want of something of this machine's, such as memory.
+#[derive(Debug, Default)]
+pub(crate) struct Starvation {
+    pub(crate) failures: Failures,
+    /// The last failure of this turn, with its operation.
+    pub(crate) last: Option<(&'static str, io::Error)>,
+}
+
+impl Starvation {
+    /// Notes a failure.
+    pub(crate) fn add(&mut self, operation: &'static str, error: io::Error) {
+        self.failures.add();
+        self.last = Some((operation, error));
     }
 }
 

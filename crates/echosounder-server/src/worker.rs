@@ -16,7 +16,7 @@ use crate::clock::{Clock, Labels};
 use crate::connection::{Connection, Next};
 use crate::counters::{Counters, Cut};
 use crate::event::{Event, Observer};
-use crate::failures::{Failures, PAUSE, Reports};
+use crate::failures::{Failures, PAUSE, Reports, Starvation};
 use crate::limits::{Budget, Limits, Place, READ_MAX};
 use crate::recency::{Recency, Waits};
 
@@ -98,9 +98,7 @@ pub(crate) struct Tools<C, O> {
     /// When this turn began.
     pub(crate) turn: Moment,
     pub(crate) hears_messages: bool,
-    /// Receives that have failed for want of something of this machine's, and the last of these failures in this turn.
-    pub(crate) receives: Failures,
-    pub(crate) starved: Option<io::Error>,
+    pub(crate) starvation: Starvation,
     pub(crate) clock: C,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: O,
@@ -160,8 +158,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             budget: Budget::new(bounds.kept_max),
             turn,
             hears_messages: setup.observer.hears_messages(),
-            receives: Failures::default(),
-            starved: None,
+            starvation: Starvation::default(),
             clock: setup.clock,
             counters: setup.counters,
             observer: setup.observer,
@@ -225,7 +222,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
                 Ok(()) => self.waits.end(),
                 Err(error) => self.rest_from_waiting(error)?,
             }
-            self.rest_from_receiving();
+            self.rest_from_failing();
         }
         self.finish()
     }
@@ -246,15 +243,15 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         Ok(())
     }
 
-    /// Lets a while pass after many receives that failed for want of something of this machine's: a socket that is
-    /// readable all the while would keep a core busy.
-    fn rest_from_receiving(&mut self) {
-        let Some(error) = self.tools.starved.take() else { return };
-        if !self.tools.receives.are_many() {
+    /// Lets a while pass after many receives or sends that failed for want of something of this machine's: a socket that
+    /// is ready all the while would keep a core busy.
+    fn rest_from_failing(&mut self) {
+        let Some((operation, error)) = self.tools.starvation.last.take() else { return };
+        if !self.tools.starvation.failures.are_many() {
             return;
         }
         self.tools.counters.failed();
-        self.report("receive", &error);
+        self.report(operation, &error);
         // If it cannot be waited for, the next turn says so.
         let _ = ready([(self.stop.as_fd(), Interest::Read)], Some(PAUSE));
     }

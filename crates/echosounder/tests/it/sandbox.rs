@@ -91,6 +91,7 @@ fn what_fails_again_and_again_rests_and_is_told_now_and_then() {
         ("EPERM", "accept,accept4", "accept: operation not permitted"),
         ("EPERM", "recvmsg,recvmmsg", "receive: operation not permitted"),
         ("ENOMEM", "recvfrom", "receive: cannot allocate memory"),
+        ("ENOBUFS", "sendto", "send: no buffer space available"),
     ] {
         let ends =
             ["serve", "--transcript", "off", "--workers", "2", "tcp://127.0.0.1:0", "udp://127.0.0.1:0"];

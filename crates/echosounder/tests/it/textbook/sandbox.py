@@ -26,6 +26,7 @@ CALLS = {
     "recvmmsg": (299, 243),
     "recvmsg": (47, 212),
     "sendmmsg": (307, 269),
+    "sendto": (44, 206),
     "shutdown": (48, 210),
     "signalfd4": (289, 74),
 }
