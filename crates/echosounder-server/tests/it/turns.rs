@@ -382,13 +382,16 @@ fn a_message_too_long_is_dropped_and_counted() {
 }
 
 #[test]
-fn an_empty_message_is_the_end() {
+fn an_empty_message_is_a_message_and_the_end_is_the_end() {
     let mut table = Table::new("ctime", size(1024), KEPT_MAX);
     let peer = table.seat(Transport::UnixSeqpacket, "a", 4096);
-    assert_eq!((say(&peer, b"last"), peer.send(b"").unwrap()), (4, 0));
-    let told = table.settle();
-    assert_eq!(told.last(), Some(&Told::Closed("@a".into(), 1, None)));
-    assert_eq!(hear(&peer, 100).unwrap()[CTIME..], *b"last");
+    assert_eq!((say(&peer, b"one"), peer.send(b"").unwrap(), say(&peer, b"last")), (3, 0, 4));
+    assert_eq!(table.settle().last(), Some(&Told::Message("@a".into(), b"last".to_vec())));
+    for reply in [&b"one"[..], b"", b"last"] {
+        assert_eq!(hear(&peer, 100).unwrap()[CTIME..], *reply);
+    }
+    peer.shutdown(Half::Write).unwrap();
+    assert_eq!(table.settle().last(), Some(&Told::Closed("@a".into(), 3, None)));
     assert_eq!(hear(&peer, 100), Some(Vec::new()));
 }
 
