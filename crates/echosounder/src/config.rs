@@ -429,9 +429,21 @@ fn check_version(typed: args::IpVersion, endpoints: &[Endpoint]) -> Result<()> {
     let on_hosts = endpoints.iter().any(|endpoint| matches!(endpoint.name(), Name::Inet(..)));
     match endpoints.first() {
         Some(endpoint) if !on_hosts && (typed.v4 || typed.v6) => {
-            Err(Usage(format!("-4 and -6 are for hosts, and {endpoint} has none")).into())
+            return Err(Usage(format!("-4 and -6 are for hosts, and {endpoint} has none")).into());
         }
-        _ => Ok(()),
+        _ => {}
+    }
+    // A name may have addresses of both versions, an address has one.
+    let other = endpoints.iter().find_map(|endpoint| match endpoint.name() {
+        Name::Inet(Host::V4(_), _) if typed.v6 => Some((endpoint, "-6", "IPv4")),
+        Name::Inet(Host::V6(..), _) if typed.v4 => Some((endpoint, "-4", "IPv6")),
+        _ => None,
+    });
+    match other {
+        Some((endpoint, flag, version)) => {
+            Err(Usage(format!("{flag} excludes {endpoint}, which is an {version} address")).into())
+        }
+        None => Ok(()),
     }
 }
 
