@@ -239,11 +239,16 @@ fn counts(out: &mut impl Write, style: Style, load: &Load, report: &Report) -> i
         style.bad_if(tally.wrong != 0, format!("{} wrong", grouped(tally.wrong)))
     )?;
     let connected = load.call.endpoint.transport().kind() != Kind::Datagrams;
+    // Of a server that does not stamp, none of the replies has a timestamp.
+    let unstamped = match tally.answered + tally.late {
+        all if tally.unstamped == all => "came without a timestamp (the server sends none)",
+        _ => "shared a timestamp with an earlier one (server read several at once)",
+    };
     let ended = if connected { "connections ended by the server" } else { "sockets refused by the server" };
     for (count, what) in [
         (tally.duplicate, "answered more than once"),
         (tally.unsent, "due but not sent: no buffer space or no time"),
-        (tally.unstamped, "shared a timestamp with an earlier one (server read several at once)"),
+        (tally.unstamped, unstamped),
         (tally.closed, ended),
         (tally.network_errors, "errors about earlier messages reported by the network (ICMP)"),
     ] {

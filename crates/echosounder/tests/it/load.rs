@@ -196,6 +196,12 @@ fn a_server_that_does_not_stamp_is_told_from_one_that_does() {
     let plain = connections(|mut stream| echo(&mut stream, usize::MAX));
     let done = load(&[&plain, "-n", "50", "-w", "20s"]);
     assert_eq!((done.code, &result(&done)["unstamped"]), (Some(0), &50.into()));
+    let text = run(&["load", &plain, "-n", "50", "-w", "20s", "--warm-up", "0"], b"");
+    assert!(
+        text.text().contains(" 50 came without a timestamp (the server sends none)\n"),
+        "{}",
+        text.text()
+    );
     let done = load(&["--self", "-n", "50", "-w", "20s"]);
     assert_eq!((done.code, &result(&done)["unstamped"]), (Some(0), &0.into()));
     // The textbook's server knows no blank, and puts its stamp before it.
