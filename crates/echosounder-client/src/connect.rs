@@ -102,6 +102,16 @@ impl Candidates {
         Ok(Self { transport, source, marks: call.marks, addresses, stop: Arc::clone(stop) })
     }
 
+    /// Refuses a name that stands for many hosts: a connected socket hears only the address it is connected to, and
+    /// nobody sends from a group's.
+    pub(crate) fn refuse_many(&self, endpoint: &Endpoint) -> Result<(), CallError> {
+        if !self.addresses().any(is_many) {
+            return Ok(());
+        }
+        let error = io::Error::other("refusing to call a multicast or broadcast address");
+        Err(CallError::Local(Error::new("call", endpoint, error)))
+    }
+
     /// Those that have not been tried.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.addresses.iter()

@@ -111,7 +111,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If none does: how each has failed. For datagrams that shows only when the first is sent.
+    /// If the name stands for many hosts, or if no address does: how each has failed. For datagrams that shows only when the first is sent.
     pub fn call(call: Call) -> Result<Self, CallError> {
         Self::call_within(call, Duration::MAX)
     }
@@ -125,6 +125,7 @@ impl Peer {
         let limit = Deadline::after(span);
         let deadline = Deadline::after(call.wait).earlier(limit);
         let mut candidates = Candidates::of(&call, deadline, &Arc::default())?;
+        candidates.refuse_many(&call.endpoint)?;
         let nobody = || Err(CallError::timeout("connect", &call.endpoint));
         let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
         let transport = call.endpoint.transport();

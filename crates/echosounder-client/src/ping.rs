@@ -15,7 +15,7 @@ use echosounder_socket::{
 };
 
 use crate::clock::{Clocks, Deadline};
-use crate::connect::{Call, Candidates, Stop, is_many};
+use crate::connect::{Call, Candidates, Stop};
 use crate::directions::{Clock, Ways};
 use crate::driver::{is_momentary, prepare};
 use crate::error::{CallError, Word, is_about_earlier};
@@ -264,10 +264,7 @@ impl Pinger {
         let local = |error| CallError::Local(Error::new("poll", &ping.call.endpoint, error));
         let deadline = Deadline::after(ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait)));
         let mut candidates = Candidates::of(&ping.call, deadline, &control.stop)?;
-        if candidates.addresses().any(is_many) {
-            let error = io::Error::other("refusing to call a multicast or broadcast address");
-            return Err(CallError::Local(Error::new("call", &ping.call.endpoint, error)));
-        }
+        candidates.refuse_many(&ping.call.endpoint)?;
         let poll = Poll::new().map_err(local)?;
         poll.add(&control.waker, CONTROL, Interest::Read).map_err(local)?;
         let nobody = || Err(CallError::timeout("connect", &ping.call.endpoint));

@@ -86,6 +86,19 @@ fn on_terminal(args: &[&str]) -> Option<Program> {
 }
 
 #[test]
+fn many_hosts_are_not_talked_to() {
+    let mut groups = vec!["udp://224.0.0.1:9", "udp://255.255.255.255:9", "tcp://224.0.0.1:9"];
+    if has_ipv6() {
+        groups.push("tcp://[ff02::1%lo]:9");
+    }
+    for endpoint in groups {
+        let talk = run(&["talk", endpoint], b"hello\n");
+        let told = format!("sounder: call {endpoint}: refusing to call a multicast or broadcast address\n");
+        assert_eq!(talk.all(), (Some(2), "", &*told));
+    }
+}
+
+#[test]
 fn the_next_line_leaves_when_the_answer_has_come() {
     let server = Server::with(|mut client| {
         let mut heard = Vec::new();
