@@ -70,6 +70,11 @@ impl Deadline {
         }
     }
 
+    /// Whether a moment is in time.
+    pub(crate) fn includes(self, moment: Instant) -> bool {
+        self.0.is_none_or(|deadline| moment <= deadline)
+    }
+
     pub(crate) fn is_over(self) -> bool {
         self.left() == Some(Duration::ZERO)
     }

@@ -18,8 +18,15 @@ use crate::error::{CallError, Word, is_about_earlier, send_twice};
 /// Most bytes of one read, and of one datagram.
 const READ_MAX: usize = 256 * 1024;
 
-/// How many unanswered datagrams are remembered, to know their answers when they come late.
-const LATE_MAX: usize = 16;
+/// How many unanswered messages are remembered, to know their replies when they come late.
+const LATE_MAX: usize = 256;
+
+/// How many bytes of them.
+const LATE_BYTES_MAX: usize = 4 << 20;
+
+/// How many bytes must arrive within the time to wait for a stream to be flowing rather than dripping: then the time
+/// begins anew.
+const FLOW: usize = 64 * 1024;
 
 /// How long a stream must be silent before a reply that does not end in a newline is taken as complete.
 const QUIET: Duration = Duration::from_millis(300);
@@ -58,6 +65,8 @@ pub enum Part {
     Begun,
     /// An answer, or the last of it, which may be empty, and how long after its message was sent it came.
     Answer(Duration),
+    /// The same, but it came when its message was no longer waited for.
+    Late(Duration),
     /// Nothing that was asked for, or the last of it, which may be empty.
     Unasked,
 }
@@ -160,8 +169,9 @@ impl Peer {
         self.answers.any
     }
 
-    /// Sends a message and waits until it has come back, at most as long as the call may take. Everything that
-    /// comes meanwhile is told to `heard`.
+    /// Sends a message and waits until it has come back, at most as long as the call may take. A long echo on a stream
+    /// may take that long for each 64 KiB of it. Everything that comes meanwhile is told to `heard`; a reply that is not
+    /// complete in time stays without an end.
     ///
     /// A datagram that is refused before anything was answered is sent to the name's next address.
     ///
@@ -196,6 +206,7 @@ impl Peer {
             // Netlink refuses empty messages (ENODATA).
             let is_refused = || message.is_empty() && Word::of(operation, &error, &self.address).is_none();
             if self.kind != Kind::Stream && operation == "send to" && (is_too_long(&error) || is_refused()) {
+                self.answers.asked.pop_back();
                 return Ok(Outcome::Unsendable(self.error(operation, error)));
             }
             if self.kind != Kind::Datagrams {
@@ -275,8 +286,8 @@ impl Peer {
         Ok(true)
     }
 
-    /// Says that nothing more will be asked, and hears the peer out: until it ends, or says nothing for as long
-    /// as the call may take. Where it cannot be said, only what is unanswered is waited for. With datagrams there is
+    /// Says that nothing more will be asked, and hears the peer out: until it ends, at most as long as the call may take,
+    /// and as long again after each 64 KiB. Where it cannot be said, only what is unanswered is waited for. With datagrams there is
     /// nothing to say and nobody to wait for.
     ///
     /// # Errors
@@ -292,12 +303,13 @@ impl Peer {
         self.half_close().map_err(E::from)?;
         let half_closes = self.transport.half_closes();
         let mut deadline = Deadline::after(self.call.wait);
-        while !deadline.is_over() && (half_closes || !self.answers.is_complete()) {
+        self.answers.flow = 0;
+        while !deadline.is_over() && (half_closes || !self.answers.asked.is_empty()) {
             match self.wait(Interest::Read, deadline).map_err(|stop| self.give_up(stop))? {
                 Woken::Interrupted => return Ok(Reply::Interrupted),
                 Woken::Readable if !self.listen(heard)? => return Ok(Reply::Ended),
-                Woken::Readable => deadline = Deadline::after(self.call.wait),
-                Woken::Otherwise => {}
+                Woken::Readable if self.answers.flows() => deadline = Deadline::after(self.call.wait),
+                Woken::Readable | Woken::Otherwise => {}
             }
         }
         self.answers.finish_piece(heard)?;
@@ -357,18 +369,20 @@ impl Peer {
                 match self.send(bytes) {
                     Ok(Some(len)) => {
                         rest = Some(&bytes[len..]).filter(|rest| !rest.is_empty());
-                        deadline = if rest.is_some() { self.prolonged(deadline) } else { deadline };
+                        deadline = self.prolonged(deadline);
                     }
                     Ok(None) => {}
                     Err(error) if self.is_closed_by(&error) => return self.hear_out(deadline, heard),
                     Err(error) => return Err(Stop::Failed("send to", error)),
                 }
             }
-            if deadline.is_over() {
+            if !self.is_in_time(deadline) {
+                self.answers.give_up();
                 return if rest.is_none() { trouble.or_silence() } else { Err(timed_out("send to")) };
             }
             let interest = if rest.is_none() { Interest::Read } else { Interest::Both };
-            match self.wait(interest, deadline.earlier(self.wakes()))? {
+            let wakes = if deadline.is_over() { self.wakes() } else { self.wakes().earlier(deadline) };
+            match self.wait(interest, wakes)? {
                 Woken::Interrupted => return Ok(Reply::Interrupted),
                 Woken::Otherwise => {}
                 Woken::Readable => match self.take(heard)? {
@@ -384,13 +398,24 @@ impl Peer {
                             rest = Some(message);
                         }
                     }
-                    Taken::Bytes => deadline = self.prolonged(deadline),
-                    Taken::Nothing => {}
+                    // Of an echo it is known how long it is. Anything else could flow for ever.
+                    Taken::Bytes if self.answers.piece.is_none() && self.answers.flows() => {
+                        deadline = self.prolonged(deadline);
+                    }
+                    Taken::Bytes | Taken::Nothing => {}
                 },
             }
-            self.settle(heard)?;
+            if self.is_in_time(deadline) {
+                self.settle(heard)?;
+            }
         }
         Ok(Reply::Answered)
+    }
+
+    /// Whether there may still be a reply that was complete in time: the silence that ends one may be heard later.
+    fn is_in_time(&self, deadline: Deadline) -> bool {
+        let came = |piece: &Piece| piece.is_answer && deadline.includes(piece.arrived);
+        !deadline.is_over() || self.answers.piece.as_ref().is_some_and(came)
     }
 
     /// Whether an error of a send tells that the peer takes nothing more. What it has said before can still be read.
@@ -419,7 +444,8 @@ impl Peer {
         Ok(Reply::Ended)
     }
 
-    /// The deadline of an answer of which a part has come: on a stream it counts from that.
+    /// The deadline of a reply when a part of the message was sent, or much of its echo has come: on a stream the time
+    /// to wait counts from that.
     fn prolonged(&self, deadline: Deadline) -> Deadline {
         if self.kind == Kind::Stream { Deadline::after(self.call.wait) } else { deadline }
     }
@@ -574,7 +600,11 @@ struct Answers {
     echo: Option<EchoReader>,
     is_stream: bool,
     /// What has not been answered, and since when. On a stream the reader knows the messages themselves.
-    asked: VecDeque<(Box<[u8]>, Instant)>,
+    asked: VecDeque<Asked>,
+    /// Whether a message has come back, so that a reply without the message in it is some other one's.
+    echoes: bool,
+    /// How much has come since it was last found to flow.
+    flow: usize,
     /// Whether anybody may answer, so that only an answer with the message in it is one.
     from_anybody: bool,
     /// Whether anything has ever come.
@@ -582,6 +612,23 @@ struct Answers {
     /// What has begun to come on a stream, and is no echo.
     piece: Option<Piece>,
     last_echo: Option<LastEcho>,
+}
+
+/// A message that has no reply yet.
+#[derive(Debug)]
+struct Asked {
+    message: Box<[u8]>,
+    since: Instant,
+    /// Whether its time is up, or it has failed.
+    is_given_up: bool,
+}
+
+impl Asked {
+    /// What its reply is.
+    fn replied(&self, at: Instant) -> Part {
+        let after = at.saturating_duration_since(self.since);
+        if self.is_given_up { Part::Late(after) } else { Part::Answer(after) }
+    }
 }
 
 /// The last message that came back, and the answer that it came back in.
@@ -609,6 +656,8 @@ impl Answers {
             echo: is_stream.then(EchoReader::new),
             is_stream,
             asked: VecDeque::new(),
+            echoes: false,
+            flow: 0,
             from_anybody: transport.hears_strangers(),
             any: false,
             piece: None,
@@ -617,27 +666,52 @@ impl Answers {
     }
 
     fn asked(&mut self, message: &[u8]) {
+        self.give_up();
+        self.flow = 0;
+        if let Some(reader) = &mut self.echo {
+            reader.sent(message);
+        }
+        let message = if self.is_stream { &[] } else { message };
+        self.forget_for(message.len());
+        self.asked.push_back(Asked { message: message.into(), since: now(), is_given_up: false });
+    }
+
+    /// Forgets the oldest messages if there are too many with one more of this length.
+    fn forget_for(&mut self, len: usize) {
+        // The reader of a stream counts on all of them.
         if self.is_stream {
-            if let Some(reader) = &mut self.echo {
-                reader.sent(message);
-            }
-            self.asked.push_back((Box::default(), now()));
-        } else {
-            if self.asked.len() == LATE_MAX {
-                self.asked.pop_front();
-            }
-            self.asked.push_back((message.into(), now()));
+            return;
+        }
+        let mut bytes = self.asked.iter().fold(len, |bytes, asked| bytes + asked.message.len());
+        while LATE_MAX <= self.asked.len() || LATE_BYTES_MAX < bytes {
+            let Some(oldest) = self.asked.pop_front() else { break };
+            bytes -= oldest.message.len();
         }
     }
 
+    /// From now on the reply to what was sent is late, and what has begun to come is nobody's.
+    fn give_up(&mut self) {
+        self.piece = None;
+        self.asked.iter_mut().for_each(|asked| asked.is_given_up = true);
+    }
+
+    /// Whether nothing is waited for.
     fn is_complete(&self) -> bool {
-        self.asked.is_empty()
+        self.asked.back().is_none_or(|last| last.is_given_up)
+    }
+
+    /// Whether so much has come since this was last true that a stream flows.
+    fn flows(&mut self) -> bool {
+        let flows = FLOW <= self.flow;
+        self.flow = if flows { 0 } else { self.flow };
+        flows
     }
 
     fn take<E>(&mut self, bytes: &[u8], heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>) -> Result<(), E> {
         self.any = true;
+        self.flow = self.flow.saturating_add(bytes.len());
         if !self.is_stream {
-            let part = self.answered_by(bytes).map_or(Part::Unasked, Part::Answer);
+            let part = self.answered_by(bytes);
             return heard(Heard { bytes, part });
         }
         let rest = self.take_echoes(bytes, heard)?;
@@ -669,8 +743,8 @@ impl Answers {
         }
         let mut start = 0;
         for end in ends {
-            let after = self.asked.pop_front().map(|(_, since)| now().saturating_duration_since(since));
-            heard(Heard { bytes: &bytes[start..end], part: after.map_or(Part::Unasked, Part::Answer) })?;
+            let part = self.asked.pop_front().map_or(Part::Unasked, |asked| asked.replied(now()));
+            heard(Heard { bytes: &bytes[start..end], part })?;
             start = end;
         }
         let rest = &bytes[start..];
@@ -683,27 +757,132 @@ impl Answers {
     /// Ends what has begun to come on a stream.
     fn finish_piece<E>(&mut self, heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>) -> Result<(), E> {
         let Some(piece) = self.piece.take() else { return Ok(()) };
-        let since = if piece.is_answer { self.asked.drain(..).next_back() } else { None };
-        let after = since.map(|(_, since)| piece.arrived.saturating_duration_since(since));
-        heard(Heard { bytes: b"", part: after.map_or(Part::Unasked, Part::Answer) })
+        let last = if piece.is_answer { self.asked.drain(..).next_back() } else { None };
+        let part = last.map_or(Part::Unasked, |asked| asked.replied(piece.arrived));
+        heard(Heard { bytes: b"", part })
     }
 
-    /// The time that a whole answer took. It is the last message's, unless it plainly is an earlier one's, or came
-    /// once before.
-    fn answered_by(&mut self, answer: &[u8]) -> Option<Duration> {
-        let (current, _) = self.asked.back()?;
-        let is_repeated = |last: &LastEcho| *last.answer == *answer && *last.message != **current;
+    /// What a whole reply is.
+    fn answered_by(&mut self, reply: &[u8]) -> Part {
+        let Some(current) = self.asked.back() else { return Part::Unasked };
+        let is_repeated = |last: &LastEcho| *last.answer == *reply && last.message != current.message;
         if self.last_echo.as_ref().is_some_and(is_repeated) {
-            return None;
+            return Part::Unasked;
         }
-        let message = self.asked.iter().rposition(|(message, _)| answer.ends_with(message));
-        let (message, since) = match message {
-            Some(late) if late + 1 < self.asked.len() => self.asked.remove(late)?,
-            None if self.from_anybody => return None,
-            _ => self.asked.drain(..).next_back()?,
+        let owner = self.owner_of(reply).and_then(|number| self.asked.remove(number));
+        let Some(owner) = owner else { return Part::Unasked };
+        let part = owner.replied(now());
+        let is_echo = !owner.message.is_empty() && reply.ends_with(&owner.message);
+        self.echoes |= is_echo;
+        self.last_echo = is_echo.then(|| LastEcho { message: owner.message, answer: reply.into() });
+        part
+    }
+
+    /// Which message a whole reply belongs to: the longest that it ends with, and of equal ones the last. The reply to a
+    /// message without content shows only by having none either, or none of a peer that is known to send messages back.
+    /// Anything else that the peer says is the reply to the last message.
+    fn owner_of(&self, reply: &[u8]) -> Option<usize> {
+        let is_in = |message: &[u8]| !message.is_empty() && reply.ends_with(message);
+        let echoed = self.asked.iter().enumerate().filter(|(_, asked)| is_in(&asked.message));
+        let echoed = echoed.max_by_key(|(_, asked)| asked.message.len()).map(|(number, _)| number);
+        let empty = self.asked.iter().rposition(|asked| asked.message.is_empty());
+        if self.from_anybody {
+            return echoed.or(empty);
+        }
+        let empty = empty.filter(|_| reply.is_empty() || self.echoes);
+        echoed.or(empty).or_else(|| self.asked.len().checked_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(endpoint: &str) -> Answers {
+        Answers::new(endpoint.parse::<Endpoint>().unwrap().transport())
+    }
+
+    /// What the bytes are, and whether the last message is still waited for.
+    fn take(answers: &mut Answers, bytes: &[u8]) -> (&'static str, bool) {
+        let mut what = "";
+        let mut heard = |heard: Heard<'_>| {
+            what = match heard.part {
+                Part::Begun => "begun",
+                Part::Answer(_) => "reply",
+                Part::Late(_) => "late",
+                Part::Unasked => "unasked",
+            };
+            Ok::<(), ()>(())
         };
-        let is_echo = !message.is_empty() && answer.ends_with(&message);
-        self.last_echo = is_echo.then(|| LastEcho { message, answer: answer.into() });
-        Some(now().saturating_duration_since(since))
+        answers.take(bytes, &mut heard).unwrap();
+        (what, !answers.is_complete())
+    }
+
+    #[test]
+    fn a_late_reply_does_not_end_the_wait_for_another() {
+        for endpoint in ["udp://localhost:7", "unix-seqpacket:@a", "tcp://localhost:7"] {
+            let mut answers = of(endpoint);
+            for message in [b"L1", b"L2", b"L3"] {
+                answers.asked(message);
+            }
+            let replies = [&b"L1"[..], b"L2", b"L3"].map(|reply| take(&mut answers, reply));
+            assert_eq!(replies, [("late", true), ("late", true), ("reply", false)], "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_reply_leaves_what_is_unanswered_to_its_late_reply() {
+        let mut answers = of("udp://localhost:7");
+        answers.asked(b"one");
+        answers.asked(b"two");
+        assert_eq!(take(&mut answers, b"[now] two"), ("reply", false));
+        answers.asked(b"three");
+        assert_eq!(take(&mut answers, b"[now] one"), ("late", true));
+        assert_eq!(take(&mut answers, b"[now] one"), ("unasked", true), "it came twice");
+        assert_eq!(take(&mut answers, b"[now] three"), ("reply", false));
+    }
+
+    #[test]
+    fn a_late_reply_is_no_reply_to_an_empty_message() {
+        for stamp in ["", "[now] "] {
+            let mut answers = of("udp://localhost:7");
+            let reply = |text: &str| format!("{stamp}{text}").into_bytes();
+            answers.asked(b"a");
+            answers.asked(b"");
+            assert_eq!(take(&mut answers, &reply("a")), ("late", true));
+            answers.asked(b"bb");
+            assert_eq!(take(&mut answers, &reply("")), ("late", true));
+            assert_eq!(take(&mut answers, &reply("bb")), ("reply", false));
+            answers.asked(b"");
+            assert_eq!(take(&mut answers, &reply("")), ("reply", false));
+        }
+    }
+
+    #[test]
+    fn the_longest_message_in_a_reply_is_its_own() {
+        let mut answers = of("udp://localhost:7");
+        answers.asked(b"11");
+        answers.asked(b"1");
+        assert_eq!(take(&mut answers, b"11"), ("late", true));
+        answers.asked(b"21");
+        assert_eq!(take(&mut answers, b"21"), ("reply", false));
+        assert_eq!(take(&mut answers, b"1"), ("late", false));
+    }
+
+    #[test]
+    fn a_peer_that_does_not_echo_replies_to_the_last_message() {
+        let mut answers = of("udp://localhost:7");
+        answers.asked(b"one");
+        answers.asked(b"two");
+        assert_eq!(take(&mut answers, b"ERROR"), ("reply", false));
+    }
+
+    #[test]
+    fn what_is_remembered_of_datagrams_is_bounded() {
+        let mut answers = of("udp://localhost:7");
+        (0..2 * LATE_MAX).for_each(|_| answers.asked(b"x"));
+        assert_eq!(answers.asked.len(), LATE_MAX);
+        answers.asked(&vec![b'x'; LATE_BYTES_MAX]);
+        assert_eq!(answers.asked.len(), 1);
     }
 }

@@ -245,7 +245,8 @@ pub(crate) enum Transcript {
 /// lockstep: one line is one message, sent without its newline (see --eol), and the next line waits for the reply. An
 /// empty line is an empty message; on a stream, without --eol, it sends nothing. Each reply is written unchanged; a
 /// newline is added if it lacks one. A reply ends where the sent line has come back, or with a newline, or after 0.3 s of
-/// silence. What arrives before the first line belongs to no line: on connections, talk waits up to 0.25 s for such a
+/// silence. A line whose reply is not complete within --wait counts as not answered; what has arrived is written all the
+/// same, and a late reply is not taken for the reply to the next line where it can be told apart. What arrives before the first line belongs to no line: on connections, talk waits up to 0.25 s for such a
 /// greeting.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
@@ -275,7 +276,9 @@ pub(crate) struct Talk {
 
     /// How long to wait for a connection, and for each reply, such as 0.2, 200ms or 1m30s
     ///
-    /// After the end of the input, talk goes on as long as the server sends something within this time.
+    /// On a stream it begins anew with each 64 KiB of the line that come back. After the end of the input, lockstep
+    /// listens this long in all, and as long again after each 64 KiB that arrive; otherwise talk goes on as long as the
+    /// server sends something within this time.
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
     pub(crate) wait: Duration,
 

@@ -368,7 +368,9 @@ impl Page {
         self.answer.extend_from_slice(&heard.bytes[..heard.bytes.len().min(room)]);
         self.answer_len += heard.bytes.len();
         match (self.style, heard.part) {
-            (_, Part::Answer(after)) => self.show(Some(after)),
+            // In JSON, that the line was not answered is told already.
+            (Style::Json, Part::Late(_)) => self.show(None),
+            (_, Part::Answer(after) | Part::Late(after)) => self.show(Some(after)),
             (_, Part::Unasked) => self.show(None),
             (Style::Json, Part::Begun) if room < heard.bytes.len() => {
                 let begun = self.answer.split_off(self.answer.len() - unfinished(&self.answer));
@@ -392,7 +394,7 @@ impl Page {
         }
         self.last_byte = None;
         // With the newline that was left out, programs can tell answers apart.
-        let is_whole = self.kind != Kind::Stream || matches!(heard.part, Part::Answer(_));
+        let is_whole = self.kind != Kind::Stream || matches!(heard.part, Part::Answer(_) | Part::Late(_));
         if is_whole && self.newline_due && last_byte != Some(b'\n') { self.out.write(b"\n") } else { Ok(()) }
     }
 

@@ -406,6 +406,59 @@ fn a_deadline_ends_a_server_that_does_not() {
     }
 }
 
+/// Lets a byte drip for ever once a line has come.
+fn drip(mut client: impl Read + Write) {
+    let (_never, ended) = mpsc::channel::<()>();
+    let _ = client.read(&mut [0; 16]);
+    while client.write_all(b"x").is_ok() {
+        let _ = ended.recv_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_reply_that_drips_for_ever_is_none() {
+    let name = Folder::new();
+    let path = name.join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let unix = thread::spawn(move || drip(listener.accept().unwrap().0));
+    let silence = |endpoint: &str| format!("no answer from {endpoint} within 300ms\n");
+    let lines = |endpoint: &str, how: &[&str]| {
+        run(&[&["talk", "-w", "300ms"], how, &[endpoint]].concat(), b"one\ntwo\n")
+    };
+    for how in [&["--lines"][..], &["--lines", "--eol", "crlf"]] {
+        let server = Server::with(drip);
+        let talk = lines(&server.endpoint, how);
+        assert_eq!(talk.code, Some(1), "{how:?}: {}", talk.stderr);
+        assert!(talk.stderr.starts_with(&silence(&server.endpoint).repeat(2)), "{how:?}: {}", talk.stderr);
+        let told = "2 of 2 lines were not answered within 300ms\n";
+        assert!(talk.stderr.contains(told), "{how:?}: {}", talk.stderr);
+        assert!(talk.stdout.starts_with(b"x"), "{how:?}: what has come is written");
+        server.seen();
+    }
+    let talk = lines(&format!("unix:{path}"), &["--json"]);
+    let events: Vec<_> =
+        talk.objects().iter().map(|object| object["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((talk.code, events.iter().filter(|event| *event == "silence").count()), (Some(1), 2));
+    assert!(talk.objects().iter().all(|object| object["rtt_ns"].is_null()), "{}", talk.text());
+    unix.join().unwrap();
+}
+
+#[test]
+fn a_reply_that_flows_at_the_end_of_the_input_is_heard_out() {
+    let (go, gone) = mpsc::channel::<()>();
+    let server = Server::with(move |mut client| {
+        hear(&mut client);
+        for _ in 0..8 {
+            client.write_all(&[b'x'; 128 * 1024]).unwrap();
+            let _ = gone.recv_timeout(Duration::from_millis(100));
+        }
+    });
+    let talk = run(&["talk", "--lines", "-w", "500ms", &server.endpoint], b"one\n");
+    assert_eq!((talk.code, talk.stdout.len()), (Some(1), 1024 * 1024 + 1), "{}", talk.stderr);
+    drop(go);
+    server.seen();
+}
+
 #[test]
 fn a_reset_is_closed() {
     let server = Server::with(|client| {
@@ -456,6 +509,35 @@ fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
     let talk = run(&["talk", "-w", "200ms", &endpoint], b"one\ntwo\n");
     let told = (silence + &word("1 of 2 lines was")).replace("50ms", "200ms");
     assert_eq!(talk.all(), (Some(1), "two\n", &*told));
+    answering.join().unwrap();
+}
+
+#[test]
+fn every_line_has_a_record_of_its_own_when_replies_are_late() {
+    let (server, endpoint) = port();
+    // A reply leaves when the next line has come.
+    let answering = thread::spawn(move || {
+        let mut last = Vec::new();
+        for _ in 0..3 {
+            let mut buffer = [0; 16];
+            let (len, client) = again(|| server.recv_from(&mut buffer)).unwrap();
+            if !last.is_empty() {
+                server.send_to(&last, client).unwrap();
+            }
+            last = [b"[now] ", &buffer[..len]].concat();
+        }
+    });
+    let talk = run(&["talk", "--json", "-w", "300ms", &endpoint], b"a\n\nbb\n");
+    let objects = talk.objects();
+    let records: Vec<_> = objects
+        .iter()
+        .map(|object| (object["event"].as_str().unwrap(), object["text"].as_str(), object["rtt_ns"].is_u64()))
+        .collect();
+    let silence = ("silence", None, false);
+    let late = |text| ("answer", Some(text), false);
+    assert_eq!(records, [silence, late("[now] a"), silence, late("[now] "), silence]);
+    assert_eq!(talk.code, Some(1));
+    assert!(talk.stderr.contains("3 of 3 lines were not answered within 300ms"), "{}", talk.stderr);
     answering.join().unwrap();
 }
 
