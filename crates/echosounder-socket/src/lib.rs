@@ -278,7 +278,7 @@ pub use error::{
 pub use family::{Family, Protocol, Type};
 pub use file::SocketFile;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
-pub use limit::{exact_timers, raise_fd_limit};
+pub use limit::{exact_timers, file_limit_is_an_error, raise_fd_limit};
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
 pub use signal::{Signal, Signals};
 pub use socket::{FromFdError, Half, Message, MessageFlags, Outgoing, Socket, Unfinished, effective_user};

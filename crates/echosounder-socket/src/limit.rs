@@ -1,4 +1,4 @@
-//! How many descriptors a process may have, and how exactly its threads are woken.
+//! How many descriptors a process may have, how large its files may be, and how exactly its threads are woken.
 
 use std::io;
 
@@ -25,6 +25,20 @@ pub fn raise_fd_limit() -> io::Result<u64> {
         return Ok(hard);
     }
     Ok(soft)
+}
+
+/// Lets a write beyond the limit of file sizes (RLIMIT_FSIZE, getrlimit(2)) fail with EFBIG, instead of ending the process
+/// by SIGXFSZ.
+///
+/// This changes the whole process for good, and the programs that it executes later.
+///
+/// # Errors
+///
+/// As signal(2).
+#[doc(alias = "SIGXFSZ")]
+#[doc(alias = "RLIMIT_FSIZE")]
+pub fn file_limit_is_an_error() -> io::Result<()> {
+    sys::process::ignore(libc::SIGXFSZ)
 }
 
 /// Lets the waits of this thread end when their time is up, rather than up to 50 µs later, for the price of more

@@ -22,6 +22,8 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 use crate::args::{Args, Color, Command};
 
 fn main() -> ExitCode {
+    // For every command, and before the first thread. Without it a file that grows too large ends the program, no worse.
+    let _ = echosounder_socket::file_limit_is_an_error();
     let color = typed_color();
     let args = parse(color).unwrap_or_else(|error| report::usage(error, color));
     let result = match args.command {

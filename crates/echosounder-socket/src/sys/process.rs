@@ -56,6 +56,15 @@ pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
     Ok(action.sa_sigaction == libc::SIG_IGN)
 }
 
+/// Lets the whole process ignore a signal: SIG_IGN.
+pub(crate) fn ignore(signal: i32) -> io::Result<()> {
+    // SAFETY: no handler is set that could run.
+    match unsafe { libc::signal(signal, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn signalfd(set: &SignalSet) -> io::Result<OwnedFd> {
     // SAFETY: the set outlives the call.
     match check(unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) }) {
