@@ -19,6 +19,7 @@ use crate::command::signals;
 use crate::config;
 use crate::render::load::{Result as Outcomes, interval, result, step};
 use crate::render::style::Style;
+use crate::render::transcript::note;
 use crate::report::{self, NoServer, Outcome, OwnServer};
 use crate::stderr::stderr;
 
@@ -74,7 +75,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         page.finish()?;
         let why =
             if stopped { "stopped before any rate was found" } else { "no tested rate met the p99 limit" };
-        writeln!(stderr(), "{why}")?;
+        remark(why, output)?;
         return Ok(Outcome::Lacking);
     };
     // Of a ramp nobody knows what the server has spent on which of its rates.
@@ -85,7 +86,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         Some(error) if !stopped => Err(failed(error)),
         _ => {
             if report.came_to_nothing() && !stopped {
-                writeln!(stderr(), "no message came due while it was measured; see --duration")?;
+                remark("no message came due while it was measured; see --duration", output)?;
             }
             Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Lacking })
         }
@@ -96,6 +97,14 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
 fn save(files: &[ResultFile], load: &Load, report: &Report) {
     let outcomes = Outcomes { event: "interim", load, report, server_cpu: None };
     for file in files.iter().filter(|file| file.is_replaceable()) {
+/// Tells on standard error why there is less of a result than was asked for.
+fn remark(text: &str, output: Output) -> io::Result<()> {
+    match output.json {
+        true => note(&mut stderr(), text, true),
+        false => writeln!(stderr(), "{text}"),
+    }
+}
+
         let _ = file.write(|out| outcomes.save(out, file.format()));
     }
 }

@@ -19,8 +19,8 @@ use serde_json::Value;
 use crate::families::{endpoint, schemes};
 use crate::skip::skip;
 use crate::support::{
-    Finished, Folder, Program, Serving, connections, finish, has_ipv6, host_and_port, private_network, run,
-    sounder, unique,
+    Finished, Folder, Program, Serving, connections, finish, has_ipv6, host_and_port, objects,
+    private_network, run, sounder, unique,
 };
 use crate::talk::where_both_is_a_name;
 
@@ -486,8 +486,24 @@ fn a_ramp_can_be_interrupted_too() {
     running.lines(1);
     running.signal("INT");
     let done = running.ended();
-    assert_eq!((done.code, done.stderr.as_str()), (Some(1), "stopped before any rate was found\n"));
+    assert_eq!(done.code, Some(1));
+    let [note] = &objects(&done.stderr)[..] else { panic!("{}", done.stderr) };
+    assert_eq!(
+        (&note["event"], &note["note"]),
+        (&"note".into(), &"stopped before any rate was found".into())
+    );
     assert!(nobody_runs(&path));
+}
+
+#[test]
+fn a_ramp_without_a_rate_says_so_in_words_or_in_an_object() {
+    let text = "no tested rate met the p99 limit";
+    let ramp = ["load", "--self", "--ramp", "1us", "-d", "50ms"];
+    let done = run(&ramp, b"");
+    assert!(done.code == Some(1) && done.stderr.ends_with(&format!("{text}\n")), "{done:?}");
+    let done = run(&[&ramp[..], &["--json"]].concat(), b"");
+    let note = objects(&done.stderr).pop().unwrap();
+    assert_eq!((done.code, &note["event"], &note["note"]), (Some(1), &"note".into(), &text.into()));
 }
 
 #[test]
