@@ -27,6 +27,7 @@ use crate::stderr::stderr;
 pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     // Ten thousand connections need as many descriptors.
     raise_fd_limit().context("raise the limit of descriptors")?;
+    result_file::find_stdout(&mut config.output);
     // It would be a pity to find out afterwards.
     let files = result_file::open_all(&config.output)?;
     // Before the server is there, which must not be left behind, and before the first thread.

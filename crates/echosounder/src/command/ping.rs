@@ -22,7 +22,7 @@ use crate::args::Output;
 use crate::command::allowance::Allowance;
 use crate::command::console::{Console, Lock};
 use crate::command::embedded::Embedded;
-use crate::command::result_file::SaveTimer;
+use crate::command::result_file::{self, SaveTimer};
 use crate::command::signals;
 use crate::config::{self, Bounds};
 use crate::render::escape::Harmless;
@@ -42,6 +42,7 @@ const QUEUE: usize = 1024;
 /// Measures, and tells what came of it.
 pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     raise_fd_limit().context("raise the limit of descriptors")?;
+    result_file::find_stdout(&mut config.output);
     // It would be a pity to find out afterwards.
     let files = ResultFiles::open(&config.output)?;
     // Before the first thread, which inherits what is blocked.

@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,31 @@ enum Destination {
         target: PathBuf,
         old: Option<Metadata>,
     },
+}
+
+/// Takes a path that leads to the file or the pipe that standard output is (`/dev/stdout`) for standard output itself, so
+/// that the result and everything else do not overwrite or tear each other.
+pub(crate) fn find_stdout(outputs: &mut [OutputFile]) {
+    let Ok(stdout) = stdout_metadata() else { return };
+    if !stdout.is_file() && !stdout.file_type().is_fifo() {
+        return;
+    }
+    let is_stdout = |path: &Path| fs::metadata(path).is_ok_and(|file| inode(&file) == inode(&stdout));
+    for output in outputs {
+        // Standard output gets JSON.
+        if matches!(output, OutputFile::Path(path, ResultFormat::Json) if is_stdout(path)) {
+            *output = OutputFile::Stdout;
+        }
+    }
+}
+
+fn stdout_metadata() -> io::Result<Metadata> {
+    File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()
+}
+
+/// What tells one file from others.
+fn inode(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// Opens all destinations.
@@ -217,13 +242,10 @@ impl Destination {
 
     /// What tells one file from others.
     fn inode(&self) -> Option<(u64, u64)> {
-        let of = |metadata: Metadata| (metadata.dev(), metadata.ino());
         match self {
-            Self::Stdout => {
-                File::from(io::stdout().as_fd().try_clone_to_owned().ok()?).metadata().ok().map(of)
-            }
-            Self::InPlace(file) => file.metadata().ok().map(of),
-            Self::Replaced { old, .. } => old.clone().map(of),
+            Self::Stdout => stdout_metadata().ok().as_ref().map(inode),
+            Self::InPlace(file) => file.metadata().ok().as_ref().map(inode),
+            Self::Replaced { old, .. } => old.as_ref().map(inode),
         }
     }
 }
