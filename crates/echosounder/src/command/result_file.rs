@@ -130,6 +130,10 @@ impl ResultFile {
         self.format
     }
 
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.destination, Destination::Stdout)
+    }
+
     /// Whether a later report can take the place of one that was written before.
     pub(crate) fn is_replaceable(&self) -> bool {
         matches!(self.destination, Destination::Replaced { .. })

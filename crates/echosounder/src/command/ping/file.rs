@@ -66,8 +66,14 @@ impl ResultFiles {
                 sink.publish();
                 return sink.error;
             }
-            // Where nobody was reached a histogram would say less than the old one.
-            let says_nothing = !reached && sink.file.format() == ResultFormat::Hdr;
+            // Where nobody was reached a histogram would say less than the old one, and so would any report of what this
+            // machine failed in before it sent anything.
+            let of_peer = |state: &State| state.error.as_ref().and_then(report::word).is_some();
+            let says_nothing = !reached
+                && match sink.file.format() {
+                    ResultFormat::Hdr => true,
+                    _ => !sink.file.is_stdout() && !states.iter().any(of_peer),
+                };
             if says_nothing { None } else { sink.write(states, bounds).err() }
         };
         self.files.into_iter().filter_map(finish).collect()
