@@ -13,7 +13,7 @@ use echosounder_client::{Interval, Load, LoadError, LoadEvent, Pace, Report, Spa
 use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
 use crate::args::Output;
-use crate::command::console::{Console, Lock};
+use crate::command::console::{self, Console, Lock};
 use crate::command::result_file::{self, ResultFile};
 use crate::command::signals;
 use crate::config;
@@ -52,6 +52,9 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         stop: Arc::clone(&config.load.stop),
         broken: None,
     };
+    // How long so many messages take nobody knows, nor a ramp; what either tells meanwhile fits into any pipe.
+    let length = config.load.duration.filter(|_| config.load.messages.is_none() && config.ramp.is_none());
+    console::over_after(length.map_or(Duration::ZERO, |length| config.load.warm_up + length));
     let before = server.as_ref().map(Server::cpu);
     let report = match config.ramp {
         None => {
@@ -94,10 +97,6 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     }
 }
 
-/// Writes the report so far. Where that fails the old file stays, and the next report may do better.
-fn save(files: &[ResultFile], load: &Load, report: &Report) {
-    let outcomes = Outcomes { event: "interim", load, report, server_cpu: None };
-    for file in files.iter().filter(|file| file.is_replaceable()) {
 /// Tells on standard error why there is less of a result than was asked for.
 fn remark(text: &str, output: Output) -> io::Result<()> {
     match output.json {
@@ -106,6 +105,10 @@ fn remark(text: &str, output: Output) -> io::Result<()> {
     }
 }
 
+/// Writes the report so far. Where that fails the old file stays, and the next report may do better.
+fn save(files: &[ResultFile], load: &Load, report: &Report) {
+    let outcomes = Outcomes { event: "interim", load, report, server_cpu: None };
+    for file in files.iter().filter(|file| file.is_replaceable()) {
         let _ = file.write(|out| outcomes.save(out, file.format()));
     }
 }

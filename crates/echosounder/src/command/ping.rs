@@ -20,7 +20,7 @@ use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 use self::file::ResultFiles;
 use crate::args::Output;
 use crate::command::allowance::Allowance;
-use crate::command::console::{Console, Lock};
+use crate::command::console::{self, Console, Lock};
 use crate::command::embedded::Embedded;
 use crate::command::result_file::{self, SaveTimer};
 use crate::command::signals;
@@ -53,6 +53,9 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let controls: Vec<Arc<Control>> = controls.collect::<io::Result<_>>().context("make an eventfd")?;
     heed(signals, controls.clone(), server.as_ref().and_then(Embedded::folder))?;
     let receiver = start(&config.targets, &controls, config.in_turn)?;
+    if let Some(length) = length(&config.targets, config.in_turn) {
+        console::over_after(length);
+    }
     let mut page = Page {
         output,
         style: Console::beside(&config.output).style(output),
@@ -128,6 +131,27 @@ fn stop(controls: &[Arc<Control>]) {
     controls.iter().rev().for_each(|control| control.stop());
 }
 
+/// How long it takes if all goes well; `None` if it does not end by itself.
+fn length(targets: &[Ping], in_turn: bool) -> Option<Duration> {
+    let of = |ping: &Ping| {
+        let intervals = ping.count.map(|count| u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX));
+        let by_count = intervals.map(|intervals| ping.interval.saturating_mul(intervals));
+        [by_count, ping.deadline].into_iter().flatten().min()
+    };
+    targets.iter().try_fold(Duration::ZERO, |length, ping| {
+        Some(if in_turn { length.saturating_add(of(ping)?) } else { length.max(of(ping)?) })
+    })
+}
+
+/// Says that the run is over when the last target's thread lets go of it.
+struct Over;
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        console::over_after(Duration::ZERO);
+    }
+}
+
 /// What a target's thread tells.
 enum Word {
     Started(Box<Target>),
@@ -143,12 +167,14 @@ fn start(targets: &[Ping], controls: &[Arc<Control>], in_turn: bool) -> Result<R
         thread::Builder::new().name("ping".into()).spawn(measure).context("start a thread").map(drop)
     };
     let share = 1.0 / targets.len() as f64;
+    let over = Arc::new(Over);
     let jobs = targets.iter().zip(controls).enumerate().map(|(place, (ping, control))| {
         let (mut ping, control, sender) = (ping.clone(), Arc::clone(control), sender.clone());
+        let over = Arc::clone(&over);
         if !in_turn {
             ping.first = ping.interval.mul_f64(place as f64 * share);
         }
-        move || measure(place, ping, control, &sender)
+        move || measure(place, ping, control, &sender, over)
     });
     if in_turn {
         let jobs: Vec<_> = jobs.collect();
@@ -160,7 +186,13 @@ fn start(targets: &[Ping], controls: &[Arc<Control>], in_turn: bool) -> Result<R
 }
 
 /// Calls one target. When nobody listens any more it ends.
-fn measure(place: usize, ping: Ping, control: Arc<Control>, sender: &SyncSender<(usize, Word)>) {
+fn measure(
+    place: usize,
+    ping: Ping,
+    control: Arc<Control>,
+    sender: &SyncSender<(usize, Word)>,
+    over: Arc<Over>,
+) {
     // Its turn may not come before it is all over.
     if control.is_stopped() {
         return;
@@ -177,6 +209,8 @@ fn measure(place: usize, ping: Ping, control: Arc<Control>, sender: &SyncSender<
         return;
     }
     let (report, error) = pinger.run(|happening| tell(Word::Happened(happening)));
+    // What follows may have to wait for a writer that waits for its reader.
+    drop(over);
     if error.is_none_or(|error| tell(Word::Failed(error))) {
         tell(Word::Ended(Box::new(report)));
     }

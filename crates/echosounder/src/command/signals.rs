@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use echosounder_socket::{Interest, Signal, Signals, ready};
 
+use super::console;
+
 /// How long after the first signal another is taken for the same: timeout(1) sends two, and so may a terminal that
 /// closes and the shell on it.
 const WITH_THE_FIRST: Duration = Duration::from_millis(100);
@@ -42,6 +44,8 @@ pub(super) fn watch(
 ) -> Result<()> {
     let watch = move || {
         wait_for_end(&signals, &report);
+        // Before it is stopped: whoever writes to a reader that is stuck cannot stop.
+        console::stopped();
         stop();
         pass_double(&signals);
         wait_for_end(&signals, &report);

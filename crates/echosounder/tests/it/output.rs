@@ -1,14 +1,18 @@
 //! The files that `-o` writes: complete or as they were, whatever happens on the way.
 
 use std::fs;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
-use echosounder_socket::ready;
+use echosounder_socket::{Interest, Signal, ready};
 
 use crate::support::{
-    Finished, Folder, Program, closed_port, finish, objects, run, sh, sounder, without_times,
+    Finished, Folder, Program, Serving, closed_port, finish, objects, run, sh, sounder, without_times,
 };
 
 const OLD: &str = "yesterday's report\n";
@@ -334,4 +338,148 @@ fn several_files_are_written_and_none_twice() {
     }
     let done = run(&[PING, &["-o", "-", "-o", "-"]].concat(), b"");
     assert_eq!(done.all(), (Some(2), "", "sounder: -o - and -o - are the same file\n"));
+}
+
+/// A pipe that is full, and that nobody reads.
+fn stuck() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = io::pipe().unwrap();
+    let mut filler = writer.try_clone().unwrap();
+    // It waits for room until there is no reader any more.
+    thread::spawn(move || while filler.write_all(&[b'x'; 4096]).is_ok() {});
+    wait_until("the pipe is full", || {
+        let [state] = ready([(writer.as_fd(), Interest::Write)], Some(Duration::ZERO)).unwrap();
+        !state.writable
+    });
+    (reader, writer)
+}
+
+/// Whether a process has begun to watch for signals.
+fn watches_signals(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+    names.any(|name| name == "signals\n")
+}
+
+/// Runs a command whose standard output nobody reads until it ends, which one signal brings about if it is to come.
+fn run_unread(command: &mut Command, signal: Option<Signal>) -> (Option<i32>, String) {
+    let (_reader, writer) = stuck();
+    let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    // Its copy of the pipe would keep that open.
+    command.stdout(Stdio::null());
+    if let Some(signal) = signal {
+        wait_until("the watch for signals", || watches_signals(child.id()));
+        signal.send(child.id()).unwrap();
+    }
+    let mut status = None;
+    let ended = (0..1500).any(|_| {
+        let _ = ready([], Some(Duration::from_millis(10)));
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    if !ended {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    (status.and_then(|status| status.code()), told)
+}
+
+#[test]
+fn a_reader_that_is_stuck_holds_up_neither_the_end_nor_the_files() {
+    let unread = "write standard output: nobody reads it";
+    let ping = ["ping", "--self", "udp://127.0.0.1:0"];
+    let terminate = Some(Signal::Terminate);
+    for (command, args, signal) in [
+        (&ping[..], &["-i", "10ms", "-w", "300ms"][..], None),
+        (&ping, &["-i", "0", "-c", "3000", "--json"], None),
+        (&ping, &["-i", "10ms"], terminate),
+        (&ping, &["-i", "0", "--json"], Some(Signal::Interrupt)),
+        (LOAD, &["--json"], None),
+        (&["load", "--self"], &["-d", "300ms", "--json"], None),
+        (&["load", "--self"], &["-d", "1h"], terminate),
+        (&["demo"], &[], terminate),
+        (&["demo"], &["--json"], Some(Signal::Interrupt)),
+    ] {
+        let folder = Folder::new();
+        let mut started = sounder(command);
+        started.args(args).env("TMPDIR", folder.path()).env_remove("XDG_RUNTIME_DIR");
+        let paths: &[String] =
+            if command[0] == "demo" { &[] } else { &["r.json", "r.csv"].map(|it| old(&folder, it)) };
+        for path in paths {
+            started.args(["-o", path]);
+        }
+        let (code, told) = run_unread(&mut started, signal);
+        // A demo that is stopped before its first line has nothing to write.
+        let is_told = told.contains(unread) || command[0] == "demo" && told.contains("interrupted");
+        assert!(code == Some(2) && is_told, "{command:?} {args:?}: {code:?} {told}");
+        for path in paths {
+            assert_ne!(fs::read_to_string(path).unwrap(), OLD, "{command:?} {args:?}: {path}");
+        }
+        assert_eq!(entries(&folder), paths.len(), "{command:?} {args:?}");
+    }
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_an_error_like_any_other() {
+    let sounder = env!("CARGO_BIN_EXE_sounder");
+    for command in [PING, LOAD] {
+        for ending in ["json", "csv", "hdr"] {
+            let folder = Folder::new();
+            let path = old(&folder, &format!("r.{ending}"));
+            let script = format!("ulimit -f 0; exec {sounder} {} -o {path}", command.join(" "));
+            let done = finish(&mut sh(&script), b"");
+            let told = format!("sounder: write {path}: file too large\n");
+            assert!(done.code == Some(2) && done.stderr.ends_with(&told), "{command:?}: {done:?}");
+            assert_eq!((fs::read_to_string(&path).unwrap().as_str(), entries(&folder)), (OLD, 1));
+        }
+    }
+    let folder = Folder::new();
+    let file = folder.join("transcript");
+    let serve = format!("ulimit -f 0; exec {sounder} serve --transcript messages tcp://127.0.0.1:0 >{file}");
+    let serving = Serving::start(&mut sh(&serve), 1);
+    for _ in 0..2 {
+        assert_eq!(run(&["talk", serving.endpoint()], b"hello\n").code, Some(0), "it goes on");
+    }
+    let talk = format!("ulimit -f 0; exec {sounder} talk {} >{file}", serving.endpoint());
+    assert_eq!(finish(&mut sh(&talk), b"hello\n").code, Some(2));
+    assert_eq!(serving.stop().code, Some(0));
+}
+
+#[test]
+fn what_was_not_measured_leaves_the_old_report() {
+    let folder = Folder::new();
+    for ending in ["json", "csv", "hdr", "html"] {
+        let path = old(&folder, &format!("r.{ending}"));
+        let done = run_with(&["ping", "-c", "1", "tcp://255.255.255.255:1"], &path);
+        assert_eq!((done.code, fs::read_to_string(&path).unwrap().as_str()), (Some(2), OLD), "{ending}");
+    }
+    // What the peer has failed in is a result.
+    let path = old(&folder, "refused.json");
+    let done = run_with(&["ping", "-c", "1", &format!("tcp://127.0.0.1:{}", closed_port())], &path);
+    assert_eq!(
+        (done.code, &objects(&fs::read_to_string(&path).unwrap())[0]["word"]),
+        (Some(1), &"REFUSED".into())
+    );
+}
+
+#[test]
+fn a_path_that_leads_to_standard_output_is_standard_output() {
+    let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
+    let file = folder.join("r.json");
+    for (command, event) in [(PING, "end"), (LOAD, "result")] {
+        for path in ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", &file] {
+            for sink in [format!(">{file}"), format!(">>{file}"), format!("| cat >{file}")] {
+                if path == file && sink.starts_with('|') {
+                    continue;
+                }
+                fs::write(&file, "").unwrap();
+                let script = format!("{sounder} {} -o {path} {sink}", command.join(" "));
+                let done = finish(&mut sh(&script), b"");
+                let lines = objects(&fs::read_to_string(&file).unwrap());
+                assert_eq!((lines.len(), &lines[0]["event"]), (1, &event.into()), "{path} {sink}");
+                assert!(!done.stderr.is_empty(), "the text is on standard error: {path} {sink}");
+            }
+        }
+    }
 }
