@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::thread;
 
 use echosounder_proto::{
     Conversation, Datagram, DatagramRule, Framing, Moment, PlainEcho, Reason, Scene, Sender, WallTime,
@@ -193,14 +192,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         };
         self.counters.failed();
         self.report("wait", &error);
-        let is_first = self.waits.are_none();
-        if self.waits.add() {
-            return Err(error);
-        }
-        if !is_first {
-            thread::park_timeout(PAUSE);
-        }
-        Ok(false)
+        if self.waits.add_and_rest() { Err(error) } else { Ok(false) }
     }
 
     /// Answers a batch of what is there, without waiting. How many datagrams it took is returned, or `None` if there was

@@ -1,6 +1,7 @@
 //! Operations that fail again and again: when they rest, and when that is reported.
 
 use std::io;
+use std::thread;
 use std::time::Duration;
 
 use echosounder_proto::MonoTime;
@@ -32,9 +33,15 @@ impl Failures {
         self.are_many()
     }
 
-    /// Returns whether the operation worked the last time.
-    pub(crate) fn are_none(&self) -> bool {
-        self.in_a_row == 0
+    /// Notes a wait that failed, rests unless it is the first in a row, and returns whether there have been
+    /// [many](Self::are_many). It rests without the kernel's waits, which may fail as well.
+    pub(crate) fn add_and_rest(&mut self) -> bool {
+        let is_first = self.in_a_row == 0;
+        let many = self.add();
+        if !is_first && !many {
+            thread::park_timeout(PAUSE);
+        }
+        many
     }
 
     /// Returns whether the operation has failed so often in a row that it should rest.

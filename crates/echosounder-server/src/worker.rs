@@ -232,15 +232,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.tools.turn = self.tools.clock.now();
         self.tools.counters.failed();
         self.report("wait", &error);
-        let is_first = self.waits.are_none();
-        if self.waits.add() {
-            return Err(error);
-        }
-        if !is_first {
-            // Waiting for nothing but the time, too, might fail.
-            thread::park_timeout(PAUSE);
-        }
-        Ok(())
+        if self.waits.add_and_rest() { Err(error) } else { Ok(()) }
     }
 
     /// Lets a while pass after many receives or sends that failed for want of something of this machine's: a socket that
