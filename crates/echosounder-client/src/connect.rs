@@ -30,7 +30,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// How many descriptors a lookup needs at once, at most.
 const DESCRIPTORS: usize = 4;
 
-/// How many addresses of a name are tried. Whoever answers for the name chooses them, and could have us call thousands.
+/// How many addresses of a name are tried. The name server chooses them, and could send us to thousands.
 const ADDRESSES_MAX: usize = 16;
 
 /// Whom to call, and how.

@@ -40,8 +40,8 @@ pub struct PeerClockReport {
     pub clock: Clock,
     /// Whether the stamps were found not to come from this machine's clock, as had been expected.
     pub contradicted: bool,
-    /// Whether it showed the same for two requests of which the second left when the reply to the first had come: it
-    /// stands still, or its steps are long. Then nothing is told by it.
+    /// Whether the peer's clock stands still or ticks slowly: it showed the same time for two requests although the
+    /// second was sent after the reply to the first had arrived. Its timestamps are then ignored.
     pub stands_still: bool,
     /// How far the peer's clock is ahead of this machine's, in nanoseconds: the middle of what is possible. Where its zone
     /// is unknown, whole quarters of an hour are left out.

@@ -8,9 +8,9 @@ use std::ops::{Deref, DerefMut};
 /// Bytes to receive into or to send from. They start on a 64-byte boundary.
 ///
 /// glibc places every large allocation 16 bytes after a page boundary. On AMD processors with the flag `fsrm` (Zen 3
-/// and later) the kernel's copy to user space (`rep movsb`) runs at less than half speed if its destination lies 8 to
-/// 31 bytes after a page boundary: 14.7 µs instead of 6.0 µs for a receive of 16 KiB. A buffer on a boundary of a
-/// cache line is fast everywhere.
+/// and later) the kernel's copy to user space (`rep movsb`) runs at less than half speed if its destination lies a few
+/// bytes after a page boundary: on one machine 8 to 31 bytes, 14.7 µs instead of 6.0 µs for a receive of 16 KiB, on
+/// another only 8. A buffer on a boundary of a cache line was fast on both.
 ///
 /// ```
 /// use echosounder_socket::IoBuffer;
