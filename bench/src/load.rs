@@ -154,7 +154,7 @@ impl Flood {
         self.measured_from = start;
         self.outcome = Outcome::new()?;
         let mut swept = start;
-        // Nothing may come back for long if others have the cores; that is for the caller to judge.
+        // Nothing may come back for long if others have the cores; that is for the caller to check.
         while start.elapsed() < span || (self.outcome.messages == 0 && start.elapsed() < 10 * span) {
             self.turn()?;
             if !self.is_stream && SWEEP < swept.elapsed() {

@@ -42,7 +42,7 @@ pub(crate) fn holds(input: &[u8]) {
     }
 }
 
-/// An endpoint does not say the flow of an IPv6 address, which belongs to a connection.
+/// An endpoint does not say the input_kind of an IPv6 address, which belongs to a connection.
 fn without_flow(mut address: Address) -> Address {
     if let Address::Inet6(address) = &mut address {
         address.set_flowinfo(0);

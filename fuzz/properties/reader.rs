@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use echosounder_proto::{BLANK, Conversation, EchoReader, Flow, Framing, Scan, Scene, WallLabel, scan};
+use echosounder_proto::{TIMESTAMP_PLACEHOLDER, Responder, EchoReader, Input, Framing, Scan, StampContext, LocalTime, scan};
 
 use super::script::{Script, cut};
 
@@ -18,7 +18,7 @@ pub(crate) fn holds(input: &[u8]) {
     if choice < 128 {
         let framing = Framing::Size(NonZeroUsize::MIN.saturating_add(script.number()));
         let stamp = SERVERS[choice % SERVERS.len()].parse().expect("a built-in stamp");
-        let server = Server { conversation: Conversation { stamp, framing }, fills: choice < 64 };
+        let server = Server { responder: Responder { stamp, framing }, fills: choice < 64 };
         recovers(&messages, &server.answers(&messages.concat(), &reads), &arrivals);
     } else {
         survives(&messages, script.0, &arrivals);
@@ -33,16 +33,16 @@ fn message(script: &mut Script<'_>) -> Vec<u8> {
     payload.push(b'\n');
     let stamped = |at: usize| {
         let rest = &payload[at..];
-        rest.starts_with(BLANK) || matches!(scan(rest), Scan::Stamp(..))
+        rest.starts_with(TIMESTAMP_PLACEHOLDER) || matches!(scan(rest), Scan::Timestamp(..))
     };
     if (0..payload.len()).any(stamped) || blank && payload[0] == b'[' {
         payload = b"\n".into();
     }
-    if blank { [&BLANK[..], &payload].concat() } else { payload }
+    if blank { [&TIMESTAMP_PLACEHOLDER[..], &payload].concat() } else { payload }
 }
 
 struct Server {
-    conversation: Conversation,
+    responder: Responder,
     /// Whether it knows the blank; others put a stamp before it.
     fills: bool,
 }
@@ -50,12 +50,12 @@ struct Server {
 impl Server {
     /// What it answers, reading `input` in these pieces.
     fn answers(&self, input: &[u8], reads: &[usize]) -> Vec<u8> {
-        let Framing::Size(size) = self.conversation.framing else { return Vec::new() };
-        let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+        let Framing::Size(size) = self.responder.framing else { return Vec::new() };
+        let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
         let mut out = Vec::new();
         for piece in cut(input, reads).iter().flat_map(|read| read.chunks(size.get())) {
             let asked = if self.fills { piece } else { b"." };
-            self.conversation.answer(asked, Flow::Open, &mut scene, &mut out, |_| {});
+            self.responder.answer(asked, Input::More, &mut context, &mut out, |_| {});
             if !self.fills {
                 out.pop();
                 out.extend_from_slice(piece);

@@ -1,4 +1,4 @@
-//! Counts the instructions that a message costs in the conversation and in the reader, without I/O.
+//! Counts the instructions that a message costs in the responder and in the reader, without I/O.
 //!
 //! `cargo run --release --bin instructions` runs each case twice under callgrind, with twice as many messages the second
 //! time, and divides the difference: what starting costs falls out. Unlike times the counts are the same on a busy
@@ -12,8 +12,8 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use echosounder_proto::{
-    BLANK, Conversation, Datagram, DatagramRule, EchoReader, Flow, Framing, MonoTime, PlainEcho, Scene,
-    Sender, WallLabel,
+    TIMESTAMP_PLACEHOLDER, Responder, Datagram, DatagramFilter, EchoReader, Input, Framing, MonoTime, PlainEcho, StampContext,
+    Sender, LocalTime,
 };
 
 /// How often a case is done the first time.
@@ -123,27 +123,27 @@ fn answer(stamp: &str, framing: &str, input: &[u8], rounds: u64) {
         "line" => Framing::Line(const { std::num::NonZeroUsize::new(65_536).expect("it is not zero") }),
         _ => Framing::default(),
     };
-    let conversation = Conversation { stamp: stamp.parse().expect("a stamp's name"), framing };
-    let ready = conversation.stamp.of_the_second(&WallLabel::EXAMPLE, "");
+    let responder = Responder { stamp: stamp.parse().expect("a stamp's name"), framing };
+    let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "");
     let mut out = Vec::with_capacity(64 * 1024);
     for _ in 0..rounds {
         out.clear();
-        let mut scene = scene(ready.as_deref());
+        let mut context = context(ready.as_deref());
         let input = black_box(input);
-        let exact = conversation.needs_exact_time(input);
-        let consumed = conversation.answer(input, Flow::Open, &mut scene, &mut out, |_| {});
+        let exact = responder.needs_exact_time(input);
+        let consumed = responder.answer(input, Input::More, &mut context, &mut out, |_| {});
         assert_eq!(consumed, input.len());
         black_box((&out, exact));
     }
 }
 
 /// What a server gives with each message, the stamp of the second among it.
-fn scene(stamp: Option<&[u8]>) -> Scene<'_> {
-    Scene { stamp: black_box(stamp), ..Scene::anonymous(black_box(&WallLabel::EXAMPLE)) }
+fn context(stamp: Option<&[u8]>) -> StampContext<'_> {
+    StampContext { stamp: black_box(stamp), ..StampContext::anonymous(black_box(&LocalTime::EXAMPLE)) }
 }
 
 fn blank(len: usize) -> Vec<u8> {
-    let mut message = BLANK.to_vec();
+    let mut message = TIMESTAMP_PLACEHOLDER.to_vec();
     message.resize(len, b'x');
     message
 }
@@ -158,17 +158,17 @@ fn lines() -> Vec<u8> {
 fn datagrams(rounds: u64) {
     let stamp = "ctime".parse().expect("a stamp's name");
     let mut rule =
-        DatagramRule::new(&stamp, PlainEcho::Local, MonoTime::from_origin(std::time::Duration::ZERO));
-    let conversation = Conversation { stamp, framing: Framing::Message };
-    let ready = conversation.stamp.of_the_second(&WallLabel::EXAMPLE, "");
+        DatagramFilter::new(&stamp, PlainEcho::Local, MonoTime::from_origin(std::time::Duration::ZERO));
+    let responder = Responder { stamp, framing: Framing::Message };
+    let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "");
     let mut head = Vec::new();
     for _ in 0..rounds {
         let mut message = black_box([b'x'; 64]);
         let datagram =
             Datagram { bytes: &message, sender: Sender::Stranger, to_group: false, truncated: false };
-        assert_eq!(rule.judge(&datagram, MonoTime::from_origin(std::time::Duration::ZERO)), Ok(()));
-        let mut scene = scene(ready.as_deref());
-        conversation.answer_datagram(&mut message, &mut scene, &mut head);
+        assert_eq!(rule.check(&datagram, MonoTime::from_origin(std::time::Duration::ZERO)), Ok(()));
+        let mut context = context(ready.as_deref());
+        responder.answer_datagram(&mut message, &mut context, &mut head);
         black_box((&message, &head));
     }
 }

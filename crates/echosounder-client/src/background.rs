@@ -86,7 +86,7 @@ impl BackgroundWriter {
     ///
     /// The first that a write has failed with.
     pub(crate) fn collect(&mut self) -> io::Result<bool> {
-        self.waker.rest()?;
+        self.waker.reset()?;
         while let Ok(written) = self.written.try_recv() {
             match written {
                 Written::Buffer(buffer) => {

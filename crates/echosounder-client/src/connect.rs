@@ -19,7 +19,7 @@ use echosounder_socket::{
 };
 
 use crate::clock::Deadline;
-use crate::error::{CallError, Word};
+use crate::error::{ClientError, FailureKind};
 
 /// How long it takes to notice that somebody wants an attempt to end.
 const NOTICE: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ const ADDRESSES_MAX: usize = 16;
 
 /// Whom to call, and how.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct ConnectOptions {
     /// Whom.
     pub endpoint: Endpoint,
     /// Which addresses of a name to try.
@@ -43,14 +43,14 @@ pub struct Call {
     /// From where; `None` for wherever the way there begins.
     pub source: Option<Source>,
     /// What is said of its packets.
-    pub marks: Marks,
+    pub marks: IpOptions,
     /// How long to try, all addresses together; then, how long to wait for each answer.
     pub wait: Duration,
 }
 
 /// What the packets of a call say of how they are to be carried; `None` leaves it to the system. Only hosts' do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct IpOptions {
     /// The differentiated services code point, up to 63: RFC 2474.
     pub dscp: Option<u8>,
     /// How many routers may pass them on: the time to live, or hop limit.
@@ -71,7 +71,7 @@ pub enum Source {
 pub(crate) struct Candidates {
     transport: Transport,
     source: Option<Source>,
-    marks: Marks,
+    marks: IpOptions,
     addresses: VecDeque<Address>,
     stop: Stop,
 }
@@ -79,13 +79,13 @@ pub(crate) struct Candidates {
 /// Set by whoever wants an attempt to end before its time.
 pub(crate) type Stop = Arc<AtomicBool>;
 
-fn check(stop: &Stop) -> Result<(), CallError> {
-    if stop.load(Ordering::Relaxed) { Err(CallError::Interrupted) } else { Ok(()) }
+fn check(stop: &Stop) -> Result<(), ClientError> {
+    if stop.load(Ordering::Relaxed) { Err(ClientError::Interrupted) } else { Ok(()) }
 }
 
 impl Candidates {
     /// Looks the endpoint's name up.
-    pub(crate) fn of(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Self, CallError> {
+    pub(crate) fn of(call: &ConnectOptions, deadline: Deadline, stop: &Stop) -> Result<Self, ClientError> {
         let mut addresses = resolve(call, deadline, stop)?;
         if let Some(Source::Address(ip)) = &call.source {
             addresses.retain(|address| is_v6(address) == ip.is_ipv6());
@@ -94,7 +94,7 @@ impl Candidates {
                     io::ErrorKind::NotFound,
                     format!("it has no address of the family of {ip}"),
                 );
-                return Err(CallError::Local(Error::new("resolve", &call.endpoint, error)));
+                return Err(ClientError::Local(Error::new("resolve", &call.endpoint, error)));
             }
         }
         let addresses = to_be_tried(addresses);
@@ -104,12 +104,12 @@ impl Candidates {
 
     /// Refuses a name that stands for many hosts: a connected socket hears only the address it is connected to, and
     /// nobody sends from a group's.
-    pub(crate) fn refuse_many(&self, endpoint: &Endpoint) -> Result<(), CallError> {
-        if !self.addresses().any(is_many) {
+    pub(crate) fn refuse_many(&self, endpoint: &Endpoint) -> Result<(), ClientError> {
+        if !self.addresses().any(is_multicast_or_broadcast) {
             return Ok(());
         }
         let error = io::Error::other("refusing to call a multicast or broadcast address");
-        Err(CallError::Local(Error::new("call", endpoint, error)))
+        Err(ClientError::Local(Error::new("call", endpoint, error)))
     }
 
     /// Those that have not been tried.
@@ -121,7 +121,7 @@ impl Candidates {
     ///
     /// Connections are tried at all addresses, each beginning a little after the one before it, or at once when
     /// that has failed. Of datagrams nobody can tell before they are sent, so there only the next is taken.
-    pub(crate) fn connect(&mut self, deadline: Deadline) -> Option<Result<(Socket, Address), CallError>> {
+    pub(crate) fn connect(&mut self, deadline: Deadline) -> Option<Result<(Socket, Address), ClientError>> {
         if self.addresses.is_empty() {
             return None;
         }
@@ -139,10 +139,10 @@ impl Candidates {
                 Err(error) => failures.push(error),
             }
         }
-        Some(Err(CallError::all(failures)))
+        Some(Err(ClientError::all(failures)))
     }
 
-    fn race(&mut self, deadline: Deadline) -> Result<(Socket, Address), CallError> {
+    fn race(&mut self, deadline: Deadline) -> Result<(Socket, Address), ClientError> {
         let mut race = Race::new(self.transport).map_err(|error| self.local("poll", error))?;
         let mut next_start = Deadline::after(Duration::ZERO);
         loop {
@@ -174,7 +174,7 @@ impl Candidates {
     }
 
     /// Why nobody was reached in time.
-    fn too_late(&mut self, mut race: Race) -> CallError {
+    fn too_late(&mut self, mut race: Race) -> ClientError {
         if race.has_begun() {
             return race.lost();
         }
@@ -184,14 +184,14 @@ impl Candidates {
     }
 
     /// Begins to connect; whether it is done already is returned.
-    fn begin(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), CallError> {
+    fn begin(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), ClientError> {
         let socket =
             self.transport.socket(address).map_err(|error| failure(self.transport, address, error))?;
         self.check_loopback(address)?;
         if let Some(source) = &self.source {
             leave_from(&socket, source)?;
         }
-        self.marks.put_on(&socket, address).map_err(|error| self.local("mark the packets of", error))?;
+        self.marks.apply(&socket, address).map_err(|error| self.local("mark the packets of", error))?;
         let done = match address {
             Address::Unix(_) => {
                 connect_by_path(&socket, self.transport, address, deadline, &self.stop).map(|()| true)
@@ -206,18 +206,18 @@ impl Candidates {
 
     /// A connection to an address has failed at once. Some errors have two reasons each; a datagram socket that has
     /// neither the port nor the source that this one was to have tells them apart.
-    fn failed(&self, address: &Address, error: io::Error) -> CallError {
+    fn failed(&self, address: &Address, error: io::Error) -> ClientError {
         use io::ErrorKind::{AddrNotAvailable, InvalidInput, NetworkUnreachable, PermissionDenied};
         let endpoint = Endpoint::shown(self.transport, address);
         match (error.kind(), address, &self.source) {
             // No local port, or no address of this machine to reach an IPv6 address from.
             (AddrNotAvailable, Address::Inet6(_), None) if probe(address, false) == Err(AddrNotAvailable) => {
-                CallError::Peer(Word::Unreachable, Error::new("connect", &endpoint, error))
+                ClientError::Peer(FailureKind::Unreachable, Error::new("connect", &endpoint, error))
             }
             // A route that discards what is sent, or a source that is not allowed on the way there.
             (InvalidInput, _, Some(Source::Address(source))) if probe(address, false).is_ok() => {
                 let error = Error::new("connect", &format!("{endpoint} from {source}"), error);
-                CallError::Local(
+                ClientError::Local(
                     error.with_hint("that address cannot be used as the source on the way there"),
                 )
             }
@@ -226,14 +226,14 @@ impl Candidates {
                 if probe(address, false) == Err(PermissionDenied) && probe(address, true).is_ok() =>
             {
                 let error = io::Error::other("refusing to call a multicast or broadcast address");
-                CallError::Local(Error::new("connect", &endpoint, error))
+                ClientError::Local(Error::new("connect", &endpoint, error))
             }
             _ => failure(self.transport, address, error),
         }
     }
 
     /// Without VSOCK loopback a call to this machine goes to its host, which never answers; only a bind tells.
-    fn check_loopback(&self, address: &Address) -> Result<(), CallError> {
+    fn check_loopback(&self, address: &Address) -> Result<(), ClientError> {
         let here = VsockAddress { cid: VsockAddress::CID_LOCAL, port: VsockAddress::PORT_ANY };
         match address {
             Address::Vsock(VsockAddress { cid: VsockAddress::CID_LOCAL, .. }) => {}
@@ -243,14 +243,14 @@ impl Candidates {
         match bound {
             Err(error) if self.transport.is_absent(address, &error) => {
                 let endpoint = Endpoint::shown(self.transport, address);
-                Err(CallError::Absent(Error::new("connect", &endpoint, error)))
+                Err(ClientError::Absent(Error::new("connect", &endpoint, error)))
             }
             _ => Ok(()),
         }
     }
 
-    fn local(&self, operation: &'static str, error: io::Error) -> CallError {
-        CallError::Local(Error::new(operation, &self.transport.scheme(), error))
+    fn local(&self, operation: &'static str, error: io::Error) -> ClientError {
+        ClientError::Local(Error::new(operation, &self.transport.scheme(), error))
     }
 }
 
@@ -261,12 +261,12 @@ const WINDOW: usize = 128;
 /// returned.
 pub(crate) fn connect_many(
     candidates: &mut Candidates,
-    call: &Call,
+    call: &ConnectOptions,
     count: usize,
-) -> Result<(Vec<Socket>, Address), CallError> {
+) -> Result<(Vec<Socket>, Address), ClientError> {
     // Each that is there gives the next as much time.
     let mut deadline = Deadline::after(call.wait);
-    let nobody = || Err(CallError::timeout("connect", &call.endpoint));
+    let nobody = || Err(ClientError::timeout("connect", &call.endpoint));
     let (first, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
     let mut sockets = vec![first];
     let mut race = Race::new(candidates.transport).map_err(|error| candidates.local("poll", error))?;
@@ -288,7 +288,7 @@ pub(crate) fn connect_many(
             running -= 1;
         } else if !race.failures.is_empty() {
             // Nothing is known of those that are still on their way.
-            return Err(CallError::all(race.failures));
+            return Err(ClientError::all(race.failures));
         } else if deadline.is_over() {
             return Err(race.lost());
         }
@@ -303,7 +303,7 @@ struct Race {
     events: Events,
     /// In the order of their starts; those that have failed are gone.
     running: Vec<Option<(Socket, Address)>>,
-    failures: Vec<CallError>,
+    failures: Vec<ClientError>,
 }
 
 impl Race {
@@ -347,12 +347,12 @@ impl Race {
     }
 
     /// Why nobody has won: how each has failed, and that the others were too slow.
-    fn lost(self) -> CallError {
+    fn lost(self) -> ClientError {
         let mut failures = self.failures;
         for (_, address) in self.running.into_iter().flatten() {
             failures.push(failure(self.transport, &address, io::ErrorKind::TimedOut.into()));
         }
-        CallError::all(failures)
+        ClientError::all(failures)
     }
 }
 
@@ -367,8 +367,8 @@ fn probe(address: &Address, to_all: bool) -> Result<(), io::ErrorKind> {
 }
 
 /// A connection to an address has failed.
-fn failure(transport: Transport, address: &Address, error: io::Error) -> CallError {
-    CallError::of("connect", &Endpoint::shown(transport, address), address, error)
+fn failure(transport: Transport, address: &Address, error: io::Error) -> ClientError {
+    ClientError::of("connect", &Endpoint::shown(transport, address), address, error)
 }
 
 /// The addresses that are tried, in that order.
@@ -399,7 +399,7 @@ fn is_v6(address: &Address) -> bool {
 
 /// Looks a name up on a thread of its own: getaddrinfo(3) knows no time-out. An address needs no lookup, so no busy
 /// machine makes it time out.
-fn resolve(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>, CallError> {
+fn resolve(call: &ConnectOptions, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>, ClientError> {
     if !matches!(call.endpoint.name(), Name::Inet(Host::Name(_), _)) {
         let addresses = call.endpoint.resolve(Side::Client, call.ip_version);
         return addresses.map_err(|error| unresolved(call, error));
@@ -410,25 +410,25 @@ fn resolve(call: &Call, deadline: Deadline, stop: &Stop) -> Result<Vec<Address>,
         // If nobody waits any more, nobody wants to know.
         let _ = sender.send(endpoint.resolve(Side::Client, version));
     };
-    let local = |error| CallError::Local(Error::new("resolve", &call.endpoint, error));
+    let local = |error| ClientError::Local(Error::new("resolve", &call.endpoint, error));
     thread::Builder::new().name("resolver".into()).spawn(lookup).map_err(local)?;
     loop {
         match receiver.recv_timeout(deadline.left().map_or(NOTICE, |left| left.min(NOTICE))) {
             Ok(addresses) => return addresses.map_err(|error| unresolved(call, error)),
             Err(RecvTimeoutError::Timeout) if !deadline.is_over() => check(stop)?,
-            Err(_) => return Err(CallError::timeout("resolve", &call.endpoint)),
+            Err(_) => return Err(ClientError::timeout("resolve", &call.endpoint)),
         }
     }
 }
 
 /// A name has no address, or the system cannot find out: it does not have the interface, for instance.
-fn unresolved(call: &Call, error: Error) -> CallError {
+fn unresolved(call: &ConnectOptions, error: Error) -> ClientError {
     match (error.cause().raw_os_error(), check_descriptors()) {
-        (Some(_), _) => CallError::Local(error),
+        (Some(_), _) => ClientError::Local(error),
         (None, Err(missing)) if is_out_of_descriptors(&missing) => {
-            CallError::Local(Error::new("resolve", &call.endpoint, missing))
+            ClientError::Local(Error::new("resolve", &call.endpoint, missing))
         }
-        (None, _) => CallError::Peer(Word::Dns, error),
+        (None, _) => ClientError::Peer(FailureKind::Dns, error),
     }
 }
 
@@ -439,8 +439,8 @@ fn check_descriptors() -> io::Result<()> {
     files.map(drop)
 }
 
-impl Marks {
-    fn put_on(self, socket: &Socket, address: &Address) -> io::Result<()> {
+impl IpOptions {
+    fn apply(self, socket: &Socket, address: &Address) -> io::Result<()> {
         let (class, hops) = match address {
             Address::Inet(_) => (option::IP_TOS, option::IP_TTL),
             Address::Inet6(_) => (option::IPV6_TCLASS, option::IPV6_UNICAST_HOPS),
@@ -453,15 +453,15 @@ impl Marks {
 }
 
 /// Binds to where a call leaves from.
-fn leave_from(socket: &Socket, source: &Source) -> Result<(), CallError> {
-    let failed = |object: &str, error| CallError::Local(Error::new("bind", &object, error));
+fn leave_from(socket: &Socket, source: &Source) -> Result<(), ClientError> {
+    let failed = |object: &str, error| ClientError::Local(Error::new("bind", &object, error));
     match source {
         Source::Address(ip) => {
             // The port is chosen on connect, so that connections to different peers can share it: ip(7). What the
             // kernel does not know is done without.
             let _ = socket.set_option(option::IP_BIND_ADDRESS_NO_PORT, true);
             socket.bind(&SocketAddr::new(*ip, 0).into()).map_err(|error| match error.kind() {
-                io::ErrorKind::AddrInUse => CallError::no_port("bind", ip),
+                io::ErrorKind::AddrInUse => ClientError::no_port("bind", ip),
                 _ => failed(&ip.to_string(), error),
             })
         }
@@ -508,7 +508,7 @@ fn begin_to_connect(socket: &Socket, address: &Address) -> io::Result<bool> {
 }
 
 /// Whether an address is that of a group, or of everybody. Of a network's own broadcast address the kernel knows.
-pub(crate) fn is_many(address: &Address) -> bool {
+pub(crate) fn is_multicast_or_broadcast(address: &Address) -> bool {
     address.ip().is_some_and(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST)
 }
 
@@ -556,7 +556,7 @@ mod tests {
     fn refusing(transport: Transport, count: usize) -> Candidates {
         let closed = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let addresses = (0..count).map(|_| closed().into()).collect();
-        Candidates { transport, source: None, marks: Marks::default(), addresses, stop: Stop::default() }
+        Candidates { transport, source: None, marks: IpOptions::default(), addresses, stop: Stop::default() }
     }
 
     #[test]
@@ -578,18 +578,18 @@ mod tests {
         let candidates = || Candidates {
             transport: Transport::UnixStream,
             source: None,
-            marks: Marks::default(),
+            marks: IpOptions::default(),
             addresses: [address.clone()].into(),
             stop: Stop::default(),
         };
         let late = candidates().connect(Deadline::after(Duration::from_millis(80))).unwrap().unwrap_err();
-        assert_eq!(late.word(), Some(Word::Timeout), "{late}");
+        assert_eq!(late.word(), Some(FailureKind::Timeout), "{late}");
         let mut stopped = candidates();
         let stop = Arc::clone(&stopped.stop);
         let stopper = thread::spawn(move || stop.store(true, Ordering::Relaxed));
         let hour = Deadline::after(Duration::from_secs(3600));
         let ended = stopped.connect(hour).unwrap().unwrap_err();
-        assert!(matches!(ended, CallError::Interrupted), "{ended}");
+        assert!(matches!(ended, ClientError::Interrupted), "{ended}");
         stopper.join().unwrap();
         std::fs::remove_file(&folder).unwrap();
     }
@@ -600,11 +600,11 @@ mod tests {
             let mut candidates = refusing(transport, 5);
             let deadline = Deadline::after(Duration::ZERO);
             let error = candidates.connect(deadline).unwrap().unwrap_err();
-            assert_eq!(error.word(), Some(Word::Timeout), "{error}");
+            assert_eq!(error.word(), Some(FailureKind::Timeout), "{error}");
             assert_eq!(candidates.addresses().count(), 4);
         }
         let mut in_time = refusing(Transport::Tcp, 5);
         let error = in_time.connect(Deadline::after(Duration::from_secs(60))).unwrap().unwrap_err();
-        assert_eq!((error.word(), in_time.addresses().count()), (Some(Word::Refused), 0), "{error}");
+        assert_eq!((error.word(), in_time.addresses().count()), (Some(FailureKind::Refused), 0), "{error}");
     }
 }

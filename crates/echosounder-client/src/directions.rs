@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use echosounder_proto::{Estimate, MonoTime, PeerClock, Reading, Sample, WallTime};
+use echosounder_proto::{MonoTime, OffsetEstimate, PeerClock, Reading, Sample, WallTime};
 
 use crate::distribution::Distribution;
 
@@ -26,7 +26,7 @@ pub enum Clock {
 
 /// The delay on either way of one call, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ways {
+pub struct OneWayDelay {
     /// There.
     pub up: i64,
     /// Back.
@@ -122,7 +122,7 @@ pub(crate) struct Directions {
     contradicted: bool,
     /// Whether the peer's clock was found to stand still.
     stands_still: bool,
-    /// When a reply came last, and what the peer's clock showed when it left.
+    /// When a reply rx_times last, and what the peer's clock showed when it left.
     last_reading: Option<(MonoTime, WallTime)>,
     peer: PeerClock,
     zoned: bool,
@@ -164,7 +164,7 @@ impl Directions {
     }
 
     /// Takes in an answer; what each way took is returned: by a clock that is free, more than the quickest so far.
-    pub(crate) fn split(&mut self, sample: &Sample) -> Option<Ways> {
+    pub(crate) fn split(&mut self, sample: &Sample) -> Option<OneWayDelay> {
         let stepped = self.watch_own(sample);
         // A peer may say what it likes.
         let reading = sample.stamp?.reading().filter(|_| sample.is_possible())?;
@@ -216,7 +216,8 @@ impl Directions {
     /// under way at once may have been read at once.
     fn finds_still(&mut self, sample: &Sample, reading: Reading) -> bool {
         let before = self.last_reading.replace((sample.received.program.mono, reading.tx));
-        let is_same = before.is_some_and(|(came, tx)| came <= sample.sent.program.mono && tx == reading.rx);
+        let is_same =
+            before.is_some_and(|(rx_times, tx)| rx_times <= sample.sent.program.mono && tx == reading.rx);
         if is_same && !self.stands_still {
             self.stands_still = true;
             // What was made of its readings is as good as they are.
@@ -234,14 +235,14 @@ impl Directions {
         [&mut self.up, &mut self.down].into_iter().for_each(|way| way.delay = Distribution::default());
     }
 
-    fn split_again(&mut self, sample: &Sample) -> Option<Ways> {
+    fn split_again(&mut self, sample: &Sample) -> Option<OneWayDelay> {
         self.pending.push_back(*sample);
         self.free(sample)
     }
 
-    fn free(&self, sample: &Sample) -> Option<Ways> {
+    fn free(&self, sample: &Sample) -> Option<OneWayDelay> {
         let (up, down) = self.peer.excess(sample)?;
-        Some(Ways { up: nanos(up), down: nanos(down) })
+        Some(OneWayDelay { up: nanos(up), down: nanos(down) })
     }
 
     /// The peer is another from now on, with a clock of its own.
@@ -314,7 +315,7 @@ impl Directions {
         (all.up, all.down, clock)
     }
 
-    fn describe(&self, estimate: Option<Estimate>) -> PeerClockReport {
+    fn describe(&self, estimate: Option<OffsetEstimate>) -> PeerClockReport {
         const QUARTER: i64 = 900_000_000_000;
         let own = i64::try_from(self.own.map_or(0, |own| own.0)).unwrap_or(i64::MAX);
         let ahead = estimate.map(|estimate| estimate.ahead.saturating_sub(own));
@@ -342,10 +343,10 @@ impl Directions {
 }
 
 /// What each way took, if both clocks show the same.
-fn by_wall(sample: &Sample) -> Option<Ways> {
+fn by_wall(sample: &Sample) -> Option<OneWayDelay> {
     let reading = sample.stamp?.reading()?;
     let span = |from: u64, to: u64| clamp(i128::from(to) - i128::from(from));
-    Some(Ways {
+    Some(OneWayDelay {
         up: span(sample.sent.program.wall.as_nanos(), reading.rx.as_nanos()),
         down: span(reading.tx.as_nanos(), sample.received.best().wall.as_nanos()),
     })
@@ -371,7 +372,7 @@ fn clamp(nanos: i128) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use echosounder_proto::{Moment, Stamp, Times};
+    use echosounder_proto::{Moment, Times, Timestamp};
 
     use super::*;
 
@@ -391,7 +392,7 @@ mod tests {
             due: at(sent).program.mono,
             sent: at(sent),
             received: at(sent + 3_100_000),
-            stamp: Some(Stamp::Ns { rx, tx }),
+            stamp: Some(Timestamp::Ns { rx, tx }),
             reordered: false,
         }
     }
@@ -400,7 +401,7 @@ mod tests {
     fn one_clock_tells_each_way_as_it_is() {
         let mut directions = Directions::new(Clock::Same, true);
         let ways = directions.split(&sample(1, 0, 0, 0));
-        assert_eq!(ways, Some(Ways { up: 1_000_000, down: 2_000_000 }));
+        assert_eq!(ways, Some(OneWayDelay { up: 1_000_000, down: 2_000_000 }));
         assert_eq!(directions.report(MonoTime::from_origin(Duration::ZERO)).2.ahead, None);
     }
 
@@ -408,7 +409,7 @@ mod tests {
     fn a_clock_that_was_guessed_wrong_becomes_free_and_one_that_was_told_stays() {
         let wrong = sample(1, 0, 0, -5_000_000_000);
         let mut guessed = Directions::new(Clock::Same, true);
-        assert_eq!(guessed.split(&wrong), Some(Ways { up: 0, down: 0 }));
+        assert_eq!(guessed.split(&wrong), Some(OneWayDelay { up: 0, down: 0 }));
         let (up, down, clock) = guessed.report(wrong.received.program.mono);
         assert_eq!((clock.clock, clock.contradicted), (Clock::Free, true));
         // Nobody can know that one way took longer.
@@ -419,7 +420,7 @@ mod tests {
 
         let mut told = Directions::new(Clock::Synced, false);
         let ways = told.split(&wrong);
-        assert_eq!(ways, Some(Ways { up: -4_999_000_000, down: 5_002_000_000 }));
+        assert_eq!(ways, Some(OneWayDelay { up: -4_999_000_000, down: 5_002_000_000 }));
         assert_eq!(told.report(wrong.received.program.mono).0.delay.negative(), 1);
     }
 
@@ -429,7 +430,7 @@ mod tests {
         for number in 1..=40 {
             let theirs = if number <= 30 { 7_000_000_000 } else { 7_050_000_000 };
             let ways = directions.split(&sample(number, number * 20_000_000, 0, theirs));
-            let Some(Ways { up, down }) = ways else { panic!("its stamps are right") };
+            let Some(OneWayDelay { up, down }) = ways else { panic!("its stamps are right") };
             assert!(up < 1000 && down < 1000, "{number}: {ways:?}");
         }
         let (up, down, clock) = directions.report(MonoTime::from_origin(Duration::from_secs(1)));
@@ -465,18 +466,18 @@ mod tests {
     /// A request whose reply bears the time at which the first one, sent at `first`, was read.
     fn sample_read_at_once(number: u64, sent: u64, first: u64) -> Sample {
         let read = WallTime::from_nanos(NOON + first + 1_000_000);
-        Sample { stamp: Some(Stamp::Ns { rx: read, tx: read }), ..sample(number, sent, 0, 0) }
+        Sample { stamp: Some(Timestamp::Ns { rx: read, tx: read }), ..sample(number, sent, 0, 0) }
     }
 
     #[test]
     fn stamps_that_cannot_be_tell_nothing() {
         let honest = sample(1, 0, 0, 0);
-        let Some(Stamp::Ns { rx, tx }) = honest.stamp else { panic!("it has such a stamp") };
+        let Some(Timestamp::Ns { rx, tx }) = honest.stamp else { panic!("it has such a stamp") };
         let past = WallTime::from_nanos(5);
         let far = WallTime::from_nanos(9_900_000_000_000_000_000);
         for (rx, tx) in [(tx, rx), (rx, far), (past, tx), (far, past)] {
             let mut directions = Directions::new(Clock::Same, true);
-            assert_eq!(directions.split(&Sample { stamp: Some(Stamp::Ns { rx, tx }), ..honest }), None);
+            assert_eq!(directions.split(&Sample { stamp: Some(Timestamp::Ns { rx, tx }), ..honest }), None);
             assert!(!directions.report(honest.received.program.mono).2.contradicted);
         }
     }
@@ -487,7 +488,7 @@ mod tests {
         for (number, ours) in [(1, 0), (2, 0), (3, 7_000_000_000), (4, 7_000_000_000)] {
             // The server's clock is ours, and is set with it.
             let ways = directions.split(&sample(number, number * 1_000_000_000, ours, ours.cast_signed()));
-            assert_eq!(ways, Some(Ways { up: 1_000_000, down: 2_000_000 }), "{number}");
+            assert_eq!(ways, Some(OneWayDelay { up: 1_000_000, down: 2_000_000 }), "{number}");
         }
         let clock = directions.report(MonoTime::from_origin(Duration::from_secs(5))).2;
         assert_eq!((clock.own_steps, clock.contradicted), (1, false));

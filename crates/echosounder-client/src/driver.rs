@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use echosounder_proto::{EchoReader, Finder, Payload, Returned};
 use echosounder_socket::{
-    Address, Batch, Events, Interest, IoBuffer, Kind, Outgoing, Poll, Socket, exact_timers,
-    is_out_of_resources, is_too_long, option,
+    Address, Batch, Events, Interest, IoBuffer, Kind, Outgoing, Poll, Socket, is_out_of_resources,
+    is_too_long, option, set_timer_slack,
 };
 use hdrhistogram::Histogram;
 
 use crate::clock::now;
-use crate::error::{Word, is_about_earlier, send_twice};
+use crate::error::{FailureKind, is_about_earlier, send_twice};
 use crate::flights::{Fate, Flight, Flights};
 use crate::pace::{Pace, Random, Schedule};
 use crate::starvation::Starvation;
@@ -53,7 +53,7 @@ const REFUSALS_FOR: Duration = Duration::from_millis(200);
 
 /// What a thread is to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Task {
+pub(crate) struct LoadPlan {
     pub(crate) kind: Kind,
     pub(crate) address: Address,
     /// Of this thread's connections.
@@ -70,7 +70,7 @@ pub(crate) struct Task {
     /// How long an answer may take.
     pub(crate) wait: Duration,
     /// Whether a connected socket hears others than its peer.
-    pub(crate) hears_strangers: bool,
+    pub(crate) receives_from_any: bool,
     /// Memory for what is under way on each connection of an open loop.
     pub(crate) room: usize,
     pub(crate) seed: u64,
@@ -84,7 +84,7 @@ pub(crate) struct Shared {
     /// How often the threads were asked for what they have found so far.
     pub(crate) asked: AtomicU64,
     /// What they have found, since they were last asked.
-    pub(crate) so_far: Mutex<Vec<Found>>,
+    pub(crate) so_far: Mutex<Vec<LoadResult>>,
     /// Somebody wants it to end.
     pub(crate) stop: Arc<AtomicBool>,
     /// A thread has failed, or too much was sent: the others need not go on.
@@ -101,12 +101,12 @@ impl Shared {
     }
 
     /// Takes what was asked for, once every thread has published it.
-    pub(crate) fn take_so_far(&self, threads: usize) -> Option<Vec<Found>> {
+    pub(crate) fn take_so_far(&self, threads: usize) -> Option<Vec<LoadResult>> {
         let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
         (so_far.len() == threads).then(|| std::mem::take(&mut *so_far))
     }
 
-    fn publish(&self, asked: u64, found: Found) {
+    fn publish(&self, asked: u64, found: LoadResult) {
         let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
         if self.asked.load(Ordering::Relaxed) == asked {
             so_far.push(found);
@@ -129,14 +129,14 @@ impl From<io::Error> for Failure {
 
 /// What became of the messages of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Counts {
     /// Sent to be measured.
     pub sent: u64,
-    /// Of these, came back as they were.
+    /// Of these, rx_times back as they were.
     pub answered: u64,
-    /// Of these, came back later than they might.
+    /// Of these, rx_times back later than they might.
     pub late: u64,
-    /// Something came back that was not sent.
+    /// Something rx_times back that was not sent.
     pub wrong: u64,
     /// Came back again.
     pub duplicate: u64,
@@ -152,8 +152,8 @@ pub struct Tally {
     pub network_errors: u64,
 }
 
-impl Tally {
-    /// Sent, and never came back.
+impl Counts {
+    /// Sent, and never rx_times back.
     pub fn lost(&self) -> u64 {
         self.sent.saturating_sub(self.answered + self.late)
     }
@@ -174,8 +174,8 @@ impl Tally {
 
 /// What a thread has found.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) tally: Tally,
+pub(crate) struct LoadResult {
+    pub(crate) tally: Counts,
     /// From when a message was to leave until its last byte was back, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
     /// How much later than due messages left, in nanoseconds; of an open loop.
@@ -217,7 +217,7 @@ pub(crate) fn histogram() -> Histogram<u64> {
 
 /// Sends on its connections and hears what comes back.
 pub(crate) struct Driver {
-    task: Task,
+    task: LoadPlan,
     shared: Arc<Shared>,
     poll: Poll,
     events: Events,
@@ -244,7 +244,7 @@ pub(crate) struct Driver {
     /// Messages under way on all connections that are measured.
     under_way: u64,
     last_answer: Duration,
-    found: Found,
+    found: LoadResult,
     /// The messages that leave next, and where each of them ends.
     message: IoBuffer,
     ends: Vec<usize>,
@@ -252,13 +252,13 @@ pub(crate) struct Driver {
     batch: Option<Batch>,
     starvation: Starvation,
     scratch: Vec<u8>,
-    /// Of each message of a read, whether it came with a stamp.
+    /// Of each message of a read, whether it rx_times with a stamp.
     stamped: Vec<bool>,
     answers: Vec<Option<Returned>>,
 }
 
 impl Driver {
-    pub(crate) fn new(task: Task, sockets: Vec<Socket>, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(crate) fn new(task: LoadPlan, sockets: Vec<Socket>, shared: Arc<Shared>) -> io::Result<Self> {
         let poll = Poll::new()?;
         for (token, socket) in sockets.iter().enumerate() {
             poll.add(socket, token as u64, Interest::Read)?;
@@ -287,8 +287,8 @@ impl Driver {
             open: sockets.len(),
             connections: sockets.into_iter().map(connection).collect(),
             events: Events::with_capacity(EVENTS_MAX),
-            found: Found {
-                tally: Tally::default(),
+            found: LoadResult {
+                tally: Counts::default(),
                 latency: histogram(),
                 lag: histogram(),
                 elapsed: Duration::ZERO,
@@ -322,7 +322,7 @@ impl Driver {
     }
 
     /// Runs from `start` on until everything is sent and has come back, or the time is up.
-    pub(crate) fn run(mut self, start: Instant) -> Result<Found, Failure> {
+    pub(crate) fn run(mut self, start: Instant) -> Result<LoadResult, Failure> {
         self.start = start;
         let result = self.send_and_hear();
         if result.is_err() {
@@ -337,7 +337,7 @@ impl Driver {
     fn send_and_hear(&mut self) -> Result<(), Failure> {
         if self.schedule.is_some() {
             // Where a sandbox refuses, waits end up to 50 µs later.
-            let _ = exact_timers();
+            let _ = set_timer_slack();
         }
         if let Pace::Closed { depth } = self.task.pace {
             for index in 0..self.connections.len() {
@@ -634,7 +634,7 @@ impl Driver {
         let Some(socket) = &connection.socket else { return Ok(()) };
         let sent = match socket.send(&self.message) {
             Ok(len) => len,
-            Err(error) if is_momentary(&error) => 0,
+            Err(error) if is_transient(&error) => 0,
             Err(error) => return self.cut_off(index, "send to", error),
         };
         if sent < self.message.len() {
@@ -652,7 +652,7 @@ impl Driver {
         if !front.is_empty() {
             match socket.send(&front[..front.len().min(PIECE_MAX)]) {
                 Ok(len) => drop(connection.unsent.drain(..len)),
-                Err(error) if is_momentary(&error) => {}
+                Err(error) if is_transient(&error) => {}
                 Err(error) => return self.cut_off(index, "send to", error),
             }
         }
@@ -728,7 +728,7 @@ impl Driver {
 
     /// The kernel has not taken the last messages: for now, because the peer is gone, or because it never will.
     fn not_sent(&mut self, index: usize, count: usize, error: io::Error) -> Result<usize, Failure> {
-        if is_momentary(&error) {
+        if is_transient(&error) {
             let closed = matches!(self.task.pace, Pace::Closed { .. });
             // Netlink and TIPC do not tell when there is room again: the sweep tries.
             let tells = matches!(self.task.address, Address::Unix(_) | Address::Inet(_) | Address::Inet6(_));
@@ -738,7 +738,7 @@ impl Driver {
         if self.task.kind == Kind::Messages {
             return self.cut_off(index, "send to", error).map(|()| 0);
         }
-        if Word::of("send to", &error, &self.task.address).is_none() {
+        if FailureKind::of("send to", &error, &self.task.address).is_none() {
             return Err(Failure { operation: "send to", error });
         }
         self.connections[index].failing = true;
@@ -820,7 +820,7 @@ impl Driver {
             Err(error) if is_out_of_resources(&error) && self.starvation.rest() => {
                 Err(Failure { operation: "receive from", error })
             }
-            Err(error) if is_momentary(&error) => Ok(None),
+            Err(error) if is_transient(&error) => Ok(None),
             Ok(0) => self.end_of(index).map(|()| None),
             Err(error) => self.cut_off(index, "receive from", error).map(|()| None),
         }
@@ -899,7 +899,7 @@ impl Driver {
             Err(error) if is_out_of_resources(&error) && self.starvation.rest() => {
                 return Err(Failure { operation: "receive from", error });
             }
-            Err(error) if is_momentary(&error) => return Ok(0),
+            Err(error) if is_transient(&error) => return Ok(0),
             Err(error) if is_about_earlier(self.task.kind, &error) => {
                 return self.earlier_failed(index, error).map(|()| 0);
             }
@@ -920,7 +920,7 @@ impl Driver {
         let numbered = answer.and_then(|answer| Some((answer, answer.number(self.number)?)));
         let Some((answer, number)) = numbered else {
             // Whoever may be heard may say anything.
-            self.found.tally.wrong += u64::from(!self.task.hears_strangers);
+            self.found.tally.wrong += u64::from(!self.task.receives_from_any);
             return false;
         };
         let fate = self.connections[index].flights.take(number);
@@ -1005,7 +1005,7 @@ impl Driver {
 
     /// A connection has failed: the peer has ended it, or this machine cannot go on.
     fn cut_off(&mut self, index: usize, operation: &'static str, error: io::Error) -> Result<(), Failure> {
-        match Word::of(operation, &error, &self.task.address) {
+        match FailureKind::of(operation, &error, &self.task.address) {
             Some(_) => self.end_of(index),
             None => Err(Failure { operation, error }),
         }
@@ -1017,7 +1017,7 @@ impl Driver {
         self.close(index)
     }
 
-    /// A connection over which something came, but no message back, was to a peer that does not echo.
+    /// A connection over which something rx_times, but no message back, was to a peer that does not echo.
     fn count_no_echo(&mut self, index: usize) {
         let finder = self.connections[index].finder.take();
         self.found.tally.wrong += u64::from(finder.is_some_and(|finder| finder.has_found_nothing()));
@@ -1055,7 +1055,7 @@ pub(crate) fn prepare(socket: &Socket, kind: Kind) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn is_momentary(error: &io::Error) -> bool {
+pub(crate) fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
         || is_out_of_resources(error)
 }

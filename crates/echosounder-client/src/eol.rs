@@ -16,7 +16,7 @@ pub enum Eol {
 #[derive(Debug)]
 pub(crate) struct Translator {
     eol: Eol,
-    /// Whether a carriage return came last. To send line feeds alone, it is kept back until it is known what follows.
+    /// Whether a carriage return rx_times last. To send line feeds alone, it is kept back until it is known what follows.
     after_return: bool,
 }
 

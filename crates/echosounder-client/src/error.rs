@@ -13,10 +13,10 @@ const NAMED_MAX: usize = 3;
 
 /// How a peer fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum FailureKind {
     /// Nobody listens there.
     Refused,
-    /// Nothing came in time.
+    /// Nothing rx_times in time.
     Timeout,
     /// There is no way there.
     Unreachable,
@@ -26,7 +26,7 @@ pub enum Word {
     Closed,
 }
 
-impl Word {
+impl FailureKind {
     /// How the peer has failed, if it is the peer's doing that this operation failed.
     pub(crate) fn of(operation: &str, error: &io::Error, address: &Address) -> Option<Self> {
         match class(operation, error, address) {
@@ -36,7 +36,7 @@ impl Word {
     }
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused => "REFUSED",
@@ -51,10 +51,10 @@ impl fmt::Display for Word {
 /// Why somebody could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CallError {
+pub enum ClientError {
     /// The peer failed.
     #[error("{0}")]
-    Peer(Word, #[source] Error),
+    Peer(FailureKind, #[source] Error),
     /// Every address of a name failed, each in its way.
     #[error("{}", sentences(.0))]
     Everywhere(Vec<Self>),
@@ -69,7 +69,7 @@ pub enum CallError {
     Local(Error),
 }
 
-impl CallError {
+impl ClientError {
     /// Says whose fault a failed operation on `object` is.
     pub(crate) fn of(
         operation: &'static str,
@@ -111,14 +111,14 @@ impl CallError {
         }
     }
 
-    /// Nothing came in time.
+    /// Nothing rx_times in time.
     pub(crate) fn timeout(operation: &'static str, object: &dyn fmt::Display) -> Self {
-        Self::Peer(Word::Timeout, Error::new(operation, object, io::ErrorKind::TimedOut.into()))
+        Self::Peer(FailureKind::Timeout, Error::new(operation, object, io::ErrorKind::TimedOut.into()))
     }
 
     /// How the peer failed, if it was the peer. If this machine failed at one of a name's addresses, nothing is known of
     /// the peer.
-    pub fn word(&self) -> Option<Word> {
+    pub fn word(&self) -> Option<FailureKind> {
         match self {
             Self::Peer(word, _) => Some(*word),
             Self::Everywhere(failures) if failures.iter().any(Self::is_local) => None,
@@ -157,7 +157,7 @@ impl CallError {
 }
 
 /// The first failures with their causes, and how many more there are.
-fn sentences(failures: &[CallError]) -> String {
+fn sentences(failures: &[ClientError]) -> String {
     let named: Vec<String> = failures.iter().take(NAMED_MAX).map(sentence).collect();
     match failures.len().saturating_sub(NAMED_MAX) {
         0 => named.join("; "),
@@ -165,7 +165,7 @@ fn sentences(failures: &[CallError]) -> String {
     }
 }
 
-fn sentence(failure: &CallError) -> String {
+fn sentence(failure: &ClientError) -> String {
     let mut text = failure.to_string();
     let mut cause = std::error::Error::source(failure);
     while let Some(error) = cause {
@@ -184,7 +184,7 @@ const RECEIVE: &str = "receive from";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     /// The peer's, or the network's on the way there.
-    Peer(Word),
+    Peer(FailureKind),
     /// This machine does not have the address family.
     Absent,
     /// This machine's, or the user's.
@@ -205,16 +205,16 @@ fn class(operation: &str, error: &io::Error, address: &Address) -> Class {
         _ if operation == CONNECT && is_family_absent(error) => Absent,
         Address::Inet(_) | Address::Inet6(_) => class_of_host(operation, error, address),
         // A path where nothing is: nobody listens there.
-        Address::Unix(_) if kind == NotFound => Peer(Word::Refused),
+        Address::Unix(_) if kind == NotFound => Peer(FailureKind::Refused),
         // A datagram socket that is connected itself takes messages only from its own peer: unix(7).
-        Address::Unix(_) if is_forbidden(error) => Peer(Word::Refused),
+        Address::Unix(_) if is_forbidden(error) => Peer(FailureKind::Refused),
         // Nobody listens there.
-        Address::Vsock(_) if operation == CONNECT && kind == ConnectionReset => Peer(Word::Refused),
+        Address::Vsock(_) if operation == CONNECT && kind == ConnectionReset => Peer(FailureKind::Refused),
         // No machine has that context identifier, or nothing carries packets there.
-        Address::Vsock(_) if is_feature_absent(error) => Peer(Word::Unreachable),
+        Address::Vsock(_) if is_feature_absent(error) => Peer(FailureKind::Unreachable),
         // Nobody has the service.
-        Address::Tipc(_) if kind == HostUnreachable => Peer(Word::Refused),
-        Address::Vsock(_) | Address::Tipc(_) if has_no_way(error) => Peer(Word::Unreachable),
+        Address::Tipc(_) if kind == HostUnreachable => Peer(FailureKind::Refused),
+        Address::Vsock(_) | Address::Tipc(_) if has_no_way(error) => Peer(FailureKind::Unreachable),
         _ => class_of_any(error),
     }
 }
@@ -227,15 +227,15 @@ fn class_of_host(operation: &str, error: &io::Error, address: &Address) -> Class
         // There is no local port: a connection says EADDRNOTAVAIL, a datagram socket EAGAIN.
         AddrNotAvailable | WouldBlock if operation == CONNECT => Local,
         // The address that it had is gone.
-        AddrNotAvailable => Peer(Word::Unreachable),
+        AddrNotAvailable => Peer(FailureKind::Unreachable),
         // A route of the type "blackhole" drops what is sent (ip-route(8)).
-        InvalidInput if operation != RECEIVE && !lacks_interface(address) => Peer(Word::Unreachable),
-        ConnectionRefused => Peer(Word::Refused),
+        InvalidInput if operation != RECEIVE && !lacks_interface(address) => Peer(FailureKind::Unreachable),
+        ConnectionRefused => Peer(FailureKind::Refused),
         // A packet filter of this machine forbids it.
         _ if is_forbidden(error) => Local,
         // What is too long when it is sent exceeds this machine's own limit.
         _ if is_too_long(error) && operation != RECEIVE => Local,
-        _ if has_no_way(error) || is_from_icmp(error) => Peer(Word::Unreachable),
+        _ if has_no_way(error) || is_from_icmp(error) => Peer(FailureKind::Unreachable),
         _ => class_of_any(error),
     }
 }
@@ -246,11 +246,11 @@ fn class_of_any(error: &io::Error) -> Class {
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut, WouldBlock,
     };
     match error.kind() {
-        ConnectionRefused => Class::Peer(Word::Refused),
+        ConnectionRefused => Class::Peer(FailureKind::Refused),
         // A blocking operation says EAGAIN when its time is up: socket(7), SO_RCVTIMEO.
-        TimedOut | WouldBlock => Class::Peer(Word::Timeout),
-        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected => Class::Peer(Word::Closed),
-        _ if is_cut_off(error) => Class::Peer(Word::Closed),
+        TimedOut | WouldBlock => Class::Peer(FailureKind::Timeout),
+        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected => Class::Peer(FailureKind::Closed),
+        _ if is_cut_off(error) => Class::Peer(FailureKind::Closed),
         _ => Class::Local,
     }
 }
@@ -274,7 +274,7 @@ fn is_out_of_ports(operation: &str, error: &io::Error, address: &Address) -> boo
 /// The kernel's reason, or ours where its says nothing.
 fn reason(class: Class, cause: io::Error) -> io::Error {
     match (class, cause.kind()) {
-        (Class::Peer(Word::Unreachable), kind @ io::ErrorKind::InvalidInput) => {
+        (Class::Peer(FailureKind::Unreachable), kind @ io::ErrorKind::InvalidInput) => {
             io::Error::new(kind, "a route discards what is sent there (blackhole)")
         }
         _ => cause,
@@ -410,11 +410,11 @@ mod tests {
 
     fn letter(class: Class) -> char {
         match class {
-            Class::Peer(Word::Refused) => 'R',
-            Class::Peer(Word::Timeout) => 'T',
-            Class::Peer(Word::Unreachable) => 'U',
-            Class::Peer(Word::Closed) => 'C',
-            Class::Peer(Word::Dns) => 'D',
+            Class::Peer(FailureKind::Refused) => 'R',
+            Class::Peer(FailureKind::Timeout) => 'T',
+            Class::Peer(FailureKind::Unreachable) => 'U',
+            Class::Peer(FailureKind::Closed) => 'C',
+            Class::Peer(FailureKind::Dns) => 'D',
             Class::Absent => 'A',
             Class::Local => '.',
         }
@@ -460,47 +460,47 @@ mod tests {
     #[test]
     fn a_link_local_address_without_its_interface_is_not_the_peers_failure() {
         assert_eq!(class(CONNECT, &of(22), &link_local(0)), Class::Local);
-        assert_eq!(class(CONNECT, &of(22), &link_local(1)), Class::Peer(Word::Unreachable));
-        let error = CallError::of(CONNECT, &"udp://[fe80::1]:7", &link_local(0), of(22));
+        assert_eq!(class(CONNECT, &of(22), &link_local(1)), Class::Peer(FailureKind::Unreachable));
+        let error = ClientError::of(CONNECT, &"udp://[fe80::1]:7", &link_local(0), of(22));
         assert!(error.is_local() && error.hint().is_some_and(|hint| hint.contains('%')), "{error:?}");
     }
 
     #[test]
     fn what_is_short_on_this_machine_is_named_with_what_would_help() {
         for errno in [99, 98, 11] {
-            let error = CallError::of(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
+            let error = ClientError::of(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
             assert_eq!(sentence(&error), "connect udp://127.0.0.1:7: no local port is free");
             assert_eq!(error.word(), None);
             assert!(error.hint().is_some_and(|hint| hint.contains("net.ipv4.ip_local_port_range")));
         }
-        let too_long = CallError::of(SEND, &"udp://127.0.0.1:7", &host(), of(90));
+        let too_long = ClientError::of(SEND, &"udp://127.0.0.1:7", &host(), of(90));
         assert!(too_long.is_local() && too_long.hint().is_some_and(|hint| hint.contains("65,507")));
-        let forbidden = CallError::of(SEND, &"udp://127.0.0.1:7", &host(), of(1));
+        let forbidden = ClientError::of(SEND, &"udp://127.0.0.1:7", &host(), of(1));
         assert!(forbidden.is_local() && forbidden.hint().is_some_and(|hint| hint.contains("filter")));
-        assert_eq!(CallError::of("wait for", &"x", &host(), of(1)).hint(), None);
+        assert_eq!(ClientError::of("wait for", &"x", &host(), of(1)).hint(), None);
     }
 
     #[test]
     fn of_many_failures_three_are_named_and_the_others_counted() {
-        let refused = |host: &str| CallError::of(CONNECT, &host, &self::host(), of(111));
-        let all = |count: usize| CallError::all((0..count).map(|n| refused(&format!("h{n}"))).collect());
-        let text = |error: &CallError| error.to_string();
-        assert_eq!(all(1).word(), Some(Word::Refused));
+        let refused = |host: &str| ClientError::of(CONNECT, &host, &self::host(), of(111));
+        let all = |count: usize| ClientError::all((0..count).map(|n| refused(&format!("h{n}"))).collect());
+        let text = |error: &ClientError| error.to_string();
+        assert_eq!(all(1).word(), Some(FailureKind::Refused));
         assert_eq!(text(&all(3)).matches("REFUSED: connect h").count(), 3);
         assert!(!text(&all(3)).contains("more"));
         assert!(text(&all(16)).ends_with("(os error 111); and 13 more"), "{}", all(16));
         // The same failure again is one failure.
-        assert_eq!(CallError::all(vec![refused("h"), refused("h")]).to_string(), "REFUSED");
+        assert_eq!(ClientError::all(vec![refused("h"), refused("h")]).to_string(), "REFUSED");
     }
 
     #[test]
     fn where_this_machine_has_failed_at_one_address_the_peer_is_not_blamed() {
-        let call = |errno| CallError::of(CONNECT, &format!("h{errno}"), &host(), of(errno));
-        let both = CallError::all(vec![call(111), call(99)]);
+        let call = |errno| ClientError::of(CONNECT, &format!("h{errno}"), &host(), of(errno));
+        let both = ClientError::all(vec![call(111), call(99)]);
         assert!(both.is_local() && both.word().is_none() && both.hint().is_some());
         // A family that is absent says nothing of the others.
-        assert_eq!(CallError::all(vec![call(97), call(111)]).word(), Some(Word::Refused));
-        let absent = CallError::all(vec![call(97), call(93)]);
+        assert_eq!(ClientError::all(vec![call(97), call(111)]).word(), Some(FailureKind::Refused));
+        let absent = ClientError::all(vec![call(97), call(93)]);
         assert!(absent.is_absent() && !absent.is_local());
     }
 

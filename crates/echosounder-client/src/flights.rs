@@ -111,7 +111,7 @@ impl Flights {
         self.count -= usize::from(flight.is_some());
         self.bytes -= flight.map_or(0, |flight| flight.len);
         while self.line.pop_front_if(|(_, flight)| flight.is_none()).is_some() {}
-        // One that is lost must not keep all that came after it. Each of these was pushed once, so this costs each
+        // One that is lost must not keep all that rx_times after it. Each of these was pushed once, so this costs each
         // of them a step or two.
         if 2 * self.count + 1024 < self.line.len() {
             self.line.retain(|(_, flight)| flight.is_some());

@@ -10,7 +10,7 @@
 //! use std::io::{Read, Write};
 //! use std::time::Duration;
 //!
-//! use echosounder_client::{Call, CallError, Marks, Peer, Reply};
+//! use echosounder_client::{ConnectOptions, ClientError, IpOptions, Peer, Reply};
 //! use echosounder_socket::IpVersion;
 //!
 //! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -21,12 +21,12 @@
 //! #     client.read_exact(&mut message).expect("they say something");
 //! #     client.write_all(&[b"[Sun Nov 22 12:19:36 2026] ", &message[..]].concat()).expect("they listen");
 //! # });
-//! let call = Call { endpoint, ip_version: IpVersion::Any, source: None, marks: Marks::default(), wait: Duration::from_secs(5) };
+//! let call = ConnectOptions { endpoint, ip_version: IpVersion::Any, source: None, marks: IpOptions::default(), wait: Duration::from_secs(5) };
 //! let mut peer = Peer::call(call)?;
 //! let mut answer = Vec::new();
 //! let reply = peer.ask(b"ahoy", &mut |heard| {
 //!     answer.extend_from_slice(heard.bytes);
-//!     Ok::<(), CallError>(())
+//!     Ok::<(), ClientError>(())
 //! })?;
 //! assert_eq!(reply, Reply::Answered);
 //! assert_eq!(answer, b"[Sun Nov 22 12:19:36 2026] ahoy");
@@ -58,20 +58,20 @@ mod talk;
 mod wire;
 
 pub use background::BackgroundWriter;
-pub use connect::{Call, Marks, Source};
-pub use directions::{Clock, PeerClockReport, Ways};
+pub use connect::{ConnectOptions, IpOptions, Source};
+pub use directions::{Clock, OneWayDelay, PeerClockReport};
 pub use distribution::Distribution;
-pub use driver::Tally;
+pub use driver::Counts;
 pub use eol::Eol;
-pub use error::{CallError, Word};
+pub use error::{ClientError, FailureKind};
 pub use lines::{Line, LineSource, Lines};
-pub use load::{Interval, Load, LoadError, LoadEvent, Report, STRANGERS_MAX, load, percentile};
+pub use load::{Load, LoadError, LoadEvent, LoadInterval, LoadReport, STRANGERS_MAX, load, percentile};
 pub use pace::{Pace, Spacing};
 pub use peer::{Heard, Part, Peer, Reply};
-pub use ping::{Answered, CALL_MIN, Control, Happening, Ping, Pinger, Place, STREAM_CALL_MIN};
+pub use ping::{Answered, CALL_MIN, Control, Ping, PingEvent, Pinger, Place, STREAM_CALL_MIN};
 pub use pipe::{Passed, Pipe};
 pub use ramp::{Step, ramp};
 pub use series::{Point, Series};
-pub use statistics::{Failures, Interval as PingInterval, Report as PingReport, Told, Verdict, WayReport};
-pub use talk::{End, Manner, Missed, Said, Summary, Talk, TalkError};
-pub use wire::{Timestamps, Wire};
+pub use statistics::{Failures, PingInterval, PingReport, TimestampSupport, Verdict, WayReport};
+pub use talk::{End, Manner, Missed, Summary, Talk, TalkError, TalkEvent};
+pub use wire::{KernelTimestamps, TimestampSource};

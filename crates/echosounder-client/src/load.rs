@@ -13,9 +13,9 @@ use hdrhistogram::Histogram;
 
 use crate::clock::Deadline;
 use crate::clock::now;
-use crate::connect::{Call, Candidates, connect_many, is_many};
-use crate::driver::{Driver, Failure, Found, Shared, Tally, Task, histogram, prepare};
-use crate::error::{CallError, Word};
+use crate::connect::{Candidates, ConnectOptions, connect_many, is_multicast_or_broadcast};
+use crate::driver::{Counts, Driver, Failure, LoadPlan, LoadResult, Shared, histogram, prepare};
+use crate::error::{ClientError, FailureKind};
 use crate::pace::Pace;
 
 /// Messages a second that another host is not sent unless it is said to be all right.
@@ -43,7 +43,7 @@ const LAG_MAX: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Load {
     /// Whom to call; its wait is how long each answer may take.
-    pub call: Call,
+    pub call: ConnectOptions,
     /// How many connections, or sockets where there are none.
     pub connections: NonZeroUsize,
     /// When messages leave.
@@ -72,7 +72,7 @@ pub struct Load {
 pub enum LoadError {
     /// Nobody could be reached.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(#[from] ClientError),
     /// A message is too short to be told from others.
     #[error("a datagram of a load has at least {NUMBERED_MIN} bytes, to hold its number")]
     Short,
@@ -90,7 +90,7 @@ pub enum LoadError {
     /// It would be too much for a stranger.
     #[error("{0} is another host, and gets at most {max} messages a second", max = STRANGERS_MAX)]
     Stranger(String),
-    /// What came back is not what was sent.
+    /// What rx_times back is not what was sent.
     #[error("load {0}: the reply does not contain the request: not an echo server?")]
     NotAnEcho(String),
     /// This machine failed.
@@ -102,14 +102,14 @@ pub enum LoadError {
 #[derive(Debug)]
 pub enum LoadEvent<'a> {
     /// A second has passed.
-    Interval(Interval),
+    Interval(LoadInterval),
     /// The report so far, every [`Load::checkpoint_every`].
-    Checkpoint(&'a Report),
+    Checkpoint(&'a LoadReport),
 }
 
 /// How a load goes, told every second.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
+pub struct LoadInterval {
     /// Since the start, the warm-up included.
     pub elapsed: Duration,
     /// Messages sent since the start.
@@ -120,13 +120,13 @@ pub struct Interval {
     pub rate: f64,
 }
 
-/// What came of a load.
+/// What rx_times of a load.
 #[derive(Debug)]
-pub struct Report {
+pub struct LoadReport {
     /// Where the peer was.
     pub peer: String,
     /// What became of the messages.
-    pub tally: Tally,
+    pub tally: Counts,
     /// From when each message was to leave until its last byte was back, in nanoseconds.
     pub latency: Histogram<u64>,
     /// How much later than due messages left, in nanoseconds; of an open loop.
@@ -145,7 +145,7 @@ pub struct Report {
     pub answered_in_all: u64,
 }
 
-impl Report {
+impl LoadReport {
     /// Answers a second.
     pub fn rate(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
@@ -173,19 +173,19 @@ impl Report {
         let (word, why) = match self.gave_up {
             _ if !any && tally.wrong != 0 => return Some(LoadError::NotAnEcho(self.peer.clone())),
             _ if !any && tally.closed == connections.get() as u64 => {
-                (Word::Closed, "it has ended every connection".to_owned())
+                (FailureKind::Closed, "it has ended every connection".to_owned())
             }
             Some(silence) if self.answered_in_all != 0 => {
-                (Word::Timeout, format!("nothing was answered for the last {silence:?}"))
+                (FailureKind::Timeout, format!("nothing was answered for the last {silence:?}"))
             }
             _ if any || self.sent_in_all <= self.answered_in_all => return None,
             _ if self.answered_in_all != 0 => {
-                (Word::Timeout, "nothing was answered after the warm-up".to_owned())
+                (FailureKind::Timeout, "nothing was answered after the warm-up".to_owned())
             }
-            _ => (Word::Timeout, "nothing was answered".to_owned()),
+            _ => (FailureKind::Timeout, "nothing was answered".to_owned()),
         };
         let error = Error::new("load", &self.peer, io::Error::other(why));
-        Some(CallError::Peer(word, error).into())
+        Some(ClientError::Peer(word, error).into())
     }
 
     /// Whether every reply is there that was to come. Where messages can be lost on the way, how many are is a part of
@@ -198,7 +198,7 @@ impl Report {
             && (may_lose || self.tally.lost() == 0)
     }
 
-    /// Whether no message came due while it was measured.
+    /// Whether no message rx_times due while it was measured.
     pub fn came_to_nothing(&self) -> bool {
         let tally = &self.tally;
         tally.sent + tally.unsent + tally.closed + tally.wrong == 0
@@ -228,16 +228,16 @@ pub fn percentile(histogram: &Histogram<u64>, of_100: f64) -> Option<Duration> {
     carries(histogram.len(), of_100).then(|| Duration::from_nanos(histogram.value_at_percentile(of_100)))
 }
 
-/// Puts a load on a server, and returns what came of it. `tell` is told how it goes.
+/// Puts a load on a server, and returns what rx_times of it. `tell` is told how it goes.
 ///
 /// # Errors
 ///
 /// If the server cannot be reached, or the load is not to be put on it.
-pub fn load(load: &Load, mut tell: impl FnMut(LoadEvent<'_>)) -> Result<Report, LoadError> {
+pub fn load(load: &Load, mut tell: impl FnMut(LoadEvent<'_>)) -> Result<LoadReport, LoadError> {
     let transport = load.call.endpoint.transport();
     check(load)?;
     let mut candidates = Candidates::of(&load.call, Deadline::after(load.call.wait), &load.stop)?;
-    if let Some(many) = candidates.addresses().find(|address| is_many(address)) {
+    if let Some(many) = candidates.addresses().find(|address| is_multicast_or_broadcast(address)) {
         return Err(LoadError::Many(Endpoint::shown(transport, many)));
     }
     let mut failures = Vec::new();
@@ -255,7 +255,7 @@ pub fn load(load: &Load, mut tell: impl FnMut(LoadEvent<'_>)) -> Result<Report, 
             }
             Err(LoadError::Call(error)) => {
                 failures.push(error);
-                return Err(CallError::all(failures).into());
+                return Err(ClientError::all(failures).into());
             }
             done => return done,
         }
@@ -268,11 +268,11 @@ fn run(
     sockets: Vec<Socket>,
     address: &Address,
     tell: &mut impl FnMut(LoadEvent<'_>),
-) -> Result<Report, LoadError> {
+) -> Result<LoadReport, LoadError> {
     let transport = load.call.endpoint.transport();
     let local = |operation, error| LoadError::Local(Error::new(operation, &load.call.endpoint, error));
     let peer = Endpoint::shown(transport, address);
-    let stranger = !load.strangers_too && is_elsewhere(address, &sockets);
+    let stranger = !load.strangers_too && is_remote(address, &sockets);
     let at_once = match load.pace {
         Pace::Open { rate, .. } => rate,
         Pace::Closed { depth } => load.connections.get().saturating_mul(depth) as f64,
@@ -294,7 +294,7 @@ fn run(
         .collect();
     let threads = threads.map_err(|error| local("start a thread for", error))?;
 
-    let mut watch = Watch { start, last: start, before: (0, 0), checkpoint: start };
+    let mut watch = Progress { start, last: start, before: (0, 0), checkpoint: start };
     let mut too_much = false;
     while !threads.iter().all(thread::JoinHandle::is_finished) {
         watch.pause();
@@ -309,13 +309,14 @@ fn run(
             tell(LoadEvent::Checkpoint(&report));
         }
     }
-    let mut report = Report::new(peer);
+    let mut report = LoadReport::new(peer);
     let mut silences = Vec::new();
     for thread in threads {
         let panicked = |_| Err(io::Error::other("a thread of the load panicked").into());
         let found = thread.join().unwrap_or_else(panicked);
-        let found = found
-            .map_err(|Failure { operation, error }| CallError::of(operation, &report.peer, address, error))?;
+        let found = found.map_err(|Failure { operation, error }| {
+            ClientError::of(operation, &report.peer, address, error)
+        })?;
         report.add(&found);
         silences.push(found.gave_up);
     }
@@ -341,11 +342,11 @@ fn check(load: &Load) -> Result<(), LoadError> {
     Ok(())
 }
 
-impl Report {
+impl LoadReport {
     fn new(peer: String) -> Self {
         Self {
             peer,
-            tally: Tally::default(),
+            tally: Counts::default(),
             latency: histogram(),
             lag: histogram(),
             elapsed: Duration::ZERO,
@@ -357,7 +358,7 @@ impl Report {
         }
     }
 
-    fn add(&mut self, found: &Found) {
+    fn add(&mut self, found: &LoadResult) {
         self.tally.add(&found.tally);
         // Both have three digits and grow as they must.
         let _ = self.latency.add(&found.latency);
@@ -370,7 +371,7 @@ impl Report {
 }
 
 /// Watches a load that runs.
-struct Watch {
+struct Progress {
     start: Instant,
     /// When it was last told of.
     last: Instant,
@@ -380,7 +381,7 @@ struct Watch {
     checkpoint: Instant,
 }
 
-impl Watch {
+impl Progress {
     /// Lets a moment pass; no longer than anybody would notice at the end.
     fn pause(&self) {
         let _ = echosounder_socket::ready([], Some(Duration::from_millis(20)));
@@ -393,25 +394,25 @@ impl Watch {
 
     /// Asks for the report so far when it is time, and returns it when it is there. When a thread has ended, the whole
     /// report is near, and none so far comes any more.
-    fn checkpoint(&mut self, load: &Load, shared: &Shared, peer: &str, threads: usize) -> Option<Report> {
+    fn checkpoint(&mut self, load: &Load, shared: &Shared, peer: &str, threads: usize) -> Option<LoadReport> {
         if load.checkpoint_every? <= now() - self.checkpoint {
             self.checkpoint = now();
             shared.ask();
         }
         let so_far = shared.take_so_far(threads)?;
-        let mut report = Report::new(peer.to_owned());
+        let mut report = LoadReport::new(peer.to_owned());
         so_far.iter().for_each(|found| report.add(found));
         report.sent_in_all = shared.sent.load(Ordering::Relaxed);
         report.answered_in_all = shared.answered.load(Ordering::Relaxed);
         Some(report)
     }
 
-    fn interval(&mut self, shared: &Shared) -> Interval {
+    fn interval(&mut self, shared: &Shared) -> LoadInterval {
         let (sent, answered) = (shared.sent.load(Ordering::Relaxed), shared.answered.load(Ordering::Relaxed));
         let at = now();
         let rate = (answered - self.before.1) as f64 / (at - self.last).as_secs_f64();
         (self.last, self.before) = (at, (sent, answered));
-        Interval { elapsed: at - self.start, sent, answered, rate }
+        LoadInterval { elapsed: at - self.start, sent, answered, rate }
     }
 }
 
@@ -447,7 +448,7 @@ fn drivers(
             Pace::Open { rate, .. } => Duration::try_from_secs_f64(thread as f64 / rate).unwrap_or_default(),
             Pace::Closed { .. } => Duration::ZERO,
         };
-        let task = Task {
+        let task = LoadPlan {
             kind: transport.kind(),
             address: address.clone(),
             pace,
@@ -457,7 +458,7 @@ fn drivers(
             measured: load.duration,
             messages_max: messages(thread),
             wait: load.call.wait,
-            hears_strangers: transport.hears_strangers(),
+            receives_from_any: transport.receives_from_any(),
             room: ROOM / load.connections.get(),
             seed: thread as u64 + 1,
         };
@@ -467,7 +468,7 @@ fn drivers(
 }
 
 /// Whether the peer is on another host.
-fn is_elsewhere(address: &Address, sockets: &[Socket]) -> bool {
+fn is_remote(address: &Address, sockets: &[Socket]) -> bool {
     match address {
         Address::Unix(_) | Address::Netlink(_) => false,
         Address::Vsock(address) => address.cid != VsockAddress::CID_LOCAL,

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use echosounder_proto::EchoReader;
 use echosounder_socket::{
-    Address, Endpoint, Half, Interest, IoBuffer, Kind, MessageFlags, Socket, Transport, is_too_long, ready,
+    Address, Endpoint, Interest, IoBuffer, Kind, MessageFlags, Shutdown, Socket, Transport, is_too_long,
+    ready,
 };
 
 use crate::clock::{Deadline, now};
-use crate::connect::{Call, Candidates};
-use crate::error::{CallError, Word, is_about_earlier, send_twice};
+use crate::connect::{Candidates, ConnectOptions};
+use crate::error::{ClientError, FailureKind, is_about_earlier, send_twice};
 
 /// Most bytes of one read, and of one datagram.
 const READ_MAX: usize = 256 * 1024;
@@ -49,7 +50,7 @@ const GRACE: Duration = Duration::from_millis(100);
 /// How many reads are made in a row before a line is sent, to see whether the peer has ended.
 const READS_MAX: usize = 16;
 
-/// Bytes that came from the peer.
+/// Bytes that rx_times from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard<'a> {
     /// What it said. It is a stranger's: escape it before it is shown.
@@ -63,9 +64,9 @@ pub struct Heard<'a> {
 pub enum Part {
     /// The beginning of something, or more of it. What it is shows at its end.
     Begun,
-    /// An answer, or the last of it, which may be empty, and how long after its message was sent it came.
+    /// An answer, or the last of it, which may be empty, and how long after its message was sent it rx_times.
     Answer(Duration),
-    /// The same, but it came when its message was no longer waited for.
+    /// The same, but it rx_times when its message was no longer waited for.
     Late(Duration),
     /// Nothing that was asked for, or the last of it, which may be empty.
     Unasked,
@@ -74,7 +75,7 @@ pub enum Part {
 /// How a question ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The message came back.
+    /// The message rx_times back.
     Answered,
     /// It did not, within the time.
     Silence,
@@ -91,15 +92,15 @@ pub(crate) enum Outcome {
     /// As a question does.
     Reply(Reply),
     /// A datagram could not be sent or was refused. The next may fare better.
-    Failed(CallError),
+    Failed(ClientError),
     /// It cannot be sent as one message: it is too long, or it is empty and the family has no such messages.
-    Unsendable(CallError),
+    Unsendable(ClientError),
 }
 
 /// Somebody to ask.
 #[derive(Debug)]
 pub struct Peer {
-    call: Call,
+    call: ConnectOptions,
     transport: Transport,
     kind: Kind,
     socket: Socket,
@@ -121,7 +122,7 @@ impl Peer {
     /// # Errors
     ///
     /// If the name stands for many hosts, or if no address does: how each has failed. For datagrams that shows only when the first is sent.
-    pub fn call(call: Call) -> Result<Self, CallError> {
+    pub fn call(call: ConnectOptions) -> Result<Self, ClientError> {
         Self::call_within(call, Duration::MAX)
     }
 
@@ -130,12 +131,12 @@ impl Peer {
     /// # Errors
     ///
     /// As [`call`](Self::call).
-    pub fn call_within(call: Call, span: Duration) -> Result<Self, CallError> {
+    pub fn call_within(call: ConnectOptions, span: Duration) -> Result<Self, ClientError> {
         let limit = Deadline::after(span);
         let deadline = Deadline::after(call.wait).earlier(limit);
         let mut candidates = Candidates::of(&call, deadline, &Arc::default())?;
         candidates.refuse_many(&call.endpoint)?;
-        let nobody = || Err(CallError::timeout("connect", &call.endpoint));
+        let nobody = || Err(ClientError::timeout("connect", &call.endpoint));
         let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
         let transport = call.endpoint.transport();
         let kind = transport.kind();
@@ -178,7 +179,7 @@ impl Peer {
     /// # Errors
     ///
     /// If the peer fails, if a stream does not take the message in time, or if `heard` fails.
-    pub fn ask<E: From<CallError>>(
+    pub fn ask<E: From<ClientError>>(
         &mut self,
         message: &[u8],
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
@@ -190,7 +191,7 @@ impl Peer {
     }
 
     /// The same, and tells failures that concern one message alone from those that end everything.
-    pub(crate) fn request<E: From<CallError>>(
+    pub(crate) fn request<E: From<ClientError>>(
         &mut self,
         message: &[u8],
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
@@ -199,12 +200,13 @@ impl Peer {
         loop {
             let (operation, error) = match self.exchange(message, deadline, heard) {
                 Ok(reply) => return Ok(Outcome::Reply(reply)),
-                Err(Stop::Told(error)) => return Err(error),
+                Err(Stop::TimestampSupport(error)) => return Err(error),
                 Err(Stop::Failed(operation, error)) => (operation, error),
             };
             let refused = error.kind() == io::ErrorKind::ConnectionRefused;
             // Netlink refuses empty messages (ENODATA).
-            let is_refused = || message.is_empty() && Word::of(operation, &error, &self.address).is_none();
+            let is_refused =
+                || message.is_empty() && FailureKind::of(operation, &error, &self.address).is_none();
             if self.kind != Kind::Stream && operation == "send to" && (is_too_long(&error) || is_refused()) {
                 self.answers.asked.pop_back();
                 return Ok(Outcome::Unsendable(self.error(operation, error)));
@@ -232,7 +234,7 @@ impl Peer {
     /// # Errors
     ///
     /// If the peer fails, or if `heard` does.
-    pub fn listen<E: From<CallError>>(
+    pub fn listen<E: From<ClientError>>(
         &mut self,
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<bool, E> {
@@ -244,7 +246,7 @@ impl Peer {
     }
 
     /// Takes all that is there now, and finishes what has come to its end by waiting; whether more may come is returned.
-    pub(crate) fn catch_up<E: From<CallError>>(
+    pub(crate) fn catch_up<E: From<ClientError>>(
         &mut self,
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<bool, E> {
@@ -268,7 +270,7 @@ impl Peer {
 
     /// Hears a greeting, which belongs to no message: waits a little if nothing was sent yet. Whether more may come
     /// is returned.
-    pub(crate) fn hear_greeting<E: From<CallError>>(
+    pub(crate) fn hear_greeting<E: From<ClientError>>(
         &mut self,
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<bool, E> {
@@ -293,7 +295,7 @@ impl Peer {
     /// # Errors
     ///
     /// If the peer fails, or if `heard` does.
-    pub fn drain<E: From<CallError>>(
+    pub fn drain<E: From<ClientError>>(
         &mut self,
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<Reply, E> {
@@ -317,8 +319,8 @@ impl Peer {
     }
 
     /// Says that nothing more will be sent, if the transport can say so.
-    pub(crate) fn half_close(&self) -> Result<(), CallError> {
-        match self.socket.shutdown(Half::Write) {
+    pub(crate) fn half_close(&self) -> Result<(), ClientError> {
+        match self.socket.shutdown(Shutdown::Write) {
             Err(error) if self.transport.half_closes() && error.kind() != io::ErrorKind::NotConnected => {
                 Err(self.error("shut down", error))
             }
@@ -359,7 +361,7 @@ impl Peer {
         mut deadline: Deadline,
         heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<Reply, Stop<E>> {
-        self.answers.finish_piece(heard).map_err(Stop::Told)?;
+        self.answers.finish_piece(heard).map_err(Stop::TimestampSupport)?;
         self.answers.asked(message);
         self.greeting = None;
         let mut rest = Some(message);
@@ -387,7 +389,7 @@ impl Peer {
                 Woken::Otherwise => {}
                 Woken::Readable => match self.take(heard)? {
                     Taken::End => {
-                        self.answers.finish_piece(heard).map_err(Stop::Told)?;
+                        self.answers.finish_piece(heard).map_err(Stop::TimestampSupport)?;
                         let complete = rest.is_none() && self.answers.is_complete();
                         return Ok(if complete { Reply::Answered } else { Reply::Ended });
                     }
@@ -414,13 +416,14 @@ impl Peer {
 
     /// Whether there may still be a reply that was complete in time: the silence that ends one may be heard later.
     fn is_in_time(&self, deadline: Deadline) -> bool {
-        let came = |piece: &Piece| piece.is_answer && deadline.includes(piece.arrived);
-        !deadline.is_over() || self.answers.piece.as_ref().is_some_and(came)
+        let rx_times = |piece: &Piece| piece.is_answer && deadline.includes(piece.arrived);
+        !deadline.is_over() || self.answers.piece.as_ref().is_some_and(rx_times)
     }
 
     /// Whether an error of a send tells that the peer takes nothing more. What it has said before can still be read.
     fn is_closed_by(&self, error: &io::Error) -> bool {
-        self.kind != Kind::Datagrams && Word::of("send to", error, &self.address) == Some(Word::Closed)
+        self.kind != Kind::Datagrams
+            && FailureKind::of("send to", error, &self.address) == Some(FailureKind::Closed)
     }
 
     /// Takes what the peer has said before it closed the connection.
@@ -440,7 +443,7 @@ impl Peer {
                 }
             }
         }
-        self.answers.finish_piece(heard).map_err(Stop::Told)?;
+        self.answers.finish_piece(heard).map_err(Stop::TimestampSupport)?;
         Ok(Reply::Ended)
     }
 
@@ -454,7 +457,7 @@ impl Peer {
     fn send(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
         let (sent, _) = send_twice(self.kind, || self.socket.send(bytes));
         match sent {
-            Err(error) if is_nothing(&error) => Ok(None),
+            Err(error) if is_transient(&error) => Ok(None),
             sent => sent.map(Some),
         }
     }
@@ -462,7 +465,7 @@ impl Peer {
     /// Reads once.
     fn take<E>(&mut self, heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>) -> Result<Taken, Stop<E>> {
         let len = match self.socket.recv(&mut self.buffer) {
-            Err(error) if is_nothing(&error) => return Ok(Taken::Nothing),
+            Err(error) if is_transient(&error) => return Ok(Taken::Nothing),
             Err(error) if self.transport.is_end(&error) => return Ok(Taken::End),
             Err(error) if is_about_earlier(self.kind, &error) => return Ok(Taken::Trouble(error)),
             result => result.map_err(|error| Stop::Failed("receive from", error))?,
@@ -470,7 +473,7 @@ impl Peer {
         if len == 0 && self.kind != Kind::Datagrams && !self.was_empty_message() {
             return Ok(Taken::End);
         }
-        self.answers.take(&self.buffer[..len], heard).map_err(Stop::Told)?;
+        self.answers.take(&self.buffer[..len], heard).map_err(Stop::TimestampSupport)?;
         Ok(Taken::Bytes)
     }
 
@@ -487,12 +490,12 @@ impl Peer {
         ready([(self.socket.as_fd(), Interest::Read)], Some(Duration::ZERO)).map(|[socket]| socket.readable)
     }
 
-    /// Finishes what has come, if it is a whole line and nothing more is there, or nothing came for a while.
+    /// Finishes what has come, if it is a whole line and nothing more is there, or nothing rx_times for a while.
     fn settle<E>(&mut self, heard: &mut impl FnMut(Heard<'_>) -> Result<(), E>) -> Result<(), Stop<E>> {
         let Some(piece) = &self.answers.piece else { return Ok(()) };
         let over = piece.ends_line || QUIET <= now().saturating_duration_since(piece.arrived);
         if over && !self.is_readable().map_err(|error| Stop::Failed("wait for", error))? {
-            self.answers.finish_piece(heard).map_err(Stop::Told)?;
+            self.answers.finish_piece(heard).map_err(Stop::TimestampSupport)?;
         }
         Ok(())
     }
@@ -514,15 +517,15 @@ impl Peer {
         })
     }
 
-    fn give_up<E: From<CallError>>(&self, stop: Stop<E>) -> E {
+    fn give_up<E: From<ClientError>>(&self, stop: Stop<E>) -> E {
         match stop {
             Stop::Failed(operation, error) => self.error(operation, error).into(),
-            Stop::Told(error) => error,
+            Stop::TimestampSupport(error) => error,
         }
     }
 
-    pub(crate) fn error(&self, operation: &'static str, error: io::Error) -> CallError {
-        CallError::of(operation, &self.endpoint(), &self.address, error)
+    pub(crate) fn error(&self, operation: &'static str, error: io::Error) -> ClientError {
+        ClientError::of(operation, &self.endpoint(), &self.address, error)
     }
 }
 
@@ -537,7 +540,7 @@ enum Stop<E> {
     /// An operation failed.
     Failed(&'static str, io::Error),
     /// Whoever was told of the answer failed.
-    Told(E),
+    TimestampSupport(E),
 }
 
 fn timed_out<E>(operation: &'static str) -> Stop<E> {
@@ -589,7 +592,7 @@ impl Trouble {
     }
 }
 
-fn is_nothing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
@@ -631,7 +634,7 @@ impl Asked {
     }
 }
 
-/// The last message that came back, and the answer that it came back in.
+/// The last message that rx_times back, and the answer that it rx_times back in.
 #[derive(Debug)]
 struct LastEcho {
     message: Box<[u8]>,
@@ -641,7 +644,7 @@ struct LastEcho {
 /// A part of a stream that is no echo: an answer, or something that nobody asked for.
 #[derive(Debug)]
 struct Piece {
-    /// When the last of it came.
+    /// When the last of it rx_times.
     arrived: Instant,
     /// Whether it ends in a newline, as far as it has come.
     ends_line: bool,
@@ -658,7 +661,7 @@ impl Answers {
             asked: VecDeque::new(),
             echoes: false,
             flow: 0,
-            from_anybody: transport.hears_strangers(),
+            from_anybody: transport.receives_from_any(),
             any: false,
             piece: None,
             last_echo: None,
@@ -838,7 +841,7 @@ mod tests {
         assert_eq!(take(&mut answers, b"[now] two"), ("reply", false));
         answers.asked(b"three");
         assert_eq!(take(&mut answers, b"[now] one"), ("late", true));
-        assert_eq!(take(&mut answers, b"[now] one"), ("unasked", true), "it came twice");
+        assert_eq!(take(&mut answers, b"[now] one"), ("unasked", true), "it rx_times twice");
         assert_eq!(take(&mut answers, b"[now] three"), ("reply", false));
     }
 

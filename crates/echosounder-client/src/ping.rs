@@ -7,27 +7,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use echosounder_proto::{BLANK, Event, Moment, MonoTime, Payload, Plan, Prober, Sample, Times, WallTime};
+use echosounder_proto::{
+    Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Sample, TIMESTAMP_PLACEHOLDER, Times, WallTime,
+};
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
-    Address, Endpoint, Error, Events, Interest, IoBuffer, Kind, Poll, Socket, Transport, Waker, exact_timers,
-    is_out_of_resources,
+    Address, Endpoint, Error, Events, Interest, IoBuffer, Kind, Poll, Socket, Transport, Waker,
+    is_out_of_resources, set_timer_slack,
 };
 
 use crate::clock::{Clocks, Deadline};
-use crate::connect::{Call, Candidates, Stop};
-use crate::directions::{Clock, Ways};
-use crate::driver::{is_momentary, prepare};
-use crate::error::{CallError, Word, is_about_earlier};
+use crate::connect::{Candidates, ConnectOptions, Stop};
+use crate::directions::{Clock, OneWayDelay};
+use crate::driver::{is_transient, prepare};
+use crate::error::{ClientError, FailureKind, is_about_earlier};
 use crate::starvation::Starvation;
-use crate::statistics::{Interval, Report, Statistics};
-use crate::wire::{Notice, Timestamps, Wire, came, left};
+use crate::statistics::{PingInterval, PingReport, Statistics};
+use crate::wire::{ErrorQueueEvent, KernelTimestamps, TimestampSource, left, rx_times};
 
 /// The shortest call on a stream: a blank, a digit, a newline.
-pub const STREAM_CALL_MIN: usize = BLANK.len() + 2;
+pub const STREAM_CALL_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 2;
 
 /// The shortest call where messages have bounds: its number tells ten million apart.
-pub const CALL_MIN: usize = BLANK.len() + 8;
+pub const CALL_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 8;
 
 /// The longest time between two looks at what is to be done.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -59,7 +61,7 @@ const CONTROL: u64 = 1;
 #[derive(Clone, Debug)]
 pub struct Ping {
     /// Whom to call; its wait is how long each answer may take.
-    pub call: Call,
+    pub call: ConnectOptions,
     /// Bytes of a call: at least [`CALL_MIN`], on a stream [`STREAM_CALL_MIN`].
     pub size: usize,
     /// How long after the start the first call leaves, so that those to several targets take turns.
@@ -73,7 +75,7 @@ pub struct Ping {
     /// What is known of the peer's clock; `None` to find out.
     pub clock: Option<Clock>,
     /// Which clock reads times the receipt of replies.
-    pub timestamps: Timestamps,
+    pub timestamps: TimestampSource,
 }
 
 impl Ping {
@@ -99,7 +101,7 @@ impl Ping {
 /// What happens to the calls, as it happens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Happening {
+pub enum PingEvent {
     /// One was answered, perhaps late.
     Answered(Answered),
     /// One was not answered in time, or failed in another way; without a word there was no room to send it.
@@ -109,12 +111,12 @@ pub enum Happening {
         /// When it left, or was to leave.
         sent: WallTime,
         /// How.
-        word: Option<Word>,
+        word: Option<FailureKind>,
     },
     /// One was answered once more.
     Duplicate(u64),
-    /// Something came that answers no call.
-    Stray,
+    /// Something rx_times that answers no call.
+    Unexpected,
     /// The stamps do not come from the clock that they were taken for.
     Contradicted,
     /// The connection was lost, or is there again.
@@ -122,11 +124,11 @@ pub enum Happening {
     /// The target is somewhere else: the name has another address, and that has answered.
     Moved(Box<Place>),
     /// How it went since this was last told.
-    Interval(Box<Interval>),
+    Interval(Box<PingInterval>),
     /// How it went until now, since somebody has asked.
-    Interim(Box<Report>),
+    Interim(Box<PingReport>),
     /// The report so far, since [`Control::checkpoint`] has asked for it.
-    Checkpoint(Box<Report>),
+    Checkpoint(Box<PingReport>),
 }
 
 /// Where a target was found.
@@ -139,7 +141,7 @@ pub struct Place {
     /// Where calls leave from, if that is known.
     pub local: Option<Address>,
     /// What the kernel tells.
-    pub wire: Wire,
+    pub wire: KernelTimestamps,
     /// What the peer's clock is taken for.
     pub clock: Clock,
 }
@@ -154,12 +156,12 @@ pub struct Answered {
     /// There and back.
     pub rtt: Duration,
     /// What each way took, in nanoseconds; of a clock that is free, more than the quickest so far.
-    pub ways: Option<Ways>,
+    pub ways: Option<OneWayDelay>,
     /// How long the server had it.
     pub residence: Option<Duration>,
     /// By which clock the ways are told.
     pub clock: Clock,
-    /// Whether it came when it had been given up.
+    /// Whether it rx_times when it had been given up.
     pub late: bool,
     /// Whether the answer to a later call had come before.
     pub reordered: bool,
@@ -225,7 +227,7 @@ pub struct Pinger {
     /// None while the connection is lost.
     socket: Option<Socket>,
     local: Option<Address>,
-    wire: Wire,
+    wire: KernelTimestamps,
     clock: Clock,
     control: Arc<Control>,
     poll: Poll,
@@ -237,9 +239,9 @@ pub struct Pinger {
     /// Nothing is sent before.
     paused_until: MonoTime,
     /// No connection is tried before, and what the last has failed in.
-    gone_until: (MonoTime, Word),
+    gone_until: (MonoTime, FailureKind),
     /// Calls that were given up, not because they took too long.
-    reasons: VecDeque<(u64, Word)>,
+    reasons: VecDeque<(u64, FailureKind)>,
     told: MonoTime,
     /// What the kernel has not taken, of a stream.
     unsent: VecDeque<u8>,
@@ -247,7 +249,7 @@ pub struct Pinger {
     buffer: IoBuffer,
     starvation: Starvation,
     /// What has happened and is to be told.
-    happenings: VecDeque<Happening>,
+    happenings: VecDeque<PingEvent>,
 }
 
 impl Pinger {
@@ -258,16 +260,16 @@ impl Pinger {
     ///
     /// If the name has no address, if many hosts would be reached, if this machine fails, or, with a count of one, if
     /// the peer cannot be reached.
-    pub fn connect(ping: Ping, control: Arc<Control>) -> Result<Self, CallError> {
+    pub fn connect(ping: Ping, control: Arc<Control>) -> Result<Self, ClientError> {
         let clocks = Clocks::start();
         let began = clocks.now().mono;
-        let local = |error| CallError::Local(Error::new("poll", &ping.call.endpoint, error));
+        let local = |error| ClientError::Local(Error::new("poll", &ping.call.endpoint, error));
         let deadline = Deadline::after(ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait)));
         let mut candidates = Candidates::of(&ping.call, deadline, &control.stop)?;
         candidates.refuse_many(&ping.call.endpoint)?;
         let poll = Poll::new().map_err(local)?;
         poll.add(&control.waker, CONTROL, Interest::Read).map_err(local)?;
-        let nobody = || Err(CallError::timeout("connect", &ping.call.endpoint));
+        let nobody = || Err(ClientError::timeout("connect", &ping.call.endpoint));
         let first = candidates.addresses().next().cloned();
         let (socket, address, word) = match candidates.connect(deadline).unwrap_or_else(nobody) {
             Ok((socket, address)) => (Some(socket), address, None),
@@ -301,7 +303,7 @@ impl Pinger {
         let transport = ping.call.endpoint.transport();
         let plan = Plan {
             stream: transport.kind() == Kind::Stream,
-            payload: Payload::with_blank(ping.size),
+            payload: Payload::with_placeholder(ping.size),
             interval: ping.interval,
             count: ping.count,
             wait: ping.call.wait,
@@ -312,7 +314,7 @@ impl Pinger {
             candidates,
             socket: None,
             local: None,
-            wire: Wire::default(),
+            wire: KernelTimestamps::default(),
             clock: Clock::Free,
             control,
             poll,
@@ -323,7 +325,7 @@ impl Pinger {
             prober: Prober::new(plan, began),
             statistics: Statistics::new(Clock::Free, false, began),
             paused_until: began,
-            gone_until: (began, Word::Closed),
+            gone_until: (began, FailureKind::Closed),
             reasons: VecDeque::new(),
             told: began,
             unsent: VecDeque::new(),
@@ -357,17 +359,17 @@ impl Pinger {
 
     /// Calls until all is done, or it is told to stop; `tell` is told what happens. If it fails, the ping ends.
     ///
-    /// The calling thread keeps exact timers afterwards: [`exact_timers`].
+    /// The calling thread keeps exact timers afterwards: [`set_timer_slack`].
     ///
     /// # Errors
     ///
     /// If this machine fails. The report is of what was before.
-    pub fn run(mut self, mut tell: impl FnMut(Happening) -> bool) -> (Report, Option<CallError>) {
+    pub fn run(mut self, mut tell: impl FnMut(PingEvent) -> bool) -> (PingReport, Option<ClientError>) {
         // Where a sandbox refuses, waits end up to 50 µs later.
-        let _ = exact_timers();
+        let _ = set_timer_slack();
         let mut error = None;
         self.start_over();
-        let mut told = |happenings: &mut VecDeque<Happening>| happenings.drain(..).all(&mut tell);
+        let mut told = |happenings: &mut VecDeque<PingEvent>| happenings.drain(..).all(&mut tell);
         while error.is_none() && !self.is_over() {
             error = self.turn().err();
             if !told(&mut self.happenings) {
@@ -393,7 +395,7 @@ impl Pinger {
 
     /// Nothing more is waited for. A call that is under way is lost if it has been for longer than any answer took; of a
     /// younger one nobody knows, and it does not count.
-    fn finish(&mut self) -> Result<(), CallError> {
+    fn finish(&mut self) -> Result<(), ClientError> {
         self.hear()?;
         let (at, longest) = (self.clocks.now().mono, self.statistics.longest());
         let mut lost = Vec::new();
@@ -418,11 +420,11 @@ impl Pinger {
         if here { Clock::Same } else { Clock::Free }
     }
 
-    fn use_socket(&mut self, socket: Socket) -> Result<(), CallError> {
+    fn use_socket(&mut self, socket: Socket) -> Result<(), ClientError> {
         let ready = prepare(&socket, self.transport.kind())
             .and_then(|()| self.poll.add(&socket, SOCKET, Interest::Read));
         ready.map_err(|error| self.error("prepare", error))?;
-        self.wire = Wire::ask(&socket, self.transport, &self.address, self.ping.timestamps);
+        self.wire = KernelTimestamps::ask(&socket, self.transport, &self.address, self.ping.timestamps);
         self.local = socket.local_addr().ok();
         self.socket = Some(socket);
         Ok(())
@@ -439,7 +441,7 @@ impl Pinger {
     }
 
     /// Sends what is due, waits, and takes what has come.
-    fn turn(&mut self) -> Result<(), CallError> {
+    fn turn(&mut self) -> Result<(), ClientError> {
         self.send_due()?;
         let now = self.clocks.now().mono;
         let wakes = [self.prober.wakes().map(|wakes| wakes.max(self.held_until())), self.end()];
@@ -471,14 +473,14 @@ impl Pinger {
 
     /// Somebody wants something.
     fn heed(&mut self) -> io::Result<()> {
-        self.control.waker.rest()?;
+        self.control.waker.reset()?;
         if self.control.interim.swap(false, Ordering::Relaxed) {
             let report = self.statistics.report(self.prober.skipped());
-            self.happenings.push_back(Happening::Interim(Box::new(report)));
+            self.happenings.push_back(PingEvent::Interim(Box::new(report)));
         }
         if self.control.checkpoint.swap(false, Ordering::Relaxed) {
             let report = self.statistics.report(self.prober.skipped());
-            self.happenings.push_back(Happening::Checkpoint(Box::new(report)));
+            self.happenings.push_back(PingEvent::Checkpoint(Box::new(report)));
         }
         Ok(())
     }
@@ -491,7 +493,7 @@ impl Pinger {
         }
     }
 
-    fn send_due(&mut self) -> Result<(), CallError> {
+    fn send_due(&mut self) -> Result<(), ClientError> {
         for _ in 0..TURN_MAX {
             let at = self.clocks.now();
             let due = self.prober.due().filter(|due| (*due).max(self.paused_until) <= at.mono);
@@ -509,7 +511,7 @@ impl Pinger {
     }
 
     /// Sends the next call.
-    fn send(&mut self) -> Result<(), CallError> {
+    fn send(&mut self) -> Result<(), ClientError> {
         if !self.unsent.is_empty() || !self.prober.has_room() {
             self.miss(None);
             return Ok(());
@@ -520,7 +522,7 @@ impl Pinger {
         let number = self.prober.call(at, &mut self.message);
         let mut sent = socket.send(&self.message);
         let of_earlier = self.transport.kind() == Kind::Datagrams;
-        if of_earlier && sent.as_ref().is_err_and(|error| !is_momentary(error)) {
+        if of_earlier && sent.as_ref().is_err_and(|error| !is_transient(error)) {
             // The error may be about an earlier packet, of which the error queue says more: this one has not left yet.
             if self.hear_errors()? {
                 return Ok(());
@@ -533,11 +535,11 @@ impl Pinger {
                 self.watch(Interest::Both)
             }
             Ok(_) => Ok(()),
-            Err(error) if is_momentary(&error) && self.prober.plan().stream => {
+            Err(error) if is_transient(&error) && self.prober.plan().stream => {
                 self.unsent.extend(&self.message);
                 self.watch(Interest::Both)
             }
-            Err(error) if is_momentary(&error) => {
+            Err(error) if is_transient(&error) => {
                 self.lose(Some(number), None);
                 Ok(())
             }
@@ -546,23 +548,23 @@ impl Pinger {
     }
 
     /// Sends what was kept of a stream.
-    fn flush(&mut self) -> Result<(), CallError> {
+    fn flush(&mut self) -> Result<(), ClientError> {
         let Some(socket) = self.socket.as_ref().filter(|_| !self.unsent.is_empty()) else { return Ok(()) };
         match socket.send(self.unsent.make_contiguous()) {
             Ok(len) => drop(self.unsent.drain(..len)),
-            Err(error) if is_momentary(&error) => {}
+            Err(error) if is_transient(&error) => {}
             Err(error) => return self.failed("send to", None, error).map(drop),
         }
         if self.unsent.is_empty() { self.watch(Interest::Read) } else { Ok(()) }
     }
 
-    fn watch(&self, interest: Interest) -> Result<(), CallError> {
+    fn watch(&self, interest: Interest) -> Result<(), ClientError> {
         let Some(socket) = &self.socket else { return Ok(()) };
         self.poll.modify(socket, SOCKET, interest).map_err(|error| self.error("wait for", error))
     }
 
     /// Takes what has come.
-    fn hear(&mut self) -> Result<(), CallError> {
+    fn hear(&mut self) -> Result<(), ClientError> {
         self.hear_errors()?;
         let kind = self.transport.kind();
         for _ in 0..TURN_MAX {
@@ -574,21 +576,21 @@ impl Pinger {
             }
             match received {
                 Ok((0, _)) if self.transport.kind() != Kind::Datagrams => {
-                    self.cut(Word::Closed);
+                    self.cut(FailureKind::Closed);
                     return Ok(());
                 }
-                Ok((len, kernel)) => self.take(len, came(program, kernel)),
+                Ok((len, kernel)) => self.take(len, rx_times(program, kernel)),
                 Err(error) if is_out_of_resources(&error) && self.starvation.rest() => {
                     return Err(self.error("receive from", error));
                 }
-                Err(error) if is_momentary(&error) => return Ok(()),
-                Err(error) if self.transport.is_end(&error) => self.cut(Word::Closed),
+                Err(error) if is_transient(&error) => return Ok(()),
+                Err(error) if self.transport.is_end(&error) => self.cut(FailureKind::Closed),
                 // It is about an earlier packet, and the error queue says which.
                 Err(error) if self.wire.errors && is_about_earlier(kind, &error) => {
                     self.hear_errors()?;
                 }
                 Err(error) if is_about_earlier(kind, &error) => {
-                    let word = self.word("receive from", &error).unwrap_or(Word::Unreachable);
+                    let word = self.word("receive from", &error).unwrap_or(FailureKind::Unreachable);
                     self.lost_to(None, word)?;
                 }
                 Err(error) => return self.failed("receive from", None, error).map(drop),
@@ -609,48 +611,48 @@ impl Pinger {
     /// Reports that a stream has brought bytes that are no reply, once requests are given up.
     fn count_unmatched(&mut self) {
         if self.prober.take_unmatched() {
-            self.count(Event::Stray);
+            self.count(ProbeEvent::Unexpected);
         }
     }
 
-    fn count(&mut self, event: Event) {
+    fn count(&mut self, event: ProbeEvent) {
         let happening = match event {
-            Event::Answered(sample) => self.answered(&sample, false),
-            Event::Late(sample) => self.answered(&sample, true),
-            Event::Duplicate(number) => {
+            ProbeEvent::Answered(sample) => self.answered(&sample, false),
+            ProbeEvent::Late(sample) => self.answered(&sample, true),
+            ProbeEvent::Duplicate(number) => {
                 self.statistics.duplicate();
-                Happening::Duplicate(number)
+                PingEvent::Duplicate(number)
             }
-            Event::Unanswered(number) => {
-                return self.count_lost(number, Some(Word::Timeout), self.clocks.now().mono);
+            ProbeEvent::Unanswered(number) => {
+                return self.count_lost(number, Some(FailureKind::Timeout), self.clocks.now().mono);
             }
             // Where anybody may speak, not all of it is for us.
-            Event::Stray if self.transport.hears_strangers() => return,
-            Event::Stray => {
+            ProbeEvent::Unexpected if self.transport.receives_from_any() => return,
+            ProbeEvent::Unexpected => {
                 self.statistics.stray();
-                Happening::Stray
+                PingEvent::Unexpected
             }
         };
         self.happenings.push_back(happening);
     }
 
-    fn answered(&mut self, sample: &Sample, late: bool) -> Happening {
+    fn answered(&mut self, sample: &Sample, late: bool) -> PingEvent {
         // What was reported as a timeout stays late. A request that was given up for another reason, such as what a
         // router said of it, may be answered in time all the same.
         let given_up = late.then(|| self.take_reason(sample.number));
-        let late = late && (given_up == Some(Word::Timeout) || self.ping.call.wait < sample.rtt());
+        let late = late && (given_up == Some(FailureKind::Timeout) || self.ping.call.wait < sample.rtt());
         let ways = self.statistics.answered(sample, late, given_up);
         let clock = self.statistics.clock();
         if clock != self.clock {
             self.clock = clock;
-            self.happenings.push_back(Happening::Contradicted);
+            self.happenings.push_back(PingEvent::Contradicted);
         }
         if let Some(next) = self.prober.due()
             && let Some(phase) = self.statistics.edge(next, sample.rtt())
         {
             self.prober.aim(phase);
         }
-        Happening::Answered(Answered {
+        PingEvent::Answered(Answered {
             number: sample.number,
             sent: sample.sent.program.wall,
             rtt: sample.rtt(),
@@ -663,20 +665,20 @@ impl Pinger {
     }
 
     /// Why a call was given up that is answered after all.
-    fn take_reason(&mut self, number: u64) -> Word {
+    fn take_reason(&mut self, number: u64) -> FailureKind {
         let place = self.reasons.iter().position(|(other, _)| *other == number);
-        place.and_then(|place| self.reasons.remove(place)).map_or(Word::Timeout, |(_, word)| word)
+        place.and_then(|place| self.reasons.remove(place)).map_or(FailureKind::Timeout, |(_, word)| word)
     }
 
     /// Takes what the kernel tells of packets; whether all begins anew is returned.
-    fn hear_errors(&mut self) -> Result<bool, CallError> {
+    fn hear_errors(&mut self) -> Result<bool, ClientError> {
         loop {
             let Some(socket) = &self.socket else { return Ok(false) };
             let notice = self.wire.notice(socket, &mut self.buffer);
             match notice.map_err(|error| self.error("receive errors of", error))? {
                 None => return Ok(false),
-                Some(Notice::Other) => {}
-                Some(Notice::Left { packet, at }) => {
+                Some(ErrorQueueEvent::Other) => {}
+                Some(ErrorQueueEvent::Left { packet, at }) => {
                     let number = self.prober.number_in(&packet);
                     if let Some((number, sent)) = number.zip(number.and_then(|n| self.prober.sent(n)))
                         && let Some(kernel) = left(sent, at)
@@ -684,12 +686,12 @@ impl Pinger {
                         self.prober.left(number, kernel);
                     }
                 }
-                Some(Notice::Failed { packet, error }) => {
+                Some(ErrorQueueEvent::Failed { packet, error }) => {
                     let number = self.prober.number_in(&packet);
                     let errno = i32::try_from(error.errno).unwrap_or(0);
                     let word = self.word("receive from", &io::Error::from_raw_os_error(errno));
                     // Whatever a router has against a packet, there is no way for it.
-                    if self.lost_to(number, word.unwrap_or(Word::Unreachable))? {
+                    if self.lost_to(number, word.unwrap_or(FailureKind::Unreachable))? {
                         return Ok(true);
                     }
                 }
@@ -703,7 +705,7 @@ impl Pinger {
         operation: &'static str,
         number: Option<u64>,
         error: io::Error,
-    ) -> Result<bool, CallError> {
+    ) -> Result<bool, ClientError> {
         match self.word(operation, &error) {
             Some(word) => self.lost_to(number, word),
             None => {
@@ -713,8 +715,8 @@ impl Pinger {
         }
     }
 
-    fn lost_to(&mut self, number: Option<u64>, word: Word) -> Result<bool, CallError> {
-        if word == Word::Refused
+    fn lost_to(&mut self, number: Option<u64>, word: FailureKind) -> Result<bool, ClientError> {
+        if word == FailureKind::Refused
             && self.transport.kind() == Kind::Datagrams
             && self.statistics.is_empty()
             && let Some(next) = self.candidates.connect(Deadline::after(self.ping.call.wait))
@@ -724,7 +726,7 @@ impl Pinger {
             (self.socket, self.address) = (None, address);
             self.use_socket(socket)?;
             self.start_over();
-            self.happenings.push_back(Happening::Moved(Box::new(self.place())));
+            self.happenings.push_back(PingEvent::Moved(Box::new(self.place())));
             return Ok(true);
         }
         self.lose(number, Some(word));
@@ -736,7 +738,7 @@ impl Pinger {
     }
 
     /// Gives all calls up that are under way on a connection, and it.
-    fn cut(&mut self, word: Word) {
+    fn cut(&mut self, word: FailureKind) {
         let at = self.clocks.now().mono;
         let mut lost = Vec::new();
         self.prober.cut(at, |number| lost.push(number));
@@ -749,21 +751,21 @@ impl Pinger {
         lost.into_iter().for_each(|number| self.count_lost(number, Some(word), at));
         self.unsent.clear();
         if self.socket.take().is_some() {
-            self.happenings.push_back(Happening::Connected(false));
+            self.happenings.push_back(PingEvent::Connected(false));
         }
         self.gone_until = (at + pause, word);
     }
 
-    /// Tries to reach the peer again, for the call that was due then; if it cannot be, all that came due are lost.
-    fn connect_again(&mut self, due: MonoTime) -> Result<(), CallError> {
+    /// Tries to reach the peer again, for the call that was due then; if it cannot be, all that rx_times due are lost.
+    fn connect_again(&mut self, due: MonoTime) -> Result<(), ClientError> {
         let left = self.end().map_or(self.ping.call.wait, |end| end - self.clocks.now().mono);
         let deadline = Deadline::after(self.ping.call.wait.min(left));
-        let nobody = || Err(CallError::timeout("connect", &self.ping.call.endpoint));
+        let nobody = || Err(ClientError::timeout("connect", &self.ping.call.endpoint));
         let result = Candidates::of(&self.ping.call, deadline, &self.control.stop)
             .and_then(|mut candidates| candidates.connect(deadline).unwrap_or_else(nobody));
         match result {
             Ok((socket, address)) => self.connected_again(socket, address),
-            Err(CallError::Interrupted) => Ok(()),
+            Err(ClientError::Interrupted) => Ok(()),
             Err(error) => {
                 let Some(word) = error.word() else { return Err(error) };
                 self.lose_due(due, word);
@@ -772,25 +774,25 @@ impl Pinger {
         }
     }
 
-    fn connected_again(&mut self, socket: Socket, address: Address) -> Result<(), CallError> {
+    fn connected_again(&mut self, socket: Socket, address: Address) -> Result<(), ClientError> {
         // A target that could not be reached at first has not been described yet.
         let is_first = self.local.is_none();
         let moved = self.address != address || is_first;
         self.address = address;
         self.use_socket(socket)?;
         if !is_first {
-            self.happenings.push_back(Happening::Connected(true));
+            self.happenings.push_back(PingEvent::Connected(true));
         }
         if moved {
             self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
             self.statistics.moved(self.clock, self.ping.clock.is_none());
-            self.happenings.push_back(Happening::Moved(Box::new(self.place())));
+            self.happenings.push_back(PingEvent::Moved(Box::new(self.place())));
         }
         Ok(())
     }
 
     /// The calls that have come due since then are lost, as long as any were to be made.
-    fn lose_due(&mut self, due: MonoTime, word: Word) {
+    fn lose_due(&mut self, due: MonoTime, word: FailureKind) {
         let now = self.clocks.now();
         let until = self.end().map_or(now.mono, |end| end.min(now.mono));
         let mut next = Some(due);
@@ -799,20 +801,20 @@ impl Pinger {
             self.count_lost(number, Some(word), now.mono);
             next = self.prober.due().filter(|_| !self.ping.interval.is_zero());
         }
-        let pause = if word == Word::Dns { LOOKUP_PAUSE } else { PAUSE };
+        let pause = if word == FailureKind::Dns { LOOKUP_PAUSE } else { PAUSE };
         self.gone_until = (now.mono + pause, word);
         self.pause(now.mono);
     }
 
     /// The next call cannot be sent.
-    fn miss(&mut self, word: Option<Word>) {
+    fn miss(&mut self, word: Option<FailureKind>) {
         let at = self.clocks.now();
         let number = self.prober.miss(at);
         self.count_lost(number, word, at.mono);
         self.pause(at.mono);
     }
 
-    fn lose(&mut self, number: Option<u64>, word: Option<Word>) {
+    fn lose(&mut self, number: Option<u64>, word: Option<FailureKind>) {
         let at = self.clocks.now().mono;
         if let Some(number) = self.prober.fail(number, at) {
             self.count_lost(number, word, at);
@@ -820,16 +822,16 @@ impl Pinger {
         self.pause(at);
     }
 
-    fn count_lost(&mut self, number: u64, word: Option<Word>, at: MonoTime) {
+    fn count_lost(&mut self, number: u64, word: Option<FailureKind>, at: MonoTime) {
         let sent = self.prober.sent(number).unwrap_or_else(|| self.clocks.now());
-        if let Some(word) = word.filter(|word| *word != Word::Timeout) {
+        if let Some(word) = word.filter(|word| *word != FailureKind::Timeout) {
             if self.reasons.len() == REASONS_MAX {
                 self.reasons.pop_front();
             }
             self.reasons.push_back((number, word));
         }
         self.statistics.lost(word, sent.mono, at);
-        self.happenings.push_back(Happening::Lost { number, sent: sent.wall, word });
+        self.happenings.push_back(PingEvent::Lost { number, sent: sent.wall, word });
     }
 
     fn pause(&mut self, at: MonoTime) {
@@ -852,17 +854,17 @@ impl Pinger {
         if TELL_EVERY.max(self.ping.interval.saturating_mul(10)) <= now - self.told {
             self.told = now;
             let interval = Box::new(self.statistics.take_interval());
-            self.happenings.push_back(Happening::Interval(interval));
+            self.happenings.push_back(PingEvent::Interval(interval));
         }
     }
 
     /// How the peer has failed, if it was the peer.
-    fn word(&self, operation: &str, error: &io::Error) -> Option<Word> {
-        Word::of(operation, error, &self.address)
+    fn word(&self, operation: &str, error: &io::Error) -> Option<FailureKind> {
+        FailureKind::of(operation, error, &self.address)
     }
 
-    fn error(&self, operation: &'static str, error: io::Error) -> CallError {
-        CallError::of(operation, &self.endpoint(), &self.address, error)
+    fn error(&self, operation: &'static str, error: io::Error) -> ClientError {
+        ClientError::of(operation, &self.endpoint(), &self.address, error)
     }
 }
 

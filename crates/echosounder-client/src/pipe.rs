@@ -10,7 +10,7 @@ use echosounder_socket::{Interest, IoBuffer, Readiness, ready};
 use crate::background::BackgroundWriter;
 use crate::clock::Deadline;
 use crate::eol::{Eol, Translator};
-use crate::error::{CallError, Word};
+use crate::error::{ClientError, FailureKind};
 use crate::peer::Peer;
 use crate::talk::{End, TalkError};
 
@@ -31,14 +31,14 @@ const COUNTING_MAX: usize = 1024 * 1024;
 pub struct Passed {
     /// Bytes that the kernel took for the peer.
     pub sent: u64,
-    /// Bytes that came.
+    /// Bytes that rx_times.
     pub received: u64,
     /// Bytes of the input that were read and not sent.
     pub unsent: u64,
     /// Whether there may be more of these, since not all of the input was read.
     pub more_unsent: bool,
     /// How the connection failed.
-    pub failure: Option<CallError>,
+    pub failure: Option<ClientError>,
     /// What ended it.
     pub end: End,
 }
@@ -208,7 +208,7 @@ impl<I: Read + AsFd> Pipe<I> {
     /// Reads the input once.
     fn read(&mut self) -> Result<(), TalkError> {
         match self.input.read(&mut self.buffer) {
-            Err(error) if is_nothing(&error) => return Ok(()),
+            Err(error) if is_transient(&error) => return Ok(()),
             Err(error) => return Err(TalkError::Input(error)),
             Ok(0) => {
                 self.input_ended = true;
@@ -224,7 +224,7 @@ impl<I: Read + AsFd> Pipe<I> {
     fn send(&mut self) -> Result<(), TalkError> {
         let rest = &self.outgoing[self.outgoing_sent..];
         let len = match self.peer.socket().send(rest) {
-            Err(error) if is_nothing(&error) => return Ok(()),
+            Err(error) if is_transient(&error) => return Ok(()),
             Err(error) => return self.lose("send to", error),
             Ok(len) => len,
         };
@@ -256,7 +256,7 @@ impl<I: Read + AsFd> Pipe<I> {
                 0
             }
             Ok(len) => len,
-            Err(error) if is_nothing(&error) => 0,
+            Err(error) if is_transient(&error) => 0,
             Err(error) if self.peer.transport().is_end(&error) => {
                 (self.peer_ended, self.peer_gone) = (true, true);
                 0
@@ -296,7 +296,7 @@ impl<I: Read + AsFd> Pipe<I> {
         match self.peer.socket().send(&[]) {
             Err(error) if transport.has_hosts() && self.passed.sent != 0 => self.lose("send to", error),
             Err(error) => {
-                self.peer_gone |= self.peer.error("send to", error).word() == Some(Word::Closed);
+                self.peer_gone |= self.peer.error("send to", error).word() == Some(FailureKind::Closed);
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -337,7 +337,7 @@ impl<I: Read + AsFd> Pipe<I> {
                 break;
             }
             match self.input.read(&mut self.buffer) {
-                Err(error) if is_nothing(&error) => break,
+                Err(error) if is_transient(&error) => break,
                 result => {
                     let len = result.map_err(TalkError::Input)?;
                     self.input_ended = len == 0;
@@ -351,6 +351,6 @@ impl<I: Read + AsFd> Pipe<I> {
     }
 }
 
-fn is_nothing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::load::{Interval, Load, LoadError, LoadEvent, Report, load};
+use crate::load::{Load, LoadError, LoadEvent, LoadInterval, LoadReport, load};
 use crate::pace::{Pace, Spacing};
 
 /// The first rate that is tried, in messages a second.
@@ -20,8 +20,8 @@ const STEPS_MAX: usize = 32;
 pub struct Step {
     /// Messages a second.
     pub rate: f64,
-    /// What came of it.
-    pub report: Report,
+    /// What rx_times of it.
+    pub report: LoadReport,
     /// Whether it kept to the bound, with nothing lost, late or wrong and at the rate that was asked.
     pub holds: bool,
 }
@@ -36,7 +36,7 @@ pub fn ramp(
     plan: &Load,
     spacing: Spacing,
     bound: Duration,
-    mut watch: impl FnMut(Interval),
+    mut watch: impl FnMut(LoadInterval),
     mut tell: impl FnMut(&Step),
 ) -> Result<Option<Step>, LoadError> {
     let mut best = None;
@@ -99,7 +99,7 @@ impl Search {
 }
 
 /// Whether a server kept up. Of a load that could not itself keep the pace nobody can tell.
-fn holds(report: &Report, rate: f64, bound: Duration) -> bool {
+fn holds(report: &LoadReport, rate: f64, bound: Duration) -> bool {
     let tally = &report.tally;
     let all_right =
         tally.lost() == 0 && tally.late == 0 && tally.wrong == 0 && tally.unsent == 0 && tally.closed == 0;

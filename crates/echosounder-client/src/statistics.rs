@@ -1,12 +1,12 @@
-//! What came of the calls of a ping, in bounded memory however many there are.
+//! What rx_times of the calls of a ping, in bounded memory however many there are.
 
 use std::time::Duration;
 
-use echosounder_proto::{MonoTime, Sample, Stamp};
+use echosounder_proto::{MonoTime, Sample, Timestamp};
 
-use crate::directions::{Clock, Directions, Jitter, PeerClockReport, Variation, Ways};
+use crate::directions::{Clock, Directions, Jitter, OneWayDelay, PeerClockReport, Variation};
 use crate::distribution::Distribution;
-use crate::error::Word;
+use crate::error::FailureKind;
 use crate::series::Series;
 
 /// Delays that vary by less are steady.
@@ -20,15 +20,15 @@ const WAKE_UPS: i64 = 2;
 
 /// What the answers of a peer tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Told {
+pub enum TimestampSupport {
     /// Nothing but the message: it is an echo without a stamp.
-    Nothing,
+    None,
     /// The second in which it answered.
-    Second,
+    Seconds,
     /// The time when it answered.
-    Time,
+    Single,
     /// When the message arrived, and when the answer left.
-    Both,
+    RxTx,
 }
 
 /// Whether, and on which way, delay varies.
@@ -51,7 +51,7 @@ pub enum Verdict {
 pub struct Failures {
     /// Nobody listened there.
     pub refused: u64,
-    /// Nothing came in time.
+    /// Nothing rx_times in time.
     pub timeout: u64,
     /// There was no way there.
     pub unreachable: u64,
@@ -70,13 +70,13 @@ impl Failures {
     }
 
     /// The way in which most of them failed, if that was the peer's.
-    pub fn most(&self) -> Option<Word> {
+    pub fn most(&self) -> Option<FailureKind> {
         let counts = [
-            (self.refused, Word::Refused),
-            (self.timeout, Word::Timeout),
-            (self.unreachable, Word::Unreachable),
-            (self.dns, Word::Dns),
-            (self.closed, Word::Closed),
+            (self.refused, FailureKind::Refused),
+            (self.timeout, FailureKind::Timeout),
+            (self.unreachable, FailureKind::Unreachable),
+            (self.dns, FailureKind::Dns),
+            (self.closed, FailureKind::Closed),
         ];
         counts
             .into_iter()
@@ -85,13 +85,13 @@ impl Failures {
             .map(|(_, word)| word)
     }
 
-    fn of(&mut self, word: Option<Word>) -> &mut u64 {
+    fn of(&mut self, word: Option<FailureKind>) -> &mut u64 {
         match word {
-            Some(Word::Refused) => &mut self.refused,
-            Some(Word::Timeout) => &mut self.timeout,
-            Some(Word::Unreachable) => &mut self.unreachable,
-            Some(Word::Dns) => &mut self.dns,
-            Some(Word::Closed) => &mut self.closed,
+            Some(FailureKind::Refused) => &mut self.refused,
+            Some(FailureKind::Timeout) => &mut self.timeout,
+            Some(FailureKind::Unreachable) => &mut self.unreachable,
+            Some(FailureKind::Dns) => &mut self.dns,
+            Some(FailureKind::Closed) => &mut self.closed,
             None => &mut self.unsent,
         }
     }
@@ -108,20 +108,20 @@ pub struct WayReport {
     pub variation: Distribution,
 }
 
-/// What came of the calls to one target.
+/// What rx_times of the calls to one target.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct PingReport {
     /// Calls that were answered in time.
     pub answered: u64,
     /// Calls that were answered later.
     pub late: u64,
     /// Calls that were not answered at all.
     pub lost: Failures,
-    /// Answers that came once more.
+    /// Answers that rx_times once more.
     pub duplicate: u64,
-    /// Calls whose answer came after that to a later call: RFC 4737.
+    /// Calls whose answer rx_times after that to a later call: RFC 4737.
     pub reordered: u64,
-    /// What came and answered no call.
+    /// What rx_times and answered no call.
     pub stray: u64,
     /// Calls that were left out, since the machine stood still when they were due.
     pub skipped: u64,
@@ -144,12 +144,12 @@ pub struct Report {
     /// What is known of the peer's clock.
     pub clock: PeerClockReport,
     /// What the answers told.
-    pub told: Told,
+    pub told: TimestampSupport,
     /// How it went on.
     pub series: Series,
 }
 
-impl Report {
+impl PingReport {
     /// Calls that are done with.
     pub fn sent(&self) -> u64 {
         self.answered + self.late + self.lost.all()
@@ -194,7 +194,7 @@ impl Report {
 
 /// What happened since this was last told.
 #[derive(Clone, Debug, Default)]
-pub struct Interval {
+pub struct PingInterval {
     /// Calls that were answered.
     pub answered: u64,
     /// Calls that were not answered in time.
@@ -222,9 +222,9 @@ pub(crate) struct Statistics {
     kernel_sent: Distribution,
     kernel_received: Distribution,
     directions: Directions,
-    told: Told,
+    told: TimestampSupport,
     series: Series,
-    interval: Interval,
+    interval: PingInterval,
 }
 
 impl Statistics {
@@ -246,9 +246,9 @@ impl Statistics {
             kernel_sent: Distribution::default(),
             kernel_received: Distribution::default(),
             directions: Directions::new(clock, guessed),
-            told: Told::Nothing,
+            told: TimestampSupport::None,
             series: Series::default(),
-            interval: Interval::default(),
+            interval: PingInterval::default(),
         }
     }
 
@@ -274,7 +274,12 @@ impl Statistics {
 
     /// Counts a call that was answered, in time or late, and says what each way took. If it had been given up, that is
     /// taken back.
-    pub(crate) fn answered(&mut self, sample: &Sample, late: bool, given_up: Option<Word>) -> Option<Ways> {
+    pub(crate) fn answered(
+        &mut self,
+        sample: &Sample,
+        late: bool,
+        given_up: Option<FailureKind>,
+    ) -> Option<OneWayDelay> {
         if late {
             self.late += 1;
         } else {
@@ -311,7 +316,7 @@ impl Statistics {
     }
 
     /// Counts a call that left, or was to leave, at `sent`, and was given up at `at`; without a word it was not sent.
-    pub(crate) fn lost(&mut self, word: Option<Word>, sent: MonoTime, at: MonoTime) {
+    pub(crate) fn lost(&mut self, word: Option<FailureKind>, sent: MonoTime, at: MonoTime) {
         *self.lost.of(word) += 1;
         self.last = self.last.max(at);
         self.series.lost(sent - self.start);
@@ -327,18 +332,18 @@ impl Statistics {
     }
 
     /// What has happened since this was last asked.
-    pub(crate) fn take_interval(&mut self) -> Interval {
+    pub(crate) fn take_interval(&mut self) -> PingInterval {
         std::mem::take(&mut self.interval)
     }
 
-    pub(crate) fn report(&self, skipped: u64) -> Report {
+    pub(crate) fn report(&self, skipped: u64) -> PingReport {
         let (up, down, clock) = self.directions.report(self.last);
         let [up, down] = [up, down].map(|way| WayReport {
             delay: way.delay,
             jitter: way.jitter.nanos(),
             variation: way.variation.distribution,
         });
-        Report {
+        PingReport {
             answered: self.answered,
             late: self.late,
             lost: self.lost,
@@ -366,12 +371,12 @@ impl Statistics {
     }
 }
 
-fn told(sample: &Sample) -> Told {
+fn told(sample: &Sample) -> TimestampSupport {
     match sample.stamp {
-        None | Some(Stamp::Ctime(None) | Stamp::Rfc3339(None)) => Told::Nothing,
-        Some(Stamp::Ctime(Some(_))) => Told::Second,
-        Some(Stamp::Rfc3339(Some(_)) | Stamp::Unix(_)) => Told::Time,
-        Some(Stamp::Ns { .. }) => Told::Both,
+        None | Some(Timestamp::Ctime(None) | Timestamp::Rfc3339(None)) => TimestampSupport::None,
+        Some(Timestamp::Ctime(Some(_))) => TimestampSupport::Seconds,
+        Some(Timestamp::Rfc3339(Some(_)) | Timestamp::Unix(_)) => TimestampSupport::Single,
+        Some(Timestamp::Ns { .. }) => TimestampSupport::RxTx,
     }
 }
 
@@ -381,7 +386,7 @@ mod tests {
     use std::fs;
     use std::process::Command;
 
-    use echosounder_proto::{Event, Moment, Payload, Plan, Prober, Times, WallTime};
+    use echosounder_proto::{Moment, Payload, Plan, ProbeEvent, Prober, Times, WallTime};
 
     use super::*;
 
@@ -411,8 +416,8 @@ mod tests {
             let number = prober.call(moment(sent), &mut call);
             prober.expire(moment(sent).mono, |event| lost.push(event));
             for event in lost.drain(..) {
-                assert!(matches!(event, Event::Unanswered(_)));
-                statistics.lost(Some(Word::Timeout), moment(sent).mono, moment(sent).mono);
+                assert!(matches!(event, ProbeEvent::Unanswered(_)));
+                statistics.lost(Some(FailureKind::Timeout), moment(sent).mono, moment(sent).mono);
             }
             if number.is_multiple_of(100) {
                 continue;
@@ -424,10 +429,14 @@ mod tests {
             let stamp = format!("[{:019} {:019}] ", rx.as_nanos(), rx.as_nanos() + 10);
             call[..stamp.len()].copy_from_slice(stamp.as_bytes());
             let answered = |event| match event {
-                Event::Answered(sample) => drop(statistics.answered(&sample, false, None)),
-                Event::Late(sample) => drop(statistics.answered(&sample, true, Some(Word::Timeout))),
-                Event::Unanswered(_) => {
-                    statistics.lost(Some(Word::Timeout), moment(sent).mono, received.mono)
+                ProbeEvent::Answered(sample) => {
+                    statistics.answered(&sample, false, None);
+                }
+                ProbeEvent::Late(sample) => {
+                    statistics.answered(&sample, true, Some(FailureKind::Timeout));
+                }
+                ProbeEvent::Unanswered(_) => {
+                    statistics.lost(Some(FailureKind::Timeout), moment(sent).mono, received.mono)
                 }
                 other => panic!("{other:?}"),
             };
@@ -441,9 +450,9 @@ mod tests {
         let mut statistics = Statistics::new(Clock::Same, false, moment(0).mono);
         for (number, (up, down)) in (1..).zip(ways) {
             let sent = number * 1_000_000_000;
-            let (rx, came) = (moment(sent + up), moment(sent + up + down));
-            let received = Times { program: moment(sent + up + down + wake_up), kernel: Some(came) };
-            let stamp = Some(Stamp::Ns { rx: rx.wall, tx: rx.wall });
+            let (rx, rx_times) = (moment(sent + up), moment(sent + up + down));
+            let received = Times { program: moment(sent + up + down + wake_up), kernel: Some(rx_times) };
+            let stamp = Some(Timestamp::Ns { rx: rx.wall, tx: rx.wall });
             let sent = Times::of(moment(sent));
             let sample = Sample { number, due: sent.program.mono, sent, received, stamp, reordered: false };
             statistics.answered(&sample, false, None);
@@ -483,7 +492,7 @@ mod tests {
         let count = env::var(SAMPLES).map_or(400_000, |samples| samples.parse().unwrap());
         let plan = Plan {
             stream: false,
-            payload: Payload::with_blank(64),
+            payload: Payload::with_placeholder(64),
             interval: Duration::from_millis(1),
             count: None,
             wait: Duration::from_secs(1),

@@ -8,7 +8,7 @@ use echosounder_socket::{Interest, Kind, ready};
 
 use crate::clock::Deadline;
 use crate::eol::{Eol, Translator};
-use crate::error::{CallError, Word};
+use crate::error::{ClientError, FailureKind};
 use crate::lines::{Line, LineSource};
 use crate::peer::{Heard, Outcome, Peer, Reply};
 
@@ -31,7 +31,7 @@ pub enum Manner {
 
 /// What happens in a conversation, told as it happens.
 #[derive(Clone, Copy, Debug)]
-pub enum Said<'a> {
+pub enum TalkEvent<'a> {
     /// A line is awaited.
     Prompt,
     /// The peer has said something for the first time: it is at this endpoint.
@@ -54,14 +54,14 @@ pub enum Said<'a> {
 /// Why a line has no answer.
 #[derive(Debug)]
 pub enum Missed {
-    /// None came in time.
+    /// None rx_times in time.
     Silence,
     /// It is too long for one message, and was not sent.
     TooLong,
     /// It cannot be sent.
-    Unsent(CallError),
+    Unsent(ClientError),
     /// It was refused, or is lost.
-    Failed(CallError),
+    Failed(ClientError),
 }
 
 /// Why a conversation broke off.
@@ -70,7 +70,7 @@ pub enum Missed {
 pub enum TalkError {
     /// The peer, or the way to it.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(#[from] ClientError),
     /// The input.
     #[error("read the input")]
     Input(#[source] io::Error),
@@ -91,7 +91,7 @@ pub struct Summary {
     /// Whether there may be more of these, since not all of the input was read.
     pub more_unsent: bool,
     /// How the peer failed first.
-    pub word: Option<Word>,
+    pub word: Option<FailureKind>,
     /// What ended it.
     pub end: End,
 }
@@ -152,7 +152,10 @@ impl<L: LineSource> Talk<L> {
     ///
     /// If the peer fails, the input, or whoever is told; an error of kind `Interrupted` from the latter ends it in good
     /// order.
-    pub fn run(mut self, mut told: impl FnMut(Said<'_>) -> io::Result<()>) -> Result<Summary, TalkError> {
+    pub fn run(
+        mut self,
+        mut told: impl FnMut(TalkEvent<'_>) -> io::Result<()>,
+    ) -> Result<Summary, TalkError> {
         self.summary.end = match self.converse(&mut told) {
             Err(TalkError::Output(error)) if error.kind() == io::ErrorKind::Interrupted => End::Interrupt,
             result => result?,
@@ -162,14 +165,14 @@ impl<L: LineSource> Talk<L> {
         }
         let missed = self.summary.answered < self.summary.asked || self.summary.unsent != 0;
         if self.summary.end == End::Peer && missed {
-            self.summary.word.get_or_insert(Word::Closed);
+            self.summary.word.get_or_insert(FailureKind::Closed);
         }
         Ok(self.summary)
     }
 
-    fn converse(&mut self, told: &mut impl FnMut(Said<'_>) -> io::Result<()>) -> Result<End, TalkError> {
+    fn converse(&mut self, told: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>) -> Result<End, TalkError> {
         let end = loop {
-            told(Said::Prompt).map_err(TalkError::Output)?;
+            told(TalkEvent::Prompt).map_err(TalkError::Output)?;
             match self.next(told)? {
                 Next::End(end) => break end,
                 Next::Line(line) => {
@@ -192,7 +195,7 @@ impl<L: LineSource> Talk<L> {
     }
 
     /// Waits for a line, and hears the peer meanwhile.
-    fn next(&mut self, told: &mut impl FnMut(Said<'_>) -> io::Result<()>) -> Result<Next, TalkError> {
+    fn next(&mut self, told: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>) -> Result<Next, TalkError> {
         loop {
             if let Some(line) = self.lines.next_line() {
                 self.line += 1;
@@ -228,7 +231,7 @@ impl<L: LineSource> Talk<L> {
     }
 
     /// Hears what the peer has said before a program's line is sent; whether it still listens is returned.
-    fn is_open(&mut self, told: &mut impl FnMut(Said<'_>) -> io::Result<()>) -> Result<bool, TalkError> {
+    fn is_open(&mut self, told: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>) -> Result<bool, TalkError> {
         Ok(self.peer.hear_greeting(&mut heard(told))? && self.peer.catch_up(&mut heard(told))?)
     }
 
@@ -236,7 +239,7 @@ impl<L: LineSource> Talk<L> {
     fn take(
         &mut self,
         line: Line,
-        told: &mut impl FnMut(Said<'_>) -> io::Result<()>,
+        told: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
     ) -> Result<Option<End>, TalkError> {
         let len = line.len;
         if line.is_too_long() {
@@ -253,13 +256,13 @@ impl<L: LineSource> Talk<L> {
         }
         let message = self.message(line);
         self.summary.asked += 1;
-        told(Said::Asked).map_err(TalkError::Output)?;
+        told(TalkEvent::Asked).map_err(TalkError::Output)?;
         let outcome = self.peer.request(&message, &mut heard(told))?;
         self.tell_where(told)?;
         match outcome {
             Outcome::Reply(Reply::Answered) => self.summary.answered += 1,
             Outcome::Reply(Reply::Silence) => {
-                self.summary.word.get_or_insert(Word::Timeout);
+                self.summary.word.get_or_insert(FailureKind::Timeout);
                 self.miss(len, &Missed::Silence, told)?;
             }
             Outcome::Reply(Reply::Ended) => return Ok(Some(End::Peer)),
@@ -271,7 +274,9 @@ impl<L: LineSource> Talk<L> {
                 self.miss(len, &why, told)?;
             }
             // If nobody has ever answered, the next line will not fare better.
-            Outcome::Failed(error) if !self.peer.has_answered() && error.word() != Some(Word::Timeout) => {
+            Outcome::Failed(error)
+                if !self.peer.has_answered() && error.word() != Some(FailureKind::Timeout) =>
+            {
                 return Err(error.into());
             }
             Outcome::Failed(error) => {
@@ -282,10 +287,13 @@ impl<L: LineSource> Talk<L> {
         Ok(None)
     }
 
-    fn tell_where(&mut self, told: &mut impl FnMut(Said<'_>) -> io::Result<()>) -> Result<(), TalkError> {
+    fn tell_where(
+        &mut self,
+        told: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
+    ) -> Result<(), TalkError> {
         if !self.is_reached && self.peer.has_answered() {
             self.is_reached = true;
-            told(Said::Reached(&self.peer.endpoint())).map_err(TalkError::Output)?;
+            told(TalkEvent::Reached(&self.peer.endpoint())).map_err(TalkError::Output)?;
         }
         Ok(())
     }
@@ -307,13 +315,13 @@ impl<L: LineSource> Talk<L> {
         &self,
         len: usize,
         why: &Missed,
-        told: &mut impl FnMut(Said<'_>) -> io::Result<()>,
+        told: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
     ) -> Result<(), TalkError> {
-        told(Said::Missed { line: self.line, len, why }).map_err(TalkError::Output)
+        told(TalkEvent::Missed { line: self.line, len, why }).map_err(TalkError::Output)
     }
 
     /// Hears the peer out at the end of the input.
-    fn drain(&mut self, told: &mut impl FnMut(Said<'_>) -> io::Result<()>) -> Result<End, TalkError> {
+    fn drain(&mut self, told: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>) -> Result<End, TalkError> {
         let drained = self.peer.drain(&mut heard(told))?;
         Ok(if drained == Reply::Interrupted { End::Interrupt } else { End::Input })
     }
@@ -343,7 +351,7 @@ impl<L: LineSource> Talk<L> {
 
 /// Hands on what the peer says.
 fn heard(
-    told: &mut impl FnMut(Said<'_>) -> io::Result<()>,
+    told: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
 ) -> impl FnMut(Heard<'_>) -> Result<(), TalkError> {
-    |heard| told(Said::Heard(heard)).map_err(TalkError::Output)
+    |heard| told(TalkEvent::Heard(heard)).map_err(TalkError::Output)
 }

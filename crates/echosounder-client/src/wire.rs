@@ -1,4 +1,4 @@
-//! What the kernel tells of packets: when they left and came, and what became of those that found nobody.
+//! What the kernel tells of packets: when they left and rx_times, and what became of those that found nobody.
 
 use std::io::{self, IoSliceMut};
 use std::time::Duration;
@@ -26,7 +26,7 @@ const ORIGIN_TIMESTAMPING: u8 = 4;
 
 /// What a socket's kernel was asked to tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wire {
+pub struct KernelTimestamps {
     /// When calls leave.
     pub sends: bool,
     /// When answers come.
@@ -37,7 +37,7 @@ pub struct Wire {
 
 /// Which times of receipt count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Timestamps {
+pub enum TimestampSource {
     /// The kernel's, where it takes any: TCP and UDP.
     #[default]
     Kernel,
@@ -45,7 +45,7 @@ pub enum Timestamps {
     User,
 }
 
-impl Timestamps {
+impl TimestampSource {
     /// Whether the kernel takes the time of what comes over this transport.
     pub fn has_kernel(transport: Transport) -> bool {
         matches!(transport, Transport::Tcp | Transport::Udp)
@@ -54,7 +54,7 @@ impl Timestamps {
 
 /// What the queue of errors holds.
 #[derive(Debug)]
-pub(crate) enum Notice {
+pub(crate) enum ErrorQueueEvent {
     /// A packet has left.
     Left {
         /// With its headers.
@@ -72,13 +72,13 @@ pub(crate) enum Notice {
     Other,
 }
 
-impl Wire {
+impl KernelTimestamps {
     /// Asks the kernel for all that it tells of such a socket, but for times that are not wanted.
     pub(crate) fn ask(
         socket: &Socket,
         transport: Transport,
         address: &Address,
-        timestamps: Timestamps,
+        timestamps: TimestampSource,
     ) -> Self {
         let recverr = match address {
             Address::Inet(_) => option::IP_RECVERR,
@@ -87,7 +87,7 @@ impl Wire {
         };
         let can = |result: io::Result<()>| result.is_ok();
         let (rx, report) = (SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE);
-        let wanted = timestamps == Timestamps::Kernel;
+        let wanted = timestamps == TimestampSource::Kernel;
         let stamp = |flags| wanted && can(socket.set_option(option::SO_TIMESTAMPING, flags));
         match transport {
             Transport::Udp => {
@@ -101,7 +101,7 @@ impl Wire {
         }
     }
 
-    /// Receives, and says when it came, if that was asked for and is known.
+    /// Receives, and says when it rx_times, if that was asked for and is known.
     pub(crate) fn receive(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Option<Duration>)> {
         if !self.receives {
             return socket.recv(buffer).map(|len| (len, None));
@@ -111,7 +111,7 @@ impl Wire {
     }
 
     /// What has come by the queue of errors next.
-    pub(crate) fn notice(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<Option<Notice>> {
+    pub(crate) fn notice(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<Option<ErrorQueueEvent>> {
         if !self.errors {
             return Ok(None);
         }
@@ -127,12 +127,12 @@ impl Wire {
         });
         Ok(match (at, error) {
             (Some(at), Some(error)) if error.origin == ORIGIN_TIMESTAMPING => {
-                Some(Notice::Left { packet: packet(), at })
+                Some(ErrorQueueEvent::Left { packet: packet(), at })
             }
             (_, Some(error)) if error.origin != ORIGIN_LOCAL => {
-                Some(Notice::Failed { packet: packet(), error })
+                Some(ErrorQueueEvent::Failed { packet: packet(), error })
             }
-            _ => Some(Notice::Other),
+            _ => Some(ErrorQueueEvent::Other),
         })
     }
 }
@@ -144,8 +144,8 @@ fn software_time(control: &ControlMessage) -> Option<Duration> {
     }
 }
 
-/// When something came, of which the program and perhaps the kernel have taken the time.
-pub(crate) fn came(program: Moment, kernel: Option<Duration>) -> Times {
+/// When something rx_times, of which the program and perhaps the kernel have taken the time.
+pub(crate) fn rx_times(program: Moment, kernel: Option<Duration>) -> Times {
     let earlier = |kernel: WallTime| {
         let ago = program.wall.as_nanos().checked_sub(kernel.as_nanos()).map(Duration::from_nanos)?;
         let mono = Duration::from_nanos(program.mono.as_nanos()).checked_sub(ago)?;
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn the_kernel_is_nearer_to_the_wire_on_both_sides() {
         let program = moment(5_000_000_000, 700_000);
-        let heard = came(program, Some(Duration::from_nanos(4_999_990_000)));
+        let heard = rx_times(program, Some(Duration::from_nanos(4_999_990_000)));
         assert_eq!(heard.best(), moment(4_999_990_000, 690_000));
         assert_eq!(heard.difference(), Some(Duration::from_micros(10)));
         assert_eq!(left(program, Duration::from_nanos(5_000_004_000)), Some(moment(5_000_004_000, 704_000)));
@@ -188,9 +188,15 @@ mod tests {
         // Before it was sent, after it was received, a minute away, or before this program ran.
         assert_eq!(left(program, Duration::from_nanos(4_999_999_999)), None);
         assert_eq!(left(program, Duration::from_nanos(65_000_000_001)), None);
-        assert_eq!(came(program, Some(Duration::from_nanos(5_000_000_001))).kernel, None);
-        assert_eq!(came(moment(90_000_000_000, 80_000_000_000), Some(Duration::from_secs(29))).kernel, None);
-        assert_eq!(came(moment(5_000_000_000, 10), Some(Duration::from_nanos(4_999_999_000))).kernel, None);
-        assert_eq!(came(program, None), Times::of(program));
+        assert_eq!(rx_times(program, Some(Duration::from_nanos(5_000_000_001))).kernel, None);
+        assert_eq!(
+            rx_times(moment(90_000_000_000, 80_000_000_000), Some(Duration::from_secs(29))).kernel,
+            None
+        );
+        assert_eq!(
+            rx_times(moment(5_000_000_000, 10), Some(Duration::from_nanos(4_999_999_000))).kernel,
+            None
+        );
+        assert_eq!(rx_times(program, None), Times::of(program));
     }
 }

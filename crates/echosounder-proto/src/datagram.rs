@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use crate::stamp::begins_with_stamp;
-use crate::template::{Template, begins_with_blank};
+use crate::template::{Template, starts_with_placeholder};
 use crate::time::MonoTime;
+use crate::timestamp::starts_with_timestamp;
 
 /// A datagram as it arrived, as far as the rule needs to know it.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub enum Sender {
 /// Why a datagram is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Reason {
+pub enum DropReason {
     /// It begins with a filled stamp, so it is an answer itself.
     Stamped,
     /// It was longer than the buffer; a part of it would not be an echo.
@@ -66,7 +66,7 @@ pub enum Reason {
     Overflow,
 }
 
-impl Reason {
+impl DropReason {
     /// Every reason, in the order in which they are reported.
     pub const ALL: [Self; 12] = [
         Self::Stamped,
@@ -118,44 +118,44 @@ pub enum PlainEcho {
 /// whatever comes from the server itself or from a service's port (CVE-2024-2169). An echo without a stamp makes answers that nobody can tell from calls, so it answers strangers only when asked to,
 /// and then at a bounded rate.
 #[derive(Debug)]
-pub struct DatagramRule {
+pub struct DatagramFilter {
     stamped: bool,
     plain: PlainEcho,
     bucket: TokenBucket,
 }
 
-impl DatagramRule {
+impl DatagramFilter {
     /// The rule for a socket that answers with `stamp`, starting at `now`.
     pub fn new(stamp: &Template, plain: PlainEcho, now: MonoTime) -> Self {
         Self { stamped: !stamp.is_none(), plain, bucket: TokenBucket::full(now) }
     }
 
     /// Whether the datagram is to be answered; if not, why.
-    pub fn judge(&mut self, datagram: &Datagram<'_>, now: MonoTime) -> Result<(), Reason> {
+    pub fn check(&mut self, datagram: &Datagram<'_>, now: MonoTime) -> Result<(), DropReason> {
         if datagram.to_group {
-            return Err(Reason::Group);
+            return Err(DropReason::Group);
         }
         match datagram.sender {
-            Sender::Nameless => return Err(Reason::Nameless),
-            Sender::Own => return Err(Reason::Own),
-            Sender::Kernel => return Err(Reason::Kernel),
-            Sender::Service => return Err(Reason::Service),
+            Sender::Nameless => return Err(DropReason::Nameless),
+            Sender::Own => return Err(DropReason::Own),
+            Sender::Kernel => return Err(DropReason::Kernel),
+            Sender::Service => return Err(DropReason::Service),
             Sender::Local | Sender::Stranger => {}
         }
         if datagram.truncated {
-            return Err(Reason::Truncated);
+            return Err(DropReason::Truncated);
         }
-        if begins_with_stamp(datagram.bytes) {
-            return Err(Reason::Stamped);
+        if starts_with_timestamp(datagram.bytes) {
+            return Err(DropReason::Stamped);
         }
-        let answer_is_stamped = self.stamped || begins_with_blank(datagram.bytes);
+        let answer_is_stamped = self.stamped || starts_with_placeholder(datagram.bytes);
         if answer_is_stamped || datagram.sender == Sender::Local {
             return Ok(());
         }
         match self.plain {
-            PlainEcho::Local => Err(Reason::Stranger),
+            PlainEcho::Local => Err(DropReason::Stranger),
             PlainEcho::Metered if self.bucket.take(now) => Ok(()),
-            PlainEcho::Metered => Err(Reason::Rate),
+            PlainEcho::Metered => Err(DropReason::Rate),
         }
     }
 }

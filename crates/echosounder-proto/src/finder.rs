@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use crate::payload::Payload;
 use crate::reader::EchoReader;
-use crate::stamp::Stamp;
-use crate::template::BLANK;
+use crate::template::TIMESTAMP_PLACEHOLDER;
+use crate::timestamp::Timestamp;
 
 /// Finds the requests of a measurement in a stream, whatever stands before, between and behind them.
 ///
@@ -25,7 +25,7 @@ pub struct Finder {
 #[derive(Clone, Copy, Debug)]
 struct Begun {
     number: u64,
-    stamp: Option<Stamp>,
+    stamp: Option<Timestamp>,
     /// Bytes that are still to come.
     missing: usize,
 }
@@ -36,7 +36,7 @@ pub struct Found {
     /// Its number.
     pub number: u64,
     /// The timestamps that were filled in.
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<Timestamp>,
 }
 
 impl Finder {
@@ -76,7 +76,7 @@ impl Finder {
             }
             let Some(located) = self.payload.locate(rest, next) else { break };
             rest = &rest[located.body..];
-            let missing = len(located.number).saturating_sub(BLANK.len() + NEWLINE.len());
+            let missing = len(located.number).saturating_sub(TIMESTAMP_PLACEHOLDER.len() + NEWLINE.len());
             self.begun = Some(Begun { number: located.number, stamp: located.stamp, missing });
         }
         // A request whose beginning ends here may go on with the next bytes.

@@ -26,16 +26,16 @@ impl Default for Framing {
 
 /// Whether more input may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
+pub enum Input {
     /// More may come.
-    Open,
+    More,
     /// The peer has finished.
-    Ended,
+    Last,
 }
 
 impl Framing {
     /// The length of the first piece of `input`, or `None` if there is none yet.
-    pub fn piece_len(self, input: &[u8], flow: Flow) -> Option<usize> {
+    pub fn frame_len(self, input: &[u8], kind: Input) -> Option<usize> {
         if input.is_empty() {
             return None;
         }
@@ -47,7 +47,7 @@ impl Framing {
                 let reach = &input[..input.len().min(max)];
                 match reach.iter().position(|&byte| byte == b'\n') {
                     Some(newline) => Some(newline + 1),
-                    None if reach.len() == max || flow == Flow::Ended => Some(reach.len()),
+                    None if reach.len() == max || kind == Input::Last => Some(reach.len()),
                     None => None,
                 }
             }

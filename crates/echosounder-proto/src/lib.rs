@@ -4,20 +4,20 @@
 //! dependency and no `unsafe`. Time comes in as [`WallTime`] and [`MonoTime`]; bytes go out through a buffer
 //! that the caller lends.
 //!
-//! The heart is [`Conversation::answer`]: what a server says to what it heard on a stream. Its counterpart on
+//! The heart is [`Responder::answer`]: what a server says to what it heard on a stream. Its counterpart on
 //! the asking side is [`EchoReader`], which takes the stamps out of what comes back. Datagrams are judged
-//! first, by the rule that keeps two servers from talking for ever: [`DatagramRule::judge`].
+//! first, by the rule that keeps two servers from talking for ever: [`DatagramFilter::check`].
 //!
 //! Whoever measures lets a [`Prober`] say when calls leave and what becomes of each, and a [`PeerClock`] what their
 //! answers tell of the other clock.
 //!
 //! ```
-//! use echosounder_proto::{Conversation, Flow, Framing, Scene, Template, WallLabel};
+//! use echosounder_proto::{Responder, Input, Framing, StampContext, Template, LocalTime};
 //!
-//! let conversation = Conversation { stamp: Template::ctime(), framing: Framing::default() };
-//! let label = WallLabel::EXAMPLE; // the server renders it once a second
+//! let responder = Responder { stamp: Template::ctime(), framing: Framing::default() };
+//! let label = LocalTime::EXAMPLE; // the server renders it once a second
 //! let mut out = Vec::new();
-//! let consumed = conversation.answer(b"hello", Flow::Open, &mut Scene::anonymous(&label), &mut out, |_| {});
+//! let consumed = responder.answer(b"hello", Input::More, &mut StampContext::anonymous(&label), &mut out, |_| {});
 //! assert_eq!(consumed, 5);
 //! assert_eq!(out, b"[Sun Nov 22 12:19:36 2026] hello");
 //! ```
@@ -27,7 +27,6 @@
 
 extern crate alloc;
 
-mod conversation;
 mod datagram;
 mod finder;
 mod framing;
@@ -35,18 +34,19 @@ mod payload;
 mod peer_clock;
 mod prober;
 mod reader;
-mod stamp;
+mod responder;
 mod template;
 mod time;
+mod timestamp;
 
-pub use conversation::{Conversation, Scene};
-pub use datagram::{Datagram, DatagramRule, PlainEcho, Reason, Sender};
+pub use datagram::{Datagram, DatagramFilter, DropReason, PlainEcho, Sender};
 pub use finder::{Finder, Found};
-pub use framing::{FRAME_MAX, Flow, Framing};
+pub use framing::{FRAME_MAX, Framing, Input};
 pub use payload::{NUMBERED_MIN, Payload, Returned};
-pub use peer_clock::{Estimate, PeerClock};
-pub use prober::{Event, Plan, Prober, Sample, Times};
+pub use peer_clock::{OffsetEstimate, PeerClock};
+pub use prober::{Plan, ProbeEvent, Prober, Sample, Times};
 pub use reader::{Echo, EchoReader, NotAnEcho};
-pub use stamp::{Reading, Scan, Stamp, begins_with_stamp, scan};
-pub use template::{BLANK, STAMP_MAX, Template, TemplateError};
-pub use time::{Moment, MonoTime, WallLabel, WallTime};
+pub use responder::{Responder, StampContext};
+pub use template::{PREFIX_MAX, TIMESTAMP_PLACEHOLDER, Template, TemplateError};
+pub use time::{Clock, LocalTime, Moment, MonoTime, WallTime};
+pub use timestamp::{Reading, Scan, Timestamp, scan, starts_with_timestamp};

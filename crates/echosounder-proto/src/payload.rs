@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::stamp::{Scan, Stamp, scan};
-use crate::template::BLANK;
+use crate::template::TIMESTAMP_PLACEHOLDER;
+use crate::timestamp::{Scan, Timestamp, scan};
 
 /// The shortest datagram that can be told from others: seven digits tell apart as many as are ever under way.
 pub const NUMBERED_MIN: usize = 8;
@@ -22,13 +22,13 @@ pub struct Payload {
 impl Payload {
     /// Messages of so many bytes, at least one, with a blank where there is room for it and a whole number.
     pub const fn new(len: usize) -> Self {
-        Self { len: if len == 0 { 1 } else { len }, blank: BLANK.len() + NUMBER < len }
+        Self { len: if len == 0 { 1 } else { len }, blank: TIMESTAMP_PLACEHOLDER.len() + NUMBER < len }
     }
 
     /// Messages of so many bytes that begin with a blank, whatever is left for the number: at least two bytes more
     /// than the blank has.
-    pub fn with_blank(len: usize) -> Self {
-        Self { len: len.max(BLANK.len() + 2), blank: true }
+    pub fn with_placeholder(len: usize) -> Self {
+        Self { len: len.max(TIMESTAMP_PLACEHOLDER.len() + 2), blank: true }
     }
 
     /// How many bytes a message has.
@@ -39,13 +39,13 @@ impl Payload {
 
     /// How many bytes of a message are behind its blank.
     pub fn body_len(self) -> usize {
-        if self.blank { self.len - BLANK.len() } else { self.len }
+        if self.blank { self.len - TIMESTAMP_PLACEHOLDER.len() } else { self.len }
     }
 
     /// Appends the message of this number.
     pub fn write(self, number: u64, out: &mut Vec<u8>) {
         if self.blank {
-            out.extend_from_slice(BLANK);
+            out.extend_from_slice(TIMESTAMP_PLACEHOLDER);
         }
         write_body(number, self.body_len(), out);
     }
@@ -71,11 +71,11 @@ impl Payload {
         brackets.map(|(at, _)| at).find_map(|at| {
             let rest = &bytes[at..];
             let stamp = match scan(rest) {
-                Scan::Stamp(stamp @ Stamp::Ns { .. }, _) => Some(stamp),
-                _ if rest.starts_with(BLANK) => None,
+                Scan::Timestamp(stamp @ Timestamp::Ns { .. }, _) => Some(stamp),
+                _ if rest.starts_with(TIMESTAMP_PLACEHOLDER) => None,
                 _ => return None,
             };
-            let body = at + BLANK.len();
+            let body = at + TIMESTAMP_PLACEHOLDER.len();
             let digits = bytes.get(body..body + digits_of(self.body_len()))?;
             if !digits.iter().all(u8::is_ascii_digit) {
                 return None;
@@ -92,7 +92,7 @@ impl Payload {
         reply: &[u8],
         next: u64,
         scratch: &mut Vec<u8>,
-    ) -> Option<(u64, Option<Stamp>)> {
+    ) -> Option<(u64, Option<Timestamp>)> {
         let plain = Self::read(reply, scratch).filter(|returned| returned.body_len == self.body_len());
         if let Some(returned) = plain {
             return returned.number(next).map(|number| (number, returned.stamp));
@@ -108,7 +108,7 @@ impl Payload {
     /// Takes a reply to one message apart that has a placeholder, although a server has decorated it in a way of its own.
     /// `None` if it does not contain such a message.
     pub fn find_in(reply: &[u8], next: u64) -> Option<Returned> {
-        let located = Self::new(BLANK.len() + NUMBER + 1).locate(reply, next)?;
+        let located = Self::new(TIMESTAMP_PLACEHOLDER.len() + NUMBER + 1).locate(reply, next)?;
         let filler = reply[located.body + NUMBER..].iter().take_while(|byte| **byte == b'.').count();
         // The newline may have been stripped, or written as something else.
         let body_len = NUMBER + filler + 1;
@@ -123,11 +123,11 @@ impl Payload {
     /// Takes an answer to one message apart, whatever its form. `None` if it is no answer to such a message.
     pub fn read(answer: &[u8], scratch: &mut Vec<u8>) -> Option<Returned> {
         let (stamp, rest) = match scan(answer) {
-            Scan::Stamp(stamp, len) => (Some(stamp), &answer[len..]),
+            Scan::Timestamp(stamp, len) => (Some(stamp), &answer[len..]),
             _ => (None, answer),
         };
         // A server that does not know blanks puts its stamp before them.
-        let body = rest.strip_prefix(BLANK).unwrap_or(rest);
+        let body = rest.strip_prefix(TIMESTAMP_PLACEHOLDER).unwrap_or(rest);
         let digits = body.iter().take(NUMBER).take_while(|byte| byte.is_ascii_digit()).count();
         scratch.clear();
         if digits == 0 || digits != digits_of(body.len()) {
@@ -169,7 +169,7 @@ pub(crate) struct Located {
     /// Its whole number.
     pub(crate) number: u64,
     /// The timestamps that were filled into its placeholder.
-    pub(crate) stamp: Option<Stamp>,
+    pub(crate) stamp: Option<Timestamp>,
     /// Where its body begins.
     pub(crate) body: usize,
 }
@@ -180,7 +180,7 @@ pub struct Returned {
     /// The number's last digits, as many as fit.
     number: u64,
     /// The filled stamp that it begins with.
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<Timestamp>,
     /// Its length without stamp and blank.
     pub body_len: usize,
 }

@@ -4,8 +4,8 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use crate::prober::Sample;
-use crate::stamp::Stamp;
 use crate::time::MonoTime;
+use crate::timestamp::Timestamp;
 
 /// How much a clock may be faster or slower than ours; quartz is good for a tenth of it.
 const DRIFT_MAX: f64 = 500e-6;
@@ -24,21 +24,21 @@ const SLACK: f64 = 1.0;
 
 /// How far the peer's clock is ahead, in nanoseconds, from the least it may be to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct OffsetBounds {
     low: i64,
     high: i64,
 }
 
 impl Sample {
     /// How far the peer's clock was ahead of our monotonic one: it read its own between our send and our receive.
-    pub(crate) fn bounds(&self) -> Option<Bounds> {
+    pub(crate) fn bounds(&self) -> Option<OffsetBounds> {
         let reading = self.stamp?.reading().filter(|reading| reading.rx <= reading.tx)?;
         let ahead = |wall: u64, mono: MonoTime| clamp(i128::from(wall) - i128::from(mono.as_nanos()));
         let resolution = i64::try_from(reading.resolution.as_nanos()).unwrap_or(i64::MAX);
         // Both clocks tell whole nanoseconds alone: the receive may have been as much later, and so may the reading.
         let low = ahead(reading.tx.as_nanos(), self.received.best().mono).saturating_sub(1);
         let high = ahead(reading.rx.as_nanos(), self.sent.program.mono).saturating_add(resolution.max(1));
-        (low <= high).then_some(Bounds { low, high })
+        (low <= high).then_some(OffsetBounds { low, high })
     }
 
     /// Whether the stamp can be true: it does not say that the server had the call for longer than there and back took,
@@ -49,13 +49,13 @@ impl Sample {
 
     /// Whether the stamp tells more than whole seconds.
     fn is_exact(&self) -> bool {
-        self.stamp.and_then(Stamp::reading).is_some_and(|reading| reading.resolution.is_zero())
+        self.stamp.and_then(Timestamp::reading).is_some_and(|reading| reading.resolution.is_zero())
     }
 }
 
 /// What is known of the peer's clock at some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
+pub struct OffsetEstimate {
     /// How far it is ahead of our monotonic clock, in nanoseconds: the middle of what is possible. That is right if the
     /// quickest way there takes as long as the quickest way back.
     pub ahead: i64,
@@ -190,7 +190,7 @@ impl PeerClock {
     }
 
     /// What is known of the peer's clock at that time.
-    pub fn estimate(&self, at: MonoTime) -> Option<Estimate> {
+    pub fn estimate(&self, at: MonoTime) -> Option<OffsetEstimate> {
         let at = float(at);
         self.blocks.back()?;
         let likely = self.likely_drift();
@@ -199,7 +199,7 @@ impl PeerClock {
         let high = maximum(slowest, fastest, |drift| self.high(at, drift));
         let (low, high) = (self.low(at, low), self.high(at, high));
         let half = (fastest - slowest) / 2.0;
-        Some(Estimate {
+        Some(OffsetEstimate {
             ahead: self.origin.saturating_add(whole((low + high) / 2.0)),
             uncertainty: whole((high - low) / 2.0).max(0).unsigned_abs(),
             drift: (half < DRIFT_MAX / 2.0).then_some((slowest + fastest) / 2.0),

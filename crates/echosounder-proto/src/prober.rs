@@ -11,8 +11,8 @@ use core::time::Duration;
 use crate::finder::Finder;
 use crate::payload::Payload;
 use crate::reader::EchoReader;
-use crate::stamp::Stamp;
 use crate::time::{Moment, MonoTime};
+use crate::timestamp::Timestamp;
 
 /// How many calls that are done with are remembered, to know what comes late, again, or in another order. No stream is
 /// trusted to bring back more than so many at once.
@@ -81,7 +81,7 @@ pub struct Sample {
     /// When the last of its answer came.
     pub received: Times,
     /// The stamp of the answer, if it began with one.
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<Timestamp>,
     /// Whether an answer to a later call had come before it: RFC 4737 §3.
     pub reordered: bool,
 }
@@ -101,7 +101,7 @@ impl Sample {
     /// How long the server had it; `None` if it does not tell, or tells what cannot be.
     pub fn residence(&self) -> Option<Duration> {
         match self.stamp? {
-            Stamp::Ns { rx, tx } => {
+            Timestamp::Ns { rx, tx } => {
                 let nanos = tx.as_nanos().checked_sub(rx.as_nanos())?;
                 Some(Duration::from_nanos(nanos)).filter(|residence| *residence <= self.rtt())
             }
@@ -112,7 +112,7 @@ impl Sample {
 
 /// What becomes of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum ProbeEvent {
     /// One was answered in time.
     Answered(Sample),
     /// One was answered after it had been given up.
@@ -122,7 +122,7 @@ pub enum Event {
     /// One was not answered in time.
     Unanswered(u64),
     /// Something came that answers no call, or one that is long forgotten.
-    Stray,
+    Unexpected,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,9 +308,9 @@ impl Prober {
     /// Takes what came back: a message, or bytes of a stream. The kernel's time is that of the last byte.
     ///
     /// A server may decorate requests in any way, as long as they are contained in its replies. Bytes in which no
-    /// request is found are a [stray](Event::Stray) message; of a stream they are [reported](Self::take_unmatched)
+    /// request is found are a [stray](ProbeEvent::Unexpected) message; of a stream they are [reported](Self::take_unmatched)
     /// when a request has been given up.
-    pub fn hear(&mut self, bytes: &[u8], at: Times, mut each: impl FnMut(Event)) {
+    pub fn hear(&mut self, bytes: &[u8], at: Times, mut each: impl FnMut(ProbeEvent)) {
         if !self.plan.stream {
             return self.hear_message(bytes, at, &mut each);
         }
@@ -334,7 +334,7 @@ impl Prober {
         self.reader = reader;
     }
 
-    fn search(&mut self, bytes: &[u8], at: Times, each: &mut impl FnMut(Event)) {
+    fn search(&mut self, bytes: &[u8], at: Times, each: &mut impl FnMut(ProbeEvent)) {
         let Some(mut finder) = self.finder.take() else { return };
         let mut found = Vec::new();
         let len = self.plan.payload.len();
@@ -354,49 +354,55 @@ impl Prober {
         core::mem::take(&mut self.unmatched)
     }
 
-    fn hear_message(&mut self, message: &[u8], at: Times, each: &mut impl FnMut(Event)) {
+    fn hear_message(&mut self, message: &[u8], at: Times, each: &mut impl FnMut(ProbeEvent)) {
         match self.plan.payload.read_anywhere(message, self.next, &mut self.scratch) {
             Some((number, stamp)) => self.take(number, at, stamp, each),
-            None => each(Event::Stray),
+            None => each(ProbeEvent::Unexpected),
         }
     }
 
-    fn take(&mut self, number: u64, received: Times, stamp: Option<Stamp>, each: &mut impl FnMut(Event)) {
+    fn take(
+        &mut self,
+        number: u64,
+        received: Times,
+        stamp: Option<Timestamp>,
+        each: &mut impl FnMut(ProbeEvent),
+    ) {
         let (wait, reordered) = (self.plan.wait, number < self.newest);
-        let Some(call) = self.find(number) else { return each(Event::Stray) };
+        let Some(call) = self.find(number) else { return each(ProbeEvent::Unexpected) };
         // A clock that was set meanwhile may have told the kernel a time before the call.
         let kernel = received.kernel.filter(|kernel| call.sent.program.mono <= kernel.mono);
         let received = Times { kernel, ..received };
         let sample = Sample { number, due: call.due, sent: call.sent, received, stamp, reordered };
         let late = match call.state {
-            State::Answered => return each(Event::Duplicate(number)),
+            State::Answered => return each(ProbeEvent::Duplicate(number)),
             // Whoever answers what was not sent has guessed it.
-            State::Unsent => return each(Event::Stray),
+            State::Unsent => return each(ProbeEvent::Unexpected),
             State::Missed => true,
             State::Awaited => wait < sample.rtt(),
         };
         if late && call.state == State::Awaited {
-            each(Event::Unanswered(number));
+            each(ProbeEvent::Unanswered(number));
         }
         call.state = State::Answered;
         self.newest = self.newest.max(number);
         self.settle(received.program.mono);
-        each(if late { Event::Late(sample) } else { Event::Answered(sample) });
+        each(if late { ProbeEvent::Late(sample) } else { ProbeEvent::Answered(sample) });
     }
 
     /// Gives up what has been waited for long enough.
-    pub fn expire(&mut self, at: MonoTime, each: impl FnMut(Event)) {
+    pub fn expire(&mut self, at: MonoTime, each: impl FnMut(ProbeEvent)) {
         self.give_up_after(self.plan.wait, at, each);
     }
 
     /// Gives up what has been waited for so long.
-    pub fn give_up_after(&mut self, wait: Duration, at: MonoTime, mut each: impl FnMut(Event)) {
+    pub fn give_up_after(&mut self, wait: Duration, at: MonoTime, mut each: impl FnMut(ProbeEvent)) {
         while let Some(call) = self.first_awaited()
             && call.sent.program.mono + wait <= at
         {
             let number = self.open;
             self.give_up(number, at);
-            each(Event::Unanswered(number));
+            each(ProbeEvent::Unanswered(number));
         }
     }
 

@@ -3,8 +3,8 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::stamp::{Scan, Stamp, scan};
-use crate::template::BLANK;
+use crate::template::TIMESTAMP_PLACEHOLDER;
+use crate::timestamp::{Scan, Timestamp, scan};
 
 /// Reads a stamped echo off a stream.
 ///
@@ -13,7 +13,7 @@ use crate::template::BLANK;
 /// built-in stamp, and those that add nothing.
 ///
 /// A payload may hold anything but the text of a filled stamp; such a text is taken for the echo if it is
-/// exactly what was sent, and otherwise for a stamp. Behind a [blank](BLANK) it must not begin with a bracket.
+/// exactly what was sent, and otherwise for a stamp. Behind a [blank](TIMESTAMP_PLACEHOLDER) it must not begin with a bracket.
 #[derive(Debug, Default)]
 pub struct EchoReader {
     /// What was sent and has not come back.
@@ -23,7 +23,7 @@ pub struct EchoReader {
     /// Whether the first message in `sent` has begun to come back.
     begun: bool,
     /// The stamp that stood right before the first message.
-    stamp: Option<Stamp>,
+    stamp: Option<Timestamp>,
     /// Whether a stamp came last. No server puts in two: that would stamp nothing.
     stamped: bool,
     /// What has arrived and cannot be told yet.
@@ -34,7 +34,7 @@ pub struct EchoReader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo {
     /// The stamp, if the message began right behind one.
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<Timestamp>,
     /// Where the message ended in the bytes given to [`EchoReader::receive`].
     pub end: usize,
 }
@@ -122,18 +122,22 @@ impl EchoReader {
     /// Takes the stamp or the echo at the beginning of `rest`; `None` if more bytes are needed to tell.
     fn take(&mut self, rest: &[u8]) -> Result<Option<usize>, NotAnEcho> {
         match scan(rest) {
-            Scan::Stamp(_, len) if self.stamped && !self.expects(&rest[..len]) => Err(NotAnEcho),
-            Scan::Stamp(stamp, len) if !self.expects(&rest[..len]) => Ok(self.take_stamp(stamp, rest, len)),
+            Scan::Timestamp(_, len) if self.stamped && !self.expects(&rest[..len]) => Err(NotAnEcho),
+            Scan::Timestamp(stamp, len) if !self.expects(&rest[..len]) => {
+                Ok(self.take_stamp(stamp, rest, len))
+            }
             Scan::Partial if !self.completes(rest) => Ok(None),
             _ => self.take_echo(rest).map(Some),
         }
     }
 
     /// Takes a stamp that the server put in, or filled in: a filled blank is a part of the message.
-    fn take_stamp(&mut self, stamp: Stamp, rest: &[u8], len: usize) -> Option<usize> {
+    fn take_stamp(&mut self, stamp: Timestamp, rest: &[u8], len: usize) -> Option<usize> {
         let mut filled = false;
         if !self.begun {
-            filled = matches!(stamp, Stamp::Ns { .. }) && self.expects(BLANK) && self.filled(&rest[len..])?;
+            filled = matches!(stamp, Timestamp::Ns { .. })
+                && self.expects(TIMESTAMP_PLACEHOLDER)
+                && self.filled(&rest[len..])?;
             if filled {
                 self.advance(len);
             }
@@ -151,7 +155,7 @@ impl EchoReader {
         let message = self.lengths.front().copied().unwrap_or(0);
         match after {
             // A blank that was sent in two messages is none.
-            _ if message <= BLANK.len() => Some(message == BLANK.len()),
+            _ if message <= TIMESTAMP_PLACEHOLDER.len() => Some(message == TIMESTAMP_PLACEHOLDER.len()),
             [] | [b'['] => None,
             [b'[', b'0' | b'[', ..] => Some(false),
             _ => Some(true),
@@ -180,7 +184,7 @@ impl EchoReader {
     }
 
     /// If the first message is complete: ends it, and returns its stamp.
-    fn completed(&mut self) -> Option<Option<Stamp>> {
+    fn completed(&mut self) -> Option<Option<Timestamp>> {
         self.lengths.pop_front_if(|left| *left == 0)?;
         self.begun = false;
         Some(self.stamp.take())

@@ -6,22 +6,22 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::str::FromStr;
 
-use crate::conversation::Scene;
-use crate::time::WallLabel;
+use crate::responder::StampContext;
+use crate::time::LocalTime;
 
 /// Most bytes of a rendered stamp.
-pub const STAMP_MAX: usize = 128;
+pub const PREFIX_MAX: usize = 128;
 
 /// An `ns` stamp with nothing filled in: a call that asks to be answered at its own length.
-pub const BLANK: &[u8; 42] = b"[0000000000000000000 0000000000000000000] ";
+pub const TIMESTAMP_PLACEHOLDER: &[u8; 42] = b"[0000000000000000000 0000000000000000000] ";
 
 /// Whether a message asks for its times: it begins with the blank.
-pub(crate) fn begins_with_blank(message: &[u8]) -> bool {
+pub(crate) fn starts_with_placeholder(message: &[u8]) -> bool {
     // Nearly every message that does not is told from it by its first byte, without a call.
-    message.first() == BLANK.first() && message.starts_with(BLANK)
+    message.first() == TIMESTAMP_PLACEHOLDER.first() && message.starts_with(TIMESTAMP_PLACEHOLDER)
 }
 
-/// A stamp to be filled in: text and fields, at most [`STAMP_MAX`] bytes when rendered.
+/// A stamp to be filled in: text and fields, at most [`PREFIX_MAX`] bytes when rendered.
 ///
 /// Parsed from `ctime`, `rfc3339`, `unix`, `ns`, `none`, or from text with the fields `{ctime}` `{rfc3339}`
 /// `{unix}` `{rx}` `{tx}` `{peer}` `{local}` `{host}` `{seq}`.
@@ -72,7 +72,7 @@ pub enum TemplateError {
     UnknownField(String),
     /// A character that does not print in ASCII.
     Unprintable(char),
-    /// Longer than [`STAMP_MAX`] bytes when rendered.
+    /// Longer than [`PREFIX_MAX`] bytes when rendered.
     TooLong,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for TemplateError {
             Self::Unprintable(c) => {
                 write!(f, "{} is not a printable ASCII character", c.escape_unicode())
             }
-            Self::TooLong => write!(f, "the stamp is over {STAMP_MAX} bytes long"),
+            Self::TooLong => write!(f, "the stamp is over {PREFIX_MAX} bytes long"),
         }
     }
 }
@@ -120,24 +120,24 @@ impl Template {
         Self { pieces: Vec::new() }
     }
 
-    /// Appends the stamp to `out`. What goes beyond [`STAMP_MAX`] bytes is cut off.
-    pub(crate) fn render(&self, scene: &Scene<'_>, out: &mut Vec<u8>) {
-        let mut stamp = Room { out, left: STAMP_MAX };
+    /// Appends the stamp to `out`. What goes beyond [`PREFIX_MAX`] bytes is cut off.
+    pub(crate) fn render(&self, context: &StampContext<'_>, out: &mut Vec<u8>) {
+        let mut stamp = Room { out, left: PREFIX_MAX };
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => stamp.put(text.as_bytes()),
-                Piece::Field(field) => field.render(scene, &mut stamp),
+                Piece::Field(field) => field.render(context, &mut stamp),
             }
         }
     }
 
     /// The stamp of one second, if it is the same for all its messages.
-    pub fn of_the_second(&self, label: &WallLabel, host: &str) -> Option<Vec<u8>> {
+    pub fn render_per_second(&self, label: &LocalTime, host: &str) -> Option<Vec<u8>> {
         if self.has(|field| !matches!(field, Field::Ctime | Field::Host)) {
             return None;
         }
         let mut stamp = Vec::new();
-        self.render(&Scene { host, ..Scene::anonymous(label) }, &mut stamp);
+        self.render(&StampContext { host, ..StampContext::anonymous(label) }, &mut stamp);
         Some(stamp)
     }
 
@@ -147,17 +147,17 @@ impl Template {
     }
 
     /// Whether it shows `{rx}` or `{tx}`, which are read around the very receive.
-    pub fn is_exact(&self) -> bool {
+    pub fn uses_rx_tx(&self) -> bool {
         self.has(|field| matches!(field, Field::Rx | Field::Tx))
     }
 
     /// Whether it shows `{peer}` or `{local}`.
-    pub fn names_ends(&self) -> bool {
+    pub fn uses_addresses(&self) -> bool {
         self.has(|field| matches!(field, Field::Peer | Field::Local))
     }
 
     /// Whether every stamp it makes begins with a built-in shape, so that other servers know it for an answer.
-    pub fn begins_with_shape(&self) -> bool {
+    pub fn starts_with_builtin(&self) -> bool {
         let text = |piece: Option<&Piece>, wanted: fn(&str) -> bool| match piece {
             Some(Piece::Text(text)) => wanted(text),
             _ => false,
@@ -203,7 +203,7 @@ impl Template {
                 rest = after;
             }
         }
-        if width > STAMP_MAX { Err(TemplateError::TooLong) } else { Ok(Self { pieces }) }
+        if width > PREFIX_MAX { Err(TemplateError::TooLong) } else { Ok(Self { pieces }) }
     }
 }
 
@@ -214,8 +214,8 @@ impl From<&str> for Piece {
 }
 
 impl Field {
-    fn render(self, scene: &Scene<'_>, stamp: &mut Room<'_>) {
-        let label = scene.label;
+    fn render(self, context: &StampContext<'_>, stamp: &mut Room<'_>) {
+        let label = context.label;
         match self {
             Self::Ctime => stamp.put(&label.ctime),
             Self::Rfc3339 => {
@@ -229,12 +229,12 @@ impl Field {
                 stamp.put(b".");
                 stamp.put(&decimal::<9>(label.wall.subsec_nanos()));
             }
-            Self::Rx => stamp.put(&decimal::<19>(scene.rx.as_nanos())),
-            Self::Tx => stamp.put(&decimal::<19>(scene.tx.as_nanos())),
-            Self::Peer => stamp.show(scene.peer),
-            Self::Local => stamp.show(scene.local),
-            Self::Host => stamp.show(&scene.host),
-            Self::Seq => stamp.show(&scene.seq),
+            Self::Rx => stamp.put(&decimal::<19>(context.rx.as_nanos())),
+            Self::Tx => stamp.put(&decimal::<19>(context.tx.as_nanos())),
+            Self::Peer => stamp.show(context.peer),
+            Self::Local => stamp.show(context.local),
+            Self::Host => stamp.show(&context.host),
+            Self::Seq => stamp.show(&context.seq),
         }
     }
 }

@@ -76,6 +76,27 @@ impl Sub for MonoTime {
     }
 }
 
+/// A source of the current time, passed to whatever needs it, so that tests can step it.
+///
+/// ```
+/// use core::time::Duration;
+/// use echosounder_proto::{Clock, Moment, MonoTime, WallTime};
+///
+/// struct Stopped;
+///
+/// impl Clock for Stopped {
+///     fn now(&self) -> Moment {
+///         Moment { wall: WallTime::from_nanos(1), mono: MonoTime::from_origin(Duration::ZERO) }
+///     }
+/// }
+///
+/// assert_eq!(Stopped.now(), Stopped.now());
+/// ```
+pub trait Clock {
+    /// Returns the current time, read from both clocks.
+    fn now(&self) -> Moment;
+}
+
 /// One instant, read from both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -96,7 +117,7 @@ impl Moment {
 
 /// A wall time as people read it, in the local zone. Whoever owns the clock renders it once a second.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WallLabel {
+pub struct LocalTime {
     /// The instant that the texts show.
     pub wall: WallTime,
     /// As `ctime(3)` writes it, without the newline: `Sun Nov 22 12:19:36 2026`, the day padded with a space.
@@ -107,7 +128,7 @@ pub struct WallLabel {
     pub offset: [u8; 6],
 }
 
-impl WallLabel {
+impl LocalTime {
     /// A fixed instant in the zone UTC+1, for examples and tests.
     pub const EXAMPLE: Self = Self {
         wall: WallTime(1_795_346_376_123_456_789),

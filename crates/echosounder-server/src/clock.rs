@@ -8,15 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use echosounder_proto::{Moment, MonoTime, Template, WallLabel, WallTime};
+use echosounder_proto::{Clock, LocalTime, Moment, MonoTime, Template, WallTime};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-
-/// What tells the time. Tests have one that can be stepped.
-pub trait Clock {
-    /// The time now, on both clocks.
-    fn now(&self) -> Moment;
-}
 
 /// The system's clocks: CLOCK_REALTIME and CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug)]
@@ -97,20 +91,20 @@ fn zone_file(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Renders the time of day in the local zone once a second, and with it what stamps show of it.
 #[derive(Debug)]
-pub(crate) struct Labels {
+pub(crate) struct StampCache {
     zone: TimeZone,
     template: Template,
     host: Arc<str>,
-    label: WallLabel,
+    label: LocalTime,
     stamp: Option<Vec<u8>>,
 }
 
-impl Labels {
-    /// Labels in the zone of TZ, or else of the system, from `wall` on.
+impl StampCache {
+    /// StampCache in the zone of TZ, or else of the system, from `wall` on.
     pub(crate) fn new(wall: WallTime, template: &Template, host: &Arc<str>) -> Self {
         let zone = local_time_zone();
         let label = render(&zone, wall);
-        let stamp = template.of_the_second(&label, host);
+        let stamp = template.render_per_second(&label, host);
         Self { zone, template: template.clone(), host: Arc::clone(host), label, stamp }
     }
 
@@ -119,7 +113,7 @@ impl Labels {
         self.stamp.as_deref()
     }
 
-    pub(crate) fn current(&self) -> &WallLabel {
+    pub(crate) fn current(&self) -> &LocalTime {
         &self.label
     }
 
@@ -129,15 +123,15 @@ impl Labels {
             self.label.wall = wall;
         } else {
             self.label = render(&self.zone, wall);
-            self.stamp = self.template.of_the_second(&self.label, &self.host);
+            self.stamp = self.template.render_per_second(&self.label, &self.host);
         }
     }
 }
 
-fn render(zone: &TimeZone, wall: WallTime) -> WallLabel {
+fn render(zone: &TimeZone, wall: WallTime) -> LocalTime {
     let seconds = i64::try_from(wall.seconds()).unwrap_or(i64::MAX);
     let local = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_zoned(zone.clone());
-    WallLabel {
+    LocalTime {
         wall,
         ctime: text(&local.strftime("%a %b %e %H:%M:%S %Y").to_string()),
         date_time: text(&local.strftime("%Y-%m-%dT%H:%M:%S").to_string()),

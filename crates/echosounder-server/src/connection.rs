@@ -4,17 +4,17 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use echosounder_proto::{Conversation, Flow, Moment, Reason, Scene};
+use echosounder_proto::{DropReason, Input, Moment, Responder, StampContext};
 use echosounder_socket::{
-    Address, Half, Interest, Kind, Readiness, Socket, Transport, is_out_of_resources, is_too_long, ready,
+    Address, Interest, Kind, Readiness, Shutdown, Socket, Transport, is_out_of_resources, is_too_long, ready,
 };
 
-use crate::clock::Clock;
-use crate::event::{Event, Observer};
+use crate::event::{Observer, ServerEvent};
 use crate::failures::Starvation;
-use crate::limits::{Budget, Place};
-use crate::recency::Waits;
-use crate::worker::Tools;
+use crate::limits::{Budget, ConnectionPermit};
+use crate::wait_queues::WaitState;
+use crate::worker::TurnContext;
+use echosounder_proto::Clock;
 
 /// A connection, and what of it is not done with.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ pub(crate) struct Connection {
     interest: Interest,
     /// Messages answered.
     messages: u64,
-    kept: Option<Box<Kept>>,
-    _place: Place,
+    kept: Option<Box<Backlog>>,
+    _place: ConnectionPermit,
 }
 
 /// How far a connection has come.
@@ -51,7 +51,7 @@ enum Phase {
 
 /// What the kernel did not take, and what has not been answered for it.
 #[derive(Debug)]
-struct Kept {
+struct Backlog {
     /// Answers not sent.
     tail: Vec<u8>,
     /// Input not answered.
@@ -75,7 +75,7 @@ impl Connection {
         peer: Address,
         local: Option<Box<Address>>,
         transport: Transport,
-        place: Place,
+        place: ConnectionPermit,
     ) -> Self {
         let (kind, phase, interest) = (transport.kind(), Phase::Open, Interest::Read);
         Self { socket, peer, local, transport, kind, phase, interest, messages: 0, kept: None, _place: place }
@@ -94,11 +94,11 @@ impl Connection {
     }
 
     /// What kind of wait it is in.
-    pub(crate) fn waits(&self) -> Waits {
+    pub(crate) fn waits(&self) -> WaitState {
         match (self.phase, self.interest) {
-            (Phase::Lingering | Phase::Finishing, _) => Waits::Ending,
-            (_, Interest::Read) => Waits::Idle,
-            _ => Waits::Stalled,
+            (Phase::Lingering | Phase::Finishing, _) => WaitState::Ending,
+            (_, Interest::Read) => WaitState::Idle,
+            _ => WaitState::Stalled,
         }
     }
 
@@ -112,7 +112,7 @@ impl Connection {
     pub(crate) fn turn<C: Clock, O: Observer>(
         &mut self,
         ready: Readiness,
-        tools: &mut Tools<C, O>,
+        tools: &mut TurnContext<C, O>,
     ) -> io::Result<(Next, Interest)> {
         let mut interest = Interest::Read;
         match (self.phase, self.interest) {
@@ -156,7 +156,7 @@ impl Connection {
     }
 
     /// Reads once and answers. Returns what to wait for, if nothing is kept.
-    fn hear<C: Clock, O: Observer>(&mut self, tools: &mut Tools<C, O>) -> io::Result<Interest> {
+    fn hear<C: Clock, O: Observer>(&mut self, tools: &mut TurnContext<C, O>) -> io::Result<Interest> {
         let size = match tools.budget.read_size() {
             Some(size) => size,
             // What is read now must leave again at once.
@@ -167,10 +167,10 @@ impl Connection {
         let received = match self.receive(&mut tools.input[unfinished..], size) {
             Ok(Some(received)) => received,
             Ok(None) => {
-                tools.counters.dropped(Reason::Truncated, 1);
+                tools.counters.dropped(DropReason::Truncated, 1);
                 return Ok(Interest::Read);
             }
-            Err(error) if is_momentary(&error) => {
+            Err(error) if is_transient(&error) => {
                 if is_out_of_resources(&error) {
                     tools.starvation.add("receive", error);
                 }
@@ -191,7 +191,7 @@ impl Connection {
             tools.input[..unfinished].copy_from_slice(&kept.rest);
         }
         let len = unfinished + received;
-        if self.conversation(tools).needs_exact_time(&tools.input[..len]) {
+        if self.responder(tools).needs_exact_time(&tools.input[..len]) {
             arrival = tools.clock.now();
         }
         self.answer(len, arrival, tools)?;
@@ -209,7 +209,7 @@ impl Connection {
     }
 
     /// Sends what is kept, or answers more of the input that is.
-    fn go_on<C: Clock, O: Observer>(&mut self, tools: &mut Tools<C, O>) -> io::Result<()> {
+    fn go_on<C: Clock, O: Observer>(&mut self, tools: &mut TurnContext<C, O>) -> io::Result<()> {
         let Some(kept) = &mut self.kept else { return Ok(()) };
         if kept.tail.is_empty() {
             let (len, arrival) = (kept.rest.len(), kept.arrival);
@@ -237,17 +237,17 @@ impl Connection {
         &mut self,
         len: usize,
         arrival: Moment,
-        tools: &mut Tools<C, O>,
+        tools: &mut TurnContext<C, O>,
     ) -> io::Result<()> {
         // With nothing left to keep it in, an unfinished line is answered as it is.
-        let flow = match self.phase {
-            Phase::Open if tools.budget.read_size().is_some() => Flow::Open,
-            _ => Flow::Ended,
+        let input_kind = match self.phase {
+            Phase::Open if tools.budget.read_size().is_some() => Input::More,
+            _ => Input::Last,
         };
         let exact = arrival != tools.turn;
         let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
-        let conversation = if self.kind == Kind::Messages { &tools.messages } else { &tools.streams };
-        let mut scene = Scene {
+        let responder = if self.kind == Kind::Messages { &tools.messages } else { &tools.streams };
+        let mut context = StampContext {
             label: tools.labels.current(),
             rx: arrival.wall,
             tx,
@@ -259,32 +259,32 @@ impl Connection {
         };
         let input = &tools.input[..len];
         let is_empty_message = self.kind == Kind::Messages && len == 0 && self.phase == Phase::Open;
-        let (peer, observer, hears) = (&self.peer, &mut tools.observer, tools.hears_messages);
+        let (peer, observer, hears) = (&self.peer, &mut tools.observer, tools.wants_messages);
         let mut tell = |bytes: &[u8]| {
             if hears {
-                observer.observe(Event::Message { peer, bytes });
+                observer.observe(ServerEvent::Message { peer, bytes });
             }
         };
         tools.out.clear();
         let consumed = tools.out.append_with(|out| {
             if is_empty_message {
                 tell(input);
-                conversation.answer_empty(&mut scene, out);
+                responder.answer_empty(&mut context, out);
                 return 0;
             }
-            conversation.answer(input, flow, &mut scene, out, &mut tell)
+            responder.answer(input, input_kind, &mut context, out, &mut tell)
         });
-        let answered = scene.seq;
+        let answered = context.seq;
         let result = if is_empty_message && tools.out.is_empty() {
             // Without a prefix the reply is an empty message, too.
-            self.socket.send(&[]).or_else(|error| if is_momentary(&error) { Ok(0) } else { Err(error) })
+            self.socket.send(&[]).or_else(|error| if is_transient(&error) { Ok(0) } else { Err(error) })
         } else {
             send(&self.socket, self.kind, &tools.out, &mut tools.starvation)
         };
         let sent = match result {
             // A message can be too long, with its stamp, to be sent at all.
             Err(error) if is_too_long(&error) => {
-                tools.counters.dropped(Reason::Unsent, 1);
+                tools.counters.dropped(DropReason::Unsent, 1);
                 tools.out.len()
             }
             result => {
@@ -294,18 +294,18 @@ impl Connection {
             }
         };
         let rest = &input[consumed..];
-        let answerable = conversation.framing.piece_len(rest, flow).is_some();
+        let answerable = responder.framing.frame_len(rest, input_kind).is_some();
         let before = self.kept_size();
-        self.kept = Kept::of(&tools.out[sent..], rest, arrival, answerable);
+        self.kept = Backlog::of(&tools.out[sent..], rest, arrival, answerable);
         tools.budget.change(before, self.kept_size());
         Ok(())
     }
 
     /// Reads what comes after our end, for nobody, until the peer ends too.
-    fn discard<C, O>(&mut self, tools: &mut Tools<C, O>) -> io::Result<Next> {
+    fn discard<C, O>(&mut self, tools: &mut TurnContext<C, O>) -> io::Result<Next> {
         match self.socket.recv(&mut tools.input) {
             Ok(0) => Ok(Next::Over),
-            Err(error) if is_momentary(&error) => Ok(Next::Stays),
+            Err(error) if is_transient(&error) => Ok(Next::Stays),
             // Our end was the peer's, too.
             Err(_) if !self.transport.half_closes() => Ok(Next::Over),
             Err(error) => Err(error),
@@ -318,7 +318,7 @@ impl Connection {
         if self.closes_late() {
             return Ok(());
         }
-        let half = if self.transport.half_closes() { Half::Write } else { Half::Both };
+        let half = if self.transport.half_closes() { Shutdown::Write } else { Shutdown::Both };
         match self.socket.shutdown(half) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
@@ -335,7 +335,7 @@ impl Connection {
         Ok(state.writable)
     }
 
-    fn conversation<'a, C, O>(&self, tools: &'a Tools<C, O>) -> &'a Conversation {
+    fn responder<'a, C, O>(&self, tools: &'a TurnContext<C, O>) -> &'a Responder {
         if self.kind == Kind::Messages { &tools.messages } else { &tools.streams }
     }
 
@@ -344,7 +344,7 @@ impl Connection {
     }
 }
 
-impl Kept {
+impl Backlog {
     fn of(tail: &[u8], rest: &[u8], arrival: Moment, answerable: bool) -> Option<Box<Self>> {
         let nothing = tail.is_empty() && rest.is_empty();
         (!nothing).then(|| Box::new(Self { tail: tail.into(), rest: rest.into(), arrival, answerable }))
@@ -366,7 +366,7 @@ fn send(socket: &Socket, kind: Kind, bytes: &[u8], starvation: &mut Starvation) 
             starvation.add("send", error);
             Ok(0)
         }
-        Err(error) if is_momentary(&error) => Ok(0),
+        Err(error) if is_transient(&error) => Ok(0),
         // SCTP takes no more at once than fits its send buffer.
         Err(error) if kind == Kind::Stream && 1 < bytes.len() && is_too_long(&error) => {
             send(socket, kind, &bytes[..bytes.len() / 2], starvation)
@@ -377,7 +377,7 @@ fn send(socket: &Socket, kind: Kind, bytes: &[u8], starvation: &mut Starvation) 
 
 /// Whether a call did nothing, and may do something when it is called again: there was nothing to do, or for
 /// the moment no memory to do it with.
-pub(crate) fn is_momentary(error: &io::Error) -> bool {
+pub(crate) fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
         || is_out_of_resources(error)
 }

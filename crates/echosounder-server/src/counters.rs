@@ -4,12 +4,12 @@ use std::iter::Sum;
 use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use echosounder_proto::Reason;
+use echosounder_proto::DropReason;
 
 /// Why a connection was ended from our side while the server went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Cut {
+pub enum DisconnectReason {
     /// Its peer said nothing for too long.
     Idle,
     /// Its peer did not take what was said for too long.
@@ -20,7 +20,7 @@ pub enum Cut {
     Refused,
 }
 
-impl Cut {
+impl DisconnectReason {
     /// Every reason, in the order in which they are reported.
     pub const ALL: [Self; 4] = [Self::Idle, Self::Stalled, Self::Evicted, Self::Refused];
 
@@ -28,7 +28,7 @@ impl Cut {
     pub fn word(self) -> &'static str {
         match self {
             Self::Idle => "idle",
-            Self::Stalled => "stalled",
+            Self::Stalled => "stall",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
         }
@@ -44,8 +44,8 @@ pub struct Counters {
     messages: AtomicU64,
     bytes: AtomicU64,
     errors: AtomicU64,
-    drops: [AtomicU64; Reason::ALL.len()],
-    cuts: [AtomicU64; Cut::ALL.len()],
+    drops: [AtomicU64; DropReason::ALL.len()],
+    cuts: [AtomicU64; DisconnectReason::ALL.len()],
 }
 
 /// Counts of all workers together.
@@ -61,10 +61,10 @@ pub struct Totals {
     pub bytes: u64,
     /// Connections that ended with an error, and calls that failed otherwise.
     pub errors: u64,
-    /// Messages not answered, by reason, in the order of [`Reason::ALL`].
-    pub drops: [u64; Reason::ALL.len()],
-    /// Connections ended from our side, by reason, in the order of [`Cut::ALL`].
-    pub cuts: [u64; Cut::ALL.len()],
+    /// Messages not answered, by reason, in the order of [`DropReason::ALL`].
+    pub drops: [u64; DropReason::ALL.len()],
+    /// Connections ended from our side, by reason, in the order of [`DisconnectReason::ALL`].
+    pub cuts: [u64; DisconnectReason::ALL.len()],
 }
 
 impl Counters {
@@ -85,11 +85,11 @@ impl Counters {
         add(&self.errors, 1);
     }
 
-    pub(crate) fn dropped(&self, reason: Reason, messages: u64) {
+    pub(crate) fn dropped(&self, reason: DropReason, messages: u64) {
         add(&self.drops[reason as usize], messages);
     }
 
-    pub(crate) fn cut(&self, reason: Cut) {
+    pub(crate) fn cut(&self, reason: DisconnectReason) {
         add(&self.cuts[reason as usize], 1);
     }
 

@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use echosounder_proto::{
-    Conversation, Datagram, DatagramRule, Framing, Moment, PlainEcho, Reason, Scene, Sender, WallTime,
+    Clock, Datagram, DatagramFilter, DropReason, Framing, Moment, PlainEcho, Responder, Sender, StampContext,
+    WallTime,
 };
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
@@ -14,13 +15,13 @@ use echosounder_socket::{
     Address, Batch, Interest, PacketInfo, Received, Socket, Waker, is_forbidden, option, ready,
 };
 
-use crate::clock::{Clock, Labels};
-use crate::connection::is_momentary;
+use crate::clock::StampCache;
+use crate::connection::is_transient;
 use crate::counters::Counters;
-use crate::event::{Event, Observer};
+use crate::event::{Observer, ServerEvent};
 use crate::failures::{Failures, PAUSE, Reports};
-use crate::held::{HELD_MAX, HeldPeers};
-use crate::worker::Setup;
+use crate::reply_cache::{HELD_MAX, ReplyCache};
+use crate::worker::WorkerConfig;
 
 /// Most turns without a look at whether it is to stop.
 const TURNS_MAX: usize = 64;
@@ -57,20 +58,20 @@ pub struct DatagramWorker<C, O> {
     socket: Socket,
     address: Address,
     batch: Batch,
-    rule: DatagramRule,
+    rule: DatagramFilter,
     /// Whether datagrams to a group are counted here.
     counts_groups: bool,
-    held: HeldPeers,
+    reply_cache: ReplyCache,
     /// Messages answered.
     messages: u64,
     /// What the kernel has said so far that it has dropped.
     drops: u32,
     /// The stamp of the answer that is being made.
     head: Vec<u8>,
-    conversation: Conversation,
+    responder: Responder,
     host: Arc<str>,
-    labels: Labels,
-    hears_messages: bool,
+    labels: StampCache,
+    wants_messages: bool,
     /// Receives, and waits, that have failed.
     receives: Failures,
     waits: Failures,
@@ -87,7 +88,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     /// # Errors
     ///
     /// If the socket cannot be asked for its address, or prepared, or no memory is left.
-    pub fn new(setup: Setup<C, O>, socket: Socket, plain_echo: PlainEcho) -> io::Result<Self> {
+    pub fn new(setup: WorkerConfig<C, O>, socket: Socket, plain_echo: PlainEcho) -> io::Result<Self> {
         let address = socket.local_addr()?;
         socket.set_blocking(false)?;
         if let Address::Unix(_) = address {
@@ -103,16 +104,16 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             batch,
             socket,
             address,
-            rule: DatagramRule::new(&setup.conversation.stamp, plain_echo, now.mono),
+            rule: DatagramFilter::new(&setup.responder.stamp, plain_echo, now.mono),
             counts_groups: true,
-            held: HeldPeers::default(),
+            reply_cache: ReplyCache::default(),
             messages: 0,
             drops: 0,
             head: Vec::new(),
-            labels: Labels::new(now.wall, &setup.conversation.stamp, &setup.host),
-            conversation: Conversation { framing: Framing::Message, ..setup.conversation },
+            labels: StampCache::new(now.wall, &setup.responder.stamp, &setup.host),
+            responder: Responder { framing: Framing::Message, ..setup.responder },
             host: setup.host,
-            hears_messages: setup.observer.hears_messages(),
+            wants_messages: setup.observer.wants_messages(),
             receives: Failures::default(),
             waits: Failures::default(),
             reports: Reports::default(),
@@ -172,10 +173,10 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         let Ok(memory) = self.socket.option(option::SO_MEMINFO) else { return };
         let new = memory.drops.wrapping_sub(self.drops);
         self.drops = memory.drops;
-        self.counters.dropped(Reason::Overflow, u64::from(new));
+        self.counters.dropped(DropReason::Overflow, u64::from(new));
     }
 
-    /// Waits until something is there; whether it is to stop is returned. After many receives that failed it waits for
+    /// WaitState until something is there; whether it is to stop is returned. After many receives that failed it waits for
     /// the stop alone, and not for long.
     fn wait(&mut self) -> io::Result<bool> {
         let stop = (self.stop.as_fd(), Interest::Read);
@@ -208,7 +209,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             Err(error) => {
                 let many = self.receives.add();
                 // Netlink says so, once, that it has dropped something: netlink(7).
-                if many || !is_momentary(&error) {
+                if many || !is_transient(&error) {
                     self.counters.failed();
                     self.report("receive", &error);
                 }
@@ -220,7 +221,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     /// Reports that something fails, now and then as long as that lasts.
     fn report(&mut self, operation: &'static str, error: &io::Error) {
         if self.reports.is_due(operation, self.clock.now().mono) {
-            self.observer.observe(Event::Error { operation, error });
+            self.observer.observe(ServerEvent::Error { operation, error });
         }
     }
 
@@ -228,13 +229,13 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     fn answer(&mut self, received: usize) {
         let arrival = self.clock.now();
         self.labels.set(arrival.wall);
-        let exact = (0..received).any(|index| self.conversation.needs_exact_time(self.batch.bytes(index)));
+        let exact = (0..received).any(|index| self.responder.needs_exact_time(self.batch.bytes(index)));
         let tx = if exact { arrival.wall_at(self.clock.now().mono) } else { arrival.wall };
         let (before, mut bytes) = (self.messages, 0);
         for index in 0..received {
             match self.prepare(index, &arrival, tx) {
                 Ok(len) => bytes += len,
-                Err(Reason::Group) if !self.counts_groups => {}
+                Err(DropReason::Group) if !self.counts_groups => {}
                 Err(reason) => self.counters.dropped(reason, 1),
             }
         }
@@ -248,14 +249,14 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         if let Some(error) = forbidden {
             self.report("send", &error);
         }
-        self.held.let_go();
+        self.reply_cache.evict();
         bytes -= unsent.iter().map(|&index| self.batch.bytes(index).len()).sum::<usize>();
         self.counters.answered(self.messages - before - unsent.len() as u64, bytes);
-        self.counters.dropped(Reason::Unsent, unsent.len() as u64);
+        self.counters.dropped(DropReason::Unsent, unsent.len() as u64);
     }
 
     /// Judges one datagram and prepares its answer; how long it was is returned, or why it is not answered.
-    fn prepare(&mut self, index: usize, arrival: &Moment, tx: WallTime) -> Result<usize, Reason> {
+    fn prepare(&mut self, index: usize, arrival: &Moment, tx: WallTime) -> Result<usize, DropReason> {
         let about = self.batch.about(index);
         let peer = self.batch.sender(index);
         let port = self.address.port().unwrap_or(0);
@@ -267,19 +268,19 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             truncated: about.truncated,
             bytes: self.batch.bytes(index),
         };
-        self.rule.judge(&datagram, arrival.mono)?;
+        self.rule.check(&datagram, arrival.mono)?;
         let to = match &peer {
             // A path may lead elsewhere by now, and what it leads to must be the sender's.
             Address::Unix(UnixName::Path(path)) => {
-                Some(self.held.address(path, about.credentials.map(|sender| sender.uid))?)
+                Some(self.reply_cache.address(path, about.credentials.map(|sender| sender.uid))?)
             }
             _ => None,
         };
-        if self.hears_messages {
-            self.observer.observe(Event::Message { peer: &peer, bytes: datagram.bytes });
+        if self.wants_messages {
+            self.observer.observe(ServerEvent::Message { peer: &peer, bytes: datagram.bytes });
         }
         let len = datagram.bytes.len();
-        let mut scene = Scene {
+        let mut context = StampContext {
             label: self.labels.current(),
             rx: arrival.wall,
             tx,
@@ -289,10 +290,10 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             seq: self.messages,
             stamp: self.labels.stamp(),
         };
-        self.conversation.answer_datagram(self.batch.bytes(index), &mut scene, &mut self.head);
-        let messages = scene.seq;
+        self.responder.answer_datagram(self.batch.bytes(index), &mut context, &mut self.head);
+        let messages = context.seq;
         let from = about.packet_info.map(PacketInfo::by_any_interface);
-        self.batch.answer(index, &self.head, from, to).map_err(|_| Reason::Unsent)?;
+        self.batch.answer(index, &self.head, from, to).map_err(|_| DropReason::Unsent)?;
         self.messages = messages;
         Ok(len)
     }

@@ -4,12 +4,12 @@ use std::io;
 
 use echosounder_socket::Address;
 
-use crate::counters::Cut;
+use crate::counters::DisconnectReason;
 
 /// Something that happened, told as it happens.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum ServerEvent<'a> {
     /// A connection was accepted.
     Connected {
         /// Who connected.
@@ -31,7 +31,7 @@ pub enum Event<'a> {
         /// What ended it, unless it ended in good order.
         error: Option<&'a io::Error>,
         /// Why we ended it, if we did.
-        cut: Option<Cut>,
+        cut: Option<DisconnectReason>,
     },
     /// Something did not work, and the server goes on.
     Error {
@@ -45,17 +45,17 @@ pub enum Event<'a> {
 /// Who is told of events. It is called in the middle of the work, so it must neither wait nor fail.
 pub trait Observer {
     /// Takes note of an event.
-    fn observe(&mut self, event: Event<'_>);
+    fn observe(&mut self, event: ServerEvent<'_>);
 
     /// Whether it wants each message; telling them costs more than answering them.
-    fn hears_messages(&self) -> bool;
+    fn wants_messages(&self) -> bool;
 }
 
 /// Nobody is told anything.
 impl Observer for () {
-    fn observe(&mut self, _: Event<'_>) {}
+    fn observe(&mut self, _: ServerEvent<'_>) {}
 
-    fn hears_messages(&self) -> bool {
+    fn wants_messages(&self) -> bool {
         false
     }
 }

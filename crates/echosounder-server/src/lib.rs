@@ -2,14 +2,14 @@
 //!
 //! [`Server::bind`] takes every endpoint or none; [`Server::start`] gives each worker thread a listener of each
 //! and lets it run. A message's way is one straight line: the [`Worker`] learns that a connection is readable,
-//! reads once into its own buffer, has the [`Conversation`](echosounder_proto::Conversation) answer into
+//! reads once into its own buffer, has the [`Responder`](echosounder_proto::Responder) answer into
 //! another, and sends once. What the kernel does not take is kept with the connection, which is then not read
 //! until it has left. Each datagram socket has a thread of its own, a [`DatagramWorker`]: a batch in, a batch out.
 //!
 //! ```
 //! use echosounder_proto::{Framing, PlainEcho, Template};
-//! use echosounder_server::{Config, Patience, Server};
-//! use echosounder_socket::{Half, IpVersion, Side};
+//! use echosounder_server::{Config, Timeouts, Server};
+//! use echosounder_socket::{Shutdown, IpVersion, Side};
 //!
 //! let server = Server::bind(Config {
 //!     endpoints: vec!["tcp://127.0.0.1:0".parse()?],
@@ -21,7 +21,7 @@
 //!     workers: std::num::NonZeroUsize::MIN,
 //!     connections_max: None,
 //!     per_peer_max: None,
-//!     patience: Patience { idle: None, stalled: std::time::Duration::from_secs(60) },
+//!     patience: Timeouts { idle: None, stall: std::time::Duration::from_secs(60) },
 //!     unix_mode: 0o600,
 //! })?;
 //! let endpoint = server.endpoints().next().expect("one endpoint was asked for").clone();
@@ -34,7 +34,7 @@
 //! let mut answer = [0; 16];
 //! let len = client.recv(&mut answer)?;
 //! assert_eq!(&answer[..len], b"ahoy");
-//! client.shutdown(Half::Write)?;
+//! client.shutdown(Shutdown::Write)?;
 //! assert_eq!(client.recv(&mut answer)?, 0);
 //!
 //! assert_eq!(running.stop()?.messages, 1);
@@ -49,19 +49,19 @@ mod counters;
 mod datagrams;
 mod event;
 mod failures;
-mod held;
 mod limits;
 mod listen;
 mod path;
-mod recency;
+mod reply_cache;
 mod server;
+mod wait_queues;
 mod worker;
 
-pub use clock::{Clock, SystemClock, local_time_zone};
-pub use counters::{Counters, Cut, Totals};
+pub use clock::{SystemClock, local_time_zone};
+pub use counters::{Counters, DisconnectReason, Totals};
 pub use datagrams::DatagramWorker;
-pub use event::{Event, Observer};
-pub use limits::{KEPT_MAX, Limits};
+pub use event::{Observer, ServerEvent};
+pub use limits::{BACKLOG_MAX, Limits};
 pub use listen::{BindError, Note};
 pub use server::{Config, Running, Server, StartError};
-pub use worker::{Bounds, Patience, Setup, Worker};
+pub use worker::{Timeouts, Worker, WorkerConfig, WorkerLimits};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use echosounder_socket::Address;
 
 /// Most bytes kept for all connections together: answers that the kernel has not taken, input not answered.
-pub const KEPT_MAX: usize = 16 * 1024 * 1024;
+pub const BACKLOG_MAX: usize = 16 * 1024 * 1024;
 
 /// Most bytes of one read.
 pub(crate) const READ_MAX: usize = 64 * 1024;
@@ -45,10 +45,10 @@ impl Limits {
     }
 
     /// Takes a place for a connection, if one is free.
-    pub(crate) fn admit(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn admit(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let next = |taken: usize| Some(taken + 1).filter(|&taken| taken <= self.connections_max);
         self.connections.try_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        Some(Place { limits: Arc::clone(self), peer: None })
+        Some(ConnectionPermit { limits: Arc::clone(self), peer: None })
     }
 
     /// The counter of a peer, if its kind is counted: hosts are, and of IPv6 the network that one host has.
@@ -64,12 +64,12 @@ impl Limits {
 
 /// The right of one connection to be there, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionPermit {
     limits: Arc<Limits>,
     peer: Option<u32>,
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Makes it the place of a certain peer; `None` if that has as many as it may have.
     pub(crate) fn take(mut self, peer: &Address) -> Option<Self> {
         let Some(counter) = self.limits.counter(peer) else { return Some(self) };
@@ -82,7 +82,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.limits.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(counter) = self.peer {
@@ -91,7 +91,7 @@ impl Drop for Place {
     }
 }
 
-/// One worker's part of [`KEPT_MAX`].
+/// One worker's part of [`BACKLOG_MAX`].
 #[derive(Debug)]
 pub(crate) struct Budget {
     max: usize,

@@ -29,7 +29,7 @@ impl BoundPath {
     pub(crate) fn bind(socket: &Socket, path: &[u8], mode: u32) -> io::Result<Self> {
         let address = Address::Unix(UnixName::Path(path.into()));
         let path = PathBuf::from(OsStr::from_bytes(path));
-        socket.set_mode(mode)?;
+        socket.set_permissions(mode)?;
         match socket.bind(&address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 if let Some(other) = what_else_lies_at(&path) {

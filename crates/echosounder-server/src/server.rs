@@ -7,17 +7,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use echosounder_proto::{Conversation, Framing, PlainEcho, Template};
+use echosounder_proto::{Framing, PlainEcho, Responder, Template};
 use echosounder_socket::{Endpoint, IpVersion, Socket, Transport, Waker, raise_fd_limit};
 
 use crate::clock::SystemClock;
 use crate::counters::{Counters, Totals};
 use crate::datagrams::{DESCRIPTORS_HELD, DatagramWorker};
 use crate::event::Observer;
-use crate::limits::{KEPT_MAX, Limits};
+use crate::limits::{BACKLOG_MAX, Limits};
 use crate::listen::{self, BindError, Bound, Note, Terms};
 use crate::path::BoundPath;
-use crate::worker::{Bounds, Patience, Setup, Worker};
+use crate::worker::{Timeouts, Worker, WorkerConfig, WorkerLimits};
 
 /// Descriptors that are not given to connections, beside those open when a server starts and those that workers
 /// have: some for whoever runs it.
@@ -45,7 +45,7 @@ pub struct Config {
     /// How many connections one host may have; of IPv6, one network of 64 bits.
     pub per_peer_max: Option<u32>,
     /// How long connections may wait for their peers.
-    pub patience: Patience,
+    pub patience: Timeouts,
     /// The permissions of UNIX socket paths, less the umask.
     pub unix_mode: u32,
 }
@@ -84,7 +84,7 @@ impl Server {
     /// [noted](Self::notes), and is an error only if nothing else was asked for.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         let Config { ip_version, workers, unix_mode, patience, .. } = config;
-        let terms = Terms { ip_version, workers, unix_mode, stalled_max: patience.stalled };
+        let terms = Terms { ip_version, workers, unix_mode, stalled_max: patience.stall };
         let (bound, notes) = listen::bind_all(&config.endpoints, terms)?;
         Ok(Self { config, bound, notes })
     }
@@ -176,8 +176,8 @@ impl Running {
         mut observer: impl FnMut() -> O,
     ) -> io::Result<()> {
         let stop = Arc::clone(&self.stop);
-        let mut setup = || Setup {
-            conversation: Conversation { stamp: config.stamp.clone(), framing: config.framing },
+        let mut setup = || WorkerConfig {
+            responder: Responder { stamp: config.stamp.clone(), framing: config.framing },
             host: config.host.as_str().into(),
             counters: Arc::default(),
             stop: Arc::clone(&stop),
@@ -198,8 +198,8 @@ impl Running {
             }
         }
         let workers = if listeners.is_empty() { 0 } else { config.workers.get() };
-        let kept_max = KEPT_MAX / config.workers;
-        let bounds = Bounds { limits: Arc::new(limits), patience: config.patience, kept_max };
+        let kept_max = BACKLOG_MAX / config.workers;
+        let bounds = WorkerLimits { limits: Arc::new(limits), patience: config.patience, kept_max };
         for _ in 0..workers {
             self.start_worker(setup(), bounds.clone(), &mut listeners)?;
         }
@@ -216,8 +216,8 @@ impl Running {
     /// Starts a worker with a socket of each listener.
     fn start_worker<O: Observer + Send + 'static>(
         &mut self,
-        setup: Setup<SystemClock, O>,
-        bounds: Bounds,
+        setup: WorkerConfig<SystemClock, O>,
+        bounds: WorkerLimits,
         listeners: &mut [(Transport, Vec<Socket>)],
     ) -> io::Result<()> {
         let counters = Arc::clone(&setup.counters);

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_proto::{Conversation, FRAME_MAX, Framing, Moment, MonoTime};
+use echosounder_proto::{Clock, FRAME_MAX, Framing, Moment, MonoTime, Responder};
 use echosounder_socket::{
     Address, Events, Interest, IoBuffer, Poll, Readiness, Socket, Transport, Waker, is_unreachable, option,
     ready,
 };
 
-use crate::clock::{Clock, Labels};
+use crate::clock::StampCache;
 use crate::connection::{Connection, Next};
-use crate::counters::{Counters, Cut};
-use crate::event::{Event, Observer};
+use crate::counters::{Counters, DisconnectReason};
+use crate::event::{Observer, ServerEvent};
 use crate::failures::{Failures, PAUSE, Reports, Starvation};
-use crate::limits::{Budget, Limits, Place, READ_MAX};
-use crate::recency::{Recency, Waits};
+use crate::limits::{Budget, ConnectionPermit, Limits, READ_MAX};
+use crate::wait_queues::{WaitQueues, WaitState};
 
 /// Most events of one turn.
 const EVENTS_MAX: usize = 256;
@@ -50,9 +50,9 @@ const LISTENERS: u64 = 1 << 32;
 
 /// What every worker is made of, of connections or of datagrams.
 #[derive(Debug)]
-pub struct Setup<C, O> {
+pub struct WorkerConfig<C, O> {
     /// How streams are answered. Sockets that keep bounds have the same stamp.
-    pub conversation: Conversation,
+    pub responder: Responder,
     /// This machine's name, for stamps.
     pub host: Arc<str>,
     /// Where it counts.
@@ -67,37 +67,37 @@ pub struct Setup<C, O> {
 
 /// What bounds a worker's connections.
 #[derive(Clone, Debug)]
-pub struct Bounds {
+pub struct WorkerLimits {
     /// What all workers share.
     pub limits: Arc<Limits>,
     /// How patient it is.
-    pub patience: Patience,
-    /// Bytes that this worker may keep: its part of [`KEPT_MAX`](crate::KEPT_MAX).
+    pub patience: Timeouts,
+    /// Bytes that this worker may keep: its part of [`BACKLOG_MAX`](crate::BACKLOG_MAX).
     pub kept_max: usize,
 }
 
 /// How long connections may wait for their peers.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// How long a peer may say nothing; `None` for ever.
     pub idle: Option<Duration>,
     /// How long a peer may take nothing of what is said.
-    pub stalled: Duration,
+    pub stall: Duration,
 }
 
 /// What a connection borrows for its turn.
 #[derive(Debug)]
-pub(crate) struct Tools<C, O> {
-    pub(crate) streams: Conversation,
-    pub(crate) messages: Conversation,
+pub(crate) struct TurnContext<C, O> {
+    pub(crate) streams: Responder,
+    pub(crate) messages: Responder,
     pub(crate) host: Arc<str>,
     pub(crate) input: IoBuffer,
     pub(crate) out: IoBuffer,
     pub(crate) budget: Budget,
-    pub(crate) labels: Labels,
+    pub(crate) labels: StampCache,
     /// When this turn began.
     pub(crate) turn: Moment,
-    pub(crate) hears_messages: bool,
+    pub(crate) wants_messages: bool,
     pub(crate) starvation: Starvation,
     pub(crate) clock: C,
     pub(crate) counters: Arc<Counters>,
@@ -123,8 +123,8 @@ pub struct Worker<C, O> {
     stop: Arc<Waker>,
     stopping: bool,
     limits: Arc<Limits>,
-    patience: Patience,
-    recency: Recency,
+    patience: Timeouts,
+    wait_queues: WaitQueues,
     listeners: Vec<Listener>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -132,10 +132,10 @@ pub struct Worker<C, O> {
     freed: Vec<usize>,
     /// When paused listeners are tried again.
     resume: Option<MonoTime>,
-    /// Waits that have failed.
+    /// WaitState that have failed.
     waits: Failures,
     reports: Reports,
-    tools: Tools<C, O>,
+    tools: TurnContext<C, O>,
 }
 
 impl<C: Clock, O: Observer> Worker<C, O> {
@@ -144,20 +144,20 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     /// # Errors
     ///
     /// If no descriptor or no memory is left.
-    pub fn new(setup: Setup<C, O>, bounds: Bounds) -> io::Result<Self> {
+    pub fn new(setup: WorkerConfig<C, O>, bounds: WorkerLimits) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.add(&*setup.stop, WAKER, Interest::Read)?;
         let turn = setup.clock.now();
-        let tools = Tools {
-            labels: Labels::new(turn.wall, &setup.conversation.stamp, &setup.host),
-            messages: Conversation { framing: Framing::Message, ..setup.conversation.clone() },
-            streams: setup.conversation,
+        let tools = TurnContext {
+            labels: StampCache::new(turn.wall, &setup.responder.stamp, &setup.host),
+            messages: Responder { framing: Framing::Message, ..setup.responder.clone() },
+            streams: setup.responder,
             host: setup.host,
             input: IoBuffer::try_zeroed(MESSAGE_MAX)?,
             out: IoBuffer::default(),
             budget: Budget::new(bounds.kept_max),
             turn,
-            hears_messages: setup.observer.hears_messages(),
+            wants_messages: setup.observer.wants_messages(),
             starvation: Starvation::default(),
             clock: setup.clock,
             counters: setup.counters,
@@ -170,7 +170,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             stopping: false,
             limits: bounds.limits,
             patience: bounds.patience,
-            recency: Recency::default(),
+            wait_queues: WaitQueues::default(),
             listeners: Vec::new(),
             connections: Vec::new(),
             free: Vec::new(),
@@ -248,7 +248,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         let _ = ready([(self.stop.as_fd(), Interest::Read)], Some(PAUSE));
     }
 
-    /// Waits until something is ready, or the time is up, and does what there is to do: one turn for each
+    /// WaitState until something is ready, or the time is up, and does what there is to do: one turn for each
     /// socket that is ready.
     ///
     /// # Errors
@@ -281,11 +281,11 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         socket: Socket,
         peer: Address,
         transport: Transport,
-        place: Place,
+        place: ConnectionPermit,
         listener: Option<usize>,
     ) -> io::Result<()> {
-        let names_ends = self.tools.streams.stamp.names_ends();
-        let local = names_ends.then(|| socket.local_addr().map(Box::new)).transpose()?;
+        let uses_addresses = self.tools.streams.stamp.uses_addresses();
+        let local = uses_addresses.then(|| socket.local_addr().map(Box::new)).transpose()?;
         let index = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.connections.len() - 1
@@ -294,14 +294,14 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             self.free.push(index);
             return Err(error);
         }
-        self.recency.touch(index, Waits::Idle, self.tools.turn.mono);
+        self.wait_queues.touch(index, WaitState::Idle, self.tools.turn.mono);
         self.tools.counters.connected();
-        self.tools.observer.observe(Event::Connected { peer: &peer });
+        self.tools.observer.observe(ServerEvent::Connected { peer: &peer });
         self.connections[index] = Some(Connection::new(socket, peer, local, transport, place));
         Ok(())
     }
 
-    /// Waits for a new connection from now on. If this user may have no more of such waits (ENOSPC, epoll_ctl(2)), its
+    /// WaitState for a new connection from now on. If this user may have no more of such waits (ENOSPC, epoll_ctl(2)), its
     /// listener makes room and leaves later peers in the queue.
     fn watch(&mut self, socket: &Socket, token: u64, listener: Option<usize>) -> io::Result<()> {
         match (self.poll.add(socket, token, Interest::Read), listener) {
@@ -334,22 +334,22 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             Ok(next)
         });
         match result {
-            Ok(Next::Stays) => self.recency.touch(index, connection.waits(), self.tools.turn.mono),
+            Ok(Next::Stays) => self.wait_queues.touch(index, connection.waits(), self.tools.turn.mono),
             Ok(Next::Over) => self.close(index, None, None),
             Err(error) => self.close(index, Some(&error), None),
         }
     }
 
-    fn close(&mut self, index: usize, error: Option<&io::Error>, cut: Option<Cut>) {
+    fn close(&mut self, index: usize, error: Option<&io::Error>, cut: Option<DisconnectReason>) {
         let Some(mut connection) = self.connections[index].take() else { return };
-        self.recency.remove(index);
+        self.wait_queues.remove(index);
         self.tools.counters.disconnected();
         connection.release(&mut self.tools.budget);
         if error.is_some() {
             self.tools.counters.failed();
         }
         let (peer, messages) = (connection.peer(), connection.messages());
-        self.tools.observer.observe(Event::Closed { peer, messages, error, cut });
+        self.tools.observer.observe(ServerEvent::Closed { peer, messages, error, cut });
         if connection.closes_late() {
             close_aside(connection);
         }
@@ -361,38 +361,38 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     fn end_waits(&mut self) {
         while let Some((index, waits)) = self.overdue() {
             match waits {
-                Waits::Idle => self.cut(index, Cut::Idle),
-                Waits::Stalled => self.cut(index, Cut::Stalled),
-                Waits::Ending => self.close(index, None, None),
+                WaitState::Idle => self.cut(index, DisconnectReason::Idle),
+                WaitState::Stalled => self.cut(index, DisconnectReason::Stalled),
+                WaitState::Ending => self.close(index, None, None),
             }
         }
     }
 
     /// A connection that has waited too long, and what for.
-    fn overdue(&self) -> Option<(usize, Waits)> {
+    fn overdue(&self) -> Option<(usize, WaitState)> {
         let now = self.tools.turn.mono;
         self.waits().find(|(_, _, due)| *due <= now).map(|(index, waits, _)| (index, waits))
     }
 
     /// Of each list the connection that has waited longest, and when that is too long.
-    fn waits(&self) -> impl Iterator<Item = (usize, Waits, MonoTime)> {
+    fn waits(&self) -> impl Iterator<Item = (usize, WaitState, MonoTime)> {
         let patience = [
-            (Waits::Idle, self.patience.idle),
-            (Waits::Stalled, Some(self.patience.stalled)),
-            (Waits::Ending, Some(ENDING_MAX)),
+            (WaitState::Idle, self.patience.idle),
+            (WaitState::Stalled, Some(self.patience.stall)),
+            (WaitState::Ending, Some(ENDING_MAX)),
         ];
         patience.into_iter().filter_map(|(waits, patience)| {
-            let (index, since) = self.recency.oldest(waits)?;
+            let (index, since) = self.wait_queues.oldest(waits)?;
             Some((index, waits, since + patience?))
         })
     }
 
     /// Ends a connection from our side. Whoever takes nothing is cut off, so that the kernel forgets at once what
     /// it keeps for it.
-    fn cut(&mut self, index: usize, reason: Cut) {
+    fn cut(&mut self, index: usize, reason: DisconnectReason) {
         self.tools.counters.cut(reason);
         let Some(connection) = &self.connections[index] else { return };
-        if reason == Cut::Stalled {
+        if reason == DisconnectReason::Stalled {
             // If it cannot be set, the kernel goes on trying for as long as TCP_USER_TIMEOUT says.
             let _ = connection.socket().set_option(option::SO_LINGER, Some(Duration::ZERO));
         }
@@ -401,10 +401,10 @@ impl<C: Clock, O: Observer> Worker<C, O> {
 
     /// Ends the connection that has been idle longest, if that is long; whether it did is returned.
     fn evict(&mut self) -> bool {
-        let Some((index, since)) = self.recency.oldest(Waits::Idle) else { return false };
+        let Some((index, since)) = self.wait_queues.oldest(WaitState::Idle) else { return false };
         let evicted = EVICTED_AFTER <= self.tools.turn.mono - since;
         if evicted {
-            self.cut(index, Cut::Evicted);
+            self.cut(index, DisconnectReason::Evicted);
         }
         evicted
     }
@@ -432,7 +432,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
                     None => {
                         // Whoever has all it may have costs nobody else a place.
                         refused = true;
-                        self.tools.counters.cut(Cut::Refused);
+                        self.tools.counters.cut(DisconnectReason::Refused);
                         Ok(())
                     }
                 });
@@ -456,7 +456,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     /// Reports that something fails, now and then as long as that lasts.
     fn report(&mut self, operation: &'static str, error: &io::Error) {
         if self.reports.is_due(operation, self.tools.turn.mono) {
-            self.tools.observer.observe(Event::Error { operation, error });
+            self.tools.observer.observe(ServerEvent::Error { operation, error });
         }
     }
 

@@ -202,7 +202,7 @@ impl Transport {
 
     /// Whether a socket that is connected hears others than its peer. Then a message's source says nothing about
     /// whose answer it is.
-    pub fn hears_strangers(self) -> bool {
+    pub fn receives_from_any(self) -> bool {
         matches!(self, Self::TipcRdm | Self::TipcDatagram)
     }
 

@@ -99,13 +99,13 @@
 //!
 //! ```
 //! use echosounder_socket::option::SO_RCVBUF;
-//! use echosounder_socket::{Address, Family, Half, Protocol, Socket, Type};
+//! use echosounder_socket::{Address, Family, Shutdown, Protocol, Socket, Type};
 //! use std::net::Ipv4Addr;
 //!
 //! // What arrives in order: recv, send, sendall.
 //! let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
 //! one.send_all(b"ahoy")?;
-//! one.shutdown(Half::Write)?;
+//! one.shutdown(Shutdown::Write)?;
 //! let mut buffer = [0; 16];
 //! assert_eq!(other.recv(&mut buffer)?, 4);
 //! assert_eq!(other.recv(&mut buffer)?, 0);
@@ -260,6 +260,7 @@ pub mod option;
 mod poll;
 mod signal;
 mod socket;
+mod stop;
 mod sys;
 mod wait;
 
@@ -278,8 +279,11 @@ pub use error::{
 pub use family::{Family, Protocol, Type};
 pub use file::SocketFile;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
-pub use limit::{exact_timers, file_limit_is_an_error, raise_fd_limit};
+pub use limit::{file_limit_is_an_error, raise_fd_limit, set_timer_slack};
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
 pub use signal::{Signal, Signals};
-pub use socket::{FromFdError, Half, Message, MessageFlags, Outgoing, Socket, Unfinished, effective_user};
+pub use socket::{
+    FromFdError, Message, MessageFlags, Outgoing, Shutdown, Socket, Unfinished, effective_user,
+};
+pub use stop::StopToken;
 pub use wait::set_interrupt_hook;

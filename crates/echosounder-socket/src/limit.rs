@@ -50,6 +50,6 @@ pub fn file_limit_is_an_error() -> io::Result<()> {
 ///
 /// As prctl(2).
 #[doc(alias = "PR_SET_TIMERSLACK")]
-pub fn exact_timers() -> io::Result<()> {
+pub fn set_timer_slack() -> io::Result<()> {
     sys::process::set_timer_slack(1)
 }

@@ -224,7 +224,7 @@ fn millis(timeout: Option<Duration>) -> i32 {
 }
 
 /// Wakes a [`Poll`] from another thread: eventfd(2). Once woken it stays readable until it is [put to
-/// rest](Self::rest).
+/// reset](Self::reset).
 #[derive(Debug)]
 pub struct Waker {
     fd: OwnedFd,
@@ -257,7 +257,7 @@ impl Waker {
     /// # Errors
     ///
     /// As read(2); a waker that was not woken is none.
-    pub fn rest(&self) -> io::Result<()> {
+    pub fn reset(&self) -> io::Result<()> {
         match sys::poll::read(self.fd.as_fd(), &mut [0; 8]) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(()),

@@ -24,7 +24,7 @@ const SEND_FILE_MAX: u64 = 1 << 30;
 
 /// Which direction of a connection is shut down: shutdown(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Half {
+pub enum Shutdown {
     /// Nothing more will be read.
     Read,
     /// Nothing more will be written; the peer reads the end.
@@ -625,20 +625,20 @@ impl Socket {
     /// As shutdown(2); `NotConnected` if the peer has already gone; EINVAL for one direction of a TIPC connection.
     ///
     /// ```
-    /// use echosounder_socket::{Family, Half, Protocol, Socket, Type};
+    /// use echosounder_socket::{Family, Shutdown, Protocol, Socket, Type};
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// one.shutdown(Half::Write)?;
+    /// one.shutdown(Shutdown::Write)?;
     /// assert_eq!(other.recv(&mut [0; 16])?, 0);
     /// other.send(b"still here")?;
     /// assert_eq!(one.recv(&mut [0; 16])?, 10);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn shutdown(&self, half: Half) -> io::Result<()> {
+    pub fn shutdown(&self, half: Shutdown) -> io::Result<()> {
         let how = match half {
-            Half::Read => libc::SHUT_RD,
-            Half::Write => libc::SHUT_WR,
-            Half::Both => libc::SHUT_RDWR,
+            Shutdown::Read => libc::SHUT_RD,
+            Shutdown::Write => libc::SHUT_WR,
+            Shutdown::Both => libc::SHUT_RDWR,
         };
         sys::socket::shutdown(self.as_fd(), how)
     }
@@ -751,7 +751,7 @@ impl Socket {
     ///
     /// As fchmod(2).
     #[doc(alias = "fchmod")]
-    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+    pub fn set_permissions(&self, mode: u32) -> io::Result<()> {
         sys::socket::change_mode(self.as_fd(), mode)
     }
 }
@@ -798,15 +798,15 @@ impl Socket {
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
     /// one.send(b"ahoy")?;
     /// let mut buffer = Vec::with_capacity(64 * 1024);
-    /// assert_eq!(other.recv_behind(&mut buffer)?, 4);
+    /// assert_eq!(other.recv_append(&mut buffer)?, 4);
     /// assert_eq!(buffer, b"ahoy");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn recv_behind(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    pub fn recv_append(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         if buffer.len() == buffer.capacity() {
             return Ok(0);
         }
-        self.call(Interest::Read, || sys::socket::recv_behind(self.as_fd(), buffer, self.mode()))
+        self.call(Interest::Read, || sys::socket::recv_append(self.as_fd(), buffer, self.mode()))
     }
 
     /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost

@@ -8,7 +8,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use echosounder_proto::{Framing, Template};
 use echosounder_socket::Endpoint;
 
-use crate::units;
+use crate::value_parsers;
 
 /// Timestamped echo server, client, latency prober and load generator for every socket family on Linux
 #[derive(Debug, Parser)]
@@ -155,7 +155,7 @@ Examples:
 {EXIT_STATUS}"))]
 pub(crate) struct Serve {
     /// Endpoints to listen on [default: tcp://localhost:21567 udp://localhost:21567]
-    #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
+    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::endpoint)]
     pub(crate) endpoints: Vec<Endpoint>,
 
     #[command(flatten)]
@@ -173,7 +173,7 @@ pub(crate) struct Serve {
     /// How to split a stream into messages: every read of up to SIZE bytes, or every line [default: 1024]
     ///
     /// With `line`, a message ends at a newline, after MAX bytes (default 64k), or at the end of input.
-    #[arg(long, value_name = "SIZE|line[:MAX]", value_parser = units::framing)]
+    #[arg(long, value_name = "SIZE|line[:MAX]", value_parser = value_parsers::framing)]
     pub(crate) frame: Option<Framing>,
 
     /// With --stamp none, reply to datagrams from other hosts too, at most ten per second
@@ -188,29 +188,29 @@ pub(crate) struct Serve {
     pub(crate) transcript: Transcript,
 
     /// Maximum number of connections [default: as many as the descriptor limit allows]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::count)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
     /// Maximum connections per client host (per /64 for IPv6) [default: --max-connections]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::count)]
     pub(crate) max_per_peer: Option<NonZeroUsize>,
 
     /// Close connections that have sent nothing for this long, such as 30s [default: never]
     ///
     /// Whatever is set here, at --max-connections the connection that has been idle longest is closed for a new one.
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Reset connections whose client has read no replies for this long
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value_parsers::duration)]
     pub(crate) stall_timeout: Duration,
 
     /// Threads for connections, and threads for each UDP address [default: one per core]
-    #[arg(long, value_name = "N", value_parser = units::workers)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::workers)]
     pub(crate) workers: Option<NonZeroUsize>,
 
     /// Permissions of UNIX socket paths in octal, reduced by the umask [default: 600]
-    #[arg(long, value_name = "MODE", value_parser = units::mode)]
+    #[arg(long, value_name = "MODE", value_parser = value_parsers::mode)]
     pub(crate) unix_mode: Option<u32>,
 
     /// End with standard input, too: it is held by whoever started this server for itself
@@ -264,7 +264,7 @@ Examples:
 Success means that all input was sent and, in lockstep, every line was answered."))]
 pub(crate) struct Talk {
     /// Target endpoint [default: tcp://localhost:21567]
-    #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
+    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::endpoint)]
     pub(crate) endpoint: Option<Endpoint>,
 
     #[command(flatten)]
@@ -279,13 +279,13 @@ pub(crate) struct Talk {
     /// On a stream it begins anew with each 64 KiB of the line that come back. After the end of the input, lockstep
     /// listens this long in all, and as long again after each 64 KiB that arrive; otherwise talk goes on as long as the
     /// server sends something within this time.
-    #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
+    #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = value_parsers::duration)]
     pub(crate) wait: Duration,
 
     /// Stop after this long, including the time to connect [default: never]
     ///
     /// Exit status 1 then, since what the server has sent may be incomplete.
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) deadline: Option<Duration>,
 
     /// Send one line at a time, and wait for its reply
@@ -325,7 +325,7 @@ Examples:
 {EXIT_STATUS}"))]
 pub(crate) struct Ping {
     /// Target endpoints [default: tcp://localhost:21567]
-    #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
+    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::endpoint)]
     pub(crate) endpoints: Vec<Endpoint>,
 
     #[command(flatten)]
@@ -336,25 +336,25 @@ pub(crate) struct Ping {
     pub(crate) with_server: bool,
 
     /// Stop after N requests [default: run until interrupted]
-    #[arg(short, long, value_name = "N", value_parser = units::count)]
+    #[arg(short, long, value_name = "N", value_parser = value_parsers::count)]
     pub(crate) count: Option<NonZeroUsize>,
 
     /// Time between requests; 0: as fast as replies come [default: 1s]
     ///
     /// With --self and -c or -w the default is 20ms.
-    #[arg(short, long, value_name = "DURATION", value_parser = units::interval, overrides_with = "interval")]
+    #[arg(short, long, value_name = "DURATION", value_parser = value_parsers::interval, overrides_with = "interval")]
     pub(crate) interval: Option<Duration>,
 
     /// Stop after this long, including the time to connect [default: run until interrupted]
-    #[arg(short = 'w', long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(short = 'w', long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) deadline: Option<Duration>,
 
     /// How long to wait for a connection, and for each reply before it is late
-    #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = units::duration)]
+    #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = value_parsers::duration)]
     pub(crate) wait: Duration,
 
     /// Message size in bytes (minimum 50; 44 on stream sockets)
-    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = units::call_size)]
+    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = value_parsers::call_size)]
     pub(crate) size: NonZeroUsize,
 
     /// Source address, or interface to send from
@@ -362,7 +362,7 @@ pub(crate) struct Ping {
     pub(crate) source: Option<String>,
 
     /// DSCP value of outgoing packets: 0 to 63, or a name such as ef, af41, cs5
-    #[arg(short = 'Q', long, value_name = "DSCP", value_parser = units::dscp)]
+    #[arg(short = 'Q', long, value_name = "DSCP", value_parser = value_parsers::dscp)]
     pub(crate) dscp: Option<u8>,
 
     /// IP time to live (hop limit)
@@ -374,8 +374,8 @@ pub(crate) struct Ping {
     pub(crate) clock: Clock,
 
     /// Which timestamps measure the arrival of replies
-    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Timestamps::Auto)]
-    pub(crate) timestamps: Timestamps,
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = TimestampSource::Auto)]
+    pub(crate) timestamps: TimestampSource,
 
     /// Print the time before each line, in seconds since the Unix epoch
     #[arg(short = 'D', long)]
@@ -386,26 +386,26 @@ pub(crate) struct Ping {
     pub(crate) verbose: bool,
 
     /// Exit 1 if packet loss exceeds this percentage
-    #[arg(long, value_name = "PERCENT", value_parser = units::percent)]
+    #[arg(long, value_name = "PERCENT", value_parser = value_parsers::percent)]
     pub(crate) max_loss: Option<f64>,
 
     /// Exit 1 if the 99th percentile of the round trips exceeds this
     ///
     /// With fewer than 100 replies, the maximum counts.
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) max_p99: Option<Duration>,
 
     /// Write the result to FILE: .json, .csv (each request), .hdr (HdrHistogram log) or .html; - is standard output
     ///
     /// The option may be repeated. FILE is replaced when the result is complete, and every 10 seconds on the way there. With
     /// `-o -` the JSON result goes to standard output and everything else to standard error.
-    #[arg(short, long, value_name = "FILE", value_parser = units::ping_output)]
+    #[arg(short, long, value_name = "FILE", value_parser = value_parsers::ping_output)]
     pub(crate) output: Vec<OutputFile>,
 }
 
 /// Which clock reads time the receipt of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Timestamps {
+pub(crate) enum TimestampSource {
     /// The kernel's if all targets are TCP or UDP, otherwise this program's
     Auto,
     /// The kernel's: when the packet arrived, without the time this program takes to wake up
@@ -445,7 +445,7 @@ Examples:
 {EXIT_STATUS}"))]
 pub(crate) struct Load {
     /// Target endpoint [default: tcp://localhost:21567]
-    #[arg(value_name = "ENDPOINT", value_parser = units::endpoint)]
+    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::endpoint)]
     pub(crate) endpoint: Option<Endpoint>,
 
     #[command(flatten)]
@@ -456,15 +456,15 @@ pub(crate) struct Load {
     pub(crate) with_server: bool,
 
     /// Number of connections, or of sockets if there are no connections
-    #[arg(short, long, value_name = "N", default_value = "10", value_parser = units::count)]
+    #[arg(short, long, value_name = "N", default_value = "10", value_parser = value_parsers::count)]
     pub(crate) connections: NonZeroUsize,
 
     /// Messages in flight per connection [default: 1]
-    #[arg(short = 'p', long, value_name = "N", value_parser = units::count, conflicts_with_all = ["rate", "ramp"])]
+    #[arg(short = 'p', long, value_name = "N", value_parser = value_parsers::count, conflicts_with_all = ["rate", "ramp"])]
     pub(crate) depth: Option<NonZeroUsize>,
 
     /// Fixed rate in messages per second across all connections (open loop)
-    #[arg(short, long, value_name = "RATE", value_parser = units::rate, conflicts_with = "ramp")]
+    #[arg(short, long, value_name = "RATE", value_parser = value_parsers::rate, conflicts_with = "ramp")]
     pub(crate) rate: Option<f64>,
 
     /// Arrival process for --rate and --ramp [default: even]
@@ -472,31 +472,31 @@ pub(crate) struct Load {
     pub(crate) spacing: Option<Spacing>,
 
     /// Find the highest rate whose 99th percentile stays within this time
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) ramp: Option<Duration>,
 
     /// Message size in bytes, fixed or MIN-MAX
-    #[arg(short, long, value_name = "SIZE|MIN-MAX", default_value = "64", value_parser = units::sizes)]
+    #[arg(short, long, value_name = "SIZE|MIN-MAX", default_value = "64", value_parser = value_parsers::sizes)]
     pub(crate) size: (usize, usize),
 
     /// How long to measure; with --ramp, each rate [default: 10s, with --ramp 2s]
-    #[arg(short, long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(short, long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) duration: Option<Duration>,
 
     /// Stop after N measured messages, or after --duration if that is given
-    #[arg(short = 'n', long, value_name = "N", value_parser = units::count)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = value_parsers::count)]
     pub(crate) messages: Option<NonZeroUsize>,
 
     /// How long to run before measuring; 0: not at all
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = units::span)]
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = value_parsers::span)]
     pub(crate) warm_up: Duration,
 
     /// Number of sending threads
-    #[arg(short, long, value_name = "N", default_value = "1", value_parser = units::workers)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = value_parsers::workers)]
     pub(crate) threads: NonZeroUsize,
 
     /// How long to wait for a connection, and for each reply before it is late
-    #[arg(short, long, value_name = "DURATION", default_value = "2s", value_parser = units::duration)]
+    #[arg(short, long, value_name = "DURATION", default_value = "2s", value_parser = value_parsers::duration)]
     pub(crate) wait: Duration,
 
     /// Source address, or interface to send from
@@ -507,7 +507,7 @@ pub(crate) struct Load {
     ///
     /// The option may be repeated. FILE is replaced when the result is complete, and every 10 seconds on the way there. With
     /// `-o -` the JSON result goes to standard output and everything else to standard error.
-    #[arg(short, long, value_name = "FILE", value_parser = units::load_output)]
+    #[arg(short, long, value_name = "FILE", value_parser = value_parsers::load_output)]
     pub(crate) output: Vec<OutputFile>,
 
     /// Allow more than 100,000 messages per second to other hosts

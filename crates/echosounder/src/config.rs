@@ -9,16 +9,18 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{CALL_MIN, Call, Clock, Eol, Marks, Pace, Source, Spacing, Timestamps};
+use echosounder_client::{
+    CALL_MIN, Clock, ConnectOptions, Eol, IpOptions, Pace, Source, Spacing, TimestampSource,
+};
 use echosounder_proto::PlainEcho;
-use echosounder_server::{Config, Patience};
+use echosounder_server::{Config, Timeouts};
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Endpoint, IpVersion, Kind, Name};
 
 use crate::args::{self, OutputFile};
-use crate::report::Usage;
+use crate::failure::Usage;
 
 /// What `serve` is to do.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub(crate) enum Transcript {
 /// What `talk` is to do.
 #[derive(Debug)]
 pub(crate) struct Talk {
-    pub(crate) call: Call,
+    pub(crate) call: ConnectOptions,
     pub(crate) deadline: Option<Duration>,
     /// Whether to send one line at a time also where bytes could pass in both directions at once.
     pub(crate) lines: bool,
@@ -58,7 +60,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     let on_datagrams = endpoints.iter().find(|endpoint| endpoint.transport().kind() == Kind::Datagrams);
     if let Some(endpoint) = on_datagrams
         && !args.stamp.is_none()
-        && !args.stamp.begins_with_shape()
+        && !args.stamp.starts_with_builtin()
     {
         return Err(Usage(format!(
             "on {endpoint} a stamp must begin with \"[{{ctime}}] \", \"[{{rfc3339}}] \", \"[{{unix}}] \" or \
@@ -94,7 +96,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         workers: args.workers.unwrap_or_else(cores),
         connections_max: args.max_connections.map(NonZeroUsize::get),
         per_peer_max: args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX)),
-        patience: Patience { idle: args.idle_timeout, stalled: args.stall_timeout },
+        patience: Timeouts { idle: args.idle_timeout, stall: args.stall_timeout },
         unix_mode: args.unix_mode.unwrap_or(0o600),
     };
     Ok(Serve { server, transcript, on_defaults, until_input_ends: args.until_input_ends })
@@ -108,11 +110,11 @@ pub(crate) fn talk(args: args::Talk, color: args::Color) -> Result<Talk> {
     if source.is_some() && !matches!(endpoint.name(), Name::Inet(..)) {
         return Err(Usage(format!("--source is for hosts, and {endpoint} has none")).into());
     }
-    let call = Call {
+    let call = ConnectOptions {
         endpoint,
         ip_version: ip_version(args.ip_version),
         source,
-        marks: Marks::default(),
+        marks: IpOptions::default(),
         wait: args.wait,
     };
     let eol = match args.eol {
@@ -177,11 +179,11 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         (None, None) => Some(Duration::from_secs(10)),
     };
     let load = echosounder_client::Load {
-        call: Call {
+        call: ConnectOptions {
             endpoint,
             ip_version: ip_version(args.ip_version),
             source,
-            marks: Marks::default(),
+            marks: IpOptions::default(),
             wait: args.wait,
         },
         connections: args.connections,
@@ -210,7 +212,7 @@ pub(crate) struct Ping {
     /// Whether to measure one target after another, rather than all at once.
     pub(crate) in_turn: bool,
     /// Which times of receipt count; `None` for the best that all targets have.
-    pub(crate) timestamps: Option<Timestamps>,
+    pub(crate) timestamps: Option<TimestampSource>,
     pub(crate) print_time: bool,
     pub(crate) verbose: bool,
     pub(crate) bounds: Bounds,
@@ -248,7 +250,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         check_ports(&endpoints)?;
     }
     let source = source(args.source)?;
-    let marks = Marks { dscp: args.dscp, ttl: args.ttl };
+    let marks = IpOptions { dscp: args.dscp, ttl: args.ttl };
     let hostless = endpoints.iter().find(|endpoint| !matches!(endpoint.name(), Name::Inet(..)));
     for (given, flag) in
         [(source.is_some(), "--source"), (args.dscp.is_some(), "--dscp"), (args.ttl.is_some(), "--ttl")]
@@ -278,7 +280,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         .into());
     }
     let template = echosounder_client::Ping {
-        call: Call {
+        call: ConnectOptions {
             endpoint: default("tcp"),
             ip_version: ip_version(args.ip_version),
             source,
@@ -313,22 +315,22 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
 
 /// Which times of receipt count, as far as that is known before the targets are.
 fn timestamps(
-    typed: args::Timestamps,
+    typed: args::TimestampSource,
     with_server: bool,
     targets: &[Endpoint],
-) -> Result<Option<Timestamps>> {
-    let without = targets.iter().find(|target| !Timestamps::has_kernel(target.transport()));
+) -> Result<Option<TimestampSource>> {
+    let without = targets.iter().find(|target| !TimestampSource::has_kernel(target.transport()));
     match (typed, without) {
-        (args::Timestamps::Auto, _) => Ok(None),
-        (args::Timestamps::User, _) => Ok(Some(Timestamps::User)),
-        (args::Timestamps::Kernel, Some(endpoint)) => {
+        (args::TimestampSource::Auto, _) => Ok(None),
+        (args::TimestampSource::User, _) => Ok(Some(TimestampSource::User)),
+        (args::TimestampSource::Kernel, Some(endpoint)) => {
             Err(Usage(format!("--timestamps kernel is for tcp:// and udp://, not for {endpoint}")).into())
         }
-        (args::Timestamps::Kernel, None) if with_server && targets.is_empty() => Err(Usage(
+        (args::TimestampSource::Kernel, None) if with_server && targets.is_empty() => Err(Usage(
             "--timestamps kernel is for tcp:// and udp://; with --self, name such ENDPOINTs".into(),
         )
         .into()),
-        (args::Timestamps::Kernel, None) => Ok(Some(Timestamps::Kernel)),
+        (args::TimestampSource::Kernel, None) => Ok(Some(TimestampSource::Kernel)),
     }
 }
 

@@ -7,12 +7,12 @@
 mod args;
 mod command;
 mod config;
+mod failure;
 mod hints;
-mod probe;
 mod render;
-mod report;
 mod stderr;
-mod units;
+mod support;
+mod value_parsers;
 
 use std::env;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     // For every command, and before the first thread. Without it a file that grows too large ends the program, no worse.
     let _ = echosounder_socket::file_limit_is_an_error();
     let color = typed_color();
-    let args = parse(color).unwrap_or_else(|error| report::usage(error, color));
+    let args = parse(color).unwrap_or_else(|error| failure::usage(error, color));
     let result = match args.command {
         Command::Serve(serve) => {
             config::serve(serve).and_then(|config| command::serve::run(config, args.output))
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     };
     let code = match result {
         Ok(outcome) => outcome.into(),
-        Err(error) => report::failure(&error, args.output),
+        Err(error) => failure::failure(&error, args.output),
     };
     stderr::finish();
     code

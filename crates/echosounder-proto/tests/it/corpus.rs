@@ -1,22 +1,22 @@
 //! What the fuzzer has found worth keeping, tried again. The laws are links into `fuzz/`, so that this crate can be
 //! packaged; its corpus is not packaged.
 
-#[path = "properties/conversation.rs"]
-mod conversation;
 #[path = "properties/reader.rs"]
 mod reader;
 #[path = "properties/replay.rs"]
 mod replay;
+#[path = "properties/responder.rs"]
+mod responder;
 #[path = "properties/script.rs"]
 mod script;
-#[path = "properties/stamp.rs"]
-mod stamp;
+#[path = "properties/timestamp.rs"]
+mod timestamp;
 
 use replay::replay;
 
 #[test]
-fn the_laws_of_stamps_hold_of_the_corpus() {
-    replay("stamp", stamp::holds);
+fn the_laws_of_timestamps_hold_of_the_corpus() {
+    replay("timestamp", timestamp::holds);
 }
 
 #[test]
@@ -25,6 +25,6 @@ fn the_laws_of_the_reader_hold_of_the_corpus() {
 }
 
 #[test]
-fn the_laws_of_the_conversation_hold_of_the_corpus() {
-    replay("conversation", conversation::holds);
+fn the_laws_of_the_responder_hold_of_the_corpus() {
+    replay("responder", responder::holds);
 }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use echosounder_proto::{
-    BLANK, Conversation, Datagram, DatagramRule, Framing, MonoTime, PlainEcho, Reason, Scene, Sender,
-    Template, WallLabel, begins_with_stamp,
+    Datagram, DatagramFilter, DropReason, Framing, LocalTime, MonoTime, PlainEcho, Responder, Sender,
+    StampContext, TIMESTAMP_PLACEHOLDER, Template, starts_with_timestamp,
 };
 use proptest::prelude::*;
 
@@ -14,8 +14,8 @@ fn datagram(bytes: &[u8], sender: Sender) -> Datagram<'_> {
     Datagram { bytes, sender, to_group: false, truncated: false }
 }
 
-fn rule(stamp: &str, plain: PlainEcho) -> DatagramRule {
-    DatagramRule::new(&stamp.parse().unwrap(), plain, at(0))
+fn rule(stamp: &str, plain: PlainEcho) -> DatagramFilter {
+    DatagramFilter::new(&stamp.parse().unwrap(), plain, at(0))
 }
 
 proptest! {
@@ -26,14 +26,14 @@ proptest! {
         theirs in prop::sample::select(vec!["ctime", "rfc3339", "unix", "ns", "none"]),
     ) {
         let stamp: Template = mine.parse().unwrap();
-        let conversation = Conversation { stamp, framing: Framing::default() };
-        let mut message = if blank { [&BLANK[..], &call].concat() } else { call };
+        let responder = Responder { stamp, framing: Framing::default() };
+        let mut message = if blank { [&TIMESTAMP_PLACEHOLDER[..], &call].concat() } else { call };
         let mut head = Vec::new();
-        conversation.answer_datagram(&mut message, &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+        responder.answer_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
         let answer = [head, message].concat();
-        prop_assert!(begins_with_stamp(&answer));
-        let verdict = rule(theirs, PlainEcho::Metered).judge(&datagram(&answer, Sender::Local), at(0));
-        prop_assert_eq!(verdict, Err(Reason::Stamped));
+        prop_assert!(starts_with_timestamp(&answer));
+        let verdict = rule(theirs, PlainEcho::Metered).check(&datagram(&answer, Sender::Local), at(0));
+        prop_assert_eq!(verdict, Err(DropReason::Stamped));
     }
 }
 
@@ -41,26 +41,29 @@ proptest! {
 fn every_reason_that_is_the_rules() {
     let mut stamping = rule("ctime", PlainEcho::Local);
     let hello = datagram(b"hello", Sender::Stranger);
-    assert_eq!(stamping.judge(&hello, at(0)), Ok(()));
-    assert_eq!(stamping.judge(&datagram(b"", Sender::Stranger), at(0)), Ok(()));
-    assert_eq!(stamping.judge(&Datagram { to_group: true, ..hello }, at(0)), Err(Reason::Group));
-    assert_eq!(stamping.judge(&Datagram { truncated: true, ..hello }, at(0)), Err(Reason::Truncated));
-    assert_eq!(stamping.judge(&datagram(b"x", Sender::Nameless), at(0)), Err(Reason::Nameless));
-    assert_eq!(stamping.judge(&datagram(b"x", Sender::Own), at(0)), Err(Reason::Own));
-    assert_eq!(stamping.judge(&datagram(b"x", Sender::Service), at(0)), Err(Reason::Service));
+    assert_eq!(stamping.check(&hello, at(0)), Ok(()));
+    assert_eq!(stamping.check(&datagram(b"", Sender::Stranger), at(0)), Ok(()));
+    assert_eq!(stamping.check(&Datagram { to_group: true, ..hello }, at(0)), Err(DropReason::Group));
+    assert_eq!(stamping.check(&Datagram { truncated: true, ..hello }, at(0)), Err(DropReason::Truncated));
+    assert_eq!(stamping.check(&datagram(b"x", Sender::Nameless), at(0)), Err(DropReason::Nameless));
+    assert_eq!(stamping.check(&datagram(b"x", Sender::Own), at(0)), Err(DropReason::Own));
+    assert_eq!(stamping.check(&datagram(b"x", Sender::Service), at(0)), Err(DropReason::Service));
     let answer = datagram(b"[Sun Nov 22 12:19:36 2026] hello", Sender::Local);
-    assert_eq!(stamping.judge(&answer, at(0)), Err(Reason::Stamped));
+    assert_eq!(stamping.check(&answer, at(0)), Err(DropReason::Stamped));
 }
 
 #[test]
 fn the_plain_echo_answers_strangers_only_as_often_as_agreed() {
     let hello = datagram(b"hello", Sender::Stranger);
-    assert_eq!(rule("none", PlainEcho::Local).judge(&hello, at(0)), Err(Reason::Stranger));
-    assert_eq!(rule("none", PlainEcho::Local).judge(&datagram(b"hello", Sender::Local), at(0)), Ok(()));
-    assert_eq!(rule("none", PlainEcho::Local).judge(&datagram(BLANK, Sender::Stranger), at(0)), Ok(()));
+    assert_eq!(rule("none", PlainEcho::Local).check(&hello, at(0)), Err(DropReason::Stranger));
+    assert_eq!(rule("none", PlainEcho::Local).check(&datagram(b"hello", Sender::Local), at(0)), Ok(()));
+    assert_eq!(
+        rule("none", PlainEcho::Local).check(&datagram(TIMESTAMP_PLACEHOLDER, Sender::Stranger), at(0)),
+        Ok(())
+    );
 
     let mut metered = rule("none", PlainEcho::Metered);
-    let mut answered = |millis| (0..1000).filter(|_| metered.judge(&hello, at(millis)).is_ok()).count();
+    let mut answered = |millis| (0..1000).filter(|_| metered.check(&hello, at(millis)).is_ok()).count();
     assert_eq!(answered(0), 100);
     assert_eq!(answered(99), 0);
     assert_eq!(answered(100), 1);

@@ -2,26 +2,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod conversation;
 mod corpus;
 mod datagram;
 mod payload;
 mod peer_clock;
 mod prober;
 mod reader;
-mod stamp;
+mod responder;
 mod template;
+mod timestamp;
 
-use echosounder_proto::{Conversation, Flow, Scene, WallLabel};
+use echosounder_proto::{Input, LocalTime, Responder, StampContext};
 
 /// Answers `input` as a server does that reads it in one go, however many turns its answers take.
-fn answer_all(conversation: &Conversation, input: &[u8], flow: Flow) -> (Vec<u8>, usize) {
-    let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+fn answer_all(responder: &Responder, input: &[u8], input_kind: Input) -> (Vec<u8>, usize) {
+    let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
     let mut out = Vec::new();
     let mut consumed = 0;
     loop {
         let rest = &input[consumed..];
-        let taken = conversation.answer(rest, flow, &mut scene, &mut out, |_| {});
+        let taken = responder.answer(rest, input_kind, &mut context, &mut out, |_| {});
         if taken == 0 {
             return (out, consumed);
         }

@@ -1,7 +1,9 @@
-use echosounder_proto::{BLANK, Conversation, Framing, NUMBERED_MIN, Payload, Scene, WallLabel};
+use echosounder_proto::{
+    Framing, LocalTime, NUMBERED_MIN, Payload, Responder, StampContext, TIMESTAMP_PLACEHOLDER,
+};
 
 /// The shortest message with a blank and a whole number.
-const BLANK_FROM: usize = BLANK.len() + 20;
+const BLANK_FROM: usize = TIMESTAMP_PLACEHOLDER.len() + 20;
 
 fn message(number: u64, len: usize) -> Vec<u8> {
     let mut message = Vec::new();
@@ -11,9 +13,9 @@ fn message(number: u64, len: usize) -> Vec<u8> {
 
 /// What a server with this stamp answers.
 fn answer(stamp: &str, mut message: Vec<u8>) -> Vec<u8> {
-    let conversation = Conversation { stamp: stamp.parse().unwrap(), framing: Framing::Message };
+    let responder = Responder { stamp: stamp.parse().unwrap(), framing: Framing::Message };
     let mut head = Vec::new();
-    conversation.answer_datagram(&mut message, &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+    responder.answer_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
     [head, message].concat()
 }
 
@@ -76,11 +78,11 @@ fn no_message_is_empty() {
 #[test]
 fn a_blank_may_leave_little_room_for_the_number() {
     for (room, digits) in [(2, 1), (3, 2), (8, 7), (100, 19)] {
-        let payload = Payload::with_blank(BLANK.len() + room);
+        let payload = Payload::with_placeholder(TIMESTAMP_PLACEHOLDER.len() + room);
         for number in [1, 7, 123_456_789] {
             let mut message = Vec::new();
             payload.write(number, &mut message);
-            assert_eq!(message.len(), BLANK.len() + room);
+            assert_eq!(message.len(), TIMESTAMP_PLACEHOLDER.len() + room);
             let told = Payload::read(&message, &mut Vec::new()).unwrap();
             let next = number + 10_u64.pow(digits.min(9)) / 2;
             assert_eq!(told.number(next), Some(number), "{room}");

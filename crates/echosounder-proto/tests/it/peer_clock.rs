@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use echosounder_proto::{
-    Estimate, Moment, MonoTime, Payload, PeerClock, Plan, Prober, Sample, Stamp, Times, WallTime,
+    Moment, MonoTime, OffsetEstimate, Payload, PeerClock, Plan, Prober, Sample, Times, Timestamp, WallTime,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,13 +37,13 @@ impl Truth {
 
     /// A call that leaves then, and how long it takes there, at the peer, and back.
     fn sample(self, sent: u64, [up, residence, down]: [u64; 3]) -> Sample {
-        let stamp = Stamp::Ns { rx: self.shows(sent + up), tx: self.shows(sent + up + residence) };
+        let stamp = Timestamp::Ns { rx: self.shows(sent + up), tx: self.shows(sent + up + residence) };
         sample(sent, sent + up + residence + down, stamp)
     }
 
     /// Whether an estimate is right.
     #[track_caller]
-    fn is_within(self, estimate: Estimate, at: u64) {
+    fn is_within(self, estimate: OffsetEstimate, at: u64) {
         let off = estimate.ahead.abs_diff(self.ahead(at));
         assert!(off <= estimate.uncertainty + 1, "off by {off} at {at}: {self:?} {estimate:?}");
         let Some(drift) = estimate.drift else { return };
@@ -60,7 +60,7 @@ fn ratio(ppb: i64) -> f64 {
     ppb as f64 / 1e9
 }
 
-fn sample(sent: u64, received: u64, stamp: Stamp) -> Sample {
+fn sample(sent: u64, received: u64, stamp: Timestamp) -> Sample {
     let (due, sent) = (mono(sent), times(sent));
     Sample { number: 1, due, sent, received: times(received), stamp: Some(stamp), reordered: false }
 }
@@ -149,7 +149,7 @@ fn the_truth_is_within_what_is_told_of_it() {
     clippy::cast_sign_loss,
     reason = "a bound"
 )]
-fn is_sensible(estimate: Estimate, now: u64, least: &[(u64, u64)], interval: u64) {
+fn is_sensible(estimate: OffsetEstimate, now: u64, least: &[(u64, u64)], interval: u64) {
     let since = now.saturating_sub(60 * interval.max(SECOND));
     let (_, quickest) = least.iter().filter(|(at, _)| since <= *at).min_by_key(|(_, rtt)| rtt).unwrap();
     let span = (now - since.max(least[0].0)) as f64;
@@ -257,7 +257,7 @@ fn rounding_is_no_step() {
 }
 
 /// Calls a server that tells whole seconds, aimed at their edges, and returns what is known after each call.
-fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: u64) -> Vec<Estimate> {
+fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: u64) -> Vec<OffsetEstimate> {
     let mut random = Random(interval + up);
     let plan = Plan {
         stream: false,
@@ -276,7 +276,7 @@ fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: 
         let [up, down] = [up, down].map(|least| least + random.heavy(jitter));
         let second = truth.shows(sent + up).seconds();
         let received = sent + up + down;
-        let answer = sample(sent, received, Stamp::Ctime(Some(second)));
+        let answer = sample(sent, received, Timestamp::Ctime(Some(second)));
         clock.observe(&answer);
         assert_eq!(clock.excess(&answer), None);
         prober.hear(&message, times(received), |_| {});
@@ -329,10 +329,10 @@ proptest! {
         for (kind, rx, tx, sent, rtt) in answers {
             let time = WallTime::from_nanos(rx);
             let stamp = match kind {
-                0 => Stamp::Unix(time),
-                1 => Stamp::Ctime(Some(rx)),
-                2 => Stamp::Rfc3339(None),
-                _ => Stamp::Ns { rx: time, tx: WallTime::from_nanos(tx) },
+                0 => Timestamp::Unix(time),
+                1 => Timestamp::Ctime(Some(rx)),
+                2 => Timestamp::Rfc3339(None),
+                _ => Timestamp::Ns { rx: time, tx: WallTime::from_nanos(tx) },
             };
             let answer = sample(sent, sent.saturating_add(rtt), stamp);
             clock.observe(&answer);

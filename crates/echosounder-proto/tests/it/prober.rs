@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use echosounder_proto::{
-    BLANK, Conversation, Event, Flow, Framing, Moment, MonoTime, Payload, Plan, Prober, Sample, Scene, Stamp,
-    Template, Times, WallLabel, WallTime,
+    Framing, Input, LocalTime, Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Responder, Sample,
+    StampContext, TIMESTAMP_PLACEHOLDER, Template, Times, Timestamp, WallTime,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -160,7 +160,7 @@ struct World<'a> {
     /// When the server was called and when it answered, by its own clock.
     truth: BTreeMap<u64, (u64, u64)>,
     /// What was heard, with the time at which it was.
-    events: Vec<(u64, Event)>,
+    events: Vec<(u64, ProbeEvent)>,
     due: Vec<u64>,
     tally: Tally,
 }
@@ -238,20 +238,20 @@ impl<'a> World<'a> {
     }
 
     fn moment(&self, time: u64) -> Moment {
-        let wall = WallLabel::EXAMPLE.wall.as_nanos() + time;
+        let wall = LocalTime::EXAMPLE.wall.as_nanos() + time;
         Moment { wall: WallTime::from_nanos(wall.saturating_add_signed(self.client_ahead)), mono: mono(time) }
     }
 
     fn server_clock(&self, time: u64) -> u64 {
         // It is fast by 50 ppm.
-        (WallLabel::EXAMPLE.wall.as_nanos() + time + time / 20_000).saturating_add_signed(self.server_ahead)
+        (LocalTime::EXAMPLE.wall.as_nanos() + time + time / 20_000).saturating_add_signed(self.server_ahead)
     }
 
     fn wake(&mut self) {
         let (now, mut given_up) = (self.now, Vec::new());
         self.prober.expire(mono(now), |event| given_up.push(event));
         if !given_up.is_empty() && self.prober.take_unmatched() {
-            self.count(Event::Stray);
+            self.count(ProbeEvent::Unexpected);
         }
         given_up.into_iter().for_each(|event| self.count(event));
         while self.prober.due().is_some_and(|due| due <= mono(now)) {
@@ -344,7 +344,7 @@ impl<'a> World<'a> {
             Arrives(bytes) => self.hear(&bytes, Times::of(self.moment(self.now))),
             Refused => {
                 if let Some(number) = self.prober.fail(None, mono(self.now)) {
-                    self.count(Event::Unanswered(number));
+                    self.count(ProbeEvent::Unanswered(number));
                 }
             }
         }
@@ -353,39 +353,39 @@ impl<'a> World<'a> {
     fn cut(&mut self) {
         let mut given_up = Vec::new();
         self.prober.cut(mono(self.now), |number| given_up.push(number));
-        given_up.into_iter().for_each(|number| self.count(Event::Unanswered(number)));
+        given_up.into_iter().for_each(|number| self.count(ProbeEvent::Unanswered(number)));
         self.connection += 1;
         self.last = [0; 2];
         self.unread.clear();
     }
 
-    fn count(&mut self, event: Event) {
+    fn count(&mut self, event: ProbeEvent) {
         match event {
-            Event::Answered(_) => self.tally.answered += 1,
-            Event::Late(_) => self.tally.late += 1,
-            Event::Duplicate(_) => self.tally.duplicates += 1,
-            Event::Unanswered(_) => self.tally.unanswered += 1,
-            Event::Stray => self.tally.stray += 1,
+            ProbeEvent::Answered(_) => self.tally.answered += 1,
+            ProbeEvent::Late(_) => self.tally.late += 1,
+            ProbeEvent::Duplicate(_) => self.tally.duplicates += 1,
+            ProbeEvent::Unanswered(_) => self.tally.unanswered += 1,
+            ProbeEvent::Unexpected => self.tally.stray += 1,
         }
-        if let Event::Answered(sample) | Event::Late(sample) = event {
+        if let ProbeEvent::Answered(sample) | ProbeEvent::Late(sample) = event {
             self.tally.reordered += u64::from(sample.reordered);
         }
         self.events.push((self.now, event));
     }
 
-    fn label(&self) -> WallLabel {
+    fn label(&self) -> LocalTime {
         let wall = WallTime::from_nanos(self.server_clock(self.now));
         let second = wall.seconds() % 86_400;
         let text = format!("Sun Nov 22 {:02}:{:02}:{:02} 2026", second / 3600, second / 60 % 60, second % 60);
-        WallLabel { wall, ctime: text.as_bytes().try_into().unwrap(), ..WallLabel::EXAMPLE }
+        LocalTime { wall, ctime: text.as_bytes().try_into().unwrap(), ..LocalTime::EXAMPLE }
     }
 
-    fn conversation(&self) -> Conversation {
+    fn responder(&self) -> Responder {
         let stamp = match self.scenario.peer {
             Peer::Ours(stamp) => stamp.parse().unwrap(),
             _ => Template::ctime(),
         };
-        Conversation { stamp, framing: Framing::default() }
+        Responder { stamp, framing: Framing::default() }
     }
 
     fn answer_message(&mut self, number: u64, mut message: Vec<u8>) -> Vec<u8> {
@@ -393,11 +393,11 @@ impl<'a> World<'a> {
         let tx = rx + nanos(RESIDENCE);
         self.truth.insert(number, (rx, tx));
         let label = self.label();
-        let mut scene = Scene::anonymous(&label);
-        (scene.rx, scene.tx) = (WallTime::from_nanos(rx), WallTime::from_nanos(tx));
+        let mut context = StampContext::anonymous(&label);
+        (context.rx, context.tx) = (WallTime::from_nanos(rx), WallTime::from_nanos(tx));
         let mut head = Vec::new();
         match self.scenario.peer {
-            Peer::Ours(_) => self.conversation().answer_datagram(&mut message, &mut scene, &mut head),
+            Peer::Ours(_) => self.responder().answer_datagram(&mut message, &mut context, &mut head),
             Peer::Textbook => head = stamped(&label, b""),
             Peer::Plain => {}
             Peer::Quoting => message = quoted(&message),
@@ -409,16 +409,16 @@ impl<'a> World<'a> {
     fn answer_stream(&mut self) -> Vec<u8> {
         let input = std::mem::take(&mut self.unread);
         let label = self.label();
-        let mut scene = Scene::anonymous(&label);
-        scene.rx = WallTime::from_nanos(self.server_clock(self.now));
-        scene.tx = scene.rx + RESIDENCE;
+        let mut context = StampContext::anonymous(&label);
+        context.rx = WallTime::from_nanos(self.server_clock(self.now));
+        context.tx = context.rx + RESIDENCE;
         let mut out = Vec::new();
         match self.scenario.peer {
             Peer::Ours(_) => {
                 let mut taken = 0;
                 while taken < input.len() {
                     let rest = &input[taken..];
-                    taken += self.conversation().answer(rest, Flow::Open, &mut scene, &mut out, |_| {});
+                    taken += self.responder().answer(rest, Input::More, &mut context, &mut out, |_| {});
                 }
             }
             Peer::Textbook => out = input.chunks(1024).flat_map(|piece| stamped(&label, piece)).collect(),
@@ -432,21 +432,23 @@ impl<'a> World<'a> {
     /// Every call ends once, whatever the link does.
     fn holds(&self) {
         let name = self.scenario.name;
-        let mut ends: BTreeMap<u64, Vec<&Event>> = BTreeMap::new();
+        let mut ends: BTreeMap<u64, Vec<&ProbeEvent>> = BTreeMap::new();
         for (_, event) in &self.events {
             match event {
-                Event::Answered(sample) | Event::Late(sample) => {
+                ProbeEvent::Answered(sample) | ProbeEvent::Late(sample) => {
                     ends.entry(sample.number).or_default().push(event);
                     self.is_true(sample);
                 }
-                Event::Unanswered(number) => ends.entry(*number).or_default().push(event),
-                Event::Duplicate(_) | Event::Stray => {}
+                ProbeEvent::Unanswered(number) => ends.entry(*number).or_default().push(event),
+                ProbeEvent::Duplicate(_) | ProbeEvent::Unexpected => {}
             }
         }
         for (number, events) in &ends {
             let once = matches!(
                 events[..],
-                [Event::Answered(_)] | [Event::Unanswered(_)] | [Event::Unanswered(_), Event::Late(_)]
+                [ProbeEvent::Answered(_)]
+                    | [ProbeEvent::Unanswered(_)]
+                    | [ProbeEvent::Unanswered(_), ProbeEvent::Late(_)]
             );
             assert!(once, "{name}: {number} {events:?}");
         }
@@ -461,12 +463,15 @@ impl<'a> World<'a> {
     fn is_true(&self, sample: &Sample) {
         let name = self.scenario.name;
         let late = self.scenario.plan.wait < sample.rtt();
-        assert!(!late || !self.events.iter().any(|(_, event)| *event == Event::Answered(*sample)), "{name}");
+        assert!(
+            !late || !self.events.iter().any(|(_, event)| *event == ProbeEvent::Answered(*sample)),
+            "{name}"
+        );
         if self.scenario.plan.stream {
             return;
         }
         let (rx, tx) = self.truth[&sample.number];
-        if let Some(Stamp::Ns { rx: told_rx, tx: told_tx }) = sample.stamp {
+        if let Some(Timestamp::Ns { rx: told_rx, tx: told_tx }) = sample.stamp {
             assert_eq!((told_rx.as_nanos(), told_tx.as_nanos()), (rx, tx), "{name}");
             assert_eq!(sample.residence(), Some(RESIDENCE), "{name}");
         }
@@ -480,7 +485,7 @@ impl<'a> World<'a> {
     }
 }
 
-fn stamped(label: &WallLabel, message: &[u8]) -> Vec<u8> {
+fn stamped(label: &LocalTime, message: &[u8]) -> Vec<u8> {
     [b"[", &label.ctime[..], b"] ", message].concat()
 }
 
@@ -532,7 +537,7 @@ fn check(scenarios: &[Scenario<'_>]) {
         world.holds();
         assert_eq!(tally, scenario.expect, "{}", scenario.name);
         for (_, event) in &world.events {
-            if let (Event::Answered(sample), Some(rtt)) = (event, scenario.rtt) {
+            if let (ProbeEvent::Answered(sample), Some(rtt)) = (event, scenario.rtt) {
                 assert_eq!(sample.rtt(), rtt, "{}", scenario.name);
             }
         }
@@ -563,7 +568,7 @@ fn whoever_answers_every_call_is_timed() {
 fn a_reply_may_contain_the_request_in_any_decoration() {
     for len in [44, 50, 64, 1400, 5000] {
         for stream in [false, true] {
-            let plan = Plan { stream, payload: Payload::with_blank(len), ..PLAIN.plan };
+            let plan = Plan { stream, payload: Payload::with_placeholder(len), ..PLAIN.plan };
             let quoting = Scenario { name: "decorated", plan, peer: Peer::Quoting, ..PLAIN };
             check(&[quoting]);
             if stream {
@@ -788,7 +793,7 @@ fn a_machine_that_stands_still_leaves_calls_out() {
     world.run();
     assert!(world.due.windows(2).all(|pair| at(100) <= pair[1] - pair[0]), "{:?}", world.due);
     for (_, event) in &world.events {
-        let Event::Answered(sample) = event else { panic!("{event:?}") };
+        let ProbeEvent::Answered(sample) = event else { panic!("{event:?}") };
         assert!(sample.lag() < ms(100), "{:?}", sample.lag());
     }
 }
@@ -824,7 +829,7 @@ fn without_an_interval_the_next_leaves_when_the_last_is_done_with() {
 
 #[test]
 fn short_numbers_wrap_around() {
-    let payload = Payload::with_blank(BLANK.len() + 3);
+    let payload = Payload::with_placeholder(TIMESTAMP_PLACEHOLDER.len() + 3);
     let plan = Plan { payload, interval: ms(1), count: Some(350), ..PLAIN.plan };
     let sent = Tally { sent: 350, answered: 350, ..WELL };
     check(&[
@@ -960,7 +965,7 @@ proptest! {
         stream: bool, len in 0..80_usize, blank: bool, interval: u64, wait: u64,
         deeds in vec((0..10_u8, any::<u64>(), any::<u8>(), vec(any::<u8>(), 0..60)), 0..60),
     ) {
-        let payload = if blank { Payload::with_blank(len) } else { Payload::new(len) };
+        let payload = if blank { Payload::with_placeholder(len) } else { Payload::new(len) };
         let (interval, wait) = (Duration::from_nanos(interval), Duration::from_nanos(wait));
         let mut prober = Prober::new(Plan { stream, payload, interval, count: None, wait }, mono(0));
         let mut sent = VecDeque::new();
@@ -1001,7 +1006,7 @@ fn given_up(calls: u64) -> (Prober, Vec<u8>) {
     let mut prober = Prober::new(Plan { interval: ms(1), count: None, ..PLAIN.plan }, mono(0));
     let mut out = Vec::new();
     for number in 0..calls {
-        let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(at(number)) };
+        let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(at(number)) };
         prober.call(now, &mut out);
         prober.expire(now.mono, |_| {});
     }
@@ -1016,14 +1021,14 @@ fn messages_long_ago_are_forgotten() {
     let mut hear = |number: usize| {
         let message = out[(number - 1) * 64..number * 64].to_vec();
         let mut told = None;
-        let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(u64::MAX) };
+        let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(u64::MAX) };
         prober.hear(&message, Times::of(now), |event| told = Some(event));
         told.unwrap()
     };
-    assert_eq!(hear(1), Event::Stray);
-    assert_eq!(hear(70_000 - 65_536), Event::Stray);
-    assert!(matches!(hear(70_000 - 65_535), Event::Late(Sample { number: 4465, .. })));
-    assert!(matches!(hear(70_000), Event::Late(Sample { number: 70_000, reordered: false, .. })));
+    assert_eq!(hear(1), ProbeEvent::Unexpected);
+    assert_eq!(hear(70_000 - 65_536), ProbeEvent::Unexpected);
+    assert!(matches!(hear(70_000 - 65_535), ProbeEvent::Late(Sample { number: 4465, .. })));
+    assert!(matches!(hear(70_000), ProbeEvent::Late(Sample { number: 70_000, reordered: false, .. })));
 }
 
 #[test]
@@ -1034,8 +1039,8 @@ fn what_is_quoted_names_its_call() {
         prober.number_in(&[&[0x45; 28], quoted].concat())
     };
     assert_eq!(quote(70_000, 64), Some(70_000));
-    assert_eq!(quote(70_000, BLANK.len() + 19), Some(70_000));
-    assert_eq!(quote(70_000, BLANK.len() + 18), None);
+    assert_eq!(quote(70_000, TIMESTAMP_PLACEHOLDER.len() + 19), Some(70_000));
+    assert_eq!(quote(70_000, TIMESTAMP_PLACEHOLDER.len() + 18), None);
     assert_eq!(quote(1, 64), None);
     let mut next = Vec::new();
     PAYLOAD.write(70_001, &mut next);
@@ -1045,7 +1050,7 @@ fn what_is_quoted_names_its_call() {
 #[test]
 fn a_call_that_failed_may_be_answered_all_the_same() {
     let mut prober = Prober::new(PLAIN.plan, mono(0));
-    let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(0) };
+    let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(0) };
     let mut calls = [Vec::new(), Vec::new(), Vec::new()];
     calls.iter_mut().for_each(|call| _ = prober.call(now, call));
     assert_eq!(prober.fail(Some(2), now.mono), Some(2));
@@ -1055,7 +1060,7 @@ fn a_call_that_failed_may_be_answered_all_the_same() {
     for call in &calls {
         prober.hear(call, Times::of(now), |event| events.push(event));
     }
-    let [Event::Answered(_), Event::Late(late), Event::Answered(_)] = events[..] else {
+    let [ProbeEvent::Answered(_), ProbeEvent::Late(late), ProbeEvent::Answered(_)] = events[..] else {
         panic!("{events:?}")
     };
     assert_eq!((late.number, late.reordered, prober.open()), (2, false, 0));
@@ -1064,11 +1069,11 @@ fn a_call_that_failed_may_be_answered_all_the_same() {
 
 #[test]
 fn a_residence_that_cannot_be_is_none() {
-    let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(at(5)) };
+    let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(at(5)) };
     let sent = Times::of(Moment { mono: mono(at(1)), ..now });
     let told = |rx, tx| {
         let [rx, tx] = [rx, tx].map(WallTime::from_nanos);
-        let stamp = Some(Stamp::Ns { rx, tx });
+        let stamp = Some(Timestamp::Ns { rx, tx });
         Sample { number: 1, due: mono(0), sent, received: Times::of(now), stamp, reordered: false }
             .residence()
     };
@@ -1084,7 +1089,7 @@ fn a_stream_that_owes_too_much_has_no_room_for_more() {
     for (size, most) in [(64, 65_536), (1 << 20, 64)] {
         let payload = Payload::new(size);
         let mut prober = Prober::new(Plan { stream: true, payload, count: None, ..PLAIN.plan }, mono(0));
-        let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(0) };
+        let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(0) };
         let mut out = Vec::new();
         let mut calls = 0;
         while prober.has_room() {
@@ -1100,7 +1105,7 @@ fn a_stream_that_owes_too_much_has_no_room_for_more() {
 #[test]
 fn a_stream_knows_what_it_owes_however_many_calls_could_not_be_sent() {
     let mut prober = Prober::new(Plan { stream: true, count: None, ..PLAIN.plan }, mono(0));
-    let now = Moment { wall: WallLabel::EXAMPLE.wall, mono: mono(0) };
+    let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(0) };
     let mut out = Vec::new();
     prober.call(now, &mut out);
     prober.fail(Some(1), now.mono);
@@ -1109,7 +1114,7 @@ fn a_stream_knows_what_it_owes_however_many_calls_could_not_be_sent() {
     let mut events = Vec::new();
     prober.hear(&out, Times::of(now), |event| events.push(event));
     assert!(
-        matches!(events[..], [Event::Stray, Event::Answered(Sample { number: 70_002, .. })]),
+        matches!(events[..], [ProbeEvent::Unexpected, ProbeEvent::Answered(Sample { number: 70_002, .. })]),
         "{events:?}"
     );
 }
@@ -1125,7 +1130,7 @@ fn aimed(interval: Duration, calls: u64, aim: impl Fn(u64) -> Option<Duration>) 
         }
         let due = prober.due().unwrap();
         left.push(due.as_nanos());
-        prober.miss(Moment { wall: WallLabel::EXAMPLE.wall, mono: due });
+        prober.miss(Moment { wall: LocalTime::EXAMPLE.wall, mono: due });
     }
     left
 }

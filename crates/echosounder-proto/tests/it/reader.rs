@@ -1,7 +1,8 @@
 use std::num::NonZeroUsize;
 
 use echosounder_proto::{
-    BLANK, Conversation, EchoReader, Flow, Framing, NotAnEcho, Scan, Scene, Stamp, Template, WallLabel, scan,
+    EchoReader, Framing, Input, LocalTime, NotAnEcho, Responder, Scan, StampContext, TIMESTAMP_PLACEHOLDER,
+    Template, Timestamp, scan,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,14 +14,14 @@ const SERVERS: [&str; 6] = ["ctime", "rfc3339", "unix", "ns", "none", "[{ctime}]
 /// What a server answers that reads `input` in these pieces, cut further at `size`.
 fn serve(stamp: &Template, input: &[u8], reads: &[usize], size: usize, fills: bool) -> Vec<u8> {
     let framing = Framing::Size(NonZeroUsize::new(size).unwrap());
-    let conversation = Conversation { stamp: stamp.clone(), framing };
-    let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+    let responder = Responder { stamp: stamp.clone(), framing };
+    let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
     let mut out = Vec::new();
     for piece in cut(input, reads).iter().flat_map(|read| read.chunks(size)) {
         if fills {
-            conversation.answer(piece, Flow::Open, &mut scene, &mut out, |_| {});
+            responder.answer(piece, Input::More, &mut context, &mut out, |_| {});
         } else {
-            conversation.answer(b".", Flow::Open, &mut scene, &mut out, |_| {});
+            responder.answer(b".", Input::More, &mut context, &mut out, |_| {});
             out.pop();
             out.extend_from_slice(piece);
         }
@@ -32,10 +33,12 @@ fn serve(stamp: &Template, input: &[u8], reads: &[usize], size: usize, fills: bo
 fn message() -> impl Strategy<Value = Vec<u8>> {
     ("[!-Z^-z][ -~]{0,200}\n", any::<bool>())
         .prop_map(
-            |(payload, blank)| if blank { [BLANK, payload.as_bytes()].concat() } else { payload.into() },
+            |(payload, blank)| {
+                if blank { [TIMESTAMP_PLACEHOLDER, payload.as_bytes()].concat() } else { payload.into() }
+            },
         )
         .prop_filter("no stamp inside", |message| {
-            (1..message.len()).all(|at| !matches!(scan(&message[at..]), Scan::Stamp(..)))
+            (1..message.len()).all(|at| !matches!(scan(&message[at..]), Scan::Timestamp(..)))
         })
 }
 
@@ -76,8 +79,8 @@ proptest! {
             prop_assert_eq!(echoes.len(), 1);
             prop_assert_eq!(echoes[0].end, answer.len());
             prop_assert!(echoes[0].stamp.is_some());
-            let exact = matches!(echoes[0].stamp, Some(Stamp::Ns { .. }));
-            prop_assert!(exact || !message.starts_with(BLANK));
+            let exact = matches!(echoes[0].stamp, Some(Timestamp::Ns { .. }));
+            prop_assert!(exact || !message.starts_with(TIMESTAMP_PLACEHOLDER));
         }
     }
 
@@ -93,7 +96,7 @@ proptest! {
     }
 }
 
-fn read(sent: &[&[u8]], back: &[u8]) -> Result<Vec<Option<Stamp>>, NotAnEcho> {
+fn read(sent: &[&[u8]], back: &[u8]) -> Result<Vec<Option<Timestamp>>, NotAnEcho> {
     let mut reader = EchoReader::new();
     sent.iter().for_each(|message| reader.sent(message));
     let mut stamps = Vec::new();
@@ -102,7 +105,7 @@ fn read(sent: &[&[u8]], back: &[u8]) -> Result<Vec<Option<Stamp>>, NotAnEcho> {
 }
 
 /// `[Sun Nov 22 12:19:36 2026] `
-const NOON: Stamp = Stamp::Ctime(Some(1_795_349_976));
+const NOON: Timestamp = Timestamp::Ctime(Some(1_795_349_976));
 
 #[test]
 fn only_a_stamp_right_before_a_message_is_its_own() {
@@ -117,7 +120,7 @@ fn only_a_stamp_right_before_a_message_is_its_own() {
 fn other_echoes_and_none() {
     assert_eq!(read(&[b"plain"], b"plain"), Ok(vec![None]));
     assert_eq!(read(&[b"typed ["], b"typed ["), Ok(vec![None]));
-    assert_eq!(read(&[BLANK], BLANK), Ok(vec![None]));
+    assert_eq!(read(&[TIMESTAMP_PLACEHOLDER], TIMESTAMP_PLACEHOLDER), Ok(vec![None]));
     assert_eq!(read(&[b"GET /"], b"HTTP/1.1 400"), Err(NotAnEcho));
     assert_eq!(read(&[], b"welcome"), Err(NotAnEcho));
     assert_eq!(read(&[b"one"], b"one more"), Err(NotAnEcho));
@@ -125,7 +128,7 @@ fn other_echoes_and_none() {
     assert_eq!(read(&[b"one"], stamps), Err(NotAnEcho));
     let quoted = b"[Sun Nov 22 12:19:36 2026] again";
     let answer = [&b"[Mon Nov 23 00:00:00 2026] "[..], quoted].concat();
-    assert_eq!(read(&[quoted], &answer), Ok(vec![Some(Stamp::Ctime(Some(1_795_392_000)))]));
+    assert_eq!(read(&[quoted], &answer), Ok(vec![Some(Timestamp::Ctime(Some(1_795_392_000)))]));
     let answer = [&quoted[..27], quoted].concat();
     assert_eq!(read(&[quoted], &answer).map(|stamps| stamps.len()), Ok(1));
 }

@@ -1,14 +1,19 @@
 use echosounder_proto::{
-    Conversation, Flow, Framing, STAMP_MAX, Scene, Template, TemplateError, WallLabel, begins_with_stamp,
+    Framing, Input, LocalTime, PREFIX_MAX, Responder, StampContext, Template, TemplateError,
+    starts_with_timestamp,
 };
 use proptest::prelude::*;
 
 fn render(template: &str, peer: &str) -> String {
-    let conversation = Conversation { stamp: template.parse().unwrap(), framing: Framing::default() };
-    let mut scene =
-        Scene { peer: &peer, local: &"tcp://[::1]:7", host: "b", ..Scene::anonymous(&WallLabel::EXAMPLE) };
+    let responder = Responder { stamp: template.parse().unwrap(), framing: Framing::default() };
+    let mut context = StampContext {
+        peer: &peer,
+        local: &"tcp://[::1]:7",
+        host: "b",
+        ..StampContext::anonymous(&LocalTime::EXAMPLE)
+    };
     let mut out = Vec::new();
-    conversation.answer(b"|", Flow::Open, &mut scene, &mut out, |_| {});
+    responder.answer(b"|", Input::More, &mut context, &mut out, |_| {});
     String::from_utf8(out).unwrap()
 }
 
@@ -31,7 +36,7 @@ fn every_shape_and_field() {
 #[test]
 fn a_stamp_that_is_the_same_for_a_whole_second_is_known() {
     let rendered = |text: &str| {
-        let stamp = text.parse::<Template>().unwrap().of_the_second(&WallLabel::EXAMPLE, "b");
+        let stamp = text.parse::<Template>().unwrap().render_per_second(&LocalTime::EXAMPLE, "b");
         stamp.map(|stamp| String::from_utf8(stamp).unwrap() + "|")
     };
     for same in ["ctime", "none", "{host}: ", "at {ctime} on {host}> ", "x"] {
@@ -49,7 +54,7 @@ fn what_is_wrong_with_a_template_is_named() {
     assert_eq!(error("{time}"), TemplateError::UnknownField("time".into()));
     assert_eq!(error("\u{1b}[31m"), TemplateError::Unprintable('\u{1b}'));
     assert_eq!(error("é"), TemplateError::Unprintable('é'));
-    assert_eq!(error(&"x".repeat(STAMP_MAX + 1)), TemplateError::TooLong);
+    assert_eq!(error(&"x".repeat(PREFIX_MAX + 1)), TemplateError::TooLong);
     assert_eq!(error(&"{rfc3339}".repeat(4)), TemplateError::TooLong);
     assert_eq!(
         error("{time}").to_string(),
@@ -61,19 +66,19 @@ fn what_is_wrong_with_a_template_is_named() {
 #[test]
 fn a_stamp_shows_nothing_that_does_not_print() {
     assert_eq!(render("{peer}", "\u{1b}[2Jé\n"), "?[2J???|");
-    assert_eq!(render("{peer}", &"p".repeat(500)).len(), STAMP_MAX + 1);
+    assert_eq!(render("{peer}", &"p".repeat(500)).len(), PREFIX_MAX + 1);
 }
 
 #[test]
 fn templates_that_begin_with_a_shape() {
-    let begins = |text: &str| text.parse::<Template>().unwrap().begins_with_shape();
+    let begins = |text: &str| text.parse::<Template>().unwrap().starts_with_builtin();
     for text in ["ctime", "rfc3339", "unix", "ns", "[{ctime}] {peer} says: ", "[{rx} {tx}] "] {
         assert!(begins(text), "{text}");
     }
     for text in
         ["none", "{ctime}", "[{ctime}]", "[{rx}] ", "[{rx}{tx}] ", "[{seq}] ", " [{ctime}] ", "[{ctime}"]
     {
-        assert!(text.parse::<Template>().is_ok_and(|template| !template.begins_with_shape()), "{text}");
+        assert!(text.parse::<Template>().is_ok_and(|template| !template.starts_with_builtin()), "{text}");
     }
 }
 
@@ -81,7 +86,7 @@ proptest! {
     #[test]
     fn no_text_panics_and_no_stamp_is_too_long(text in any::<String>(), peer in any::<String>()) {
         if text.parse::<Template>().is_ok() {
-            prop_assert!(render(&text, &peer).len() <= STAMP_MAX + 1);
+            prop_assert!(render(&text, &peer).len() <= PREFIX_MAX + 1);
         }
     }
 
@@ -89,9 +94,9 @@ proptest! {
     fn what_begins_with_a_shape_is_recognised(tail in "[ -z]{0,40}") {
         for shape in ["[{ctime}] ", "[{rfc3339}] ", "[{unix}] ", "[{rx} {tx}] "] {
             let Ok(template) = format!("{shape}{tail}").parse::<Template>() else { continue };
-            prop_assert!(template.begins_with_shape());
+            prop_assert!(template.starts_with_builtin());
             let rendered = render(&[shape, &tail].concat(), "p");
-            prop_assert!(begins_with_stamp(rendered.as_bytes()));
+            prop_assert!(starts_with_timestamp(rendered.as_bytes()));
         }
     }
 }

@@ -30,9 +30,9 @@ fn every_time_has_a_label() {
 #[test]
 fn a_label_follows_the_clock_both_ways() {
     let at = |nanos| WallTime::from_nanos(nanos);
-    let mut labels = Labels::new(at(5_000_000_001), &Template::ctime(), &"here".into());
+    let mut labels = StampCache::new(at(5_000_000_001), &Template::ctime(), &"here".into());
     let first = labels.current().clone();
-    let said = |labels: &Labels| {
+    let said = |labels: &StampCache| {
         let stamp = [b"[", &labels.current().ctime[..], b"] "].concat();
         assert_eq!(labels.stamp(), Some(&stamp[..]));
     };

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixDatagram;
 
-use echosounder_proto::{Conversation, Framing, Reason, Scene, Template, WallLabel};
+use echosounder_proto::{DropReason, Framing, LocalTime, Responder, StampContext, Template};
 use echosounder_server::{Config, Server};
 use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::family::unix::UnixName;
@@ -32,9 +32,9 @@ fn ports(folder: &Folder) -> Vec<String> {
 /// What a server with this stamp answers to `call`.
 fn answer(stamp: &str, call: &[u8]) -> Vec<u8> {
     let stamp: Template = stamp.parse().unwrap();
-    let conversation = Conversation { stamp, framing: Framing::Message };
+    let responder = Responder { stamp, framing: Framing::Message };
     let (mut message, mut head) = (call.to_vec(), Vec::new());
-    conversation.answer_datagram(&mut message, &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+    responder.answer_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
     [head, message].concat()
 }
 
@@ -70,7 +70,10 @@ fn an_answer_is_dropped_and_counted() {
             client.send(b"a call");
             assert!(client.recv().ends_with(b"a call"));
             let totals = stop(running);
-            assert_eq!((totals.messages, dropped(&totals, Reason::Stamped), totals.dropped()), (1, 10, 10));
+            assert_eq!(
+                (totals.messages, dropped(&totals, DropReason::Stamped), totals.dropped()),
+                (1, 10, 10)
+            );
         }
     }
 }
@@ -82,7 +85,7 @@ fn a_sender_without_a_name_is_dropped_and_counted() {
     UnixDatagram::unbound().unwrap().send_to(b"hello", folder.join("s")).unwrap();
     Client::of(&endpoints[0]).echo(b"hello");
     let totals = stop(running);
-    assert_eq!((totals.messages, dropped(&totals, Reason::Nameless)), (1, 1));
+    assert_eq!((totals.messages, dropped(&totals, DropReason::Nameless)), (1, 1));
 }
 
 #[test]
@@ -94,7 +97,7 @@ fn an_answer_too_long_to_leave_is_counted() {
     client.echo(&longest[CTIME..]);
     client.echo(b"hello");
     let totals = stop(running);
-    assert_eq!((dropped(&totals, Reason::Unsent), totals.dropped(), totals.errors), (1, 1, 0));
+    assert_eq!((dropped(&totals, DropReason::Unsent), totals.dropped(), totals.errors), (1, 1, 0));
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn a_datagram_longer_than_the_buffer_is_counted() {
     client.send(&[b'x'; 256 * 1024 + 1]);
     client.echo(b"hello");
     let totals = stop(running);
-    assert_eq!((totals.messages, dropped(&totals, Reason::Truncated), totals.dropped()), (1, 1, 1));
+    assert_eq!((totals.messages, dropped(&totals, DropReason::Truncated), totals.dropped()), (1, 1, 1));
 }
 
 #[test]
@@ -117,7 +120,7 @@ fn a_datagram_to_everybody_is_counted() {
     everybody.send_to(b"hello", ("127.255.255.255", port)).unwrap();
     Client::of(&format!("udp://127.0.0.1:{port}").parse().unwrap()).echo(b"hello");
     let totals = stop(running);
-    assert_eq!((totals.messages, dropped(&totals, Reason::Group), totals.dropped()), (1, 1, 1));
+    assert_eq!((totals.messages, dropped(&totals, DropReason::Group), totals.dropped()), (1, 1, 1));
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn what_the_kernel_had_no_room_for_is_counted() {
     // Nobody reads yet, and this is more than the receive buffer that the server asks for.
     (0..CALLS).for_each(|_| client.send(&[b'x'; 60_000]));
     let totals = stop(server.start(|| ()).unwrap());
-    let lost = dropped(&totals, Reason::Overflow);
+    let lost = dropped(&totals, DropReason::Overflow);
     assert!(0 < lost && lost < CALLS);
     assert_eq!((totals.messages + lost, totals.dropped()), (CALLS, lost));
 }
@@ -145,7 +148,7 @@ fn a_stop_answers_all_datagrams_that_had_arrived() {
     server.set_option(option::SO_RCVBUF, 8 << 20).unwrap();
     (0..CALLS).for_each(|_| assert_eq!(client.send(b"hello").unwrap(), 5));
     let totals = DatagramTable::new("ctime", server).stop();
-    assert_eq!(totals.messages + dropped(&totals, Reason::Overflow), CALLS);
+    assert_eq!(totals.messages + dropped(&totals, DropReason::Overflow), CALLS);
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn two_servers_do_not_answer_each_other() {
                 assert!(middle.recv().ends_with(b"a call"));
                 answers[turn] += 1;
             }
-            let dropped = servers.map(|(running, _)| dropped(&stop(running), Reason::Stamped));
+            let dropped = servers.map(|(running, _)| dropped(&stop(running), DropReason::Stamped));
             assert!(answers[0] == 1 && answers[1] <= 1, "{name} {stamps:?} {answers:?}");
             assert_eq!(dropped.iter().sum::<u64>(), 1);
         }
@@ -210,7 +213,7 @@ fn a_swapped_return_address_gets_no_answer() {
     fs::remove_file(folder.join("caller")).unwrap();
     symlink(folder.join("victim"), folder.join("caller")).unwrap();
     server.turn();
-    assert_eq!((server.totals().messages, dropped(&server.totals(), Reason::Forged)), (0, 1));
+    assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (0, 1));
     assert_eq!(victim.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
@@ -229,11 +232,11 @@ fn a_return_address_that_is_another_users_gets_no_answer() {
     caller.send_to(b"hello", folder.join("server")).unwrap();
     fs::rename(folder.join("victim"), folder.join("caller")).unwrap();
     server.turn();
-    assert_eq!((server.totals().messages, dropped(&server.totals(), Reason::Forged)), (0, 1));
+    assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (0, 1));
     assert_eq!(victim.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
-/// A socket that was answered is held for the next time, and must not be taken for what is at its path by then.
+/// A socket that was answered is reply_cache for the next time, and must not be taken for what is at its path by then.
 #[test]
 fn a_return_address_that_is_swapped_after_an_answer_gets_none() {
     let folder = Folder::new();
@@ -253,14 +256,14 @@ fn a_return_address_that_is_swapped_after_an_answer_gets_none() {
     fs::rename(folder.join("caller"), folder.join("aside")).unwrap();
     symlink(folder.join("victim"), folder.join("caller")).unwrap();
     server.turn();
-    assert_eq!((server.totals().messages, dropped(&server.totals(), Reason::Forged)), (1, 1));
+    assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (1, 1));
 
     if effective_user() == 0 {
         ask();
         chown(folder.join("victim"), Some(65_534), None).unwrap();
         fs::rename(folder.join("victim"), folder.join("caller")).unwrap();
         server.turn();
-        assert_eq!((server.totals().messages, dropped(&server.totals(), Reason::Forged)), (1, 2));
+        assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (1, 2));
     } else {
         skip("sockets of another user", "only root can make them");
     }
@@ -309,7 +312,7 @@ fn two_servers_of_one_user_start_no_loop_by_a_swapped_path() {
         two.turn();
     }
     assert_eq!((one.totals().messages, one.totals().dropped()), (1, 0));
-    assert_eq!((two.totals().messages, dropped(&two.totals(), Reason::Stamped)), (0, 1));
+    assert_eq!((two.totals().messages, dropped(&two.totals(), DropReason::Stamped)), (0, 1));
 }
 
 #[test]
@@ -349,7 +352,7 @@ fn the_kernel_and_groups_get_no_answer_over_netlink() {
     client.echo(b"there?");
     let totals = stop(running);
     // A socket that has not joined a group receives only what is sent to itself, and that says so no more.
-    assert_eq!(totals.messages + dropped(&totals, Reason::Group), 3);
+    assert_eq!(totals.messages + dropped(&totals, DropReason::Group), 3);
 }
 
 #[test]
@@ -367,7 +370,7 @@ fn readers_who_are_gone_or_full_do_not_hold_up_the_others() {
     }
     Client::of(&endpoint).echo(b"hello");
     let totals = stop(running);
-    let unsent = dropped(&totals, Reason::Unsent);
+    let unsent = dropped(&totals, DropReason::Unsent);
     assert_eq!((totals.messages + unsent, totals.errors), (1002, 0));
     assert!(2 < unsent && 0 < totals.messages);
 }

@@ -50,9 +50,9 @@ fn a_peer_that_never_reads_is_not_read_and_the_others_are_served() {
 
 #[test]
 fn what_is_kept_for_all_together_is_bounded() {
-    const KEPT_MAX: usize = 64 * 1024;
+    const BACKLOG_MAX: usize = 64 * 1024;
     let descriptors = usize::try_from(raise_fd_limit().unwrap()).unwrap();
-    let mut table = Table::new("none", size(1024), KEPT_MAX);
+    let mut table = Table::new("none", size(1024), BACKLOG_MAX);
     let polite = table.seat(Transport::UnixStream, "polite", 4096);
     let mut deaf: Vec<(Socket, usize)> = (0..500.min(descriptors / 4))
         .map(|number| (table.seat(Transport::UnixStream, &number.to_string(), 4096), 0))
@@ -76,7 +76,7 @@ fn what_is_kept_for_all_together_is_bounded() {
     let answered = usize::try_from(table.totals().bytes).unwrap();
     let mut heard: Vec<usize> = deaf.iter().map(|(peer, _)| hear_all(peer).len()).collect();
     let kept = answered - hellos - heard.iter().sum::<usize>();
-    assert!(0 < kept && kept <= KEPT_MAX, "{kept} bytes are kept");
+    assert!(0 < kept && kept <= BACKLOG_MAX, "{kept} bytes are kept");
 
     for round in 0.. {
         table.settle();

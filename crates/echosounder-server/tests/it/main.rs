@@ -26,10 +26,10 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use echosounder_proto::{Framing, PlainEcho, Reason};
-use echosounder_server::{Config, Event, Observer, Patience, Running, Server, Totals};
+use echosounder_proto::{DropReason, Framing, PlainEcho};
+use echosounder_server::{Config, Observer, Running, Server, ServerEvent, Timeouts, Totals};
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Endpoint, Half, Interest, IpVersion, Kind, Side, Socket, ready};
+use echosounder_socket::{Address, Endpoint, Interest, IpVersion, Kind, Shutdown, Side, Socket, ready};
 
 use crate::skip::skip;
 
@@ -61,20 +61,20 @@ impl Record {
 }
 
 impl Observer for Record {
-    fn observe(&mut self, event: Event<'_>) {
+    fn observe(&mut self, event: ServerEvent<'_>) {
         let told = match event {
-            Event::Connected { peer } => Told::Connected(peer.to_string()),
-            Event::Message { peer, bytes } => Told::Message(peer.to_string(), bytes.into()),
-            Event::Closed { peer, messages, error, .. } => {
+            ServerEvent::Connected { peer } => Told::Connected(peer.to_string()),
+            ServerEvent::Message { peer, bytes } => Told::Message(peer.to_string(), bytes.into()),
+            ServerEvent::Closed { peer, messages, error, .. } => {
                 Told::Closed(peer.to_string(), messages, error.map(io::Error::kind))
             }
-            Event::Error { operation, .. } => Told::Error(operation),
+            ServerEvent::Error { operation, .. } => Told::Error(operation),
             _ => return,
         };
         self.0.lock().unwrap().push(told);
     }
 
-    fn hears_messages(&self) -> bool {
+    fn wants_messages(&self) -> bool {
         true
     }
 }
@@ -87,7 +87,7 @@ fn line(max: usize) -> Framing {
     Framing::Line(NonZeroUsize::new(max).unwrap())
 }
 
-fn dropped(totals: &Totals, reason: Reason) -> u64 {
+fn dropped(totals: &Totals, reason: DropReason) -> u64 {
     totals.drops[reason as usize]
 }
 
@@ -103,7 +103,7 @@ fn config(endpoints: &[&str]) -> Config {
         workers: NonZeroUsize::MIN,
         connections_max: None,
         per_peer_max: None,
-        patience: Patience { idle: None, stalled: PATIENCE },
+        patience: Timeouts { idle: None, stall: PATIENCE },
         unix_mode: 0o600,
     }
 }
@@ -306,7 +306,7 @@ impl Client {
     /// Says that it has said everything, where that can be said.
     fn finish(&self) {
         if self.half_closes {
-            self.socket.shutdown(Half::Write).unwrap();
+            self.socket.shutdown(Shutdown::Write).unwrap();
         }
     }
 
@@ -319,7 +319,7 @@ impl Client {
     fn echo(&self, message: &[u8]) {
         self.send(message);
         let answer = self.recv_exact(CTIME + message.len());
-        assert!(echosounder_proto::begins_with_stamp(&answer), "{answer:?}");
+        assert!(echosounder_proto::starts_with_timestamp(&answer), "{answer:?}");
         assert_eq!(&answer[CTIME..], message);
     }
 }

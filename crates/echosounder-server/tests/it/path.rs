@@ -143,8 +143,8 @@ fn of_many_that_start_at_once_one_wins() {
 fn whoever_may_read_the_folder_cannot_keep_a_server_from_coming_back() {
     for scheme in SCHEMES {
         let folder = Folder::new();
-        let held = File::open(folder.join("")).unwrap();
-        held.lock().unwrap();
+        let reply_cache = File::open(folder.join("")).unwrap();
+        reply_cache.lock().unwrap();
         race_at(&folder, scheme, 10);
         assert_eq!(fs::read_dir(folder.join("")).unwrap().count(), 0, "nothing is left in the folder");
     }
@@ -153,7 +153,7 @@ fn whoever_may_read_the_folder_cannot_keep_a_server_from_coming_back() {
 #[test]
 fn without_the_lock_a_dead_socket_is_replaced_all_the_same() {
     for scheme in SCHEMES {
-        // What stands in the lock's place is no file, or is held by a program that does not let go of it.
+        // What stands in the lock's place is no file, or is reply_cache by a program that does not let go of it.
         for is_held in [false, true] {
             let folder = Folder::new();
             let lock = folder.join(".s.lock");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use echosounder_proto::Framing;
-use echosounder_server::{Cut, KEPT_MAX, Limits, Patience, Totals};
+use echosounder_server::{BACKLOG_MAX, DisconnectReason, Limits, Timeouts, Totals};
 use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport, ready};
 
 use crate::table::{Table, hear, say};
@@ -11,12 +11,12 @@ use crate::{Client, Folder, config, everywhere, start, stop, unique};
 
 const SECOND: i64 = 1_000_000_000;
 
-fn table(limits: Limits, idle: Option<u64>, stalled: u64) -> Table {
-    let patience = Patience { idle: idle.map(Duration::from_secs), stalled: Duration::from_secs(stalled) };
-    Table::with_limits("none", Framing::default(), KEPT_MAX, limits, patience)
+fn table(limits: Limits, idle: Option<u64>, stall: u64) -> Table {
+    let patience = Timeouts { idle: idle.map(Duration::from_secs), stall: Duration::from_secs(stall) };
+    Table::with_limits("none", Framing::default(), BACKLOG_MAX, limits, patience)
 }
 
-fn cuts(totals: &Totals, reason: Cut) -> u64 {
+fn cuts(totals: &Totals, reason: DisconnectReason) -> u64 {
     totals.cuts[reason as usize]
 }
 
@@ -60,11 +60,11 @@ fn whoever_says_nothing_for_too_long_is_told_the_end() {
     say(&lively, b"here");
     table.turn();
     assert_eq!(hear(&lively, 100), Some(b"here".into()));
-    assert_eq!(cuts(&table.totals(), Cut::Idle), 0);
+    assert_eq!(cuts(&table.totals(), DisconnectReason::Idle), 0);
 
     table.clock.step(-3600 * SECOND, 2 * SECOND);
     table.turn();
-    assert_eq!((cuts(&table.totals(), Cut::Idle), table.worker.connections()), (1, 1));
+    assert_eq!((cuts(&table.totals(), DisconnectReason::Idle), table.worker.connections()), (1, 1));
     assert_eq!(hear(&quiet, 100), Some(Vec::new()));
     assert_eq!(hear(&lively, 100), None);
 }
@@ -85,7 +85,7 @@ fn whoever_takes_nothing_for_too_long_is_cut_off_and_who_takes_a_little_is_not()
         table.turn();
         table.turn();
     }
-    assert_eq!(cuts(&table.totals(), Cut::Stalled), 1);
+    assert_eq!(cuts(&table.totals(), DisconnectReason::Stalled), 1);
     assert!(is_cut_off(&deaf));
     assert_eq!(table.worker.connections(), 1);
 }
@@ -106,12 +106,12 @@ fn under_pressure_the_longest_idle_makes_room() {
     let third = caller(&endpoint);
     say(&third, b"hello");
     table.turn();
-    assert_eq!(cuts(&table.totals(), Cut::Evicted), 0);
+    assert_eq!(cuts(&table.totals(), DisconnectReason::Evicted), 0);
     table.clock.step(SECOND * 7 / 10, SECOND * 7 / 10);
     for _ in 0..3 {
         table.turn();
     }
-    assert_eq!(cuts(&table.totals(), Cut::Evicted), 1);
+    assert_eq!(cuts(&table.totals(), DisconnectReason::Evicted), 1);
     assert_eq!(hear(&third, 100), Some(b"hello".into()));
     assert_eq!(hear(&second, 100), Some(Vec::new()));
     assert_eq!(hear(&first, 100), None);
@@ -170,7 +170,7 @@ fn one_host_has_as_many_connections_as_it_may_and_gets_its_places_back() {
     assert_eq!(first.recv(), b"");
     Client::of(&endpoints[0]).echo(b"three");
     let totals = stop(running);
-    assert_eq!((totals.connections, cuts(&totals, Cut::Refused)), (3, 1));
+    assert_eq!((totals.connections, cuts(&totals, DisconnectReason::Refused)), (3, 1));
 }
 
 /// The kernel may make whoever closes such a connection wait; the others are not to.
@@ -179,7 +179,7 @@ fn whoever_takes_nothing_makes_nobody_wait_when_it_is_cut_off() {
     let folder = Folder::new();
     for name in everywhere(&folder) {
         let mut config = config(&[&name, &format!("unix:@{}", unique())]);
-        config.patience.stalled = Duration::from_millis(200);
+        config.patience.stall = Duration::from_millis(200);
         let (running, endpoints) = start(config);
         if endpoints[0].transport().kind() == Kind::Datagrams {
             continue;
@@ -187,7 +187,7 @@ fn whoever_takes_nothing_makes_nobody_wait_when_it_is_cut_off() {
         let deaf: Vec<Socket> = (0..3).map(|_| caller(&endpoints[0])).collect();
         // Three closes that wait 8 seconds each would take longer than any answer may.
         let other = Client::of(&endpoints[1]);
-        let ended = || cuts(&running.totals(), Cut::Stalled) + running.totals().errors;
+        let ended = || cuts(&running.totals(), DisconnectReason::Stalled) + running.totals().errors;
         for _ in 0..200_000 {
             if ended() == 3 {
                 break;

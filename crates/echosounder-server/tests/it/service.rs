@@ -7,7 +7,7 @@ use std::thread;
 
 use echosounder_proto::Framing;
 use echosounder_server::{Config, Server};
-use echosounder_socket::{Half, Interest, Kind, Socket, ready};
+use echosounder_socket::{Interest, Kind, Shutdown, Socket, ready};
 
 use crate::{
     CTIME, Client, Folder, PATIENCE, Record, Told, config, everywhere, line, size, start, stop, stopping,
@@ -236,7 +236,7 @@ impl Text {
     }
 }
 
-/// As many bytes as are to go through one conversation: SOUNDER_TEST_BYTES, or 32 MiB.
+/// As many bytes as are to go through one responder: SOUNDER_TEST_BYTES, or 32 MiB.
 fn length() -> usize {
     env::var("SOUNDER_TEST_BYTES").map_or(32 << 20, |bytes| bytes.parse().unwrap())
 }
@@ -280,7 +280,7 @@ fn say_all(socket: &Socket, seed: u64) {
         }
         left -= len;
     }
-    socket.shutdown(Half::Write).unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
 }
 
 /// A seed of this run, told when a test fails.

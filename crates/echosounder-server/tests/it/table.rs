@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use echosounder_proto::{Conversation, Framing, Moment, MonoTime, PlainEcho, WallTime};
-use echosounder_server::{Bounds, Clock, Counters, DatagramWorker, Limits, Patience, Setup, Totals, Worker};
+use echosounder_proto::{Clock, Framing, Moment, MonoTime, PlainEcho, Responder, WallTime};
+use echosounder_server::{
+    Counters, DatagramWorker, Limits, Timeouts, Totals, Worker, WorkerConfig, WorkerLimits,
+};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Socket, Transport, Waker, option};
 
@@ -57,15 +59,15 @@ impl Clock for HandClock {
     }
 }
 
-fn setup(stamp: &str, framing: Framing) -> Setup<HandClock, Record> {
+fn setup(stamp: &str, framing: Framing) -> WorkerConfig<HandClock, Record> {
     let clock = HandClock(Rc::new(Hands {
         wall: Cell::new(1_795_346_376_123_456_789),
         mono: Cell::new(1_000_000_000),
         wall_step: Cell::new(0),
         mono_step: Cell::new(0),
     }));
-    Setup {
-        conversation: Conversation { stamp: stamp.parse().unwrap(), framing },
+    WorkerConfig {
+        responder: Responder { stamp: stamp.parse().unwrap(), framing },
         host: "here".into(),
         counters: Arc::default(),
         stop: Arc::new(Waker::new().unwrap()),
@@ -118,7 +120,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(stamp: &str, framing: Framing, kept_max: usize) -> Self {
-        let patience = Patience { idle: None, stalled: Duration::MAX };
+        let patience = Timeouts { idle: None, stall: Duration::MAX };
         Self::with_limits(stamp, framing, kept_max, Limits::new(10_000, None), patience)
     }
 
@@ -128,12 +130,13 @@ impl Table {
         framing: Framing,
         kept_max: usize,
         limits: Limits,
-        patience: Patience,
+        patience: Timeouts,
     ) -> Self {
         let setup = setup(stamp, framing);
         let (clock, record) = (setup.clock.clone(), setup.observer.clone());
         let (stop, counters) = (Arc::clone(&setup.stop), Arc::clone(&setup.counters));
-        let worker = Worker::new(setup, Bounds { limits: Arc::new(limits), patience, kept_max }).unwrap();
+        let worker =
+            Worker::new(setup, WorkerLimits { limits: Arc::new(limits), patience, kept_max }).unwrap();
         Self { worker, clock, turns: 0, stop, record, counters }
     }
 

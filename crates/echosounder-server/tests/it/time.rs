@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{BLANK, Scan, Stamp, WallTime, scan};
+use echosounder_proto::{Scan, TIMESTAMP_PLACEHOLDER, Timestamp, WallTime, scan};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Socket, Transport};
 
@@ -27,7 +27,7 @@ fn ask(table: &mut Table, peer: &Socket, call: &[u8]) -> Vec<u8> {
 /// The two times of an answer that begins with an `ns` stamp.
 fn times(answer: &[u8]) -> (WallTime, WallTime) {
     match scan(answer) {
-        Scan::Stamp(Stamp::Ns { rx, tx }, _) => (rx, tx),
+        Scan::Timestamp(Timestamp::Ns { rx, tx }, _) => (rx, tx),
         other => panic!("{other:?}: {answer:?}"),
     }
 }
@@ -58,7 +58,7 @@ fn a_label_follows_the_clock_back_and_forth() {
 
 #[test]
 fn an_answer_never_leaves_before_its_call_came() {
-    let call = [&BLANK[..], b"payload"].concat();
+    let call = [&TIMESTAMP_PLACEHOLDER[..], b"payload"].concat();
     for (stamp, call) in [("ns", &b"x"[..]), ("ctime", &call), ("none", &call), ("ns", &call)] {
         let (mut table, peer) = table(stamp);
         for step in [-HOUR, -1, 0, 5_000, HOUR] {
@@ -85,7 +85,7 @@ fn a_call_that_waits_for_its_turn_came_when_it_came() {
     // So many short lines before it that it is not answered in the turn that reads it.
     let mut table = Table::new("ctime", line(100), 1 << 20);
     let peer = table.seat(Transport::UnixStream, "a", 100_000);
-    let call = [&b"\n".repeat(3000)[..], BLANK, b"payload\n"].concat();
+    let call = [&b"\n".repeat(3000)[..], TIMESTAMP_PLACEHOLDER, b"payload\n"].concat();
     assert_eq!(say(&peer, &call), call.len());
     let came = table.clock.wall();
     let mut answer = Vec::new();
@@ -114,9 +114,9 @@ fn datagrams_are_stamped_by_the_same_rules() {
 
     table.clock.step_when_read(-HOUR, 5_000);
     let came = table.clock.wall();
-    far.send(BLANK).unwrap();
+    far.send(TIMESTAMP_PLACEHOLDER).unwrap();
     table.turn();
     let mut answer = [0; 100];
-    assert_eq!(far.recv(&mut answer).unwrap(), BLANK.len());
+    assert_eq!(far.recv(&mut answer).unwrap(), TIMESTAMP_PLACEHOLDER.len());
     assert_eq!(times(&answer), (came, after(came, 5_000)));
 }

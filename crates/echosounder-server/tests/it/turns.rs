@@ -1,9 +1,11 @@
-//! Connections in every order of events, against the model that is [`Conversation::answer`].
+//! Connections in every order of events, against the model that is [`Responder::answer`].
 
 use std::thread;
 
-use echosounder_proto::{Conversation, EchoReader, Flow, Framing, Reason, Scan, Scene, WallLabel, scan};
-use echosounder_socket::{Half, Socket, Transport};
+use echosounder_proto::{
+    DropReason, EchoReader, Framing, Input, LocalTime, Responder, Scan, StampContext, scan,
+};
+use echosounder_socket::{Shutdown, Socket, Transport};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -12,7 +14,7 @@ use crate::table::{Table, hear, hear_all, say};
 use crate::{CTIME, Client, Told, dropped, line, size};
 
 const PEERS: usize = 4;
-const KEPT_MAX: usize = 1 << 20;
+const BACKLOG_MAX: usize = 1 << 20;
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -71,7 +73,7 @@ fn text(peer: usize, from: usize, len: usize) -> Vec<u8> {
 struct Play {
     table: Table,
     framing: Framing,
-    model: Conversation,
+    model: Responder,
     /// Whether the stamp shows the day.
     by_day: bool,
     peers: Vec<Peer>,
@@ -79,7 +81,7 @@ struct Play {
 
 impl Play {
     fn new(transport: Transport, stamp: &str, framing: Framing, buffer: i32) -> Self {
-        let mut table = Table::new(stamp, framing, KEPT_MAX);
+        let mut table = Table::new(stamp, framing, BACKLOG_MAX);
         let peers = (0..PEERS)
             .map(|number| Peer {
                 socket: Some(table.seat(transport, &number.to_string(), buffer)),
@@ -92,7 +94,7 @@ impl Play {
                 closed: None,
             })
             .collect();
-        let model = Conversation { stamp: stamp.parse().unwrap(), framing: Framing::Message };
+        let model = Responder { stamp: stamp.parse().unwrap(), framing: Framing::Message };
         Self { table, framing, model, by_day: stamp == "ctime", peers }
     }
 
@@ -119,7 +121,7 @@ impl Play {
                 peer.finished = true;
                 if let Some(socket) = &peer.socket {
                     // The worker may have ended the connection already, if the peer had finished before.
-                    let _ = socket.shutdown(Half::Write);
+                    let _ = socket.shutdown(Shutdown::Write);
                 }
             }
             Step::Vanish(number) => self.peers[number].socket = None,
@@ -129,7 +131,7 @@ impl Play {
     /// A turn, and what the model has to say to the pieces that were answered in it.
     fn turn(&mut self) {
         let wall = self.table.clock.wall();
-        let label = WallLabel { wall, ..WallLabel::EXAMPLE };
+        let label = LocalTime { wall, ..LocalTime::EXAMPLE };
         let before: Vec<usize> = self.peers.iter().map(|peer| peer.pieces.len()).collect();
         for told in self.table.turn() {
             match told {
@@ -137,9 +139,9 @@ impl Play {
                     let number: usize = name.strip_prefix('@').unwrap().parse().unwrap();
                     let peer = &mut self.peers[number];
                     let seq = peer.pieces.len() as u64;
-                    let mut scene = Scene { peer: &name, seq, ..Scene::anonymous(&label) };
+                    let mut context = StampContext { peer: &name, seq, ..StampContext::anonymous(&label) };
                     peer.starts.push(peer.due.len());
-                    self.model.answer(&bytes, Flow::Open, &mut scene, &mut peer.due, |_| {});
+                    self.model.answer(&bytes, Input::More, &mut context, &mut peer.due, |_| {});
                     peer.pieces.push(bytes);
                 }
                 Told::Closed(ref name, ..) => {
@@ -228,7 +230,7 @@ impl Play {
 /// The pieces that everything a peer said falls into.
 fn cuts(framing: Framing, mut said: &[u8]) -> Vec<Vec<u8>> {
     let mut pieces = Vec::new();
-    while let Some(len) = framing.piece_len(said, Flow::Ended) {
+    while let Some(len) = framing.frame_len(said, Input::Last) {
         let (piece, rest) = said.split_at(len);
         pieces.push(piece.to_vec());
         said = rest;
@@ -295,7 +297,7 @@ proptest! {
 #[test]
 fn a_half_close_in_mid_message_loses_nothing() {
     for (framing, stamps) in [(line(60_000), 2001), (size(1000), 0)] {
-        let mut table = Table::new("ctime", framing, KEPT_MAX);
+        let mut table = Table::new("ctime", framing, BACKLOG_MAX);
         let peer = table.seat(Transport::UnixStream, "a", 1);
         let call = ["a line\n".repeat(2000), "its end is missing".into()].concat();
         let mut said = 0;
@@ -310,7 +312,7 @@ fn a_half_close_in_mid_message_loses_nothing() {
                 heard.extend(hear(&peer, 3000).unwrap_or_default());
             }
         }
-        peer.shutdown(Half::Write).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
         while table.worker.connections() != 0 {
             table.settle();
             heard.extend(hear_all(&peer));
@@ -329,7 +331,7 @@ fn a_half_close_in_mid_message_loses_nothing() {
 
 #[test]
 fn a_stop_sends_what_is_kept_and_the_unfinished_line() {
-    let mut table = Table::new("none", line(60_000), KEPT_MAX);
+    let mut table = Table::new("none", line(60_000), BACKLOG_MAX);
     let peer = table.seat(Transport::UnixStream, "a", 1);
     let mut call = vec![b'x'; 20_000];
     let mut said = 0;
@@ -349,7 +351,7 @@ fn a_stop_sends_what_is_kept_and_the_unfinished_line() {
 
 #[test]
 fn a_turn_reads_once() {
-    let mut table = Table::new("none", size(1024), KEPT_MAX);
+    let mut table = Table::new("none", size(1024), BACKLOG_MAX);
     let busy = table.seat(Transport::UnixStream, "busy", 200_000);
     let patient = table.seat(Transport::UnixStream, "patient", 4096);
     let said = say(&busy, &[b'b'; 300_000]);
@@ -370,12 +372,12 @@ fn a_turn_reads_once() {
 
 #[test]
 fn a_message_too_long_is_dropped_and_counted() {
-    let mut table = Table::new("ctime", size(1024), KEPT_MAX);
+    let mut table = Table::new("ctime", size(1024), BACKLOG_MAX);
     let peer = table.seat(Transport::UnixSeqpacket, "a", 200_000);
     assert_eq!(say(&peer, &[b'x'; 256 * 1024 + 1]), 256 * 1024 + 1);
     assert_eq!(say(&peer, b"short"), 5);
     table.settle();
-    assert_eq!(dropped(&table.totals(), Reason::Truncated), 1);
+    assert_eq!(dropped(&table.totals(), DropReason::Truncated), 1);
     assert_eq!(hear(&peer, 100).unwrap()[CTIME..], *b"short");
     assert_eq!(hear(&peer, 100), None);
     assert_eq!((table.totals().messages, table.totals().bytes), (1, 5));
@@ -383,21 +385,21 @@ fn a_message_too_long_is_dropped_and_counted() {
 
 #[test]
 fn an_empty_message_is_a_message_and_the_end_is_the_end() {
-    let mut table = Table::new("ctime", size(1024), KEPT_MAX);
+    let mut table = Table::new("ctime", size(1024), BACKLOG_MAX);
     let peer = table.seat(Transport::UnixSeqpacket, "a", 4096);
     assert_eq!((say(&peer, b"one"), peer.send(b"").unwrap(), say(&peer, b"last")), (3, 0, 4));
     assert_eq!(table.settle().last(), Some(&Told::Message("@a".into(), b"last".to_vec())));
     for reply in [&b"one"[..], b"", b"last"] {
         assert_eq!(hear(&peer, 100).unwrap()[CTIME..], *reply);
     }
-    peer.shutdown(Half::Write).unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
     assert_eq!(table.settle().last(), Some(&Told::Closed("@a".into(), 3, None)));
     assert_eq!(hear(&peer, 100), Some(Vec::new()));
 }
 
 #[test]
 fn a_peer_that_goes_with_answers_unread_is_told_as_an_error() {
-    let mut table = Table::new("none", size(1024), KEPT_MAX);
+    let mut table = Table::new("none", size(1024), BACKLOG_MAX);
     let peer = table.seat(Transport::UnixStream, "a", 1);
     while say(&peer, &[b'x'; 1000]) != 0 {
         table.settle();
@@ -410,7 +412,7 @@ fn a_peer_that_goes_with_answers_unread_is_told_as_an_error() {
 
 #[test]
 fn a_stamp_shows_who_talks_and_how_often() {
-    let mut table = Table::new("{seq} {peer} at {local} on {host}: ", size(1024), KEPT_MAX);
+    let mut table = Table::new("{seq} {peer} at {local} on {host}: ", size(1024), BACKLOG_MAX);
     let peer = table.seat(Transport::UnixStream, "a name", 4096);
     for expected in ["1 @a%20name at unnamed on here: x", "2 @a%20name at unnamed on here: x"] {
         say(&peer, b"x");

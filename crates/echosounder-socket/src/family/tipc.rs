@@ -7,7 +7,7 @@
 //! - A bind is published at once: `listen` before `bind`, or clients that come between are refused.
 //! - A connect returns when the peer calls `accept`; whoever does both in one thread waits for ever. Without such
 //!   a service it fails at once with EHOSTUNREACH.
-//! - There is no half-close: only [`Half::Both`](crate::Half::Both) can be shut down; the peer reads the end, once.
+//! - There is no half-close: only [`Shutdown::Both`](crate::Shutdown::Both) can be shut down; the peer reads the end, once.
 //! - A close or shutdown of a connection whose peer takes nothing waits up to 8 seconds, even on a socket that does
 //!   not block; then it is not writable.
 //! - A peer's close is ECONNRESET, after what it had sent; with room for control messages the read gives zero

@@ -122,15 +122,15 @@ impl fmt::Display for UnixName {
     }
 }
 
-/// Which socket a path leads to. As long as one is [held](HeldSocket), no other is the same.
+/// Which socket a path leads to. As long as one is [held](PinnedSocket), no other is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SocketFile {
+pub struct PathIdentity {
     device: u64,
     inode: u64,
     owner: u32,
 }
 
-impl SocketFile {
+impl PathIdentity {
     /// Looks at a path, without following a link: lstat(2).
     ///
     /// # Errors
@@ -165,14 +165,14 @@ impl SocketFile {
 /// Whoever has bound a path may put something else there, and have an answer delivered to a socket that it could
 /// not write to itself. Held, a socket can be looked at before it is answered.
 #[derive(Debug)]
-pub struct HeldSocket {
+pub struct PinnedSocket {
     /// Open as long as its name is good.
     _file: File,
-    about: SocketFile,
+    about: PathIdentity,
     name: UnixName,
 }
 
-impl HeldSocket {
+impl PinnedSocket {
     /// Takes hold of the socket at a path: open(2) with O_PATH.
     ///
     /// # Errors
@@ -181,7 +181,7 @@ impl HeldSocket {
     pub fn open(path: &[u8]) -> io::Result<Self> {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
         let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(OsStr::from_bytes(path))?;
-        let about = SocketFile::of(&file.metadata()?)?;
+        let about = PathIdentity::of(&file.metadata()?)?;
         // Sent to again and again, /proc/self would be looked up each time.
         let process = Path::new("/proc").join(fs::read_link("/proc/self")?);
         let name = process.join("fd").join(file.as_raw_fd().to_string());
@@ -190,7 +190,7 @@ impl HeldSocket {
     }
 
     /// Which socket it is.
-    pub fn about(&self) -> SocketFile {
+    pub fn about(&self) -> PathIdentity {
         self.about
     }
 

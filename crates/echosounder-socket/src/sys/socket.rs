@@ -142,7 +142,7 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Res
 }
 
 /// Receives behind what the vector has, into the room it has left, and returns how many bytes.
-pub(crate) fn recv_behind(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>, flags: i32) -> io::Result<usize> {
+pub(crate) fn recv_append(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>, flags: i32) -> io::Result<usize> {
     let before = buffer.len();
     let room = buffer.spare_capacity_mut();
     // SAFETY: `room` is as many bytes as the call is told.

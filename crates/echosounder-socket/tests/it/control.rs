@@ -123,7 +123,7 @@ fn whoever_has_no_room_for_descriptors_gets_none() {
         |socket| assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 4),
         |socket| assert_eq!(socket.recv_message(&mut [0; 8]).unwrap(), 4),
         |socket| assert_eq!(socket.recv_from(&mut [0; 8]).unwrap().0, 4),
-        |socket| assert_eq!(socket.recv_behind(&mut Vec::with_capacity(8)).unwrap(), 4),
+        |socket| assert_eq!(socket.recv_append(&mut Vec::with_capacity(8)).unwrap(), 4),
         |socket| {
             let (message, _) = receive(socket, 0, MessageFlags::NONE);
             assert!(message.control.is_empty() && message.flags.contains(MessageFlags::CTRUNC));

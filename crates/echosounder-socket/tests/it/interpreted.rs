@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use echosounder_socket::{Family, Half, Protocol, Socket, Type};
+use echosounder_socket::{Family, Protocol, Shutdown, Socket, Type};
 
 fn tcp() -> Socket {
     Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT).unwrap()
@@ -29,10 +29,10 @@ fn a_conversation() {
     let mut kept = Vec::with_capacity(6);
     kept.extend_from_slice(b"> ");
     while kept.len() < 6 {
-        assert_ne!(server.recv_behind(&mut kept).unwrap(), 0);
+        assert_ne!(server.recv_append(&mut kept).unwrap(), 0);
     }
     assert_eq!(kept, b"> ahoy");
-    assert_eq!(server.recv_behind(&mut kept).unwrap(), 0, "there is no room left");
+    assert_eq!(server.recv_append(&mut kept).unwrap(), 0, "there is no room left");
 
     assert_eq!(server.send(&kept).unwrap(), 6);
     let (mut buffer, mut len) = ([0; 6], 0);
@@ -40,7 +40,7 @@ fn a_conversation() {
         len += client.recv(&mut buffer[len..]).unwrap();
     }
     assert_eq!(buffer[..], kept);
-    server.shutdown(Half::Both).unwrap();
+    server.shutdown(Shutdown::Both).unwrap();
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_receive_ends_in_time_although_a_duplicate_blocks() {
         let calls: [(&str, Call); 6] = [
             ("recv", |socket| socket.recv(&mut [0; 8])),
             ("recv_from", |socket| socket.recv_from(&mut [0; 8]).map(|(len, _)| len)),
-            ("recv_behind", |socket| socket.recv_behind(&mut Vec::with_capacity(8))),
+            ("recv_append", |socket| socket.recv_append(&mut Vec::with_capacity(8))),
             ("recv_message", |socket| socket.recv_message(&mut [0; 8])),
             ("recv_msg", |socket| {
                 let mut buffer = [0; 8];

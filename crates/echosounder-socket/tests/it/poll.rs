@@ -124,7 +124,7 @@ fn a_peer_that_has_finished_makes_readable_only() {
         let (server, _) = listener.accept_nonblocking().unwrap();
         let poll = Poll::new().unwrap();
         poll.add(&server, 1, Interest::Read).unwrap();
-        client.shutdown(echosounder_socket::Half::Write).unwrap();
+        client.shutdown(echosounder_socket::Shutdown::Write).unwrap();
         assert_eq!(wait(&poll, Some(PATIENCE)), [Event { token: 1, ready: READ }]);
         poll.modify(&server, 1, Interest::Write).unwrap();
         assert_eq!(now(&poll), [Event { token: 1, ready: WRITE }]);

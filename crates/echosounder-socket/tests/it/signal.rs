@@ -5,7 +5,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 
-use echosounder_socket::{Batch, Event, Events, Half, Interest, Poll, Readiness, Signal, Signals, Transport};
+use echosounder_socket::{
+    Batch, Event, Events, Interest, Poll, Readiness, Shutdown, Signal, Signals, Transport,
+};
 
 use crate::alone::{Process, is_alone, say};
 use crate::{LOOPBACK, PATIENCE, bound, connected, field, skip};
@@ -120,7 +122,7 @@ fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
         let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
         listener.listen().unwrap();
         let ended = connected(Transport::Tcp, &name);
-        ended.shutdown(Half::Write).unwrap();
+        ended.shutdown(Shutdown::Write).unwrap();
         assert_eq!(ended.send_to(b"x", &name).unwrap_err().kind(), ErrorKind::BrokenPipe);
 
         let (left, other) = Transport::UnixStream.pair().unwrap();

@@ -8,8 +8,8 @@ use std::{fs, thread};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::option::{self, OptionValue, SocketOption};
 use echosounder_socket::{
-    Address, Family, Half, Interest, Kind, MessageFlags, Protocol, Readiness, Socket, Transport, Type, Waker,
-    effective_user, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
+    Address, Family, Interest, Kind, MessageFlags, Protocol, Readiness, Shutdown, Socket, Transport, Type,
+    Waker, effective_user, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
 };
 
 use crate::alone::{Process, is_alone};
@@ -59,7 +59,7 @@ fn a_stream_has_bytes_without_bounds() {
         let (client, server) = connection(transport, &address);
         client.send(b"one").unwrap();
         client.send(b"two").unwrap();
-        client.shutdown(Half::Write).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
         let mut heard = Vec::new();
         loop {
             match read(&server) {
@@ -189,7 +189,7 @@ fn a_write_to_a_peer_that_is_gone_is_an_error() {
     }
     for (transport, address) in connections() {
         let (client, _server) = connection(transport, &address);
-        client.shutdown(Half::Write).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
     }
     let (one, other) = Transport::UnixDatagram.pair().unwrap();
@@ -201,24 +201,24 @@ fn a_write_to_a_peer_that_is_gone_is_an_error() {
 fn the_halves_of_a_connection_end_by_themselves() {
     for (transport, address) in connections() {
         let (client, server) = connection(transport, &address);
-        client.shutdown(Half::Write).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read(&server), b"");
         server.send(b"still").unwrap();
         assert_eq!(read(&client), b"still");
 
         let (client, _server) = connection(transport, &address);
-        client.shutdown(Half::Read).unwrap();
+        client.shutdown(Shutdown::Read).unwrap();
         assert_eq!(read(&client), b"");
         client.send(b"still").unwrap();
 
         let (client, server) = connection(transport, &address);
-        client.shutdown(Half::Both).unwrap();
+        client.shutdown(Shutdown::Both).unwrap();
         assert_eq!(read(&client), b"");
         assert_eq!(read(&server), b"");
         assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
     }
     let lonely = Transport::Tcp.socket(&LOOPBACK[0]).unwrap();
-    assert_eq!(kind(lonely.shutdown(Half::Both)), ErrorKind::NotConnected);
+    assert_eq!(kind(lonely.shutdown(Shutdown::Both)), ErrorKind::NotConnected);
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn a_path_has_the_mode_that_was_set_less_the_umask() {
     for transport in UNIX {
         for mode in [0o600, 0o777, 0o640, 0] {
             let socket = transport.socket(&address).unwrap();
-            socket.set_mode(mode).unwrap();
+            socket.set_permissions(mode).unwrap();
             socket.bind(&address).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode & !umask);
             fs::remove_file(&path).unwrap();

@@ -68,9 +68,9 @@ fn do_everything() {
         let outgoing = [Outgoing { buffers: &pieces, control: &[], to: None }];
         look(&format!("send_many {mode}"), || one.send_many(&outgoing)).unwrap();
         let mut behind = Vec::with_capacity(8);
-        look(&format!("recv_behind {mode}"), || other.recv_behind(&mut behind)).unwrap();
+        look(&format!("recv_append {mode}"), || other.recv_append(&mut behind)).unwrap();
         look(&format!("recv nothing {mode}"), || other.recv(&mut [])).unwrap();
-        look(&format!("recv_behind nothing {mode}"), || other.recv_behind(&mut Vec::new())).unwrap();
+        look(&format!("recv_append nothing {mode}"), || other.recv_append(&mut Vec::new())).unwrap();
 
         let (listener, _client) = called(Transport::UnixStream, &UNNAMED);
         listener.set_timeout(timeout).unwrap();
@@ -184,11 +184,11 @@ fn a_call_costs_what_it_needs() {
             ("recv", &["recvfrom"]),
             ("recv_from", &["recvfrom"]),
             ("recv_message", &["recvmsg"]),
-            ("recv_behind", &["recvfrom"]),
+            ("recv_append", &["recvfrom"]),
             ("recv_msg", &["recvmsg"]),
             ("recv_many", &["recvmmsg"]),
             ("recv nothing", &[]),
-            ("recv_behind nothing", &[]),
+            ("recv_append nothing", &[]),
         ] {
             check(&format!("{call} {mode}"), expected);
         }

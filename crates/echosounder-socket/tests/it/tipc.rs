@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
 use echosounder_socket::option::{self, TipcGroup};
 use echosounder_socket::{
-    Address, Batch, ControlMessage, Family, Half, Message, MessageFlags, Socket, Transport,
+    Address, Batch, ControlMessage, Family, Message, MessageFlags, Shutdown, Socket, Transport,
 };
 
 use crate::PATIENCE;
@@ -196,7 +196,7 @@ fn an_end_is_told_as_an_error_or_beside_the_bytes() {
 fn an_end_without_a_close_is_heard_once() {
     let Some(service) = service() else { return };
     let (client, server) = connection(Transport::TipcStream, service);
-    server.shutdown(Half::Both).unwrap();
+    server.shutdown(Shutdown::Both).unwrap();
     assert_eq!(client.recv(&mut [0; 8]).unwrap(), 0);
     assert_eq!(client.send(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
-    Address, Family, Half, Interest, MessageFlags, ServerOptions, Socket, Transport, Type, create_server,
+    Address, Family, Interest, MessageFlags, ServerOptions, Shutdown, Socket, Transport, Type, create_server,
     option, ready,
 };
 
@@ -134,7 +134,7 @@ fn a_close_with_unread_input_resets_and_loses_what_is_on_its_way() {
 
         // Whoever ends, reads the rest and closes then loses nothing.
         let (client, server, sent) = call(false);
-        server.shutdown(Half::Write).unwrap();
+        server.shutdown(Shutdown::Write).unwrap();
         assert_eq!(server.recv(&mut [0; 16]).unwrap(), 4);
         drop(server);
         let (heard, end) = hear(&client);
@@ -202,7 +202,7 @@ fn a_receive_without_room_leaves_a_datagram_and_with_its_sender_takes_it() {
         client.send(b"second").unwrap();
         wait_readable(&server);
         assert_eq!(server.recv(&mut []).unwrap(), 0);
-        assert_eq!(server.recv_behind(&mut Vec::new()).unwrap(), 0);
+        assert_eq!(server.recv_append(&mut Vec::new()).unwrap(), 0);
         assert_eq!(read(&server), b"first");
         wait_readable(&server);
         assert_eq!(server.recv_from(&mut []).unwrap(), (0, client.local_addr().unwrap()));

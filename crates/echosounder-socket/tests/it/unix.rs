@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use echosounder_socket::family::unix::{HeldSocket, SocketFile, UnixName};
+use echosounder_socket::family::unix::{PathIdentity, PinnedSocket, UnixName};
 use echosounder_socket::{
     Address, Batch, MessageFlags, Outgoing, ServerOptions, Socket, Transport, create_server, effective_user,
 };
@@ -17,8 +17,8 @@ fn at(path: &Path) -> Address {
     UnixName::Path(path.as_os_str().as_bytes().into()).into()
 }
 
-fn hold(path: &Path) -> Result<HeldSocket, ErrorKind> {
-    HeldSocket::open(path.as_os_str().as_bytes()).map_err(|error| error.kind())
+fn hold(path: &Path) -> Result<PinnedSocket, ErrorKind> {
+    PinnedSocket::open(path.as_os_str().as_bytes()).map_err(|error| error.kind())
 }
 
 fn is_silent(socket: &Socket) -> bool {
@@ -37,7 +37,7 @@ fn what_is_sent_to_a_held_socket_reaches_it_whatever_its_path_leads_to() {
     let sender = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
     fs::rename(&path, &aside).unwrap();
     let (other, _) = bound(Transport::UnixDatagram, &at(&path));
-    let leads_to_held = |path: &Path| SocketFile::at(path.as_os_str().as_bytes()).unwrap() == held.about();
+    let leads_to_held = |path: &Path| PathIdentity::at(path.as_os_str().as_bytes()).unwrap() == held.about();
     assert!(leads_to_held(&aside) && !leads_to_held(&path));
     sender.send_to(b"answer", &held.name().clone().into()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
@@ -72,7 +72,7 @@ fn only_a_socket_is_held() {
         assert_eq!(hold(path).unwrap_err(), kind, "{path:?}");
     }
     // A descriptor is held, not inherited, and given back.
-    assert_eq!(HeldSocket::open(b"a\0b").unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(PinnedSocket::open(b"a\0b").unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{Call, CallError, Heard, Marks, Part, Peer, Reply};
+use echosounder_client::{ClientError, ConnectOptions, Heard, IpOptions, Part, Peer, Reply};
 use echosounder_proto::{Scan, scan};
 use echosounder_socket::{Endpoint, IpVersion, Signals};
 use serde::Serialize;
@@ -17,11 +17,11 @@ use crate::args::Output;
 use crate::command::console::stdout;
 use crate::command::embedded::Embedded;
 use crate::command::signals;
+use crate::failure::{Outcome, sentence};
 use crate::render::escape::{Escaped, Harmless};
 use crate::render::json::{self, EventTime};
 use crate::render::style::Style;
 use crate::render::transcript::note;
-use crate::report::{Outcome, sentence};
 use crate::stderr::stderr;
 
 /// How often each endpoint is asked.
@@ -56,7 +56,7 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
         tour(&mut out, Style::stdout(output), endpoints, &server.notes, &stop)
     }?;
     server.stop()?;
-    Ok(if all_right { Outcome::Done } else { Outcome::Lacking })
+    Ok(if all_right { Outcome::Done } else { Outcome::Incomplete })
 }
 
 /// Starts to watch for signals: the first stops the demo, another ends the program at once, without leaving sockets
@@ -198,8 +198,14 @@ impl Row {
     }
 }
 
-fn call(endpoint: Endpoint) -> Call {
-    Call { endpoint, ip_version: IpVersion::Any, source: None, marks: Marks::default(), wait: WAIT }
+fn call(endpoint: Endpoint) -> ConnectOptions {
+    ConnectOptions {
+        endpoint,
+        ip_version: IpVersion::Any,
+        source: None,
+        marks: IpOptions::default(),
+        wait: WAIT,
+    }
 }
 
 /// Asks once and gathers the answer; `None` if none comes in time.
@@ -210,7 +216,7 @@ fn ask(peer: &mut Peer, message: &[u8], answer: &mut Vec<u8>) -> Result<Option<D
         if let Part::Answer(elapsed) = heard.part {
             after = Some(elapsed);
         }
-        Ok::<(), CallError>(())
+        Ok::<(), ClientError>(())
     };
     match peer.ask(message, &mut heard)? {
         Reply::Answered => Ok(after),
@@ -221,5 +227,5 @@ fn ask(peer: &mut Peer, message: &[u8], answer: &mut Vec<u8>) -> Result<Option<D
 
 /// Whether an answer is a stamp and what was said.
 fn is_right(answer: &[u8], said: &[u8]) -> bool {
-    matches!(scan(answer), Scan::Stamp(_, len) if &answer[len..] == said)
+    matches!(scan(answer), Scan::Timestamp(_, len) if &answer[len..] == said)
 }

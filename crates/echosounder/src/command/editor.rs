@@ -164,7 +164,7 @@ impl AsFd for EditedLines {
 impl LineSource for EditedLines {
     fn fill(&mut self) -> io::Result<()> {
         if self.next.is_none() {
-            self.waker.rest()?;
+            self.waker.reset()?;
             match self.lines.try_recv() {
                 Ok(line) => {
                     self.next = Some(line);

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use echosounder_proto::{Framing, PlainEcho, Template};
-use echosounder_server::{Config, Note, Patience, Running, Server};
+use echosounder_server::{Config, Note, Running, Server, Timeouts};
 use echosounder_socket::family::unix::{PATH_MAX, UnixName};
 use echosounder_socket::{Address, Endpoint, IpVersion, Transport};
 use tempfile::TempDir;
 
 use crate::config::{cores, host_name};
-use crate::probe;
-use crate::report::{plain, sentence};
+use crate::failure::{plain, sentence};
+use crate::support;
 
 /// How long a peer may take none of its answers.
 const STALL: Duration = Duration::from_secs(60);
@@ -101,7 +101,7 @@ fn config(endpoints: Vec<Endpoint>) -> Config {
         workers: cores(),
         connections_max: None,
         per_peer_max: None,
-        patience: Patience { idle: None, stalled: STALL },
+        patience: Timeouts { idle: None, stall: STALL },
         unix_mode: 0o600,
     }
 }
@@ -112,8 +112,8 @@ fn endpoints(folder: Option<&Path>) -> Result<(Vec<Endpoint>, Vec<&'static str>)
     let (mut endpoints, mut absent) = (Vec::new(), Vec::new());
     for transport in Transport::all() {
         let mut is_present = false;
-        for place in probe::places(transport) {
-            match probe::carry(transport, &place) {
+        for place in support::places(transport) {
+            match support::carry(transport, &place) {
                 Err(error) if transport.is_absent(&place, &error) => {}
                 _ => {
                     is_present = true;

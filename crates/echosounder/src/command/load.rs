@@ -9,7 +9,9 @@ use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
-use echosounder_client::{Interval, Load, LoadError, LoadEvent, Pace, Report, Spacing, Step, load, ramp};
+use echosounder_client::{
+    Load, LoadError, LoadEvent, LoadInterval, LoadReport, Pace, Spacing, Step, load, ramp,
+};
 use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
 use crate::args::Output;
@@ -17,10 +19,10 @@ use crate::command::console::{self, Console, Lock};
 use crate::command::result_file::{self, ResultFile};
 use crate::command::signals;
 use crate::config;
+use crate::failure::{self, NoServer, Outcome, OwnServer};
 use crate::render::load::{Result as Outcomes, interval, result, step};
 use crate::render::style::Style;
 use crate::render::transcript::note;
-use crate::report::{self, NoServer, Outcome, OwnServer};
 use crate::stderr::stderr;
 
 /// Puts a load on a server, and tells what came of it.
@@ -80,7 +82,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         let why =
             if stopped { "stopped before any rate was found" } else { "no tested rate met the p99 limit" };
         remark(why, output)?;
-        return Ok(Outcome::Lacking);
+        return Ok(Outcome::Incomplete);
     };
     // Of a ramp nobody knows what the server has spent on which of its rates.
     let server_cpu = server_cpu.filter(|_| config.ramp.is_none());
@@ -92,7 +94,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
             if report.came_to_nothing() && !stopped {
                 remark("no message came due while it was measured; see --duration", output)?;
             }
-            Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Lacking })
+            Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Incomplete })
         }
     }
 }
@@ -106,7 +108,7 @@ fn remark(text: &str, output: Output) -> io::Result<()> {
 }
 
 /// Writes the report so far. Where that fails the old file stays, and the next report may do better.
-fn save(files: &[ResultFile], load: &Load, report: &Report) {
+fn save(files: &[ResultFile], load: &Load, report: &LoadReport) {
     let outcomes = Outcomes { event: "interim", load, report, server_cpu: None };
     for file in files.iter().filter(|file| file.is_replaceable()) {
         let _ = file.write(|out| outcomes.save(out, file.format()));
@@ -123,7 +125,7 @@ fn heed(signals: Signals, stop: Arc<AtomicBool>, server: Option<u32>) -> Result<
 /// Tries rates, and tells each; the highest that held is returned.
 fn climb(plan: &Load, bound: Duration, spacing: Spacing, page: &mut Page) -> Result<Option<Step>, LoadError> {
     let page = std::cell::RefCell::new(page);
-    let watch = |now: Interval| page.borrow_mut().tell_interval(&now);
+    let watch = |now: LoadInterval| page.borrow_mut().tell_interval(&now);
     let tell = |tried: &Step| page.borrow_mut().tell_step(tried, bound);
     ramp(plan, spacing, bound, watch, tell)
 }
@@ -143,7 +145,7 @@ struct Page {
 
 impl Page {
     /// Tells how it goes.
-    fn tell_interval(&mut self, now: &Interval) {
+    fn tell_interval(&mut self, now: &LoadInterval) {
         if self.output.json {
             let style = self.style;
             self.tell(|out| interval(out, style, now, true));
@@ -179,7 +181,7 @@ impl Page {
         let (style, as_json) = (self.style, self.output.json);
         self.tell(|out| result(out, style, outcomes, as_json));
         let (last, told) = (failures.pop(), self.finish());
-        failures.iter().for_each(|error| report::tell(error, self.output));
+        failures.iter().for_each(|error| failure::tell(error, self.output));
         last.map_or(told, Err)
     }
 

@@ -12,7 +12,7 @@ use clap_mangen::Man;
 
 use crate::args::Args;
 use crate::command::console::stdout;
-use crate::report::Outcome;
+use crate::failure::Outcome;
 
 /// Prints a shell completion script.
 pub(crate) fn completions(shell: Shell) -> Result<Outcome> {

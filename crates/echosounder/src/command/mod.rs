@@ -1,11 +1,11 @@
 //! What is done: one module a command.
 
-mod allowance;
 mod console;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 mod editor;
 mod embedded;
+mod line_rate_limit;
 pub(crate) mod load;
 pub(crate) mod manual;
 pub(crate) mod ping;

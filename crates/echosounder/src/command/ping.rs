@@ -12,25 +12,26 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use echosounder_client::{
-    CallError, Control, Happening, Ping, PingReport, Pinger, Place, Timestamps, Word as FailureWord,
+    ClientError, Control, FailureKind as FailureWord, Ping, PingEvent, PingReport, Pinger, Place,
+    TimestampSource,
 };
 use echosounder_socket::kernel::clock_state;
 use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
 use self::file::ResultFiles;
 use crate::args::Output;
-use crate::command::allowance::Allowance;
 use crate::command::console::{self, Console, Lock};
 use crate::command::embedded::Embedded;
+use crate::command::line_rate_limit::LineRateLimit;
 use crate::command::result_file::{self, SaveTimer};
 use crate::command::signals;
 use crate::config::{self, Bounds};
+use crate::failure::{self, NoServer, Outcome};
 use crate::render::escape::Harmless;
 use crate::render::load::grouped;
 use crate::render::ping::{self as render, Row, Target};
 use crate::render::style::Style;
 use crate::render::transcript::note;
-use crate::report::{self, NoServer, Outcome};
 use crate::stderr::stderr;
 
 /// What is wrong if replies do not contain requests.
@@ -64,7 +65,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
         verbose: config.verbose,
         bounds: config.bounds,
         paper: Paper { console: Console::beside(&config.output), error: None },
-        allowance: Allowance::new(),
+        line_rate_limit: LineRateLimit::new(),
         files,
         targets: config.targets.iter().map(State::new).collect(),
     };
@@ -85,7 +86,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
         (Ok(()), None) => Ok(page.outcome()),
         (Ok(()), Some(error)) => Err(error),
         (Err(untold), alone) => {
-            alone.iter().for_each(|error| report::tell(error, output));
+            alone.iter().for_each(|error| failure::tell(error, output));
             Err(untold)
         }
     }
@@ -94,8 +95,9 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
 /// Settles what depends on all targets: which times of receipt they have in common, and their shares of the time if
 /// one after another is measured.
 fn settle(config: &mut config::Ping) {
-    let all_have = |target: &Ping| Timestamps::has_kernel(target.call.endpoint.transport());
-    let common = if config.targets.iter().all(all_have) { Timestamps::Kernel } else { Timestamps::User };
+    let all_have = |target: &Ping| TimestampSource::has_kernel(target.call.endpoint.transport());
+    let common =
+        if config.targets.iter().all(all_have) { TimestampSource::Kernel } else { TimestampSource::User };
     let count = u32::try_from(config.targets.len()).unwrap_or(u32::MAX).max(1);
     for target in &mut config.targets {
         target.timestamps = config.timestamps.unwrap_or(common);
@@ -153,15 +155,19 @@ impl Drop for Over {
 }
 
 /// What a target's thread tells.
-enum Word {
+enum FailureKind {
     Started(Box<Target>),
-    Happened(Happening),
-    Failed(CallError),
+    Happened(PingEvent),
+    Failed(ClientError),
     Ended(Box<PingReport>),
 }
 
 /// Starts a thread for each target, so that none waits for another; or one for all, if they are to wait.
-fn start(targets: &[Ping], controls: &[Arc<Control>], in_turn: bool) -> Result<Receiver<(usize, Word)>> {
+fn start(
+    targets: &[Ping],
+    controls: &[Arc<Control>],
+    in_turn: bool,
+) -> Result<Receiver<(usize, FailureKind)>> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
     let spawn = |measure: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name("ping".into()).spawn(measure).context("start a thread").map(drop)
@@ -190,7 +196,7 @@ fn measure(
     place: usize,
     ping: Ping,
     control: Arc<Control>,
-    sender: &SyncSender<(usize, Word)>,
+    sender: &SyncSender<(usize, FailureKind)>,
     over: Arc<Over>,
 ) {
     // Its turn may not come before it is all over.
@@ -201,18 +207,18 @@ fn measure(
     let pinger = match Pinger::connect(ping, control) {
         Ok(pinger) => pinger,
         Err(error) => {
-            tell(Word::Failed(error));
+            tell(FailureKind::Failed(error));
             return;
         }
     };
-    if !tell(Word::Started(Box::new(describe(&pinger)))) {
+    if !tell(FailureKind::Started(Box::new(describe(&pinger)))) {
         return;
     }
-    let (report, error) = pinger.run(|happening| tell(Word::Happened(happening)));
+    let (report, error) = pinger.run(|happening| tell(FailureKind::Happened(happening)));
     // What follows may have to wait for a writer that waits for its reader.
     drop(over);
-    if error.is_none_or(|error| tell(Word::Failed(error))) {
-        tell(Word::Ended(Box::new(report)));
+    if error.is_none_or(|error| tell(FailureKind::Failed(error))) {
+        tell(FailureKind::Ended(Box::new(report)));
     }
 }
 
@@ -271,7 +277,7 @@ impl State {
         Row {
             name: self.target.as_ref().map_or(&self.endpoint, |target| &target.found),
             report: self.report.as_deref(),
-            word: self.error.as_ref().and_then(report::word).or_else(|| self.only_failure()),
+            word: self.error.as_ref().and_then(failure::word).or_else(|| self.only_failure()),
         }
     }
 
@@ -326,7 +332,7 @@ struct Page {
     bounds: Bounds,
     paper: Paper,
     /// What peers may cause to be written.
-    allowance: Allowance,
+    line_rate_limit: LineRateLimit,
     files: ResultFiles,
     targets: Vec<State>,
 }
@@ -334,7 +340,12 @@ struct Page {
 impl Page {
     /// Tells what happens until all targets have ended. When nobody can be told any more, only a file is interested in
     /// how it ends; if it would not by itself, it is made to.
-    fn tell_all(&mut self, receiver: &Receiver<(usize, Word)>, controls: &[Arc<Control>], endless: bool) {
+    fn tell_all(
+        &mut self,
+        receiver: &Receiver<(usize, FailureKind)>,
+        controls: &[Arc<Control>],
+        endless: bool,
+    ) {
         let mut stopped = false;
         let mut timer = SaveTimer::start();
         loop {
@@ -359,19 +370,19 @@ impl Page {
         }
     }
 
-    fn tell(&mut self, place: usize, word: Word) {
+    fn tell(&mut self, place: usize, word: FailureKind) {
         match word {
-            Word::Started(target) => self.started(place, *target),
-            Word::Happened(Happening::Moved(to)) => self.moved(place, &to),
-            Word::Happened(Happening::Checkpoint(report)) => self.save_checkpoint(place, report),
-            Word::Happened(happening) => {
+            FailureKind::Started(target) => self.started(place, *target),
+            FailureKind::Happened(PingEvent::Moved(to)) => self.moved(place, &to),
+            FailureKind::Happened(PingEvent::Checkpoint(report)) => self.save_checkpoint(place, report),
+            FailureKind::Happened(happening) => {
                 self.happened(place, &happening);
-                if let Happening::Interim(report) = happening {
+                if let PingEvent::Interim(report) = happening {
                     self.save_checkpoint(place, report);
                 }
             }
-            Word::Failed(error) => self.failed(place, error),
-            Word::Ended(report) => self.targets[place].report = Some(report),
+            FailureKind::Failed(error) => self.failed(place, error),
+            FailureKind::Ended(report) => self.targets[place].report = Some(report),
         }
     }
 
@@ -420,35 +431,35 @@ impl Page {
         }
     }
 
-    fn happened(&mut self, place: usize, happening: &Happening) {
-        if self.allowance.renew() {
+    fn happened(&mut self, place: usize, happening: &PingEvent) {
+        if self.line_rate_limit.renew() {
             self.tell_left_out();
         }
         let of_peer =
-            matches!(happening, Happening::Stray | Happening::Duplicate(_) | Happening::Connected(_));
-        if of_peer && !self.allowance.take() {
+            matches!(happening, PingEvent::Unexpected | PingEvent::Duplicate(_) | PingEvent::Connected(_));
+        if of_peer && !self.line_rate_limit.take() {
             self.targets[place].left_out += 1;
             return;
         }
-        if let Happening::Lost { number: 1, word, .. } = happening {
+        if let PingEvent::Lost { number: 1, word, .. } = happening {
             self.hint_at_server(place, *word);
         }
         let Some(target) = &self.targets[place].target else { return };
         self.files.note(&target.endpoint, happening);
-        if let Happening::Interim(report) = happening {
+        if let PingEvent::Interim(report) = happening {
             return self.paper.write(|out| match self.output.json {
                 true => render::report_object(out, "interim", target, report, &[]),
                 false => render::statistics(&mut self.style.wrapped(out), self.style, target, report),
             });
         }
-        let of_call = !matches!(happening, Happening::Interval(_));
+        let of_call = !matches!(happening, PingEvent::Interval(_));
         if self.output.quiet && of_call {
             return;
         }
         if self.output.json {
             return self.paper.write(|out| render::object(out, &target.endpoint, happening));
         }
-        let flood = target.interval.is_zero() && matches!(happening, Happening::Answered(_));
+        let flood = target.interval.is_zero() && matches!(happening, PingEvent::Answered(_));
         if !of_call || flood {
             return;
         }
@@ -465,7 +476,7 @@ impl Page {
 
     /// Says how to start a server if the first request found none; once.
     fn hint_at_server(&mut self, place: usize, word: Option<FailureWord>) {
-        let hint = report::start_hint(&self.targets[place].called, word, ", or try --self");
+        let hint = failure::start_hint(&self.targets[place].called, word, ", or try --self");
         if let Some(hint) = hint.filter(|_| !self.output.json && !self.output.quiet && !self.hinted) {
             self.hinted = true;
             // If standard error cannot be written, the lines say enough.
@@ -488,10 +499,10 @@ impl Page {
     }
 
     /// Of several targets one may fail, or of one when it has begun; otherwise it is the end.
-    fn failed(&mut self, place: usize, error: CallError) {
+    fn failed(&mut self, place: usize, error: ClientError) {
         let error = NoServer::at(&self.targets[place].called, error, ", or try --self");
         if 1 < self.targets.len() || self.targets[place].target.is_some() {
-            report::tell(&error, self.output);
+            failure::tell(&error, self.output);
         }
         self.targets[place].error = Some(error);
     }
@@ -503,7 +514,7 @@ impl Page {
             let is_echo = |report: &PingReport| report.answered + report.late != 0 || report.stray == 0;
             if state.error.is_none() && !state.report.as_deref().is_none_or(is_echo) {
                 let error = anyhow::anyhow!("{}: {NOT_AN_ECHO}", state.endpoint);
-                report::tell(&error, self.output);
+                failure::tell(&error, self.output);
                 self.targets[place].error = Some(error);
             }
         }
@@ -519,7 +530,7 @@ impl Page {
             .write(|out| tell_end(out, self.output, self.style, self.verbose, self.bounds, &self.targets));
         let told = self.paper.finish();
         let last = failures.pop();
-        failures.iter().for_each(|error| report::tell(error, self.output));
+        failures.iter().for_each(|error| failure::tell(error, self.output));
         last.map_or(told, Err)
     }
 
@@ -532,12 +543,12 @@ impl Page {
             let all = target.count.is_none_or(|count| report.answered == count);
             report.answered + report.late != 0 && all && missed(self.bounds, report).is_empty()
         };
-        if self.targets.iter().filter_map(|state| state.error.as_ref()).any(report::is_local) {
+        if self.targets.iter().filter_map(|state| state.error.as_ref()).any(failure::is_local) {
             Outcome::Failed
         } else if begun.iter().all(good) && !begun.is_empty() {
             Outcome::Done
         } else {
-            Outcome::Lacking
+            Outcome::Incomplete
         }
     }
 }

@@ -13,8 +13,8 @@ use super::signals;
 use super::transcript::{self, Writer};
 use crate::args::Output;
 use crate::config::{Serve, Transcript};
+use crate::failure::{ABSENT_HINT, Outcome, plain};
 use crate::render::transcript::{listening, note, summary};
-use crate::report::{ABSENT_HINT, Outcome, plain};
 use crate::stderr::stderr;
 
 /// How often waiting for a signal may fail in a row, and how long it rests after each time.
@@ -48,7 +48,7 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     await_the_end(&signals, [running.ended(), writer.broken().as_fd(), input], &running, output)?;
     signals::die_of_the_next(signals)?;
     stop(running, writer, output)?;
-    Ok(if lacking { Outcome::Lacking } else { Outcome::Done })
+    Ok(if lacking { Outcome::Incomplete } else { Outcome::Done })
 }
 
 /// Tells what the server does without.

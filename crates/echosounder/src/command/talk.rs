@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{
-    BackgroundWriter, CallError, End, Eol, Heard, LineSource, Lines, Manner, Missed, Part, Passed, Peer,
-    Pipe, Said, Summary, Talk, TalkError, Word,
+    BackgroundWriter, ClientError, End, Eol, FailureKind, Heard, LineSource, Lines, Manner, Missed, Part,
+    Passed, Peer, Pipe, Summary, Talk, TalkError, TalkEvent,
 };
 use echosounder_socket::{Error, Kind};
 use serde::Serialize;
@@ -18,12 +18,12 @@ use super::signals;
 use super::terminal::{self, Terminal};
 use crate::args::Output;
 use crate::config;
+use crate::failure::{NoServer, Outcome};
 use crate::render::escape::Escaped;
 use crate::render::json::{self, Bytes, EventTime};
 use crate::render::load::grouped;
 use crate::render::terminal_text::{TerminalText, unfinished};
 use crate::render::transcript::counted;
-use crate::report::{NoServer, Outcome};
 use crate::stderr::stderr;
 
 /// Longest line that is sent as one request on a stream.
@@ -171,7 +171,7 @@ fn finish_talk(config: &config::Talk, output: Output, summary: Summary, is_typed
     }
     // A person has been told of each line, and whoever wants quiet does not want to know of each.
     if output.quiet || is_typed {
-        return Ok(Outcome::Lacking);
+        return Ok(Outcome::Incomplete);
     }
     let total = summary.asked + summary.unsent;
     let or_more = if summary.more_unsent { " or more" } else { "" };
@@ -184,7 +184,7 @@ fn finish_talk(config: &config::Talk, output: Output, summary: Summary, is_typed
         (0, _) => sent,
         _ => format!("{answered}, {} {} not sent", grouped(summary.unsent), were(summary.unsent)),
     };
-    if summary.word != Some(Word::Timeout) {
+    if summary.word != Some(FailureKind::Timeout) {
         return fail(config, output, summary.word, missed);
     }
     let endpoint = &config.call.endpoint;
@@ -192,7 +192,7 @@ fn finish_talk(config: &config::Talk, output: Output, summary: Summary, is_typed
     let error = Error::new("talk to", endpoint, why);
     let lacks_newlines = endpoint.transport().kind() == Kind::Stream && config.eol == Eol::None;
     let error = if lacks_newlines { error.with_hint(EOL_HINT) } else { error };
-    Err(CallError::Peer(Word::Timeout, error).into())
+    Err(ClientError::Peer(FailureKind::Timeout, error).into())
 }
 
 /// What comes of a stream that has passed.
@@ -203,7 +203,7 @@ fn finish_pipe(config: &config::Talk, output: Output, passed: Passed) -> Result<
         None if passed.unsent == 0 => return Ok(Outcome::Done),
         Some(failure) if passed.unsent == 0 => return Err(failure.into()),
         Some(failure) => (failure.word(), "the connection was lost"),
-        None => (Some(Word::Closed), "the peer closed the connection"),
+        None => (Some(FailureKind::Closed), "the peer closed the connection"),
     };
     let or_more = if passed.more_unsent { " or more" } else { "" };
     let bytes = counted(passed.unsent, "byte").replace(&passed.unsent.to_string(), &grouped(passed.unsent));
@@ -213,18 +213,18 @@ fn finish_pipe(config: &config::Talk, output: Output, passed: Passed) -> Result<
 
 fn overdue(config: &config::Talk, output: Output) -> Result<Outcome> {
     let deadline = config.deadline.unwrap_or_default();
-    fail(config, output, Some(Word::Timeout), format!("stopped after {deadline:?} (--deadline)"))
+    fail(config, output, Some(FailureKind::Timeout), format!("stopped after {deadline:?} (--deadline)"))
 }
 
-fn fail(config: &config::Talk, output: Output, word: Option<Word>, why: String) -> Result<Outcome> {
+fn fail(config: &config::Talk, output: Output, word: Option<FailureKind>, why: String) -> Result<Outcome> {
     let endpoint = &config.call.endpoint;
     match word {
         Some(word) => {
-            Err(CallError::Peer(word, Error::new("talk to", endpoint, io::Error::other(why))).into())
+            Err(ClientError::Peer(word, Error::new("talk to", endpoint, io::Error::other(why))).into())
         }
         None => {
-            crate::report::tell(&anyhow::anyhow!("talk to {endpoint}: {why}"), output);
-            Ok(Outcome::Lacking)
+            crate::failure::tell(&anyhow::anyhow!("talk to {endpoint}: {why}"), output);
+            Ok(Outcome::Incomplete)
         }
     }
 }
@@ -325,16 +325,16 @@ impl Page {
         }
     }
 
-    fn write(&mut self, said: Said<'_>) -> io::Result<()> {
+    fn write(&mut self, said: TalkEvent<'_>) -> io::Result<()> {
         match said {
-            Said::Prompt => self.prompt(),
-            Said::Reached(endpoint) => self.reach(endpoint),
-            Said::Asked => {
+            TalkEvent::Prompt => self.prompt(),
+            TalkEvent::Reached(endpoint) => self.reach(endpoint),
+            TalkEvent::Asked => {
                 self.typing = false;
                 Ok(())
             }
-            Said::Heard(heard) => self.hear(heard),
-            Said::Missed { line, len, why } => self.miss(line, len, why),
+            TalkEvent::Heard(heard) => self.hear(heard),
+            TalkEvent::Missed { line, len, why } => self.miss(line, len, why),
         }
     }
 
@@ -522,8 +522,8 @@ impl Page {
     }
 }
 
-fn sentence(error: &CallError) -> String {
-    crate::report::sentence(std::iter::successors(
+fn sentence(error: &ClientError) -> String {
+    crate::failure::sentence(std::iter::successors(
         Some(error as &(dyn std::error::Error + 'static)),
         |error| error.source(),
     ))

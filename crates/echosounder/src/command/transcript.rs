@@ -10,14 +10,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use echosounder_server::{Event, Observer};
+use echosounder_server::{Observer, ServerEvent};
 use echosounder_socket::Waker;
 
-use crate::command::allowance::{Allowance, Troubles};
+use crate::command::line_rate_limit::{LineRateLimit, Troubles};
 use crate::config::Transcript;
+use crate::failure::plain;
 use crate::render::json::EventTime;
 use crate::render::transcript::{self, Entry, What};
-use crate::report::plain;
 
 /// How long the end waits for what has not been written.
 const FINISH_MAX: Duration = Duration::from_millis(500);
@@ -90,22 +90,22 @@ impl Reporter {
 }
 
 impl Observer for Reporter {
-    fn observe(&mut self, event: Event<'_>) {
+    fn observe(&mut self, event: ServerEvent<'_>) {
         match event {
-            Event::Error { operation, error } if self.shared.troubles.is_due(operation) => {
+            ServerEvent::Error { operation, error } if self.shared.troubles.is_due(operation) => {
                 self.pass(|| What::Error { error: format!("{operation}: {}", plain(&error.to_string())) });
             }
-            Event::Error { .. } => {}
+            ServerEvent::Error { .. } => {}
             _ if self.wanted == Transcript::Off => {}
-            Event::Connected { peer } => self.pass(|| What::Connected { peer: peer.to_string() }),
-            Event::Closed { peer, messages, error, cut } => self.pass(|| What::Closed {
+            ServerEvent::Connected { peer } => self.pass(|| What::Connected { peer: peer.to_string() }),
+            ServerEvent::Closed { peer, messages, error, cut } => self.pass(|| What::Closed {
                 peer: peer.to_string(),
                 messages,
                 reason: error
                     .map(|error| plain(&error.to_string()))
                     .or_else(|| cut.map(|cut| cut.word().to_owned())),
             }),
-            Event::Message { peer, bytes } if self.hears_messages() => self.pass(|| What::Message {
+            ServerEvent::Message { peer, bytes } if self.wants_messages() => self.pass(|| What::Message {
                 peer: peer.to_string(),
                 bytes: bytes[..bytes.len().min(SHOWN_MAX)].into(),
                 len: bytes.len(),
@@ -114,7 +114,7 @@ impl Observer for Reporter {
         }
     }
 
-    fn hears_messages(&self) -> bool {
+    fn wants_messages(&self) -> bool {
         self.wanted == Transcript::Messages
     }
 }
@@ -147,16 +147,16 @@ struct Pages<W> {
 impl<W: Write> Pages<W> {
     /// Writes until nobody sends any more.
     fn write(mut self, receiver: &Receiver<Entry>) -> io::Result<()> {
-        let mut allowance = Allowance::new();
+        let mut line_rate_limit = LineRateLimit::new();
         loop {
             let received = receiver.recv_timeout(Duration::from_secs(1));
-            if allowance.renew() {
+            if line_rate_limit.renew() {
                 self.shared.sated.store(false, Ordering::Relaxed);
                 self.tell_left_out()?;
             }
             match received {
-                Ok(entry) if allowance.take() => {
-                    self.shared.sated.store(allowance.is_used_up(), Ordering::Relaxed);
+                Ok(entry) if line_rate_limit.take() => {
+                    self.shared.sated.store(line_rate_limit.is_used_up(), Ordering::Relaxed);
                     self.line(&entry)?;
                 }
                 Ok(_) => {

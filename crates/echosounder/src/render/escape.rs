@@ -113,7 +113,7 @@ mod tests {
             (random >> 32).to_be_bytes()
         };
         for _ in 0..1_000_000 {
-            // Half of them begin like an escape sequence.
+            // Shutdown of them begin like an escape sequence.
             let [.., kind, a, b, c] = number();
             let bytes =
                 if kind < 128 { [0x1b, b"[]P_\x9b"[usize::from(a % 5)], b, c] } else { [kind, a, b, c] };

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use echosounder_client::{Interval, Load, Pace, Report, Spacing, Step, percentile};
+use echosounder_client::{Load, LoadInterval, LoadReport, Pace, Spacing, Step, percentile};
 use echosounder_socket::Kind;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -36,7 +36,7 @@ pub(crate) struct Result<'a> {
     /// The name of its object: "result", or "interim" while the load goes on.
     pub(crate) event: &'static str,
     pub(crate) load: &'a Load,
-    pub(crate) report: &'a Report,
+    pub(crate) report: &'a LoadReport,
     /// The processor's time that the load's own server took.
     pub(crate) server_cpu: Option<Duration>,
 }
@@ -116,7 +116,12 @@ fn nanos(time: Duration) -> u64 {
 }
 
 /// Tells how a load goes: on a terminal on one line that changes, otherwise as an object.
-pub(crate) fn interval(out: &mut impl Write, style: Style, now: &Interval, as_json: bool) -> io::Result<()> {
+pub(crate) fn interval(
+    out: &mut impl Write,
+    style: Style,
+    now: &LoadInterval,
+    as_json: bool,
+) -> io::Result<()> {
     #[derive(Serialize)]
     struct Object {
         event: &'static str,
@@ -125,7 +130,7 @@ pub(crate) fn interval(out: &mut impl Write, style: Style, now: &Interval, as_js
         answered: u64,
         rate: f64,
     }
-    let Interval { elapsed, sent, answered, rate } = *now;
+    let LoadInterval { elapsed, sent, answered, rate } = *now;
     if as_json {
         return json::event(
             out,
@@ -226,7 +231,7 @@ pub(crate) fn result(
 }
 
 /// What became of the messages: what there always is on one line, and what there should not be on lines of its own.
-fn counts(out: &mut impl Write, style: Style, load: &Load, report: &Report) -> io::Result<()> {
+fn counts(out: &mut impl Write, style: Style, load: &Load, report: &LoadReport) -> io::Result<()> {
     let tally = &report.tally;
     let late = format!("{} late", grouped(tally.late));
     writeln!(
@@ -260,7 +265,7 @@ fn counts(out: &mut impl Write, style: Style, load: &Load, report: &Report) -> i
 }
 
 /// Why the load could not go faster.
-fn limit(report: &Report) -> String {
+fn limit(report: &LoadReport) -> String {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let (ran, waited) = (percent(report.busy), percent(report.starved));
     match (report.lag.is_empty(), report.is_busy()) {
@@ -299,7 +304,7 @@ fn describe(load: &Load) -> String {
 }
 
 /// Percentiles below each other, so that they fit a terminal whatever they are.
-fn times(out: &mut impl Write, report: &Report) -> io::Result<()> {
+fn times(out: &mut impl Write, report: &LoadReport) -> io::Result<()> {
     let columns: Vec<&Histogram<u64>> =
         [&report.latency, &report.lag].into_iter().filter(|histogram| !histogram.is_empty()).collect();
     let late = if columns.len() == 2 { "   sent late" } else { "" };
@@ -422,7 +427,7 @@ fn save_csv(out: &mut impl Write, histogram: &Histogram<u64>) -> io::Result<()> 
 }
 
 /// HdrHistogram's log, of one interval; values are in nanoseconds.
-fn save_hdr(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
+fn save_hdr(out: &mut impl Write, report: &LoadReport) -> anyhow::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let mut log = IntervalLogWriterBuilder::new()
         .add_comment("latency in nanoseconds")
@@ -469,7 +474,7 @@ mod tests {
     #[test]
     fn progress_fits_a_narrow_terminal() {
         let (elapsed, answered) = (Duration::from_secs(3600), 12_345_678_901);
-        let now = Interval { elapsed, sent: answered, answered, rate: 1_234_567.8 };
+        let now = LoadInterval { elapsed, sent: answered, answered, rate: 1_234_567.8 };
         for (columns, progress) in [
             (None, "3600 s  12,345,678,901 answered  1,234,568/s"),
             (Some(80), "3600 s  12,345,678,901 answered  1,234,568/s"),

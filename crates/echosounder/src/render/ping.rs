@@ -1,21 +1,23 @@
 //! What a ping tells: each call as it ends, and what came of all.
 
-mod object;
+mod json;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use echosounder_client::{Clock, Distribution, Happening, PingReport, Place, Verdict, Wire, Word};
+use echosounder_client::{
+    Clock, Distribution, FailureKind, KernelTimestamps, PingEvent, PingReport, Place, Verdict,
+};
 use echosounder_socket::Address;
 use echosounder_socket::kernel::ClockState;
 
-pub(crate) use self::object::{
+pub(crate) use self::json::{
     csv, csv_header, error_object, hdr, left_out_object, object, report_object, start_object,
 };
 use super::load::grouped;
+use super::prose;
 use super::style::Style;
-use super::words;
 
 /// Percentiles that are shown, as far as there are enough answers for them to say anything.
 const PERCENTILES: [(f64, &str); 5] =
@@ -31,7 +33,7 @@ pub(crate) struct Target {
     /// Where it was found, in a word.
     pub(crate) place: String,
     pub(crate) local: Option<String>,
-    pub(crate) wire: Wire,
+    pub(crate) wire: KernelTimestamps,
     pub(crate) clock: Clock,
     /// How good this machine's clock is.
     pub(crate) own_clock: Option<ClockState>,
@@ -89,10 +91,10 @@ pub(crate) fn line(
     style: Style,
     who: &str,
     size: usize,
-    happening: &Happening,
+    happening: &PingEvent,
 ) -> io::Result<()> {
     match happening {
-        Happening::Answered(answered) => {
+        PingEvent::Answered(answered) => {
             let mut text =
                 format!("{size} bytes from {who}: seq={} rtt={} ms", answered.number, span(answered.rtt));
             if let Some(ways) = answered.ways {
@@ -108,17 +110,17 @@ pub(crate) fn line(
             }
             writeln!(out, "{text}")
         }
-        Happening::Lost { number, word: Some(word), .. } => {
+        PingEvent::Lost { number, word: Some(word), .. } => {
             writeln!(out, "{who}: seq={number} {}", style.bad(word))
         }
-        Happening::Lost { number, word: None, .. } => {
+        PingEvent::Lost { number, word: None, .. } => {
             writeln!(out, "{who}: seq={number} not sent")
         }
-        Happening::Duplicate(number) => writeln!(out, "{who}: seq={number} duplicate"),
-        Happening::Stray => writeln!(out, "{who}: unexpected data that matches no request"),
-        Happening::Connected(false) => writeln!(out, "{who}: {}", style.bad("connection lost")),
-        Happening::Connected(true) => writeln!(out, "{who}: reconnected"),
-        Happening::Contradicted => {
+        PingEvent::Duplicate(number) => writeln!(out, "{who}: seq={number} duplicate"),
+        PingEvent::Unexpected => writeln!(out, "{who}: unexpected data that matches no request"),
+        PingEvent::Connected(false) => writeln!(out, "{who}: {}", style.bad("connection lost")),
+        PingEvent::Connected(true) => writeln!(out, "{who}: reconnected"),
+        PingEvent::Contradicted => {
             writeln!(
                 out,
                 "{who}: its clock differs from ours although its address is local; delays are relative to the fastest seen"
@@ -147,11 +149,11 @@ pub(crate) fn statistics(
     }
     table(out, style, report)?;
     jitter(out, report)?;
-    if let Some(line) = words::clock(target, report, in_millis) {
+    if let Some(line) = prose::clock(target, report, in_millis) {
         writeln!(out, "clock    {line}")?;
     }
     timing(out, target, report)?;
-    if let Some(line) = words::verdict(report, in_millis) {
+    if let Some(line) = prose::verdict(report, in_millis) {
         let steady = report.verdict().is_some_and(|(verdict, _)| verdict == Verdict::Steady);
         writeln!(out, "verdict  {}", if steady { style.good(line) } else { style.caution(line) })?;
     }
@@ -159,7 +161,7 @@ pub(crate) fn statistics(
 }
 
 fn counts(out: &mut impl Write, style: Style, report: &PingReport) -> io::Result<()> {
-    let lost = format!("{} lost ({}%)", grouped(report.lost.all()), words::percent_lost(report));
+    let lost = format!("{} lost ({}%)", grouped(report.lost.all()), prose::percent_lost(report));
     let late = format!("{} late", grouped(report.late));
     writeln!(
         out,
@@ -173,7 +175,7 @@ fn counts(out: &mut impl Write, style: Style, report: &PingReport) -> io::Result
         report.elapsed.as_secs_f64()
     )?;
     if report.lost.all() != 0 {
-        writeln!(out, "lost     {}", style.bad(words::failures(&report.lost)))?;
+        writeln!(out, "lost     {}", style.bad(prose::failures(&report.lost)))?;
     }
     if report.stray != 0 {
         writeln!(out, "stray    {} that match no request", grouped(report.stray))?;
@@ -306,7 +308,7 @@ pub(crate) struct Row<'a> {
     /// What came of the calls, if any was made.
     pub(crate) report: Option<&'a PingReport>,
     /// In a word, how it has failed.
-    pub(crate) word: Option<Word>,
+    pub(crate) word: Option<FailureKind>,
 }
 
 /// Several targets side by side.
@@ -315,7 +317,7 @@ pub(crate) fn comparison(out: &mut impl Write, style: Style, rows: &[Row<'_>]) -
     // On a narrow terminal the name has a line of its own.
     let own_line = !style.fits(width + 68);
     let name_width = if own_line { 0 } else { width };
-    let mut line = |name: &str, cells: [String; 7], lossy: bool, word: Option<Word>| {
+    let mut line = |name: &str, cells: [String; 7], lossy: bool, word: Option<FailureKind>| {
         let [sent, lost, times @ ..] = cells;
         let lost = style.bad_if(lossy, format!("{lost:>7}"));
         write!(out, "{name:name_width$}{}{sent:>9} {lost}", if own_line { "\n" } else { " " })?;
@@ -350,7 +352,7 @@ fn compared(report: &PingReport) -> [String; 7] {
     let times = &report.rtt.delay;
     [
         grouped(report.sent()),
-        format!("{}%", words::percent_lost(report)),
+        format!("{}%", prose::percent_lost(report)),
         shown(times.min()),
         shown(times.percentile(50.0)),
         shown(times.percentile(99.0)),
@@ -403,7 +405,7 @@ mod tests {
 
     use super::*;
 
-    fn written(style: Style, happening: &Happening) -> String {
+    fn written(style: Style, happening: &PingEvent) -> String {
         let mut out = Vec::new();
         line(&mut out, style, "h", 64, happening).unwrap();
         String::from_utf8(out).unwrap()
@@ -415,18 +417,18 @@ mod tests {
         let answered = |late, reordered| {
             let rtt = Duration::from_micros(1500);
             let (ways, residence, clock) = (None, None, Clock::Free);
-            Happening::Answered(Answered { number: 7, sent, rtt, ways, residence, clock, late, reordered })
+            PingEvent::Answered(Answered { number: 7, sent, rtt, ways, residence, clock, late, reordered })
         };
-        let lost = |word| Happening::Lost { number: 8, sent, word };
+        let lost = |word| PingEvent::Lost { number: 8, sent, word };
         for (happening, colored) in [
             (answered(false, false), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
             (
                 answered(true, true),
                 "64 bytes from h: seq=7 rtt=1.500 ms \x1b[33mlate\x1b[0m \x1b[33mreordered\x1b[0m\n",
             ),
-            (lost(Some(Word::Timeout)), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
+            (lost(Some(FailureKind::Timeout)), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
             (lost(None), "h: seq=8 not sent\n"),
-            (Happening::Connected(false), "h: \x1b[31mconnection lost\x1b[0m\n"),
+            (PingEvent::Connected(false), "h: \x1b[31mconnection lost\x1b[0m\n"),
         ] {
             assert_eq!(written(Style::with(true, None), &happening), colored);
             let plain = ["\x1b[31m", "\x1b[33m", "\x1b[0m"]

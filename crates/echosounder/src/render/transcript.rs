@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use echosounder_proto::Reason;
-use echosounder_server::{Cut, Totals};
+use echosounder_proto::DropReason;
+use echosounder_server::{DisconnectReason, Totals};
 use echosounder_socket::{Endpoint, Kind};
 use serde::Serialize;
 
@@ -120,8 +120,8 @@ pub(crate) fn entry(out: &mut impl Write, entry: &Entry, as_json: bool) -> io::R
 
 /// Tells what was counted.
 pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> io::Result<()> {
-    let drops = || Reason::ALL.iter().map(|reason| reason.word()).zip(totals.drops);
-    let cuts = || Cut::ALL.iter().map(|cut| cut.word()).zip(totals.cuts);
+    let drops = || DropReason::ALL.iter().map(|reason| reason.word()).zip(totals.drops);
+    let cuts = || DisconnectReason::ALL.iter().map(|cut| cut.word()).zip(totals.cuts);
     let &Totals { connections, connected_now, messages, bytes, errors, .. } = totals;
     if as_json {
         let (dropped, cut) = (drops().collect(), cuts().collect());

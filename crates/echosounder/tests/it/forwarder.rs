@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use echosounder_socket::option::{SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE};
 use echosounder_socket::{
-    ControlMessage, Events, Half, Interest, MessageFlags, Poll, Socket, control_space, exact_timers, ready,
+    ControlMessage, Events, Interest, MessageFlags, Poll, Shutdown, Socket, control_space, ready,
+    set_timer_slack,
 };
 
 use crate::support::PATIENCE;
@@ -163,7 +164,7 @@ impl Forwarder {
         let over = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&over);
         let thread = thread::spawn(move || {
-            exact_timers().unwrap();
+            set_timer_slack().unwrap();
             run(shared)
         });
         Self { endpoint, over, thread: Some(thread) }
@@ -369,7 +370,7 @@ impl<F: FnMut(u64) -> Fate> Pipe<F> {
     }
 
     fn close(self) -> Deeds {
-        self.sockets.iter().for_each(|socket| drop(socket.shutdown(Half::Both)));
+        self.sockets.iter().for_each(|socket| drop(socket.shutdown(Shutdown::Both)));
         self.deeds
     }
 

@@ -237,7 +237,7 @@ fn a_server_that_never_answers_is_told() {
 
 /// What is reported of a peer that echoes nothing.
 #[derive(Clone, Copy, Debug)]
-enum Told {
+enum TimestampSupport {
     NotAnEcho,
     Closed,
     Timeout,
@@ -263,15 +263,15 @@ fn what_is_no_echo_server_is_named_and_ends_every_load() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let peers = [
-        (silent, Told::Timeout),
-        (html, Told::NotAnEcho),
-        (greets, Told::NotAnEcho),
-        (garbage, Told::NotAnEcho),
-        (closes, Told::Closed),
-        (half_closes, Told::Closed),
-        (datagrams(|_| Vec::new()), Told::Timeout),
-        (datagrams(|_| vec![b"nonsense".to_vec()]), Told::NotAnEcho),
-        (datagrams(|_| vec![Vec::new()]), Told::NotAnEcho),
+        (silent, TimestampSupport::Timeout),
+        (html, TimestampSupport::NotAnEcho),
+        (greets, TimestampSupport::NotAnEcho),
+        (garbage, TimestampSupport::NotAnEcho),
+        (closes, TimestampSupport::Closed),
+        (half_closes, TimestampSupport::Closed),
+        (datagrams(|_| Vec::new()), TimestampSupport::Timeout),
+        (datagrams(|_| vec![b"nonsense".to_vec()]), TimestampSupport::NotAnEcho),
+        (datagrams(|_| vec![Vec::new()]), TimestampSupport::NotAnEcho),
     ];
     for (peer, expected) in &peers {
         for args in [
@@ -284,13 +284,15 @@ fn what_is_no_echo_server_is_named_and_ends_every_load() {
             let done = run(&[&["load", peer, "-w", "200ms", "--warm-up", "50ms"], args].concat(), b"");
             assert_eq!(done.code, Some(1), "{args:?} {expected:?}: {done:?}");
             let told = match expected {
-                Told::NotAnEcho => {
+                TimestampSupport::NotAnEcho => {
                     format!(
                         "sounder: load {peer}: the reply does not contain the request: not an echo server?\n"
                     )
                 }
-                Told::Closed => format!("sounder: CLOSED: load {peer}: it has ended every connection\n"),
-                Told::Timeout => format!("sounder: TIMEOUT: load {peer}: nothing was answered\n"),
+                TimestampSupport::Closed => {
+                    format!("sounder: CLOSED: load {peer}: it has ended every connection\n")
+                }
+                TimestampSupport::Timeout => format!("sounder: TIMEOUT: load {peer}: nothing was answered\n"),
             };
             assert_eq!(done.stderr, told, "{args:?}");
         }

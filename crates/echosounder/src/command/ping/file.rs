@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use echosounder_client::{Happening, PingReport};
+use echosounder_client::{PingEvent, PingReport};
 use echosounder_server::local_time_zone;
 use jiff::Timestamp;
 
@@ -11,9 +11,9 @@ use super::{State, missed, missed_in_words, since_1970};
 use crate::args::{OutputFile, ResultFormat};
 use crate::command::result_file::{self, ResultFile};
 use crate::config::Bounds;
-use crate::render::page;
+use crate::failure::{self, sentence};
+use crate::render::html;
 use crate::render::ping as render;
-use crate::report::{self, sentence};
 
 /// The files for the result, found to be writable before anything is measured.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl ResultFiles {
     }
 
     /// Writes a call into the files that have a line for each.
-    pub(super) fn note(&mut self, endpoint: &str, happening: &Happening) {
+    pub(super) fn note(&mut self, endpoint: &str, happening: &PingEvent) {
         for sink in self.files.iter_mut().filter(|sink| sink.has_lines()) {
             sink.append(|mut out| render::csv(&mut out, endpoint, happening));
         }
@@ -68,7 +68,7 @@ impl ResultFiles {
             }
             // Where nobody was reached a histogram would say less than the old one, and so would any report of what this
             // machine failed in before it sent anything.
-            let of_peer = |state: &State| state.error.as_ref().and_then(report::word).is_some();
+            let of_peer = |state: &State| state.error.as_ref().and_then(failure::word).is_some();
             let says_nothing = !reached
                 && match sink.file.format() {
                     ResultFormat::Hdr => true,
@@ -134,7 +134,7 @@ fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<
         render::report_object(out, event, target, report, &missed)?;
     }
     if let Some(error) = &state.error {
-        render::error_object(out, &state.endpoint, report::word(error), &sentence(error.chain()))?;
+        render::error_object(out, &state.endpoint, failure::word(error), &sentence(error.chain()))?;
     }
     Ok(())
 }
@@ -153,10 +153,10 @@ fn write_page(out: &mut impl Write, states: &[State], bounds: Bounds) -> Result<
             (error, state.report.iter().flat_map(|report| missed_in_words(bounds, report)).collect())
         })
         .collect();
-    let targets: Vec<page::Target<'_>> = states
+    let targets: Vec<html::Target<'_>> = states
         .iter()
         .zip(&texts)
-        .map(|(state, (error, missed))| page::Target {
+        .map(|(state, (error, missed))| html::Target {
             endpoint: &state.endpoint,
             about: state.target.as_ref(),
             report: reported(state).map(|(_, _, report)| report),
@@ -164,5 +164,5 @@ fn write_page(out: &mut impl Write, states: &[State], bounds: Bounds) -> Result<
             missed,
         })
         .collect();
-    Ok(page::page(out, &title, &targets)?)
+    Ok(html::page(out, &title, &targets)?)
 }

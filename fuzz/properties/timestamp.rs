@@ -1,17 +1,17 @@
 //! Stamps, in whatever somebody else wrote.
 
-use echosounder_proto::{BLANK, Scan, Stamp, begins_with_stamp, scan};
+use echosounder_proto::{TIMESTAMP_PLACEHOLDER, Scan, Timestamp, starts_with_timestamp, scan};
 
 /// Looks for a stamp at the beginning of the input.
 pub(crate) fn holds(input: &[u8]) {
     let found = scan(input);
-    assert_eq!(begins_with_stamp(input), matches!(found, Scan::Stamp(..)));
+    assert_eq!(starts_with_timestamp(input), matches!(found, Scan::Timestamp(..)));
     match found {
-        Scan::Stamp(stamp, len) => {
-            assert!(len <= input.len() && !input.starts_with(BLANK));
+        Scan::Timestamp(stamp, len) => {
+            assert!(len <= input.len() && !input.starts_with(TIMESTAMP_PLACEHOLDER));
             assert_eq!(scan(&input[..len]), found, "what follows does not matter");
             assert_all_partial(&input[..len]);
-            if let Stamp::Ns { rx, tx } = stamp {
+            if let Timestamp::Ns { rx, tx } = stamp {
                 let told = format!("[{:019} {:019}] ", rx.as_nanos(), tx.as_nanos());
                 // A time of zero is told as the next.
                 let zeros = [&input[1..20], &input[21..40]].contains(&&[b'0'; 19][..]);
@@ -19,7 +19,7 @@ pub(crate) fn holds(input: &[u8]) {
             }
         }
         Scan::Partial => {
-            assert!(input.len() < BLANK.len());
+            assert!(input.len() < TIMESTAMP_PLACEHOLDER.len());
             assert_all_partial(input);
         }
         Scan::Other => assert!(!input.is_empty(), "nothing yet can become anything"),

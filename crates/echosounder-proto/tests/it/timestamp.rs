@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use echosounder_proto::{BLANK, Reading, Scan, Stamp, WallTime, begins_with_stamp, scan};
+use echosounder_proto::{
+    Reading, Scan, TIMESTAMP_PLACEHOLDER, Timestamp, WallTime, scan, starts_with_timestamp,
+};
 use proptest::prelude::*;
 
 #[test]
@@ -16,15 +18,15 @@ fn every_prefix_of_a_stamp_is_partial_and_more_is_ignored() {
             assert_eq!(scan(&stamp.as_bytes()[..len]), Scan::Partial, "{}", &stamp[..len]);
         }
         let message = format!("{stamp}[rest");
-        assert!(matches!(scan(message.as_bytes()), Scan::Stamp(_, len) if len == stamp.len()));
+        assert!(matches!(scan(message.as_bytes()), Scan::Timestamp(_, len) if len == stamp.len()));
     }
 }
 
 #[test]
 fn the_blank_is_nobodys_answer() {
-    assert!(!begins_with_stamp(BLANK));
-    assert!(!begins_with_stamp(b"[0000000000000000000 0000000000000000000] payload"));
-    assert!(begins_with_stamp(b"[0000000000000000000 0000000000000000001] payload"));
+    assert!(!starts_with_timestamp(TIMESTAMP_PLACEHOLDER));
+    assert!(!starts_with_timestamp(b"[0000000000000000000 0000000000000000000] payload"));
+    assert!(starts_with_timestamp(b"[0000000000000000000 0000000000000000001] payload"));
 }
 
 #[test]
@@ -44,7 +46,8 @@ fn what_is_nearly_a_stamp_is_none() {
 
 #[test]
 fn an_ns_stamp_tells_its_times() {
-    let Scan::Stamp(Stamp::Ns { rx, tx }, 42) = scan(b"[1795346376123456789 9999999999999999999] ") else {
+    let Scan::Timestamp(Timestamp::Ns { rx, tx }, 42) = scan(b"[1795346376123456789 9999999999999999999] ")
+    else {
         panic!("it is an ns stamp");
     };
     assert_eq!(rx, WallTime::from_nanos(1_795_346_376_123_456_789));
@@ -54,7 +57,7 @@ fn an_ns_stamp_tells_its_times() {
 /// What the stamp of this text tells.
 fn reading(text: &str) -> Option<Reading> {
     match scan(text.as_bytes()) {
-        Scan::Stamp(stamp, _) => stamp.reading(),
+        Scan::Timestamp(stamp, _) => stamp.reading(),
         scan => panic!("{scan:?}"),
     }
 }

@@ -5,7 +5,7 @@ use echosounder_proto::MonoTime;
 /// For what a connection waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Waits {
+pub(crate) enum WaitState {
     /// For its peer to say something.
     Idle,
     /// For its peer to take what is said.
@@ -18,7 +18,7 @@ pub(crate) enum Waits {
 ///
 /// Every operation takes constant time: a node is linked to its neighbours by their numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Recency {
+pub(crate) struct WaitQueues {
     nodes: Vec<Node>,
     lists: [List; 3],
 }
@@ -28,7 +28,7 @@ struct Node {
     since: MonoTime,
     older: u32,
     newer: u32,
-    waits: Option<Waits>,
+    waits: Option<WaitState>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +46,9 @@ impl Default for List {
     }
 }
 
-impl Recency {
+impl WaitQueues {
     /// Notes that a connection has had its turn at `now`, and waits for something from then on.
-    pub(crate) fn touch(&mut self, index: usize, waits: Waits, now: MonoTime) {
+    pub(crate) fn touch(&mut self, index: usize, waits: WaitState, now: MonoTime) {
         self.remove(index);
         if self.nodes.len() <= index {
             let empty = Node { since: now, older: NONE, newer: NONE, waits: None };
@@ -79,7 +79,7 @@ impl Recency {
     }
 
     /// The connection that has waited longest for something, and since when.
-    pub(crate) fn oldest(&self, waits: Waits) -> Option<(usize, MonoTime)> {
+    pub(crate) fn oldest(&self, waits: WaitState) -> Option<(usize, MonoTime)> {
         let index = self.lists[waits as usize].oldest as usize;
         self.nodes.get(index).map(|node| (index, node.since))
     }
@@ -102,45 +102,46 @@ mod tests {
 
     #[test]
     fn the_oldest_is_whoever_had_its_turn_first() {
-        let mut recency = Recency::default();
+        let mut wait_queues = WaitQueues::default();
         for index in [3, 0, 2] {
-            recency.touch(index, Waits::Idle, at(index as u64));
+            wait_queues.touch(index, WaitState::Idle, at(index as u64));
         }
-        assert_eq!(recency.oldest(Waits::Idle), Some((3, at(3))));
-        assert_eq!(recency.oldest(Waits::Stalled), None);
-        recency.touch(3, Waits::Idle, at(9));
-        assert_eq!(recency.oldest(Waits::Idle), Some((0, at(0))));
-        recency.touch(0, Waits::Stalled, at(10));
-        recency.remove(2);
-        recency.remove(2);
-        recency.remove(77);
-        assert_eq!(recency.oldest(Waits::Idle), Some((3, at(9))));
-        assert_eq!(recency.oldest(Waits::Stalled), Some((0, at(10))));
-        recency.remove(3);
-        assert_eq!(recency.oldest(Waits::Idle), None);
+        assert_eq!(wait_queues.oldest(WaitState::Idle), Some((3, at(3))));
+        assert_eq!(wait_queues.oldest(WaitState::Stalled), None);
+        wait_queues.touch(3, WaitState::Idle, at(9));
+        assert_eq!(wait_queues.oldest(WaitState::Idle), Some((0, at(0))));
+        wait_queues.touch(0, WaitState::Stalled, at(10));
+        wait_queues.remove(2);
+        wait_queues.remove(2);
+        wait_queues.remove(77);
+        assert_eq!(wait_queues.oldest(WaitState::Idle), Some((3, at(9))));
+        assert_eq!(wait_queues.oldest(WaitState::Stalled), Some((0, at(10))));
+        wait_queues.remove(3);
+        assert_eq!(wait_queues.oldest(WaitState::Idle), None);
     }
 
     #[test]
     fn any_sequence_agrees_with_a_plain_list() {
-        let mut recency = Recency::default();
-        let mut plain: Vec<(usize, Waits, MonoTime)> = Vec::new();
+        let mut wait_queues = WaitQueues::default();
+        let mut plain: Vec<(usize, WaitState, MonoTime)> = Vec::new();
         let mut random = 12345_u64;
         for step in 0..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let index = usize::try_from(random >> 33).unwrap() % 40;
             plain.retain(|(other, ..)| *other != index);
             match (random >> 60) % 4 {
-                3 => recency.remove(index),
+                3 => wait_queues.remove(index),
                 which => {
-                    let waits = [Waits::Idle, Waits::Stalled, Waits::Ending][usize::try_from(which).unwrap()];
-                    recency.touch(index, waits, at(step));
+                    let waits = [WaitState::Idle, WaitState::Stalled, WaitState::Ending]
+                        [usize::try_from(which).unwrap()];
+                    wait_queues.touch(index, waits, at(step));
                     plain.push((index, waits, at(step)));
                 }
             }
-            for waits in [Waits::Idle, Waits::Stalled, Waits::Ending] {
+            for waits in [WaitState::Idle, WaitState::Stalled, WaitState::Ending] {
                 let expected =
                     plain.iter().find(|(_, w, _)| *w == waits).map(|(index, _, since)| (*index, *since));
-                assert_eq!(recency.oldest(waits), expected, "step {step}");
+                assert_eq!(wait_queues.oldest(waits), expected, "step {step}");
             }
         }
     }

@@ -494,7 +494,7 @@ fn bars(times: &Distribution, axis: &Axis) -> Vec<u64> {
     bars
 }
 
-/// Marks the middle and the slowest hundredth.
+/// IpOptions the middle and the slowest hundredth.
 fn mark(drawing: &mut Drawing, times: &Distribution, x: &Axis) {
     let mut pen = Pen::default();
     for (of_100, class, name) in [(50.0, "mark before", "p50"), (99.0, "mark", "p99")] {

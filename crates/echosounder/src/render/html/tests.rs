@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_client::{Call, Clock, Control, Marks, Ping, Pinger, Timestamps};
+use echosounder_client::{Clock, ConnectOptions, Control, IpOptions, Ping, Pinger, TimestampSource};
 use echosounder_socket::IpVersion;
 
 use super::*;
@@ -34,7 +34,13 @@ fn report(stamps: bool, every: u64, count: u64, clock: Option<Clock>) -> PingRep
     let socket = peer(stamps, every, count);
     let endpoint = format!("udp://{}", socket.local_addr().unwrap()).parse().unwrap();
     let wait = Duration::from_millis(if every <= count { 50 } else { 2000 });
-    let call = Call { endpoint, ip_version: IpVersion::Any, source: None, marks: Marks::default(), wait };
+    let call = ConnectOptions {
+        endpoint,
+        ip_version: IpVersion::Any,
+        source: None,
+        marks: IpOptions::default(),
+        wait,
+    };
     let interval = Duration::from_micros(if count < 10_000 { 200 } else { 0 });
     let first = Duration::ZERO;
     let ping = Ping {
@@ -45,7 +51,7 @@ fn report(stamps: bool, every: u64, count: u64, clock: Option<Clock>) -> PingRep
         count: Some(count),
         deadline: None,
         clock,
-        timestamps: Timestamps::Kernel,
+        timestamps: TimestampSource::Kernel,
     };
     let (report, error) = Pinger::connect(ping, Arc::new(Control::new().unwrap())).unwrap().run(|_| true);
     assert!(error.is_none(), "{error:?}");

@@ -1,7 +1,8 @@
 use std::num::NonZeroUsize;
 
 use echosounder_proto::{
-    BLANK, Conversation, FRAME_MAX, Flow, Framing, STAMP_MAX, Scene, Template, WallLabel, WallTime,
+    FRAME_MAX, Framing, Input, LocalTime, PREFIX_MAX, Responder, StampContext, TIMESTAMP_PLACEHOLDER,
+    Template, WallTime,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,8 +11,8 @@ use crate::{answer_all, cut};
 
 const STAMP: &[u8] = b"[Sun Nov 22 12:19:36 2026] ";
 
-fn stamping(framing: Framing) -> Conversation {
-    Conversation { stamp: Template::ctime(), framing }
+fn stamping(framing: Framing) -> Responder {
+    Responder { stamp: Template::ctime(), framing }
 }
 
 fn size(size: usize) -> Framing {
@@ -27,7 +28,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => vec(any::<u8>(), 0..60),
         2 => Just(b"\n".to_vec()),
-        1 => Just(BLANK.to_vec()),
+        1 => Just(TIMESTAMP_PLACEHOLDER.to_vec()),
         1 => vec(Just(b'x'), 0..3000),
     ];
     vec(piece, 0..12).prop_map(|pieces| pieces.concat())
@@ -37,7 +38,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
 fn textbook(reads: &[&[u8]], buffer: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for piece in reads.iter().flat_map(|read| read.chunks(buffer)) {
-        match piece.strip_prefix(BLANK) {
+        match piece.strip_prefix(TIMESTAMP_PLACEHOLDER) {
             Some(payload) => out.extend([&filled()[..], payload].concat()),
             None => out.extend([STAMP, piece].concat()),
         }
@@ -46,7 +47,7 @@ fn textbook(reads: &[&[u8]], buffer: usize) -> Vec<u8> {
 }
 
 fn filled() -> Vec<u8> {
-    let now = WallLabel::EXAMPLE.wall.as_nanos();
+    let now = LocalTime::EXAMPLE.wall.as_nanos();
     format!("[{now:019} {now:019}] ").into_bytes()
 }
 
@@ -56,10 +57,10 @@ proptest! {
         input in input(), cuts in vec(1..4000_usize, 0..8), buffer in 1..2000_usize,
     ) {
         let reads = cut(&input, &cuts);
-        let conversation = stamping(size(buffer));
+        let responder = stamping(size(buffer));
         let mut out = Vec::new();
         for read in &reads {
-            let (answer, consumed) = answer_all(&conversation, read, Flow::Open);
+            let (answer, consumed) = answer_all(&responder, read, Input::More);
             prop_assert_eq!(consumed, read.len());
             out.extend(answer);
         }
@@ -70,30 +71,30 @@ proptest! {
     fn by_line_the_cuts_do_not_matter(
         input in input(), cuts in vec(1..400_usize, 0..20), max in 1..500_usize,
     ) {
-        let conversation = stamping(line(max));
-        let (whole, consumed) = answer_all(&conversation, &input, Flow::Ended);
+        let responder = stamping(line(max));
+        let (whole, consumed) = answer_all(&responder, &input, Input::Last);
         prop_assert_eq!(consumed, input.len());
 
         let mut out = Vec::new();
         let mut kept = Vec::new();
         for read in cut(&input, &cuts) {
             kept.extend_from_slice(read);
-            let (answer, consumed) = answer_all(&conversation, &kept, Flow::Open);
+            let (answer, consumed) = answer_all(&responder, &kept, Input::More);
             out.extend(answer);
             kept.drain(..consumed);
             prop_assert!(kept.len() < max);
         }
-        out.extend(answer_all(&conversation, &kept, Flow::Ended).0);
+        out.extend(answer_all(&responder, &kept, Input::Last).0);
         prop_assert_eq!(out, whole);
     }
 
     #[test]
     fn no_byte_is_added_or_lost_beside_the_stamps(input in input(), by_line: bool, limit in 1..2000_usize) {
         let framing = if by_line { line(limit) } else { size(limit) };
-        let mut conversation = stamping(framing);
-        conversation.stamp = Template::none();
+        let mut responder = stamping(framing);
+        responder.stamp = Template::none();
         let unblanked: Vec<u8> = input.iter().map(|&byte| if byte == b'[' { b'(' } else { byte }).collect();
-        prop_assert_eq!(answer_all(&conversation, &unblanked, Flow::Ended).0, unblanked);
+        prop_assert_eq!(answer_all(&responder, &unblanked, Input::Last).0, unblanked);
     }
 
     #[test]
@@ -101,76 +102,76 @@ proptest! {
         input in input(), limit in 1..100_usize, template in "[ -z]{0,128}",
     ) {
         let Ok(stamp) = template.parse() else { return Ok(()) };
-        let conversation = Conversation { stamp, framing: size(limit) };
+        let responder = Responder { stamp, framing: size(limit) };
         let mut out = b"before".to_vec();
-        let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
+        let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
         let mut heard = Vec::new();
-        let consumed = conversation.answer(&input, Flow::Open, &mut scene, &mut out, |m| heard.extend_from_slice(m));
-        prop_assert!(out.len() - 6 <= 2 * input.len() + STAMP_MAX);
+        let consumed = responder.answer(&input, Input::More, &mut context, &mut out, |m| heard.extend_from_slice(m));
+        prop_assert!(out.len() - 6 <= 2 * input.len() + PREFIX_MAX);
         prop_assert!(input.is_empty() || 0 < consumed);
         prop_assert_eq!(&heard, &input[..consumed]);
-        prop_assert_eq!(scene.seq, consumed.div_ceil(limit) as u64);
+        prop_assert_eq!(context.seq, consumed.div_ceil(limit) as u64);
     }
 
     #[test]
     fn it_knows_beforehand_whether_an_answer_shows_exact_times(input in input(), buffer in 1..2000_usize) {
-        let mut conversation = stamping(size(buffer));
-        conversation.stamp = Template::none();
-        let answered = answer_all(&conversation, &input, Flow::Open).0;
-        prop_assert_eq!(conversation.needs_exact_time(&input), answered != input);
+        let mut responder = stamping(size(buffer));
+        responder.stamp = Template::none();
+        let answered = answer_all(&responder, &input, Input::More).0;
+        prop_assert_eq!(responder.needs_exact_time(&input), answered != input);
     }
 }
 
 #[test]
 fn a_message_is_answered_whole() {
-    let conversation = stamping(Framing::Message);
+    let responder = stamping(Framing::Message);
     let input = [b'm'; 5000];
-    assert_eq!(answer_all(&conversation, &input, Flow::Open).0, [STAMP, &input].concat());
+    assert_eq!(answer_all(&responder, &input, Input::More).0, [STAMP, &input].concat());
 }
 
 #[test]
 fn an_unfinished_line_waits_for_its_end() {
-    let conversation = stamping(line(8));
-    assert_eq!(answer_all(&conversation, b"ab\ncd", Flow::Open), ([STAMP, b"ab\n"].concat(), 3));
-    assert_eq!(answer_all(&conversation, b"cd", Flow::Ended), ([STAMP, b"cd"].concat(), 2));
-    assert_eq!(answer_all(&conversation, b"12345678", Flow::Open), ([STAMP, b"12345678"].concat(), 8));
-    assert_eq!(answer_all(&conversation, b"1234567\n", Flow::Open), ([STAMP, b"1234567\n"].concat(), 8));
+    let responder = stamping(line(8));
+    assert_eq!(answer_all(&responder, b"ab\ncd", Input::More), ([STAMP, b"ab\n"].concat(), 3));
+    assert_eq!(answer_all(&responder, b"cd", Input::Last), ([STAMP, b"cd"].concat(), 2));
+    assert_eq!(answer_all(&responder, b"12345678", Input::More), ([STAMP, b"12345678"].concat(), 8));
+    assert_eq!(answer_all(&responder, b"1234567\n", Input::More), ([STAMP, b"1234567\n"].concat(), 8));
 }
 
 #[test]
 fn no_line_is_longer_than_what_a_server_keeps() {
     let long = vec![b'x'; FRAME_MAX + 1];
-    assert_eq!(line(usize::MAX).piece_len(&long, Flow::Open), Some(FRAME_MAX));
+    assert_eq!(line(usize::MAX).frame_len(&long, Input::More), Some(FRAME_MAX));
 }
 
 #[test]
 fn a_blank_is_filled_at_its_own_length_whatever_the_stamp() {
     for stamp in ["ctime", "rfc3339", "unix", "ns", "none", "{seq}"] {
-        let conversation = Conversation { stamp: stamp.parse().unwrap(), framing: Framing::default() };
-        let call = [&BLANK[..], b"payload"].concat();
-        assert_eq!(answer_all(&conversation, &call, Flow::Open).0, [&filled()[..], b"payload"].concat());
+        let responder = Responder { stamp: stamp.parse().unwrap(), framing: Framing::default() };
+        let call = [&TIMESTAMP_PLACEHOLDER[..], b"payload"].concat();
+        assert_eq!(answer_all(&responder, &call, Input::More).0, [&filled()[..], b"payload"].concat());
 
         let (mut message, mut head) = (call, b"stale".to_vec());
-        conversation.answer_datagram(&mut message, &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+        responder.answer_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
         assert_eq!((head, message), (Vec::new(), [&filled()[..], b"payload"].concat()));
     }
 }
 
 #[test]
 fn an_empty_datagram_gets_a_stamp() {
-    let conversation = stamping(Framing::default());
+    let responder = stamping(Framing::default());
     let mut head = Vec::new();
-    conversation.answer_datagram(&mut [], &mut Scene::anonymous(&WallLabel::EXAMPLE), &mut head);
+    responder.answer_datagram(&mut [], &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
     assert_eq!(head, STAMP);
 }
 
 #[test]
 fn times_around_a_receive_stand_in_the_stamp() {
-    let mut scene = Scene::anonymous(&WallLabel::EXAMPLE);
-    scene.rx = WallTime::from_nanos(0);
-    scene.tx = WallTime::from_nanos(u64::MAX);
-    let conversation = Conversation { stamp: "ns".parse().unwrap(), framing: Framing::default() };
+    let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
+    context.rx = WallTime::from_nanos(0);
+    context.tx = WallTime::from_nanos(u64::MAX);
+    let responder = Responder { stamp: "ns".parse().unwrap(), framing: Framing::default() };
     let mut out = Vec::new();
-    conversation.answer(b"x", Flow::Open, &mut scene, &mut out, |_| {});
+    responder.answer(b"x", Input::More, &mut context, &mut out, |_| {});
     assert_eq!(out, b"[0000000000000000001 9999999999999999999] x");
 }

@@ -32,13 +32,13 @@ impl Troubles {
 
 /// The lines of this second.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(super) struct LineRateLimit {
     since: Instant,
     lines: u64,
 }
 
 #[expect(clippy::disallowed_methods, reason = "lines a second are counted by the writer's own clock")]
-impl Allowance {
+impl LineRateLimit {
     pub(super) fn new() -> Self {
         Self { since: Instant::now(), lines: 0 }
     }

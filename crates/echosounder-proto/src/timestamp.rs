@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use crate::template::BLANK;
+use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::time::WallTime;
 
 /// A filled stamp of a built-in shape, and what it tells to a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stamp {
+pub enum Timestamp {
     /// `[Sun Nov 22 12:19:36 2026] `: seconds from 1970 to what the server's clock on the wall showed, in a zone that
     /// it does not tell; `None` if there is no such time.
     Ctime(Option<u64>),
@@ -40,7 +40,7 @@ pub struct Reading {
     pub zoned: bool,
 }
 
-impl Stamp {
+impl Timestamp {
     /// What it tells of its clock, if it shows a time at all.
     pub fn reading(self) -> Option<Reading> {
         let (rx, tx, resolution, zoned) = match self {
@@ -60,7 +60,7 @@ impl Stamp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
     /// A filled stamp of so many bytes, the bracket and the space behind it included.
-    Stamp(Stamp, usize),
+    Timestamp(Timestamp, usize),
     /// Something that more bytes could make a stamp.
     Partial,
     /// No stamp.
@@ -68,8 +68,8 @@ pub enum Scan {
 }
 
 /// Whether `message` begins with a filled stamp of any built-in shape: whether it is somebody's answer.
-pub fn begins_with_stamp(message: &[u8]) -> bool {
-    matches!(scan(message), Scan::Stamp(..))
+pub fn starts_with_timestamp(message: &[u8]) -> bool {
+    matches!(scan(message), Scan::Timestamp(..))
 }
 
 /// Says what stands at the beginning of `bytes`. The blank is not a stamp: nobody has filled it in.
@@ -81,8 +81,8 @@ pub fn scan(bytes: &[u8]) -> Scan {
     let mut partial = false;
     for Shape { picture, read } in SHAPES {
         match compare(picture, bytes) {
-            Fit::Whole if bytes.starts_with(BLANK) => return Scan::Other,
-            Fit::Whole => return Scan::Stamp(read(bytes), picture.len()),
+            Fit::Whole if bytes.starts_with(TIMESTAMP_PLACEHOLDER) => return Scan::Other,
+            Fit::Whole => return Scan::Timestamp(read(bytes), picture.len()),
             Fit::Prefix => partial = true,
             Fit::No => {}
         }
@@ -96,25 +96,25 @@ struct Shape {
     /// itself.
     picture: &'static [u8],
     /// What bytes that fit the picture say.
-    read: fn(&[u8]) -> Stamp,
+    read: fn(&[u8]) -> Timestamp,
 }
 
 /// What every shape begins with.
 const OPENING: u8 = b'[';
 
 const SHAPES: [Shape; 4] = [
-    Shape { picture: b"[AAA AAA _9 99:99:99 9999] ", read: |bytes| Stamp::Ctime(ctime(bytes)) },
+    Shape { picture: b"[AAA AAA _9 99:99:99 9999] ", read: |bytes| Timestamp::Ctime(ctime(bytes)) },
     Shape {
         picture: b"[9999-99-99T99:99:99.999999999+99:99] ",
-        read: |bytes| Stamp::Rfc3339(rfc3339(bytes)),
+        read: |bytes| Timestamp::Rfc3339(rfc3339(bytes)),
     },
     Shape {
         picture: b"[9999999999.999999999] ",
-        read: |bytes| Stamp::Unix(within(digits(&bytes[1..11]), digits(&bytes[12..21]))),
+        read: |bytes| Timestamp::Unix(within(digits(&bytes[1..11]), digits(&bytes[12..21]))),
     },
     Shape {
         picture: b"[9999999999999999999 9999999999999999999] ",
-        read: |bytes| Stamp::Ns {
+        read: |bytes| Timestamp::Ns {
             rx: WallTime::from_nanos(digits(&bytes[1..20])),
             tx: WallTime::from_nanos(digits(&bytes[21..40])),
         },

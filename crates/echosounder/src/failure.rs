@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Error;
 use clap::error::ContextKind;
-use echosounder_client::{CallError, LoadError, TalkError, Word};
+use echosounder_client::{ClientError, FailureKind, LoadError, TalkError};
 use echosounder_server::{BindError, StartError};
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::{DEFAULT_PORT, Endpoint, Interest, Name, Transport, is_out_of_descriptors, ready};
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
     /// All went well.
     Done,
     /// Something did not work that was asked for, and has been told.
-    Lacking,
+    Incomplete,
     /// This machine failed, and that has been reported.
     Failed,
 }
@@ -36,7 +36,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::SUCCESS,
-            Outcome::Lacking => Self::FAILURE,
+            Outcome::Incomplete => Self::FAILURE,
             Outcome::Failed => Self::from(2),
         }
     }
@@ -50,7 +50,7 @@ pub(crate) struct Usage(pub(crate) String);
 /// Nobody replies where our own server would by default: the user may not have started one.
 #[derive(Debug)]
 pub(crate) struct NoServer {
-    error: CallError,
+    error: ClientError,
     /// What to do about it.
     hint: String,
 }
@@ -58,7 +58,7 @@ pub(crate) struct NoServer {
 impl NoServer {
     /// An error of asking this endpoint, with what to do about it if a server of ours may be missing there.
     /// `instead` names what would do without one.
-    pub(crate) fn at(endpoint: &Endpoint, error: CallError, instead: &str) -> Error {
+    pub(crate) fn at(endpoint: &Endpoint, error: ClientError, instead: &str) -> Error {
         match start_hint(endpoint, error.word(), instead) {
             Some(hint) => Self { error, hint }.into(),
             None => error.into(),
@@ -67,7 +67,7 @@ impl NoServer {
 }
 
 /// How to start a server at the default port of an endpoint where nobody replied.
-pub(crate) fn start_hint(endpoint: &Endpoint, word: Option<Word>, instead: &str) -> Option<String> {
+pub(crate) fn start_hint(endpoint: &Endpoint, word: Option<FailureKind>, instead: &str) -> Option<String> {
     let Name::Inet(host, DEFAULT_PORT) = endpoint.name() else { return None };
     let scheme = endpoint.transport().scheme();
     let here = match host {
@@ -77,13 +77,13 @@ pub(crate) fn start_hint(endpoint: &Endpoint, word: Option<Word>, instead: &str)
         Host::V6(ip, _) => ip.is_loopback() || ip.is_unspecified(),
     };
     match (word?, here) {
-        (Word::Refused, true) if matches!(endpoint.transport(), Transport::Tcp | Transport::Udp) => {
+        (FailureKind::Refused, true) if matches!(endpoint.transport(), Transport::Tcp | Transport::Udp) => {
             Some(format!("start one with \"sounder serve\"{instead}"))
         }
-        (Word::Refused, true) => {
+        (FailureKind::Refused, true) => {
             Some(format!("start one with \"sounder serve {scheme}://localhost\"{instead}"))
         }
-        (Word::Refused | Word::Timeout, false) => Some(format!(
+        (FailureKind::Refused | FailureKind::Timeout, false) => Some(format!(
             "is \"sounder serve {scheme}://\" running on {host}? Without an endpoint, \"sounder serve\" listens on \
              localhost only"
         )),
@@ -244,7 +244,7 @@ fn exit_code(error: &Error) -> u8 {
 
 /// Whether this machine does not have the socket that was asked for.
 fn is_absent(error: &Error) -> bool {
-    call_error(error).is_some_and(CallError::is_absent)
+    call_error(error).is_some_and(ClientError::is_absent)
         || matches!(find(error), Some(BindError::Absent(_)))
         || matches!(find(error), Some(OwnServer { absent: true, .. }))
 }
@@ -253,7 +253,7 @@ fn hint(error: &Error) -> Option<String> {
     if let Some(NoServer { hint, .. }) = find(error) {
         return Some(hint.clone());
     }
-    call_error(error).and_then(CallError::hint).or_else(|| hint_of_cause(error)).map(str::to_owned)
+    call_error(error).and_then(ClientError::hint).or_else(|| hint_of_cause(error)).map(str::to_owned)
 }
 
 /// What to do about the kernel's reason, or about ours.
@@ -300,17 +300,17 @@ fn output_has_no_reader() -> bool {
 }
 
 /// In a word, how a call has failed.
-pub(crate) fn word(error: &Error) -> Option<Word> {
-    call_error(error).and_then(CallError::word)
+pub(crate) fn word(error: &Error) -> Option<FailureKind> {
+    call_error(error).and_then(ClientError::word)
 }
 
 /// Whether an error of asking a peer is this machine's failure.
 pub(crate) fn is_local(error: &Error) -> bool {
-    call_error(error).is_some_and(CallError::is_local)
+    call_error(error).is_some_and(ClientError::is_local)
 }
 
 /// The failed call behind an error, if there is one.
-fn call_error(error: &Error) -> Option<&CallError> {
+fn call_error(error: &Error) -> Option<&ClientError> {
     error.chain().find_map(|cause| match cause.downcast_ref() {
         Some(TalkError::Call(error)) => Some(error),
         _ => match cause.downcast_ref() {
@@ -328,22 +328,22 @@ fn find<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
 mod tests {
     use super::*;
 
-    fn hint_at(endpoint: &str, word: Option<Word>) -> Option<String> {
+    fn hint_at(endpoint: &str, word: Option<FailureKind>) -> Option<String> {
         start_hint(&endpoint.parse().unwrap(), word, ", or try --self")
     }
 
     #[test]
     fn where_our_server_may_be_missing_it_is_said_how_to_start_it() {
-        let refused = Some(Word::Refused);
+        let refused = Some(FailureKind::Refused);
         for here in ["tcp://localhost", "udp://127.0.0.1", "tcp://[::1]:21567", "tcp://*"] {
             let hint = hint_at(here, refused).unwrap();
             assert_eq!(hint, "start one with \"sounder serve\", or try --self", "{here}");
             // Somebody is there.
-            assert_eq!(hint_at(here, Some(Word::Timeout)), None, "{here}");
+            assert_eq!(hint_at(here, Some(FailureKind::Timeout)), None, "{here}");
         }
         let mptcp = hint_at("mptcp://localhost", refused).unwrap();
         assert!(mptcp.starts_with("start one with \"sounder serve mptcp://localhost\""), "{mptcp}");
-        for word in [Word::Refused, Word::Timeout] {
+        for word in [FailureKind::Refused, FailureKind::Timeout] {
             let there = hint_at("udp://example.net", Some(word)).unwrap();
             assert!(there.starts_with("is \"sounder serve udp://\" running on example.net?"), "{there}");
             assert!(there.ends_with("listens on localhost only"), "{there}");
@@ -353,11 +353,11 @@ mod tests {
     #[test]
     fn elsewhere_nothing_is_said_of_our_server() {
         for (endpoint, word) in [
-            ("tcp://example.net:80", Some(Word::Refused)),
-            ("tcp://localhost:80", Some(Word::Refused)),
-            ("unix:/run/x", Some(Word::Refused)),
-            ("tcp://example.net", Some(Word::Closed)),
-            ("tcp://example.net", Some(Word::Dns)),
+            ("tcp://example.net:80", Some(FailureKind::Refused)),
+            ("tcp://localhost:80", Some(FailureKind::Refused)),
+            ("unix:/run/x", Some(FailureKind::Refused)),
+            ("tcp://example.net", Some(FailureKind::Closed)),
+            ("tcp://example.net", Some(FailureKind::Dns)),
             ("tcp://example.net", None),
         ] {
             assert_eq!(hint_at(endpoint, word), None, "{endpoint} {word:?}");

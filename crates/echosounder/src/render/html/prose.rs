@@ -1,10 +1,10 @@
 //! What a report says in words.
 
-use echosounder_client::{PingReport, Told};
+use echosounder_client::{PingReport, TimestampSupport};
 
 use super::super::load::grouped;
 use super::super::ping::Target;
-use super::super::words;
+use super::super::prose;
 use super::axis::Unit;
 
 /// Whether, and where, delay varies, or why that cannot be told.
@@ -12,15 +12,21 @@ pub(super) fn verdict(report: &PingReport) -> String {
     if report.rtt.delay.count() == 0 {
         return match report.sent() {
             0 => "No request was sent.".to_owned(),
-            sent => format!("None of {} was answered: {}.", requests(sent), words::failures(&report.lost)),
+            sent => format!("None of {} was answered: {}.", requests(sent), prose::failures(&report.lost)),
         };
     }
-    match words::verdict(report, delay) {
+    match prose::verdict(report, delay) {
         Some(verdict) => format!("{}.", capitalized(&verdict)),
         None => match report.told {
-            Told::Nothing => "The replies carry no timestamps, so the directions cannot be told apart.",
-            Told::Second => "The replies carry whole seconds only, too coarse to tell the directions apart.",
-            Told::Time | Told::Both => "Too few replies to say in which direction the delay varies.",
+            TimestampSupport::None => {
+                "The replies carry no timestamps, so the directions cannot be told apart."
+            }
+            TimestampSupport::Seconds => {
+                "The replies carry whole seconds only, too coarse to tell the directions apart."
+            }
+            TimestampSupport::Single | TimestampSupport::RxTx => {
+                "Too few replies to say in which direction the delay varies."
+            }
         }
         .to_owned(),
     }
@@ -35,7 +41,7 @@ fn capitalized(text: &str) -> String {
 /// What is worth saying of a report beside its times, and what each is of.
 pub(super) fn notes(about: Option<&Target>, report: &PingReport) -> Vec<(&'static str, String)> {
     let mut notes = vec![("requests", counts(report))];
-    let clock = about.and_then(|about| words::clock(about, report, delay));
+    let clock = about.and_then(|about| prose::clock(about, report, delay));
     notes.extend(clock.map(|clock| ("clock", clock)));
     if let Some(max) = report.lag.max() {
         let stamps = match report.kernel_sent.count() + report.kernel_received.count() {
@@ -65,7 +71,7 @@ fn counts(report: &PingReport) -> String {
         }
     }
     if report.lost.all() != 0 {
-        counts += &format!(" ({})", words::failures(&report.lost));
+        counts += &format!(" ({})", prose::failures(&report.lost));
     }
     let elapsed = report.elapsed.as_nanos() as f64;
     let unit = Unit::of_span(elapsed);

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use echosounder_proto::{
-    BLANK, Conversation, Datagram, DatagramRule, Flow, Framing, MonoTime, PlainEcho, Reason, STAMP_MAX,
-    Scene, Sender, Template, WallLabel, begins_with_stamp,
+    TIMESTAMP_PLACEHOLDER, Responder, Datagram, DatagramFilter, Input, Framing, MonoTime, PlainEcho, DropReason, PREFIX_MAX,
+    StampContext, Sender, Template, LocalTime, starts_with_timestamp,
 };
 
 use super::script::{Script, cut};
@@ -22,82 +22,82 @@ pub(crate) fn holds(input: &[u8]) {
 
     let Ok(stamp) = String::from_utf8_lossy(stamp).parse::<Template>() else { return };
     let framing = if by_line { Framing::Line(limit) } else { Framing::Size(limit) };
-    let scene = Scene { peer: &peer, ..Scene::anonymous(&WallLabel::EXAMPLE) };
+    let context = StampContext { peer: &peer, ..StampContext::anonymous(&LocalTime::EXAMPLE) };
 
-    let conversation = Conversation { stamp: stamp.clone(), framing };
-    let whole = answer_all(&conversation, &mut scene.clone(), heard, Flow::Ended);
+    let responder = Responder { stamp: stamp.clone(), framing };
+    let whole = answer_all(&responder, &mut context.clone(), heard, Input::Last);
     assert_eq!(whole.1, heard.len(), "at the end nothing is left");
     if by_line {
-        assert_eq!(in_pieces(&conversation, &mut scene.clone(), heard, &cuts), whole.0, "cuts do not matter");
+        assert_eq!(in_pieces(&responder, &mut context.clone(), heard, &cuts), whole.0, "cuts do not matter");
     }
-    let plain = Conversation { stamp: Template::none(), framing };
+    let plain = Responder { stamp: Template::none(), framing };
     if !by_line {
-        let untouched = answer_all(&plain, &mut scene.clone(), heard, Flow::Open).0 == heard;
+        let untouched = answer_all(&plain, &mut context.clone(), heard, Input::More).0 == heard;
         assert_eq!(plain.needs_exact_time(heard), !untouched, "only a blank is filled in");
     }
-    answers_datagram(&Conversation { stamp, framing: Framing::Message }, scene, heard);
+    answers_datagram(&Responder { stamp, framing: Framing::Message }, context, heard);
 }
 
 /// Answers `input` as a server does that reads it in one go, however many turns its answers take; returns how much
 /// of it was answered, too.
 fn answer_all(
-    conversation: &Conversation,
-    scene: &mut Scene<'_>,
+    responder: &Responder,
+    context: &mut StampContext<'_>,
     input: &[u8],
-    flow: Flow,
+    input_kind: Input,
 ) -> (Vec<u8>, usize) {
     let (mut all, mut consumed) = (Vec::new(), 0);
     loop {
         let rest = &input[consumed..];
-        let (mut out, mut heard, before) = (Vec::new(), Vec::new(), scene.seq);
-        let taken = conversation.answer(rest, flow, scene, &mut out, |message| heard.push(message.to_vec()));
-        assert!(out.len() <= 2 * rest.len() + STAMP_MAX, "a turn is bounded");
+        let (mut out, mut heard, before) = (Vec::new(), Vec::new(), context.seq);
+        let taken = responder.answer(rest, input_kind, context, &mut out, |message| heard.push(message.to_vec()));
+        assert!(out.len() <= 2 * rest.len() + PREFIX_MAX, "a turn is bounded");
         assert_eq!(heard.concat(), rest[..taken], "what was heard is what was taken");
-        assert_eq!(scene.seq - before, heard.len() as u64);
+        assert_eq!(context.seq - before, heard.len() as u64);
         assert!(heard.iter().all(|message| out.ends_with(message) || heard.len() > 1 || blank(message)));
         all.extend(out);
         consumed += taken;
         if taken == 0 {
-            assert_eq!(conversation.framing.piece_len(rest, flow), None, "of a piece one is always taken");
+            assert_eq!(responder.framing.frame_len(rest, input_kind), None, "of a piece one is always taken");
             return (all, consumed);
         }
     }
 }
 
 fn blank(message: &[u8]) -> bool {
-    message.starts_with(BLANK)
+    message.starts_with(TIMESTAMP_PLACEHOLDER)
 }
 
 /// Answers `input` as a server does that reads it in pieces, and keeps an unfinished line.
-fn in_pieces(conversation: &Conversation, scene: &mut Scene<'_>, input: &[u8], cuts: &[usize]) -> Vec<u8> {
+fn in_pieces(responder: &Responder, context: &mut StampContext<'_>, input: &[u8], cuts: &[usize]) -> Vec<u8> {
     let (mut all, mut kept) = (Vec::new(), Vec::new());
     for read in cut(input, cuts) {
         kept.extend_from_slice(read);
-        let (out, consumed) = answer_all(conversation, scene, &kept, Flow::Open);
+        let (out, consumed) = answer_all(responder, context, &kept, Input::More);
         all.extend(out);
         kept.drain(..consumed);
     }
-    all.extend(answer_all(conversation, scene, &kept, Flow::Ended).0);
+    all.extend(answer_all(responder, context, &kept, Input::Last).0);
     all
 }
 
 /// A datagram is answered like a message, and an answer never.
-fn answers_datagram(conversation: &Conversation, scene: Scene<'_>, heard: &[u8]) {
+fn answers_datagram(responder: &Responder, context: StampContext<'_>, heard: &[u8]) {
     let (mut message, mut head) = (heard.to_vec(), b"stale".to_vec());
-    conversation.answer_datagram(&mut message, &mut scene.clone(), &mut head);
+    responder.answer_datagram(&mut message, &mut context.clone(), &mut head);
     let answer = [head, message].concat();
     if !heard.is_empty() {
-        assert_eq!(answer_all(conversation, &mut scene.clone(), heard, Flow::Open).0, answer);
+        assert_eq!(answer_all(responder, &mut context.clone(), heard, Input::More).0, answer);
     }
 
     if let Some(stamp) = answer.strip_suffix(heard) {
-        assert!(stamp.len() <= STAMP_MAX && stamp.iter().all(|byte| matches!(byte, b' '..=b'~')));
+        assert!(stamp.len() <= PREFIX_MAX && stamp.iter().all(|byte| matches!(byte, b' '..=b'~')));
     }
-    if conversation.stamp.begins_with_shape() || blank(heard) {
-        assert!(begins_with_stamp(&answer), "an answer is known for one");
+    if responder.stamp.starts_with_builtin() || blank(heard) {
+        assert!(starts_with_timestamp(&answer), "an answer is known for one");
         let now = MonoTime::from_origin(std::time::Duration::ZERO);
         let datagram = Datagram { bytes: &answer, sender: Sender::Local, to_group: false, truncated: false };
-        let verdict = DatagramRule::new(&conversation.stamp, PlainEcho::Metered, now).judge(&datagram, now);
-        assert_eq!(verdict, Err(Reason::Stamped));
+        let verdict = DatagramFilter::new(&responder.stamp, PlainEcho::Metered, now).check(&datagram, now);
+        assert_eq!(verdict, Err(DropReason::Stamped));
     }
 }

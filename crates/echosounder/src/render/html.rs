@@ -5,7 +5,7 @@
 mod axis;
 mod figure;
 mod markup;
-mod words;
+mod prose;
 
 use std::io::{self, Write};
 
@@ -15,10 +15,10 @@ use self::axis::Unit;
 use self::markup::Text;
 use super::load::grouped;
 use super::ping;
-use super::words as shared;
+use super::prose as shared;
 
-const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
+const STYLE: &str = include_str!("html/report.css");
+const SCRIPT: &str = include_str!("html/report.js");
 
 /// Whatever the page says, a browser that shows it loads nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
@@ -134,7 +134,7 @@ fn section(out: &mut impl Write, id: &str, target: &Target<'_>) -> io::Result<()
     }
     if let Some(report) = target.report {
         tiles(out, report)?;
-        writeln!(out, r#"<p class="verdict">{}</p>"#, words::verdict(report))?;
+        writeln!(out, r#"<p class="verdict">{}</p>"#, prose::verdict(report))?;
     }
     if let Some(error) = target.error {
         writeln!(out, r#"<p class="verdict bad">{}</p>"#, Text(error))?;
@@ -155,7 +155,7 @@ fn section(out: &mut impl Write, id: &str, target: &Target<'_>) -> io::Result<()
 /// What is to be seen at first sight.
 fn tiles(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     let rtt = &report.rtt.delay;
-    let time = |nanos: Option<i64>| nanos.map_or_else(|| "–".to_owned(), |nanos| words::delay(nanos as f64));
+    let time = |nanos: Option<i64>| nanos.map_or_else(|| "–".to_owned(), |nanos| prose::delay(nanos as f64));
     // Of fewer than a hundred, the slowest says as much.
     let slow = match rtt.percentile(99.0) {
         Some(p99) => ("p99", Some(p99)),
@@ -222,7 +222,7 @@ fn table(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
 
 fn notes(out: &mut impl Write, about: Option<&ping::Target>, report: &PingReport) -> io::Result<()> {
     writeln!(out, r#"<dl class="notes">"#)?;
-    for (name, text) in words::notes(about, report) {
+    for (name, text) in prose::notes(about, report) {
         writeln!(out, "<dt>{name}</dt><dd>{}</dd>", Text(&text))?;
     }
     writeln!(out, "</dl>")

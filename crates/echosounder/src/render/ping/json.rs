@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use echosounder_client::{
-    Answered, Clock, Distribution, Happening, PingInterval, PingReport, Told, Verdict, WayReport, Word,
+    Answered, Clock, Distribution, FailureKind, PingEvent, PingInterval, PingReport, TimestampSupport,
+    Verdict, WayReport,
 };
 use echosounder_proto::WallTime;
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -197,18 +198,18 @@ pub(crate) fn start_object(out: &mut impl Write, target: &Target) -> io::Result<
 }
 
 /// The object for what happens; a report has one of its own.
-pub(crate) fn object(out: &mut impl Write, endpoint: &str, happening: &Happening) -> io::Result<()> {
+pub(crate) fn object(out: &mut impl Write, endpoint: &str, happening: &PingEvent) -> io::Result<()> {
     match happening {
-        Happening::Answered(answered) => {
+        PingEvent::Answered(answered) => {
             json::event(out, &EventTime::now(), &Sample::answered(endpoint, answered))
         }
-        Happening::Lost { number, sent, word } => {
+        PingEvent::Lost { number, sent, word } => {
             json::event(out, &EventTime::now(), &Sample::lost(endpoint, *number, *sent, *word))
         }
-        Happening::Duplicate(number) => {
+        PingEvent::Duplicate(number) => {
             json::event(out, &EventTime::now(), &Sample::outcome(endpoint, *number, "duplicate"))
         }
-        Happening::Interval(interval) => {
+        PingEvent::Interval(interval) => {
             let PingInterval { answered, lost, rtt } = &**interval;
             let (answered, lost, rtt) = (*answered, *lost, Times::of(rtt));
             json::event(
@@ -217,14 +218,14 @@ pub(crate) fn object(out: &mut impl Write, endpoint: &str, happening: &Happening
                 &Interval { event: "interval", endpoint, answered, lost, rtt },
             )
         }
-        Happening::Stray => json::event(out, &EventTime::now(), &Plain { event: "stray", endpoint }),
-        Happening::Contradicted => {
+        PingEvent::Unexpected => json::event(out, &EventTime::now(), &Plain { event: "stray", endpoint }),
+        PingEvent::Contradicted => {
             json::event(out, &EventTime::now(), &Plain { event: "clock_contradicted", endpoint })
         }
-        Happening::Connected(true) => {
+        PingEvent::Connected(true) => {
             json::event(out, &EventTime::now(), &Plain { event: "connected", endpoint })
         }
-        Happening::Connected(false) => {
+        PingEvent::Connected(false) => {
             json::event(out, &EventTime::now(), &Plain { event: "disconnected", endpoint })
         }
         _ => Ok(()),
@@ -240,7 +241,7 @@ pub(crate) fn left_out_object(out: &mut impl Write, endpoint: &str, count: u64) 
 pub(crate) fn error_object(
     out: &mut impl Write,
     endpoint: &str,
-    word: Option<Word>,
+    word: Option<FailureKind>,
     error: &str,
 ) -> io::Result<()> {
     let word = word.map(|word| word.to_string());
@@ -267,7 +268,7 @@ impl<'a> Sample<'a> {
         }
     }
 
-    fn lost(endpoint: &'a str, seq: u64, sent: WallTime, word: Option<Word>) -> Self {
+    fn lost(endpoint: &'a str, seq: u64, sent: WallTime, word: Option<FailureKind>) -> Self {
         let outcome = if word.is_some() { "lost" } else { "unsent" };
         let sent_unix_ns = Some(sent.as_nanos());
         Self {
@@ -348,10 +349,10 @@ pub(crate) fn report_object(
             up_ipdv: Times::of(&report.up.variation),
             down_ipdv: Times::of(&report.down.variation),
             stamp: match report.told {
-                Told::Nothing => "none",
-                Told::Second => "second",
-                Told::Time => "time",
-                Told::Both => "both",
+                TimestampSupport::None => "none",
+                TimestampSupport::Seconds => "second",
+                TimestampSupport::Single => "time",
+                TimestampSupport::RxTx => "both",
             },
             clock: clock_name(clock.clock),
             clock_contradicted: clock.contradicted,
@@ -384,11 +385,11 @@ pub(crate) fn csv_header(out: &mut impl Write) -> io::Result<()> {
 }
 
 /// A call as a line of such a file.
-pub(crate) fn csv(out: &mut impl Write, endpoint: &str, happening: &Happening) -> io::Result<()> {
+pub(crate) fn csv(out: &mut impl Write, endpoint: &str, happening: &PingEvent) -> io::Result<()> {
     let sample = match happening {
-        Happening::Answered(answered) => Sample::answered(endpoint, answered),
-        Happening::Lost { number, sent, word } => Sample::lost(endpoint, *number, *sent, *word),
-        Happening::Duplicate(number) => Sample::outcome(endpoint, *number, "duplicate"),
+        PingEvent::Answered(answered) => Sample::answered(endpoint, answered),
+        PingEvent::Lost { number, sent, word } => Sample::lost(endpoint, *number, *sent, *word),
+        PingEvent::Duplicate(number) => Sample::outcome(endpoint, *number, "duplicate"),
         _ => return Ok(()),
     };
     fn cell<T: ToString>(value: Option<T>) -> String {
@@ -449,7 +450,7 @@ mod tests {
     fn a_time_that_numbers_round_is_there_as_text_too() {
         let sent = WallTime::from_nanos(1_795_810_829_000_000_010);
         let mut out = Vec::new();
-        object(&mut out, "tcp://h:1", &Happening::Lost { number: 1, sent, word: Some(Word::Timeout) })
+        object(&mut out, "tcp://h:1", &PingEvent::Lost { number: 1, sent, word: Some(FailureKind::Timeout) })
             .unwrap();
         let line = String::from_utf8(out).unwrap();
         assert!(line.contains("\"sent_unix_ns\":1795810829000000010,"), "{line}");

@@ -1,6 +1,6 @@
 //! What a ping's report says in words.
 
-use echosounder_client::{Clock, Failures, PeerClockReport, PingReport, Told, Verdict};
+use echosounder_client::{Clock, Failures, PeerClockReport, PingReport, TimestampSupport, Verdict};
 use echosounder_socket::kernel::ClockState;
 
 use super::load::grouped;
@@ -53,7 +53,7 @@ pub(super) fn percent_lost(report: &PingReport) -> String {
 pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Option<String> {
     let PeerClockReport { clock, contradicted, ahead, uncertainty, .. } = report.clock;
     let mut text = match (report.told, clock) {
-        (Told::Nothing, _) => {
+        (TimestampSupport::None, _) => {
             return Some("the server sends no timestamps, so only round trips are measured".to_owned());
         }
         _ if report.clock.stands_still => {
@@ -62,8 +62,10 @@ pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Optio
                     .to_owned(),
             );
         }
-        (Told::Both | Told::Time, Clock::Same) => format!("the same at both ends{}", crossed(report)),
-        (Told::Both | Told::Time, Clock::Synced) => synced(target, report, delay),
+        (TimestampSupport::RxTx | TimestampSupport::Single, Clock::Same) => {
+            format!("the same at both ends{}", crossed(report))
+        }
+        (TimestampSupport::RxTx | TimestampSupport::Single, Clock::Synced) => synced(target, report, delay),
         _ => compared(target, report, ahead?, uncertainty?, delay),
     };
     if contradicted {
@@ -110,7 +112,7 @@ fn compared(target: &Target, report: &PingReport, ahead: i64, uncertainty: u64, 
         let sign = if drift < 0.0 { '−' } else { '+' };
         text += &format!(", drift {sign}{:.1} µs/s ±{within:.1}", drift.abs());
     }
-    match report.clock.zone_minutes.filter(|_| report.told == Told::Second) {
+    match report.clock.zone_minutes.filter(|_| report.told == TimestampSupport::Seconds) {
         Some(minutes) => {
             let sign = if minutes < 0 { '-' } else { '+' };
             let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);

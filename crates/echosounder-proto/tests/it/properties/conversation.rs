@@ -1,1 +1,0 @@
-../../../../../fuzz/properties/conversation.rs

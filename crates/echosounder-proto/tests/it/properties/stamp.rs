@@ -1,1 +1,0 @@
-../../../../../fuzz/properties/stamp.rs
