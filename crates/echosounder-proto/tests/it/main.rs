@@ -4,6 +4,7 @@
 
 mod corpus;
 mod datagram;
+mod in_flight;
 mod payload;
 mod peer_clock;
 mod prober;
