@@ -1,143 +1,198 @@
-//! How times are distributed, in bounded memory.
+//! The distribution of measured times, in memory that depends on their spread and not on their number.
+//!
+//! [`Distribution`] serves the reports of ping and of load alike. A ping records each time into it; a load converts
+//! the histograms of its threads at the end.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::load::carries;
+/// Times above one hour, in nanoseconds, count as one hour in percentiles.
+const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// The longest time that is told from longer ones.
-const LONGEST: u64 = 3_600_000_000_000;
+/// Significant decimal digits of percentiles.
+const DIGITS: u8 = 3;
 
-/// Times of which many were measured, in nanoseconds. They may be below zero, where two clocks differ.
+/// Buckets of one power of two. 1024 buckets keep three significant digits: a bucket is at most 1/1024 of its value wide.
+const BUCKETS_PER_OCTAVE: u64 = 1024;
+
+/// A distribution of times in nanoseconds. Times may be negative, because two clocks may differ.
 ///
-/// Memory depends on how long the times are, not on how many. The least, the greatest, the mean and the deviation are
-/// exact; percentiles are true to three digits.
-#[derive(Clone, Debug)]
+/// Count, minimum, maximum, mean and standard deviation are exact; percentiles have three significant digits. Memory
+/// grows by 8 bytes for each distinct value of three digits, so a distribution of a few values is small.
+#[derive(Clone, Debug, Default)]
 pub struct Distribution {
-    histogram: Histogram<u64>,
-    /// How far those below zero are below it, if there are any.
-    below: Option<Box<Histogram<u64>>>,
+    /// In ascending order. A full bucket is followed by another of the same index.
+    buckets: Vec<Bucket>,
+    count: u64,
+    negative: u64,
     min: i64,
     max: i64,
     mean: f64,
-    /// The sum of the squares of what differs from the mean: Welford 1962.
+    /// The sum of squared differences from the mean, updated with each value (Welford 1962).
     squares: f64,
-    negative: u64,
-    /// What is added to each, as it turned out afterwards.
+    /// Nanoseconds that are added to every value afterwards.
     shift: i64,
 }
 
-impl Default for Distribution {
-    fn default() -> Self {
-        Self {
-            histogram: empty(),
-            below: None,
-            min: i64::MAX,
-            max: i64::MIN,
-            mean: 0.0,
-            squares: 0.0,
-            negative: 0,
-            shift: 0,
-        }
-    }
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    index: i32,
+    count: u32,
 }
 
 impl Distribution {
-    /// Counts one more.
+    /// Adds one value.
     pub(crate) fn record(&mut self, nanos: i64) {
-        let counted = nanos.max(0).unsigned_abs().min(LONGEST);
-        // It grows as it must, up to the longest.
-        let _ = self.histogram.record(counted);
-        if nanos < 0 {
-            let below = self.below.get_or_insert_with(|| Box::new(empty()));
-            let _ = below.record(nanos.unsigned_abs().min(LONGEST));
-        }
+        self.count_in_bucket(index_of(nanos), 1);
+        (self.min, self.max) =
+            if self.count == 0 { (nanos, nanos) } else { (self.min.min(nanos), self.max.max(nanos)) };
+        self.count += 1;
         self.negative += u64::from(nanos < 0);
-        self.min = self.min.min(nanos);
-        self.max = self.max.max(nanos);
-        let off = nanos as f64 - self.mean;
-        self.mean += off / self.histogram.len() as f64;
-        self.squares += off * (nanos as f64 - self.mean);
+        let difference = nanos as f64 - self.mean;
+        self.mean += difference / self.count as f64;
+        self.squares += difference * (nanos as f64 - self.mean);
     }
 
+    /// Adds one value that cannot be negative.
     pub(crate) fn record_span(&mut self, span: Duration) {
         self.record(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX));
     }
 
-    /// All of them are so much greater.
+    fn count_in_bucket(&mut self, index: i32, count: u32) {
+        let end = self.buckets.partition_point(|bucket| bucket.index <= index);
+        let last = self.buckets[..end].last_mut().filter(|bucket| bucket.index == index);
+        match last.map(|bucket| (bucket.count.checked_add(count), bucket)) {
+            Some((Some(sum), bucket)) => bucket.count = sum,
+            _ => self.buckets.insert(end, Bucket { index, count }),
+        }
+    }
+
+    /// Returns the distribution with `nanos` added to every value.
     pub(crate) fn shifted(mut self, nanos: i64) -> Self {
         self.shift += nanos;
         self
     }
 
-    /// How many there are.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
-        self.histogram.len()
+        self.count
     }
 
-    /// How many were below zero.
+    /// Returns whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Returns the number of values that were recorded below zero.
     pub fn negative(&self) -> u64 {
         self.negative
     }
 
-    /// The least.
+    /// Returns the minimum in nanoseconds, or `None` if there are no values.
     pub fn min(&self) -> Option<i64> {
-        self.any().then(|| self.min.saturating_add(self.shift))
+        (!self.is_empty()).then(|| self.min.saturating_add(self.shift))
     }
 
-    /// The greatest.
+    /// Returns the maximum in nanoseconds, or `None` if there are no values.
     pub fn max(&self) -> Option<i64> {
-        self.any().then(|| self.max.saturating_add(self.shift))
+        (!self.is_empty()).then(|| self.max.saturating_add(self.shift))
     }
 
-    /// The mean.
+    /// Returns the mean in nanoseconds, or `None` if there are no values.
     pub fn mean(&self) -> Option<f64> {
-        self.any().then_some(self.mean + self.shift as f64)
+        (!self.is_empty()).then_some(self.mean + self.shift as f64)
     }
 
-    /// The standard deviation, of all that were measured.
+    /// Returns the standard deviation of the population in nanoseconds, or `None` if there are no values.
     pub fn stddev(&self) -> Option<f64> {
-        self.any().then(|| (self.squares / self.count() as f64).max(0.0).sqrt())
+        (!self.is_empty()).then(|| (self.squares / self.count as f64).max(0.0).sqrt())
     }
 
-    /// What so much of a hundred did not exceed, if there is one at least beyond it.
-    pub fn percentile(&self, of_100: f64) -> Option<i64> {
-        carries(self.count(), of_100).then(|| self.rank(of_100)).flatten()
+    /// Returns the given percentile in nanoseconds, or `None` if no value lies above it: fewer than 100 values have no
+    /// 99th percentile. `percent` is from 0 to 100.
+    pub fn percentile(&self, percent: f64) -> Option<i64> {
+        // The tolerance is for fractions such as 99.9, which are no binary numbers.
+        let is_carried = 100.0 - 1e-6 <= self.count as f64 * (100.0 - percent);
+        is_carried.then(|| self.rank(percent)).flatten()
     }
 
-    /// What so much of a hundred did not exceed, however few there are: the nearest rank.
-    pub fn rank(&self, of_100: f64) -> Option<i64> {
-        let whole = |nanos: u64| i64::try_from(nanos).unwrap_or(i64::MAX);
-        let rank = (of_100 / 100.0 * self.count() as f64).ceil().max(1.0);
-        let negative = self.negative as f64;
-        let nanos = match &self.below {
-            // What is furthest below zero is the last of these.
-            Some(below) if rank <= negative => {
-                -whole(below.value_at_quantile((negative - rank + 1.0) / negative))
-            }
-            _ => whole(self.histogram.value_at_percentile(of_100)),
-        };
-        self.any().then(|| nanos.clamp(self.min, self.max).saturating_add(self.shift))
+    /// Returns the given percentile in nanoseconds by nearest rank, however few values there are. `percent` is from 0 to
+    /// 100.
+    pub fn rank(&self, percent: f64) -> Option<i64> {
+        let rank = (percent / 100.0 * self.count as f64 - 1e-6).ceil().max(1.0);
+        let mut up_to = 0;
+        let bucket = self.buckets.iter().find(|bucket| {
+            up_to += u64::from(bucket.count);
+            rank <= up_to as f64
+        })?;
+        Some(furthest_of(bucket.index).clamp(self.min, self.max).saturating_add(self.shift))
     }
 
-    /// The distribution itself; times below zero are there as zero, and nothing is added to any.
-    pub fn histogram(&self) -> &Histogram<u64> {
-        &self.histogram
+    /// Returns the recorded values as a histogram in nanoseconds, without the [shift](Self::shift); negative values are
+    /// there as zero.
+    pub fn histogram(&self) -> Histogram<u64> {
+        let mut histogram = Histogram::new(DIGITS).expect("three digits are a valid precision");
+        for bucket in &self.buckets {
+            // The histogram grows as needed, up to the longest time.
+            let _ = histogram.record_n(
+                u64::try_from(furthest_of(bucket.index)).unwrap_or(0).min(LONGEST_NS),
+                u64::from(bucket.count),
+            );
+        }
+        histogram
     }
 
-    /// What is to be added to the histogram's times.
+    /// Returns the nanoseconds to add to each value of the [histogram](Self::histogram).
     pub fn shift(&self) -> i64 {
         self.shift
     }
+}
 
-    fn any(&self) -> bool {
-        !self.histogram.is_empty()
+impl From<&Histogram<u64>> for Distribution {
+    /// Converts a histogram in nanoseconds. Minimum, maximum, mean and standard deviation are as precise as its buckets.
+    fn from(histogram: &Histogram<u64>) -> Self {
+        if histogram.is_empty() {
+            return Self::default();
+        }
+        let mut distribution = Self {
+            count: histogram.len(),
+            min: whole(histogram.min()),
+            max: whole(histogram.max()),
+            mean: histogram.mean(),
+            squares: histogram.stdev().powi(2) * histogram.len() as f64,
+            ..Self::default()
+        };
+        for recorded in histogram.iter_recorded() {
+            let mut left = recorded.count_at_value();
+            while left != 0 {
+                let count = u32::try_from(left).unwrap_or(u32::MAX);
+                distribution.count_in_bucket(index_of(whole(recorded.value_iterated_to())), count);
+                left -= u64::from(count);
+            }
+        }
+        distribution
     }
 }
 
-fn empty() -> Histogram<u64> {
-    Histogram::new(3).expect("it has three digits")
+fn whole(nanos: u64) -> i64 {
+    i64::try_from(nanos).unwrap_or(i64::MAX)
+}
+
+/// Returns the bucket of a value: those of negative values mirror those of positive ones.
+fn index_of(nanos: i64) -> i32 {
+    let magnitude = nanos.unsigned_abs().min(LONGEST_NS);
+    let octave = u64::from((magnitude / BUCKETS_PER_OCTAVE).checked_ilog2().unwrap_or(0));
+    let index = i32::try_from(octave * BUCKETS_PER_OCTAVE + (magnitude >> octave)).unwrap_or(i32::MAX);
+    if nanos < 0 { -1 - index } else { index }
+}
+
+/// Returns the value of a bucket that is furthest from zero.
+fn furthest_of(index: i32) -> i64 {
+    let place = u64::from(if index < 0 { (-1 - index).unsigned_abs() } else { index.unsigned_abs() });
+    let octave = (place / BUCKETS_PER_OCTAVE).saturating_sub(1);
+    let highest = ((place - octave * BUCKETS_PER_OCTAVE + 1) << octave) - 1;
+    if index < 0 { -whole(highest) } else { whole(highest) }
 }
 
 #[cfg(test)]
@@ -151,23 +206,23 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_nothing_is_known() {
+    fn empty_distribution_has_no_values() {
         let none = of([]);
         assert_eq!((none.min(), none.max(), none.mean(), none.stddev()), (None, None, None, None));
         assert_eq!((none.percentile(50.0), none.rank(99.0)), (None, None));
     }
 
     #[test]
-    fn it_knows_what_it_can() {
+    fn percentiles_need_a_value_above_them() {
         let hundred = of(1..=100);
         assert_eq!((hundred.count(), hundred.min(), hundred.max()), (100, Some(1), Some(100)));
         assert_eq!((hundred.percentile(50.0), hundred.percentile(99.0)), (Some(50), Some(99)));
-        let carried = |count, of_100| of(1..=count).percentile(of_100).is_some();
-        for (count, of_100) in [(2, 50.0), (10, 90.0), (20, 95.0), (100, 99.0), (1000, 99.9), (10_000, 99.99)]
+        let has = |count, percent| of(1..=count).percentile(percent).is_some();
+        for (count, percent) in
+            [(2, 50.0), (10, 90.0), (20, 95.0), (100, 99.0), (1000, 99.9), (10_000, 99.99)]
         {
-            assert!(carried(count, of_100) && !carried(count - 1, of_100), "{of_100} of {count}");
+            assert!(has(count, percent) && !has(count - 1, percent), "{percent} of {count}");
         }
-        // Nothing lies beyond it that would tell it from the greatest.
         assert_eq!((hundred.percentile(99.9), hundred.rank(99.9)), (None, Some(100)));
         assert!((hundred.mean().unwrap() - 50.5).abs() < 1e-9);
         assert!((hundred.stddev().unwrap() - 28.866_070_047_722_12).abs() < 1e-9);
@@ -177,23 +232,59 @@ mod tests {
     }
 
     #[test]
-    fn times_below_zero_are_counted() {
+    fn negative_values_count() {
         let crossed = of([-30, -10, 20]);
         assert_eq!((crossed.min(), crossed.max(), crossed.negative()), (Some(-30), Some(20), 2));
         assert!((crossed.mean().unwrap() + 20.0 / 3.0).abs() < 1e-9);
     }
 
     #[test]
-    fn percentiles_are_true_below_zero() {
+    fn percentiles_of_negative_values_are_exact() {
         let crossed = of(-50..50);
-        let ranks = [1.0, 25.0, 50.0, 51.0, 75.0, 100.0].map(|of_100| crossed.rank(of_100).unwrap());
+        let ranks = [1.0, 25.0, 50.0, 51.0, 75.0, 100.0].map(|percent| crossed.rank(percent).unwrap());
         assert_eq!(ranks, [-50, -26, -1, 0, 24, 49]);
         let below = of([-4_000_000, -3_000_000, -2_000_000]).rank(50.0).unwrap();
         assert!((below + 3_000_000).abs() <= 3000, "{below}");
     }
 
     #[test]
-    fn nothing_is_too_long() {
+    fn every_value_is_within_its_bucket() {
+        let mut before = index_of(-i64::MAX);
+        for magnitude in (0..42).flat_map(|power| [(1_i64 << power) - 1, 1 << power, (1 << power) * 3 / 2]) {
+            for nanos in [magnitude, -magnitude] {
+                let furthest = furthest_of(index_of(nanos));
+                assert_eq!(index_of(furthest), index_of(nanos), "{nanos}");
+                assert!(nanos.abs() <= furthest.abs() && furthest.abs() - nanos.abs() <= magnitude / 1000);
+            }
+        }
+        for nanos in (-5000..5000).map(|step| step * 777) {
+            assert!(before <= index_of(nanos), "{nanos}");
+            before = index_of(nanos);
+        }
+    }
+
+    #[test]
+    fn histogram_converts_both_ways() {
+        let mut histogram = Histogram::<u64>::new(DIGITS).unwrap();
+        for (nanos, count) in [(0, 3), (1500, 1), (123_456_789, 5_000_000_000), (LONGEST_NS, 2)] {
+            histogram.record_n(nanos, count).unwrap();
+        }
+        let distribution = Distribution::from(&histogram);
+        assert_eq!(distribution.count(), histogram.len());
+        assert_eq!(distribution.rank(50.0), i64::try_from(histogram.value_at_percentile(50.0)).ok());
+        assert_eq!(distribution.histogram(), histogram);
+        assert!((distribution.mean().unwrap() - histogram.mean()).abs() < 1e-3);
+        assert!(Distribution::from(&Histogram::<u64>::new(DIGITS).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn few_values_take_little_memory() {
+        let steady = of((0..100_000).map(|number| 250_000 + number % 5_000));
+        assert!(steady.buckets.capacity() * size_of::<Bucket>() <= 1024, "{}", steady.buckets.len());
+    }
+
+    #[test]
+    fn extreme_values_are_counted() {
         let long = of([i64::MAX, i64::MIN, 5]);
         assert_eq!((long.min(), long.max(), long.count()), (Some(i64::MIN), Some(i64::MAX), 3));
         assert!(long.rank(100.0).is_some());

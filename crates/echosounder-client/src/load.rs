@@ -14,6 +14,7 @@ use hdrhistogram::Histogram;
 use crate::clock::Deadline;
 use crate::clock::now;
 use crate::connect::{Candidates, ConnectOptions, connect_many, is_multicast_or_broadcast};
+use crate::distribution::Distribution;
 use crate::driver::{Counts, Driver, Failure, LoadPlan, LoadResult, Shared, histogram, prepare};
 use crate::error::{ClientError, FailureKind};
 use crate::pace::Pace;
@@ -217,15 +218,12 @@ impl LoadReport {
     }
 }
 
-/// Whether at least one of so many values lies beyond a percentile. The tolerance is for fractions such as 99.9, which
-/// are no binary numbers.
-pub(crate) fn carries(count: u64, of_100: f64) -> bool {
-    100.0 - 1e-6 <= count as f64 * (100.0 - of_100)
-}
-
 /// The value that so much of a hundred did not exceed, if there is one at least beyond it.
 pub fn percentile(histogram: &Histogram<u64>, of_100: f64) -> Option<Duration> {
-    carries(histogram.len(), of_100).then(|| Duration::from_nanos(histogram.value_at_percentile(of_100)))
+    Distribution::from(histogram)
+        .percentile(of_100)
+        .and_then(|nanos| u64::try_from(nanos).ok())
+        .map(Duration::from_nanos)
 }
 
 /// Puts a load on a server, and returns what rx_times of it. `tell` is told how it goes.

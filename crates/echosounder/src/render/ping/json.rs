@@ -424,7 +424,7 @@ pub(crate) fn hdr(out: &mut impl Write, results: &[(&Target, &PingReport)]) -> a
     for (place, (_, report)) in results.iter().enumerate() {
         let tag = place.to_string();
         let tag = (results.len() != 1).then(|| Tag::new(&tag)).flatten();
-        log.write_histogram(report.rtt.delay.histogram(), Duration::ZERO, report.elapsed, tag)
+        log.write_histogram(&report.rtt.delay.histogram(), Duration::ZERO, report.elapsed, tag)
             .map_err(|error| anyhow::anyhow!("{error:?}"))?;
     }
     Ok(())
