@@ -1,0 +1,53 @@
+//! What the tests of the other crates share.
+//!
+//! Use it from integration tests (`tests/it`), as a dev-dependency. Unit tests must not use it: cargo would link a second
+//! build of the crate under test, whose types differ from those of the first.
+//!
+//! | a test needs | it uses |
+//! |---|---|
+//! | a program beside it, with its output as it comes and its exit status | [`Program`], [`finish`] |
+//! | a path for files or UNIX sockets | [`Folder`], [`unique`] |
+//! | a port that refuses, or one for a program that cannot choose its own | [`closed_port`], [`free_port`] |
+//! | two connected sockets that cannot block forever | [`socket_pair`] |
+//! | time that passes when the test says so | [`FakeClock`] |
+//! | chance that is the same in every run | [`Random`] |
+//! | a network that loses, delays, duplicates and reorders | [`Forwarder`] |
+//! | to wait for something without an event of its own | [`wait_until`], [`PATIENCE`] |
+//! | something that this machine lacks | [`skip()`], [`installed`], [`has_ipv6`] |
+//!
+//! A test waits for the event itself, at most for [`PATIENCE`], and then fails with a message that says what did not
+//! happen. It never sleeps to give something time, and it asserts no upper bound on elapsed time that a busy machine
+//! would break.
+//!
+//! ```
+//! use echosounder_testkit::{Program, sh};
+//!
+//! let mut cat = Program::start(&mut sh("cat"));
+//! cat.write(b"hello\n");
+//! assert_eq!(cat.wait_for_lines(1), ["hello"]);
+//! assert_eq!(cat.finish().code, Some(0));
+//! ```
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod clock;
+mod folder;
+mod forwarder;
+mod machine;
+mod pair;
+mod patience;
+mod port;
+mod program;
+mod random;
+mod skip;
+
+pub use clock::FakeClock;
+pub use folder::{Folder, unique};
+pub use forwarder::{Fate, Forwarder, Log, Passage, REQUEST_LEN, RequestLog};
+pub use machine::{has_ipv6, installed, may_run};
+pub use pair::socket_pair;
+pub use patience::{PATIENCE, retry_interrupted, wait_until};
+pub use port::{closed_port, free_port};
+pub use program::{Finished, Program, finish, json_lines, sh};
+pub use random::Random;
+pub use skip::{open_skip_file, skip, skip_file};
