@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use echosounder_proto::FailureKind;
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
@@ -19,7 +20,7 @@ use echosounder_socket::{
 };
 
 use crate::clock::Deadline;
-use crate::error::{ClientError, FailureKind};
+use crate::error::ClientError;
 
 /// How long it takes to notice that somebody wants an attempt to end.
 const NOTICE: Duration = Duration::from_millis(50);

@@ -14,7 +14,7 @@ use echosounder_socket::{
 use hdrhistogram::Histogram;
 
 use crate::clock::now;
-use crate::error::{FailureKind, is_about_earlier, send_twice};
+use crate::error::{failure_kind, is_about_earlier, send_twice};
 use crate::flights::{Fate, Flight, Flights};
 use crate::pace::{Pace, Random, Schedule};
 use crate::starvation::Starvation;
@@ -738,7 +738,7 @@ impl Driver {
         if self.task.kind == Kind::Messages {
             return self.cut_off(index, "send to", error).map(|()| 0);
         }
-        if FailureKind::of("send to", &error, &self.task.address).is_none() {
+        if failure_kind("send to", &error, &self.task.address).is_none() {
             return Err(Failure { operation: "send to", error });
         }
         self.connections[index].failing = true;
@@ -1005,7 +1005,7 @@ impl Driver {
 
     /// A connection has failed: the peer has ended it, or this machine cannot go on.
     fn cut_off(&mut self, index: usize, operation: &'static str, error: io::Error) -> Result<(), Failure> {
-        match FailureKind::of(operation, &error, &self.task.address) {
+        match failure_kind(operation, &error, &self.task.address) {
             Some(_) => self.end_of(index),
             None => Err(Failure { operation, error }),
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use echosounder_proto::FailureKind;
 use echosounder_socket::{
     Address, Error, Kind, is_cut_off, is_family_absent, is_feature_absent, is_forbidden, is_from_icmp,
     is_other_type, is_too_long, is_unreachable,
@@ -11,40 +12,11 @@ use echosounder_socket::{
 /// How many of a name's failures an error names; the others are counted.
 const NAMED_MAX: usize = 3;
 
-/// How a peer fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureKind {
-    /// Nobody listens there.
-    Refused,
-    /// Nothing rx_times in time.
-    Timeout,
-    /// There is no way there.
-    Unreachable,
-    /// The name has no address.
-    Dns,
-    /// The connection was cut off.
-    Closed,
-}
-
-impl FailureKind {
-    /// How the peer has failed, if it is the peer's doing that this operation failed.
-    pub(crate) fn of(operation: &str, error: &io::Error, address: &Address) -> Option<Self> {
-        match class(operation, error, address) {
-            Class::Peer(word) => Some(word),
-            Class::Absent | Class::Local => None,
-        }
-    }
-}
-
-impl fmt::Display for FailureKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Refused => "REFUSED",
-            Self::Timeout => "TIMEOUT",
-            Self::Unreachable => "UNREACHABLE",
-            Self::Dns => "DNS",
-            Self::Closed => "CLOSED",
-        })
+/// Returns how the peer failed, or `None` if this machine is the reason why the operation failed.
+pub(crate) fn failure_kind(operation: &str, error: &io::Error, address: &Address) -> Option<FailureKind> {
+    match class(operation, error, address) {
+        Class::Peer(kind) => Some(kind),
+        Class::Absent | Class::Local => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echosounder_proto::NUMBERED_MIN;
+use echosounder_proto::{FailureKind, NUMBERED_MIN};
 use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, family::vsock::VsockAddress};
 use hdrhistogram::Histogram;
 
@@ -16,7 +16,7 @@ use crate::clock::now;
 use crate::connect::{Candidates, ConnectOptions, connect_many, is_multicast_or_broadcast};
 use crate::distribution::Distribution;
 use crate::driver::{Counts, Driver, Failure, LoadPlan, LoadResult, Shared, histogram, prepare};
-use crate::error::{ClientError, FailureKind};
+use crate::error::ClientError;
 use crate::pace::Pace;
 
 /// Messages a second that another host is not sent unless it is said to be all right.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use echosounder_proto::EchoReader;
+use echosounder_proto::FailureKind;
 use echosounder_socket::{
     Address, Endpoint, Interest, IoBuffer, Kind, MessageFlags, Shutdown, Socket, Transport, is_too_long,
     ready,
@@ -14,7 +15,7 @@ use echosounder_socket::{
 
 use crate::clock::{Deadline, now};
 use crate::connect::{Candidates, ConnectOptions};
-use crate::error::{ClientError, FailureKind, is_about_earlier, send_twice};
+use crate::error::{ClientError, failure_kind, is_about_earlier, send_twice};
 
 /// Most bytes of one read, and of one datagram.
 const READ_MAX: usize = 256 * 1024;
@@ -206,7 +207,7 @@ impl Peer {
             let refused = error.kind() == io::ErrorKind::ConnectionRefused;
             // Netlink refuses empty messages (ENODATA).
             let is_refused =
-                || message.is_empty() && FailureKind::of(operation, &error, &self.address).is_none();
+                || message.is_empty() && failure_kind(operation, &error, &self.address).is_none();
             if self.kind != Kind::Stream && operation == "send to" && (is_too_long(&error) || is_refused()) {
                 self.answers.asked.pop_back();
                 return Ok(Outcome::Unsendable(self.error(operation, error)));
@@ -423,7 +424,7 @@ impl Peer {
     /// Whether an error of a send tells that the peer takes nothing more. What it has said before can still be read.
     fn is_closed_by(&self, error: &io::Error) -> bool {
         self.kind != Kind::Datagrams
-            && FailureKind::of("send to", error, &self.address) == Some(FailureKind::Closed)
+            && failure_kind("send to", error, &self.address) == Some(FailureKind::Closed)
     }
 
     /// Takes what the peer has said before it closed the connection.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use echosounder_proto::{
-    Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Sample, TIMESTAMP_PLACEHOLDER, Times, WallTime,
+    FailureKind, Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Sample, TIMESTAMP_PLACEHOLDER, Times,
+    WallTime,
 };
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
@@ -20,7 +21,7 @@ use crate::clock::{Clocks, Deadline};
 use crate::connect::{Candidates, ConnectOptions, Stop};
 use crate::directions::{Clock, OneWayDelay};
 use crate::driver::{is_transient, prepare};
-use crate::error::{ClientError, FailureKind, is_about_earlier};
+use crate::error::{ClientError, failure_kind, is_about_earlier};
 use crate::starvation::Starvation;
 use crate::statistics::{PingInterval, PingReport, Statistics};
 use crate::wire::{ErrorQueueEvent, KernelTimestamps, TimestampSource, left, rx_times};
@@ -860,7 +861,7 @@ impl Pinger {
 
     /// How the peer has failed, if it was the peer.
     fn word(&self, operation: &str, error: &io::Error) -> Option<FailureKind> {
-        FailureKind::of(operation, error, &self.address)
+        failure_kind(operation, error, &self.address)
     }
 
     fn error(&self, operation: &'static str, error: io::Error) -> ClientError {

@@ -4,13 +4,13 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use echosounder_proto::EchoReader;
+use echosounder_proto::{EchoReader, FailureKind};
 use echosounder_socket::{Interest, IoBuffer, Readiness, ready};
 
 use crate::background::BackgroundWriter;
 use crate::clock::Deadline;
 use crate::eol::{Eol, Translator};
-use crate::error::{ClientError, FailureKind};
+use crate::error::ClientError;
 use crate::peer::Peer;
 use crate::talk::{End, TalkError};
 

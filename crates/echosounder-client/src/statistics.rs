@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{MonoTime, Sample, Timestamp};
+use echosounder_proto::{FailureKind, MonoTime, Sample, Timestamp};
 
 use crate::directions::{Clock, Directions, Jitter, OneWayDelay, PeerClockReport, Variation};
 use crate::distribution::Distribution;
-use crate::error::FailureKind;
 use crate::series::Series;
 
 /// Delays that vary by less are steady.

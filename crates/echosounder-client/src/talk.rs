@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use echosounder_proto::FailureKind;
 use echosounder_socket::{Interest, Kind, ready};
 
 use crate::clock::Deadline;
 use crate::eol::{Eol, Translator};
-use crate::error::{ClientError, FailureKind};
+use crate::error::ClientError;
 use crate::lines::{Line, LineSource};
 use crate::peer::{Heard, Outcome, Peer, Reply};
 

@@ -28,6 +28,7 @@
 extern crate alloc;
 
 mod datagram;
+mod failure;
 mod finder;
 mod framing;
 mod in_flight;
@@ -41,6 +42,7 @@ mod time;
 mod timestamp;
 
 pub use datagram::{Datagram, DatagramFilter, DropReason, PlainEcho, Sender};
+pub use failure::{FailureKind, LossReason};
 pub use finder::{Finder, Found};
 pub use framing::{FRAME_MAX, Framing, Input};
 pub use in_flight::{InFlight, Match};
