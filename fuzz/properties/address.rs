@@ -34,7 +34,7 @@ pub(crate) fn holds(input: &[u8]) {
     }
 
     for transport in Transport::all() {
-        assert!(!Endpoint::shown(transport, &address).is_empty());
+        assert!(!Endpoint::display(transport, &address).is_empty());
         let Ok(endpoint) = Endpoint::at(transport, &address) else { continue };
         assert_eq!(endpoint.to_string().parse(), Ok(endpoint.clone()), "what is shown can be written");
         let places = endpoint.resolve(Side::Server, IpVersion::Any).expect("an address needs no look-up");

@@ -209,7 +209,7 @@ impl Candidates {
     /// neither the port nor the source that this one was to have tells them apart.
     fn failed(&self, address: &Address, error: io::Error) -> ClientError {
         use io::ErrorKind::{AddrNotAvailable, InvalidInput, NetworkUnreachable, PermissionDenied};
-        let endpoint = Endpoint::shown(self.transport, address);
+        let endpoint = Endpoint::display(self.transport, address);
         match (error.kind(), address, &self.source) {
             // No local port, or no address of this machine to reach an IPv6 address from.
             (AddrNotAvailable, Address::Inet6(_), None) if probe(address, false) == Err(AddrNotAvailable) => {
@@ -243,7 +243,7 @@ impl Candidates {
         let bound = self.transport.socket(address).and_then(|socket| socket.bind(&here.into()));
         match bound {
             Err(error) if self.transport.is_absent(address, &error) => {
-                let endpoint = Endpoint::shown(self.transport, address);
+                let endpoint = Endpoint::display(self.transport, address);
                 Err(ClientError::Absent(Error::new("connect", &endpoint, error)))
             }
             _ => Ok(()),
@@ -369,7 +369,7 @@ fn probe(address: &Address, to_all: bool) -> Result<(), io::ErrorKind> {
 
 /// A connection to an address has failed.
 fn failure(transport: Transport, address: &Address, error: io::Error) -> ClientError {
-    ClientError::of("connect", &Endpoint::shown(transport, address), address, error)
+    ClientError::of("connect", &Endpoint::display(transport, address), address, error)
 }
 
 /// The addresses that are tried, in that order.

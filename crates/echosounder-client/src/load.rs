@@ -236,7 +236,7 @@ pub fn load(load: &Load, mut tell: impl FnMut(LoadEvent<'_>)) -> Result<LoadRepo
     check(load)?;
     let mut candidates = Candidates::of(&load.call, Deadline::after(load.call.wait), &load.stop)?;
     if let Some(many) = candidates.addresses().find(|address| is_multicast_or_broadcast(address)) {
-        return Err(LoadError::Many(Endpoint::shown(transport, many)));
+        return Err(LoadError::Many(Endpoint::display(transport, many)));
     }
     let mut failures = Vec::new();
     loop {
@@ -269,7 +269,7 @@ fn run(
 ) -> Result<LoadReport, LoadError> {
     let transport = load.call.endpoint.transport();
     let local = |operation, error| LoadError::Local(Error::new(operation, &load.call.endpoint, error));
-    let peer = Endpoint::shown(transport, address);
+    let peer = Endpoint::display(transport, address);
     let stranger = !load.strangers_too && is_remote(address, &sockets);
     let at_once = match load.pace {
         Pace::Open { rate, .. } => rate,

@@ -331,7 +331,7 @@ impl Peer {
 
     /// Where the peer is: the endpoint that was called, at the address that took the call.
     pub fn endpoint(&self) -> String {
-        Endpoint::shown(self.call.endpoint.transport(), &self.address)
+        Endpoint::display(self.call.endpoint.transport(), &self.address)
     }
 
     /// Whom was called.

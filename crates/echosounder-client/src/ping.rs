@@ -355,7 +355,7 @@ impl Pinger {
     }
 
     fn endpoint(&self) -> String {
-        Endpoint::shown(self.transport, &self.address)
+        Endpoint::display(self.transport, &self.address)
     }
 
     /// Calls until all is done, or it is told to stop; `tell` is told what happens. If it fails, the ping ends.

@@ -327,7 +327,7 @@ impl Connection {
 
     /// Whether to close it would make everybody wait.
     pub(crate) fn closes_late(&self) -> bool {
-        self.transport.close_waits() && !self.has_room().unwrap_or(true)
+        self.transport.close_may_block() && !self.has_room().unwrap_or(true)
     }
 
     fn has_room(&self) -> io::Result<bool> {

@@ -114,7 +114,7 @@ fn bind_endpoint(
             Err(error) => {
                 let optional = !alone && error.kind() == io::ErrorKind::AddrNotAvailable;
                 let without = transport.is_absent(&address, &error);
-                let error = Error::of_bind(&Endpoint::shown(transport, &address), &address, error);
+                let error = Error::of_bind(&Endpoint::display(transport, &address), &address, error);
                 if !without && !optional {
                     return Err(BindError::Bind(error));
                 }

@@ -4,10 +4,12 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::address::{Address, RawAddress};
+use crate::address::Address;
 use crate::buffer::{IoBuffer, check_memory};
-use crate::control::{ControlMessage, Credentials, PacketInfo, RawControl};
+use crate::control::{ControlMessage, PacketInfo, RawControl};
+use crate::credentials::Credentials;
 use crate::family::tipc::TipcAddress;
+use crate::raw_address::RawAddress;
 use crate::socket::Socket;
 use crate::sys::batch::{HEAD_MAX, Slots};
 

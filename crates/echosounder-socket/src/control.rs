@@ -8,8 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use crate::address::{Address, RawAddress};
+use crate::address::Address;
+use crate::credentials::Credentials;
 use crate::family::tipc::{TipcAddress, TipcScope};
+use crate::raw_address::RawAddress;
 
 /// Length of a `cmsghdr` and alignment of what follows: a length, a level and a type.
 const HEADER: usize = size_of::<libc::cmsghdr>();
@@ -126,17 +128,6 @@ pub enum ControlMessage {
     },
 }
 
-/// Who a process is: `struct ucred`, unix(7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Credentials {
-    /// The process.
-    pub pid: i32,
-    /// The user.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
-}
-
 /// An error with its origin: `struct sock_extended_err`, ip(7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtendedError {
@@ -170,7 +161,7 @@ impl ControlMessage {
     fn known(raw: RawControl<'_>) -> Option<Self> {
         let fields = Fields(raw.data);
         Some(match (raw.level, raw.kind) {
-            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => Self::Credentials(Credentials::of(raw.data)?),
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => Self::Credentials(Credentials::decode(raw.data)?),
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMP) => {
                 Self::Timestamp(since_1970(fields.i64(0)?, fields.i64(8)?.checked_mul(1000)?)?)
             }
@@ -241,21 +232,6 @@ const _: () = assert!(size_of::<libc::timespec>() == 16 && size_of::<libc::timev
 fn since_1970(seconds: i64, nanos: i64) -> Option<Duration> {
     let nanos = u32::try_from(nanos).ok().filter(|&nanos| nanos < 1_000_000_000)?;
     Some(Duration::new(u64::try_from(seconds).ok()?, nanos))
-}
-
-impl Credentials {
-    pub(crate) fn of(data: &[u8]) -> Option<Self> {
-        let fields = Fields(data);
-        Some(Self { pid: fields.i32(0)?, uid: fields.u32(4)?, gid: fields.u32(8)? })
-    }
-
-    pub(crate) fn encode(self) -> [u8; 12] {
-        let mut data = [0; 12];
-        data[..4].copy_from_slice(&self.pid.to_ne_bytes());
-        data[4..8].copy_from_slice(&self.uid.to_ne_bytes());
-        data[8..].copy_from_slice(&self.gid.to_ne_bytes());
-        data
-    }
 }
 
 const _: () = assert!(size_of::<libc::ucred>() == 12 && std::mem::offset_of!(libc::ucred, uid) == 4);

@@ -5,11 +5,49 @@ use std::io;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::endpoint::{Endpoint, IpVersion, Side, Transport};
-use crate::error::Error;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, is_family_absent, is_feature_absent};
 use crate::family::Family;
+use crate::family::vsock::VsockAddress;
+use crate::lookup::{IpVersion, Side};
 use crate::option;
 use crate::socket::Socket;
+use crate::transport::Transport;
+
+/// Creating sockets.
+impl Transport {
+    /// Creates a socket that can be bound or connected to an address of the family of `address`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::new`].
+    pub fn socket(self, address: &Address) -> io::Result<Socket> {
+        Socket::new(address.family(), self.socket_type(), self.protocol())
+    }
+
+    /// Creates two connected sockets. Only UNIX and TIPC support this.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::pair`]: EOPNOTSUPP for a transport that has no pairs.
+    pub fn pair(self) -> io::Result<(Socket, Socket)> {
+        Socket::pair(self.pair_family(), self.socket_type(), self.protocol())
+    }
+
+    /// Whether an error of creating or binding a socket, or of connecting to this machine, means that the machine
+    /// lacks the address family, IPv6 addresses or the VSOCK loopback.
+    pub fn is_absent(self, address: &Address, error: &io::Error) -> bool {
+        let no_address = error.kind() == io::ErrorKind::AddrNotAvailable;
+        let is_missing = match address {
+            Address::Vsock(address) if address.cid == VsockAddress::CID_LOCAL => {
+                no_address || is_feature_absent(error)
+            }
+            Address::Inet6(address) => address.ip().is_loopback() && no_address,
+            _ => false,
+        };
+        is_family_absent(error) || is_missing
+    }
+}
 
 /// How [`create_server`] makes a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,14 +92,14 @@ pub fn create_server(
             socket.set_option(option::IPV6_V6ONLY, !options.dual_stack)?;
         }
         let listens = transport.listens();
-        if listens && transport.has_hosts() {
+        if transport.needs_reuse_addr() {
             socket.set_option(option::SO_REUSEADDR, true)?;
         }
         if options.reuse_port {
             socket.set_option(option::SO_REUSEPORT, true)?;
         }
         let backlog = options.backlog.unwrap_or(u32::MAX);
-        if address.family() == Family::TIPC && listens {
+        if transport.listens_before_bind() {
             socket.listen_with(backlog)?;
             socket.bind(address)?;
         } else {
@@ -72,7 +110,7 @@ pub fn create_server(
         }
         Ok(socket)
     };
-    create().map_err(|error| Error::of_bind(&Endpoint::shown(transport, address), address, error))
+    create().map_err(|error| Error::of_bind(&Endpoint::display(transport, address), address, error))
 }
 
 /// Nobody could be reached: what went wrong at each address.
@@ -150,4 +188,24 @@ pub fn create_connection(
         }
     }
     Err(ConnectionError::Connect(Unreached { endpoint: endpoint.clone(), attempts }))
+}
+
+/// Whether an address is that of a multicast group or a broadcast address, so that one message to it may be
+/// answered by many hosts.
+///
+/// Only the kernel knows the broadcast address of a network. It refuses to connect a datagram socket without
+/// SO_BROADCAST to one (connect(2)), and connecting such a socket sends nothing.
+///
+/// # Errors
+///
+/// If no datagram socket of the family can be created.
+pub fn is_multicast_or_broadcast(address: &Address) -> io::Result<bool> {
+    let Some(ip) = address.ip() else { return Ok(false) };
+    if ip.is_unspecified() || ip.is_multicast() {
+        return Ok(ip.is_multicast());
+    }
+    let probe = Transport::Udp.socket(address)?;
+    // The port does not matter, since nothing is sent: 9 is that of the discard service.
+    let result = probe.connect(&address.clone().with_port(9));
+    Ok(result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
 }

@@ -66,6 +66,24 @@ impl Error {
     }
 }
 
+/// What an error says about the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerFailure {
+    /// The host is there, and no socket takes the message or the connection.
+    Refused,
+    /// No packet reaches the host.
+    Unreachable,
+}
+
+/// The operation that an error ended. Some error numbers mean something else to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerOperation {
+    /// connect(2).
+    Connect,
+    /// A send or a receive.
+    Transfer,
+}
+
 /// Whether the process, the system or the kernel has run out of something that may come back:
 /// descriptors (EMFILE, ENFILE) or memory (ENOBUFS, ENOMEM).
 pub fn is_out_of_resources(error: &io::Error) -> bool {
@@ -95,6 +113,11 @@ pub fn is_unreachable(error: &io::Error) -> bool {
     let unreachable =
         [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::ENETDOWN, libc::EHOSTDOWN];
     error.raw_os_error().is_some_and(|errno| unreachable.contains(&errno))
+}
+
+/// Whether no route leads to the peer: [`is_unreachable`] without EADDRNOTAVAIL, which is about our own address.
+pub(crate) fn has_no_route(error: &io::Error) -> bool {
+    is_unreachable(error) && error.kind() != io::ErrorKind::AddrNotAvailable
 }
 
 /// Whether an error may come from an ICMP message about a packet that was sent earlier: ip(7), `icmp_err_convert` in

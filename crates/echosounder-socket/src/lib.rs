@@ -249,41 +249,52 @@ mod batch;
 mod buffer;
 mod control;
 mod create;
+mod credentials;
 mod endpoint;
+mod endpoint_error;
 mod error;
 pub mod family;
 mod file;
 mod interface;
 pub mod kernel;
 mod limit;
+mod lookup;
 pub mod option;
 mod poll;
+mod raw_address;
 mod signal;
 mod socket;
 mod stop;
 mod sys;
+mod transport;
+mod unbind;
 mod wait;
 
-pub use address::{Address, RawAddress};
+pub use address::{Address, Locality};
 pub use batch::{Batch, Received};
 pub use buffer::IoBuffer;
-pub use control::{
-    ControlMessage, Credentials, ExtendedError, PacketInfo, RawControl, SendControl, control_space,
+pub use control::{ControlMessage, ExtendedError, PacketInfo, RawControl, SendControl, control_space};
+pub use create::{
+    ConnectionError, ServerOptions, Unreached, create_connection, create_server, is_multicast_or_broadcast,
 };
-pub use create::{ConnectionError, ServerOptions, Unreached, create_connection, create_server};
-pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, IpVersion, Kind, Name, Side, Transport};
+pub use credentials::Credentials;
+pub use endpoint::{Endpoint, Name};
+pub use endpoint_error::EndpointError;
 pub use error::{
-    Error, is_cut_off, is_family_absent, is_feature_absent, is_forbidden, is_from_icmp, is_other_type,
-    is_out_of_descriptors, is_out_of_resources, is_too_long, is_unreachable,
+    Error, PeerFailure, PeerOperation, is_cut_off, is_family_absent, is_feature_absent, is_forbidden,
+    is_from_icmp, is_other_type, is_out_of_descriptors, is_out_of_resources, is_too_long, is_unreachable,
 };
 pub use family::{Family, Protocol, Type};
 pub use file::SocketFile;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
 pub use limit::{file_limit_is_an_error, raise_fd_limit, set_timer_slack};
+pub use lookup::{IpVersion, Side};
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
+pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
 pub use socket::{
     FromFdError, Message, MessageFlags, Outgoing, Shutdown, Socket, Unfinished, effective_user,
 };
 pub use stop::StopToken;
+pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};
 pub use wait::set_interrupt_hook;

@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::control::Credentials;
+use crate::credentials::Credentials;
 use crate::family::{Family, Protocol, Type};
 
 /// An option: its level, its name, and the type of its value.
@@ -211,14 +211,14 @@ impl OptionValue for String {
 }
 
 impl OptionValue for Credentials {
-    const ROOM: usize = 12;
+    const ROOM: usize = Self::LEN;
 
     fn encode(&self) -> Vec<u8> {
         (*self).encode().into()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        Self::of(bytes)
+        Self::decode(bytes)
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use crate::address::{Address, RawAddress};
+use crate::address::Address;
 use crate::batch::Batch;
 use crate::control::{ControlMessage, SendControl};
 use crate::error::is_too_long;
@@ -13,6 +13,7 @@ use crate::family::unix::UnixName;
 use crate::family::{Family, Protocol, Type};
 use crate::option::{self, OptionValue, SocketOption};
 use crate::poll::{Interest, peer_has_finished};
+use crate::raw_address::RawAddress;
 use crate::sys;
 use crate::wait::{Timeout, Waits};
 

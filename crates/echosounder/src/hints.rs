@@ -91,10 +91,7 @@ fn aton(text: &str) -> Option<Ipv4Addr> {
 
 /// The endpoint of a host and a port that were typed as two arguments.
 fn joined(host: &str, port: &str) -> Option<String> {
-    let has_ports = |endpoint: Endpoint| {
-        let transport = endpoint.transport();
-        transport.has_hosts() || matches!(transport, Transport::VsockStream | Transport::VsockSeqpacket)
-    };
+    let has_ports = |endpoint: Endpoint| endpoint.transport().default_port().is_some();
     let text = format!("{host}:{port}");
     let fits = is_number(port) && host.parse().is_ok_and(has_ports) && text.parse::<Endpoint>().is_ok();
     fits.then_some(text)

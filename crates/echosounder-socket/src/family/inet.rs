@@ -11,10 +11,12 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 
-use crate::address::RawAddress;
-use crate::endpoint::{DEFAULT_PORT, EndpointError, IpVersion, Side, Transport};
+use crate::endpoint_error::EndpointError;
 use crate::interface::interface_index;
+use crate::lookup::{IpVersion, Side};
+use crate::raw_address::RawAddress;
 use crate::sys;
+use crate::transport::{DEFAULT_PORT, Kind, Transport};
 
 /// A host, as users write it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -183,9 +185,9 @@ fn parse_port(text: &str, transport: Transport) -> Result<u16, EndpointError> {
         return Err(bad());
     }
     // SCTP and MPTCP have the ports of TCP; the resolver knows neither.
-    let (kind, protocol) = match transport {
-        Transport::Udp => (libc::SOCK_DGRAM, "udp"),
-        _ => (libc::SOCK_STREAM, "tcp"),
+    let (kind, protocol) = match transport.kind() {
+        Kind::Datagrams => (libc::SOCK_DGRAM, "udp"),
+        Kind::Stream | Kind::Messages => (libc::SOCK_STREAM, "tcp"),
     };
     sys::service::port(text, kind)
         .ok_or_else(|| EndpointError::UnknownService { name: text.into(), protocol })

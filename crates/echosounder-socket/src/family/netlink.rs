@@ -12,8 +12,8 @@
 
 use std::fmt;
 
-use crate::address::RawAddress;
-use crate::endpoint::EndpointError;
+use crate::endpoint_error::EndpointError;
+use crate::raw_address::RawAddress;
 
 /// Where a netlink socket is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -19,20 +19,22 @@
 //!   bytes with [`ControlMessage::TipcReturned`](crate::ControlMessage::TipcReturned).
 //! - A message to a range goes to every socket that has a service in it: by the network's broadcast once option 133
 //!   (TIPC_MCAST_BROADCAST) is set to nothing, by a message for each node after 134 (TIPC_MCAST_REPLICAST).
-//!   [`Socket::clear_option`] does that; the kernel takes no value.
+//!   [`Socket::clear_option`](crate::Socket::clear_option) does that; the kernel takes no value.
 
 use std::fmt;
 use std::io;
 
-use crate::address::{Address, RawAddress};
-use crate::endpoint::EndpointError;
-use crate::socket::Socket;
+use crate::endpoint_error::EndpointError;
+use crate::error::{PeerFailure, has_no_route};
+use crate::raw_address::RawAddress;
 
 /// The longest message: TIPC_MAX_USER_MSG_SIZE.
 pub const MESSAGE_MAX: usize = 66_000;
 
 /// Services below this are the kernel's own: TIPC_RESERVED_TYPES.
 pub const RESERVED: u32 = 64;
+// EndpointError names the limit.
+const _: () = assert!(RESERVED == 64);
 
 /// Where a TIPC socket is, or what it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,6 +154,7 @@ impl TipcAddress {
         self.put_scoped(raw, self.scope().map_or(0, TipcScope::number));
     }
 
+    /// Writes the address with a number for its scope.
     fn put_scoped(&self, raw: &mut RawAddress, scope: i8) {
         let (kind, fields) = match *self {
             Self::Socket { node, reference } => (SOCKET, [reference, node, 0]),
@@ -188,11 +191,36 @@ impl TipcAddress {
         matches!(*self, Self::Service { service, domain: 0, .. } if RESERVED <= service)
     }
 
+    /// The bytes that withdraw this name in a bind: the kernel takes a negative scope for that. `None` if it is
+    /// not a name.
+    pub(crate) fn withdrawal(&self) -> Option<RawAddress> {
+        let mut raw = RawAddress::of_family(super::Family::TIPC);
+        self.put_scoped(&mut raw, -self.scope()?.number());
+        Some(raw)
+    }
+
+    /// The node that a socket is on. A service may be on any.
+    pub(crate) fn node(&self) -> Option<u32> {
+        match *self {
+            Self::Socket { node, .. } => Some(node),
+            Self::Service { .. } | Self::Range { .. } => None,
+        }
+    }
+
     fn scope(&self) -> Option<TipcScope> {
         match *self {
             Self::Socket { .. } => None,
             Self::Service { scope, .. } | Self::Range { scope, .. } => Some(scope),
         }
+    }
+}
+
+/// Returns what an error says about the peer, where AF_TIPC has a meaning of its own for it.
+pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
+    match error.kind() {
+        // No socket is bound to the service.
+        io::ErrorKind::HostUnreachable => Some(PeerFailure::Refused),
+        _ => has_no_route(error).then_some(PeerFailure::Unreachable),
     }
 }
 
@@ -208,33 +236,5 @@ impl fmt::Display for TipcAddress {
             Some(TipcScope::Node) => f.write_str("?scope=node"),
             _ => Ok(()),
         }
-    }
-}
-
-/// What only TIPC sockets have.
-impl Socket {
-    /// Takes back one bind of a TIPC socket, which may have several.
-    ///
-    /// # Errors
-    ///
-    /// As bind(2); EINVAL if it is no bind of this socket.
-    pub fn unbind(&self, address: &TipcAddress) -> io::Result<()> {
-        let scope = address.scope().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut raw = RawAddress::of_family(super::Family::TIPC);
-        // A negative scope is the kernel's way to say that a name is withdrawn.
-        address.put_scoped(&mut raw, -scope.number());
-        self.bind_raw(&raw)
-    }
-
-    /// Takes back every bind of a TIPC socket.
-    ///
-    /// # Errors
-    ///
-    /// As bind(2).
-    pub fn unbind_all(&self) -> io::Result<()> {
-        if !matches!(self.local_addr()?, Address::Tipc(_)) {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        self.bind_raw(&RawAddress::empty())
     }
 }

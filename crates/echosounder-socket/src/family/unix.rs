@@ -17,8 +17,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::address::RawAddress;
-use crate::endpoint::EndpointError;
+use crate::endpoint_error::EndpointError;
+use crate::error::{PeerFailure, is_forbidden};
+use crate::raw_address::RawAddress;
 
 /// Most bytes of a path: all of `sun_path`, since Linux does without the NUL that ends it (unix(7)).
 pub const PATH_MAX: usize = 108;
@@ -28,6 +29,8 @@ pub const ABSTRACT_MAX: usize = 107;
 
 const _: () = assert!(std::mem::offset_of!(libc::sockaddr_un, sun_path) == 2);
 const _: () = assert!(size_of::<libc::sockaddr_un>() == 2 + PATH_MAX);
+// EndpointError names both limits.
+const _: () = assert!(PATH_MAX == 108 && ABSTRACT_MAX == 107);
 
 /// The name of a UNIX socket. Names are bytes, not text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -198,6 +201,14 @@ impl PinnedSocket {
     pub fn name(&self) -> &UnixName {
         &self.name
     }
+}
+
+/// Returns what an error says about the peer, where AF_UNIX has a meaning of its own for it: unix(7).
+pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
+    // No socket is at the path (ENOENT), or the socket is connected to another peer and takes messages from that
+    // one only (EPERM).
+    let is_refused = error.kind() == io::ErrorKind::NotFound || is_forbidden(error);
+    is_refused.then_some(PeerFailure::Refused)
 }
 
 /// The number that stands for users that are not known: /proc/sys/kernel/overflowuid.

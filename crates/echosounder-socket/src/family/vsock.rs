@@ -9,9 +9,13 @@
 //! - Before Linux 6.4 every error of a message that cannot be sent is ENOMEM, also of one that is too long.
 
 use std::fmt;
+use std::io;
 
-use crate::address::RawAddress;
-use crate::endpoint::{DEFAULT_PORT, EndpointError, Side};
+use crate::endpoint_error::EndpointError;
+use crate::error::{PeerFailure, PeerOperation, has_no_route, is_feature_absent};
+use crate::lookup::Side;
+use crate::raw_address::RawAddress;
+use crate::transport::DEFAULT_PORT;
 
 /// Where a VSOCK socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +80,17 @@ impl VsockAddress {
             Self { port: u32::from_ne_bytes(raw.field(4)?), cid: u32::from_ne_bytes(raw.field(8)?) };
         plain.then_some(address)
     }
+}
+
+/// Returns what an error says about the peer, where AF_VSOCK has a meaning of its own for it.
+pub(crate) fn peer_failure(operation: PeerOperation, error: &io::Error) -> Option<PeerFailure> {
+    if operation == PeerOperation::Connect && error.kind() == io::ErrorKind::ConnectionReset {
+        // No socket listens on the port.
+        return Some(PeerFailure::Refused);
+    }
+    // No machine has the context id, or no transport reaches it (ENODEV).
+    let is_unreachable = is_feature_absent(error) || has_no_route(error);
+    is_unreachable.then_some(PeerFailure::Unreachable)
 }
 
 const _: () = assert!(size_of::<libc::sockaddr_vm>() == 16);

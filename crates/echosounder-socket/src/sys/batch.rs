@@ -8,9 +8,9 @@ use std::ptr;
 
 use super::message;
 use super::socket::without_signal;
-use crate::address::RawAddress;
 use crate::buffer::IoBuffer;
 use crate::control::{BATCH_CONTROL_MAX, put_segment_size};
+use crate::raw_address::RawAddress;
 
 /// Most bytes that an answer may put before the message it answers.
 pub(crate) const HEAD_MAX: usize = 128;

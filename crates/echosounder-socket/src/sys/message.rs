@@ -8,8 +8,8 @@ use std::ptr;
 
 use super::socket::{family, without_signal};
 use super::{check, is_missing, length};
-use crate::address::RawAddress;
 use crate::control::{ControlMessage, RawControl, SCM_PIDFD};
+use crate::raw_address::RawAddress;
 
 /// A message as recvmsg(2) tells it.
 pub(crate) struct Received {

@@ -7,8 +7,8 @@ use std::ptr;
 
 use super::process::without_sigpipe;
 use super::{check, is_missing, length};
-use crate::address::RawAddress;
 use crate::family::Family;
+use crate::raw_address::RawAddress;
 
 pub(crate) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointers.

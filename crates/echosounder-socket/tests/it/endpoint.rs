@@ -250,7 +250,7 @@ fn an_address_of_the_other_families_is_pasted_back() {
         let endpoint = Endpoint::at(transport, &address).unwrap();
         let pasted: Endpoint = endpoint.to_string().parse().unwrap();
         assert_eq!(pasted.resolve(Side::Client, IpVersion::Any).unwrap(), slice::from_ref(&address));
-        assert_eq!(Endpoint::shown(transport, &address), endpoint.to_string());
+        assert_eq!(Endpoint::display(transport, &address), endpoint.to_string());
     }
     for (transport, address, shown) in [
         (Transport::TipcStream, TipcAddress::Socket { node: 0xab, reference: 9 }.into(), "ab/9"),
@@ -264,7 +264,7 @@ fn an_address_of_the_other_families_is_pasted_back() {
         (Transport::Tcp, Address::from(VsockAddress { cid: 2, port: 7 }), "host:7"),
     ] {
         assert_eq!(Endpoint::at(transport, &address).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(Endpoint::shown(transport, &address), shown);
+        assert_eq!(Endpoint::display(transport, &address), shown);
     }
 }
 

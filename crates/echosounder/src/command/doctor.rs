@@ -135,13 +135,13 @@ fn tell(out: &mut impl Write, style: Style, title: &str, checks: &[Check], outpu
 /// Every transport, in every family that it has, and what else sockets are made of.
 fn sockets() -> Vec<Check> {
     let carried = Transport::all().flat_map(|transport| {
-        support::places(transport).into_iter().map(move |place| {
+        transport.loopback_addresses().into_iter().map(move |place| {
             let result = support::carry(transport, &place).map(|()| None);
             let about = format!("{} {}", place.family(), transport.socket_type());
             let missing = result.as_ref().err().filter(|error| transport.is_absent(&place, error));
             let remedy = missing.and_then(|error| support::remedy(transport, &place, error));
             let absent = missing.is_some();
-            let result = result.map_err(|error| support::explained(transport, error));
+            let result = result.map_err(|error| support::explained(&place, error));
             check("socket", transport.scheme(), &about, result, absent, remedy)
         })
     });

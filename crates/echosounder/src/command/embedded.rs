@@ -112,7 +112,7 @@ fn endpoints(folder: Option<&Path>) -> Result<(Vec<Endpoint>, Vec<&'static str>)
     let (mut endpoints, mut absent) = (Vec::new(), Vec::new());
     for transport in Transport::all() {
         let mut is_present = false;
-        for place in support::places(transport) {
+        for place in transport.loopback_addresses() {
             match support::carry(transport, &place) {
                 Err(error) if transport.is_absent(&place, &error) => {}
                 _ => {

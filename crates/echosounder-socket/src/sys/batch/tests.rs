@@ -5,8 +5,8 @@ use std::ptr;
 use std::thread;
 
 use super::{HEAD_MAX, Slots, message};
-use crate::address::RawAddress;
 use crate::buffer::IoBuffer;
+use crate::raw_address::RawAddress;
 
 /// Writes a datagram through its header, as recvmmsg(2) does.
 fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: &[u8]) {

@@ -1,0 +1,36 @@
+//! The identity of a process, as the kernel reports it beside a message or for a connection.
+
+/// The identity of a process: `struct ucred`, unix(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    /// The process id, in the reader's PID namespace.
+    pub pid: i32,
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+}
+
+impl Credentials {
+    pub(crate) const LEN: usize = 12;
+
+    pub(crate) fn decode(data: &[u8]) -> Option<Self> {
+        let (fields, _) = data.as_chunks::<4>();
+        let &[pid, uid, gid] = fields.first_chunk()?;
+        Some(Self {
+            pid: i32::from_ne_bytes(pid),
+            uid: u32::from_ne_bytes(uid),
+            gid: u32::from_ne_bytes(gid),
+        })
+    }
+
+    pub(crate) fn encode(self) -> [u8; Self::LEN] {
+        let mut data = [0; Self::LEN];
+        data[..4].copy_from_slice(&self.pid.to_ne_bytes());
+        data[4..8].copy_from_slice(&self.uid.to_ne_bytes());
+        data[8..].copy_from_slice(&self.gid.to_ne_bytes());
+        data
+    }
+}
+
+const _: () = assert!(size_of::<libc::ucred>() == Credentials::LEN);

@@ -1,0 +1,32 @@
+//! Withdrawing names from TIPC sockets, which may be bound to several.
+
+use std::io;
+
+use crate::address::Address;
+use crate::family::tipc::TipcAddress;
+use crate::raw_address::RawAddress;
+use crate::socket::Socket;
+
+/// Operations of TIPC sockets only.
+impl Socket {
+    /// Withdraws one name that a TIPC socket is bound to.
+    ///
+    /// # Errors
+    ///
+    /// As bind(2): EINVAL if the socket is not bound to the name.
+    pub fn unbind(&self, address: &TipcAddress) -> io::Result<()> {
+        self.bind_raw(&address.withdrawal().ok_or(io::ErrorKind::InvalidInput)?)
+    }
+
+    /// Withdraws every name that a TIPC socket is bound to.
+    ///
+    /// # Errors
+    ///
+    /// As bind(2); `InvalidInput` if it is not a TIPC socket.
+    pub fn unbind_all(&self) -> io::Result<()> {
+        if !matches!(self.local_addr()?, Address::Tipc(_)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.bind_raw(&RawAddress::empty())
+    }
+}
