@@ -93,7 +93,7 @@ impl Candidates {
             if addresses.is_empty() {
                 let error = io::Error::new(
                     io::ErrorKind::NotFound,
-                    format!("it has no address of the family of {ip}"),
+                    format!("the name has no address of the family of {ip}"),
                 );
                 return Err(ClientError::Local(Error::new("resolve", &call.endpoint, error)));
             }
@@ -109,8 +109,8 @@ impl Candidates {
         if !self.addresses().any(is_multicast_or_broadcast) {
             return Ok(());
         }
-        let error = io::Error::other("refusing to call a multicast or broadcast address");
-        Err(ClientError::Local(Error::new("call", endpoint, error)))
+        let error = io::Error::other("it is a multicast or broadcast address");
+        Err(ClientError::Local(Error::new("connect to", endpoint, error)))
     }
 
     /// Those that have not been tried.
@@ -213,11 +213,11 @@ impl Candidates {
         match (error.kind(), address, &self.source) {
             // No local port, or no address of this machine to reach an IPv6 address from.
             (AddrNotAvailable, Address::Inet6(_), None) if probe(address, false) == Err(AddrNotAvailable) => {
-                ClientError::Peer(FailureKind::Unreachable, Error::new("connect", &endpoint, error))
+                ClientError::Peer(FailureKind::Unreachable, Error::new("connect to", &endpoint, error))
             }
             // A route that discards what is sent, or a source that is not allowed on the way there.
             (InvalidInput, _, Some(Source::Address(source))) if probe(address, false).is_ok() => {
-                let error = Error::new("connect", &format!("{endpoint} from {source}"), error);
+                let error = Error::new("connect to", &format!("{endpoint} from {source}"), error);
                 ClientError::Local(
                     error.with_hint("that address cannot be used as the source on the way there"),
                 )
@@ -226,8 +226,8 @@ impl Candidates {
             (PermissionDenied | NetworkUnreachable, Address::Inet(_), _)
                 if probe(address, false) == Err(PermissionDenied) && probe(address, true).is_ok() =>
             {
-                let error = io::Error::other("refusing to call a multicast or broadcast address");
-                ClientError::Local(Error::new("connect", &endpoint, error))
+                let error = io::Error::other("it is a multicast or broadcast address");
+                ClientError::Local(Error::new("connect to", &endpoint, error))
             }
             _ => failure(self.transport, address, error),
         }
@@ -244,7 +244,7 @@ impl Candidates {
         match bound {
             Err(error) if self.transport.is_absent(address, &error) => {
                 let endpoint = Endpoint::display(self.transport, address);
-                Err(ClientError::Absent(Error::new("connect", &endpoint, error)))
+                Err(ClientError::Absent(Error::new("connect to", &endpoint, error)))
             }
             _ => Ok(()),
         }
@@ -267,7 +267,7 @@ pub(crate) fn connect_many(
 ) -> Result<(Vec<Socket>, Address), ClientError> {
     // Each that is there gives the next as much time.
     let mut deadline = Deadline::after(call.wait);
-    let nobody = || Err(ClientError::timeout("connect", &call.endpoint));
+    let nobody = || Err(ClientError::timeout("connect to", &call.endpoint));
     let (first, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
     let mut sockets = vec![first];
     let mut race = Race::new(candidates.transport).map_err(|error| candidates.local("poll", error))?;
@@ -369,7 +369,7 @@ fn probe(address: &Address, to_all: bool) -> Result<(), io::ErrorKind> {
 
 /// A connection to an address has failed.
 fn failure(transport: Transport, address: &Address, error: io::Error) -> ClientError {
-    ClientError::of("connect", &Endpoint::display(transport, address), address, error)
+    ClientError::of("connect to", &Endpoint::display(transport, address), address, error)
 }
 
 /// The addresses that are tried, in that order.

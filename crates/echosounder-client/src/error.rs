@@ -148,7 +148,7 @@ fn sentence(failure: &ClientError) -> String {
 }
 
 /// The operations in which a peer takes part. All others are this machine's own.
-const CONNECT: &str = "connect";
+const CONNECT: &str = "connect to";
 const SEND: &str = "send to";
 const RECEIVE: &str = "receive from";
 
@@ -441,7 +441,7 @@ mod tests {
     fn what_is_short_on_this_machine_is_named_with_what_would_help() {
         for errno in [99, 98, 11] {
             let error = ClientError::of(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
-            assert_eq!(sentence(&error), "connect udp://127.0.0.1:7: no local port is free");
+            assert_eq!(sentence(&error), "cannot connect to udp://127.0.0.1:7: no local port is free");
             assert_eq!(error.word(), None);
             assert!(error.hint().is_some_and(|hint| hint.contains("net.ipv4.ip_local_port_range")));
         }
@@ -458,7 +458,7 @@ mod tests {
         let all = |count: usize| ClientError::all((0..count).map(|n| refused(&format!("h{n}"))).collect());
         let text = |error: &ClientError| error.to_string();
         assert_eq!(all(1).word(), Some(FailureKind::Refused));
-        assert_eq!(text(&all(3)).matches("REFUSED: connect h").count(), 3);
+        assert_eq!(text(&all(3)).matches("REFUSED: cannot connect to h").count(), 3);
         assert!(!text(&all(3)).contains("more"));
         assert!(text(&all(16)).ends_with("(os error 111); and 13 more"), "{}", all(16));
         // The same failure again is one failure.

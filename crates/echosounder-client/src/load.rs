@@ -75,13 +75,13 @@ pub enum LoadError {
     #[error(transparent)]
     Call(#[from] ClientError),
     /// A message is too short to be told from others.
-    #[error("a datagram of a load has at least {NUMBERED_MIN} bytes, to hold its number")]
+    #[error("the minimum message size on datagram sockets is {NUMBERED_MIN} bytes, for the sequence number")]
     Short,
     /// It would reach many.
-    #[error("{0}: refusing to call a multicast or broadcast address")]
+    #[error("cannot connect to {0}: it is a multicast or broadcast address")]
     Many(String),
     /// It would be too much for this machine.
-    #[error("{messages} messages of up to {size} bytes under way are over a gibibyte")]
+    #[error("{messages} messages of up to {size} bytes in flight need more than 1 GiB of memory")]
     Heavy {
         /// How many would be under way.
         messages: usize,
@@ -89,10 +89,10 @@ pub enum LoadError {
         size: usize,
     },
     /// It would be too much for a stranger.
-    #[error("{0} is another host, and gets at most {max} messages a second", max = STRANGERS_MAX)]
+    #[error("{0} is another host: the maximum rate is {max} messages per second", max = STRANGERS_MAX)]
     Stranger(String),
     /// What rx_times back is not what was sent.
-    #[error("load {0}: the reply does not contain the request: not an echo server?")]
+    #[error("cannot measure {0}: a reply does not contain its request (not an echo server?)")]
     NotAnEcho(String),
     /// This machine failed.
     #[error(transparent)]
@@ -174,18 +174,18 @@ impl LoadReport {
         let (word, why) = match self.gave_up {
             _ if !any && tally.wrong != 0 => return Some(LoadError::NotAnEcho(self.peer.clone())),
             _ if !any && tally.closed == connections.get() as u64 => {
-                (FailureKind::Closed, "it has ended every connection".to_owned())
+                (FailureKind::Closed, "the server closed every connection".to_owned())
             }
             Some(silence) if self.answered_in_all != 0 => {
-                (FailureKind::Timeout, format!("nothing was answered for the last {silence:?}"))
+                (FailureKind::Timeout, format!("no reply arrived in the last {silence:?}"))
             }
             _ if any || self.sent_in_all <= self.answered_in_all => return None,
             _ if self.answered_in_all != 0 => {
-                (FailureKind::Timeout, "nothing was answered after the warm-up".to_owned())
+                (FailureKind::Timeout, "no reply arrived after the warm-up".to_owned())
             }
-            _ => (FailureKind::Timeout, "nothing was answered".to_owned()),
+            _ => (FailureKind::Timeout, "no reply arrived".to_owned()),
         };
-        let error = Error::new("load", &self.peer, io::Error::other(why));
+        let error = Error::new("measure", &self.peer, io::Error::other(why));
         Some(ClientError::Peer(word, error).into())
     }
 

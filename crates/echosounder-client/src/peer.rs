@@ -137,7 +137,7 @@ impl Peer {
         let deadline = Deadline::after(call.wait).earlier(limit);
         let mut candidates = Candidates::of(&call, deadline, &Arc::default())?;
         candidates.refuse_many(&call.endpoint)?;
-        let nobody = || Err(ClientError::timeout("connect", &call.endpoint));
+        let nobody = || Err(ClientError::timeout("connect to", &call.endpoint));
         let (socket, address) = candidates.connect(deadline).unwrap_or_else(nobody)?;
         let transport = call.endpoint.transport();
         let kind = transport.kind();

@@ -270,7 +270,7 @@ impl Pinger {
         candidates.refuse_many(&ping.call.endpoint)?;
         let poll = Poll::new().map_err(local)?;
         poll.add(&control.waker, CONTROL, Interest::Read).map_err(local)?;
-        let nobody = || Err(ClientError::timeout("connect", &ping.call.endpoint));
+        let nobody = || Err(ClientError::timeout("connect to", &ping.call.endpoint));
         let first = candidates.addresses().next().cloned();
         let (socket, address, word) = match candidates.connect(deadline).unwrap_or_else(nobody) {
             Ok((socket, address)) => (Some(socket), address, None),
@@ -761,7 +761,7 @@ impl Pinger {
     fn connect_again(&mut self, due: MonoTime) -> Result<(), ClientError> {
         let left = self.end().map_or(self.ping.call.wait, |end| end - self.clocks.now().mono);
         let deadline = Deadline::after(self.ping.call.wait.min(left));
-        let nobody = || Err(ClientError::timeout("connect", &self.ping.call.endpoint));
+        let nobody = || Err(ClientError::timeout("connect to", &self.ping.call.endpoint));
         let result = Candidates::of(&self.ping.call, deadline, &self.control.stop)
             .and_then(|mut candidates| candidates.connect(deadline).unwrap_or_else(nobody));
         match result {

@@ -73,10 +73,10 @@ pub enum TalkError {
     #[error(transparent)]
     Call(#[from] ClientError),
     /// The input.
-    #[error("read the input")]
+    #[error("cannot read the input")]
     Input(#[source] io::Error),
     /// Whoever is told.
-    #[error("write the output")]
+    #[error("cannot write the output")]
     Output(#[source] io::Error),
 }
 

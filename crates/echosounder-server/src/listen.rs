@@ -224,10 +224,7 @@ fn prepare_tcp(socket: &Socket, terms: Terms) -> io::Result<()> {
 
 fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
     if is_of_many(address)? {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is the address of many hosts, not of this one",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a multicast or broadcast address"));
     }
     let (multicast_all, packet_info) = match address {
         Address::Inet(_) => (option::IP_MULTICAST_ALL, option::IP_PKTINFO),

@@ -55,7 +55,7 @@ pub struct Config {
 #[non_exhaustive]
 pub enum StartError {
     /// More connections are promised than this process may have descriptors.
-    #[error("{wanted} connections need more descriptors than the {available} that are left of the limit")]
+    #[error("cannot serve {wanted} connections: the limit of open files allows {available}")]
     Descriptors {
         /// Connections promised.
         wanted: usize,
@@ -63,7 +63,7 @@ pub enum StartError {
         available: usize,
     },
     /// The system has no more of something.
-    #[error("start a worker")]
+    #[error("cannot start a worker thread")]
     System(#[source] io::Error),
 }
 

@@ -124,7 +124,7 @@ pub struct Unreached {
 
 impl fmt::Display for Unreached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connect {}", self.endpoint)?;
+        write!(f, "cannot connect to {}", self.endpoint)?;
         for (place, (address, error)) in self.attempts.iter().enumerate() {
             let separator = if place == 0 { ": " } else { "; " };
             write!(f, "{separator}{address}: {error}")?;

@@ -8,7 +8,7 @@ use crate::family::unix::UnixName;
 
 /// An operation on an object that did not work; the kernel's reason is its source.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {object}")]
+#[error("cannot {operation} {object}")]
 pub struct Error {
     operation: &'static str,
     object: String,

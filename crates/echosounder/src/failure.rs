@@ -105,7 +105,7 @@ impl std::error::Error for NoServer {
 
 /// A load's own server does not start.
 #[derive(Debug, thiserror::Error)]
-#[error("start a server: {why}")]
+#[error("cannot start a server: {why}")]
 pub(crate) struct OwnServer {
     /// What it has said itself.
     pub(crate) why: String,
@@ -165,7 +165,7 @@ pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 let reason = plain(&error.to_string());
                 // If standard error is closed too, the exit code is all that is left.
-                let _ = writeln!(stderr(), "sounder: write standard output: {reason}");
+                let _ = writeln!(stderr(), "sounder: cannot write standard output: {reason}");
                 stderr::finish();
                 2
             }
@@ -220,17 +220,12 @@ pub(crate) fn sentence<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Erro
     parts.join(": ")
 }
 
-/// A system's message as a part of a sentence: `connection refused`.
+/// Returns a message without the numbers of system errors: "Connection refused" for "Connection refused (os error 111)".
 pub(crate) fn plain(message: &str) -> String {
     let mut plain = String::new();
     let mut rest = message;
     while let Some((before, after)) = rest.split_once(" (os error ") {
-        // The system's own words begin with a capital, behind whatever was put before them.
-        let own = before.rfind(": ").map_or(0, |colon| colon + 2);
-        let mut letters = before[own..].chars();
-        plain.push_str(&before[..own]);
-        plain.extend(letters.next().into_iter().flat_map(char::to_lowercase));
-        plain.push_str(letters.as_str());
+        plain.push_str(before);
         rest = after.split_once(')').map_or("", |(_, rest)| rest);
     }
     plain + rest

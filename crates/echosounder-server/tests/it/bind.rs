@@ -91,10 +91,10 @@ fn an_address_in_use_is_refused_and_its_owner_undisturbed() {
 fn an_address_that_a_stranger_uses_is_refused() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let name = format!("tcp://{}", tcp.local_addr().unwrap());
-    assert!(refusal(&[&name]).starts_with(&format!("bind {name}: ")));
+    assert!(refusal(&[&name]).starts_with(&format!("cannot bind {name}: ")));
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let name = format!("udp://{}", udp.local_addr().unwrap());
-    assert!(refusal(&[&name]).starts_with(&format!("bind {name}: ")));
+    assert!(refusal(&[&name]).starts_with(&format!("cannot bind {name}: ")));
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_server_that_cannot_be_says_what_and_where() {
     let taken = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default());
     let name = taken.local_addr().unwrap();
     let error = create_server(Transport::Tcp, &name, ServerOptions::default()).unwrap_err();
-    assert_eq!(error.to_string(), format!("bind tcp://{name}"));
+    assert_eq!(error.to_string(), format!("cannot bind tcp://{name}"));
     assert_eq!(error.cause().kind(), ErrorKind::AddrInUse);
     assert!(error.source().unwrap().to_string().contains("in use"));
 }
@@ -99,12 +99,12 @@ fn whoever_is_not_reached_is_told_with_every_attempt() {
     let of_v4 = unreached.attempts.iter().find(|(address, _)| *address == nobody).unwrap();
     assert_eq!(of_v4.1.kind(), ErrorKind::ConnectionRefused);
     let text = error.to_string();
-    assert!(text.starts_with(&format!("connect {to}: ")), "{text}");
+    assert!(text.starts_with(&format!("cannot connect to {to}: ")), "{text}");
     assert!(text.contains(&format!("127.0.0.1:{port}: Connection refused")), "{text}");
 
     let error = create_connection(&endpoint("tcp://no-such-host.invalid"), None, None).unwrap_err();
     assert!(matches!(error, ConnectionError::Resolve(_)));
-    assert_eq!(error.to_string(), "resolve no-such-host.invalid");
+    assert_eq!(error.to_string(), "cannot resolve no-such-host.invalid");
 }
 
 #[test]

@@ -563,8 +563,8 @@ fn localhost_and_a_star_for_a_client_are_this_host() {
 #[test]
 fn an_address_of_the_other_version_is_none() {
     for (text, version, operation, reason) in [
-        ("127.0.0.1", IpVersion::V6, "resolve 127.0.0.1", "the name has no IPv6 address"),
-        ("[::1]", IpVersion::V4, "resolve [::1]", "the name has no IPv4 address"),
+        ("127.0.0.1", IpVersion::V6, "cannot resolve 127.0.0.1", "the name has no IPv6 address"),
+        ("[::1]", IpVersion::V4, "cannot resolve [::1]", "the name has no IPv4 address"),
     ] {
         let error = endpoint(text).resolve(Side::Client, version).unwrap_err();
         assert_eq!(error.cause().kind(), ErrorKind::NotFound);
@@ -576,7 +576,7 @@ fn an_address_of_the_other_version_is_none() {
 #[test]
 fn a_name_that_nobody_has_is_told() {
     let error = endpoint("does-not-exist.invalid").resolve(Side::Client, IpVersion::Any).unwrap_err();
-    assert_eq!(error.to_string(), "resolve does-not-exist.invalid");
+    assert_eq!(error.to_string(), "cannot resolve does-not-exist.invalid");
     assert!(!error.cause().to_string().is_empty());
 }
 
@@ -589,6 +589,6 @@ fn a_zone_is_an_interface_by_name_or_number() {
     }
 
     let error = endpoint("[fe80::1%no-such-iface]").resolve(Side::Client, IpVersion::Any).unwrap_err();
-    assert_eq!(error.to_string(), "resolve [fe80::1%no-such-iface]");
+    assert_eq!(error.to_string(), "cannot resolve [fe80::1%no-such-iface]");
     assert_eq!(error.cause().raw_os_error(), Some(libc::ENODEV));
 }

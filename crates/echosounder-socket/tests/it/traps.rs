@@ -61,7 +61,7 @@ fn a_tcp_socket_of_both_ip_versions_has_the_port_of_both() {
     let v4 = Address::from((Ipv4Addr::UNSPECIFIED, port(&both)));
     let refused = create_server(Transport::Tcp, &v4, ServerOptions::default()).unwrap_err();
     assert_eq!(refused.cause().kind(), ErrorKind::AddrInUse);
-    assert_eq!(refused.to_string(), format!("bind tcp://{v4}"));
+    assert_eq!(refused.to_string(), format!("cannot bind tcp://{v4}"));
 
     let client = connected(Transport::Tcp, &(Ipv4Addr::LOCALHOST, port(&both)).into());
     let (_server, peer) = both.accept().unwrap();

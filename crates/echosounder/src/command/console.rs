@@ -100,7 +100,7 @@ pub(super) fn stdout() -> Lock {
 
 /// The kind stays what it is, so that a closed pipe is known as one.
 fn named(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("write standard output: {error}"))
+    io::Error::new(error.kind(), format!("cannot write standard output: {error}"))
 }
 
 /// One of both, for as long as something is written.

@@ -96,7 +96,7 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
         &mut out,
         style,
         "Packet timestamps",
-        &timestamps().context("list the network interfaces")?,
+        &timestamps().context("cannot list the network interfaces")?,
         output,
     )?;
     tell_limits(&mut out, output)?;

@@ -86,7 +86,7 @@ impl Embedded {
 
     /// Ends it, and what it has left in the file system.
     pub(crate) fn stop(self) -> Result<()> {
-        self.running.stop().context("answer").map(drop)
+        self.running.stop().context("cannot run the server").map(drop)
     }
 }
 

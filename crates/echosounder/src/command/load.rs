@@ -28,7 +28,7 @@ use crate::stderr::stderr;
 /// Puts a load on a server, and tells what came of it.
 pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     // Ten thousand connections need as many descriptors.
-    raise_fd_limit().context("raise the limit of descriptors")?;
+    raise_fd_limit().context("cannot raise the limit of open files")?;
     result_file::find_stdout(&mut config.output);
     // It would be a pity to find out afterwards.
     let files = result_file::open_all(&config.output)?;
@@ -212,7 +212,7 @@ struct Server {
 
 impl Server {
     fn start(endpoint: &Endpoint) -> Result<Self> {
-        let mut child = Command::new(env::current_exe().context("find this program")?)
+        let mut child = Command::new(env::current_exe().context("cannot find this program")?)
             .args(["serve", "--until-input-ends", "--json", "--transcript", "off", &endpoint.to_string()])
             // What is typed at the terminal is for the load.
             .process_group(0)
@@ -220,12 +220,12 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .context("start a server")?;
+            .context("cannot start a server")?;
         let leash = child.stdin.take();
-        let told = child.stderr.take().context("hear what the server tells")?;
-        let mut why = "it told nothing".to_owned();
+        let told = child.stderr.take().context("cannot read the output of the server")?;
+        let mut why = "it reported no endpoint".to_owned();
         for line in BufReader::new(told).lines() {
-            let line = line.context("hear what the server tells")?;
+            let line = line.context("cannot read the output of the server")?;
             let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(endpoint) = told["endpoint"].as_str().and_then(|endpoint| endpoint.parse().ok()) {
                 return Ok(Self { child, endpoint, _leash: leash });

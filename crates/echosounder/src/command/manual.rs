@@ -25,7 +25,7 @@ pub(crate) fn completions(shell: Shell) -> Result<Outcome> {
 
 /// Writes a man page for the program and one for each command.
 pub(crate) fn pages(folder: &Path) -> Result<Outcome> {
-    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut program = Args::command().disable_help_subcommand(true);
     program.build();
     let commands: Vec<&clap::Command> = program.get_subcommands().collect();
@@ -37,7 +37,7 @@ pub(crate) fn pages(folder: &Path) -> Result<Outcome> {
         let file = folder.join(format!("{name}.1"));
         page(name, command, &names)
             .and_then(|page| fs::write(&file, page))
-            .with_context(|| format!("write {}", file.display()))?;
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(Outcome::Done)
 }

@@ -35,14 +35,14 @@ use crate::render::transcript::note;
 use crate::stderr::stderr;
 
 /// What is wrong if replies do not contain requests.
-const NOT_AN_ECHO: &str = "the reply does not contain the request: not an echo server?";
+const NOT_AN_ECHO: &str = "a reply does not contain its request (not an echo server?)";
 
 /// What may wait to be written before calls have to wait for it.
 const QUEUE: usize = 1024;
 
 /// Measures, and tells what came of it.
 pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
-    raise_fd_limit().context("raise the limit of descriptors")?;
+    raise_fd_limit().context("cannot raise the limit of open files")?;
     result_file::find_stdout(&mut config.output);
     // It would be a pity to find out afterwards.
     let files = ResultFiles::open(&config.output)?;
@@ -51,7 +51,8 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
     settle(&mut config);
     let controls = config.targets.iter().map(|_| Control::new().map(Arc::new));
-    let controls: Vec<Arc<Control>> = controls.collect::<io::Result<_>>().context("make an eventfd")?;
+    let controls: Vec<Arc<Control>> =
+        controls.collect::<io::Result<_>>().context("cannot create an eventfd")?;
     heed(signals, controls.clone(), server.as_ref().and_then(Embedded::folder))?;
     let receiver = start(&config.targets, &controls, config.in_turn)?;
     if let Some(length) = length(&config.targets, config.in_turn) {
@@ -170,7 +171,7 @@ fn start(
 ) -> Result<Receiver<(usize, FailureKind)>> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
     let spawn = |measure: Box<dyn FnOnce() + Send>| {
-        thread::Builder::new().name("ping".into()).spawn(measure).context("start a thread").map(drop)
+        thread::Builder::new().name("ping".into()).spawn(measure).context("cannot start a thread").map(drop)
     };
     let share = 1.0 / targets.len() as f64;
     let over = Arc::new(Over);
@@ -513,7 +514,7 @@ impl Page {
             let state = &self.targets[place];
             let is_echo = |report: &PingReport| report.answered + report.late != 0 || report.stray == 0;
             if state.error.is_none() && !state.report.as_deref().is_none_or(is_echo) {
-                let error = anyhow::anyhow!("{}: {NOT_AN_ECHO}", state.endpoint);
+                let error = anyhow::anyhow!("cannot measure {}: {NOT_AN_ECHO}", state.endpoint);
                 failure::tell(&error, self.output);
                 self.targets[place].error = Some(error);
             }

@@ -119,7 +119,7 @@ impl ResultFile {
             OutputFile::Stdout => ("-".to_owned(), ResultFormat::Json, Destination::Stdout),
             OutputFile::Path(path, format) => {
                 let name = path.display().to_string();
-                let destination = Destination::open(path).with_context(|| format!("create {name}"))?;
+                let destination = Destination::open(path).with_context(|| format!("cannot create {name}"))?;
                 (name, *format, destination)
             }
         };
@@ -188,7 +188,7 @@ impl ResultFile {
 
     /// In one piece: a pipe without a reader is a failure here, unlike on standard output.
     fn failed(&self, error: &anyhow::Error) -> anyhow::Error {
-        anyhow::anyhow!("write {}: {error:#}", self.name)
+        anyhow::anyhow!("cannot write {}: {error:#}", self.name)
     }
 
     /// Whether both lead to the same file.

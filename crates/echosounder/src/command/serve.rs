@@ -37,7 +37,7 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
         _ => Box::new(io::stdout()),
     };
     let (reporter, writer) =
-        transcript::start(config.transcript, output.json, out).context("start the transcript")?;
+        transcript::start(config.transcript, output.json, out).context("cannot start the transcript")?;
     let running = server.start(|| reporter.clone())?;
     drop(reporter);
     announce(&endpoints, config.on_defaults, output)?;
@@ -95,14 +95,14 @@ fn await_the_end(
                 failed = 0;
                 ends.iter().any(|end| end.readable)
             }
-            Err(error) if WAITS_MAX <= failed => return Err(error).context("wait for a signal"),
+            Err(error) if WAITS_MAX <= failed => return Err(error).context("cannot wait for a signal"),
             Err(_) => {
                 failed += 1;
                 thread::park_timeout(PAUSE);
                 false
             }
         };
-        match signals.next().context("receive a signal")? {
+        match signals.next().context("cannot receive a signal")? {
             Some(Signal::User1 | Signal::Quit) => summary(&mut stderr(), &running.totals(), output.json)?,
             // After the ^C that the terminal shows, a line of our own begins.
             Some(Signal::Interrupt) if io::stderr().is_terminal() => return Ok(writeln!(stderr())?),
@@ -114,10 +114,10 @@ fn await_the_end(
 }
 
 fn stop(running: Running, writer: Writer, output: Output) -> Result<()> {
-    let totals = running.stop().context("answer")?;
+    let totals = running.stop().context("cannot run the server")?;
     let written = writer.finish();
     if !output.quiet {
         summary(&mut stderr(), &totals, output.json)?;
     }
-    written.context("write the transcript")
+    written.context("cannot write the transcript")
 }

@@ -26,7 +26,7 @@ pub(super) fn receive(others: &[Signal]) -> Result<Signals> {
         signals.push(Signal::Hangup);
     }
     signals.extend_from_slice(others);
-    Signals::receive(&signals).context("receive signals")
+    Signals::receive(&signals).context("cannot receive signals")
 }
 
 /// Returns whether a signal asks a command to end.
@@ -52,7 +52,7 @@ pub(super) fn watch(
         clean_up();
         process::exit(1);
     };
-    thread::Builder::new().name("signals".into()).spawn(watch).context("start a thread")?;
+    thread::Builder::new().name("signals".into()).spawn(watch).context("cannot start a thread")?;
     Ok(())
 }
 
@@ -68,7 +68,7 @@ pub(super) fn die_of_the_next(signals: Signals) -> Result<()> {
         let _ = last.send(process::id());
         process::exit(1);
     };
-    thread::Builder::new().name("signals".into()).spawn(die).context("start a thread")?;
+    thread::Builder::new().name("signals".into()).spawn(die).context("cannot start a thread")?;
     Ok(())
 }
 

@@ -54,12 +54,12 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
         .map_err(|error| NoServer::at(&config.call.endpoint, error, ""))?;
     // Before the first thread, which would die of them with the terminal in its hands.
     let signals = signals::receive(&[])?;
-    let interrupt = || signals.as_fd().try_clone_to_owned().context("receive signals");
+    let interrupt = || signals.as_fd().try_clone_to_owned().context("cannot receive signals");
     let is_stream = config.call.endpoint.transport().kind() == Kind::Stream;
     let is_typed = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.json;
     if is_typed {
         // However it ends, the terminal is put in order last.
-        let mut terminal = Terminal::of_input().context("set up the terminal")?;
+        let mut terminal = Terminal::of_input().context("cannot set up the terminal")?;
         return talk_by_hand(&config, output, peer, &mut terminal, interrupt()?);
     }
     // Of datagrams only an answer tells which address of a name has somebody there.
@@ -84,12 +84,12 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
 
 /// Standard output, written in the background; on a terminal, unless that is to be, so that nothing acts on it.
 fn output_of(unchanged: bool, interrupt: OwnedFd, span: Duration) -> Result<BackgroundWriter> {
-    let out = File::from(io::stdout().as_fd().try_clone_to_owned().context("write the output")?);
+    let out = File::from(io::stdout().as_fd().try_clone_to_owned().context("cannot write the output")?);
     let writer = match io::stdout().is_terminal() && !unchanged {
         true => BackgroundWriter::start(TerminalText::new(out), interrupt, span),
         false => BackgroundWriter::start(out, interrupt, span),
     };
-    writer.context("write the output")
+    writer.context("cannot write the output")
 }
 
 /// Talks on a terminal.
@@ -109,22 +109,22 @@ fn talk_by_hand(
     let out = output_of(true, interrupt.try_clone()?, Duration::MAX)?;
     let told = Some(peer.endpoint());
     let page = |style, prompting| {
-        let interrupt = interrupt.try_clone().context("receive signals")?;
+        let interrupt = interrupt.try_clone().context("cannot receive signals")?;
         let page = Page::new(config, output, style, prompting, out, interrupt);
         anyhow::Ok(Page { told, ..page })
     };
     let mut typed = Vec::new();
     // What is written unchanged cannot be kept off the line that is being typed.
     if !config.raw && config::is_capable() {
-        terminal.stop_echo().context("set up the terminal")?;
-        let (tells_position, early) = terminal.tells_position().context("ask the terminal")?;
+        terminal.stop_echo().context("cannot set up the terminal")?;
+        let (tells_position, early) = terminal.tells_position().context("cannot query the terminal")?;
         if tells_position {
-            terminal.mark_pastes().context("set up the terminal")?;
-            let (editor, lines) = Editor::start(&early).context("start the line editor")?;
+            terminal.mark_pastes().context("cannot set up the terminal")?;
+            let (editor, lines) = Editor::start(&early).context("cannot start the line editor")?;
             let page = page(Style::Labelled, Prompting::Edited(editor))?;
             return converse(config, output, peer, lines, page, interrupt.try_clone()?);
         }
-        terminal.restore().context("set up the terminal")?;
+        terminal.restore().context("cannot set up the terminal")?;
         typed = early;
     }
     let style = if config.raw { Style::Plain } else { Style::Labelled };
@@ -144,8 +144,9 @@ fn converse(
 ) -> Result<Outcome> {
     let is_typed = !matches!(page.prompting, Prompting::None);
     let manner = if is_typed { Manner::Typed } else { Manner::Program };
-    let result =
-        Talk::new(peer, lines, config.eol, manner, interrupt).context("talk")?.run(|said| page.write(said));
+    let result = Talk::new(peer, lines, config.eol, manner, interrupt)
+        .context("cannot talk")?
+        .run(|said| page.write(said));
     // However it ended, the terminal is put in order before anything else is said on it.
     page.end(result.as_ref().map_or(End::EmptyLine, |summary| summary.end))?;
     let summary = result.map_err(|error| match error {
@@ -223,7 +224,7 @@ fn fail(config: &config::Talk, output: Output, word: Option<FailureKind>, why: S
             Err(ClientError::Peer(word, Error::new("talk to", endpoint, io::Error::other(why))).into())
         }
         None => {
-            crate::failure::tell(&anyhow::anyhow!("talk to {endpoint}: {why}"), output);
+            crate::failure::tell(&anyhow::anyhow!("cannot talk to {endpoint}: {why}"), output);
             Ok(Outcome::Incomplete)
         }
     }

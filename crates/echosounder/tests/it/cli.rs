@@ -23,7 +23,10 @@ fn what_is_typed_and_what_comes_back() {
 fn who_is_refused_is_told_so_in_one_line() {
     let endpoint = format!("tcp://127.0.0.1:{}", closed_port());
     let refused = run(&["talk", &endpoint], b"");
-    assert_eq!(refused.stderr, format!("sounder: REFUSED: connect {endpoint}: connection refused\n"));
+    assert_eq!(
+        refused.stderr,
+        format!("sounder: REFUSED: cannot connect to {endpoint}: Connection refused\n")
+    );
     assert_eq!((refused.code, refused.text()), (Some(1), ""));
 }
 
@@ -33,7 +36,7 @@ fn a_failure_as_json_has_the_word_and_the_sentence() {
     let refused = run(&["talk", "--json", &endpoint], b"hello\n");
     let error: serde_json::Value = serde_json::from_str(&refused.stderr).unwrap();
     assert_eq!((&error["event"], &error["word"]), (&"error".into(), &"REFUSED".into()));
-    assert_eq!(error["error"], format!("REFUSED: receive from {endpoint}: connection refused"));
+    assert_eq!(error["error"], format!("REFUSED: cannot receive from {endpoint}: Connection refused"));
     assert!(error["hint"].is_null() && refused.code == Some(1));
 }
 
@@ -41,9 +44,15 @@ fn a_failure_as_json_has_the_word_and_the_sentence() {
 fn a_path_where_nobody_listens_refuses_like_a_port() {
     let endpoint = format!("unix:@{}", unique());
     let refused = run(&["talk", &endpoint], b"");
-    assert_eq!(refused.stderr, format!("sounder: REFUSED: connect {endpoint}: connection refused\n"));
+    assert_eq!(
+        refused.stderr,
+        format!("sounder: REFUSED: cannot connect to {endpoint}: Connection refused\n")
+    );
     let absent = run(&["talk", "/nowhere/at/all"], b"");
-    assert_eq!(absent.stderr, "sounder: REFUSED: connect unix:/nowhere/at/all: no such file or directory\n");
+    assert_eq!(
+        absent.stderr,
+        "sounder: REFUSED: cannot connect to unix:/nowhere/at/all: No such file or directory\n"
+    );
     assert_eq!((refused.code, absent.code), (Some(1), Some(1)));
 }
 
@@ -52,7 +61,7 @@ fn of_the_default_port_it_is_said_how_to_start_a_server_there() {
     let Some(mut command) = private_network() else { return };
     let refused = finish(command.arg(env!("CARGO_BIN_EXE_sounder")).arg("talk"), b"");
     assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.starts_with("sounder: REFUSED: connect tcp://"), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("sounder: REFUSED: cannot connect to tcp://"), "{}", refused.stderr);
     assert!(refused.stderr.ends_with("\nhint: start one with \"sounder serve\"\n"), "{}", refused.stderr);
 }
 

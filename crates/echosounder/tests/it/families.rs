@@ -168,12 +168,12 @@ fn a_family_that_is_missing_is_told_and_the_others_are_served() {
     let done = serving.stop();
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     let name = missing.split('?').next().unwrap();
-    assert!(done.stderr.starts_with(&format!("note: bind {name}")), "{}", done.stderr);
+    assert!(done.stderr.starts_with(&format!("note: cannot bind {name}")), "{}", done.stderr);
     assert!(done.stderr.contains("\nhint: run \"sounder doctor\" to see"), "{}", done.stderr);
 
     let alone = run(&["serve", &missing], b"");
     assert_eq!(alone.code, Some(1), "{}", alone.stderr);
-    assert!(alone.stderr.starts_with(&format!("sounder: bind {name}")), "{}", alone.stderr);
+    assert!(alone.stderr.starts_with(&format!("sounder: cannot bind {name}")), "{}", alone.stderr);
     // Port 0 is any port of a server, and none to connect to.
     let target = missing.strip_suffix(":0").map_or_else(|| missing.clone(), |host| format!("{host}:1"));
     let talk = run(&["talk", &target], b"");

@@ -79,7 +79,7 @@ fn what_cannot_be_bound_is_left_out_alone() {
         let endpoints = endpoints(&done);
         assert_eq!(endpoints.iter().filter(|endpoint| is_path(endpoint)).count(), 2, "{endpoints:?}");
         assert!(endpoints.iter().any(|endpoint| endpoint.starts_with("unix:@")), "{endpoints:?}");
-        assert!(done.stderr.contains("left out: bind unix-seqpacket:"), "{done:?}");
+        assert!(done.stderr.contains("left out: cannot bind unix-seqpacket:"), "{done:?}");
     }
 }
 
@@ -141,7 +141,7 @@ fn output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
     ] {
         let full = finish(&mut sh(&format!("{program} {args} > /dev/full")), b"");
         let told = full.stderr.lines().rfind(|line| !line.contains("note")).unwrap_or_default().to_owned();
-        let sentence = "write standard output: no space left on device";
+        let sentence = "cannot write standard output: No space left on device";
         let is_told =
             told == format!("sounder: {sentence}") || told.contains(&format!(r#""error":"{sentence}""#));
         assert!(full.code == Some(2) && is_told, "{args}: {full:?}");

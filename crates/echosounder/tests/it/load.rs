@@ -220,7 +220,7 @@ fn a_server_that_ends_is_told() {
     let none = connections(|mut stream| echo(&mut stream, 0));
     let done = run(&["load", &none, "-n", "1000"], b"");
     assert_eq!(done.code, Some(1));
-    let expected = format!("sounder: CLOSED: load {none}: it has ended every connection\n");
+    let expected = format!("sounder: CLOSED: cannot measure {none}: the server closed every connection\n");
     assert_eq!(done.stderr, expected);
 }
 
@@ -230,7 +230,7 @@ fn a_server_that_never_answers_is_told() {
     for end in [["-n", "1000"], ["-d", "200ms"]] {
         let done = run(&["load", &peer, "--warm-up", "0", "-w", "100ms", end[0], end[1]], b"");
         assert_eq!(done.code, Some(1));
-        assert_eq!(done.stderr, format!("sounder: TIMEOUT: load {peer}: nothing was answered\n"));
+        assert_eq!(done.stderr, format!("sounder: TIMEOUT: cannot measure {peer}: no reply arrived\n"));
         assert!(done.text().contains("\n10 sent, 0 answered, 10 lost, 0 late, 0 wrong\n"), "{}", done.text());
     }
 }
@@ -286,13 +286,15 @@ fn what_is_no_echo_server_is_named_and_ends_every_load() {
             let told = match expected {
                 TimestampSupport::NotAnEcho => {
                     format!(
-                        "sounder: load {peer}: the reply does not contain the request: not an echo server?\n"
+                        "sounder: cannot measure {peer}: a reply does not contain its request (not an echo server?)\n"
                     )
                 }
                 TimestampSupport::Closed => {
-                    format!("sounder: CLOSED: load {peer}: it has ended every connection\n")
+                    format!("sounder: CLOSED: cannot measure {peer}: the server closed every connection\n")
                 }
-                TimestampSupport::Timeout => format!("sounder: TIMEOUT: load {peer}: nothing was answered\n"),
+                TimestampSupport::Timeout => {
+                    format!("sounder: TIMEOUT: cannot measure {peer}: no reply arrived\n")
+                }
             };
             assert_eq!(done.stderr, told, "{args:?}");
         }
@@ -333,7 +335,7 @@ fn a_server_that_stops_in_the_middle_ends_a_load_of_so_many_messages() {
         let fixed = ["load", &stops, "-n", "1m", "-s", "64", "-w", "100ms", "--warm-up", "0"];
         let done = run(&[&fixed, args].concat(), b"");
         assert_eq!(done.code, Some(1), "{args:?}: {done:?}");
-        let told = format!("sounder: TIMEOUT: load {stops}: nothing was answered for the last 300ms\n");
+        let told = format!("sounder: TIMEOUT: cannot measure {stops}: no reply arrived in the last 300ms\n");
         assert_eq!(done.stderr, told, "{args:?}: {}", done.text());
     }
 }
@@ -369,8 +371,8 @@ fn a_datagram_server_that_falls_silent_is_told() {
         let done =
             run(&[&["load", &peer(), "-w", "100ms", "--warm-up", "0", "-c", "1"], &end[..]].concat(), b"");
         assert_eq!(done.code, Some(1), "{done:?}");
-        assert!(done.stderr.starts_with("sounder: TIMEOUT: load udp://"), "{}", done.stderr);
-        assert!(done.stderr.ends_with(": nothing was answered for the last 300ms\n"), "{}", done.stderr);
+        assert!(done.stderr.starts_with("sounder: TIMEOUT: cannot measure udp://"), "{}", done.stderr);
+        assert!(done.stderr.ends_with(": no reply arrived in the last 300ms\n"), "{}", done.stderr);
     }
 }
 
@@ -511,7 +513,8 @@ fn a_ramp_without_a_rate_says_so_in_words_or_in_an_object() {
 #[test]
 fn the_server_of_its_own_says_why_it_does_not_start() {
     let done = run(&["load", "--self", "tcp://192.0.2.1:0"], b"");
-    let why = "sounder: start a server: bind tcp://192.0.2.1:0: cannot assign requested address\n";
+    let why =
+        "sounder: cannot start a server: cannot bind tcp://192.0.2.1:0: Cannot assign requested address\n";
     assert_eq!(done.all(), (Some(2), "", why));
 }
 
@@ -567,10 +570,14 @@ fn a_result_that_cannot_be_written_is_a_failure_of_this_machine() {
     let done = load(&["--self", "-n", "10", "-w", "20s", "-o", &full]);
     assert_eq!((done.code, &result(&done)["answered"]), (Some(2), &10.into()));
     assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
-    assert!(done.stderr.contains(&format!("write {full}: no space left on device")), "{}", done.stderr);
+    assert!(
+        done.stderr.contains(&format!("cannot write {full}: No space left on device")),
+        "{}",
+        done.stderr
+    );
     let missing = folder.join("missing/result.json");
     let done = run(&["load", "--self", "-o", &missing], b"");
-    let why = format!("sounder: create {missing}: no such file or directory\n");
+    let why = format!("sounder: cannot create {missing}: No such file or directory\n");
     assert_eq!(done.all(), (Some(2), "", why.as_str()));
 }
 
@@ -592,7 +599,7 @@ fn nobody_at_the_default_endpoint_is_told_with_what_to_do() {
     let Some(mut command) = private_network() else { return };
     let refused = finish(command.arg(env!("CARGO_BIN_EXE_sounder")).arg("load"), b"");
     assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.starts_with("sounder: REFUSED: connect tcp://"), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("sounder: REFUSED: cannot connect to tcp://"), "{}", refused.stderr);
     let hint = "\nhint: start one with \"sounder serve\", or try --self\n";
     assert!(refused.stderr.ends_with(hint), "{}", refused.stderr);
 }

@@ -185,7 +185,7 @@ fn a_full_disk_leaves_the_old_report() {
         let limited = format!("trap '' XFSZ; ulimit -f 0; exec {sounder} {} -o {path}", command.join(" "));
         let done = finish(&mut sh(&limited), b"");
         assert_eq!(done.code, Some(2), "{command:?} {ending}: {done:?}");
-        assert_eq!(done.stderr, format!("sounder: write {path}: file too large\n"), "{command:?}");
+        assert_eq!(done.stderr, format!("sounder: cannot write {path}: File too large\n"), "{command:?}");
         assert_eq!(fs::read_to_string(&path).unwrap(), OLD, "{command:?} {ending}");
     }
     assert_eq!(entries(&folder), 3, "no temporary file is left");
@@ -199,17 +199,17 @@ fn a_place_that_cannot_be_written_to_is_told_before_anything_is_measured() {
     fs::write(folder.path().join("file"), "").unwrap();
     let long = format!("{}.json", "x".repeat(251));
     for (name, cause) in [
-        ("folder.json", "is a directory"),
-        ("missing/r.json", "no such file or directory"),
-        ("file/r.json", "not a directory"),
+        ("folder.json", "Is a directory"),
+        ("missing/r.json", "No such file or directory"),
+        ("file/r.json", "Not a directory"),
         ("new.json/", "is a directory"),
         ("loop.json", "too many levels of symbolic links"),
-        (&*long, "file name too long"),
+        (&*long, "File name too long"),
     ] {
         let path = folder.path().join(name).display().to_string();
         for command in [PING, LOAD] {
             let done = run_with(command, &path);
-            let told = format!("sounder: create {path}: {cause}\n");
+            let told = format!("sounder: cannot create {path}: {cause}\n");
             assert_eq!(done.all(), (Some(2), "", told.as_str()), "{command:?} {name}");
         }
     }
@@ -217,7 +217,7 @@ fn a_place_that_cannot_be_written_to_is_told_before_anything_is_measured() {
     // Nobody may make files there, whoever it is.
     let done = run_with(PING, "/sys/r.json");
     assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
-    assert!(done.stderr.starts_with("sounder: create /sys/r.json: "), "{done:?}");
+    assert!(done.stderr.starts_with("sounder: cannot create /sys/r.json: "), "{done:?}");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn permissions_decide_whether_a_file_is_refused_or_written_in_place() {
         return;
     }
     let done = run_with(PING, &protected);
-    let told = format!("sounder: create {protected}: permission denied\n");
+    let told = format!("sounder: cannot create {protected}: Permission denied\n");
     assert_eq!(done.all(), (Some(2), "", told.as_str()));
     permit(folder.path().to_str().unwrap(), 0o555);
     let new = folder.join("new.json");
@@ -307,7 +307,7 @@ fn with_a_dash_standard_output_has_the_result_alone() {
         let command = command.join(" ");
         let sounder = env!("CARGO_BIN_EXE_sounder");
         let full = finish(&mut sh(&format!("{sounder} {command} -o - 2>&1 >/dev/full")), b"");
-        let told = "sounder: write standard output: no space left on device\n";
+        let told = "sounder: cannot write standard output: No space left on device\n";
         assert!(full.code == Some(2) && full.text().ends_with(told), "{full:?}");
         let closed = format!("{{ {sounder} {command} -o - 2>/dev/null; echo $? >&2; }} | true");
         assert_eq!(finish(&mut sh(&closed), b"").stderr, "0\n", "a closed pipe is a clean end");
@@ -387,7 +387,7 @@ fn run_unread(command: &mut Command, signal: Option<Signal>) -> (Option<i32>, St
 
 #[test]
 fn a_reader_that_is_stuck_holds_up_neither_the_end_nor_the_files() {
-    let unread = "write standard output: nobody reads it";
+    let unread = "cannot write standard output: nobody reads it";
     let ping = ["ping", "--self", "udp://127.0.0.1:0"];
     let terminate = Some(Signal::Terminate);
     for (command, args, signal) in [
@@ -429,7 +429,7 @@ fn a_limit_of_file_sizes_is_an_error_like_any_other() {
             let path = old(&folder, &format!("r.{ending}"));
             let script = format!("ulimit -f 0; exec {sounder} {} -o {path}", command.join(" "));
             let done = finish(&mut sh(&script), b"");
-            let told = format!("sounder: write {path}: file too large\n");
+            let told = format!("sounder: cannot write {path}: File too large\n");
             assert!(done.code == Some(2) && done.stderr.ends_with(&told), "{command:?}: {done:?}");
             assert_eq!((fs::read_to_string(&path).unwrap().as_str(), entries(&folder)), (OLD, 1));
         }

@@ -542,7 +542,7 @@ fn many_hosts_are_not_called() {
         let done = ping(&["-c", "1", endpoint]);
         assert_eq!((done.code, done.text()), (Some(2), ""), "{endpoint}: {}", done.stderr);
         assert!(
-            done.stderr.contains("refusing to call a multicast or broadcast address"),
+            done.stderr.contains("it is a multicast or broadcast address"),
             "{endpoint}: {}",
             done.stderr
         );
@@ -580,7 +580,8 @@ fn a_stream_peer_that_does_not_echo_is_named() {
         assert_counts(&result, &[("sent", 2), ("lost", 2), ("stray", 1)]);
         assert_eq!(result["timeout"], 2, "{banner:?}: {result}");
         let error = &objects(&done.stderr)[0]["error"];
-        let sentence = format!("{peer}: the reply does not contain the request: not an echo server?");
+        let sentence =
+            format!("cannot measure {peer}: a reply does not contain its request (not an echo server?)");
         assert_eq!(*error, sentence.as_str(), "{banner:?}");
     }
 }
@@ -969,7 +970,7 @@ fn a_full_disk_is_told() {
         let done = ping(&["--self", "udp://127.0.0.1:0", "-c", "500", "-i", "0", "-o", &path]);
         assert_eq!(done.code, Some(2), "{ending}: {}", done.stderr);
         let error = &objects(&done.stderr)[0]["error"];
-        assert_eq!(*error, format!("write {path}: no space left on device"), "{ending}");
+        assert_eq!(*error, format!("cannot write {path}: No space left on device"), "{ending}");
         assert_counts(&end(&done), &[("sent", 500), ("answered", 500)]);
     }
     let missing = folder.join("missing/result.json");
@@ -981,7 +982,7 @@ fn a_full_disk_is_told() {
 fn a_file_is_whole_whatever_becomes_of_standard_output() {
     let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
     let path = folder.join("result.json");
-    let full = "sounder: write standard output: no space left on device\n";
+    let full = "sounder: cannot write standard output: No space left on device\n";
     for (args, sink, code, error) in [
         ("", "| head -n 2", 0, ""),
         ("--json", "| head -n 1", 0, ""),

@@ -74,7 +74,7 @@ fn what_this_machine_refuses_is_not_the_peers_failure() {
             let done = finish(&mut ping, b"");
             let told = format!("{} {}", done.stderr, done.text());
             assert_eq!(done.code, Some(2), "{calls}, {endpoint}: {told}");
-            assert!(told.contains("operation not permitted"), "{calls}, {endpoint}: {told}");
+            assert!(told.contains("Operation not permitted"), "{calls}, {endpoint}: {told}");
             assert!(!told.contains("UNREACHABLE"), "{calls}, {endpoint}: {told}");
         }
     }
@@ -88,10 +88,10 @@ fn troubles(stderr: &str) -> Vec<&str> {
 #[test]
 fn what_fails_again_and_again_rests_and_is_told_now_and_then() {
     for (error, calls, told) in [
-        ("EPERM", "accept,accept4", "accept: operation not permitted"),
-        ("EPERM", "recvmsg,recvmmsg", "receive: operation not permitted"),
-        ("ENOMEM", "recvfrom", "receive: cannot allocate memory"),
-        ("ENOBUFS", "sendto", "send: no buffer space available"),
+        ("EPERM", "accept,accept4", "accept: Operation not permitted"),
+        ("EPERM", "recvmsg,recvmmsg", "receive: Operation not permitted"),
+        ("ENOMEM", "recvfrom", "receive: Cannot allocate memory"),
+        ("ENOBUFS", "sendto", "send: No buffer space available"),
     ] {
         let ends =
             ["serve", "--transcript", "off", "--workers", "2", "tcp://127.0.0.1:0", "udp://127.0.0.1:0"];
@@ -128,9 +128,13 @@ fn a_server_that_cannot_wait_ends_and_says_why() {
         let calls = "epoll_wait,epoll_pwait,epoll_pwait2";
         let Some(mut serve) = sandboxed(error, calls, &serve) else { return };
         let done = Program::start(&mut serve).ended();
-        let why = if error == "EPIPE" { "broken pipe" } else { "operation not permitted" };
+        let why = if error == "EPIPE" { "Broken pipe" } else { "Operation not permitted" };
         assert_eq!(done.code, Some(2), "{}", done.stderr);
-        assert!(done.stderr.contains(&format!("\nsounder: answer: {why}\n")), "{}", done.stderr);
+        assert!(
+            done.stderr.contains(&format!("\nsounder: cannot run the server: {why}\n")),
+            "{}",
+            done.stderr
+        );
     }
 }
 
@@ -151,7 +155,7 @@ fn without_more_waits_newcomers_are_served_and_nobody_is_reset() {
     }
     drop(streams);
     let done = serving.stop();
-    assert!(done.stderr.contains("\nError: watch: no space left on device\n"), "{}", done.stderr);
+    assert!(done.stderr.contains("\nError: watch: No space left on device\n"), "{}", done.stderr);
     assert!(done.stderr.ends_with("\n5 connections, 5 messages, 25 bytes, 0 dropped\n"), "{}", done.stderr);
 }
 
@@ -171,7 +175,8 @@ fn without_proc_a_server_says_that_paths_get_no_answer() {
     named.send_to(b"hello", &path).unwrap();
     assert_eq!(again(|| named.recv(&mut [0; 64])).unwrap(), CTIME + 5, "others get theirs");
     let done = serving.stop();
-    let note = format!("note: reply to clients with a path on unix-dgram:{path}: /proc is not mounted\n");
+    let note =
+        format!("note: cannot reply to clients with a path on unix-dgram:{path}: /proc is not mounted\n");
     assert!(done.stderr.starts_with(&note), "{}", done.stderr);
 }
 
@@ -216,7 +221,7 @@ fn a_lack_of_memory_that_stays_is_this_machines_failure() {
             let Some(mut command) = sandboxed("ENOMEM", "recvmsg,recvfrom,recvmmsg", args) else { return };
             let done = finish(&mut command, b"");
             assert_eq!(done.code, Some(2), "{args:?}: {done:?}");
-            assert!(done.stderr.contains("cannot allocate memory"), "{args:?}: {}", done.stderr);
+            assert!(done.stderr.contains("Cannot allocate memory"), "{args:?}: {}", done.stderr);
             assert!(!done.stderr.contains("TIMEOUT"), "{args:?}: {}", done.stderr);
         }
     }

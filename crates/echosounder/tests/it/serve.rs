@@ -41,7 +41,7 @@ fn an_address_in_use_is_never_shared() {
     for endpoint in first.endpoints() {
         let second = run(&["serve", endpoint], b"");
         let told = format!(
-            "sounder: bind {endpoint}: address already in use\nhint: \"ss -lp\" shows which process listens there\n"
+            "sounder: cannot bind {endpoint}: Address already in use\nhint: \"ss -lp\" shows which process listens there\n"
         );
         assert_eq!(second.all(), (Some(2), "", &*told));
         let talk = run(&["talk", endpoint], b"hello\n");
@@ -165,7 +165,7 @@ fn a_connection_that_breaks_says_why() {
     // Closing with the answer unread resets the connection.
     drop(stream);
     let lines = serving.program().lines(2);
-    assert_eq!(lines[1], format!("Closed {peer} after 1 message: connection reset by peer"));
+    assert_eq!(lines[1], format!("Closed {peer} after 1 message: Connection reset by peer"));
     let done = serving.stop();
     assert!(
         done.stderr.ends_with("\n1 connection, 1 message, 5 bytes, 0 dropped, 1 error\n"),

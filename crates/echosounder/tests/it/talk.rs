@@ -93,7 +93,7 @@ fn many_hosts_are_not_talked_to() {
     }
     for endpoint in groups {
         let talk = run(&["talk", endpoint], b"hello\n");
-        let told = format!("sounder: call {endpoint}: refusing to call a multicast or broadcast address\n");
+        let told = format!("sounder: cannot connect to {endpoint}: it is a multicast or broadcast address\n");
         assert_eq!(talk.all(), (Some(2), "", &*told));
     }
 }
@@ -172,7 +172,7 @@ fn at_the_end_of_input_the_server_is_heard_out() {
     assert_eq!((talk.code, talk.text().trim_end()), (Some(1), "ONETWO, and more"));
     let silence = format!("no answer from {} within 100ms\n", server.endpoint);
     let told = format!(
-        "sounder: TIMEOUT: talk to {}: 2 of 2 lines were not answered within 100ms\n\
+        "sounder: TIMEOUT: cannot talk to {}: 2 of 2 lines were not answered within 100ms\n\
          hint: a server that reads whole lines needs --eol lf or --eol crlf\n",
         server.endpoint
     );
@@ -202,7 +202,7 @@ fn a_line_that_the_end_of_the_server_leaves_unanswered_is_told() {
     let endpoint = server.endpoint.clone();
     server.seen();
     let talk = program.finish();
-    let told = format!("sounder: CLOSED: talk to {endpoint}: 1 of 1 line was not answered\n");
+    let told = format!("sounder: CLOSED: cannot talk to {endpoint}: 1 of 1 line was not answered\n");
     assert_eq!(talk.all(), (Some(1), "", &*told));
 }
 
@@ -213,7 +213,7 @@ fn lines_that_the_end_of_the_server_leaves_unsent_are_counted() {
         client.write_all(&[b"bye ", &message[..]].concat()).unwrap();
     });
     let talk = run(&["talk", "--lines", &server.endpoint], b"one\ntwo\nthree\n");
-    let told = format!("sounder: CLOSED: talk to {}: 2 of 3 lines were not sent\n", server.endpoint);
+    let told = format!("sounder: CLOSED: cannot talk to {}: 2 of 3 lines were not sent\n", server.endpoint);
     assert_eq!(talk.all(), (Some(1), "bye one\n", &*told));
     server.seen();
     let server = Server::with(drop);
@@ -325,7 +325,11 @@ fn input_that_the_server_did_not_take_is_told() {
     program.say(b"too late\n");
     let talk = program.finish();
     assert_eq!((talk.code, talk.text()), (Some(1), ""), "{}", talk.stderr);
-    assert!(talk.stderr.starts_with(&format!("sounder: CLOSED: talk to unix:{path}: ")), "{}", talk.stderr);
+    assert!(
+        talk.stderr.starts_with(&format!("sounder: CLOSED: cannot talk to unix:{path}: ")),
+        "{}",
+        talk.stderr
+    );
     assert!(talk.stderr.ends_with(": 9 bytes of the input were not sent\n"), "{}", talk.stderr);
 }
 
@@ -397,8 +401,10 @@ fn a_deadline_ends_a_server_that_does_not() {
         });
         let args = [&["talk", "--deadline", "300ms"], lines, &[&server.endpoint]].concat();
         let talk = run(&args, b"");
-        let told =
-            format!("sounder: TIMEOUT: talk to {}: stopped after 300ms (--deadline)\n", server.endpoint);
+        let told = format!(
+            "sounder: TIMEOUT: cannot talk to {}: stopped after 300ms (--deadline)\n",
+            server.endpoint
+        );
         assert_eq!((talk.code, talk.stderr), (Some(1), told));
         assert!(talk.stdout.starts_with(b"x"));
         drop(end);
@@ -466,7 +472,8 @@ fn a_reset_is_closed() {
         again(|| client.peek(&mut [0])).unwrap();
     });
     let talk = run(&["talk", &server.endpoint], b"hello\n");
-    let told = format!("sounder: CLOSED: receive from {}: connection reset by peer\n", server.endpoint);
+    let told =
+        format!("sounder: CLOSED: cannot receive from {}: Connection reset by peer\n", server.endpoint);
     assert_eq!(talk.all(), (Some(1), "", &*told));
     server.seen();
 }
@@ -484,7 +491,11 @@ fn a_reset_while_a_line_is_awaited_is_closed() {
     program.say(b"again\n");
     let talk = program.ended();
     assert_eq!((talk.code, talk.text()), (Some(1), "hello\n"));
-    assert!(talk.stderr.starts_with("sounder: CLOSED: receive from tcp://127.0.0.1:"), "{}", talk.stderr);
+    assert!(
+        talk.stderr.starts_with("sounder: CLOSED: cannot receive from tcp://127.0.0.1:"),
+        "{}",
+        talk.stderr
+    );
     server.seen();
 }
 
@@ -492,7 +503,8 @@ fn a_reset_while_a_line_is_awaited_is_closed() {
 fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
     let (server, endpoint) = port();
     let silence = format!("no answer from {endpoint} within 50ms\n");
-    let word = |missed| format!("sounder: TIMEOUT: talk to {endpoint}: {missed} not answered within 50ms\n");
+    let word =
+        |missed| format!("sounder: TIMEOUT: cannot talk to {endpoint}: {missed} not answered within 50ms\n");
     let talk = run(&["talk", "-w", "50ms", &endpoint], b"one\ntwo\n");
     assert_eq!(talk.all(), (Some(1), "", &*(silence.repeat(2) + &word("2 of 2 lines were"))));
 
@@ -604,8 +616,8 @@ fn every_address_that_failed_is_told_with_its_word() {
     client.args(["talk", "-w", "600ms", &format!("both:{port}")]);
     let talk = finish(&mut client, b"hello\n");
     let told = format!(
-        "sounder: REFUSED: connect tcp://127.0.0.1:{port}: connection refused; \
-         TIMEOUT: connect tcp://[::1]:{port}: timed out\n"
+        "sounder: REFUSED: cannot connect to tcp://127.0.0.1:{port}: Connection refused; \
+         TIMEOUT: cannot connect to tcp://[::1]:{port}: timed out\n"
     );
     assert_eq!(talk.all(), (Some(1), "", &*told));
 }
@@ -627,9 +639,9 @@ fn a_call_leaves_from_where_it_is_told_to() {
     assert_eq!(talk.all(), (Some(0), "hello\n", ""));
     server.seen();
     for (source, told) in [
-        ("192.0.2.1", "bind 192.0.2.1: cannot assign requested address".to_owned()),
-        ("no-such-iface", "bind no-such-iface: no such device".to_owned()),
-        ("::1", format!("resolve {endpoint}: it has no address of the family of ::1")),
+        ("192.0.2.1", "cannot bind 192.0.2.1: Cannot assign requested address".to_owned()),
+        ("no-such-iface", "cannot bind no-such-iface: No such device".to_owned()),
+        ("::1", format!("cannot resolve {endpoint}: the name has no address of the family of ::1")),
     ] {
         let talk = run(&["talk", "-I", source, &endpoint], b"");
         assert_eq!(talk.all(), (Some(2), "", &*format!("sounder: {told}\n")));
@@ -669,7 +681,7 @@ fn as_json_silence_has_no_round_trip() {
     let talk = run(&["talk", "--json", "-w", "50ms", &endpoint], b"hello\n");
     let silence = serde_json::json!({ "event": "silence", "peer": endpoint, "rtt_ns": null });
     assert_eq!((talk.code, without_times(talk.objects())), (Some(1), vec![silence]));
-    let told = format!("TIMEOUT: talk to {endpoint}: 1 of 1 line was not answered within 50ms");
+    let told = format!("TIMEOUT: cannot talk to {endpoint}: 1 of 1 line was not answered within 50ms");
     let error: serde_json::Value = serde_json::from_str(&talk.stderr).unwrap();
     assert_eq!((&error["word"], &error["error"]), (&"TIMEOUT".into(), &told.into()));
 }
@@ -800,7 +812,7 @@ fn a_line_that_is_too_long_is_told_and_the_next_one_sent() {
             assert_eq!((talk.code, talk.text().len()), (Some(1), CTIME + 6), "{endpoint}: {}", talk.stderr);
             let told = format!(
                 "line 1 was not sent: {},000 bytes are too long for one message to {endpoint}\n\
-                 sounder: talk to {endpoint}: 1 of 2 lines was not sent\n",
+                 sounder: cannot talk to {endpoint}: 1 of 2 lines was not sent\n",
                 if len == 400_000 { "400" } else { "3,000" }
             );
             assert_eq!(talk.stderr, told);
@@ -811,7 +823,7 @@ fn a_line_that_is_too_long_is_told_and_the_next_one_sent() {
     let talk = run(&["talk", "-w", "300ms", endpoint], &[&b"x".repeat(65_490)[..], b"\nshort\n"].concat());
     assert_eq!((talk.code, talk.text().len()), (Some(1), CTIME + 6));
     assert!(talk.stderr.contains("(with a timestamp the reply may be too long for one message)"));
-    assert!(talk.stderr.contains("\nsounder: TIMEOUT: talk to "), "{}", talk.stderr);
+    assert!(talk.stderr.contains("\nsounder: TIMEOUT: cannot talk to "), "{}", talk.stderr);
 }
 
 #[test]
@@ -955,6 +967,6 @@ fn it_does_not_talk_to_itself() {
     let Some(mut alone) = private_network() else { return };
     let call = "echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range && exec \"$0\" talk 127.0.0.1:40000";
     let talk = finish(alone.args(["sh", "-c", call]).arg(env!("CARGO_BIN_EXE_sounder")), b"hello\n");
-    let told = "sounder: REFUSED: connect tcp://127.0.0.1:40000: the connection led to itself\n";
+    let told = "sounder: REFUSED: cannot connect to tcp://127.0.0.1:40000: the connection led to itself\n";
     assert_eq!(talk.all(), (Some(1), "", told));
 }
