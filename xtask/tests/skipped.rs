@@ -1,32 +1,30 @@
-//! Prints what the test programs of this run have skipped. cargo runs the programs by the names of their packages, and
-//! so this one as the last of the workspace.
-
-#[expect(dead_code, reason = "it shares the name of the file with those that skip")]
-#[path = "../../crates/echosounder-socket/tests/it/skip.rs"]
-mod skip;
+//! Prints a summary of what the test programs of this run have skipped. cargo runs test programs in the order of their
+//! packages' names, so this one is the last of the workspace.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::{env, fs};
 
+use echosounder_testkit::{open_skip_file, skip_file};
+
 fn main() -> io::Result<()> {
     if env::args().any(|argument| argument == "--list") {
         return Ok(());
     }
-    let path = skip::notes();
+    let path = skip_file();
     let mut out = io::stdout().lock();
-    // Where nothing can be noted, that nothing was noted says nothing.
-    match skip::note().and_then(|_| fs::read_to_string(&path)) {
+    // An absent file means that nothing was skipped only if the file could have been written.
+    match open_skip_file().and_then(|_| fs::read_to_string(&path)) {
         Ok(lines) => {
             fs::remove_file(path)?;
-            write_sum(&lines, &mut out)
+            write_summary(&lines, &mut out)
         }
         Err(error) => writeln!(out, "\nskipped in all: unknown, since {}: {error}", path.display()),
     }
 }
 
-/// Writes how many things were skipped, and for each the first reason.
-fn write_sum(lines: &str, out: &mut impl Write) -> io::Result<()> {
+/// Writes how many things were skipped, each with the first reason.
+fn write_summary(lines: &str, out: &mut impl Write) -> io::Result<()> {
     let mut skipped = BTreeMap::new();
     for (name, reason) in lines.lines().filter_map(|line| line.strip_prefix("skipped ")?.split_once(": ")) {
         skipped.entry(name).or_insert(reason);

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use echosounder_proto::{InFlight, Match};
+use echosounder_testkit::Random;
 use proptest::collection::vec;
 use proptest::prelude::*;
-
-use crate::Random;
 
 /// A table with the requests of these numbers in flight, each with ten times its number as record.
 fn in_flight(numbers: impl IntoIterator<Item = u64>) -> InFlight<u64> {
@@ -17,11 +16,11 @@ fn in_flight(numbers: impl IntoIterator<Item = u64>) -> InFlight<u64> {
 
 #[test]
 fn each_request_matches_once_in_any_order() {
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let mut numbers: Vec<u64> = (0..5000).map(|number| number * 3).collect();
     let mut table = in_flight(numbers.clone());
     for place in (1..numbers.len()).rev() {
-        numbers.swap(place, usize::try_from(random.next() % (place as u64 + 1)).unwrap());
+        numbers.swap(place, usize::try_from(random.next_u64() % (place as u64 + 1)).unwrap());
     }
     for &number in &numbers {
         assert_eq!(table.take(number), Match::InTime(number * 10));

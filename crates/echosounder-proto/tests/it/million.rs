@@ -6,8 +6,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use echosounder_proto::{Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Times, WallTime};
-
-use crate::Random;
+use echosounder_testkit::Random;
 
 /// What became of the requests, and the sum of the numbers of each kind, which tells more than how many
 /// there were.
@@ -41,8 +40,8 @@ fn moment(nanos: u64) -> Moment {
 
 /// A delay in nanoseconds: mostly short, seldom longer than the timeout; `None` if the packet is lost.
 fn delay(random: &mut Random) -> Option<u64> {
-    let short = random.next() % 2_000_000;
-    match random.next() % 64 {
+    let short = random.next_u64() % 2_000_000;
+    match random.next_u64() % 64 {
         0 => None,
         1 => Some(short * 1000),
         2..=8 => Some(short * 30),
@@ -72,7 +71,7 @@ fn count(outcome: &mut Outcome, refused: &BTreeSet<u64>, event: ProbeEvent) {
 /// Runs so many probes, one each `interval`, or in lockstep if it is zero. With `failures` some cannot
 /// be sent, and some are refused.
 fn simulate(seed: u64, probes: u64, interval: Duration, failures: bool) -> Outcome {
-    let (mut random, mut outcome) = (Random(seed), Outcome::default());
+    let (mut random, mut outcome) = (Random::new(seed), Outcome::default());
     let plan =
         Plan { stream: false, payload: PAYLOAD, interval, count: Some(probes), wait: Duration::from_secs(1) };
     let mut prober = Prober::new(plan, moment(0).mono);
@@ -102,7 +101,7 @@ fn simulate(seed: u64, probes: u64, interval: Duration, failures: bool) -> Outco
         if prober.due().is_none_or(|due| now < due.as_nanos()) {
             continue;
         }
-        if failures && random.next().is_multiple_of(1000) {
+        if failures && random.next_u64().is_multiple_of(1000) {
             let number = prober.miss(moment(now));
             count(&mut outcome, &refused, ProbeEvent::Unanswered(number));
             continue;
@@ -115,13 +114,13 @@ fn simulate(seed: u64, probes: u64, interval: Duration, failures: bool) -> Outco
         };
         if let Some(up) = delay(&mut random) {
             delay(&mut random).into_iter().for_each(|down| put(up + down, Arrival::Reply));
-            if random.next().is_multiple_of(64) {
+            if random.next_u64().is_multiple_of(64) {
                 delay(&mut random).into_iter().for_each(|down| put(up + down, Arrival::Reply));
             }
         }
-        match random.next() % 4096 {
-            0..=3 if failures => put(random.next() % 3_000_000, Arrival::Refusal),
-            4 => put(random.next() % 3_000_000, Arrival::Noise),
+        match random.next_u64() % 4096 {
+            0..=3 if failures => put(random.next_u64() % 3_000_000, Arrival::Refusal),
+            4 => put(random.next_u64() % 3_000_000, Arrival::Noise),
             _ => {}
         }
     }

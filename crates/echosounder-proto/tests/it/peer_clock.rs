@@ -5,10 +5,9 @@ use std::time::Duration;
 use echosounder_proto::{
     Moment, MonoTime, OffsetEstimate, Payload, PeerClock, Plan, Prober, Sample, Times, Timestamp, WallTime,
 };
+use echosounder_testkit::Random;
 use proptest::collection::vec;
 use proptest::prelude::*;
-
-use crate::Random;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -73,33 +72,38 @@ fn times(at: u64) -> Times {
     Times::of(Moment { wall: WallTime::from_nanos(at), mono: mono(at) })
 }
 
-impl Random {
+/// Distributions of the times that these tests draw.
+trait Draw {
+    /// Returns a number from `low` up to but not including `high`.
+    fn within(&mut self, low: i64, high: i64) -> i64;
+
+    /// Returns a number between the two, each decade as likely as the others.
+    fn decades(&mut self, low: u64, high: u64) -> u64;
+
+    /// Returns a number that is mostly little more than `scale`, from a distribution without a variance.
+    fn heavy(&mut self, scale: u64) -> u64;
+}
+
+impl Draw for Random {
     fn within(&mut self, low: i64, high: i64) -> i64 {
-        low + i64::try_from(self.next() % (high - low).unsigned_abs()).unwrap()
+        low + i64::try_from(self.below((high - low).unsigned_abs())).unwrap()
     }
 
-    /// As likely in each decade.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "chance"
+        reason = "a random number need not be exact"
     )]
     fn decades(&mut self, low: u64, high: u64) -> u64 {
         (low as f64 * (high as f64 / low as f64).powf(self.unit())) as u64
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "chance")]
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Mostly little more than `scale`, with a tail that has no variance.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "chance"
+        reason = "a random number need not be exact"
     )]
     fn heavy(&mut self, scale: u64) -> u64 {
         (scale as f64 * (self.unit().max(1e-6).powf(-1.0 / 1.5) - 1.0)) as u64
@@ -109,7 +113,7 @@ impl Random {
 #[test]
 fn the_truth_is_within_what_is_told_of_it() {
     for seed in 0..150 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let ahead = EPOCH + random.within(-12 * HOUR, 12 * HOUR);
         let truth = Truth { ahead, ppb: random.within(-200_000, 200_000) };
         let interval = random.decades(MS, 10 * SECOND);
@@ -208,7 +212,7 @@ fn a_step_is_counted_and_forgotten() {
     for step in [HOUR, -HOUR, 50_000_000, -50_000_000] {
         for interval in [10 * MS, SECOND, 5 * SECOND] {
             let mut truth = Truth { ahead: EPOCH, ppb: 20_000 };
-            let mut random = Random(interval);
+            let mut random = Random::new(interval);
             let mut clock = PeerClock::new();
             for call in 1..300 {
                 if call == 100 {
@@ -258,7 +262,7 @@ fn rounding_is_no_step() {
 
 /// Calls a server that tells whole seconds, aimed at their edges, and returns what is known after each call.
 fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: u64) -> Vec<OffsetEstimate> {
-    let mut random = Random(interval + up);
+    let mut random = Random::new(interval + up);
     let plan = Plan {
         stream: false,
         payload: Payload::new(64),

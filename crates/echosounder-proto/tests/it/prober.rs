@@ -8,10 +8,9 @@ use echosounder_proto::{
     Framing, Input, LocalTime, Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Responder, Sample,
     StampContext, TIMESTAMP_PLACEHOLDER, Template, Times, Timestamp, WallTime,
 };
+use echosounder_testkit::Random;
 use proptest::collection::vec;
 use proptest::prelude::*;
-
-use crate::Random;
 
 /// How long the server has a message.
 const RESIDENCE: Duration = Duration::from_micros(5);
@@ -891,24 +890,24 @@ fn streams_have_no_bounds() {
 /// A link that does everything, at random, and the same each time.
 fn wild(seed: u64) -> impl Fn(u64) -> Fate {
     move |number| {
-        let mut random = Random(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let up = random.delay();
-        let down =
-            [random.delay(), Some(random.delay()).filter(|_| random.next().is_multiple_of(8)).flatten()];
+        let mut random = Random::new(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let up = delay(&mut random);
+        let down = [
+            delay(&mut random),
+            Some(delay(&mut random)).filter(|_| random.next_u64().is_multiple_of(8)).flatten(),
+        ];
         Fate { up, down }
     }
 }
 
-impl Random {
-    /// Mostly short, seldom very long, and sometimes for ever.
-    fn delay(&mut self) -> Option<Duration> {
-        let short = Duration::from_nanos(self.next() % 2_000_000);
-        match self.next() % 16 {
-            0 => None,
-            1 => Some(short * 1000),
-            2..=4 => Some(short * 30),
-            _ => Some(short),
-        }
+/// Returns a delay that is mostly short and seldom very long, or `None` for a loss.
+fn delay(random: &mut Random) -> Option<Duration> {
+    let short = Duration::from_nanos(random.below(2_000_000));
+    match random.below(16) {
+        0 => None,
+        1 => Some(short * 1000),
+        2..=4 => Some(short * 30),
+        _ => Some(short),
     }
 }
 
@@ -1156,7 +1155,7 @@ fn aimed_calls_stay_an_interval_apart() {
 proptest! {
     #[test]
     fn whatever_is_aimed_at_no_call_is_due_before_another(interval in 1..5_000_000_000_u64, seed: u64) {
-        let phase = |number| Some(Duration::from_nanos(Random(seed ^ number).next() % 2_000_000_000));
+        let phase = |number| Some(Duration::from_nanos(Random::new(seed ^ number).next_u64() % 2_000_000_000));
         let interval = Duration::from_nanos(interval);
         let left = aimed(interval, 100, phase);
         for pair in left.windows(2) {

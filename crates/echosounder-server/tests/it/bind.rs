@@ -10,7 +10,7 @@ use std::time::Duration;
 use echosounder_server::{BindError, Config, Server, StartError};
 use echosounder_socket::{Endpoint, Kind};
 
-use crate::{CTIME, Client, Folder, Record, Told, config, everywhere, has_v6, start, stop, unique};
+use crate::{CTIME, Client, Folder, Record, Told, config, everywhere, has_ipv6, start, stop, unique};
 
 /// Why a server cannot be bound, in one line.
 fn refusal(endpoints: &[&str]) -> String {
@@ -39,7 +39,7 @@ fn a_name_binds_every_address_on_one_port() {
 
 #[test]
 fn a_star_is_two_sockets_on_one_port() {
-    let v6 = has_v6();
+    let v6 = has_ipv6();
     let wildcards = ["0.0.0.0:0", "[::]:0"].iter().filter(|address| UdpSocket::bind(address).is_ok()).count();
     for name in ["tcp://*:0", "udp://*:0"] {
         let (running, endpoints) = start(config(&[name]));
@@ -103,7 +103,7 @@ fn all_endpoints_are_taken_or_none() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp = format!("tcp://{}", taken.local_addr().unwrap());
     refusal(&[&folder.endpoint("unix", "s"), &tcp]);
-    assert!(!folder.join("s").exists());
+    assert!(!folder.path().join("s").exists());
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn wildcards_answer_from_the_address_that_was_asked() {
     let (running, endpoints) = start(config);
     let port = ports(&endpoints).drain().next().unwrap();
     let mut hosts: Vec<_> = (1..10).map(|last| format!("127.0.0.{last}")).collect();
-    if has_v6() {
+    if has_ipv6() {
         hosts.push("[::1]".into());
     }
     for host in hosts {

@@ -82,7 +82,7 @@ fn an_answer_is_dropped_and_counted() {
 fn a_sender_without_a_name_is_dropped_and_counted() {
     let folder = Folder::new();
     let (running, endpoints) = start(config(&[&folder.endpoint("unix-dgram", "s")]));
-    UnixDatagram::unbound().unwrap().send_to(b"hello", folder.join("s")).unwrap();
+    UnixDatagram::unbound().unwrap().send_to(b"hello", folder.path().join("s")).unwrap();
     Client::of(&endpoints[0]).echo(b"hello");
     let totals = stop(running);
     assert_eq!((totals.messages, dropped(&totals, DropReason::Nameless)), (1, 1));
@@ -197,7 +197,7 @@ fn two_servers_do_not_answer_each_other() {
 
 /// A server at a path, turned by hand.
 fn table_at(folder: &Folder, stamp: &str, name: &str) -> DatagramTable {
-    let socket = UnixDatagram::bind(folder.join(name)).unwrap();
+    let socket = UnixDatagram::bind(folder.path().join(name)).unwrap();
     DatagramTable::new(stamp, Socket::from_fd(OwnedFd::from(socket)).unwrap())
 }
 
@@ -206,12 +206,12 @@ fn table_at(folder: &Folder, stamp: &str, name: &str) -> DatagramTable {
 fn a_swapped_return_address_gets_no_answer() {
     let folder = Folder::new();
     let mut server = table_at(&folder, "ns", "server");
-    let victim = UnixDatagram::bind(folder.join("victim")).unwrap();
+    let victim = UnixDatagram::bind(folder.path().join("victim")).unwrap();
     victim.set_nonblocking(true).unwrap();
-    let caller = UnixDatagram::bind(folder.join("caller")).unwrap();
-    caller.send_to(b"hello", folder.join("server")).unwrap();
-    fs::remove_file(folder.join("caller")).unwrap();
-    symlink(folder.join("victim"), folder.join("caller")).unwrap();
+    let caller = UnixDatagram::bind(folder.path().join("caller")).unwrap();
+    caller.send_to(b"hello", folder.path().join("server")).unwrap();
+    fs::remove_file(folder.path().join("caller")).unwrap();
+    symlink(folder.path().join("victim"), folder.path().join("caller")).unwrap();
     server.turn();
     assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (0, 1));
     assert_eq!(victim.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -225,12 +225,12 @@ fn a_return_address_that_is_another_users_gets_no_answer() {
     }
     let folder = Folder::new();
     let mut server = table_at(&folder, "ns", "server");
-    let victim = UnixDatagram::bind(folder.join("victim")).unwrap();
+    let victim = UnixDatagram::bind(folder.path().join("victim")).unwrap();
     victim.set_nonblocking(true).unwrap();
-    chown(folder.join("victim"), Some(65_534), None).unwrap();
-    let caller = UnixDatagram::bind(folder.join("caller")).unwrap();
-    caller.send_to(b"hello", folder.join("server")).unwrap();
-    fs::rename(folder.join("victim"), folder.join("caller")).unwrap();
+    chown(folder.path().join("victim"), Some(65_534), None).unwrap();
+    let caller = UnixDatagram::bind(folder.path().join("caller")).unwrap();
+    caller.send_to(b"hello", folder.path().join("server")).unwrap();
+    fs::rename(folder.path().join("victim"), folder.path().join("caller")).unwrap();
     server.turn();
     assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (0, 1));
     assert_eq!(victim.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -241,27 +241,27 @@ fn a_return_address_that_is_another_users_gets_no_answer() {
 fn a_return_address_that_is_swapped_after_an_answer_gets_none() {
     let folder = Folder::new();
     let mut server = table_at(&folder, "ns", "server");
-    let caller = UnixDatagram::bind(folder.join("caller")).unwrap();
+    let caller = UnixDatagram::bind(folder.path().join("caller")).unwrap();
     caller.set_nonblocking(true).unwrap();
     let ask = || {
-        caller.send_to(b"hello", folder.join("server")).unwrap();
+        caller.send_to(b"hello", folder.path().join("server")).unwrap();
     };
     ask();
     server.turn();
     caller.recv(&mut [0; 64]).unwrap();
 
-    let victim = UnixDatagram::bind(folder.join("victim")).unwrap();
+    let victim = UnixDatagram::bind(folder.path().join("victim")).unwrap();
     victim.set_nonblocking(true).unwrap();
     ask();
-    fs::rename(folder.join("caller"), folder.join("aside")).unwrap();
-    symlink(folder.join("victim"), folder.join("caller")).unwrap();
+    fs::rename(folder.path().join("caller"), folder.path().join("aside")).unwrap();
+    symlink(folder.path().join("victim"), folder.path().join("caller")).unwrap();
     server.turn();
     assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (1, 1));
 
     if effective_user() == 0 {
         ask();
-        chown(folder.join("victim"), Some(65_534), None).unwrap();
-        fs::rename(folder.join("victim"), folder.join("caller")).unwrap();
+        chown(folder.path().join("victim"), Some(65_534), None).unwrap();
+        fs::rename(folder.path().join("victim"), folder.path().join("caller")).unwrap();
         server.turn();
         assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (1, 2));
     } else {
@@ -271,7 +271,7 @@ fn a_return_address_that_is_swapped_after_an_answer_gets_none() {
 
     // Back at its path, it is answered again.
     ask();
-    fs::rename(folder.join("aside"), folder.join("caller")).unwrap();
+    fs::rename(folder.path().join("aside"), folder.path().join("caller")).unwrap();
     server.turn();
     assert_eq!(server.totals().messages, 2);
     caller.recv(&mut [0; 64]).unwrap();
@@ -283,14 +283,14 @@ fn whoever_binds_a_path_again_is_answered() {
     let mut server = table_at(&folder, "ns", "server");
     let mut earlier = Vec::new();
     for stays_open in [true, false, true, false] {
-        let caller = UnixDatagram::bind(folder.join("caller")).unwrap();
+        let caller = UnixDatagram::bind(folder.path().join("caller")).unwrap();
         caller.set_nonblocking(true).unwrap();
         for _ in 0..2 {
-            caller.send_to(b"hello", folder.join("server")).unwrap();
+            caller.send_to(b"hello", folder.path().join("server")).unwrap();
             server.turn();
             caller.recv(&mut [0; 64]).unwrap();
         }
-        fs::remove_file(folder.join("caller")).unwrap();
+        fs::remove_file(folder.path().join("caller")).unwrap();
         earlier.extend(stays_open.then_some(caller));
     }
     assert_eq!((server.totals().messages, server.totals().dropped()), (8, 0));
@@ -304,9 +304,9 @@ fn whoever_binds_a_path_again_is_answered() {
 fn two_servers_of_one_user_start_no_loop_by_a_swapped_path() {
     let folder = Folder::new();
     let (mut one, mut two) = (table_at(&folder, "ns", "one"), table_at(&folder, "ctime", "two"));
-    let caller = UnixDatagram::bind(folder.join("caller")).unwrap();
-    caller.send_to(b"hello", folder.join("one")).unwrap();
-    fs::rename(folder.join("two"), folder.join("caller")).unwrap();
+    let caller = UnixDatagram::bind(folder.path().join("caller")).unwrap();
+    caller.send_to(b"hello", folder.path().join("one")).unwrap();
+    fs::rename(folder.path().join("two"), folder.path().join("caller")).unwrap();
     for _ in 0..10 {
         one.turn();
         two.turn();
@@ -322,7 +322,7 @@ fn descriptors_that_come_with_a_datagram_are_closed() {
     let caller = Transport::UnixDatagram.socket(&UnixName::Unnamed.into()).unwrap();
     caller.bind(&UnixName::Unnamed.into()).unwrap();
     let (kept, given) = io::pipe().unwrap();
-    let to = UnixName::Path(folder.join("server").as_os_str().as_bytes().into()).into();
+    let to = UnixName::Path(folder.path().join("server").as_os_str().as_bytes().into()).into();
     let fds = [given.as_fd(), given.as_fd()];
     caller
         .send_msg(&[IoSlice::new(b"hello")], &[SendControl::Rights(&fds)], Some(&to), MessageFlags::NONE)
@@ -359,14 +359,14 @@ fn the_kernel_and_groups_get_no_answer_over_netlink() {
 fn readers_who_are_gone_or_full_do_not_hold_up_the_others() {
     let folder = Folder::new();
     let server = Server::bind(config(&[&folder.endpoint("unix-dgram", "s")])).unwrap();
-    let gone = UnixDatagram::bind(folder.join("gone")).unwrap();
-    gone.send_to(b"farewell", folder.join("s")).unwrap();
+    let gone = UnixDatagram::bind(folder.path().join("gone")).unwrap();
+    gone.send_to(b"farewell", folder.path().join("s")).unwrap();
     drop(gone);
     let endpoint = server.endpoints().next().unwrap().clone();
     let running = server.start(|| ()).unwrap();
-    let deaf = UnixDatagram::bind(folder.join("deaf")).unwrap();
+    let deaf = UnixDatagram::bind(folder.path().join("deaf")).unwrap();
     for _ in 0..1000 {
-        deaf.send_to(b"I do not listen", folder.join("s")).unwrap();
+        deaf.send_to(b"I do not listen", folder.path().join("s")).unwrap();
     }
     Client::of(&endpoint).echo(b"hello");
     let totals = stop(running);

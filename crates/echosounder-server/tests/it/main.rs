@@ -9,19 +9,15 @@ mod flood;
 mod path;
 mod patience;
 mod service;
-mod skip;
 mod table;
 mod time;
 mod turns;
 
-use std::fs;
 use std::io;
-use std::net::UdpSocket;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -30,11 +26,7 @@ use echosounder_proto::{DropReason, Framing, PlainEcho};
 use echosounder_server::{Config, Observer, Running, Server, ServerEvent, Timeouts, Totals};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Endpoint, Interest, IpVersion, Kind, Shutdown, Side, Socket, ready};
-
-use crate::skip::skip;
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+use echosounder_testkit::{Folder, PATIENCE, has_ipv6, skip, unique};
 
 /// Length of `[{ctime}] `.
 const CTIME: usize = 27;
@@ -127,50 +119,6 @@ fn stopping(running: Running) -> mpsc::Receiver<io::Result<Totals>> {
     receiver
 }
 
-/// A name that nobody else has.
-fn unique() -> String {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    format!("echosounder-test-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A folder of one's own, gone when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(unique());
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// The endpoint of this scheme at a path in the folder.
-    fn endpoint(&self, scheme: &str, name: &str) -> String {
-        format!("{scheme}:{}", self.join(name).display())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Whether this machine has IPv6 on its loopback; if not, says once what is skipped.
-fn has_v6() -> bool {
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| match UdpSocket::bind("[::1]:0") {
-        Err(error) => {
-            skip("ipv6", &error);
-            false
-        }
-        Ok(_) => true,
-    })
-}
-
 /// Families that not every kernel has, and an endpoint of each.
 const OPTIONAL: [(&str, &str); 5] = [
     ("vsock", "vsock://local:0"),
@@ -217,7 +165,7 @@ fn exotic() -> Vec<String> {
             "netlink" => endpoints.push("netlink://0".into()),
             family => {
                 endpoints.push(format!("{family}://127.0.0.1:0"));
-                if has_v6() {
+                if has_ipv6() {
                     endpoints.push(format!("{family}://[::1]:0"));
                 }
             }
@@ -229,7 +177,7 @@ fn exotic() -> Vec<String> {
 /// Every transport, over every sort of name that this machine has.
 fn everywhere(folder: &Folder) -> Vec<String> {
     let mut endpoints = vec!["tcp://127.0.0.1:0".into(), "udp://127.0.0.1:0".into()];
-    if has_v6() {
+    if has_ipv6() {
         endpoints.extend(["tcp://[::1]:0".into(), "udp://[::1]:0".into()]);
     }
     for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {

@@ -27,11 +27,11 @@ fn is_in_use(result: &Result<Server, BindError>) -> bool {
 fn a_dead_socket_is_replaced_and_removed_at_the_end() {
     for scheme in SCHEMES {
         let folder = Folder::new();
-        leave_dead_socket(&folder.join("s"));
+        leave_dead_socket(&folder.path().join("s"));
         let (running, endpoints) = start(config(&[&folder.endpoint(scheme, "s")]));
         Client::of(&endpoints[0]).echo(b"hello");
         stop(running);
-        assert!(!folder.join("s").exists());
+        assert!(!folder.path().join("s").exists());
     }
 }
 
@@ -39,11 +39,11 @@ fn a_dead_socket_is_replaced_and_removed_at_the_end() {
 fn a_living_socket_is_never_stolen() {
     for scheme in SCHEMES {
         let folder = Folder::new();
-        let stream = UnixListener::bind(folder.join("stream")).unwrap();
-        let datagram = UnixDatagram::bind(folder.join("dgram")).unwrap();
+        let stream = UnixListener::bind(folder.path().join("stream")).unwrap();
+        let datagram = UnixDatagram::bind(folder.path().join("dgram")).unwrap();
         for name in ["stream", "dgram"] {
             assert!(is_in_use(&Server::bind(config(&[&folder.endpoint(scheme, name)]))), "{scheme} {name}");
-            assert!(fs::symlink_metadata(folder.join(name)).unwrap().file_type().is_socket());
+            assert!(fs::symlink_metadata(folder.path().join(name)).unwrap().file_type().is_socket());
         }
         // Neither has heard anything of it.
         stream.set_nonblocking(true).unwrap();
@@ -57,18 +57,18 @@ fn a_living_socket_is_never_stolen() {
 fn what_is_not_a_socket_is_left_alone() {
     for scheme in SCHEMES {
         let folder = Folder::new();
-        fs::write(folder.join("file"), "precious").unwrap();
-        fs::create_dir(folder.join("folder")).unwrap();
-        leave_dead_socket(&folder.join("dead"));
-        symlink(folder.join("dead"), folder.join("link")).unwrap();
-        symlink(folder.join("nothing"), folder.join("dangling")).unwrap();
+        fs::write(folder.path().join("file"), "precious").unwrap();
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        leave_dead_socket(&folder.path().join("dead"));
+        symlink(folder.path().join("dead"), folder.path().join("link")).unwrap();
+        symlink(folder.path().join("nothing"), folder.path().join("dangling")).unwrap();
         for name in ["file", "folder", "link", "dangling"] {
             assert!(is_in_use(&Server::bind(config(&[&folder.endpoint(scheme, name)]))), "{scheme} {name}");
         }
-        assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "precious");
-        assert!(folder.join("folder").is_dir() && folder.join("dead").exists());
-        assert!(folder.join("link").is_symlink() && folder.join("dangling").is_symlink());
-        assert!(!folder.join("nothing").exists());
+        assert_eq!(fs::read_to_string(folder.path().join("file")).unwrap(), "precious");
+        assert!(folder.path().join("folder").is_dir() && folder.path().join("dead").exists());
+        assert!(folder.path().join("link").is_symlink() && folder.path().join("dangling").is_symlink());
+        assert!(!folder.path().join("nothing").exists());
     }
 }
 
@@ -77,14 +77,14 @@ fn a_path_that_is_no_longer_ours_is_not_removed() {
     for scheme in SCHEMES {
         let folder = Folder::new();
         let (first, _) = start(config(&[&folder.endpoint(scheme, "s")]));
-        fs::remove_file(folder.join("s")).unwrap();
+        fs::remove_file(folder.path().join("s")).unwrap();
         let (second, endpoints) = start(config(&[&folder.endpoint(scheme, "s")]));
         stop(first);
         Client::of(&endpoints[0]).echo(b"hello");
-        fs::remove_file(folder.join("s")).unwrap();
-        fs::write(folder.join("s"), "a file of somebody else's").unwrap();
+        fs::remove_file(folder.path().join("s")).unwrap();
+        fs::write(folder.path().join("s"), "a file of somebody else's").unwrap();
         stop(second);
-        assert!(folder.join("s").is_file());
+        assert!(folder.path().join("s").is_file());
     }
 }
 
@@ -99,7 +99,7 @@ fn the_mode_is_honoured_less_the_umask() {
             let mut config = config(&[&folder.endpoint(scheme, "s")]);
             config.unix_mode = mode;
             let _server = Server::bind(config).unwrap();
-            let found = fs::metadata(folder.join("s")).unwrap().permissions().mode() & 0o7777;
+            let found = fs::metadata(folder.path().join("s")).unwrap().permissions().mode() & 0o7777;
             assert_eq!(found, mode & !umask);
         }
     }
@@ -110,7 +110,7 @@ fn race_at(folder: &Folder, scheme: &str, rounds: usize) {
     const STARTERS: usize = 4;
     let endpoint = folder.endpoint(scheme, "s");
     for round in 0..rounds {
-        leave_dead_socket(&folder.join("s"));
+        leave_dead_socket(&folder.path().join("s"));
         let barrier = Barrier::new(STARTERS);
         let results: Vec<_> = thread::scope(|scope| {
             let starter = || {
@@ -126,7 +126,7 @@ fn race_at(folder: &Folder, scheme: &str, rounds: usize) {
         let running = won.into_iter().next().unwrap().unwrap().start(|| ()).unwrap();
         Client::of(&endpoint.parse().unwrap()).echo(b"hello");
         stop(running);
-        assert!(!folder.join("s").exists());
+        assert!(!folder.path().join("s").exists());
     }
 }
 
@@ -135,7 +135,7 @@ fn of_many_that_start_at_once_one_wins() {
     for scheme in SCHEMES {
         let folder = Folder::new();
         race_at(&folder, scheme, 50);
-        assert_eq!(fs::read_dir(folder.join("")).unwrap().count(), 0, "nothing is left in the folder");
+        assert_eq!(fs::read_dir(folder.path().join("")).unwrap().count(), 0, "nothing is left in the folder");
     }
 }
 
@@ -143,10 +143,10 @@ fn of_many_that_start_at_once_one_wins() {
 fn whoever_may_read_the_folder_cannot_keep_a_server_from_coming_back() {
     for scheme in SCHEMES {
         let folder = Folder::new();
-        let reply_cache = File::open(folder.join("")).unwrap();
+        let reply_cache = File::open(folder.path().join("")).unwrap();
         reply_cache.lock().unwrap();
         race_at(&folder, scheme, 10);
-        assert_eq!(fs::read_dir(folder.join("")).unwrap().count(), 0, "nothing is left in the folder");
+        assert_eq!(fs::read_dir(folder.path().join("")).unwrap().count(), 0, "nothing is left in the folder");
     }
 }
 
@@ -156,23 +156,23 @@ fn without_the_lock_a_dead_socket_is_replaced_all_the_same() {
         // What stands in the lock's place is no file, or is reply_cache by a program that does not let go of it.
         for is_held in [false, true] {
             let folder = Folder::new();
-            let lock = folder.join(".s.lock");
+            let lock = folder.path().join(".s.lock");
             let file = if is_held {
                 let file = File::create(&lock).unwrap();
                 file.lock().unwrap();
                 Some(file)
             } else {
-                symlink(folder.join("elsewhere"), &lock).unwrap();
+                symlink(folder.path().join("elsewhere"), &lock).unwrap();
                 None
             };
-            leave_dead_socket(&folder.join("s"));
+            leave_dead_socket(&folder.path().join("s"));
             let endpoint = folder.endpoint(scheme, "s");
             let (running, endpoints) = start(config(&[&endpoint]));
             Client::of(&endpoints[0]).echo(b"hello");
             assert!(is_in_use(&Server::bind(config(&[&endpoint]))));
             stop(running);
             assert_eq!(lock.symlink_metadata().unwrap().is_symlink(), file.is_none(), "it is left alone");
-            assert!(!folder.join("elsewhere").exists());
+            assert!(!folder.path().join("elsewhere").exists());
         }
     }
 }

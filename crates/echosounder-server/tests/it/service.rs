@@ -8,6 +8,7 @@ use std::thread;
 use echosounder_proto::Framing;
 use echosounder_server::{Config, Server};
 use echosounder_socket::{Interest, Kind, Shutdown, Socket, ready};
+use echosounder_testkit::Random;
 
 use crate::{
     CTIME, Client, Folder, PATIENCE, Record, Told, config, everywhere, line, size, start, stop, stopping,
@@ -210,19 +211,12 @@ fn a_server_that_is_dropped_stops() {
         assert_eq!(client.recv(), b"");
         drop(client);
     });
-    assert!(!folder.join("s").exists());
+    assert!(!folder.path().join("s").exists());
 }
 
-/// Numbers that are not the same every time, by xorshift.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit).unwrap()
-    }
+/// A number from 0 up to but not including `bound`.
+fn index(random: &mut Random, bound: u64) -> usize {
+    usize::try_from(random.below(bound)).unwrap()
 }
 
 /// A long text, some bytes at a time: lines of all lengths up to a few hundred bytes.
@@ -231,7 +225,7 @@ struct Text(Random);
 impl Text {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
-            *byte = b"\nabcdefghijklmnopqrstuvwxyz"[self.0.below(200).min(26)];
+            *byte = b"\nabcdefghijklmnopqrstuvwxyz"[index(&mut self.0, 200).min(26)];
         }
     }
 }
@@ -248,12 +242,12 @@ fn converse(name: &str, framing: Framing, seed: u64) {
     let writer = Client { socket: client.socket.duplicate().unwrap(), kind: client.kind, half_closes: true };
     thread::scope(|scope| {
         scope.spawn(move || say_all(&writer.socket, seed));
-        let mut text = Text(Random(seed));
-        let mut cuts = Random(!seed);
+        let mut text = Text(Random::new(seed));
+        let mut cuts = Random::new(!seed);
         let (mut heard, mut bytes, mut expected) = (0, vec![0; 64 * 1024], vec![0; 64 * 1024]);
         loop {
             assert!(client.is_told(PATIENCE), "nothing came after {heard} bytes, seed {seed}");
-            let len = client.socket.recv(&mut bytes[..1 + cuts.below(64 * 1024)]).unwrap();
+            let len = client.socket.recv(&mut bytes[..1 + index(&mut cuts, 64 * 1024)]).unwrap();
             text.fill(&mut expected[..len]);
             assert!(bytes[..len] == expected[..len], "not the echo after {heard} bytes, seed {seed}");
             heard += len;
@@ -269,10 +263,11 @@ fn converse(name: &str, framing: Framing, seed: u64) {
 }
 
 fn say_all(socket: &Socket, seed: u64) {
-    let (mut text, mut cuts, mut left) = (Text(Random(seed)), Random(seed.rotate_left(32)), length());
+    let (mut text, mut cuts, mut left) =
+        (Text(Random::new(seed)), Random::new(seed.rotate_left(32)), length());
     let mut bytes = vec![0; 64 * 1024];
     while left != 0 {
-        let len = (1 + cuts.below(64 * 1024)).min(left);
+        let len = (1 + index(&mut cuts, 64 * 1024)).min(left);
         text.fill(&mut bytes[..len]);
         let mut rest = &bytes[..len];
         while !rest.is_empty() {
@@ -283,20 +278,14 @@ fn say_all(socket: &Socket, seed: u64) {
     socket.shutdown(Shutdown::Write).unwrap();
 }
 
-/// A seed of this run, told when a test fails.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0) | 1
-}
-
 #[test]
 fn a_long_conversation_over_tcp_loses_nothing() {
-    converse("tcp://127.0.0.1:0", size(1024), seed());
-    converse("tcp://127.0.0.1:0", line(100), seed());
+    converse("tcp://127.0.0.1:0", size(1024), Random::fresh_seed());
+    converse("tcp://127.0.0.1:0", line(100), Random::fresh_seed());
 }
 
 #[test]
 fn a_long_conversation_over_unix_loses_nothing() {
-    converse(&format!("unix:@{}", unique()), size(1024), seed());
-    converse(&format!("unix:@{}", unique()), line(100), seed());
+    converse(&format!("unix:@{}", unique()), size(1024), Random::fresh_seed());
+    converse(&format!("unix:@{}", unique()), line(100), Random::fresh_seed());
 }

@@ -146,7 +146,7 @@ fn a_link_local_address_keeps_its_interface() {
 fn a_path_of_any_length_is_told_as_it_was_given() {
     let folder = Folder::new();
     for len in [100, 106, 107, 108] {
-        for (transport, path) in UNIX.map(|transport| (transport, folder.path(len))) {
+        for (transport, path) in UNIX.map(|transport| (transport, folder.path_of_len(len))) {
             let (socket, name) = bound(transport, &at_path(&path));
             assert_eq!(name, at_path(&path));
             assert!(fs::metadata(&path).unwrap().file_type().is_socket());
@@ -157,7 +157,7 @@ fn a_path_of_any_length_is_told_as_it_was_given() {
             fs::remove_file(&path).unwrap();
         }
     }
-    let path = folder.path(109);
+    let path = folder.path_of_len(109);
     let socket = Transport::UnixStream.socket(&UNNAMED).unwrap();
     assert_eq!(socket.bind(&at_path(&path)).unwrap_err().raw_os_error(), Some(libc::EINVAL));
 }

@@ -732,7 +732,7 @@ fn a_file_object_reads_and_writes_lines(place: &Place) {
 
 fn a_file_is_sent(place: &Place) {
     let folder = Folder::new();
-    let path = folder.path(90);
+    let path = folder.path_of_len(90);
     let content = pattern(300_000);
     std::fs::write(&path, &content).unwrap();
     let file = std::fs::File::open(&path).unwrap();

@@ -28,7 +28,7 @@ fn rest(socket: &Socket) -> Vec<u8> {
 }
 
 fn file_with(folder: &Folder, content: &[u8]) -> File {
-    let path = folder.path(90);
+    let path = folder.path_of_len(90);
     fs::write(&path, content).unwrap();
     File::open(&path).unwrap()
 }

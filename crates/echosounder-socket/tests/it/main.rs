@@ -19,28 +19,20 @@ mod others;
 mod poll;
 mod python;
 mod signal;
-mod skip;
 mod socket;
 mod syscalls;
 mod tipc;
 mod traps;
 mod unix;
 
+use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-use std::{env, fs, io, process};
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Interest, Kind, Socket, Transport, ready};
-
-use crate::skip::skip;
-
-/// Longer than anything here takes: a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+use echosounder_testkit::{Folder, PATIENCE, skip, unique};
 
 /// Bound to, the kernel makes up a name that nobody else has.
 const UNNAMED: Address = Address::Unix(UnixName::Unnamed);
@@ -121,42 +113,6 @@ fn read(socket: &Socket) -> Vec<u8> {
     let mut buffer = [0; 4096];
     let len = socket.recv(&mut buffer).unwrap();
     buffer[..len].to_vec()
-}
-
-/// A part of a name that no other test has, in this process or another.
-fn unique() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("echosounder-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A folder that is removed when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        loop {
-            let path = env::temp_dir().join(unique());
-            match fs::create_dir(&path) {
-                // An earlier process of this number was killed and left it.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => return result.map(|()| Self(path)).unwrap(),
-            }
-        }
-    }
-
-    /// The path of a file in it that is `len` bytes long.
-    fn path(&self, len: usize) -> PathBuf {
-        let room = len
-            .checked_sub(self.0.as_os_str().len() + 1)
-            .expect("the folder for temporary files has a short path");
-        self.0.join("s".repeat(room))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
 }
 
 /// A line of a file in /proc: what follows the name.

@@ -120,7 +120,7 @@ fn an_accept_a_connect_and_a_file_end_in_time_although_a_duplicate_blocks() {
     one.set_timeout(Some(SOON)).unwrap();
     let duplicate = made_blocking(&one);
     let folder = Folder::new();
-    let path = folder.path(90);
+    let path = folder.path_of_len(90);
     std::fs::write(&path, vec![7; 4_000_000]).unwrap();
     let file = File::open(&path).unwrap();
     let told = ends("send_file", move || Ok(one.send_file(&file, 0, None)?));

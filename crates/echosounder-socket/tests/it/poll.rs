@@ -248,7 +248,7 @@ fn a_few_descriptors_are_told_each_by_itself() {
 #[test]
 fn a_regular_file_is_always_ready() {
     let folder = Folder::new();
-    let path = folder.path(100);
+    let path = folder.path_of_len(100);
     File::create(&path).unwrap().write_all(b"line\n").unwrap();
     let file = File::open(&path).unwrap();
     for (interest, readiness) in [(Interest::Read, READ), (Interest::Write, WRITE), (Interest::Both, BOTH)] {

@@ -246,7 +246,7 @@ fn nobody_listens_is_refused() {
     }
 
     let folder = Folder::new();
-    let path = folder.path(100);
+    let path = folder.path_of_len(100);
     let address = Address::Unix(UnixName::Path(path.as_os_str().as_bytes().into()));
     let client = Transport::UnixStream.socket(&address).unwrap();
     assert_eq!(kind(client.connect(&address)), ErrorKind::NotFound);
@@ -344,7 +344,7 @@ fn a_write_to_a_peer_that_does_not_read_waits_as_long_as_it_may() {
 fn a_path_has_the_mode_that_was_set_less_the_umask() {
     let umask = u32::from_str_radix(&field("/proc/self/status", "Umask:"), 8).unwrap();
     let folder = Folder::new();
-    let path = folder.path(100);
+    let path = folder.path_of_len(100);
     let address = Address::Unix(UnixName::Path(path.as_os_str().as_bytes().into()));
     for transport in UNIX {
         for mode in [0o600, 0o777, 0o640, 0] {

@@ -117,7 +117,7 @@ fn files(one: &Socket, other: &Socket) {
     look("make_file buffered", || file.read_line(&mut line)).unwrap();
 
     let folder = Folder::new();
-    let path = folder.path(90);
+    let path = folder.path_of_len(90);
     fs::write(&path, b"content").unwrap();
     let content = File::open(&path).unwrap();
     look("send_file", || one.send_file(&content, 0, Some(7))).unwrap();
@@ -165,7 +165,7 @@ fn a_call_costs_what_it_needs() {
         return;
     }
     let folder = Folder::new();
-    let path = folder.path(90);
+    let path = folder.path_of_len(90);
     let by = ["strace", "-f", "-qq", "-s", "100", "-o", path.to_str().unwrap()];
     let (status, said) = Process::start(&by, "syscalls::a_call_costs_what_it_needs").unwrap().end();
     assert!(status.success(), "{said}");

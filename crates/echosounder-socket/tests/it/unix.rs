@@ -29,7 +29,7 @@ fn is_silent(socket: &Socket) -> bool {
 #[test]
 fn what_is_sent_to_a_held_socket_reaches_it_whatever_its_path_leads_to() {
     let folder = Folder::new();
-    let (path, aside) = (folder.path(90), folder.path(91));
+    let (path, aside) = (folder.path_of_len(90), folder.path_of_len(91));
     let (looked_at, _) = bound(Transport::UnixDatagram, &at(&path));
     let held = hold(&path).unwrap();
     assert_eq!(held.about().owner(), effective_user());
@@ -58,7 +58,7 @@ fn what_is_sent_to_a_held_socket_reaches_it_whatever_its_path_leads_to() {
 #[test]
 fn only_a_socket_is_held() {
     let folder = Folder::new();
-    let (socket, link, file) = (folder.path(90), folder.path(91), folder.path(92));
+    let (socket, link, file) = (folder.path_of_len(90), folder.path_of_len(91), folder.path_of_len(92));
     let _bound = bound(Transport::UnixDatagram, &at(&socket));
     symlink(&socket, &link).unwrap();
     fs::write(&file, b"").unwrap();
@@ -66,8 +66,8 @@ fn only_a_socket_is_held() {
     for (path, kind) in [
         (&link, ErrorKind::InvalidInput),
         (&file, ErrorKind::InvalidInput),
-        (&folder.0, ErrorKind::InvalidInput),
-        (&folder.path(93), ErrorKind::NotFound),
+        (&folder.path().to_owned(), ErrorKind::InvalidInput),
+        (&folder.path_of_len(93), ErrorKind::NotFound),
     ] {
         assert_eq!(hold(path).unwrap_err(), kind, "{path:?}");
     }
@@ -78,7 +78,7 @@ fn only_a_socket_is_held() {
 #[test]
 fn a_held_listener_is_connected_to() {
     let folder = Folder::new();
-    let path = folder.path(90);
+    let path = folder.path_of_len(90);
     let (listener, _) = bound(Transport::UnixStream, &at(&path));
     listener.listen().unwrap();
     let held = hold(&path).unwrap();
@@ -92,7 +92,7 @@ fn a_held_listener_is_connected_to() {
 #[test]
 fn a_path_that_the_kernel_would_cut_is_refused_by_every_call() {
     let folder = Folder::new();
-    let cut = folder.path(90);
+    let cut = folder.path_of_len(90);
     let whole = [cut.as_os_str().as_bytes(), b"\0and more"].concat();
     let (listener, name) = bound(Transport::UnixDatagram, &at(&cut));
     assert_eq!(name, at(&cut));

@@ -8,10 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::serve::{ask, connect};
-use crate::skip::skip;
 use crate::support::{
-    CTIME, Finished, Folder, PATIENCE, Program, Serving, again, finish, host_and_port, objects, program,
-    python,
+    CTIME, Finished, Folder, PATIENCE, Program, Serving, finish, host_and_port, installed, json_lines,
+    python, retry_interrupted, skip,
 };
 
 /// A server on UDP whose one worker takes datagrams in the order in which they come.
@@ -36,7 +35,7 @@ fn ask_around(addresses: &[&str]) {
     port.set_read_timeout(Some(PATIENCE)).unwrap();
     for address in [addresses, addresses].concat() {
         port.send_to(b"honest", address).unwrap();
-        let (len, _) = again(|| port.recv_from(&mut [0; 64])).unwrap();
+        let (len, _) = retry_interrupted(|| port.recv_from(&mut [0; 64])).unwrap();
         assert!(6 <= len);
     }
 }
@@ -81,7 +80,7 @@ fn a_server_of_ours_and_a_plain_echo_do_not_answer_each_other() {
         let ours = counting_server("ctime");
         let Some(mut echo) = python("udp_echo.py", [] as [&str; 0]) else { return };
         let echo = Program::start(&mut echo);
-        let theirs = echo.lines(1).remove(0);
+        let theirs = echo.wait_for_lines(1).remove(0);
         let (from, to) = if from_ours { (ours.address(), &*theirs) } else { (&*theirs, ours.address()) };
         if !forge(from, to, "x") {
             return;
@@ -101,7 +100,7 @@ fn a_sender_without_a_name_is_counted_and_not_answered() {
     let named = UnixDatagram::bind(folder.join("client")).unwrap();
     named.set_read_timeout(Some(PATIENCE)).unwrap();
     named.send_to(b"hello", &path).unwrap();
-    assert_eq!(again(|| named.recv(&mut [0; 64])).unwrap(), CTIME + 5);
+    assert_eq!(retry_interrupted(|| named.recv(&mut [0; 64])).unwrap(), CTIME + 5);
     let done = serving.stop();
     assert!(
         done.stderr.ends_with("0 connections, 1 message, 5 bytes, 1 dropped (1 nameless)\n"),
@@ -117,7 +116,7 @@ fn an_answer_that_is_sent_to_us_is_counted_and_not_answered() {
     port.set_read_timeout(Some(PATIENCE)).unwrap();
     port.send_to(b"[Sun Nov 22 12:19:36 2026] hello", serving.address()).unwrap();
     port.send_to(b"hello", serving.address()).unwrap();
-    assert_eq!(again(|| port.recv(&mut [0; 64])).unwrap(), CTIME + 5);
+    assert_eq!(retry_interrupted(|| port.recv(&mut [0; 64])).unwrap(), CTIME + 5);
     let done = serving.stop();
     assert!(
         done.stderr.ends_with("0 connections, 1 message, 5 bytes, 1 dropped (1 stamped)\n"),
@@ -136,8 +135,8 @@ fn a_broadcast_is_counted_once_however_many_workers_get_it() {
     client.set_broadcast(true).unwrap();
     client.send_to(b"hello", (Ipv4Addr::new(127, 255, 255, 255), port)).unwrap();
     client.send_to(b"hello", (Ipv4Addr::LOCALHOST, port)).unwrap();
-    assert_eq!(again(|| client.recv(&mut [0; 64])).unwrap(), CTIME + 5);
-    let summary = objects(&serving.stop().stderr).pop().unwrap();
+    assert_eq!(retry_interrupted(|| client.recv(&mut [0; 64])).unwrap(), CTIME + 5);
+    let summary = json_lines(&serving.stop().stderr).pop().unwrap();
     assert_eq!((&summary["messages"], &summary["dropped"]["group"]), (&1.into(), &1.into()), "{summary}");
 }
 
@@ -193,7 +192,7 @@ fn whoever_does_not_read_or_breaks_off_harms_nobody_else() {
             2 => {
                 let mut reset = connect(&serving);
                 reset.write_all(b"gone before the answer is read").unwrap();
-                again(|| reset.peek(&mut [0])).unwrap();
+                retry_interrupted(|| reset.peek(&mut [0])).unwrap();
             }
             _ => drop(connect(&serving)),
         }
@@ -222,7 +221,7 @@ fn a_peer_that_reads_late_hears_everything() {
     let mut heard = 0;
     let mut buffer = vec![0; 1 << 20];
     loop {
-        match again(|| late.read(&mut buffer)).unwrap() {
+        match retry_interrupted(|| late.read(&mut buffer)).unwrap() {
             0 => break,
             len => heard += len,
         }
@@ -232,7 +231,7 @@ fn a_peer_that_reads_late_hears_everything() {
 
 #[test]
 fn out_of_descriptors_it_is_quiet_and_comes_back() {
-    let Some(mut prlimit) = program("prlimit") else { return };
+    let Some(mut prlimit) = installed("prlimit") else { return };
     prlimit.args(["--nofile=64", env!("CARGO_BIN_EXE_sounder"), "serve", "tcp://127.0.0.1:0"]);
     let serving = Serving::start(&mut prlimit, 1);
     let pid = serving.program().pid();
@@ -242,7 +241,7 @@ fn out_of_descriptors_it_is_quiet_and_comes_back() {
 
     let (time, memory) = (ticks(pid), resident(pid));
     late.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    let unheard = again(|| late.read(&mut [0])).unwrap_err();
+    let unheard = retry_interrupted(|| late.read(&mut [0])).unwrap_err();
     assert_eq!(unheard.kind(), io::ErrorKind::WouldBlock, "nothing is left for it");
     let (time, memory) = (ticks(pid) - time, resident(pid).saturating_sub(memory));
     assert!(time < 20, "{time} hundredths of a second for nothing");

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 
 use crate::support::{
-    Folder, Serving, closed_port, finish, has_ipv6, objects, private_network, run, sounder, unique,
+    Folder, Serving, closed_port, finish, has_ipv6, json_lines, private_network, run, sounder, unique,
     without_times,
 };
 
@@ -96,12 +96,12 @@ fn quiet_says_nothing_and_verbose_says_whom_it_has_reached() {
 #[test]
 fn only_the_wanted_addresses_of_a_name_are_taken() {
     let serving = Serving::with(&["-4", "tcp://*:0"], 1);
-    let told = serving.program().told("\n");
+    let told = serving.program().wait_for_stderr("\n");
     assert!(told.starts_with("Waiting for connection on tcp://0.0.0.0:"), "{told}");
     assert!(!told.contains("::"), "{told}");
     if has_ipv6() {
         let serving = Serving::with(&["-6", "tcp://*:0"], 1);
-        let told = serving.program().told("\n");
+        let told = serving.program().wait_for_stderr("\n");
         assert!(told.starts_with("Waiting for connection on tcp://[::]:"), "{told}");
         assert!(!told.contains("0.0.0.0"), "{told}");
     }
@@ -122,7 +122,7 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
         "{schemes:?}"
     );
     // What this kernel does not have is named, and nothing is in both lists.
-    let notes = objects(&demo.stderr);
+    let notes = json_lines(&demo.stderr);
     let absent: Vec<&str> = notes
         .iter()
         .flat_map(|note| note["note"].as_str().unwrap().split(": ").nth(1).unwrap().split(';').next())
@@ -162,7 +162,7 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
 fn wrong_usage_as_json_is_an_object_too() {
     let wrong = run(&["--json", "serve", "foo://x"], b"");
     assert_eq!((wrong.code, wrong.text()), (Some(2), ""));
-    let told = without_times(objects(&wrong.stderr));
+    let told = without_times(json_lines(&wrong.stderr));
     let [error] = &told[..] else { panic!("{told:?}") };
     let sentence = error["error"].as_str().unwrap();
     let begins =

@@ -3,10 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::skip::skip;
 use crate::support::{
-    Finished, Folder, Program, Serving, finish, has_ipv6, private_hosts, private_network, program, python,
-    run,
+    Finished, Folder, Program, Serving, finish, has_ipv6, installed, private_hosts, private_network, python,
+    run, skip,
 };
 
 const SOUNDER: &str = env!("CARGO_BIN_EXE_sounder");
@@ -25,7 +24,7 @@ fn network_with_ports(range: &str, endpoints: &[&str]) -> Option<Serving> {
 
 /// A command that runs its arguments in the network that a server has to itself.
 fn beside(serving: &Serving) -> Option<Command> {
-    let mut enter = program("nsenter")?;
+    let mut enter = installed("nsenter")?;
     enter.args([
         "--preserve-credentials",
         "--user",
@@ -100,17 +99,17 @@ fn connections_from_one_address_to_two_peers_share_its_ports() {
         load
     };
     let first = Program::start(&mut load(&["-d", "1h", endpoints[0]]));
-    first.lines(1);
+    first.wait_for_lines(1);
     let done = finish(&mut load(&["-n", "100", endpoints[1]]), b"");
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     first.signal("INT");
-    assert_eq!(first.ended().code, Some(0));
+    assert_eq!(first.wait().code, Some(0));
 }
 
 #[test]
 fn routes_that_lead_nowhere_make_a_peer_unreachable() {
     let Some(network) = private_network() else { return };
-    if program("ip").is_none() {
+    if installed("ip").is_none() {
         return;
     }
     for kind in ["blackhole", "prohibit", "unreachable", "throw"] {
@@ -134,7 +133,7 @@ fn routes_that_lead_nowhere_make_a_peer_unreachable() {
 #[test]
 fn the_broadcast_address_of_a_network_is_not_asked() {
     let Some(network) = private_network() else { return };
-    if program("ip").is_none() {
+    if installed("ip").is_none() {
         return;
     }
     let mut command = again(&network);
@@ -261,7 +260,7 @@ fn icmp_errors_that_anybody_can_forge_end_no_load() {
     let mut forger = again(&command);
     forger.arg(script.get_program()).args(script.get_args());
     let forger = Program::start(&mut forger);
-    forger.lines(1);
+    forger.wait_for_lines(1);
     for pace in [&["-p", "4"][..], &["-r", "2k"]] {
         let args = [
             "load",

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use echosounder_socket::{Endpoint, Family, IpVersion, Protocol, Side, Socket, Type, is_family_absent};
 
 use crate::ping::assert_both_ways;
-use crate::skip::skip;
-use crate::support::{Program, Serving, assert_stamped, finish, has_ipv6, now, objects, python, run, unique};
+use crate::support::{
+    Program, Serving, assert_stamped, finish, has_ipv6, json_lines, now, python, run, skip, unique,
+};
 
 /// Every scheme that not every kernel has, and the family that it is of.
 const SCHEMES: [(&str, &str); 9] = [
@@ -109,7 +110,7 @@ fn our_client_talks_to_pythons_server() {
     let args = ["serve".to_owned()].into_iter().chain(asked.iter().map(|name| words(name)));
     let Some(mut server) = python("family.py", args) else { return };
     let server = Program::start(&mut server);
-    for (told, asked) in server.lines(asked.len()).iter().zip(&asked) {
+    for (told, asked) in server.wait_for_lines(asked.len()).iter().zip(&asked) {
         let (scheme, told) = told.split_once(' ').unwrap();
         let numbers: Vec<&str> =
             told.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
@@ -185,7 +186,7 @@ fn a_family_that_is_missing_is_told_and_the_others_are_served() {
 fn the_doctor_tells_of_everything_and_of_what_is_missing_what_would_help() {
     let doctor = run(&["doctor", "--json"], b"");
     assert_eq!((doctor.code, doctor.stderr.as_str()), (Some(0), ""));
-    let found = objects(doctor.text());
+    let found = json_lines(doctor.text());
     let in_group = |group: &str| found.iter().filter(|found| found["group"] == group).count();
     assert!(20 < in_group("socket") && 15 < in_group("feature"), "{}", doctor.text());
     assert!(1 <= in_group("timestamps") && 5 == in_group("limit"), "{}", doctor.text());

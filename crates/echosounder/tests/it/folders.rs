@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use crate::skip::skip;
-use crate::support::{Finished, Folder, finish, has_ipv6, objects, sh, sounder};
+use crate::support::{Finished, Folder, finish, has_ipv6, json_lines, sh, skip, sounder};
 
 const DEMO: &[&str] = &["demo", "--json"];
 const PING: &[&str] = &["ping", "--self", "--json", "-c", "2", "-i", "1ms"];
@@ -46,7 +45,7 @@ fn without_a_usable_folder_only_the_paths_are_left_out() {
                     "{unusable}: {scheme}"
                 );
             }
-            let notes = objects(&done.stderr);
+            let notes = json_lines(&done.stderr);
             let told = notes.iter().filter_map(|note| note["note"].as_str());
             let told = told.filter(|note| note.starts_with("UNIX socket paths are left out: ")).count();
             assert_eq!(told, 1, "{args:?} {unusable}: {notes:?}");

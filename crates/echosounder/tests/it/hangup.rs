@@ -3,11 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{CTIME, Folder, Program, Serving, objects, program, run, unique};
+use crate::support::{CTIME, Folder, Program, Serving, installed, json_lines, run, unique};
 
 /// Our program, started by env(1) with such an option: whoever runs the tests may ignore SIGHUP, which is inherited.
 fn by_env(option: &str, args: &[&str]) -> Option<Command> {
-    let mut env = program("env")?;
+    let mut env = installed("env")?;
     env.arg(option).arg(env!("CARGO_BIN_EXE_sounder")).args(args);
     Some(env)
 }
@@ -36,7 +36,7 @@ fn nohup_is_respected() {
     let serving = Serving::start(&mut serve, 1);
     serving.program().signal("HUP");
     serving.program().signal("USR1");
-    serving.program().told(" dropped\n");
+    serving.program().wait_for_stderr(" dropped\n");
     assert_eq!(run(&["talk", &name], b"hello\n").code, Some(0));
     let done = serving.stop_by("TERM");
     assert_eq!(done.code, Some(0));
@@ -50,11 +50,11 @@ fn hang_up(args: &[&str], lines: usize, codes: &[i32]) -> String {
     let Some(mut command) = by_env("--default-signal=HUP", args) else { return String::new() };
     command.env("TMPDIR", folder.path()).env_remove("XDG_RUNTIME_DIR");
     let program = Program::start(&mut command);
-    program.lines(lines);
+    program.wait_for_lines(lines);
     program.signal("HUP");
     // timeout(1) and a terminal that closes send two, which are meant as one.
     program.signal("HUP");
-    let done = program.ended();
+    let done = program.wait();
     assert!(done.code.is_some_and(|code| codes.contains(&code)), "{args:?}: {:?} {}", done.code, done.stderr);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{args:?}");
     done.text().to_owned()
@@ -64,7 +64,7 @@ fn hang_up(args: &[&str], lines: usize, codes: &[i32]) -> String {
 fn a_ping_of_itself_removes_its_sockets_and_tells_what_it_measured() {
     // Whether each target has had a reply by then depends on how busy this machine is.
     let told = hang_up(&["ping", "--json", "--self", "-i", "20ms"], 30, &[0, 1]);
-    assert!(objects(&told).iter().filter(|line| line["event"] == "end").count() > 4, "{told}");
+    assert!(json_lines(&told).iter().filter(|line| line["event"] == "end").count() > 4, "{told}");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn results_are_written() {
     hang_up(&["ping", "-i", "10ms", "-o", &ping, serving.endpoint()], 3, &[0]);
     hang_up(&["load", "--json", "-d", "60", "-o", &load, serving.endpoint()], 1, &[0]);
     for (file, event) in [(ping, "end"), (load, "result")] {
-        let results = objects(&fs::read_to_string(&file).unwrap());
+        let results = json_lines(&fs::read_to_string(&file).unwrap());
         assert_eq!(results[0]["event"], event, "{file}");
     }
 }
@@ -90,8 +90,8 @@ fn a_conversation_ends() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let Some(mut talk) = by_env("--default-signal=HUP", &["talk", serving.endpoint()]) else { return };
     let mut talk = Program::start(&mut talk);
-    talk.say(b"hello\n");
-    talk.hear(CTIME + 5);
+    talk.write(b"hello\n");
+    talk.wait_for_bytes(CTIME + 5);
     talk.signal("HUP");
-    assert_eq!(talk.ended().code, Some(0));
+    assert_eq!(talk.wait().code, Some(0));
 }

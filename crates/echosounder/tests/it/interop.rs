@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use crate::skip::skip;
 use crate::support::{
-    CTIME, Folder, Program, Serving, assert_stamped, closed_port, finish, has_ipv6, host_and_port, now,
-    program, python, run, sounder, unique,
+    CTIME, Folder, Program, Serving, assert_stamped, finish, free_port, has_ipv6, host_and_port, installed,
+    now, python, run, skip, sounder, unique,
 };
 
 /// What is said in every conversation: text, something long, and bytes that are no text. None holds a newline, at
@@ -21,9 +20,9 @@ fn converse(client: &mut Command) -> Program {
     let mut client = Program::start(client);
     let mut heard = 0;
     for message in messages() {
-        client.say(&message);
+        client.write(&message);
         let end = heard + CTIME + message.len();
-        let all = client.hear(end);
+        let all = client.wait_for_bytes(end);
         assert_eq!(all.len(), end, "{shown} hears what it should and no more");
         assert_stamped(&all[heard..], start, &message);
         heard = end;
@@ -45,14 +44,14 @@ fn converse_a_while(client: Option<Command>) {
 }
 
 fn with_args(name: &str, args: &[&str]) -> Option<Command> {
-    let mut command = program(name)?;
+    let mut command = installed(name)?;
     command.args(args);
     Some(command)
 }
 
 /// Netcat from OpenBSD; others of that name have other options.
 fn netcat(args: &[&str]) -> Option<Command> {
-    let help = finish(program("nc")?.arg("-h"), b"");
+    let help = finish(installed("nc")?.arg("-h"), b"");
     if !help.stderr.contains("OpenBSD") {
         skip("nc", "not that of OpenBSD");
         return None;
@@ -157,7 +156,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn local_time_is_that_of_the_zone() {
-    let Some(mut python) = program("python3") else { return };
+    let Some(mut python) = installed("python3") else { return };
     let mut serve = sounder(["serve", "tcp://127.0.0.1:0"]);
     let serving = Serving::start(serve.env("TZ", "Europe/Berlin"), 1);
     let start = now();
@@ -193,7 +192,7 @@ fn our_client_talks_to_textbook_servers() {
         for host in loopbacks() {
             let Some(mut server) = python(script, [host.trim_matches(['[', ']'])]) else { return };
             let server = Program::start(&mut server);
-            let endpoint = format!("{scheme}://{host}:{}", server.lines(1)[0]);
+            let endpoint = format!("{scheme}://{host}:{}", server.wait_for_lines(1)[0]);
             let start = now();
             let talk = run(&["talk", "--lines", &endpoint], b"hello\nworld\n");
             let lines: Vec<&str> = talk.text().lines().collect();
@@ -208,7 +207,7 @@ fn our_client_talks_to_textbook_servers() {
 fn more_than_the_textbook_server_reads_at_once_comes_back_in_pieces() {
     let Some(mut server) = python("tcp_server.py", ["127.0.0.1"]) else { return };
     let server = Program::start(&mut server);
-    let endpoint = format!("tcp://127.0.0.1:{}", server.lines(1)[0]);
+    let endpoint = format!("tcp://127.0.0.1:{}", server.wait_for_lines(1)[0]);
     let long = "x".repeat(5000);
     let talk = run(&["talk", "--json", &endpoint], format!("{long}\nshort\n").as_bytes());
     let answers = talk.objects();
@@ -221,9 +220,9 @@ fn more_than_the_textbook_server_reads_at_once_comes_back_in_pieces() {
 
 /// Starts socat, and returns it with the port that it tells.
 pub(crate) fn socat(address: &str, what: &str) -> Option<(Program, String)> {
-    let mut socat = program("socat")?;
+    let mut socat = installed("socat")?;
     let server = Program::start(socat.args(["-d", "-d", address, what]));
-    let told = server.told("listening on");
+    let told = server.wait_for_stderr("listening on");
     let line = told.lines().find(|line| line.contains("listening on")).unwrap();
     let port = line.rsplit(':').next().unwrap().to_owned();
     Some((server, port))
@@ -238,10 +237,10 @@ fn our_client_talks_to_other_tcp_servers() {
             assert_echoes(&format!("tcp://{host}:{port}"));
         }
     }
-    let port = closed_port().to_string();
-    let Some(mut ncat) = program("ncat") else { return };
+    let port = free_port().to_string();
+    let Some(mut ncat) = installed("ncat") else { return };
     let server = Program::start(ncat.args(["-v", "-l", "127.0.0.1", &port, "--exec", "/bin/cat"]));
-    server.told("Listening on");
+    server.wait_for_stderr("Listening on");
     assert_echoes_in_turn(&format!("tcp://127.0.0.1:{port}"));
 }
 
@@ -253,10 +252,10 @@ fn our_client_talks_to_other_udp_servers() {
         let Some((_server, port)) = socat(&address, "PIPE") else { return };
         assert_echoes(&format!("udp://{host}:{port}"));
     }
-    let port = closed_port().to_string();
-    let Some(mut ncat) = program("ncat") else { return };
+    let port = free_port().to_string();
+    let Some(mut ncat) = installed("ncat") else { return };
     let server = Program::start(ncat.args(["-v", "-u", "-l", "127.0.0.1", &port, "--exec", "/bin/cat"]));
-    server.told("Listening on");
+    server.wait_for_stderr("Listening on");
     assert_echoes(&format!("udp://127.0.0.1:{port}"));
 }
 
@@ -270,19 +269,19 @@ fn our_client_talks_to_other_unix_servers() {
         (format!("UNIX-LISTEN:{},type=5,fork", path("q")), format!("unix-seqpacket:{}", path("q"))),
         (format!("ABSTRACT-LISTEN:{name},fork"), format!("unix:@{name}")),
     ] {
-        let Some(mut socat) = program("socat") else { return };
+        let Some(mut socat) = installed("socat") else { return };
         let server = Program::start(socat.args(["-d", "-d", &address, "PIPE"]));
-        server.told("listening on");
+        server.wait_for_stderr("listening on");
         assert_echoes(&endpoint);
     }
-    let Some(mut socat) = program("socat") else { return };
+    let Some(mut socat) = installed("socat") else { return };
     let server =
         Program::start(socat.args(["-d", "-d", &format!("UNIX-RECVFROM:{},fork", path("d")), "PIPE"]));
-    server.told("receiving on");
+    server.wait_for_stderr("receiving on");
     assert_echoes(&format!("unix-dgram:{}", path("d")));
 
-    let Some(mut ncat) = program("ncat") else { return };
+    let Some(mut ncat) = installed("ncat") else { return };
     let server = Program::start(ncat.args(["-v", "-l", "-U", &path("n"), "--exec", "/bin/cat"]));
-    server.told("Listening on");
+    server.wait_for_stderr("Listening on");
     assert_echoes_in_turn(&path("n"));
 }

@@ -17,10 +17,9 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::Value;
 
 use crate::families::{endpoint, schemes};
-use crate::skip::skip;
 use crate::support::{
-    Finished, Folder, Program, Serving, connections, finish, has_ipv6, host_and_port, objects,
-    private_network, run, sounder, unique,
+    Finished, Folder, Program, Serving, connections, finish, has_ipv6, host_and_port, json_lines,
+    private_network, run, skip, sounder, unique,
 };
 use crate::talk::where_both_is_a_name;
 
@@ -453,9 +452,9 @@ fn the_server_of_its_own_is_gone_with_the_load() {
     assert!(!Path::new(&path).exists() && nobody_runs(&path));
     for signal in ["INT", "TERM"] {
         let running = Program::start(&mut sounder(["load", "--self", &path, "--json", "-d", "1h"]));
-        running.lines(1);
+        running.wait_for_lines(1);
         running.signal(signal);
-        let done = running.ended();
+        let done = running.wait();
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{signal}");
         let result = result(&done);
         assert_eq!((&result["sent"], &result["lost"]), (&result["answered"], &0.into()), "{result}");
@@ -468,10 +467,10 @@ fn the_server_of_its_own_does_not_outlive_a_load_that_is_killed() {
     let folder = Folder::new();
     let path = folder.join("echo");
     let running = Program::start(&mut sounder(["load", "--self", &path, "--json", "-d", "1h"]));
-    running.lines(1);
+    running.wait_for_lines(1);
     assert!(!nobody_runs(&path));
     running.signal("KILL");
-    running.ended();
+    running.wait();
     // It ends by itself, in good order.
     let gone = || !Path::new(&path).exists() && nobody_runs(&path);
     let gone_soon = (0..2000).any(|_| {
@@ -487,11 +486,11 @@ fn a_ramp_can_be_interrupted_too() {
     let path = folder.join("echo");
     let args = ["load", "--self", &path, "--ramp", "10s", "-d", "1h", "--json"];
     let running = Program::start(&mut sounder(args));
-    running.lines(1);
+    running.wait_for_lines(1);
     running.signal("INT");
-    let done = running.ended();
+    let done = running.wait();
     assert_eq!(done.code, Some(1));
-    let [note] = &objects(&done.stderr)[..] else { panic!("{}", done.stderr) };
+    let [note] = &json_lines(&done.stderr)[..] else { panic!("{}", done.stderr) };
     assert_eq!(
         (&note["event"], &note["note"]),
         (&"note".into(), &"stopped before any rate was found".into())
@@ -506,7 +505,7 @@ fn a_ramp_without_a_rate_says_so_in_words_or_in_an_object() {
     let done = run(&ramp, b"");
     assert!(done.code == Some(1) && done.stderr.ends_with(&format!("{text}\n")), "{done:?}");
     let done = run(&[&ramp[..], &["--json"]].concat(), b"");
-    let note = objects(&done.stderr).pop().unwrap();
+    let note = json_lines(&done.stderr).pop().unwrap();
     assert_eq!((done.code, &note["event"], &note["note"]), (Some(1), &"note".into(), &text.into()));
 }
 

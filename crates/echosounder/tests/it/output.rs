@@ -12,7 +12,7 @@ use std::time::Duration;
 use echosounder_socket::{Interest, Signal, ready};
 
 use crate::support::{
-    Finished, Folder, Program, Serving, closed_port, finish, objects, run, sh, sounder, without_times,
+    Finished, Folder, Program, Serving, closed_port, finish, json_lines, run, sh, sounder, without_times,
 };
 
 const OLD: &str = "yesterday's report\n";
@@ -52,7 +52,7 @@ fn pinging(outputs: &[&str]) -> Program {
         command.args(["-o", output]);
     }
     let program = Program::start(&mut command);
-    program.lines(4);
+    program.wait_for_lines(4);
     program
 }
 
@@ -82,7 +82,7 @@ fn a_run_that_is_killed_leaves_the_old_report_and_does_not_hinder_the_next() {
     let paths = ["r.json", "r.csv", "r.hdr", "r.html"].map(|name| old(&folder, name));
     let running = pinging(&paths.each_ref().map(String::as_str));
     running.signal("KILL");
-    running.ended();
+    running.wait();
     for path in &paths {
         assert_eq!(fs::read_to_string(path).unwrap(), OLD, "{path}");
         let done = run_with(PING, path);
@@ -100,10 +100,10 @@ fn a_signal_leaves_complete_files_and_nothing_else() {
         let paths = ["r.json", "r.csv", "r.hdr", "r.html"].map(|name| folder.join(name));
         let running = pinging(&paths.each_ref().map(String::as_str));
         running.signal(signal);
-        assert_eq!(running.ended().code, Some(0), "{signal}");
+        assert_eq!(running.wait().code, Some(0), "{signal}");
         assert_eq!(entries(&folder), paths.len(), "{signal}");
         let [json, csv, _, html] = paths.map(|path| fs::read_to_string(path).unwrap());
-        assert_eq!(objects(&json)[0]["event"], "end", "{signal}");
+        assert_eq!(json_lines(&json)[0]["event"], "end", "{signal}");
         assert!(4 <= csv.lines().count() && html.ends_with("</html>\n"), "{signal}");
     }
 }
@@ -118,9 +118,9 @@ fn the_report_so_far_is_saved_when_somebody_asks_and_survives_a_kill() {
         wait_until(path, || fs::read_to_string(path).unwrap() != OLD);
     }
     running.signal("KILL");
-    running.ended();
+    running.wait();
     let [json, csv, hdr, html] = paths.map(|path| fs::read_to_string(path).unwrap());
-    let object = &objects(&json)[0];
+    let object = &json_lines(&json)[0];
     assert!(object["event"] == "interim" && object["answered"].as_u64() >= Some(3), "{json}");
     assert!(csv.starts_with("endpoint,seq,") && 4 <= csv.lines().count(), "{csv}");
     assert_eq!(hdr.lines().filter(|line| !line.starts_with('#')).count(), 1, "{hdr}");
@@ -136,7 +136,7 @@ fn the_report_so_far_is_saved_every_ten_seconds() {
     assert!(!Path::new(&path).exists());
     wait_until("the interim report", || Path::new(&path).exists());
     running.signal("KILL");
-    let object = &objects(&fs::read_to_string(&path).unwrap())[0];
+    let object = &json_lines(&fs::read_to_string(&path).unwrap())[0];
     assert_eq!(object["event"], "interim");
 }
 
@@ -148,7 +148,7 @@ fn the_report_so_far_of_a_load_is_saved_every_ten_seconds() {
     let running = Program::start(command.args(["-o", &json, "-o", &csv, "-o", &hdr]));
     wait_until("the interim report", || [&json, &csv, &hdr].iter().all(|path| Path::new(path).exists()));
     running.signal("KILL");
-    let object = &objects(&fs::read_to_string(&json).unwrap())[0];
+    let object = &json_lines(&fs::read_to_string(&json).unwrap())[0];
     let count = |key: &str| object[key].as_u64().unwrap();
     assert_eq!((&object["event"], object["elapsed_ns"].is_u64()), (&"interim".into(), true), "{object}");
     assert!(1000 < count("answered"), "{object}");
@@ -165,9 +165,9 @@ fn lines_that_follow_a_saved_report_are_appended_to_it() {
     running.signal("QUIT");
     wait_until("the interim report", || Path::new(&path).exists());
     let before = fs::read_to_string(&path).unwrap();
-    running.lines(before.lines().count() + 40);
+    running.wait_for_lines(before.lines().count() + 40);
     running.signal("INT");
-    running.ended();
+    running.wait();
     let after = fs::read_to_string(&path).unwrap();
     assert!(after.starts_with(&before) && before.lines().count() + 5 < after.lines().count());
     let numbers: Vec<&str> = after.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
@@ -238,7 +238,7 @@ fn permissions_decide_whether_a_file_is_refused_or_written_in_place() {
     for (path, code) in [(&open, 0), (&new, 2)] {
         assert_eq!(run_with(PING, path).code, Some(code), "{path}");
     }
-    assert_eq!(objects(&fs::read_to_string(&open).unwrap())[0]["event"], "end");
+    assert_eq!(json_lines(&fs::read_to_string(&open).unwrap())[0]["event"], "end");
     permit(folder.path().to_str().unwrap(), 0o755);
 }
 
@@ -258,7 +258,7 @@ fn a_file_keeps_its_links_its_permissions_and_its_longest_name() {
             let done = run_with(command, output);
             assert_eq!(done.code, Some(0), "{command:?}: {}", done.stderr);
             assert!(fs::symlink_metadata(output).unwrap().is_symlink(), "{command:?}");
-            assert_eq!(objects(&fs::read_to_string(output).unwrap())[0]["event"], event);
+            assert_eq!(json_lines(&fs::read_to_string(output).unwrap())[0]["event"], event);
         }
     }
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o604);
@@ -282,14 +282,14 @@ fn what_is_no_file_is_written_in_place() {
             ),
         ] {
             let done = finish(&mut sh(&script), b"");
-            let objects = objects(done.text());
+            let objects = json_lines(done.text());
             assert_eq!((objects.len(), &objects[0]["event"]), (1, &event.into()), "{name}: {done:?}");
         }
         // A file behind a descriptor is not renamed over: whoever holds the descriptor reads the result.
         let held = folder.join("held");
         let script = format!("exec 3<>{held}; {sounder} {command} -o /dev/fd/3 >&2; cat <&3");
         let done = finish(&mut sh(&script), b"");
-        assert_eq!(objects(done.text())[0]["event"], event, "{done:?}");
+        assert_eq!(json_lines(done.text())[0]["event"], event, "{done:?}");
     }
     assert_eq!(entries(&folder), 1);
 }
@@ -321,7 +321,7 @@ fn several_files_are_written_and_none_twice() {
     for command in [PING, LOAD] {
         let done = run(&[command, &["-o", &json, "-o", &csv, "-o", "-"]].concat(), b"");
         assert_eq!(done.code, Some(0), "{done:?}");
-        let in_file = objects(&fs::read_to_string(&json).unwrap());
+        let in_file = json_lines(&fs::read_to_string(&json).unwrap());
         assert_eq!(without_times(done.objects()), without_times(in_file));
         assert!(fs::read_to_string(&csv).unwrap().contains("_ns,"));
         let other = format!("{}/./r.json", folder.path().display());
@@ -458,7 +458,7 @@ fn what_was_not_measured_leaves_the_old_report() {
     let path = old(&folder, "refused.json");
     let done = run_with(&["ping", "-c", "1", &format!("tcp://127.0.0.1:{}", closed_port())], &path);
     assert_eq!(
-        (done.code, &objects(&fs::read_to_string(&path).unwrap())[0]["word"]),
+        (done.code, &json_lines(&fs::read_to_string(&path).unwrap())[0]["word"]),
         (Some(1), &"REFUSED".into())
     );
 }
@@ -476,7 +476,7 @@ fn a_path_that_leads_to_standard_output_is_standard_output() {
                 fs::write(&file, "").unwrap();
                 let script = format!("{sounder} {} -o {path} {sink}", command.join(" "));
                 let done = finish(&mut sh(&script), b"");
-                let lines = objects(&fs::read_to_string(&file).unwrap());
+                let lines = json_lines(&fs::read_to_string(&file).unwrap());
                 assert_eq!((lines.len(), &lines[0]["event"]), (1, &event.into()), "{path} {sink}");
                 assert!(!done.stderr.is_empty(), "the text is on standard error: {path} {sink}");
             }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Finished, Folder, Serving, finish, program, run};
+use crate::support::{Finished, Folder, Serving, finish, installed, run};
 
 /// What a browser without a window says to a page.
 fn browse(chromium: &Command, folder: &Folder, args: &[&str]) -> Finished {
@@ -17,7 +17,7 @@ fn browse(chromium: &Command, folder: &Folder, args: &[&str]) -> Finished {
 
 #[test]
 fn a_browser_shows_the_page_and_runs_its_script() {
-    let Some(chromium) = program("chromium") else { return };
+    let Some(chromium) = installed("chromium") else { return };
     let folder = Folder::new();
     let (page, picture) = (folder.join("page.html"), folder.join("page.png"));
     let server = Serving::at(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);

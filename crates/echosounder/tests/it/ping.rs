@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use echosounder_socket::option::{IP_RECVTOS, IP_RECVTTL};
 use echosounder_socket::{ControlMessage, MessageFlags, Socket, control_space};
+use echosounder_testkit::{Fate, Forwarder, Log, Passage, REQUEST_LEN, Random};
 use serde_json::Value;
 
 use crate::abuse::resident;
-use crate::forwarder::{Chance, Deeds, Fate, Forwarder, LEN, Way};
 use crate::interop::socat;
 use crate::schema::Schema;
 use crate::support::{
-    Finished, Folder, PATIENCE, Program, Serving, connections, finish, has_ipv6, objects, private_network,
-    program, python, run, sh, sounder, unique, without_times,
+    Finished, Folder, PATIENCE, Program, Serving, connections, finish, free_port, has_ipv6, installed,
+    json_lines, private_network, python, run, sh, sounder, unique, without_times,
 };
 use crate::talk::where_both_is_a_name;
 
@@ -73,14 +73,14 @@ fn await_lines(program: &Program, behind: usize, count: usize, mut wanted: impl 
     let (mut read, mut found) = (behind, 0);
     while found < count {
         // A line of output that has no end yet is not among these.
-        let text = String::from_utf8(program.hear(1)).unwrap();
+        let text = String::from_utf8(program.wait_for_bytes(1)).unwrap();
         let whole: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
         let news = whole.get(read..).unwrap_or_default();
         found += news.iter().filter(|line| wanted(&serde_json::from_str(line).unwrap())).count();
         read = read.max(whole.len());
         assert!(read < LINES_MAX, "it never came, and {read} lines did");
         if found < count {
-            program.lines(read + 1);
+            program.wait_for_lines(read + 1);
         }
     }
 }
@@ -141,12 +141,12 @@ fn assert_near(value: i64, truth: i64, what: &str) {
 
 /// Fails unless both ways' medians are what the forwarder's were.
 #[track_caller]
-fn assert_ways(done: &Finished, deeds: &Deeds) {
+fn assert_ways(done: &Finished, log: &Log) {
     let samples = samples(done);
     let truth = |way: fn((i64, i64)) -> i64| -> Vec<i64> {
         let answered =
             samples.iter().filter(|sample| sample["outcome"] != "lost" && !sample["up_ns"].is_null());
-        answered.map(|sample| way(deeds.ways(count(sample, "seq")).unwrap())).collect()
+        answered.map(|sample| way(log.one_way_ns(count(sample, "seq")).unwrap())).collect()
     };
     let result = end(done);
     for (name, way) in [("up", (|ways| ways.0) as fn((i64, i64)) -> i64), ("down", |ways| ways.1)] {
@@ -161,10 +161,10 @@ fn assert_ways(done: &Finished, deeds: &Deeds) {
 }
 
 /// By how much each way varied in truth, from the least to what 99 of 100 did not exceed.
-fn spreads(deeds: &Deeds) -> (i64, i64) {
+fn spreads(log: &Log) -> (i64, i64) {
     let spread = |way: fn((i64, i64)) -> i64| {
         let mut times: Vec<i64> =
-            deeds.calls.keys().filter_map(|number| deeds.ways(*number)).map(way).collect();
+            log.requests.keys().filter_map(|number| log.one_way_ns(*number)).map(way).collect();
         times.sort_unstable();
         times[times.len() * 95 / 100] - times[0]
     };
@@ -173,8 +173,8 @@ fn spreads(deeds: &Deeds) -> (i64, i64) {
 
 /// Fails if the result says that another way varies than did: this machine may have stood still, and both have.
 #[track_caller]
-fn assert_verdict(result: &Value, deeds: &Deeds) {
-    let (up, down) = spreads(deeds);
+fn assert_verdict(result: &Value, log: &Log) {
+    let (up, down) = spreads(log);
     let (least, most) = (up.min(down), up.max(down));
     let possible = match () {
         () if 3 * least < most => vec![if least == up { "down" } else { "up" }],
@@ -201,12 +201,12 @@ fn forwarded(fate: impl FnMut(u64) -> Fate + Send + 'static) -> (Serving, Forwar
 #[test]
 fn the_delay_of_each_way_is_what_it_was() {
     let (_serving, forwarder) = forwarded(|_| Fate::delayed(3, 9));
-    let done = ping(&[&forwarder.endpoint, "-i", "5ms", "-c", "150", "--clock", "same"]);
-    let deeds = forwarder.end();
+    let done = ping(&[forwarder.endpoint(), "-i", "5ms", "-c", "150", "--clock", "same"]);
+    let log = forwarder.end();
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     let result = end(&done);
     assert_counts(&result, &[("sent", 150), ("answered", 150)]);
-    assert_ways(&done, &deeds);
+    assert_ways(&done, &log);
     for sample in samples(&done) {
         let (up, down) = (time(&sample, "up_ns"), time(&sample, "down_ns"));
         assert!(2_990_000 < up && 8_990_000 < down, "it took no less than it was held: {sample}");
@@ -217,17 +217,17 @@ fn the_delay_of_each_way_is_what_it_was() {
 
 #[test]
 fn a_free_clock_divides_the_quickest_equally_and_the_rest_truly() {
-    let mut chance = Chance(7);
+    let mut random = Random::new(7);
     let (_serving, forwarder) =
-        forwarded(move |number| Fate::delayed(4 + number % 2 * 30, 4 + chance.below(3)));
-    let done = ping(&[&forwarder.endpoint, "-i", "5ms", "-c", "150", "--clock", "free"]);
-    let deeds = forwarder.end();
+        forwarded(move |number| Fate::delayed(4 + number % 2 * 30, 4 + random.below(3)));
+    let done = ping(&[forwarder.endpoint(), "-i", "5ms", "-c", "150", "--clock", "free"]);
+    let log = forwarder.end();
     let result = end(&done);
-    let reordered = deeds.reordered().len() as u64;
+    let reordered = log.reordered().len() as u64;
     assert_counts(&result, &[("sent", 150), ("answered", 150), ("reordered", reordered)]);
     assert_eq!(result["up_down_assume_equal_quickest"], true, "{result}");
     assert_eq!(result["clock"], "free", "{result}");
-    assert_verdict(&result, &deeds);
+    assert_verdict(&result, &log);
     // It is the same clock: what is possible holds zero.
     let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
     assert!(ahead.abs() <= within + 10_000 && within < 20_000_000, "{ahead} ±{within}");
@@ -240,16 +240,16 @@ fn a_free_clock_divides_the_quickest_equally_and_the_rest_truly() {
 #[test]
 fn the_way_that_varies_is_named() {
     for (up, down) in [(80, 1), (1, 80), (80, 80)] {
-        let mut chance = Chance(3);
+        let mut random = Random::new(3);
         let (_serving, forwarder) =
-            forwarded(move |_| Fate::delayed(1 + chance.below(up), 1 + chance.below(down)));
-        let done = ping(&[&forwarder.endpoint, "-i", "4ms", "-c", "150"]);
-        let deeds = forwarder.end();
+            forwarded(move |_| Fate::delayed(1 + random.below(up), 1 + random.below(down)));
+        let done = ping(&[forwarder.endpoint(), "-i", "4ms", "-c", "150"]);
+        let log = forwarder.end();
         let result = end(&done);
-        assert_verdict(&result, &deeds);
+        assert_verdict(&result, &log);
         assert_counts(
             &result,
-            &[("sent", 150), ("answered", 150), ("reordered", deeds.reordered().len() as u64)],
+            &[("sent", 150), ("answered", 150), ("reordered", log.reordered().len() as u64)],
         );
     }
 }
@@ -271,12 +271,12 @@ fn scripted_losses_duplicates_and_swaps_are_told_one_by_one() {
         }
         fate
     });
-    let done = ping(&[&forwarder.endpoint, "-i", "20ms", "-c", "60", "-W", "3s"]);
-    let deeds = forwarder.end();
+    let done = ping(&[forwarder.endpoint(), "-i", "20ms", "-c", "60", "-W", "3s"]);
+    let log = forwarder.end();
     assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""), "not all were answered");
     let result = end(&done);
     // If this machine stood still, a call may not have been overtaken.
-    let reordered = deeds.reordered();
+    let reordered = log.reordered();
     assert!(reordered.iter().all(|number| [40, 50].contains(number)), "{reordered:?}");
     let counts = [
         ("sent", 60),
@@ -286,7 +286,7 @@ fn scripted_losses_duplicates_and_swaps_are_told_one_by_one() {
         ("reordered", reordered.len() as u64),
     ];
     assert_counts(&result, &counts);
-    assert_eq!((deeds.lost(), deeds.duplicates()), (5, 3));
+    assert_eq!((log.lost(), log.duplicates()), (5, 3));
     let numbers = |wanted: &dyn Fn(&Value) -> bool| -> Vec<u64> {
         samples(&done).iter().filter(|sample| wanted(sample)).map(|sample| count(sample, "seq")).collect()
     };
@@ -301,24 +301,24 @@ fn scripted_losses_duplicates_and_swaps_are_told_one_by_one() {
 #[test]
 fn random_losses_duplicates_and_swaps_are_counted_exactly() {
     for seed in [1, 2] {
-        let mut chance = Chance(seed);
+        let mut random = Random::new(seed);
         let (_serving, forwarder) = forwarded(move |number| {
             if number == 400 {
                 // All others are back before.
                 return Fate::delayed(300, 300);
             }
-            let mut way = || Way {
-                delay: Duration::from_micros(chance.below(20_000)),
-                copies: if chance.percent(10) { 0 } else { 1 + usize::from(chance.percent(5)) },
+            let mut way = || Passage {
+                delay: Duration::from_micros(random.below(20_000)),
+                copies: if random.percent(10) { 0 } else { 1 + usize::from(random.percent(5)) },
             };
             Fate { up: way(), down: way() }
         });
-        let done = ping(&[&forwarder.endpoint, "-i", "2ms", "-c", "400", "-W", "3s"]);
-        let deeds = forwarder.end();
+        let done = ping(&[forwarder.endpoint(), "-i", "2ms", "-c", "400", "-W", "3s"]);
+        let log = forwarder.end();
         let result = end(&done);
-        let (lost, duplicates) = (deeds.lost() as u64, deeds.duplicates() as u64);
+        let (lost, duplicates) = (log.lost() as u64, log.duplicates() as u64);
         assert!(
-            (40..120).contains(&lost) && 10 < duplicates && 50 < deeds.reordered().len(),
+            (40..120).contains(&lost) && 10 < duplicates && 50 < log.reordered().len(),
             "seed {seed}: {lost}"
         );
         let counts = [
@@ -326,11 +326,11 @@ fn random_losses_duplicates_and_swaps_are_counted_exactly() {
             ("answered", 400 - lost),
             ("lost", lost),
             ("duplicate", duplicates),
-            ("reordered", deeds.reordered().len() as u64),
+            ("reordered", log.reordered().len() as u64),
         ];
         assert_counts(&result, &counts);
         assert_eq!(result["timeout"], lost, "seed {seed}: {result}");
-        assert_ways(&done, &deeds);
+        assert_ways(&done, &log);
     }
 }
 
@@ -342,7 +342,7 @@ fn what_comes_after_the_wait_is_late_and_not_lost() {
         100 => Fate::delayed(150, 150),
         _ => Fate::delayed(1, 1),
     });
-    let args = [&forwarder.endpoint, "-i", "40ms", "-c", "100", "-W", "2s", "--max-loss", "0"];
+    let args = [forwarder.endpoint(), "-i", "40ms", "-c", "100", "-W", "2s", "--max-loss", "0"];
     let done = ping(&args);
     drop(forwarder);
     // They were lost when somebody needed them.
@@ -360,12 +360,12 @@ fn what_comes_after_the_wait_is_late_and_not_lost() {
 #[test]
 fn a_stream_in_odd_pieces_is_measured_by_its_last_byte() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
-    let forwarder = Forwarder::stream(serving.endpoint(), (LEN, 7), |_| Fate::delayed(3, 9));
-    let done = ping(&[&forwarder.endpoint, "-i", "20ms", "-c", "100", "--clock", "same"]);
-    let deeds = forwarder.end();
+    let forwarder = Forwarder::stream(serving.endpoint(), (REQUEST_LEN, 7), |_| Fate::delayed(3, 9));
+    let done = ping(&[forwarder.endpoint(), "-i", "20ms", "-c", "100", "--clock", "same"]);
+    let log = forwarder.end();
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     assert_counts(&end(&done), &[("sent", 100), ("answered", 100)]);
-    assert_ways(&done, &deeds);
+    assert_ways(&done, &log);
     // Of calls that the server read at once only the first bears a stamp.
     for sample in samples(&done).iter().filter(|sample| !sample["up_ns"].is_null()) {
         let (up, down) = (time(sample, "up_ns"), time(sample, "down_ns"));
@@ -377,7 +377,7 @@ fn a_stream_in_odd_pieces_is_measured_by_its_last_byte() {
 fn calls_that_come_to_the_server_in_pieces_are_answered_all_the_same() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let forwarder = Forwarder::stream(serving.endpoint(), (11, 5), |_| Fate::delayed(1, 1));
-    let done = ping(&[&forwarder.endpoint, "-i", "2ms", "-c", "300"]);
+    let done = ping(&[forwarder.endpoint(), "-i", "2ms", "-c", "300"]);
     drop(forwarder);
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     let result = end(&done);
@@ -389,8 +389,8 @@ fn calls_that_come_to_the_server_in_pieces_are_answered_all_the_same() {
 fn on_a_stream_that_is_held_up_all_behind_it_is_late() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let held_up = |number| if number == 10 { Fate::delayed(3000, 1) } else { Fate::delayed(1, 1) };
-    let forwarder = Forwarder::stream(serving.endpoint(), (LEN, LEN), held_up);
-    let done = ping(&[&forwarder.endpoint, "-i", "40ms", "-c", "80", "-W", "2s"]);
+    let forwarder = Forwarder::stream(serving.endpoint(), (REQUEST_LEN, REQUEST_LEN), held_up);
+    let done = ping(&[forwarder.endpoint(), "-i", "40ms", "-c", "80", "-W", "2s"]);
     drop(forwarder);
     let result = end(&done);
     let late = count(&result, "late");
@@ -404,29 +404,12 @@ fn on_a_stream_that_is_held_up_all_behind_it_is_late() {
     }
 }
 
-/// A port where nobody listens, and which the system gives to nobody who asks for any.
-fn own_port() -> u16 {
-    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
-    let any: Vec<u16> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
-    let mut chance = Chance(u64::from(std::process::id()));
-    loop {
-        let port = u16::try_from(2000 + chance.below(60_000)).unwrap();
-        let is_free = || {
-            let address = (Ipv4Addr::LOCALHOST, port);
-            UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
-        };
-        if !(any[0]..=any[1]).contains(&port) && is_free() {
-            return port;
-        }
-    }
-}
-
 #[test]
 fn a_server_that_ends_and_comes_again_is_called_again() {
     let (folder, name) = (Folder::new(), unique());
     let endpoints = [
-        format!("tcp://127.0.0.1:{}", own_port()),
-        format!("udp://127.0.0.1:{}", own_port()),
+        format!("tcp://127.0.0.1:{}", free_port()),
+        format!("udp://127.0.0.1:{}", free_port()),
         format!("unix:{}", folder.join("s")),
         format!("unix-dgram:{}", folder.join("d")),
         format!("unix-seqpacket:@{name}"),
@@ -436,13 +419,13 @@ fn a_server_that_ends_and_comes_again_is_called_again() {
         let pinging = pinging(&[endpoint, "-i", "10ms"]);
         await_line(&pinging, is_answer);
         serving.program().signal("KILL");
-        serving.program().ended();
+        serving.program().wait();
         await_line(&pinging, |line| line["word"] == "REFUSED");
-        let heard = pinging.lines(1).len();
+        let heard = pinging.wait_for_lines(1).len();
         let serving = Serving::at(&[endpoint]);
         await_lines(&pinging, heard, 1, is_answer);
         pinging.signal("INT");
-        let done = pinging.ended();
+        let done = pinging.wait();
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}");
         serving.stop();
         let lines = done.objects();
@@ -471,7 +454,7 @@ fn one_call_tells_in_a_word_how_it_failed() {
         assert_eq!(done.code, Some(1), "{args:?}: {done:?}");
         match samples(&done).as_slice() {
             [] => {
-                let error = &objects(&done.stderr)[0];
+                let error = &json_lines(&done.stderr)[0];
                 assert_eq!((&error["event"], &error["word"]), (&"error".into(), &word.into()), "{args:?}");
             }
             [sample] => {
@@ -483,7 +466,7 @@ fn one_call_tells_in_a_word_how_it_failed() {
             more => panic!("{args:?}: {more:?}"),
         }
     };
-    let (folder, port) = (Folder::new(), own_port());
+    let (folder, port) = (Folder::new(), free_port());
     fails(&[&format!("tcp://127.0.0.1:{port}")], "REFUSED");
     fails(&[&format!("udp://127.0.0.1:{port}")], "REFUSED");
     for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {
@@ -521,7 +504,7 @@ fn without_a_route_a_peer_is_unreachable() {
     for endpoint in ["udp://192.0.2.1:9", "tcp://192.0.2.1:9", "udp://[2001:db8::1]:9"] {
         unreachable(&mut again(), endpoint);
     }
-    if program("ip").is_none() {
+    if installed("ip").is_none() {
         return;
     }
     for kind in ["unreachable", "prohibit"] {
@@ -579,7 +562,7 @@ fn a_stream_peer_that_does_not_echo_is_named() {
         // What came is reported once, and the connection stays.
         assert_counts(&result, &[("sent", 2), ("lost", 2), ("stray", 1)]);
         assert_eq!(result["timeout"], 2, "{banner:?}: {result}");
-        let error = &objects(&done.stderr)[0]["error"];
+        let error = &json_lines(&done.stderr)[0]["error"];
         let sentence =
             format!("cannot measure {peer}: a reply does not contain its request (not an echo server?)");
         assert_eq!(*error, sentence.as_str(), "{banner:?}");
@@ -637,7 +620,7 @@ fn a_ping_with_a_count_ends_whatever_becomes_of_the_server() {
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             drop(listener);
-            let mut buffer = [0; LEN];
+            let mut buffer = [0; REQUEST_LEN];
             stream.read_exact(&mut buffer).and_then(|()| stream.write_all(&buffer)).unwrap();
         });
         endpoint
@@ -671,7 +654,7 @@ fn a_server_that_is_killed_ends_no_report() {
         await_lines(&pinging, 0, 6, is_answer);
         let called = serving.endpoint().to_owned();
         drop(serving);
-        let done = pinging.ended();
+        let done = pinging.wait();
         assert_eq!(done.code, Some(1), "{endpoint}: {done:?}");
         let ends: Vec<Value> = done.objects().into_iter().filter(|line| line["event"] == "end").collect();
         let [dead, good] = ends.as_slice() else { panic!("{endpoint}: {done:?}") };
@@ -683,13 +666,13 @@ fn a_server_that_is_killed_ends_no_report() {
 #[test]
 fn a_server_that_is_not_there_yet_is_waited_for() {
     let folder = Folder::new();
-    for endpoint in [format!("tcp://127.0.0.1:{}", own_port()), format!("unix:{}", folder.join("later"))] {
+    for endpoint in [format!("tcp://127.0.0.1:{}", free_port()), format!("unix:{}", folder.join("later"))] {
         let pinging = pinging(&["-w", "20s", "-i", "20ms", &endpoint]);
         await_lines(&pinging, 0, 3, |line| line["word"] == "REFUSED");
         let serving = Serving::at(&[&endpoint]);
         await_lines(&pinging, 0, 3, is_answer);
         pinging.signal("INT");
-        let done = pinging.ended();
+        let done = pinging.wait();
         drop(serving);
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}");
         let result = end(&done);
@@ -704,7 +687,7 @@ fn a_message_that_this_machine_cannot_send_is_its_own_failure() {
     for size in ["65508", "1m"] {
         let done = ping(&["-c", "3", "-s", size, serving.endpoint()]);
         assert_eq!(done.code, Some(2), "{done:?}");
-        assert_eq!(objects(&done.stderr)[0]["word"], Value::Null, "{done:?}");
+        assert_eq!(json_lines(&done.stderr)[0]["word"], Value::Null, "{done:?}");
     }
 }
 
@@ -757,7 +740,7 @@ fn a_server_of_its_own_is_asked_on_one_kind_of_socket_after_another() {
     let pinging = pinging(&["--self", "-c", "1m", "-i", "5ms"]);
     await_line(&pinging, is_answer);
     pinging.signal("INT");
-    let done = pinging.ended();
+    let done = pinging.wait();
     assert_eq!(done.code, Some(1), "the count was not reached");
     assert!(!done.stderr.contains("interrupted"), "{}", done.stderr);
     assert_eq!(done.objects().iter().filter(|line| line["event"] == "start").count(), 1);
@@ -766,7 +749,7 @@ fn a_server_of_its_own_is_asked_on_one_kind_of_socket_after_another() {
 #[test]
 fn a_peer_that_closes_after_each_answer_is_called_again() {
     let peer = connections(|mut stream| {
-        let mut call = [0; LEN];
+        let mut call = [0; REQUEST_LEN];
         if stream.read_exact(&mut call).is_ok() {
             let _ = stream.write_all(&call);
         }
@@ -904,7 +887,7 @@ fn whom_nobody_can_call_is_named() {
     ] {
         let done = ping(args);
         assert_eq!((done.code, done.text()), (Some(2), ""), "{args:?}");
-        let error = objects(&done.stderr)[0]["error"].as_str().unwrap().to_owned();
+        let error = json_lines(&done.stderr)[0]["error"].as_str().unwrap().to_owned();
         assert!(error.starts_with(named), "{args:?}: {error}");
     }
 }
@@ -912,7 +895,7 @@ fn whom_nobody_can_call_is_named() {
 #[test]
 fn several_targets_stand_side_by_side_even_if_one_is_dead() {
     let serving = Serving::at(&["udp://127.0.0.1:0"]);
-    let dead = format!("tcp://127.0.0.1:{}", own_port());
+    let dead = format!("tcp://127.0.0.1:{}", free_port());
     let done = run(&["ping", "-i", "1s", "-i", "10ms", "-c", "1", serving.endpoint(), &dead], b"");
     let table: Vec<Vec<&str>> =
         done.text().lines().rev().skip(1).take(3).map(|line| line.split_whitespace().collect()).collect();
@@ -933,7 +916,7 @@ fn signals_end_it_with_statistics_or_show_them_meanwhile() {
         pinging.signal("QUIT");
         await_lines(&pinging, 0, 2, |line| line["event"] == "interim");
         pinging.signal(signal);
-        let done = pinging.ended();
+        let done = pinging.wait();
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{signal}");
         let lines = done.objects();
         assert_lines(&lines);
@@ -946,7 +929,7 @@ fn signals_end_it_with_statistics_or_show_them_meanwhile() {
     let pinging = pinging(&[&format!("udp://{}", hole.local_addr().unwrap()), "-i", "10ms", "-W", "50ms"]);
     await_line(&pinging, |line| line["word"] == "TIMEOUT");
     pinging.signal("INT");
-    let done = pinging.ended();
+    let done = pinging.wait();
     assert_eq!((done.code, end(&done)["answered"].as_u64()), (Some(1), Some(0)), "nothing was answered");
 }
 
@@ -969,7 +952,7 @@ fn a_full_disk_is_told() {
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let done = ping(&["--self", "udp://127.0.0.1:0", "-c", "500", "-i", "0", "-o", &path]);
         assert_eq!(done.code, Some(2), "{ending}: {}", done.stderr);
-        let error = &objects(&done.stderr)[0]["error"];
+        let error = &json_lines(&done.stderr)[0]["error"];
         assert_eq!(*error, format!("cannot write {path}: No space left on device"), "{ending}");
         assert_counts(&end(&done), &[("sent", 500), ("answered", 500)]);
     }
@@ -993,7 +976,7 @@ fn a_file_is_whole_whatever_becomes_of_standard_output() {
         let ping = format!("{sounder} ping {args} --self udp://127.0.0.1:0 -i 10ms -o {path}");
         let done = finish(&mut sh(&format!("{{ {{ {ping}; echo $? >&2; }} {sink}; }}")), b"");
         assert_eq!(done.stderr, format!("{error}{code}\n"), "{args} {sink}");
-        let objects = objects(&fs::read_to_string(&path).unwrap());
+        let objects = json_lines(&fs::read_to_string(&path).unwrap());
         assert_lines(&objects);
         let [result] = objects.as_slice() else { panic!("{sink}: {objects:?}") };
         let least = if args.contains("-c") { 20 } else { 1 };
@@ -1004,20 +987,20 @@ fn a_file_is_whole_whatever_becomes_of_standard_output() {
 #[test]
 fn a_file_says_what_has_failed_and_what_was_missed() {
     let (folder, serving) = (Folder::new(), Serving::at(&["udp://127.0.0.1:0"]));
-    let dead = format!("tcp://127.0.0.1:{}", own_port());
+    let dead = format!("tcp://127.0.0.1:{}", free_port());
     let written = |targets: &[&str], ending: &str| {
         let path = folder.join(ending);
         let done = ping(&[targets, &["-c", "3", "-i", "10ms", "--max-p99", "1us", "-o", &path]].concat());
         assert_eq!(done.code, Some(1), "{done:?}");
         fs::read_to_string(path).unwrap()
     };
-    let lines = objects(&written(&[serving.endpoint(), &dead], "r.json"));
+    let lines = json_lines(&written(&[serving.endpoint(), &dead], "r.json"));
     assert_lines(&lines);
     assert_eq!((lines[0]["event"].as_str(), &lines[0]["missed"]), (Some("end"), &["max_p99"][..].into()));
     let [_, end] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!((&end["endpoint"], &end["refused"]), (&dead.as_str().into(), &3.into()), "{end}");
     let nobody = "tcp://nobody.invalid:7";
-    let alone = objects(&written(&[nobody], "alone.json"));
+    let alone = json_lines(&written(&[nobody], "alone.json"));
     let [error] = alone.as_slice() else { panic!("{alone:?}") };
     assert_eq!(
         (&error["event"], &error["endpoint"], &error["word"]),
@@ -1040,14 +1023,14 @@ fn a_result_file_holds_what_was_told() {
             (fate.up.copies, fate.down.copies) = (usize::from(number != 3), 1 + usize::from(number == 4));
             fate
         });
-        let done = ping(&[&forwarder.endpoint, "-c", "10", "-i", "20ms", "-W", "2s", "-o", path]);
+        let done = ping(&[forwarder.endpoint(), "-c", "10", "-i", "20ms", "-W", "2s", "-o", path]);
         assert_counts(&end(&done), &[("sent", 10), ("answered", 9), ("lost", 1), ("duplicate", 1)]);
         let text = fs::read_to_string(path).unwrap();
         if path == &json {
-            assert_eq!(without_times(objects(&text)), without_times(vec![end(&done)]));
+            assert_eq!(without_times(json_lines(&text)), without_times(vec![end(&done)]));
         } else if path == &csv {
             assert_eq!(text.lines().count(), 1 + samples(&done).len(), "{text}");
-            let lost = format!("\"{}\",3,TIMEOUT,", forwarder.endpoint);
+            let lost = format!("\"{}\",3,TIMEOUT,", forwarder.endpoint());
             let told = |line: &str| line.starts_with(&lost) && line.ends_with(",,,,,,,false");
             assert!(text.lines().any(told), "{text}");
         } else {
@@ -1067,10 +1050,10 @@ fn a_bound_that_is_missed_is_named_and_the_ping_fails() {
         // The first and the fifth of eight are lost: a quarter. In the end they have been waited for longer than any answer
         // took, though not as long as they might take.
         let pinging =
-            pinging(&[&[&*forwarder.endpoint, "-i", "20ms", "-W", "5s", "-w", "6s"], bounds].concat());
+            pinging(&[&[forwarder.endpoint(), "-i", "20ms", "-W", "5s", "-w", "6s"], bounds].concat());
         await_line(&pinging, |line| line["seq"] == 8 && is_answer(line));
         pinging.signal("INT");
-        let done = pinging.ended();
+        let done = pinging.wait();
         (done.code, end(&done))
     };
     for (bounds, code, missed) in [
@@ -1127,7 +1110,7 @@ fn of_other_echoes_it_tells_what_their_answers_do() {
     for (script, scheme) in [("tcp_server.py", "tcp"), ("udp_server.py", "udp")] {
         let Some(mut server) = python(script, ["127.0.0.1"]) else { return };
         let server = Program::start(&mut server);
-        assert_told(&format!("{scheme}://127.0.0.1:{}", server.lines(1)[0]), "second");
+        assert_told(&format!("{scheme}://127.0.0.1:{}", server.wait_for_lines(1)[0]), "second");
     }
 }
 
@@ -1190,7 +1173,7 @@ fn a_clock_that_tells_seconds_is_compared_to_milliseconds() {
     let compare = |script: &str, scheme: &str| {
         let mut server = python(script, ["127.0.0.1"])?;
         let server = Program::start(server.env("TZ", "Asia/Kolkata"));
-        let endpoint = format!("{scheme}://127.0.0.1:{}", server.lines(1)[0]);
+        let endpoint = format!("{scheme}://127.0.0.1:{}", server.wait_for_lines(1)[0]);
         let done = ping(&[&endpoint, "-i", "200ms", "-c", "30"]);
         let result = end(&done);
         assert_counts(&result, &[("sent", 30), ("answered", 30)]);
@@ -1232,7 +1215,7 @@ fn with_a_server_of_its_own_every_socket_is_measured() {
 fn of_several_targets_one_may_be_dead() {
     let serving = Serving::at(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);
     let [tcp, udp] = serving.endpoints() else { panic!("it serves two") };
-    let dead = format!("tcp://127.0.0.1:{}", own_port());
+    let dead = format!("tcp://127.0.0.1:{}", free_port());
     for targets in [[tcp.as_str(), &dead, udp], [&dead, tcp, udp]] {
         let done = ping(&[&targets[..], &["-c", "5", "-i", "10ms"]].concat());
         assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""));
@@ -1303,7 +1286,7 @@ fn it_ends_when_it_is_told_to_while_it_connects() {
     // When one target is called, signals are received.
     await_line(&pinging, is_answer);
     pinging.signal("INT");
-    let done = pinging.ended();
+    let done = pinging.wait();
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert!(done.stderr.contains("interrupted"), "{}", done.stderr);
 }
@@ -1349,7 +1332,7 @@ fn marks_and_the_source_are_on_the_wire() {
     assert_eq!(message.from.ip(), Some("127.0.0.9".parse().unwrap()));
     assert_eq!(message.len, 64);
     pinging.signal("INT");
-    pinging.ended();
+    pinging.wait();
     let done = ping(&["-I", "127.0.0.9", "-Q", "ef", "-c", "2", "-i", "10ms", "--self", "tcp://127.0.0.1:0"]);
     assert!(done.objects()[0]["local"].as_str().unwrap().starts_with("127.0.0.9:"), "{}", done.text());
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -1390,14 +1373,14 @@ fn what_is_shown_is_what_was_asked_for() {
 
 #[test]
 fn every_line_of_a_long_run_is_as_written_down() {
-    let mut chance = Chance(11);
+    let mut random = Random::new(11);
     let (_serving, forwarder) = forwarded(move |number| {
         if number == 10 {
             return Fate::delayed(600, 1);
         }
-        let mut way = || Way {
-            delay: Duration::from_micros(chance.below(15_000)),
-            copies: if chance.percent(10) { 0 } else { 1 + usize::from(chance.percent(10)) },
+        let mut way = || Passage {
+            delay: Duration::from_micros(random.below(15_000)),
+            copies: if random.percent(10) { 0 } else { 1 + usize::from(random.percent(10)) },
         };
         Fate { up: way(), down: way() }
     });
@@ -1407,13 +1390,13 @@ fn every_line_of_a_long_run_is_as_written_down() {
         _ => vec![stamped(call, "1000000000000000000", "1000000000000000001")],
     });
     let peer = connections(|mut stream| {
-        let mut call = [0; LEN];
+        let mut call = [0; REQUEST_LEN];
         if stream.read_exact(&mut call).is_ok() {
             let _ = stream.write_all(&call);
         }
     });
     let pinging =
-        pinging(&[&forwarder.endpoint, &garbage, &peer, "-i", "10ms", "-W", "500ms", "--max-loss", "0"]);
+        pinging(&[forwarder.endpoint(), &garbage, &peer, "-i", "10ms", "-W", "500ms", "--max-loss", "0"]);
     let mut wanted: BTreeSet<String> =
         ["stray", "connected", "disconnected", "clock_contradicted", "interval", "late"]
             .into_iter()
@@ -1429,7 +1412,7 @@ fn every_line_of_a_long_run_is_as_written_down() {
     pinging.signal("QUIT");
     await_line(&pinging, |line| line["event"] == "interim");
     pinging.signal("INT");
-    let done = pinging.ended();
+    let done = pinging.wait();
     assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""));
     let lines = done.objects();
     assert_lines(&lines);
@@ -1489,7 +1472,7 @@ fn however_many_calls_there_are_memory_does_not_grow() {
     let (before, after) = (answered(1), answered(calls()));
     assert!(after < before + MOST, "{before} kB became {after}");
     pinging.signal("INT");
-    let done = pinging.ended();
+    let done = pinging.wait();
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert_lines(&done.objects());
 }

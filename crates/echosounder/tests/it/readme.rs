@@ -55,7 +55,7 @@ fn play(block: &str) -> String {
         let written = match (command.strip_suffix(" &"), killed(command)) {
             (Some(command), _) => {
                 let program = Program::start(&mut shell(&format!("exec {command}"), &folder));
-                let mut lines = program.lines(below.len());
+                let mut lines = program.wait_for_lines(below.len());
                 lines.truncate(below.len());
                 background.push(Some((program, lines.len())));
                 lines

@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::abuse::ticks;
 use crate::serve::{ask, connect};
 use crate::support::{
-    CTIME, Folder, PATIENCE, Program, Serving, again, closed_port, finish, may_run, program, python, unique,
+    CTIME, Folder, PATIENCE, Program, Serving, closed_port, finish, installed, may_run, python,
+    retry_interrupted, unique,
 };
 
 /// A command that runs our program with these arguments where each of the system calls fails with this error, or a
@@ -105,11 +106,11 @@ fn what_fails_again_and_again_rests_and_is_told_now_and_then() {
         for socket in &datagrams {
             socket.send_to(b"hello", udp).unwrap();
         }
-        serving.program().told("Error: ");
+        serving.program().wait_for_stderr("Error: ");
         let before = ticks(serving.program().pid());
         let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
         nobody.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-        again(|| nobody.recv(&mut [0])).unwrap_err();
+        retry_interrupted(|| nobody.recv(&mut [0])).unwrap_err();
         let spent = ticks(serving.program().pid()) - before;
         assert!(spent < 20, "{spent} hundredths of a second for nothing: {calls}");
         let done = serving.stop();
@@ -127,7 +128,7 @@ fn a_server_that_cannot_wait_ends_and_says_why() {
         let serve = ["serve", "--workers", "1", "tcp://127.0.0.1:0"];
         let calls = "epoll_wait,epoll_pwait,epoll_pwait2";
         let Some(mut serve) = sandboxed(error, calls, &serve) else { return };
-        let done = Program::start(&mut serve).ended();
+        let done = Program::start(&mut serve).wait();
         let why = if error == "EPIPE" { "Broken pipe" } else { "Operation not permitted" };
         assert_eq!(done.code, Some(2), "{}", done.stderr);
         assert!(
@@ -140,7 +141,7 @@ fn a_server_that_cannot_wait_ends_and_says_why() {
 
 #[test]
 fn without_more_waits_newcomers_are_served_and_nobody_is_reset() {
-    let Some(strace) = program("strace") else { return };
+    let Some(strace) = installed("strace") else { return };
     // The grandchild traces, so that signals go to the server itself.
     let inject = ["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=epoll_ctl", "-e"];
     let mut trial = Command::new(strace.get_program());
@@ -161,7 +162,7 @@ fn without_more_waits_newcomers_are_served_and_nobody_is_reset() {
 
 #[test]
 fn without_proc_a_server_says_that_paths_get_no_answer() {
-    let Some(mut unshare) = program("unshare") else { return };
+    let Some(mut unshare) = installed("unshare") else { return };
     let hide = "mount -t tmpfs none /proc && exec \"$@\"";
     unshare.args(["--map-root-user", "--mount", "sh", "-c", hide, "sh"]);
     let Some(mut serve) = may_run(unshare) else { return };
@@ -173,7 +174,7 @@ fn without_proc_a_server_says_that_paths_get_no_answer() {
     let named = UnixDatagram::bind_addr(&name).unwrap();
     named.set_read_timeout(Some(PATIENCE)).unwrap();
     named.send_to(b"hello", &path).unwrap();
-    assert_eq!(again(|| named.recv(&mut [0; 64])).unwrap(), CTIME + 5, "others get theirs");
+    assert_eq!(retry_interrupted(|| named.recv(&mut [0; 64])).unwrap(), CTIME + 5, "others get theirs");
     let done = serving.stop();
     let note =
         format!("note: cannot reply to clients with a path on unix-dgram:{path}: /proc is not mounted\n");

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{
-    CTIME, Folder, PATIENCE, Program, Serving, again, assert_stamped, has_ipv6, host_and_port, now, objects,
-    run, sh, sounder, unique, without_times,
+    CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, has_ipv6, host_and_port, json_lines, now,
+    retry_interrupted, run, sh, sounder, unique, without_times,
 };
 
 /// A connection to a server of ours.
@@ -74,7 +74,7 @@ fn a_signal_ends_it_in_good_order() {
         assert_eq!((done.code, done.text()), (Some(0), ""), "SIG{signal}");
         let last = done.stderr.lines().last().unwrap();
         assert_eq!(last, "1 connection, 1 message, 5 bytes, 0 dropped", "SIG{signal}");
-        assert_eq!(again(|| open.read(&mut [0])).unwrap(), 0, "the peer is told the end");
+        assert_eq!(retry_interrupted(|| open.read(&mut [0])).unwrap(), 0, "the peer is told the end");
         assert!(!Path::new(&path).exists(), "the path is gone");
     }
 }
@@ -85,12 +85,12 @@ fn a_second_signal_ends_it_at_once() {
     let mut stream = connect(&serving);
     ask(&mut stream, b"hello", CTIME + 5);
     serving.program().signal("TERM");
-    assert_eq!(again(|| stream.read(&mut [0])).unwrap(), 0);
+    assert_eq!(retry_interrupted(|| stream.read(&mut [0])).unwrap(), 0);
     // Now it waits a while for our end. What comes with the first signal is taken for the same.
     serving.program().signal("TERM");
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     nobody.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    again(|| nobody.recv(&mut [0])).unwrap_err();
+    retry_interrupted(|| nobody.recv(&mut [0])).unwrap_err();
     let done = serving.stop_by("TERM");
     assert_eq!((done.code, done.stderr.contains("1 connection")), (None, false), "{}", done.stderr);
 }
@@ -129,13 +129,13 @@ fn the_transcript_has_the_textbooks_words() {
         says(peer, "\\x1b[31m\\r\\n\\xff\\u{202e}"),
         format!("Closed {peer} after 2 messages"),
     ];
-    assert_eq!(serving.program().lines(4), expected);
+    assert_eq!(serving.program().wait_for_lines(4), expected);
 
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (_, port) = host_and_port(&serving.endpoints()[1]);
     datagrams.send_to(b"hi", (Ipv4Addr::LOCALHOST, port.parse().unwrap())).unwrap();
     expected.push(says(datagrams.local_addr().unwrap(), "hi"));
-    assert_eq!(serving.program().lines(5), expected);
+    assert_eq!(serving.program().wait_for_lines(5), expected);
 
     let done = serving.stop();
     assert_eq!(done.text().lines().collect::<Vec<_>>(), expected);
@@ -150,7 +150,7 @@ fn the_transcript_of_peers_does_not_tell_what_they_say() {
     ask(&mut stream, b"secret", CTIME + 6);
     drop(stream);
     let expected = [format!("Connected client from {peer}"), format!("Closed {peer} after 1 message")];
-    assert_eq!(serving.program().lines(2), expected);
+    assert_eq!(serving.program().wait_for_lines(2), expected);
     let done = serving.stop();
     assert_eq!(done.text().lines().count(), 2, "{}", done.text());
 }
@@ -161,10 +161,10 @@ fn a_connection_that_breaks_says_why() {
     let mut stream = connect(&serving);
     let peer = stream.local_addr().unwrap();
     stream.write_all(b"hello").unwrap();
-    again(|| stream.peek(&mut [0])).unwrap();
+    retry_interrupted(|| stream.peek(&mut [0])).unwrap();
     // Closing with the answer unread resets the connection.
     drop(stream);
-    let lines = serving.program().lines(2);
+    let lines = serving.program().wait_for_lines(2);
     assert_eq!(lines[1], format!("Closed {peer} after 1 message: Connection reset by peer"));
     let done = serving.stop();
     assert!(
@@ -181,7 +181,7 @@ fn of_a_long_message_the_transcript_shows_the_beginning() {
     let long = "x".repeat(5000);
     let talk = run(&["talk", serving.endpoint()], format!("{long}\n").as_bytes());
     assert_eq!(talk.text().len(), CTIME + 5001);
-    let line = serving.program().lines(1).remove(0);
+    let line = serving.program().wait_for_lines(1).remove(0);
     assert!(line.ends_with(&format!(": {}... (5000 bytes)", "x".repeat(4096))), "{line}");
 }
 
@@ -224,7 +224,7 @@ fn as_json_everything_is_an_object_with_the_documented_keys() {
     ask(&mut stream, b"hello", CTIME + 5);
     ask(&mut stream, b"\xff\x1b", CTIME + 2);
     drop(stream);
-    serving.program().lines(4);
+    serving.program().wait_for_lines(4);
     let endpoint = serving.endpoint().to_owned();
     let done = serving.stop();
     assert!(done.stdout.iter().chain(done.stderr.as_bytes()).all(|byte| matches!(byte, b'\n' | b' '..=b'~')));
@@ -243,7 +243,7 @@ fn as_json_everything_is_an_object_with_the_documented_keys() {
     });
     let cut = serde_json::json!({ "idle": 0, "stalled": 0, "evicted": 0, "refused": 0 });
     assert_eq!(
-        without_times(objects(&done.stderr)),
+        without_times(json_lines(&done.stderr)),
         [
             serde_json::json!({ "event": "listening", "endpoint": endpoint, "kind": "connection" }),
             serde_json::json!({
@@ -264,13 +264,13 @@ fn a_summary_says_how_many_are_connected_now() {
         streams.iter_mut().for_each(|stream| drop(ask(stream, b"hello", CTIME + 5)));
         let gone = streams.pop().unwrap();
         gone.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(again(|| (&gone).read(&mut [0])).unwrap(), 0, "the server has ended it, too");
+        assert_eq!(retry_interrupted(|| (&gone).read(&mut [0])).unwrap(), 0, "the server has ended it, too");
         // The worker has closed that one before it answers this.
         ask(&mut streams[0], b"hello", CTIME + 5);
         serving.program().signal("USR1");
-        let reported = serving.program().told(if json { "\"summary\"" } else { " dropped\n" });
+        let reported = serving.program().wait_for_stderr(if json { "\"summary\"" } else { " dropped\n" });
         if json {
-            let summary = objects(&reported).pop().unwrap();
+            let summary = json_lines(&reported).pop().unwrap();
             assert_eq!((&summary["connections"], &summary["connected_now"]), (&3.into(), &2.into()));
         } else {
             let summary = "\n3 connections (2 connected now), 4 messages, 20 bytes, 0 dropped\n";
@@ -301,9 +301,9 @@ fn when_nobody_reads_the_transcript_any_more_it_is_a_clean_end() {
     let serving = Serving::start(&mut pipeline, 1);
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let first = UnixStream::connect_addr(&address).unwrap();
-    serving.program().told("gone");
+    serving.program().wait_for_stderr("gone");
     drop(first);
-    let done = serving.program().ended();
+    let done = serving.program().wait();
     assert!(done.stderr.ends_with("\nexit 0\n"), "{}", done.stderr);
 }
 
@@ -417,7 +417,7 @@ fn by_size_what_comes_at_once_is_stamped_in_pieces() {
     let mut stream = connect(&serving);
     let peer = stream.local_addr().unwrap();
     assert_eq!(ask(&mut stream, b"abcdefghij", 10), b"abcdefghij");
-    let lines = serving.program().lines(4);
+    let lines = serving.program().wait_for_lines(4);
     assert_eq!(lines[1..], [says(peer, "abcd"), says(peer, "efgh"), says(peer, "ij")]);
 }
 

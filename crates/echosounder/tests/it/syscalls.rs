@@ -1,8 +1,7 @@
 use std::fs;
 
 use crate::serve::{ask, connect};
-use crate::skip::skip;
-use crate::support::{CTIME, Folder, Serving, finish, program};
+use crate::support::{CTIME, Folder, Serving, finish, installed, skip};
 
 /// The calls that strace counted, by name.
 fn counts(table: &str) -> Vec<(&str, u64)> {
@@ -17,10 +16,12 @@ fn counts(table: &str) -> Vec<(&str, u64)> {
 #[test]
 fn a_message_costs_three_calls() {
     const MESSAGES: u64 = 1000;
-    let Some(mut strace) = program("strace") else { return };
+    let Some(mut strace) = installed("strace") else { return };
     let folder = Folder::new();
-    let trial =
-        finish(program("strace").unwrap().args(["-D", "-f", "-c", "-o", &folder.join("trial"), "true"]), b"");
+    let trial = finish(
+        installed("strace").unwrap().args(["-D", "-f", "-c", "-o", &folder.join("trial"), "true"]),
+        b"",
+    );
     if trial.code != Some(0) {
         return skip("strace", trial.stderr);
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use echosounder_socket::{Endpoint, Family, IpVersion, Protocol, Side, Socket, Type};
 
 use crate::support::{
-    CTIME, Folder, PATIENCE, Program, Serving, again, assert_stamped, connections, finish, has_ipv6, now,
-    private_hosts, private_network, python, run, sh, sounder, unique, without_times,
+    CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, connections, finish, has_ipv6, now,
+    private_hosts, private_network, python, retry_interrupted, run, sh, sounder, unique, without_times,
 };
 
 /// What a textbook server on a thread of its own saw of its only client.
@@ -40,7 +40,7 @@ impl<T: Send + 'static> Server<T> {
 /// What one read brings.
 fn hear(client: &mut TcpStream) -> Vec<u8> {
     let mut buffer = [0; 1024];
-    let len = again(|| client.read(&mut buffer)).unwrap();
+    let len = retry_interrupted(|| client.read(&mut buffer)).unwrap();
     buffer[..len].to_vec()
 }
 
@@ -106,7 +106,7 @@ fn the_next_line_leaves_when_the_answer_has_come() {
             let message = hear(&mut client);
             // If the client is ahead of us, what comes next is here in no time.
             client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-            let early = again(|| client.read(&mut [0; 1024]));
+            let early = retry_interrupted(|| client.read(&mut [0; 1024]));
             assert!(early.is_err(), "{early:?} bytes came before the answer to {message:?}");
             client.set_read_timeout(Some(PATIENCE)).unwrap();
             client.write_all(&message).unwrap();
@@ -187,7 +187,7 @@ fn a_server_that_ends_ends_the_conversation_too() {
         let program = Program::start(&mut sounder([args, &[&at_once.endpoint]].concat()));
         at_once.seen();
         // Without a line of input: the server is heard while one is awaited.
-        let talk = program.ended();
+        let talk = program.wait();
         assert_eq!(talk.all(), (Some(0), "", ""), "{args:?}");
     }
 }
@@ -198,7 +198,7 @@ fn a_line_that_the_end_of_the_server_leaves_unanswered_is_told() {
         hear(&mut client);
     });
     let mut program = Program::start(&mut sounder(["talk", "--lines", &server.endpoint]));
-    program.say(b"hello\n");
+    program.write(b"hello\n");
     let endpoint = server.endpoint.clone();
     server.seen();
     let talk = program.finish();
@@ -250,7 +250,7 @@ fn input_and_output_that_stand_still_lose_nothing() {
     pipeline.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).env("AT", serving.endpoint()).env("GO", &go);
     let program = Program::start(&mut pipeline);
     fs::write(&go, "go\n").unwrap();
-    assert_eq!(program.ended().text().trim(), "30000000");
+    assert_eq!(program.wait().text().trim(), "30000000");
 }
 
 #[test]
@@ -286,9 +286,9 @@ fn what_is_said_after_the_server_has_finished_is_sent() {
         hear_out(&mut client)
     });
     let mut program = Program::start(&mut sounder(["talk", &server.endpoint]));
-    program.say(b"a\n");
-    program.lines(1);
-    program.say(b"b\n");
+    program.write(b"a\n");
+    program.wait_for_lines(1);
+    program.write(b"b\n");
     let talk = program.finish();
     assert_eq!(talk.all(), (Some(0), "first words\n", ""));
     assert_eq!(server.seen(), b"a\nb\n");
@@ -308,7 +308,7 @@ fn input_that_the_server_did_not_take_is_told() {
     let (sent, input) = (b"x".repeat(30_000_000), "30000000");
     let server = Server::with(|mut client| {
         client.write_all(b"enough").unwrap();
-        again(|| client.peek(&mut [0])).unwrap();
+        retry_interrupted(|| client.peek(&mut [0])).unwrap();
     });
     let talk = run(&["talk", &server.endpoint], &sent);
     assert_eq!((talk.code, talk.text()), (Some(1), "enough"), "of {input}: {}", talk.stderr);
@@ -322,7 +322,7 @@ fn input_that_the_server_did_not_take_is_told() {
     let listener = UnixListener::bind(&path).unwrap();
     let mut program = Program::start(&mut sounder(["talk", &path]));
     drop(listener.accept().unwrap());
-    program.say(b"too late\n");
+    program.write(b"too late\n");
     let talk = program.finish();
     assert_eq!((talk.code, talk.text()), (Some(1), ""), "{}", talk.stderr);
     assert!(
@@ -469,7 +469,7 @@ fn a_reply_that_flows_at_the_end_of_the_input_is_heard_out() {
 fn a_reset_is_closed() {
     let server = Server::with(|client| {
         // Closing with input unread resets the connection.
-        again(|| client.peek(&mut [0])).unwrap();
+        retry_interrupted(|| client.peek(&mut [0])).unwrap();
     });
     let talk = run(&["talk", &server.endpoint], b"hello\n");
     let told =
@@ -483,13 +483,13 @@ fn a_reset_while_a_line_is_awaited_is_closed() {
     let server = Server::with(|mut client| {
         let message = hear(&mut client);
         client.write_all(&message).unwrap();
-        again(|| client.peek(&mut [0])).unwrap();
+        retry_interrupted(|| client.peek(&mut [0])).unwrap();
     });
     let mut program = Program::start(&mut sounder(["talk", "--lines", &server.endpoint]));
-    program.say(b"hello\n");
-    assert_eq!(program.lines(1), ["hello"]);
-    program.say(b"again\n");
-    let talk = program.ended();
+    program.write(b"hello\n");
+    assert_eq!(program.wait_for_lines(1), ["hello"]);
+    program.write(b"again\n");
+    let talk = program.wait();
     assert_eq!((talk.code, talk.text()), (Some(1), "hello\n"));
     assert!(
         talk.stderr.starts_with("sounder: CLOSED: cannot receive from tcp://127.0.0.1:"),
@@ -510,12 +510,12 @@ fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
 
     let mut buffer = [0; 16];
     for expected in [&b"one"[..], b"two"] {
-        let len = again(|| server.recv(&mut buffer)).unwrap();
+        let len = retry_interrupted(|| server.recv(&mut buffer)).unwrap();
         assert_eq!(&buffer[..len], expected);
     }
     let answering = thread::spawn(move || {
-        let (_, _) = again(|| server.recv_from(&mut buffer)).unwrap();
-        let (len, client) = again(|| server.recv_from(&mut buffer)).unwrap();
+        let (_, _) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
+        let (len, client) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
         server.send_to(&buffer[..len], client).unwrap();
     });
     let talk = run(&["talk", "-w", "200ms", &endpoint], b"one\ntwo\n");
@@ -532,7 +532,7 @@ fn every_line_has_a_record_of_its_own_when_replies_are_late() {
         let mut last = Vec::new();
         for _ in 0..3 {
             let mut buffer = [0; 16];
-            let (len, client) = again(|| server.recv_from(&mut buffer)).unwrap();
+            let (len, client) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
             if !last.is_empty() {
                 server.send_to(&last, client).unwrap();
             }
@@ -557,7 +557,7 @@ fn every_line_has_a_record_of_its_own_when_replies_are_late() {
 fn an_empty_datagram_is_an_answer() {
     let (server, endpoint) = port();
     let answering = thread::spawn(move || {
-        let (_, client) = again(|| server.recv_from(&mut [0; 16])).unwrap();
+        let (_, client) = retry_interrupted(|| server.recv_from(&mut [0; 16])).unwrap();
         server.send_to(b"", client).unwrap();
     });
     let talk = run(&["talk", &endpoint], b"hello\n");
@@ -571,7 +571,7 @@ fn a_datagram_refused_at_one_address_of_a_name_goes_to_the_next() {
     let (server, endpoint) = port();
     let answering = thread::spawn(move || {
         let mut buffer = [0; 16];
-        let (len, client) = again(|| server.recv_from(&mut buffer)).unwrap();
+        let (len, client) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
         server.send_to(&buffer[..len], client).unwrap();
     });
     let endpoint = endpoint.replace("127.0.0.1", "both");
@@ -598,7 +598,7 @@ fn an_address_that_says_nothing_does_not_keep_the_others_waiting() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let Some(mut silent) = python("full.py", ["::1"]) else { return };
     let silent = Program::start(&mut silent);
-    let port = silent.lines(1).remove(0);
+    let port = silent.wait_for_lines(1).remove(0);
     let serving = Serving::at(&[&format!("tcp://127.0.0.1:{port}")]);
     // All of the time is for all addresses: tried one after the other, the first would use it up.
     client.args(["talk", "-v", "-w", "5s", &format!("both:{port}")]);
@@ -612,7 +612,7 @@ fn every_address_that_failed_is_told_with_its_word() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let Some(mut silent) = python("full.py", ["::1"]) else { return };
     let silent = Program::start(&mut silent);
-    let port = silent.lines(1).remove(0);
+    let port = silent.wait_for_lines(1).remove(0);
     client.args(["talk", "-w", "600ms", &format!("both:{port}")]);
     let talk = finish(&mut client, b"hello\n");
     let told = format!(
@@ -658,8 +658,8 @@ fn as_json_each_answer_is_an_object() {
         }
     });
     let mut program = Program::start(&mut sounder(["talk", "--json", &server.endpoint]));
-    program.lines(1);
-    program.say(b"one\ntwo\n");
+    program.wait_for_lines(1);
+    program.write(b"one\ntwo\n");
     let peer = server.endpoint.clone();
     server.seen();
     let done = program.finish();
@@ -698,8 +698,8 @@ fn servers_that_do_not_echo_are_understood_too() {
         heard
     });
     let mut program = Program::start(&mut sounder(["talk", "--lines", "--eol", "crlf", &server.endpoint]));
-    assert_eq!(program.lines(1), ["220 ready"], "a greeting is shown before anything is said");
-    program.say(b"HELO me\nNOOP\nQUIT\n");
+    assert_eq!(program.wait_for_lines(1), ["220 ready"], "a greeting is shown before anything is said");
+    program.write(b"HELO me\nNOOP\nQUIT\n");
     assert_eq!(server.seen(), [&b"HELO me\r\n"[..], b"NOOP\r\n", b"QUIT\r\n"], "each in its turn");
     let talk = program.finish();
     let expected = "220 ready\r\n250 hello\r\n500 what?\r\n221 bye\r\n";
@@ -715,10 +715,10 @@ fn when_nobody_reads_the_output_any_more_it_is_a_clean_end() {
         let mut pipeline = sh(pipeline);
         pipeline.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).env("HOW", how).env("AT", serving.endpoint());
         let mut program = Program::start(&mut pipeline);
-        program.say(b"one\n");
-        program.told("gone");
-        program.say(b"two\n");
-        assert_eq!(program.ended().stderr, "gone\nexit 0\n");
+        program.write(b"one\n");
+        program.wait_for_stderr("gone");
+        program.write(b"two\n");
+        assert_eq!(program.wait().stderr, "gone\nexit 0\n");
     }
 }
 
@@ -841,7 +841,7 @@ fn a_datagram_that_comes_twice_answers_one_line() {
     let answering = thread::spawn(move || {
         let mut buffer = [0; 16];
         for _ in 0..2 {
-            let (len, client) = again(|| server.recv_from(&mut buffer)).unwrap();
+            let (len, client) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
             for _ in 0..2 {
                 server.send_to(&buffer[..len], client).unwrap();
             }
@@ -882,15 +882,15 @@ fn on_a_terminal_there_are_a_prompt_and_a_label() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let start = now();
     let Some(mut talk) = on_terminal(&[serving.endpoint()]) else { return };
-    assert_eq!(talk.hear(1), b">");
-    talk.say(b"hello\n");
-    let shown = talk.lines(2);
+    assert_eq!(talk.wait_for_bytes(1), b">");
+    talk.write(b"hello\n");
+    let shown = talk.wait_for_lines(2);
     assert_eq!(shown[0], ">hello");
     let answer = shown[1].strip_prefix("Server: ").unwrap();
     assert_stamped(&answer.as_bytes()[..CTIME + 5], start, b"hello");
     assert!(answer.ends_with(" ms"), "{answer:?}");
-    talk.hear(shown[..2].iter().map(|line| line.len() + 2).sum::<usize>() + 1);
-    talk.say(b"\n");
+    talk.wait_for_bytes(shown[..2].iter().map(|line| line.len() + 2).sum::<usize>() + 1);
+    talk.write(b"\n");
     let done = talk.finish();
     assert_eq!((done.code, done.text().ends_with("\r\n>\r\n")), (Some(0), true), "{}", done.text());
 }
@@ -899,10 +899,10 @@ fn on_a_terminal_there_are_a_prompt_and_a_label() {
 fn on_a_terminal_it_is_told_that_the_server_has_ended() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let Some(talk) = on_terminal(&[serving.endpoint()]) else { return };
-    talk.hear(1);
+    talk.wait_for_bytes(1);
     let told = format!(">\r\n{} has ended the conversation\r\n", serving.endpoint());
     serving.stop();
-    assert_eq!(talk.ended().all(), (Some(0), &*told, ""));
+    assert_eq!(talk.wait().all(), (Some(0), &*told, ""));
 }
 
 /// Everything by which a stranger could act on a terminal, or mislead whoever reads it.
@@ -926,11 +926,11 @@ fn a_terminal_never_sees_what_could_act_on_it() {
             client.write_all(hostile).unwrap();
         });
         let Some(mut talk) = on_terminal(&[&server.endpoint]) else { return };
-        talk.hear(1);
-        talk.say(b"x\n");
+        talk.wait_for_bytes(1);
+        talk.write(b"x\n");
         let ended = format!("{} has ended the conversation", server.endpoint);
         server.seen();
-        let shown = talk.ended();
+        let shown = talk.wait();
         let lines: Vec<&str> = shown.text().split("\r\n").collect();
         let (answer, _rtt) = lines[1].strip_prefix("Server: ").unwrap().rsplit_once("   ").unwrap();
         assert_eq!(lines[0], ">x", "{number}");
@@ -947,10 +947,10 @@ fn raw_is_raw_on_a_terminal_too() {
         client.write_all(b"\x1b[31mred").unwrap();
     });
     let Some(mut talk) = on_terminal(&["--raw", &server.endpoint]) else { return };
-    talk.hear(1);
-    talk.say(b"x\n");
+    talk.wait_for_bytes(1);
+    talk.write(b"x\n");
     server.seen();
-    let shown = talk.ended();
+    let shown = talk.wait();
     assert!(shown.text().starts_with(">x\r\n\x1b[31mred\r\n"), "{:?}", shown.text());
 }
 

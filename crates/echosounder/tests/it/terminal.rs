@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::skip::skip;
-use crate::support::{Folder, Serving, closed_port, sh};
+use crate::support::{Folder, Serving, closed_port, sh, skip};
 use crate::talk::HOSTILE;
 
 /// How long something that must appear may take.

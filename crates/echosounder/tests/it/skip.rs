@@ -1,1 +1,0 @@
-../../../echosounder-socket/tests/it/skip.rs
