@@ -20,8 +20,8 @@ use echosounder_socket::{
 use crate::clock::{Clocks, Deadline};
 use crate::connect::{Candidates, ConnectOptions, Stop};
 use crate::directions::{Clock, OneWayDelay};
-use crate::driver::{is_transient, prepare};
 use crate::error::{ClientError, failure_kind, is_about_earlier};
+use crate::nonblocking::{is_transient, prepare};
 use crate::starvation::Starvation;
 use crate::statistics::{PingInterval, PingReport, Statistics};
 use crate::wire::{ErrorQueueEvent, KernelTimestamps, TimestampSource, left, rx_times};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use echosounder_client::SizeRange;
 use echosounder_proto::{Framing, Template};
 use echosounder_socket::Endpoint;
 
@@ -477,7 +478,7 @@ pub(crate) struct Load {
 
     /// Message size in bytes, fixed or MIN-MAX
     #[arg(short, long, value_name = "SIZE|MIN-MAX", default_value = "64", value_parser = value_parsers::sizes)]
-    pub(crate) size: (usize, usize),
+    pub(crate) size: SizeRange,
 
     /// How long to measure; with --ramp, each rate [default: 10s, with --ramp 2s]
     #[arg(short, long, value_name = "DURATION", value_parser = value_parsers::duration)]

@@ -179,7 +179,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         (None, None) => Some(Duration::from_secs(10)),
     };
     let load = echosounder_client::Load {
-        call: ConnectOptions {
+        connect: ConnectOptions {
             endpoint,
             ip_version: ip_version(args.ip_version),
             source,
@@ -193,7 +193,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         duration: args.duration.or(default_duration),
         messages: args.messages.map(|messages| messages.get() as u64),
         threads: args.threads,
-        strangers_too: args.yes,
+        allow_remote: args.yes,
         checkpoint_every: (!args.output.is_empty()).then_some(SAVE_EVERY),
         stop: Arc::default(),
     };

@@ -256,7 +256,7 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
     if is_absent(error) {
         return Some(ABSENT_HINT);
     }
-    if let Some(LoadError::Stranger(_)) = find(error) {
+    if let Some(LoadError::RemoteRate(_)) = find(error) {
         return Some("--yes allows more");
     }
     let cause = find::<io::Error>(error);
@@ -309,7 +309,7 @@ fn call_error(error: &Error) -> Option<&ClientError> {
     error.chain().find_map(|cause| match cause.downcast_ref() {
         Some(TalkError::Call(error)) => Some(error),
         _ => match cause.downcast_ref() {
-            Some(LoadError::Call(error)) => Some(error),
+            Some(LoadError::Connect(error)) => Some(error),
             _ => cause.downcast_ref().or_else(|| cause.downcast_ref().map(|NoServer { error, .. }| error)),
         },
     })

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use echosounder_client::STREAM_CALL_MIN;
+use echosounder_client::{STREAM_CALL_MIN, SizeRange};
 use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_socket::Endpoint;
 
@@ -81,12 +81,12 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// `64`, `64-1400`, `1k-16k`: the least and the most.
-pub(crate) fn sizes(text: &str) -> Result<(usize, usize), String> {
+pub(crate) fn sizes(text: &str) -> Result<SizeRange, String> {
     let bad = |_| format!("\"{text}\" is not a size such as 64 or 1k, nor a range such as 64-1400");
     let (low, high) = text.split_once('-').unwrap_or((text, text));
     let (low, high) = (size(low).map_err(bad)?.get(), size(high).map_err(bad)?.get());
     match (low <= high, high <= LOAD_MAX) {
-        (true, true) => Ok((low, high)),
+        (true, true) => Ok(SizeRange { min: low, max: high }),
         (false, _) => Err(format!("\"{text}\" is a range that ends before it begins")),
         (true, false) => Err(format!("\"{text}\" is over {}m", LOAD_MAX / 1024 / 1024)),
     }
@@ -264,8 +264,8 @@ mod tests {
         for text in ["", "0", "-1", "1e3", "inf", "nan", "1001m", "k", "0.0001"] {
             assert!(rate(text).is_err(), "{text}");
         }
-        assert_eq!(sizes("64"), Ok((64, 64)));
-        assert_eq!(sizes("1-1m"), Ok((1, 1024 * 1024)));
+        assert_eq!(sizes("64"), Ok(SizeRange { min: 64, max: 64 }));
+        assert_eq!(sizes("1-1m"), Ok(SizeRange { min: 1, max: 1024 * 1024 }));
         for text in ["", "0", "0-5", "5-", "-5", "7-3", "1-2-3", "1025k"] {
             assert!(sizes(text).is_err(), "{text}");
         }

@@ -34,14 +34,14 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     let files = result_file::open_all(&config.output)?;
     // Before the server is there, which must not be left behind, and before the first thread.
     let signals = signals::receive(&[])?;
-    let server = config.with_server.then(|| Server::start(&config.load.call.endpoint)).transpose()?;
+    let server = config.with_server.then(|| Server::start(&config.load.connect.endpoint)).transpose()?;
     if let Some(server) = &server {
-        config.load.call.endpoint = server.endpoint.clone();
+        config.load.connect.endpoint = server.endpoint.clone();
     }
     heed(signals, Arc::clone(&config.load.stop), server.as_ref().map(|server| server.child.id()))?;
-    let endpoint = config.load.call.endpoint.clone();
+    let endpoint = config.load.connect.endpoint.clone();
     let failed = |error| match error {
-        LoadError::Call(error) => NoServer::at(&endpoint, error, ", or try --self"),
+        LoadError::Connect(error) => NoServer::at(&endpoint, error, ", or try --self"),
         error => anyhow::Error::from(error),
     };
     let console = Console::beside(&config.output);
@@ -91,7 +91,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     match report.failure(config.load.connections) {
         Some(error) if !stopped => Err(failed(error)),
         _ => {
-            if report.came_to_nothing() && !stopped {
+            if report.is_empty() && !stopped {
                 remark("no message came due while it was measured; see --duration", output)?;
             }
             Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Incomplete })

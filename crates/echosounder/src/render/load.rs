@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use echosounder_client::{Load, LoadInterval, LoadReport, Pace, Spacing, Step, percentile};
+use echosounder_client::{Distribution, Load, LoadInterval, LoadReport, Pace, SizeRange, Spacing, Step};
 use echosounder_socket::Kind;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -78,27 +78,26 @@ struct Object {
 /// A distribution of times.
 #[derive(Serialize)]
 struct Times {
-    min_ns: Option<u64>,
+    min_ns: Option<i64>,
     mean_ns: Option<f64>,
     stddev_ns: Option<f64>,
-    p50_ns: Option<u64>,
-    p90_ns: Option<u64>,
-    p95_ns: Option<u64>,
-    p99_ns: Option<u64>,
-    p99_9_ns: Option<u64>,
-    p99_99_ns: Option<u64>,
-    p99_999_ns: Option<u64>,
-    max_ns: Option<u64>,
+    p50_ns: Option<i64>,
+    p90_ns: Option<i64>,
+    p95_ns: Option<i64>,
+    p99_ns: Option<i64>,
+    p99_9_ns: Option<i64>,
+    p99_99_ns: Option<i64>,
+    p99_999_ns: Option<i64>,
+    max_ns: Option<i64>,
 }
 
 impl Times {
-    fn of(histogram: &Histogram<u64>) -> Self {
-        let any = !histogram.is_empty();
-        let at = |of_100| percentile(histogram, of_100).map(nanos);
+    fn of(times: &Distribution) -> Self {
+        let at = |of_100| times.percentile(of_100);
         Self {
-            min_ns: any.then(|| histogram.min()),
-            mean_ns: any.then(|| histogram.mean()),
-            stddev_ns: any.then(|| histogram.stdev()),
+            min_ns: times.min(),
+            mean_ns: times.mean(),
+            stddev_ns: times.stddev(),
             p50_ns: at(50.0),
             p90_ns: at(90.0),
             p95_ns: at(95.0),
@@ -106,7 +105,7 @@ impl Times {
             p99_9_ns: at(99.9),
             p99_99_ns: at(99.99),
             p99_999_ns: at(99.999),
-            max_ns: any.then(|| histogram.max()),
+            max_ns: times.max(),
         }
     }
 }
@@ -177,16 +176,18 @@ pub(crate) fn step(
                 rate_asked: *rate,
                 rate: report.rate(),
                 p99_ns: p99.map(nanos),
-                lost: report.tally.lost(),
+                lost: report.counts.lost(),
                 holds: *holds,
-                load_is_the_limit: report.is_the_limit(),
+                load_is_the_limit: report.is_generator_the_bottleneck(),
             },
         );
     }
     let why = match p99 {
         _ if *holds => "holds".to_owned(),
-        _ if report.is_the_limit() => "inconclusive: the generator could not send fast enough".to_owned(),
-        _ if report.tally.lost() != 0 => format!("not held: {} lost", grouped(report.tally.lost())),
+        _ if report.is_generator_the_bottleneck() => {
+            "inconclusive: the generator could not send fast enough".to_owned()
+        }
+        _ if report.counts.lost() != 0 => format!("not held: {} lost", grouped(report.counts.lost())),
         _ if report.p99_or_max().is_some_and(|p99| bound < p99) => {
             format!("not held: over {} ms", millis(bound))
         }
@@ -215,47 +216,47 @@ pub(crate) fn result(
     writeln!(out, "--- {} ---", report.peer)?;
     writeln!(out, "{}, {seconds:.1} s", describe(load))?;
     counts(out, style, load, report)?;
-    let megabytes = report.tally.bytes as f64 / seconds.max(1e-9) / 1e6;
+    let megabytes = report.counts.bytes as f64 / seconds.max(1e-9) / 1e6;
     writeln!(out, "rate     {} messages/s, {megabytes:.1} MB/s each way", round(report.rate()))?;
     if let Some(cost) = result.server_cost() {
         writeln!(out, "server   {:.2} µs of CPU time per message", cost * 1e6)?;
     }
-    if report.is_the_limit() {
+    if report.is_generator_the_bottleneck() {
         writeln!(out, "bottleneck: {}", style.caution(limit(report)))?;
     }
     if !report.latency.is_empty() {
         times(out, report)?;
-        bars(out, style, &report.latency)?;
+        bars(out, style, &report.latency.histogram())?;
     }
     Ok(())
 }
 
 /// What became of the messages: what there always is on one line, and what there should not be on lines of its own.
 fn counts(out: &mut impl Write, style: Style, load: &Load, report: &LoadReport) -> io::Result<()> {
-    let tally = &report.tally;
-    let late = format!("{} late", grouped(tally.late));
+    let counts = &report.counts;
+    let late = format!("{} late", grouped(counts.late));
     writeln!(
         out,
         "{} sent, {} answered, {}, {}, {}",
-        grouped(tally.sent),
-        grouped(tally.answered),
-        style.bad_if(tally.lost() != 0, format!("{} lost", grouped(tally.lost()))),
-        if tally.late == 0 { late } else { style.caution(late) },
-        style.bad_if(tally.wrong != 0, format!("{} wrong", grouped(tally.wrong)))
+        grouped(counts.sent),
+        grouped(counts.answered),
+        style.bad_if(counts.lost() != 0, format!("{} lost", grouped(counts.lost()))),
+        if counts.late == 0 { late } else { style.caution(late) },
+        style.bad_if(counts.unexpected != 0, format!("{} wrong", grouped(counts.unexpected)))
     )?;
-    let connected = load.call.endpoint.transport().kind() != Kind::Datagrams;
+    let connected = load.connect.endpoint.transport().kind() != Kind::Datagrams;
     // Of a server that does not stamp, none of the replies has a timestamp.
-    let unstamped = match tally.answered + tally.late {
-        all if tally.unstamped == all => "came without a timestamp (the server sends none)",
+    let unstamped = match counts.answered + counts.late {
+        all if counts.unstamped == all => "came without a timestamp (the server sends none)",
         _ => "shared a timestamp with an earlier one (server read several at once)",
     };
     let ended = if connected { "connections ended by the server" } else { "sockets refused by the server" };
     for (count, what) in [
-        (tally.duplicate, "answered more than once"),
-        (tally.unsent, "due but not sent: no buffer space or no time"),
-        (tally.unstamped, unstamped),
-        (tally.closed, ended),
-        (tally.network_errors, "errors about earlier messages reported by the network (ICMP)"),
+        (counts.duplicate, "answered more than once"),
+        (counts.unsent, "due but not sent: no buffer space or no time"),
+        (counts.unstamped, unstamped),
+        (counts.closed, ended),
+        (counts.network_errors, "errors about earlier messages reported by the network (ICMP)"),
     ] {
         if count != 0 {
             writeln!(out, "{:8} {} {what}", "", grouped(count))?;
@@ -267,8 +268,8 @@ fn counts(out: &mut impl Write, style: Style, load: &Load, report: &LoadReport) 
 /// Why the load could not go faster.
 fn limit(report: &LoadReport) -> String {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    let (ran, waited) = (percent(report.busy), percent(report.starved));
-    match (report.lag.is_empty(), report.is_busy()) {
+    let (ran, waited) = (percent(report.cpu.busy), percent(report.cpu.waiting));
+    match (report.send_delay.is_empty(), report.is_generator_busy()) {
         (true, true) => format!("the generator (busiest thread {ran} busy; see --threads)"),
         (true, false) => {
             format!("this machine (generator busy {ran}, waiting for CPU {waited})")
@@ -283,7 +284,7 @@ fn limit(report: &LoadReport) -> String {
 }
 
 fn describe(load: &Load) -> String {
-    let (low, high) = load.sizes;
+    let SizeRange { min: low, max: high } = load.sizes;
     let sizes = match (low, high) {
         (1, 1) => "1 byte".to_owned(),
         _ if low == high => format!("{} bytes", grouped(low as u64)),
@@ -292,7 +293,7 @@ fn describe(load: &Load) -> String {
     let many = |count: usize, what: &str| {
         format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
     };
-    let connected = load.call.endpoint.transport().kind() != Kind::Datagrams;
+    let connected = load.connect.endpoint.transport().kind() != Kind::Datagrams;
     let connections = many(load.connections.get(), if connected { "connection" } else { "socket" });
     match load.pace {
         Pace::Closed { depth } => {
@@ -305,24 +306,24 @@ fn describe(load: &Load) -> String {
 
 /// Percentiles below each other, so that they fit a terminal whatever they are.
 fn times(out: &mut impl Write, report: &LoadReport) -> io::Result<()> {
-    let columns: Vec<&Histogram<u64>> =
-        [&report.latency, &report.lag].into_iter().filter(|histogram| !histogram.is_empty()).collect();
+    let columns: Vec<&Distribution> =
+        [&report.latency, &report.send_delay].into_iter().filter(|times| !times.is_empty()).collect();
     let late = if columns.len() == 2 { "   sent late" } else { "" };
     writeln!(out, "ms           latency{late}")?;
-    let mut row = |name: &str, value: &dyn Fn(&Histogram<u64>) -> f64| {
+    let mut row = |name: &str, value: &dyn Fn(&Distribution) -> Option<f64>| {
         write!(out, "{name:8}")?;
-        columns.iter().try_for_each(|histogram| write!(out, "{:>12.3}", value(histogram) / 1e6))?;
+        columns.iter().try_for_each(|times| write!(out, "{:>12.3}", value(times).unwrap_or(0.0) / 1e6))?;
         writeln!(out)
     };
-    row("min", &|histogram| histogram.min() as f64)?;
-    row("mean", &Histogram::mean)?;
+    row("min", &|times| times.min().map(|nanos| nanos as f64))?;
+    row("mean", &Distribution::mean)?;
     for (of_100, name) in PERCENTILES {
         if report.percentile(of_100).is_some() {
-            row(name, &|histogram| histogram.value_at_percentile(of_100) as f64)?;
+            row(name, &|times| times.rank(of_100).map(|nanos| nanos as f64))?;
         }
     }
-    row("max", &|histogram| histogram.max() as f64)?;
-    row("stddev", &Histogram::stdev)
+    row("max", &|times| times.max().map(|nanos| nanos as f64))?;
+    row("stddev", &Distribution::stddev)
 }
 
 /// The distribution, on steps of 1, 2, 5, 10 and so on, from the first that has an answer.
@@ -356,7 +357,7 @@ fn bars(out: &mut impl Write, style: Style, histogram: &Histogram<u64>) -> io::R
 impl Result<'_> {
     /// Seconds of a processor that the load's own server spent on each message, connecting and warm-up included.
     fn server_cost(&self) -> Option<f64> {
-        let answered = self.report.answered_in_all;
+        let answered = self.report.answered_total;
         // Of a few, it would be the cost of the connections.
         let cpu = self.server_cpu.filter(|_| 1000 <= answered)?;
         Some(cpu.as_secs_f64() / answered as f64)
@@ -364,7 +365,7 @@ impl Result<'_> {
 
     fn object(&self) -> Object {
         let Self { event, load, report, server_cpu } = self;
-        let tally = &report.tally;
+        let counts = &report.counts;
         let (depth, rate_asked, spacing) = match load.pace {
             Pace::Closed { depth } => (Some(depth), None, None),
             Pace::Open { rate, spacing: Spacing::Even } => (None, Some(rate), Some("even")),
@@ -377,27 +378,27 @@ impl Result<'_> {
             depth,
             rate_asked,
             spacing,
-            size_min: load.sizes.0,
-            size_max: load.sizes.1,
+            size_min: load.sizes.min,
+            size_max: load.sizes.max,
             threads: load.threads.get(),
             elapsed_ns: nanos(report.elapsed),
-            sent: tally.sent,
-            answered: tally.answered,
-            lost: tally.lost(),
-            late: tally.late,
-            wrong: tally.wrong,
-            duplicate: tally.duplicate,
-            unsent: tally.unsent,
-            unstamped: tally.unstamped,
-            closed: tally.closed,
-            bytes: tally.bytes,
-            network_errors: tally.network_errors,
+            sent: counts.sent,
+            answered: counts.answered,
+            lost: counts.lost(),
+            late: counts.late,
+            wrong: counts.unexpected,
+            duplicate: counts.duplicate,
+            unsent: counts.unsent,
+            unstamped: counts.unstamped,
+            closed: counts.closed,
+            bytes: counts.bytes,
+            network_errors: counts.network_errors,
             rate: report.rate(),
             latency: Times::of(&report.latency),
-            lag: (!report.lag.is_empty()).then(|| Times::of(&report.lag)),
-            load_busy: report.busy,
-            load_starved: report.starved,
-            load_is_the_limit: report.is_the_limit(),
+            lag: (!report.send_delay.is_empty()).then(|| Times::of(&report.send_delay)),
+            load_busy: report.cpu.busy,
+            load_starved: report.cpu.waiting,
+            load_is_the_limit: report.is_generator_the_bottleneck(),
             server_cpu_ns: server_cpu.map(nanos),
             server_cpu_ns_per_message: self.server_cost().map(|cost| cost * 1e9),
         }
@@ -407,7 +408,7 @@ impl Result<'_> {
     pub(crate) fn save(&self, mut out: &mut dyn Write, format: ResultFormat) -> anyhow::Result<()> {
         match format {
             ResultFormat::Hdr => save_hdr(&mut out, self.report),
-            ResultFormat::Csv => Ok(save_csv(&mut out, &self.report.latency)?),
+            ResultFormat::Csv => Ok(save_csv(&mut out, &self.report.latency.histogram())?),
             ResultFormat::Json | ResultFormat::Html => {
                 Ok(json::event(&mut out, &EventTime::now(), &self.object())?)
             }
@@ -432,7 +433,7 @@ fn save_hdr(out: &mut impl Write, report: &LoadReport) -> anyhow::Result<()> {
     let mut log = IntervalLogWriterBuilder::new()
         .add_comment("latency in nanoseconds")
         .begin_log_with(out, &mut serializer)?;
-    log.write_histogram(&report.latency, Duration::ZERO, report.elapsed, None)
+    log.write_histogram(&report.latency.histogram(), Duration::ZERO, report.elapsed, None)
         .map_err(|error| anyhow::anyhow!("{error:?}"))
 }
 

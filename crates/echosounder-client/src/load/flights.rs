@@ -122,7 +122,7 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pace::Random;
+    use crate::load::pace::Random;
 
     fn flight(number: u64) -> Flight {
         Flight { number, due: Duration::from_millis(number), len: 10 }

@@ -2,21 +2,25 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use echosounder_proto::{EchoReader, Finder, Payload, Returned};
 use echosounder_socket::{
     Address, Batch, Events, Interest, IoBuffer, Kind, Outgoing, Poll, Socket, is_out_of_resources,
-    is_too_long, option, set_timer_slack,
+    is_too_long, set_timer_slack,
 };
-use hdrhistogram::Histogram;
 
+use super::counts::Counts;
+use super::flights::{Fate, Flight, Flights};
+use super::options::SizeRange;
+use super::pace::{Pace, Random, Schedule};
+use super::shared::Shared;
+use super::thread_result::{CpuShare, ThreadResult, histogram};
 use crate::clock::now;
 use crate::error::{failure_kind, is_about_earlier, send_twice};
-use crate::flights::{Fate, Flight, Flights};
-use crate::pace::{Pace, Random, Schedule};
+use crate::nonblocking::is_transient;
 use crate::starvation::Starvation;
 
 /// Most events of one turn.
@@ -54,13 +58,15 @@ const REFUSALS_FOR: Duration = Duration::from_millis(200);
 /// What a thread is to do.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadPlan {
+    /// The number of the thread, from 0.
+    pub(crate) thread: usize,
     pub(crate) kind: Kind,
     pub(crate) address: Address,
     /// Of this thread's connections.
     pub(crate) pace: Pace,
     /// When the first message of an open loop is due, since the start.
     pub(crate) first: Duration,
-    pub(crate) sizes: (usize, usize),
+    pub(crate) sizes: SizeRange,
     /// Not measured, at the beginning.
     pub(crate) warm_up: Duration,
     /// How long it is measured then; `None` until so many messages have been sent.
@@ -72,46 +78,8 @@ pub(crate) struct LoadPlan {
     /// Whether a connected socket hears others than its peer.
     pub(crate) receives_from_any: bool,
     /// Memory for what is under way on each connection of an open loop.
-    pub(crate) room: usize,
+    pub(crate) backlog_max_bytes: usize,
     pub(crate) seed: u64,
-}
-
-/// What all threads of a load show while they run.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    pub(crate) sent: AtomicU64,
-    pub(crate) answered: AtomicU64,
-    /// How often the threads were asked for what they have found so far.
-    pub(crate) asked: AtomicU64,
-    /// What they have found, since they were last asked.
-    pub(crate) so_far: Mutex<Vec<LoadResult>>,
-    /// Somebody wants it to end.
-    pub(crate) stop: Arc<AtomicBool>,
-    /// A thread has failed, or too much was sent: the others need not go on.
-    pub(crate) failed: AtomicBool,
-}
-
-impl Shared {
-    /// Asks all threads for what they have found so far.
-    pub(crate) fn ask(&self) {
-        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
-        so_far.clear();
-        // Under the lock, so that nothing is published in between that was asked for before.
-        self.asked.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes what was asked for, once every thread has published it.
-    pub(crate) fn take_so_far(&self, threads: usize) -> Option<Vec<LoadResult>> {
-        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
-        (so_far.len() == threads).then(|| std::mem::take(&mut *so_far))
-    }
-
-    fn publish(&self, asked: u64, found: LoadResult) {
-        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.asked.load(Ordering::Relaxed) == asked {
-            so_far.push(found);
-        }
-    }
 }
 
 /// Why a thread cannot go on.
@@ -125,69 +93,6 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self { operation: "wait for", error }
     }
-}
-
-/// What became of the messages of a load.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Sent to be measured.
-    pub sent: u64,
-    /// Of these, rx_times back as they were.
-    pub answered: u64,
-    /// Of these, rx_times back later than they might.
-    pub late: u64,
-    /// Something rx_times back that was not sent.
-    pub wrong: u64,
-    /// Came back again.
-    pub duplicate: u64,
-    /// Of an open loop: were due and could not be sent.
-    pub unsent: u64,
-    /// Came back without a stamp of their own: the server had stamped several as one, or does not stamp.
-    pub unstamped: u64,
-    /// Connections that the server has ended, and sockets whose datagrams it has refused.
-    pub closed: u64,
-    /// Bytes of the answered messages.
-    pub bytes: u64,
-    /// Errors about earlier messages that the network has reported to datagram sockets (ICMP), the warm-up included.
-    pub network_errors: u64,
-}
-
-impl Counts {
-    /// Sent, and never rx_times back.
-    pub fn lost(&self) -> u64 {
-        self.sent.saturating_sub(self.answered + self.late)
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.answered += other.answered;
-        self.late += other.late;
-        self.wrong += other.wrong;
-        self.duplicate += other.duplicate;
-        self.unsent += other.unsent;
-        self.unstamped += other.unstamped;
-        self.closed += other.closed;
-        self.bytes += other.bytes;
-        self.network_errors += other.network_errors;
-    }
-}
-
-/// What a thread has found.
-#[derive(Clone, Debug)]
-pub(crate) struct LoadResult {
-    pub(crate) tally: Counts,
-    /// From when a message was to leave until its last byte was back, in nanoseconds.
-    pub(crate) latency: Histogram<u64>,
-    /// How much later than due messages left, in nanoseconds; of an open loop.
-    pub(crate) lag: Histogram<u64>,
-    /// From the end of the warm-up until the last measured answer.
-    pub(crate) elapsed: Duration,
-    /// The share of the time in which messages were sent that this thread was on a processor.
-    pub(crate) busy: f64,
-    /// The share that it waited for one.
-    pub(crate) starved: f64,
-    /// How long nothing had come back, at least, if that was too long.
-    pub(crate) gave_up: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -208,11 +113,6 @@ struct Connection {
     refused: bool,
     /// Whether one was lost or not sent since then, so that it was no forgery.
     failing: bool,
-}
-
-/// A histogram of nanoseconds up to an hour, true to three digits.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these are bounds and a precision that it has")
 }
 
 /// Sends on its connections and hears what comes back.
@@ -244,7 +144,7 @@ pub(crate) struct Driver {
     /// Messages under way on all connections that are measured.
     under_way: u64,
     last_answer: Duration,
-    found: LoadResult,
+    found: ThreadResult,
     /// The messages that leave next, and where each of them ends.
     message: IoBuffer,
     ends: Vec<usize>,
@@ -280,21 +180,23 @@ impl Driver {
             Pace::Open { rate, spacing } => Some(Schedule::new(rate, spacing, task.first, task.seed)),
         };
         // A stamp is put before it.
-        let longest = task.sizes.1 + 256;
+        let longest = task.sizes.max + 256;
         let batch = (task.kind == Kind::Datagrams).then(|| Batch::try_new(BATCH_MAX, longest)).transpose()?;
         Ok(Self {
             random: Random::new(!task.seed),
             open: sockets.len(),
             connections: sockets.into_iter().map(connection).collect(),
             events: Events::with_capacity(EVENTS_MAX),
-            found: LoadResult {
-                tally: Counts::default(),
+            found: ThreadResult {
+                thread: task.thread,
+                request: 0,
+                counts: Counts::default(),
+                in_flight: 0,
                 latency: histogram(),
-                lag: histogram(),
+                send_delay: histogram(),
                 elapsed: Duration::ZERO,
-                busy: 0.0,
-                starved: 0.0,
-                gave_up: None,
+                cpu: CpuShare::default(),
+                silence: None,
             },
             turn: 0,
             number: 0,
@@ -322,7 +224,7 @@ impl Driver {
     }
 
     /// Runs from `start` on until everything is sent and has come back, or the time is up.
-    pub(crate) fn run(mut self, start: Instant) -> Result<LoadResult, Failure> {
+    pub(crate) fn run(mut self, start: Instant) -> Result<(), Failure> {
         self.start = start;
         let result = self.send_and_hear();
         if result.is_err() {
@@ -330,7 +232,10 @@ impl Driver {
         }
         result.and_then(|()| match self.refusal.take() {
             Some(refusal) if !self.shared.stop.load(Ordering::Relaxed) => Err(refusal),
-            _ => Ok(self.found),
+            _ => {
+                self.shared.publish(ThreadResult { request: u64::MAX, ..self.found });
+                Ok(())
+            }
         })
     }
 
@@ -357,22 +262,22 @@ impl Driver {
             let idle = self.send_due()?;
             self.wait(idle)?;
             self.sweep()?;
-            let asked = self.shared.asked.load(Ordering::Relaxed);
-            if asked != published {
-                published = asked;
-                self.publish(asked, usage);
+            let requests = self.shared.requests();
+            if requests != published {
+                published = requests;
+                self.publish(requests, usage);
             }
         }
         self.rate_usage(usage);
         if self.open != 0 && !self.stopped() && self.has_lost_patience(self.elapsed()) {
-            self.found.gave_up = Some(self.patience());
+            self.found.silence = Some(self.patience());
         }
-        self.found.tally.unsent += self.left_behind();
+        self.found.counts.unsent += self.left_behind();
         let end = self.elapsed();
         self.drain(end)?;
         (0..self.connections.len()).for_each(|index| self.count_no_echo(index));
         // Without an end, or with all sent before it, it was over with the last answer.
-        let all_sent = self.task.messages_max <= self.found.tally.sent;
+        let all_sent = self.task.messages_max <= self.found.counts.sent;
         let by_time = if all_sent { Duration::ZERO } else { self.end().map_or(end, |set| set.min(end)) };
         let last = by_time.max(self.last_answer);
         self.found.elapsed = last.saturating_sub(self.task.warm_up);
@@ -384,7 +289,7 @@ impl Driver {
     }
 
     fn stopped(&self) -> bool {
-        self.shared.stop.load(Ordering::Relaxed) || self.shared.failed.load(Ordering::Relaxed)
+        self.shared.is_stopped()
     }
 
     /// When it is over, if that is a matter of time.
@@ -394,7 +299,7 @@ impl Driver {
 
     /// Whether a message that is due then is still to be sent.
     fn sends(&self, due: Duration) -> bool {
-        self.end().is_none_or(|end| due < end) && self.found.tally.sent < self.task.messages_max
+        self.end().is_none_or(|end| due < end) && self.found.counts.sent < self.task.messages_max
     }
 
     fn goes_on(&self) -> bool {
@@ -427,7 +332,7 @@ impl Driver {
 
     /// What an open loop has not sent though it was due.
     fn left_behind(&self) -> u64 {
-        let all_sent = self.task.messages_max <= self.found.tally.sent;
+        let all_sent = self.task.messages_max <= self.found.counts.sent;
         match (&self.schedule, self.end()) {
             (Some(schedule), Some(end)) if !all_sent && !self.stopped() => schedule.left_before(end),
             _ => 0,
@@ -444,22 +349,29 @@ impl Driver {
         let stopped = self.stopped();
         if stopped {
             // Nobody knows what would have become of these.
-            self.found.tally.sent -= self.under_way;
+            self.found.counts.sent -= self.under_way;
         }
         let is_refused = |connection: &&Connection| {
             connection.refused && (connection.failing || !stopped && !connection.flights.is_empty())
         };
-        self.found.tally.closed += self.connections.iter().filter(is_refused).count() as u64;
+        self.found.counts.closed += self.connections.iter().filter(is_refused).count() as u64;
         Ok(())
     }
 
-    /// Publishes what was found so far. Messages in flight are not lost yet, so they do not count.
-    fn publish(&mut self, asked: u64, usage: (Duration, Usage)) {
+    /// Publishes the counters so far, and the times since the last result. Messages in flight are not lost yet, so they
+    /// do not count as sent.
+    fn publish(&mut self, request: u64, usage: (Duration, Usage)) {
         self.rate_usage(usage);
-        let mut found = self.found.clone();
-        found.tally.sent -= self.under_way;
-        found.elapsed = self.elapsed().saturating_sub(self.task.warm_up);
-        self.shared.publish(asked, found);
+        self.found.elapsed = self.elapsed().saturating_sub(self.task.warm_up);
+        let mut result = ThreadResult {
+            request,
+            latency: std::mem::replace(&mut self.found.latency, histogram()),
+            send_delay: std::mem::replace(&mut self.found.send_delay, histogram()),
+            ..self.found
+        };
+        result.counts.sent -= self.under_way;
+        result.in_flight = self.under_way;
+        self.shared.publish(result);
     }
 
     fn rate_usage(&mut self, (since, before): (Duration, Usage)) {
@@ -467,8 +379,8 @@ impl Driver {
         let share = |after: Duration, before: Duration| {
             if span == 0.0 { 0.0 } else { (after.saturating_sub(before).as_secs_f64() / span).min(1.0) }
         };
-        self.found.busy = share(now.ran, before.ran);
-        self.found.starved = share(now.waited, before.waited);
+        self.found.cpu =
+            CpuShare { busy: share(now.ran, before.ran), waiting: share(now.waited, before.waited) };
     }
 
     /// Sends what has come due in an open loop, and returns how long there is nothing else to send.
@@ -487,7 +399,7 @@ impl Driver {
                 schedule.advance();
             }
             if self.task.warm_up <= due {
-                self.found.lag.saturating_record(nanos(at - due));
+                self.found.send_delay.saturating_record(nanos(at - due));
             }
             let index = self.next_open();
             self.send_one(index, due)?;
@@ -531,14 +443,14 @@ impl Driver {
         }
         self.message.clear();
         self.ends.clear();
-        if self.task.room < connection.flights.weight() + connection.unsent.len() {
+        if self.task.backlog_max_bytes < connection.flights.weight() + connection.unsent.len() {
             self.silent_since.get_or_insert(due);
-            self.found.tally.unsent += u64::from(self.task.warm_up <= due);
+            self.found.counts.unsent += u64::from(self.task.warm_up <= due);
             return Ok(());
         }
         self.compose(index, due);
         let unsent = self.transmit(index)?;
-        self.found.tally.unsent += self.unsend(index, unsent);
+        self.found.counts.unsent += self.unsend(index, unsent);
         Ok(())
     }
 
@@ -577,14 +489,14 @@ impl Driver {
 
     /// Puts a message behind those that leave next.
     fn compose(&mut self, index: usize, due: Duration) {
-        let (low, high) = self.task.sizes;
-        let len = if low == high { low } else { self.random.between(low, high) };
+        let SizeRange { min, max } = self.task.sizes;
+        let len = if min == max { min } else { self.random.between(min, max) };
         let start = self.message.len();
         self.message.append_with(|message| Payload::new(len).write(self.number, message));
         self.ends.push(self.message.len());
         if self.task.warm_up <= due {
             self.first_measured = self.first_measured.min(self.number);
-            self.found.tally.sent += 1;
+            self.found.counts.sent += 1;
             self.under_way += 1;
         }
         let connection = &mut self.connections[index];
@@ -619,7 +531,7 @@ impl Driver {
             let flight = self.connections[index].flights.unsend();
             measured += u64::from(flight.is_some_and(|flight| self.is_measured(&flight)));
         }
-        self.found.tally.sent -= measured;
+        self.found.counts.sent -= measured;
         self.under_way -= measured;
         measured
     }
@@ -748,7 +660,7 @@ impl Driver {
     /// Counts what was reported of an earlier datagram.
     fn note_earlier(&mut self, error: Option<&io::Error>) {
         let counts = error.is_some() && self.task.address.ip().is_some();
-        self.found.tally.network_errors += u64::from(counts);
+        self.found.counts.network_errors += u64::from(counts);
     }
 
     /// Somebody is there.
@@ -850,10 +762,10 @@ impl Driver {
             return Ok(back);
         }
         let connection = &mut self.connections[index];
-        let (payload, first) = (Payload::new(self.task.sizes.0), connection.flights.first());
+        let (payload, first) = (Payload::new(self.task.sizes.min), connection.flights.first());
         if connection.has_echoed || !payload.can_be_found() {
             // What follows can no longer be told.
-            self.found.tally.wrong += 1;
+            self.found.counts.unexpected += 1;
             return self.close(index).map(|()| back);
         }
         connection.finder = Some(Finder::after(&connection.reader, payload, first));
@@ -877,7 +789,7 @@ impl Driver {
                     back += 1;
                     self.count(&flight, one.stamp.is_some(), at);
                 }
-                Fate::Late(_) | Fate::Again => self.found.tally.duplicate += 1,
+                Fate::Late(_) | Fate::Again => self.found.counts.duplicate += 1,
             }
         }
         Ok(back)
@@ -920,7 +832,7 @@ impl Driver {
         let numbered = answer.and_then(|answer| Some((answer, answer.number(self.number)?)));
         let Some((answer, number)) = numbered else {
             // Whoever may be heard may say anything.
-            self.found.tally.wrong += u64::from(!self.task.receives_from_any);
+            self.found.counts.unexpected += u64::from(!self.task.receives_from_any);
             return false;
         };
         let fate = self.connections[index].flights.take(number);
@@ -928,7 +840,7 @@ impl Driver {
             Fate::Answer(flight) | Fate::Late(flight)
                 if Payload::new(flight.len).body_len() != answer.body_len =>
             {
-                self.found.tally.wrong += 1;
+                self.found.counts.unexpected += 1;
                 self.under_way -= u64::from(matches!(fate, Fate::Answer(_)) && self.is_measured(&flight));
             }
             Fate::Answer(flight) => self.count(&flight, answer.stamp.is_some(), at),
@@ -940,7 +852,7 @@ impl Driver {
                     self.record(&flight, answer.stamp.is_some(), at);
                 }
             }
-            Fate::Again => self.found.tally.duplicate += u64::from(self.first_measured <= number),
+            Fate::Again => self.found.counts.duplicate += u64::from(self.first_measured <= number),
         }
         matches!(fate, Fate::Answer(_))
     }
@@ -959,13 +871,13 @@ impl Driver {
     fn record(&mut self, flight: &Flight, stamped: bool, at: Duration) {
         let took = at.saturating_sub(flight.due);
         self.found.latency.saturating_record(nanos(took));
-        let tally = &mut self.found.tally;
-        tally.unstamped += u64::from(!stamped);
+        let counts = &mut self.found.counts;
+        counts.unstamped += u64::from(!stamped);
         if took <= self.task.wait {
-            tally.answered += 1;
-            tally.bytes += flight.len as u64;
+            counts.answered += 1;
+            counts.bytes += flight.len as u64;
         } else {
-            tally.late += 1;
+            counts.late += 1;
         }
     }
 
@@ -1013,14 +925,14 @@ impl Driver {
 
     /// The peer has ended a connection.
     fn end_of(&mut self, index: usize) -> Result<(), Failure> {
-        self.found.tally.closed += u64::from(self.connections[index].socket.is_some());
+        self.found.counts.closed += u64::from(self.connections[index].socket.is_some());
         self.close(index)
     }
 
     /// A connection over which something rx_times, but no message back, was to a peer that does not echo.
     fn count_no_echo(&mut self, index: usize) {
         let finder = self.connections[index].finder.take();
-        self.found.tally.wrong += u64::from(finder.is_some_and(|finder| finder.has_found_nothing()));
+        self.found.counts.unexpected += u64::from(finder.is_some_and(|finder| finder.has_found_nothing()));
     }
 
     fn close(&mut self, index: usize) -> Result<(), Failure> {
@@ -1043,21 +955,6 @@ fn read(reply: &[u8], next: u64, scratch: &mut Vec<u8>) -> Option<Returned> {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Prepares a socket that a load is to be sent on.
-pub(crate) fn prepare(socket: &Socket, kind: Kind) -> io::Result<()> {
-    socket.set_blocking(false)?;
-    if kind == Kind::Stream && socket.local_addr()?.ip().is_some() {
-        // What is not there, on SCTP for instance, is done without.
-        let _ = socket.set_option(option::TCP_NODELAY, true);
-    }
-    Ok(())
-}
-
-pub(crate) fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-        || is_out_of_resources(error)
 }
 
 /// A thread's time: the first two numbers of schedstat, in nanoseconds (proc(5)).

@@ -3,8 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::load::{Load, LoadError, LoadEvent, LoadInterval, LoadReport, load};
-use crate::pace::{Pace, Spacing};
+use super::error::LoadError;
+use super::options::Load;
+use super::pace::{Pace, Spacing};
+use super::progress::{LoadEvent, LoadInterval};
+use super::report::LoadReport;
+use super::run::load;
 
 /// The first rate that is tried, in messages a second.
 const FIRST: f64 = 1000.0;
@@ -100,9 +104,12 @@ impl Search {
 
 /// Whether a server kept up. Of a load that could not itself keep the pace nobody can tell.
 fn holds(report: &LoadReport, rate: f64, bound: Duration) -> bool {
-    let tally = &report.tally;
-    let all_right =
-        tally.lost() == 0 && tally.late == 0 && tally.wrong == 0 && tally.unsent == 0 && tally.closed == 0;
+    let counts = &report.counts;
+    let all_right = counts.lost() == 0
+        && counts.late == 0
+        && counts.unexpected == 0
+        && counts.unsent == 0
+        && counts.closed == 0;
     let kept_pace = 0.95 * rate <= report.rate();
     all_right && kept_pace && report.p99_or_max().is_some_and(|p99| p99 <= bound)
 }

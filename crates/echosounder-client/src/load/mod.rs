@@ -1,0 +1,30 @@
+//! Generating load: many connections, a pace, and a check of every reply.
+//!
+//! [`load`](fn@load) connects to a server as [`Load`] describes, sends messages for a while and returns a
+//! [`LoadReport`]; [`ramp`](fn@ramp) repeats that to find the highest rate that keeps a latency bound. Each thread owns
+//! some of the connections and shares nothing with the others but a few counters.
+
+mod counts;
+mod driver;
+mod error;
+mod flights;
+mod options;
+mod over_time;
+mod pace;
+mod progress;
+mod ramp;
+mod report;
+mod run;
+mod shared;
+mod thread_result;
+
+pub use counts::Counts;
+pub use error::LoadError;
+pub use options::{Load, REMOTE_RATE_MAX, SizeRange};
+pub use over_time::{LoadPoint, PointLatency};
+pub use pace::{Pace, Spacing};
+pub use progress::{LoadEvent, LoadInterval};
+pub use ramp::{Step, ramp};
+pub use report::LoadReport;
+pub use run::load;
+pub use thread_result::CpuShare;

@@ -1,0 +1,76 @@
+//! The options of a load, and the checks that need no connection.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use echosounder_proto::NUMBERED_MIN;
+use echosounder_socket::Kind;
+
+use super::error::LoadError;
+use super::pace::Pace;
+use crate::connect::ConnectOptions;
+
+/// Messages per second that another host receives at most, unless [`Load::allow_remote`] is set.
+pub const REMOTE_RATE_MAX: f64 = 100_000.0;
+
+/// Bytes that a closed loop may have in flight on all connections.
+const IN_FLIGHT_MAX_BYTES: usize = 1 << 30;
+
+/// Memory that a message in flight takes beside its own bytes.
+const MESSAGE_OVERHEAD_BYTES: usize = 64;
+
+/// The options of a [`load`](fn@super::load).
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// The target, and how to connect to it. Its wait is also the timeout of each reply.
+    pub connect: ConnectOptions,
+    /// The number of connections, or of sockets if the transport has no connections.
+    pub connections: NonZeroUsize,
+    /// When messages are sent.
+    pub pace: Pace,
+    /// The size of messages.
+    pub sizes: SizeRange,
+    /// How long the load runs before it is measured.
+    pub warm_up: Duration,
+    /// How long the load is measured; `None` means until [`messages`](Self::messages) are sent, or until it is stopped.
+    pub duration: Option<Duration>,
+    /// The maximum number of measured messages; `None` means no limit.
+    pub messages: Option<u64>,
+    /// The number of threads that send.
+    pub threads: NonZeroUsize,
+    /// Whether another host may receive more than [`REMOTE_RATE_MAX`].
+    pub allow_remote: bool,
+    /// The interval of [`Checkpoint`](super::LoadEvent::Checkpoint) events; `None` means no checkpoints.
+    pub checkpoint_every: Option<Duration>,
+    /// Ends the load early once it is set.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// The smallest and the largest size of messages, in bytes. Sizes between them are equally likely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeRange {
+    /// The smallest size, at least 1.
+    pub min: usize,
+    /// The largest size, at least `min`.
+    pub max: usize,
+}
+
+impl Load {
+    /// Checks that replies can be matched with messages, and that the messages in flight fit into memory.
+    pub(super) fn check(&self) -> Result<(), LoadError> {
+        let is_datagram = self.connect.endpoint.transport().kind() == Kind::Datagrams;
+        if is_datagram && self.sizes.min < NUMBERED_MIN {
+            return Err(LoadError::MessageTooShort);
+        }
+        if let Pace::Closed { depth } = self.pace {
+            let messages = self.connections.get().saturating_mul(depth);
+            let bytes = self.sizes.max;
+            if IN_FLIGHT_MAX_BYTES < messages.saturating_mul(bytes + MESSAGE_OVERHEAD_BYTES) {
+                return Err(LoadError::TooMuchInFlight { messages, bytes });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! Watching a load while it runs: intervals, checkpoints, and the sum of all measurements.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::over_time::{OverTime, Totals};
+use super::report::LoadReport;
+use super::shared::Shared;
+use super::thread_result::{CpuShare, ThreadResult, histogram};
+use crate::clock::now;
+use crate::distribution::Distribution;
+
+/// How often a running load is reported, and the span of a point over time.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// An event of a running load.
+#[derive(Debug)]
+pub enum LoadEvent<'a> {
+    /// A second has passed.
+    Interval(LoadInterval),
+    /// The report so far, every [`Load::checkpoint_every`](super::Load::checkpoint_every).
+    Checkpoint(&'a LoadReport),
+}
+
+/// The progress of a load, reported every second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoadInterval {
+    /// The time since the start, including the warm-up.
+    pub elapsed: Duration,
+    /// Messages sent since the start.
+    pub sent: u64,
+    /// Messages replied to since the start.
+    pub answered: u64,
+    /// Replies per second since the previous interval.
+    pub rate: f64,
+}
+
+/// Watches the threads of a load and sums up their results.
+pub(super) struct Progress {
+    peer: String,
+    warm_up: Duration,
+    start: Instant,
+    /// The last interval, or the start.
+    last: LoadInterval,
+    checkpoint_every: Option<Duration>,
+    last_checkpoint: Duration,
+    /// The request that not every thread has fulfilled.
+    request: Option<Request>,
+    sum: Sum,
+}
+
+/// A request for the threads' results.
+#[derive(Clone, Copy)]
+struct Request {
+    number: u64,
+    /// The time since the start.
+    at: Duration,
+}
+
+impl Progress {
+    pub(super) fn new(
+        peer: String,
+        threads: usize,
+        warm_up: Duration,
+        checkpoint_every: Option<Duration>,
+        start: Instant,
+    ) -> Self {
+        Self {
+            peer,
+            warm_up,
+            start,
+            last: LoadInterval { elapsed: Duration::ZERO, sent: 0, answered: 0, rate: 0.0 },
+            checkpoint_every,
+            last_checkpoint: Duration::ZERO,
+            request: None,
+            sum: Sum::new(threads),
+        }
+    }
+
+    /// Returns how many messages were sent since the last interval, so within about a second.
+    pub(super) fn sent_since_interval(&self, shared: &Shared) -> u64 {
+        shared.sent.load(Ordering::Relaxed).saturating_sub(self.last.sent)
+    }
+
+    /// Reports the events that are due. To be called several times per second.
+    pub(super) fn report(&mut self, shared: &Shared, on_event: &mut impl FnMut(LoadEvent<'_>)) {
+        let elapsed = now() - self.start;
+        let since_last = elapsed - self.last.elapsed;
+        if INTERVAL <= since_last {
+            let (sent, answered) =
+                (shared.sent.load(Ordering::Relaxed), shared.answered.load(Ordering::Relaxed));
+            let rate = (answered - self.last.answered) as f64 / since_last.as_secs_f64();
+            self.last = LoadInterval { elapsed, sent, answered, rate };
+            on_event(LoadEvent::Interval(self.last));
+            self.request.get_or_insert_with(|| Request { number: shared.request_results(), at: elapsed });
+        }
+        shared.take_results().iter().for_each(|result| self.sum.add(result));
+        let Some(request) = self.request.take_if(|request| self.sum.fulfils(request.number)) else { return };
+        self.sum.end_point(request.at.saturating_sub(self.warm_up));
+        if self.checkpoint_every.is_some_and(|every| every <= elapsed - self.last_checkpoint) {
+            self.last_checkpoint = elapsed;
+            on_event(LoadEvent::Checkpoint(&self.sum.report(self.peer.clone(), shared)));
+        }
+    }
+
+    /// Returns the report of a load whose threads have all ended.
+    pub(super) fn finish(mut self, shared: &Shared) -> LoadReport {
+        shared.take_results().iter().for_each(|result| self.sum.add(result));
+        self.sum.end_point(self.sum.elapsed());
+        self.sum.report(self.peer, shared)
+    }
+}
+
+/// The sum of the threads' results.
+struct Sum {
+    /// The latest result of each thread, apart from its times.
+    latest: Vec<Latest>,
+    latency: Histogram<u64>,
+    send_delay: Histogram<u64>,
+    /// Latencies since the last point of the course over time.
+    latency_since: Histogram<u64>,
+    over_time: OverTime,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Latest {
+    request: u64,
+    totals: Totals,
+    elapsed: Duration,
+    cpu: CpuShare,
+    silence: Option<Duration>,
+}
+
+impl Sum {
+    fn new(threads: usize) -> Self {
+        Self {
+            latest: vec![Latest::default(); threads],
+            latency: histogram(),
+            send_delay: histogram(),
+            latency_since: histogram(),
+            over_time: OverTime::default(),
+        }
+    }
+
+    fn add(&mut self, result: &ThreadResult) {
+        // All histograms have the same bounds, so adding cannot fail.
+        let _ = self.latency.add(&result.latency);
+        let _ = self.latency_since.add(&result.latency);
+        let _ = self.send_delay.add(&result.send_delay);
+        self.latest[result.thread] = Latest {
+            request: result.request,
+            totals: Totals { counts: result.counts, in_flight: result.in_flight },
+            elapsed: result.elapsed,
+            cpu: result.cpu,
+            silence: result.silence,
+        };
+    }
+
+    /// Returns whether every thread has fulfilled a request, or has ended.
+    fn fulfils(&self, request: u64) -> bool {
+        self.latest.iter().all(|latest| request <= latest.request)
+    }
+
+    fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        for latest in &self.latest {
+            sum.counts.add(&latest.totals.counts);
+            sum.in_flight += latest.totals.in_flight;
+        }
+        sum
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.latest.iter().map(|latest| latest.elapsed).max().unwrap_or_default()
+    }
+
+    /// Ends a point of the course over time at `end` after the warm-up.
+    fn end_point(&mut self, end: Duration) {
+        if !end.is_zero() {
+            self.over_time.add(end, self.totals(), &self.latency_since);
+            self.latency_since.reset();
+        }
+    }
+
+    fn report(&self, peer: String, shared: &Shared) -> LoadReport {
+        let busiest = self.latest.iter().map(|latest| latest.cpu);
+        LoadReport {
+            peer,
+            counts: self.totals().counts,
+            latency: Distribution::from(&self.latency),
+            send_delay: Distribution::from(&self.send_delay),
+            over_time: self.over_time.points().to_vec(),
+            elapsed: self.elapsed(),
+            cpu: busiest.max_by(|one, other| one.wanted().total_cmp(&other.wanted())).unwrap_or_default(),
+            // If any thread had replies, the server was not silent.
+            silence: self.latest.iter().map(|latest| latest.silence).min().flatten(),
+            sent_total: shared.sent.load(Ordering::Relaxed),
+            answered_total: shared.answered.load(Ordering::Relaxed),
+        }
+    }
+}

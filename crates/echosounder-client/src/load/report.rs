@@ -1,0 +1,123 @@
+//! The report of a load, and its verdicts: whether the server failed, and whether the generator was the bottleneck.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use echosounder_proto::FailureKind;
+use echosounder_socket::{Error, Kind};
+
+use super::counts::Counts;
+use super::error::LoadError;
+use super::options::Load;
+use super::over_time::LoadPoint;
+use super::thread_result::CpuShare;
+use crate::distribution::Distribution;
+use crate::error::ClientError;
+
+/// A thread that wanted a processor for this share of the time could not have done more.
+const BUSY: f64 = 0.9;
+
+/// Messages that are sent later than this after they were due were delayed by the generator, not by the server.
+const SEND_DELAY_MAX: Duration = Duration::from_millis(1);
+
+/// The measurements of a load.
+#[derive(Debug)]
+pub struct LoadReport {
+    /// The address of the server, as an endpoint.
+    pub peer: String,
+    /// The outcomes of the measured messages.
+    pub counts: Counts,
+    /// The times from when each message was due until its reply was complete.
+    pub latency: Distribution,
+    /// The times from when each message of an open loop was due until it was sent. Empty for a closed loop.
+    pub send_delay: Distribution,
+    /// The course of the load, mostly in seconds.
+    pub over_time: Vec<LoadPoint>,
+    /// The time from the end of the warm-up until the last measured reply.
+    pub elapsed: Duration,
+    /// How the busiest thread spent its time.
+    pub cpu: CpuShare,
+    /// How long no reply had arrived when the load gave up, if it did.
+    pub silence: Option<Duration>,
+    /// Messages sent, including those of the warm-up.
+    pub sent_total: u64,
+    /// Messages replied to, including those of the warm-up.
+    pub answered_total: u64,
+}
+
+impl LoadReport {
+    /// Returns the replies within the timeout per second.
+    pub fn rate(&self) -> f64 {
+        let seconds = self.elapsed.as_secs_f64();
+        if seconds == 0.0 { 0.0 } else { self.counts.answered as f64 / seconds }
+    }
+
+    /// Returns whether the generator, or a lack of processors for it, was the bottleneck rather than the server: a
+    /// closed loop that had no time left, or an open loop that sent one in a hundred messages a millisecond late.
+    pub fn is_generator_the_bottleneck(&self) -> bool {
+        match span(self.send_delay.percentile(99.0)) {
+            Some(send_delay) => SEND_DELAY_MAX < send_delay,
+            None => self.send_delay.is_empty() && BUSY <= self.cpu.wanted(),
+        }
+    }
+
+    /// Returns whether more threads would help a generator that is the bottleneck.
+    pub fn is_generator_busy(&self) -> bool {
+        BUSY <= self.cpu.busy
+    }
+
+    /// Returns the server's failure, if it replied to no measured message, or stopped replying.
+    pub fn failure(&self, connections: NonZeroUsize) -> Option<LoadError> {
+        let counts = &self.counts;
+        let has_replied = counts.answered + counts.late != 0;
+        let (kind, cause) = match self.silence {
+            _ if !has_replied && counts.unexpected != 0 => {
+                return Some(LoadError::NotAnEcho(self.peer.clone()));
+            }
+            _ if !has_replied && counts.closed == connections.get() as u64 => {
+                (FailureKind::Closed, "the server closed every connection".to_owned())
+            }
+            Some(silence) if self.answered_total != 0 => {
+                (FailureKind::Timeout, format!("no reply arrived in the last {silence:?}"))
+            }
+            _ if has_replied || self.sent_total <= self.answered_total => return None,
+            _ if self.answered_total != 0 => {
+                (FailureKind::Timeout, "no reply arrived after the warm-up".to_owned())
+            }
+            _ => (FailureKind::Timeout, "no reply arrived".to_owned()),
+        };
+        let error = Error::new("measure", &self.peer, io::Error::other(cause));
+        Some(ClientError::Peer(kind, error).into())
+    }
+
+    /// Returns whether every expected reply arrived. Lost datagrams are a part of the measurement, unless `load` asked
+    /// for a number of messages.
+    pub fn is_complete(&self, load: &Load) -> bool {
+        let may_lose = load.connect.endpoint.transport().kind() == Kind::Datagrams && load.messages.is_none();
+        self.counts.answered != 0
+            && self.counts.unexpected == 0
+            && self.counts.closed == 0
+            && (may_lose || self.counts.lost() == 0)
+    }
+
+    /// Returns whether no message was due while the load was measured.
+    pub fn is_empty(&self) -> bool {
+        let counts = &self.counts;
+        counts.sent + counts.unsent + counts.closed + counts.unexpected == 0
+    }
+
+    /// Returns the given percentile of the latency, or `None` if no latency lies above it. `percent` is from 0 to 100.
+    pub fn percentile(&self, percent: f64) -> Option<Duration> {
+        span(self.latency.percentile(percent))
+    }
+
+    /// Returns the 99th percentile of the latency, or the maximum of fewer than a hundred replies.
+    pub fn p99_or_max(&self) -> Option<Duration> {
+        self.percentile(99.0).or_else(|| span(self.latency.max()))
+    }
+}
+
+fn span(nanos: Option<i64>) -> Option<Duration> {
+    nanos.map(|nanos| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
+}
