@@ -218,9 +218,7 @@ impl Candidates {
             // A route that discards what is sent, or a source that is not allowed on the way there.
             (InvalidInput, _, Some(Source::Address(source))) if probe(address, false).is_ok() => {
                 let error = Error::new("connect to", &format!("{endpoint} from {source}"), error);
-                ClientError::Local(
-                    error.with_hint("that address cannot be used as the source on the way there"),
-                )
+                ClientError::Local(error.with_address(address))
             }
             // A route that prohibits it, or none, or the address of all hosts of a network.
             (PermissionDenied | NetworkUnreachable, Address::Inet(_), _)

@@ -5,8 +5,8 @@ use std::io;
 
 use echosounder_proto::FailureKind;
 use echosounder_socket::{
-    Address, Error, Kind, is_cut_off, is_family_absent, is_feature_absent, is_forbidden, is_from_icmp,
-    is_other_type, is_too_long, is_unreachable,
+    Address, Error, Kind, PeerFailure, PeerOperation, is_cut_off, is_family_absent, is_forbidden,
+    is_from_icmp, is_too_long, is_unreachable,
 };
 
 /// How many of a name's failures an error names; the others are counted.
@@ -53,22 +53,18 @@ impl ClientError {
         if matches!(class, Class::Local) && is_out_of_ports(operation, &cause, address) {
             return Self::no_port(operation, object);
         }
-        let hint = hint(operation, &cause, address);
-        let error = Error::new(operation, object, reason(class, cause));
-        match (class, hint) {
-            (Class::Peer(word), _) => Self::Peer(word, error),
-            (Class::Absent, _) => Self::Absent(error),
-            (Class::Local, Some(hint)) => Self::Local(error.with_hint(hint)),
-            (Class::Local, None) => Self::Local(error),
+        let error = Error::new(operation, object, reason(class, cause)).with_address(address);
+        match class {
+            Class::Peer(word) => Self::Peer(word, error),
+            Class::Absent => Self::Absent(error),
+            Class::Local => Self::Local(error),
         }
     }
 
     /// This machine has no local port for another connection.
     pub(crate) fn no_port(operation: &'static str, object: &dyn fmt::Display) -> Self {
         let cause = io::Error::new(io::ErrorKind::AddrNotAvailable, "no local port is free");
-        Self::Local(Error::new(operation, object, cause).with_hint(
-            "use fewer connections, or widen the range of local ports: sysctl net.ipv4.ip_local_port_range",
-        ))
+        Self::Local(Error::new(operation, object, cause))
     }
 
     /// All of these failures: one of them if there is only one.
@@ -117,15 +113,6 @@ impl ClientError {
             Self::Peer(..) | Self::Interrupted | Self::Absent(_) => false,
         }
     }
-
-    /// What would help, if that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Peer(_, error) | Self::Absent(error) | Self::Local(error) => error.hint(),
-            Self::Everywhere(failures) => failures.iter().find_map(Self::hint),
-            Self::Interrupted => None,
-        }
-    }
 }
 
 /// The first failures with their causes, and how many more there are.
@@ -169,26 +156,21 @@ enum Class {
 /// [`is_about_earlier`] and [`send_twice`].
 fn class(operation: &str, error: &io::Error, address: &Address) -> Class {
     use Class::{Absent, Local, Peer};
-    use io::ErrorKind::{ConnectionReset, HostUnreachable, NotFound};
-    let kind = error.kind();
     match address {
         _ if !matches!(operation, CONNECT | SEND | RECEIVE) => Local,
         // Making the socket is a part of connecting.
         _ if operation == CONNECT && is_family_absent(error) => Absent,
         Address::Inet(_) | Address::Inet6(_) => class_of_host(operation, error, address),
-        // A path where nothing is: nobody listens there.
-        Address::Unix(_) if kind == NotFound => Peer(FailureKind::Refused),
-        // A datagram socket that is connected itself takes messages only from its own peer: unix(7).
-        Address::Unix(_) if is_forbidden(error) => Peer(FailureKind::Refused),
-        // Nobody listens there.
-        Address::Vsock(_) if operation == CONNECT && kind == ConnectionReset => Peer(FailureKind::Refused),
-        // No machine has that context identifier, or nothing carries packets there.
-        Address::Vsock(_) if is_feature_absent(error) => Peer(FailureKind::Unreachable),
-        // Nobody has the service.
-        Address::Tipc(_) if kind == HostUnreachable => Peer(FailureKind::Refused),
-        Address::Vsock(_) | Address::Tipc(_) if has_no_way(error) => Peer(FailureKind::Unreachable),
-        _ => class_of_any(error),
+        address => match address.peer_failure(peer_operation(operation), error) {
+            Some(PeerFailure::Refused) => Peer(FailureKind::Refused),
+            Some(PeerFailure::Unreachable) => Peer(FailureKind::Unreachable),
+            None => class_of_any(error),
+        },
     }
+}
+
+fn peer_operation(operation: &str) -> PeerOperation {
+    if operation == CONNECT { PeerOperation::Connect } else { PeerOperation::Transfer }
 }
 
 /// The same for hosts, of which ICMP reports more.
@@ -250,31 +232,6 @@ fn reason(class: Class, cause: io::Error) -> io::Error {
             io::Error::new(kind, "a route discards what is sent there (blackhole)")
         }
         _ => cause,
-    }
-}
-
-/// What would help when this machine has failed in that way.
-fn hint(operation: &str, error: &io::Error, address: &Address) -> Option<&'static str> {
-    let is_host = address.ip().is_some();
-    match address {
-        _ if !matches!(operation, CONNECT | SEND | RECEIVE) => None,
-        _ if is_host && is_forbidden(error) => {
-            Some("a packet filter of this machine forbids it, or its connection tracking table is full")
-        }
-        _ if lacks_interface(address) && error.kind() == io::ErrorKind::InvalidInput => {
-            Some("a link-local address needs its interface, as in [fe80::1%eth0]")
-        }
-        Address::Unix(_) if is_other_type(error) => {
-            Some("the socket there has another type: try unix:, unix-dgram: or unix-seqpacket:")
-        }
-        _ if !is_too_long(error) => None,
-        Address::Inet(_) => Some("a UDP message over IPv4 has at most 65,507 bytes"),
-        Address::Inet6(_) => Some("a UDP message over IPv6 has at most 65,527 bytes"),
-        Address::Tipc(_) => Some("a TIPC message has at most 66,000 bytes"),
-        Address::Unix(_) | Address::Netlink(_) => {
-            Some("a message must fit into the send buffer: sysctl net.core.wmem_default")
-        }
-        _ => Some("a message must fit into the send buffer"),
     }
 }
 
@@ -434,22 +391,20 @@ mod tests {
         assert_eq!(class(CONNECT, &of(22), &link_local(0)), Class::Local);
         assert_eq!(class(CONNECT, &of(22), &link_local(1)), Class::Peer(FailureKind::Unreachable));
         let error = ClientError::of(CONNECT, &"udp://[fe80::1]:7", &link_local(0), of(22));
-        assert!(error.is_local() && error.hint().is_some_and(|hint| hint.contains('%')), "{error:?}");
+        assert!(error.is_local(), "{error:?}");
     }
 
     #[test]
-    fn what_is_short_on_this_machine_is_named_with_what_would_help() {
+    fn resources_missing_on_this_machine_are_local_failures() {
         for errno in [99, 98, 11] {
             let error = ClientError::of(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
             assert_eq!(sentence(&error), "cannot connect to udp://127.0.0.1:7: no local port is free");
             assert_eq!(error.word(), None);
-            assert!(error.hint().is_some_and(|hint| hint.contains("net.ipv4.ip_local_port_range")));
         }
         let too_long = ClientError::of(SEND, &"udp://127.0.0.1:7", &host(), of(90));
-        assert!(too_long.is_local() && too_long.hint().is_some_and(|hint| hint.contains("65,507")));
+        assert!(too_long.is_local());
         let forbidden = ClientError::of(SEND, &"udp://127.0.0.1:7", &host(), of(1));
-        assert!(forbidden.is_local() && forbidden.hint().is_some_and(|hint| hint.contains("filter")));
-        assert_eq!(ClientError::of("wait for", &"x", &host(), of(1)).hint(), None);
+        assert!(forbidden.is_local());
     }
 
     #[test]
@@ -469,7 +424,7 @@ mod tests {
     fn where_this_machine_has_failed_at_one_address_the_peer_is_not_blamed() {
         let call = |errno| ClientError::of(CONNECT, &format!("h{errno}"), &host(), of(errno));
         let both = ClientError::all(vec![call(111), call(99)]);
-        assert!(both.is_local() && both.word().is_none() && both.hint().is_some());
+        assert!(both.is_local() && both.word().is_none());
         // A family that is absent says nothing of the others.
         assert_eq!(ClientError::all(vec![call(97), call(111)]).word(), Some(FailureKind::Refused));
         let absent = ClientError::all(vec![call(97), call(93)]);

@@ -114,7 +114,8 @@ fn bind_endpoint(
             Err(error) => {
                 let optional = !alone && error.kind() == io::ErrorKind::AddrNotAvailable;
                 let without = transport.is_absent(&address, &error);
-                let error = Error::of_bind(&Endpoint::display(transport, &address), &address, error);
+                let object = Endpoint::display(transport, &address);
+                let error = Error::new("bind", &object, error).with_address(&address);
                 if !without && !optional {
                     return Err(BindError::Bind(error));
                 }

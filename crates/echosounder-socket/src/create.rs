@@ -110,7 +110,9 @@ pub fn create_server(
         }
         Ok(socket)
     };
-    create().map_err(|error| Error::of_bind(&Endpoint::display(transport, address), address, error))
+    create().map_err(|error| {
+        Error::new("bind", &Endpoint::display(transport, address), error).with_address(address)
+    })
 }
 
 /// Nobody could be reached: what went wrong at each address.

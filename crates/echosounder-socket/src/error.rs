@@ -1,66 +1,48 @@
-//! Errors that name the operation and the object, and what some of the kernel's mean.
+//! Errors that name the operation and the object, and functions that classify the kernel's error numbers.
 
 use std::fmt;
 use std::io;
 
 use crate::address::Address;
-use crate::family::unix::UnixName;
 
-/// An operation on an object that did not work; the kernel's reason is its source.
+/// A failed operation on an object. The kernel's reason is its source.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {object}")]
 pub struct Error {
     operation: &'static str,
     object: String,
+    address: Option<Address>,
     source: io::Error,
-    hint: Option<&'static str>,
 }
 
-/// The first port that anybody may bind, unless net.ipv4.ip_unprivileged_port_start says otherwise: ip(7), vsock(7).
-const UNPRIVILEGED: u32 = 1024;
-
 impl Error {
-    /// Notes that `operation` on `object` failed.
+    /// Creates an error of `operation`, a verb such as `bind` or `send to`, on `object`.
     pub fn new(operation: &'static str, object: &dyn fmt::Display, source: io::Error) -> Self {
-        Self { operation, object: object.to_string(), source, hint: None }
+        Self { operation, object: object.to_string(), address: None, source }
     }
 
-    /// Notes that `object` could not be bound to an address, and what would help if a right is missing.
-    pub fn of_bind(object: &dyn fmt::Display, address: &Address, source: io::Error) -> Self {
-        let port = match address {
-            Address::Vsock(address) => Some(address.port),
-            address => address.port().map(u32::from),
-        };
-        let refused = source.kind() == io::ErrorKind::PermissionDenied;
-        let hint = match address {
-            Address::Unix(UnixName::Path(_)) if refused => {
-                Some("a path needs the right to write to its folder")
-            }
-            _ if refused && port.is_some_and(|port| (1..UNPRIVILEGED).contains(&port)) => {
-                Some("ports below 1024 need CAP_NET_BIND_SERVICE")
-            }
-            _ => None,
-        };
-        Self { hint, ..Self::new("bind", object, source) }
-    }
-
-    /// Adds what would help.
+    /// Adds the address that the operation was about.
     #[must_use]
-    pub fn with_hint(self, hint: &'static str) -> Self {
-        Self { hint: Some(hint), ..self }
+    pub fn with_address(self, address: &Address) -> Self {
+        Self { address: Some(address.clone()), ..self }
     }
 
-    /// What would help, if that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        self.hint
+    /// Returns the operation.
+    pub fn operation(&self) -> &'static str {
+        self.operation
     }
 
-    /// The kernel's reason.
+    /// Returns the address that the operation was about, if it was about one.
+    pub fn address(&self) -> Option<&Address> {
+        self.address.as_ref()
+    }
+
+    /// Returns the kernel's reason.
     pub fn cause(&self) -> &io::Error {
         &self.source
     }
 
-    /// The kernel's reason alone.
+    /// Returns the kernel's reason alone.
     pub fn into_cause(self) -> io::Error {
         self.source
     }

@@ -47,15 +47,18 @@ impl From<Outcome> for ExitCode {
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// Nobody replies where our own server would by default: the user may not have started one.
+/// An error of the client with advice for the user.
 #[derive(Debug)]
-pub(crate) struct NoServer {
+pub(crate) struct Advised {
     error: ClientError,
-    /// What to do about it.
     hint: String,
 }
 
-impl NoServer {
+impl Advised {
+    pub(crate) fn new(error: ClientError, hint: &str) -> Self {
+        Self { error, hint: hint.into() }
+    }
+
     /// An error of asking this endpoint, with what to do about it if a server of ours may be missing there.
     /// `instead` names what would do without one.
     pub(crate) fn at(endpoint: &Endpoint, error: ClientError, instead: &str) -> Error {
@@ -91,13 +94,13 @@ pub(crate) fn start_hint(endpoint: &Endpoint, word: Option<FailureKind>, instead
     }
 }
 
-impl fmt::Display for NoServer {
+impl fmt::Display for Advised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for NoServer {
+impl std::error::Error for Advised {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
     }
@@ -245,10 +248,10 @@ fn is_absent(error: &Error) -> bool {
 }
 
 fn hint(error: &Error) -> Option<String> {
-    if let Some(NoServer { hint, .. }) = find(error) {
+    if let Some(Advised { hint, .. }) = find(error) {
         return Some(hint.clone());
     }
-    call_error(error).and_then(ClientError::hint).or_else(|| hint_of_cause(error)).map(str::to_owned)
+    call_error(error).and_then(hints::client_error).or_else(|| hint_of_cause(error)).map(str::to_owned)
 }
 
 /// What to do about the kernel's reason, or about ours.
@@ -269,7 +272,7 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
         (Some(_), Some(io::ErrorKind::AddrInUse)) if by_kernel => {
             Some("\"ss -lp\" shows which process listens there")
         }
-        (Some(BindError::Bind(error)), _) => error.hint(),
+        (Some(BindError::Bind(error)), _) => hints::bind_error(error),
         _ if matches!(find(error), Some(StartError::Descriptors { .. })) => {
             Some("raise \"ulimit -n\", or lower --max-connections")
         }
@@ -310,7 +313,7 @@ fn call_error(error: &Error) -> Option<&ClientError> {
         Some(TalkError::Call(error)) => Some(error),
         _ => match cause.downcast_ref() {
             Some(LoadError::Connect(error)) => Some(error),
-            _ => cause.downcast_ref().or_else(|| cause.downcast_ref().map(|NoServer { error, .. }| error)),
+            _ => cause.downcast_ref().or_else(|| cause.downcast_ref().map(|Advised { error, .. }| error)),
         },
     })
 }

@@ -19,7 +19,7 @@ use crate::command::console::{self, Console, Lock};
 use crate::command::result_file::{self, ResultFile};
 use crate::command::signals;
 use crate::config;
-use crate::failure::{self, NoServer, Outcome, OwnServer};
+use crate::failure::{self, Advised, Outcome, OwnServer};
 use crate::render::load::{Result as Outcomes, interval, result, step};
 use crate::render::style::Style;
 use crate::render::transcript::note;
@@ -41,7 +41,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     heed(signals, Arc::clone(&config.load.stop), server.as_ref().map(|server| server.child.id()))?;
     let endpoint = config.load.connect.endpoint.clone();
     let failed = |error| match error {
-        LoadError::Connect(error) => NoServer::at(&endpoint, error, ", or try --self"),
+        LoadError::Connect(error) => Advised::at(&endpoint, error, ", or try --self"),
         error => anyhow::Error::from(error),
     };
     let console = Console::beside(&config.output);

@@ -26,7 +26,7 @@ use crate::command::line_rate_limit::LineRateLimit;
 use crate::command::result_file::{self, SaveTimer};
 use crate::command::signals;
 use crate::config::{self, Bounds};
-use crate::failure::{self, NoServer, Outcome};
+use crate::failure::{self, Advised, Outcome};
 use crate::render::escape::Harmless;
 use crate::render::load::grouped;
 use crate::render::ping::{self as render, Row, Target};
@@ -501,7 +501,7 @@ impl Page {
 
     /// Of several targets one may fail, or of one when it has begun; otherwise it is the end.
     fn failed(&mut self, place: usize, error: ClientError) {
-        let error = NoServer::at(&self.targets[place].called, error, ", or try --self");
+        let error = Advised::at(&self.targets[place].called, error, ", or try --self");
         if 1 < self.targets.len() || self.targets[place].target.is_some() {
             failure::tell(&error, self.output);
         }

@@ -18,7 +18,7 @@ use super::signals;
 use super::terminal::{self, Terminal};
 use crate::args::Output;
 use crate::config;
-use crate::failure::{NoServer, Outcome};
+use crate::failure::{Advised, Outcome};
 use crate::render::escape::Escaped;
 use crate::render::json::{self, Bytes, EventTime};
 use crate::render::load::grouped;
@@ -51,7 +51,7 @@ const EOL_HINT: &str = "a server that reads whole lines needs --eol lf or --eol 
 pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let span = config.deadline.unwrap_or(Duration::MAX);
     let peer = Peer::call_within(config.call.clone(), span)
-        .map_err(|error| NoServer::at(&config.call.endpoint, error, ""))?;
+        .map_err(|error| Advised::at(&config.call.endpoint, error, ""))?;
     // Before the first thread, which would die of them with the terminal in its hands.
     let signals = signals::receive(&[])?;
     let interrupt = || signals.as_fd().try_clone_to_owned().context("cannot receive signals");
@@ -150,7 +150,7 @@ fn converse(
     // However it ended, the terminal is put in order before anything else is said on it.
     page.end(result.as_ref().map_or(End::EmptyLine, |summary| summary.end))?;
     let summary = result.map_err(|error| match error {
-        TalkError::Call(error) => NoServer::at(&config.call.endpoint, error, ""),
+        TalkError::Call(error) => Advised::at(&config.call.endpoint, error, ""),
         error => error.into(),
     })?;
     finish_talk(config, output, summary, is_typed)
@@ -192,8 +192,8 @@ fn finish_talk(config: &config::Talk, output: Output, summary: Summary, is_typed
     let why = io::Error::other(format!("{missed} within {:?}", config.call.wait));
     let error = Error::new("talk to", endpoint, why);
     let lacks_newlines = endpoint.transport().kind() == Kind::Stream && config.eol == Eol::None;
-    let error = if lacks_newlines { error.with_hint(EOL_HINT) } else { error };
-    Err(ClientError::Peer(FailureKind::Timeout, error).into())
+    let error = ClientError::Peer(FailureKind::Timeout, error);
+    Err(if lacks_newlines { Advised::new(error, EOL_HINT).into() } else { error.into() })
 }
 
 /// What comes of a stream that has passed.
