@@ -95,6 +95,11 @@ impl Sub for MonoTime {
 pub trait Clock {
     /// Returns the current time, read from both clocks.
     fn now(&self) -> Moment;
+
+    /// Returns the current monotonic time alone, which may be cheaper.
+    fn mono(&self) -> MonoTime {
+        self.now().mono
+    }
 }
 
 /// One instant, read from both clocks.
