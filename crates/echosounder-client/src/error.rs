@@ -5,7 +5,7 @@ use std::io;
 
 use echosounder_proto::FailureKind;
 use echosounder_socket::{
-    Address, Error, Kind, PeerFailure, PeerOperation, is_cut_off, is_family_absent, is_forbidden,
+    Address, Error, Kind, PeerFailure, PeerOperation, is_connection_lost, is_family_absent, is_forbidden,
     is_from_icmp, is_too_long, is_unreachable,
 };
 
@@ -204,7 +204,7 @@ fn class_of_any(error: &io::Error) -> Class {
         // A blocking operation says EAGAIN when its time is up: socket(7), SO_RCVTIMEO.
         TimedOut | WouldBlock => Class::Peer(FailureKind::Timeout),
         ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected => Class::Peer(FailureKind::Closed),
-        _ if is_cut_off(error) => Class::Peer(FailureKind::Closed),
+        _ if is_connection_lost(error) => Class::Peer(FailureKind::Closed),
         _ => Class::Local,
     }
 }

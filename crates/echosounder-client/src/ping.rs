@@ -453,7 +453,7 @@ impl Pinger {
             None => LONGEST,
         };
         self.poll
-            .wait_exactly(&mut self.events, wait.min(LONGEST))
+            .wait_precise(&mut self.events, wait.min(LONGEST))
             .map_err(|error| self.error("wait for", error))?;
         let mut told = 0;
         while let Some(event) = self.events.get(told) {

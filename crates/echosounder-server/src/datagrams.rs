@@ -257,7 +257,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
 
     /// Judges one datagram and prepares its answer; how long it was is returned, or why it is not answered.
     fn prepare(&mut self, index: usize, arrival: &Moment, tx: WallTime) -> Result<usize, DropReason> {
-        let about = self.batch.about(index);
+        let about = self.batch.metadata(index);
         let peer = self.batch.sender(index);
         let port = self.address.port().unwrap_or(0);
         let asked = about.packet_info.map(|info| Address::from(SocketAddr::new(info.local, port)));
@@ -293,7 +293,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         self.responder.answer_datagram(self.batch.bytes(index), &mut context, &mut self.head);
         let messages = context.seq;
         let from = about.packet_info.map(PacketInfo::by_any_interface);
-        self.batch.answer(index, &self.head, from, to).map_err(|_| DropReason::Unsent)?;
+        self.batch.reply(index, &self.head, from, to).map_err(|_| DropReason::Unsent)?;
         self.messages = messages;
         Ok(len)
     }

@@ -142,14 +142,14 @@ fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Re
     let mut path = None;
     // A TIPC service is published when it is bound: who came before the listen would be refused.
     let early = matches!(address, Address::Tipc(_));
-    if transport.listens() && early {
+    if transport.has_connections() && early {
         first.listen()?;
     }
     match address {
         Address::Unix(UnixName::Path(name)) => path = Some(BoundPath::bind(&first, name, terms.unix_mode)?),
         _ => first.bind(address)?,
     }
-    if transport.listens() && !early {
+    if transport.has_connections() && !early {
         first.listen()?;
     }
     let local = first.local_addr()?;
@@ -160,7 +160,7 @@ fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Re
     for _ in 1..terms.workers.get() {
         if !transport.shares_addresses() {
             // What one thread alone reads is answered in order.
-            if transport.listens() {
+            if transport.has_connections() {
                 sockets.push(sockets[0].duplicate()?);
             }
             continue;
@@ -169,7 +169,7 @@ fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Re
         let next = prepare(transport, &address, terms)?;
         next.set_option(option::SO_REUSEPORT, true)?;
         next.bind(&address)?;
-        if transport.listens() {
+        if transport.has_connections() {
             next.listen()?;
         }
         sockets.push(next);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Socket, Transport, effective_user, ready};
+use echosounder_socket::{Address, Socket, Transport, effective_user_id, ready};
 
 /// How often, and how long after each time, a lock is tried again that other servers hold for a moment only.
 const LOCK_TRIES: u32 = 50;
@@ -62,7 +62,7 @@ fn what_else_lies_at(path: &Path) -> Option<&'static str> {
     let file = fs::symlink_metadata(path).ok()?;
     match file.file_type().is_socket() {
         false => Some("a file that is not a socket lies there"),
-        true if file.uid() != effective_user() => Some("a socket of another user lies there"),
+        true if file.uid() != effective_user_id() => Some("a socket of another user lies there"),
         true => None,
     }
 }
@@ -148,7 +148,7 @@ impl Lock {
             result => return result,
         }
         let there = fs::symlink_metadata(path)?;
-        if !there.is_file() || there.uid() != effective_user() {
+        if !there.is_file() || there.uid() != effective_user_id() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         OpenOptions::new().write(true).open(path)

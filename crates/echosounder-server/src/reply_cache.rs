@@ -26,12 +26,12 @@ impl ReplyCache {
         if !user.is_some_and(|user| seen.is_owned_by(user)) {
             return Err(DropReason::Forged);
         }
-        match self.peers.iter().position(|(reply_cache, _)| reply_cache.about() == seen) {
+        match self.peers.iter().position(|(reply_cache, _)| reply_cache.identity() == seen) {
             Some(place) => self.peers[place..].rotate_left(1),
             None => {
                 let reply_cache = PinnedSocket::open(path).map_err(reason)?;
                 // Another may stand there since it was looked at.
-                if reply_cache.about() != seen {
+                if reply_cache.identity() != seen {
                     return Err(DropReason::Forged);
                 }
                 let address = reply_cache.name().clone().into();
@@ -65,7 +65,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::process;
 
-    use echosounder_socket::effective_user;
+    use echosounder_socket::effective_user_id;
 
     use super::*;
 
@@ -74,7 +74,7 @@ mod tests {
         let folder = env::temp_dir().join(format!("echosounder-reply_cache-{}", process::id()));
         fs::create_dir(&folder).unwrap();
         let path = folder.join("peer");
-        let user = Some(effective_user());
+        let user = Some(effective_user_id());
         let mut reply_cache = ReplyCache::default();
         let address =
             |reply_cache: &mut ReplyCache| reply_cache.address(path.as_os_str().as_bytes(), user).cloned();

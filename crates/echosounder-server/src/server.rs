@@ -188,7 +188,7 @@ impl Running {
         for Bound { endpoint, path, sockets, .. } in bound {
             self.paths.extend(path);
             let transport = endpoint.transport();
-            if transport.listens() {
+            if transport.has_connections() {
                 listeners.push((transport, sockets));
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Many datagrams in one system call: recvmmsg(2), and an answer to each with sendmmsg(2).
+//! Many datagrams in one system call: recvmmsg(2), and a reply to each with sendmmsg(2).
 
 use std::io;
 use std::ops::Range;
@@ -22,7 +22,7 @@ const GROUP_MAX: usize = 65_507;
 /// The longest segment: what fits an IPv6 packet on Ethernet. Longer ones mostly cannot be cut (EMSGSIZE).
 const SEGMENT_MAX: usize = 1452;
 
-/// Room to receive some datagrams at once with [`Socket::recv_many`], and to answer each with some bytes put before its own.
+/// Room to receive some datagrams at once with [`Socket::recv_many`], and to reply each with some bytes put before its own.
 ///
 /// The bytes are received and sent in place; nothing is copied but what is put before them.
 #[derive(Debug)]
@@ -30,10 +30,10 @@ pub struct Batch {
     slots: Slots,
     received: usize,
     /// Who a sender is that the kernel has not named.
-    nameless: Address,
+    unnamed_sender: Address,
     /// The datagrams that are to be answered, in order.
-    answers: Vec<usize>,
-    /// Which answers each send takes; kept for its room alone.
+    replies: Vec<usize>,
+    /// Which replies each send takes; kept for its room alone.
     groups: Vec<Range<usize>>,
 }
 
@@ -54,7 +54,7 @@ pub struct Received {
 }
 
 impl Batch {
-    /// Most bytes that an answer puts before the message.
+    /// Most bytes that a reply puts before the message.
     pub const HEAD_MAX: usize = HEAD_MAX;
 
     /// Room for `count` datagrams of at most `size` bytes each.
@@ -67,8 +67,8 @@ impl Batch {
         Self {
             slots,
             received: 0,
-            nameless: Address::Unspecified,
-            answers: Vec::with_capacity(count),
+            unnamed_sender: Address::Unspecified,
+            replies: Vec::with_capacity(count),
             groups: Vec::with_capacity(count),
         }
     }
@@ -86,13 +86,13 @@ impl Batch {
 
     /// Receives what is there, in place of what was received before.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, flags: i32) -> io::Result<usize> {
-        self.answers.clear();
+        self.replies.clear();
         self.received = 0;
         self.received = self.slots.receive(fd, flags)?;
         Ok(self.received)
     }
 
-    /// The bytes of a received datagram. Its answer carries them as they are when it is sent.
+    /// The bytes of a received datagram. Its reply carries them as they are when it is sent.
     ///
     /// # Panics
     ///
@@ -103,7 +103,7 @@ impl Batch {
     }
 
     /// What is known of a received datagram beside its bytes.
-    pub fn about(&self, index: usize) -> Received {
+    pub fn metadata(&self, index: usize) -> Received {
         let mut about = Received { truncated: self.slots.is_truncated(index), ..Received::default() };
         for raw in RawControl::walk(self.slots.control(index)) {
             match ControlMessage::decode(raw) {
@@ -117,22 +117,22 @@ impl Batch {
         about
     }
 
-    /// Who sent a received datagram; once it is answered, where the answer goes. A sender that the kernel has not named is
+    /// Who sent a received datagram; once it is answered, where the reply goes. A sender that the kernel has not named is
     /// [`Address::Unspecified`], but [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed) over AF_UNIX.
     pub fn sender(&self, index: usize) -> Address {
         let name = self.slots.name(index);
-        if name.len() == 0 { self.nameless.clone() } else { Address::from(name) }
+        if name.len() == 0 { self.unnamed_sender.clone() } else { Address::from(name) }
     }
 
     /// Notes who the senders are that the kernel has not named, if there are any.
-    pub(crate) fn name_the_nameless(&mut self, nameless: impl FnOnce() -> Address) {
+    pub(crate) fn set_unnamed_sender(&mut self, unnamed_sender: impl FnOnce() -> Address) {
         if (0..self.received).any(|index| self.slots.name(index).len() == 0) {
-            self.nameless = nameless();
+            self.unnamed_sender = unnamed_sender();
         }
     }
 
     /// Notes that a received datagram is to be answered with `head`, of which at most [`Self::HEAD_MAX`] bytes
-    /// count, and its own bytes. With `from`, the answer leaves from that address, by that interface unless it is 0; with
+    /// count, and its own bytes. With `from`, the reply leaves from that address, by that interface unless it is 0; with
     /// `to`, it goes there instead of to the sender's address.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl Batch {
     /// # Panics
     ///
     /// If no datagram of this number was received, or it is answered twice.
-    pub fn answer(
+    pub fn reply(
         &mut self,
         index: usize,
         head: &[u8],
@@ -151,60 +151,60 @@ impl Batch {
     ) -> io::Result<()> {
         assert!(index < self.received, "datagram {index} of {}", self.received);
         assert!(
-            self.answers.last().is_none_or(|&last| last < index),
+            self.replies.last().is_none_or(|&last| last < index),
             "datagrams are answered in order, once"
         );
         let to = to.map(RawAddress::try_from).transpose()?;
-        self.slots.prepare(self.answers.len(), index, head, to.as_ref(), |control| {
+        self.slots.prepare(self.replies.len(), index, head, to.as_ref(), |control| {
             from.map_or(0, |info| info.encode(control))
         });
-        self.answers.push(index);
+        self.replies.push(index);
         Ok(())
     }
 
-    /// Sends the answers without waiting, and tells `failed` of each that did not leave, by the number of the
+    /// Sends the replies without waiting, and tells `failed` of each that did not leave, by the number of the
     /// datagram. One that fails does not keep the others.
     ///
-    /// With `segments`, which UDP sockets have, consecutive answers of one size to one peer leave as one send that the
+    /// With `segments`, which UDP sockets have, consecutive replies of one size to one peer leave as one send that the
     /// kernel cuts (UDP_SEGMENT, udp(7)); where it cannot, they are sent one by one.
     #[doc(alias = "sendmmsg")]
     #[doc(alias = "UDP_SEGMENT")]
     pub fn send(&mut self, socket: &Socket, segments: bool, mut failed: impl FnMut(usize, io::Error)) {
         let mut groups = std::mem::take(&mut self.groups);
         let mut first = 0;
-        while first < self.answers.len() {
-            self.group(first..self.answers.len(), segments, &mut groups);
+        while first < self.replies.len() {
+            self.group(first..self.replies.len(), segments, &mut groups);
             first = self.send_groups(socket, &groups, &mut failed);
         }
         self.groups = groups;
-        self.answers.clear();
+        self.replies.clear();
     }
 
-    /// Prepares sends for the answers in the range; `groups` holds then which answers each of them takes.
-    fn group(&mut self, answers: Range<usize>, segments: bool, groups: &mut Vec<Range<usize>>) {
+    /// Prepares sends for the replies in the range; `groups` holds then which replies each of them takes.
+    fn group(&mut self, replies: Range<usize>, segments: bool, groups: &mut Vec<Range<usize>>) {
         self.slots.begin();
         groups.clear();
-        let mut start = answers.start;
-        while start < answers.end {
-            let end = if segments { self.group_end(start, answers.end) } else { start + 1 };
+        let mut start = replies.start;
+        while start < replies.end {
+            let end = if segments { self.group_end(start, replies.end) } else { start + 1 };
             self.slots.add(start..end);
             groups.push(start..end);
             start = end;
         }
     }
 
-    /// Where the answers end that can leave with the one at `start`: all of its size, and one that is shorter behind
+    /// Where the replies end that can leave with the one at `start`: all of its size, and one that is shorter behind
     /// them.
     fn group_end(&self, start: usize, last: usize) -> usize {
-        let size = self.slots.answer_len(start);
+        let size = self.slots.reply_len(start);
         if size == 0 || SEGMENT_MAX < size {
             return start + 1;
         }
         let mut total = size;
         for next in start + 1..last.min(start + SEGMENTS_MAX) {
-            let len = self.slots.answer_len(next);
+            let len = self.slots.reply_len(next);
             total += len;
-            if len == 0 || size < len || GROUP_MAX < total || !self.go_together(start, next) {
+            if len == 0 || size < len || GROUP_MAX < total || !self.share_destination(start, next) {
                 return next;
             }
             if len < size {
@@ -214,13 +214,13 @@ impl Batch {
         last.min(start + SEGMENTS_MAX)
     }
 
-    /// Whether two prepared answers go to the same peer, from the same address.
-    fn go_together(&self, one: usize, other: usize) -> bool {
-        let name = |answer: usize| self.slots.name(self.answers[answer]);
-        name(one).is_same(name(other)) && self.slots.answer_control(one) == self.slots.answer_control(other)
+    /// Whether two prepared replies go to the same peer, from the same address.
+    fn share_destination(&self, one: usize, other: usize) -> bool {
+        let name = |reply: usize| self.slots.name(self.replies[reply]);
+        name(one).is_same(name(other)) && self.slots.reply_control(one) == self.slots.reply_control(other)
     }
 
-    /// Sends groups until one fails that can be tried in pieces; the first answer that is to be prepared again is
+    /// Sends groups until one fails that can be tried in pieces; the first reply that is to be prepared again is
     /// returned.
     fn send_groups(
         &mut self,
@@ -235,16 +235,16 @@ impl Batch {
                 Ok(sent) => next += sent.max(1),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    let answers = groups[next].clone();
-                    if 1 < answers.len() && error.kind() != io::ErrorKind::WouldBlock {
+                    let replies = groups[next].clone();
+                    if 1 < replies.len() && error.kind() != io::ErrorKind::WouldBlock {
                         // What cannot leave in segments may leave one by one.
                         let mut singles = Vec::new();
-                        self.group(answers.clone(), false, &mut singles);
+                        self.group(replies.clone(), false, &mut singles);
                         self.send_groups(socket, &singles, failed);
-                        return answers.end;
+                        return replies.end;
                     }
-                    for answer in answers {
-                        failed(self.answers[answer], again(&error));
+                    for reply in replies {
+                        failed(self.replies[reply], again(&error));
                     }
                     next += 1;
                 }
@@ -254,7 +254,7 @@ impl Batch {
     }
 }
 
-/// The same error once more: each of the answers that leave together has it.
+/// The same error once more: each of the replies that leave together has it.
 fn again(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }

@@ -91,7 +91,7 @@ pub fn create_server(
         if address.family() == Family::INET6 {
             socket.set_option(option::IPV6_V6ONLY, !options.dual_stack)?;
         }
-        let listens = transport.listens();
+        let listens = transport.has_connections();
         if transport.needs_reuse_addr() {
             socket.set_option(option::SO_REUSEADDR, true)?;
         }
@@ -117,14 +117,14 @@ pub fn create_server(
 
 /// Nobody could be reached: what went wrong at each address.
 #[derive(Debug)]
-pub struct Unreached {
+pub struct FailedAttempts {
     /// Whom was tried to reach.
     pub endpoint: Endpoint,
     /// How each address failed, in the order in which they were tried.
     pub attempts: Vec<(Address, io::Error)>,
 }
 
-impl fmt::Display for Unreached {
+impl fmt::Display for FailedAttempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot connect to {}", self.endpoint)?;
         for (place, (address, error)) in self.attempts.iter().enumerate() {
@@ -135,7 +135,7 @@ impl fmt::Display for Unreached {
     }
 }
 
-impl std::error::Error for Unreached {}
+impl std::error::Error for FailedAttempts {}
 
 /// Why [`create_connection`] made none.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,7 @@ pub enum ConnectionError {
     Resolve(Error),
     /// None of its addresses took the call.
     #[error(transparent)]
-    Connect(Unreached),
+    Connect(FailedAttempts),
 }
 
 /// A socket that is connected to the first of an endpoint's addresses that takes the call, one after the other,
@@ -189,7 +189,7 @@ pub fn create_connection(
             Err(error) => attempts.push((address, error)),
         }
     }
-    Err(ConnectionError::Connect(Unreached { endpoint: endpoint.clone(), attempts }))
+    Err(ConnectionError::Connect(FailedAttempts { endpoint: endpoint.clone(), attempts }))
 }
 
 /// Whether an address is that of a multicast group or a broadcast address, so that one message to it may be

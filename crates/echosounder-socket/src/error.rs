@@ -127,7 +127,7 @@ pub fn is_forbidden(error: &io::Error) -> bool {
 }
 
 /// Whether the connection or the network under it is gone: ESHUTDOWN, ENETRESET.
-pub fn is_cut_off(error: &io::Error) -> bool {
+pub fn is_connection_lost(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ESHUTDOWN | libc::ENETRESET))
 }
 

@@ -48,7 +48,7 @@ pub fn vsock_cid() -> io::Result<u32> {
 
 /// Where the times of packets can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timestamping {
+pub struct InterfaceTimestamping {
     /// By the kernel, when a packet is handed to the interface.
     pub software_send: bool,
     /// By the kernel, when a packet comes from the interface.
@@ -64,11 +64,11 @@ pub struct Timestamping {
 /// # Errors
 ///
 /// As ioctl(2): there is no such interface, or it does not say.
-pub fn timestamping(interface: &str) -> io::Result<Timestamping> {
+pub fn interface_timestamping(interface: &str) -> io::Result<InterfaceTimestamping> {
     let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
     let bits = sys::kernel::timestamping(socket.as_fd(), &CString::new(interface)?)?;
     let has = |bit: libc::c_uint| bits & bit != 0;
-    Ok(Timestamping {
+    Ok(InterfaceTimestamping {
         software_send: has(libc::SOF_TIMESTAMPING_TX_SOFTWARE),
         software_receive: has(libc::SOF_TIMESTAMPING_RX_SOFTWARE),
         hardware_send: has(libc::SOF_TIMESTAMPING_TX_HARDWARE),

@@ -275,25 +275,26 @@ pub use batch::{Batch, Received};
 pub use buffer::IoBuffer;
 pub use control::{ControlMessage, ExtendedError, PacketInfo, RawControl, SendControl, control_space};
 pub use create::{
-    ConnectionError, ServerOptions, Unreached, create_connection, create_server, is_multicast_or_broadcast,
+    ConnectionError, FailedAttempts, ServerOptions, create_connection, create_server,
+    is_multicast_or_broadcast,
 };
 pub use credentials::Credentials;
 pub use endpoint::{Endpoint, Name};
 pub use endpoint_error::EndpointError;
 pub use error::{
-    Error, PeerFailure, PeerOperation, is_cut_off, is_family_absent, is_feature_absent, is_forbidden,
+    Error, PeerFailure, PeerOperation, is_connection_lost, is_family_absent, is_feature_absent, is_forbidden,
     is_from_icmp, is_other_type, is_out_of_descriptors, is_out_of_resources, is_too_long, is_unreachable,
 };
 pub use family::{Family, Protocol, Type};
 pub use file::SocketFile;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
-pub use limit::{file_limit_is_an_error, raise_fd_limit, set_timer_slack};
+pub use limit::{ignore_file_size_signal, raise_fd_limit, set_timer_slack};
 pub use lookup::{IpVersion, Side};
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
 pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
 pub use socket::{
-    FromFdError, Message, MessageFlags, Outgoing, Shutdown, Socket, Unfinished, effective_user,
+    FromFdError, Message, MessageFlags, Outgoing, Shutdown, Socket, Unfinished, effective_user_id,
 };
 pub use stop::StopToken;
 pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};

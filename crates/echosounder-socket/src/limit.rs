@@ -37,7 +37,7 @@ pub fn raise_fd_limit() -> io::Result<u64> {
 /// As signal(2).
 #[doc(alias = "SIGXFSZ")]
 #[doc(alias = "RLIMIT_FSIZE")]
-pub fn file_limit_is_an_error() -> io::Result<()> {
+pub fn ignore_file_size_signal() -> io::Result<()> {
     sys::process::ignore(libc::SIGXFSZ)
 }
 

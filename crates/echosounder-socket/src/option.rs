@@ -56,7 +56,7 @@ impl<T> fmt::Debug for SocketOption<T> {
 /// A type that options have values of.
 pub trait OptionValue: Sized {
     /// Most bytes that the kernel tells of a value.
-    const ROOM: usize;
+    const LEN_MAX: usize;
 
     /// The bytes that the kernel reads.
     fn encode(&self) -> Vec<u8>;
@@ -128,7 +128,7 @@ pub struct MemoryInfo {
 macro_rules! number {
     ($($type:ty),+) => {$(
         impl OptionValue for $type {
-            const ROOM: usize = size_of::<$type>();
+            const LEN_MAX: usize = size_of::<$type>();
 
             fn encode(&self) -> Vec<u8> {
                 self.to_ne_bytes().into()
@@ -145,7 +145,7 @@ number!(i32, u32, u64);
 
 /// As an int, 0 or 1.
 impl OptionValue for bool {
-    const ROOM: usize = 4;
+    const LEN_MAX: usize = 4;
 
     fn encode(&self) -> Vec<u8> {
         i32::from(*self).encode()
@@ -158,7 +158,7 @@ impl OptionValue for bool {
 
 /// As a `struct timeval`, rounded up to a microsecond; zero is no limit.
 impl OptionValue for Duration {
-    const ROOM: usize = 16;
+    const LEN_MAX: usize = 16;
 
     fn encode(&self) -> Vec<u8> {
         let micros = self.as_nanos().div_ceil(1000);
@@ -177,7 +177,7 @@ impl OptionValue for Duration {
 
 /// As a `struct linger`, rounded up to a second; `None` is off.
 impl OptionValue for Option<Duration> {
-    const ROOM: usize = 8;
+    const LEN_MAX: usize = 8;
 
     fn encode(&self) -> Vec<u8> {
         let seconds = |time: Duration| time.as_nanos().div_ceil(1_000_000_000);
@@ -194,7 +194,7 @@ impl OptionValue for Option<Duration> {
 /// As a name of 15 bytes at most, without a NUL: longer ones of interfaces, congestion controls and upper layers are cut
 /// by the kernel. What it tells may end in a NUL.
 impl OptionValue for String {
-    const ROOM: usize = 64;
+    const LEN_MAX: usize = 64;
 
     fn encode(&self) -> Vec<u8> {
         self.as_bytes().into()
@@ -211,7 +211,7 @@ impl OptionValue for String {
 }
 
 impl OptionValue for Credentials {
-    const ROOM: usize = Self::LEN;
+    const LEN_MAX: usize = Self::LEN;
 
     fn encode(&self) -> Vec<u8> {
         (*self).encode().into()
@@ -226,7 +226,7 @@ impl OptionValue for Credentials {
 macro_rules! named_number {
     ($($type:ty),+) => {$(
         impl OptionValue for $type {
-            const ROOM: usize = i32::ROOM;
+            const LEN_MAX: usize = i32::LEN_MAX;
 
             fn encode(&self) -> Vec<u8> {
                 self.0.encode()
@@ -242,7 +242,7 @@ macro_rules! named_number {
 named_number!(Family, Type, Protocol);
 
 impl OptionValue for Membership {
-    const ROOM: usize = 12;
+    const LEN_MAX: usize = 12;
 
     fn encode(&self) -> Vec<u8> {
         [self.group.octets(), [0; 4], self.interface.to_ne_bytes()].concat()
@@ -255,7 +255,7 @@ impl OptionValue for Membership {
 }
 
 impl OptionValue for Membership6 {
-    const ROOM: usize = 20;
+    const LEN_MAX: usize = 20;
 
     fn encode(&self) -> Vec<u8> {
         [&self.group.octets()[..], &self.interface.to_ne_bytes()].concat()
@@ -268,7 +268,7 @@ impl OptionValue for Membership6 {
 }
 
 impl OptionValue for MemoryInfo {
-    const ROOM: usize = 36;
+    const LEN_MAX: usize = 36;
 
     fn encode(&self) -> Vec<u8> {
         let Self { rmem_alloc, rcvbuf, wmem_alloc, sndbuf, fwd_alloc, wmem_queued, optmem, backlog, drops } =
@@ -295,7 +295,7 @@ impl OptionValue for MemoryInfo {
 }
 
 impl OptionValue for TipcGroup {
-    const ROOM: usize = 16;
+    const LEN_MAX: usize = 16;
 
     fn encode(&self) -> Vec<u8> {
         [self.group, self.instance, self.scope, self.flags].map(u32::to_ne_bytes).concat()

@@ -117,8 +117,8 @@ impl Poll {
     ///
     /// As epoll_wait(2).
     #[doc(alias = "epoll_pwait2")]
-    pub fn wait_exactly(&self, events: &mut Events, timeout: Duration) -> io::Result<()> {
-        match sys::poll::wait_exactly(self.epoll.as_fd(), &mut events.list, timeout) {
+    pub fn wait_precise(&self, events: &mut Events, timeout: Duration) -> io::Result<()> {
+        match sys::poll::wait_precise(self.epoll.as_fd(), &mut events.list, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             Err(error) if sys::is_missing(&error) => self.wait(events, Some(timeout)),
             result => result,

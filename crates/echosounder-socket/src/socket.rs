@@ -928,7 +928,7 @@ impl Socket {
     #[doc(alias = "recvmmsg")]
     pub fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
         let received = self.call(Interest::Read, || batch.receive(self.as_fd(), self.mode()))?;
-        batch.name_the_nameless(|| self.sender(&RawAddress::empty()));
+        batch.set_unnamed_sender(|| self.sender(&RawAddress::empty()));
         Ok(received)
     }
 
@@ -1269,7 +1269,7 @@ impl Socket {
     /// ```
     #[doc(alias = "getsockopt")]
     pub fn option<T: OptionValue>(&self, option: SocketOption<T>) -> io::Result<T> {
-        let bytes = self.option_bytes(option.level, option.name, T::ROOM)?;
+        let bytes = self.option_bytes(option.level, option.name, T::LEN_MAX)?;
         T::decode(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
@@ -1572,6 +1572,6 @@ impl Write for &Socket {
 
 /// The user whose rights this process has: geteuid(2).
 #[doc(alias = "geteuid")]
-pub fn effective_user() -> u32 {
-    sys::process::effective_user()
+pub fn effective_user_id() -> u32 {
+    sys::process::effective_user_id()
 }

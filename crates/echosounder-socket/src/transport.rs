@@ -322,7 +322,7 @@ impl Transport {
     }
 
     /// Whether a server listens and accepts connections.
-    pub fn listens(self) -> bool {
+    pub fn has_connections(self) -> bool {
         self.kind() != Kind::Datagrams
     }
 
@@ -335,7 +335,7 @@ impl Transport {
     /// Whether a listener needs SO_REUSEADDR to bind a port while connections of an earlier listener are in
     /// TIME-WAIT: tcp(7).
     pub fn needs_reuse_addr(self) -> bool {
-        self.listens() && self.has_hosts()
+        self.has_connections() && self.has_hosts()
     }
 
     /// Whether several sockets can bind one address if all set SO_REUSEPORT, and the kernel then distributes

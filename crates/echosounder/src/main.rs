@@ -23,7 +23,7 @@ use crate::args::{Args, Color, Command};
 
 fn main() -> ExitCode {
     // For every command, and before the first thread. Without it a file that grows too large ends the program, no worse.
-    let _ = echosounder_socket::file_limit_is_an_error();
+    let _ = echosounder_socket::ignore_file_size_signal();
     let color = typed_color();
     let args = parse(color).unwrap_or_else(|error| failure::usage(error, color));
     let result = match args.command {

@@ -28,8 +28,8 @@ pub(crate) fn carry(transport: Transport, place: &Address) -> io::Result<()> {
         Err(error) if Socket::is_in_progress(&error) => {}
         result => result?,
     }
-    let listener = transport.listens().then(|| server.accept()).transpose();
-    if transport.listens() {
+    let listener = transport.has_connections().then(|| server.accept()).transpose();
+    if transport.has_connections() {
         let [state] = ready([(client.as_fd(), Interest::Write)], Some(WAIT))?;
         client.take_error()?;
         if !state.writable {

@@ -420,7 +420,7 @@ impl Driver {
 
     /// Waits for what comes, and takes it.
     fn wait(&mut self, longest: Duration) -> Result<(), Failure> {
-        self.poll.wait_exactly(&mut self.events, longest.min(SWEEP))?;
+        self.poll.wait_precise(&mut self.events, longest.min(SWEEP))?;
         let mut told = 0;
         while let Some(event) = self.events.get(told) {
             told += 1;

@@ -13,7 +13,7 @@ use echosounder_server::{Config, Server};
 use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
-    Endpoint, Interest, Kind, MessageFlags, Name, SendControl, Socket, Transport, effective_user, option,
+    Endpoint, Interest, Kind, MessageFlags, Name, SendControl, Socket, Transport, effective_user_id, option,
     ready,
 };
 
@@ -220,7 +220,7 @@ fn a_swapped_return_address_gets_no_answer() {
 /// Another socket can be moved to the path as well as a link; then it must be of the same user.
 #[test]
 fn a_return_address_that_is_another_users_gets_no_answer() {
-    if effective_user() != 0 {
+    if effective_user_id() != 0 {
         return skip("sockets of another user", "only root can make them");
     }
     let folder = Folder::new();
@@ -258,7 +258,7 @@ fn a_return_address_that_is_swapped_after_an_answer_gets_none() {
     server.turn();
     assert_eq!((server.totals().messages, dropped(&server.totals(), DropReason::Forged)), (1, 1));
 
-    if effective_user() == 0 {
+    if effective_user_id() == 0 {
         ask();
         chown(folder.path().join("victim"), Some(65_534), None).unwrap();
         fs::rename(folder.path().join("victim"), folder.path().join("caller")).unwrap();

@@ -21,7 +21,7 @@ fn cuts(totals: &Totals, reason: DisconnectReason) -> u64 {
 }
 
 /// Whether the other end is gone: the end of the connection, or its reset.
-fn is_cut_off(socket: &Socket) -> bool {
+fn is_connection_lost(socket: &Socket) -> bool {
     loop {
         match socket.recv(&mut [0; 4096]) {
             Ok(0) => return true,
@@ -86,7 +86,7 @@ fn whoever_takes_nothing_for_too_long_is_cut_off_and_who_takes_a_little_is_not()
         table.turn();
     }
     assert_eq!(cuts(&table.totals(), DisconnectReason::Stalled), 1);
-    assert!(is_cut_off(&deaf));
+    assert!(is_connection_lost(&deaf));
     assert_eq!(table.worker.connections(), 1);
 }
 

@@ -171,7 +171,7 @@ impl PathIdentity {
 pub struct PinnedSocket {
     /// Open as long as its name is good.
     _file: File,
-    about: PathIdentity,
+    identity: PathIdentity,
     name: UnixName,
 }
 
@@ -184,17 +184,17 @@ impl PinnedSocket {
     pub fn open(path: &[u8]) -> io::Result<Self> {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
         let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(OsStr::from_bytes(path))?;
-        let about = PathIdentity::of(&file.metadata()?)?;
+        let identity = PathIdentity::of(&file.metadata()?)?;
         // Sent to again and again, /proc/self would be looked up each time.
         let process = Path::new("/proc").join(fs::read_link("/proc/self")?);
         let name = process.join("fd").join(file.as_raw_fd().to_string());
         let name = UnixName::Path(name.into_os_string().into_vec().into());
-        Ok(Self { _file: file, about, name })
+        Ok(Self { _file: file, identity, name })
     }
 
     /// Which socket it is.
-    pub fn about(&self) -> PathIdentity {
-        self.about
+    pub fn identity(&self) -> PathIdentity {
+        self.identity
     }
 
     /// The name by which to send to it, as long as it is held. It leads through /proc.

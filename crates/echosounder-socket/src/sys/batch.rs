@@ -12,7 +12,7 @@ use crate::buffer::IoBuffer;
 use crate::control::{BATCH_CONTROL_MAX, put_segment_size};
 use crate::raw_address::RawAddress;
 
-/// Most bytes that an answer may put before the message it answers.
+/// Most bytes that a reply may put before the message it replies.
 pub(crate) const HEAD_MAX: usize = 128;
 
 const _: () =
@@ -31,17 +31,17 @@ pub(crate) struct Slots {
     size: usize,
     /// Bytes from one datagram's slot to the next one's.
     stride: usize,
-    /// A slot for each datagram: [`HEAD_MAX`] bytes for what is put before it, and behind them itself, so its answer is
+    /// A slot for each datagram: [`HEAD_MAX`] bytes for what is put before it, and behind them itself, so its reply is
     /// in one piece. Every datagram starts on a boundary of [`IoBuffer::ALIGN`] bytes.
     buffer: IoBuffer,
-    /// Who sent each datagram, and then where its answer goes.
+    /// Who sent each datagram, and then where its reply goes.
     names: Vec<RawAddress>,
     controls: Vec<ControlRoom>,
     received: Vec<libc::mmsghdr>,
     receive_parts: Vec<libc::iovec>,
-    answers: Vec<libc::mmsghdr>,
-    answer_parts: Vec<libc::iovec>,
-    answer_controls: Vec<ControlRoom>,
+    replies: Vec<libc::mmsghdr>,
+    reply_parts: Vec<libc::iovec>,
+    reply_controls: Vec<ControlRoom>,
     sends: Vec<libc::mmsghdr>,
     send_controls: Vec<ControlRoom>,
 }
@@ -64,9 +64,9 @@ impl Slots {
             controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
             received: vec![empty_header(); count],
             receive_parts: vec![part(ptr::null_mut(), 0); count],
-            answers: vec![empty_header(); count],
-            answer_parts: vec![part(ptr::null_mut(), 0); count],
-            answer_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
+            replies: vec![empty_header(); count],
+            reply_parts: vec![part(ptr::null_mut(), 0); count],
+            reply_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
             sends: Vec::with_capacity(count),
             send_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
         };
@@ -140,11 +140,11 @@ impl Slots {
         self.received[index].msg_hdr.msg_flags & libc::MSG_TRUNC != 0
     }
 
-    /// Makes the `answer`-th answer: `head` and the bytes of datagram `index`, to where that came from or else to
+    /// Makes the `reply`-th reply: `head` and the bytes of datagram `index`, to where that came from or else to
     /// `to`, with the control messages that `control` writes and tells the length of.
     pub(crate) fn prepare(
         &mut self,
-        answer: usize,
+        reply: usize,
         index: usize,
         head: &[u8],
         to: Option<&RawAddress>,
@@ -153,29 +153,29 @@ impl Slots {
         let head_len = head.len().min(HEAD_MAX);
         let start = self.start(index) - head_len;
         self.buffer[start..start + head_len].copy_from_slice(&head[..head_len]);
-        let control_len = control(&mut self.answer_controls[answer].0);
+        let control_len = control(&mut self.reply_controls[reply].0);
         let len = head_len + self.bytes_mut(index).len();
-        self.answer_parts[answer] = part(self.buffer.as_mut_ptr().wrapping_add(start), len);
+        self.reply_parts[reply] = part(self.buffer.as_mut_ptr().wrapping_add(start), len);
 
-        let header = &mut self.answers[answer].msg_hdr;
-        message::set_parts(header, self.answer_parts.as_mut_ptr().wrapping_add(answer), 1);
+        let header = &mut self.replies[reply].msg_hdr;
+        message::set_parts(header, self.reply_parts.as_mut_ptr().wrapping_add(reply), 1);
         if let Some(to) = to {
             self.names[index] = *to;
         }
         header.msg_name = self.names.as_mut_ptr().wrapping_add(index).cast();
         header.msg_namelen = self.names[index].len();
-        let control = self.answer_controls.as_mut_ptr().wrapping_add(answer).cast();
+        let control = self.reply_controls.as_mut_ptr().wrapping_add(reply).cast();
         message::set_control(header, control, control_len.min(BATCH_CONTROL_MAX));
     }
 
-    /// How long the prepared answer is.
-    pub(crate) fn answer_len(&self, answer: usize) -> usize {
-        self.answer_parts[answer].iov_len
+    /// How long the prepared reply is.
+    pub(crate) fn reply_len(&self, reply: usize) -> usize {
+        self.reply_parts[reply].iov_len
     }
 
-    /// The control messages that a prepared answer leaves with.
-    pub(crate) fn answer_control(&self, answer: usize) -> &[u8] {
-        &self.answer_controls[answer].0[..message::control_len(&self.answers[answer].msg_hdr)]
+    /// The control messages that a prepared reply leaves with.
+    pub(crate) fn reply_control(&self, reply: usize) -> &[u8] {
+        &self.reply_controls[reply].0[..message::control_len(&self.replies[reply].msg_hdr)]
     }
 
     /// Forgets what was to be sent.
@@ -183,20 +183,20 @@ impl Slots {
         self.sends.clear();
     }
 
-    /// Adds a send that takes the prepared answers in the range: one, or more as segments of one size.
-    pub(crate) fn add(&mut self, answers: std::ops::Range<usize>) {
-        let first = answers.start;
-        let mut send = self.answers[first];
-        if 1 < answers.len() {
+    /// Adds a send that takes the prepared replies in the range: one, or more as segments of one size.
+    pub(crate) fn add(&mut self, replies: std::ops::Range<usize>) {
+        let first = replies.start;
+        let mut send = self.replies[first];
+        if 1 < replies.len() {
             let place = self.sends.len();
             let used = message::control_len(&send.msg_hdr);
-            let size = u16::try_from(self.answer_len(first)).unwrap_or(u16::MAX);
+            let size = u16::try_from(self.reply_len(first)).unwrap_or(u16::MAX);
             let room = &mut self.send_controls[place].0;
-            room[..used].copy_from_slice(&self.answer_controls[first].0[..used]);
+            room[..used].copy_from_slice(&self.reply_controls[first].0[..used]);
             let len = used + put_segment_size(&mut room[used..], size);
-            // The parts of consecutive answers lie one behind the other.
+            // The parts of consecutive replies lie one behind the other.
             let parts = send.msg_hdr.msg_iov;
-            message::set_parts(&mut send.msg_hdr, parts, answers.len());
+            message::set_parts(&mut send.msg_hdr, parts, replies.len());
             let control = self.send_controls.as_mut_ptr().wrapping_add(place).cast();
             message::set_control(&mut send.msg_hdr, control, len);
         }

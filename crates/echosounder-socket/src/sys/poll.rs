@@ -56,7 +56,7 @@ pub(crate) fn wait(
 }
 
 /// The same with a time in nanoseconds: epoll_pwait2(2), since Linux 5.11.
-pub(crate) fn wait_exactly(
+pub(crate) fn wait_precise(
     epoll: BorrowedFd<'_>,
     events: &mut Vec<libc::epoll_event>,
     timeout: Duration,

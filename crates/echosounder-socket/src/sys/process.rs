@@ -136,7 +136,7 @@ pub(crate) fn set_timer_slack(nanos: u64) -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanos) }).map(drop)
 }
 
-pub(crate) fn effective_user() -> u32 {
+pub(crate) fn effective_user_id() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() }
 }

@@ -54,9 +54,12 @@ fn every_datagram_is_answered_to_its_sender() {
             for index in 0..receive(&mut batch, &server) {
                 assert_eq!(batch.sender(index), clients[usize::from(number) % 3].local_addr().unwrap());
                 assert_eq!(batch.bytes(index), call(number));
-                assert!(!batch.about(index).truncated);
-                assert_eq!((batch.about(index).packet_info, batch.about(index).overflows), (None, None));
-                batch.answer(index, &[b'>', number], None, None).unwrap();
+                assert!(!batch.metadata(index).truncated);
+                assert_eq!(
+                    (batch.metadata(index).packet_info, batch.metadata(index).overflows),
+                    (None, None)
+                );
+                batch.reply(index, &[b'>', number], None, None).unwrap();
                 number += 1;
             }
             send(&mut batch, &server);
@@ -91,9 +94,9 @@ fn some_are_answered_and_with_what_their_bytes_are_when_it_leaves() {
     }
     let mut batch = Batch::new(8, 16);
     assert_eq!(server.recv_many(&mut batch).unwrap(), 4);
-    batch.answer(1, b"", None, None).unwrap();
+    batch.reply(1, b"", None, None).unwrap();
     batch.bytes(2).reverse();
-    batch.answer(2, b"head ", None, None).unwrap();
+    batch.reply(2, b"head ", None, None).unwrap();
     batch.bytes(1)[0] = b'O';
     send(&mut batch, &server);
     assert_eq!(read(&client), b"One_");
@@ -111,12 +114,12 @@ fn an_answer_that_was_not_sent_is_forgotten_by_the_next_receive() {
     let mut batch = Batch::new(8, 16);
     client.send(b"old").unwrap();
     assert_eq!(server.recv_many(&mut batch).unwrap(), 1);
-    batch.answer(0, b"", None, None).unwrap();
+    batch.reply(0, b"", None, None).unwrap();
     assert_eq!(server.recv_many(&mut batch).unwrap_err().kind(), ErrorKind::WouldBlock);
     send(&mut batch, &server);
     client.send(b"new").unwrap();
     assert_eq!(server.recv_many(&mut batch).unwrap(), 1);
-    batch.answer(0, b"", None, None).unwrap();
+    batch.reply(0, b"", None, None).unwrap();
     send(&mut batch, &server);
     assert_eq!(read(&client), b"new");
 }
@@ -131,7 +134,7 @@ fn empty_datagrams_are_answered() {
             client.send(b"").unwrap();
             assert_eq!(receive(&mut batch, &server), 1);
             assert_eq!(batch.bytes(0), b"");
-            batch.answer(0, head, None, None).unwrap();
+            batch.reply(0, head, None, None).unwrap();
             send(&mut batch, &server);
             assert_eq!(read(&client), head);
         }
@@ -147,7 +150,7 @@ fn a_datagram_longer_than_its_room_is_truncated() {
         for (call, truncated) in [(&b"01234567"[..], false), (b"012345678", true), (b"after", false)] {
             client.send(call).unwrap();
             assert_eq!(receive(&mut batch, &server), 1);
-            assert_eq!(batch.about(0).truncated, truncated);
+            assert_eq!(batch.metadata(0).truncated, truncated);
             assert_eq!(batch.bytes(0), &call[..call.len().min(8)]);
         }
     }
@@ -160,7 +163,7 @@ fn a_head_is_cut_to_its_limit() {
     for len in [Batch::HEAD_MAX, Batch::HEAD_MAX + 1] {
         client.send(b"call").unwrap();
         assert_eq!(server.recv_many(&mut batch).unwrap(), 1);
-        batch.answer(0, &vec![b'h'; len], None, None).unwrap();
+        batch.reply(0, &vec![b'h'; len], None, None).unwrap();
         send(&mut batch, &server);
         assert_eq!(read(&client), [&[b'h'; Batch::HEAD_MAX][..], b"call"].concat());
     }
@@ -173,7 +176,7 @@ fn one_answer_that_fails_does_not_keep_the_others() {
         clients.iter().for_each(|client| assert_eq!(client.send(b"call").unwrap(), 4));
         let mut batch = Batch::new(8, 16);
         assert_eq!(server.recv_many(&mut batch).unwrap(), 4);
-        (0..4).for_each(|index| batch.answer(index, b"> ", None, None).unwrap());
+        (0..4).for_each(|index| batch.reply(index, b"> ", None, None).unwrap());
         let mut clients = clients.map(Some);
         gone.iter().for_each(|&index| clients[index] = None);
 
@@ -194,8 +197,8 @@ fn a_failed_answer_is_told_by_the_number_of_its_datagram() {
     drop(gone);
     let mut batch = Batch::new(8, 16);
     assert_eq!(server.recv_many(&mut batch).unwrap(), 3);
-    batch.answer(1, b"", None, None).unwrap();
-    batch.answer(2, b"", None, None).unwrap();
+    batch.reply(1, b"", None, None).unwrap();
+    batch.reply(2, b"", None, None).unwrap();
     assert_eq!(send_all_but(&mut batch, &server), [(1, ErrorKind::ConnectionRefused)]);
     assert_eq!(read(&here), b"third");
 }
@@ -210,8 +213,8 @@ fn a_peer_that_does_not_read_is_not_waited_for() {
     while server.send_to(b"noise", &full_name).is_ok() {}
     let mut batch = Batch::new(8, 16);
     assert_eq!(server.recv_many(&mut batch).unwrap(), 2);
-    batch.answer(0, b"", None, None).unwrap();
-    batch.answer(1, b"", None, None).unwrap();
+    batch.reply(0, b"", None, None).unwrap();
+    batch.reply(1, b"", None, None).unwrap();
     assert_eq!(send_all_but(&mut batch, &server), [(0, ErrorKind::WouldBlock)]);
     assert_eq!(read(&here), b"call");
 }
@@ -231,8 +234,8 @@ fn a_sender_without_a_name_cannot_be_answered() {
         assert_eq!(server.recv_many(&mut batch).unwrap(), 2);
         assert_eq!(batch.sender(0), UNNAMED);
         assert_eq!(batch.sender(1), named.local_addr().unwrap());
-        batch.answer(0, b"", None, None).unwrap();
-        batch.answer(1, b"", None, None).unwrap();
+        batch.reply(0, b"", None, None).unwrap();
+        batch.reply(1, b"", None, None).unwrap();
         assert_eq!(send_all_but(&mut batch, &server), [(0, ErrorKind::NotConnected)]);
         assert_eq!(read(&named), b"call");
     }
@@ -245,7 +248,7 @@ fn a_pair_answers_without_names() {
     let mut batch = Batch::new(8, 16);
     assert_eq!(other.recv_many(&mut batch).unwrap(), 1);
     assert_eq!(batch.sender(0), UNNAMED);
-    batch.answer(0, b"> ", None, None).unwrap();
+    batch.reply(0, b"> ", None, None).unwrap();
     send(&mut batch, &other);
     assert_eq!(read(&one), b"> call");
 }
@@ -256,7 +259,7 @@ fn a_batch_goes_to_another_thread_as_it_is() {
     client.send(b"call").unwrap();
     let mut batch = Batch::new(8, 16);
     assert_eq!(server.recv_many(&mut batch).unwrap(), 1);
-    batch.answer(0, b"> ", None, None).unwrap();
+    batch.reply(0, b"> ", None, None).unwrap();
     thread::spawn(move || send(&mut batch, &server)).join().unwrap();
     assert_eq!(read(&client), b"> call");
 }
@@ -278,8 +281,8 @@ fn what_is_answered_is_not_answered_again() {
     client.send(b"call").unwrap();
     let mut batch = Batch::new(8, 16);
     server.recv_many(&mut batch).unwrap();
-    batch.answer(0, b"", None, None).unwrap();
-    batch.answer(0, b"", None, None).unwrap();
+    batch.reply(0, b"", None, None).unwrap();
+    batch.reply(0, b"", None, None).unwrap();
 }
 
 /// A UDP socket on every address of its family, which is told the address that was asked.
@@ -313,11 +316,11 @@ fn check_answers_leave_from_the_address_asked(
     let mut answered = 0;
     while answered < asked.len() {
         for index in 0..receive(&mut batch, server) {
-            let info = batch.about(index).packet_info.unwrap();
+            let info = batch.metadata(index).packet_info.unwrap();
             let ip = is_seen_as(asked[answered]).ip();
             assert_eq!((info.destination, info.local), (ip, ip));
             assert!(info.interface != 0 && !info.is_to_group());
-            batch.answer(index, b"> ", Some(info), None).unwrap();
+            batch.reply(index, b"> ", Some(info), None).unwrap();
             answered += 1;
         }
         send(&mut batch, server);
@@ -377,7 +380,7 @@ fn what_is_sent_to_everybody_is_sent_to_a_group() {
     }
     let mut batch = Batch::new(1, 16);
     assert_eq!(receive(&mut batch, &server), 1);
-    let info = batch.about(0).packet_info.unwrap();
+    let info = batch.metadata(0).packet_info.unwrap();
     assert_eq!((info.destination, info.local), (everybody.into(), Ipv4Addr::LOCALHOST.into()));
     assert!(info.is_to_group());
 }
@@ -395,7 +398,7 @@ fn what_is_sent_to_joined_listeners_is_sent_to_a_group() {
     let server = Socket::from_fd(OwnedFd::from(server)).unwrap();
     let mut batch = Batch::new(1, 16);
     assert_eq!(receive(&mut batch, &server), 1);
-    let info = batch.about(0).packet_info.unwrap();
+    let info = batch.metadata(0).packet_info.unwrap();
     assert_eq!(info.destination, group);
     assert!(info.is_to_group());
 }
@@ -444,7 +447,7 @@ fn datagrams_that_found_no_room_are_counted() {
             sent += 1;
             let count = receive(&mut batch, &server);
             received += count;
-            let about = batch.about(count - 1);
+            let about = batch.metadata(count - 1);
             assert!(about.packet_info.is_some());
             dropped = about.overflows.map_or(dropped, |count| usize::try_from(count).unwrap());
         }
@@ -492,7 +495,7 @@ fn answers_of_one_size_to_one_peer_leave_together() {
         }
         let mut batch = Batch::new(16, 64);
         assert_eq!(receive(&mut batch, &server), 7);
-        (0..7).for_each(|index| batch.answer(index, b"> ", None, None).unwrap());
+        (0..7).for_each(|index| batch.reply(index, b"> ", None, None).unwrap());
         send(&mut batch, &server);
         assert_eq!([(); 3].map(|()| piece(&one)), [(24, Some(12)), (29, Some(22)), (9, Some(7))]);
         assert_eq!(piece(&other), (7, None));
@@ -513,7 +516,7 @@ fn what_cannot_leave_together_leaves_one_by_one() {
     }
     let mut batch = Batch::new(16, 64);
     assert_eq!(receive(&mut batch, &server), 3);
-    (0..3).for_each(|index| batch.answer(index, b"> ", None, None).unwrap());
+    (0..3).for_each(|index| batch.reply(index, b"> ", None, None).unwrap());
     send(&mut batch, &server);
     assert_eq!([(); 3].map(|()| piece(&client)), [(12, None); 3]);
 }
@@ -529,7 +532,7 @@ fn more_than_a_send_can_be_cut_into_leave_in_several() {
         }
         let mut batch = Batch::new(128, 2048);
         assert_eq!(receive(&mut batch, &server), count);
-        (0..count).for_each(|index| batch.answer(index, b"", None, None).unwrap());
+        (0..count).for_each(|index| batch.reply(index, b"", None, None).unwrap());
         send(&mut batch, &server);
         let pieces = [(); 2].map(|()| piece(&client).0);
         assert_eq!(pieces, if len == 10 { [640, 360] } else { [64_400, 47_600] });
@@ -555,8 +558,8 @@ fn together_they_leave_from_the_address_that_was_asked() {
     let mut batch = Batch::new(16, 64);
     assert_eq!(receive(&mut batch, &server), 4);
     for index in 0..4 {
-        let asked = batch.about(index).packet_info;
-        batch.answer(index, b"> ", asked, None).unwrap();
+        let asked = batch.metadata(index).packet_info;
+        batch.reply(index, b"> ", asked, None).unwrap();
     }
     send(&mut batch, &server);
     clients.iter().for_each(|client| assert_eq!(piece(client), (12, Some(6))));

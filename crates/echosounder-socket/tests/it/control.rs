@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use echosounder_socket::option::{self, Membership, SocketOption};
 use echosounder_socket::{
     Address, Batch, ControlMessage, Credentials, ExtendedError, Family, Message, MessageFlags, Outgoing,
-    PacketInfo, RawControl, SendControl, Socket, Transport, control_space, effective_user, interface_index,
+    PacketInfo, RawControl, SendControl, Socket, Transport, control_space, effective_user_id,
+    interface_index,
 };
 
 use crate::alone::{Process, is_alone};
@@ -196,7 +197,7 @@ fn no_descriptor_is_left_over() {
 
 fn ourselves() -> Credentials {
     let gid = field("/proc/self/status", "Gid:").split_whitespace().nth(1).unwrap().parse().unwrap();
-    Credentials { pid: process::id().try_into().unwrap(), uid: effective_user(), gid }
+    Credentials { pid: process::id().try_into().unwrap(), uid: effective_user_id(), gid }
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn whoever_sends_is_told_where_it_is_asked_for() {
         send(&one, b"batch", &[], None);
         let mut batch = Batch::new(1, 8);
         other.recv_many(&mut batch).unwrap();
-        assert_eq!(batch.about(0).credentials, Some(ourselves()));
+        assert_eq!(batch.metadata(0).credentials, Some(ourselves()));
         assert_eq!(one.option(option::SO_PEERCRED).unwrap(), ourselves());
     }
 }

@@ -313,7 +313,7 @@ fn a_transport_has_a_scheme_and_a_kind() {
         };
         assert_eq!(endpoint(&format!("{text}{name}")).transport(), transport);
         assert_eq!((transport.scheme(), transport.kind()), (text, kind));
-        assert_eq!(transport.listens(), kind != Kind::Datagrams);
+        assert_eq!(transport.has_connections(), kind != Kind::Datagrams);
         assert_eq!(Transport::all().filter(|known| *known == transport).count(), 1);
     }
     assert_eq!(Transport::all().count(), 14);

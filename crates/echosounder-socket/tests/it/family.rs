@@ -119,7 +119,7 @@ impl Place {
 
     /// Two sockets that talk: with a connection, or each knowing where the other is.
     fn talkers(&self) -> (Socket, Socket) {
-        if self.transport.listens() {
+        if self.transport.has_connections() {
             return self.connection();
         }
         let ((server, name), client) = (self.server(), self.caller());
@@ -340,7 +340,7 @@ fn a_socket_is_what_it_was_made_as(place: &Place) {
         assert_eq!(again.option(option::SO_ERROR).unwrap(), 0);
         again.take_error().unwrap();
     }
-    assert_eq!(place.server().0.option(option::SO_ACCEPTCONN).unwrap(), place.transport.listens());
+    assert_eq!(place.server().0.option(option::SO_ACCEPTCONN).unwrap(), place.transport.has_connections());
 }
 
 fn every_length_is_echoed(place: &Place) {
@@ -854,8 +854,8 @@ fn a_batch_is_received_and_answered(place: &Place) {
             let call = calls[heard];
             assert_eq!(batch.sender(index), clients[heard % 2].local_addr().unwrap());
             assert_eq!(batch.bytes(index), &call[..call.len().min(8)]);
-            assert_eq!(batch.about(index).truncated, 8 < call.len());
-            batch.answer(index, b"> ", None, None).unwrap();
+            assert_eq!(batch.metadata(index).truncated, 8 < call.len());
+            batch.reply(index, b"> ", None, None).unwrap();
             heard += 1;
         }
         batch.send(&server, false, |index, error| panic!("the answer to {index} did not leave: {error}"));

@@ -7,7 +7,7 @@ use std::process;
 
 use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::{
-    Address, Batch, ControlMessage, Family, Message, MessageFlags, Protocol, Socket, Type, effective_user,
+    Address, Batch, ControlMessage, Family, Message, MessageFlags, Protocol, Socket, Type, effective_user_id,
     interface_index, interface_name, interfaces, option,
 };
 
@@ -197,12 +197,12 @@ fn the_sender_is_told_with_its_process() {
     let from = NetlinkAddress { port_id: one_number, groups: 0 };
     assert_eq!(message.from, from.into());
     let [ControlMessage::Credentials(who)] = &message.control[..] else { panic!("{:?}", message.control) };
-    assert_eq!((u32::try_from(who.pid).unwrap(), who.uid), (process::id(), effective_user()));
+    assert_eq!((u32::try_from(who.pid).unwrap(), who.uid), (process::id(), effective_user_id()));
 
     one.send_to(b"batch", &to.into()).unwrap();
     let mut batch = Batch::new(1, 8);
     assert_eq!(other.recv_many(&mut batch).unwrap(), 1);
     assert_eq!((batch.sender(0), batch.bytes(0)), (from.into(), &mut b"batch".to_owned()[..]));
-    assert_eq!(batch.about(0).credentials.unwrap().pid, who.pid);
+    assert_eq!(batch.metadata(0).credentials.unwrap().pid, who.pid);
     assert_ne!(one.as_raw_fd(), other.as_raw_fd());
 }

@@ -137,7 +137,7 @@ pub(crate) fn python_is_called(place: &Place) {
     let name = address(place, &python.says());
     let client = place.caller();
     client.connect(&name).unwrap();
-    let connection = place.transport.listens();
+    let connection = place.transport.has_connections();
     if connection {
         let us = python.says();
         if place.family == Family::VSOCK {
@@ -173,7 +173,7 @@ pub(crate) fn python_calls(place: &Place) {
     let (server, name) = place.server();
     let lengths = lengths(place);
     let Some(mut python) = Python::start(place, "client", &name, &lengths) else { return };
-    if place.transport.listens() {
+    if place.transport.has_connections() {
         let (connection, peer) = server.accept().unwrap();
         let them = python.says();
         if place.family == Family::VSOCK {

@@ -129,7 +129,7 @@ fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
         other.send(b"call").unwrap();
         let mut batch = Batch::new(1, 8);
         assert_eq!(left.recv_many(&mut batch).unwrap(), 1);
-        batch.answer(0, b"", None, None).unwrap();
+        batch.reply(0, b"", None, None).unwrap();
         drop(other);
         let mut failed = Vec::new();
         batch.send(&left, false, |_, error| failed.push(error.kind()));

@@ -9,7 +9,7 @@ use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::option::{self, OptionValue, SocketOption};
 use echosounder_socket::{
     Address, Family, Interest, Kind, MessageFlags, Protocol, Readiness, Shutdown, Socket, Transport, Type,
-    Waker, effective_user, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
+    Waker, effective_user_id, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
 };
 
 use crate::alone::{Process, is_alone};
@@ -546,5 +546,5 @@ fn the_limit_of_descriptors_is_raised_as_far_as_it_goes() {
 #[test]
 fn the_user_is_the_one_of_the_process() {
     let users = field("/proc/self/status", "Uid:");
-    assert_eq!(users.split_whitespace().nth(1).unwrap().parse(), Ok(effective_user()));
+    assert_eq!(users.split_whitespace().nth(1).unwrap().parse(), Ok(effective_user_id()));
 }

@@ -126,7 +126,7 @@ fn the_service_that_was_asked_is_told() {
     client.send_to(b"call", &at(service, 8)).unwrap();
     let mut batch = Batch::new(1, 8);
     assert_eq!(server.recv_many(&mut batch).unwrap(), 1);
-    assert_eq!(batch.about(0).tipc_destination, Some(range(service, 8, 8)));
+    assert_eq!(batch.metadata(0).tipc_destination, Some(range(service, 8, 8)));
 }
 
 #[test]

@@ -433,7 +433,7 @@ fn a_name_that_the_kernel_would_cut_is_not_set() {
     }
     assert_eq!(socket.option(option::SO_BINDTODEVICE).unwrap(), "");
     assert_eq!(socket.option(option::TCP_CONGESTION).unwrap(), congestion);
-    let too_long = echosounder_socket::kernel::timestamping(&"l".repeat(16));
+    let too_long = echosounder_socket::kernel::interface_timestamping(&"l".repeat(16));
     assert_eq!(errno(too_long), Some(libc::ENODEV));
 }
 

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use echosounder_socket::family::unix::{PathIdentity, PinnedSocket, UnixName};
 use echosounder_socket::{
-    Address, Batch, MessageFlags, Outgoing, ServerOptions, Socket, Transport, create_server, effective_user,
+    Address, Batch, MessageFlags, Outgoing, ServerOptions, Socket, Transport, create_server,
+    effective_user_id,
 };
 
 use crate::{Folder, PATIENCE, UNNAMED, bound, read};
@@ -32,12 +33,13 @@ fn what_is_sent_to_a_held_socket_reaches_it_whatever_its_path_leads_to() {
     let (path, aside) = (folder.path_of_len(90), folder.path_of_len(91));
     let (looked_at, _) = bound(Transport::UnixDatagram, &at(&path));
     let held = hold(&path).unwrap();
-    assert_eq!(held.about().owner(), effective_user());
+    assert_eq!(held.identity().owner(), effective_user_id());
 
     let sender = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
     fs::rename(&path, &aside).unwrap();
     let (other, _) = bound(Transport::UnixDatagram, &at(&path));
-    let leads_to_held = |path: &Path| PathIdentity::at(path.as_os_str().as_bytes()).unwrap() == held.about();
+    let leads_to_held =
+        |path: &Path| PathIdentity::at(path.as_os_str().as_bytes()).unwrap() == held.identity();
     assert!(leads_to_held(&aside) && !leads_to_held(&path));
     sender.send_to(b"answer", &held.name().clone().into()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
@@ -123,9 +125,9 @@ fn a_path_that_the_kernel_would_cut_is_refused_by_every_call() {
         asking.send_to(b"ask", &name).unwrap();
         let mut batch = Batch::new(1, 8);
         listener.recv_many(&mut batch).unwrap();
-        check(batch.answer(0, b"", None, Some(&refused)));
+        check(batch.reply(0, b"", None, Some(&refused)));
         // It can still be answered elsewhere.
-        batch.answer(0, b"> ", None, None).unwrap();
+        batch.reply(0, b"> ", None, None).unwrap();
         batch.send(&listener, false, |index, error| panic!("{index}: {error}"));
         assert_eq!(read(&asking), b"> ask");
         assert!(is_silent(&listener));

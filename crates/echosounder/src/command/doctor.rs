@@ -106,7 +106,7 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
 fn this_machine() -> String {
     let file = |name| fs::read_to_string(name).unwrap_or_default();
     let version = file("/proc/sys/kernel/osrelease");
-    let user = echosounder_socket::effective_user();
+    let user = echosounder_socket::effective_user_id();
     let who = if user == 0 { "as root".to_owned() } else { format!("as user {user}") };
     format!("Linux {} on {}, {who}", Escaped(version.trim().as_bytes()), std::env::consts::ARCH)
 }
@@ -377,7 +377,7 @@ fn kernel_tls() -> io::Result<Option<String>> {
 fn peer_credentials() -> io::Result<Option<String>> {
     let (one, _other) = Transport::UnixStream.pair()?;
     let peer = one.option(option::SO_PEERCRED)?;
-    (peer.uid == echosounder_socket::effective_user()).then_some(None).ok_or_else(not_told)
+    (peer.uid == echosounder_socket::effective_user_id()).then_some(None).ok_or_else(not_told)
 }
 
 fn low_port() -> io::Result<Option<String>> {
@@ -408,7 +408,7 @@ fn timestamps() -> io::Result<Vec<Check>> {
         (false, false) => "none",
     };
     let tried = interfaces()?.into_iter().map(|interface| {
-        let result = kernel::timestamping(&interface.name).map(|can| {
+        let result = kernel::interface_timestamping(&interface.name).map(|can| {
             let software = ends(can.software_send, can.software_receive);
             Some(format!("software {software}, hardware {}", ends(can.hardware_send, can.hardware_receive)))
         });

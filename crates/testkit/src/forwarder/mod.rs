@@ -176,7 +176,7 @@ fn receive(socket: &Socket, buffer: &mut [u8]) -> Option<Arrival> {
 /// Waits until something arrives or is due.
 fn wait(poll: &Poll, events: &mut Events, due: Option<Duration>) {
     let left = due.map_or(CHECK_INTERVAL, |due| due.saturating_sub(now()).min(CHECK_INTERVAL));
-    poll.wait_exactly(events, left.saturating_sub(SPIN)).unwrap();
+    poll.wait_precise(events, left.saturating_sub(SPIN)).unwrap();
 }
 
 /// Returns the sequence number of a request or of the reply to it.

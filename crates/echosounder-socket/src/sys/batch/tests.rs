@@ -24,9 +24,9 @@ fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: 
     slots.names[index].set_len(u32::try_from(from.len()).expect("a short name"));
 }
 
-/// Reads an answer through its header, as sendmmsg(2) does: where it goes to, its bytes, its control messages.
-fn sent(slots: &Slots, answer: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
-    let header = slots.answers[answer].msg_hdr;
+/// Reads a reply through its header, as sendmmsg(2) does: where it goes to, its bytes, its control messages.
+fn sent(slots: &Slots, reply: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let header = slots.replies[reply].msg_hdr;
     let read = |start: *const u8, len: usize| {
         // SAFETY: the header says how many bytes the pointer leads to, in a vector that the slots own.
         unsafe { std::slice::from_raw_parts(start, len) }.to_vec()
