@@ -1,20 +1,24 @@
-//! What is typed, and nothing more: no defaults are computed here, nothing is looked up.
+//! The command line: arguments, help texts and examples, as clap reads them.
+//!
+//! Nothing is computed or looked up here; [`config`](crate::config) turns arguments into the work to be done.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
-use echosounder_client::SizeRange;
+use clap::{ArgAction, Parser, Subcommand};
+use echosounder_client::{Eol, SizeRange, Spacing};
 use echosounder_proto::{Framing, Template};
 use echosounder_socket::Endpoint;
 
+use crate::choices::{self, AutoClock, AutoTimestamps, AutoTranscript};
+pub(crate) use crate::output::{Color, Output, OutputFile, ResultFormat};
 use crate::value_parsers;
 
 /// Timestamped echo server, client, latency prober and load generator for every socket family on Linux
 #[derive(Debug, Parser)]
 #[command(name = "sounder", version, max_term_width = 100)]
-#[command(after_help = TRY_IT, after_long_help = format!("{TRY_IT}\n\n{EXIT_STATUS}"))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -23,56 +27,13 @@ pub(crate) struct Args {
     pub(crate) output: Output,
 }
 
-/// How everything is said.
-#[derive(Clone, Copy, Debug, clap::Args)]
-#[command(next_help_heading = "Output")]
-pub(crate) struct Output {
-    /// Print one JSON object per line instead of text
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-
-    /// Print only results and errors
-    #[arg(short, long, global = true)]
-    pub(crate) quiet: bool,
-
-    /// When to use colours; auto: on a terminal, unless NO_COLOR is set
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
-    pub(crate) color: Color,
-}
-
-/// When to use colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
-    Auto,
-    Always,
-    Never,
-}
-
-/// A destination of a result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum OutputFile {
-    /// Standard output, in JSON.
-    Stdout,
-    /// A file, in the format that its name ends in.
-    Path(PathBuf, ResultFormat),
-}
-
-/// The format of a result file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ResultFormat {
-    Json,
-    Csv,
-    Hdr,
-    Html,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Serve),
     Talk(Talk),
     Ping(Ping),
     Load(Load),
-    /// Show a conversation and 1,000 verified echoes on every kind of socket of this machine
+    /// Show a conversation, then 1,000 verified echoes on every socket type that works here
     #[command(after_long_help = EXIT_STATUS)]
     Demo,
     /// Check which socket families and kernel features work on this machine
@@ -81,28 +42,28 @@ pub(crate) enum Command {
     /// Print a shell completion script
     #[command(after_help = SHELLS, after_long_help = format!("{SHELLS}\n\n{EXIT_STATUS}"))]
     Completions {
-        /// Shell to complete for
+        /// Shell that runs the script
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Write the man pages to a folder: sounder(1), sounder-serve(1), ...
+    /// Write the man pages to a folder
     #[command(after_long_help = EXIT_STATUS)]
     Man {
-        /// Folder to write to; created if missing
+        /// Folder for the man pages; created if missing
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
     },
 }
 
-const TRY_IT: &str = "\
-Try it:
-  sounder demo                        a short tour; needs nothing else
+const EXAMPLES: &str = "\
+Examples:
+  sounder demo                        a short tour, needs no other command
   sounder serve                       echo server on localhost, TCP and UDP
-  sounder talk                        type a line, see it come back with the time
+  sounder talk                        type a line, get it back with a timestamp
   sounder ping HOST                   round-trip time, loss, jitter, each direction
   sounder load --self                 how fast the server is on this machine
-  sounder doctor                      which sockets work on this machine
-  echo hi | sounder talk udp://HOST   one request, one reply";
+  sounder doctor                      which socket types work on this machine
+  echo hi | sounder talk udp://HOST   send one message, print the reply";
 
 const ENDPOINTS: &str = "\
 Endpoints:
@@ -113,10 +74,10 @@ Endpoints:
   unix:PATH                    UNIX stream socket; also /PATH, ./PATH and @NAME
   unix-dgram:PATH              UNIX datagram socket
   unix-seqpacket:PATH          UNIX seqpacket socket
-  vsock://CID:PORT             virtual machines; CID: number, any, local, host
-  vsock-seqpacket://CID:PORT   the same with message boundaries
-  tipc://TYPE:INSTANCE         TIPC service; ?scope=node for this node only
-  tipc-seqpacket:// tipc-rdm:// tipc-dgram://TYPE:INSTANCE
+  vsock://CID:PORT             VSOCK stream; CID: number, any, local or host
+  vsock-seqpacket://CID:PORT   VSOCK seqpacket
+  tipc://TYPE:INSTANCE         TIPC stream; ?scope=node for this node only
+  tipc-seqpacket://TYPE:INSTANCE, tipc-rdm://..., tipc-dgram://...
   netlink://PORTID             processes on this host (NETLINK_USERSOCK)
 
 HOST: name or address, such as [::1] or [fe80::1%eth0]; empty or * means all
@@ -128,7 +89,7 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0  Success.
   1  The peer failed (REFUSED, TIMEOUT, UNREACHABLE, DNS or CLOSED), a reply
-     is missing, a threshold was missed, or a socket family is absent.
+     is missing, a threshold was exceeded, or a socket family is absent.
   2  Wrong usage, or this machine failed: bind, permission, no local ports,
      disk.";
 
@@ -142,8 +103,10 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
-A server never replies to datagrams that start with a timestamp or come from a
-port below 1024. Ctrl-C shuts down cleanly; SIGUSR1 prints statistics.
+Datagrams that start with a timestamp or come from a port below 1024 get no
+reply, so that two servers never answer each other for ever.
+
+Ctrl-C shuts down cleanly; SIGUSR1 prints statistics.
 
 Examples:
   sounder serve                                 localhost, TCP and UDP
@@ -164,10 +127,11 @@ pub(crate) struct Serve {
 
     /// Timestamp before each reply: ctime, rfc3339, unix, ns, none, or a template
     ///
-    /// A template is printable text with the fields {ctime} {rfc3339} {unix} {rx} {tx} {peer} {local} {host}
-    /// {seq}. `ctime` means "[{ctime}] ", and so on; `ns` means "[{rx} {tx}] ": when the message arrived and when
-    /// its reply leaves, in nanoseconds since the Unix epoch. On datagram sockets a template must begin with one of
-    /// these, so that other servers recognise a reply.
+    /// A template is printable ASCII text with the fields {ctime} {rfc3339} {unix} {rx} {tx} {peer} {local} {host}
+    /// {seq}. {rx} is the time when the message arrived and {tx} the time when its reply leaves, both in nanoseconds
+    /// since the Unix epoch. `ctime` stands for the template "[{ctime}] ", `rfc3339` and `unix` likewise, and `ns` for
+    /// "[{rx} {tx}] ". On datagram sockets a template must begin with one of these four, so that other servers
+    /// recognise a reply.
     #[arg(long, value_name = "STAMP", default_value = "ctime")]
     pub(crate) stamp: Template,
 
@@ -177,18 +141,18 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE|line[:MAX]", value_parser = value_parsers::framing)]
     pub(crate) frame: Option<Framing>,
 
-    /// With --stamp none, reply to datagrams from other hosts too, at most ten per second
+    /// With --stamp none, reply to datagrams from other hosts too, at most 10 per second
     ///
-    /// The limit is per socket, and each thread has its own. A reply without a timestamp looks like a request: two
-    /// such servers would answer each other for ever.
+    /// The limit applies to each socket of each thread. A reply without a timestamp looks like a request: without the
+    /// limit, two such servers could answer each other for ever.
     #[arg(long)]
     pub(crate) allow_plain_echo: bool,
 
-    /// What to print to standard output: nothing, connections, or also every message
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Transcript::Auto)]
-    pub(crate) transcript: Transcript,
+    /// What to print to standard output
+    #[arg(long, value_parser = choices::TRANSCRIPT, value_name = "WHAT", default_value = "auto")]
+    pub(crate) transcript: AutoTranscript,
 
-    /// Maximum number of connections [default: as many as the descriptor limit allows]
+    /// Maximum number of connections [default: as many as the limit of open files allows]
     #[arg(long, value_name = "N", value_parser = value_parsers::count)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
@@ -196,68 +160,58 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = value_parsers::count)]
     pub(crate) max_per_peer: Option<NonZeroUsize>,
 
-    /// Close connections that have sent nothing for this long, such as 30s [default: never]
+    /// Close connections that send nothing for this long, such as 30s [default: never]
     ///
-    /// Whatever is set here, at --max-connections the connection that has been idle longest is closed for a new one.
+    /// Independent of this option, a new connection beyond --max-connections replaces the one that has been idle
+    /// longest.
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Reset connections whose client has read no replies for this long
+    /// Reset connections whose client reads no replies for this long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value_parsers::duration)]
     pub(crate) stall_timeout: Duration,
 
-    /// Threads for connections, and threads for each UDP address [default: one per core]
-    #[arg(long, value_name = "N", value_parser = value_parsers::workers)]
+    /// Number of worker threads, and of threads for each UDP address [default: one per core]
+    #[arg(long, value_name = "N", value_parser = value_parsers::threads)]
     pub(crate) workers: Option<NonZeroUsize>,
 
     /// Permissions of UNIX socket paths in octal, reduced by the umask [default: 600]
     #[arg(long, value_name = "MODE", value_parser = value_parsers::mode)]
     pub(crate) unix_mode: Option<u32>,
 
-    /// End with standard input, too: it is held by whoever started this server for itself
+    /// Also stop when standard input ends: the process that started this server for itself holds the other end
     #[arg(long, hide = true)]
     pub(crate) until_input_ends: bool,
 }
 
-/// What is written of what a server hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Transcript {
-    /// Messages on a terminal, otherwise nothing
-    Auto,
-    /// Nothing
-    Off,
-    /// Connections opened and closed
-    Peers,
-    /// Connections and every message
-    Messages,
-}
-
 /// Send lines to a server and print its replies
 ///
-/// On a terminal each line is sent as it is typed, without a newline, and its reply is shown. An empty line or Ctrl-D
-/// ends the conversation. Pasted text is one message, whatever it contains.
+/// On a terminal, each line is sent as typed, without a newline, and its reply is printed. An empty line or Ctrl-D ends
+/// the session. Pasted text is sent as one message.
 ///
-/// If standard input or output is a pipe or a file, bytes pass unchanged in both directions at once, as with nc. The end
-/// of the input closes the sending direction; talk ends when the server closes the connection, or when nothing arrives
-/// for --wait after the end of the input. If the server closes first, input is still sent until it ends or stays away
-/// for --wait.
+/// If standard input or output is a pipe or a file, bytes pass unchanged in both directions at once, as with nc. At the
+/// end of the input, talk closes the sending direction. Then it exits when the server closes the connection, or when
+/// nothing arrives for --wait. If the server closes the connection first, talk sends the rest of the input until it ends or
+/// pauses for --wait.
 ///
-/// With --lines or --json, and always on sockets that keep messages apart (udp, seqpacket and so on), talk works in
-/// lockstep: one line is one message, sent without its newline (see --eol), and the next line waits for the reply. An
-/// empty line is an empty message; on a stream, without --eol, it sends nothing. Each reply is written unchanged; a
-/// newline is added if it lacks one. A reply ends where the sent line has come back, or with a newline, or after 0.3 s of
-/// silence. A line whose reply is not complete within --wait counts as not answered; what has arrived is written all the
-/// same, and a late reply is not taken for the reply to the next line where it can be told apart. What arrives before the first line belongs to no line: on connections, talk waits up to 0.25 s for such a
-/// greeting.
+/// With --lines or --json, and always on sockets that preserve message boundaries (UDP, seqpacket and others), talk
+/// works in lockstep: each line is one message, sent without its newline (see --eol), and the next line waits for the
+/// reply. An empty line is an empty message; on a stream without --eol it sends nothing.
+///
+/// In lockstep, a reply ends when it contains the line that was sent, with a newline, or after 0.3 s of silence. Each
+/// reply is printed unchanged; a newline is added if it lacks one. If the reply is incomplete after --wait, the line
+/// counts as unanswered; the part that has arrived is printed. A late reply is not mistaken for the reply to the next
+/// line if the two can be told apart. Data that arrives before the first line, such as a greeting, belongs to no line;
+/// on connections, talk waits up to 0.25 s for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
 Examples:
   sounder talk                                  the server on this host
-  sounder talk /run/echo.sock
-  echo hello | sounder talk udp://localhost
+  sounder talk /run/echo.sock                   a server on a UNIX socket
+  echo hello | sounder talk udp://localhost     one message, one reply
   sounder talk localhost:7 <image >copy         bytes pass unchanged
-  sounder talk --eol crlf mail.example:25       a server that wants whole lines
+  sounder talk --eol crlf mail.example:25       a server that expects CRLF
   sounder talk --lines --eol lf host <requests  one line at a time
 
 {EXIT_STATUS}
@@ -271,21 +225,21 @@ pub(crate) struct Talk {
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
 
-    /// Source address, or interface to send from
+    /// Source address, or network interface
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
     /// How long to wait for a connection, and for each reply, such as 0.2, 200ms or 1m30s
     ///
-    /// On a stream it begins anew with each 64 KiB of the line that come back. After the end of the input, lockstep
-    /// listens this long in all, and as long again after each 64 KiB that arrive; otherwise talk goes on as long as the
-    /// server sends something within this time.
+    /// On streams, the time starts again whenever 64 KiB of the reply have arrived. In lockstep, talk waits this long for
+    /// late replies after the end of the input, and again whenever 64 KiB have arrived. Otherwise it continues as long
+    /// as the server sends something within this time.
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = value_parsers::duration)]
     pub(crate) wait: Duration,
 
     /// Stop after this long, including the time to connect [default: never]
     ///
-    /// Exit status 1 then, since what the server has sent may be incomplete.
+    /// The exit status is then 1, since the data from the server may be incomplete.
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) deadline: Option<Duration>,
 
@@ -294,32 +248,33 @@ pub(crate) struct Talk {
     pub(crate) lines: bool,
 
     /// Line ending to send (also disables "empty line quits")
-    #[arg(long, value_enum, value_name = "EOL")]
+    #[arg(long, value_parser = choices::EOL, value_name = "EOL")]
     pub(crate) eol: Option<Eol>,
 
-    /// Write replies unchanged, to a terminal too
+    /// Print replies unchanged, even on a terminal: control characters are not escaped
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
 
-    /// Print the address that was reached
+    /// Print the address of the server
     #[arg(short, long, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 }
 
 /// Measure round-trip time, loss and jitter, and the delay of each direction
 ///
-/// Requests are sent on schedule, whatever comes back. Replies of `sounder serve` carry timestamps, so each direction
-/// is measured separately; other echo servers are measured as far as their replies allow. Ctrl-C prints the summary
-/// and ends, Ctrl-\ prints it and goes on.
+/// Requests are sent on schedule, whether or not replies arrive. Replies of `sounder serve` carry timestamps, from which
+/// ping computes the delay of each direction. Other echo servers are measured as far as their replies allow.
+///
+/// Ctrl-C prints the summary and exits; Ctrl-\ prints the summary so far and continues.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
 Examples:
   sounder ping HOST                             once a second, until Ctrl-C
-  sounder ping -c 1 udp://HOST                  one probe: a reply, or why not
+  sounder ping -c 1 udp://HOST                  one probe: a reply, or the reason
   sounder ping -i 20ms -s 172 -Q ef udp://HOST  like a telephone call
-  sounder ping -q -c 1k -i 0 /run/echo.sock     as fast as replies come
-  sounder ping --self -w 5                      every kind of socket here
+  sounder ping -q -c 1k -i 0 /run/echo.sock     as fast as replies arrive
+  sounder ping --self -w 5                      every socket type here
   sounder ping -c 100 -i 0.1 --max-loss 1% --max-p99 5ms HOST && echo good
   sounder ping -w 60 -o report.html HOST        one minute as an HTML page
 
@@ -332,7 +287,7 @@ pub(crate) struct Ping {
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
 
-    /// Start a server and measure it: at each ENDPOINT, or on every kind of socket
+    /// Start a server at each ENDPOINT, or on every socket type, and measure it
     #[arg(long = "self")]
     pub(crate) with_server: bool,
 
@@ -340,7 +295,7 @@ pub(crate) struct Ping {
     #[arg(short, long, value_name = "N", value_parser = value_parsers::count)]
     pub(crate) count: Option<NonZeroUsize>,
 
-    /// Time between requests; 0: as fast as replies come [default: 1s]
+    /// Time between requests; 0 sends as fast as replies arrive [default: 1s]
     ///
     /// With --self and -c or -w the default is 20ms.
     #[arg(short, long, value_name = "DURATION", value_parser = value_parsers::interval, overrides_with = "interval")]
@@ -350,19 +305,19 @@ pub(crate) struct Ping {
     #[arg(short = 'w', long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) deadline: Option<Duration>,
 
-    /// How long to wait for a connection, and for each reply before it is late
+    /// How long to wait for a connection, and for each reply
     #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = value_parsers::duration)]
     pub(crate) wait: Duration,
 
     /// Message size in bytes (minimum 50; 44 on stream sockets)
-    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = value_parsers::call_size)]
+    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = value_parsers::request_size)]
     pub(crate) size: NonZeroUsize,
 
-    /// Source address, or interface to send from
+    /// Source address, or network interface
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
-    /// DSCP value of outgoing packets: 0 to 63, or a name such as ef, af41, cs5
+    /// DSCP value to set on outgoing packets: 0 to 63, or a name such as ef, af41, cs5
     #[arg(short = 'Q', long, value_name = "DSCP", value_parser = value_parsers::dscp)]
     pub(crate) dscp: Option<u8>,
 
@@ -371,18 +326,18 @@ pub(crate) struct Ping {
     pub(crate) ttl: Option<u8>,
 
     /// How the peer's clock relates to this one
-    #[arg(long, value_enum, value_name = "CLOCK", default_value_t = Clock::Auto)]
-    pub(crate) clock: Clock,
+    #[arg(long, value_parser = choices::CLOCK, value_name = "CLOCK", default_value = "auto")]
+    pub(crate) clock: AutoClock,
 
-    /// Which timestamps measure the arrival of replies
-    #[arg(long, value_enum, value_name = "WHICH", default_value_t = TimestampSource::Auto)]
-    pub(crate) timestamps: TimestampSource,
+    /// Which timestamps to use for the arrival of replies
+    #[arg(long, value_parser = choices::TIMESTAMPS, value_name = "WHICH", default_value = "auto")]
+    pub(crate) timestamps: AutoTimestamps,
 
     /// Print the time before each line, in seconds since the Unix epoch
     #[arg(short = 'D', long)]
     pub(crate) print_time: bool,
 
-    /// Print all statistics for each of several targets
+    /// With several targets, print all statistics of each
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
@@ -390,7 +345,7 @@ pub(crate) struct Ping {
     #[arg(long, value_name = "PERCENT", value_parser = value_parsers::percent)]
     pub(crate) max_loss: Option<f64>,
 
-    /// Exit 1 if the 99th percentile of the round trips exceeds this
+    /// Exit 1 if the 99th percentile of the round-trip time exceeds this
     ///
     /// With fewer than 100 replies, the maximum counts.
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
@@ -398,47 +353,23 @@ pub(crate) struct Ping {
 
     /// Write the result to FILE: .json, .csv (each request), .hdr (HdrHistogram log) or .html; - is standard output
     ///
-    /// The option may be repeated. FILE is replaced when the result is complete, and every 10 seconds on the way there. With
+    /// This option may be repeated. FILE is replaced at the end, and with the result so far every 10 seconds. With
     /// `-o -` the JSON result goes to standard output and everything else to standard error.
     #[arg(short, long, value_name = "FILE", value_parser = value_parsers::ping_output)]
     pub(crate) output: Vec<OutputFile>,
 }
 
-/// Which clock reads time the receipt of replies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TimestampSource {
-    /// The kernel's if all targets are TCP or UDP, otherwise this program's
-    Auto,
-    /// The kernel's: when the packet arrived, without the time this program takes to wake up
-    Kernel,
-    /// This program's
-    User,
-}
-
-/// What is known of the peer's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Clock {
-    /// Same for targets on this machine, otherwise free
-    Auto,
-    /// It is the same clock: one-way delays are exact
-    Same,
-    /// Both are synchronised by NTP or PTP: one-way delays are as exact as that
-    Synced,
-    /// Clocks are unrelated: one-way delays are shown relative to the fastest seen
-    Free,
-}
-
 /// Generate load over many connections and verify every reply
 ///
-/// Without --rate this is a closed loop: each connection keeps --depth messages in flight and sends the next one when
-/// a reply arrives. With --rate it is an open loop: messages are sent on schedule, and latency counts from the
-/// scheduled time, so that a server that stalls cannot hide it.
+/// Without --rate this is a closed loop: each connection keeps --depth messages in flight and sends the next one when a
+/// reply arrives. With --rate it is an open loop: messages are sent on schedule, and latency counts from the scheduled
+/// time, so that the time in which the server stalls is measured too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
 Examples:
   sounder load --self                           ten connections, ten seconds
-  sounder load -c 50 -p 16 -s 1k HOST           as fast as it goes
+  sounder load -c 50 -p 16 -s 1k HOST           as fast as possible
   sounder load -r 20k -s 64-1400 udp://HOST     20,000 messages per second
   sounder load --ramp 1ms -c 50 /run/echo.sock  highest rate with p99 below 1 ms
   sounder load -n 1m -o result.json HOST        a million messages
@@ -452,11 +383,11 @@ pub(crate) struct Load {
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
 
-    /// Start a server and load it: at ENDPOINT, or on a free port
+    /// Start a server at ENDPOINT, or on a free port, and load it
     #[arg(long = "self")]
     pub(crate) with_server: bool,
 
-    /// Number of connections, or of sockets if there are no connections
+    /// Number of connections, or of sockets where there are no connections
     #[arg(short, long, value_name = "N", default_value = "10", value_parser = value_parsers::count)]
     pub(crate) connections: NonZeroUsize,
 
@@ -469,10 +400,10 @@ pub(crate) struct Load {
     pub(crate) rate: Option<f64>,
 
     /// Arrival process for --rate and --ramp [default: even]
-    #[arg(long, value_enum, value_name = "SPACING")]
+    #[arg(long, value_parser = choices::SPACING, value_name = "SPACING")]
     pub(crate) spacing: Option<Spacing>,
 
-    /// Find the highest rate whose 99th percentile stays within this time
+    /// Find the highest rate whose 99th percentile of latency stays within this time
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) ramp: Option<Duration>,
 
@@ -484,29 +415,29 @@ pub(crate) struct Load {
     #[arg(short, long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// Stop after N measured messages, or after --duration if that is given
+    /// Stop after N measured messages, or after --duration if that is given and comes first
     #[arg(short = 'n', long, value_name = "N", value_parser = value_parsers::count)]
     pub(crate) messages: Option<NonZeroUsize>,
 
-    /// How long to run before measuring; 0: not at all
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = value_parsers::span)]
+    /// How long to send before measuring; 0 for no warm-up
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = value_parsers::duration_or_zero)]
     pub(crate) warm_up: Duration,
 
     /// Number of sending threads
-    #[arg(short, long, value_name = "N", default_value = "1", value_parser = value_parsers::workers)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = value_parsers::threads)]
     pub(crate) threads: NonZeroUsize,
 
-    /// How long to wait for a connection, and for each reply before it is late
+    /// How long to wait for a connection, and for each reply
     #[arg(short, long, value_name = "DURATION", default_value = "2s", value_parser = value_parsers::duration)]
     pub(crate) wait: Duration,
 
-    /// Source address, or interface to send from
+    /// Source address, or network interface
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
     /// Write the result to FILE: .json, .csv (each latency) or .hdr (HdrHistogram log); - is standard output
     ///
-    /// The option may be repeated. FILE is replaced when the result is complete, and every 10 seconds on the way there. With
+    /// This option may be repeated. FILE is replaced at the end, and with the result so far every 10 seconds. With
     /// `-o -` the JSON result goes to standard output and everything else to standard error.
     #[arg(short, long, value_name = "FILE", value_parser = value_parsers::load_output)]
     pub(crate) output: Vec<OutputFile>,
@@ -516,25 +447,7 @@ pub(crate) struct Load {
     pub(crate) yes: bool,
 }
 
-/// What lies between two messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Spacing {
-    /// Constant intervals
-    Even,
-    /// Random intervals, as from independent clients
-    Poisson,
-}
-
-/// What is sent at the end of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Eol {
-    /// A line feed
-    Lf,
-    /// A carriage return and a line feed
-    Crlf,
-}
-
-/// Which addresses of a name to take.
+/// The addresses of a name that a command uses.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct IpVersion {
     /// Use IPv4 only

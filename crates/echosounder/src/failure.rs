@@ -177,7 +177,7 @@ pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
     }
     let typed: Vec<String> =
         std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned()).collect();
-    let mut hint = hints::usage(&typed, &error);
+    let mut hint = hints::usage::correction(&typed, &error);
     if hint.is_some() {
         // "to pass '-u' as a value, use '-- -u'" leads nowhere.
         error.remove(ContextKind::Suggested);
@@ -251,7 +251,10 @@ fn hint(error: &Error) -> Option<String> {
     if let Some(Advised { hint, .. }) = find(error) {
         return Some(hint.clone());
     }
-    call_error(error).and_then(hints::client_error).or_else(|| hint_of_cause(error)).map(str::to_owned)
+    call_error(error)
+        .and_then(hints::socket::client_error)
+        .or_else(|| hint_of_cause(error))
+        .map(str::to_owned)
 }
 
 /// What to do about the kernel's reason, or about ours.
@@ -272,7 +275,7 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
         (Some(_), Some(io::ErrorKind::AddrInUse)) if by_kernel => {
             Some("\"ss -lp\" shows which process listens there")
         }
-        (Some(BindError::Bind(error)), _) => hints::bind_error(error),
+        (Some(BindError::Bind(error)), _) => hints::socket::bind_error(error),
         _ if matches!(find(error), Some(StartError::Descriptors { .. })) => {
             Some("raise \"ulimit -n\", or lower --max-connections")
         }

@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod choices;
 mod command;
 mod config;
 mod failure;
 mod hints;
+mod output;
 mod render;
 mod stderr;
 mod support;
@@ -67,7 +69,7 @@ fn parse(color: Color) -> Result<Args, clap::Error> {
         Color::Never => ColorChoice::Never,
     };
     let matches = Args::command().color(color).try_get_matches()?;
-    match hints::split_endpoint(&matches) {
+    match hints::usage::split_endpoint(&matches) {
         Some(error) => Err(error),
         None => Args::from_arg_matches(&matches),
     }

@@ -1,4 +1,6 @@
-//! Numbers with units, and endpoints, as they are typed.
+//! Parsers for the values of arguments: durations, sizes, rates, endpoints and file names.
+//!
+//! Each returns an error that names the text and what it should be; clap puts the name of the argument before it.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,21 +11,20 @@ use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_socket::Endpoint;
 
 use crate::hints;
+use crate::output::{OutputFile, ResultFormat};
 
-use crate::args::{OutputFile, ResultFormat};
+/// The maximum message size of the commands that measure.
+const MESSAGE_MAX: usize = 1024 * 1024;
 
-/// The longest message of a load.
-const LOAD_MAX: usize = 1024 * 1024;
-
-/// An endpoint; a hint names the one that was probably meant by a text that is none.
+/// Parses an endpoint. The error of a text that is not one may end in a hint.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
-    text.parse().map_err(|error| match hints::endpoint(text, &error) {
+    text.parse().map_err(|error| match hints::endpoint::guess(text, &error) {
         Some(hint) => format!("{error}\n\nhint: {hint}"),
         None => error.to_string(),
     })
 }
 
-/// `0.2`, `200ms`, `1m30s`: a bare number is in seconds.
+/// Parses a duration: `0.2`, `200ms`, `1m30s`. A bare number is in seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("\"{text}\" is not a duration such as 0.2, 200ms or 1m30s");
     let mut total = Duration::ZERO;
@@ -50,79 +51,84 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if total.is_zero() { Err(bad()) } else { Ok(total) }
 }
 
-/// `1024`, `10k`, `1m`: k and m are powers of 1024.
-pub(crate) fn size(text: &str) -> Result<NonZeroUsize, String> {
-    scaled(text, 1024).ok_or_else(|| format!("\"{text}\" is not a size such as 1024, 10k or 1m"))
-}
-
-/// `1000`, `10k`, `1m`: k and m are powers of 1000.
-pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
-    scaled(text, 1000).ok_or_else(|| format!("\"{text}\" is not a number from 1, such as 500, 10k or 1m"))
-}
-
-/// Threads: more would have too little memory each to keep what peers do not take.
-pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
-    count(text).and_then(|workers| match workers.get() {
-        1..=1024 => Ok(workers),
-        _ => Err(format!("{text} threads are over 1024")),
-    })
-}
-
-/// `20k`, `0.5`, `1.5m`: a rate, in messages a second.
-pub(crate) fn rate(text: &str) -> Result<f64, String> {
-    let (number, scale) = match text.strip_suffix(['k', 'K']) {
-        Some(number) => (number, 1e3),
-        None => text.strip_suffix(['m', 'M']).map_or((text, 1.0), |number| (number, 1e6)),
-    };
-    let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let rate = number.parse().ok().map(|number: f64| number * scale);
-    rate.filter(|rate| plain && (1e-3..=1e9).contains(rate))
-        .ok_or_else(|| format!("\"{text}\" is not a rate from 0.001 to 1000m, such as 500, 20k or 1.5m"))
-}
-
-/// `64`, `64-1400`, `1k-16k`: the least and the most.
-pub(crate) fn sizes(text: &str) -> Result<SizeRange, String> {
-    let bad = |_| format!("\"{text}\" is not a size such as 64 or 1k, nor a range such as 64-1400");
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    let (low, high) = (size(low).map_err(bad)?.get(), size(high).map_err(bad)?.get());
-    match (low <= high, high <= LOAD_MAX) {
-        (true, true) => Ok(SizeRange { min: low, max: high }),
-        (false, _) => Err(format!("\"{text}\" is a range that ends before it begins")),
-        (true, false) => Err(format!("\"{text}\" is over {}m", LOAD_MAX / 1024 / 1024)),
-    }
-}
-
-/// A duration that may be nothing.
-pub(crate) fn span(text: &str) -> Result<Duration, String> {
+/// Parses a duration that may be zero.
+pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     if text == "0" { Ok(Duration::ZERO) } else { duration(text) }
 }
 
-/// The shortest time between two calls that is not none.
+/// The shortest time between two requests, except zero.
 const INTERVAL_MIN: Duration = Duration::from_micros(10);
 
-/// Between two calls; nothing for as fast as answers come.
+/// Parses the time between two requests. Zero means that the next request waits for the reply.
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
-    match span(text)? {
-        Duration::ZERO => Ok(Duration::ZERO),
-        interval if interval < INTERVAL_MIN => {
-            Err(format!("\"{text}\" is below {INTERVAL_MIN:?}; 0 is as fast as answers come"))
+    match duration_or_zero(text)? {
+        interval if !interval.is_zero() && interval < INTERVAL_MIN => {
+            Err(format!("\"{text}\" is below {INTERVAL_MIN:?}; 0 sends as fast as replies arrive"))
         }
         interval => Ok(interval),
     }
 }
 
-/// The size of a call.
-pub(crate) fn call_size(text: &str) -> Result<NonZeroUsize, String> {
+/// Parses a size in bytes: `1024`, `10k`, `1m`, where k and m are powers of 1024.
+fn size(text: &str) -> Result<NonZeroUsize, String> {
+    scaled(text, 1024).ok_or_else(|| format!("\"{text}\" is not a size such as 1024, 10k or 1m"))
+}
+
+/// Parses a number: `1000`, `10k`, `1m`, where k and m are powers of 1000.
+pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    scaled(text, 1000).ok_or_else(|| format!("\"{text}\" is not a number from 1, such as 500, 10k or 1m"))
+}
+
+/// The maximum number of threads. With more, the share of each in the backlog budget would be too small.
+const THREADS_MAX: usize = 1024;
+
+/// Parses a number of threads.
+pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    count(text).and_then(|threads| match threads.get() {
+        1..=THREADS_MAX => Ok(threads),
+        _ => Err(format!("the maximum is {THREADS_MAX} threads")),
+    })
+}
+
+/// Parses a rate in messages per second: `20k`, `0.5`, `1.5m`, where k and m are powers of 1000.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.strip_suffix(['k', 'K']) {
+        Some(number) => (number, 1e3),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1.0), |number| (number, 1e6)),
+    };
+    let rate = decimal(number).map(|number| number * scale);
+    rate.filter(|rate| (1e-3..=1e9).contains(rate))
+        .ok_or_else(|| format!("\"{text}\" is not a rate from 0.001 to 1000m, such as 500, 20k or 1.5m"))
+}
+
+/// Parses a size of messages or a range of sizes: `64`, `64-1400`, `1k-16k`.
+pub(crate) fn sizes(text: &str) -> Result<SizeRange, String> {
+    let bad = |_| format!("\"{text}\" is not a size such as 64 or 1k, nor a range such as 64-1400");
+    let (min, max) = text.split_once('-').unwrap_or((text, text));
+    let (min, max) = (size(min).map_err(bad)?.get(), size(max).map_err(bad)?.get());
+    match (min <= max, max <= MESSAGE_MAX) {
+        (true, true) => Ok(SizeRange { min, max }),
+        (false, _) => Err(format!("the range \"{text}\" ends before it begins")),
+        (true, false) => Err(too_long()),
+    }
+}
+
+/// Parses the size of a request.
+pub(crate) fn request_size(text: &str) -> Result<NonZeroUsize, String> {
     match size(text)? {
         size if size.get() < STREAM_CALL_MIN => {
             Err(format!("the minimum is {STREAM_CALL_MIN} bytes, for timestamps and a sequence number"))
         }
-        size if LOAD_MAX < size.get() => Err(format!("\"{text}\" is over {}m", LOAD_MAX / 1024 / 1024)),
+        size if MESSAGE_MAX < size.get() => Err(too_long()),
         size => Ok(size),
     }
 }
 
-/// A differentiated services code point: a number, or a name of RFC 2474, 2597, 3246, 5865 or 8622.
+fn too_long() -> String {
+    format!("the maximum is {}m", MESSAGE_MAX / 1024 / 1024)
+}
+
+/// Parses a differentiated services code point: a number, or a name of RFC 2474, 2597, 3246, 5865 or 8622.
 pub(crate) fn dscp(text: &str) -> Result<u8, String> {
     let named = match text.to_ascii_lowercase().as_str() {
         "be" | "df" => Some(0),
@@ -139,38 +145,37 @@ pub(crate) fn dscp(text: &str) -> Result<u8, String> {
     };
     let number = || text.parse().ok().filter(|dscp| *dscp < 64 && !text.starts_with('+'));
     named.or_else(number).ok_or_else(|| {
-        format!("\"{text}\" is not a code point from 0 to 63, nor a name such as ef, af41 or cs5")
+        format!("\"{text}\" is not a DSCP value from 0 to 63, nor a name such as ef, af41 or cs5")
     })
 }
 
-/// `1%`, `0.5%`, `1`: a share of a hundred.
+/// Parses a percentage: `1%`, `0.5%`, `1`.
 pub(crate) fn percent(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text);
-    let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let share = number.parse().ok().filter(|share| plain && (0.0..=100.0).contains(share));
-    share.ok_or_else(|| format!("\"{text}\" is not a percentage between 0 and 100"))
+    decimal(text.strip_suffix('%').unwrap_or(text))
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| format!("\"{text}\" is not a percentage between 0 and 100"))
 }
 
-/// A destination of `ping -o`.
+/// Parses a destination of `ping -o`.
 pub(crate) fn ping_output(text: &str) -> Result<OutputFile, String> {
-    output(text).ok_or_else(|| format!("\"{text}\" ends in none of .json, .csv, .hdr and .html"))
+    output(text).ok_or_else(|| format!("\"{text}\" does not end in .json, .csv, .hdr or .html"))
 }
 
-/// A destination of `load -o`.
+/// Parses a destination of `load -o`.
 pub(crate) fn load_output(text: &str) -> Result<OutputFile, String> {
     output(text)
         .filter(|output| !matches!(output, OutputFile::Path(_, ResultFormat::Html)))
-        .ok_or_else(|| format!("\"{text}\" ends in none of .json, .csv and .hdr"))
+        .ok_or_else(|| format!("\"{text}\" does not end in .json, .csv or .hdr"))
 }
 
-/// Standard output, or a file whose name tells the format. What a shell names (`/dev/stdout`, `>(...)`) tells none: it is
-/// JSON.
+/// Parses a destination whose extension names the format. Names that a shell makes (`/dev/stdout`, `>(...)`) have no
+/// extension and mean JSON.
 fn output(text: &str) -> Option<OutputFile> {
     if text == "-" {
         return Some(OutputFile::Stdout);
     }
     let path = PathBuf::from(text);
-    let format = match path.extension().and_then(|ending| ending.to_str()) {
+    let format = match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => ResultFormat::Json,
         Some("csv") => ResultFormat::Csv,
         Some("hdr") => ResultFormat::Hdr,
@@ -181,27 +186,10 @@ fn output(text: &str) -> Option<OutputFile> {
     Some(OutputFile::Path(path, format))
 }
 
-fn scaled(text: &str, base: usize) -> Option<NonZeroUsize> {
-    let (digits, scale) = match text.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, base),
-        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, base * base)),
-    };
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits
-        .parse()
-        .ok()
-        .filter(|_| plain)
-        .and_then(|number: usize| NonZeroUsize::new(number.checked_mul(scale)?))
-}
-
-/// `SIZE`, `line` or `line:MAX`.
+/// Parses `SIZE`, `line` or `line:MAX`.
 pub(crate) fn framing(text: &str) -> Result<Framing, String> {
     let within = |size: NonZeroUsize| {
-        if size.get() <= FRAME_MAX {
-            Ok(size)
-        } else {
-            Err(format!("\"{text}\" is over {}k", FRAME_MAX / 1024))
-        }
+        if size.get() <= FRAME_MAX { Ok(size) } else { Err(format!("the maximum is {}k", FRAME_MAX / 1024)) }
     };
     if text == "line" {
         return within(const { NonZeroUsize::new(FRAME_MAX).expect("it is not zero") }).map(Framing::Line);
@@ -213,7 +201,7 @@ pub(crate) fn framing(text: &str) -> Result<Framing, String> {
     }
 }
 
-/// `600`, `0660`: permissions in octal.
+/// Parses permissions in octal: `600`, `0660`.
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let octal = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     match u32::from_str_radix(text, 8) {
@@ -222,12 +210,28 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Returns a decimal number without sign or exponent.
+fn decimal(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+}
+
+/// Returns a positive whole number with an optional suffix: `k` for `base`, `m` for its square.
+fn scaled(text: &str, base: usize) -> Option<NonZeroUsize> {
+    let (digits, scale) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, base),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, base * base)),
+    };
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number: usize = digits.parse().ok().filter(|_| is_plain)?;
+    NonZeroUsize::new(number.checked_mul(scale)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn endpoints() {
+    fn parses_endpoints() {
         assert_eq!(endpoint("udp://host:7").unwrap().to_string(), "udp://host:7");
         let hint = "\n\nhint: did you mean \"tcp://host\"?";
         assert!(endpoint("tpc://host").unwrap_err().ends_with(hint));
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn parses_durations() {
         for (text, millis) in
             [("0.2", 200), ("200ms", 200), ("1m30s", 90_000), ("2", 2000), ("1.5h", 5_400_000)]
         {
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_counts() {
+    fn parses_sizes_and_counts() {
         assert_eq!(size("10k").map(NonZeroUsize::get), Ok(10_240));
         assert_eq!(count("10k").map(NonZeroUsize::get), Ok(10_000));
         assert_eq!(count("1m").map(NonZeroUsize::get), Ok(1_000_000));
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn loads() {
+    fn parses_arguments_of_load() {
         assert_eq!(rate("0.001"), Ok(1e-3));
         assert_eq!(rate("20k"), Ok(20e3));
         assert_eq!(rate("1.5m"), Ok(1.5e6));
@@ -269,19 +273,19 @@ mod tests {
         for text in ["", "0", "0-5", "5-", "-5", "7-3", "1-2-3", "1025k"] {
             assert!(sizes(text).is_err(), "{text}");
         }
-        assert_eq!(span("0"), Ok(Duration::ZERO));
+        assert_eq!(duration_or_zero("0"), Ok(Duration::ZERO));
     }
 
     #[test]
-    fn pings() {
+    fn parses_arguments_of_ping() {
         assert_eq!(interval("0"), Ok(Duration::ZERO));
         assert_eq!(interval("20ms"), Ok(Duration::from_millis(20)));
         assert!(interval("9us").is_err() && interval("10us").is_ok() && interval("").is_err());
-        assert!(call_size("43").is_err() && call_size("44").is_ok() && call_size("1025k").is_err());
-        for (text, point) in
+        assert!(request_size("43").is_err() && request_size("44").is_ok() && request_size("1025k").is_err());
+        for (text, value) in
             [("0", 0), ("63", 63), ("EF", 46), ("af41", 34), ("cs5", 40), ("be", 0), ("af13", 14), ("le", 1)]
         {
-            assert_eq!(dscp(text), Ok(point), "{text}");
+            assert_eq!(dscp(text), Ok(value), "{text}");
         }
         for text in ["", "64", "-1", "+1", "af44", "af51", "cs8", "e"] {
             assert!(dscp(text).is_err(), "{text}");
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs() {
+    fn parses_output_files() {
         let path = |text: &str, format| Ok(OutputFile::Path(text.into(), format));
         assert_eq!(ping_output("a.html"), path("a.html", ResultFormat::Html));
         assert_eq!(load_output("b/a.hdr"), path("b/a.hdr", ResultFormat::Hdr));
@@ -309,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn framings() {
+    fn parses_framings() {
         let some = |size| NonZeroUsize::new(size).unwrap();
         assert_eq!(framing("512"), Ok(Framing::Size(some(512))));
         assert_eq!(framing("64k"), Ok(Framing::Size(some(65_536))));
@@ -321,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn modes() {
+    fn parses_modes() {
         assert_eq!(mode("600"), Ok(0o600));
         assert_eq!(mode("0660"), Ok(0o660));
         for text in ["", "8", "1000", "rw", "+7"] {

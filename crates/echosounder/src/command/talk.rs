@@ -115,7 +115,7 @@ fn talk_by_hand(
     };
     let mut typed = Vec::new();
     // What is written unchanged cannot be kept off the line that is being typed.
-    if !config.raw && config::is_capable() {
+    if !config.raw && crate::output::understands_escapes() {
         terminal.stop_echo().context("cannot set up the terminal")?;
         let (tells_position, early) = terminal.tells_position().context("cannot query the terminal")?;
         if tells_position {

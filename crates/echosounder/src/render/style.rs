@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use crate::args::Output;
-use crate::config;
 
 /// How text looks on standard output or standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl Style {
     }
 
     fn of(output: Output, is_terminal: bool, columns: Option<usize>) -> Self {
-        let colored = !output.json && config::colored(output.color, is_terminal);
+        let colored = !output.json && output.color.applies(is_terminal);
         Self { colored, columns: columns.filter(|columns| is_terminal && *columns != 0) }
     }
 

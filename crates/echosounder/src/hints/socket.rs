@@ -1,0 +1,108 @@
+//! What may help when this machine could not carry out an operation on a socket.
+
+use std::io;
+
+use echosounder_client::ClientError;
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, Error, is_forbidden, is_other_type, is_too_long};
+
+/// The first port that any user may bind, unless net.ipv4.ip_unprivileged_port_start says otherwise: ip(7), vsock(7).
+const UNPRIVILEGED_PORT: u32 = 1024;
+
+/// Returns what may help when a server could not bind an address.
+pub(crate) fn bind_error(error: &Error) -> Option<&'static str> {
+    if error.cause().kind() != io::ErrorKind::PermissionDenied {
+        return None;
+    }
+    let port = match error.address()? {
+        Address::Unix(UnixName::Path(_)) => return Some("a path needs the right to write to its folder"),
+        Address::Vsock(address) => address.port,
+        address => address.port()?.into(),
+    };
+    (1..UNPRIVILEGED_PORT).contains(&port).then_some("ports below 1024 need CAP_NET_BIND_SERVICE")
+}
+
+/// Returns what may help when this machine could not carry out an operation with a peer.
+pub(crate) fn client_error(error: &ClientError) -> Option<&'static str> {
+    match error {
+        ClientError::Local(error) => local_error(error),
+        ClientError::Everywhere(failures) => failures.iter().find_map(client_error),
+        _ => None,
+    }
+}
+
+fn local_error(error: &Error) -> Option<&'static str> {
+    let cause = error.cause();
+    let is_by_kernel = cause.raw_os_error().is_some();
+    if cause.kind() == io::ErrorKind::AddrNotAvailable && !is_by_kernel {
+        return Some(
+            "use fewer connections, or widen the range of local ports: sysctl net.ipv4.ip_local_port_range",
+        );
+    }
+    if !matches!(error.operation(), "connect to" | "send to" | "receive from") {
+        return None;
+    }
+    match error.address()? {
+        address if address.ip().is_some() && is_forbidden(cause) => {
+            Some("a packet filter of this machine forbids it, or its connection tracking table is full")
+        }
+        Address::Inet6(address)
+            if address.ip().is_unicast_link_local()
+                && address.scope_id() == 0
+                && cause.kind() == io::ErrorKind::InvalidInput =>
+        {
+            Some("a link-local address needs its interface, as in [fe80::1%eth0]")
+        }
+        address
+            if address.ip().is_some()
+                && error.operation() == "connect to"
+                && cause.kind() == io::ErrorKind::InvalidInput =>
+        {
+            Some("that address cannot be used as the source on the way there")
+        }
+        Address::Unix(_) if is_other_type(cause) => {
+            Some("the socket there has another type: try unix:, unix-dgram: or unix-seqpacket:")
+        }
+        address if is_too_long(cause) => Some(message_limit(address)),
+        _ => None,
+    }
+}
+
+/// Returns the limit that a message exceeds if send(2) fails with EMSGSIZE.
+fn message_limit(address: &Address) -> &'static str {
+    match address {
+        Address::Inet(_) => "a UDP message over IPv4 has at most 65,507 bytes",
+        Address::Inet6(_) => "a UDP message over IPv6 has at most 65,527 bytes",
+        Address::Tipc(_) => "a TIPC message has at most 66,000 bytes",
+        Address::Unix(_) | Address::Netlink(_) => {
+            "a message must fit into the send buffer: sysctl net.core.wmem_default"
+        }
+        _ => "a message must fit into the send buffer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_this_machine_are_explained() {
+        // EPERM is 1, EINVAL 22, EMSGSIZE 90.
+        let client = |operation, address: &str, errno| {
+            let address = Address::from(address.parse::<SocketAddr>().unwrap());
+            let error = Error::new(operation, &"x", io::Error::from_raw_os_error(errno));
+            client_error(&ClientError::Local(error.with_address(&address))).unwrap_or_default()
+        };
+        assert!(client("send to", "127.0.0.1:7", 90).contains("65,507"));
+        assert!(client("send to", "[::1]:7", 90).contains("65,527"));
+        assert!(client("send to", "127.0.0.1:7", 1).contains("filter"));
+        assert!(client("connect to", "[fe80::1]:7", 22).contains('%'));
+        assert!(client("connect to", "192.0.2.1:7", 22).contains("source"));
+        assert_eq!(client("wait for", "127.0.0.1:7", 1), "");
+        let no_port = io::Error::new(io::ErrorKind::AddrNotAvailable, "no local port is free");
+        let error = ClientError::Local(Error::new("connect to", &"x", no_port));
+        assert!(client_error(&error).unwrap().contains("ip_local_port_range"));
+    }
+}
