@@ -1,385 +1,483 @@
-//! One connection: a stream, or messages one after the other.
+//! The state of one connection, without a socket.
+//!
+//! A [`Connection`] returns the next [`Operation`] and is given its [`Completion`]. The worker performs the operations on
+//! sockets; tests perform them on buffers. A turn begins with [`Connection::on_ready`] and ends with
+//! [`Operation::Wait`] or [`Operation::Close`]. It has at most one receive and one send, so that connections take equal
+//! turns.
 
-use std::io;
-use std::os::fd::AsFd;
-use std::time::Duration;
+use echosounder_proto::{Clock, DropReason, Framing, Input, Moment};
+use echosounder_socket::{Address, Interest, Kind, Readiness, Shutdown, Transport};
 
-use echosounder_proto::{DropReason, Input, Moment, Responder, StampContext};
-use echosounder_socket::{
-    Address, Interest, Kind, Readiness, Shutdown, Socket, Transport, is_out_of_resources, is_too_long, ready,
-};
-
-use crate::event::{Observer, ServerEvent};
-use crate::failures::Starvation;
-use crate::limits::{Budget, ConnectionPermit};
+use crate::backlog::{BacklogBudget, BacklogSlot, Remainder};
+use crate::event::Observer;
+use crate::service::Request;
+use crate::turn_context::{Exchange, TurnContext};
 use crate::wait_queues::WaitState;
-use crate::worker::TurnContext;
-use echosounder_proto::Clock;
 
-/// A connection, and what of it is not done with.
+/// A connection of a server, as a state that input and output advance.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    socket: Socket,
+pub struct Connection {
     peer: Address,
-    /// This end's address, if stamps show it.
+    /// The local address, if timestamps show it.
     local: Option<Box<Address>>,
     transport: Transport,
-    /// The transport's.
+    /// The kind of `transport`, which would be a look-up in a table.
     kind: Kind,
-    phase: Phase,
-    /// What it is waited for at present.
+    state: State,
+    /// The event that the connection waits for between its turns.
     interest: Interest,
-    /// Messages answered.
+    /// Messages replied to.
     messages: u64,
-    kept: Option<Box<Backlog>>,
-    _place: ConnectionPermit,
+    backlog: BacklogSlot,
 }
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Both sides may write.
+enum State {
+    /// Both sides may send.
     Open,
-    /// The peer has finished; it gets the rest of its answers and then our end.
+    /// The client has finished sending. It receives its remaining replies, then the connection is closed.
     PeerFinished,
-    /// We finish: the peer gets the rest of its answers and then our end, as soon as possible.
+    /// The server is stopping. The client receives its remaining replies, then the server finishes sending.
     Finishing,
-    /// We have finished and wait for the peer's end, since closing with input unread would reset the
-    /// connection and destroy answers on their way.
+    /// The server has finished sending and discards input until the client closes. To close earlier, with input unread,
+    /// would reset the connection and destroy replies that the client has not received.
     Lingering,
 }
 
-/// What the kernel did not take, and what has not been answered for it.
-#[derive(Debug)]
-struct Backlog {
-    /// Answers not sent.
-    tail: Vec<u8>,
-    /// Input not answered.
-    rest: Vec<u8>,
-    /// When that input arrived.
-    arrival: Moment,
-    /// Whether the rest could be answered at once, rather than being an unfinished line.
-    answerable: bool,
+/// An operation that the owner of a connection performs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Wait for the event, then call [`Connection::on_ready`].
+    Wait(Interest),
+    /// Report whether the socket is writable at this moment: [`Completion::Writable`].
+    CheckWritable,
+    /// Receive at most `max` bytes, or one message, into [`TurnContext::input_mut`] from `offset` on. Complete it with
+    /// [`Completion::Received`], [`Truncated`](Completion::Truncated), [`WouldBlock`](Completion::WouldBlock) or
+    /// [`End`](Completion::End).
+    Recv {
+        /// Where in the input buffer to put the bytes.
+        offset: usize,
+        /// Maximum number of bytes.
+        max: usize,
+    },
+    /// Send [`Connection::output`]: [`Completion::Sent`], [`MessageTooLong`](Completion::MessageTooLong) or
+    /// [`SendFailed`](Completion::SendFailed).
+    Send,
+    /// Shut the connection down: [`Completion::ShutDown`].
+    Shutdown(Shutdown),
+    /// Close the connection.
+    Close,
 }
 
-/// Whether a connection goes on.
+/// The result of an [`Operation`]. Other errors than these end the connection: close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    Stays,
-    Over,
+pub enum Completion {
+    /// Whether the socket is writable.
+    Writable(bool),
+    /// The number of bytes received; 0 is an empty message.
+    Received(usize),
+    /// A message was longer than the input buffer and is lost.
+    Truncated,
+    /// No input was available, or no memory to receive it.
+    WouldBlock,
+    /// The client has finished sending.
+    End,
+    /// The number of bytes that the kernel took; 0 if there was no buffer space.
+    Sent(usize),
+    /// The output is one message that is too long for the kernel to send.
+    MessageTooLong,
+    /// The send failed. The messages count as replied to, and the connection is to be closed.
+    SendFailed,
+    /// The connection is shut down.
+    ShutDown,
 }
 
 impl Connection {
-    pub(crate) fn new(
-        socket: Socket,
-        peer: Address,
-        local: Option<Box<Address>>,
-        transport: Transport,
-        place: ConnectionPermit,
-    ) -> Self {
-        let (kind, phase, interest) = (transport.kind(), Phase::Open, Interest::Read);
-        Self { socket, peer, local, transport, kind, phase, interest, messages: 0, kept: None, _place: place }
+    /// Creates an open connection with a client. `local` is only used by templates that show it.
+    pub fn new(peer: Address, local: Option<Box<Address>>, transport: Transport) -> Self {
+        let (kind, state, interest) = (transport.kind(), State::Open, Interest::Read);
+        Self { peer, local, transport, kind, state, interest, messages: 0, backlog: None }
     }
 
-    pub(crate) fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
-    pub(crate) fn peer(&self) -> &Address {
+    /// Returns the client's address.
+    pub fn peer(&self) -> &Address {
         &self.peer
     }
 
-    pub(crate) fn messages(&self) -> u64 {
+    /// Returns the number of messages that were replied to.
+    pub fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// What kind of wait it is in.
-    pub(crate) fn waits(&self) -> WaitState {
-        match (self.phase, self.interest) {
-            (Phase::Lingering | Phase::Finishing, _) => WaitState::Ending,
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Returns the event that the connection waits for between its turns.
+    pub fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    /// Returns whether the connection only waits for its client to close.
+    pub(crate) fn is_lingering(&self) -> bool {
+        self.state == State::Lingering
+    }
+
+    /// Returns the queue in which the connection waits.
+    pub(crate) fn wait_state(&self) -> WaitState {
+        match (self.state, self.interest) {
+            (State::Lingering | State::Finishing, _) => WaitState::Ending,
             (_, Interest::Read) => WaitState::Idle,
             _ => WaitState::Stalled,
         }
     }
 
-    /// What it waits for now, if that is not what it waited for before.
-    pub(crate) fn changed_interest(&mut self, wanted: Interest) -> Option<Interest> {
-        let before = std::mem::replace(&mut self.interest, wanted);
-        (before != wanted).then_some(wanted)
-    }
-
-    /// Takes one turn: at most one read and one write. What it should wait for next comes back with it.
-    pub(crate) fn turn<C: Clock, O: Observer>(
+    /// Begins a turn of a connection that is ready, and returns its first operation.
+    pub fn on_ready<C: Clock, O: Observer>(
         &mut self,
         ready: Readiness,
-        tools: &mut TurnContext<C, O>,
-    ) -> io::Result<(Next, Interest)> {
-        let mut interest = Interest::Read;
-        match (self.phase, self.interest) {
-            (Phase::Lingering, _) => return self.discard(tools).map(|next| (next, Interest::Read)),
-            (_, Interest::Write) if ready.writable => self.go_on(tools)?,
-            (_, Interest::Read) if ready.readable => interest = self.hear(tools)?,
-            _ => interest = self.interest,
-        }
-        if self.phase == Phase::PeerFinished && !self.transport.half_closes() {
-            // Its end is ours, too: nothing can be sent any more.
-            return Ok((Next::Over, Interest::Read));
-        }
-        match (&self.kept, self.phase) {
-            (Some(kept), _) if kept.answerable || !kept.tail.is_empty() => Ok((Next::Stays, Interest::Write)),
-            (None, Phase::PeerFinished) => {
-                self.end_writing()?;
-                Ok((Next::Over, Interest::Read))
-            }
-            (None, Phase::Finishing) => {
-                self.end_writing()?;
-                self.phase = Phase::Lingering;
-                Ok((Next::Stays, Interest::Read))
-            }
-            _ => Ok((Next::Stays, interest)),
+        context: &mut TurnContext<C, O>,
+    ) -> Operation {
+        match (self.state, self.interest) {
+            (State::Lingering, _) => Operation::Recv { offset: 0, max: context.input.len() },
+            (_, Interest::Write) if ready.writable => self.continue_backlog(context),
+            (_, Interest::Read) if ready.readable => match context.budget.read_size() {
+                Some(max) => self.receive(max),
+                // Whatever is read now must be sendable at once.
+                None => Operation::CheckWritable,
+            },
+            _ => self.end_turn(self.interest),
         }
     }
 
-    /// Finishes from our side: nothing more is read. Call [`turn`](Self::turn) as if it were writable.
-    pub(crate) fn finish(&mut self) {
-        self.phase = Phase::Finishing;
+    /// Advances the connection by the result of its last operation, and returns the next one.
+    pub fn complete<C: Clock, O: Observer>(
+        &mut self,
+        completion: Completion,
+        context: &mut TurnContext<C, O>,
+    ) -> Operation {
+        match completion {
+            Completion::Writable(true) => self.receive(BacklogBudget::LAST_READ_SIZE),
+            Completion::Writable(false) => self.end_turn(Interest::Write),
+            Completion::End if self.is_lingering() => Operation::Close,
+            Completion::Received(_) | Completion::Truncated if self.is_lingering() => {
+                self.end_turn(Interest::Read)
+            }
+            Completion::Received(len) => self.on_received(len, context),
+            Completion::End => self.on_end(context),
+            Completion::Truncated => {
+                context.service.add_drops(DropReason::Truncated, 1);
+                self.end_turn(Interest::Read)
+            }
+            Completion::WouldBlock => self.end_turn(Interest::Read),
+            Completion::Sent(len) => self.on_sent(len, context),
+            Completion::MessageTooLong => self.on_too_long(context),
+            Completion::SendFailed => {
+                self.on_sent(0, context);
+                Operation::Close
+            }
+            Completion::ShutDown if self.state == State::Finishing => {
+                self.state = State::Lingering;
+                self.end_turn(Interest::Read)
+            }
+            Completion::ShutDown => Operation::Close,
+        }
+    }
+
+    /// Returns the output of [`Operation::Send`].
+    pub fn output<'a, C, O>(&'a self, context: &'a TurnContext<C, O>) -> &'a [u8] {
+        match &self.backlog {
+            Some(backlog) if !backlog.unsent().is_empty() => backlog.unsent(),
+            _ => &context.output,
+        }
+    }
+
+    /// Finishes the connection from the server's side: it reads no more input and sends what remains. Call
+    /// [`on_ready`](Self::on_ready) as if the connection were writable.
+    pub fn finish(&mut self) {
+        self.state = State::Finishing;
         self.interest = Interest::Write;
-        if let Some(kept) = &mut self.kept {
-            kept.answerable = !kept.rest.is_empty();
+        if let Some(backlog) = &mut self.backlog {
+            backlog.end_input();
         }
     }
 
-    /// Gives up what is kept.
-    pub(crate) fn release(&mut self, budget: &mut Budget) {
-        budget.change(self.kept_size(), 0);
-        self.kept = None;
+    /// Returns the backlog's memory to the context. Call it before you drop the connection.
+    pub fn release<C, O>(&mut self, context: &mut TurnContext<C, O>) {
+        context.budget.release(&mut self.backlog);
     }
 
-    /// Reads once and answers. Returns what to wait for, if nothing is kept.
-    fn hear<C: Clock, O: Observer>(&mut self, tools: &mut TurnContext<C, O>) -> io::Result<Interest> {
-        let size = match tools.budget.read_size() {
-            Some(size) => size,
-            // What is read now must leave again at once.
-            None if self.has_room()? => Budget::last_size(),
-            None => return Ok(Interest::Write),
-        };
-        let unfinished = self.kept.as_ref().map_or(0, |kept| kept.rest.len());
-        let received = match self.receive(&mut tools.input[unfinished..], size) {
-            Ok(Some(received)) => received,
-            Ok(None) => {
-                tools.counters.dropped(DropReason::Truncated, 1);
-                return Ok(Interest::Read);
-            }
-            Err(error) if is_transient(&error) => {
-                if is_out_of_resources(&error) {
-                    tools.starvation.add("receive", error);
-                }
-                return Ok(Interest::Read);
-            }
-            Err(error) if self.transport.is_end(&error) => 0,
-            Err(error) => return Err(error),
-        };
-        if received == 0 && (self.transport != Transport::UnixSeqpacket || self.socket.has_ended()?) {
-            self.phase = Phase::PeerFinished;
-            if !self.transport.half_closes() {
-                return Ok(Interest::Read);
-            }
+    fn receive(&self, max: usize) -> Operation {
+        Operation::Recv { offset: self.unprocessed_len(), max }
+    }
+
+    fn unprocessed_len(&self) -> usize {
+        self.backlog.as_ref().map_or(0, |backlog| backlog.unprocessed().len())
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| !backlog.unsent().is_empty())
+    }
+
+    fn is_message(&self) -> bool {
+        self.kind == Kind::Messages
+    }
+
+    /// Sends the backlog's output, or else replies to its input.
+    fn continue_backlog<C: Clock, O: Observer>(&mut self, context: &mut TurnContext<C, O>) -> Operation {
+        let Some(backlog) = &self.backlog else { return self.end_turn(Interest::Read) };
+        if !backlog.unsent().is_empty() {
+            return Operation::Send;
         }
-        tools.starvation.failures.end();
-        let mut arrival = tools.turn;
-        if let Some(kept) = &self.kept {
-            tools.input[..unfinished].copy_from_slice(&kept.rest);
-        }
+        let (len, arrival) = (backlog.unprocessed().len(), backlog.arrival());
+        self.load_unprocessed(context);
+        self.reply(len, arrival, context)
+    }
+
+    fn on_received<C: Clock, O: Observer>(
+        &mut self,
+        received: usize,
+        context: &mut TurnContext<C, O>,
+    ) -> Operation {
+        let unfinished = self.unprocessed_len();
         let len = unfinished + received;
-        if self.responder(tools).needs_exact_time(&tools.input[..len]) {
-            arrival = tools.clock.now();
+        if let Some(backlog) = &mut self.backlog {
+            let new = &context.input[unfinished..len];
+            let framing = context.service.responder(false).framing;
+            // An unfinished line is neither scanned nor copied again until it is complete.
+            if context.budget.read_size().is_some() && !ends_frame(framing, unfinished, new) {
+                context.budget.append(backlog, new);
+                return self.end_turn(Interest::Read);
+            }
+            self.load_unprocessed(context);
         }
-        self.answer(len, arrival, tools)?;
-        Ok(Interest::Read)
+        let arrival = context.service.arrival(self.is_message(), &context.input[..len]);
+        self.reply(len, arrival, context)
     }
 
-    /// Reads bytes, or one message; `None` if that was too long for the buffer, and is lost.
-    fn receive(&self, buffer: &mut [u8], size: usize) -> io::Result<Option<usize>> {
-        if self.kind == Kind::Messages {
-            let len = self.socket.recv_message(buffer)?;
-            return Ok(Some(len).filter(|&len| len <= buffer.len()));
+    fn on_end<C: Clock, O: Observer>(&mut self, context: &mut TurnContext<C, O>) -> Operation {
+        self.state = State::PeerFinished;
+        let len = self.unprocessed_len();
+        if len == 0 || !self.transport.half_closes() {
+            return self.end_turn(Interest::Read);
         }
-        let size = size.min(buffer.len());
-        self.socket.recv(&mut buffer[..size]).map(Some)
+        self.load_unprocessed(context);
+        let arrival = context.service.arrival(self.is_message(), &context.input[..len]);
+        self.reply(len, arrival, context)
     }
 
-    /// Sends what is kept, or answers more of the input that is.
-    fn go_on<C: Clock, O: Observer>(&mut self, tools: &mut TurnContext<C, O>) -> io::Result<()> {
-        let Some(kept) = &mut self.kept else { return Ok(()) };
-        if kept.tail.is_empty() {
-            let (len, arrival) = (kept.rest.len(), kept.arrival);
-            tools.input[..len].copy_from_slice(&kept.rest);
-            return self.answer(len, arrival, tools);
+    /// Copies the backlog's input to the beginning of the input buffer.
+    fn load_unprocessed<C, O>(&self, context: &mut TurnContext<C, O>) {
+        if let Some(backlog) = &self.backlog {
+            let unprocessed = backlog.unprocessed();
+            context.input[..unprocessed.len()].copy_from_slice(unprocessed);
         }
-        let sent = send(&self.socket, self.kind, &kept.tail, &mut tools.starvation)?;
-        if sent != 0 {
-            tools.starvation.failures.end();
-        }
-        let before = kept.size();
-        kept.tail.drain(..sent);
-        if kept.tail.is_empty() {
-            kept.tail = Vec::new();
-        }
-        tools.budget.change(before, kept.size());
-        if kept.tail.is_empty() && kept.rest.is_empty() {
-            self.kept = None;
-        }
-        Ok(())
     }
 
-    /// Answers the first `len` bytes of the input buffer, sends once, and keeps what is left of either.
-    fn answer<C: Clock, O: Observer>(
+    /// Replies to the first `len` bytes of the input buffer.
+    fn reply<C: Clock, O: Observer>(
         &mut self,
         len: usize,
         arrival: Moment,
-        tools: &mut TurnContext<C, O>,
-    ) -> io::Result<()> {
-        // With nothing left to keep it in, an unfinished line is answered as it is.
-        let input_kind = match self.phase {
-            Phase::Open if tools.budget.read_size().is_some() => Input::More,
-            _ => Input::Last,
-        };
-        let exact = arrival != tools.turn;
-        let tx = if exact { arrival.wall_at(tools.clock.now().mono) } else { arrival.wall };
-        let responder = if self.kind == Kind::Messages { &tools.messages } else { &tools.streams };
-        let mut context = StampContext {
-            label: tools.labels.current(),
-            rx: arrival.wall,
-            tx,
+        context: &mut TurnContext<C, O>,
+    ) -> Operation {
+        let request = Request {
             peer: &self.peer,
-            local: self.local.as_deref().map_or(&"", |local| local as &dyn std::fmt::Display),
-            host: &tools.host,
+            local: self.local.as_deref(),
+            is_message: self.is_message(),
+            bytes: &context.input[..len],
+            input: self.input(&context.budget),
+            arrival,
             seq: self.messages,
-            stamp: tools.labels.stamp(),
         };
-        let input = &tools.input[..len];
-        let is_empty_message = self.kind == Kind::Messages && len == 0 && self.phase == Phase::Open;
-        let (peer, observer, hears) = (&self.peer, &mut tools.observer, tools.wants_messages);
-        let mut tell = |bytes: &[u8]| {
-            if hears {
-                observer.observe(ServerEvent::Message { peer, bytes });
-            }
-        };
-        tools.out.clear();
-        let consumed = tools.out.append_with(|out| {
-            if is_empty_message {
-                tell(input);
-                responder.answer_empty(&mut context, out);
-                return 0;
-            }
-            responder.answer(input, input_kind, &mut context, out, &mut tell)
-        });
-        let answered = context.seq;
-        let result = if is_empty_message && tools.out.is_empty() {
-            // Without a prefix the reply is an empty message, too.
-            self.socket.send(&[]).or_else(|error| if is_transient(&error) { Ok(0) } else { Err(error) })
-        } else {
-            send(&self.socket, self.kind, &tools.out, &mut tools.starvation)
-        };
-        let sent = match result {
-            // A message can be too long, with its stamp, to be sent at all.
-            Err(error) if is_too_long(&error) => {
-                tools.counters.dropped(DropReason::Unsent, 1);
-                tools.out.len()
-            }
-            result => {
-                tools.counters.answered(answered - self.messages, consumed);
-                self.messages = answered;
-                result?
-            }
-        };
-        let rest = &input[consumed..];
-        let answerable = responder.framing.frame_len(rest, input_kind).is_some();
-        let before = self.kept_size();
-        self.kept = Backlog::of(&tools.out[sent..], rest, arrival, answerable);
-        tools.budget.change(before, self.kept_size());
-        Ok(())
+        context.output.clear();
+        let service = &mut context.service;
+        let progress = context.output.append_with(|out| service.reply(&request, out));
+        let sends = !context.output.is_empty() || request.is_empty_message();
+        context.exchange = Exchange { input_len: len, arrival, progress };
+        if sends { Operation::Send } else { self.on_sent(0, context) }
     }
 
-    /// Reads what comes after our end, for nobody, until the peer ends too.
-    fn discard<C, O>(&mut self, tools: &mut TurnContext<C, O>) -> io::Result<Next> {
-        match self.socket.recv(&mut tools.input) {
-            Ok(0) => Ok(Next::Over),
-            Err(error) if is_transient(&error) => Ok(Next::Stays),
-            // Our end was the peer's, too.
-            Err(_) if !self.transport.half_closes() => Ok(Next::Over),
-            Err(error) => Err(error),
-            Ok(_) => Ok(Next::Stays),
+    /// Returns whether more input may follow. When the budget is exhausted, none does, and an unfinished line is replied
+    /// to as a frame.
+    fn input(&self, budget: &BacklogBudget) -> Input {
+        match self.state {
+            State::Open if budget.read_size().is_some() => Input::More,
+            _ => Input::Last,
         }
     }
 
-    /// Says that nothing more will be written. A peer that has gone already need not be told.
-    fn end_writing(&self) -> io::Result<()> {
-        if self.closes_late() {
-            return Ok(());
+    fn on_sent<C: Clock, O: Observer>(&mut self, sent: usize, context: &mut TurnContext<C, O>) -> Operation {
+        if self.has_unsent() {
+            context.budget.remove_sent(&mut self.backlog, sent);
+            return self.end_turn(Interest::Read);
         }
-        let half = if self.transport.half_closes() { Shutdown::Write } else { Shutdown::Both };
-        match self.socket.shutdown(half) {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            result => result,
+        let progress = context.exchange.progress;
+        context.service.counters().add_replies(progress.seq - self.messages, progress.consumed);
+        self.messages = progress.seq;
+        self.store_remainder(sent, context)
+    }
+
+    /// Drops the output, which is one message.
+    fn on_too_long<C: Clock, O: Observer>(&mut self, context: &mut TurnContext<C, O>) -> Operation {
+        context.service.add_drops(DropReason::Unsent, 1);
+        let len = self.output(context).len();
+        if self.has_unsent() {
+            context.budget.remove_sent(&mut self.backlog, len);
+            return self.end_turn(Interest::Read);
+        }
+        self.store_remainder(len, context)
+    }
+
+    /// Stores what remains of the exchange as the backlog, and ends the turn.
+    fn store_remainder<C: Clock, O: Observer>(
+        &mut self,
+        sent: usize,
+        context: &mut TurnContext<C, O>,
+    ) -> Operation {
+        let Exchange { input_len, arrival, progress } = context.exchange;
+        let unprocessed = &context.input[progress.consumed..input_len];
+        let framing = context.service.responder(self.is_message()).framing;
+        let has_frame = framing.frame_len(unprocessed, self.input(&context.budget)).is_some();
+        let unsent = &context.output[sent..];
+        context.budget.store(&mut self.backlog, Remainder { unsent, unprocessed, arrival, has_frame });
+        self.end_turn(Interest::Read)
+    }
+
+    /// Returns the last operation of a turn, or the shutdown before it. `interest` is the event to wait for if there is
+    /// no backlog to complete.
+    fn end_turn(&mut self, interest: Interest) -> Operation {
+        let is_pending = self.backlog.as_ref().is_some_and(|backlog| backlog.is_pending());
+        match self.state {
+            // The client's end is the end of both directions: nothing can be sent.
+            State::PeerFinished if !self.transport.half_closes() => Operation::Close,
+            _ if is_pending => self.wait(Interest::Write),
+            State::PeerFinished | State::Finishing if self.backlog.is_none() => {
+                let both = !self.transport.half_closes();
+                Operation::Shutdown(if both { Shutdown::Both } else { Shutdown::Write })
+            }
+            _ => self.wait(interest),
         }
     }
 
-    /// Whether to close it would make everybody wait.
-    pub(crate) fn closes_late(&self) -> bool {
-        self.transport.close_may_block() && !self.has_room().unwrap_or(true)
-    }
-
-    fn has_room(&self) -> io::Result<bool> {
-        let [state] = ready([(self.socket.as_fd(), Interest::Write)], Some(Duration::ZERO))?;
-        Ok(state.writable)
-    }
-
-    fn responder<'a, C, O>(&self, tools: &'a TurnContext<C, O>) -> &'a Responder {
-        if self.kind == Kind::Messages { &tools.messages } else { &tools.streams }
-    }
-
-    fn kept_size(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.size())
+    fn wait(&mut self, interest: Interest) -> Operation {
+        self.interest = interest;
+        Operation::Wait(interest)
     }
 }
 
-impl Backlog {
-    fn of(tail: &[u8], rest: &[u8], arrival: Moment, answerable: bool) -> Option<Box<Self>> {
-        let nothing = tail.is_empty() && rest.is_empty();
-        (!nothing).then(|| Box::new(Self { tail: tail.into(), rest: rest.into(), arrival, answerable }))
-    }
-
-    /// What it takes of the budget.
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.tail.capacity() + self.rest.capacity()
-    }
-}
-
-/// Writes once, and returns how much the kernel took: nothing, if it has no room.
-fn send(socket: &Socket, kind: Kind, bytes: &[u8], starvation: &mut Starvation) -> io::Result<usize> {
-    if bytes.is_empty() {
-        return Ok(0);
-    }
-    match socket.send(bytes) {
-        Err(error) if is_out_of_resources(&error) => {
-            starvation.add("send", error);
-            Ok(0)
+/// Returns whether `new` completes a frame of which `unfinished` bytes are there already, none of them a newline.
+fn ends_frame(framing: Framing, unfinished: usize, new: &[u8]) -> bool {
+    match framing {
+        Framing::Line(max) => {
+            max.get().min(echosounder_proto::FRAME_MAX) <= unfinished + new.len() || new.contains(&b'\n')
         }
-        Err(error) if is_transient(&error) => Ok(0),
-        // SCTP takes no more at once than fits its send buffer.
-        Err(error) if kind == Kind::Stream && 1 < bytes.len() && is_too_long(&error) => {
-            send(socket, kind, &bytes[..bytes.len() / 2], starvation)
-        }
-        result => result,
+        Framing::Size(_) | Framing::Message => true,
     }
 }
 
-/// Whether a call did nothing, and may do something when it is called again: there was nothing to do, or for
-/// the moment no memory to do it with.
-pub(crate) fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-        || is_out_of_resources(error)
-}
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
 
-const _: () = assert!(size_of::<Connection>() <= 96, "ten thousand idle connections are to cost little");
+    use echosounder_proto::{FRAME_MAX, MonoTime, Responder, Template, WallTime};
+
+    use super::*;
+    use crate::backlog::BACKLOG_MAX;
+    use crate::service::EchoService;
+
+    struct StoppedClock;
+
+    impl Clock for StoppedClock {
+        fn now(&self) -> Moment {
+            Moment { wall: WallTime::from_nanos(1), mono: MonoTime::from_origin(Duration::ZERO) }
+        }
+    }
+
+    fn context(framing: Framing) -> TurnContext<StoppedClock, ()> {
+        let responder = Responder { stamp: Template::none(), framing };
+        TurnContext::new(EchoService::new(responder, "host".into(), StoppedClock, ()), BACKLOG_MAX).unwrap()
+    }
+
+    fn line(max: usize) -> Framing {
+        Framing::Line(NonZeroUsize::new(max).unwrap())
+    }
+
+    /// Receives `bytes` in one turn, sends the reply, and returns the operation that ends the turn.
+    fn turn(
+        connection: &mut Connection,
+        bytes: &[u8],
+        context: &mut TurnContext<StoppedClock, ()>,
+    ) -> Operation {
+        let ready = Readiness { readable: true, writable: true };
+        let Operation::Recv { offset, .. } = connection.on_ready(ready, context) else {
+            panic!("the connection does not receive")
+        };
+        context.input_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+        match connection.complete(Completion::Received(bytes.len()), context) {
+            Operation::Send => {
+                let len = connection.output(context).len();
+                connection.complete(Completion::Sent(len), context)
+            }
+            other => other,
+        }
+    }
+
+    #[test]
+    fn a_line_that_arrives_byte_by_byte_takes_linear_work_and_few_allocations() {
+        const LEN: usize = 60_000;
+        let mut context = context(line(FRAME_MAX));
+        let mut connection = Connection::new(Address::Unspecified, None, Transport::Tcp);
+        let (mut examined_bytes, mut buffers) = (0, Vec::new());
+        for position in 0..LEN {
+            context.exchange.input_len = 0;
+            let byte = if position + 1 == LEN { b'\n' } else { b'x' };
+            assert_eq!(turn(&mut connection, &[byte], &mut context), Operation::Wait(Interest::Read));
+            // The input of a reply is scanned and copied whole.
+            examined_bytes += context.exchange.input_len;
+            if let Some(backlog) = &connection.backlog {
+                buffers.push((std::ptr::from_ref(&**backlog), backlog.unprocessed().as_ptr()));
+            }
+        }
+        assert_eq!((connection.messages(), connection.output(&context).len()), (1, LEN));
+        assert!(examined_bytes < 2 * LEN, "{examined_bytes} bytes were examined");
+        buffers.dedup();
+        assert!(buffers.len() <= 20, "the buffer was allocated {} times", buffers.len());
+    }
+
+    #[test]
+    fn lines_in_two_parts_use_one_buffer() {
+        let mut context = context(line(FRAME_MAX));
+        let mut connection = Connection::new(Address::Unspecified, None, Transport::Tcp);
+        let mut buffers = Vec::new();
+        for _ in 0..100 {
+            turn(&mut connection, b"the first half", &mut context);
+            let backlog = connection.backlog.as_ref().expect("the line has no end yet");
+            buffers.push((std::ptr::from_ref(&**backlog), backlog.unprocessed().as_ptr()));
+            turn(&mut connection, b" and the second\n", &mut context);
+            assert!(connection.backlog.is_none());
+        }
+        buffers.dedup();
+        assert_eq!((connection.messages(), buffers.len()), (100, 1));
+    }
+
+    #[test]
+    fn frames_end_where_the_framing_says() {
+        for max in [1, 2, 5, 100] {
+            for (unfinished, new) in [(0, "x"), (0, "x\ny"), (1, "\n"), (3, "xx"), (4, "x"), (99, "x")] {
+                let whole = ["u".repeat(unfinished).as_bytes(), new.as_bytes()].concat();
+                let framing = line(max);
+                if framing.frame_len(&whole[..unfinished], Input::More).is_none() {
+                    let ends = framing.frame_len(&whole, Input::More).is_some();
+                    assert_eq!(ends_frame(framing, unfinished, new.as_bytes()), ends, "{max} {whole:?}");
+                }
+            }
+        }
+    }
+}

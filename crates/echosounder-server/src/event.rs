@@ -1,57 +1,98 @@
-//! What a server tells of itself while it works.
+//! The events that a server reports while it runs, and the trait that receives them.
+//!
+//! Each worker has its own [`Observer`] and calls it from its loop, between two system calls.
 
 use std::io;
 
 use echosounder_socket::Address;
 
-use crate::counters::DisconnectReason;
-
-/// Something that happened, told as it happens.
+/// An event, reported as it happens.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerEvent<'a> {
     /// A connection was accepted.
     Connected {
-        /// Who connected.
+        /// The client's address.
         peer: &'a Address,
     },
-    /// A message was answered. Its bytes are a stranger's: escape them before they are shown.
+    /// A message is being replied to.
     Message {
-        /// Who said it.
+        /// The client's address.
         peer: &'a Address,
-        /// What was said.
+        /// The message without a timestamp. These bytes are untrusted: escape them before printing.
         bytes: &'a [u8],
     },
     /// A connection has ended.
     Closed {
-        /// Who had connected.
+        /// The client's address.
         peer: &'a Address,
-        /// How many of its messages were answered.
+        /// The number of messages that were replied to.
         messages: u64,
-        /// What ended it, unless it ended in good order.
-        error: Option<&'a io::Error>,
-        /// Why we ended it, if we did.
-        cut: Option<DisconnectReason>,
+        /// Why the connection ended.
+        reason: CloseReason<'a>,
     },
-    /// Something did not work, and the server goes on.
+    /// An operation failed. The server continues.
     Error {
-        /// What it was doing.
+        /// The operation, such as `accept`.
         operation: &'static str,
-        /// Why it did not work.
+        /// The cause.
         error: &'a io::Error,
     },
 }
 
-/// Who is told of events. It is called in the middle of the work, so it must neither wait nor fail.
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug)]
+pub enum CloseReason<'a> {
+    /// The client closed it, or the server is stopping.
+    Finished,
+    /// The connection failed.
+    Failed(&'a io::Error),
+    /// The server disconnected the client and continues to serve others.
+    Disconnected(DisconnectReason),
+}
+
+/// Why the server disconnected a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum DisconnectReason {
+    /// The client sent nothing for longer than the idle timeout.
+    Idle,
+    /// The client received nothing for longer than the stall timeout.
+    Stalled,
+    /// The maximum number of connections was reached, and this one had been idle longest.
+    Evicted,
+    /// The client's host already had its maximum number of connections.
+    Refused,
+}
+
+impl DisconnectReason {
+    /// Every reason, in the order of reports.
+    pub const ALL: [Self; 4] = [Self::Idle, Self::Stalled, Self::Evicted, Self::Refused];
+
+    /// Returns the reason as one word for reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Stalled => "stall",
+            Self::Evicted => "evicted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Receives the events of one worker.
+///
+/// The worker waits for each call to return, so an observer must neither block nor panic.
 pub trait Observer {
-    /// Takes note of an event.
+    /// Handles an event.
     fn observe(&mut self, event: ServerEvent<'_>);
 
-    /// Whether it wants each message; telling them costs more than answering them.
+    /// Returns whether [`ServerEvent::Message`] is wanted. The worker asks once. To report every message costs more
+    /// than to reply to it.
     fn wants_messages(&self) -> bool;
 }
 
-/// Nobody is told anything.
+/// Ignores every event.
 impl Observer for () {
     fn observe(&mut self, _: ServerEvent<'_>) {}
 

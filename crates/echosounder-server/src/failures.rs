@@ -1,56 +1,64 @@
-//! Operations that fail again and again: when they rest, and when that is reported.
+//! Operations that fail repeatedly: when to pause them, and when to report them.
 
 use std::io;
 use std::thread;
 use std::time::Duration;
 
 use echosounder_proto::MonoTime;
+use echosounder_socket::is_out_of_resources;
 
-/// How long an operation rests that has failed again and again, unless there is a reason to try it sooner.
+/// How long an operation that keeps failing is paused.
 pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 
-/// Failures in a row after which an operation rests.
-const IN_A_ROW_MAX: u32 = 8;
+/// Consecutive failures after which an operation is paused.
+const CONSECUTIVE_MAX: u32 = 8;
 
-/// How long one kind of failure is not reported again.
-const REPORT_EVERY: Duration = Duration::from_secs(10);
+/// The shortest time between two reports of the same operation.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The failures of one operation since it worked last.
+/// Returns whether an operation had no effect and can succeed when it is repeated: there was no data or no buffer space,
+/// a signal interrupted it, or memory or descriptors are short for the moment.
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+        || is_out_of_resources(error)
+}
+
+/// The consecutive failures of one operation.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
-    in_a_row: u32,
+    consecutive: u32,
 }
 
 impl Failures {
-    /// Notes that the operation has worked.
-    pub(crate) fn end(&mut self) {
-        self.in_a_row = 0;
+    /// Records a success.
+    pub(crate) fn reset(&mut self) {
+        self.consecutive = 0;
     }
 
-    /// Notes a failure, and returns whether there have been [many](Self::are_many).
+    /// Records a failure and returns whether the operation should pause.
     pub(crate) fn add(&mut self) -> bool {
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        self.are_many()
+        self.consecutive = self.consecutive.saturating_add(1);
+        self.should_pause()
     }
 
-    /// Notes a wait that failed, rests unless it is the first in a row, and returns whether there have been
-    /// [many](Self::are_many). It rests without the kernel's waits, which may fail as well.
-    pub(crate) fn add_and_rest(&mut self) -> bool {
-        let is_first = self.in_a_row == 0;
-        let many = self.add();
-        if !is_first && !many {
+    /// Records a failed wait and returns whether the loop should give up. Between the first failure and that point it
+    /// sleeps for [`PAUSE`] without the kernel's waits, which may fail as well.
+    pub(crate) fn add_wait(&mut self) -> bool {
+        let is_first = self.consecutive == 0;
+        let give_up = self.add();
+        if !is_first && !give_up {
             thread::park_timeout(PAUSE);
         }
-        many
+        give_up
     }
 
-    /// Returns whether the operation has failed so often in a row that it should rest.
-    pub(crate) fn are_many(&self) -> bool {
-        IN_A_ROW_MAX <= self.in_a_row
+    /// Returns whether the operation has failed so often in a row that it should pause.
+    pub(crate) fn should_pause(&self) -> bool {
+        CONSECUTIVE_MAX <= self.consecutive
     }
 }
 
-/// Receives and sends that fail for want of something of this machine's, such as memory.
+/// Receives and sends that fail because this machine lacks a resource, such as memory.
 #[derive(Debug, Default)]
 pub(crate) struct Starvation {
     pub(crate) failures: Failures,
@@ -59,27 +67,28 @@ pub(crate) struct Starvation {
 }
 
 impl Starvation {
-    /// Notes a failure.
+    /// Records a failure.
     pub(crate) fn add(&mut self, operation: &'static str, error: io::Error) {
         self.failures.add();
         self.last = Some((operation, error));
     }
 }
 
-/// When each operation's failure was last reported.
+/// When the failure of each operation was last reported.
 #[derive(Debug, Default)]
-pub(crate) struct Reports {
+pub(crate) struct FailureReports {
     last: Vec<(&'static str, MonoTime)>,
 }
 
-impl Reports {
-    /// Returns whether a failure of this operation is to be reported, and notes that it is.
+impl FailureReports {
+    /// Returns whether a failure of `operation` should be reported at `now`. If so, the next one is due
+    /// [`REPORT_INTERVAL`] later.
     pub(crate) fn is_due(&mut self, operation: &'static str, now: MonoTime) -> bool {
         let Some((_, last)) = self.last.iter_mut().find(|(other, _)| *other == operation) else {
             self.last.push((operation, now));
             return true;
         };
-        let due = REPORT_EVERY <= now - *last;
+        let due = REPORT_INTERVAL <= now - *last;
         if due {
             *last = now;
         }
@@ -92,20 +101,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eight_in_a_row_are_many_until_it_works_again() {
+    fn eight_consecutive_failures_pause_an_operation_until_it_succeeds() {
         let mut failures = Failures::default();
         for _ in 0..2 {
             assert!((0..7).all(|_| !failures.add()));
-            assert!(failures.add() && failures.add() && failures.are_many());
-            failures.end();
-            assert!(!failures.are_many());
+            assert!(failures.add() && failures.add() && failures.should_pause());
+            failures.reset();
+            assert!(!failures.should_pause());
         }
     }
 
     #[test]
     fn each_operation_is_reported_every_ten_seconds() {
         let at = |seconds| MonoTime::from_origin(Duration::from_secs(seconds));
-        let mut reports = Reports::default();
+        let mut reports = FailureReports::default();
         let due: Vec<bool> = [0, 1, 9, 10, 11, 20].map(|now| reports.is_due("accept", at(now))).into();
         assert_eq!(due, [true, false, false, true, false, true]);
         assert!(reports.is_due("receive", at(20)));

@@ -1,15 +1,17 @@
-//! The stamped echo server: it answers. It does not measure and does not print.
+//! The timestamped echo server, as a library.
 //!
-//! [`Server::bind`] takes every endpoint or none; [`Server::start`] gives each worker thread a listener of each
-//! and lets it run. A message's way is one straight line: the [`Worker`] learns that a connection is readable,
-//! reads once into its own buffer, has the [`Responder`](echosounder_proto::Responder) answer into
-//! another, and sends once. What the kernel does not take is kept with the connection, which is then not read
-//! until it has left. Each datagram socket has a thread of its own, a [`DatagramWorker`]: a batch in, a batch out.
+//! [`Server::bind`] binds every endpoint of a [`Config`] or none. [`Server::start`] then starts the worker threads, and
+//! [`Running::stop`] stops them in order and returns the counts. The server reports what happens to an [`Observer`]; it
+//! prints nothing itself.
+//!
+//! Inside, each thread runs one [`Worker`] with an epoll of its own, or one [`DatagramWorker`] for a datagram socket. An
+//! [`EchoService`] makes the replies of a worker. A [`Connection`] is a state without a socket: it returns the next
+//! [`Operation`] and is given its [`Completion`], so that another input-output loop, or a test, can drive it as well.
 //!
 //! ```
 //! use echosounder_proto::{Framing, PlainEcho, Template};
-//! use echosounder_server::{Config, Timeouts, Server};
-//! use echosounder_socket::{Shutdown, IpVersion, Side};
+//! use echosounder_server::{Config, Server, Timeouts};
+//! use echosounder_socket::{IpVersion, Shutdown, Side};
 //!
 //! let server = Server::bind(Config {
 //!     endpoints: vec!["tcp://127.0.0.1:0".parse()?],
@@ -20,22 +22,22 @@
 //!     host: "here".into(),
 //!     workers: std::num::NonZeroUsize::MIN,
 //!     connections_max: None,
-//!     per_peer_max: None,
-//!     patience: Timeouts { idle: None, stall: std::time::Duration::from_secs(60) },
+//!     connections_per_host_max: None,
+//!     timeouts: Timeouts { idle: None, stall: std::time::Duration::from_secs(60) },
 //!     unix_mode: 0o600,
 //! })?;
-//! let endpoint = server.endpoints().next().expect("one endpoint was asked for").clone();
+//! let endpoint = server.endpoints().next().expect("the server has one endpoint").clone();
 //! let running = server.start(|| ())?;
 //!
 //! let address = endpoint.resolve(Side::Client, IpVersion::Any)?.remove(0);
 //! let client = endpoint.transport().socket(&address)?;
 //! client.connect(&address)?;
-//! client.send(b"ahoy")?;
-//! let mut answer = [0; 16];
-//! let len = client.recv(&mut answer)?;
-//! assert_eq!(&answer[..len], b"ahoy");
+//! client.send(b"hello")?;
+//! let mut reply = [0; 16];
+//! let len = client.recv(&mut reply)?;
+//! assert_eq!(&reply[..len], b"hello");
 //! client.shutdown(Shutdown::Write)?;
-//! assert_eq!(client.recv(&mut answer)?, 0);
+//! assert_eq!(client.recv(&mut reply)?, 0);
 //!
 //! assert_eq!(running.stop()?.messages, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,25 +45,41 @@
 #![forbid(unsafe_code)]
 #![doc(test(attr(deny(warnings))))]
 
+mod backlog;
 mod clock;
+mod config;
 mod connection;
 mod counters;
 mod datagrams;
 mod event;
 mod failures;
 mod limits;
+mod link;
 mod listen;
+mod listeners;
 mod path;
 mod reply_cache;
+mod sender;
 mod server;
+mod service;
+mod slots;
+mod stamp_cache;
+mod time_zone;
+mod turn_context;
 mod wait_queues;
 mod worker;
 
-pub use clock::{SystemClock, local_time_zone};
-pub use counters::{Counters, DisconnectReason, Totals};
+pub use backlog::BACKLOG_MAX;
+pub use clock::SystemClock;
+pub use config::Config;
+pub use connection::{Completion, Connection, Operation};
+pub use counters::{Counters, Totals};
 pub use datagrams::DatagramWorker;
-pub use event::{Observer, ServerEvent};
-pub use limits::{BACKLOG_MAX, Limits};
+pub use event::{CloseReason, DisconnectReason, Observer, ServerEvent};
+pub use limits::{Limits, Timeouts, WorkerLimits};
 pub use listen::{BindError, Note};
-pub use server::{Config, Running, Server, StartError};
-pub use worker::{Timeouts, Worker, WorkerConfig, WorkerLimits};
+pub use server::{Running, Server, StartError};
+pub use service::EchoService;
+pub use time_zone::local_time_zone;
+pub use turn_context::TurnContext;
+pub use worker::Worker;

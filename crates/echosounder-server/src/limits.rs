@@ -1,138 +1,106 @@
-//! What all connections together may have.
+//! Limits on connections: how many there may be, how many of one host, and how long they may wait.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use echosounder_socket::Address;
 
-/// Most bytes kept for all connections together: answers that the kernel has not taken, input not answered.
-pub const BACKLOG_MAX: usize = 16 * 1024 * 1024;
+/// Number of counters for connections per host.
+const HOST_COUNTERS: usize = 64 * 1024;
 
-/// Most bytes of one read.
-pub(crate) const READ_MAX: usize = 64 * 1024;
+/// How long connections may wait for their peers.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// How long a client may send nothing; `None` means no limit.
+    pub idle: Option<Duration>,
+    /// How long a client may receive nothing although the server has output for it.
+    pub stall: Duration,
+}
 
-/// Fewest bytes that a read is worth.
-const READ_MIN: usize = 1024;
+/// The limits of one worker.
+#[derive(Clone, Debug)]
+pub struct WorkerLimits {
+    /// The limits that all workers share.
+    pub shared: Arc<Limits>,
+    /// How long connections may wait for their peers.
+    pub timeouts: Timeouts,
+    /// Bytes of backlog that this worker may hold: its part of [`BACKLOG_MAX`](crate::BACKLOG_MAX).
+    pub backlog_max: usize,
+}
 
-/// How many counters there are for connections of one peer.
-const PEERS: usize = 64 * 1024;
-
-/// What the workers share: how many connections there are, and of whom.
+/// The numbers of connections that all workers share: in all, and per host.
 ///
-/// The tables have a fixed size, so that no crowd of peers can make them grow. Peers are counted by a keyed hash
-/// of their host's address; two that share a counter share the limit, which nobody can bring about on purpose.
+/// The table of hosts has a fixed size, so memory does not grow with the number of hosts. A keyed hash of its address
+/// assigns each host a counter. Two hosts may share a counter and then share the limit; the key is random, so nobody
+/// can cause that on purpose.
 #[derive(Debug)]
 pub struct Limits {
     connections: AtomicUsize,
     connections_max: usize,
-    peers: Box<[AtomicU32]>,
-    per_peer_max: Option<u32>,
+    hosts: Box<[AtomicU32]>,
+    per_host_max: Option<u32>,
     keys: RandomState,
 }
 
 impl Limits {
-    /// Room for so many connections, and so many of one host.
-    pub fn new(connections_max: usize, per_peer_max: Option<u32>) -> Self {
-        let counters = if per_peer_max.is_some() { PEERS } else { 0 };
+    /// Creates limits of `connections_max` connections in all and `per_host_max` of one host; `None` means no limit.
+    pub fn new(connections_max: usize, per_host_max: Option<u32>) -> Self {
+        let counters = if per_host_max.is_some() { HOST_COUNTERS } else { 0 };
         Self {
             connections: AtomicUsize::new(0),
             connections_max,
-            peers: (0..counters).map(|_| AtomicU32::new(0)).collect(),
-            per_peer_max,
+            hosts: (0..counters).map(|_| AtomicU32::new(0)).collect(),
+            per_host_max,
             keys: RandomState::new(),
         }
     }
 
-    /// Takes a place for a connection, if one is free.
+    /// Returns a permit for one more connection, unless the maximum is reached.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<ConnectionPermit> {
-        let next = |taken: usize| Some(taken + 1).filter(|&taken| taken <= self.connections_max);
+        let next = |count: usize| Some(count + 1).filter(|&count| count <= self.connections_max);
         self.connections.try_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        Some(ConnectionPermit { limits: Arc::clone(self), peer: None })
+        Some(ConnectionPermit { limits: Arc::clone(self), host: None })
     }
 
-    /// The counter of a peer, if its kind is counted: hosts are, and of IPv6 the network that one host has.
-    fn counter(&self, peer: &Address) -> Option<u32> {
+    /// Returns the index of a host's counter. IPv6 addresses count by /64, the network that one host usually has.
+    /// `None` means that the peer's connections are not counted.
+    fn host_counter(&self, peer: &Address) -> Option<u32> {
         let hash = match peer {
             Address::Inet(address) => self.keys.hash_one(address.ip().octets()),
             Address::Inet6(address) => self.keys.hash_one(&address.ip().octets()[..8]),
             _ => return None,
         };
-        u32::try_from(hash % PEERS as u64).ok().filter(|_| self.per_peer_max.is_some())
+        u32::try_from(hash % HOST_COUNTERS as u64).ok().filter(|_| self.per_host_max.is_some())
     }
 }
 
-/// The right of one connection to be there, given back when it is dropped.
+/// The permission to hold one connection. Dropping it returns it to the [`Limits`].
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     limits: Arc<Limits>,
-    peer: Option<u32>,
+    host: Option<u32>,
 }
 
 impl ConnectionPermit {
-    /// Makes it the place of a certain peer; `None` if that has as many as it may have.
-    pub(crate) fn take(mut self, peer: &Address) -> Option<Self> {
-        let Some(counter) = self.limits.counter(peer) else { return Some(self) };
-        let max = self.limits.per_peer_max.unwrap_or(u32::MAX);
-        let next = |taken: u32| Some(taken + 1).filter(|&taken| taken <= max);
-        let taken =
-            self.limits.peers[counter as usize].try_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        self.peer = Some(counter).filter(|_| taken.is_ok());
-        taken.is_ok().then_some(self)
+    /// Charges the permit to the peer's host. Returns `None` if that host has reached its maximum.
+    pub(crate) fn charge_to(mut self, peer: &Address) -> Option<Self> {
+        let Some(counter) = self.limits.host_counter(peer) else { return Some(self) };
+        let max = self.limits.per_host_max.unwrap_or(u32::MAX);
+        let next = |count: u32| Some(count + 1).filter(|&count| count <= max);
+        let charged =
+            self.limits.hosts[counter as usize].try_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        self.host = Some(counter).filter(|_| charged.is_ok());
+        charged.is_ok().then_some(self)
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.limits.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(counter) = self.peer {
-            self.limits.peers[counter as usize].fetch_sub(1, Ordering::Relaxed);
+        if let Some(counter) = self.host {
+            self.limits.hosts[counter as usize].fetch_sub(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// One worker's part of [`BACKLOG_MAX`].
-#[derive(Debug)]
-pub(crate) struct Budget {
-    max: usize,
-    used: usize,
-}
-
-impl Budget {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { max, used: 0 }
-    }
-
-    /// How much one connection may read, so that whatever comes of it can be kept: less and less, as less is
-    /// left. `None` if nothing is sure to be kept any more.
-    pub(crate) fn read_size(&self) -> Option<usize> {
-        // At most three times a read is kept of it: its answers, twice as long at most, and unanswered input.
-        let size = (self.max.saturating_sub(self.used) / 8).min(READ_MAX);
-        (READ_MIN <= size).then_some(size)
-    }
-
-    /// What may be read when nothing is left, of a connection whose answers are sure to be taken.
-    pub(crate) fn last_size() -> usize {
-        READ_MIN
-    }
-
-    /// Notes that a connection keeps `after` bytes instead of `before`. A message is read whole, whatever is
-    /// left, so more may be used for a while than there is.
-    pub(crate) fn change(&mut self, before: usize, after: usize) {
-        self.used = self.used.saturating_sub(before) + after;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_used_beyond_the_budget_does_not_come_back_as_more() {
-        let mut budget = Budget::new(100_000);
-        budget.change(0, 300_000);
-        assert_eq!(budget.read_size(), None);
-        budget.change(300_000, 0);
-        assert_eq!(budget.read_size(), Some(12_500));
     }
 }

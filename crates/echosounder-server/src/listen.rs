@@ -1,4 +1,4 @@
-//! Binding: every endpoint, before anything is answered.
+//! Binding: takes the addresses of all endpoints before the server replies to any client.
 
 use std::fs;
 use std::io;
@@ -6,78 +6,78 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Endpoint, Error, IpVersion, Side, Socket, Transport, option};
+use echosounder_socket::{
+    Address, Endpoint, Error, IpVersion, Side, Socket, TcpOptions, Transport, is_multicast_or_broadcast,
+    option,
+};
 
 use crate::path::BoundPath;
 
-/// How much longer than us the kernel waits for a peer that takes nothing: it only knows of a failure, we know why.
-const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
+/// How much longer than the stall timeout the kernel waits for a client that acknowledges nothing. The server's own
+/// timeout comes first, because it can report the reason.
+const USER_TIMEOUT_EXTRA: Duration = Duration::from_secs(10);
 
-/// Bytes not yet sent above which a TCP connection counts as full, so that they wait here rather than there.
+/// Unsent bytes above which a TCP connection is not writable, so that output waits in the bounded backlog and not in the
+/// kernel.
 const NOT_SENT_MAX: i32 = 64 * 1024;
 
-/// Bytes of buffer that a datagram socket asks for; the system may give less.
+/// Bytes of buffer to request for a datagram socket. The system may grant less.
 const DATAGRAM_BUFFER: i32 = 8 * 1024 * 1024;
 
-/// Why a server could not take its endpoints.
+/// Why a server could not bind its endpoints.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// An endpoint's name has no address.
+    /// A host name has no address.
     #[error(transparent)]
     Resolve(Error),
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(Error),
-    /// None of the endpoints exists on this machine.
+    /// This machine lacks what every endpoint needs, such as the address family.
     #[error(transparent)]
     Absent(Error),
 }
 
-/// Something that a server does without, and says so.
+/// An address that the server does not serve, although it serves others.
 #[derive(Debug)]
 pub struct Note {
     /// What is missing, and why.
     pub error: Error,
-    /// Whether an endpoint that was asked for is missing altogether, rather than one of a name's addresses.
+    /// Whether the whole endpoint is missing. If not, other addresses of its name are served.
     pub whole_endpoint: bool,
-    /// Whether this machine does not have what it takes, rather than one address.
+    /// Whether this machine lacks what the address needs, such as the address family.
     pub(crate) absent: bool,
 }
 
-/// An address that is bound, with a socket for each worker that it has.
+/// A bound address, with a socket for each worker that serves it.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) endpoint: Endpoint,
     pub(crate) address: Address,
-    /// Removed before the sockets are closed: as long as they are open, nobody can have taken it over.
+    /// Removed before the sockets are closed: nobody can take over the path of an open socket.
     pub(crate) path: Option<BoundPath>,
     pub(crate) sockets: Vec<Socket>,
 }
 
-impl Bound {
-    /// Whether its sockets hold those that they answer.
-    pub(crate) fn holds_peers(&self) -> bool {
-        self.endpoint.transport() == Transport::UnixDatagram
-    }
-}
-
-/// What binding depends on beside the endpoint.
+/// The parameters of binding that are the same for all endpoints.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct BindOptions {
     pub(crate) ip_version: IpVersion,
     pub(crate) workers: NonZeroUsize,
     pub(crate) unix_mode: u32,
-    /// How long a peer may leave sent data unacknowledged, or its window closed.
-    pub(crate) stalled_max: Duration,
+    pub(crate) stall_timeout: Duration,
 }
 
-/// Binds every address of every endpoint. What this machine does not have is noted, unless nothing is left.
-pub(crate) fn bind_all(endpoints: &[Endpoint], terms: Terms) -> Result<(Vec<Bound>, Vec<Note>), BindError> {
+/// Binds every address of every endpoint. Addresses that this machine lacks become notes, unless none is left.
+pub(crate) fn bind_all(
+    endpoints: &[Endpoint],
+    options: BindOptions,
+) -> Result<(Vec<Bound>, Vec<Note>), BindError> {
     let mut bound = Vec::new();
     let mut notes = Vec::new();
     for endpoint in endpoints {
-        bind_endpoint(endpoint, terms, &mut bound, &mut notes)?;
+        bind_endpoint(endpoint, options, &mut bound, &mut notes)?;
     }
     if bound.is_empty()
         && let Some(note) = notes.pop()
@@ -89,42 +89,37 @@ pub(crate) fn bind_all(endpoints: &[Endpoint], terms: Terms) -> Result<(Vec<Boun
 
 fn bind_endpoint(
     endpoint: &Endpoint,
-    terms: Terms,
+    options: BindOptions,
     bound: &mut Vec<Bound>,
     notes: &mut Vec<Note>,
 ) -> Result<(), BindError> {
     let transport = endpoint.transport();
-    let addresses = endpoint.resolve(Side::Server, terms.ip_version).map_err(BindError::Resolve)?;
-    let alone = addresses.len() == 1;
+    let addresses = endpoint.resolve(Side::Server, options.ip_version).map_err(BindError::Resolve)?;
+    let is_only_address = addresses.len() == 1;
     let bound_before = bound.len();
     let mut missing = Vec::new();
     let mut port = None;
     for address in addresses {
-        // Where any port will do, all addresses of a name get the same one, if it is free.
-        let wished = port.filter(|_| address.port() == Some(0)).map(|port| address.clone().with_port(port));
-        let result = match wished.map(|wished| bind_address(transport, &wished, terms)) {
-            Some(Ok(bound)) => Ok(bound),
-            Some(Err(_)) | None => bind_address(transport, &address, terms),
-        };
-        match result {
+        match bind_with_port(transport, &address, port, options) {
             Ok(one) => {
                 port = one.address.port();
                 bound.push(one);
             }
             Err(error) => {
-                let optional = !alone && error.kind() == io::ErrorKind::AddrNotAvailable;
-                let without = transport.is_absent(&address, &error);
+                let optional = !is_only_address && error.kind() == io::ErrorKind::AddrNotAvailable;
+                let absent = transport.is_absent(&address, &error);
                 let object = Endpoint::display(transport, &address);
                 let error = Error::new("bind", &object, error).with_address(&address);
-                if !without && !optional {
+                if !absent && !optional {
                     return Err(BindError::Bind(error));
                 }
-                missing.push((error, without));
+                missing.push((error, absent));
             }
         }
     }
     let whole_endpoint = bound.len() == bound_before;
-    if transport == Transport::UnixDatagram && !whole_endpoint && fs::metadata("/proc/self/fd").is_err() {
+    // Replies to a path are sent through /proc/self/fd.
+    if transport.replies_to_paths() && !whole_endpoint && fs::metadata("/proc/self/fd").is_err() {
         let error = io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted");
         missing.push((Error::new("reply to clients with a path on", endpoint, error), false));
     }
@@ -132,41 +127,57 @@ fn bind_endpoint(
     Ok(())
 }
 
+/// Binds an address. If it leaves the port to the kernel, `port` is tried first, so that all addresses of a name get the
+/// same port.
+fn bind_with_port(
+    transport: Transport,
+    address: &Address,
+    port: Option<u16>,
+    options: BindOptions,
+) -> io::Result<Bound> {
+    let preferred = port.filter(|_| address.port() == Some(0)).map(|port| address.clone().with_port(port));
+    if let Some(preferred) = preferred
+        && let Ok(bound) = bind_address(transport, &preferred, options)
+    {
+        return Ok(bound);
+    }
+    bind_address(transport, address, options)
+}
+
 /// Binds one address for all workers.
 ///
-/// The first socket binds and listens alone, so that an address which anybody else uses is refused; only then is
-/// it opened for sharing, and the other workers' sockets join it. Addresses of other families than IP's are not
-/// shared that way: there the workers have one listener together, and datagrams have one worker.
-fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Result<Bound> {
-    let first = prepare(transport, address, terms)?;
+/// The first socket binds and listens alone, so that an address in use is refused. Only then does it allow sharing, and
+/// the sockets of the other workers bind the same address. Where addresses cannot be shared, all workers have duplicates
+/// of one listener, and a datagram socket has one worker.
+fn bind_address(transport: Transport, address: &Address, options: BindOptions) -> io::Result<Bound> {
+    let first = prepare(transport, address, options)?;
     let mut path = None;
-    // A TIPC service is published when it is bound: who came before the listen would be refused.
-    let early = matches!(address, Address::Tipc(_));
-    if transport.has_connections() && early {
+    let listens_before_bind = transport.listens_before_bind();
+    if transport.has_connections() && listens_before_bind {
         first.listen()?;
     }
     match address {
-        Address::Unix(UnixName::Path(name)) => path = Some(BoundPath::bind(&first, name, terms.unix_mode)?),
+        Address::Unix(UnixName::Path(name)) => path = Some(BoundPath::bind(&first, name, options.unix_mode)?),
         _ => first.bind(address)?,
     }
-    if transport.has_connections() && !early {
+    if transport.has_connections() && !listens_before_bind {
         first.listen()?;
     }
     let local = first.local_addr()?;
-    // A TIPC socket's own address is not the service that it is found by.
+    // The address of a TIPC socket is not the service address that clients connect to.
     let endpoint = Endpoint::at(transport, &local).or_else(|_| Endpoint::at(transport, address))?;
     let address = local;
     let mut sockets = vec![first];
-    for _ in 1..terms.workers.get() {
+    for _ in 1..options.workers.get() {
         if !transport.shares_addresses() {
-            // What one thread alone reads is answered in order.
+            // A datagram socket has one worker, so that replies leave in the order of the requests.
             if transport.has_connections() {
                 sockets.push(sockets[0].duplicate()?);
             }
             continue;
         }
         sockets[0].set_option(option::SO_REUSEPORT, true)?;
-        let next = prepare(transport, &address, terms)?;
+        let next = prepare(transport, &address, options)?;
         next.set_option(option::SO_REUSEPORT, true)?;
         next.bind(&address)?;
         if transport.has_connections() {
@@ -177,54 +188,59 @@ fn bind_address(transport: Transport, address: &Address, terms: Terms) -> io::Re
     Ok(Bound { endpoint, address, path, sockets })
 }
 
-/// Makes a socket with everything set that must be set before it is bound, or that connections inherit.
-fn prepare(transport: Transport, address: &Address, terms: Terms) -> io::Result<Socket> {
+/// Creates a socket and sets the options that must be set before it is bound, or that its connections inherit.
+fn prepare(transport: Transport, address: &Address, options: BindOptions) -> io::Result<Socket> {
     let socket = transport.socket(address)?;
     socket.set_blocking(false)?;
     if let Address::Inet6(_) = address {
         socket.set_option(option::IPV6_V6ONLY, true)?;
     }
     if let Address::Unix(_) = address {
-        // Of a descriptor that nobody wants the close may wait as long as its sender likes. Older kernels cannot refuse.
+        // To close a descriptor that a client has passed may block for as long as that client wants. Kernels before
+        // Linux 6.16 cannot refuse descriptors.
         let _ = socket.set_option(option::SO_PASSRIGHTS, false);
     }
-    match transport {
-        Transport::Tcp => prepare_tcp(&socket, terms)?,
-        // Of the options of TCP, each kernel knows some for all the ways of a connection, and the others not yet.
-        Transport::Mptcp => {
-            socket.set_option(option::SO_REUSEADDR, true)?;
-            let _ = prepare_tcp(&socket, terms);
-        }
-        Transport::Sctp => {
-            socket.set_option(option::SO_REUSEADDR, true)?;
-            socket.set_option(option::SCTP_NODELAY, true)?;
-        }
-        Transport::Udp => prepare_udp(&socket, address)?,
-        Transport::UnixDatagram => {
-            // Answers that peers have not read are charged to this one socket, so it should bear many.
-            socket.set_option(option::SO_SNDBUF, DATAGRAM_BUFFER)?;
-            // From the first datagram on, whose a path is that is to be answered to.
-            socket.set_option(option::SO_PASSCRED, true)?;
-        }
-        Transport::Netlink => socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)?,
-        _ => {}
+    if transport.needs_reuse_addr() {
+        socket.set_option(option::SO_REUSEADDR, true)?;
+    }
+    let set = set_connection_options(&socket, transport, options);
+    match transport.tcp_options() {
+        // Each kernel version has some of the options, and the connection works without them.
+        TcpOptions::Some => {}
+        TcpOptions::None | TcpOptions::All => set?,
+    }
+    if transport.has_packet_info() {
+        prepare_for_packet_info(&socket, address)?;
+    }
+    if let Some(queue_limit) = transport.queue_limit() {
+        socket.set_option(queue_limit, DATAGRAM_BUFFER)?;
+    }
+    if transport.replies_to_paths() {
+        // Set before the bind, so that the first datagram carries its sender's credentials, too.
+        socket.set_option(option::SO_PASSCRED, true)?;
     }
     Ok(socket)
 }
 
-fn prepare_tcp(socket: &Socket, terms: Terms) -> io::Result<()> {
-    socket.set_option(option::SO_REUSEADDR, true)?;
+/// Sets the options that accepted connections inherit.
+fn set_connection_options(socket: &Socket, transport: Transport, options: BindOptions) -> io::Result<()> {
+    if let Some(nodelay) = transport.nodelay() {
+        socket.set_option(nodelay, true)?;
+    }
+    if transport.tcp_options() == TcpOptions::None {
+        return Ok(());
+    }
     socket.set_option(option::SO_KEEPALIVE, true)?;
-    socket.set_option(option::TCP_NODELAY, true)?;
     socket.set_option(option::TCP_KEEPIDLE, 30)?;
     socket.set_option(option::TCP_KEEPINTVL, 10)?;
     socket.set_option(option::TCP_NOTSENT_LOWAT, NOT_SENT_MAX)?;
-    let millis = terms.stalled_max.saturating_add(KERNEL_PATIENCE).as_millis();
-    socket.set_option(option::TCP_USER_TIMEOUT, i32::try_from(millis).unwrap_or(i32::MAX))
+    let user_timeout_ms = options.stall_timeout.saturating_add(USER_TIMEOUT_EXTRA).as_millis();
+    socket.set_option(option::TCP_USER_TIMEOUT, i32::try_from(user_timeout_ms).unwrap_or(i32::MAX))
 }
 
-fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
-    if is_of_many(address)? {
+/// Prepares a datagram socket to reply from the address that each request was sent to.
+fn prepare_for_packet_info(socket: &Socket, address: &Address) -> io::Result<()> {
+    if is_multicast_or_broadcast(address)? {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a multicast or broadcast address"));
     }
     let (multicast_all, packet_info) = match address {
@@ -235,19 +251,5 @@ fn prepare_udp(socket: &Socket, address: &Address) -> io::Result<()> {
     if address.is_wildcard() {
         socket.set_option(packet_info, true)?;
     }
-    socket.set_option(option::SO_RCVBUF, DATAGRAM_BUFFER)
-}
-
-/// Whether an address stands for a group or for everybody on a network, so that many would answer one call.
-///
-/// A socket without SO_BROADCAST may not even connect to a network's broadcast address (connect(2)), and for
-/// datagrams to connect sends nothing.
-fn is_of_many(address: &Address) -> io::Result<bool> {
-    let Some(ip) = address.ip() else { return Ok(false) };
-    if ip.is_unspecified() || ip.is_multicast() {
-        return Ok(ip.is_multicast());
-    }
-    let probe = Transport::Udp.socket(address)?;
-    let refused = probe.connect(&address.clone().with_port(9));
-    Ok(refused.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
+    Ok(())
 }

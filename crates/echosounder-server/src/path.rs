@@ -1,4 +1,7 @@
-//! The path of a UNIX socket: never stolen from the living, taken over from the dead, removed only if ours.
+//! The path of a UNIX socket in the file system.
+//!
+//! A path that another socket is bound to is never taken. A path that a dead server left behind is replaced. At the end
+//! the path is removed if it is still this server's.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -12,11 +15,13 @@ use std::time::Duration;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Socket, Transport, effective_user_id, ready};
 
-/// How often, and how long after each time, a lock is tried again that other servers hold for a moment only.
+/// How often to try a lock that other servers hold only for a moment.
 const LOCK_TRIES: u32 = 50;
+
+/// How long to wait between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// A bound path, removed when it is dropped if it is still the same file.
+/// A bound path. Dropping it removes the path if it is still the same file.
 #[derive(Debug)]
 pub(crate) struct BoundPath {
     path: PathBuf,
@@ -25,15 +30,15 @@ pub(crate) struct BoundPath {
 }
 
 impl BoundPath {
-    /// Binds `socket` to `path` with the given permissions, less the umask.
+    /// Binds `socket` to `path` with the permissions `mode`, less the umask.
     pub(crate) fn bind(socket: &Socket, path: &[u8], mode: u32) -> io::Result<Self> {
         let address = Address::Unix(UnixName::Path(path.into()));
         let path = PathBuf::from(OsStr::from_bytes(path));
         socket.set_permissions(mode)?;
         match socket.bind(&address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if let Some(other) = what_else_lies_at(&path) {
-                    return Err(io::Error::new(io::ErrorKind::AddrInUse, other));
+                if let Some(obstacle) = obstacle_at(&path) {
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, obstacle));
                 }
                 replace_dead(socket, &path, &address).ok_or(error)??;
             }
@@ -51,28 +56,29 @@ impl BoundPath {
 impl Drop for BoundPath {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|file| self.is_same(&file)) {
-            // If it cannot be removed, the next server finds a dead socket and replaces it.
+            // If this fails, the next server finds a dead socket and replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// What lies there that is not a socket of this user's, in words; it is left alone.
-fn what_else_lies_at(path: &Path) -> Option<&'static str> {
+/// Returns what keeps this user from replacing the file at `path`; `None` if it is a socket of this user's, or nothing.
+fn obstacle_at(path: &Path) -> Option<&'static str> {
     let file = fs::symlink_metadata(path).ok()?;
     match file.file_type().is_socket() {
-        false => Some("a file that is not a socket lies there"),
-        true if file.uid() != effective_user_id() => Some("a socket of another user lies there"),
+        false => Some("a file that is not a socket is there"),
+        true if file.uid() != effective_user_id() => Some("a socket of another user is there"),
         true => None,
     }
 }
 
-/// Binds in place of a dead socket; `None` if what lies there is not one.
+/// Binds `socket` in place of a dead socket. Returns `None` if the socket at `path` is not dead.
 ///
-/// Of two servers that start at the same time one wins the lock, and the other finds the winner alive. Should the lock
-/// not be had, what stands there is looked at once more after it was moved away, and put back if it is another.
+/// The lock decides between servers that start at the same time: the second finds the first one's socket alive. If the
+/// lock cannot be taken, the dead socket is moved away and compared with the one that was found. If another socket has
+/// taken its place meanwhile, it is moved back.
 fn replace_dead(socket: &Socket, path: &Path, address: &Address) -> Option<io::Result<()>> {
-    let _lock = Lock::of(path);
+    let _lock = Lock::acquire(path);
     let found = fs::symlink_metadata(path).ok()?;
     if !is_dead(path, address) {
         return None;
@@ -80,21 +86,21 @@ fn replace_dead(socket: &Socket, path: &Path, address: &Address) -> Option<io::R
     Some(move_away(path, &found).and_then(|()| socket.bind(address)))
 }
 
-/// Takes the file that was found dead from its path, and no other that has taken its place since.
+/// Removes the file `found` from `path`, but not another file that has taken its place.
 fn move_away(path: &Path, found: &Metadata) -> io::Result<()> {
     let aside = beside(path, &format!("{:016x}", RandomState::new().hash_one(path)));
     match fs::rename(path, &aside) {
-        // Somebody has removed it, which is as good.
+        // Another server has removed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result?,
     }
-    // A number alone may be that of a file which was made since.
+    // The kernel reuses inode numbers, so an inode alone may be that of a newer file.
     let identity = |file: &Metadata| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec());
     if fs::symlink_metadata(&aside).is_ok_and(|moved| identity(&moved) == identity(found)) {
         return fs::remove_file(&aside);
     }
-    // A link never takes the place of another file, as a rename would. Not every file may be linked (proc_sys_fs(5),
-    // protected_hardlinks).
+    // A link does not replace another file, as a rename would. Some files may not be linked: protected_hardlinks,
+    // proc_sys_fs(5).
     match fs::hard_link(&aside, path) {
         Ok(()) => fs::remove_file(&aside)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -103,9 +109,9 @@ fn move_away(path: &Path, found: &Metadata) -> io::Result<()> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-/// The path of a hidden file in the folder of `path`.
+/// Returns the path of a hidden file in the folder of `path`.
 fn beside(path: &Path, ending: &str) -> PathBuf {
-    // Names have at most 255 bytes (NAME_MAX), and that of a socket at most 108.
+    // File names have at most 255 bytes (NAME_MAX), socket paths at most 108.
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".");
@@ -113,25 +119,24 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The lock under which a server takes a dead socket's place: a file that nobody but this user may open, so that
-/// nobody else can hold it. It is removed when it is dropped.
+/// The lock for replacing a dead socket: a locked file that only this user may open. Dropping it removes the file.
 struct Lock {
     path: PathBuf,
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock, unless it cannot be had soon.
-    fn of(path: &Path) -> Option<Self> {
+    /// Takes the lock. Returns `None` if that fails or takes too long.
+    fn acquire(path: &Path) -> Option<Self> {
         let path = beside(path, "lock");
         for _ in 0..LOCK_TRIES {
             let file = match Self::open(&path) {
-                // It was removed while it was looked at.
+                // Its holder has removed it since the first attempt to create it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => file.ok()?,
             };
             match file.try_lock() {
-                // Whoever had it has removed the file; it locks nothing any more.
+                // The former holder has removed the file, so it excludes nobody any more.
                 Ok(()) if !is_at(&file, &path) => {}
                 Ok(()) => return Some(Self { path, _file: file }),
                 Err(TryLockError::WouldBlock) => drop(ready([], Some(LOCK_PAUSE)).ok()?),
@@ -141,7 +146,7 @@ impl Lock {
         None
     }
 
-    /// Opens the file, if it is a file of this user's.
+    /// Opens or creates the lock file, if it is a regular file of this user's.
     fn open(path: &Path) -> io::Result<File> {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -157,28 +162,28 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // If it cannot be removed, the next server uses it again.
+        // If this fails, the next server reuses the file.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Whether an open file is the one at a path.
+/// Returns whether an open file is the one at `path`.
 fn is_at(file: &File, path: &Path) -> bool {
     let identity = |file: Metadata| (file.dev(), file.ino());
     let there = fs::symlink_metadata(path).map(identity);
     there.is_ok_and(|there| file.metadata().map(identity).is_ok_and(|open| open == there))
 }
 
-/// Whether a socket of this user lies at `path`, and nobody is bound to it.
+/// Returns whether a socket of this user is at `path` and no process is bound to it.
 ///
-/// It is asked with a datagram socket, which connects without a word: whoever lives there never notices, and a
-/// socket of another type answers EPROTOTYPE (unix(7)).
+/// A datagram socket tries to connect, because that has no effect on a bound socket: a datagram socket does not notice,
+/// and a socket of another type refuses with EPROTOTYPE (unix(7)).
 fn is_dead(path: &Path, address: &Address) -> bool {
-    let ours = what_else_lies_at(path).is_none();
+    let is_ours = obstacle_at(path).is_none();
     let refused = |socket: Socket| {
         socket.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     };
-    ours && Transport::UnixDatagram.socket(address).is_ok_and(refused)
+    is_ours && Transport::UnixDatagram.socket(address).is_ok_and(refused)
 }
 
 #[cfg(test)]
@@ -190,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_taken_a_dead_sockets_place_is_put_back() {
+    fn a_socket_that_replaced_the_dead_one_is_moved_back() {
         let folder = env::temp_dir().join(format!("echosounder-path-{}", process::id()));
         fs::create_dir(&folder).unwrap();
         let path = folder.join("s");
@@ -201,7 +206,7 @@ mod tests {
         let living = UnixListener::bind(&path).unwrap();
         assert_eq!(move_away(&path, &dead).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         UnixStream::connect(&path).unwrap();
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no other file is left in the folder");
 
         let found = fs::symlink_metadata(&path).unwrap();
         drop(living);

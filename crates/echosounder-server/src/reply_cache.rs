@@ -1,4 +1,8 @@
-//! The sockets at paths that datagrams came from, reply_cache so that answers reach them and nobody else.
+//! The sockets behind the paths of UNIX datagram clients, pinned so that a reply reaches the sender of its request.
+//!
+//! The sender of a request can exchange its path for a link to another socket while the request is on its way. The cache
+//! therefore looks at each path again, compares the socket's owner with the sender's credentials, and sends to the
+//! socket that it looked at.
 
 use std::io;
 
@@ -6,51 +10,49 @@ use echosounder_proto::DropReason;
 use echosounder_socket::Address;
 use echosounder_socket::family::unix::{PathIdentity, PinnedSocket};
 
-/// How many sockets are reply_cache between turns.
-pub(crate) const HELD_MAX: usize = 32;
+/// Maximum number of sockets that stay pinned between turns.
+pub(crate) const CAPACITY: usize = 32;
 
-/// The sockets that a datagram socket has answered last.
-///
-/// Each answer looks at its path anew, so a socket that is reply_cache serves only as long as its path leads to it.
+/// The clients' sockets that a datagram socket replied to last.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyCache {
-    /// With the addresses to send to, in the order of their last use.
+    /// Each socket with the address that reaches it, the least recently used first.
     peers: Vec<(PinnedSocket, Address)>,
 }
 
 impl ReplyCache {
-    /// The address by which an answer reaches the socket that a path leads to now, if that is the user's. It is good
-    /// until [`evict`](Self::evict).
-    pub(crate) fn address(&mut self, path: &[u8], user: Option<u32>) -> Result<&Address, DropReason> {
-        let seen = PathIdentity::at(path).map_err(reason)?;
-        if !user.is_some_and(|user| seen.is_owned_by(user)) {
+    /// Returns an address that reaches the socket at `path`, if the user `uid` owns it. The address is valid until
+    /// [`evict`](Self::evict).
+    pub(crate) fn address(&mut self, path: &[u8], uid: Option<u32>) -> Result<&Address, DropReason> {
+        let seen = PathIdentity::at(path).map_err(drop_reason)?;
+        if !uid.is_some_and(|uid| seen.is_owned_by(uid)) {
             return Err(DropReason::Forged);
         }
-        match self.peers.iter().position(|(reply_cache, _)| reply_cache.identity() == seen) {
-            Some(place) => self.peers[place..].rotate_left(1),
+        match self.peers.iter().position(|(socket, _)| socket.identity() == seen) {
+            Some(index) => self.peers[index..].rotate_left(1),
             None => {
-                let reply_cache = PinnedSocket::open(path).map_err(reason)?;
-                // Another may stand there since it was looked at.
-                if reply_cache.identity() != seen {
+                let socket = PinnedSocket::open(path).map_err(drop_reason)?;
+                // Another socket may have taken the path since.
+                if socket.identity() != seen {
                     return Err(DropReason::Forged);
                 }
-                let address = reply_cache.name().clone().into();
-                self.peers.push((reply_cache, address));
+                let address = socket.name().clone().into();
+                self.peers.push((socket, address));
             }
         }
         let (_, address) = self.peers.last().expect("one was found or pushed");
         Ok(address)
     }
 
-    /// Lets those go that were answered longest ago. An answer that has an address and has not left yet would reach
-    /// whatever is opened next in its place.
+    /// Closes the least recently used sockets beyond [`CAPACITY`]. Call it after the replies have been sent: an address
+    /// contains a descriptor number, which the next open reuses.
     pub(crate) fn evict(&mut self) {
-        self.peers.drain(..self.peers.len().saturating_sub(HELD_MAX));
+        self.peers.drain(..self.peers.len().saturating_sub(CAPACITY));
     }
 }
 
-/// Why there is no way back to what cannot be looked at.
-fn reason(error: io::Error) -> DropReason {
+/// Returns why there is no reply to a path that cannot be opened.
+fn drop_reason(error: io::Error) -> DropReason {
     match error.kind() {
         io::ErrorKind::InvalidInput => DropReason::Forged,
         _ => DropReason::Unsent,
@@ -70,32 +72,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_are_held_up_to_a_limit_and_not_let_go_too_soon() {
-        let folder = env::temp_dir().join(format!("echosounder-reply_cache-{}", process::id()));
+    fn sockets_stay_pinned_until_they_are_evicted() {
+        let folder = env::temp_dir().join(format!("echosounder-reply-cache-{}", process::id()));
         fs::create_dir(&folder).unwrap();
         let path = folder.join("peer");
-        let user = Some(effective_user_id());
-        let mut reply_cache = ReplyCache::default();
-        let address =
-            |reply_cache: &mut ReplyCache| reply_cache.address(path.as_os_str().as_bytes(), user).cloned();
+        let uid = Some(effective_user_id());
+        let mut cache = ReplyCache::default();
+        let address = |cache: &mut ReplyCache| cache.address(path.as_os_str().as_bytes(), uid).cloned();
 
         let mut bound = Vec::new();
         let mut addresses = Vec::new();
-        for _ in 0..=2 * HELD_MAX {
+        for _ in 0..=2 * CAPACITY {
             bound.push(UnixDatagram::bind(&path).unwrap());
-            addresses.push(address(&mut reply_cache).unwrap());
-            assert_eq!(address(&mut reply_cache).as_ref(), Ok(addresses.last().unwrap()));
+            addresses.push(address(&mut cache).unwrap());
+            assert_eq!(address(&mut cache).as_ref(), Ok(addresses.last().unwrap()));
             fs::remove_file(&path).unwrap();
         }
-        // Each is a socket of its own, and none has got the descriptor of another.
+        // No socket has the descriptor of another.
         addresses.sort_by_key(ToString::to_string);
         addresses.dedup();
-        assert_eq!((addresses.len(), reply_cache.peers.len()), (2 * HELD_MAX + 1, 2 * HELD_MAX + 1));
-        reply_cache.evict();
-        assert_eq!(reply_cache.peers.len(), HELD_MAX);
-        reply_cache.evict();
-        assert_eq!(reply_cache.peers.len(), HELD_MAX);
-        assert_eq!(address(&mut reply_cache), Err(DropReason::Unsent));
+        assert_eq!((addresses.len(), cache.peers.len()), (2 * CAPACITY + 1, 2 * CAPACITY + 1));
+        cache.evict();
+        assert_eq!(cache.peers.len(), CAPACITY);
+        cache.evict();
+        assert_eq!(cache.peers.len(), CAPACITY);
+        assert_eq!(address(&mut cache), Err(DropReason::Unsent));
         fs::remove_dir(&folder).unwrap();
     }
 }

@@ -88,8 +88,8 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         host: host_name(),
         workers: args.workers.unwrap_or_else(cores),
         connections_max: args.max_connections.map(NonZeroUsize::get),
-        per_peer_max: args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX)),
-        patience: Timeouts { idle: args.idle_timeout, stall: args.stall_timeout },
+        connections_per_host_max: args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX)),
+        timeouts: Timeouts { idle: args.idle_timeout, stall: args.stall_timeout },
         unix_mode: args.unix_mode.unwrap_or(0o600),
     };
     Ok(Serve { server, transcript, on_defaults, until_input_ends: args.until_input_ends })

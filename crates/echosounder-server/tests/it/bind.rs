@@ -10,7 +10,7 @@ use std::time::Duration;
 use echosounder_server::{BindError, Config, Server, StartError};
 use echosounder_socket::{Endpoint, Kind};
 
-use crate::{CTIME, Client, Folder, Record, Told, config, everywhere, has_ipv6, start, stop, unique};
+use crate::{CTIME, Client, Event, Folder, Record, config, everywhere, has_ipv6, start, stop, unique};
 
 /// Why a server cannot be bound, in one line.
 fn refusal(endpoints: &[&str]) -> String {
@@ -80,7 +80,7 @@ fn an_address_in_use_is_refused_and_its_owner_undisturbed() {
         }
         assert_eq!(record.take(), []);
         endpoints.iter().for_each(|endpoint| Client::of(endpoint).echo(b"still there"));
-        let connected = record.take().iter().filter(|told| matches!(told, Told::Connected(_))).count();
+        let connected = record.take().iter().filter(|told| matches!(told, Event::Connected(_))).count();
         assert_eq!(connected, endpoints.iter().filter(|at| at.transport().kind() != Kind::Datagrams).count());
         let totals = stop(running);
         assert_eq!((totals.messages, totals.errors), (endpoints.len() as u64, 0));

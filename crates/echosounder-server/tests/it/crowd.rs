@@ -43,7 +43,7 @@ fn a_crowd_on_every_transport_at_once_gets_every_answer_right() {
     });
     let totals = stop(running);
     assert_eq!(totals.messages, (endpoints.len() * CLIENTS * echoes()) as u64);
-    assert_eq!((totals.dropped(), totals.cut(), totals.errors), (0, 0, 0));
+    assert_eq!((totals.dropped(), totals.disconnected(), totals.errors), (0, 0, 0));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use echosounder_socket::{
     ready,
 };
 
-use crate::table::DatagramTable;
+use crate::harness::TestDatagramWorker;
 use crate::{
     CTIME, Client, Folder, PATIENCE, config, dropped, everywhere, optional, skip, start, stop, unique,
 };
@@ -147,7 +147,7 @@ fn a_stop_answers_all_datagrams_that_had_arrived() {
     let server = Socket::from_fd(OwnedFd::from(server)).unwrap();
     server.set_option(option::SO_RCVBUF, 8 << 20).unwrap();
     (0..CALLS).for_each(|_| assert_eq!(client.send(b"hello").unwrap(), 5));
-    let totals = DatagramTable::new("ctime", server).stop();
+    let totals = TestDatagramWorker::new("ctime", server).stop();
     assert_eq!(totals.messages + dropped(&totals, DropReason::Overflow), CALLS);
 }
 
@@ -196,9 +196,9 @@ fn two_servers_do_not_answer_each_other() {
 }
 
 /// A server at a path, turned by hand.
-fn table_at(folder: &Folder, stamp: &str, name: &str) -> DatagramTable {
+fn table_at(folder: &Folder, stamp: &str, name: &str) -> TestDatagramWorker {
     let socket = UnixDatagram::bind(folder.path().join(name)).unwrap();
-    DatagramTable::new(stamp, Socket::from_fd(OwnedFd::from(socket)).unwrap())
+    TestDatagramWorker::new(stamp, Socket::from_fd(OwnedFd::from(socket)).unwrap())
 }
 
 /// A datagram's sender can exchange its path for a link to somebody else while its call is on the way.

@@ -2,14 +2,14 @@
 
 use echosounder_socket::{Socket, Transport, raise_fd_limit};
 
+use crate::harness::{TestWorker, receive, receive_all, send};
 use crate::size;
-use crate::table::{Table, hear, hear_all, say};
 
 /// Says the same over and over until nothing goes any more, and returns how many bytes went.
-fn push(table: &mut Table, peer: &Socket) -> usize {
+fn push(table: &mut TestWorker, peer: &Socket) -> usize {
     let mut said = 0;
     loop {
-        match say(peer, &[b'x'; 4096]) {
+        match send(peer, &[b'x'; 4096]) {
             0 => return said,
             taken => said += taken,
         }
@@ -20,9 +20,9 @@ fn push(table: &mut Table, peer: &Socket) -> usize {
 
 #[test]
 fn a_peer_that_never_reads_is_not_read_and_the_others_are_served() {
-    let mut table = Table::new("ctime", size(1024), 1 << 20);
-    let deaf = table.seat(Transport::UnixStream, "deaf", 4096);
-    let polite = table.seat(Transport::UnixStream, "polite", 4096);
+    let mut table = TestWorker::new("ctime", size(1024), 1 << 20);
+    let deaf = table.connect(Transport::UnixStream, "deaf", 4096);
+    let polite = table.connect(Transport::UnixStream, "polite", 4096);
     let mut said = 0;
     loop {
         let taken = push(&mut table, &deaf);
@@ -34,14 +34,14 @@ fn a_peer_that_never_reads_is_not_read_and_the_others_are_served() {
     }
     let answered = table.totals().bytes;
     for _ in 0..100 {
-        assert_eq!(say(&polite, b"hello"), 5);
+        assert_eq!(send(&polite, b"hello"), 5);
         table.turn();
-        assert_eq!(hear_all(&polite)[27..], *b"hello");
+        assert_eq!(receive_all(&polite)[27..], *b"hello");
     }
     assert_eq!(table.totals().bytes, answered + 500, "of the deaf peer nothing was read meanwhile");
 
     let mut heard = 0;
-    while let Some(more) = hear(&deaf, 4096) {
+    while let Some(more) = receive(&deaf, 4096) {
         heard += more.iter().filter(|&&byte| byte == b'x').count();
         table.settle();
     }
@@ -52,10 +52,10 @@ fn a_peer_that_never_reads_is_not_read_and_the_others_are_served() {
 fn what_is_kept_for_all_together_is_bounded() {
     const BACKLOG_MAX: usize = 64 * 1024;
     let descriptors = usize::try_from(raise_fd_limit().unwrap()).unwrap();
-    let mut table = Table::new("none", size(1024), BACKLOG_MAX);
-    let polite = table.seat(Transport::UnixStream, "polite", 4096);
+    let mut table = TestWorker::new("none", size(1024), BACKLOG_MAX);
+    let polite = table.connect(Transport::UnixStream, "polite", 4096);
     let mut deaf: Vec<(Socket, usize)> = (0..500.min(descriptors / 4))
-        .map(|number| (table.seat(Transport::UnixStream, &number.to_string(), 4096), 0))
+        .map(|number| (table.connect(Transport::UnixStream, &number.to_string(), 4096), 0))
         .collect();
 
     let mut idle = 0;
@@ -63,25 +63,25 @@ fn what_is_kept_for_all_together_is_bounded() {
     while idle < 3 {
         let before: usize = deaf.iter().map(|(_, said)| said).sum();
         for (peer, said) in &mut deaf {
-            *said += say(peer, &[b'x'; 3000]);
+            *said += send(peer, &[b'x'; 3000]);
         }
-        hellos += say(&polite, b"hello");
+        hellos += send(&polite, b"hello");
         table.settle();
-        assert_eq!(hear_all(&polite), b"hello");
+        assert_eq!(receive_all(&polite), b"hello");
         let after: usize = deaf.iter().map(|(_, said)| said).sum();
         idle = if before == after { idle + 1 } else { 0 };
     }
 
     // The worker takes no turn while they all read: what they hear has left it, the rest of the answers is kept.
     let answered = usize::try_from(table.totals().bytes).unwrap();
-    let mut heard: Vec<usize> = deaf.iter().map(|(peer, _)| hear_all(peer).len()).collect();
+    let mut heard: Vec<usize> = deaf.iter().map(|(peer, _)| receive_all(peer).len()).collect();
     let kept = answered - hellos - heard.iter().sum::<usize>();
     assert!(0 < kept && kept <= BACKLOG_MAX, "{kept} bytes are kept");
 
     for round in 0.. {
         table.settle();
         for ((peer, _), heard) in deaf.iter().zip(&mut heard) {
-            *heard += hear_all(peer).len();
+            *heard += receive_all(peer).len();
         }
         if deaf.iter().zip(&heard).all(|((_, said), heard)| said == heard) {
             break;
@@ -92,18 +92,18 @@ fn what_is_kept_for_all_together_is_bounded() {
 
 #[test]
 fn what_was_kept_for_a_peer_that_is_gone_is_free_again() {
-    let mut table = Table::new("none", size(1024), 64 * 1024);
+    let mut table = TestWorker::new("none", size(1024), 64 * 1024);
     // How much is read at once tells how much is left.
-    let read_at_once = |table: &mut Table| {
-        let peer = table.seat(Transport::UnixStream, "polite", 100_000);
-        assert_eq!(say(&peer, &[b'x'; 20_000]), 20_000);
+    let read_at_once = |table: &mut TestWorker| {
+        let peer = table.connect(Transport::UnixStream, "polite", 100_000);
+        assert_eq!(send(&peer, &[b'x'; 20_000]), 20_000);
         table.turn();
-        hear_all(&peer).len()
+        receive_all(&peer).len()
     };
     let at_first = read_at_once(&mut table);
     table.settle();
     for _ in 0..100 {
-        let deaf = table.seat(Transport::UnixStream, "deaf", 4096);
+        let deaf = table.connect(Transport::UnixStream, "deaf", 4096);
         push(&mut table, &deaf);
         drop(deaf);
         table.settle();

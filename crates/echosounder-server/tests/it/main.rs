@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bind;
+mod connections;
 mod crowd;
 mod datagrams;
 mod flood;
+mod harness;
 mod path;
 mod patience;
 mod service;
-mod table;
 mod time;
 mod turns;
 
@@ -23,7 +24,9 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_proto::{DropReason, Framing, PlainEcho};
-use echosounder_server::{Config, Observer, Running, Server, ServerEvent, Timeouts, Totals};
+use echosounder_server::{
+    CloseReason, Config, DisconnectReason, Observer, Running, Server, ServerEvent, Timeouts, Totals,
+};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Endpoint, Interest, IpVersion, Kind, Shutdown, Side, Socket, ready};
 use echosounder_testkit::{Folder, PATIENCE, has_ipv6, skip, unique};
@@ -31,39 +34,53 @@ use echosounder_testkit::{Folder, PATIENCE, has_ipv6, skip, unique};
 /// Length of `[{ctime}] `.
 const CTIME: usize = 27;
 
-/// What a server told.
+/// An event of a server, with the client's address as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Told {
+enum Event {
     Connected(String),
     Message(String, Vec<u8>),
-    /// Who, after how many messages, and what ended it.
-    Closed(String, u64, Option<io::ErrorKind>),
+    /// The number of messages that were replied to, and why the connection ended.
+    Closed(String, u64, Reason),
+    /// The operation that failed.
     Error(&'static str),
 }
 
-/// An observer that notes everything.
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Finished,
+    Failed(io::ErrorKind),
+    Disconnected(DisconnectReason),
+}
+
+/// An observer that records everything.
 #[derive(Clone, Debug, Default)]
-struct Record(Arc<Mutex<Vec<Told>>>);
+struct Record(Arc<Mutex<Vec<Event>>>);
 
 impl Record {
-    /// What was told since this was last asked.
-    fn take(&self) -> Vec<Told> {
+    /// Removes and returns the events so far.
+    fn take(&self) -> Vec<Event> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 impl Observer for Record {
     fn observe(&mut self, event: ServerEvent<'_>) {
-        let told = match event {
-            ServerEvent::Connected { peer } => Told::Connected(peer.to_string()),
-            ServerEvent::Message { peer, bytes } => Told::Message(peer.to_string(), bytes.into()),
-            ServerEvent::Closed { peer, messages, error, .. } => {
-                Told::Closed(peer.to_string(), messages, error.map(io::Error::kind))
+        let event = match event {
+            ServerEvent::Connected { peer } => Event::Connected(peer.to_string()),
+            ServerEvent::Message { peer, bytes } => Event::Message(peer.to_string(), bytes.into()),
+            ServerEvent::Closed { peer, messages, reason } => {
+                let reason = match reason {
+                    CloseReason::Finished => Reason::Finished,
+                    CloseReason::Failed(error) => Reason::Failed(error.kind()),
+                    CloseReason::Disconnected(reason) => Reason::Disconnected(reason),
+                };
+                Event::Closed(peer.to_string(), messages, reason)
             }
-            ServerEvent::Error { operation, .. } => Told::Error(operation),
+            ServerEvent::Error { operation, .. } => Event::Error(operation),
             _ => return,
         };
-        self.0.lock().unwrap().push(told);
+        self.0.lock().unwrap().push(event);
     }
 
     fn wants_messages(&self) -> bool {
@@ -94,8 +111,8 @@ fn config(endpoints: &[&str]) -> Config {
         host: "here".into(),
         workers: NonZeroUsize::MIN,
         connections_max: None,
-        per_peer_max: None,
-        patience: Timeouts { idle: None, stall: PATIENCE },
+        connections_per_host_max: None,
+        timeouts: Timeouts { idle: None, stall: PATIENCE },
         unix_mode: 0o600,
     }
 }

@@ -6,18 +6,18 @@ use echosounder_proto::Framing;
 use echosounder_server::{BACKLOG_MAX, DisconnectReason, Limits, Timeouts, Totals};
 use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport, ready};
 
-use crate::table::{Table, hear, say};
+use crate::harness::{TestWorker, receive, send};
 use crate::{Client, Folder, config, everywhere, start, stop, unique};
 
 const SECOND: i64 = 1_000_000_000;
 
-fn table(limits: Limits, idle: Option<u64>, stall: u64) -> Table {
+fn table(limits: Limits, idle: Option<u64>, stall: u64) -> TestWorker {
     let patience = Timeouts { idle: idle.map(Duration::from_secs), stall: Duration::from_secs(stall) };
-    Table::with_limits("none", Framing::default(), BACKLOG_MAX, limits, patience)
+    TestWorker::with_limits("none", Framing::default(), BACKLOG_MAX, limits, patience)
 }
 
 fn cuts(totals: &Totals, reason: DisconnectReason) -> u64 {
-    totals.cuts[reason as usize]
+    totals.disconnects[reason as usize]
 }
 
 /// Whether the other end is gone: the end of the connection, or its reset.
@@ -52,36 +52,36 @@ fn caller(endpoint: &Endpoint) -> Socket {
 #[test]
 fn whoever_says_nothing_for_too_long_is_told_the_end() {
     let mut table = table(Limits::new(10, None), Some(30), 60);
-    let quiet = table.seat(Transport::UnixStream, "quiet", 4096);
+    let quiet = table.connect(Transport::UnixStream, "quiet", 4096);
     table.clock.step(20 * SECOND, 20 * SECOND);
-    let lively = table.seat(Transport::UnixStream, "lively", 4096);
+    let lively = table.connect(Transport::UnixStream, "lively", 4096);
     table.turn();
     table.clock.step(9 * SECOND, 9 * SECOND);
-    say(&lively, b"here");
+    send(&lively, b"here");
     table.turn();
-    assert_eq!(hear(&lively, 100), Some(b"here".into()));
+    assert_eq!(receive(&lively, 100), Some(b"here".into()));
     assert_eq!(cuts(&table.totals(), DisconnectReason::Idle), 0);
 
     table.clock.step(-3600 * SECOND, 2 * SECOND);
     table.turn();
     assert_eq!((cuts(&table.totals(), DisconnectReason::Idle), table.worker.connections()), (1, 1));
-    assert_eq!(hear(&quiet, 100), Some(Vec::new()));
-    assert_eq!(hear(&lively, 100), None);
+    assert_eq!(receive(&quiet, 100), Some(Vec::new()));
+    assert_eq!(receive(&lively, 100), None);
 }
 
 #[test]
 fn whoever_takes_nothing_for_too_long_is_cut_off_and_who_takes_a_little_is_not() {
     let mut table = table(Limits::new(10, None), None, 30);
-    let deaf = table.seat(Transport::UnixStream, "deaf", 4096);
-    let slow = table.seat(Transport::UnixStream, "slow", 4096);
+    let deaf = table.connect(Transport::UnixStream, "deaf", 4096);
+    let slow = table.connect(Transport::UnixStream, "slow", 4096);
     for peer in [&deaf, &slow] {
-        while say(peer, &[b'x'; 4096]) != 0 {
+        while send(peer, &[b'x'; 4096]) != 0 {
             table.turn();
         }
     }
     for _ in 0..4 {
         table.clock.step(10 * SECOND, 10 * SECOND);
-        assert!(hear(&slow, 4096).is_some_and(|bytes| !bytes.is_empty()));
+        assert!(receive(&slow, 4096).is_some_and(|bytes| !bytes.is_empty()));
         table.turn();
         table.turn();
     }
@@ -98,13 +98,13 @@ fn under_pressure_the_longest_idle_makes_room() {
     let (first, second) = (caller(&endpoint), caller(&endpoint));
     table.turn();
     table.clock.step(SECOND / 2, SECOND / 2);
-    say(&first, b"still here");
+    send(&first, b"still here");
     table.turn();
-    assert_eq!(hear(&first, 100), Some(b"still here".into()));
+    assert_eq!(receive(&first, 100), Some(b"still here".into()));
 
     // Nobody has been idle for long enough: the third waits in the queue.
     let third = caller(&endpoint);
-    say(&third, b"hello");
+    send(&third, b"hello");
     table.turn();
     assert_eq!(cuts(&table.totals(), DisconnectReason::Evicted), 0);
     table.clock.step(SECOND * 7 / 10, SECOND * 7 / 10);
@@ -112,9 +112,9 @@ fn under_pressure_the_longest_idle_makes_room() {
         table.turn();
     }
     assert_eq!(cuts(&table.totals(), DisconnectReason::Evicted), 1);
-    assert_eq!(hear(&third, 100), Some(b"hello".into()));
-    assert_eq!(hear(&second, 100), Some(Vec::new()));
-    assert_eq!(hear(&first, 100), None);
+    assert_eq!(receive(&third, 100), Some(b"hello".into()));
+    assert_eq!(receive(&second, 100), Some(Vec::new()));
+    assert_eq!(receive(&first, 100), None);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn nobody_has_to_go_when_nobody_waits() {
     table.clock.step(5 * SECOND, 5 * SECOND);
     let second = caller(&endpoint);
     table.turn();
-    assert_eq!((table.worker.connections(), table.totals().cut()), (2, 0));
+    assert_eq!((table.worker.connections(), table.totals().disconnected()), (2, 0));
     drop((first, second));
 }
 
@@ -140,7 +140,7 @@ fn a_worker_that_ends_minds_nothing_that_comes_to_sockets_it_shares() {
     }
     // It waits for this peer's end; what comes meanwhile is for the other worker alone.
     let lingering = Client {
-        socket: one.seat(Transport::UnixStream, "lingering", 4096),
+        socket: one.connect(Transport::UnixStream, "lingering", 4096),
         kind: Kind::Stream,
         half_closes: true,
     };
@@ -160,8 +160,10 @@ fn a_worker_that_ends_minds_nothing_that_comes_to_sockets_it_shares() {
 
 #[test]
 fn one_host_has_as_many_connections_as_it_may_and_gets_its_places_back() {
-    let (running, endpoints) =
-        start(echosounder_server::Config { per_peer_max: Some(2), ..config(&["tcp://127.0.0.1:0"]) });
+    let (running, endpoints) = start(echosounder_server::Config {
+        connections_per_host_max: Some(2),
+        ..config(&["tcp://127.0.0.1:0"])
+    });
     let (first, second) = (Client::of(&endpoints[0]), Client::of(&endpoints[0]));
     first.echo(b"one");
     second.echo(b"two");
@@ -179,7 +181,7 @@ fn whoever_takes_nothing_makes_nobody_wait_when_it_is_cut_off() {
     let folder = Folder::new();
     for name in everywhere(&folder) {
         let mut config = config(&[&name, &format!("unix:@{}", unique())]);
-        config.patience.stall = Duration::from_millis(200);
+        config.timeouts.stall = Duration::from_millis(200);
         let (running, endpoints) = start(config);
         if endpoints[0].transport().kind() == Kind::Datagrams {
             continue;

@@ -11,8 +11,8 @@ use echosounder_socket::{Interest, Kind, Shutdown, Socket, ready};
 use echosounder_testkit::Random;
 
 use crate::{
-    CTIME, Client, Folder, PATIENCE, Record, Told, config, everywhere, line, size, start, stop, stopping,
-    unique,
+    CTIME, Client, Event, Folder, PATIENCE, Reason, Record, config, everywhere, line, size, start, stop,
+    stopping, unique,
 };
 
 #[test]
@@ -51,9 +51,12 @@ fn what_happens_is_told_and_counted() {
     assert_eq!((totals.connections, totals.messages, totals.bytes), (1, 2, 8));
     assert_eq!((totals.errors, totals.dropped()), (0, 0));
     let peer = || "unnamed".to_owned();
-    let messages = [b"one".to_vec(), b"three".to_vec()].map(|bytes| Told::Message(peer(), bytes));
+    let messages = [b"one".to_vec(), b"three".to_vec()].map(|bytes| Event::Message(peer(), bytes));
     let [one, three] = messages;
-    assert_eq!(record.take(), [Told::Connected(peer()), one, three, Told::Closed(peer(), 2, None)]);
+    assert_eq!(
+        record.take(),
+        [Event::Connected(peer()), one, three, Event::Closed(peer(), 2, Reason::Finished)]
+    );
 }
 
 #[test]

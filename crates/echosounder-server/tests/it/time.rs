@@ -6,22 +6,22 @@ use echosounder_proto::{Scan, TIMESTAMP_PLACEHOLDER, Timestamp, WallTime, scan};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Socket, Transport};
 
-use crate::table::{DatagramTable, Table, hear_all, say};
+use crate::harness::{TestDatagramWorker, TestWorker, receive_all, send};
 use crate::{CTIME, line, size};
 
 const HOUR: i64 = 3_600_000_000_000;
 
-fn table(stamp: &str) -> (Table, Socket) {
-    let mut table = Table::new(stamp, size(1024), 1 << 20);
-    let peer = table.seat(Transport::UnixStream, "a", 4096);
+fn table(stamp: &str) -> (TestWorker, Socket) {
+    let mut table = TestWorker::new(stamp, size(1024), 1 << 20);
+    let peer = table.connect(Transport::UnixStream, "a", 4096);
     (table, peer)
 }
 
 /// What is answered to `call`.
-fn ask(table: &mut Table, peer: &Socket, call: &[u8]) -> Vec<u8> {
-    assert_eq!(say(peer, call), call.len());
+fn ask(table: &mut TestWorker, peer: &Socket, call: &[u8]) -> Vec<u8> {
+    assert_eq!(send(peer, call), call.len());
     table.turn();
-    hear_all(peer)
+    receive_all(peer)
 }
 
 /// The two times of an answer that begins with an `ns` stamp.
@@ -83,16 +83,16 @@ fn without_times_to_show_the_clock_is_read_once_a_turn() {
 #[test]
 fn a_call_that_waits_for_its_turn_came_when_it_came() {
     // So many short lines before it that it is not answered in the turn that reads it.
-    let mut table = Table::new("ctime", line(100), 1 << 20);
-    let peer = table.seat(Transport::UnixStream, "a", 100_000);
+    let mut table = TestWorker::new("ctime", line(100), 1 << 20);
+    let peer = table.connect(Transport::UnixStream, "a", 100_000);
     let call = [&b"\n".repeat(3000)[..], TIMESTAMP_PLACEHOLDER, b"payload\n"].concat();
-    assert_eq!(say(&peer, &call), call.len());
+    assert_eq!(send(&peer, &call), call.len());
     let came = table.clock.wall();
     let mut answer = Vec::new();
     let mut turns = 0;
     while answer.len() < call.len() + 3000 * CTIME {
         table.turn();
-        answer.extend(hear_all(&peer));
+        answer.extend(receive_all(&peer));
         table.clock.step(-HOUR, 1000);
         turns += 1;
         assert!(turns < 100);
@@ -110,7 +110,7 @@ fn datagrams_are_stamped_by_the_same_rules() {
     far.bind(&unnamed).unwrap();
     far.connect(&near.local_addr().unwrap()).unwrap();
     far.set_blocking(false).unwrap();
-    let mut table = DatagramTable::new("ctime", near);
+    let mut table = TestDatagramWorker::new("ctime", near);
 
     table.clock.step_when_read(-HOUR, 5_000);
     let came = table.clock.wall();

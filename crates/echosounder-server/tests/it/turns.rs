@@ -1,246 +1,354 @@
-//! Connections in every order of events, against the model that is [`Responder::answer`].
+//! Connections in any order of events, compared with a model.
+//!
+//! These tests play the kernel: they perform each [`Operation`] on buffers of their own, with sizes that the kernel would
+//! rarely choose. The model is [`Responder::answer`].
 
-use std::thread;
+use std::collections::VecDeque;
 
-use echosounder_proto::{
-    DropReason, EchoReader, Framing, Input, LocalTime, Responder, Scan, StampContext, scan,
-};
-use echosounder_socket::{Shutdown, Socket, Transport};
+use echosounder_proto::{EchoReader, Framing, Input, LocalTime, Responder, Scan, StampContext, scan};
+use echosounder_server::{Completion, Connection, Operation, TurnContext};
+use echosounder_socket::{Interest, Kind, Readiness, Transport};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::table::{Table, hear, hear_all, say};
-use crate::{CTIME, Client, Told, dropped, line, size};
+use crate::harness::{SteppedClock, named, service};
+use crate::{CTIME, Event, Record, line, size};
 
-const PEERS: usize = 4;
+const CLIENTS: usize = 4;
 const BACKLOG_MAX: usize = 1 << 20;
 
-/// What happens next.
+/// A step of a scenario.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A peer says so many bytes, if it is let.
-    Say(usize, usize),
-    /// A peer reads so many at most.
-    Hear(usize, usize),
-    /// A peer says that it has finished.
+    /// A client sends at most so many bytes.
+    Send(usize, usize),
+    /// A client receives at most so many bytes.
+    Receive(usize, usize),
+    /// A client finishes sending.
     Finish(usize),
-    /// A peer goes, whatever it has not heard.
+    /// A client disappears without receiving its replies.
     Vanish(usize),
-    /// The worker takes a turn.
-    Turn,
+    /// Every connection that is ready takes a turn, in which the kernel moves at most so many bytes.
+    Turn(usize),
     /// The wall clock moves by so many seconds.
     Clock(i64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let length = || prop_oneof![1..40_usize, 1..3000_usize, 1..70_000_usize];
+    let len = || prop_oneof![1..40_usize, 1..3000_usize, 1..70_000_usize];
     let step = prop_oneof![
-        8 => (0..PEERS, length()).prop_map(|(peer, len)| Step::Say(peer, len)),
-        6 => (0..PEERS, length()).prop_map(|(peer, len)| Step::Hear(peer, len)),
-        1 => (0..PEERS).prop_map(Step::Finish),
-        1 => (0..PEERS).prop_map(Step::Vanish),
-        8 => Just(Step::Turn),
+        8 => (0..CLIENTS, len()).prop_map(|(client, len)| Step::Send(client, len)),
+        6 => (0..CLIENTS, len()).prop_map(|(client, len)| Step::Receive(client, len)),
+        1 => (0..CLIENTS).prop_map(Step::Finish),
+        1 => (0..CLIENTS).prop_map(Step::Vanish),
+        8 => prop_oneof![len(), Just(usize::MAX)].prop_map(Step::Turn),
         1 => (-100_000..100_000_i64).prop_map(Step::Clock),
     ];
     vec(step, 0..150)
 }
 
-/// A peer, what it has said and heard, and what it should hear.
-struct Peer {
-    socket: Option<Socket>,
+/// One direction of a connection: a buffer of limited size, as the kernel has it.
+#[derive(Debug, Default)]
+struct Pipe {
+    bytes: VecDeque<u8>,
+    /// The lengths of messages, if the transport preserves their boundaries.
+    lens: VecDeque<usize>,
     finished: bool,
-    said: Vec<u8>,
-    heard: Vec<u8>,
-    pieces: Vec<Vec<u8>>,
-    /// Each answer that the model gives, and where it begins.
-    due: Vec<u8>,
-    starts: Vec<usize>,
-    closed: Option<Told>,
 }
 
-/// Letters and newlines, another text for each peer.
-fn text(peer: usize, from: usize, len: usize) -> Vec<u8> {
+impl Pipe {
+    /// Takes as many bytes as there is space for, but a message whole, and returns their number.
+    fn push(&mut self, kind: Kind, bytes: &[u8], capacity: usize) -> usize {
+        let space = capacity.saturating_sub(self.bytes.len());
+        let len = match kind {
+            Kind::Messages if space == 0 => return 0,
+            Kind::Messages => {
+                self.lens.push_back(bytes.len());
+                bytes.len()
+            }
+            _ => bytes.len().min(space),
+        };
+        self.bytes.extend(&bytes[..len]);
+        len
+    }
+
+    /// Returns at most `max` bytes, or one message; `None` if there are none.
+    fn pop(&mut self, kind: Kind, max: usize) -> Option<Vec<u8>> {
+        let len = match kind {
+            Kind::Messages => self.lens.pop_front()?,
+            _ if self.bytes.is_empty() => return None,
+            _ => self.bytes.len().min(max),
+        };
+        Some(self.bytes.drain(..len).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.lens.is_empty()
+    }
+}
+
+/// A client, the connection that serves it, and the replies that the model expects.
+struct Client {
+    /// `None` once it is closed.
+    connection: Option<Connection>,
+    kind: Kind,
+    /// Bytes that each direction holds.
+    capacity: usize,
+    to_server: Pipe,
+    to_client: Pipe,
+    vanished: bool,
+    sent: Vec<u8>,
+    received: Vec<u8>,
+    /// The messages that were replied to.
+    messages: Vec<Vec<u8>>,
+    /// The replies of the model, and the offset at which each begins.
+    expected: Vec<u8>,
+    starts: Vec<usize>,
+}
+
+impl Client {
+    fn readiness(&self) -> Readiness {
+        Readiness {
+            readable: !self.to_server.is_empty() || self.to_server.finished || self.vanished,
+            writable: self.to_client.bytes.len() < self.capacity || self.vanished,
+        }
+    }
+
+    /// Gives the connection its turn if it is ready, and performs its operations. `max` bounds each transfer.
+    fn turn(&mut self, context: &mut TurnContext<SteppedClock, Record>, max: usize) {
+        let ready = self.readiness();
+        let Some(connection) = &mut self.connection else { return };
+        let is_ready = match connection.interest() {
+            Interest::Read => ready.readable,
+            _ => ready.writable,
+        };
+        if !is_ready {
+            return;
+        }
+        let (mut receives, mut sends) = (0, 0);
+        let mut operation = connection.on_ready(ready, context);
+        loop {
+            let completion = match operation {
+                Operation::Wait(interest) => {
+                    assert_eq!(interest, connection.interest());
+                    break;
+                }
+                Operation::Close => {
+                    connection.release(context);
+                    self.connection = None;
+                    break;
+                }
+                Operation::CheckWritable => Completion::Writable(ready.writable),
+                Operation::Recv { offset, max: wanted } => {
+                    receives += 1;
+                    match self.to_server.pop(self.kind, wanted.min(max)) {
+                        Some(bytes) => {
+                            context.input_mut()[offset..offset + bytes.len()].copy_from_slice(&bytes);
+                            Completion::Received(bytes.len())
+                        }
+                        None if self.to_server.finished || self.vanished => Completion::End,
+                        None => Completion::WouldBlock,
+                    }
+                }
+                Operation::Send => {
+                    sends += 1;
+                    let output = connection.output(context);
+                    let len = if self.kind == Kind::Stream { output.len().min(max) } else { output.len() };
+                    match self.vanished {
+                        true => Completion::SendFailed,
+                        false => {
+                            Completion::Sent(self.to_client.push(self.kind, &output[..len], self.capacity))
+                        }
+                    }
+                }
+                Operation::Shutdown(_) => {
+                    self.to_client.finished = true;
+                    Completion::ShutDown
+                }
+            };
+            operation = connection.complete(completion, context);
+        }
+        assert!(receives <= 1 && sends <= 1, "{receives} receives and {sends} sends in one turn");
+    }
+}
+
+/// Returns letters and newlines, a different text for each client.
+fn text(client: usize, from: usize, len: usize) -> Vec<u8> {
     (from..from + len)
-        .map(|at| match (at * 31 + at / 7 * 17 + peer * 5) % 97 {
+        .map(|at| match (at * 31 + at / 7 * 17 + client * 5) % 97 {
             0 => b'\n',
             n => b'a' + u8::try_from(n % 26).unwrap(),
         })
         .collect()
 }
 
-/// One run of a worker and its peers.
-struct Play {
-    table: Table,
+/// Several connections of one worker, and their clients.
+struct Scenario {
+    context: TurnContext<SteppedClock, Record>,
+    clock: SteppedClock,
+    record: Record,
     framing: Framing,
     model: Responder,
-    /// Whether the stamp shows the day.
-    by_day: bool,
-    peers: Vec<Peer>,
+    /// Whether the timestamp shows the local time.
+    is_ctime: bool,
+    clients: Vec<Client>,
 }
 
-impl Play {
-    fn new(transport: Transport, stamp: &str, framing: Framing, buffer: i32) -> Self {
-        let mut table = Table::new(stamp, framing, BACKLOG_MAX);
-        let peers = (0..PEERS)
-            .map(|number| Peer {
-                socket: Some(table.seat(transport, &number.to_string(), buffer)),
-                finished: false,
-                said: Vec::new(),
-                heard: Vec::new(),
-                pieces: Vec::new(),
-                due: Vec::new(),
-                starts: Vec::new(),
-                closed: None,
-            })
-            .collect();
+impl Scenario {
+    fn new(transport: Transport, stamp: &str, framing: Framing, capacity: usize) -> Self {
+        let (service, clock, record) = service(stamp, framing);
+        let context = TurnContext::new(service, BACKLOG_MAX).unwrap();
+        let client = |number: usize| Client {
+            connection: Some(Connection::new(named(&number.to_string()), None, transport)),
+            kind: transport.kind(),
+            capacity,
+            to_server: Pipe::default(),
+            to_client: Pipe::default(),
+            vanished: false,
+            sent: Vec::new(),
+            received: Vec::new(),
+            messages: Vec::new(),
+            expected: Vec::new(),
+            starts: Vec::new(),
+        };
+        let clients = (0..CLIENTS).map(client).collect();
         let model = Responder { stamp: stamp.parse().unwrap(), framing: Framing::Message };
-        Self { table, framing, model, by_day: stamp == "ctime", peers }
+        Self { context, clock, record, framing, model, is_ctime: stamp == "ctime", clients }
     }
 
     fn take(&mut self, step: &Step) {
         match *step {
-            Step::Turn => self.turn(),
-            Step::Clock(seconds) => self.table.clock.step(seconds * 1_000_000_000, 0),
-            Step::Say(number, len) => {
-                let peer = &mut self.peers[number];
-                if let Some(socket) = peer.socket.as_ref().filter(|_| !peer.finished) {
-                    let bytes = text(number, peer.said.len(), len);
-                    let taken = say(socket, &bytes);
-                    peer.said.extend(&bytes[..taken]);
+            Step::Turn(max) => self.turn(max),
+            Step::Clock(seconds) => self.clock.step(seconds * 1_000_000_000, 0),
+            Step::Send(number, len) => {
+                let client = &mut self.clients[number];
+                if !client.to_server.finished && !client.vanished && client.connection.is_some() {
+                    let bytes = text(number, client.sent.len(), len);
+                    let taken = client.to_server.push(client.kind, &bytes, client.capacity);
+                    client.sent.extend(&bytes[..taken]);
                 }
             }
-            Step::Hear(number, len) => {
-                let peer = &mut self.peers[number];
-                if let Some(more) = peer.socket.as_ref().and_then(|socket| hear(socket, len)) {
-                    peer.heard.extend(more);
-                }
+            Step::Receive(number, max) => {
+                let client = &mut self.clients[number];
+                let more = client.to_client.pop(client.kind, max).filter(|_| !client.vanished);
+                client.received.extend(more.unwrap_or_default());
             }
-            Step::Finish(number) => {
-                let peer = &mut self.peers[number];
-                peer.finished = true;
-                if let Some(socket) = &peer.socket {
-                    // The worker may have ended the connection already, if the peer had finished before.
-                    let _ = socket.shutdown(Shutdown::Write);
-                }
-            }
-            Step::Vanish(number) => self.peers[number].socket = None,
+            Step::Finish(number) => self.clients[number].to_server.finished = true,
+            Step::Vanish(number) => self.clients[number].vanished = true,
         }
     }
 
-    /// A turn, and what the model has to say to the pieces that were answered in it.
-    fn turn(&mut self) {
-        let wall = self.table.clock.wall();
-        let label = LocalTime { wall, ..LocalTime::EXAMPLE };
-        let before: Vec<usize> = self.peers.iter().map(|peer| peer.pieces.len()).collect();
-        for told in self.table.turn() {
-            match told {
-                Told::Message(name, bytes) => {
-                    let number: usize = name.strip_prefix('@').unwrap().parse().unwrap();
-                    let peer = &mut self.peers[number];
-                    let seq = peer.pieces.len() as u64;
-                    let mut context = StampContext { peer: &name, seq, ..StampContext::anonymous(&label) };
-                    peer.starts.push(peer.due.len());
-                    self.model.answer(&bytes, Input::More, &mut context, &mut peer.due, |_| {});
-                    peer.pieces.push(bytes);
-                }
-                Told::Closed(ref name, ..) => {
-                    let number: usize = name.strip_prefix('@').unwrap().parse().unwrap();
-                    assert_eq!(self.peers[number].closed, None);
-                    self.peers[number].closed = Some(told);
-                }
-                other => panic!("{other:?}"),
-            }
+    /// Gives every connection its turn, and lets the model reply to the messages that were replied to.
+    fn turn(&mut self, max: usize) {
+        self.context.begin_turn();
+        let before: Vec<usize> = self.clients.iter().map(|client| client.messages.len()).collect();
+        for client in &mut self.clients {
+            client.turn(&mut self.context, max);
         }
-        // What one read brought is cut at the full size as long as it goes.
+        let time = LocalTime { wall: self.clock.wall(), ..LocalTime::EXAMPLE };
+        for event in self.record.take() {
+            let Event::Message(name, bytes) = event else { panic!("{event:?}") };
+            let number: usize = name.strip_prefix('@').unwrap().parse().unwrap();
+            let client = &mut self.clients[number];
+            let seq = client.messages.len() as u64;
+            let mut context = StampContext { peer: &name, seq, ..StampContext::anonymous(&time) };
+            client.starts.push(client.expected.len());
+            self.model.answer(&bytes, Input::More, &mut context, &mut client.expected, |_| {});
+            client.messages.push(bytes);
+        }
+        // Only the last frame of a read may be shorter than the frame size.
         if let Framing::Size(size) = self.framing {
-            for (peer, before) in self.peers.iter().zip(before) {
-                let lengths: Vec<usize> = peer.pieces[before..].iter().map(Vec::len).collect();
-                if let [whole @ .., last] = &lengths[..] {
-                    assert!(whole.iter().all(|&len| len == size.get()) && *last <= size.get(), "{lengths:?}");
+            for (client, before) in self.clients.iter().zip(before) {
+                let lens: Vec<usize> = client.messages[before..].iter().map(Vec::len).collect();
+                if let [whole @ .., last] = &lens[..] {
+                    assert!(whole.iter().all(|&len| len == size.get()) && *last <= size.get(), "{lens:?}");
                 }
             }
         }
     }
 
-    /// Everybody finishes and hears the rest.
+    fn open_connections(&self) -> usize {
+        self.clients.iter().filter(|client| client.connection.is_some()).count()
+    }
+
+    /// Lets every client finish and receive its remaining replies.
     fn end(&mut self) {
-        for number in 0..PEERS {
+        for number in 0..CLIENTS {
             self.take(&Step::Finish(number));
         }
-        let mut idle = 0;
-        while self.table.worker.connections() != 0 {
+        let mut unchanged = 0;
+        while self.open_connections() != 0 {
             let before = self.progress();
-            self.turn();
-            for number in 0..PEERS {
-                self.take(&Step::Hear(number, 1 << 16));
+            self.turn(usize::MAX);
+            for number in 0..CLIENTS {
+                self.take(&Step::Receive(number, 1 << 16));
             }
-            idle = if before == self.progress() { idle + 1 } else { 0 };
-            assert!(idle < 10, "the worker does not come to an end");
+            unchanged = if before == self.progress() { unchanged + 1 } else { 0 };
+            assert!(unchanged < 10, "the connections do not end");
         }
-        for peer in self.peers.iter_mut().filter(|peer| peer.socket.is_some()) {
-            while let Some(more) = hear(peer.socket.as_ref().unwrap(), 1 << 16) {
-                peer.heard.extend(&more);
-                if more.is_empty() {
-                    break;
-                }
+        for client in self.clients.iter_mut().filter(|client| !client.vanished) {
+            while let Some(more) = client.to_client.pop(client.kind, 1 << 16) {
+                client.received.extend(&more);
             }
         }
     }
 
-    /// How far everything has come.
     fn progress(&self) -> (usize, usize, usize) {
-        let sum = |of: fn(&Peer) -> usize| self.peers.iter().map(of).sum();
-        (sum(|peer| peer.heard.len()), sum(|peer| peer.pieces.len()), self.table.worker.connections())
+        let sum = |of: fn(&Client) -> usize| self.clients.iter().map(of).sum();
+        let received = sum(|client| client.received.len());
+        (received, sum(|client| client.messages.len()), self.open_connections())
     }
 
-    /// What everybody heard is what the model says, byte for byte.
+    /// Compares what the clients received with the replies of the model, byte for byte.
     fn check(&mut self) {
-        for (number, peer) in self.peers.iter_mut().enumerate() {
-            let answered = peer.pieces.concat();
-            assert!(peer.said.starts_with(&answered), "what was answered to {number} is what it said");
-            // The day and hour depend on the zone of the machine; the clock's tests look at them.
-            for &start in self.by_day.then_some(&peer.starts).into_iter().flatten() {
-                let Some(stamp) = peer.heard.get_mut(start..).filter(|stamp| !stamp.is_empty()) else {
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            let replied = client.messages.concat();
+            assert!(client.sent.starts_with(&replied), "the replies to {number} are to what it sent");
+            // The local time depends on the machine's zone. The tests of the stamp cache check it.
+            for &start in self.is_ctime.then_some(&client.starts).into_iter().flatten() {
+                let Some(stamp) = client.received.get_mut(start..).filter(|stamp| !stamp.is_empty()) else {
                     break;
                 };
                 assert_ne!(scan(stamp), Scan::Other);
                 let shown = stamp.len().min(CTIME);
-                stamp[..shown].copy_from_slice(&peer.due[start..start + shown]);
+                stamp[..shown].copy_from_slice(&client.expected[start..start + shown]);
             }
-            assert!(peer.due.starts_with(&peer.heard), "what {number} heard is what the model says");
-            if peer.socket.is_some() {
-                assert_eq!(answered.len(), peer.said.len(), "all that {number} said was answered");
-                assert_eq!(peer.heard.len(), peer.due.len(), "all that was answered, {number} heard");
-                let messages = peer.pieces.len() as u64;
-                assert_eq!(peer.closed, Some(Told::Closed(format!("@{number}"), messages, None)));
+            assert!(client.expected.starts_with(&client.received), "{number} received the model's replies");
+            if !client.vanished {
+                assert!(client.to_client.finished, "the server has shut down the connection of {number}");
+                assert_eq!(replied.len(), client.sent.len(), "{number} has replies to all it sent");
+                assert_eq!(client.received.len(), client.expected.len(), "{number} received all replies");
                 if let Framing::Line(_) = self.framing {
-                    assert!(peer.pieces == cuts(self.framing, &peer.said), "by line the reads do not matter");
+                    assert!(
+                        client.messages == frames(self.framing, &client.sent),
+                        "reads do not split lines"
+                    );
                 }
             }
         }
-        let totals = self.table.totals();
-        let pieces = || self.peers.iter().flat_map(|peer| &peer.pieces);
-        assert_eq!(totals.messages, pieces().count() as u64);
-        assert_eq!(totals.bytes, pieces().map(Vec::len).sum::<usize>() as u64);
-        assert_eq!((totals.connections, totals.dropped()), (PEERS as u64, 0));
+        let totals = self.context.service().counters().totals();
+        let messages = || self.clients.iter().flat_map(|client| &client.messages);
+        assert_eq!(totals.messages, messages().count() as u64);
+        assert_eq!(totals.bytes, messages().map(Vec::len).sum::<usize>() as u64);
+        assert_eq!(totals.dropped(), 0);
     }
 }
 
-/// The pieces that everything a peer said falls into.
-fn cuts(framing: Framing, mut said: &[u8]) -> Vec<Vec<u8>> {
-    let mut pieces = Vec::new();
-    while let Some(len) = framing.frame_len(said, Input::Last) {
-        let (piece, rest) = said.split_at(len);
-        pieces.push(piece.to_vec());
-        said = rest;
+/// Returns the frames of everything that a client sent.
+fn frames(framing: Framing, mut sent: &[u8]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    while let Some(len) = framing.frame_len(sent, Input::Last) {
+        let (frame, rest) = sent.split_at(len);
+        frames.push(frame.to_vec());
+        sent = rest;
     }
-    pieces
+    frames
 }
 
 fn framings() -> impl Strategy<Value = Framing> {
-    let limit = prop_oneof![1..20_usize, 1..2000_usize, Just(echosounder_proto::FRAME_MAX)];
-    (any::<bool>(), limit).prop_map(|(by_line, limit)| if by_line { line(limit) } else { size(limit) })
+    let max = prop_oneof![1..20_usize, 1..2000_usize, Just(echosounder_proto::FRAME_MAX)];
+    (any::<bool>(), max).prop_map(|(by_line, max)| if by_line { line(max) } else { size(max) })
 }
 
 const STAMPS: [&str; 4] = ["none", "ctime", "unix", "{seq} {peer} {unix}> "];
@@ -249,174 +357,70 @@ proptest! {
     #![proptest_config(ProptestConfig { max_shrink_time: 10_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn in_any_order_every_peer_hears_what_the_model_says(
-        steps in steps(), stamp in select(&STAMPS[..]), framing in framings(), buffer in 1..30_000_i32,
+    fn every_client_of_a_stream_receives_the_replies_of_the_model(
+        steps in steps(), stamp in select(&STAMPS[..]), framing in framings(), capacity in 1..30_000_usize,
     ) {
-        let mut play = Play::new(Transport::UnixStream, stamp, framing, buffer);
-        steps.iter().for_each(|step| play.take(step));
-        play.end();
-        play.check();
-        for peer in play.peers.iter().filter(|peer| peer.socket.is_some()) {
+        let mut scenario = Scenario::new(Transport::UnixStream, stamp, framing, capacity);
+        steps.iter().for_each(|step| scenario.take(step));
+        scenario.end();
+        scenario.check();
+        for client in scenario.clients.iter().filter(|client| !client.vanished) {
             if stamp == "none" {
-                prop_assert!(peer.heard == peer.said);
+                prop_assert!(client.received == client.sent);
             } else if !stamp.starts_with('{') {
                 let mut reader = EchoReader::new();
-                reader.sent(&peer.said);
-                prop_assert_eq!(reader.receive(&peer.heard, |_| {}), Ok(()));
+                reader.sent(&client.sent);
+                prop_assert_eq!(reader.receive(&client.received, |_| {}), Ok(()));
                 prop_assert_eq!(reader.pending(), 0);
             }
         }
     }
 
     #[test]
-    fn in_any_order_a_message_gets_one_answer(
-        steps in vec((0..PEERS, 1..3000_usize, 0..3_u8), 0..150), stamp in select(&STAMPS[..]),
+    fn every_message_has_one_reply(
+        steps in vec((0..CLIENTS, 1..3000_usize, 0..3_u8), 0..150), stamp in select(&STAMPS[..]),
     ) {
-        let mut play = Play::new(Transport::UnixSeqpacket, stamp, Framing::Message, 1);
-        let mut calls = vec![Vec::new(); PEERS];
+        let mut scenario = Scenario::new(Transport::UnixSeqpacket, stamp, Framing::Message, 1);
+        let mut requests = vec![Vec::new(); CLIENTS];
         for (number, len, what) in steps {
-            let before = play.peers[number].said.len();
+            let before = scenario.clients[number].sent.len();
             match what {
-                0 => play.take(&Step::Say(number, len)),
-                1 => play.take(&Step::Hear(number, 1 << 16)),
-                _ => play.take(&Step::Turn),
+                0 => scenario.take(&Step::Send(number, len)),
+                1 => scenario.take(&Step::Receive(number, 1 << 16)),
+                _ => scenario.take(&Step::Turn(len)),
             }
-            let said = &play.peers[number].said[before..];
-            if !said.is_empty() {
-                calls[number].push(said.to_vec());
-            }
-        }
-        play.end();
-        play.check();
-        for (peer, calls) in play.peers.iter().zip(calls) {
-            prop_assert!(peer.pieces == calls);
-        }
-    }
-}
-
-#[test]
-fn a_half_close_in_mid_message_loses_nothing() {
-    for (framing, stamps) in [(line(60_000), 2001), (size(1000), 0)] {
-        let mut table = Table::new("ctime", framing, BACKLOG_MAX);
-        let peer = table.seat(Transport::UnixStream, "a", 1);
-        let call = ["a line\n".repeat(2000), "its end is missing".into()].concat();
-        let mut said = 0;
-        let mut heard = Vec::new();
-        while said < call.len() {
-            let taken = say(&peer, &call.as_bytes()[said..]);
-            said += taken;
-            if taken == 0 {
-                // Nothing goes any more: the peer has not read one answer yet. It reads a little.
-                assert!(heard.len() < 10 * call.len());
-                table.settle();
-                heard.extend(hear(&peer, 3000).unwrap_or_default());
+            let sent = &scenario.clients[number].sent[before..];
+            if !sent.is_empty() {
+                requests[number].push(sent.to_vec());
             }
         }
-        peer.shutdown(Shutdown::Write).unwrap();
-        while table.worker.connections() != 0 {
-            table.settle();
-            heard.extend(hear_all(&peer));
-        }
-        heard.extend(hear_all(&peer));
-        assert_eq!(hear(&peer, 1), Some(Vec::new()));
-        let mut reader = EchoReader::new();
-        reader.sent(call.as_bytes());
-        reader.receive(&heard, |_| {}).unwrap();
-        assert_eq!(reader.pending(), 0);
-        if stamps != 0 {
-            assert_eq!(heard.len(), call.len() + stamps * CTIME);
+        scenario.end();
+        scenario.check();
+        for (client, requests) in scenario.clients.iter().zip(requests) {
+            prop_assert!(client.messages == requests);
         }
     }
 }
 
 #[test]
-fn a_stop_sends_what_is_kept_and_the_unfinished_line() {
-    let mut table = Table::new("none", line(60_000), BACKLOG_MAX);
-    let peer = table.seat(Transport::UnixStream, "a", 1);
-    let mut call = vec![b'x'; 20_000];
-    let mut said = 0;
-    while said < call.len() {
-        said += say(&peer, &call[said..]);
-        table.settle();
-    }
-    // The line's end and what follows come in one read, and the line's answer is too long to leave at once.
-    assert_eq!(say(&peer, b"\nno end"), 7);
-    call.extend(b"\nno end");
-    table.settle();
-    let kind = Transport::UnixStream.kind();
-    let heard = thread::spawn(move || Client { socket: peer, kind, half_closes: true }.recv_all());
-    table.stop();
-    assert!(heard.join().unwrap() == call);
-}
-
-#[test]
-fn a_turn_reads_once() {
-    let mut table = Table::new("none", size(1024), BACKLOG_MAX);
-    let busy = table.seat(Transport::UnixStream, "busy", 200_000);
-    let patient = table.seat(Transport::UnixStream, "patient", 4096);
-    let said = say(&busy, &[b'b'; 300_000]);
-    assert!(150_000 < said);
-    assert_eq!(say(&patient, b"hello"), 5);
-    table.turn();
-    assert_eq!(hear_all(&patient), b"hello");
-    let first = hear_all(&busy).len();
-    assert!(0 < first && first <= 64 * 1024, "{first}");
-    table.settle();
-    assert_eq!(first + hear_all(&busy).len(), said);
-
-    let messages = table.seat(Transport::UnixSeqpacket, "messages", 200_000);
-    assert_eq!((say(&messages, b"one"), say(&messages, b"two")), (3, 3));
-    table.turn();
-    assert_eq!((hear(&messages, 9), hear(&messages, 9)), (Some(b"one".to_vec()), None));
-}
-
-#[test]
-fn a_message_too_long_is_dropped_and_counted() {
-    let mut table = Table::new("ctime", size(1024), BACKLOG_MAX);
-    let peer = table.seat(Transport::UnixSeqpacket, "a", 200_000);
-    assert_eq!(say(&peer, &[b'x'; 256 * 1024 + 1]), 256 * 1024 + 1);
-    assert_eq!(say(&peer, b"short"), 5);
-    table.settle();
-    assert_eq!(dropped(&table.totals(), DropReason::Truncated), 1);
-    assert_eq!(hear(&peer, 100).unwrap()[CTIME..], *b"short");
-    assert_eq!(hear(&peer, 100), None);
-    assert_eq!((table.totals().messages, table.totals().bytes), (1, 5));
-}
-
-#[test]
-fn an_empty_message_is_a_message_and_the_end_is_the_end() {
-    let mut table = Table::new("ctime", size(1024), BACKLOG_MAX);
-    let peer = table.seat(Transport::UnixSeqpacket, "a", 4096);
-    assert_eq!((say(&peer, b"one"), peer.send(b"").unwrap(), say(&peer, b"last")), (3, 0, 4));
-    assert_eq!(table.settle().last(), Some(&Told::Message("@a".into(), b"last".to_vec())));
-    for reply in [&b"one"[..], b"", b"last"] {
-        assert_eq!(hear(&peer, 100).unwrap()[CTIME..], *reply);
-    }
-    peer.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(table.settle().last(), Some(&Told::Closed("@a".into(), 3, None)));
-    assert_eq!(hear(&peer, 100), Some(Vec::new()));
-}
-
-#[test]
-fn a_peer_that_goes_with_answers_unread_is_told_as_an_error() {
-    let mut table = Table::new("none", size(1024), BACKLOG_MAX);
-    let peer = table.seat(Transport::UnixStream, "a", 1);
-    while say(&peer, &[b'x'; 1000]) != 0 {
-        table.settle();
-    }
-    drop(peer);
-    let told = table.settle();
-    assert!(matches!(told[..], [.., Told::Closed(_, _, Some(_))]), "{told:?}");
-    assert_eq!((table.worker.connections(), table.totals().errors), (0, 1));
-}
-
-#[test]
-fn a_stamp_shows_who_talks_and_how_often() {
-    let mut table = Table::new("{seq} {peer} at {local} on {host}: ", size(1024), BACKLOG_MAX);
-    let peer = table.seat(Transport::UnixStream, "a name", 4096);
-    for expected in ["1 @a%20name at unnamed on here: x", "2 @a%20name at unnamed on here: x"] {
-        say(&peer, b"x");
-        table.turn();
-        assert_eq!(String::from_utf8(hear_all(&peer)).unwrap(), expected);
-    }
+fn a_finished_connection_sends_its_unfinished_line_and_lingers() {
+    let mut scenario = Scenario::new(Transport::UnixStream, "none", line(60_000), 8);
+    scenario.take(&Step::Send(1, 5));
+    scenario.turn(usize::MAX);
+    let client = &mut scenario.clients[1];
+    assert!(client.messages.is_empty() && !client.sent.contains(&b'\n'), "the line has no end");
+    client.connection.as_mut().unwrap().finish();
+    client.turn(&mut scenario.context, 3);
+    assert_eq!((client.to_client.bytes.len(), client.to_client.finished), (3, false));
+    client.turn(&mut scenario.context, 3);
+    assert_eq!(client.to_client.bytes, client.sent);
+    assert!(client.to_client.finished);
+    // Input is discarded until the client closes.
+    client.to_server.push(Kind::Stream, b"late", 8);
+    client.turn(&mut scenario.context, usize::MAX);
+    assert!(client.to_server.is_empty() && client.connection.is_some());
+    client.to_server.finished = true;
+    client.turn(&mut scenario.context, usize::MAX);
+    assert!(client.connection.is_none());
+    assert_eq!(scenario.record.take(), [Event::Message("@1".into(), client.sent.clone())]);
 }

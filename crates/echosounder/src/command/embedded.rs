@@ -1,4 +1,4 @@
-//! A server within this program, for commands that need one to talk to.
+//! A server inside this process, for commands that need a server to connect to.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -19,25 +19,25 @@ use crate::config::{cores, host_name};
 use crate::failure::{plain, sentence};
 use crate::support;
 
-/// How long a peer may take none of its answers.
+/// How long a client may receive none of its replies.
 const STALL: Duration = Duration::from_secs(60);
 
-/// The longest name of a socket in the folder.
+/// The length of the longest socket name in the folder, with its slash.
 const NAME_MAX: usize = "/seqpacket".len();
 
-/// A server that runs.
+/// A running server.
 pub(crate) struct Embedded {
     running: Running,
-    /// Where it answers.
+    /// The endpoints that it serves.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// What it does without.
+    /// What it does not serve, as sentences.
     pub(crate) notes: Vec<String>,
-    /// Where its sockets are; removed behind it.
+    /// The folder of its sockets, removed when it is dropped.
     folder: Option<TempDir>,
 }
 
 impl Embedded {
-    /// Answers on every kind of socket that works here. What does not is left out with a note.
+    /// Starts a server on every kind of socket that works on this machine. Each kind that does not work has a note.
     pub(crate) fn everywhere() -> Result<Self> {
         let (folder, mut notes) = match folder() {
             Ok(folder) => (Some(folder), Vec::new()),
@@ -54,7 +54,7 @@ impl Embedded {
             let mut works = Vec::new();
             for endpoint in wanted {
                 works.push(endpoint);
-                // With those before it: what fails may be one too many, rather than this kind of socket.
+                // Bound together with the former ones: the number of sockets may be the cause, not this kind of socket.
                 if let Err(error) = Server::bind(config(works.clone())) {
                     works.pop();
                     notes.push(format!("left out: {}", sentence(anyhow::Error::from(error).chain())));
@@ -67,24 +67,24 @@ impl Embedded {
         Ok(server)
     }
 
-    /// Answers at these endpoints.
+    /// Starts a server on these endpoints.
     pub(crate) fn at(endpoints: Vec<Endpoint>) -> Result<Self> {
         Self::start(Server::bind(config(endpoints))?, None)
     }
 
     fn start(server: Server, folder: Option<TempDir>) -> Result<Self> {
-        let told = |note: &Note| format!("{}: {}", note.error, plain(&note.error.cause().to_string()));
-        let notes = server.notes().iter().map(told).collect();
+        let text = |note: &Note| format!("{}: {}", note.error, plain(&note.error.cause().to_string()));
+        let notes = server.notes().iter().map(text).collect();
         let endpoints = server.endpoints().cloned().collect();
         Ok(Self { running: server.start(|| ())?, endpoints, notes, folder })
     }
 
-    /// What is to be removed with all that is in it by whoever ends the program without ending the server.
+    /// Returns the folder to remove if the program ends without stopping the server.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.path().to_owned())
     }
 
-    /// Ends it, and what it has left in the file system.
+    /// Stops the server and removes its folder.
     pub(crate) fn stop(self) -> Result<()> {
         self.running.stop().context("cannot run the server").map(drop)
     }
@@ -100,24 +100,25 @@ fn config(endpoints: Vec<Endpoint>) -> Config {
         host: host_name(),
         workers: cores(),
         connections_max: None,
-        per_peer_max: None,
-        patience: Timeouts { idle: None, stall: STALL },
+        connections_per_host_max: None,
+        timeouts: Timeouts { idle: None, stall: STALL },
         unix_mode: 0o600,
     }
 }
 
-/// Every transport that works here, each on a free port or in the folder, UNIX streams by name, too; and the names of those
-/// that do not. Without a folder there are no paths.
+/// Returns an endpoint for every transport that works on this machine, with a free port or a path in the folder, and an
+/// abstract name for UNIX streams. Without a folder there are no paths. Also returns the schemes of the transports that do
+/// not work.
 fn endpoints(folder: Option<&Path>) -> Result<(Vec<Endpoint>, Vec<&'static str>)> {
     let (mut endpoints, mut absent) = (Vec::new(), Vec::new());
     for transport in Transport::all() {
         let mut is_present = false;
-        for place in transport.loopback_addresses() {
-            match support::carry(transport, &place) {
-                Err(error) if transport.is_absent(&place, &error) => {}
+        for address in transport.loopback_addresses() {
+            match support::carry(transport, &address) {
+                Err(error) if transport.is_absent(&address, &error) => {}
                 _ => {
                     is_present = true;
-                    endpoints.extend(endpoint(transport, place, folder).transpose()?);
+                    endpoints.extend(endpoint(transport, address, folder).transpose()?);
                 }
             }
         }
@@ -125,26 +126,27 @@ fn endpoints(folder: Option<&Path>) -> Result<(Vec<Endpoint>, Vec<&'static str>)
             absent.push(transport.scheme());
         }
     }
-    // Nobody can have taken a name that cannot be guessed.
+    // A random name cannot be in use.
     let name = RandomState::new().build_hasher().finish();
     endpoints.push(format!("unix:@sounder-{name:016x}").parse()?);
     Ok((endpoints, absent))
 }
 
-/// Where a transport is served, if it does not need a folder that is not there.
-fn endpoint(transport: Transport, place: Address, folder: Option<&Path>) -> Option<Result<Endpoint>> {
-    let place = match place {
+/// Returns the endpoint of a transport at an address. Returns `None` if it needs a folder and there is none.
+fn endpoint(transport: Transport, address: Address, folder: Option<&Path>) -> Option<Result<Endpoint>> {
+    let address = match address {
         Address::Unix(_) => {
             let scheme = transport.scheme();
             let path = folder?.join(scheme.strip_prefix("unix-").unwrap_or("stream"));
             UnixName::Path(path.as_os_str().as_bytes().into()).into()
         }
-        place => place,
+        address => address,
     };
-    Some(Endpoint::at(transport, &place).map_err(anyhow::Error::from))
+    Some(Endpoint::at(transport, &address).map_err(anyhow::Error::from))
 }
 
-/// A folder for sockets that nobody else may enter, in the user's runtime folder or among the temporary files.
+/// Creates a folder for sockets that only this user may enter, in the user's runtime folder or the folder for temporary
+/// files.
 fn folder() -> Result<TempDir> {
     let named = |name: &str| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let runtime = named("XDG_RUNTIME_DIR").filter(|path| path.is_absolute());
@@ -154,7 +156,7 @@ fn folder() -> Result<TempDir> {
 
 fn folder_in(parent: &Path) -> Result<TempDir> {
     let make = || format!("cannot create a folder in {}", parent.display());
-    // Before anything is made there: these errors are the plainer ones.
+    // Checked first, because this error is clearer than the one of creating a folder in it.
     let metadata = fs::metadata(parent).with_context(make)?;
     ensure!(metadata.is_dir(), "{} is not a folder", parent.display());
     let folder = tempfile::Builder::new()

@@ -1,4 +1,4 @@
-//! `sounder serve`
+//! `sounder serve`: runs a server and writes its transcript until a signal stops it.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,28 +10,30 @@ use echosounder_server::{Note, Running, Server};
 use echosounder_socket::{Endpoint, Interest, Signal, Signals, ready};
 
 use super::signals;
-use super::transcript::{self, Writer};
+use super::transcript::{self, WriterThread};
 use crate::args::Output;
 use crate::config::{Serve, Transcript};
 use crate::failure::{ABSENT_HINT, Outcome, plain};
 use crate::render::transcript::{listening, note, summary};
 use crate::stderr::stderr;
 
-/// How often waiting for a signal may fail in a row, and how long it rests after each time.
-const WAITS_MAX: usize = 8;
+/// How often waiting for a signal may fail in a row.
+const WAIT_FAILURES_MAX: usize = 8;
+
+/// How long to pause after a failed wait.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Answers until a signal says to stop.
+/// Runs the server until a signal stops it.
 pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     let server = Server::bind(config.server)?;
-    // Before the first thread, which inherits what is blocked; but not before names were looked up, which takes
-    // long where it fails, and may be interrupted.
+    // Threads inherit the signal mask, so the signals are blocked before the first thread starts. A lookup of names can
+    // take long and should be interruptible, so they are blocked after it.
     let signals = signals::receive(&[Signal::User1, Signal::Quit])?;
-    let lacking = server.notes().iter().any(|note| note.whole_endpoint);
+    let is_incomplete = server.notes().iter().any(|note| note.whole_endpoint);
     let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
-    tell_notes(server.notes(), output)?;
+    print_notes(server.notes(), output)?;
 
-    // Errors are told even if nothing else is; then they are no part of a transcript.
+    // Without a transcript, errors go to standard error.
     let out: Box<dyn Write + Send> = match config.transcript {
         Transcript::Off => Box::new(stderr()),
         _ => Box::new(io::stdout()),
@@ -43,16 +45,16 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     announce(&endpoints, config.on_defaults, output)?;
 
     let input = io::stdin();
-    // Where the input tells nothing, another end stands in for it.
+    // If the end of input is not of interest, `ended` takes its place.
     let input = if config.until_input_ends { input.as_fd() } else { running.ended() };
-    await_the_end(&signals, [running.ended(), writer.broken().as_fd(), input], &running, output)?;
+    wait_for_end(&signals, [running.ended(), writer.broken().as_fd(), input], &running, output)?;
     signals::die_of_the_next(signals)?;
     stop(running, writer, output)?;
-    Ok(if lacking { Outcome::Incomplete } else { Outcome::Done })
+    Ok(if is_incomplete { Outcome::Incomplete } else { Outcome::Done })
 }
 
-/// Tells what the server does without.
-fn tell_notes(notes: &[Note], output: Output) -> Result<()> {
+/// Prints what the server does not serve.
+fn print_notes(notes: &[Note], output: Output) -> Result<()> {
     for missing in notes {
         let text = format!("{}: {}", missing.error, plain(&missing.error.cause().to_string()));
         note(&mut stderr(), &text, output.json)?;
@@ -63,7 +65,7 @@ fn tell_notes(notes: &[Note], output: Output) -> Result<()> {
     Ok(())
 }
 
-/// Tells where the server answers, as soon as it does.
+/// Prints the endpoints, now that the server serves them.
 fn announce(endpoints: &[Endpoint], on_defaults: bool, output: Output) -> Result<()> {
     if output.quiet {
         return Ok(());
@@ -78,9 +80,8 @@ fn announce(endpoints: &[Endpoint], on_defaults: bool, output: Output) -> Result
     Ok(())
 }
 
-/// Waits for a signal to stop, or until one of what ends the server otherwise is readable. Whoever asks is told how things
-/// stand meanwhile.
-fn await_the_end(
+/// Waits for a signal that stops the server, or until one of `ends` is readable. Prints statistics at SIGUSR1 and SIGQUIT.
+fn wait_for_end(
     signals: &Signals,
     ends: [BorrowedFd<'_>; 3],
     running: &Running,
@@ -88,23 +89,25 @@ fn await_the_end(
 ) -> Result<()> {
     let [one, other, third] = ends;
     let waited = [signals.as_fd(), one, other, third].map(|fd| (fd, Interest::Read));
-    let mut failed = 0;
+    let mut failures = 0;
     loop {
         let ended = match ready(waited, None) {
             Ok([_, ends @ ..]) => {
-                failed = 0;
+                failures = 0;
                 ends.iter().any(|end| end.readable)
             }
-            Err(error) if WAITS_MAX <= failed => return Err(error).context("cannot wait for a signal"),
+            Err(error) if WAIT_FAILURES_MAX <= failures => {
+                return Err(error).context("cannot wait for a signal");
+            }
             Err(_) => {
-                failed += 1;
+                failures += 1;
                 thread::park_timeout(PAUSE);
                 false
             }
         };
         match signals.next().context("cannot receive a signal")? {
             Some(Signal::User1 | Signal::Quit) => summary(&mut stderr(), &running.totals(), output.json)?,
-            // After the ^C that the terminal shows, a line of our own begins.
+            // The terminal has printed ^C, so the statistics begin on a new line.
             Some(Signal::Interrupt) if io::stderr().is_terminal() => return Ok(writeln!(stderr())?),
             Some(Signal::Interrupt | Signal::Terminate | Signal::Hangup) => return Ok(()),
             None if ended => return Ok(()),
@@ -113,7 +116,7 @@ fn await_the_end(
     }
 }
 
-fn stop(running: Running, writer: Writer, output: Output) -> Result<()> {
+fn stop(running: Running, writer: WriterThread, output: Output) -> Result<()> {
     let totals = running.stop().context("cannot run the server")?;
     let written = writer.finish();
     if !output.quiet {

@@ -1,7 +1,7 @@
-//! The way from the workers to the output: a bounded channel, and a thread that writes.
+//! The transcript of `sounder serve`: a bounded channel from the workers to a thread that writes lines.
 //!
-//! Workers never wait for it. What does not fit, and what is over a hundred lines a second, is counted, and
-//! told when there is room again.
+//! Workers never wait for the writer. Lines that do not fit into the channel, and lines beyond the rate limit, are
+//! counted; the writer prints their number when it may write again.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,80 +10,83 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use echosounder_server::{Observer, ServerEvent};
+use echosounder_server::{CloseReason, Observer, ServerEvent};
 use echosounder_socket::Waker;
 
 use crate::command::line_rate_limit::{LineRateLimit, Troubles};
 use crate::config::Transcript;
 use crate::failure::plain;
 use crate::render::json::EventTime;
-use crate::render::transcript::{self, Entry, What};
+use crate::render::transcript::{self, TranscriptEvent, TranscriptLine};
 
-/// How long the end waits for what has not been written.
+/// How long the end of the program waits for lines that have not been written.
 const FINISH_MAX: Duration = Duration::from_millis(500);
 
-/// Most entries that wait to be written.
-const WAITING_MAX: usize = 1024;
+/// Maximum number of lines that wait to be written.
+const QUEUE_MAX: usize = 1024;
 
-/// Most bytes of a message that are shown.
+/// Maximum number of bytes of a message that are shown.
 const SHOWN_MAX: usize = 4096;
 
-/// Passes events on to the writer, as far as they are wanted.
+/// How often the writer looks for left-out lines while no event arrives.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Passes the events of a worker to the writer thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     wanted: Transcript,
-    sender: SyncSender<Entry>,
+    sender: SyncSender<TranscriptLine>,
     shared: Arc<Shared>,
 }
 
-/// What the workers and the writer tell each other.
+/// The state that the workers and the writer share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Whether enough was written within this second.
-    sated: AtomicBool,
-    /// Entries that were not written.
+    /// Whether the lines of this second are used up.
+    is_limited: AtomicBool,
+    /// The number of lines that were left out and not reported yet.
     left_out: AtomicU64,
-    /// What was reported to fail.
+    /// When the failure of each operation was last reported.
     troubles: Troubles,
 }
 
-/// The thread that writes.
+/// The handle of the writer thread.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    ended: Receiver<io::Result<()>>,
+pub(crate) struct WriterThread {
+    result: Receiver<io::Result<()>>,
     broken: Arc<Waker>,
 }
 
-/// Starts the thread that writes to `out`, and whoever passes events on to it.
+/// Starts a thread that writes to `out`. Returns the reporter for the workers, and the thread's handle.
 pub(crate) fn start(
     wanted: Transcript,
     as_json: bool,
     out: impl Write + Send + 'static,
-) -> io::Result<(Reporter, Writer)> {
-    let (sender, receiver) = mpsc::sync_channel(WAITING_MAX);
+) -> io::Result<(Reporter, WriterThread)> {
+    let (sender, receiver) = mpsc::sync_channel(QUEUE_MAX);
     let shared = Arc::new(Shared::default());
     let broken = Arc::new(Waker::new()?);
-    // A transcript that nobody reads any more ends the server; errors that nobody reads do not.
+    // The server ends if nobody reads its transcript any more, but not if nobody reads its errors.
     let needs_reader = wanted != Transcript::Off;
-    let pages = Pages { out, as_json, needs_reader, shared: Arc::clone(&shared) };
+    let writer = TranscriptWriter { out, as_json, needs_reader, shared: Arc::clone(&shared) };
     let alarm = Arc::clone(&broken);
-    let (end, ended) = mpsc::sync_channel(1);
+    let (result_sender, result) = mpsc::sync_channel(1);
     thread::Builder::new().name("transcript".into()).spawn(move || {
-        let result = pages.write(&receiver);
+        let result = writer.run(&receiver);
         if result.is_err() {
-            // Both fail only if nobody waits for it any more.
+            // This and the next call fail only if nobody waits for the result any more.
             let _ = alarm.wake();
         }
-        let _ = end.send(result);
+        let _ = result_sender.send(result);
     })?;
-    Ok((Reporter { wanted, sender, shared }, Writer { ended, broken }))
+    Ok((Reporter { wanted, sender, shared }, WriterThread { result, broken }))
 }
 
 impl Reporter {
-    /// Passes an entry on; if it would not be written, it is not even made.
-    fn pass(&self, what: impl FnOnce() -> What) {
-        let entry = || Entry { time: EventTime::now(), what: what() };
-        if self.shared.sated.load(Ordering::Relaxed) || self.sender.try_send(entry()).is_err() {
+    /// Sends an event to the writer. `event` is not called if the line would be left out.
+    fn send(&self, event: impl FnOnce() -> TranscriptEvent) {
+        let line = || TranscriptLine { time: EventTime::now(), event: event() };
+        if self.shared.is_limited.load(Ordering::Relaxed) || self.sender.try_send(line()).is_err() {
             self.shared.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -93,23 +96,30 @@ impl Observer for Reporter {
     fn observe(&mut self, event: ServerEvent<'_>) {
         match event {
             ServerEvent::Error { operation, error } if self.shared.troubles.is_due(operation) => {
-                self.pass(|| What::Error { error: format!("{operation}: {}", plain(&error.to_string())) });
+                let error = || format!("{operation}: {}", plain(&error.to_string()));
+                self.send(|| TranscriptEvent::Error { error: error() });
             }
             ServerEvent::Error { .. } => {}
             _ if self.wanted == Transcript::Off => {}
-            ServerEvent::Connected { peer } => self.pass(|| What::Connected { peer: peer.to_string() }),
-            ServerEvent::Closed { peer, messages, error, cut } => self.pass(|| What::Closed {
+            ServerEvent::Connected { peer } => {
+                self.send(|| TranscriptEvent::Connected { peer: peer.to_string() });
+            }
+            ServerEvent::Closed { peer, messages, reason } => self.send(|| TranscriptEvent::Closed {
                 peer: peer.to_string(),
                 messages,
-                reason: error
-                    .map(|error| plain(&error.to_string()))
-                    .or_else(|| cut.map(|cut| cut.word().to_owned())),
+                reason: match reason {
+                    CloseReason::Finished => None,
+                    CloseReason::Failed(error) => Some(plain(&error.to_string())),
+                    CloseReason::Disconnected(reason) => Some(reason.name().to_owned()),
+                },
             }),
-            ServerEvent::Message { peer, bytes } if self.wants_messages() => self.pass(|| What::Message {
-                peer: peer.to_string(),
-                bytes: bytes[..bytes.len().min(SHOWN_MAX)].into(),
-                len: bytes.len(),
-            }),
+            ServerEvent::Message { peer, bytes } if self.wants_messages() => {
+                self.send(|| TranscriptEvent::Message {
+                    peer: peer.to_string(),
+                    bytes: bytes[..bytes.len().min(SHOWN_MAX)].into(),
+                    len: bytes.len(),
+                });
+            }
             _ => {}
         }
     }
@@ -119,16 +129,16 @@ impl Observer for Reporter {
     }
 }
 
-impl Writer {
-    /// Wakes whoever waits for it when nothing can be written any more.
+impl WriterThread {
+    /// Returns a waker that is woken when the transcript cannot be written any more.
     pub(crate) fn broken(&self) -> &Waker {
         &self.broken
     }
 
-    /// Waits until all is written, but not for ever: whoever should read it may be stuck. The reporters must have
-    /// been dropped.
+    /// Waits until all lines are written, but not longer than [`FINISH_MAX`], because the reader may be stuck. All
+    /// reporters must have been dropped.
     pub(crate) fn finish(self) -> io::Result<()> {
-        match self.ended.recv_timeout(FINISH_MAX) {
+        match self.result.recv_timeout(FINISH_MAX) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the transcript's writer panicked")),
@@ -136,48 +146,53 @@ impl Writer {
     }
 }
 
-/// What is being written.
-struct Pages<W> {
+/// Writes the lines of the transcript at a limited rate.
+struct TranscriptWriter<W> {
     out: W,
     as_json: bool,
     needs_reader: bool,
     shared: Arc<Shared>,
 }
 
-impl<W: Write> Pages<W> {
-    /// Writes until nobody sends any more.
-    fn write(mut self, receiver: &Receiver<Entry>) -> io::Result<()> {
-        let mut line_rate_limit = LineRateLimit::new();
+impl<W: Write> TranscriptWriter<W> {
+    /// Writes until all reporters have been dropped.
+    fn run(mut self, receiver: &Receiver<TranscriptLine>) -> io::Result<()> {
+        let mut limit = LineRateLimit::new();
         loop {
-            let received = receiver.recv_timeout(Duration::from_secs(1));
-            if line_rate_limit.renew() {
-                self.shared.sated.store(false, Ordering::Relaxed);
-                self.tell_left_out()?;
+            let received = receiver.recv_timeout(IDLE_INTERVAL);
+            if limit.renew() {
+                self.shared.is_limited.store(false, Ordering::Relaxed);
+                self.write_left_out()?;
             }
             match received {
-                Ok(entry) if line_rate_limit.take() => {
-                    self.shared.sated.store(line_rate_limit.is_used_up(), Ordering::Relaxed);
-                    self.line(&entry)?;
+                Ok(line) if limit.take() => {
+                    self.shared.is_limited.store(limit.is_used_up(), Ordering::Relaxed);
+                    self.write(&line)?;
                 }
                 Ok(_) => {
                     self.shared.left_out.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.tell_left_out(),
+                Err(RecvTimeoutError::Disconnected) => return self.write_left_out(),
             }
         }
     }
 
-    fn tell_left_out(&mut self) -> io::Result<()> {
+    /// Writes the number of lines that were left out, if there were any.
+    fn write_left_out(&mut self) -> io::Result<()> {
         match self.shared.left_out.swap(0, Ordering::Relaxed) {
             0 => Ok(()),
-            entries => self.line(&Entry { time: EventTime::now(), what: What::LeftOut { entries } }),
+            lines => {
+                let event = TranscriptEvent::LeftOut { lines };
+                self.write(&TranscriptLine { time: EventTime::now(), event })
+            }
         }
     }
 
-    /// Writes a line. A full disk loses it, and may have room for the next.
-    fn line(&mut self, entry: &Entry) -> io::Result<()> {
-        let written = transcript::entry(&mut self.out, entry, self.as_json).and_then(|()| self.out.flush());
+    /// Writes a line. If the disk is full, the line counts as left out, since there may be space for the next.
+    fn write(&mut self, line: &TranscriptLine) -> io::Result<()> {
+        let written =
+            transcript::write_line(&mut self.out, line, self.as_json).and_then(|()| self.out.flush());
         match written {
             Err(error) if self.needs_reader && error.kind() == io::ErrorKind::BrokenPipe => Err(error),
             Err(_) => {

@@ -1,4 +1,4 @@
-//! What a server tells of itself, as lines.
+//! The lines that `sounder serve` prints: its transcript, notes and statistics, as text or as JSON.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,26 +11,26 @@ use serde::Serialize;
 use super::escape::{Escaped, Harmless};
 use super::json::{self, Bytes, EventTime};
 
-/// What happened in a server, and when.
+/// An event of a server with its time.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct TranscriptLine {
     pub(crate) time: EventTime,
-    pub(crate) what: What,
+    pub(crate) event: TranscriptEvent,
 }
 
-/// What happened in a server.
+/// An event of a server, with addresses and errors as text.
 #[derive(Debug)]
-pub(crate) enum What {
-    /// Somebody has connected.
+pub(crate) enum TranscriptEvent {
+    /// A client has connected.
     Connected { peer: String },
-    /// Somebody has said something; of a long message, the beginning.
+    /// A message has been replied to. `bytes` are the beginning of a long message, `len` is the length of the whole.
     Message { peer: String, bytes: Vec<u8>, len: usize },
     /// A connection has ended.
     Closed { peer: String, messages: u64, reason: Option<String> },
-    /// Something did not work.
+    /// An operation failed.
     Error { error: String },
-    /// So many entries were left out, because there were too many.
-    LeftOut { entries: u64 },
+    /// The number of lines that were left out, because they exceeded the rate limit.
+    LeftOut { lines: u64 },
 }
 
 #[derive(Serialize)]
@@ -74,7 +74,7 @@ enum Object<'a> {
     },
 }
 
-/// Tells that a server answers at an endpoint.
+/// Writes that an endpoint is served.
 pub(crate) fn listening(out: &mut impl Write, endpoint: &Endpoint, as_json: bool) -> io::Result<()> {
     let kind = match endpoint.transport().kind() {
         Kind::Datagrams => "message",
@@ -87,7 +87,7 @@ pub(crate) fn listening(out: &mut impl Write, endpoint: &Endpoint, as_json: bool
     writeln!(out, "Waiting for {kind} on {endpoint}")
 }
 
-/// Tells what a server does without.
+/// Writes what is not served.
 pub(crate) fn note(out: &mut impl Write, note: &str, as_json: bool) -> io::Result<()> {
     if as_json {
         return json::event(out, &EventTime::now(), &Object::Note { note });
@@ -95,36 +95,36 @@ pub(crate) fn note(out: &mut impl Write, note: &str, as_json: bool) -> io::Resul
     writeln!(out, "note: {}", Harmless(note))
 }
 
-/// Tells one entry.
-pub(crate) fn entry(out: &mut impl Write, entry: &Entry, as_json: bool) -> io::Result<()> {
+/// Writes a line of the transcript.
+pub(crate) fn write_line(out: &mut impl Write, line: &TranscriptLine, as_json: bool) -> io::Result<()> {
     if as_json {
-        return json::event(out, &entry.time, &object(&entry.what));
+        return json::event(out, &line.time, &object(&line.event));
     }
-    match &entry.what {
-        What::Connected { peer } => writeln!(out, "Connected client from {peer}"),
-        What::Message { peer, bytes, len } if bytes.len() < *len => {
+    match &line.event {
+        TranscriptEvent::Connected { peer } => writeln!(out, "Connected client from {peer}"),
+        TranscriptEvent::Message { peer, bytes, len } if bytes.len() < *len => {
             writeln!(out, "Client {peer}: {}... ({len} bytes)", Escaped(bytes))
         }
-        What::Message { peer, bytes, .. } => writeln!(out, "Client {peer}: {}", Escaped(bytes)),
-        What::Closed { peer, messages, reason } => {
+        TranscriptEvent::Message { peer, bytes, .. } => writeln!(out, "Client {peer}: {}", Escaped(bytes)),
+        TranscriptEvent::Closed { peer, messages, reason } => {
             write!(out, "Closed {peer} after {}", counted(*messages, "message"))?;
             match reason {
                 Some(reason) => writeln!(out, ": {reason}"),
                 None => writeln!(out),
             }
         }
-        What::Error { error } => writeln!(out, "Error: {error}"),
-        What::LeftOut { entries } => writeln!(out, "({} left out)", counted(*entries, "line")),
+        TranscriptEvent::Error { error } => writeln!(out, "Error: {error}"),
+        TranscriptEvent::LeftOut { lines } => writeln!(out, "({} left out)", counted(*lines, "line")),
     }
 }
 
-/// Tells what was counted.
+/// Writes the statistics.
 pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> io::Result<()> {
     let drops = || DropReason::ALL.iter().map(|reason| reason.word()).zip(totals.drops);
-    let cuts = || DisconnectReason::ALL.iter().map(|cut| cut.word()).zip(totals.cuts);
+    let disconnects = || DisconnectReason::ALL.iter().map(|reason| reason.name()).zip(totals.disconnects);
     let &Totals { connections, connected_now, messages, bytes, errors, .. } = totals;
     if as_json {
-        let (dropped, cut) = (drops().collect(), cuts().collect());
+        let (dropped, cut) = (drops().collect(), disconnects().collect());
         let object = Object::Summary { connections, connected_now, messages, bytes, errors, dropped, cut };
         return json::event(out, &EventTime::now(), &object);
     }
@@ -134,9 +134,9 @@ pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> i
     let now = if connected_now == 0 { String::new() } else { format!(" ({connected_now} connected now)") };
     write!(out, "{connections}{now}, {messages}, {bytes}, {} dropped", totals.dropped())?;
     breakdown(out, drops())?;
-    if totals.cut() != 0 {
-        write!(out, ", {} cut off", totals.cut())?;
-        breakdown(out, cuts())?;
+    if totals.disconnected() != 0 {
+        write!(out, ", {} disconnected", totals.disconnected())?;
+        breakdown(out, disconnects())?;
     }
     if errors != 0 {
         write!(out, ", {}", counted(errors, "error"))?;
@@ -144,28 +144,28 @@ pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> i
     writeln!(out)
 }
 
-/// Tells of what a sum consists, if of anything: ` (2 idle, 1 stalled)`.
+/// Writes the parts of a sum that are not zero: ` (2 idle, 1 stall)`.
 fn breakdown(out: &mut impl Write, parts: impl Iterator<Item = (&'static str, u64)>) -> io::Result<()> {
     let parts: Vec<String> =
         parts.filter(|(_, count)| *count != 0).map(|(word, count)| format!("{count} {word}")).collect();
     if parts.is_empty() { Ok(()) } else { write!(out, " ({})", parts.join(", ")) }
 }
 
-fn object(what: &What) -> Object<'_> {
-    match what {
-        What::Connected { peer } => Object::Connected { peer },
-        What::Message { peer, bytes, len } => {
+fn object(event: &TranscriptEvent) -> Object<'_> {
+    match event {
+        TranscriptEvent::Connected { peer } => Object::Connected { peer },
+        TranscriptEvent::Message { peer, bytes, len } => {
             Object::Message { peer, bytes: *len, content: Bytes::from(&bytes[..]) }
         }
-        What::Closed { peer, messages, reason } => {
+        TranscriptEvent::Closed { peer, messages, reason } => {
             Object::Closed { peer, messages: *messages, reason: reason.as_deref() }
         }
-        What::Error { error } => Object::Trouble { error },
-        What::LeftOut { entries } => Object::LeftOut { entries: *entries },
+        TranscriptEvent::Error { error } => Object::Trouble { error },
+        TranscriptEvent::LeftOut { lines } => Object::LeftOut { entries: *lines },
     }
 }
 
-/// `1 message`, `2 messages`.
+/// Returns a count with its noun: `1 message`, `2 messages`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

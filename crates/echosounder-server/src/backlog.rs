@@ -1,0 +1,212 @@
+//! The backlog of a connection, and the budget that bounds the backlogs of all connections of a worker.
+
+use echosounder_proto::Moment;
+
+/// Maximum number of bytes in the backlogs of all connections together.
+pub const BACKLOG_MAX: usize = 16 * 1024 * 1024;
+
+/// Maximum number of bytes that one read takes from a stream.
+pub(crate) const READ_MAX: usize = 64 * 1024;
+
+/// Minimum number of bytes for which a read is worth its system call.
+const READ_MIN: usize = 1024;
+
+/// Maximum number of bytes of a buffer that is larger than its content needs. Larger ones shrink, so that a short
+/// unfinished line does not hold the memory of a long one.
+const SLACK_MAX: usize = 4096;
+
+/// Maximum number of unused backlogs that a worker keeps for the next connection that needs one.
+const SPARES_MAX: usize = 64;
+
+/// Output that the kernel did not take and input that was not replied to.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    /// Replies not yet sent.
+    unsent: Vec<u8>,
+    /// Input not yet replied to.
+    unprocessed: Vec<u8>,
+    /// When that input was received.
+    arrival: Moment,
+    /// Whether the unprocessed input holds a complete frame. If not, it is an unfinished line without a newline.
+    has_frame: bool,
+}
+
+impl Backlog {
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.unsent
+    }
+
+    pub(crate) fn unprocessed(&self) -> &[u8] {
+        &self.unprocessed
+    }
+
+    pub(crate) fn arrival(&self) -> Moment {
+        self.arrival
+    }
+
+    /// Returns whether the connection can make progress without further input.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.has_frame || !self.unsent.is_empty()
+    }
+
+    /// Makes the unprocessed input a complete frame, because no more input will be read.
+    pub(crate) fn end_input(&mut self) {
+        self.has_frame = !self.unprocessed.is_empty();
+    }
+
+    /// Returns the number of bytes that count towards the budget.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.unsent.capacity() + self.unprocessed.capacity()
+    }
+}
+
+/// The backlog of one connection; most have none.
+pub(crate) type BacklogSlot = Option<Box<Backlog>>;
+
+/// Input and output that a connection could not complete in a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remainder<'a> {
+    pub(crate) unsent: &'a [u8],
+    pub(crate) unprocessed: &'a [u8],
+    pub(crate) arrival: Moment,
+    pub(crate) has_frame: bool,
+}
+
+/// One worker's part of [`BACKLOG_MAX`], and its unused backlogs.
+///
+/// Every change of a backlog goes through here, so that the count of used bytes is right.
+#[derive(Debug)]
+pub(crate) struct BacklogBudget {
+    max: usize,
+    used: usize,
+    #[expect(clippy::vec_box, reason = "the boxes move between connections without an allocation")]
+    spares: Vec<Box<Backlog>>,
+}
+
+impl BacklogBudget {
+    /// Maximum number of bytes to read when the budget is exhausted, from a connection whose peer receives its replies.
+    pub(crate) const LAST_READ_SIZE: usize = READ_MIN;
+
+    /// Creates a budget of `max` bytes.
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, used: 0, spares: Vec::new() }
+    }
+
+    /// Returns how many bytes a connection may read so that the budget can hold everything that results: less, the more
+    /// is used. `None` means that the budget is exhausted.
+    pub(crate) fn read_size(&self) -> Option<usize> {
+        // A read results in at most three times its size: replies of twice the size, and unprocessed input.
+        let size = (self.max.saturating_sub(self.used) / 8).min(READ_MAX);
+        (READ_MIN <= size).then_some(size)
+    }
+
+    /// Stores what remains after a turn in `slot`, in place of its former content.
+    pub(crate) fn store(&mut self, slot: &mut BacklogSlot, remainder: Remainder<'_>) {
+        let Remainder { unsent, unprocessed, arrival, has_frame } = remainder;
+        if unsent.is_empty() && unprocessed.is_empty() {
+            return self.release(slot);
+        }
+        let before = slot.as_ref().map_or(0, |backlog| backlog.size());
+        let backlog = slot.get_or_insert_with(|| {
+            let empty = || Backlog { unsent: Vec::new(), unprocessed: Vec::new(), arrival, has_frame };
+            self.spares.pop().unwrap_or_else(|| Box::new(empty()))
+        });
+        replace(&mut backlog.unsent, unsent);
+        replace(&mut backlog.unprocessed, unprocessed);
+        backlog.arrival = arrival;
+        backlog.has_frame = has_frame;
+        let after = backlog.size();
+        self.change(before, after);
+    }
+
+    /// Appends input to an unfinished line.
+    pub(crate) fn append(&mut self, backlog: &mut Backlog, input: &[u8]) {
+        let before = backlog.size();
+        backlog.unprocessed.extend_from_slice(input);
+        let after = backlog.size();
+        self.change(before, after);
+    }
+
+    /// Removes output that was sent. If nothing remains, `slot` is empty afterwards.
+    pub(crate) fn remove_sent(&mut self, slot: &mut BacklogSlot, sent: usize) {
+        let Some(backlog) = slot else { return };
+        let before = backlog.size();
+        backlog.unsent.drain(..sent);
+        if backlog.unsent.is_empty() {
+            backlog.unsent = Vec::new();
+        }
+        let after = backlog.size();
+        self.change(before, after);
+        if backlog.unsent.is_empty() && backlog.unprocessed.is_empty() {
+            self.release(slot);
+        }
+    }
+
+    /// Empties `slot`.
+    pub(crate) fn release(&mut self, slot: &mut BacklogSlot) {
+        let Some(mut backlog) = slot.take() else { return };
+        self.change(backlog.size(), 0);
+        if self.spares.len() < SPARES_MAX {
+            replace(&mut backlog.unsent, &[]);
+            replace(&mut backlog.unprocessed, &[]);
+            self.spares.push(backlog);
+        }
+    }
+
+    /// Counts a backlog of `before` bytes as one of `after` bytes. A message is read whole whatever its size, so the
+    /// used bytes can exceed the maximum for a while.
+    fn change(&mut self, before: usize, after: usize) {
+        self.used = self.used.saturating_sub(before) + after;
+    }
+}
+
+/// Replaces the content of a buffer. The buffer keeps its memory unless it is much too large.
+fn replace(buffer: &mut Vec<u8>, content: &[u8]) {
+    buffer.clear();
+    if SLACK_MAX < buffer.capacity() && 2 * content.len() < buffer.capacity() {
+        buffer.shrink_to(content.len().max(SLACK_MAX));
+    }
+    buffer.extend_from_slice(content);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use echosounder_proto::{MonoTime, WallTime};
+
+    use super::*;
+
+    fn remainder<'a>(unsent: &'a [u8], unprocessed: &'a [u8]) -> Remainder<'a> {
+        let mono = MonoTime::from_origin(Duration::ZERO);
+        let arrival = Moment { wall: WallTime::from_nanos(1), mono };
+        Remainder { unsent, unprocessed, arrival, has_frame: false }
+    }
+
+    #[test]
+    fn a_budget_that_was_exceeded_returns_to_its_maximum() {
+        let mut budget = BacklogBudget::new(100_000);
+        assert_eq!(budget.read_size(), Some(12_500));
+        let mut slot = None;
+        budget.store(&mut slot, remainder(&[b'x'; 300_000], &[]));
+        assert_eq!(budget.read_size(), None);
+        budget.remove_sent(&mut slot, 300_000);
+        assert!(slot.is_none());
+        assert_eq!(budget.read_size(), Some(12_500));
+    }
+
+    #[test]
+    fn an_unused_backlog_is_used_again_with_little_memory() {
+        let mut budget = BacklogBudget::new(BACKLOG_MAX);
+        let mut slot = None;
+        budget.store(&mut slot, remainder(&[b'x'; 100_000], &[b'y'; 100_000]));
+        let address = std::ptr::from_ref(&**slot.as_ref().unwrap());
+        budget.release(&mut slot);
+        assert!(slot.is_none() && budget.used == 0);
+        budget.store(&mut slot, remainder(&[], b"unfinished"));
+        let backlog = slot.as_ref().unwrap();
+        assert_eq!(std::ptr::from_ref(&**backlog), address);
+        assert!(budget.used <= size_of::<Backlog>() + 2 * SLACK_MAX);
+        assert_eq!((backlog.unsent(), backlog.unprocessed()), (&b""[..], &b"unfinished"[..]));
+    }
+}
