@@ -1,41 +1,40 @@
-//! `cargo xtask`: what developers of this repository need and cargo does not do.
+//! `cargo xtask`: tasks for developers of this repository that cargo does not do.
 //!
-//! A kernel without TIPC, VSOCK or SCTP cannot show whether our sockets work there. So a [`guest`] boots one that
-//! has them, beside this one and without any privilege, and [`bearer`] boots two that are joined by a wire.
+//! A kernel without TIPC, VSOCK or SCTP cannot show whether the socket crate supports them. [`guest`] boots one that has them,
+//! without any privilege, and [`bearer`] boots two that are joined by an Ethernet link. [`picture`] draws the README's pictures.
 #![forbid(unsafe_code)]
 
 mod args;
 mod bearer;
+mod boot;
+mod command;
 mod guest;
 mod init;
-mod kernel;
+mod machine;
+mod notice;
 mod packages;
+mod picture;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::{Args, Task};
+use crate::notice::notice;
 
-/// As `env` and `timeout` have it: what was to run the command has failed, and not the command.
-const NO_GUEST: u8 = 125;
+/// The exit status if this program failed and not the command that it was to run, as with env(1) and timeout(1).
+const NOT_RUN: u8 = 125;
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Guest(guest) => guest::run(&guest),
         Task::Bearer(bearer) => bearer::run(&bearer),
+        Task::Picture(picture) => picture::run(&picture),
     };
     result
         .unwrap_or_else(|error| {
-            tell(&format!("{error:#}"));
-            NO_GUEST
+            notice(format!("{error:#}"));
+            NOT_RUN
         })
         .into()
-}
-
-/// Says something on standard error, which belongs to the command otherwise.
-fn tell(what: &str) {
-    // If standard error is closed, nobody wants to know.
-    let _ = writeln!(io::stderr(), "xtask: {what}");
 }
