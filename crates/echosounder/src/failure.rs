@@ -123,7 +123,7 @@ pub(crate) const ABSENT_HINT: &str =
 #[derive(Serialize)]
 struct Failure<'a> {
     event: &'static str,
-    word: Option<String>,
+    reason: Option<String>,
     error: &'a str,
     hint: Option<&'a str>,
 }
@@ -144,8 +144,8 @@ pub(crate) fn tell(error: &Error, output: Output) {
     let mut stderr = stderr();
     // If standard error is closed too, the exit code is all that is left.
     let _ = if output.json {
-        let word = word(error).map(|word| word.to_string());
-        let failure = Failure { event: "error", word, error: &message, hint: hint.as_deref() };
+        let reason = word(error).map(|kind| kind.to_string());
+        let failure = Failure { event: "error", reason, error: &message, hint: hint.as_deref() };
         json::event(&mut stderr, &EventTime::now(), &failure)
     } else {
         let style = Style::stderr(output);
@@ -196,7 +196,7 @@ pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
     // If standard error is closed too, the exit code is all that is left.
     let _ = if typed.iter().any(|typed| typed == "--json") {
         let error = sentence.strip_prefix("error: ").unwrap_or(sentence);
-        let failure = Failure { event: "error", word: None, error, hint: hint.as_deref() };
+        let failure = Failure { event: "error", reason: None, error, hint: hint.as_deref() };
         json::event(&mut stderr, &EventTime::now(), &failure)
     } else {
         let hint = hint.map_or_else(String::new, |hint| format!("hint: {hint}\n\n"));

@@ -11,37 +11,28 @@ use anyhow::Result;
 use echosounder_client::{ClientError, ConnectOptions, Heard, IpOptions, Part, Peer, Reply};
 use echosounder_proto::{Scan, scan};
 use echosounder_socket::{Endpoint, IpVersion, Signals};
-use serde::Serialize;
+use hdrhistogram::Histogram;
 
 use crate::args::Output;
 use crate::command::console::stdout;
 use crate::command::embedded::Embedded;
 use crate::command::signals;
 use crate::failure::{Outcome, sentence};
+use crate::render::demo::echoes::Echoes;
+use crate::render::demo::json;
+use crate::render::demo::text::Table;
 use crate::render::escape::{Escaped, Harmless};
-use crate::render::json::{self, EventTime};
+use crate::render::json::EventTime;
+use crate::render::numbers::whole_nanos;
 use crate::render::style::Style;
 use crate::render::transcript::note;
 use crate::stderr::stderr;
 
 /// How often each endpoint is asked.
-const ECHOES: usize = 1000;
+const ECHOES: u64 = 1000;
 
 /// How long an answer may take; on one machine, far more than it does.
 const WAIT: Duration = Duration::from_secs(2);
-
-/// How one endpoint answered.
-#[derive(Debug, Default, Serialize)]
-struct Row {
-    endpoint: String,
-    sent: usize,
-    wrong: usize,
-    lost: usize,
-    p50_ns: Option<u64>,
-    p99_ns: Option<u64>,
-    max_ns: Option<u64>,
-    error: Option<String>,
-}
 
 pub(crate) fn run(output: Output) -> Result<Outcome> {
     let signals = signals::receive(&[])?;
@@ -77,8 +68,8 @@ fn objects(
     let mut all_right = true;
     for endpoint in endpoints {
         let row = sound(endpoint, stop)?;
-        json::event(out, &EventTime::now(), &row)?;
-        all_right &= row.is_right();
+        json::result(out, &EventTime::now(), &row)?;
+        all_right &= is_complete(&row);
     }
     Ok(all_right)
 }
@@ -100,31 +91,12 @@ fn tour(
     }
     writeln!(out, "\n2. Every socket: the same server, 1,000 echoes on each")?;
     let width = endpoints.iter().map(|endpoint| endpoint.to_string().len()).max().unwrap_or(0);
-    // On a narrow terminal the endpoint has a line of its own.
-    let own_line = !style.fits(width + 40);
-    let (width, gap) = if own_line { (0, "\n") } else { (width, "  ") };
-    writeln!(
-        out,
-        "   {:width$}{gap}{:>8}  {:>8}  {:>8}  {:>5}",
-        "endpoint", "p50 ms", "p99 ms", "max ms", "lost"
-    )?;
+    let table = Table::new(style, width);
+    table.header(out)?;
     for endpoint in endpoints {
         let row = sound(endpoint, stop)?;
-        let ms = |nanos: Option<u64>| {
-            nanos.map_or_else(
-                || "-".to_owned(),
-                |nanos| format!("{:.3}", Duration::from_nanos(nanos).as_secs_f64() * 1e3),
-            )
-        };
-        let [p50, p99, max] = [row.p50_ns, row.p99_ns, row.max_ns].map(ms);
-        let lost = style.bad_if(row.lost != 0, format!("{:>5}", row.lost));
-        write!(out, "   {:width$}{gap}{p50:>8}  {p99:>8}  {max:>8}  {lost}", row.endpoint)?;
-        if row.wrong != 0 {
-            write!(out, "  {}", style.bad(format!("{} wrong", row.wrong)))?;
-        }
-        let error = row.error.as_ref().map_or_else(String::new, |error| format!("  {}", style.bad(error)));
-        writeln!(out, "{error}")?;
-        all_right &= row.is_right();
+        table.row(out, &row)?;
+        all_right &= is_complete(&row);
     }
     for note in notes {
         writeln!(out, "   {}", Harmless(note))?;
@@ -155,9 +127,9 @@ fn talk(out: &mut impl Write, endpoint: &Endpoint) -> Result<bool> {
 /// # Errors
 ///
 /// If a signal says to stop: whoever called tidies up then.
-fn sound(endpoint: Endpoint, stop: &AtomicBool) -> Result<Row> {
-    let mut row = Row { endpoint: endpoint.to_string(), ..Row::default() };
-    let mut times = Vec::with_capacity(ECHOES);
+fn sound(endpoint: Endpoint, stop: &AtomicBool) -> Result<Echoes> {
+    let mut row = Echoes { endpoint: endpoint.to_string(), ..Echoes::default() };
+    let mut times = Histogram::<u64>::new(3)?;
     let mut interrupted = false;
     let echo_all = || -> Result<()> {
         let mut peer = Peer::call(call(endpoint))?;
@@ -171,8 +143,11 @@ fn sound(endpoint: Endpoint, stop: &AtomicBool) -> Result<Row> {
             row.sent += 1;
             answer.clear();
             match ask(&mut peer, message.as_bytes(), &mut answer)? {
-                Some(_) if !is_right(&answer, message.as_bytes()) => row.wrong += 1,
-                Some(rtt) => times.push(rtt),
+                Some(_) if !is_right(&answer, message.as_bytes()) => row.unexpected += 1,
+                Some(rtt) => {
+                    row.answered += 1;
+                    times.record(whole_nanos(rtt))?;
+                }
                 None => {
                     row.lost += 1;
                     anyhow::bail!("no answer within {WAIT:?}");
@@ -183,19 +158,12 @@ fn sound(endpoint: Endpoint, stop: &AtomicBool) -> Result<Row> {
     };
     row.error = echo_all().err().map(|error| sentence(error.chain()));
     anyhow::ensure!(!interrupted, "interrupted");
-    times.sort_unstable();
-    let nanos = |rtt: &Duration| u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
-    // The nearest rank: the smallest time that so many of a hundred answers did not exceed.
-    let percentile =
-        |of_100: usize| times.get((times.len() * of_100).div_ceil(100).saturating_sub(1)).map(nanos);
-    (row.p50_ns, row.p99_ns, row.max_ns) = (percentile(50), percentile(99), times.last().map(nanos));
+    row.rtt = (&times).into();
     Ok(row)
 }
 
-impl Row {
-    fn is_right(&self) -> bool {
-        self.sent == ECHOES && self.wrong == 0 && self.lost == 0 && self.error.is_none()
-    }
+fn is_complete(echoes: &Echoes) -> bool {
+    echoes.answered == ECHOES && echoes.unexpected == 0 && echoes.error.is_none()
 }
 
 fn call(endpoint: Endpoint) -> ConnectOptions {

@@ -19,7 +19,7 @@ use crate::args::Output;
 use crate::command::console::stdout;
 use crate::failure::{Outcome, plain};
 use crate::render::escape::Escaped;
-use crate::render::json;
+use crate::render::json::{self, EventTime};
 use crate::render::style::Style;
 use crate::support;
 
@@ -29,6 +29,7 @@ const WAIT: Duration = Duration::from_millis(300);
 /// Something that was tried.
 #[derive(Debug, Serialize)]
 struct Check {
+    event: &'static str,
     group: &'static str,
     check: String,
     /// What it is, in the kernel's terms.
@@ -75,7 +76,7 @@ impl Status {
 /// A limit of this machine.
 #[derive(Debug, Serialize)]
 struct Limit {
-    group: &'static str,
+    event: &'static str,
     check: &'static str,
     about: &'static str,
     value: Option<u64>,
@@ -113,7 +114,7 @@ fn this_machine() -> String {
 
 fn tell(out: &mut impl Write, style: Style, title: &str, checks: &[Check], output: Output) -> Result<()> {
     if output.json {
-        return checks.iter().try_for_each(|check| Ok(json::line(out, check)?));
+        return checks.iter().try_for_each(|check| Ok(json::event(out, &EventTime::now(), check)?));
     }
     writeln!(out, "\n{title}")?;
     let width = |text: fn(&Check) -> usize| checks.iter().map(text).max().unwrap_or(0);
@@ -180,7 +181,7 @@ fn check(
         Err(error) => (Status::of(error, absent), Some(plain(&error.to_string()))),
     };
     let remedy = remedy.filter(|remedy| result.is_err() && !remedy.is_empty()).map(str::to_owned);
-    Check { group, check: name.to_owned(), about: about.to_owned(), status, reason, remedy }
+    Check { event: "check", group, check: name.to_owned(), about: about.to_owned(), status, reason, remedy }
 }
 
 /// A feature: its name, what it is good for, how it is tried, and what would bring it.
@@ -433,7 +434,8 @@ fn tell_limits(out: &mut impl Write, output: Output) -> Result<()> {
     }
     for (check, about, value) in limits {
         if output.json {
-            json::line(out, &Limit { group: "limit", check, about, value })?;
+            let limit = Limit { event: "limit", check, about, value };
+            json::event(out, &EventTime::now(), &limit)?;
         } else {
             let value = value.map_or_else(|| "?".to_owned(), |value| value.to_string());
             writeln!(out, "  {check:14}  {about:32}  {value}")?;

@@ -14,13 +14,15 @@ use echosounder_client::{
 };
 use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
 
-use crate::args::Output;
+use crate::args::{Output, ResultFormat};
 use crate::command::console::{self, Console, Lock};
 use crate::command::result_file::{self, ResultFile};
 use crate::command::signals;
 use crate::config;
 use crate::failure::{self, Advised, Outcome, OwnServer};
-use crate::render::load::{Result as Outcomes, interval, result, step};
+use crate::render::json::EventTime;
+use crate::render::load::summary::Summary;
+use crate::render::load::{csv, hdr, json, text};
 use crate::render::style::Style;
 use crate::render::transcript::note;
 use crate::stderr::stderr;
@@ -86,8 +88,8 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     };
     // Of a ramp nobody knows what the server has spent on which of its rates.
     let server_cpu = server_cpu.filter(|_| config.ramp.is_none());
-    let outcomes = Outcomes { event: "result", load: &config.load, report: &report, server_cpu };
-    page.end(&files, &outcomes)?;
+    let summary = Summary { load: &config.load, report: &report, server_cpu };
+    page.end(&files, &summary)?;
     match report.failure(config.load.connections) {
         Some(error) if !stopped => Err(failed(error)),
         _ => {
@@ -109,10 +111,20 @@ fn remark(text: &str, output: Output) -> io::Result<()> {
 
 /// Writes the report so far. Where that fails the old file stays, and the next report may do better.
 fn save(files: &[ResultFile], load: &Load, report: &LoadReport) {
-    let outcomes = Outcomes { event: "interim", load, report, server_cpu: None };
+    let summary = Summary { load, report, server_cpu: None };
     for file in files.iter().filter(|file| file.is_replaceable()) {
-        let _ = file.write(|out| outcomes.save(out, file.format()));
+        let _ = write_file(file, "interim", &summary);
     }
+}
+
+fn write_file(file: &ResultFile, event: &'static str, summary: &Summary<'_>) -> Result<()> {
+    file.write(|out| {
+        Ok(match file.format() {
+            ResultFormat::Hdr => hdr::log(out, summary),
+            ResultFormat::Csv => csv::distribution(out, summary),
+            ResultFormat::Json | ResultFormat::Html => json::result(out, &EventTime::now(), event, summary),
+        }?)
+    })
 }
 
 /// From here on a signal ends the load, and another the program at once.
@@ -147,11 +159,10 @@ impl Page {
     /// Tells how it goes.
     fn tell_interval(&mut self, now: &LoadInterval) {
         if self.output.json {
-            let style = self.style;
-            self.tell(|out| interval(out, style, now, true));
+            self.tell(|out| json::interval(out, &EventTime::now(), now));
         } else if self.shows_progress() {
             // It is for somebody who looks; the result does not depend on it.
-            let _ = interval(&mut stderr(), self.progress, now, false);
+            let _ = text::progress(&mut stderr(), self.progress, now);
         }
     }
 
@@ -159,7 +170,10 @@ impl Page {
     fn tell_step(&mut self, tried: &Step, bound: Duration) {
         self.clear();
         let (style, as_json) = (self.style, self.output.json);
-        self.tell(|out| step(out, style, tried, bound, as_json));
+        self.tell(|out| match as_json {
+            true => json::step(out, &EventTime::now(), tried),
+            false => text::step(out, style, tried, bound),
+        });
     }
 
     /// Writes to the console. A load that nobody hears of any more ends, unless there are files to be written.
@@ -175,11 +189,14 @@ impl Page {
 
     /// The files, then the result. What fails stops nothing else; the last failure of a file is returned, and the others are
     /// told before.
-    fn end(&mut self, files: &[ResultFile], outcomes: &Outcomes<'_>) -> Result<()> {
-        let save = |file: &ResultFile| file.write(|out| outcomes.save(out, file.format())).err();
+    fn end(&mut self, files: &[ResultFile], summary: &Summary<'_>) -> Result<()> {
+        let save = |file: &ResultFile| write_file(file, "result", summary).err();
         let mut failures: Vec<_> = files.iter().filter_map(save).collect();
         let (style, as_json) = (self.style, self.output.json);
-        self.tell(|out| result(out, style, outcomes, as_json));
+        self.tell(|out| match as_json {
+            true => json::result(out, &EventTime::now(), "result", summary),
+            false => text::result(out, style, summary),
+        });
         let (last, told) = (failures.pop(), self.finish());
         failures.iter().for_each(|error| failure::tell(error, self.output));
         last.map_or(told, Err)

@@ -28,8 +28,11 @@ use crate::command::signals;
 use crate::config::{self, Bounds};
 use crate::failure::{self, Advised, Outcome};
 use crate::render::escape::Harmless;
-use crate::render::load::grouped;
-use crate::render::ping::{self as render, Row, Target};
+use crate::render::json::EventTime;
+use crate::render::numbers::{duration, grouped, millis};
+use crate::render::ping::json;
+use crate::render::ping::target::Target;
+use crate::render::ping::text::{self, Row};
 use crate::render::style::Style;
 use crate::render::transcript::note;
 use crate::stderr::stderr;
@@ -227,10 +230,10 @@ fn describe(pinger: &Pinger) -> Target {
     let (ping, place) = (pinger.ping(), pinger.place());
     Target {
         endpoint: ping.call.endpoint.to_string(),
-        place: Target::place(&place.endpoint, &place.address),
-        found: place.endpoint,
+        address: Target::address(&place.endpoint, &place.address),
+        resolved: place.endpoint,
         local: place.local.as_ref().and_then(Target::local),
-        wire: place.wire,
+        kernel: place.wire,
         clock: place.clock,
         own_clock: clock_state().ok(),
         size: ping.size,
@@ -276,9 +279,9 @@ impl State {
 
     fn row(&self) -> Row<'_> {
         Row {
-            name: self.target.as_ref().map_or(&self.endpoint, |target| &target.found),
+            name: self.target.as_ref().map_or(&self.endpoint, |target| &target.resolved),
             report: self.report.as_deref(),
-            word: self.error.as_ref().and_then(failure::word).or_else(|| self.only_failure()),
+            failure: self.error.as_ref().and_then(failure::word).or_else(|| self.only_failure()),
         }
     }
 
@@ -417,10 +420,10 @@ impl Page {
 
     fn started(&mut self, place: usize, target: Target) {
         self.paper.write(|out| match self.output {
-            Output { json: true, .. } => render::start_object(out, &target),
+            Output { json: true, .. } => json::start(out, &EventTime::now(), &target),
             // The table of the end names them all.
             Output { quiet: true, .. } if 1 < self.targets.len() => Ok(()),
-            _ => render::header(&mut self.style.wrapped(out), &target),
+            _ => text::header(&mut self.style.wrapped(out), &target),
         });
         self.targets[place].target = Some(target);
     }
@@ -449,8 +452,8 @@ impl Page {
         self.files.note(&target.endpoint, happening);
         if let PingEvent::Interim(report) = happening {
             return self.paper.write(|out| match self.output.json {
-                true => render::report_object(out, "interim", target, report, &[]),
-                false => render::statistics(&mut self.style.wrapped(out), self.style, target, report),
+                true => json::report(out, &EventTime::now(), "interim", target, report, &[]),
+                false => text::statistics(&mut self.style.wrapped(out), self.style, target, report),
             });
         }
         let of_call = !matches!(happening, PingEvent::Interval(_));
@@ -458,20 +461,20 @@ impl Page {
             return;
         }
         if self.output.json {
-            return self.paper.write(|out| render::object(out, &target.endpoint, happening));
+            return self.paper.write(|out| json::event(out, &EventTime::now(), &target.endpoint, happening));
         }
         let flood = target.interval.is_zero() && matches!(happening, PingEvent::Answered(_));
         if !of_call || flood {
             return;
         }
-        let who = if self.targets.len() == 1 { &target.place } else { &target.found };
+        let who = if self.targets.len() == 1 { &target.address } else { &target.resolved };
         self.paper.write(|out| {
             let out = &mut self.style.wrapped(out);
             if self.print_time {
                 let now = Duration::from_nanos(since_1970());
                 write!(out, "[{}.{:06}] ", now.as_secs(), now.subsec_micros())?;
             }
-            render::line(out, self.style, who, target.size, happening)
+            text::event(out, self.style, who, target.size, happening)
         });
     }
 
@@ -491,10 +494,10 @@ impl Page {
         for state in &mut self.targets {
             let (count, target) = (std::mem::take(&mut state.left_out), &state.target);
             let Some(target) = target.as_ref().filter(|_| count != 0 && !self.output.quiet) else { continue };
-            let who = if alone { &target.place } else { &target.found };
+            let who = if alone { &target.address } else { &target.resolved };
             self.paper.write(|out| match self.output.json {
-                true => render::left_out_object(out, &target.endpoint, count),
-                false => render::left_out(out, who, count),
+                true => json::left_out(out, &EventTime::now(), &target.endpoint, count),
+                false => text::left_out(out, who, count),
             });
         }
     }
@@ -571,20 +574,20 @@ fn tell_end(
     }
     for (target, report) in &results {
         if output.json {
-            render::report_object(out, "end", target, report, &missed(bounds, report))?;
+            json::report(out, &EventTime::now(), "result", target, report, &missed(bounds, report))?;
             continue;
         }
         if results.len() == 1 || verbose {
-            render::statistics(out, style, target, report)?;
+            text::statistics(out, style, target, report)?;
         }
-        for text in missed_in_words(bounds, report) {
-            writeln!(out, "missed   {}: {}", target.endpoint, style.bad(text))?;
+        for missed in missed_in_words(bounds, report) {
+            writeln!(out, "missed   {}: {}", target.endpoint, style.bad(missed))?;
         }
     }
     if 1 < targets.len() && !output.json {
         let rows: Vec<Row<'_>> = targets.iter().map(State::row).collect();
-        render::comparison(out, style, &rows)?;
-        render::compared_by(out, targets.iter().filter_map(|state| state.target.as_ref()))?;
+        text::comparison(out, style, &rows)?;
+        text::compared_by(out, targets.iter().filter_map(|state| state.target.as_ref()))?;
     }
     Ok(())
 }
@@ -609,7 +612,7 @@ fn missed_in_words(bounds: Bounds, report: &PingReport) -> Vec<String> {
             format!("{lost} of {} lost, over {bound}%", grouped(report.sent()))
         }
         (_, Some(p99)) => {
-            let (p99, bound) = (render::millis(p99), render::spaced(bounds.p99.unwrap_or_default()));
+            let (p99, bound) = (millis(p99 as f64), duration(bounds.p99.unwrap_or_default()));
             match report.rtt.delay.percentile(99.0) {
                 Some(_) => format!("p99 is {p99} ms, over {bound}"),
                 None => format!("the maximum is {p99} ms, over {bound} (fewer than 100 replies have no p99)"),

@@ -11,7 +11,6 @@ use echosounder_client::{
     Passed, Peer, Pipe, Summary, Talk, TalkError, TalkEvent,
 };
 use echosounder_socket::{Error, Kind};
-use serde::Serialize;
 
 use super::editor::{Editor, Printed};
 use super::signals;
@@ -20,8 +19,9 @@ use crate::args::Output;
 use crate::config;
 use crate::failure::{Advised, Outcome};
 use crate::render::escape::Escaped;
-use crate::render::json::{self, Bytes, EventTime};
-use crate::render::load::grouped;
+use crate::render::json::EventTime;
+use crate::render::numbers::grouped;
+use crate::render::talk::json;
 use crate::render::terminal_text::{TerminalText, unfinished};
 use crate::render::transcript::counted;
 use crate::stderr::stderr;
@@ -278,24 +278,6 @@ struct Page {
     last_byte: Option<u8>,
 }
 
-#[derive(Serialize)]
-struct Object<'a> {
-    event: &'static str,
-    peer: &'a str,
-    #[serde(flatten)]
-    content: Option<Bytes<'a>>,
-    rtt_ns: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Unsent<'a> {
-    event: &'static str,
-    peer: &'a str,
-    line: u64,
-    bytes: usize,
-    error: &'a str,
-}
-
 impl Page {
     fn new(
         config: &config::Talk,
@@ -403,10 +385,9 @@ impl Page {
     fn show(&mut self, after: Option<Duration>) -> io::Result<()> {
         let (answer, len) = (std::mem::take(&mut self.answer), std::mem::take(&mut self.answer_len));
         if self.style == Style::Json {
-            let rtt_ns = after.map(|after| u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
-            let content = Some(Bytes::from(&answer[..]));
-            let called = self.called.clone();
-            return self.object(&Object { event: "answer", peer: &called, content, rtt_ns });
+            let mut line = Vec::new();
+            json::reply(&mut line, &EventTime::now(), &self.called, &answer, after)?;
+            return self.out.write(&line);
         }
         let line = self.line(&answer, len, after);
         let line = match &mut self.prompting {
@@ -433,12 +414,6 @@ impl Page {
             line += &if self.colored { format!("   \x1b[2m{rtt}\x1b[0m") } else { format!("   {rtt}") };
         }
         line
-    }
-
-    fn object(&mut self, object: &impl Serialize) -> io::Result<()> {
-        let mut line = Vec::new();
-        json::event(&mut line, &EventTime::now(), object)?;
-        self.out.write(&line)
     }
 
     /// Tells of a line that was not sent, or not answered.
@@ -473,16 +448,18 @@ impl Page {
         if !self.answer.is_empty() {
             self.show(None)?;
         }
-        let called = self.called.clone();
+        let mut object = Vec::new();
+        let (time, endpoint) = (EventTime::now(), &self.called);
         let error = match why {
             Missed::Silence | Missed::Failed(_) => {
-                let object = Object { event: "silence", peer: &called, content: None, rtt_ns: None };
-                return self.object(&object);
+                json::no_reply(&mut object, &time, endpoint)?;
+                return self.out.write(&object);
             }
             Missed::TooLong => self.too_long(line, len),
             Missed::Unsent(error) => format!("line {line} was not sent: {}", sentence(error)),
         };
-        self.object(&Unsent { event: "unsent", peer: &called, line, bytes: len, error: &error })
+        json::not_sent(&mut object, &time, endpoint, line, len, &error)?;
+        self.out.write(&object)
     }
 
     fn too_long(&self, line: u64, len: usize) -> String {

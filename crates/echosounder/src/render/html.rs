@@ -11,11 +11,9 @@ use std::io::{self, Write};
 
 use echosounder_client::{Distribution, PingReport};
 
-use self::axis::Unit;
 use self::markup::Text;
-use super::load::grouped;
+use super::numbers::{Unit, delay, grouped, percentage_of};
 use super::ping;
-use super::prose as shared;
 
 const STYLE: &str = include_str!("html/report.css");
 const SCRIPT: &str = include_str!("html/report.js");
@@ -28,7 +26,7 @@ pub(crate) struct Target<'a> {
     /// Whom the calls went to.
     pub(crate) endpoint: &'a str,
     /// How it was found; none if nobody could be reached.
-    pub(crate) about: Option<&'a ping::Target>,
+    pub(crate) about: Option<&'a ping::target::Target>,
     /// What came of them; none if nobody could be reached.
     pub(crate) report: Option<&'a PingReport>,
     /// What failed, if anything did.
@@ -114,14 +112,14 @@ fn cell(out: &mut impl Write, nanos: Option<f64>, unit: Unit) -> io::Result<()> 
 }
 
 fn lost(report: &PingReport) -> String {
-    Text(&format!("{} %", shared::percent_lost(report))).to_string()
+    Text(&format!("{} %", percentage_of(report.lost.all(), report.sent()))).to_string()
 }
 
 /// The unit of a table: that in which the shortest of its usual times is told.
 fn unit<'a>(times: impl Iterator<Item = &'a Distribution>) -> Unit {
     let usual = times.filter_map(|times| times.rank(50.0)).min();
     // Below a tenth of a millisecond, three digits after the point are few.
-    Unit::of_delay(usual.map_or(1e6, |nanos| nanos as f64 * 10.0).max(1e3))
+    Unit::for_delay(usual.map_or(1e6, |nanos| nanos as f64 * 10.0).max(1e3))
 }
 
 fn section(out: &mut impl Write, id: &str, target: &Target<'_>) -> io::Result<()> {
@@ -129,7 +127,7 @@ fn section(out: &mut impl Write, id: &str, target: &Target<'_>) -> io::Result<()
     writeln!(out, r#"<h2 id="{id}-name"><bdi>{}</bdi></h2>"#, Text(target.endpoint))?;
     if let Some(about) = target.about {
         let mut header = Vec::new();
-        ping::header(&mut header, about)?;
+        ping::text::header(&mut header, about)?;
         writeln!(out, r#"<p class="dim">{}</p>"#, Text(String::from_utf8_lossy(&header).trim_end()))?;
     }
     if let Some(report) = target.report {
@@ -155,7 +153,7 @@ fn section(out: &mut impl Write, id: &str, target: &Target<'_>) -> io::Result<()
 /// What is to be seen at first sight.
 fn tiles(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     let rtt = &report.rtt.delay;
-    let time = |nanos: Option<i64>| nanos.map_or_else(|| "–".to_owned(), |nanos| prose::delay(nanos as f64));
+    let time = |nanos: Option<i64>| nanos.map_or_else(|| "–".to_owned(), |nanos| delay(nanos as f64));
     // Of fewer than a hundred, the slowest says as much.
     let slow = match rtt.percentile(99.0) {
         Some(p99) => ("p99", Some(p99)),
@@ -220,7 +218,7 @@ fn table(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     writeln!(out, "</tbody></table></div>")
 }
 
-fn notes(out: &mut impl Write, about: Option<&ping::Target>, report: &PingReport) -> io::Result<()> {
+fn notes(out: &mut impl Write, about: Option<&ping::target::Target>, report: &PingReport) -> io::Result<()> {
     writeln!(out, r#"<dl class="notes">"#)?;
     for (name, text) in prose::notes(about, report) {
         writeln!(out, "<dt>{name}</dt><dd>{}</dd>", Text(&text))?;

@@ -1,16 +1,28 @@
-//! What a ping's report says in words.
+//! Sentences about a result that several formats share: the text report and the HTML report say the same thing in the
+//! same words and differ only in how they write delays.
 
-use echosounder_client::{Clock, Failures, PeerClockReport, PingReport, TimestampSupport, Verdict};
+use echosounder_client::{
+    Clock, Failures, Load, LoadReport, Pace, PeerClockReport, PingReport, Spacing, TimestampSupport, Verdict,
+};
+use echosounder_socket::Kind;
 use echosounder_socket::kernel::ClockState;
 
-use super::load::grouped;
-use super::ping::Target;
+use super::numbers::{counted, grouped, percentage, rate};
 
-/// How nanoseconds are told.
+/// How a delay in nanoseconds is written.
 type Delay = fn(f64) -> String;
 
-/// Whether, and where, delay varies; `None` if that cannot be told.
-pub(super) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
+/// What is known of two clocks beside the report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks<'a> {
+    /// The address of the peer.
+    pub(crate) peer: &'a str,
+    /// The state of this machine's clock, if the kernel reports it.
+    pub(crate) own: Option<ClockState>,
+}
+
+/// Returns whether and where delay varies; `None` if the replies cannot show it.
+pub(crate) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
     let (verdict, spreads) = report.verdict()?;
     let [up, down, server] = spreads.map(|nanos| delay(nanos as f64));
     Some(match verdict {
@@ -24,8 +36,8 @@ pub(super) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
     })
 }
 
-/// How calls have failed: `3 REFUSED, 1 TIMEOUT`.
-pub(super) fn failures(lost: &Failures) -> String {
+/// Returns how requests failed: `3 REFUSED, 1 TIMEOUT`.
+pub(crate) fn failures(lost: &Failures) -> String {
     let counts = [
         (lost.refused, "REFUSED"),
         (lost.timeout, "TIMEOUT"),
@@ -34,23 +46,13 @@ pub(super) fn failures(lost: &Failures) -> String {
         (lost.closed, "CLOSED"),
         (lost.unsent, "not sent"),
     ];
-    let told = counts.into_iter().filter(|(count, _)| *count != 0);
-    let told: Vec<String> = told.map(|(count, word)| format!("{} {word}", grouped(count))).collect();
-    told.join(", ")
+    let counts = counts.into_iter().filter(|(count, _)| *count != 0);
+    let counts: Vec<String> = counts.map(|(count, reason)| format!("{} {reason}", grouped(count))).collect();
+    counts.join(", ")
 }
 
-/// How much of a hundred was lost; never nothing if it was something, nor all if it was not.
-pub(super) fn percent_lost(report: &PingReport) -> String {
-    match (report.loss_percent(), report.lost.all()) {
-        (_, 0) => "0".to_owned(),
-        (percent, _) if percent < 0.01 => "<0.01".to_owned(),
-        (percent, lost) if lost != report.sent() && 99.99 < percent => ">99.99".to_owned(),
-        (percent, _) => ((percent * 100.0).round() / 100.0).to_string(),
-    }
-}
-
-/// What is known of the clocks.
-pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Option<String> {
+/// Returns how the peer's clock relates to this machine's; `None` if nothing is known.
+pub(crate) fn clock(clocks: Clocks<'_>, report: &PingReport, delay: Delay) -> Option<String> {
     let PeerClockReport { clock, contradicted, ahead, uncertainty, .. } = report.clock;
     let mut text = match (report.told, clock) {
         (TimestampSupport::None, _) => {
@@ -63,10 +65,12 @@ pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Optio
             );
         }
         (TimestampSupport::RxTx | TimestampSupport::Single, Clock::Same) => {
-            format!("the same at both ends{}", crossed(report))
+            format!("the same at both ends{}", negative_delays(report))
         }
-        (TimestampSupport::RxTx | TimestampSupport::Single, Clock::Synced) => synced(target, report, delay),
-        _ => compared(target, report, ahead?, uncertainty?, delay),
+        (TimestampSupport::RxTx | TimestampSupport::Single, Clock::Synced) => {
+            synchronized(clocks, report, delay)
+        }
+        _ => offset(clocks, report, ahead?, uncertainty?, delay),
     };
     if contradicted {
         text += "; the peer's clock differs from ours although its address is local";
@@ -76,38 +80,38 @@ pub(super) fn clock(target: &Target, report: &PingReport, delay: Delay) -> Optio
     {
         match count {
             0 => {}
-            1 => text += &format!("; {whose} clock was set once meanwhile"),
-            _ => text += &format!("; {whose} clock was set {} times meanwhile", grouped(count)),
+            1 => text += &format!("; {whose} clock was set once during the run"),
+            _ => text += &format!("; {whose} clock was set {} times during the run", grouped(count)),
         }
     }
     Some(text)
 }
 
-fn synced(target: &Target, report: &PingReport, delay: Delay) -> String {
-    let state = match target.own_clock {
+fn synchronized(clocks: Clocks<'_>, report: &PingReport, delay: Delay) -> String {
+    let state = match clocks.own {
         Some(ClockState { synchronized: true, error_max }) => {
             format!("; this machine's is within {} of UTC", delay(error_max.as_nanos() as f64))
         }
-        Some(_) => ", but nothing keeps this machine's in step".to_owned(),
+        Some(_) => ", but this machine's is not synchronized".to_owned(),
         None => String::new(),
     };
-    format!("taken to be in step (--clock){state}{}", crossed(report))
+    format!("assumed to be synchronized (--clock){state}{}", negative_delays(report))
 }
 
-/// What shows that two clocks are not what they are said to be.
-fn crossed(report: &PingReport) -> String {
+/// Returns the evidence against two clocks that are assumed to show the same time: negative delays.
+fn negative_delays(report: &PingReport) -> String {
     match report.up.delay.negative() + report.down.delay.negative() {
         0 => String::new(),
-        1 => "; it is not: a delay was below zero".to_owned(),
-        negative => format!("; it is not: {} delays were below zero", grouped(negative)),
+        1 => "; contradicted by one negative delay".to_owned(),
+        negative => format!("; contradicted by {} negative delays", grouped(negative)),
     }
 }
 
-/// How far the peer's clock is ahead.
-fn compared(target: &Target, report: &PingReport, ahead: i64, uncertainty: u64, delay: Delay) -> String {
+/// Returns how far the peer's clock is ahead of this machine's.
+fn offset(clocks: Clocks<'_>, report: &PingReport, ahead: i64, uncertainty: u64, delay: Delay) -> String {
     let sign = if ahead < 0 { '−' } else { '+' };
     let (far, within) = (delay(ahead.unsigned_abs() as f64), delay(uncertainty as f64));
-    let mut text = format!("offset of {} {sign}{far} ±{within}", target.place);
+    let mut text = format!("offset of {} {sign}{far} ±{within}", clocks.peer);
     if let Some((drift, within)) = report.clock.drift_ppm {
         let sign = if drift < 0.0 { '−' } else { '+' };
         text += &format!(", drift {sign}{:.1} µs/s ±{within:.1}", drift.abs());
@@ -119,5 +123,102 @@ fn compared(target: &Target, report: &PingReport, ahead: i64, uncertainty: u64, 
             text + &format!(" (assumes that it shows UTC{sign}{hours:02}:{minutes:02}, in whole seconds)")
         }
         None => text + " (assumes symmetric minimum delay; see --clock)",
+    }
+}
+
+/// Returns the median and the maximum: `0.274 ms (p50) / 1.461 ms (max)`; only the maximum of a sample that is too small
+/// for a median, and `None` of an empty one.
+pub(crate) fn median_and_max(p50: Option<i64>, max: Option<i64>, delay: Delay) -> Option<String> {
+    let max = format!("{} (max)", delay(max? as f64));
+    Some(match p50 {
+        Some(p50) => format!("{} (p50) / {max}", delay(p50 as f64)),
+        None => max,
+    })
+}
+
+/// Returns a load in a phrase: its connections, its pace and the sizes of its messages.
+pub(crate) fn load(load: &Load) -> String {
+    let (low, high) = (load.sizes.min, load.sizes.max);
+    let sizes = if low == high {
+        counted(low as u64, "byte")
+    } else {
+        format!("{} to {}", grouped(low as u64), counted(high as u64, "byte"))
+    };
+    let noun = if is_connected(load) { "connection" } else { "socket" };
+    let connections = counted(load.connections.get() as u64, noun);
+    match load.pace {
+        Pace::Closed { depth } => {
+            format!("{connections}, {} of {sizes} in flight on each", counted(depth as u64, "message"))
+        }
+        Pace::Open { rate: asked, spacing: Spacing::Even } => {
+            format!("{connections}, {}/s of {sizes}", rate(asked))
+        }
+        Pace::Open { rate: asked, .. } => {
+            format!("{connections}, {}/s of {sizes} at random times", rate(asked))
+        }
+    }
+}
+
+/// Returns the unusual outcomes of a load's messages, each with its count.
+pub(crate) fn exceptions(load: &Load, report: &LoadReport) -> Vec<(u64, &'static str)> {
+    let counts = &report.counts;
+    // A server that sends no timestamps leaves every reply without one.
+    let unstamped = match counts.answered + counts.late {
+        all if counts.unstamped == all => "came without a timestamp (the server sends none)",
+        _ => "shared a timestamp with an earlier one (server read several at once)",
+    };
+    let closed =
+        if is_connected(load) { "connections closed by the server" } else { "sockets refused by the server" };
+    [
+        (counts.duplicate, "duplicate replies"),
+        (counts.unsent, "skipped: due, but not sent for lack of buffer space or time"),
+        (counts.unstamped, unstamped),
+        (counts.closed, closed),
+        (counts.network_errors, "errors about earlier messages reported by the network (ICMP)"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count != 0)
+    .collect()
+}
+
+/// Returns the reason why a load that was its own limit could not send faster.
+pub(crate) fn bottleneck(report: &LoadReport) -> String {
+    let (busy, starved) = (percentage(report.cpu.busy), percentage(report.cpu.waiting));
+    match (report.send_delay.is_empty(), report.is_generator_busy()) {
+        (true, true) => format!("the generator (busiest thread {busy} busy; see --threads)"),
+        (true, false) => format!("this machine (generator busy {busy}, waiting for CPU {starved})"),
+        (false, true) => format!("the generator (messages sent late, busy {busy}; see --threads)"),
+        (false, false) => format!("this machine (messages sent late, generator busy {busy})"),
+    }
+}
+
+/// Whether the load uses connections rather than datagram sockets.
+fn is_connected(load: &Load) -> bool {
+    load.connect.endpoint.transport().kind() != Kind::Datagrams
+}
+
+/// Returns a text with a capital at its beginning.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitalized_text_begins_with_a_capital() {
+        assert_eq!(capitalized("most of the jitter"), "Most of the jitter");
+        assert_eq!(capitalized(""), "");
+    }
+
+    #[test]
+    fn a_small_sample_has_no_median() {
+        let millis = crate::render::numbers::in_millis;
+        let text = median_and_max(Some(274_000), Some(1_461_000), millis);
+        assert_eq!(text.as_deref(), Some("0.274 ms (p50) / 1.461 ms (max)"));
+        assert_eq!(median_and_max(None, Some(5_000), millis).as_deref(), Some("0.005 ms (max)"));
+        assert_eq!(median_and_max(None, None, millis), None);
     }
 }

@@ -61,7 +61,7 @@ enum Object<'a> {
         error: &'a str,
     },
     LeftOut {
-        entries: u64,
+        count: u64,
     },
     Summary {
         connections: u64,
@@ -70,7 +70,7 @@ enum Object<'a> {
         bytes: u64,
         errors: u64,
         dropped: BTreeMap<&'static str, u64>,
-        cut: BTreeMap<&'static str, u64>,
+        disconnected: BTreeMap<&'static str, u64>,
     },
 }
 
@@ -124,8 +124,9 @@ pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> i
     let disconnects = || DisconnectReason::ALL.iter().map(|reason| reason.name()).zip(totals.disconnects);
     let &Totals { connections, connected_now, messages, bytes, errors, .. } = totals;
     if as_json {
-        let (dropped, cut) = (drops().collect(), disconnects().collect());
-        let object = Object::Summary { connections, connected_now, messages, bytes, errors, dropped, cut };
+        let (dropped, disconnected) = (drops().collect(), disconnects().collect());
+        let object =
+            Object::Summary { connections, connected_now, messages, bytes, errors, dropped, disconnected };
         return json::event(out, &EventTime::now(), &object);
     }
     let [connections, messages, bytes] =
@@ -161,7 +162,7 @@ fn object(event: &TranscriptEvent) -> Object<'_> {
             Object::Closed { peer, messages: *messages, reason: reason.as_deref() }
         }
         TranscriptEvent::Error { error } => Object::Trouble { error },
-        TranscriptEvent::LeftOut { lines } => Object::LeftOut { entries: *lines },
+        TranscriptEvent::LeftOut { lines } => Object::LeftOut { count: *lines },
     }
 }
 

@@ -35,7 +35,7 @@ fn a_failure_as_json_has_the_word_and_the_sentence() {
     let endpoint = format!("udp://127.0.0.1:{}", closed_port());
     let refused = run(&["talk", "--json", &endpoint], b"hello\n");
     let error: serde_json::Value = serde_json::from_str(&refused.stderr).unwrap();
-    assert_eq!((&error["event"], &error["word"]), (&"error".into(), &"REFUSED".into()));
+    assert_eq!((&error["event"], &error["reason"]), (&"error".into(), &"REFUSED".into()));
     assert_eq!(error["error"], format!("REFUSED: cannot receive from {endpoint}: Connection refused"));
     assert!(error["hint"].is_null() && refused.code == Some(1));
 }
@@ -134,25 +134,26 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
     for row in rows {
         let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
         let mut expected = [
+            "event",
             "endpoint",
             "sent",
-            "wrong",
+            "answered",
             "lost",
-            "p50_ns",
-            "p99_ns",
-            "max_ns",
+            "unexpected",
+            "rtt",
             "error",
             "time",
             "time_unix_ns",
+            "schema",
         ];
         expected.sort_unstable();
         assert_eq!(keys, expected, "{row}");
         assert_eq!(
-            (&row["sent"], &row["wrong"], &row["lost"]),
-            (&1000.into(), &0.into(), &0.into()),
+            (&row["sent"], &row["answered"], &row["unexpected"], &row["lost"]),
+            (&1000.into(), &1000.into(), &0.into(), &0.into()),
             "{row}"
         );
-        let nanos = |key: &str| row[key].as_u64().unwrap();
+        let nanos = |key: &str| row["rtt"][key].as_u64().unwrap();
         assert!(nanos("p50_ns") <= nanos("p99_ns") && nanos("p99_ns") <= nanos("max_ns"), "{row}");
         assert!(row["error"].is_null(), "{row}");
     }
@@ -168,7 +169,7 @@ fn wrong_usage_as_json_is_an_object_too() {
     let begins =
         "invalid value 'foo://x' for '[ENDPOINT]...': no scheme is named \"foo\"; there are tcp:// udp:// ";
     assert!(sentence.starts_with(begins) && sentence.ends_with(" sctp://"), "{sentence}");
-    let expected = serde_json::json!({ "event": "error", "word": null, "error": sentence, "hint": null });
+    let expected = serde_json::json!({ "event": "error", "reason": null, "error": sentence, "hint": null });
     assert_eq!(error, &expected);
 }
 

@@ -14,7 +14,7 @@ fn with_tmpdir(args: &[&str], folder: &str) -> Finished {
 }
 
 fn endpoints(done: &Finished) -> Vec<String> {
-    let is_result = |event: &serde_json::Value| event.is_null() || event == "end";
+    let is_result = |event: &serde_json::Value| event == "result";
     let results = done.objects().into_iter().filter(|object| is_result(&object["event"]));
     results.map(|object| object["endpoint"].as_str().unwrap().to_owned()).collect()
 }

@@ -64,7 +64,7 @@ fn hang_up(args: &[&str], lines: usize, codes: &[i32]) -> String {
 fn a_ping_of_itself_removes_its_sockets_and_tells_what_it_measured() {
     // Whether each target has had a reply by then depends on how busy this machine is.
     let told = hang_up(&["ping", "--json", "--self", "-i", "20ms"], 30, &[0, 1]);
-    assert!(json_lines(&told).iter().filter(|line| line["event"] == "end").count() > 4, "{told}");
+    assert!(json_lines(&told).iter().filter(|line| line["event"] == "result").count() > 4, "{told}");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn results_are_written() {
     let (ping, load) = (folder.join("ping.json"), folder.join("load.json"));
     hang_up(&["ping", "-i", "10ms", "-o", &ping, serving.endpoint()], 3, &[0]);
     hang_up(&["load", "--json", "-d", "60", "-o", &load, serving.endpoint()], 1, &[0]);
-    for (file, event) in [(ping, "end"), (load, "result")] {
+    for (file, event) in [(ping, "result"), (load, "result")] {
         let results = json_lines(&fs::read_to_string(&file).unwrap());
         assert_eq!(results[0]["event"], event, "{file}");
     }

@@ -44,7 +44,9 @@ fn result(done: &Finished) -> Value {
 /// Fails unless the result has these counts, and nothing else happened.
 #[track_caller]
 fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
-    for key in ["sent", "answered", "lost", "late", "wrong", "duplicate", "unsent", "closed"] {
+    for key in
+        ["sent", "answered", "lost", "late", "unexpected", "duplicate", "skipped", "connections_closed"]
+    {
         let expected = expected.iter().find(|(name, _)| *name == key).map_or(0, |(_, count)| *count);
         assert_eq!(result[key], expected, "{key}: {result}");
     }
@@ -103,8 +105,8 @@ fn on_every_transport_each_message_is_counted_once() {
             assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint} {pace:?}");
             let result = result(&done);
             // A queue may be full when the next is due; it holds ten UNIX datagrams.
-            let left_out = if pace[0] == "-r" { result["unsent"].as_u64().unwrap() } else { 0 };
-            assert_counts(&result, &[("sent", 301), ("answered", 301), ("unsent", left_out)]);
+            let left_out = if pace[0] == "-r" { result["skipped"].as_u64().unwrap() } else { 0 };
+            assert_counts(&result, &[("sent", 301), ("answered", 301), ("skipped", left_out)]);
         }
     }
 }
@@ -178,7 +180,7 @@ fn what_was_not_sent_is_wrong() {
     let peer = datagrams(|message| vec![b"nonsense\n".to_vec(), message[1..].to_vec(), message.to_vec()]);
     let done = load(&[&peer, "-c", "1", "-n", "10", "-w", "20s"]);
     assert_eq!(done.code, Some(1), "{}", done.stderr);
-    assert_counts(&result(&done), &[("sent", 10), ("answered", 10), ("wrong", 20)]);
+    assert_counts(&result(&done), &[("sent", 10), ("answered", 10), ("unexpected", 20)]);
 
     let liar = connections(|mut stream| {
         echo(&mut stream, 1);
@@ -187,14 +189,18 @@ fn what_was_not_sent_is_wrong() {
     });
     let done = load(&[&liar, "-c", "1", "-n", "5", "-w", "20s"]);
     let result = result(&done);
-    assert_eq!((done.code, &result["wrong"], &result["closed"]), (Some(1), &1.into(), &0.into()), "{result}");
+    assert_eq!(
+        (done.code, &result["unexpected"], &result["connections_closed"]),
+        (Some(1), &1.into(), &0.into()),
+        "{result}"
+    );
 }
 
 #[test]
 fn a_server_that_does_not_stamp_is_told_from_one_that_does() {
     let plain = connections(|mut stream| echo(&mut stream, usize::MAX));
     let done = load(&[&plain, "-n", "50", "-w", "20s"]);
-    assert_eq!((done.code, &result(&done)["unstamped"]), (Some(0), &50.into()));
+    assert_eq!((done.code, &result(&done)["without_timestamp"]), (Some(0), &50.into()));
     let text = run(&["load", &plain, "-n", "50", "-w", "20s", "--warm-up", "0"], b"");
     assert!(
         text.text().contains(" 50 came without a timestamp (the server sends none)\n"),
@@ -202,11 +208,11 @@ fn a_server_that_does_not_stamp_is_told_from_one_that_does() {
         text.text()
     );
     let done = load(&["--self", "-n", "50", "-w", "20s"]);
-    assert_eq!((done.code, &result(&done)["unstamped"]), (Some(0), &0.into()));
+    assert_eq!((done.code, &result(&done)["without_timestamp"]), (Some(0), &0.into()));
     // The textbook's server knows no blank, and puts its stamp before it.
     let stamped = datagrams(|message| vec![[&b"[Sun Nov 22 12:19:36 2026] "[..], message].concat()]);
     let done = load(&[&stamped, "-n", "50", "-w", "20s"]);
-    assert_eq!((done.code, &result(&done)["unstamped"]), (Some(0), &0.into()));
+    assert_eq!((done.code, &result(&done)["without_timestamp"]), (Some(0), &0.into()));
 }
 
 #[test]
@@ -214,7 +220,11 @@ fn a_server_that_ends_is_told() {
     let some = connections(|mut stream| echo(&mut stream, 5));
     let done = load(&[&some, "-c", "3", "-n", "1000", "-w", "20s"]);
     let told = result(&done);
-    assert_eq!((done.code, &told["closed"], &told["answered"]), (Some(1), &3.into(), &15.into()), "{told}");
+    assert_eq!(
+        (done.code, &told["connections_closed"], &told["answered"]),
+        (Some(1), &3.into(), &15.into()),
+        "{told}"
+    );
 
     let none = connections(|mut stream| echo(&mut stream, 0));
     let done = run(&["load", &none, "-n", "1000"], b"");
@@ -230,7 +240,11 @@ fn a_server_that_never_answers_is_told() {
         let done = run(&["load", &peer, "--warm-up", "0", "-w", "100ms", end[0], end[1]], b"");
         assert_eq!(done.code, Some(1));
         assert_eq!(done.stderr, format!("sounder: TIMEOUT: cannot measure {peer}: no reply arrived\n"));
-        assert!(done.text().contains("\n10 sent, 0 answered, 10 lost, 0 late, 0 wrong\n"), "{}", done.text());
+        assert!(
+            done.text().contains("\n10 sent, 0 answered, 10 lost, 0 late, 0 unexpected\n"),
+            "{}",
+            done.text()
+        );
     }
 }
 
@@ -386,7 +400,7 @@ fn the_next_address_of_a_name_is_tried_when_one_refuses_datagrams() {
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     let result = result(&done);
     assert_counts(&result, &[("sent", 100), ("answered", 100)]);
-    assert_eq!(result["endpoint"], serving.endpoint());
+    assert_eq!(result["resolved"], serving.endpoint());
 }
 
 #[test]
@@ -399,7 +413,7 @@ fn a_server_that_stops_reading_costs_bounded_memory() {
     let done = run(&["load", &peer, "-d", "1s", "-r", "5k", "-s", "1m", "-w", "100ms", "--json"], b"");
     let result = result(&done);
     let sent = result["sent"].as_u64().unwrap();
-    assert!(sent < 512 && result["unsent"] != 0, "{result}");
+    assert!(sent < 512 && result["skipped"] != 0, "{result}");
 }
 
 #[test]
@@ -430,7 +444,7 @@ fn a_stall_is_felt_by_every_message_that_was_due_in_it() {
 fn rows(path: &str) -> Vec<(u64, u64)> {
     let text = fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("latency_ns,percentile,answers_up_to_it"));
+    assert_eq!(lines.next(), Some("latency_ns,percentile,replies_up_to_it"));
     let mut before = 0;
     let row = |line: &str| {
         let fields: Vec<&str> = line.split(',').collect();
@@ -585,8 +599,8 @@ fn a_ramp_ends_with_the_highest_rate_that_held() {
     let done = load(&["--self", "--ramp", "20s", "-d", "150ms", "-w", "20s"]);
     let objects = done.objects();
     let steps: Vec<&Value> = objects.iter().filter(|object| object["event"] == "step").collect();
-    let rate = |step: &&Value| step["rate_asked"].as_f64().unwrap();
-    let held = steps.iter().filter(|step| step["holds"] == true).copied();
+    let rate = |step: &&Value| step["target_rate_per_s"].as_f64().unwrap();
+    let held = steps.iter().filter(|step| step["held"] == true).copied();
     match held.map(|step| rate(&step)).max_by(f64::total_cmp) {
         Some(best) => assert_eq!((done.code, rate(&&result(&done))), (Some(0), best)),
         None => assert_eq!(done.code, Some(1), "on a machine that has no time at all, none holds"),

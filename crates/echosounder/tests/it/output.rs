@@ -103,7 +103,7 @@ fn a_signal_leaves_complete_files_and_nothing_else() {
         assert_eq!(running.wait().code, Some(0), "{signal}");
         assert_eq!(entries(&folder), paths.len(), "{signal}");
         let [json, csv, _, html] = paths.map(|path| fs::read_to_string(path).unwrap());
-        assert_eq!(json_lines(&json)[0]["event"], "end", "{signal}");
+        assert_eq!(json_lines(&json)[0]["event"], "result", "{signal}");
         assert!(4 <= csv.lines().count() && html.ends_with("</html>\n"), "{signal}");
     }
 }
@@ -203,7 +203,7 @@ fn a_place_that_cannot_be_written_to_is_told_before_anything_is_measured() {
         ("missing/r.json", "No such file or directory"),
         ("file/r.json", "Not a directory"),
         ("new.json/", "is a directory"),
-        ("loop.json", "too many levels of symbolic links"),
+        ("loop.json", "Too many levels of symbolic links"),
         (&*long, "File name too long"),
     ] {
         let path = folder.path().join(name).display().to_string();
@@ -238,7 +238,7 @@ fn permissions_decide_whether_a_file_is_refused_or_written_in_place() {
     for (path, code) in [(&open, 0), (&new, 2)] {
         assert_eq!(run_with(PING, path).code, Some(code), "{path}");
     }
-    assert_eq!(json_lines(&fs::read_to_string(&open).unwrap())[0]["event"], "end");
+    assert_eq!(json_lines(&fs::read_to_string(&open).unwrap())[0]["event"], "result");
     permit(folder.path().to_str().unwrap(), 0o755);
 }
 
@@ -253,7 +253,7 @@ fn a_file_keeps_its_links_its_permissions_and_its_longest_name() {
     symlink(&longest, &link).unwrap();
     let dangling = folder.join("dangling.json");
     symlink("new.json", &dangling).unwrap();
-    for (command, event) in [(PING, "end"), (LOAD, "result")] {
+    for (command, event) in [(PING, "result"), (LOAD, "result")] {
         for output in [&link, &dangling] {
             let done = run_with(command, output);
             assert_eq!(done.code, Some(0), "{command:?}: {}", done.stderr);
@@ -272,7 +272,7 @@ fn a_file_keeps_its_links_its_permissions_and_its_longest_name() {
 fn what_is_no_file_is_written_in_place() {
     let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
     let fifo = folder.join("fifo.json");
-    for (command, event) in [(PING, "end"), (LOAD, "result")] {
+    for (command, event) in [(PING, "result"), (LOAD, "result")] {
         let command = command.join(" ");
         for (name, script) in [
             ("a pipe", format!("{sounder} {command} -o /dev/fd/3 3>&1 >&2 | cat")),
@@ -296,7 +296,7 @@ fn what_is_no_file_is_written_in_place() {
 
 #[test]
 fn with_a_dash_standard_output_has_the_result_alone() {
-    for (command, event) in [(PING, "end"), (LOAD, "result")] {
+    for (command, event) in [(PING, "result"), (LOAD, "result")] {
         for json in [&[][..], &["--json"]] {
             let done = run(&[command, json, &["-o", "-"]].concat(), b"");
             let objects = done.objects();
@@ -458,7 +458,7 @@ fn what_was_not_measured_leaves_the_old_report() {
     let path = old(&folder, "refused.json");
     let done = run_with(&["ping", "-c", "1", &format!("tcp://127.0.0.1:{}", closed_port())], &path);
     assert_eq!(
-        (done.code, &json_lines(&fs::read_to_string(&path).unwrap())[0]["word"]),
+        (done.code, &json_lines(&fs::read_to_string(&path).unwrap())[0]["reason"]),
         (Some(1), &"REFUSED".into())
     );
 }
@@ -467,7 +467,7 @@ fn what_was_not_measured_leaves_the_old_report() {
 fn a_path_that_leads_to_standard_output_is_standard_output() {
     let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
     let file = folder.join("r.json");
-    for (command, event) in [(PING, "end"), (LOAD, "result")] {
+    for (command, event) in [(PING, "result"), (LOAD, "result")] {
         for path in ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", &file] {
             for sink in [format!(">{file}"), format!(">>{file}"), format!("| cat >{file}")] {
                 if path == file && sink.starts_with('|') {

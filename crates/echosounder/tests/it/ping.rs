@@ -34,7 +34,7 @@ const LINES_MAX: usize = 5000;
 fn schema() -> &'static Schema {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
     SCHEMA.get_or_init(|| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ping.schema.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema.json");
         Schema::parse(&fs::read_to_string(path).unwrap())
     })
 }
@@ -93,7 +93,7 @@ fn is_answer(line: &Value) -> bool {
 #[track_caller]
 fn end(done: &Finished) -> Value {
     let result = done.objects().pop().unwrap_or_else(|| panic!("{done:?}"));
-    assert_eq!(result["event"], "end", "{done:?}");
+    assert_eq!(result["event"], "result", "{done:?}");
     result
 }
 
@@ -107,12 +107,12 @@ fn samples(done: &Finished) -> Vec<Value> {
 /// Fails unless the result has these counts, and nothing else happened.
 #[track_caller]
 fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
-    let counts = ["sent", "answered", "late", "lost", "duplicate", "reordered", "stray", "skipped"];
+    let counts = ["sent", "answered", "late", "lost", "duplicate", "reordered", "unexpected", "skipped"];
     for key in counts {
         let expected = expected.iter().find(|(name, _)| *name == key).map_or(0, |(_, count)| *count);
         assert_eq!(result[key], expected, "{key}: {result}");
     }
-    let told: u64 = ["refused", "timeout", "unreachable", "dns", "closed", "unsent"]
+    let told: u64 = ["refused", "timeout", "unreachable", "dns", "closed", "not_sent"]
         .map(|key| count(result, key))
         .iter()
         .sum();
@@ -183,8 +183,7 @@ fn assert_verdict(result: &Value, log: &Log) {
     };
     let verdict = result["verdict"].as_str().unwrap();
     // Where this machine stood still for as long, nothing can be told.
-    let wake_up =
-        ["kernel_receive_earlier", "left_late"].map(|key| time(&result[key], "p95_ns")).into_iter().max();
+    let wake_up = ["kernel_rx_delay", "send_delay"].map(|key| time(&result[key], "p95_ns")).into_iter().max();
     if verdict == "steady" && Some(most / 2) <= wake_up {
         return;
     }
@@ -211,8 +210,12 @@ fn the_delay_of_each_way_is_what_it_was() {
         let (up, down) = (time(&sample, "up_ns"), time(&sample, "down_ns"));
         assert!(2_990_000 < up && 8_990_000 < down, "it took no less than it was held: {sample}");
     }
-    assert_eq!((&result["stamp"], &result["clock"]), (&"both".into(), &"same".into()), "{result}");
-    assert_eq!(result["up_down_assume_equal_quickest"], false, "{result}");
+    assert_eq!(
+        (&result["server_timestamps"], &result["clock"]),
+        (&"rx_tx".into(), &"same".into()),
+        "{result}"
+    );
+    assert_eq!(result["up_down_assume_symmetric_minimum"], false, "{result}");
 }
 
 #[test]
@@ -225,15 +228,15 @@ fn a_free_clock_divides_the_quickest_equally_and_the_rest_truly() {
     let result = end(&done);
     let reordered = log.reordered().len() as u64;
     assert_counts(&result, &[("sent", 150), ("answered", 150), ("reordered", reordered)]);
-    assert_eq!(result["up_down_assume_equal_quickest"], true, "{result}");
+    assert_eq!(result["up_down_assume_symmetric_minimum"], true, "{result}");
     assert_eq!(result["clock"], "free", "{result}");
     assert_verdict(&result, &log);
     // It is the same clock: what is possible holds zero.
-    let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
+    let (ahead, within) = (time(&result, "clock_offset_ns"), time(&result, "clock_offset_uncertainty_ns"));
     assert!(ahead.abs() <= within + 10_000 && within < 20_000_000, "{ahead} ±{within}");
     for sample in samples(&done) {
         assert!(sample["up_ns"].is_null() && sample["down_ns"].is_null(), "{sample}");
-        assert!(0 <= time(&sample, "up_above_quickest_ns"), "{sample}");
+        assert!(0 <= time(&sample, "pdv_up_ns"), "{sample}");
     }
 }
 
@@ -291,7 +294,7 @@ fn scripted_losses_duplicates_and_swaps_are_told_one_by_one() {
         samples(&done).iter().filter(|sample| wanted(sample)).map(|sample| count(sample, "seq")).collect()
     };
     assert_eq!(numbers(&|sample| sample["outcome"] == "lost"), [5, 10, 15, 20, 25]);
-    assert_eq!(numbers(&|sample| sample["word"] == "TIMEOUT"), [5, 10, 15, 20, 25]);
+    assert_eq!(numbers(&|sample| sample["reason"] == "TIMEOUT"), [5, 10, 15, 20, 25]);
     assert_eq!(numbers(&|sample| sample["outcome"] == "duplicate"), [30, 30, 31]);
     assert_eq!(numbers(&|sample| sample["reordered"] == true), reordered);
     let share = result["loss_percent"].as_f64().unwrap();
@@ -420,7 +423,7 @@ fn a_server_that_ends_and_comes_again_is_called_again() {
         await_line(&pinging, is_answer);
         serving.program().signal("KILL");
         serving.program().wait();
-        await_line(&pinging, |line| line["word"] == "REFUSED");
+        await_line(&pinging, |line| line["reason"] == "REFUSED");
         let heard = pinging.wait_for_lines(1).len();
         let serving = Serving::at(&[endpoint]);
         await_lines(&pinging, heard, 1, is_answer);
@@ -435,7 +438,7 @@ fn a_server_that_ends_and_comes_again_is_called_again() {
         assert_counts(&result, &[("sent", answered + lost), ("answered", answered), ("lost", lost)]);
         assert!(2 <= answered && 1 <= count(&result, "refused"), "{result}");
         let told = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
-        let (disconnected, connected) = (told("disconnected"), told("connected"));
+        let (disconnected, connected) = (told("disconnected"), told("reconnected"));
         assert!(disconnected == connected && (0 < connected) != endpoint.starts_with("udp"), "{endpoint}");
     };
     thread::scope(|scope| {
@@ -455,10 +458,14 @@ fn one_call_tells_in_a_word_how_it_failed() {
         match samples(&done).as_slice() {
             [] => {
                 let error = &json_lines(&done.stderr)[0];
-                assert_eq!((&error["event"], &error["word"]), (&"error".into(), &word.into()), "{args:?}");
+                assert_eq!((&error["event"], &error["reason"]), (&"error".into(), &word.into()), "{args:?}");
             }
             [sample] => {
-                assert_eq!((&sample["outcome"], &sample["word"]), (&"lost".into(), &word.into()), "{args:?}");
+                assert_eq!(
+                    (&sample["outcome"], &sample["reason"]),
+                    (&"lost".into(), &word.into()),
+                    "{args:?}"
+                );
                 assert_eq!(end(&done)[word.to_lowercase()], 1, "{done:?}");
                 assert_counts(&end(&done), &[("sent", 1), ("lost", 1)]);
                 assert_eq!(done.stderr, "", "{args:?}");
@@ -494,7 +501,7 @@ fn without_a_route_a_peer_is_unreachable() {
         let done = finish(command.arg(sounder).args(args), b"");
         assert_eq!(done.code, Some(1), "{done:?}");
         let told = format!("{}{}", done.text(), done.stderr);
-        assert!(told.contains("\"word\":\"UNREACHABLE\""), "{told}");
+        assert!(told.contains("\"reason\":\"UNREACHABLE\""), "{told}");
     };
     let again = || {
         let mut command = std::process::Command::new(network.get_program());
@@ -560,7 +567,7 @@ fn a_stream_peer_that_does_not_echo_is_named() {
         let result = end(&done);
         assert_eq!(done.code, Some(1), "{banner:?}: {done:?}");
         // What came is reported once, and the connection stays.
-        assert_counts(&result, &[("sent", 2), ("lost", 2), ("stray", 1)]);
+        assert_counts(&result, &[("sent", 2), ("lost", 2), ("unexpected", 1)]);
         assert_eq!(result["timeout"], 2, "{banner:?}: {result}");
         let error = &json_lines(&done.stderr)[0]["error"];
         let sentence =
@@ -574,7 +581,7 @@ fn a_datagram_peer_that_does_not_echo_is_named() {
     let peer = datagrams(|_, _| vec![b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()]);
     let done = ping(&["-c", "2", "-i", "10ms", "-W", "300ms", &peer]);
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert_counts(&end(&done), &[("sent", 2), ("lost", 2), ("stray", 2)]);
+    assert_counts(&end(&done), &[("sent", 2), ("lost", 2), ("unexpected", 2)]);
     assert!(done.stderr.contains("not an echo server?"), "{done:?}");
 }
 
@@ -606,7 +613,11 @@ fn replies_are_told_by_the_request_in_them_whatever_stands_around_it() {
             assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{}", done.text());
             let result = end(&done);
             assert_counts(&result, &[("sent", 5), ("answered", 5)]);
-            assert_eq!((&result["stamp"], &result["verdict"]), (&"none".into(), &Value::Null), "{result}");
+            assert_eq!(
+                (&result["server_timestamps"], &result["verdict"]),
+                (&"none".into(), &Value::Null),
+                "{result}"
+            );
         }
     }
 }
@@ -656,7 +667,7 @@ fn a_server_that_is_killed_ends_no_report() {
         drop(serving);
         let done = pinging.wait();
         assert_eq!(done.code, Some(1), "{endpoint}: {done:?}");
-        let ends: Vec<Value> = done.objects().into_iter().filter(|line| line["event"] == "end").collect();
+        let ends: Vec<Value> = done.objects().into_iter().filter(|line| line["event"] == "result").collect();
         let [dead, good] = ends.as_slice() else { panic!("{endpoint}: {done:?}") };
         assert_eq!((&dead["endpoint"], &dead["sent"]), (&called.as_str().into(), &20.into()), "{dead}");
         assert_counts(good, &[("sent", 20), ("answered", 20)]);
@@ -668,7 +679,7 @@ fn a_server_that_is_not_there_yet_is_waited_for() {
     let folder = Folder::new();
     for endpoint in [format!("tcp://127.0.0.1:{}", free_port()), format!("unix:{}", folder.join("later"))] {
         let pinging = pinging(&["-w", "20s", "-i", "20ms", &endpoint]);
-        await_lines(&pinging, 0, 3, |line| line["word"] == "REFUSED");
+        await_lines(&pinging, 0, 3, |line| line["reason"] == "REFUSED");
         let serving = Serving::at(&[&endpoint]);
         await_lines(&pinging, 0, 3, is_answer);
         pinging.signal("INT");
@@ -677,7 +688,7 @@ fn a_server_that_is_not_there_yet_is_waited_for() {
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}");
         let result = end(&done);
         assert!(3 <= count(&result, "refused") && 3 <= count(&result, "answered"), "{result}");
-        assert!(done.objects().iter().all(|line| line["event"] != "connected"), "it was never lost");
+        assert!(done.objects().iter().all(|line| line["event"] != "reconnected"), "it was never lost");
     }
 }
 
@@ -687,7 +698,7 @@ fn a_message_that_this_machine_cannot_send_is_its_own_failure() {
     for size in ["65508", "1m"] {
         let done = ping(&["-c", "3", "-s", size, serving.endpoint()]);
         assert_eq!(done.code, Some(2), "{done:?}");
-        assert_eq!(json_lines(&done.stderr)[0]["word"], Value::Null, "{done:?}");
+        assert_eq!(json_lines(&done.stderr)[0]["reason"], Value::Null, "{done:?}");
     }
 }
 
@@ -760,7 +771,7 @@ fn a_peer_that_closes_after_each_answer_is_called_again() {
     let lost = count(&result, "lost");
     assert_eq!(done.code, Some(if lost == 0 { 0 } else { 1 }), "{}", done.text());
     assert_counts(&result, &[("sent", 6), ("answered", 6 - lost), ("lost", lost)]);
-    let connected = done.objects().iter().filter(|line| line["event"] == "connected").count() as u64;
+    let connected = done.objects().iter().filter(|line| line["event"] == "reconnected").count() as u64;
     assert!(lost <= 3 && 5 - lost <= connected, "{}", done.text());
     // It is not left alone after that, so requests in quick succession are answered, too.
     let done = ping(&["-c", "20", "-i", "20ms", &peer]);
@@ -803,7 +814,7 @@ fn whatever_a_datagram_peer_answers_is_counted() {
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
         let result = end(&done);
         // Two requests in one message are a reply, and the one behind it is the second.
-        let counts = [("sent", 12), ("answered", 12), ("duplicate", 4), ("stray", 6)];
+        let counts = [("sent", 12), ("answered", 12), ("duplicate", 4), ("unexpected", 6)];
         assert_counts(&result, &counts);
         assert_eq!(result["clock_contradicted"], clock == "auto", "{result}");
     }
@@ -823,11 +834,11 @@ fn a_peer_does_not_decide_how_much_is_written() {
     // Datagrams for which there is no room are lost, and nobody knows.
     let done = ping(&["-c", "5", "-i", "20ms", "-o", &path, &flood()]);
     let (lines, result) = (done.objects(), end(&done));
-    let is_told = |line: &&Value| line["event"] == "stray" || line["outcome"] == "duplicate";
+    let is_told = |line: &&Value| line["event"] == "unexpected" || line["outcome"] == "duplicate";
     let told = lines.iter().filter(is_told).count() as u64;
     let left_out: u64 =
         lines.iter().filter(|line| line["event"] == "left_out").map(|line| count(line, "count")).sum();
-    assert_eq!(told + left_out, count(&result, "stray") + count(&result, "duplicate"), "{result}");
+    assert_eq!(told + left_out, count(&result, "unexpected") + count(&result, "duplicate"), "{result}");
     // A second may begin meanwhile.
     assert!((100..=200).contains(&told) && 0 < left_out, "{told} and {left_out}");
     assert!(fs::read_to_string(path).unwrap().lines().count() as u64 <= 6 + told);
@@ -927,7 +938,7 @@ fn signals_end_it_with_statistics_or_show_them_meanwhile() {
     }
     let hole = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let pinging = pinging(&[&format!("udp://{}", hole.local_addr().unwrap()), "-i", "10ms", "-W", "50ms"]);
-    await_line(&pinging, |line| line["word"] == "TIMEOUT");
+    await_line(&pinging, |line| line["reason"] == "TIMEOUT");
     pinging.signal("INT");
     let done = pinging.wait();
     assert_eq!((done.code, end(&done)["answered"].as_u64()), (Some(1), Some(0)), "nothing was answered");
@@ -980,7 +991,7 @@ fn a_file_is_whole_whatever_becomes_of_standard_output() {
         assert_lines(&objects);
         let [result] = objects.as_slice() else { panic!("{sink}: {objects:?}") };
         let least = if args.contains("-c") { 20 } else { 1 };
-        assert!(result["event"] == "end" && least <= count(result, "sent"), "{sink}: {result}");
+        assert!(result["event"] == "result" && least <= count(result, "sent"), "{sink}: {result}");
     }
 }
 
@@ -996,14 +1007,14 @@ fn a_file_says_what_has_failed_and_what_was_missed() {
     };
     let lines = json_lines(&written(&[serving.endpoint(), &dead], "r.json"));
     assert_lines(&lines);
-    assert_eq!((lines[0]["event"].as_str(), &lines[0]["missed"]), (Some("end"), &["max_p99"][..].into()));
+    assert_eq!((lines[0]["event"].as_str(), &lines[0]["missed"]), (Some("result"), &["max_p99"][..].into()));
     let [_, end] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!((&end["endpoint"], &end["refused"]), (&dead.as_str().into(), &3.into()), "{end}");
     let nobody = "tcp://nobody.invalid:7";
     let alone = json_lines(&written(&[nobody], "alone.json"));
     let [error] = alone.as_slice() else { panic!("{alone:?}") };
     assert_eq!(
-        (&error["event"], &error["endpoint"], &error["word"]),
+        (&error["event"], &error["endpoint"], &error["reason"]),
         (&"error".into(), &nobody.into(), &"DNS".into())
     );
     let page = written(&[serving.endpoint()], "r.html");
@@ -1082,9 +1093,9 @@ fn assert_told(endpoint: &str, stamp: &str) {
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint}: {}", done.text());
     let result = end(&done);
     assert_counts(&result, &[("sent", 20), ("answered", 20)]);
-    assert_eq!(result["stamp"], stamp, "{endpoint}: {result}");
-    let ways = if matches!(stamp, "time" | "both") { 20 } else { 0 };
-    let server = if stamp == "both" { 20 } else { 0 };
+    assert_eq!(result["server_timestamps"], stamp, "{endpoint}: {result}");
+    let ways = if matches!(stamp, "single" | "rx_tx") { 20 } else { 0 };
+    let server = if stamp == "rx_tx" { 20 } else { 0 };
     for (key, expected) in [("up", ways), ("down", ways), ("server", server), ("rtt", 20)] {
         assert_eq!(result[key]["count"], expected, "{endpoint}: {key}: {result}");
     }
@@ -1110,7 +1121,7 @@ fn of_other_echoes_it_tells_what_their_answers_do() {
     for (script, scheme) in [("tcp_server.py", "tcp"), ("udp_server.py", "udp")] {
         let Some(mut server) = python(script, ["127.0.0.1"]) else { return };
         let server = Program::start(&mut server);
-        assert_told(&format!("{scheme}://127.0.0.1:{}", server.wait_for_lines(1)[0]), "second");
+        assert_told(&format!("{scheme}://127.0.0.1:{}", server.wait_for_lines(1)[0]), "seconds");
     }
 }
 
@@ -1118,7 +1129,7 @@ fn of_other_echoes_it_tells_what_their_answers_do() {
 fn servers_of_ours_tell_both_whatever_they_stamp_with() {
     for stamp in ["ctime", "rfc3339", "unix", "ns", "none", "[{unix}] {host} "] {
         let serving = Serving::with(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0", "--stamp", stamp], 2);
-        serving.endpoints().iter().for_each(|endpoint| assert_told(endpoint, "both"));
+        serving.endpoints().iter().for_each(|endpoint| assert_told(endpoint, "rx_tx"));
     }
 }
 
@@ -1133,7 +1144,7 @@ fn a_peer_that_tells_one_time_divides_the_ways_and_hides_its_own() {
         let now = since_1970();
         vec![[format!("[{}.{:09}] ", now.as_secs(), now.subsec_nanos()).as_bytes(), call].concat()]
     });
-    assert_told(&peer, "time");
+    assert_told(&peer, "single");
 }
 
 #[test]
@@ -1157,13 +1168,13 @@ fn a_clock_that_is_not_in_step_shows_in_delays_below_zero() {
     }
     let args = ["ping", "-c", "5", "-i", "5ms", "-W", "10s", "--clock", "same", &peer];
     let done = run(&args, b"");
-    let told = "the same at both ends; it is not: 5 delays were below zero";
+    let told = "the same at both ends; contradicted by 5 negative delays";
     assert!(done.text().contains(told), "{}", done.text());
     // Found out to be another clock, it is compared.
     let done = ping(&["-c", "60", "-i", "5ms", "-W", "10s", &peer]);
     let result = end(&done);
     assert_eq!((&result["clock"], &result["clock_contradicted"]), (&"free".into(), &true.into()), "{result}");
-    let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
+    let (ahead, within) = (time(&result, "clock_offset_ns"), time(&result, "clock_offset_uncertainty_ns"));
     assert!((ahead - AHEAD).abs() <= within + 100_000 && within < 50_000_000, "{ahead} ±{within}");
     assert_eq!((result["up"]["count"].as_u64(), result["down"]["count"].as_u64()), (Some(60), Some(60)));
 }
@@ -1178,11 +1189,12 @@ fn a_clock_that_tells_seconds_is_compared_to_milliseconds() {
         let result = end(&done);
         assert_counts(&result, &[("sent", 30), ("answered", 30)]);
         assert_eq!(
-            (&result["stamp"], &result["clock_zone_minutes"]),
-            (&"second".into(), &330.into()),
+            (&result["server_timestamps"], &result["clock_zone_minutes"]),
+            (&"seconds".into(), &330.into()),
             "{result}"
         );
-        let (ahead, within) = (time(&result, "clock_ahead_ns"), time(&result, "clock_uncertainty_ns"));
+        let (ahead, within) =
+            (time(&result, "clock_offset_ns"), time(&result, "clock_offset_uncertainty_ns"));
         // Its seconds are those of time(2), which lags up to a tick behind.
         assert!(ahead.abs() <= within + 10_000_000, "{ahead} ±{within}");
         assert!(within < 30_000_000, "{ahead} ±{within}");
@@ -1201,7 +1213,7 @@ fn with_a_server_of_its_own_every_socket_is_measured() {
     let lines = done.objects();
     assert_lines(&lines);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    let ends: Vec<&Value> = lines.iter().filter(|line| line["event"] == "end").collect();
+    let ends: Vec<&Value> = lines.iter().filter(|line| line["event"] == "result").collect();
     for end in &ends {
         assert_counts(end, &[("sent", 3), ("answered", 3)]);
     }
@@ -1219,7 +1231,7 @@ fn of_several_targets_one_may_be_dead() {
     for targets in [[tcp.as_str(), &dead, udp], [&dead, tcp, udp]] {
         let done = ping(&[&targets[..], &["-c", "5", "-i", "10ms"]].concat());
         assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""));
-        let ends: Vec<Value> = done.objects().into_iter().filter(|line| line["event"] == "end").collect();
+        let ends: Vec<Value> = done.objects().into_iter().filter(|line| line["event"] == "result").collect();
         assert_eq!(ends.iter().map(|end| end["endpoint"].as_str().unwrap()).collect::<Vec<_>>(), targets);
         for end in &ends {
             if end["endpoint"] == dead.as_str() {
@@ -1245,10 +1257,14 @@ fn a_names_next_address_is_called_where_the_first_refuses_and_told() {
     let found: Vec<&str> = lines
         .iter()
         .filter(|line| line["event"] == "start")
-        .map(|line| line["found"].as_str().unwrap())
+        .map(|line| line["resolved"].as_str().unwrap())
         .collect();
     let there = format!("udp://127.0.0.1:{port}");
-    assert_eq!((found.last(), &end(&done)["found"]), (Some(&&*there), &there.as_str().into()), "{found:?}");
+    assert_eq!(
+        (found.last(), &end(&done)["resolved"]),
+        (Some(&&*there), &there.as_str().into()),
+        "{found:?}"
+    );
     // Nothing of what was tried before is left.
     assert_counts(&end(&done), &[("sent", 20), ("answered", 20), ("duplicate", 0), ("reordered", 0)]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -1361,7 +1377,7 @@ fn what_is_shown_is_what_was_asked_for() {
     assert!(quiet[1].starts_with("--- udp://"), "{quiet:?}");
     let flood = text(&["-c", "100", "-i", "0"]);
     assert!(
-        flood[0].ends_with("64 bytes as fast as answers come") && flood[1].starts_with("--- "),
+        flood[0].ends_with("64 bytes as fast as replies come") && flood[1].starts_with("--- "),
         "{flood:?}"
     );
     let done = ping(&["--self", "udp://127.0.0.1:0", "-w", "300ms", "-i", "20ms"]);
@@ -1398,7 +1414,7 @@ fn every_line_of_a_long_run_is_as_written_down() {
     let pinging =
         pinging(&[forwarder.endpoint(), &garbage, &peer, "-i", "10ms", "-W", "500ms", "--max-loss", "0"]);
     let mut wanted: BTreeSet<String> =
-        ["stray", "connected", "disconnected", "clock_contradicted", "interval", "late"]
+        ["unexpected", "reconnected", "disconnected", "clock_contradicted", "interval", "late"]
             .into_iter()
             .chain(["lost", "duplicate", "answered"])
             .map(str::to_owned)
@@ -1422,7 +1438,7 @@ fn every_line_of_a_long_run_is_as_written_down() {
         more["more"] = 1.into();
         assert!(schema().check(&more).is_err(), "{more}");
         let mut fewer = line.clone();
-        fewer.as_object_mut().unwrap().remove("endpoint");
+        fewer.as_object_mut().unwrap().remove("time");
         assert!(schema().check(&fewer).is_err(), "{fewer}");
         let mut other = line.clone();
         other["endpoint"] = 1.into();
@@ -1441,13 +1457,13 @@ fn the_kernel_tells_of_every_datagram() {
         let (start, result) = (done.objects().swap_remove(0), end(&done));
         assert_counts(&result, &[("sent", 300), ("answered", 300)]);
         assert_eq!(
-            (&start["kernel_sends"], &start["kernel_receives"]),
+            (&start["kernel_tx_timestamps"], &start["kernel_rx_timestamps"]),
             (&true.into(), &true.into()),
             "{start}"
         );
-        let told = (count(&result, "kernel_sends"), count(&result, "kernel_receives"));
+        let told = (count(&result["kernel_tx_delay"], "count"), count(&result["kernel_rx_delay"], "count"));
         assert_eq!(told, (300, 300), "{endpoint}: {result}");
-        assert_eq!(result["kernel_send_later"]["count"], 300, "{result}");
+        assert_eq!(result["kernel_tx_delay"]["count"], 300, "{result}");
     }
 }
 

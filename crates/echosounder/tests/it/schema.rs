@@ -1,5 +1,5 @@
-//! Checks JSON against a schema: the part of JSON Schema 2020-12 that our schemas use. A keyword that is not
-//! among these fails at once, so that nothing stands in a schema that is not checked.
+//! The JSON of every command fits `docs/schema.json`. [`Schema`] checks the part of JSON Schema 2020-12 that this schema
+//! uses; any other keyword fails at once, so that no rule stays unchecked.
 
 use std::collections::BTreeSet;
 
@@ -46,6 +46,7 @@ impl Schema {
                     }
                 }
                 "minimum" | "maximum" | "multipleOf" => assert!(rule.is_number(), "{keyword}: {rule}"),
+                "additionalProperties" if rule.is_object() => self.examine(rule),
                 "additionalProperties" => assert_eq!(rule, false),
                 "uniqueItems" => assert_eq!(rule, true),
                 "enum" => assert!(!array(rule).is_empty()),
@@ -71,10 +72,7 @@ impl Schema {
                 "required" => {
                     array(rule).iter().all(|key| !value.is_object() || value.get(text(key)).is_some())
                 }
-                "additionalProperties" => {
-                    let known = object(&part["properties"]);
-                    value.as_object().is_none_or(|value| value.keys().all(|key| known.contains_key(key)))
-                }
+                "additionalProperties" => self.apply_to_others(part, rule, value).map(|()| true)?,
                 "uniqueItems" => {
                     let items: Vec<String> =
                         value.as_array().into_iter().flatten().map(Value::to_string).collect();
@@ -115,6 +113,16 @@ impl Schema {
             self.apply(part, value).map_err(|error| format!("{key}: {error}"))?;
         }
         Ok(())
+    }
+
+    /// Checks the keys that `properties` does not name: against a schema, or that there are none.
+    fn apply_to_others(&self, part: &Value, rule: &Value, value: &Value) -> Result<(), String> {
+        let is_known = |key: &str| part["properties"].get(key).is_some();
+        let mut others = value.as_object().into_iter().flatten().filter(|(key, _)| !is_known(key));
+        others.try_for_each(|(key, value)| match rule.is_object() {
+            true => self.apply(rule, value).map_err(|error| format!("{key}: {error}")),
+            false => Err(format!("unknown key {key}: {value}")),
+        })
     }
 
     fn apply_items(&self, part: &Value, value: &Value) -> Result<(), String> {
@@ -162,7 +170,7 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 #[test]
-fn every_keyword_refuses_what_it_is_for() {
+fn every_keyword_accepts_and_refuses_values() {
     for (schema, fits, others) in [
         (r#"{"type": "integer"}"#, &["1", "-1", "1.0"][..], &["1.5", "\"1\"", "null", "[1]"][..]),
         (r#"{"type": ["number", "null"]}"#, &["1.5", "2", "null"], &["true", "{}"]),
@@ -175,6 +183,11 @@ fn every_keyword_refuses_what_it_is_for() {
             r#"{"properties": {"a": {"type": "null"}, "b": {}}, "required": ["b"], "additionalProperties": false}"#,
             &[r#"{"b": 1}"#, r#"{"a": null, "b": 2}"#],
             &["{}", r#"{"a": null}"#, r#"{"b": 1, "a": 1}"#, r#"{"b": 1, "c": 1}"#],
+        ),
+        (
+            r#"{"additionalProperties": {"type": "integer"}}"#,
+            &["{}", r#"{"a": 1, "b": 2}"#],
+            &[r#"{"a": null}"#, r#"{"a": 1, "b": "2"}"#],
         ),
         (
             r##"{"$defs": {"one": {"minimum": 1}}, "oneOf": [{"$ref": "#/$defs/one"}, {"maximum": 3}]}"##,
@@ -194,7 +207,7 @@ fn every_keyword_refuses_what_it_is_for() {
 }
 
 #[test]
-fn a_schema_that_cannot_be_checked_is_refused() {
+fn schema_with_an_unknown_keyword_is_refused() {
     for schema in [
         r#"{"typ": "integer"}"#,
         r#"{"type": "int"}"#,

@@ -248,7 +248,7 @@ fn as_json_everything_is_an_object_with_the_documented_keys() {
             serde_json::json!({ "event": "listening", "endpoint": endpoint, "kind": "connection" }),
             serde_json::json!({
                 "event": "summary", "connections": 1, "connected_now": 0, "messages": 2, "bytes": 7, "errors": 0, "dropped": dropped,
-                "cut": cut,
+                "disconnected": cut,
             }),
         ]
     );

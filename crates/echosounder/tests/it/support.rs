@@ -25,6 +25,7 @@ pub(crate) fn without_times(mut events: Vec<serde_json::Value>) -> Vec<serde_jso
         let nanos = nanos.as_str().expect("the time is a string, since jq rounds large numbers").to_owned();
         assert!(now().abs_diff(nanos.parse::<u64>().unwrap() / 1_000_000_000) <= 60, "{nanos}");
         let time = keys.remove("time").expect("an event has a readable time");
+        assert_eq!(keys.remove("schema"), Some(1.into()), "an event has the version of its schema");
         let fraction = format!(".{}Z", &nanos[nanos.len() - 9..]);
         assert!(time.as_str().unwrap().ends_with(&fraction), "{time} is not {nanos}");
     }

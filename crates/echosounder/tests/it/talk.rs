@@ -444,7 +444,7 @@ fn a_reply_that_drips_for_ever_is_none() {
     let talk = lines(&format!("unix:{path}"), &["--json"]);
     let events: Vec<_> =
         talk.objects().iter().map(|object| object["event"].as_str().unwrap().to_owned()).collect();
-    assert_eq!((talk.code, events.iter().filter(|event| *event == "silence").count()), (Some(1), 2));
+    assert_eq!((talk.code, events.iter().filter(|event| *event == "no_reply").count()), (Some(1), 2));
     assert!(talk.objects().iter().all(|object| object["rtt_ns"].is_null()), "{}", talk.text());
     unix.join().unwrap();
 }
@@ -545,8 +545,8 @@ fn every_line_has_a_record_of_its_own_when_replies_are_late() {
         .iter()
         .map(|object| (object["event"].as_str().unwrap(), object["text"].as_str(), object["rtt_ns"].is_u64()))
         .collect();
-    let silence = ("silence", None, false);
-    let late = |text| ("answer", Some(text), false);
+    let silence = ("no_reply", None, false);
+    let late = |text| ("reply", Some(text), false);
     assert_eq!(records, [silence, late("[now] a"), silence, late("[now] "), silence]);
     assert_eq!(talk.code, Some(1));
     assert!(talk.stderr.contains("3 of 3 lines were not answered within 300ms"), "{}", talk.stderr);
@@ -666,7 +666,7 @@ fn as_json_each_answer_is_an_object() {
     let answers = without_times(done.objects());
     let rtt = |number: usize| &answers[number]["rtt_ns"];
     assert!(rtt(1).is_u64() && rtt(2).is_u64(), "{answers:?}");
-    let answer = |text: Option<&str>, hex: Option<&str>, rtt_ns: &serde_json::Value| serde_json::json!({ "event": "answer", "peer": peer, "text": text, "hex": hex, "rtt_ns": rtt_ns });
+    let answer = |text: Option<&str>, hex: Option<&str>, rtt_ns: &serde_json::Value| serde_json::json!({ "event": "reply", "endpoint": peer, "text": text, "hex": hex, "rtt_ns": rtt_ns });
     let expected = [
         answer(Some("welcome"), None, &serde_json::Value::Null),
         answer(Some("one"), None, rtt(1)),
@@ -679,11 +679,11 @@ fn as_json_each_answer_is_an_object() {
 fn as_json_silence_has_no_round_trip() {
     let (_server, endpoint) = port();
     let talk = run(&["talk", "--json", "-w", "50ms", &endpoint], b"hello\n");
-    let silence = serde_json::json!({ "event": "silence", "peer": endpoint, "rtt_ns": null });
+    let silence = serde_json::json!({ "event": "no_reply", "endpoint": endpoint });
     assert_eq!((talk.code, without_times(talk.objects())), (Some(1), vec![silence]));
     let told = format!("TIMEOUT: cannot talk to {endpoint}: 1 of 1 line was not answered within 50ms");
     let error: serde_json::Value = serde_json::from_str(&talk.stderr).unwrap();
-    assert_eq!((&error["word"], &error["error"]), (&"TIMEOUT".into(), &told.into()));
+    assert_eq!((&error["reason"], &error["error"]), (&"TIMEOUT".into(), &told.into()));
 }
 
 #[test]

@@ -13,7 +13,9 @@ use crate::command::result_file::{self, ResultFile};
 use crate::config::Bounds;
 use crate::failure::{self, sentence};
 use crate::render::html;
-use crate::render::ping as render;
+use crate::render::json::EventTime;
+use crate::render::ping::target::Target;
+use crate::render::ping::{csv, hdr, json};
 
 /// The files for the result, found to be writable before anything is measured.
 #[derive(Default)]
@@ -40,7 +42,7 @@ impl ResultFiles {
     /// Writes a call into the files that have a line for each.
     pub(super) fn note(&mut self, endpoint: &str, happening: &PingEvent) {
         for sink in self.files.iter_mut().filter(|sink| sink.has_lines()) {
-            sink.append(|mut out| render::csv(&mut out, endpoint, happening));
+            sink.append(|mut out| csv::sample(&mut out, endpoint, happening));
         }
     }
 
@@ -94,7 +96,7 @@ impl Sink {
         let begun = self.file.has_lines();
         let append = |mut out: &mut dyn Write| {
             if !begun {
-                render::csv_header(&mut out)?;
+                csv::header(&mut out)?;
             }
             render(out)
         };
@@ -111,7 +113,7 @@ impl Sink {
         let format = self.file.format();
         let results = || states.iter().filter_map(reported).map(|(_, target, report)| (target, report));
         self.file.write(|mut out| match format {
-            ResultFormat::Hdr => render::hdr(&mut out, &results().collect::<Vec<_>>()),
+            ResultFormat::Hdr => Ok(hdr::log(&mut out, &results().collect::<Vec<_>>())?),
             ResultFormat::Html => write_page(&mut out, states, bounds),
             ResultFormat::Json | ResultFormat::Csv => {
                 states.iter().try_for_each(|state| write_objects(&mut out, state, bounds))
@@ -121,8 +123,8 @@ impl Sink {
 }
 
 /// The report of a target, or the one so far, by the name of its event.
-fn reported(state: &State) -> Option<(&'static str, &render::Target, &PingReport)> {
-    let end = state.report.as_deref().map(|report| ("end", report));
+fn reported(state: &State) -> Option<(&'static str, &Target, &PingReport)> {
+    let end = state.report.as_deref().map(|report| ("result", report));
     let (event, report) = end.or_else(|| Some(("interim", state.checkpoint.as_deref()?)))?;
     Some((event, state.target.as_ref()?, report))
 }
@@ -130,11 +132,11 @@ fn reported(state: &State) -> Option<(&'static str, &render::Target, &PingReport
 /// What came of a target, and what has failed.
 fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<()> {
     if let Some((event, target, report)) = reported(state) {
-        let missed = if event == "end" { missed(bounds, report) } else { Vec::new() };
-        render::report_object(out, event, target, report, &missed)?;
+        let missed = if event == "result" { missed(bounds, report) } else { Vec::new() };
+        json::report(out, &EventTime::now(), event, target, report, &missed)?;
     }
     if let Some(error) = &state.error {
-        render::error_object(out, &state.endpoint, failure::word(error), &sentence(error.chain()))?;
+        json::error(out, &EventTime::now(), &state.endpoint, failure::word(error), &sentence(error.chain()))?;
     }
     Ok(())
 }

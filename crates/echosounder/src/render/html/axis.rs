@@ -139,87 +139,6 @@ fn round_step(span: f64, most: usize) -> f64 {
     digits.unwrap_or(10.0) * power
 }
 
-/// A unit of time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Unit {
-    pub(super) name: &'static str,
-    nanos: f64,
-}
-
-impl Unit {
-    /// From the shortest, with the name of each and the shortest time that is told in it.
-    const DELAYS: [(Self, f64); 4] = [
-        (Self { name: "ns", nanos: 1.0 }, 0.0),
-        (Self { name: "µs", nanos: 1e3 }, 1e3),
-        (Self { name: "ms", nanos: 1e6 }, 1e6),
-        (Self { name: "s", nanos: 1e9 }, 1e10),
-    ];
-
-    const SPANS: [(Self, f64); 6] = [
-        (Self { name: "µs", nanos: 1e3 }, 0.0),
-        (Self { name: "ms", nanos: 1e6 }, 1e6),
-        (Self { name: "s", nanos: 1e9 }, 2e9),
-        (Self { name: "min", nanos: 6e10 }, 1.8e11),
-        (Self { name: "h", nanos: 3.6e12 }, 1.08e13),
-        (Self { name: "d", nanos: 8.64e13 }, 2.592e14),
-    ];
-
-    /// In which a delay, and longer ones, are told.
-    pub(super) fn of_delay(nanos: f64) -> Self {
-        Self::fitting(&Self::DELAYS, nanos)
-    }
-
-    /// In which it is told how long something went on.
-    pub(super) fn of_span(nanos: f64) -> Self {
-        Self::fitting(&Self::SPANS, nanos)
-    }
-
-    fn fitting(units: &[(Self, f64)], nanos: f64) -> Self {
-        let fits = units.iter().rev().find(|(_, least)| *least <= nanos);
-        fits.unwrap_or(&units[0]).0
-    }
-
-    /// A time in it.
-    pub(super) fn of(self, nanos: f64) -> f64 {
-        nanos / self.nanos
-    }
-
-    /// A round time in it, with no more digits than it has.
-    pub(super) fn plain(self, nanos: f64) -> String {
-        plain(self.of(nanos))
-    }
-
-    /// A time that was measured, with three digits after the point, or as many as it was measured to.
-    pub(super) fn measured(self, nanos: f64) -> String {
-        let digits = if self.nanos == 1.0 { 0 } else { 3 };
-        signed(format!("{:.digits$}", self.of(nanos)))
-    }
-
-    /// A time with three or four digits that count.
-    pub(super) fn brief(self, nanos: f64) -> String {
-        let value = self.of(nanos);
-        let digits = match value.abs() {
-            _ if self.nanos == 1.0 => 0,
-            value if value < 10.0 => 3,
-            value if value < 100.0 => 2,
-            value if value < 1000.0 => 1,
-            _ => 0,
-        };
-        signed(format!("{value:.digits$}"))
-    }
-}
-
-/// A value without the digits that calculating with it has brought.
-pub(super) fn plain(value: f64) -> String {
-    let rounded = format!("{value:.9e}").parse::<f64>().unwrap_or(value);
-    signed(if rounded == 0.0 { "0".to_owned() } else { rounded.to_string() })
-}
-
-/// With a minus sign that can be told from a hyphen.
-fn signed(number: String) -> String {
-    number.strip_prefix('-').map(|number| format!("−{number}")).unwrap_or(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,21 +186,5 @@ mod tests {
         {
             assert!(axis.place(axis.low()).is_finite() && axis.place(4.0).is_finite(), "{axis:?}");
         }
-    }
-
-    #[test]
-    fn times_are_written_in_the_unit_that_fits() {
-        assert_eq!(
-            [0.0, 999.0, 1e3, 2e6, 5e9, 2e10].map(|nanos| Unit::of_delay(nanos).name),
-            ["ns", "ns", "µs", "ms", "ms", "s"]
-        );
-        assert_eq!([1e8, 6e10, 6e11, 9e13].map(|nanos| Unit::of_span(nanos).name), ["ms", "s", "min", "h"]);
-        let ms = Unit::of_delay(1e6);
-        assert_eq!(
-            [0.0, 2e5, 6.000_000_000_001e5, 2.5e9, -5e5].map(|nanos| ms.plain(nanos)),
-            ["0", "0.2", "0.6", "2500", "−0.5"]
-        );
-        assert_eq!([412_345.0, 4.12e9].map(|nanos| ms.measured(nanos)), ["0.412", "4120.000"]);
-        assert_eq!([412_345.0, 41.21e6, 4.12e9].map(|nanos| ms.brief(nanos)), ["0.412", "41.21", "4120"]);
     }
 }

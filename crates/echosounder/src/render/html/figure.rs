@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use echosounder_client::{Clock, Distribution, PingReport, Point};
 
-use super::axis::{Axis, Unit, plain};
+use super::axis::Axis;
+use crate::render::numbers::{Unit, plain};
 
 /// How wide the drawing is in its own units; the page stretches it.
 const WIDTH: f64 = 1000.0;
@@ -283,7 +284,7 @@ impl OverTime<'_> {
             let size = if many { "dots small" } else { "dots" };
             drawing.path(&format!("{size} rtt"), &self.dots(greatest));
         }
-        let (span, delay) = (Unit::of_span(self.x.high()), Unit::of_delay(self.y.high() / 10.0));
+        let (span, delay) = (Unit::for_span(self.x.high()), Unit::for_delay(self.y.high() / 10.0));
         for point in self.points {
             drawing.reading(self.x(point), &reading(point, span, delay));
         }
@@ -348,7 +349,7 @@ fn over_time<'a>(id: &'a str, report: &PingReport) -> Figure<'a> {
     let end = points.last().map_or(Duration::ZERO, |last| last.at + width);
     let ways = points.iter().flat_map(|point| [up(point), down(point)]).flatten();
     let time = OverTime { points, width, x: Axis::linear(0.0, nanos(end).max(1e3)), y: delays(report, ways) };
-    let (span, single) = (Unit::of_span(time.x.high()), width.is_zero());
+    let (span, single) = (Unit::for_span(time.x.high()), width.is_zero());
     let mut keys =
         vec![("rtt", if single { "round trip" } else { "round trip, least to greatest" }.to_owned())];
     if points.iter().any(|point| point.up.is_some()) {
@@ -402,7 +403,7 @@ fn floor(times: &Distribution) -> f64 {
 
 fn between(times: &Distribution) -> String {
     let [min, max] = [times.min(), times.max()].map(|nanos| nanos.unwrap_or(0) as f64);
-    let unit = Unit::of_delay(min);
+    let unit = Unit::for_delay(min);
     format!("{} and {} {}", unit.brief(min), unit.brief(max), unit.name)
 }
 
@@ -421,10 +422,10 @@ fn labels(axis: &Axis, most: usize, unit: Unit) -> Vec<(f64, String)> {
 /// The ticks of an axis of delays: in one unit, or each in its own, if they differ much.
 fn delay_labels(axis: &Axis, most: usize) -> Vec<(f64, String)> {
     if !axis.is_log() {
-        return labels(axis, most, Unit::of_delay(axis.high() * 0.999));
+        return labels(axis, most, Unit::for_delay(axis.high() * 0.999));
     }
     let label = |tick: f64| {
-        let unit = Unit::of_delay(tick * 1.001);
+        let unit = Unit::for_delay(tick * 1.001);
         (axis.place(tick), format!("{} {}", unit.plain(tick), unit.name))
     };
     axis.ticks(most).into_iter().map(label).collect()
@@ -441,7 +442,7 @@ fn distribution<'a>(id: &'a str, times: &Distribution) -> Figure<'a> {
     let y = Axis::rounded(0.0, percent(most), TICKS);
     let mut drawing = Drawing::default();
     let mut pen = Pen::default();
-    let unit = Unit::of_delay(x.low());
+    let unit = Unit::for_delay(x.low());
     for (number, &count) in bars.iter().enumerate().filter(|(_, count)| **count != 0) {
         let [from, to] = [number, number + 1].map(|edge| edge as f64 / bars.len() as f64);
         // However few there are, they are seen.
@@ -529,7 +530,7 @@ fn percentiles<'a>(id: &'a str, report: &PingReport) -> Figure<'a> {
         }
         drawing.path(&format!("line strong {class}"), &pen);
     }
-    let unit = Unit::of_delay(y.high() / 10.0);
+    let unit = Unit::for_delay(y.high() / 10.0);
     for &share in &shares {
         let told = curves.iter().map(|(class, _, times)| format!("{class} {}", unit.brief(at(times, share))));
         let told = told.collect::<Vec<_>>().join(", ");

@@ -1,0 +1,8 @@
+//! The output of `sounder ping`, one module per format. Each function turns a value into bytes and reads neither the clock
+//! nor the terminal.
+
+pub(crate) mod csv;
+pub(crate) mod hdr;
+pub(crate) mod json;
+pub(crate) mod target;
+pub(crate) mod text;

@@ -1,0 +1,3 @@
+//! The output of `sounder talk`.
+
+pub(crate) mod json;
