@@ -73,7 +73,7 @@ impl DisconnectReason {
     pub fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
-            Self::Stalled => "stall",
+            Self::Stalled => "stalled",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
         }

@@ -145,7 +145,7 @@ pub(crate) fn summary(out: &mut impl Write, totals: &Totals, as_json: bool) -> i
     writeln!(out)
 }
 
-/// Writes the parts of a sum that are not zero: ` (2 idle, 1 stall)`.
+/// Writes the parts of a sum that are not zero: ` (2 idle, 1 stalled)`.
 fn breakdown(out: &mut impl Write, parts: impl Iterator<Item = (&'static str, u64)>) -> io::Result<()> {
     let parts: Vec<String> =
         parts.filter(|(_, count)| *count != 0).map(|(word, count)| format!("{count} {word}")).collect();
