@@ -1,4 +1,4 @@
-//! A socket as a file: buffered, in both directions.
+//! A socket as a buffered file, for `read_line` and `write!`.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,52 +7,52 @@ use std::sync::Arc;
 use crate::poll::Interest;
 use crate::socket::Socket;
 use crate::sys;
-use crate::wait::Waits;
+use crate::wait::CallWait;
 
 /// A socket that is read and written like a file, with a buffer for each direction.
 ///
-/// It has a descriptor of its own: the connection ends when this and every other descriptor of the socket are
-/// closed, whichever is the last. What is in the buffer is written when the file is flushed or dropped; only a
-/// flush tells of an error.
+/// The file has its own duplicate of the descriptor. The connection ends when every descriptor of the socket is closed.
+/// The write buffer is flushed when the file is dropped; only an explicit flush reports an error.
 ///
-/// It has a timeout of its own, too, which [`get_ref`](Self::get_ref) leads to. What the socket that it was made of does
-/// with its timeout meanwhile changes nothing here, although both share the descriptor's mode: a file without a timeout
-/// waits, in the kernel or with poll(2).
+/// The file also has its own timeout, initially that of the socket: use [`get_ref`](Self::get_ref) to change it. The
+/// timeout of the original socket does not affect the file, although both share the descriptor's blocking mode: a file
+/// without a timeout waits, in the kernel or with poll(2).
 ///
-/// A read that has timed out may have taken bytes that nobody got. So there is no other after it: every read fails
-/// from then on, rather than go on where nobody knows what is missing. With a timeout of zero a read that would block
-/// can be repeated, unless it was a [`read_exact`](Read::read_exact) that had got a part. Then [`lines`](BufRead::lines)
-/// and [`split`](BufRead::split) are of no use: they drop the beginning of what they have not got whole.
+/// A read that times out may have consumed bytes that were not returned. Every later read therefore fails, so that the
+/// caller cannot continue in the middle of a record. With a timeout of zero, a read that would block can be repeated,
+/// except a [`read_exact`](Read::read_exact) that has received a part. Do not use [`lines`](BufRead::lines) or
+/// [`split`](BufRead::split) with a timeout of zero: both drop an incomplete record.
 #[derive(Debug)]
 pub struct SocketFile {
-    reader: BufReader<Careful>,
-    writer: BufWriter<Shared>,
+    reader: BufReader<Reader>,
+    writer: BufWriter<Writer>,
 }
 
-/// The reading half, until it has lost something.
+/// The reading half. It refuses further reads after one that may have lost bytes.
 #[derive(Debug)]
-struct Careful {
+struct Reader {
     socket: Arc<Socket>,
-    over: Option<Over>,
+    broken_by: Option<ReadFailure>,
 }
 
-/// Why nothing more is read.
+/// A failed read after which the position in the stream is unknown.
 #[derive(Clone, Copy, Debug)]
-enum Over {
+enum ReadFailure {
     TimedOut,
-    Lost,
+    /// A `read_exact` that received only a part.
+    Incomplete,
 }
 
 /// The writing half.
 #[derive(Debug)]
-struct Shared(Arc<Socket>);
+struct Writer(Arc<Socket>);
 
 impl Socket {
-    /// A file object of this socket, over a duplicate of the descriptor and with the timeout that the socket has now.
+    /// Returns a file object for this socket, with a duplicate of its descriptor and its current timeout.
     ///
     /// # Errors
     ///
-    /// If no descriptor is left.
+    /// EMFILE if the process has no descriptor left.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -60,7 +60,7 @@ impl Socket {
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
     /// let mut file = one.make_file()?;
-    /// drop(one); // The connection lives on in the file.
+    /// drop(one); // The file keeps the connection open.
     /// writeln!(file, "ahoy")?;
     /// file.flush()?;
     ///
@@ -72,13 +72,13 @@ impl Socket {
     #[doc(alias = "makefile")]
     pub fn make_file(&self) -> io::Result<SocketFile> {
         let socket = Arc::new(self.duplicate()?);
-        let careful = Careful { socket: Arc::clone(&socket), over: None };
-        Ok(SocketFile { reader: BufReader::new(careful), writer: BufWriter::new(Shared(socket)) })
+        let reader = Reader { socket: Arc::clone(&socket), broken_by: None };
+        Ok(SocketFile { reader: BufReader::new(reader), writer: BufWriter::new(Writer(socket)) })
     }
 }
 
 impl SocketFile {
-    /// The file's own socket: to give it a timeout, and to ask what it is. What is read or written there goes past the
+    /// Returns the file's own socket, to set its timeout or options. Reading from it or writing to it bypasses the
     /// buffers.
     ///
     /// ```
@@ -103,29 +103,32 @@ impl AsFd for SocketFile {
     }
 }
 
-impl Read for Careful {
+impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.over {
-            Some(Over::TimedOut) => {
-                return Err(io::Error::other("an earlier read of this file has timed out"));
+        match self.broken_by {
+            Some(ReadFailure::TimedOut) => {
+                return Err(io::Error::other("an earlier read of this file timed out"));
             }
-            Some(Over::Lost) => return Err(io::Error::other("an earlier read of this file got only a part")),
+            Some(ReadFailure::Incomplete) => {
+                return Err(io::Error::other("an earlier read of this file received only a part"));
+            }
             None if buffer.is_empty() => return Ok(0),
             None => {}
         }
         let receive = || sys::socket::recv(self.socket.as_fd(), buffer, self.socket.mode());
-        let result = Waits::patient(self.socket.timeout()).call(self.socket.as_fd(), Interest::Read, receive);
+        let result =
+            CallWait::in_any_mode(self.socket.timeout()).call(self.socket.as_fd(), Interest::Read, receive);
         if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-            self.over = Some(Over::TimedOut);
+            self.broken_by = Some(ReadFailure::TimedOut);
         }
         result
     }
 }
 
-impl Write for Shared {
+impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let send = || sys::socket::send(self.0.as_fd(), bytes, self.0.mode());
-        Waits::patient(self.0.timeout()).call(self.0.as_fd(), Interest::Write, send)
+        CallWait::in_any_mode(self.0.timeout()).call(self.0.as_fd(), Interest::Write, send)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -146,9 +149,9 @@ impl Read for SocketFile {
                 Ok(len) => filled += len,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    // Nobody is told how much of the buffer is good.
+                    // The caller does not learn how many bytes the buffer holds.
                     if filled != 0 {
-                        self.reader.get_mut().over.get_or_insert(Over::Lost);
+                        self.reader.get_mut().broken_by.get_or_insert(ReadFailure::Incomplete);
                     }
                     return Err(error);
                 }

@@ -1,4 +1,4 @@
-//! Waiting for sockets: many, level-triggered, with epoll(7); a few with poll(2).
+//! Waiting for readiness: many descriptors with epoll(7), a few with poll(2).
 
 use std::fmt;
 use std::io;
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use crate::sys;
 
-/// What is waited for. Errors and hang-ups are always told.
+/// The readiness to wait for. Errors and hang-ups are always reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Something to read, or to accept.
+    /// Readable: data, or a connection to accept.
     Read,
-    /// Room to write.
+    /// Writable: buffer space for more data.
     Write,
-    /// Either.
+    /// Readable or writable.
     Both,
-    /// Something to accept, on a socket that several polls wait for: one of them is told (EPOLLEXCLUSIVE).
-    /// It cannot be modified, only removed.
+    /// Readable, for a listener that several polls wait for: the kernel wakes one of them (EPOLLEXCLUSIVE). The entry
+    /// cannot be modified, only removed: epoll_ctl(2).
     ReadExclusive,
 }
 
@@ -36,12 +36,13 @@ impl Interest {
     }
 }
 
-/// What a socket is ready for. One with an error or a hang-up is ready for both: either call tells which.
+/// The readiness of a descriptor. A descriptor with an error or a hang-up is both readable and writable; the next call
+/// returns the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readiness {
-    /// A read will not wait.
+    /// A read does not block.
     pub readable: bool,
-    /// A write will not wait.
+    /// A write does not block.
     pub writable: bool,
 }
 
@@ -52,16 +53,16 @@ impl Readiness {
     }
 }
 
-/// A set of descriptors to wait for: epoll(7), level-triggered.
+/// A set of descriptors to wait for, level-triggered: epoll(7).
 ///
-/// A descriptor leaves the set by itself when the last copy of it is closed.
+/// The kernel removes a descriptor from the set when its last duplicate is closed.
 #[derive(Debug)]
 pub struct Poll {
     epoll: OwnedFd,
 }
 
 impl Poll {
-    /// An empty set.
+    /// Creates an empty set.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl Poll {
         Ok(Self { epoll: sys::poll::create()? })
     }
 
-    /// Adds a descriptor; its events will carry `token`.
+    /// Adds a descriptor, whose events will carry `token`.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Poll {
         self.control(libc::EPOLL_CTL_ADD, fd.as_fd(), token, interest)
     }
 
-    /// Changes what a descriptor is waited for.
+    /// Changes the token and the interest of a descriptor in the set.
     ///
     /// # Errors
     ///
@@ -88,7 +89,7 @@ impl Poll {
         self.control(libc::EPOLL_CTL_MOD, fd.as_fd(), token, interest)
     }
 
-    /// Takes a descriptor out of the set.
+    /// Removes a descriptor from the set.
     ///
     /// # Errors
     ///
@@ -97,8 +98,8 @@ impl Poll {
         self.control(libc::EPOLL_CTL_DEL, fd.as_fd(), 0, Interest::Read)
     }
 
-    /// Waits until something is ready or the time is up, and replaces `events` by what is ready. A signal ends
-    /// the wait early, with nothing ready.
+    /// Waits until a descriptor is ready or the timeout has passed, and replaces `events` with the ready descriptors.
+    /// `None` means no timeout. A signal ends the wait early, without events.
     ///
     /// # Errors
     ///
@@ -110,8 +111,9 @@ impl Poll {
         }
     }
 
-    /// The same with a time that is kept to the nanosecond where the kernel can (Linux 5.11) and a seccomp filter lets
-    /// it, and otherwise rounded up to a millisecond.
+    /// Waits like [`wait`](Self::wait), with a timeout in nanoseconds: epoll_pwait2(2).
+    ///
+    /// The timeout is rounded up to a millisecond before Linux 5.11, and where a seccomp filter refuses the call.
     ///
     /// # Errors
     ///
@@ -130,24 +132,24 @@ impl Poll {
     }
 }
 
-/// Room for what one [`Poll::wait`] tells.
+/// The ready descriptors that [`Poll::wait`] returns.
 pub struct Events {
     list: Vec<libc::epoll_event>,
 }
 
 impl Events {
-    /// Room for so many events at a time; what does not fit is told by the next wait.
+    /// Creates a list for `capacity` events. The next wait returns those that do not fit.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { list: Vec::with_capacity(capacity.max(1)) }
     }
 
-    /// The event of this number, if there is one.
+    /// Returns the event with this index, or `None` beyond the last.
     pub fn get(&self, index: usize) -> Option<Event> {
         let event = self.list.get(index)?;
         Some(Event { token: event.u64, ready: Readiness::of(event.events.cast_signed()) })
     }
 
-    /// Whether nothing was ready.
+    /// Returns whether no descriptor was ready.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -159,17 +161,18 @@ impl fmt::Debug for Events {
     }
 }
 
-/// A descriptor that is ready.
+/// A ready descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What it was added with.
+    /// The token that the descriptor was added with.
     pub token: u64,
-    /// What it is ready for.
+    /// Its readiness.
     pub ready: Readiness,
 }
 
-/// Waits until one of a few descriptors is ready or the time is up: poll(2). Unlike epoll it takes files too,
-/// which are always ready. A signal ends the wait early, with nothing ready.
+/// Waits until one of a few descriptors is ready or the timeout has passed: poll(2). `None` means no timeout.
+///
+/// Regular files are always ready; epoll(7) refuses them. A signal ends the wait early, with no descriptor ready.
 ///
 /// # Errors
 ///
@@ -188,7 +191,7 @@ pub fn ready<const N: usize>(
     Ok(list.map(|fd| Readiness::of(i32::from(fd.revents))))
 }
 
-/// Whether a descriptor becomes ready in time: poll(2), once. A signal is an error.
+/// Returns whether a descriptor becomes ready within the timeout: one poll(2). A signal is an error.
 pub(crate) fn ready_once(
     fd: BorrowedFd<'_>,
     interest: Interest,
@@ -199,7 +202,7 @@ pub(crate) fn ready_once(
     Ok(list[0].revents != 0)
 }
 
-/// Whether the peer of a connection will send nothing more.
+/// Returns whether the peer of a connection has shut down its sending direction: POLLRDHUP, poll(2).
 pub(crate) fn peer_has_finished(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let mut list = [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 }];
     sys::poll::poll(&mut list, 0)?;
@@ -215,7 +218,7 @@ fn record(fd: BorrowedFd<'_>, interest: Interest) -> libc::pollfd {
 const _: () = assert!(libc::POLLIN as i32 == libc::EPOLLIN && libc::POLLOUT as i32 == libc::EPOLLOUT);
 const _: () = assert!(libc::POLLERR as i32 == libc::EPOLLERR && libc::POLLHUP as i32 == libc::EPOLLHUP);
 
-/// In milliseconds, rounded up, so that a wait never ends before its time.
+/// Returns a timeout in milliseconds, rounded up, so that no wait ends too early.
 fn millis(timeout: Option<Duration>) -> i32 {
     match timeout {
         None => -1,
@@ -223,15 +226,15 @@ fn millis(timeout: Option<Duration>) -> i32 {
     }
 }
 
-/// Wakes a [`Poll`] from another thread: eventfd(2). Once woken it stays readable until it is [put to
-/// reset](Self::reset).
+/// Wakes a [`Poll`] from another thread: eventfd(2). After [`wake`](Self::wake) it is readable until
+/// [`reset`](Self::reset).
 #[derive(Debug)]
 pub struct Waker {
     fd: OwnedFd,
 }
 
 impl Waker {
-    /// A waker that has not been used.
+    /// Creates a waker that is not readable.
     ///
     /// # Errors
     ///
@@ -244,7 +247,7 @@ impl Waker {
     ///
     /// # Errors
     ///
-    /// As write(2); a waker that is readable already is none.
+    /// As write(2). Waking a waker that is already readable is not an error.
     pub fn wake(&self) -> io::Result<()> {
         match sys::poll::write(self.fd.as_fd(), &1_u64.to_ne_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
@@ -252,11 +255,11 @@ impl Waker {
         }
     }
 
-    /// Makes it unreadable, until it is woken again.
+    /// Makes it unreadable until the next wake.
     ///
     /// # Errors
     ///
-    /// As read(2); a waker that was not woken is none.
+    /// As read(2). Resetting a waker that is not readable is not an error.
     pub fn reset(&self) -> io::Result<()> {
         match sys::poll::read(self.fd.as_fd(), &mut [0; 8]) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),

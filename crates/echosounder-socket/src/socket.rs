@@ -1,4 +1,4 @@
-//! The socket object.
+//! The socket object: one type for every address family, with the methods of Python's socket object.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -15,94 +15,95 @@ use crate::option::{self, OptionValue, SocketOption};
 use crate::poll::{Interest, peer_has_finished};
 use crate::raw_address::RawAddress;
 use crate::sys;
-use crate::wait::{Timeout, Waits};
+use crate::wait::{CallWait, Timeout};
 
-/// Most bytes of an option that is read as bytes, as CPython has it.
+/// Maximum length of an option that is read as bytes. CPython has the same limit.
 const OPTION_MAX: usize = 1024;
 
-/// Most bytes that one sendfile(2) is asked for, as CPython has it.
+/// Maximum number of bytes that one sendfile(2) is asked to send. CPython has the same limit.
 const SEND_FILE_MAX: u64 = 1 << 30;
 
-/// Which direction of a connection is shut down: shutdown(2).
+/// The direction of a connection that [`Socket::shutdown`] ends: shutdown(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Nothing more will be read.
+    /// The receiving direction: no further reads.
     Read,
-    /// Nothing more will be written; the peer reads the end.
+    /// The sending direction: no further writes, and the peer reads the end.
     Write,
-    /// Both.
+    /// Both directions.
     Both,
 }
 
-/// A socket: a descriptor that is closed when it is dropped, and, of those made here, not inherited.
+/// A socket of any address family. Dropping it closes its descriptor.
+///
+/// Programs that this process executes do not inherit the descriptor of a socket that this crate has created.
 ///
 /// # How calls wait
 ///
-/// [`set_timeout`](Self::set_timeout) chooses one of three modes for every call that may have to wait:
+/// [`set_timeout`](Self::set_timeout) selects one of three modes for every call that may have to wait:
 ///
-/// | timeout | the descriptor | a call that cannot go on |
+/// | timeout | descriptor | a call that would block |
 /// |---|---|---|
-/// | `None`, as in a new socket | blocks | waits in the kernel |
-/// | zero | does not block | fails with `WouldBlock` |
-/// | longer | does not block | waits with poll(2) until it can, or fails with `TimedOut` when the time is up |
+/// | `None`, the default | blocking | waits in the kernel |
+/// | zero | non-blocking | fails with `WouldBlock` |
+/// | longer | non-blocking | waits with poll(2), and fails with `TimedOut` at the deadline |
 ///
-/// A call is tried before it waits, so one that need not wait costs one system call in every mode. The time is
-/// measured by the monotonic clock, and is that of the whole call. SO_RCVTIMEO and SO_SNDTIMEO are not used, but for a
-/// connect to a UNIX listener whose queue is full.
+/// Every call is tried before it waits, so a call that does not block costs one system call in every mode. The
+/// timeout covers the whole call and is measured by the monotonic clock. SO_RCVTIMEO and SO_SNDTIMEO are not used,
+/// except to connect to a UNIX listener whose queue is full.
 ///
-/// Whether a descriptor blocks is a property of the socket that duplicates share, the timeout is one of this
-/// object. A timeout holds whatever duplicates make of the descriptor: receives and sends say in each call that they do
-/// not block (MSG_DONTWAIT), and [`accept`](Self::accept), [`connect`](Self::connect) and
-/// [`send_file`](Self::send_file) look first whether the descriptor does. What follows the descriptor is a socket
-/// without a timeout, whose calls fail with `WouldBlock` if a duplicate has been given one, and an accept or connect
-/// with a timeout of zero.
+/// Duplicates of a descriptor share its blocking mode; the timeout belongs to this object. A timeout holds even if a
+/// duplicate changes the mode: receives and sends pass MSG_DONTWAIT, and [`accept`](Self::accept),
+/// [`connect`](Self::connect) and [`send_file`](Self::send_file) check the mode first. Two cases depend on the shared
+/// mode: a socket without a timeout fails with `WouldBlock` once a duplicate has a timeout, and an accept or connect
+/// with a timeout of zero blocks once a duplicate has none.
 ///
 /// # Signals
 ///
-/// A write to a connection that is gone is an error (EPIPE), never a signal. A call that a signal handler
-/// interrupts goes on, unless the [hook](crate::set_interrupt_hook) says otherwise.
+/// A write to a closed connection returns EPIPE and never raises SIGPIPE. A call that a signal handler interrupts is
+/// continued, unless the [hook](crate::set_interrupt_hook) returns an error.
 #[derive(Debug)]
 #[doc(alias = "fileno")]
 pub struct Socket {
     fd: OwnedFd,
     timeout: Timeout,
-    /// The family's number, once it is known: what has no address is another thing for each family.
+    /// The family's number once it is known, else [`UNKNOWN`]. The meaning of an empty source address depends on it.
     family: AtomicI32,
 }
 
-// A server has one for each connection.
+// A server keeps one per connection.
 const _: () = assert!(size_of::<Socket>() == 16);
 
-/// No family's number.
+/// A number that no family has.
 const UNKNOWN: i32 = -1;
 
-/// How a message is to be sent or received, or was: the MSG_ flags of send(2) and recv(2).
+/// The MSG_ flags of send(2) and recv(2): how to send or receive a message, or how it was received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MessageFlags(pub i32);
 
 impl MessageFlags {
-    /// None.
+    /// No flag.
     pub const NONE: Self = Self(0);
-    /// Control messages were lost for want of room.
+    /// Control messages were lost because the buffer was too small.
     pub const CTRUNC: Self = Self(libc::MSG_CTRUNC);
-    /// Do not wait, whatever the timeout says.
+    /// Do not wait, whatever the timeout is.
     pub const DONTWAIT: Self = Self(libc::MSG_DONTWAIT);
     /// The end of a record.
     pub const EOR: Self = Self(libc::MSG_EOR);
-    /// Read from the queue of errors; never waits.
+    /// Receive from the error queue. Such a receive never waits.
     pub const ERRQUEUE: Self = Self(libc::MSG_ERRQUEUE);
-    /// More will follow at once.
+    /// More data follows at once.
     pub const MORE: Self = Self(libc::MSG_MORE);
-    /// Urgent data; of TIPC groups, a member has come or gone.
+    /// Urgent data. In a TIPC group: a member has joined or left.
     pub const OOB: Self = Self(libc::MSG_OOB);
-    /// Leave what is read where it is.
+    /// Leave the received data in the queue.
     pub const PEEK: Self = Self(libc::MSG_PEEK);
-    /// A message was longer than the room for it; asked for, the length that is told is the message's own.
+    /// Received: the message was longer than the buffer. Requested: return the length of the whole message.
     pub const TRUNC: Self = Self(libc::MSG_TRUNC);
     /// Wait until the buffer is full.
     pub const WAITALL: Self = Self(libc::MSG_WAITALL);
 
-    /// Whether all flags of `other` are among these.
+    /// Returns whether all flags of `other` are set.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -119,36 +120,36 @@ impl std::ops::BitOr for MessageFlags {
 /// A message that [`Socket::recv_msg`] has received.
 #[derive(Debug)]
 pub struct Message {
-    /// How many bytes it put into the buffers. If [`MessageFlags::TRUNC`] was asked for, how many the message has, which
-    /// may be more than the buffers hold.
+    /// Number of bytes received into the buffers. With [`MessageFlags::TRUNC`] requested, the length of the message,
+    /// which may exceed that of the buffers.
     pub len: usize,
-    /// Who sent it, on sockets without connection. Where the kernel names nobody, as on most connections, it is
-    /// [`Address::Unspecified`], but [`UnixName::Unnamed`] over AF_UNIX.
+    /// The source address. The kernel reports none on most connections; it is then [`Address::Unspecified`], or
+    /// [`UnixName::Unnamed`] over AF_UNIX.
     pub from: Address,
-    /// What came beside the bytes.
+    /// The control messages received with it.
     pub control: Vec<ControlMessage>,
-    /// What the kernel says of it.
+    /// The flags that the kernel has set.
     pub flags: MessageFlags,
 }
 
 /// A message for [`Socket::send_many`].
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
-    /// Its bytes, in pieces.
+    /// The bytes of the message, from one or more buffers.
     pub buffers: &'a [IoSlice<'a>],
-    /// What goes beside them.
+    /// The control messages to send with it.
     pub control: &'a [SendControl<'a>],
-    /// To where, unless the socket is connected.
+    /// The destination; `None` for the peer of a connected socket.
     pub to: Option<&'a Address>,
 }
 
-/// Not everything has been sent.
+/// An error of a send that had to send more.
 #[derive(Debug, thiserror::Error)]
 #[error("sent {sent} bytes")]
 pub struct Unfinished {
-    /// How many bytes have been.
+    /// Number of bytes sent before the error.
     pub sent: u64,
-    /// Why not the others.
+    /// The kernel's reason, or a timeout.
     pub source: io::Error,
 }
 
@@ -158,8 +159,9 @@ impl From<Unfinished> for io::Error {
     }
 }
 
-/// A descriptor is not a socket: [`Socket::from_fd`]. As an [`io::Error`] it is `source` alone, and the descriptor is
-/// closed.
+/// The error of [`Socket::from_fd`]: a descriptor is not a socket.
+///
+/// Converting it to an [`io::Error`] keeps `source` and closes the descriptor.
 ///
 /// ```
 /// use echosounder_socket::Socket;
@@ -173,7 +175,7 @@ impl From<Unfinished> for io::Error {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use descriptor {} as a socket", fd.as_raw_fd())]
 pub struct FromFdError {
-    /// The descriptor, open.
+    /// The descriptor, still open.
     pub fd: OwnedFd,
     /// The kernel's reason.
     pub source: io::Error,
@@ -185,13 +187,13 @@ impl From<FromFdError> for io::Error {
     }
 }
 
-/// Making sockets, and giving them away.
+/// Creating and converting sockets.
 impl Socket {
-    /// Makes a socket: socket(2). It blocks, unless the type has SOCK_NONBLOCK in it, and is not inherited.
+    /// Creates a socket: socket(2). It is blocking unless the type contains SOCK_NONBLOCK, and close-on-exec.
     ///
     /// # Errors
     ///
-    /// As socket(2); [`is_family_absent`](crate::is_family_absent) tells whether this kernel lacks the family.
+    /// As socket(2). [`is_family_absent`](crate::is_family_absent) recognises a family that this kernel lacks.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -203,15 +205,15 @@ impl Socket {
     #[doc(alias = "socket")]
     pub fn new(family: Family, kind: Type, protocol: Protocol) -> io::Result<Self> {
         match sys::socket::socket(family.0, kind.0, protocol.0) {
-            // A protocol that is turned off (net.mptcp.enabled) is as good as none.
+            // MPTCP that is disabled (net.mptcp.enabled) is reported like a protocol that the kernel lacks.
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
                 Err(io::Error::from_raw_os_error(libc::EPROTONOSUPPORT))
             }
-            fd => fd.map(|fd| Self::made(fd, family, kind)),
+            fd => fd.map(|fd| Self::created(fd, family, kind)),
         }
     }
 
-    /// Makes two connected sockets: socketpair(2). UNIX and TIPC have them.
+    /// Creates two connected sockets: socketpair(2). Only UNIX and TIPC support this.
     ///
     /// # Errors
     ///
@@ -228,15 +230,17 @@ impl Socket {
     #[doc(alias = "socketpair")]
     pub fn pair(family: Family, kind: Type, protocol: Protocol) -> io::Result<(Self, Self)> {
         let (one, other) = sys::socket::socketpair(family.0, kind.0, protocol.0)?;
-        Ok((Self::made(one, family, kind), Self::made(other, family, kind)))
+        Ok((Self::created(one, family, kind), Self::created(other, family, kind)))
     }
 
-    /// Takes a descriptor that came from elsewhere. Its mode is found out; what it is, [`family`](Self::family),
-    /// [`socket_type`](Self::socket_type) and [`protocol`](Self::protocol) tell.
+    /// Creates a `Socket` from a descriptor, which keeps its blocking mode.
+    ///
+    /// [`family`](Self::family), [`socket_type`](Self::socket_type) and [`protocol`](Self::protocol) then return the
+    /// arguments that the socket was created with.
     ///
     /// # Errors
     ///
-    /// ENOTSOCK if it is no socket; the error has the descriptor, which is still open.
+    /// ENOTSOCK if the descriptor is not a socket. The error contains the descriptor, still open.
     ///
     /// ```
     /// use echosounder_socket::{Family, Socket, Type};
@@ -260,11 +264,11 @@ impl Socket {
         }
     }
 
-    /// A second descriptor of the same socket, with the same timeout: fcntl(2) with F_DUPFD_CLOEXEC.
+    /// Returns a second descriptor of the same socket, with the same timeout: fcntl(2) with F_DUPFD_CLOEXEC.
     ///
     /// # Errors
     ///
-    /// If no descriptor is left.
+    /// EMFILE if the process has no descriptor left.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -281,10 +285,11 @@ impl Socket {
         Ok(Self::with(self.fd.try_clone()?, self.timeout(), self.family.load(Ordering::Relaxed)))
     }
 
-    /// Gives the descriptor away, open. The same as `OwnedFd::from`.
+    /// Converts the socket to its descriptor, which stays open. The same as `OwnedFd::from`.
     ///
-    /// It stays in its mode: that of a socket with a timeout does not block, and the types of std fail with `WouldBlock`
-    /// until [`set_blocking`](Self::set_blocking) has been called here, or `set_nonblocking(false)` there.
+    /// The descriptor keeps its blocking mode. That of a socket with a timeout is non-blocking: call
+    /// [`set_blocking(true)`](Self::set_blocking) before the conversion, or `set_nonblocking(false)` on the std type
+    /// after it.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -301,10 +306,10 @@ impl Socket {
         self.fd
     }
 
-    /// Closes the socket and says how that went: close(2). Dropping it does the same without a word.
+    /// Closes the socket and returns the error of close(2), which dropping the socket ignores.
     ///
-    /// The descriptor is gone even if there was an error. EINTR is none, since Linux has closed it then; neither is
-    /// ECONNRESET, which says of the peer what no longer matters.
+    /// The descriptor is closed even if there is an error. EINTR is not reported, because Linux has closed the
+    /// descriptor by then (close(2)), nor is ECONNRESET, which is about a peer that no longer matters.
     ///
     /// # Errors
     ///
@@ -327,7 +332,7 @@ impl Socket {
         }
     }
 
-    /// Whether programs that this process executes get the descriptor: FD_CLOEXEC, fcntl(2).
+    /// Returns whether programs that this process executes inherit the descriptor: FD_CLOEXEC, fcntl(2).
     ///
     /// # Errors
     ///
@@ -348,7 +353,7 @@ impl Socket {
         sys::socket::is_inheritable(self.as_fd())
     }
 
-    /// Sets whether programs that this process executes get the descriptor. At first they do not.
+    /// Sets whether programs that this process executes inherit the descriptor. The default is that they do not.
     ///
     /// # Errors
     ///
@@ -357,20 +362,20 @@ impl Socket {
         sys::socket::set_inheritable(self.as_fd(), inheritable)
     }
 
-    /// A socket that has just been made, in the mode that its type asks for.
-    fn made(fd: OwnedFd, family: Family, kind: Type) -> Self {
+    /// Wraps a new descriptor whose blocking mode follows from its type.
+    fn created(fd: OwnedFd, family: Family, kind: Type) -> Self {
         let nonblocking = kind.0 & libc::SOCK_NONBLOCK != 0;
         Self::with(fd, nonblocking.then_some(Duration::ZERO), family.0)
     }
 
     fn with(fd: OwnedFd, timeout: Option<Duration>, family: i32) -> Self {
-        Self { fd, timeout: Timeout::of(timeout), family: AtomicI32::new(family) }
+        Self { fd, timeout: Timeout::new(timeout), family: AtomicI32::new(family) }
     }
 }
 
-/// Names and connections.
+/// Addresses and connections.
 impl Socket {
-    /// Gives the socket a name: bind(2). TIPC sockets can have several.
+    /// Binds the socket to an address: bind(2). A TIPC socket can be bound to several.
     ///
     /// # Errors
     ///
@@ -393,7 +398,7 @@ impl Socket {
         sys::socket::bind(self.as_fd(), address)
     }
 
-    /// Lets peers connect: listen(2). The queue is as long as the system allows (net.core.somaxconn).
+    /// Starts to listen for connections: listen(2). The queue is as long as the system allows (net.core.somaxconn).
     ///
     /// # Errors
     ///
@@ -414,7 +419,7 @@ impl Socket {
         self.listen_with(u32::MAX)
     }
 
-    /// Lets peers connect, with a queue of so many, up to what the system allows.
+    /// Starts to listen for connections, with a queue of `backlog` connections, limited by net.core.somaxconn.
     ///
     /// # Errors
     ///
@@ -426,7 +431,7 @@ impl Socket {
     /// use std::time::Duration;
     ///
     /// let listener = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// listener.bind(&UnixName::Unnamed.into())?; // The kernel makes up a name.
+    /// listener.bind(&UnixName::Unnamed.into())?; // The kernel chooses a name.
     /// listener.listen_with(0)?;
     /// let [first, second] = [(); 2].map(|()| Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT));
     /// first?.connect(&listener.local_addr()?)?;
@@ -439,7 +444,7 @@ impl Socket {
         sys::socket::listen(self.as_fd(), i32::try_from(backlog).unwrap_or(i32::MAX))
     }
 
-    /// Takes the next connection from the queue, as a socket that blocks, and the peer's address: accept4(2).
+    /// Accepts the next connection and returns it as a blocking socket, with the peer's address: accept4(2).
     ///
     /// # Errors
     ///
@@ -466,11 +471,11 @@ impl Socket {
         Ok((Self::with(fd, None, self.family.load(Ordering::Relaxed)), peer))
     }
 
-    /// Takes the next connection from the queue, as a socket that does not block, and the peer's address.
+    /// Accepts the next connection and returns it as a non-blocking socket, with the peer's address: accept4(2).
     ///
     /// # Errors
     ///
-    /// As accept4(2); `WouldBlock` if the listener does not block and the queue is empty.
+    /// As accept4(2); `WouldBlock` if the listener is non-blocking and the queue is empty.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -498,14 +503,13 @@ impl Socket {
         Ok((fd, Address::from(&peer)))
     }
 
-    /// Connects, or sets where datagrams go and come from: connect(2).
+    /// Connects to a peer. A datagram socket then sends to the peer and receives from it only: connect(2).
     ///
-    /// With a timeout the connection is waited for, also where the kernel knows no readiness to wait for: at a UNIX
-    /// listener whose queue is full.
+    /// A timeout also limits the wait at a UNIX listener whose queue is full, which poll(2) does not report as ready.
     ///
     /// # Errors
     ///
-    /// As connect(2); for sockets that never wait see [`is_in_progress`](Self::is_in_progress).
+    /// As connect(2). A non-blocking socket returns EINPROGRESS: see [`is_in_progress`](Self::is_in_progress).
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -522,9 +526,9 @@ impl Socket {
     /// ```
     pub fn connect(&self, address: &Address) -> io::Result<()> {
         let raw = RawAddress::try_from(address)?;
-        let mut waits = self.waits();
-        if waits.any() {
-            waits = waits.started();
+        let mut wait = self.call_wait();
+        if wait.has_limit() {
+            wait = wait.started();
         }
         let mut began = false;
         loop {
@@ -533,16 +537,16 @@ impl Socket {
                 Err(error) => error,
             };
             match error.raw_os_error() {
-                // Called again it goes on where it was, and says so.
+                // A second call continues the first and returns EALREADY or EISCONN.
                 Some(libc::EINTR) => crate::wait::interrupted()?,
                 Some(libc::EISCONN) if began => return Ok(()),
-                // SCTP says so to a call that comes behind an interrupted one, even if that blocks.
-                Some(libc::EINPROGRESS | libc::EALREADY) if waits.any() || began => {
-                    waits.wait(self.as_fd(), Interest::Write)?;
+                // SCTP also returns these from a blocking call that follows an interrupted one.
+                Some(libc::EINPROGRESS | libc::EALREADY) if wait.has_limit() || began => {
+                    wait.until_ready(self.as_fd(), Interest::Write)?;
                     return self.take_error();
                 }
-                Some(libc::EAGAIN) if waits.any() && address.family() == Family::UNIX => {
-                    return self.connect_at_queue(&raw, &waits);
+                Some(libc::EAGAIN) if wait.has_limit() && address.family() == Family::UNIX => {
+                    return self.connect_at_queue(&raw, &wait);
                 }
                 _ => return Err(error),
             }
@@ -550,14 +554,14 @@ impl Socket {
         }
     }
 
-    /// Connects to a UNIX listener whose queue is full: the kernel waits, for as long as SO_SNDTIMEO says.
-    fn connect_at_queue(&self, address: &RawAddress, waits: &Waits) -> io::Result<()> {
+    /// Connects to a UNIX listener whose queue is full, with SO_SNDTIMEO to limit the wait in the kernel.
+    fn connect_at_queue(&self, address: &RawAddress, wait: &CallWait) -> io::Result<()> {
         let before = self.option(option::SO_SNDTIMEO)?;
         let nonblocking = sys::socket::is_nonblocking(self.as_fd())?;
         sys::socket::set_nonblocking(self.as_fd(), false)?;
         let result = loop {
-            // Zero would be no limit.
-            let left = waits.left().unwrap_or(Duration::MAX).max(Duration::from_micros(1));
+            // Zero would mean no limit.
+            let left = wait.left().unwrap_or(Duration::MAX).max(Duration::from_micros(1));
             self.set_option(option::SO_SNDTIMEO, left)?;
             match sys::socket::connect(self.as_fd(), address) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -576,7 +580,7 @@ impl Socket {
         result
     }
 
-    /// Connects and tells the error's number, 0 if there was none. A timeout is EAGAIN, as in Python.
+    /// Connects and returns the error number, or 0 on success. A timeout is EAGAIN, as in Python.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -595,8 +599,8 @@ impl Socket {
         }
     }
 
-    /// Whether a connect that did not wait goes on in the background, to end when the socket is writable; then
-    /// [`take_error`](Self::take_error) tells how.
+    /// Returns whether an error of a non-blocking connect means that the connection is being established. The socket
+    /// becomes writable when that ends, and [`take_error`](Self::take_error) then returns the result.
     ///
     /// ```
     /// use echosounder_socket::{Family, Interest, Protocol, Socket, Type, ready};
@@ -619,11 +623,12 @@ impl Socket {
         error.raw_os_error() == Some(libc::EINPROGRESS)
     }
 
-    /// Ends one direction of a connection, or both: shutdown(2).
+    /// Shuts down one or both directions of a connection: shutdown(2).
     ///
     /// # Errors
     ///
-    /// As shutdown(2); `NotConnected` if the peer has already gone; EINVAL for one direction of a TIPC connection.
+    /// As shutdown(2): `NotConnected` if the peer has closed the connection, EINVAL for one direction of a TIPC
+    /// connection.
     ///
     /// ```
     /// use echosounder_socket::{Family, Shutdown, Protocol, Socket, Type};
@@ -635,8 +640,8 @@ impl Socket {
     /// assert_eq!(one.recv(&mut [0; 16])?, 10);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn shutdown(&self, half: Shutdown) -> io::Result<()> {
-        let how = match half {
+    pub fn shutdown(&self, direction: Shutdown) -> io::Result<()> {
+        let how = match direction {
             Shutdown::Read => libc::SHUT_RD,
             Shutdown::Write => libc::SHUT_WR,
             Shutdown::Both => libc::SHUT_RDWR,
@@ -644,7 +649,7 @@ impl Socket {
         sys::socket::shutdown(self.as_fd(), how)
     }
 
-    /// This socket's address: getsockname(2).
+    /// Returns the socket's own address: getsockname(2).
     ///
     /// # Errors
     ///
@@ -655,9 +660,9 @@ impl Socket {
     /// use std::net::Ipv4Addr;
     ///
     /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
-    /// let nowhere = Address::from((Ipv4Addr::UNSPECIFIED, 0));
-    /// assert_eq!(socket.local_addr()?, nowhere);
-    /// socket.bind(&nowhere)?;
+    /// let unbound = Address::from((Ipv4Addr::UNSPECIFIED, 0));
+    /// assert_eq!(socket.local_addr()?, unbound);
+    /// socket.bind(&unbound)?; // The kernel chooses a port.
     /// assert_ne!(socket.local_addr()?.port(), Some(0));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -666,11 +671,11 @@ impl Socket {
         sys::socket::local_address(self.as_fd()).map(|raw| Address::from(&raw))
     }
 
-    /// The peer's address: getpeername(2).
+    /// Returns the peer's address: getpeername(2).
     ///
     /// # Errors
     ///
-    /// As getpeername(2); `NotConnected` without a peer.
+    /// As getpeername(2): `NotConnected` if the socket is not connected.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -689,7 +694,7 @@ impl Socket {
         sys::socket::peer_address(self.as_fd()).map(|raw| Address::from(&raw))
     }
 
-    /// The family: SO_DOMAIN, socket(7).
+    /// Returns the address family: SO_DOMAIN, socket(7).
     ///
     /// # Errors
     ///
@@ -707,7 +712,7 @@ impl Socket {
         self.option(option::SO_DOMAIN)
     }
 
-    /// The type: SO_TYPE, socket(7).
+    /// Returns the socket type: SO_TYPE, socket(7).
     ///
     /// # Errors
     ///
@@ -726,7 +731,7 @@ impl Socket {
         self.option(option::SO_TYPE)
     }
 
-    /// The protocol: SO_PROTOCOL, socket(7).
+    /// Returns the protocol: SO_PROTOCOL, socket(7).
     ///
     /// # Errors
     ///
@@ -745,8 +750,9 @@ impl Socket {
         self.option(option::SO_PROTOCOL)
     }
 
-    /// Sets the permissions that the path of a UNIX socket will have, less the umask, when it is bound:
-    /// fchmod(2). So there is no moment at which others may connect.
+    /// Sets the permissions that the path of a UNIX socket will have when it is bound, less the umask: fchmod(2).
+    ///
+    /// Setting them before the bind leaves no moment at which other users can connect.
     ///
     /// # Errors
     ///
@@ -759,9 +765,10 @@ impl Socket {
 
 /// Receiving and sending.
 impl Socket {
-    /// Reads what is there: recv(2). Zero is the end of a connection, or an empty datagram.
+    /// Receives into a buffer and returns the number of bytes: recv(2). Zero is the end of a connection, or an empty
+    /// datagram.
     ///
-    /// Without room for a byte nothing is asked of the kernel, and a datagram stays where it is.
+    /// An empty buffer receives nothing: no system call is made, and a datagram stays in the queue.
     ///
     /// # Errors
     ///
@@ -787,7 +794,9 @@ impl Socket {
         self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, self.mode()))
     }
 
-    /// Reads what is there behind what the buffer has, into the room it has left, which need not be set before.
+    /// Receives into the spare capacity of a vector, after its content, and returns the number of bytes.
+    ///
+    /// The spare capacity does not have to be initialised. A vector without any receives nothing.
     ///
     /// # Errors
     ///
@@ -810,11 +819,11 @@ impl Socket {
         self.call(Interest::Read, || sys::socket::recv_append(self.as_fd(), buffer, self.mode()))
     }
 
-    /// Reads one message, and returns how long it was: more than the buffer if a part of it was lost
-    /// (MSG_TRUNC, recv(2)). TIPC does not tell how much more; then it is one byte.
+    /// Receives one message and returns its length, which exceeds that of the buffer if the message was truncated:
+    /// MSG_TRUNC, recv(2). TIPC does not report the length of a truncated message; it is then the buffer's plus one.
     ///
-    /// The length is the peer's to choose, so `&buffer[..len]` would panic as soon as a peer sends a longer message.
-    /// Compare it with the buffer's length first, or take `&buffer[..len.min(buffer.len())]`.
+    /// The peer chooses the length, so `&buffer[..len]` panics when a peer sends a longer message than expected.
+    /// Compare `len` with the buffer's length first, or take `&buffer[..len.min(buffer.len())]`.
     ///
     /// # Errors
     ///
@@ -824,7 +833,7 @@ impl Socket {
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
-    /// one.send(b"longer than the room")?;
+    /// one.send(b"longer than a buffer")?;
     /// let mut buffer = [0; 6];
     /// let len = other.recv_message(&mut buffer)?;
     /// assert_eq!(len, 20);
@@ -833,14 +842,16 @@ impl Socket {
     /// ```
     #[doc(alias = "MSG_TRUNC")]
     pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = buffer.len();
+        let size = buffer.len();
         let message = self.recv_msg(&mut [IoSliceMut::new(buffer)], 0, MessageFlags::TRUNC)?;
-        let cut = message.flags.contains(MessageFlags::TRUNC);
-        Ok(if cut { message.len.max(room + 1) } else { message.len })
+        let truncated = message.flags.contains(MessageFlags::TRUNC);
+        Ok(if truncated { message.len.max(size + 1) } else { message.len })
     }
 
-    /// Receives a datagram and its sender's address: recvfrom(2). Where the kernel names nobody, as on most connections,
-    /// the address is [`Address::Unspecified`], but [`UnixName::Unnamed`] over AF_UNIX.
+    /// Receives a datagram and returns its length and source address: recvfrom(2).
+    ///
+    /// The kernel reports no source on most connections; it is then [`Address::Unspecified`], or [`UnixName::Unnamed`]
+    /// over AF_UNIX.
     ///
     /// # Errors
     ///
@@ -865,11 +876,11 @@ impl Socket {
         Ok((len, self.sender(&from)))
     }
 
-    /// Receives a message into several buffers, with what the kernel tells beside it: recvmsg(2).
+    /// Receives a message into several buffers, with its control messages: recvmsg(2).
     ///
-    /// There is room for `control` bytes of control messages: see [`control_space`](crate::control_space). What does
-    /// not fit is lost, and [`MessageFlags::CTRUNC`] says so. Descriptors that come are ours, and closed with the
-    /// message; without room for them the kernel takes none.
+    /// `control` is the buffer space for control messages in bytes: see [`control_space`](crate::control_space). The
+    /// kernel drops control messages that do not fit and sets [`MessageFlags::CTRUNC`]. Received descriptors belong to
+    /// the [`Message`], which closes them when it is dropped; with no space for them the kernel installs none.
     ///
     /// # Errors
     ///
@@ -887,8 +898,8 @@ impl Socket {
     /// one.send_msg(&[IoSlice::new(b"take this")], &[SendControl::Rights(&fds)], None, MessageFlags::NONE)?;
     ///
     /// let mut buffer = [0; 16];
-    /// let room = control_space(4);
-    /// let message = other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], room, MessageFlags::NONE)?;
+    /// let space = control_space(size_of::<i32>());
+    /// let message = other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
     /// assert_eq!(message.len, 9);
     /// assert!(matches!(&message.control[..], [ControlMessage::Rights(fds)] if fds.len() == 1));
     /// # Ok::<(), std::io::Error>(())
@@ -904,11 +915,12 @@ impl Socket {
     ) -> io::Result<Message> {
         let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.0 | self.mode());
         let sys::message::Received { len, from, control, flags } =
-            self.waits_with(flags).call(self.as_fd(), Interest::Read, receive)?;
+            self.call_wait_with(flags).call(self.as_fd(), Interest::Read, receive)?;
         Ok(Message { len, from: self.sender(&from), control, flags: MessageFlags(flags) })
     }
 
-    /// Receives the messages that are there, up to a batch: recvmmsg(2). It waits for the first alone.
+    /// Receives the messages in the queue, as many as the batch holds, and returns their number: recvmmsg(2). The
+    /// call waits for the first message only.
     ///
     /// # Errors
     ///
@@ -932,11 +944,11 @@ impl Socket {
         Ok(received)
     }
 
-    /// Writes as much as the kernel takes: send(2).
+    /// Sends bytes and returns how many the kernel has accepted: send(2).
     ///
     /// # Errors
     ///
-    /// As send(2), with EPIPE instead of a signal.
+    /// As send(2): EPIPE, without SIGPIPE, if the connection is closed.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -944,8 +956,8 @@ impl Socket {
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
     /// one.set_blocking(false)?;
-    /// let taken = one.send(&[0; 10_000_000])?;
-    /// assert!(taken < 10_000_000, "more than the kernel keeps for the peer");
+    /// let accepted = one.send(&[0; 10_000_000])?;
+    /// assert!(accepted < 10_000_000, "more than the kernel's buffers hold");
     /// drop(other);
     /// assert_eq!(one.send(b"?").unwrap_err().kind(), ErrorKind::BrokenPipe);
     /// # Ok::<(), std::io::Error>(())
@@ -955,14 +967,13 @@ impl Socket {
         self.call(Interest::Write, || sys::socket::send(self.as_fd(), bytes, self.mode()))
     }
 
-    /// Writes everything, as often as it takes, within one timeout altogether. Of nothing it sends one empty
-    /// message.
+    /// Sends all bytes, in several calls if necessary, under one timeout. An empty slice is sent as one empty message.
     ///
-    /// SCTP takes no more at once than its send buffer holds, and gets it in pieces.
+    /// SCTP refuses a send that exceeds its send buffer (EMSGSIZE); such data is sent in smaller parts.
     ///
     /// # Errors
     ///
-    /// As send(2), and how much went out before.
+    /// As send(2), with the number of bytes sent before the error.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -980,11 +991,11 @@ impl Socket {
         self.send_all_with(bytes, MessageFlags::NONE)
     }
 
-    /// Does the same with flags, which every send of it has.
+    /// Sends all bytes like [`send_all`](Self::send_all), with flags for each send(2).
     ///
     /// # Errors
     ///
-    /// As send(2), and how much went out before; `WouldBlock` with [`MessageFlags::DONTWAIT`], whatever the timeout.
+    /// As send(2), with the number of bytes sent before the error; `WouldBlock` with [`MessageFlags::DONTWAIT`].
     ///
     /// ```
     /// use echosounder_socket::{MessageFlags, ServerOptions, Transport, create_connection, create_server};
@@ -993,32 +1004,32 @@ impl Socket {
     /// let server = create_server(Transport::Tcp, &(Ipv4Addr::LOCALHOST, 0).into(), ServerOptions::default())?;
     /// let client = create_connection(&format!("tcp://{}", server.local_addr()?).parse()?, None, None)?;
     /// client.send_all_with(b"a header, ", MessageFlags::MORE)?;
-    /// client.send_all(b"and what follows it")?; // Both leave in one segment.
+    /// client.send_all(b"and what comes next")?; // Both leave in one segment.
     /// let (connection, _) = server.accept()?;
     /// assert_eq!(connection.recv(&mut [0; 64])?, 29);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "sendall")]
     pub fn send_all_with(&self, bytes: &[u8], flags: MessageFlags) -> Result<(), Unfinished> {
-        let mut waits = self.waits_with(flags);
-        if waits.any() {
-            waits = waits.started();
+        let mut wait = self.call_wait_with(flags);
+        if wait.has_limit() {
+            wait = wait.started();
         }
         let mut sent = 0;
-        let mut most = bytes.len();
+        let mut part_max = bytes.len();
         loop {
-            let piece = &bytes[sent..bytes.len().min(sent + most)];
-            let send = || sys::socket::send(self.as_fd(), piece, flags.0 | self.mode());
-            match waits.call(self.as_fd(), Interest::Write, send) {
-                // A signal does not fail a send that has begun, but makes it stop short.
-                Ok(len) if len < piece.len() => {
+            let part = &bytes[sent..bytes.len().min(sent + part_max)];
+            let send = || sys::socket::send(self.as_fd(), part, flags.0 | self.mode());
+            match wait.call(self.as_fd(), Interest::Write, send) {
+                // A signal does not fail a send that has begun, but cuts it short: signal(7).
+                Ok(len) if len < part.len() => {
                     sent += len;
-                    let told = crate::wait::interrupted();
-                    told.map_err(|source| Unfinished { sent: sent as u64, source })?;
+                    let interrupted = crate::wait::interrupted();
+                    interrupted.map_err(|source| Unfinished { sent: sent as u64, source })?;
                 }
                 Ok(len) => sent += len,
-                Err(error) if 1 < piece.len() && is_too_long(&error) && self.is_stream() => {
-                    most = piece.len() / 2;
+                Err(error) if 1 < part.len() && is_too_long(&error) && self.is_stream() => {
+                    part_max = part.len() / 2;
                     continue;
                 }
                 Err(source) => return Err(Unfinished { sent: sent as u64, source }),
@@ -1029,8 +1040,8 @@ impl Socket {
         }
     }
 
-    /// Who sent what came from this address. The kernel gives none for a connection's peer, and none for a UNIX socket that
-    /// is not bound, which alone is a name of its family.
+    /// Returns the source of a message that the kernel reported as `from`. It reports an empty address for the peer of a
+    /// connection and for an unbound UNIX socket, which has the address "unnamed".
     fn sender(&self, from: &RawAddress) -> Address {
         if from.len() == 0 && self.is_unix() { UnixName::Unnamed.into() } else { Address::from(from) }
     }
@@ -1048,7 +1059,7 @@ impl Socket {
         self.socket_type().is_ok_and(|kind| kind == Type::STREAM)
     }
 
-    /// Sends a datagram to an address: sendto(2). On an unconnected TIPC socket with connections it connects, too.
+    /// Sends a datagram to an address: sendto(2). On an unconnected TIPC stream or seqpacket socket it also connects.
     ///
     /// # Errors
     ///
@@ -1071,7 +1082,7 @@ impl Socket {
         self.call(Interest::Write, || sys::socket::send_to(self.as_fd(), bytes, self.mode(), &to))
     }
 
-    /// Sends a message from several buffers, with control messages, to an address or the peer: sendmsg(2).
+    /// Sends a message from several buffers, with control messages, to an address or to the peer: sendmsg(2).
     ///
     /// # Errors
     ///
@@ -1082,11 +1093,11 @@ impl Socket {
     /// use std::io::IoSlice;
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::SEQPACKET, Protocol::DEFAULT)?;
-    /// let pieces = [IoSlice::new(b"in "), IoSlice::new(b"pieces")];
-    /// assert_eq!(one.send_msg(&pieces, &[], None, MessageFlags::NONE)?, 9);
+    /// let parts = [IoSlice::new(b"in "), IoSlice::new(b"parts")];
+    /// assert_eq!(one.send_msg(&parts, &[], None, MessageFlags::NONE)?, 8);
     /// let mut buffer = [0; 16];
     /// let len = other.recv(&mut buffer)?;
-    /// assert_eq!(&buffer[..len], b"in pieces");
+    /// assert_eq!(&buffer[..len], b"in parts");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "sendmsg")]
@@ -1100,15 +1111,15 @@ impl Socket {
     ) -> io::Result<usize> {
         let (control, to) = (SendControl::encode_all(control)?, to.map(RawAddress::try_from).transpose()?);
         let send = || sys::message::send(self.as_fd(), buffers, &control, to.as_ref(), flags.0 | self.mode());
-        self.waits_with(flags).call(self.as_fd(), Interest::Write, send)
+        self.call_wait_with(flags).call(self.as_fd(), Interest::Write, send)
     }
 
-    /// Sends messages, and returns how many left: sendmmsg(2). An error concerns the first that did not leave; it is
-    /// told if that is the first of all.
+    /// Sends several messages and returns how many were sent: sendmmsg(2).
     ///
     /// # Errors
     ///
-    /// As sendmmsg(2).
+    /// As sendmmsg(2), if the first message cannot be sent. An error of a later message ends the call early; send the
+    /// rest in a second call to learn the reason.
     ///
     /// ```
     /// use echosounder_socket::{Family, Outgoing, Protocol, Socket, Type};
@@ -1134,14 +1145,16 @@ impl Socket {
         self.call(Interest::Write, || sys::message::send_many(self.as_fd(), &ready, self.mode()))
     }
 
-    /// Sends a file from `offset` on, `count` bytes or all, without a copy through this process where the kernel
-    /// can: sendfile(2). Returns how many bytes went out, fewer than `count` if the file ends. The file's own
-    /// position stays where it is; the timeout is that of each wait.
+    /// Sends `count` bytes of a file, or all of it, from `offset` on: sendfile(2). Returns the number of bytes sent, which
+    /// is less than `count` if the file ends.
+    ///
+    /// The kernel copies the bytes directly if the file and the socket support it. The position of the file does not
+    /// change. The timeout applies to each wait, not to the whole transfer.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a socket that never waits or is no stream, otherwise as sendfile(2), and how much went out
-    /// before.
+    /// `InvalidInput` for a socket that is non-blocking or not a stream, otherwise as sendfile(2), with the number of
+    /// bytes sent before the error.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -1161,24 +1174,24 @@ impl Socket {
         if self.timeout() == Some(Duration::ZERO) || self.socket_type().map_err(unfit)? != Type::STREAM {
             return Err(unfit(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a file is sent on a stream that waits",
+                "sendfile needs a blocking stream socket",
             )));
         }
-        let send = || self.send_file_in_pieces(file.as_fd(), offset, count);
+        let send = || self.send_file_in_parts(file.as_fd(), offset, count);
         sys::process::without_sigpipe(send).unwrap_or_else(|source| Err(unfit(source)))
     }
 
-    fn send_file_in_pieces(
+    fn send_file_in_parts(
         &self,
         file: BorrowedFd<'_>,
         offset: u64,
         count: Option<u64>,
     ) -> Result<u64, Unfinished> {
         let mut sent = 0;
-        let mut waits = self.waits();
+        let mut wait = self.call_wait();
         let size = sys::sendfile::size(file).map_err(|source| Unfinished { sent, source })?;
         loop {
-            // Whoever asks for more than there is tells the socket that more follows, which SCTP waits for.
+            // A count beyond the end of the file makes the kernel set MSG_MORE, and SCTP then waits for more data.
             let known = Some(size.saturating_sub(offset + sent)).filter(|&left| left != 0);
             let wanted = count.map_or(SEND_FILE_MAX, |count| (count - sent).min(SEND_FILE_MAX));
             let wanted = known.map_or(wanted, |left| wanted.min(left));
@@ -1186,18 +1199,18 @@ impl Socket {
             if wanted == 0 {
                 return Ok(sent);
             }
-            let piece = waits.call(self.as_fd(), Interest::Write, || {
+            let result = wait.call(self.as_fd(), Interest::Write, || {
                 self.nonblocking(|| sys::sendfile::sendfile(self.as_fd(), file, offset + sent, wanted))
             });
-            let piece = match piece {
-                // Of some files, and on some sockets, only a copy can be sent.
+            let result = match result {
+                // Some files and some sockets support no sendfile(2).
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-                    self.send_copy(file, offset + sent, wanted, &mut waits)
+                    self.send_copy(file, offset + sent, wanted, &mut wait)
                 }
-                piece => piece,
+                result => result,
             };
-            waits.restart();
-            match piece {
+            wait.restart();
+            match result {
                 Ok(0) => return Ok(sent),
                 Ok(len) => {
                     sent += len as u64;
@@ -1215,7 +1228,7 @@ impl Socket {
         file: BorrowedFd<'_>,
         offset: u64,
         wanted: usize,
-        waits: &mut Waits,
+        wait: &mut CallWait,
     ) -> io::Result<usize> {
         let mut buffer = vec![0; wanted.min(64 * 1024)];
         let len = sys::sendfile::read_at(file, &mut buffer, offset)?;
@@ -1223,17 +1236,17 @@ impl Socket {
             return Ok(0);
         }
         let send = || sys::socket::send(self.as_fd(), &buffer[..len], self.mode());
-        waits.call(self.as_fd(), Interest::Write, send)
+        wait.call(self.as_fd(), Interest::Write, send)
     }
 }
 
-/// Options.
+/// Socket options.
 impl Socket {
     /// Sets an option: setsockopt(2).
     ///
     /// # Errors
     ///
-    /// As setsockopt(2); EINVAL for a name that the kernel would cut to another.
+    /// As setsockopt(2): EINVAL for a name that the kernel would truncate.
     ///
     /// ```
     /// use echosounder_socket::option::SO_KEEPALIVE;
@@ -1253,11 +1266,11 @@ impl Socket {
         self.set_option_bytes(option.level, option.name, &value.encode())
     }
 
-    /// An option's value: getsockopt(2).
+    /// Returns the value of an option: getsockopt(2).
     ///
     /// # Errors
     ///
-    /// As getsockopt(2); `InvalidData` if the kernel told something else than a value of this type.
+    /// As getsockopt(2); `InvalidData` if the kernel returns no value of the option's type.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type, option};
@@ -1273,11 +1286,11 @@ impl Socket {
         T::decode(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Sets any option to bytes.
+    /// Sets any option, with its value as bytes: setsockopt(2).
     ///
-    /// The values of some options hold addresses in memory or numbers of descriptors (SO_ATTACH_FILTER,
-    /// SO_ATTACH_BPF, IPT_SO_SET_REPLACE, RDS_GET_MR, XDP_UMEM_REG): the kernel reads or writes there, or uses the
-    /// descriptor, whoever owns it. With such options it is the caller who has to see to it that nobody is harmed.
+    /// The values of some options contain memory addresses or descriptor numbers (SO_ATTACH_FILTER, SO_ATTACH_BPF,
+    /// IPT_SO_SET_REPLACE, RDS_GET_MR, XDP_UMEM_REG). The kernel reads or writes that memory and uses that descriptor
+    /// without regard to its owner in this process, so the caller must make sure that the value is valid.
     ///
     /// # Errors
     ///
@@ -1297,8 +1310,8 @@ impl Socket {
         sys::socket::set_option(self.as_fd(), level, name, value)
     }
 
-    /// Sets any option to nothing: a null pointer, with a length that says how long nothing is. Some options of the
-    /// kernel take nothing else.
+    /// Sets any option with a null pointer as its value and a length of `len`: setsockopt(2). Some options of the
+    /// kernel take only that.
     ///
     /// # Errors
     ///
@@ -1308,11 +1321,11 @@ impl Socket {
         sys::socket::clear_option(self.as_fd(), level, name, len)
     }
 
-    /// Any option's bytes, as many as the kernel tells, with room for 1 to 1024.
+    /// Returns the value of any option as bytes, at most `len_max` of them: getsockopt(2).
     ///
     /// # Errors
     ///
-    /// As getsockopt(2); `InvalidInput` for other lengths.
+    /// As getsockopt(2); `InvalidInput` if `len_max` is not from 1 to 1024.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -1324,12 +1337,12 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "getsockopt")]
-    pub fn option_bytes(&self, level: i32, name: i32, room: usize) -> io::Result<Vec<u8>> {
-        if !(1..=OPTION_MAX).contains(&room) {
-            let message = "there is to be room for 1 to 1024 bytes of an option";
+    pub fn option_bytes(&self, level: i32, name: i32, len_max: usize) -> io::Result<Vec<u8>> {
+        if !(1..=OPTION_MAX).contains(&len_max) {
+            let message = "the length of an option must be from 1 to 1024 bytes";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let mut value = vec![0; room];
+        let mut value = vec![0; len_max];
         let len = sys::socket::option(self.as_fd(), level, name, &mut value)?;
         value.truncate(len);
         Ok(value)
@@ -1364,11 +1377,11 @@ impl Socket {
         Ok(next.map_or(true, |message| message.len == 0))
     }
 
-    /// Takes the error that waits on the socket, if one does: SO_ERROR, socket(7).
+    /// Returns the pending error of the socket and clears it: SO_ERROR, socket(7).
     ///
     /// # Errors
     ///
-    /// The error that waited.
+    /// The pending error.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -1378,7 +1391,7 @@ impl Socket {
     /// one.send(b"unread")?;
     /// drop(other);
     /// assert_eq!(one.take_error().unwrap_err().kind(), ErrorKind::ConnectionReset);
-    /// one.take_error()?; // It has been taken.
+    /// one.take_error()?; // The error was cleared.
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "SO_ERROR")]
@@ -1390,9 +1403,9 @@ impl Socket {
     }
 }
 
-/// The three modes.
+/// Blocking modes.
 impl Socket {
-    /// Sets whether calls wait: `true` is no timeout, `false` a timeout of zero.
+    /// Sets whether calls wait: `true` means no timeout, `false` a timeout of zero.
     ///
     /// # Errors
     ///
@@ -1413,7 +1426,7 @@ impl Socket {
         self.set_timeout(if blocking { None } else { Some(Duration::ZERO) })
     }
 
-    /// Whether calls wait, for however long.
+    /// Returns whether calls wait, with or without a timeout.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -1432,7 +1445,7 @@ impl Socket {
         self.timeout() != Some(Duration::ZERO)
     }
 
-    /// Sets how long calls wait: for ever, not at all, or for this long. See [`Socket`] for what that means.
+    /// Sets how long calls wait. `None` means no limit, zero not at all. See [`Socket`] for the three modes.
     ///
     /// # Errors
     ///
@@ -1457,7 +1470,7 @@ impl Socket {
         Ok(())
     }
 
-    /// How long calls wait; `None` for ever.
+    /// Returns how long calls wait; `None` means no limit.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -1476,25 +1489,24 @@ impl Socket {
         self.timeout.get()
     }
 
-    /// Calls, and waits as the timeout says.
+    /// Carries out an operation, and waits up to the timeout if it would block.
     fn call<T>(&self, interest: Interest, operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        self.waits().call(self.as_fd(), interest, operation)
+        self.call_wait().call(self.as_fd(), interest, operation)
     }
 
-    fn waits(&self) -> Waits {
-        Waits::of(self.timeout())
+    fn call_wait(&self) -> CallWait {
+        CallWait::new(self.timeout())
     }
 
-    /// The flag that keeps a send or receive from blocking where the timeout says so, whatever a duplicate has made of
-    /// the descriptor.
+    /// Returns MSG_DONTWAIT for a socket with a timeout, so that the shared blocking mode does not matter.
     pub(crate) fn mode(&self) -> i32 {
         if self.timeout().is_some() { libc::MSG_DONTWAIT } else { 0 }
     }
 
-    /// Calls what takes no such flag while the descriptor does not block, if this socket waits with a timeout. That of a
-    /// socket that never waits is not looked at, since a server accepts with it.
+    /// Makes a call that has no MSG_DONTWAIT with the descriptor in non-blocking mode, if this socket has a timeout. The
+    /// mode is not checked for a timeout of zero, which would cost a server one system call per accept.
     fn nonblocking<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        if !self.waits().any() || sys::socket::is_nonblocking(self.as_fd())? {
+        if !self.call_wait().has_limit() || sys::socket::is_nonblocking(self.as_fd())? {
             return call();
         }
         sys::socket::set_nonblocking(self.as_fd(), true)?;
@@ -1503,10 +1515,10 @@ impl Socket {
         result
     }
 
-    /// The waits of a call with these flags.
-    fn waits_with(&self, flags: MessageFlags) -> Waits {
+    /// Returns the wait of a call with these flags.
+    fn call_wait_with(&self, flags: MessageFlags) -> CallWait {
         let never = flags.0 & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE) != 0;
-        if never { Waits::of(Some(Duration::ZERO)) } else { self.waits() }
+        if never { CallWait::new(Some(Duration::ZERO)) } else { self.call_wait() }
     }
 }
 
@@ -1516,7 +1528,7 @@ impl AsFd for Socket {
     }
 }
 
-/// The number of the descriptor, as Python's `fileno()` tells it.
+/// The number of the descriptor, as Python's `fileno()` returns it.
 ///
 /// ```
 /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -1570,7 +1582,7 @@ impl Write for &Socket {
     }
 }
 
-/// The user whose rights this process has: geteuid(2).
+/// Returns the effective user id of this process: geteuid(2).
 #[doc(alias = "geteuid")]
 pub fn effective_user_id() -> u32 {
     sys::process::effective_user_id()

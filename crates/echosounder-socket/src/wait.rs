@@ -1,4 +1,4 @@
-//! How long calls wait: the three modes of a socket, and what a signal does to a wait.
+//! Waiting within a call: timeouts, and interruption by signals.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use crate::poll::{Interest, ready, ready_once};
 use crate::sys;
 
-/// What is asked when a signal has interrupted a call: whether to go on.
+/// The function that decides whether an interrupted call is continued.
 static INTERRUPT_HOOK: OnceLock<fn() -> io::Result<()>> = OnceLock::new();
 
-/// Sets what is called when a signal handler has interrupted a call of a [`Socket`](crate::Socket) (EINTR,
-/// signal(7)), or may have: one that has come while something was sent only shortens that. A handler with SA_RESTART is
-/// never noticed. If it returns an error, the call ends with that; otherwise it goes on, under the deadline it had.
-/// Without a hook every call goes on.
+/// Sets the function that is called when a signal handler may have interrupted a call of a [`Socket`](crate::Socket):
+/// after EINTR, and after a send that was cut short (signal(7)).
 ///
-/// It is set once for the process, as the handlers are.
+/// If the function returns an error, the call returns that error. Otherwise, and without a hook, the call continues
+/// under its original deadline. A handler installed with SA_RESTART does not interrupt calls. Like signal handlers,
+/// the hook is set for the whole process.
 ///
 /// # Errors
 ///
-/// If there is one already.
+/// `AlreadyExists` if a hook is set.
 ///
 /// ```
 /// use std::io;
@@ -40,25 +40,25 @@ static INTERRUPT_HOOK: OnceLock<fn() -> io::Result<()>> = OnceLock::new();
 pub fn set_interrupt_hook(hook: fn() -> io::Result<()>) -> io::Result<()> {
     INTERRUPT_HOOK
         .set(hook)
-        .map_err(|_| io::Error::new(io::ErrorKind::AlreadyExists, "there is a hook already"))
+        .map_err(|_| io::Error::new(io::ErrorKind::AlreadyExists, "the interrupt hook is already set"))
 }
 
-/// Whether to go on after a signal.
+/// Calls the hook after a signal.
 pub(crate) fn interrupted() -> io::Result<()> {
     INTERRUPT_HOOK.get().map_or(Ok(()), |hook| hook())
 }
 
-/// How long the calls of a socket wait, changeable while it is used.
+/// The timeout of a socket, which can be changed while other threads use the socket.
 #[derive(Debug)]
 pub(crate) struct Timeout {
-    /// In nanoseconds; zero never waits, [`Self::NONE`] waits for ever.
+    /// Nanoseconds. Zero means no waiting, [`Self::NONE`] no limit.
     nanos: AtomicU64,
 }
 
 impl Timeout {
     const NONE: u64 = u64::MAX;
 
-    pub(crate) fn of(timeout: Option<Duration>) -> Self {
+    pub(crate) fn new(timeout: Option<Duration>) -> Self {
         Self { nanos: AtomicU64::new(Self::encode(timeout)) }
     }
 
@@ -73,63 +73,63 @@ impl Timeout {
     }
 
     fn encode(timeout: Option<Duration>) -> u64 {
-        // 584 years are as good as any longer time.
+        // A longer timeout than 584 years becomes 584 years.
         let nanos =
             |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).min(Self::NONE - 1);
         timeout.map_or(Self::NONE, nanos)
     }
 }
 
-/// The waits of one call, all under one deadline.
+/// The waiting of one call: an operation may have to wait several times, always under one deadline.
 #[derive(Debug)]
-pub(crate) struct Waits {
-    /// How long they may be together, if this call waits here rather than in the kernel or not at all.
+pub(crate) struct CallWait {
+    /// The timeout; `None` if the call waits in the kernel or not at all.
     limit: Option<Duration>,
-    /// Whether it waits here for ever, if there is no limit and the descriptor does not block.
-    patient: bool,
-    /// Set when the first begins.
+    /// Whether a call without a timeout waits with poll(2) if the descriptor is non-blocking.
+    polls_without_limit: bool,
+    /// Set when the first wait begins.
     deadline: Option<Instant>,
-    /// How often in a row a wait has promised that the call can be done, and it could not.
+    /// Number of consecutive waits after which the operation would still have blocked.
     false_alarms: u32,
 }
 
-/// The longest pause behind a false alarm.
+/// The longest pause after a false alarm.
 const PAUSE_MAX: Duration = Duration::from_millis(32);
 
-impl Waits {
-    pub(crate) fn of(timeout: Option<Duration>) -> Self {
+impl CallWait {
+    pub(crate) fn new(timeout: Option<Duration>) -> Self {
         let limit = timeout.filter(|timeout| !timeout.is_zero());
-        Self { limit, patient: false, deadline: None, false_alarms: 0 }
+        Self { limit, polls_without_limit: false, deadline: None, false_alarms: 0 }
     }
 
-    /// The same, but without a timeout it waits also where others have made the descriptor such that the kernel does not.
-    pub(crate) fn patient(timeout: Option<Duration>) -> Self {
-        Self { patient: timeout.is_none(), ..Self::of(timeout) }
+    /// Returns a wait that, without a timeout, also waits if a duplicate has made the descriptor non-blocking.
+    pub(crate) fn in_any_mode(timeout: Option<Duration>) -> Self {
+        Self { polls_without_limit: timeout.is_none(), ..Self::new(timeout) }
     }
 
-    /// Starts the clock now rather than at the first wait.
+    /// Sets the deadline now rather than at the first wait.
     pub(crate) fn started(mut self) -> Self {
         self.start();
         self
     }
 
-    /// Forgets how long the waits have been so far.
+    /// Grants the whole timeout again.
     pub(crate) fn restart(&mut self) {
         self.deadline = None;
     }
 
-    /// Whether a call that would block waits for it here.
-    pub(crate) fn any(&self) -> bool {
+    /// Returns whether an operation that would block waits with poll(2), up to a limit.
+    pub(crate) fn has_limit(&self) -> bool {
         self.limit.is_some()
     }
 
-    /// Whether a call that would block now waits for it here. One that would block although the descriptor does so has
-    /// waited in the kernel, for as long as SO_RCVTIMEO or SO_SNDTIMEO says.
-    fn waits_here(&self, fd: BorrowedFd<'_>) -> io::Result<bool> {
-        Ok(self.any() || self.patient && sys::socket::is_nonblocking(fd)?)
+    /// Returns whether to wait with poll(2) after an operation returned `WouldBlock`. On a blocking descriptor that error
+    /// means that SO_RCVTIMEO or SO_SNDTIMEO has expired.
+    fn polls(&self, fd: BorrowedFd<'_>) -> io::Result<bool> {
+        Ok(self.has_limit() || self.polls_without_limit && sys::socket::is_nonblocking(fd)?)
     }
 
-    /// Calls until it is done: first without a wait, and again whenever a wait promises that it can be.
+    /// Carries out an operation: first without waiting, then again whenever poll(2) reports the descriptor ready.
     pub(crate) fn call<T>(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -139,8 +139,8 @@ impl Waits {
         loop {
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted()?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.waits_here(fd)? => {
-                    self.wait(fd, interest)?
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.polls(fd)? => {
+                    self.until_ready(fd, interest)?
                 }
                 result => {
                     self.false_alarms = 0;
@@ -150,13 +150,13 @@ impl Waits {
         }
     }
 
-    /// Waits until the descriptor is ready; without a limit, for ever.
+    /// Waits until the descriptor is ready or the deadline has passed.
     ///
     /// # Errors
     ///
-    /// `TimedOut`, without a number of the kernel's, when the time is up.
-    pub(crate) fn wait(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
-        // The call has just been tried; a descriptor that is always ready must not make it go on for ever.
+    /// `TimedOut`, without an error number, after the deadline.
+    pub(crate) fn until_ready(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        // Checked before poll(2) too: a descriptor that is always ready would otherwise keep the call going for ever.
         if self.left() == Some(Duration::ZERO) {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -168,7 +168,7 @@ impl Waits {
                     self.false_alarms += 1;
                     return Ok(());
                 }
-                // Of a time too long for poll(2) something may be left.
+                // poll(2) may end before a deadline that is more than 24 days away.
                 Ok(false) if self.left() == Some(Duration::ZERO) => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
@@ -179,8 +179,8 @@ impl Waits {
         }
     }
 
-    /// Lets a while pass behind false alarms, longer with each. Some sockets are ready whatever can be done: a UNIX
-    /// datagram socket without a peer to write, one with something in its queue of errors to read.
+    /// Pauses after false alarms, longer after each. poll(2) reports some sockets as ready although the operation would
+    /// block: an unconnected UNIX datagram socket as writable, a socket with a queued error as readable.
     fn pause(&self) -> io::Result<()> {
         let Some(doublings) = self.false_alarms.checked_sub(1) else { return Ok(()) };
         let pause = Duration::from_millis(1 << doublings.min(5)).min(PAUSE_MAX);
@@ -188,20 +188,20 @@ impl Waits {
         ready([], Some(pause)).map(drop)
     }
 
-    /// How long it may still wait; `None` for ever.
+    /// Returns the time until the deadline; `None` means no limit.
     pub(crate) fn left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(now()))
     }
 
     fn start(&mut self) {
         if self.deadline.is_none() {
-            // A time that the clock will never show is as good as none.
+            // A deadline beyond the range of the clock means no limit.
             self.deadline = self.limit.and_then(|limit| now().checked_add(limit));
         }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a deadline is kept where the wait is")]
+#[expect(clippy::disallowed_methods, reason = "a wait in the kernel needs the real clock")]
 fn now() -> Instant {
     Instant::now()
 }
