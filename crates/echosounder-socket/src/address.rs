@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::error::{PeerFailure, PeerOperation};
+use crate::errno::{PeerFailure, PeerOperation};
 use crate::family::netlink::NetlinkAddress;
 use crate::family::tipc::TipcAddress;
 use crate::family::unix::UnixName;

@@ -1,4 +1,4 @@
-//! Many datagrams in one system call: recvmmsg(2), and a reply to each with sendmmsg(2).
+//! Many datagrams per system call: receive them with recvmmsg(2), reply to them with sendmmsg(2).
 
 use std::io;
 use std::ops::Range;
@@ -10,58 +10,59 @@ use crate::control::{ControlMessage, PacketInfo, RawControl};
 use crate::credentials::Credentials;
 use crate::family::tipc::TipcAddress;
 use crate::raw_address::RawAddress;
-use crate::socket::Socket;
 use crate::sys::batch::{HEAD_MAX, Slots};
 
-/// Most datagrams that one send can be cut into: UDP_MAX_SEGMENTS of Linux before 6.9.
+/// Maximum number of datagrams that the kernel cuts one send into: UDP_MAX_SEGMENTS before Linux 6.9.
 const SEGMENTS_MAX: usize = 64;
 
-/// Most bytes of what is to be cut: an IPv4 packet's, less its headers.
+/// Maximum length of a segmented send: an IPv4 packet without its headers.
 const GROUP_MAX: usize = 65_507;
 
-/// The longest segment: what fits an IPv6 packet on Ethernet. Longer ones mostly cannot be cut (EMSGSIZE).
+/// Maximum length of a segment: an IPv6 packet on Ethernet without its headers. Most devices refuse longer segments
+/// (EMSGSIZE).
 const SEGMENT_MAX: usize = 1452;
 
-/// Room to receive some datagrams at once with [`Socket::recv_many`], and to reply each with some bytes put before its own.
+/// Buffers to receive several datagrams at once with [`Socket::recv_many`](crate::Socket::recv_many), and to reply to each
+/// with its own bytes after a prefix.
 ///
-/// The bytes are received and sent in place; nothing is copied but what is put before them.
+/// A reply is sent from the buffer that its request was received into. Only the prefix is copied.
 #[derive(Debug)]
 pub struct Batch {
     slots: Slots,
     received: usize,
-    /// Who a sender is that the kernel has not named.
+    /// The address of senders for which the kernel reports none.
     unnamed_sender: Address,
-    /// The datagrams that are to be answered, in order.
+    /// Indices of the datagrams to reply to, in ascending order.
     replies: Vec<usize>,
-    /// Which replies each send takes; kept for its room alone.
+    /// The replies that each send carries. Kept here to reuse the allocation.
     groups: Vec<Range<usize>>,
 }
 
-/// What is known of a received datagram beside its bytes.
+/// What the kernel reported about a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// Whether it was longer than the room for it.
+    /// Whether the datagram was longer than its buffer.
     pub truncated: bool,
-    /// Where it was sent to, if the socket was asked to tell: [`IP_PKTINFO`](crate::option::IP_PKTINFO).
+    /// Its destination, if the socket has the option [`IP_PKTINFO`](crate::option::IP_PKTINFO).
     pub packet_info: Option<PacketInfo>,
-    /// How many datagrams the socket has dropped so far for want of buffer, if it was asked to tell and has
-    /// dropped any: [`SO_RXQ_OVFL`](crate::option::SO_RXQ_OVFL). It wraps around.
+    /// Number of datagrams that the socket has dropped so far because its receive buffer was full, if it has the option
+    /// [`SO_RXQ_OVFL`](crate::option::SO_RXQ_OVFL) and has dropped any. The number wraps around.
     pub overflows: Option<u32>,
-    /// Who sent it, if the socket was asked to tell: [`SO_PASSCRED`](crate::option::SO_PASSCRED).
+    /// The sending process, if the socket has the option [`SO_PASSCRED`](crate::option::SO_PASSCRED).
     pub credentials: Option<Credentials>,
-    /// The TIPC service that it was sent to, if it was sent to one.
+    /// The TIPC service that it was addressed to, if any.
     pub tipc_destination: Option<TipcAddress>,
 }
 
 impl Batch {
-    /// Most bytes that a reply puts before the message.
+    /// Maximum length of the prefix of a reply, in bytes.
     pub const HEAD_MAX: usize = HEAD_MAX;
 
-    /// Room for `count` datagrams of at most `size` bytes each.
+    /// Creates buffers for `count` datagrams of at most `size` bytes each.
     ///
     /// # Panics
     ///
-    /// If the address space does not hold so many bytes.
+    /// If the total length overflows the address space.
     pub fn new(count: usize, size: usize) -> Self {
         let slots = Slots::new(count, size);
         Self {
@@ -73,18 +74,18 @@ impl Batch {
         }
     }
 
-    /// Room for `count` datagrams of at most `size` bytes each, if there is memory for it.
+    /// Creates buffers for `count` datagrams of at most `size` bytes each, if there is memory for them.
     ///
     /// # Errors
     ///
-    /// ENOMEM, such as under a low limit of the address space (RLIMIT_AS).
+    /// ENOMEM, for example under a low limit of the address space (RLIMIT_AS).
     pub fn try_new(count: usize, size: usize) -> io::Result<Self> {
         let slot = size.saturating_add(HEAD_MAX + 2 * IoBuffer::ALIGN);
         check_memory(slot.saturating_mul(count))?;
         Ok(Self::new(count, size))
     }
 
-    /// Receives what is there, in place of what was received before.
+    /// Receives the queued datagrams, which replace those of the previous call.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, flags: i32) -> io::Result<usize> {
         self.replies.clear();
         self.received = 0;
@@ -92,56 +93,58 @@ impl Batch {
         Ok(self.received)
     }
 
-    /// The bytes of a received datagram. Its reply carries them as they are when it is sent.
+    /// Returns the bytes of a received datagram. The caller may change them; a reply sends their content at that time.
     ///
     /// # Panics
     ///
-    /// If no datagram of this number was received.
+    /// If `index` is not less than the number of received datagrams.
     pub fn bytes(&mut self, index: usize) -> &mut [u8] {
         assert!(index < self.received, "datagram {index} of {}", self.received);
         self.slots.bytes_mut(index)
     }
 
-    /// What is known of a received datagram beside its bytes.
+    /// Returns what the kernel reported about a received datagram.
     pub fn metadata(&self, index: usize) -> Received {
-        let mut about = Received { truncated: self.slots.is_truncated(index), ..Received::default() };
+        let mut metadata = Received { truncated: self.slots.is_truncated(index), ..Received::default() };
         for raw in RawControl::walk(self.slots.control(index)) {
             match ControlMessage::decode(raw) {
-                ControlMessage::PacketInfo(info) => about.packet_info = Some(info),
-                ControlMessage::Overflow(count) => about.overflows = Some(count),
-                ControlMessage::Credentials(who) => about.credentials = Some(who),
-                ControlMessage::TipcDestination(range) => about.tipc_destination = Some(range),
+                ControlMessage::PacketInfo(info) => metadata.packet_info = Some(info),
+                ControlMessage::Overflow(count) => metadata.overflows = Some(count),
+                ControlMessage::Credentials(who) => metadata.credentials = Some(who),
+                ControlMessage::TipcDestination(range) => metadata.tipc_destination = Some(range),
                 _ => {}
             }
         }
-        about
+        metadata
     }
 
-    /// Who sent a received datagram; once it is answered, where the reply goes. A sender that the kernel has not named is
-    /// [`Address::Unspecified`], but [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed) over AF_UNIX.
+    /// Returns the source of a received datagram, or, after [`reply`](Self::reply), the destination of the reply.
+    ///
+    /// A source that the kernel does not report is [`Address::Unspecified`], or
+    /// [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed) over AF_UNIX.
     pub fn sender(&self, index: usize) -> Address {
         let name = self.slots.name(index);
         if name.len() == 0 { self.unnamed_sender.clone() } else { Address::from(name) }
     }
 
-    /// Notes who the senders are that the kernel has not named, if there are any.
+    /// Sets the address of senders for which the kernel reports none, if the batch has any.
     pub(crate) fn set_unnamed_sender(&mut self, unnamed_sender: impl FnOnce() -> Address) {
         if (0..self.received).any(|index| self.slots.name(index).len() == 0) {
             self.unnamed_sender = unnamed_sender();
         }
     }
 
-    /// Notes that a received datagram is to be answered with `head`, of which at most [`Self::HEAD_MAX`] bytes
-    /// count, and its own bytes. With `from`, the reply leaves from that address, by that interface unless it is 0; with
-    /// `to`, it goes there instead of to the sender's address.
+    /// Queues a reply to a received datagram: the first [`Self::HEAD_MAX`] bytes of `head`, then the datagram's own bytes.
+    ///
+    /// `from` sets the source address and, unless it is 0, the interface. `to` sets a destination other than the sender.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `to` is not an address that the kernel can be given; then the datagram is not answered.
+    /// `InvalidInput` if the kernel cannot represent `to`. No reply is queued then.
     ///
     /// # Panics
     ///
-    /// If no datagram of this number was received, or it is answered twice.
+    /// If `index` is not less than the number of received datagrams, or not greater than that of the previous reply.
     pub fn reply(
         &mut self,
         index: usize,
@@ -152,7 +155,7 @@ impl Batch {
         assert!(index < self.received, "datagram {index} of {}", self.received);
         assert!(
             self.replies.last().is_none_or(|&last| last < index),
-            "datagrams are answered in order, once"
+            "replies are queued in ascending order, one per datagram"
         );
         let to = to.map(RawAddress::try_from).transpose()?;
         self.slots.prepare(self.replies.len(), index, head, to.as_ref(), |control| {
@@ -162,25 +165,26 @@ impl Batch {
         Ok(())
     }
 
-    /// Sends the replies without waiting, and tells `failed` of each that did not leave, by the number of the
-    /// datagram. One that fails does not keep the others.
+    /// Sends the queued replies without waiting. Calls `failed` with the index of the datagram for each reply that could
+    /// not be sent, and continues with the next.
     ///
-    /// With `segments`, which UDP sockets have, consecutive replies of one size to one peer leave as one send that the
-    /// kernel cuts (UDP_SEGMENT, udp(7)); where it cannot, they are sent one by one.
+    /// With `segments`, which only UDP sockets support, consecutive replies of one size to one peer are handed to the
+    /// kernel in one send that it cuts into datagrams (UDP_SEGMENT, udp(7)). If the kernel refuses, they are sent one by
+    /// one.
     #[doc(alias = "sendmmsg")]
     #[doc(alias = "UDP_SEGMENT")]
-    pub fn send(&mut self, socket: &Socket, segments: bool, mut failed: impl FnMut(usize, io::Error)) {
+    pub fn send(&mut self, socket: &impl AsFd, segments: bool, mut failed: impl FnMut(usize, io::Error)) {
         let mut groups = std::mem::take(&mut self.groups);
         let mut first = 0;
         while first < self.replies.len() {
             self.group(first..self.replies.len(), segments, &mut groups);
-            first = self.send_groups(socket, &groups, &mut failed);
+            first = self.send_groups(socket.as_fd(), &groups, &mut failed);
         }
         self.groups = groups;
         self.replies.clear();
     }
 
-    /// Prepares sends for the replies in the range; `groups` holds then which replies each of them takes.
+    /// Prepares the sends for a range of replies, and writes to `groups` the replies that each send carries.
     fn group(&mut self, replies: Range<usize>, segments: bool, groups: &mut Vec<Range<usize>>) {
         self.slots.begin();
         groups.clear();
@@ -193,8 +197,8 @@ impl Batch {
         }
     }
 
-    /// Where the replies end that can leave with the one at `start`: all of its size, and one that is shorter behind
-    /// them.
+    /// Returns the end of the replies that one segmented send can carry: consecutive replies of the size of the one at
+    /// `start`, and one shorter reply after them.
     fn group_end(&self, start: usize, last: usize) -> usize {
         let size = self.slots.reply_len(start);
         if size == 0 || SEGMENT_MAX < size {
@@ -214,37 +218,37 @@ impl Batch {
         last.min(start + SEGMENTS_MAX)
     }
 
-    /// Whether two prepared replies go to the same peer, from the same address.
+    /// Returns whether two prepared replies have the same destination and source address.
     fn share_destination(&self, one: usize, other: usize) -> bool {
         let name = |reply: usize| self.slots.name(self.replies[reply]);
         name(one).is_same(name(other)) && self.slots.reply_control(one) == self.slots.reply_control(other)
     }
 
-    /// Sends groups until one fails that can be tried in pieces; the first reply that is to be prepared again is
-    /// returned.
+    /// Sends groups up to the first that failed as segments and was sent as single replies instead. Returns the first
+    /// reply that must be grouped again.
     fn send_groups(
         &mut self,
-        socket: &Socket,
+        fd: BorrowedFd<'_>,
         groups: &[Range<usize>],
         failed: &mut impl FnMut(usize, io::Error),
     ) -> usize {
         let mut next = 0;
         while next < groups.len() {
-            match self.slots.send(socket.as_fd(), next) {
-                // It sends one at least; should it not, the rest is not tried for ever.
+            match self.slots.send(fd, next) {
+                // sendmmsg(2) sends at least one message or fails. The maximum guards against an endless loop.
                 Ok(sent) => next += sent.max(1),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     let replies = groups[next].clone();
                     if 1 < replies.len() && error.kind() != io::ErrorKind::WouldBlock {
-                        // What cannot leave in segments may leave one by one.
+                        // Not every route supports segmentation, so try the replies one by one.
                         let mut singles = Vec::new();
                         self.group(replies.clone(), false, &mut singles);
-                        self.send_groups(socket, &singles, failed);
+                        self.send_groups(fd, &singles, failed);
                         return replies.end;
                     }
                     for reply in replies {
-                        failed(self.replies[reply], again(&error));
+                        failed(self.replies[reply], duplicate(&error));
                     }
                     next += 1;
                 }
@@ -254,7 +258,7 @@ impl Batch {
     }
 }
 
-/// The same error once more: each of the replies that leave together has it.
-fn again(error: &io::Error) -> io::Error {
+/// Returns a copy of an error, for each of the replies of one send.
+fn duplicate(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }

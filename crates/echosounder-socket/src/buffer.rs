@@ -1,16 +1,16 @@
-//! Buffers for input and output whose placement the kernel's copy likes.
+//! Buffers for input and output, aligned so that the kernel copies them fast.
 
 use std::fmt;
 use std::hint::black_box;
 use std::io;
 use std::ops::{Deref, DerefMut};
 
-/// Bytes to receive into or to send from. They start on a 64-byte boundary.
+/// A buffer to receive into or to send from, which starts on a 64-byte boundary.
 ///
 /// glibc places every large allocation 16 bytes after a page boundary. On AMD processors with the flag `fsrm` (Zen 3
-/// and later) the kernel's copy to user space (`rep movsb`) runs at less than half speed if its destination lies a few
-/// bytes after a page boundary: on one machine 8 to 31 bytes, 14.7 µs instead of 6.0 µs for a receive of 16 KiB, on
-/// another only 8. A buffer on a boundary of a cache line was fast on both.
+/// and later) the kernel's copy to user space (`rep movsb`) runs at less than half speed if the destination lies a few
+/// bytes after a page boundary. One machine was slow at offsets of 8 to 31 bytes (14.7 µs instead of 6.0 µs for a
+/// receive of 16 KiB), another at an offset of 8 only. A buffer on a cache line boundary was fast on both.
 ///
 /// ```
 /// use echosounder_socket::IoBuffer;
@@ -21,21 +21,21 @@ use std::ops::{Deref, DerefMut};
 /// ```
 #[derive(Default)]
 pub struct IoBuffer {
-    /// The content, behind up to 63 bytes of padding.
+    /// Up to 63 bytes of padding, then the content.
     bytes: Vec<u8>,
-    /// Bytes of padding. It fits the place where the allocation is now.
+    /// Number of bytes of padding that the present allocation needs.
     start: usize,
 }
 
 impl IoBuffer {
-    /// The boundary that buffers start on: the length of a cache line.
+    /// The alignment of a buffer in bytes: the length of a cache line.
     pub const ALIGN: usize = 64;
 
     /// Returns a buffer of `len` zeros.
     ///
     /// # Panics
     ///
-    /// If `len` is more than the address space holds.
+    /// If `len` overflows the address space.
     pub fn zeroed(len: usize) -> Self {
         let padded = len.checked_add(Self::ALIGN - 1).expect("a buffer fits the address space");
         let mut bytes = vec![0; padded];
@@ -48,21 +48,21 @@ impl IoBuffer {
     ///
     /// # Errors
     ///
-    /// ENOMEM, such as under a low limit of the address space (RLIMIT_AS).
+    /// ENOMEM, for example under a low limit of the address space (RLIMIT_AS).
     pub fn try_zeroed(len: usize) -> io::Result<Self> {
         check_memory(len.saturating_add(Self::ALIGN))?;
         Ok(Self::zeroed(len))
     }
 
-    /// Removes the content, and keeps the memory.
+    /// Removes the content and keeps the allocation.
     pub fn clear(&mut self) {
         self.bytes.truncate(self.start);
     }
 
-    /// Calls `append` with a vector to put more content behind what is there. If the vector has to grow for it, the
-    /// content is moved to the next boundary afterwards.
+    /// Calls `append` with a vector to which it appends content. If the vector is reallocated, the content is then moved
+    /// to the next boundary.
     ///
-    /// The vector begins with padding, whose length is no one's concern: `append` is only to add to it.
+    /// The vector starts with padding of any length, so `append` must not rely on its length or remove anything.
     ///
     /// ```
     /// use echosounder_socket::IoBuffer;
@@ -78,21 +78,22 @@ impl IoBuffer {
         result
     }
 
-    /// The address of the content, without a reference to it: so pointers from earlier calls stay valid.
+    /// Returns a pointer to the content that is not derived from a reference, so that pointers from earlier calls stay
+    /// valid.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.bytes.as_mut_ptr().wrapping_add(self.start)
     }
 
-    /// Moves the content to a boundary, if the allocation is no longer where it was.
+    /// Moves the content to a boundary if the allocation has moved.
     fn align(&mut self) {
-        // An `append` that has taken something away has taken padding, too.
+        // An `append` that shortened the vector may have removed padding.
         let old = self.start.min(self.bytes.len());
         let len = self.bytes.len() - old;
         if padding(&self.bytes) == old {
             self.start = old;
             return;
         }
-        // The vector may move once more when it grows by the padding, but not after that.
+        // Reserve first: growing by the padding may move the vector once more.
         self.bytes.reserve(Self::ALIGN - 1);
         let new = padding(&self.bytes);
         self.bytes.resize(old.max(new) + len, 0);
@@ -102,17 +103,17 @@ impl IoBuffer {
     }
 }
 
-/// Checks that there is memory for an allocation of `len` bytes. Zeroed memory, whose pages are not touched before they are
-/// used, has no form in stable Rust that can fail; so the same is allocated once more, for a moment.
+/// Checks that there is memory for an allocation of `len` bytes, by allocating and freeing as much. Stable Rust has no
+/// fallible way to allocate zeroed memory without touching its pages.
 pub(crate) fn check_memory(len: usize) -> io::Result<()> {
     let mut trial = Vec::<u8>::new();
     let reserved = trial.try_reserve_exact(len);
-    // Otherwise the compiler might leave out an allocation that nothing uses.
+    // Keeps the compiler from removing the unused allocation.
     black_box(&trial);
     reserved.map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))
 }
 
-/// How many bytes after the beginning of an allocation the next boundary lies.
+/// Returns the number of bytes from the start of an allocation to the next boundary.
 fn padding(bytes: &[u8]) -> usize {
     let start = bytes.as_ptr().addr();
     start.next_multiple_of(IoBuffer::ALIGN) - start
@@ -147,9 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_starts_on_a_boundary_whatever_its_length() {
-        // Held together, so that the allocations lie at different places.
-        let mut held = Vec::new();
+    fn zeroed_buffers_of_any_length_are_aligned() {
+        // Kept alive together, so that the allocations have different addresses.
+        let mut buffers = Vec::new();
         for len in (0..130).chain([4095, 4096, 65_535, 65_536, 128 * 1024, 256 * 1024, 3 << 20]) {
             let mut buffer = IoBuffer::zeroed(len);
             assert!(is_aligned(&buffer), "{len} bytes");
@@ -157,12 +158,12 @@ mod tests {
             assert_eq!(buffer.as_mut_ptr().addr(), buffer.as_ptr().addr());
             let mut zeros = buffer.iter().take(64).chain(buffer.iter().rev().take(64));
             assert!(zeros.all(|&byte| byte == 0));
-            held.push(buffer);
+            buffers.push(buffer);
         }
     }
 
     #[test]
-    fn a_buffer_stays_on_a_boundary_when_it_grows_and_is_used_again() {
+    fn growing_and_reused_buffers_stay_aligned() {
         let (mut buffer, mut expected) = (IoBuffer::default(), Vec::new());
         let mut others = Vec::new();
         // Miri is too slow for more.
@@ -171,7 +172,7 @@ mod tests {
             let piece: Vec<u8> = (0..251).cycle().take(round * 7).collect();
             buffer.append_with(|bytes| bytes.extend_from_slice(&piece));
             expected.extend_from_slice(&piece);
-            // Between two growths others take memory, so that the buffer cannot grow where it is.
+            // Other allocations in between keep the buffer from growing in place.
             others.push(vec![0_u8; round]);
             assert!(is_aligned(&buffer), "round {round}");
             assert_eq!(&buffer[..], &expected[..], "round {round}");
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_away_the_padding_does_no_harm() {
+    fn removing_the_padding_is_harmless() {
         let mut buffer = IoBuffer::zeroed(10);
         buffer.append_with(Vec::clear);
         assert!(buffer.is_empty());
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn without_memory_there_is_an_error_and_no_abort() {
+    fn lack_of_memory_is_an_error() {
         assert_eq!(IoBuffer::try_zeroed(100).unwrap().len(), 100);
         for len in [usize::MAX / 2 - 100, usize::MAX] {
             assert_eq!(IoBuffer::try_zeroed(len).unwrap_err().raw_os_error(), Some(libc::ENOMEM), "{len}");
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "fits the address space")]
-    fn a_length_that_overflows_is_refused() {
+    fn overflowing_length_panics() {
         let _ = IoBuffer::zeroed(usize::MAX - 10);
     }
 }

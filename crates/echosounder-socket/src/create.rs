@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
-use crate::error::{Error, is_family_absent, is_feature_absent};
+use crate::errno::{is_family_absent, is_feature_absent};
+use crate::error::Error;
 use crate::family::Family;
 use crate::family::vsock::VsockAddress;
 use crate::lookup::{IpVersion, Side};

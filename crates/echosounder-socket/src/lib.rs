@@ -252,6 +252,7 @@ mod create;
 mod credentials;
 mod endpoint;
 mod endpoint_error;
+mod errno;
 mod error;
 pub mod family;
 mod file;
@@ -281,10 +282,11 @@ pub use create::{
 pub use credentials::Credentials;
 pub use endpoint::{Endpoint, Name};
 pub use endpoint_error::EndpointError;
-pub use error::{
-    Error, PeerFailure, PeerOperation, is_connection_lost, is_family_absent, is_feature_absent, is_forbidden,
+pub use errno::{
+    PeerFailure, PeerOperation, is_connection_lost, is_family_absent, is_feature_absent, is_forbidden,
     is_from_icmp, is_other_type, is_out_of_descriptors, is_out_of_resources, is_too_long, is_unreachable,
 };
+pub use error::Error;
 pub use family::{Family, Protocol, Type};
 pub use file::SocketFile;
 pub use interface::{Interface, interface_index, interface_name, interfaces};

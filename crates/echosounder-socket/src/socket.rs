@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::batch::Batch;
 use crate::control::{ControlMessage, SendControl};
-use crate::error::is_too_long;
+use crate::errno::is_too_long;
 use crate::family::unix::UnixName;
 use crate::family::{Family, Protocol, Type};
 use crate::option::{self, OptionValue, SocketOption};

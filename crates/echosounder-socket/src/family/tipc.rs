@@ -25,7 +25,7 @@ use std::fmt;
 use std::io;
 
 use crate::endpoint_error::EndpointError;
-use crate::error::{PeerFailure, has_no_route};
+use crate::errno::{PeerFailure, has_no_route};
 use crate::raw_address::RawAddress;
 
 /// The longest message: TIPC_MAX_USER_MSG_SIZE.

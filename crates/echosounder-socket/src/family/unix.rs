@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::endpoint_error::EndpointError;
-use crate::error::{PeerFailure, is_forbidden};
+use crate::errno::{PeerFailure, is_forbidden};
 use crate::raw_address::RawAddress;
 
 /// Most bytes of a path: all of `sun_path`, since Linux does without the NUL that ends it (unix(7)).

@@ -12,7 +12,7 @@ use std::fmt;
 use std::io;
 
 use crate::endpoint_error::EndpointError;
-use crate::error::{PeerFailure, PeerOperation, has_no_route, is_feature_absent};
+use crate::errno::{PeerFailure, PeerOperation, has_no_route, is_feature_absent};
 use crate::lookup::Side;
 use crate::raw_address::RawAddress;
 use crate::transport::DEFAULT_PORT;

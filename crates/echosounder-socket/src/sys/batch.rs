@@ -1,4 +1,4 @@
-//! recvmmsg(2) and sendmmsg(2) over buffers that stay where they are.
+//! recvmmsg(2) and sendmmsg(2) over buffers that are allocated once and do not move.
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::fmt;
@@ -12,45 +12,46 @@ use crate::buffer::IoBuffer;
 use crate::control::{BATCH_CONTROL_MAX, put_segment_size};
 use crate::raw_address::RawAddress;
 
-/// Most bytes that a reply may put before the message it replies.
+/// Maximum length of the prefix of a reply.
 pub(crate) const HEAD_MAX: usize = 128;
 
-const _: () =
-    assert!(HEAD_MAX.is_multiple_of(IoBuffer::ALIGN), "a datagram starts on a boundary, as its slot does");
+const _: () = assert!(
+    HEAD_MAX.is_multiple_of(IoBuffer::ALIGN),
+    "a datagram starts on a boundary, because its slot does"
+);
 
-/// Room for control messages, aligned as the kernel wants them.
+/// A buffer for control messages, with the alignment of `cmsghdr`.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct ControlRoom([u8; BATCH_CONTROL_MAX]);
+struct ControlBuffer([u8; BATCH_CONTROL_MAX]);
 
-/// Everything that many datagrams in one call need, made once.
+/// The headers and buffers of a batch, allocated once.
 ///
-/// The headers point into the other vectors, none of which ever grows: what they point to neither moves nor
-/// goes away before they do.
+/// The headers contain pointers into the other vectors. None of these ever grows, so the pointers stay valid.
 pub(crate) struct Slots {
     size: usize,
-    /// Bytes from one datagram's slot to the next one's.
+    /// Number of bytes from one slot to the next.
     stride: usize,
-    /// A slot for each datagram: [`HEAD_MAX`] bytes for what is put before it, and behind them itself, so its reply is
-    /// in one piece. Every datagram starts on a boundary of [`IoBuffer::ALIGN`] bytes.
+    /// One slot per datagram: [`HEAD_MAX`] bytes for the prefix of the reply, then the datagram, so that the reply is
+    /// contiguous. Every datagram starts on a boundary of [`IoBuffer::ALIGN`] bytes.
     buffer: IoBuffer,
-    /// Who sent each datagram, and then where its reply goes.
+    /// The source of each datagram, then the destination of its reply.
     names: Vec<RawAddress>,
-    controls: Vec<ControlRoom>,
+    controls: Vec<ControlBuffer>,
     received: Vec<libc::mmsghdr>,
     receive_parts: Vec<libc::iovec>,
     replies: Vec<libc::mmsghdr>,
     reply_parts: Vec<libc::iovec>,
-    reply_controls: Vec<ControlRoom>,
+    reply_controls: Vec<ControlBuffer>,
     sends: Vec<libc::mmsghdr>,
-    send_controls: Vec<ControlRoom>,
+    send_controls: Vec<ControlBuffer>,
 }
 
-// SAFETY: the raw pointers lead into the vectors beside them, which move to the other thread along with them.
+// SAFETY: the raw pointers point into the vectors of the same struct, which are sent along with them.
 unsafe impl Send for Slots {}
 
 impl Slots {
-    /// Room for `count` datagrams of at most `size` bytes.
+    /// Allocates slots for `count` datagrams of at most `size` bytes.
     pub(crate) fn new(count: usize, size: usize) -> Self {
         let stride = size.checked_add(HEAD_MAX).and_then(|len| len.checked_next_multiple_of(IoBuffer::ALIGN));
         let (stride, total) = stride
@@ -61,16 +62,16 @@ impl Slots {
             stride,
             buffer: IoBuffer::zeroed(total),
             names: vec![RawAddress::empty(); count],
-            controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
+            controls: vec![ControlBuffer([0; BATCH_CONTROL_MAX]); count],
             received: vec![empty_header(); count],
             receive_parts: vec![part(ptr::null_mut(), 0); count],
             replies: vec![empty_header(); count],
             reply_parts: vec![part(ptr::null_mut(), 0); count],
-            reply_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
+            reply_controls: vec![ControlBuffer([0; BATCH_CONTROL_MAX]); count],
             sends: Vec::with_capacity(count),
-            send_controls: vec![ControlRoom([0; BATCH_CONTROL_MAX]); count],
+            send_controls: vec![ControlBuffer([0; BATCH_CONTROL_MAX]); count],
         };
-        // A vector's own pointer is no reference to its content, so it stays good when that is borrowed later.
+        // A pointer from `as_mut_ptr` is not derived from a reference to the content, so later borrows do not invalidate it.
         let (buffer, parts) = (slots.buffer.as_mut_ptr(), slots.receive_parts.as_mut_ptr());
         let (names, controls) = (slots.names.as_mut_ptr(), slots.controls.as_mut_ptr());
         for index in 0..count {
@@ -83,7 +84,7 @@ impl Slots {
         slots
     }
 
-    /// Where a datagram begins in the buffer.
+    /// Returns the offset of a datagram in the buffer.
     fn start(&self, index: usize) -> usize {
         index * self.stride + HEAD_MAX
     }
@@ -92,12 +93,11 @@ impl Slots {
         self.received.len()
     }
 
-    /// Receives what is there, and returns how many datagrams that was; only for the first is waited, if the
-    /// descriptor blocks.
+    /// Receives the queued datagrams and returns their number. On a blocking descriptor it waits for the first only.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, flags: i32) -> io::Result<usize> {
         let buffer = self.buffer.as_mut_ptr();
         for index in 0..self.received.len() {
-            // A borrow of the bytes since may have ended what an earlier pointer was good for.
+            // A borrow of the bytes since the last receive may have invalidated the earlier pointer.
             self.receive_parts[index].iov_base = buffer.wrapping_add(self.start(index)).cast();
             let header = &mut self.received[index].msg_hdr;
             header.msg_namelen = RawAddress::CAPACITY;
@@ -105,7 +105,7 @@ impl Slots {
             message::set_control(header, control, BATCH_CONTROL_MAX);
         }
         let mut receive = |flags: i32| {
-            // SAFETY: each header points to room of the lengths it names, in vectors that `self` owns.
+            // SAFETY: each header points to buffers of the lengths that it contains, which `self` owns.
             unsafe { message::receive_headers(fd, &mut self.received, flags) }
         };
         let received = match receive(flags | libc::MSG_CMSG_CLOEXEC) {
@@ -115,12 +115,12 @@ impl Slots {
         for (name, message) in self.names.iter_mut().zip(&self.received[..received]) {
             name.set_len(message.msg_hdr.msg_namelen);
         }
-        // Whoever may send to a UNIX socket may send descriptors, and the kernel has made them ours.
+        // Any sender to a UNIX socket can attach descriptors, which the kernel has installed in this process.
         (0..received).for_each(|index| message::close_descriptors(self.control(index)));
         Ok(received)
     }
 
-    /// The bytes of a received datagram.
+    /// Returns the bytes of a received datagram.
     pub(crate) fn bytes_mut(&mut self, index: usize) -> &mut [u8] {
         let start = self.start(index);
         let len = (self.received[index].msg_len as usize).min(self.size);
@@ -140,8 +140,8 @@ impl Slots {
         self.received[index].msg_hdr.msg_flags & libc::MSG_TRUNC != 0
     }
 
-    /// Makes the `reply`-th reply: `head` and the bytes of datagram `index`, to where that came from or else to
-    /// `to`, with the control messages that `control` writes and tells the length of.
+    /// Prepares reply number `reply`: `head`, then the bytes of datagram `index`, to its source or to `to`. `control` writes
+    /// the control messages and returns their length.
     pub(crate) fn prepare(
         &mut self,
         reply: usize,
@@ -168,46 +168,46 @@ impl Slots {
         message::set_control(header, control, control_len.min(BATCH_CONTROL_MAX));
     }
 
-    /// How long the prepared reply is.
+    /// Returns the length of a prepared reply.
     pub(crate) fn reply_len(&self, reply: usize) -> usize {
         self.reply_parts[reply].iov_len
     }
 
-    /// The control messages that a prepared reply leaves with.
+    /// Returns the control messages of a prepared reply.
     pub(crate) fn reply_control(&self, reply: usize) -> &[u8] {
         &self.reply_controls[reply].0[..message::control_len(&self.replies[reply].msg_hdr)]
     }
 
-    /// Forgets what was to be sent.
+    /// Removes all sends.
     pub(crate) fn begin(&mut self) {
         self.sends.clear();
     }
 
-    /// Adds a send that takes the prepared replies in the range: one, or more as segments of one size.
+    /// Adds a send of the prepared replies in a range: one reply, or several as segments of one size.
     pub(crate) fn add(&mut self, replies: std::ops::Range<usize>) {
         let first = replies.start;
         let mut send = self.replies[first];
         if 1 < replies.len() {
-            let place = self.sends.len();
+            let index = self.sends.len();
             let used = message::control_len(&send.msg_hdr);
             let size = u16::try_from(self.reply_len(first)).unwrap_or(u16::MAX);
-            let room = &mut self.send_controls[place].0;
-            room[..used].copy_from_slice(&self.reply_controls[first].0[..used]);
-            let len = used + put_segment_size(&mut room[used..], size);
-            // The parts of consecutive replies lie one behind the other.
+            let buffer = &mut self.send_controls[index].0;
+            buffer[..used].copy_from_slice(&self.reply_controls[first].0[..used]);
+            let len = used + put_segment_size(&mut buffer[used..], size);
+            // The parts of consecutive replies are adjacent in `reply_parts`.
             let parts = send.msg_hdr.msg_iov;
             message::set_parts(&mut send.msg_hdr, parts, replies.len());
-            let control = self.send_controls.as_mut_ptr().wrapping_add(place).cast();
+            let control = self.send_controls.as_mut_ptr().wrapping_add(index).cast();
             message::set_control(&mut send.msg_hdr, control, len);
         }
         self.sends.push(send);
     }
 
-    /// Sends what was added from `first` on without waiting, and returns how many of it left. An error concerns the
-    /// first of them; none has left then.
+    /// Sends the added sends from `first` on without waiting, and returns how many were sent. An error concerns the
+    /// first; none was sent then.
     pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, first: usize) -> io::Result<usize> {
         without_signal(fd, libc::MSG_DONTWAIT, |flags| {
-            // SAFETY: each header points to bytes of the lengths it names, in vectors that `self` owns.
+            // SAFETY: each header points to bytes of the lengths that it contains, which `self` owns.
             unsafe { message::send_headers(fd, &mut self.sends[first..], flags) }
         })
     }
