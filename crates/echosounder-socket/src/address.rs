@@ -1,4 +1,4 @@
-//! Where a socket is: addresses of every family.
+//! Socket addresses of every family.
 
 use std::fmt;
 use std::io;
@@ -12,14 +12,14 @@ use crate::family::vsock::VsockAddress;
 use crate::family::{Family, inet, tipc, unix, vsock};
 use crate::raw_address::RawAddress;
 
-/// An address as the kernel tells it.
+/// A socket address of any family.
 ///
-/// A family that is not known here keeps its bytes, so nothing is lost on the way back to the kernel.
+/// Addresses of unknown families are kept as bytes, so they can be passed back to the kernel unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// None: AF_UNSPEC. The kernel names nobody as the sender of what comes over a connection. A connect to it ends that of a
-    /// datagram socket (connect(2)).
+    /// No address: AF_UNSPEC. The kernel reports it as the source of data on a connection. Connecting a datagram socket to
+    /// it dissolves the association with its peer (connect(2)).
     Unspecified,
     /// AF_INET: ip(7).
     Inet(SocketAddrV4),
@@ -33,12 +33,12 @@ pub enum Address {
     Tipc(TipcAddress),
     /// AF_VSOCK: vsock(7).
     Vsock(VsockAddress),
-    /// Any other family, or a form of address that is not known: the whole `sockaddr`, the family included.
+    /// An address of another family or form: the bytes of the whole `sockaddr`, including the family.
     Other(Box<[u8]>),
 }
 
 impl Address {
-    /// The port, where the family has ports as TCP has them.
+    /// Returns the port of an IP address; `None` for other families.
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Inet(address) => Some(address.port()),
@@ -47,7 +47,7 @@ impl Address {
         }
     }
 
-    /// The same address with another port; of a family without ports, the same address.
+    /// Returns the address with another port. Addresses of families other than IP are returned unchanged.
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {
         match &mut self {
@@ -58,7 +58,7 @@ impl Address {
         self
     }
 
-    /// The IP address, where the family has them.
+    /// Returns the IP address; `None` for other families.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(address) => Some((*address.ip()).into()),
@@ -67,7 +67,7 @@ impl Address {
         }
     }
 
-    /// Whether it stands for all addresses of this host.
+    /// Returns whether this is the IP address that stands for all addresses of this host.
     pub fn is_wildcard(&self) -> bool {
         self.ip().is_some_and(|ip| ip.is_unspecified())
     }
@@ -102,7 +102,7 @@ impl Address {
         }
     }
 
-    /// The family.
+    /// Returns the address family.
     pub fn family(&self) -> Family {
         match self {
             Self::Unspecified => Family::UNSPEC,
@@ -119,14 +119,14 @@ impl Address {
     }
 }
 
-/// On which host a peer is.
+/// The host of a peer, relative to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locality {
-    /// On this host.
+    /// This host.
     ThisHost,
-    /// On another host.
+    /// Another host.
     OtherHost,
-    /// On either: the address does not say.
+    /// Unknown: the address does not identify a host.
     Unknown,
 }
 
@@ -170,7 +170,7 @@ impl From<VsockAddress> for Address {
 }
 
 impl fmt::Display for Address {
-    /// As in an endpoint, without the scheme. A socket without a name is `unnamed`.
+    /// Writes the address as in an endpoint, without the scheme. A UNIX socket without a name is `unnamed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unspecified => f.write_str("unspecified"),
@@ -188,12 +188,12 @@ impl fmt::Display for Address {
 impl TryFrom<&Address> for RawAddress {
     type Error = io::Error;
 
-    /// The address as the kernel reads it.
+    /// Converts the address for a system call.
     ///
     /// # Errors
     ///
-    /// EINVAL, which is `InvalidInput`, for what the kernel would take for another address or cut: an empty path, one with
-    /// a NUL in it, or more bytes than an address of the family has.
+    /// EINVAL for an address that the kernel would truncate or take for another: an empty path, a path with a NUL byte,
+    /// or more bytes than an address of the family has.
     fn try_from(address: &Address) -> io::Result<Self> {
         let fits = match address {
             Address::Unix(name) => name.fits(),
@@ -214,7 +214,7 @@ impl TryFrom<&Address> for RawAddress {
             Address::Netlink(address) => address.put(&mut raw),
             Address::Tipc(address) => address.put(&mut raw),
             Address::Vsock(address) => address.put(&mut raw),
-            // As long as the shortest address that connect(2) takes.
+            // The length of a `sockaddr`, which connect(2) accepts for every family.
             Address::Unspecified => raw.put(&[0; 14]),
             Address::Other(_) => {}
         }
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn raw_addresses_are_the_same_if_all_their_bytes_are() {
+    fn raw_addresses_are_the_same_if_all_bytes_are_equal() {
         let link_local = |scope| SocketAddr::from(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 7, 0, scope)).into();
         let path = |name: &[u8]| UnixName::Path(name.into()).into();
         let addresses: [Address; 9] = [
@@ -260,7 +260,7 @@ mod tests {
             ([127, 0, 0, 1], 8).into(),
             ([127, 0, 0, 2], 7).into(),
             link_local(1),
-            // Another only in the last four bytes, which make no whole word.
+            // Differs in the last four bytes only, which are not a whole word.
             link_local(2),
             path(b"/tmp/a"),
             path(b"/tmp/b"),
@@ -275,8 +275,9 @@ mod tests {
             }
         }
     }
+
     #[test]
-    fn what_is_no_address_is_refused_and_not_cut() {
+    fn invalid_addresses_are_refused_and_not_truncated() {
         let path = |name: &[u8]| Address::from(UnixName::Path(name.into()));
         let name = |name: &[u8]| Address::from(UnixName::Abstract(name.into()));
         for refused in [
@@ -290,7 +291,7 @@ mod tests {
             let error = RawAddress::try_from(&refused).expect_err("refused");
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{refused:?}");
         }
-        for taken in [
+        for accepted in [
             path(&[b'a'; 108]),
             name(&[b'a'; 107]),
             name(b""),
@@ -298,8 +299,8 @@ mod tests {
             UnixName::Unnamed.into(),
             Address::Other([7; 128].into()),
         ] {
-            let raw = RawAddress::try_from(&taken).expect("taken");
-            assert_eq!(Address::from(&raw), taken);
+            let raw = RawAddress::try_from(&accepted).expect("accepted");
+            assert_eq!(Address::from(&raw), accepted);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Control messages: what goes beside the bytes. See cmsg(3).
+//! Control messages, also called ancillary data: descriptors, credentials, timestamps and addresses that accompany a
+//! message. See cmsg(3).
 //!
-//! What is received comes as [`ControlMessage`]s, what is to be sent is said in [`SendControl`]s. Messages of a
-//! kind that is not known here are kept as bytes.
+//! Received ones are [`ControlMessage`]s; those to send are [`SendControl`]s. Unknown types are kept as bytes.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,20 +13,20 @@ use crate::credentials::Credentials;
 use crate::family::tipc::{TipcAddress, TipcScope};
 use crate::raw_address::RawAddress;
 
-/// Length of a `cmsghdr` and alignment of what follows: a length, a level and a type.
+/// Length of a `cmsghdr` (a length, a level and a type) and alignment of each control message.
 const HEADER: usize = size_of::<libc::cmsghdr>();
 const ALIGN: usize = size_of::<usize>();
 const _: () = assert!(HEADER == 16 && ALIGN == 8, "cmsghdr is laid out here as on 64-bit Linux");
 
-/// Most bytes of control messages that come or go with one datagram of a batch: IPV6_PKTINFO, SO_RXQ_OVFL and
-/// SCM_CREDENTIALS, or of TIPC where it was sent to.
+/// Maximum length of the control messages of one datagram in a batch. It fits IPV6_PKTINFO, SO_RXQ_OVFL and
+/// SCM_CREDENTIALS together, and TIPC_DESTNAME.
 pub(crate) const BATCH_CONTROL_MAX: usize = 128;
 
-/// Bytes that a control message takes whose data has `len` bytes.
+/// Returns the buffer space in bytes for one control message with `len` bytes of data.
 ///
 /// # Panics
 ///
-/// If the address space does not hold so many bytes.
+/// If the result overflows the address space.
 #[doc(alias = "CMSG_SPACE")]
 pub const fn control_space(len: usize) -> usize {
     let space = match len.checked_add(HEADER) {
@@ -36,19 +36,19 @@ pub const fn control_space(len: usize) -> usize {
     space.expect("a control message fits the address space")
 }
 
-/// A control message as it stands in the buffer: its level and type, and its data.
+/// A control message as the kernel writes it: level, type and data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawControl<'a> {
-    /// The protocol's level, SOL_SOCKET for that of all sockets.
+    /// The protocol level, for example SOL_SOCKET.
     pub level: i32,
     /// The type within the level.
     pub kind: i32,
-    /// What it says.
+    /// The data.
     pub data: &'a [u8],
 }
 
 impl<'a> RawControl<'a> {
-    /// Walks through a buffer of control messages; what is malformed ends it.
+    /// Returns the control messages in a buffer, up to the first malformed one.
     #[doc(alias = "CMSG_NXTHDR")]
     pub fn walk(mut bytes: &'a [u8]) -> impl Iterator<Item = Self> {
         std::iter::from_fn(move || {
@@ -70,86 +70,86 @@ impl<'a> RawControl<'a> {
     }
 }
 
-/// What the kernel, or the peer by way of it, tells beside the bytes of a message.
+/// A control message received with a message, from the kernel or from the peer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ControlMessage {
-    /// Descriptors, ours from now on and not inherited; closed when they are dropped: SCM_RIGHTS, unix(7).
+    /// Descriptors that the peer has passed, close-on-exec: SCM_RIGHTS, unix(7).
     Rights(Vec<OwnedFd>),
-    /// The process that sent it, as a descriptor of ours: SCM_PIDFD, since Linux 6.5.
+    /// A pidfd of the sending process: SCM_PIDFD, since Linux 6.5.
     Pidfd(OwnedFd),
-    /// Who sent it: SCM_CREDENTIALS, unix(7), netlink(7).
+    /// The sending process: SCM_CREDENTIALS, unix(7), netlink(7).
     Credentials(Credentials),
-    /// Where it was sent to: IP_PKTINFO, IPV6_PKTINFO.
+    /// The destination address and interface: IP_PKTINFO, IPV6_PKTINFO.
     PacketInfo(PacketInfo),
-    /// The time to live it arrived with: IP_TTL, ip(7).
+    /// The time to live on arrival: IP_TTL, ip(7).
     Ttl(i32),
-    /// The hop limit it arrived with: IPV6_HOPLIMIT, ipv6(7).
+    /// The hop limit on arrival: IPV6_HOPLIMIT, ipv6(7).
     HopLimit(i32),
-    /// The type of service it arrived with: IP_TOS, ip(7).
+    /// The type of service on arrival, DSCP and ECN: IP_TOS, ip(7).
     Tos(u8),
-    /// The traffic class it arrived with: IPV6_TCLASS, RFC 3542.
+    /// The traffic class on arrival, DSCP and ECN: IPV6_TCLASS, RFC 3542.
     TrafficClass(i32),
-    /// When it arrived, since 1970, by the system's clock: SCM_TIMESTAMP and SCM_TIMESTAMPNS, socket(7).
+    /// The arrival time since the Unix epoch, by the system clock: SCM_TIMESTAMP and SCM_TIMESTAMPNS, socket(7).
     Timestamp(Duration),
-    /// When it arrived or left: SCM_TIMESTAMPING, since 1970.
+    /// The arrival or departure time since the Unix epoch: SCM_TIMESTAMPING, the kernel's timestamping document.
     Timestamping {
-        /// By the system's clock, if the kernel has taken it.
+        /// By the system clock, if the kernel has taken it.
         software: Option<Duration>,
-        /// By the network card's clock, if that has taken it.
+        /// By the clock of the network interface, if that has taken it.
         hardware: Option<Duration>,
     },
-    /// Bytes of each datagram of those that have come in one piece; the last may be shorter: UDP_GRO, udp(7).
+    /// The length in bytes of the datagrams received as one; the last may be shorter: UDP_GRO, udp(7).
     UdpGro(i32),
-    /// Datagrams that this socket has dropped since it was made: SO_RXQ_OVFL, socket(7). It wraps around.
+    /// Number of datagrams that this socket has dropped since its creation: SO_RXQ_OVFL, socket(7). It wraps around.
     Overflow(u32),
-    /// An error of this socket, from the queue that [`MessageFlags::ERRQUEUE`](crate::MessageFlags::ERRQUEUE)
-    /// reads: IP_RECVERR, IPV6_RECVERR, ip(7).
+    /// An error from the socket's error queue, received with [`MessageFlags::ERRQUEUE`](crate::MessageFlags::ERRQUEUE):
+    /// IP_RECVERR, IPV6_RECVERR, ip(7).
     Error(ExtendedError),
-    /// Why a TIPC connection has ended or a message came back: TIPC_ERRINFO.
+    /// The reason why a TIPC connection ended or a message was returned: TIPC_ERRINFO.
     TipcError {
-        /// The kernel's reason: TIPC_ERR_NO_NAME (1) and those behind it.
+        /// The kernel's reason: TIPC_ERR_NO_NAME (1) and following, linux/tipc.h.
         code: u32,
-        /// The length of the message that came back.
+        /// Length of the returned message in bytes.
         returned: u32,
     },
-    /// A TIPC message that came back: TIPC_RETDATA.
+    /// The bytes of a returned TIPC message: TIPC_RETDATA.
     TipcReturned(Box<[u8]>),
-    /// The service to which a TIPC message was sent: TIPC_DESTNAME.
+    /// The service that a TIPC message was addressed to: TIPC_DESTNAME.
     TipcDestination(TipcAddress),
-    /// Anything else, as it came.
+    /// A control message of another type.
     Unknown {
-        /// The protocol's level.
+        /// The protocol level.
         level: i32,
         /// The type within the level.
         kind: i32,
-        /// What it says.
+        /// The data.
         data: Box<[u8]>,
     },
 }
 
-/// An error with its origin: `struct sock_extended_err`, ip(7).
+/// An error and its origin: `struct sock_extended_err`, ip(7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtendedError {
-    /// The kernel's number for it.
+    /// The error number.
     pub errno: u32,
-    /// Who found it: SO_EE_ORIGIN_LOCAL (1), SO_EE_ORIGIN_ICMP (2), SO_EE_ORIGIN_ICMP6 (3) and so on.
+    /// The origin: SO_EE_ORIGIN_LOCAL (1), SO_EE_ORIGIN_ICMP (2), SO_EE_ORIGIN_ICMP6 (3) and following.
     pub origin: u8,
     /// The ICMP type.
     pub kind: u8,
     /// The ICMP code.
     pub code: u8,
-    /// More of it: with EMSGSIZE the path's MTU.
+    /// Additional information: with EMSGSIZE the path MTU in bytes.
     pub info: u32,
-    /// More of it: with a timestamp the number of the message.
+    /// Additional data: with a timestamp the number of the message.
     pub data: u32,
-    /// The node that found it, if one did.
+    /// The address of the node that reported the error, if any.
     pub offender: Option<Address>,
 }
 
 impl ControlMessage {
-    /// What a control message means. Descriptors are not made from bytes: SCM_RIGHTS and SCM_PIDFD
-    /// stay unknown here.
+    /// Decodes a control message. SCM_RIGHTS and SCM_PIDFD become [`Unknown`](Self::Unknown), because only a receive can
+    /// take ownership of descriptors.
     pub fn decode(raw: RawControl<'_>) -> Self {
         Self::known(raw).unwrap_or_else(|| Self::Unknown {
             level: raw.level,
@@ -167,8 +167,8 @@ impl ControlMessage {
             }
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => Self::Timestamp(fields.time(0)?),
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => {
-                let taken = |time: Duration| Some(time).filter(|time| !time.is_zero());
-                Self::Timestamping { software: taken(fields.time(0)?), hardware: taken(fields.time(32)?) }
+                let nonzero = |time: Duration| Some(time).filter(|time| !time.is_zero());
+                Self::Timestamping { software: nonzero(fields.time(0)?), hardware: nonzero(fields.time(32)?) }
             }
             (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => Self::Overflow(fields.u32(0)?),
             (libc::IPPROTO_IP, libc::IP_PKTINFO) | (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
@@ -192,14 +192,14 @@ impl ControlMessage {
     }
 }
 
-/// As linux/socket.h has it; libc does not.
+/// From linux/socket.h; libc lacks it.
 pub(crate) const SCM_PIDFD: i32 = 4;
 
 const TIPC_ERRINFO: i32 = 1;
 const TIPC_RETDATA: i32 = 2;
 const TIPC_DESTNAME: i32 = 3;
 
-/// The fields of a control message's data, in this machine's byte order.
+/// Reads fields from the data of a control message, in native byte order.
 #[derive(Clone, Copy)]
 struct Fields<'a>(&'a [u8]);
 
@@ -220,7 +220,7 @@ impl Fields<'_> {
         self.bytes(at).map(i64::from_ne_bytes)
     }
 
-    /// A `struct timespec` that says when.
+    /// A `struct timespec` since the Unix epoch.
     fn time(self, at: usize) -> Option<Duration> {
         since_1970(self.i64(at)?, self.i64(at + 8)?)
     }
@@ -228,7 +228,7 @@ impl Fields<'_> {
 
 const _: () = assert!(size_of::<libc::timespec>() == 16 && size_of::<libc::timeval>() == 16);
 
-/// Times before 1970 are none that a socket can have seen.
+/// Returns a time since the Unix epoch, or `None` for an invalid or earlier one.
 fn since_1970(seconds: i64, nanos: i64) -> Option<Duration> {
     let nanos = u32::try_from(nanos).ok().filter(|&nanos| nanos < 1_000_000_000)?;
     Some(Duration::new(u64::try_from(seconds).ok()?, nanos))
@@ -237,15 +237,15 @@ fn since_1970(seconds: i64, nanos: i64) -> Option<Duration> {
 const _: () = assert!(size_of::<libc::ucred>() == 12 && std::mem::offset_of!(libc::ucred, uid) == 4);
 
 impl ExtendedError {
-    /// Bytes before the offender's address.
+    /// Number of bytes before the offender's address.
     const FIXED: usize = size_of::<libc::sock_extended_err>();
 
     fn of(data: &[u8]) -> Option<Self> {
         let fields = Fields(data);
         let [origin, kind, code] = fields.bytes(4)?;
         let offender = RawAddress::from_bytes(data.get(Self::FIXED..)?);
-        // The kernel says AF_UNSPEC where nobody is to blame.
-        let nobody = offender.field::<2>(0).is_none_or(|family| family == [0; 2]);
+        // The kernel writes AF_UNSPEC if no node has reported the error.
+        let is_unspecified = offender.field::<2>(0).is_none_or(|family| family == [0; 2]);
         Some(Self {
             errno: fields.u32(0)?,
             origin,
@@ -253,41 +253,41 @@ impl ExtendedError {
             code,
             info: fields.u32(8)?,
             data: fields.u32(12)?,
-            offender: (!nobody).then(|| Address::from(&offender)),
+            offender: (!is_unspecified).then(|| Address::from(&offender)),
         })
     }
 }
 
 const _: () = assert!(ExtendedError::FIXED == 16);
 
-/// The service that a TIPC message was sent to: a type and two instances.
+/// Returns the service that a TIPC message was addressed to: a type and two instances.
 fn destination(data: &[u8]) -> Option<TipcAddress> {
     let fields = Fields(data);
     let (service, lower, upper) = (fields.u32(0)?, fields.u32(4)?, fields.u32(8)?);
     Some(TipcAddress::Range { service, lower, upper, scope: TipcScope::Cluster })
 }
 
-/// To which address of which interface a datagram was sent: IP_PKTINFO and IPV6_PKTINFO.
+/// The destination address and the interface of a datagram: IP_PKTINFO and IPV6_PKTINFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketInfo {
-    /// The destination in the datagram's header; it may be a group, or everybody.
+    /// The destination in the datagram's header, which may be a multicast or broadcast address.
     pub destination: IpAddr,
-    /// This host's address that the datagram came in by, from which it is to be answered.
+    /// The address of this host that received the datagram. Replies must be sent from it.
     pub local: IpAddr,
-    /// The interface's index. To be sent with 0, the routes choose the interface.
+    /// The interface's index. In a send, 0 lets the routing table choose the interface.
     pub interface: u32,
 }
 
 impl PacketInfo {
-    /// The same without the interface where the address is enough to send from it: the way back of a reply need not be
-    /// the way that the request came. A link-local address of IPv6 means something on one interface only, and keeps it.
+    /// Returns the same without the interface, so that a reply can take another route than its request. An IPv6
+    /// link-local address keeps its interface, because it is valid on that interface only.
     #[must_use]
     pub fn by_any_interface(self) -> Self {
         let link_local = matches!(self.local, IpAddr::V6(local) if local.is_unicast_link_local());
         Self { interface: if link_local { self.interface } else { 0 }, ..self }
     }
 
-    /// Whether the datagram was sent to a group or to everybody.
+    /// Returns whether the datagram was sent to a multicast or broadcast address.
     pub fn is_to_group(&self) -> bool {
         self.destination.is_multicast() || self.destination != self.local
     }
@@ -303,7 +303,7 @@ impl PacketInfo {
         Some(Self { destination: address, local: address, interface: fields.u32(16)? })
     }
 
-    /// Writes the control message that makes a datagram leave from `local` by `interface`, and returns its length.
+    /// Writes the control message that sends a datagram from `local` through `interface`, and returns its length.
     pub(crate) fn encode(&self, control: &mut [u8]) -> usize {
         match self.local {
             IpAddr::V4(local) => {
@@ -322,46 +322,46 @@ impl PacketInfo {
     }
 }
 
-/// What is to go beside the bytes of a message.
+/// A control message to send with a message.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum SendControl<'a> {
-    /// Give the peer descriptors, 253 at most: SCM_RIGHTS, unix(7).
+    /// Pass descriptors to the peer, at most 253: SCM_RIGHTS, unix(7).
     Rights(&'a [BorrowedFd<'a>]),
-    /// Say who we are; the kernel checks it: SCM_CREDENTIALS, unix(7).
+    /// Send the identity of this process, which the kernel checks: SCM_CREDENTIALS, unix(7).
     Credentials(Credentials),
-    /// Leave from its [`local`](PacketInfo::local) address, by its [`interface`](PacketInfo::interface) unless that is
+    /// Send from the [`local`](PacketInfo::local) address, through the [`interface`](PacketInfo::interface) unless it is
     /// 0: IP_PKTINFO, IPV6_PKTINFO.
     PacketInfo(PacketInfo),
-    /// Leave with this time to live: IP_TTL, ip(7).
+    /// Set the time to live: IP_TTL, ip(7).
     Ttl(i32),
-    /// Leave with this hop limit: IPV6_HOPLIMIT, RFC 3542.
+    /// Set the hop limit: IPV6_HOPLIMIT, RFC 3542.
     HopLimit(i32),
-    /// Leave with this type of service: IP_TOS, ip(7).
+    /// Set the type of service: IP_TOS, ip(7).
     Tos(u8),
-    /// Leave with this traffic class: IPV6_TCLASS, RFC 3542.
+    /// Set the traffic class: IPV6_TCLASS, RFC 3542.
     TrafficClass(i32),
-    /// Leave as datagrams of so many bytes, the last with the rest: UDP_SEGMENT, udp(7).
+    /// Cut the message into datagrams of this many bytes; the last carries the rest: UDP_SEGMENT, udp(7).
     UdpSegment(u16),
-    /// Anything else. Descriptors (SCM_RIGHTS) and credentials are refused with `InvalidInput`: they are sent as
-    /// [`Rights`](Self::Rights), which cannot name a descriptor that somebody else owns, and as
+    /// A control message of another type. SCM_RIGHTS and SCM_CREDENTIALS are refused with `InvalidInput`: use
+    /// [`Rights`](Self::Rights), which only accepts descriptors that the caller has borrowed, and
     /// [`Credentials`](Self::Credentials).
     Raw(RawControl<'a>),
 }
 
 impl SendControl<'_> {
-    /// Writes all of them, one behind the other.
-    pub(crate) fn encode_all(all: &[SendControl<'_>]) -> io::Result<Vec<u8>> {
+    /// Encodes a list of control messages for sendmsg(2).
+    pub(crate) fn encode_all(messages: &[SendControl<'_>]) -> io::Result<Vec<u8>> {
         let mut control = Vec::new();
-        for one in all {
-            if let SendControl::Raw(raw) = one
+        for message in messages {
+            if let SendControl::Raw(raw) = message
                 && raw.level == libc::SOL_SOCKET
                 && [libc::SCM_RIGHTS, libc::SCM_CREDENTIALS].contains(&raw.kind)
             {
-                let message = "descriptors and credentials are not sent as raw control messages";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+                let reason = "descriptors and credentials cannot be sent as raw control messages";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
             }
-            one.encode(&mut control);
+            message.encode(&mut control);
         }
         Ok(control)
     }
@@ -377,11 +377,13 @@ impl SendControl<'_> {
                 let numbers: Vec<u8> = fds.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes()).collect();
                 add(libc::SOL_SOCKET, libc::SCM_RIGHTS, &numbers);
             }
-            Self::Credentials(who) => add(libc::SOL_SOCKET, libc::SCM_CREDENTIALS, &who.encode()),
+            Self::Credentials(credentials) => {
+                add(libc::SOL_SOCKET, libc::SCM_CREDENTIALS, &credentials.encode());
+            }
             Self::PacketInfo(info) => {
-                let mut room = [0; 40];
-                let len = info.encode(&mut room);
-                control.extend_from_slice(&room[..len]);
+                let mut buffer = [0; 40];
+                let len = info.encode(&mut buffer);
+                control.extend_from_slice(&buffer[..len]);
             }
             Self::Ttl(hops) => add(libc::IPPROTO_IP, libc::IP_TTL, &hops.to_ne_bytes()),
             Self::HopLimit(hops) => add(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &hops.to_ne_bytes()),
@@ -393,12 +395,12 @@ impl SendControl<'_> {
     }
 }
 
-/// Writes the control message that makes a send leave as datagrams of so many bytes, and returns its length.
+/// Writes the control message that cuts a send into datagrams of `size` bytes, and returns its length.
 pub(crate) fn put_segment_size(control: &mut [u8], size: u16) -> usize {
     put(control, libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes())
 }
 
-/// Writes one control message, and returns how many bytes of `control` it takes.
+/// Writes one control message and returns its length in `control`, including padding.
 fn put(control: &mut [u8], level: i32, kind: i32, data: &[u8]) -> usize {
     let len = HEADER + data.len();
     control[..8].copy_from_slice(&len.to_ne_bytes());
@@ -413,7 +415,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packet_info_is_sent_as_it_is() {
+    fn packet_info_is_encoded_as_the_kernel_expects() {
         for local in [IpAddr::from(Ipv4Addr::new(192, 0, 2, 1)), Ipv6Addr::LOCALHOST.into()] {
             for interface in [0, 7] {
                 let info = PacketInfo { destination: local, local, interface };
@@ -422,7 +424,7 @@ mod tests {
                 let raw = RawControl::walk(&control[..len]).next().expect("one message");
                 let sent = Fields(raw.data);
                 let (index, address) = match local {
-                    // struct in_pktinfo: the interface, the source, and what is not looked at.
+                    // struct in_pktinfo: the interface, the source, and an ignored field.
                     IpAddr::V4(_) => (sent.u32(0), sent.bytes(4).map(Ipv4Addr::from).map(IpAddr::from)),
                     // struct in6_pktinfo: the source, the interface.
                     IpAddr::V6(_) => {
@@ -435,6 +437,6 @@ mod tests {
         }
         let link_local = IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
         let info = PacketInfo { destination: link_local, local: link_local, interface: 7 };
-        assert_eq!(info.by_any_interface(), info, "the address is one of this interface alone");
+        assert_eq!(info.by_any_interface(), info, "a link-local address keeps its interface");
     }
 }

@@ -1,4 +1,4 @@
-//! The names of this machine's network interfaces, and their numbers. See if_nameindex(3).
+//! The network interfaces of this machine: names and indices. See if_nameindex(3).
 
 use std::ffi::CString;
 use std::io;
@@ -8,13 +8,13 @@ use crate::sys;
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Interface {
-    /// Its number, which scope ids and [`PacketInfo`](crate::PacketInfo) carry.
+    /// Its index, as in scope ids and [`PacketInfo`](crate::PacketInfo).
     pub index: u32,
-    /// Its name, such as `eth0`.
+    /// Its name, for example `eth0`.
     pub name: String,
 }
 
-/// Every network interface of this network namespace.
+/// Returns every network interface of this network namespace.
 ///
 /// # Errors
 ///
@@ -31,11 +31,11 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
     Ok(list.into_iter().map(|(index, name)| Interface { index, name: text(&name) }).collect())
 }
 
-/// The number of an interface.
+/// Returns the index of an interface.
 ///
 /// # Errors
 ///
-/// ENODEV if there is none of this name.
+/// ENODEV if no interface has this name.
 ///
 /// ```
 /// use echosounder_socket::{interface_index, interface_name};
@@ -48,17 +48,17 @@ pub fn interface_index(name: &str) -> io::Result<u32> {
     sys::interface::index(&CString::new(name)?)
 }
 
-/// The name of an interface.
+/// Returns the name of an interface.
 ///
 /// # Errors
 ///
-/// ENXIO if there is none of this number.
+/// ENXIO if no interface has this index.
 #[doc(alias = "if_indextoname")]
 pub fn interface_name(index: u32) -> io::Result<String> {
     sys::interface::name(index).map(|name| text(&name))
 }
 
-/// The kernel takes any bytes for a name; in practice they are ASCII.
+/// Converts an interface name, which may contain any bytes and in practice is ASCII.
 fn text(name: &CString) -> String {
     name.to_string_lossy().into_owned()
 }

@@ -1,4 +1,4 @@
-//! What this kernel has beside its sockets, found out by trying. An error says why it is not to be had.
+//! Features of the running kernel other than sockets. Each function tries one; an error is the reason why it is absent.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -10,60 +10,61 @@ use crate::family::{Family, Protocol, Type};
 use crate::socket::Socket;
 use crate::sys;
 
-/// Makes a ring and lets it go: io_uring_setup(2).
+/// Checks for io_uring, by creating a ring: io_uring_setup(2).
 ///
 /// # Errors
 ///
-/// ENOSYS if there is none, EPERM if kernel.io_uring_disabled or a filter forbids it.
+/// ENOSYS if the kernel lacks it, EPERM if kernel.io_uring_disabled or a seccomp filter forbids it.
 pub fn io_uring() -> io::Result<()> {
     sys::kernel::io_uring_setup().map(drop)
 }
 
-/// The version of Landlock's interface: landlock(7).
+/// Returns the version of the Landlock interface: landlock(7).
 ///
 /// # Errors
 ///
-/// ENOSYS or EOPNOTSUPP if there is none.
+/// ENOSYS or EOPNOTSUPP if the kernel lacks it.
 pub fn landlock() -> io::Result<i64> {
     sys::kernel::landlock_version()
 }
 
-/// Whether filters of system calls can refuse them with an error: seccomp(2).
+/// Checks whether seccomp filters can make system calls fail with an error: SECCOMP_RET_ERRNO, seccomp(2).
 ///
 /// # Errors
 ///
-/// ENOSYS or EOPNOTSUPP if they cannot.
+/// ENOSYS or EOPNOTSUPP if the kernel lacks it.
 pub fn seccomp() -> io::Result<()> {
     sys::kernel::seccomp_action(libc::SECCOMP_RET_ERRNO)
 }
 
-/// The VSOCK context id of this machine: vsock(7). On a host without guests it may be that of the host, 2, or any.
+/// Returns the VSOCK context id of this machine: vsock(7). A host without guests has that of the host, 2, or
+/// VMADDR_CID_ANY.
 ///
 /// # Errors
 ///
-/// ENOENT if there is no /dev/vsock, EACCES if this process may not open it.
+/// ENOENT if /dev/vsock does not exist, EACCES if this process may not open it.
 pub fn vsock_cid() -> io::Result<u32> {
     sys::kernel::local_cid(File::open("/dev/vsock")?.as_fd())
 }
 
-/// Where the times of packets can be taken.
+/// The packet timestamps that a network interface supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InterfaceTimestamping {
-    /// By the kernel, when a packet is handed to the interface.
+    /// The kernel timestamps packets when it passes them to the interface.
     pub software_send: bool,
-    /// By the kernel, when a packet comes from the interface.
+    /// The kernel timestamps packets when it gets them from the interface.
     pub software_receive: bool,
-    /// By the interface itself, when a packet leaves.
+    /// The interface timestamps packets that it sends.
     pub hardware_send: bool,
-    /// By the interface itself, when a packet arrives.
+    /// The interface timestamps packets that it receives.
     pub hardware_receive: bool,
 }
 
-/// Where an interface's packets can get their times: ETHTOOL_GET_TS_INFO, the kernel's timestamping document.
+/// Returns the packet timestamps that an interface supports: ETHTOOL_GET_TS_INFO, the kernel's timestamping document.
 ///
 /// # Errors
 ///
-/// As ioctl(2): there is no such interface, or it does not say.
+/// As ioctl(2): ENODEV if the interface does not exist, EOPNOTSUPP if its driver does not answer the request.
 pub fn interface_timestamping(interface: &str) -> io::Result<InterfaceTimestamping> {
     let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
     let bits = sys::kernel::timestamping(socket.as_fd(), &CString::new(interface)?)?;
@@ -76,20 +77,20 @@ pub fn interface_timestamping(interface: &str) -> io::Result<InterfaceTimestampi
     })
 }
 
-/// How good this machine's clock is, as far as the kernel has been told: adjtimex(2).
+/// The state of the system clock, as the kernel knows it: adjtimex(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockState {
-    /// Whether something keeps it in step with UTC: STA_UNSYNC is not set.
+    /// Whether a time service keeps the clock synchronised: STA_UNSYNC is not set.
     pub synchronized: bool,
-    /// How far off it may be at most. It grows while nothing corrects the clock.
+    /// Maximum error of the clock. It grows while no time service corrects the clock.
     pub error_max: Duration,
 }
 
-/// How good this machine's clock is.
+/// Returns the state of the system clock: adjtimex(2).
 ///
 /// # Errors
 ///
-/// As adjtimex(2): a filter forbids the call.
+/// EPERM if a seccomp filter forbids the call.
 #[doc(alias = "adjtimex")]
 pub fn clock_state() -> io::Result<ClockState> {
     let time = sys::kernel::adjtimex()?;

@@ -1,20 +1,20 @@
-//! How many descriptors a process may have, how large its files may be, and how exactly its threads are woken.
+//! Process-wide settings: the descriptor limit, the file size limit and the timer slack.
 
 use std::io;
 
 use crate::sys;
 
-/// The soft limit of most systems, which is taken for ours where a sandbox does not let us ask.
+/// The soft limit of most systems, assumed if a sandbox refuses the query.
 const USUAL_FD_LIMIT: u64 = 1024;
 
-/// Raises the limit of open descriptors as far as the process may, and returns it: RLIMIT_NOFILE, getrlimit(2).
+/// Raises the soft limit of open descriptors to the hard limit and returns it: RLIMIT_NOFILE, getrlimit(2).
 ///
-/// This changes the whole process for good, and the programs that it executes later. Code that uses select(2) fails with
+/// The change affects the whole process and the programs that it executes later. Code that uses select(2) fails with
 /// descriptors from 1024 on, and code that closes every possible descriptor takes longer.
 ///
 /// # Errors
 ///
-/// As getrlimit(2), unless a seccomp filter refuses the call: then nothing is raised.
+/// As getrlimit(2). If a seccomp filter refuses the call, the limit stays as it is and no error is returned.
 #[doc(alias = "RLIMIT_NOFILE")]
 pub fn raise_fd_limit() -> io::Result<u64> {
     let (soft, hard) = match sys::process::fd_limit() {
@@ -27,10 +27,10 @@ pub fn raise_fd_limit() -> io::Result<u64> {
     Ok(soft)
 }
 
-/// Lets a write beyond the limit of file sizes (RLIMIT_FSIZE, getrlimit(2)) fail with EFBIG, instead of ending the process
-/// by SIGXFSZ.
+/// Ignores SIGXFSZ, so that a write beyond the file size limit (RLIMIT_FSIZE, getrlimit(2)) fails with EFBIG instead of
+/// ending the process.
 ///
-/// This changes the whole process for good, and the programs that it executes later.
+/// The change affects the whole process and the programs that it executes later.
 ///
 /// # Errors
 ///
@@ -41,10 +41,10 @@ pub fn ignore_file_size_signal() -> io::Result<()> {
     sys::process::ignore(libc::SIGXFSZ)
 }
 
-/// Lets the waits of this thread end when their time is up, rather than up to 50 µs later, for the price of more
-/// interrupts: PR_SET_TIMERSLACK, prctl(2).
+/// Sets the timer slack of this thread to 1 ns, so that its waits end on time rather than up to 50 µs late, at the cost of
+/// more interrupts: PR_SET_TIMERSLACK, prctl(2).
 ///
-/// The thread stays so until it ends, whatever it does next, and so do the threads that it makes.
+/// Threads that this thread creates later inherit the setting.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! An address in the kernel's representation.
+//! Socket addresses in the kernel's representation.
 
 use crate::family::Family;
 
-/// An address as the kernel reads and writes it: a `sockaddr` of any family, and its length.
+/// A socket address in the kernel's representation: a `sockaddr` of any family and its length.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub struct RawAddress {
@@ -11,22 +11,22 @@ pub struct RawAddress {
 }
 
 impl RawAddress {
-    /// Room for every family's address: `sizeof(struct sockaddr_storage)`.
+    /// Maximum length of an address of any family: `sizeof(struct sockaddr_storage)`.
     pub(crate) const CAPACITY: u32 = 128;
 
     pub(crate) const fn empty() -> Self {
         Self { bytes: [0; Self::CAPACITY as usize], len: 0 }
     }
 
-    /// An address of which nothing but the family is known.
+    /// Returns an address that consists of the family only.
     pub(crate) fn of_family(family: Family) -> Self {
         let mut raw = Self::empty();
-        // The number of a family that is known fits: all that socket(2) knows do.
+        // The numbers of all families that socket(2) knows fit 16 bits.
         raw.put(&u16::try_from(family.0).unwrap_or(0).to_ne_bytes());
         raw
     }
 
-    /// The address whose bytes these are, of which no more count than any address has.
+    /// Returns the address with these bytes, of which at most 128 are used.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut raw = Self::empty();
         raw.put(&bytes[..bytes.len().min(Self::CAPACITY as usize)]);
@@ -45,18 +45,17 @@ impl RawAddress {
         self.len
     }
 
-    /// Notes how long the address is that the kernel wrote; it may have had more to say than there was room.
+    /// Sets the length that the kernel reported, which exceeds the capacity if it truncated the address.
     pub(crate) fn set_len(&mut self, len: u32) {
         self.len = len.min(Self::CAPACITY);
     }
 
-    /// The address's bytes, the family included.
+    /// Returns the bytes of the address, including the family.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len as usize]
     }
 
-    /// Whether it is the same address. Those of one family are compared in words, which is less than a call for the
-    /// few that there are.
+    /// Returns whether all bytes are equal. Comparing words is faster than a call of memcmp(3) for so few bytes.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let ((words, rest), (others, other_rest)) =
             (self.as_bytes().as_chunks::<8>(), other.as_bytes().as_chunks());
@@ -65,16 +64,16 @@ impl RawAddress {
         self.len == other.len && words.iter().zip(others).all(same) && rest == other_rest
     }
 
-    /// Writes what comes next.
+    /// Appends bytes, up to the capacity.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         let start = self.len as usize;
-        let room = &mut self.bytes[start..];
-        let fits = bytes.len().min(room.len());
-        room[..fits].copy_from_slice(&bytes[..fits]);
+        let spare = &mut self.bytes[start..];
+        let fits = bytes.len().min(spare.len());
+        spare[..fits].copy_from_slice(&bytes[..fits]);
         self.len += u32::try_from(fits).expect("an address has at most 128 bytes");
     }
 
-    /// What stands at an offset, if the address is so long.
+    /// Returns the bytes at an offset, or `None` beyond the end of the address.
     pub(crate) fn field<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.as_bytes().get(at..)?.first_chunk().copied()
     }

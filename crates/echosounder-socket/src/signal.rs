@@ -1,4 +1,4 @@
-//! Signals as something to wait for: signalfd(2).
+//! Receiving signals through a descriptor: signalfd(2).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,25 +6,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::sys;
 use crate::sys::process::SignalSet;
 
-/// A signal that asks the process for something.
+/// A signal that a program may want to handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGINT: a person at the keyboard asks.
+    /// SIGINT: Ctrl-C on the terminal.
     Interrupt,
-    /// SIGTERM: a program asks.
+    /// SIGTERM: the usual request of a service manager to stop.
     Terminate,
-    /// SIGHUP: the terminal is gone.
+    /// SIGHUP: the terminal was closed.
     Hangup,
-    /// SIGUSR1: somebody wants to know how things stand.
+    /// SIGUSR1: a meaning that the program defines.
     User1,
-    /// SIGQUIT: a person at the keyboard wants to know it, with Ctrl-\.
+    /// SIGQUIT: Ctrl-\ on the terminal.
     Quit,
 }
 
-/// Receives some signals instead of dying of them, until it is dropped.
+/// Receives signals that would otherwise end the process, until it is dropped.
 ///
-/// Made before the first thread, since threads inherit what is blocked. When it is dropped the signals have
-/// their usual effect again, so a second Ctrl-C ends a program that is slow to end.
+/// Create it before the first thread, because threads inherit the signal mask. When it is dropped, the signals have
+/// their usual effect again, so a second Ctrl-C ends a program that is slow to stop.
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
@@ -32,7 +32,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts to receive the signals.
+    /// Blocks the signals and starts to receive them.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Signals {
         Ok(Self { fd: sys::process::signalfd(&blocked)?, blocked })
     }
 
-    /// The next signal that has come, if one has.
+    /// Returns the next pending signal, or `None` if no signal is pending.
     ///
     /// # Errors
     ///
@@ -64,18 +64,18 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        // What has come and was not asked for would take its usual effect at once.
+        // Pending signals would otherwise take effect as soon as they are unblocked.
         while matches!(self.next(), Ok(Some(_))) {}
-        // It succeeded when the signals were blocked, and there is nobody to tell.
+        // An error is impossible: the same set was valid when the signals were blocked.
         let _ = sys::process::change_mask(libc::SIG_UNBLOCK, &self.blocked);
     }
 }
 
 impl Signal {
-    /// Every signal that can be received.
+    /// Every signal of this type.
     pub const ALL: [Self; 5] = [Self::Interrupt, Self::Terminate, Self::Hangup, Self::User1, Self::Quit];
 
-    /// Sends it to another process: kill(2).
+    /// Sends the signal to another process: kill(2).
     ///
     /// # Errors
     ///
@@ -85,8 +85,8 @@ impl Signal {
         sys::process::kill(pid, self.number())
     }
 
-    /// Returns whether this process ignores the signal, as one that nohup(1) has started ignores SIGHUP. A signal that
-    /// is [received](Signals::receive) comes nevertheless.
+    /// Returns whether this process ignores the signal, as a process that nohup(1) has started ignores SIGHUP.
+    /// [`Signals`] receives ignored signals too.
     ///
     /// # Errors
     ///

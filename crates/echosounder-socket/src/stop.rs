@@ -1,4 +1,4 @@
-//! A request to stop, for loops that wait and for loops that do not.
+//! A request to stop, shared by threads.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::poll::Waker;
 
-/// A request to stop that any thread can make and every holder of a clone sees.
+/// A request to stop. Any thread can make it, and every clone shows it.
 ///
-/// A loop that waits adds the token to its [`Poll`](crate::Poll), or waits for it with
-/// [`ready`](crate::ready): it is readable from the first [`stop`](Self::stop) on, for ever. A loop that
-/// does not wait asks [`is_stopped`](Self::is_stopped), which costs no system call. Built on eventfd(2).
+/// A loop that waits adds the token to its [`Poll`](crate::Poll), or waits for it with [`ready`](crate::ready): the token
+/// is readable after the first [`stop`](Self::stop) and stays so. A loop that does not wait checks
+/// [`is_stopped`](Self::is_stopped), which needs no system call. Built on eventfd(2).
 ///
 /// ```
 /// use echosounder_socket::{Interest, StopToken, ready};
@@ -37,19 +37,19 @@ struct State {
 }
 
 impl StopToken {
-    /// Returns a token that nobody has stopped.
+    /// Creates a token that is not stopped.
     ///
     /// # Errors
     ///
-    /// As eventfd(2): no file descriptor is left.
+    /// As eventfd(2): EMFILE if the process has no descriptor left.
     pub fn new() -> io::Result<Self> {
         Ok(Self { state: Arc::new(State { stopped: AtomicBool::new(false), waker: Waker::new()? }) })
     }
 
-    /// Asks every holder of the token to stop. Further calls change nothing.
+    /// Stops every clone of the token. Further calls have no effect.
     pub fn stop(&self) {
         self.state.stopped.store(true, Ordering::Release);
-        // A write to an eventfd that nobody reads fails only when it is readable already.
+        // The only possible error is a full counter, and then the token is already readable.
         let _ = self.state.waker.wake();
     }
 

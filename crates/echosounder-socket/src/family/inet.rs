@@ -1,11 +1,14 @@
 //! AF_INET and AF_INET6: hosts and ports. See ip(7), ipv6(7).
 //!
-//! SCTP, with a socket for each association:
+//! SCTP, with one socket per association:
 //!
-//! - There is no half-close: whoever ends, ends both directions.
-//! - Nothing cannot be sent (EINVAL), and no more at once than fits the send buffer (EMSGSIZE).
+//! - There is no half-close: a shutdown ends both directions.
+//! - An empty send fails with EINVAL, and one that exceeds the send buffer with EMSGSIZE.
 //!
-//! MPTCP: of the options of TCP each kernel knows some. A peer that has closed takes what is sent to it for a minute.
+//! MPTCP:
+//!
+//! - A socket supports some options of TCP, more with each kernel version.
+//! - After the peer has closed the connection, sends succeed for up to a minute.
 
 use std::fmt;
 use std::io;
@@ -18,27 +21,27 @@ use crate::raw_address::RawAddress;
 use crate::sys;
 use crate::transport::{DEFAULT_PORT, Kind, Transport};
 
-/// A host, as users write it.
+/// A host in an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// Nothing or `*`: every address for a server, this host for a client.
+    /// Empty or `*`: every address for a server, localhost for a client.
     Any,
     /// A name to look up.
     Name(Box<str>),
     /// An IPv4 address.
     V4(Ipv4Addr),
-    /// An IPv6 address, and the interface that a link-local one belongs to: its name or its index.
+    /// An IPv6 address, with the name or index of the interface if it is link-local.
     V6(Ipv6Addr, Option<Box<str>>),
 }
 
 impl Host {
-    /// The address that an IPv6 socket has, with its scope id as the interface.
+    /// Returns the host of an IPv6 socket address, with its scope id as the interface.
     pub(crate) fn of(address: &SocketAddrV6) -> Self {
         let zone = Some(address.scope_id()).filter(|&scope| scope != 0);
         Self::V6(*address.ip(), zone.map(|scope| scope.to_string().into()))
     }
 
-    /// Every address of the host, without repetition, in the order in which they are to be tried.
+    /// Returns every address of the host once, in the order in which to try them.
     pub(crate) fn resolve(&self, port: u16, side: Side, version: IpVersion) -> io::Result<Vec<SocketAddr>> {
         let addresses: Vec<SocketAddr> = match self {
             Self::Any if side == Side::Server => {
@@ -154,7 +157,7 @@ fn parse_v6(text: &str) -> Result<Host, EndpointError> {
         Some((ip, zone)) => (ip, Some(if encodes_percent(zone) { &zone[2..] } else { zone })),
         None => (text, None),
     };
-    // An interface name is 1 to 15 bytes without slash or space; a colon or bracket would not parse back.
+    // An interface name has 1 to 15 bytes without a slash or space. A colon or bracket could not be parsed again.
     let fits = |zone: &str| {
         (1..=15).contains(&zone.len())
             && zone
@@ -167,8 +170,8 @@ fn parse_v6(text: &str) -> Result<Host, EndpointError> {
     Ok(Host::V6(ip.parse().map_err(|_| bad())?, zone.map(Into::into)))
 }
 
-/// Whether a zone begins with what stands for its percent sign in a URL, `%25`: RFC 6874. A number is an interface's
-/// index, whatever it begins with.
+/// Returns whether a zone begins with an encoded percent sign, as in `%25eth0`: RFC 6874. A number is the index of an
+/// interface even if it begins with 25.
 fn encodes_percent(zone: &str) -> bool {
     zone.starts_with("25") && 2 < zone.len() && !is_number(zone)
 }
@@ -178,13 +181,13 @@ fn parse_port(text: &str, transport: Transport) -> Result<u16, EndpointError> {
     if is_number(text) {
         return text.parse().map_err(|_| bad());
     }
-    // The service names of RFC 6335, and an underscore.
+    // The service names of RFC 6335, and underscores.
     let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         && text.bytes().any(|byte| byte.is_ascii_alphabetic());
     if !is_word {
         return Err(bad());
     }
-    // SCTP and MPTCP have the ports of TCP; the resolver knows neither.
+    // SCTP and MPTCP use the service names of TCP, because the resolver knows neither.
     let (kind, protocol) = match transport.kind() {
         Kind::Datagrams => (libc::SOCK_DGRAM, "udp"),
         Kind::Stream | Kind::Messages => (libc::SOCK_STREAM, "tcp"),
@@ -197,7 +200,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether inet_aton(3) takes it for a part of an address: decimal, octal or hexadecimal.
+/// Returns whether inet_aton(3) accepts the text as a part of an address: decimal, octal or hexadecimal.
 fn is_aton_number(text: &str) -> bool {
     let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     is_number(text) || hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))

@@ -1,5 +1,6 @@
-//! The address families: what their names look like, and what is peculiar to each. A new family is one file
-//! here, and rows in the endpoint table.
+//! The address families: their addresses, and where their sockets behave differently from others.
+//!
+//! A new family is one file here and one row per transport in `transport.rs`.
 
 pub mod inet;
 pub mod netlink;
@@ -15,15 +16,15 @@ use std::fmt;
 pub struct Family(pub i32);
 
 impl Family {
-    /// None: that of [`Address::Unspecified`](crate::Address::Unspecified).
+    /// No family, as in [`Address::Unspecified`](crate::Address::Unspecified).
     pub const UNSPEC: Self = Self(libc::AF_UNSPEC);
     /// IPv4: ip(7).
     pub const INET: Self = Self(libc::AF_INET);
     /// IPv6: ipv6(7).
     pub const INET6: Self = Self(libc::AF_INET6);
-    /// This host, by paths and abstract names: unix(7).
+    /// Sockets of this host, with paths and abstract names: unix(7).
     pub const UNIX: Self = Self(libc::AF_UNIX);
-    /// The kernel, and processes of this host: netlink(7).
+    /// The kernel and processes of this host: netlink(7).
     pub const NETLINK: Self = Self(libc::AF_NETLINK);
     /// The nodes of a cluster: linux/tipc.h.
     pub const TIPC: Self = Self(libc::AF_TIPC);
@@ -46,21 +47,21 @@ impl fmt::Display for Family {
     }
 }
 
-/// A socket type: the second argument of socket(2). SOCK_NONBLOCK may be added to it, and SOCK_CLOEXEC always is.
+/// A socket type: the second argument of socket(2). It may include SOCK_NONBLOCK; SOCK_CLOEXEC is always added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "SOCK_STREAM")]
 pub struct Type(pub i32);
 
 impl Type {
-    /// Connections that carry bytes without bounds.
+    /// Connections that carry a stream of bytes.
     pub const STREAM: Self = Self(libc::SOCK_STREAM);
     /// Messages without connections.
     pub const DGRAM: Self = Self(libc::SOCK_DGRAM);
-    /// Connections that keep the bounds of messages.
+    /// Connections that preserve message boundaries.
     pub const SEQPACKET: Self = Self(libc::SOCK_SEQPACKET);
-    /// Messages without connections that are not lost on the way: TIPC has them.
+    /// Messages without connections that the network does not lose: only TIPC has this type.
     pub const RDM: Self = Self(libc::SOCK_RDM);
-    /// The protocol below.
+    /// Raw access to the protocol below: raw(7).
     pub const RAW: Self = Self(libc::SOCK_RAW);
 }
 
@@ -77,13 +78,13 @@ impl fmt::Display for Type {
     }
 }
 
-/// A protocol within a family: the third argument of socket(2). What a number means depends on the family.
+/// A protocol within a family: the third argument of socket(2). The meaning of a number depends on the family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "IPPROTO_TCP")]
 pub struct Protocol(pub i32);
 
 impl Protocol {
-    /// The one that the family has for the type.
+    /// The default protocol of the family for the type.
     pub const DEFAULT: Self = Self(0);
     /// TCP, of AF_INET and AF_INET6: tcp(7).
     pub const TCP: Self = Self(libc::IPPROTO_TCP);
@@ -95,15 +96,15 @@ impl Protocol {
     pub const SCTP: Self = Self(libc::IPPROTO_SCTP);
     /// Routes, addresses and links, of AF_NETLINK: rtnetlink(7).
     pub const NETLINK_ROUTE: Self = Self(libc::NETLINK_ROUTE);
-    /// For whatever processes make of it, of AF_NETLINK: netlink(7).
+    /// Messages between processes, of AF_NETLINK: netlink(7).
     pub const NETLINK_USERSOCK: Self = Self(libc::NETLINK_USERSOCK);
-    /// What is known of sockets, of AF_NETLINK: sock_diag(7).
+    /// Information about sockets, of AF_NETLINK: sock_diag(7).
     pub const NETLINK_SOCK_DIAG: Self = Self(libc::NETLINK_SOCK_DIAG);
-    /// Families that are found by name, of AF_NETLINK.
+    /// Generic netlink, whose families are looked up by name, of AF_NETLINK.
     pub const NETLINK_GENERIC: Self = Self(libc::NETLINK_GENERIC);
 }
 
-/// A number as endpoints have it: digits alone, no sign.
+/// Parses a number in an endpoint: digits only, without a sign.
 fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)

@@ -1,26 +1,26 @@
 //! AF_NETLINK: port ids and groups. See netlink(7).
 //!
-//! Processes talk to the kernel through it, and with [`NETLINK_USERSOCK`](super::Protocol::NETLINK_USERSOCK) to
-//! each other.
+//! Processes use it to communicate with the kernel, and with each other through
+//! [`NETLINK_USERSOCK`](super::Protocol::NETLINK_USERSOCK).
 //!
-//! - A port id identifies a socket, not a process: anybody may bind any that is free. Who sent a message is told
-//!   by [`SO_PASSCRED`](crate::option::SO_PASSCRED), and port id 0 is the kernel.
-//! - A receive that fails with ENOBUFS says that messages have been lost, once; those before and after can be
-//!   read. Whoever keeps a state has to ask for it anew.
-//! - An empty message cannot be sent: ENODATA (Linux 5.16).
-//! - Whoever is connected hears nobody else; the kernel refuses the others.
+//! - A port id identifies a socket, not a process, and any process may bind any free one. Port id 0 is the kernel.
+//!   [`SO_PASSCRED`](crate::option::SO_PASSCRED) identifies the sending process.
+//! - ENOBUFS from a receive means that messages were lost. Later receives continue with the messages in the queue; a
+//!   program that tracks kernel state must request it again.
+//! - An empty message cannot be sent: ENODATA, since Linux 5.16.
+//! - A connected socket receives from its peer only. The kernel refuses messages from others.
 
 use std::fmt;
 
 use crate::endpoint_error::EndpointError;
 use crate::raw_address::RawAddress;
 
-/// Where a netlink socket is.
+/// The address of a netlink socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NetlinkAddress {
-    /// The socket's number within its protocol; 0 for the kernel, and to bind to, for any that is free.
+    /// The socket's number within its protocol. 0 is the kernel; in a bind, 0 lets the kernel choose a free one.
     pub port_id: u32,
-    /// The multicast groups, a bit for each of the first 32.
+    /// The multicast groups, one bit for each of the first 32.
     pub groups: u32,
 }
 

@@ -1,25 +1,25 @@
-//! AF_TIPC: the services of a cluster, whichever of its nodes they are on. See linux/tipc.h.
+//! AF_TIPC: services of a cluster, addressed by name rather than by node. See linux/tipc.h.
 //!
-//! A server binds a service address, or a range of them; any number of sockets may bind the same one, and one
-//! socket any number of them. A client calls the service, and the cluster finds a socket that has it. The kernel
-//! tells every socket by its own address, never by the service's.
+//! A server binds a service address or a range of them. Any number of sockets may bind the same address, and one socket
+//! any number of addresses. A client connects or sends to the service, and the cluster chooses one of its sockets. The
+//! kernel reports the socket's own address as the source and peer address, never the service.
 //!
-//! - A bind is published at once: `listen` before `bind`, or clients that come between are refused.
-//! - A connect returns when the peer calls `accept`; whoever does both in one thread waits for ever. Without such
-//!   a service it fails at once with EHOSTUNREACH.
-//! - There is no half-close: only [`Shutdown::Both`](crate::Shutdown::Both) can be shut down; the peer reads the end, once.
-//! - A close or shutdown of a connection whose peer takes nothing waits up to 8 seconds, even on a socket that does
-//!   not block; then it is not writable.
-//! - A peer's close is ECONNRESET, after what it had sent; with room for control messages the read gives zero
-//!   bytes instead and [`ControlMessage::TipcError`](crate::ControlMessage::TipcError).
-//! - An empty message is thrown away by the receiver.
-//! - Messages have at most [`MESSAGE_MAX`] bytes.
-//! - Messages to a service are dropped where nobody takes them, unless
-//!   [`TIPC_DEST_DROPPABLE`](crate::option::TIPC_DEST_DROPPABLE) is off: then they come back, as a receive of zero
-//!   bytes with [`ControlMessage::TipcReturned`](crate::ControlMessage::TipcReturned).
-//! - A message to a range goes to every socket that has a service in it: by the network's broadcast once option 133
-//!   (TIPC_MCAST_BROADCAST) is set to nothing, by a message for each node after 134 (TIPC_MCAST_REPLICAST).
-//!   [`Socket::clear_option`](crate::Socket::clear_option) does that; the kernel takes no value.
+//! - A bind publishes the service at once. Call `listen` before `bind`, or connections in between are refused.
+//! - A connect returns when the peer calls `accept`, so one thread cannot do both. If no socket is bound to the service,
+//!   it fails at once with EHOSTUNREACH.
+//! - There is no half-close: only [`Shutdown::Both`](crate::Shutdown::Both) is possible. The peer reads the end once.
+//! - A close or shutdown waits up to 8 seconds for a peer that does not read, even on a non-blocking socket. Such a
+//!   connection is not writable.
+//! - After the data that a peer sent before it closed, a receive fails with ECONNRESET. With buffer space for control
+//!   messages it returns zero bytes and [`ControlMessage::TipcError`](crate::ControlMessage::TipcError) instead.
+//! - The receiver discards empty messages.
+//! - A message has at most [`MESSAGE_MAX`] bytes.
+//! - The kernel drops a message to a service that no socket is bound to. If
+//!   [`TIPC_DEST_DROPPABLE`](crate::option::TIPC_DEST_DROPPABLE) is off, it returns the message as a receive of zero bytes
+//!   with [`ControlMessage::TipcReturned`](crate::ControlMessage::TipcReturned).
+//! - A message to a range goes to every socket that is bound to a service in the range. Option 133
+//!   (TIPC_MCAST_BROADCAST) selects the network's broadcast for this, option 134 (TIPC_MCAST_REPLICAST) one message per
+//!   node. Both are set with [`Socket::clear_option`](crate::Socket::clear_option), since they have no value.
 
 use std::fmt;
 use std::io;
@@ -28,65 +28,65 @@ use crate::endpoint_error::EndpointError;
 use crate::errno::{PeerFailure, has_no_route};
 use crate::raw_address::RawAddress;
 
-/// The longest message: TIPC_MAX_USER_MSG_SIZE.
+/// Maximum length of a message in bytes: TIPC_MAX_USER_MSG_SIZE.
 pub const MESSAGE_MAX: usize = 66_000;
 
-/// Services below this are the kernel's own: TIPC_RESERVED_TYPES.
+/// The kernel reserves service types below this for itself: TIPC_RESERVED_TYPES.
 pub const RESERVED: u32 = 64;
 // EndpointError names the limit.
 const _: () = assert!(RESERVED == 64);
 
-/// Where a TIPC socket is, or what it serves.
+/// The address of a TIPC socket or service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TipcAddress {
-    /// One socket: TIPC_SOCKET_ADDR. It cannot be bound, the kernel gives it.
+    /// One socket: TIPC_SOCKET_ADDR. The kernel assigns it; it cannot be bound.
     Socket {
-        /// The node it is on; 0 for this node, as long as that has no number.
+        /// The node; 0 for this node while it has no number.
         node: u32,
-        /// Its number on the node.
+        /// The socket's number on the node.
         reference: u32,
     },
-    /// A service: TIPC_SERVICE_ADDR. A message goes to one of the sockets that have it.
+    /// A service: TIPC_SERVICE_ADDR. A message to it goes to one of the sockets that are bound to it.
     Service {
-        /// What is served: `type` in linux/tipc.h.
+        /// The service type: `type` in linux/tipc.h.
         service: u32,
-        /// Which of them.
+        /// The instance of the service.
         instance: u32,
-        /// From where it is visible, when it is bound.
+        /// In a bind: the nodes that see the service.
         scope: TipcScope,
-        /// The only node where it is looked up, when it is called; 0 for all.
+        /// In a send or connect: the node to look the service up on; 0 for all.
         domain: u32,
     },
-    /// All instances from `lower` to `upper`: TIPC_SERVICE_RANGE. A message goes to every socket that has one.
+    /// The instances from `lower` to `upper`: TIPC_SERVICE_RANGE. A message goes to every socket bound to one of them.
     Range {
-        /// What is served.
+        /// The service type.
         service: u32,
         /// The first instance.
         lower: u32,
         /// The last instance.
         upper: u32,
-        /// From where they are visible.
+        /// In a bind: the nodes that see the services.
         scope: TipcScope,
     },
 }
 
-/// From where a service is visible.
+/// The nodes that see a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TipcScope {
-    /// From every node of the cluster: TIPC_CLUSTER_SCOPE.
+    /// Every node of the cluster: TIPC_CLUSTER_SCOPE.
     #[default]
     Cluster,
-    /// From its own node alone: TIPC_NODE_SCOPE.
+    /// Its own node only: TIPC_NODE_SCOPE.
     Node,
 }
 
-/// `struct sockaddr_tipc`, of which libc has none; here to hold the offsets below against.
+/// `struct sockaddr_tipc`, which libc lacks. It serves to check the offsets below.
 #[repr(C)]
 struct Layout {
     family: u16,
     kind: u8,
     scope: i8,
-    /// The number of a socket, or the service.
+    /// The number of a socket, or the service type.
     first: u32,
     /// The node of a socket, or the lower instance.
     second: u32,
@@ -127,12 +127,12 @@ impl TipcScope {
 }
 
 impl TipcAddress {
-    /// A service that the whole cluster sees.
+    /// Returns the address of a service that the whole cluster sees.
     pub const fn service(service: u32, instance: u32) -> Self {
         Self::Service { service, instance, scope: TipcScope::Cluster, domain: 0 }
     }
 
-    /// Parses `TYPE:INSTANCE`, with `?scope=node` or `?scope=cluster` behind it.
+    /// Parses `TYPE:INSTANCE`, optionally followed by `?scope=node` or `?scope=cluster`.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         let (name, scope) = match text.split_once('?') {
             None => (text, TipcScope::Cluster),
@@ -186,20 +186,20 @@ impl TipcAddress {
         }
     }
 
-    /// Whether it can be written as an endpoint: one service that is looked up everywhere.
+    /// Returns whether the address can be written as an endpoint: one service, looked up on all nodes.
     pub(crate) fn is_service(&self) -> bool {
         matches!(*self, Self::Service { service, domain: 0, .. } if RESERVED <= service)
     }
 
-    /// The bytes that withdraw this name in a bind: the kernel takes a negative scope for that. `None` if it is
-    /// not a name.
+    /// Returns the address that withdraws this one in a bind, which has a negative scope; `None` for the address of a
+    /// socket.
     pub(crate) fn withdrawal(&self) -> Option<RawAddress> {
         let mut raw = RawAddress::of_family(super::Family::TIPC);
         self.put_scoped(&mut raw, -self.scope()?.number());
         Some(raw)
     }
 
-    /// The node that a socket is on. A service may be on any.
+    /// Returns the node of a socket; `None` for a service, which may be on any node.
     pub(crate) fn node(&self) -> Option<u32> {
         match *self {
             Self::Socket { node, .. } => Some(node),
@@ -225,7 +225,7 @@ pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
 }
 
 impl fmt::Display for TipcAddress {
-    /// A service as in an endpoint; a range as `TYPE:LOWER-UPPER`, a socket as `NODE/NUMBER`.
+    /// Writes a service as in an endpoint, a range as `TYPE:LOWER-UPPER`, a socket as `NODE/NUMBER`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Socket { node, reference } => write!(f, "{node:x}/{reference}")?,

@@ -1,11 +1,13 @@
 //! AF_UNIX: paths and abstract names. See unix(7).
 //!
-//! - A datagram from a socket without a name has no sender, and cannot be answered. A bind to
-//!   [`UnixName::Unnamed`] makes up a name.
-//! - SOCK_SEQPACKET: a message of length zero cannot be told from the end.
-//! - A connect to a listener whose queue is full fails at once with EAGAIN if it may not wait; the socket never
-//!   becomes ready for it.
-//! - A socket with unread input that is closed resets its peer.
+//! - A datagram from an unbound socket has no source address, so it cannot be replied to. Binding to
+//!   [`UnixName::Unnamed`] makes the kernel choose an abstract name.
+//! - SOCK_SEQPACKET: recv(2) returns zero for an empty message and at the end. See [`Socket::has_ended`].
+//! - A non-blocking connect to a listener whose queue is full fails with EAGAIN, and poll(2) does not report when the queue
+//!   has space.
+//! - Closing a socket with unread input resets the connection.
+//!
+//! [`Socket::has_ended`]: crate::Socket::has_ended
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -21,10 +23,10 @@ use crate::endpoint_error::EndpointError;
 use crate::errno::{PeerFailure, is_forbidden};
 use crate::raw_address::RawAddress;
 
-/// Most bytes of a path: all of `sun_path`, since Linux does without the NUL that ends it (unix(7)).
+/// Maximum length of a path in bytes: all of `sun_path`, because Linux does not need the final NUL (unix(7)).
 pub const PATH_MAX: usize = 108;
 
-/// Most bytes of an abstract name: `sun_path` without the NUL that begins it.
+/// Maximum length of an abstract name in bytes: `sun_path` without the initial NUL.
 pub const ABSTRACT_MAX: usize = 107;
 
 const _: () = assert!(std::mem::offset_of!(libc::sockaddr_un, sun_path) == 2);
@@ -35,23 +37,22 @@ const _: () = assert!(PATH_MAX == 108 && ABSTRACT_MAX == 107);
 /// The name of a UNIX socket. Names are bytes, not text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {
-    /// Not bound: the usual client. Bound to, the kernel makes up an abstract name.
+    /// No name, as an unbound client has. In a bind, the kernel chooses an abstract name.
     Unnamed,
-    /// A path in the file system, without its final NUL: 1 to 108 bytes without a NUL. Other paths are refused with
-    /// `InvalidInput` when they are used.
+    /// A path in the file system: 1 to 108 bytes without a NUL. System calls refuse other paths with `InvalidInput`.
     Path(Box<[u8]>),
-    /// A name in the abstract namespace, without the NUL that begins it: at most 107 bytes of any value.
+    /// A name in the abstract namespace, without its initial NUL: at most 107 bytes of any value.
     Abstract(Box<[u8]>),
 }
 
 impl UnixName {
-    /// Whether a socket can have it and be found by it.
+    /// Returns whether a client can connect to the name.
     pub(crate) fn is_usable(&self) -> bool {
         *self != Self::Unnamed && self.fits()
     }
 
-    /// Whether the kernel takes it for what it is: a path ends for it at the first NUL, and an empty one is an abstract
-    /// name.
+    /// Returns whether the kernel represents the name unchanged. It ends a path at the first NUL and takes an empty path for
+    /// an abstract name.
     pub(crate) fn fits(&self) -> bool {
         match self {
             Self::Unnamed => true,
@@ -65,7 +66,7 @@ impl UnixName {
             Self::Unnamed => {}
             Self::Path(path) => {
                 raw.put(path);
-                // A path may fill `sun_path` to its last byte.
+                // A path may fill `sun_path` completely.
                 if path.len() < PATH_MAX {
                     raw.put(&[0]);
                 }
@@ -88,7 +89,7 @@ impl UnixName {
         }
     }
 
-    /// Parses `PATH` or `@NAME`, in which `%41` stands for the byte 0x41.
+    /// Parses `PATH` or `@NAME`, with `%41` for the byte 0x41.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         match text.strip_prefix('@') {
             Some(name) => match decode(name)? {
@@ -109,7 +110,7 @@ impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unnamed => f.write_str("unnamed"),
-            // A path that begins with @ would read as an abstract name.
+            // A path that begins with @ would be parsed as an abstract name.
             Self::Path(path) => match path.strip_prefix(b"@") {
                 Some(rest) => {
                     f.write_str("%40")?;
@@ -125,7 +126,8 @@ impl fmt::Display for UnixName {
     }
 }
 
-/// Which socket a path leads to. As long as one is [held](PinnedSocket), no other is the same.
+/// The identity of the socket at a path: device and inode. It is unique while the socket is pinned by a
+/// [`PinnedSocket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathIdentity {
     device: u64,
@@ -134,70 +136,70 @@ pub struct PathIdentity {
 }
 
 impl PathIdentity {
-    /// Looks at a path, without following a link: lstat(2).
+    /// Returns the identity of the socket at a path, without following a symbolic link: lstat(2).
     ///
     /// # Errors
     ///
-    /// As lstat(2); `NotFound` if there is nothing, `InvalidInput` if it is no socket, but a link for example.
+    /// As lstat(2): `NotFound` if nothing is there; `InvalidInput` if it is not a socket.
     pub fn at(path: &[u8]) -> io::Result<Self> {
         Self::of(&fs::symlink_metadata(OsStr::from_bytes(path))?)
     }
 
-    fn of(about: &fs::Metadata) -> io::Result<Self> {
-        if !about.file_type().is_socket() {
+    fn of(metadata: &fs::Metadata) -> io::Result<Self> {
+        if !metadata.file_type().is_socket() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        Ok(Self { device: about.dev(), inode: about.ino(), owner: about.uid() })
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), owner: metadata.uid() })
     }
 
-    /// The user who has bound it.
+    /// Returns the user id of the user who bound the socket.
     pub fn owner(&self) -> u32 {
         self.owner
     }
 
-    /// Whether a user has bound it, as far as that can be told: in a user namespace all users that it does not know
-    /// have one number (user_namespaces(7)).
+    /// Returns whether this user is known to have bound the socket. In a user namespace all unmapped users share one
+    /// user id, which therefore proves nothing: user_namespaces(7).
     pub fn is_owned_by(&self, user: u32) -> bool {
-        self.owner == user && (user != nobody() || knows_all_users())
+        self.owner == user && (user != overflow_user() || maps_all_users())
     }
 }
 
-/// A socket in the file system that is held, so that what is sent to it goes to this one, whatever its path leads
-/// to meanwhile.
+/// An open reference to a socket in the file system. A message sent to its [`name`](Self::name) reaches this socket, even
+/// if its path has been replaced.
 ///
-/// Whoever has bound a path may put something else there, and have an answer delivered to a socket that it could
-/// not write to itself. Held, a socket can be looked at before it is answered.
+/// The owner of a path could replace it by a link, and so make a server send its reply to a socket that the owner has no
+/// permission to write to. A server avoids that by pinning the socket and checking its owner before it replies.
 #[derive(Debug)]
 pub struct PinnedSocket {
-    /// Open as long as its name is good.
+    /// Keeps the name valid.
     _file: File,
     identity: PathIdentity,
     name: UnixName,
 }
 
 impl PinnedSocket {
-    /// Takes hold of the socket at a path: open(2) with O_PATH.
+    /// Opens the socket at a path: open(2) with O_PATH.
     ///
     /// # Errors
     ///
-    /// As open(2); `NotFound` if there is nothing, `InvalidInput` if it is no socket, but a link for example.
+    /// As open(2): `NotFound` if nothing is there; `InvalidInput` if it is not a socket, but a symbolic link for example.
     pub fn open(path: &[u8]) -> io::Result<Self> {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
         let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(OsStr::from_bytes(path))?;
         let identity = PathIdentity::of(&file.metadata()?)?;
-        // Sent to again and again, /proc/self would be looked up each time.
+        // The kernel would resolve /proc/self again for each message.
         let process = Path::new("/proc").join(fs::read_link("/proc/self")?);
         let name = process.join("fd").join(file.as_raw_fd().to_string());
         let name = UnixName::Path(name.into_os_string().into_vec().into());
         Ok(Self { _file: file, identity, name })
     }
 
-    /// Which socket it is.
+    /// Returns the identity of the socket.
     pub fn identity(&self) -> PathIdentity {
         self.identity
     }
 
-    /// The name by which to send to it, as long as it is held. It leads through /proc.
+    /// Returns the name to send to, a path in /proc. It is valid as long as this object exists.
     pub fn name(&self) -> &UnixName {
         &self.name
     }
@@ -211,15 +213,15 @@ pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
     is_refused.then_some(PeerFailure::Refused)
 }
 
-/// The number that stands for users that are not known: /proc/sys/kernel/overflowuid.
-fn nobody() -> u32 {
-    static NOBODY: OnceLock<u32> = OnceLock::new();
+/// Returns the user id that stands for unmapped users: /proc/sys/kernel/overflowuid.
+fn overflow_user() -> u32 {
+    static USER: OnceLock<u32> = OnceLock::new();
     let read = || fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?.trim().parse().ok();
-    *NOBODY.get_or_init(|| read().unwrap_or(65_534))
+    *USER.get_or_init(|| read().unwrap_or(65_534))
 }
 
-/// Whether this process is in no user namespace but the first: there every number is a user of its own.
-fn knows_all_users() -> bool {
+/// Returns whether the user namespace of this process maps all user ids, as the initial one does.
+fn maps_all_users() -> bool {
     static ALL: OnceLock<bool> = OnceLock::new();
     let read = || {
         fs::read_to_string("/proc/self/uid_map")

@@ -1,12 +1,11 @@
 //! AF_VSOCK: virtual machines and their hosts, by context id and port. See vsock(7).
 //!
-//! A connection can be half closed, like one of TCP. Within one machine it takes the loopback transport
-//! (vsock_loopback, Linux 5.6): without it a bind to this machine alone fails with EADDRNOTAVAIL, one to all
-//! addresses works, and a connect to this machine finds nobody.
-//!
-//! - Whoever connects without a bind is at any context id and a port: the peer knows better.
+//! - A connection can be half-closed, as with TCP.
+//! - Connections within one machine need the loopback transport (vsock_loopback, Linux 5.6). Without it, binding to
+//!   `local` fails with EADDRNOTAVAIL, binding to `any` succeeds, and connecting to this machine fails.
+//! - The local address of a client that has not been bound has the context id `any`. The peer sees the real one.
 //! - An empty message is not sent.
-//! - Before Linux 6.4 every error of a message that cannot be sent is ENOMEM, also of one that is too long.
+//! - Before Linux 6.4 a message that cannot be sent fails with ENOMEM, even if it is too long.
 
 use std::fmt;
 use std::io;
@@ -17,27 +16,26 @@ use crate::lookup::Side;
 use crate::raw_address::RawAddress;
 use crate::transport::DEFAULT_PORT;
 
-/// Where a VSOCK socket is.
+/// The address of a VSOCK socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VsockAddress {
-    /// The machine's context id.
+    /// The context id of the machine.
     pub cid: u32,
-    /// The port. Those below 1024 need CAP_NET_BIND_SERVICE to be bound.
+    /// The port. Binding a port below 1024 needs CAP_NET_BIND_SERVICE.
     pub port: u32,
 }
 
 impl VsockAddress {
-    /// Every context id of this machine: VMADDR_CID_ANY.
+    /// Any context id of this machine: VMADDR_CID_ANY.
     pub const CID_ANY: u32 = libc::VMADDR_CID_ANY;
-    /// This machine, by way of itself: VMADDR_CID_LOCAL, since Linux 5.6.
+    /// This machine, through the loopback transport: VMADDR_CID_LOCAL, since Linux 5.6.
     pub const CID_LOCAL: u32 = libc::VMADDR_CID_LOCAL;
-    /// The machine that this one is a guest of: VMADDR_CID_HOST.
+    /// The host of this guest: VMADDR_CID_HOST.
     pub const CID_HOST: u32 = libc::VMADDR_CID_HOST;
-    /// Any port that is free: VMADDR_PORT_ANY.
+    /// In a bind: a free port that the kernel chooses. VMADDR_PORT_ANY.
     pub const PORT_ANY: u32 = libc::VMADDR_PORT_ANY;
 
-    /// Parses `CID`, `CID:PORT` or `:PORT`, where CID is a number, `any`, `local` or `host`, and port 0 stands for
-    /// any that is free.
+    /// Parses `CID`, `CID:PORT` or `:PORT`. CID is a number, `any`, `local` or `host`; port 0 lets the kernel choose.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         let (cid, port) = match text.split_once(':') {
             Some((cid, port)) => (cid, Some(port)),
@@ -60,10 +58,10 @@ impl VsockAddress {
         Ok(Self { cid, port })
     }
 
-    /// What it means on a side of a conversation: `any` is this machine to a client.
+    /// Returns the address to bind or to connect to: for a client, `any` means this machine.
     pub(crate) fn on(self, side: Side) -> Self {
-        let here = side == Side::Client && self.cid == Self::CID_ANY;
-        Self { cid: if here { Self::CID_LOCAL } else { self.cid }, ..self }
+        let is_this_machine = side == Side::Client && self.cid == Self::CID_ANY;
+        Self { cid: if is_this_machine { Self::CID_LOCAL } else { self.cid }, ..self }
     }
 
     pub(crate) fn put(&self, raw: &mut RawAddress) {
@@ -73,7 +71,7 @@ impl VsockAddress {
         raw.put(&[0; 4]);
     }
 
-    /// An address with flags, for machines within machines, is none of these.
+    /// Decodes an address; `None` for one with flags (VMADDR_FLAG_TO_HOST), which has no form here.
     pub(crate) fn get(raw: &RawAddress) -> Option<Self> {
         let plain = raw.field::<4>(12)? == [0; 4] && raw.field::<2>(2)? == [0; 2];
         let address =
@@ -98,7 +96,7 @@ const _: () = assert!(std::mem::offset_of!(libc::sockaddr_vm, svm_port) == 4);
 const _: () = assert!(std::mem::offset_of!(libc::sockaddr_vm, svm_cid) == 8);
 
 impl fmt::Display for VsockAddress {
-    /// As in an endpoint: `local:21567`. Port 0 stands for any.
+    /// Writes the address as in an endpoint: `local:21567`. Port 0 means any free port.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cid {
             Self::CID_ANY => f.write_str("any")?,
