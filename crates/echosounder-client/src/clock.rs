@@ -1,33 +1,46 @@
-//! The asker's clock.
+//! The system's clocks, and deadlines that are made from and compared with their times.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use echosounder_proto::{Moment, MonoTime, WallTime};
+use echosounder_proto::{Clock, Moment, MonoTime, WallTime};
 
-/// Two clocks that were read within this time were read at once.
+/// Two readings of the clocks within this time count as one instant.
 const AT_ONCE: Duration = Duration::from_micros(1);
 
-/// How often they are read anew to come to that.
+/// How often the clocks are read again to get two readings that close.
 const RETRIES: u32 = 3;
 
-/// The time now.
-#[expect(clippy::disallowed_methods, reason = "this is the asking loop's one clock")]
+/// Returns the monotonic time.
+#[expect(clippy::disallowed_methods, reason = "this is the client's one clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Both clocks, the monotonic one counted from when this was made.
+/// The clocks of this machine: the wall clock, and the monotonic clock counted from when this was made.
+///
+/// Copies share one origin, so their times can be compared.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clocks(Instant);
+pub struct SystemClock {
+    origin: Instant,
+}
 
-impl Clocks {
-    pub(crate) fn start() -> Self {
-        Self(now())
+impl SystemClock {
+    /// Returns a clock whose monotonic time begins now.
+    pub fn new() -> Self {
+        Self { origin: now() }
     }
+}
 
-    /// The time now, by both as nearly at once as can be: whoever reads one clock may stand still before the other.
-    #[expect(clippy::disallowed_methods, reason = "this is the asking loop's one clock")]
-    pub(crate) fn now(self) -> Moment {
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    /// Returns both times, read again if the thread was suspended between the two readings.
+    #[expect(clippy::disallowed_methods, reason = "this is the client's one clock")]
+    fn now(&self) -> Moment {
         let read = || {
             let before = now();
             let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -42,27 +55,37 @@ impl Clocks {
             best = if again.0 < best.0 { again } else { best };
         }
         let (apart, before, wall) = best;
-        let mono = MonoTime::from_origin(before + apart / 2 - self.0);
+        let mono = MonoTime::from_origin(before + apart / 2 - self.origin);
         Moment { wall: WallTime::from_nanos(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)), mono }
+    }
+
+    fn mono(&self) -> MonoTime {
+        MonoTime::from_origin(now() - self.origin)
     }
 }
 
-/// A point in time by which something is to be done.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline(Option<Instant>);
+/// A point in time by which an operation must end, or never.
+///
+/// It is made from and compared with times that one [`Clock`] has returned; times of two clocks have two origins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadline(Option<MonoTime>);
 
 impl Deadline {
-    /// So long from now; a time too far away to be told is never.
-    pub(crate) fn after(span: Duration) -> Self {
-        Self(now().checked_add(span))
+    /// The deadline of an operation that may take for ever.
+    pub(crate) const NEVER: Self = Self(None);
+
+    /// Returns the deadline `span` after `now`. A span that no clock can reach means never.
+    pub(crate) fn after(now: MonoTime, span: Duration) -> Self {
+        let nanos = u64::try_from(span.as_nanos()).ok().and_then(|span| now.as_nanos().checked_add(span));
+        Self(nanos.map(|nanos| MonoTime::from_origin(Duration::from_nanos(nanos))))
     }
 
-    /// The time left; `None` for a deadline that never comes.
-    pub(crate) fn left(self) -> Option<Duration> {
-        self.0.map(|deadline| deadline.saturating_duration_since(now()))
+    /// Returns the time left at `now`; `None` for a deadline that never comes.
+    pub(crate) fn left(self, now: MonoTime) -> Option<Duration> {
+        self.0.map(|deadline| deadline - now)
     }
 
-    /// Whichever comes first.
+    /// Returns the earlier of two deadlines.
     pub(crate) fn earlier(self, other: Self) -> Self {
         match (self.0, other.0) {
             (Some(one), Some(another)) => Self(Some(one.min(another))),
@@ -70,12 +93,13 @@ impl Deadline {
         }
     }
 
-    /// Whether a moment is in time.
-    pub(crate) fn includes(self, moment: Instant) -> bool {
-        self.0.is_none_or(|deadline| moment <= deadline)
+    /// Returns whether `at` is not after the deadline.
+    pub(crate) fn includes(self, at: MonoTime) -> bool {
+        self.0.is_none_or(|deadline| at <= deadline)
     }
 
-    pub(crate) fn is_over(self) -> bool {
-        self.left() == Some(Duration::ZERO)
+    /// Returns whether no time is left at `now`.
+    pub(crate) fn is_over(self, now: MonoTime) -> bool {
+        self.0.is_some_and(|deadline| deadline <= now)
     }
 }

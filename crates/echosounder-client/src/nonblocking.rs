@@ -17,6 +17,10 @@ pub(crate) fn prepare(socket: &Socket, kind: Kind) -> io::Result<()> {
 /// Returns whether a send or a receive that failed may succeed later: the socket is not ready, a signal arrived, or memory
 /// is short.
 pub(crate) fn is_transient(error: &io::Error) -> bool {
+    would_block(error) || is_out_of_resources(error)
+}
+
+/// Returns whether an operation has done nothing because the descriptor is not ready or a signal has arrived.
+pub(crate) fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-        || is_out_of_resources(error)
 }

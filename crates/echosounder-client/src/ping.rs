@@ -8,22 +8,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use echosounder_proto::{
-    FailureKind, Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Sample, TIMESTAMP_PLACEHOLDER, Times,
-    WallTime,
+    Clock as _, FailureKind, Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Sample,
+    TIMESTAMP_PLACEHOLDER, Times, WallTime,
 };
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
-    Address, Endpoint, Error, Events, Interest, IoBuffer, Kind, Poll, Socket, Transport, Waker,
+    Address, Endpoint, Error, Events, Interest, IoBuffer, Kind, Poll, Socket, StopToken, Transport, Waker,
     is_out_of_resources, set_timer_slack,
 };
 
-use crate::clock::{Clocks, Deadline};
-use crate::connect::{Candidates, ConnectOptions, Stop};
+use crate::clock::{Deadline, SystemClock};
+use crate::connect::{Candidates, ConnectOptions};
 use crate::directions::{Clock, OneWayDelay};
 use crate::error::{ClientError, failure_kind, is_about_earlier};
 use crate::nonblocking::{is_transient, prepare};
 use crate::starvation::Starvation;
 use crate::statistics::{PingInterval, PingReport, Statistics};
+use crate::wait_limit::WaitLimit;
 use crate::wire::{ErrorQueueEvent, KernelTimestamps, TimestampSource, left, rx_times};
 
 /// The shortest call on a stream: a blank, a digit, a newline.
@@ -171,7 +172,7 @@ pub struct Answered {
 /// How a ping is told to end, or to say how it goes, from another thread.
 #[derive(Debug)]
 pub struct Control {
-    stop: Stop,
+    stop: StopToken,
     interim: AtomicBool,
     checkpoint: AtomicBool,
     waker: Waker,
@@ -185,17 +186,19 @@ impl Control {
     /// As eventfd(2).
     pub fn new() -> io::Result<Self> {
         let [interim, checkpoint] = [(); 2].map(|()| AtomicBool::new(false));
-        Ok(Self { stop: Stop::default(), interim, checkpoint, waker: Waker::new()? })
+        Ok(Self { stop: StopToken::new()?, interim, checkpoint, waker: Waker::new()? })
     }
 
     /// It is to end.
     pub fn stop(&self) {
-        self.tell(&self.stop);
+        self.stop.stop();
+        // An eventfd that cannot be written to is readable already.
+        let _ = self.waker.wake();
     }
 
     /// Whether it is to end.
     pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.is_stopped()
     }
 
     /// It is to say how it goes.
@@ -233,7 +236,7 @@ pub struct Pinger {
     control: Arc<Control>,
     poll: Poll,
     events: Events,
-    clocks: Clocks,
+    clocks: SystemClock,
     start: MonoTime,
     prober: Prober,
     statistics: Statistics,
@@ -262,12 +265,13 @@ impl Pinger {
     /// If the name has no address, if many hosts would be reached, if this machine fails, or, with a count of one, if
     /// the peer cannot be reached.
     pub fn connect(ping: Ping, control: Arc<Control>) -> Result<Self, ClientError> {
-        let clocks = Clocks::start();
+        let clocks = SystemClock::new();
+        let limit = WaitLimit::with_clock(Arc::new(clocks), control.stop.clone(), Duration::MAX);
         let began = clocks.now().mono;
         let local = |error| ClientError::Local(Error::new("poll", &ping.call.endpoint, error));
-        let deadline = Deadline::after(ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait)));
-        let mut candidates = Candidates::of(&ping.call, deadline, &control.stop)?;
-        candidates.refuse_many(&ping.call.endpoint)?;
+        let deadline = limit.within(ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait)));
+        let mut candidates = Candidates::resolve(&ping.call, deadline, &limit)?;
+        candidates.refuse_multicast(&ping.call.endpoint)?;
         let poll = Poll::new().map_err(local)?;
         poll.add(&control.waker, CONTROL, Interest::Read).map_err(local)?;
         let nobody = || Err(ClientError::timeout("connect to", &ping.call.endpoint));
@@ -298,7 +302,7 @@ impl Pinger {
         candidates: Candidates,
         address: Address,
         poll: Poll,
-        clocks: Clocks,
+        clocks: SystemClock,
         began: MonoTime,
     ) -> Self {
         let transport = ping.call.endpoint.transport();
@@ -434,7 +438,7 @@ impl Pinger {
     fn is_over(&self) -> bool {
         let now = self.clocks.now().mono;
         let late = self.end().is_some_and(|end| end <= now);
-        late || self.prober.is_over() || self.control.stop.load(Ordering::Relaxed)
+        late || self.prober.is_over() || self.control.is_stopped()
     }
 
     fn end(&self) -> Option<MonoTime> {
@@ -720,7 +724,7 @@ impl Pinger {
         if word == FailureKind::Refused
             && self.transport.kind() == Kind::Datagrams
             && self.statistics.is_empty()
-            && let Some(next) = self.candidates.connect(Deadline::after(self.ping.call.wait))
+            && let Some(next) = self.candidates.connect(Deadline::NEVER)
             && let Ok((socket, address)) = next
         {
             // The name has another address, and nothing is known of this one.
@@ -760,9 +764,10 @@ impl Pinger {
     /// Tries to reach the peer again, for the call that was due then; if it cannot be, all that rx_times due are lost.
     fn connect_again(&mut self, due: MonoTime) -> Result<(), ClientError> {
         let left = self.end().map_or(self.ping.call.wait, |end| end - self.clocks.now().mono);
-        let deadline = Deadline::after(self.ping.call.wait.min(left));
+        let limit = WaitLimit::with_clock(Arc::new(self.clocks), self.control.stop.clone(), Duration::MAX);
+        let deadline = limit.within(self.ping.call.wait.min(left));
         let nobody = || Err(ClientError::timeout("connect to", &self.ping.call.endpoint));
-        let result = Candidates::of(&self.ping.call, deadline, &self.control.stop)
+        let result = Candidates::resolve(&self.ping.call, deadline, &limit)
             .and_then(|mut candidates| candidates.connect(deadline).unwrap_or_else(nobody));
         match result {
             Ok((socket, address)) => self.connected_again(socket, address),

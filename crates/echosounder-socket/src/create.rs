@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -196,19 +197,24 @@ pub fn create_connection(
 /// Whether an address is that of a multicast group or a broadcast address, so that one message to it may be
 /// answered by many hosts.
 ///
-/// Only the kernel knows the broadcast address of a network. It refuses to connect a datagram socket without
-/// SO_BROADCAST to one (connect(2)), and connecting such a socket sends nothing.
+/// Only the kernel knows the broadcast addresses of its networks. It refuses to connect a datagram socket without
+/// SO_BROADCAST to one (connect(2)). Connecting a datagram socket sends nothing.
 ///
 /// # Errors
 ///
 /// If no datagram socket of the family can be created.
 pub fn is_multicast_or_broadcast(address: &Address) -> io::Result<bool> {
     let Some(ip) = address.ip() else { return Ok(false) };
-    if ip.is_unspecified() || ip.is_multicast() {
-        return Ok(ip.is_multicast());
+    if ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST {
+        return Ok(!ip.is_unspecified());
     }
-    let probe = Transport::Udp.socket(address)?;
     // The port does not matter, since nothing is sent: 9 is that of the discard service.
-    let result = probe.connect(&address.clone().with_port(9));
-    Ok(result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
+    let address = address.clone().with_port(9);
+    let connect = |broadcast: bool| -> io::Result<Result<(), io::ErrorKind>> {
+        let probe = Transport::Udp.socket(&address)?;
+        probe.set_option(option::SO_BROADCAST, broadcast)?;
+        Ok(probe.connect(&address).map_err(|error| error.kind()))
+    };
+    // A route of the type "prohibit" causes the same error with the option, too: ip-route(8).
+    Ok(connect(false)? == Err(io::ErrorKind::PermissionDenied) && connect(true)?.is_ok())
 }

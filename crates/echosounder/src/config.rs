@@ -5,7 +5,6 @@
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use echosounder_server::{Config, Timeouts};
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Endpoint, IpVersion, Kind, Name};
+use echosounder_socket::{Endpoint, IpVersion, Kind, Name, StopToken};
 
 use crate::args;
 use crate::failure::Usage;
@@ -104,7 +103,7 @@ pub(crate) fn talk(args: args::Talk, color: Color) -> Result<Talk> {
         endpoint,
         ip_version: ip_version(args.ip_version),
         source,
-        marks: IpOptions::default(),
+        ip_options: IpOptions::default(),
         wait: args.wait,
     };
     Ok(Talk {
@@ -159,7 +158,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
             endpoint,
             ip_version: ip_version(args.ip_version),
             source,
-            marks: IpOptions::default(),
+            ip_options: IpOptions::default(),
             wait: args.wait,
         },
         connections: args.connections,
@@ -171,7 +170,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         threads: args.threads,
         allow_remote: args.yes,
         checkpoint_every: (!args.output.is_empty()).then_some(SAVE_EVERY),
-        stop: Arc::default(),
+        stop: StopToken::new()?,
     };
     let ramp = args.ramp.map(|limit| (limit, spacing));
     Ok(Load { load, ramp, with_server: args.with_server, output: args.output })
@@ -234,7 +233,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
             endpoint: default("tcp"),
             ip_version: ip_version(args.ip_version),
             source: source_or_interface(args.source)?,
-            marks: IpOptions { dscp: args.dscp, ttl: args.ttl },
+            ip_options: IpOptions { dscp: args.dscp, ttl: args.ttl },
             wait: args.wait,
         },
         size: args.size.get(),

@@ -313,7 +313,7 @@ pub(crate) fn is_local(error: &Error) -> bool {
 /// The failed call behind an error, if there is one.
 fn call_error(error: &Error) -> Option<&ClientError> {
     error.chain().find_map(|cause| match cause.downcast_ref() {
-        Some(TalkError::Call(error)) => Some(error),
+        Some(TalkError::Peer(error)) => Some(error),
         _ => match cause.downcast_ref() {
             Some(LoadError::Connect(error)) => Some(error),
             _ => cause.downcast_ref().or_else(|| cause.downcast_ref().map(|Advised { error, .. }| error)),

@@ -231,7 +231,7 @@ impl Driver {
             self.shared.failed.store(true, Ordering::Relaxed);
         }
         result.and_then(|()| match self.refusal.take() {
-            Some(refusal) if !self.shared.stop.load(Ordering::Relaxed) => Err(refusal),
+            Some(refusal) if !self.shared.stop.is_stopped() => Err(refusal),
             _ => {
                 self.shared.publish(ThreadResult { request: u64::MAX, ..self.found });
                 Ok(())

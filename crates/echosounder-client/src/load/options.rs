@@ -1,12 +1,10 @@
 //! The options of a load, and the checks that need no connection.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use echosounder_proto::NUMBERED_MIN;
-use echosounder_socket::Kind;
+use echosounder_socket::{Kind, StopToken};
 
 use super::error::LoadError;
 use super::pace::Pace;
@@ -45,7 +43,7 @@ pub struct Load {
     /// The interval of [`Checkpoint`](super::LoadEvent::Checkpoint) events; `None` means no checkpoints.
     pub checkpoint_every: Option<Duration>,
     /// Ends the load early once it is set.
-    pub stop: Arc<AtomicBool>,
+    pub stop: StopToken,
 }
 
 /// The smallest and the largest size of messages, in bytes. Sizes between them are equally likely.

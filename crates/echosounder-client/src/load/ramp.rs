@@ -1,6 +1,5 @@
 //! The highest rate that keeps delay under a bound: found by doubling, then by halving what is left.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::error::LoadError;
@@ -53,7 +52,7 @@ pub fn ramp(
             LoadEvent::Interval(interval) => watch(interval),
             LoadEvent::Checkpoint(_) => {}
         })?;
-        if plan.stop.load(Ordering::Relaxed) {
+        if plan.stop.is_stopped() {
             // It was not tried to the end.
             break;
         }

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_socket::{Address, Endpoint, Error, Socket, family::vsock::VsockAddress};
+use echosounder_socket::{
+    Address, Endpoint, Error, Socket, family::vsock::VsockAddress, is_multicast_or_broadcast,
+};
 
 use super::driver::{Driver, Failure, LoadPlan};
 use super::error::LoadError;
@@ -15,10 +17,11 @@ use super::pace::Pace;
 use super::progress::{LoadEvent, Progress};
 use super::report::LoadReport;
 use super::shared::Shared;
-use crate::clock::{Deadline, now};
-use crate::connect::{Candidates, connect_many, is_multicast_or_broadcast};
+use crate::clock::now;
+use crate::connect::{Candidates, connect_many};
 use crate::error::ClientError;
 use crate::nonblocking::prepare;
+use crate::wait_limit::WaitLimit;
 
 /// Bytes that an open loop may have in flight or unsent on all connections. Messages beyond them are not sent.
 const BACKLOG_MAX_BYTES: usize = 256 << 20;
@@ -34,9 +37,10 @@ const WATCH_EVERY: Duration = Duration::from_millis(20);
 pub fn load(load: &Load, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<LoadReport, LoadError> {
     load.check()?;
     let transport = load.connect.endpoint.transport();
-    let deadline = Deadline::after(load.connect.wait);
-    let mut candidates = Candidates::of(&load.connect, deadline, &load.stop)?;
-    if let Some(address) = candidates.addresses().find(|address| is_multicast_or_broadcast(address)) {
+    let limit = WaitLimit::new(load.stop.clone(), Duration::MAX);
+    let mut candidates = Candidates::resolve(&load.connect, limit.after(load.connect.wait), &limit)?;
+    let is_many = |address: &&Address| is_multicast_or_broadcast(address).is_ok_and(|is_many| is_many);
+    if let Some(address) = candidates.addresses().find(is_many) {
         return Err(LoadError::Multicast(Endpoint::display(transport, address)));
     }
     let mut failures = Vec::new();
@@ -84,7 +88,7 @@ fn run(
         .try_for_each(|socket| prepare(socket, transport.kind()))
         .map_err(|error| local("prepare", error))?;
 
-    let shared = Arc::new(Shared::new(Arc::clone(&load.stop)));
+    let shared = Arc::new(Shared::new(load.stop.clone()));
     let drivers = drivers(load, sockets, address, &shared).map_err(|error| local("poll", error))?;
     let start = now();
     let threads: io::Result<Vec<_>> = drivers

@@ -1,19 +1,21 @@
 //! The state that the threads of a load share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+use echosounder_socket::StopToken;
 
 use super::thread_result::ThreadResult;
 
 /// Counters and requests between the sending threads and the thread that reports.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
     /// Messages sent, including those of the warm-up.
     pub(super) sent: AtomicU64,
     /// Messages replied to, including those of the warm-up.
     pub(super) answered: AtomicU64,
     /// Ends the load: its user wants no more.
-    pub(super) stop: Arc<AtomicBool>,
+    pub(super) stop: StopToken,
     /// Ends the load: a thread has failed, or a limit is exceeded.
     pub(super) failed: AtomicBool,
     /// How often results were requested.
@@ -23,8 +25,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(stop: Arc<AtomicBool>) -> Self {
-        Self { stop, ..Self::default() }
+    pub(super) fn new(stop: StopToken) -> Self {
+        Self {
+            sent: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            stop,
+            failed: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            results: Mutex::default(),
+        }
     }
 
     /// Requests a result from every thread, and returns the number of the request.
@@ -49,6 +58,6 @@ impl Shared {
 
     /// Returns whether the threads are to end early.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+        self.stop.is_stopped() || self.failed.load(Ordering::Relaxed)
     }
 }

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{ClientError, ConnectOptions, Heard, IpOptions, Part, Peer, Reply};
+use echosounder_client::{
+    ClientError, ConnectOptions, IpOptions, Peer, Received, ReceivedKind, RequestOutcome, WaitLimit,
+};
 use echosounder_proto::{Scan, scan};
-use echosounder_socket::{Endpoint, IpVersion, Signals};
+use echosounder_socket::{Endpoint, IpVersion, Signals, StopToken};
 use hdrhistogram::Histogram;
 
 use crate::args::Output;
@@ -109,9 +111,7 @@ fn tour(
 fn talk(out: &mut impl Write, endpoint: &Endpoint) -> Result<bool> {
     writeln!(out, "   >hello")?;
     let mut answer = Vec::new();
-    let asked = Peer::call(call(endpoint.clone()))
-        .map_err(anyhow::Error::from)
-        .and_then(|mut peer| ask(&mut peer, b"hello", &mut answer));
+    let asked = connect(endpoint.clone()).and_then(|mut peer| ask(&mut peer, b"hello", &mut answer));
     match asked {
         Ok(Some(rtt)) => {
             writeln!(out, "   Server: {}   {:.2} ms", Escaped(&answer), rtt.as_secs_f64() * 1e3)?;
@@ -132,7 +132,7 @@ fn sound(endpoint: Endpoint, stop: &AtomicBool) -> Result<Echoes> {
     let mut times = Histogram::<u64>::new(3)?;
     let mut interrupted = false;
     let echo_all = || -> Result<()> {
-        let mut peer = Peer::call(call(endpoint))?;
+        let mut peer = connect(endpoint)?;
         let mut answer = Vec::new();
         for number in 1..=ECHOES {
             let message = format!("echo {number:04}");
@@ -166,30 +166,32 @@ fn is_complete(echoes: &Echoes) -> bool {
     echoes.answered == ECHOES && echoes.unexpected == 0 && echoes.error.is_none()
 }
 
-fn call(endpoint: Endpoint) -> ConnectOptions {
-    ConnectOptions {
+fn connect(endpoint: Endpoint) -> Result<Peer> {
+    let options = ConnectOptions {
         endpoint,
         ip_version: IpVersion::Any,
         source: None,
-        marks: IpOptions::default(),
+        ip_options: IpOptions::default(),
         wait: WAIT,
-    }
+    };
+    let limit = WaitLimit::new(StopToken::new()?, Duration::MAX);
+    Ok(Peer::connect(options, limit)?)
 }
 
 /// Asks once and gathers the answer; `None` if none comes in time.
 fn ask(peer: &mut Peer, message: &[u8], answer: &mut Vec<u8>) -> Result<Option<Duration>> {
     let mut after = None;
-    let mut heard = |heard: Heard<'_>| {
-        answer.extend_from_slice(heard.bytes);
-        if let Part::Answer(elapsed) = heard.part {
+    let mut on_received = |received: Received<'_>| {
+        answer.extend_from_slice(received.bytes);
+        if let ReceivedKind::Reply(elapsed) = received.kind {
             after = Some(elapsed);
         }
         Ok::<(), ClientError>(())
     };
-    match peer.ask(message, &mut heard)? {
-        Reply::Answered => Ok(after),
-        Reply::Silence | Reply::Interrupted => Ok(None),
-        Reply::Ended => anyhow::bail!("the server has ended the conversation"),
+    match peer.request(message, &mut on_received)? {
+        RequestOutcome::Replied => Ok(after),
+        RequestOutcome::TimedOut | RequestOutcome::Stopped => Ok(None),
+        RequestOutcome::Closed => anyhow::bail!("the server has ended the conversation"),
     }
 }
 

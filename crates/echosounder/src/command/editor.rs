@@ -1,8 +1,7 @@
-//! The line editor of a conversation on a terminal.
+//! The line editor of a conversation on a terminal, on a thread of its own.
 //!
-//! It has a thread of its own and hands its lines on through a channel, so that the conversation can wait for a line
-//! and for the peer at the same time. It reads a line when it is asked to; whatever is to be shown meanwhile is
-//! printed above the line, which is never torn.
+//! The conversation requests a line and gets it through a channel, so that it can wait for the line and for the peer at
+//! the same time. Text that is printed meanwhile appears above the line that is being typed.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -27,28 +26,29 @@ use reedline::{
 
 use super::terminal;
 
-/// How often the editor looks for something to print, or for its end.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often the editor checks for text to print and for its end.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long the editor may take to end; the terminal may be stuck.
+/// How long to wait for the editor to end. It does not end while the terminal accepts nothing.
 const END_MAX: Duration = Duration::from_millis(300);
 
-/// Most lines of history that are kept.
+/// How many lines of history are stored.
 const HISTORY_MAX: usize = 1000;
 
-/// A line editor that works in the background.
+/// A line editor that runs in the background.
 #[derive(Debug)]
 pub(crate) struct Editor {
-    asked: Sender<()>,
-    /// Has room for one text: until the editor has taken it, the peer is not read.
+    requests: Sender<()>,
+    /// Holds one text. Until the editor has taken it, the conversation does not read from the peer.
     printer: SyncSender<String>,
     last_printed: String,
+    /// Whether the editor reads a line, which text must not tear.
     reading: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     ended: Receiver<io::Result<()>>,
 }
 
-/// The lines of the editor. They end when the user ends the input.
+/// The lines from the editor. They end when the user ends the input.
 #[derive(Debug)]
 pub(crate) struct EditedLines {
     lines: Receiver<String>,
@@ -57,20 +57,20 @@ pub(crate) struct EditedLines {
     ended: bool,
 }
 
-/// What became of a text that is to be printed above the line being typed.
+/// How a text was printed.
 #[derive(Debug)]
 pub(crate) enum Printed {
-    /// The editor prints it.
+    /// The editor prints it above the line that is being typed.
     Done,
-    /// No line is being typed: it can be written as it is.
+    /// No line is being typed. The caller may write the text itself.
     NotTyping(String),
 }
 
 impl Editor {
-    /// Starts the editor. What was typed before is put into its first lines.
+    /// Starts the editor. `typed` are the keys that were pressed before; they become its first lines.
     pub(crate) fn start(typed: &[u8]) -> io::Result<(Self, EditedLines)> {
         let (lines, received) = mpsc::channel();
-        let (asked, requests) = mpsc::channel();
+        let (requests, requested) = mpsc::channel();
         let (end, ended) = mpsc::sync_channel(1);
         let printer = ExternalPrinter::new(1);
         let sender = printer.sender();
@@ -85,7 +85,7 @@ impl Editor {
             .with_edit_mode(Box::new(Emacs::new(keys)))
             .with_external_printer(printer)
             .with_break_signal(Arc::clone(&stop))
-            .with_poll_interval(LOOK_EVERY);
+            .with_poll_interval(CHECK_EVERY);
         if let Some(history) = history() {
             line_editor = line_editor.with_history(Box::new(history));
         }
@@ -93,31 +93,31 @@ impl Editor {
         if !rest.is_empty() {
             line_editor.run_edit_commands(&[EditCommand::InsertString(rest)]);
         }
-        let work = Work { line_editor, requests, lines, early, reading: Arc::clone(&reading) };
+        let work = Work { line_editor, requested, lines, early, reading: Arc::clone(&reading) };
         let alarm = Arc::clone(&waker);
         thread::Builder::new().name("editor".into()).spawn(move || {
             let result = work.run(&alarm);
-            // Both fail only if nobody waits for it any more.
+            // Both fail only if the conversation has ended.
             let _ = end.send(result);
             let _ = alarm.wake();
         })?;
-        let editor = Self { asked, printer: sender, last_printed: String::new(), reading, stop, ended };
+        let editor = Self { requests, printer: sender, last_printed: String::new(), reading, stop, ended };
         Ok((editor, EditedLines { lines: received, waker, next: None, ended: false }))
     }
 
-    /// Asks for a line.
-    pub(crate) fn ask(&self) {
+    /// Requests a line, which arrives through [`EditedLines`].
+    pub(crate) fn request_line(&self) {
         self.reading.store(true, Ordering::Release);
-        // An editor that has ended has closed its channel, which says so.
-        let _ = self.asked.send(());
+        // It fails if the editor has ended. Then the lines have ended, too.
+        let _ = self.requests.send(());
     }
 
-    /// Prints above the line being typed, as soon as what was printed before is on the screen.
+    /// Prints a text above the line that is being typed, as soon as the text before it is on the screen.
     ///
     /// # Errors
     ///
-    /// `Interrupted` if that does not come before the interrupt.
-    pub(crate) fn print(&mut self, text: String, interrupt: BorrowedFd<'_>) -> io::Result<Printed> {
+    /// `Interrupted` if `stop` becomes readable first.
+    pub(crate) fn print(&mut self, text: String, stop: BorrowedFd<'_>) -> io::Result<Printed> {
         self.last_printed.clone_from(&text);
         let mut text = text;
         while self.reading.load(Ordering::Acquire) {
@@ -125,28 +125,28 @@ impl Editor {
                 Ok(()) => return Ok(Printed::Done),
                 Err(TrySendError::Full(text) | TrySendError::Disconnected(text)) => text,
             };
-            let [interrupt] = ready([(interrupt, Interest::Read)], Some(LOOK_EVERY))?;
-            if interrupt.readable {
+            let [stop] = ready([(stop, Interest::Read)], Some(CHECK_EVERY))?;
+            if stop.readable {
                 return Err(io::ErrorKind::Interrupted.into());
             }
         }
         Ok(Printed::NotTyping(text))
     }
 
-    /// Ends the line being typed, and waits a moment until the editor has let go of the terminal. Returns what it has not
-    /// printed.
+    /// Ends the line that is being typed, and waits a moment until the editor has released the terminal. Returns the text
+    /// that the editor has not printed.
     pub(crate) fn finish(self) -> io::Result<Option<String>> {
         let is_waiting = || matches!(self.printer.try_send(String::new()), Err(TrySendError::Full(_)));
         if is_waiting() && self.reading.load(Ordering::Acquire) {
-            ready([], Some(2 * LOOK_EVERY))?;
+            ready([], Some(2 * CHECK_EVERY))?;
         }
         let unprinted = is_waiting().then_some(self.last_printed);
         self.stop.store(true, Ordering::Relaxed);
-        drop(self.asked);
+        drop(self.requests);
         match self.ended.recv_timeout(END_MAX) {
             Ok(result) => result.map(|()| unprinted),
             Err(RecvTimeoutError::Timeout) => {
-                // It is stuck in a write.
+                // The editor waits in a write for a terminal that accepts nothing.
                 terminal::discard_output();
                 Ok(None)
             }
@@ -168,7 +168,7 @@ impl LineSource for EditedLines {
             match self.lines.try_recv() {
                 Ok(line) => {
                     self.next = Some(line);
-                    // The end may have been told meanwhile.
+                    // The lines may have ended meanwhile.
                     self.waker.wake()?;
                 }
                 Err(TryRecvError::Empty) => {}
@@ -187,18 +187,18 @@ impl LineSource for EditedLines {
     }
 }
 
-/// What the editor's thread works with.
+/// The state of the editor's thread.
 struct Work {
     line_editor: Reedline,
-    requests: Receiver<()>,
+    requested: Receiver<()>,
     lines: Sender<String>,
-    /// Lines that were typed before the editor began.
+    /// Lines that were typed before the editor started.
     early: VecDeque<String>,
     reading: Arc<AtomicBool>,
 }
 
 impl Work {
-    /// Reads a line for each request, until the user ends the input or is not asked any more.
+    /// Reads a line for each request, until the user ends the input or the conversation ends.
     fn run(mut self, alarm: &Waker) -> io::Result<()> {
         let result = self.read_lines(alarm);
         self.reading.store(false, Ordering::Release);
@@ -206,7 +206,7 @@ impl Work {
     }
 
     fn read_lines(&mut self, alarm: &Waker) -> io::Result<()> {
-        while self.requests.recv().is_ok() {
+        while self.requested.recv().is_ok() {
             let line = match self.early.pop_front() {
                 Some(line) => Some(line),
                 None => match self.line_editor.read_line(&Angle)? {
@@ -215,7 +215,7 @@ impl Work {
                 },
             };
             self.reading.store(false, Ordering::Release);
-            // However the program ends, the line is remembered; if it cannot be, it is talked all the same.
+            // The line is stored now, since the program may be killed. The conversation does not need the history.
             let _ = self.line_editor.sync_history();
             let Some(line) = line else { break };
             if self.lines.send(line).is_err() {
@@ -227,8 +227,8 @@ impl Work {
     }
 }
 
-/// What was typed before the editor began: whole lines, and the beginning of the next. Keys that are no text are left
-/// out.
+/// Splits the keys that were pressed before the editor started into whole lines and the beginning of the next. Control
+/// keys are left out.
 fn early_lines(typed: &[u8]) -> (VecDeque<String>, String) {
     let text = String::from_utf8_lossy(typed).replace('\r', "\n");
     let text = text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "");
@@ -237,13 +237,13 @@ fn early_lines(typed: &[u8]) -> (VecDeque<String>, String) {
     (lines, rest)
 }
 
-/// The user's earlier lines, if there is a place for them.
+/// Returns the history of earlier lines, or `None` if it cannot be stored.
 fn history() -> Option<FileBackedHistory> {
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || env::home_dir().map(|home| home.join(".local/state"));
     let folder = state.or_else(home)?.join("echosounder");
     let file = folder.join("talk_history");
-    // What is typed may be a secret.
+    // A line may be a secret.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
     OpenOptions::new().create(true).append(true).mode(0o600).open(&file).ok()?;
     FileBackedHistory::with_file(HISTORY_MAX, file).ok()
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_typed_early_is_lines_and_the_beginning_of_one() {
+    fn early_keys_become_lines_and_the_beginning_of_one() {
         let early = |typed: &[u8]| {
             let (lines, rest) = early_lines(typed);
             (lines.into_iter().collect::<Vec<_>>().join("|"), rest)

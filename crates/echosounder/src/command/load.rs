@@ -3,8 +3,6 @@
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{env, fs};
 
@@ -12,7 +10,7 @@ use anyhow::{Context, Result};
 use echosounder_client::{
     Load, LoadError, LoadEvent, LoadInterval, LoadReport, Pace, Spacing, Step, load, ramp,
 };
-use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
+use echosounder_socket::{Endpoint, Signal, Signals, StopToken, raise_fd_limit};
 
 use crate::args::{Output, ResultFormat};
 use crate::command::console::{self, Console, Lock};
@@ -40,7 +38,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     if let Some(server) = &server {
         config.load.connect.endpoint = server.endpoint.clone();
     }
-    heed(signals, Arc::clone(&config.load.stop), server.as_ref().map(|server| server.child.id()))?;
+    heed(signals, config.load.stop.clone(), server.as_ref().map(|server| server.child.id()))?;
     let endpoint = config.load.connect.endpoint.clone();
     let failed = |error| match error {
         LoadError::Connect(error) => Advised::at(&endpoint, error, ", or try --self"),
@@ -53,7 +51,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
         style: console.style(output),
         progress: Style::stderr(output),
         has_files: !files.is_empty(),
-        stop: Arc::clone(&config.load.stop),
+        stop: config.load.stop.clone(),
         broken: None,
     };
     // How long so many messages take nobody knows, nor a ramp; what either tells meanwhile fits into any pipe.
@@ -78,7 +76,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     };
     page.clear();
     let server_cpu = server.as_ref().zip(before).map(|(server, before)| server.cpu().saturating_sub(before));
-    let stopped = config.load.stop.load(Ordering::Relaxed);
+    let stopped = config.load.stop.is_stopped();
     let Some(report) = report else {
         page.finish()?;
         let why =
@@ -128,10 +126,10 @@ fn write_file(file: &ResultFile, event: &'static str, summary: &Summary<'_>) -> 
 }
 
 /// From here on a signal ends the load, and another the program at once.
-fn heed(signals: Signals, stop: Arc<AtomicBool>, server: Option<u32>) -> Result<()> {
+fn heed(signals: Signals, stop: StopToken, server: Option<u32>) -> Result<()> {
     // Nobody will be there to wait for the server.
     let clean_up = move || drop(server.map(|server| Signal::Terminate.send(server)));
-    signals::watch(signals, || {}, move || stop.store(true, Ordering::Relaxed), clean_up)
+    signals::watch(signals, || {}, move || stop.stop(), clean_up)
 }
 
 /// Tries rates, and tells each; the highest that held is returned.
@@ -150,7 +148,7 @@ struct Page {
     progress: Style,
     /// Whether the result goes to files, too.
     has_files: bool,
-    stop: Arc<AtomicBool>,
+    stop: StopToken,
     /// Why nothing more can be told.
     broken: Option<io::Error>,
 }
@@ -183,7 +181,7 @@ impl Page {
         }
         self.broken = self.console.write(write).err();
         if self.broken.is_some() && !self.has_files {
-            self.stop.store(true, Ordering::Relaxed);
+            self.stop.stop();
         }
     }
 

@@ -1,4 +1,4 @@
-//! The terminal that a conversation is typed on: its modes, whether it answers, and what is left of its input.
+//! The terminal of a conversation: its modes, its cursor reports, and the rest of its input at the end.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,24 +8,26 @@ use std::time::{Duration, Instant};
 use echosounder_socket::{Interest, ready};
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 
-/// How long the terminal may take to say where its cursor is: longer than a slow line takes there and back.
-const REPORT: Duration = Duration::from_secs(1);
+/// How long to wait for a cursor report: longer than the round trip of a slow line.
+const REPORT_WAIT: Duration = Duration::from_secs(1);
 
-/// How long nothing must come from the terminal until its input counts as over.
+/// How long the terminal must be silent for its input to count as complete.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// How long input is thrown away at most.
-const LEFTOVER: Duration = Duration::from_secs(2);
+/// How long input is discarded at most.
+const DISCARD_MAX: Duration = Duration::from_secs(2);
 
-/// Asks the terminal where the cursor is: DSR, answered by CPR (ECMA-48).
-const ASK_POSITION: &[u8] = b"\x1b[6n";
+/// Requests a cursor position report: DSR, replied to by CPR (ECMA-48).
+const REQUEST_CURSOR: &[u8] = b"\x1b[6n";
 
-/// Has the terminal mark what is pasted, so that pasted line ends are text and not the Enter key.
+/// Turns bracketed paste on, so that a pasted line end is text and not the Enter key (xterm control sequences).
 const MARK_PASTES: &[u8] = b"\x1b[?2004h";
+
+/// Turns bracketed paste off.
 const MARK_NO_PASTES: &[u8] = b"\x1b[?2004l";
 
-/// A terminal on standard input. When this is dropped, what is left of a paste is thrown away, so that the shell does
-/// not run it, and the terminal is as it was.
+/// A terminal on standard input. Dropping it discards the rest of a paste, so that the shell does not run it, and
+/// restores the modes.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     original: Termios,
@@ -33,35 +35,35 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Returns the terminal on standard input. This process must be in its foreground, or changes of its modes would stop
-    /// it (SIGTTOU, termios(3)).
+    /// Returns the terminal on standard input. This process must be in its foreground process group: otherwise a change
+    /// of the modes stops the process (SIGTTOU, termios(3)).
     pub(crate) fn of_input() -> io::Result<Self> {
         Ok(Self { original: tcgetattr(io::stdin())?, marks_pastes: false })
     }
 
-    /// Stops echoing what is typed, and hands it on key by key. Ctrl-C is a signal all the same.
+    /// Turns echo and line editing off: keys can be read at once and are not shown. Ctrl-C still sends a signal.
     pub(crate) fn stop_echo(&self) -> io::Result<()> {
         let mut modes = self.original.clone();
         modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
         Ok(tcsetattr(io::stdin(), OptionalActions::Now, &modes)?)
     }
 
-    /// Echoes and edits lines again.
+    /// Turns echo and line editing on again.
     pub(crate) fn restore(&self) -> io::Result<()> {
         Ok(tcsetattr(io::stdin(), OptionalActions::Now, &self.original)?)
     }
 
-    /// Has pastes marked, until the end.
+    /// Turns bracketed paste on until this is dropped.
     pub(crate) fn mark_pastes(&mut self) -> io::Result<()> {
         self.marks_pastes = true;
         write(MARK_PASTES)
     }
 
-    /// Whether the terminal tells where its cursor is, which the line editor asks before each prompt; and what was typed
-    /// before it did. It must not echo.
-    pub(crate) fn tells_position(&self) -> io::Result<(bool, Vec<u8>)> {
-        write(ASK_POSITION)?;
-        let deadline = now() + REPORT;
+    /// Returns whether the terminal reports the position of its cursor, which the line editor requests before each prompt,
+    /// and the keys that were pressed before the report. Echo must be off.
+    pub(crate) fn reports_cursor(&self) -> io::Result<(bool, Vec<u8>)> {
+        write(REQUEST_CURSOR)?;
+        let deadline = now() + REPORT_WAIT;
         let mut typed = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(now());
@@ -69,10 +71,10 @@ impl Terminal {
                 return Ok((false, typed));
             }
             let mut chunk = [0; 256];
-            // Through a copy of the descriptor, since the library's own buffer would keep what we do not take.
+            // A copy of the descriptor is read, since the buffer of std's stdin would keep bytes that are not taken here.
             let len = input()?.read(&mut chunk)?;
             typed.extend_from_slice(&chunk[..len]);
-            if remove_position(&mut typed) {
+            if remove_cursor_report(&mut typed) {
                 return Ok((true, typed));
             }
             if len == 0 {
@@ -81,9 +83,9 @@ impl Terminal {
         }
     }
 
-    /// Throws away what has been typed and not read, until nothing more comes: a long paste comes in pieces.
+    /// Discards input until nothing more arrives: a long paste arrives in several parts.
     fn discard_input() -> io::Result<()> {
-        let deadline = now() + LEFTOVER;
+        let deadline = now() + DISCARD_MAX;
         loop {
             tcflush(io::stdin(), QueueSelector::IFlush)?;
             if !has_input(QUIET)? || deadline <= now() {
@@ -95,7 +97,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A terminal that has gone has nothing to be put in order.
+        // It fails if the terminal is closed. Then nothing is left to restore.
         let _ = self.stop_echo().and_then(|()| Self::discard_input());
         if self.marks_pastes {
             let _ = write(MARK_NO_PASTES);
@@ -104,14 +106,14 @@ impl Drop for Terminal {
     }
 }
 
-/// Throws away what was written to the terminal and is not shown yet.
+/// Discards output that the terminal has not shown yet.
 pub(crate) fn discard_output() {
-    // What cannot be thrown away is shown late.
+    // If it fails, the output is shown late.
     let _ = tcflush(io::stdout(), QueueSelector::OFlush);
 }
 
-/// Removes the first report of a cursor position; whether there was one is returned.
-fn remove_position(typed: &mut Vec<u8>) -> bool {
+/// Removes the first cursor report from the input. Returns whether there was one.
+fn remove_cursor_report(typed: &mut Vec<u8>) -> bool {
     for start in 0..typed.len() {
         let Some(rest) = typed[start..].strip_prefix(b"\x1b[") else { continue };
         let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -126,30 +128,30 @@ fn remove_position(typed: &mut Vec<u8>) -> bool {
     false
 }
 
-/// Standard input, without the report of a position that has come too late.
+/// Standard input without a cursor report that has arrived too late.
 #[derive(Debug)]
-pub(crate) struct WithoutPosition(pub(crate) File);
+pub(crate) struct WithoutCursorReport(pub(crate) File);
 
-impl Read for WithoutPosition {
+impl Read for WithoutCursorReport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.0.read(buffer)?;
         let mut typed = buffer[..len].to_vec();
-        if !remove_position(&mut typed) {
+        if !remove_cursor_report(&mut typed) {
             return Ok(len);
         }
         buffer[..typed.len()].copy_from_slice(&typed);
-        // Nothing at all would be the end.
+        // An empty read would mean the end of the input.
         if typed.is_empty() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(typed.len()) }
     }
 }
 
-impl AsFd for WithoutPosition {
+impl AsFd for WithoutCursorReport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-/// A copy of standard input that keeps nothing back.
+/// Returns standard input without a buffer.
 pub(crate) fn input() -> io::Result<File> {
     io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }
@@ -158,16 +160,16 @@ fn has_input(wait: Duration) -> io::Result<bool> {
     ready([(io::stdin().as_fd(), Interest::Read)], Some(wait)).map(|[input]| input.readable)
 }
 
-/// Writes a little to the terminal, unless that would have to wait: it may be stopped.
+/// Writes a few bytes to the terminal, or nothing if it accepts none now: it may be stopped (Ctrl-S).
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     let out = io::stdout();
     let [writable] = ready([(out.as_fd(), Interest::Write)], Some(Duration::ZERO))?;
-    // Past the library's lock, which a thread that is stuck may have.
+    // The lock of std's stdout is avoided: a thread that waits in a write may hold it.
     let mut out = File::from(out.as_fd().try_clone_to_owned()?);
     if writable.writable { out.write_all(bytes) } else { Ok(()) }
 }
 
-#[expect(clippy::disallowed_methods, reason = "what a terminal may take is measured where it is waited for")]
+#[expect(clippy::disallowed_methods, reason = "waits for the terminal are short and measured here")]
 fn now() -> Instant {
     Instant::now()
 }
@@ -177,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_is_told_from_what_was_typed() {
+    fn cursor_report_is_separated_from_typed_keys() {
         for (typed, is_there, left) in [
             (&b"\x1b[1;1R"[..], true, &b""[..]),
             (b"hel\x1b[12;140Rlo\r", true, b"hello\r"),
@@ -187,7 +189,7 @@ mod tests {
             (b"", false, b""),
         ] {
             let mut bytes = typed.to_vec();
-            assert_eq!((remove_position(&mut bytes), &bytes[..]), (is_there, left), "{typed:?}");
+            assert_eq!((remove_cursor_report(&mut bytes), &bytes[..]), (is_there, left), "{typed:?}");
         }
     }
 }

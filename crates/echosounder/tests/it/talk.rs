@@ -170,9 +170,9 @@ fn at_the_end_of_input_the_server_is_heard_out() {
     let server = Server::with(upper);
     let talk = run(&["talk", "--lines", "-w", "100ms", &server.endpoint], b"one\ntwo\n");
     assert_eq!((talk.code, talk.text().trim_end()), (Some(1), "ONETWO, and more"));
-    let silence = format!("no answer from {} within 100ms\n", server.endpoint);
+    let silence = format!("no reply from {} within 100ms\n", server.endpoint);
     let told = format!(
-        "sounder: TIMEOUT: cannot talk to {}: 2 of 2 lines were not answered within 100ms\n\
+        "sounder: TIMEOUT: cannot talk to {}: 2 of 2 lines got no reply within 100ms\n\
          hint: a server that reads whole lines needs --eol lf or --eol crlf\n",
         server.endpoint
     );
@@ -202,7 +202,7 @@ fn a_line_that_the_end_of_the_server_leaves_unanswered_is_told() {
     let endpoint = server.endpoint.clone();
     server.seen();
     let talk = program.finish();
-    let told = format!("sounder: CLOSED: cannot talk to {endpoint}: 1 of 1 line was not answered\n");
+    let told = format!("sounder: CLOSED: cannot talk to {endpoint}: 1 of 1 line got no reply\n");
     assert_eq!(talk.all(), (Some(1), "", &*told));
 }
 
@@ -427,7 +427,7 @@ fn a_reply_that_drips_for_ever_is_none() {
     let path = name.join("s");
     let listener = UnixListener::bind(&path).unwrap();
     let unix = thread::spawn(move || drip(listener.accept().unwrap().0));
-    let silence = |endpoint: &str| format!("no answer from {endpoint} within 300ms\n");
+    let silence = |endpoint: &str| format!("no reply from {endpoint} within 300ms\n");
     let lines = |endpoint: &str, how: &[&str]| {
         run(&[&["talk", "-w", "300ms"], how, &[endpoint]].concat(), b"one\ntwo\n")
     };
@@ -436,7 +436,7 @@ fn a_reply_that_drips_for_ever_is_none() {
         let talk = lines(&server.endpoint, how);
         assert_eq!(talk.code, Some(1), "{how:?}: {}", talk.stderr);
         assert!(talk.stderr.starts_with(&silence(&server.endpoint).repeat(2)), "{how:?}: {}", talk.stderr);
-        let told = "2 of 2 lines were not answered within 300ms\n";
+        let told = "2 of 2 lines got no reply within 300ms\n";
         assert!(talk.stderr.contains(told), "{how:?}: {}", talk.stderr);
         assert!(talk.stdout.starts_with(b"x"), "{how:?}: what has come is written");
         server.seen();
@@ -502,11 +502,11 @@ fn a_reset_while_a_line_is_awaited_is_closed() {
 #[test]
 fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
     let (server, endpoint) = port();
-    let silence = format!("no answer from {endpoint} within 50ms\n");
+    let silence = format!("no reply from {endpoint} within 50ms\n");
     let word =
-        |missed| format!("sounder: TIMEOUT: cannot talk to {endpoint}: {missed} not answered within 50ms\n");
+        |missed| format!("sounder: TIMEOUT: cannot talk to {endpoint}: {missed} got no reply within 50ms\n");
     let talk = run(&["talk", "-w", "50ms", &endpoint], b"one\ntwo\n");
-    assert_eq!(talk.all(), (Some(1), "", &*(silence.repeat(2) + &word("2 of 2 lines were"))));
+    assert_eq!(talk.all(), (Some(1), "", &*(silence.repeat(2) + &word("2 of 2 lines"))));
 
     let mut buffer = [0; 16];
     for expected in [&b"one"[..], b"two"] {
@@ -519,7 +519,7 @@ fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
         server.send_to(&buffer[..len], client).unwrap();
     });
     let talk = run(&["talk", "-w", "200ms", &endpoint], b"one\ntwo\n");
-    let told = (silence + &word("1 of 2 lines was")).replace("50ms", "200ms");
+    let told = (silence + &word("1 of 2 lines")).replace("50ms", "200ms");
     assert_eq!(talk.all(), (Some(1), "two\n", &*told));
     answering.join().unwrap();
 }
@@ -549,7 +549,7 @@ fn every_line_has_a_record_of_its_own_when_replies_are_late() {
     let late = |text| ("reply", Some(text), false);
     assert_eq!(records, [silence, late("[now] a"), silence, late("[now] "), silence]);
     assert_eq!(talk.code, Some(1));
-    assert!(talk.stderr.contains("3 of 3 lines were not answered within 300ms"), "{}", talk.stderr);
+    assert!(talk.stderr.contains("3 of 3 lines got no reply within 300ms"), "{}", talk.stderr);
     answering.join().unwrap();
 }
 
@@ -681,7 +681,7 @@ fn as_json_silence_has_no_round_trip() {
     let talk = run(&["talk", "--json", "-w", "50ms", &endpoint], b"hello\n");
     let silence = serde_json::json!({ "event": "no_reply", "endpoint": endpoint });
     assert_eq!((talk.code, without_times(talk.objects())), (Some(1), vec![silence]));
-    let told = format!("TIMEOUT: cannot talk to {endpoint}: 1 of 1 line was not answered within 50ms");
+    let told = format!("TIMEOUT: cannot talk to {endpoint}: 1 of 1 line got no reply within 50ms");
     let error: serde_json::Value = serde_json::from_str(&talk.stderr).unwrap();
     assert_eq!((&error["reason"], &error["error"]), (&"TIMEOUT".into(), &told.into()));
 }
@@ -900,7 +900,7 @@ fn on_a_terminal_it_is_told_that_the_server_has_ended() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let Some(talk) = on_terminal(&[serving.endpoint()]) else { return };
     talk.wait_for_bytes(1);
-    let told = format!(">\r\n{} has ended the conversation\r\n", serving.endpoint());
+    let told = format!(">\r\n{} closed the connection\r\n", serving.endpoint());
     serving.stop();
     assert_eq!(talk.wait().all(), (Some(0), &*told, ""));
 }
@@ -928,7 +928,7 @@ fn a_terminal_never_sees_what_could_act_on_it() {
         let Some(mut talk) = on_terminal(&[&server.endpoint]) else { return };
         talk.wait_for_bytes(1);
         talk.write(b"x\n");
-        let ended = format!("{} has ended the conversation", server.endpoint);
+        let ended = format!("{} closed the connection", server.endpoint);
         server.seen();
         let shown = talk.wait();
         let lines: Vec<&str> = shown.text().split("\r\n").collect();

@@ -295,7 +295,7 @@ fn the_servers_end_ends_the_prompt_at_once() {
     terminal.shows(|screen| screen == ">never sent");
     drop(end);
     let (code, screen) = terminal.ended();
-    assert_eq!((code, screen), (0, format!(">never sent\n{endpoint} has ended the conversation")));
+    assert_eq!((code, screen), (0, format!(">never sent\n{endpoint} closed the connection")));
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn report(stamps: bool, every: u64, count: u64, clock: Option<Clock>) -> PingRep
         endpoint,
         ip_version: IpVersion::Any,
         source: None,
-        marks: IpOptions::default(),
+        ip_options: IpOptions::default(),
         wait,
     };
     let interval = Duration::from_micros(if count < 10_000 { 200 } else { 0 });

@@ -1,71 +1,73 @@
-//! Lines of an input, read without ever waiting for more than there is.
+//! Splits an input into lines, without a wait: a read takes what is there.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// The bytes of one read of the input.
+use crate::nonblocking::would_block;
+
+/// The largest read of the input.
 const READ_MAX: usize = 16 * 1024;
 
-/// A source of lines that can be waited for.
+/// A source of lines. Its descriptor becomes readable when [`fill`](Self::fill) has something to read.
 pub trait LineSource: AsFd {
-    /// Reads what is there. Called when the descriptor is readable.
+    /// Reads what is there, once. To be called when the descriptor is readable.
     ///
     /// # Errors
     ///
     /// If the input cannot be read.
     fn fill(&mut self) -> io::Result<()>;
 
-    /// Returns the next line that has been read; at the end of the input, what is left.
+    /// Returns the next line that was read. At the end of the input the rest is a line, too.
     fn next_line(&mut self) -> Option<Line>;
 
-    /// Whether there will be no more lines.
+    /// Returns whether no more lines will come.
     fn is_done(&self) -> bool;
 }
 
 /// A line without its newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The bytes of the line. Of a line that is too long there are none.
+    /// The bytes of the line; empty if it is too long.
     pub bytes: Vec<u8>,
-    /// How many bytes the line has.
+    /// The length of the line in bytes.
     pub len: usize,
-    /// Whether a newline ended it.
+    /// Whether the line ended with a newline, rather than with the input.
     pub ended: bool,
 }
 
 impl Line {
-    /// Returns a line that a newline ended.
+    /// Returns a line that ended with a newline.
     pub fn ended(bytes: Vec<u8>) -> Self {
         Self { len: bytes.len(), bytes, ended: true }
     }
 
-    /// Whether the line had more bytes than the source keeps.
+    /// Returns whether the line was longer than the source's limit.
     pub fn is_too_long(&self) -> bool {
         self.bytes.len() < self.len
     }
 }
 
-/// Cuts an input into lines.
+/// Splits an input into lines.
 #[derive(Debug)]
 pub struct Lines<I> {
     input: I,
-    /// Longest line that is kept.
+    /// The length of the longest line that is returned with its bytes.
     max: usize,
     buffer: Vec<u8>,
-    /// How much of the buffer has been searched for a newline.
+    /// How many bytes of the buffer have been searched for a newline.
     searched: usize,
-    /// Bytes of the current line that were thrown away because it is too long.
+    /// How many bytes of the current line were discarded because it is too long.
     skipped: usize,
     ended: bool,
 }
 
 impl<I: Read> Lines<I> {
-    /// Returns the lines of `input`. Of lines that are longer than `max` bytes only the length is kept.
+    /// Returns the lines of `input`. A line that is longer than `max` bytes is returned without its bytes.
     pub fn new(input: I, max: usize) -> Self {
         Self { input, max, buffer: Vec::new(), searched: 0, skipped: 0, ended: false }
     }
 
-    /// Puts bytes before what is still to be read from the input.
+    /// Puts bytes in front of what will be read from the input.
     pub fn with_first(mut self, bytes: &[u8]) -> Self {
         self.buffer.extend_from_slice(bytes);
         self
@@ -76,7 +78,7 @@ impl<I: Read> Lines<I> {
         match self.input.read(&mut chunk) {
             Ok(0) => self.ended = true,
             Ok(len) => self.buffer.extend_from_slice(&chunk[..len]),
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) if would_block(&error) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -99,7 +101,7 @@ impl<I: Read> Lines<I> {
         }
     }
 
-    /// Takes the line that ends before `end`.
+    /// Removes the line that ends before `end` from the buffer.
     fn take(&mut self, end: usize, ended: bool) -> Line {
         let mut bytes: Vec<u8> = self.buffer.drain(..end + usize::from(ended)).collect();
         bytes.truncate(end);
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_what_a_newline_ends_and_the_rest_is_one_too() {
+    fn newlines_end_lines_and_the_rest_is_a_line() {
         let expected = [("a", true), ("", true), ("b\r", true), ("c", false)];
         assert_eq!(lines(b"a\n\nb\r\nc"), expected.map(|(line, ended)| (line.to_string(), ended)));
         assert_eq!(lines(b"a\n"), [("a".to_string(), true)]);
@@ -167,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_stays_whole() {
+    fn long_line_stays_whole() {
         let long = "x".repeat(5 * READ_MAX + 3) + "\n";
         let all = all_lines(long.as_bytes(), long.len());
         assert_eq!(all, [Line::ended(long.trim_end().into())]);
     }
 
     #[test]
-    fn of_a_line_that_is_too_long_the_length_is_kept_and_the_next_line_follows() {
+    fn line_that_is_too_long_keeps_its_length_and_the_next_line_follows() {
         for len in [11, 20, READ_MAX, 7 * READ_MAX + 1] {
             let input = format!("{}\nshort\n{}", "x".repeat(len), "y".repeat(len));
             let all = all_lines(input.as_bytes(), 10);

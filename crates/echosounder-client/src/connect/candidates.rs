@@ -1,0 +1,348 @@
+//! The addresses of an endpoint that have not been tried, and how the next of them are tried.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use echosounder_proto::FailureKind;
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::family::vsock::VsockAddress;
+use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, Transport, is_multicast_or_broadcast};
+
+use super::options::{ConnectOptions, IpOptions, Source};
+use super::race::{Race, connect_error, refuse_self_connection};
+use super::resolve;
+use crate::clock::Deadline;
+use crate::error::ClientError;
+use crate::wait_limit::WaitLimit;
+
+/// How long an address is tried alone before the next is tried beside it (RFC 8305 §5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// How many connections of [`connect_many`] are established at the same time.
+const PENDING_MAX: usize = 128;
+
+/// The addresses of an endpoint that have not been tried.
+#[derive(Debug)]
+pub(crate) struct Candidates {
+    transport: Transport,
+    source: Option<Source>,
+    ip_options: IpOptions,
+    addresses: VecDeque<Address>,
+    limit: WaitLimit,
+}
+
+impl Candidates {
+    /// Looks the endpoint's name up.
+    pub(crate) fn resolve(
+        options: &ConnectOptions,
+        deadline: Deadline,
+        limit: &WaitLimit,
+    ) -> Result<Self, ClientError> {
+        Ok(Self {
+            transport: options.endpoint.transport(),
+            source: options.source.clone(),
+            ip_options: options.ip_options,
+            addresses: resolve::addresses(options, deadline, limit)?,
+            limit: limit.clone(),
+        })
+    }
+
+    /// Fails if an address stands for many hosts. A connected socket receives only from the address that it is
+    /// connected to, and no reply ever comes from the address of a group.
+    pub(crate) fn refuse_multicast(&self, endpoint: &Endpoint) -> Result<(), ClientError> {
+        if !self.addresses().any(|address| is_multicast_or_broadcast(address).is_ok_and(|is_many| is_many)) {
+            return Ok(());
+        }
+        let reason = io::Error::other("it is a multicast or broadcast address");
+        Err(ClientError::Local(Error::new("connect to", endpoint, reason)))
+    }
+
+    /// Returns the addresses that have not been tried, the next first.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.iter()
+    }
+
+    /// Connects to the first address that accepts; `None` if every address has been tried before.
+    ///
+    /// Connections start one after another, each a stagger after the one before or as soon as all of those have failed.
+    /// A datagram socket is connected to the next address without a check: only a request shows whether somebody
+    /// listens there.
+    pub(crate) fn connect(&mut self, deadline: Deadline) -> Option<Result<(Socket, Address), ClientError>> {
+        if self.addresses.is_empty() {
+            return None;
+        }
+        if self.transport.kind() != Kind::Datagrams {
+            return Some(self.race(deadline));
+        }
+        let mut failures = Vec::new();
+        while let Some(address) = self.addresses.pop_front() {
+            if deadline.is_over(self.limit.now()) {
+                failures.push(self.timed_out(&address));
+                break;
+            }
+            match self.start(&address, deadline) {
+                Ok((socket, _)) => return Some(Ok((socket, address))),
+                Err(error) => failures.push(error),
+            }
+        }
+        Some(Err(ClientError::all(failures)))
+    }
+
+    fn race(&mut self, deadline: Deadline) -> Result<(Socket, Address), ClientError> {
+        let mut race =
+            Race::new(self.transport, &self.limit).map_err(|error| self.local_error("poll", error))?;
+        let mut next_start = Deadline::after(self.limit.now(), Duration::ZERO);
+        loop {
+            self.check_stop()?;
+            let (now, idle) = (self.limit.now(), race.is_idle());
+            if deadline.is_over(now) {
+                return Err(self.too_late(race));
+            }
+            if (idle || next_start.is_over(now))
+                && let Some(address) = self.addresses.pop_front()
+            {
+                next_start = Deadline::after(now, STAGGER);
+                match self.start(&address, deadline) {
+                    Ok((socket, true)) => return Ok((socket, address)),
+                    Ok((socket, false)) => {
+                        race.enter(socket, address).map_err(|error| self.local_error("poll", error))?
+                    }
+                    Err(error) => race.failures.push(error),
+                }
+            } else if idle {
+                return Err(race.into_error());
+            } else {
+                let until = if self.addresses.is_empty() { deadline } else { deadline.earlier(next_start) };
+                let winner = race.wait(until, &self.limit);
+                if let Some(winner) = winner.map_err(|error| self.local_error("poll", error))? {
+                    return Ok(winner);
+                }
+            }
+        }
+    }
+
+    /// Returns why no address has accepted in time.
+    fn too_late(&mut self, mut race: Race) -> ClientError {
+        if !race.has_begun() {
+            let next = self.addresses.pop_front();
+            race.failures.extend(next.map(|address| self.timed_out(&address)));
+        }
+        race.into_error()
+    }
+
+    /// Starts to connect. Returns the socket, and whether it is connected already.
+    fn start(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), ClientError> {
+        let socket =
+            self.transport.socket(address).map_err(|error| connect_error(self.transport, address, error))?;
+        self.check_vsock_loopback(address)?;
+        if let Some(source) = &self.source {
+            source.bind(&socket)?;
+        }
+        let applied = self.ip_options.apply(&socket, address);
+        applied.map_err(|error| self.local_error("mark the packets of", error))?;
+        let connected = match address {
+            Address::Unix(_) => self.connect_to_path(&socket, address, deadline).map(|()| true),
+            _ => start_to_connect(&socket, address),
+        };
+        match connected {
+            Ok(is_connected) => Ok((socket, is_connected)),
+            Err(error) => self.check_stop().and(Err(self.classify(address, error))),
+        }
+    }
+
+    /// Connects to a UNIX socket. The queue of its listener may be full, and no event tells when it no longer is: the
+    /// call itself has to wait, on a thread of its own.
+    fn connect_to_path(&self, socket: &Socket, address: &Address, deadline: Deadline) -> io::Result<()> {
+        if self.transport.needs_client_name() {
+            // The kernel makes up an abstract name: unix(7), autobind feature.
+            socket.bind(&Address::Unix(UnixName::Unnamed))?;
+        }
+        socket.set_blocking(false)?;
+        match socket.connect(address) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        let (waiting, to) = (socket.duplicate()?, address.clone());
+        waiting.set_timeout(deadline.left(self.limit.now()))?;
+        let connected = self.limit.call_blocking("connect to", deadline, move || waiting.connect(&to))?;
+        connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+        socket.set_blocking(false)
+    }
+
+    /// Returns whose failure an immediate error of connect(2) is.
+    ///
+    /// Some errors have two causes. A datagram socket to the same address tells them apart, since it has neither a port
+    /// nor a source that could be the cause.
+    fn classify(&self, address: &Address, error: io::Error) -> ClientError {
+        use io::ErrorKind::{AddrNotAvailable, InvalidInput};
+        let endpoint = Endpoint::display(self.transport, address);
+        match (error.kind(), address, &self.source) {
+            // Either no local port is free, or no address of this machine has a route to that IPv6 address.
+            (AddrNotAvailable, Address::Inet6(_), None) if test_connect(address) == Err(AddrNotAvailable) => {
+                ClientError::Peer(FailureKind::Unreachable, Error::new("connect to", &endpoint, error))
+            }
+            // Either a route discards the packets, or it does not allow that source address.
+            (InvalidInput, _, Some(Source::Address(source))) if test_connect(address).is_ok() => {
+                let error = Error::new("connect to", &format!("{endpoint} from {source}"), error);
+                ClientError::Local(error.with_address(address))
+            }
+            _ => connect_error(self.transport, address, error),
+        }
+    }
+
+    /// Fails if this machine has no VSOCK loopback. A connection to the local CID would go to the hypervisor, which
+    /// never answers. Only bind(2) shows that the loopback is missing.
+    fn check_vsock_loopback(&self, address: &Address) -> Result<(), ClientError> {
+        let Address::Vsock(VsockAddress { cid: VsockAddress::CID_LOCAL, .. }) = address else {
+            return Ok(());
+        };
+        let local = VsockAddress { cid: VsockAddress::CID_LOCAL, port: VsockAddress::PORT_ANY };
+        let bound = self.transport.socket(address).and_then(|socket| socket.bind(&local.into()));
+        match bound {
+            Err(error) if self.transport.is_absent(address, &error) => {
+                let endpoint = Endpoint::display(self.transport, address);
+                Err(ClientError::Absent(Error::new("connect to", &endpoint, error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_stop(&self) -> Result<(), ClientError> {
+        if self.limit.is_stopped() { Err(ClientError::Interrupted) } else { Ok(()) }
+    }
+
+    fn timed_out(&self, address: &Address) -> ClientError {
+        connect_error(self.transport, address, io::ErrorKind::TimedOut.into())
+    }
+
+    fn local_error(&self, operation: &'static str, error: io::Error) -> ClientError {
+        ClientError::Local(Error::new(operation, &self.transport.scheme(), error))
+    }
+}
+
+/// Establishes `count` connections to the first address that accepts one. If the operation is to stop meanwhile, the
+/// connections that are there by then are returned.
+pub(crate) fn connect_many(
+    candidates: &mut Candidates,
+    options: &ConnectOptions,
+    count: usize,
+) -> Result<(Vec<Socket>, Address), ClientError> {
+    let limit = candidates.limit.clone();
+    // Each established connection gives the next ones the whole time again.
+    let mut deadline = limit.within(options.wait);
+    let none_left = || Err(ClientError::timeout("connect to", &options.endpoint));
+    let (first, address) = candidates.connect(deadline).unwrap_or_else(none_left)?;
+    let mut sockets = vec![first];
+    let poll_error = |error| candidates.local_error("poll", error);
+    let mut race = Race::new(candidates.transport, &limit).map_err(poll_error)?;
+    let mut pending = 0;
+    while sockets.len() < count && !limit.is_stopped() {
+        if sockets.len() + pending < count && pending < PENDING_MAX {
+            deadline = limit.within(options.wait);
+            match candidates.start(&address, deadline)? {
+                (socket, true) => sockets.push(socket),
+                (socket, false) => {
+                    race.enter(socket, address.clone()).map_err(poll_error)?;
+                    pending += 1;
+                }
+            }
+        } else if let Some((socket, _)) = race.wait(deadline, &limit).map_err(poll_error)? {
+            sockets.push(socket);
+            pending -= 1;
+        } else if !race.failures.is_empty() {
+            // The pending connections may still succeed, so they are not named.
+            return Err(ClientError::all(race.failures));
+        } else if deadline.is_over(limit.now()) {
+            return Err(race.into_error());
+        }
+    }
+    Ok((sockets, address))
+}
+
+/// Starts to connect. Returns whether the socket is connected already.
+fn start_to_connect(socket: &Socket, address: &Address) -> io::Result<bool> {
+    socket.set_blocking(false)?;
+    match socket.connect(address) {
+        Err(error) if Socket::is_in_progress(&error) => Ok(false),
+        result => result.and_then(|()| refuse_self_connection(socket)).map(|()| true),
+    }
+}
+
+/// Connects a UDP socket to the address. No packet is sent.
+fn test_connect(address: &Address) -> Result<(), io::ErrorKind> {
+    let connected = Transport::Udp.socket(address).and_then(|socket| socket.connect(address));
+    connected.map_err(|error| error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use echosounder_socket::StopToken;
+
+    use super::*;
+
+    fn limit() -> WaitLimit {
+        WaitLimit::new(StopToken::new().unwrap(), Duration::MAX)
+    }
+
+    fn candidates(transport: Transport, addresses: impl IntoIterator<Item = Address>) -> Candidates {
+        Candidates {
+            transport,
+            source: None,
+            ip_options: IpOptions::default(),
+            addresses: addresses.into_iter().collect(),
+            limit: limit(),
+        }
+    }
+
+    /// Addresses where nobody listens.
+    fn refusing(transport: Transport, count: usize) -> Candidates {
+        let closed = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        candidates(transport, (0..count).map(|_| closed().into()))
+    }
+
+    #[test]
+    fn waiting_for_a_full_queue_ends_with_its_time_or_a_stop() {
+        let path = std::env::temp_dir().join(format!("sounder-connect-{}", std::process::id()));
+        let address: Address = UnixName::Path(path.as_os_str().as_encoded_bytes().into()).into();
+        let listener = Transport::UnixStream.socket(&address).unwrap();
+        listener.bind(&address).unwrap();
+        listener.listen_with(0).unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..10 {
+            let socket = Transport::UnixStream.socket(&address).unwrap();
+            socket.set_blocking(false).unwrap();
+            if socket.connect(&address).is_ok() {
+                waiting.push(socket);
+            }
+        }
+        assert!(waiting.len() < 10);
+        let mut late = candidates(Transport::UnixStream, [address.clone()]);
+        let soon = late.limit.after(Duration::from_millis(80));
+        let error = late.connect(soon).unwrap().unwrap_err();
+        assert_eq!(error.word(), Some(FailureKind::Timeout), "{error}");
+        let mut stopped = candidates(Transport::UnixStream, [address]);
+        let stop = stopped.limit.stop().clone();
+        let stopper = thread::spawn(move || stop.stop());
+        let error = stopped.connect(Deadline::NEVER).unwrap().unwrap_err();
+        assert!(matches!(error, ClientError::Interrupted), "{error}");
+        stopper.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn no_other_address_is_tried_when_the_time_is_over() {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let mut candidates = refusing(transport, 5);
+            let deadline = candidates.limit.after(Duration::ZERO);
+            let error = candidates.connect(deadline).unwrap().unwrap_err();
+            assert_eq!(error.word(), Some(FailureKind::Timeout), "{error}");
+            assert_eq!(candidates.addresses().count(), 4);
+        }
+        let mut in_time = refusing(Transport::Tcp, 5);
+        let error = in_time.connect(Deadline::NEVER).unwrap().unwrap_err();
+        assert_eq!((error.word(), in_time.addresses().count()), (Some(FailureKind::Refused), 0), "{error}");
+    }
+}

@@ -1,0 +1,132 @@
+//! From an endpoint to the addresses that are tried, in their order.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+
+use echosounder_proto::FailureKind;
+use echosounder_socket::family::inet::Host;
+use echosounder_socket::{Address, Error, Name, Side, is_out_of_descriptors};
+
+use super::options::{ConnectOptions, Source};
+use crate::clock::Deadline;
+use crate::error::ClientError;
+use crate::wait_limit::WaitLimit;
+
+/// How many addresses of a name are tried. The name server chooses them, and could list thousands.
+const ADDRESSES_MAX: usize = 16;
+
+/// How many descriptors getaddrinfo(3) opens at once, at most.
+const DESCRIPTORS: usize = 4;
+
+/// Returns the addresses of the endpoint in the order in which to try them.
+pub(super) fn addresses(
+    options: &ConnectOptions,
+    deadline: Deadline,
+    limit: &WaitLimit,
+) -> Result<VecDeque<Address>, ClientError> {
+    let mut addresses = look_up(options, deadline, limit)?;
+    if let Some(Source::Address(ip)) = &options.source {
+        addresses.retain(|address| is_v6(address) == ip.is_ipv6());
+        if addresses.is_empty() {
+            let reason = format!("the name has no address of the family of {ip}");
+            let error = io::Error::new(io::ErrorKind::NotFound, reason);
+            return Err(ClientError::Local(Error::new("resolve", &options.endpoint, error)));
+        }
+    }
+    Ok(in_order(addresses))
+}
+
+/// Looks a name up on a thread of its own, since getaddrinfo(3) has no timeout. An address is converted at once, so
+/// that a busy machine cannot make it time out.
+fn look_up(
+    options: &ConnectOptions,
+    deadline: Deadline,
+    limit: &WaitLimit,
+) -> Result<Vec<Address>, ClientError> {
+    if !matches!(options.endpoint.name(), Name::Inet(Host::Name(_), _)) {
+        let addresses = options.endpoint.resolve(Side::Client, options.ip_version);
+        return addresses.map_err(|error| lookup_error(options, error));
+    }
+    let (endpoint, version) = (options.endpoint.clone(), options.ip_version);
+    let lookup = move || endpoint.resolve(Side::Client, version);
+    match limit.call_blocking("resolver", deadline, lookup) {
+        Ok(Some(addresses)) => addresses.map_err(|error| lookup_error(options, error)),
+        Ok(None) if limit.is_stopped() => Err(ClientError::Interrupted),
+        Ok(None) => Err(ClientError::timeout("resolve", &options.endpoint)),
+        Err(error) => Err(ClientError::Local(Error::new("resolve", &options.endpoint, error))),
+    }
+}
+
+/// Returns whose failure a failed lookup is. An error of the kernel is this machine's: the interface of a scope does
+/// not exist, for instance. An error of the resolver means that the name has no address, unless this machine has no
+/// descriptors left: getaddrinfo(3) takes a file that it cannot open for a file without names.
+fn lookup_error(options: &ConnectOptions, error: Error) -> ClientError {
+    match (error.cause().raw_os_error(), check_descriptors()) {
+        (Some(_), _) => ClientError::Local(error),
+        (None, Err(missing)) if is_out_of_descriptors(&missing) => {
+            ClientError::Local(Error::new("resolve", &options.endpoint, missing))
+        }
+        (None, _) => ClientError::Peer(FailureKind::Dns, error),
+    }
+}
+
+fn check_descriptors() -> io::Result<()> {
+    let files: io::Result<Vec<File>> = (0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
+    files.map(drop)
+}
+
+fn in_order(addresses: Vec<Address>) -> VecDeque<Address> {
+    interleave(addresses).into_iter().take(ADDRESSES_MAX).collect()
+}
+
+/// Alternates between the two address families and keeps the order within each, so that a family without a route costs
+/// one stagger only (RFC 8305 §4).
+fn interleave(addresses: Vec<Address>) -> Vec<Address> {
+    let first_is_v6 = addresses.first().is_some_and(is_v6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| is_v6(address) == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut mixed = Vec::new();
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair.iter().all(Option::is_none) {
+            return mixed;
+        }
+        mixed.extend(pair.into_iter().flatten());
+    }
+}
+
+fn is_v6(address: &Address) -> bool {
+    matches!(address, Address::Inet6(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+    use super::*;
+
+    #[test]
+    fn families_alternate_and_keep_their_order() {
+        let addresses = |texts: &[&str]| -> Vec<Address> {
+            texts.iter().map(|text| text.parse::<SocketAddr>().unwrap().into()).collect()
+        };
+        let sorted = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "127.0.0.1:1", "127.0.0.2:1"]);
+        let mixed = addresses(&["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1", "[::3]:1"]);
+        assert_eq!(interleave(sorted), mixed);
+        assert_eq!(interleave(addresses(&["127.0.0.1:1"])), addresses(&["127.0.0.1:1"]));
+        assert_eq!(interleave(Vec::new()), Vec::new());
+    }
+
+    #[test]
+    fn at_most_sixteen_addresses_are_tried_from_both_families() {
+        let v6 = (0..3000_u16).map(|n| (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n), 7).into());
+        let v4 = (0..3000_u16).map(|n| (Ipv4Addr::from(0xcb00_7100 + u32::from(n)), 7).into());
+        let tried = in_order(v6.chain(v4).collect());
+        assert_eq!(tried.len(), ADDRESSES_MAX);
+        assert_eq!(tried.iter().filter(|address| is_v6(address)).count(), ADDRESSES_MAX / 2);
+        let few = in_order((0..3).map(|n| (Ipv4Addr::new(192, 0, 2, n), 7).into()).collect());
+        assert_eq!(few.len(), 3);
+    }
+}

@@ -1,0 +1,35 @@
+//! How a conversation or a pipe ends.
+
+use std::io;
+
+use crate::error::ClientError;
+
+/// Why a conversation or a pipe has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The input has ended.
+    EndOfInput,
+    /// An empty line was typed.
+    EmptyLine,
+    /// The peer has closed the connection.
+    Peer,
+    /// Somebody has asked to stop.
+    Stopped,
+    /// The time of the [`WaitLimit`](crate::WaitLimit) is over.
+    TimeLimit,
+}
+
+/// Why a conversation or a pipe has failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TalkError {
+    /// The peer or the network has failed.
+    #[error(transparent)]
+    Peer(#[from] ClientError),
+    /// The input cannot be read.
+    #[error("cannot read the input")]
+    Input(#[source] io::Error),
+    /// The output cannot be written.
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+}
