@@ -195,6 +195,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri aborts when an allocation fails")]
     fn lack_of_memory_is_an_error() {
         assert_eq!(IoBuffer::try_zeroed(100).unwrap().len(), 100);
         for len in [usize::MAX / 2 - 100, usize::MAX] {
