@@ -65,8 +65,8 @@ pub use distribution::Distribution;
 pub use echosounder_proto::{FailureKind, LossReason};
 pub use error::ClientError;
 pub use load::{
-    Counts, CpuShare, Load, LoadError, LoadEvent, LoadInterval, LoadPoint, LoadReport, Pace, PointLatency,
-    REMOTE_RATE_MAX, SizeRange, Spacing, Step, load, ramp,
+    Counts, CpuShare, Generator, Load, LoadError, LoadEvent, LoadInterval, LoadPlan, LoadPoint, LoadReport,
+    Pace, PointLatency, REMOTE_RATE_MAX, SizeRange, Spacing, Step, load, ramp,
 };
 pub use ping::{Answered, CALL_MIN, Control, Ping, PingEvent, Pinger, Place, STREAM_CALL_MIN};
 pub use series::{Point, Series};

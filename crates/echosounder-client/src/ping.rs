@@ -585,7 +585,7 @@ impl Pinger {
                     return Ok(());
                 }
                 Ok((len, kernel)) => self.take(len, rx_times(program, kernel)),
-                Err(error) if is_out_of_resources(&error) && self.starvation.rest() => {
+                Err(error) if is_out_of_resources(&error) && self.starvation.rest(self.clocks.mono()) => {
                     return Err(self.error("receive from", error));
                 }
                 Err(error) if is_transient(&error) => return Ok(()),

@@ -14,11 +14,11 @@ pub struct Counts {
     /// Further replies to messages that had been replied to before.
     pub duplicate: u64,
     /// Messages of an open loop that were due and could not be sent.
-    pub unsent: u64,
+    pub skipped: u64,
     /// Replies without a timestamp of their own: the server read several messages at once, or sends no timestamps.
-    pub unstamped: u64,
+    pub without_timestamp: u64,
     /// Connections that the server closed, and sockets whose datagrams it refused.
-    pub closed: u64,
+    pub connections_closed: u64,
     /// Bytes of the answered messages.
     pub bytes: u64,
     /// Errors about earlier datagrams that the network reported (ICMP), including those of the warm-up.
@@ -37,9 +37,9 @@ impl Counts {
         self.late += other.late;
         self.unexpected += other.unexpected;
         self.duplicate += other.duplicate;
-        self.unsent += other.unsent;
-        self.unstamped += other.unstamped;
-        self.closed += other.closed;
+        self.skipped += other.skipped;
+        self.without_timestamp += other.without_timestamp;
+        self.connections_closed += other.connections_closed;
         self.bytes += other.bytes;
         self.network_errors += other.network_errors;
     }

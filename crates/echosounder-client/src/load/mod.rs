@@ -4,25 +4,35 @@
 //! [`LoadReport`]; [`ramp`](fn@ramp) repeats that to find the highest rate that keeps a latency bound. Each thread owns
 //! some of the connections and shares nothing with the others but a few counters.
 
+mod connection;
 mod counts;
-mod driver;
+mod cpu;
 mod error;
-mod flights;
+mod generator;
+mod inbox;
 mod options;
+mod outbox;
 mod over_time;
 mod pace;
+mod plan;
 mod progress;
 mod ramp;
+mod receive;
+mod recorder;
+mod refusals;
 mod report;
 mod run;
+mod send;
 mod shared;
 mod thread_result;
 
 pub use counts::Counts;
 pub use error::LoadError;
+pub use generator::Generator;
 pub use options::{Load, REMOTE_RATE_MAX, SizeRange};
 pub use over_time::{LoadPoint, PointLatency};
 pub use pace::{Pace, Spacing};
+pub use plan::LoadPlan;
 pub use progress::{LoadEvent, LoadInterval};
 pub use ramp::{Step, ramp};
 pub use report::LoadReport;

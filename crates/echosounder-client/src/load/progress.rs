@@ -1,7 +1,7 @@
 //! Watching a load while it runs: intervals, checkpoints, and the sum of all measurements.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -9,7 +9,6 @@ use super::over_time::{OverTime, Totals};
 use super::report::LoadReport;
 use super::shared::Shared;
 use super::thread_result::{CpuShare, ThreadResult, histogram};
-use crate::clock::now;
 use crate::distribution::Distribution;
 
 /// How often a running load is reported, and the span of a point over time.
@@ -41,7 +40,6 @@ pub struct LoadInterval {
 pub(super) struct Progress {
     peer: String,
     warm_up: Duration,
-    start: Instant,
     /// The last interval, or the start.
     last: LoadInterval,
     checkpoint_every: Option<Duration>,
@@ -65,12 +63,10 @@ impl Progress {
         threads: usize,
         warm_up: Duration,
         checkpoint_every: Option<Duration>,
-        start: Instant,
     ) -> Self {
         Self {
             peer,
             warm_up,
-            start,
             last: LoadInterval { elapsed: Duration::ZERO, sent: 0, answered: 0, rate: 0.0 },
             checkpoint_every,
             last_checkpoint: Duration::ZERO,
@@ -84,9 +80,13 @@ impl Progress {
         shared.sent.load(Ordering::Relaxed).saturating_sub(self.last.sent)
     }
 
-    /// Reports the events that are due. To be called several times per second.
-    pub(super) fn report(&mut self, shared: &Shared, on_event: &mut impl FnMut(LoadEvent<'_>)) {
-        let elapsed = now() - self.start;
+    /// Reports the events that are due when the load has run for `elapsed`. To be called several times per second.
+    pub(super) fn report(
+        &mut self,
+        elapsed: Duration,
+        shared: &Shared,
+        on_event: &mut impl FnMut(LoadEvent<'_>),
+    ) {
         let since_last = elapsed - self.last.elapsed;
         if INTERVAL <= since_last {
             let (sent, answered) =

@@ -1,4 +1,4 @@
-//! The highest rate that keeps delay under a bound: found by doubling, then by halving what is left.
+//! The search for the highest rate at which a server keeps a latency bound.
 
 use std::time::Duration;
 
@@ -9,28 +9,31 @@ use super::progress::{LoadEvent, LoadInterval};
 use super::report::LoadReport;
 use super::run::load;
 
-/// The first rate that is tried, in messages a second.
-const FIRST: f64 = 1000.0;
+/// The first rate that is tried, in messages per second.
+const FIRST_RATE: f64 = 1000.0;
 
-/// How near the highest rate that held and the lowest that did not are to each other in the end.
-const NEAR: f64 = 1.05;
+/// The search ends when the highest rate that met the bound and the lowest that did not differ by less than this factor.
+const PRECISION: f64 = 1.05;
 
-/// Most rates that are tried.
+/// The maximum number of rates that are tried.
 const STEPS_MAX: usize = 32;
+
+/// The minimum share of a rate at which replies must arrive.
+const KEPT_RATE_MIN: f64 = 0.95;
 
 /// A rate that was tried.
 #[derive(Debug)]
 pub struct Step {
-    /// Messages a second.
+    /// Messages per second.
     pub rate: f64,
-    /// What rx_times of it.
+    /// The report of the load at this rate.
     pub report: LoadReport,
-    /// Whether it kept to the bound, with nothing lost, late or wrong and at the rate that was asked.
-    pub holds: bool,
+    /// Whether the server met the bound: its replies arrived at this rate, and none was lost, late or unexpected.
+    pub held: bool,
 }
 
-/// Finds the highest rate whose 99th percentile stays within `bound`. Each step is a load of its own, as long as
-/// `plan` says; `tell` is told each. The highest that held is returned.
+/// Finds the highest rate at which the 99th percentile of the latency stays within `p99_max`, and returns its step; `None`
+/// if no rate met the bound. Each step is a load with the other options of `plan`.
 ///
 /// # Errors
 ///
@@ -38,86 +41,86 @@ pub struct Step {
 pub fn ramp(
     plan: &Load,
     spacing: Spacing,
-    bound: Duration,
-    mut watch: impl FnMut(LoadInterval),
-    mut tell: impl FnMut(&Step),
+    p99_max: Duration,
+    mut on_interval: impl FnMut(LoadInterval),
+    mut on_step: impl FnMut(&Step),
 ) -> Result<Option<Step>, LoadError> {
     let mut best = None;
     let mut search = Search::default();
-    // Of fewer than a hundred messages there is no 99th percentile.
+    // Fewer than a hundred messages have no 99th percentile.
     let lowest = plan.duration.map_or(1.0, |duration| 100.0 / duration.as_secs_f64().max(1e-9));
     while let Some(rate) = search.next().filter(|rate| lowest <= *rate) {
         let plan = Load { pace: Pace::Open { rate, spacing }, checkpoint_every: None, ..plan.clone() };
         let report = load(&plan, |event| match event {
-            LoadEvent::Interval(interval) => watch(interval),
+            LoadEvent::Interval(interval) => on_interval(interval),
             LoadEvent::Checkpoint(_) => {}
         })?;
         if plan.stop.is_stopped() {
-            // It was not tried to the end.
+            // The step did not take its whole time.
             break;
         }
-        let step = Step { rate, holds: holds(&report, rate, bound), report };
-        tell(&step);
-        // A peer that has answered nothing at any rate will not at a lower one.
+        let step = Step { rate, held: meets_bound(&report, rate, p99_max), report };
+        on_step(&step);
+        // A server that did not reply at this rate will not reply at a lower one.
         if best.is_none()
             && let Some(failure) = step.report.failure(plan.connections)
         {
             return Err(failure);
         }
-        search.learn(rate, step.holds);
-        if step.holds {
+        search.learn(rate, step.held);
+        if step.held {
             best = Some(step);
         }
     }
     Ok(best)
 }
 
-/// The search for the highest rate that holds.
+/// A search that doubles or halves the rate until it has a rate on either side of the limit, and then halves the distance.
 #[derive(Debug, Default)]
 struct Search {
     steps: usize,
-    /// The highest that held.
+    /// The highest rate that met the bound.
     held: Option<f64>,
-    /// The lowest that did not.
+    /// The lowest rate that did not.
     broke: Option<f64>,
 }
 
 impl Search {
-    /// The rate to try next; `None` if it would tell nothing new.
+    /// Returns the rate to try next; `None` if the search is over.
     fn next(&self) -> Option<f64> {
         let rate = match (self.held, self.broke) {
-            (None, None) => FIRST,
+            (None, None) => FIRST_RATE,
             (Some(held), None) => held * 2.0,
             (None, Some(broke)) => broke / 2.0,
-            (Some(held), Some(broke)) if broke / held < NEAR => return None,
+            (Some(held), Some(broke)) if broke / held < PRECISION => return None,
             (Some(held), Some(broke)) => (held * broke).sqrt(),
         };
         (self.steps < STEPS_MAX).then_some(rate)
     }
 
-    fn learn(&mut self, rate: f64, holds: bool) {
+    fn learn(&mut self, rate: f64, held: bool) {
         self.steps += 1;
-        *(if holds { &mut self.held } else { &mut self.broke }) = Some(rate);
+        *(if held { &mut self.held } else { &mut self.broke }) = Some(rate);
     }
 }
 
-/// Whether a server kept up. Of a load that could not itself keep the pace nobody can tell.
-fn holds(report: &LoadReport, rate: f64, bound: Duration) -> bool {
+/// Returns whether the server met the bound. A rate that the generator itself could not send does not count as met.
+fn meets_bound(report: &LoadReport, rate: f64, p99_max: Duration) -> bool {
     let counts = &report.counts;
-    let all_right = counts.lost() == 0
+    let is_complete = counts.lost() == 0
         && counts.late == 0
         && counts.unexpected == 0
-        && counts.unsent == 0
-        && counts.closed == 0;
-    let kept_pace = 0.95 * rate <= report.rate();
-    all_right && kept_pace && report.p99_or_max().is_some_and(|p99| p99 <= bound)
+        && counts.skipped == 0
+        && counts.connections_closed == 0;
+    let keeps_rate = KEPT_RATE_MIN * rate <= report.rate();
+    is_complete && keeps_rate && report.p99_or_max().is_some_and(|p99| p99 <= p99_max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What is found on a server that holds up to this rate, and how many rates are tried.
+    /// Returns the rate that is found on a server that meets the bound up to `limit`, and how many rates are tried.
     fn search(limit: f64) -> (Option<f64>, usize) {
         let mut search = Search::default();
         while let Some(rate) = search.next() {
@@ -127,17 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_rate_that_holds_is_found_from_either_side() {
+    fn search_finds_the_limit_from_either_side() {
         for limit in [3.0, 999.0, 1000.0, 1001.0, 123_456.0, 10_000_000.0] {
             let (held, steps) = search(limit);
             let held = held.unwrap();
-            assert!(held <= limit && limit < held * NEAR, "{limit}: {held}");
+            assert!(held <= limit && limit < held * PRECISION, "{limit}: {held}");
             assert!(steps < STEPS_MAX, "{limit}: {steps}");
         }
     }
 
     #[test]
-    fn a_search_ends_whatever_it_learns() {
+    fn search_ends_whatever_it_learns() {
         assert_eq!(search(0.0), (None, STEPS_MAX));
         assert_eq!(search(f64::INFINITY).1, STEPS_MAX);
         let mut fickle = Search::default();

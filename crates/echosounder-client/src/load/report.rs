@@ -55,7 +55,7 @@ impl LoadReport {
 
     /// Returns whether the generator, or a lack of processors for it, was the bottleneck rather than the server: a
     /// closed loop that had no time left, or an open loop that sent one in a hundred messages a millisecond late.
-    pub fn is_generator_the_bottleneck(&self) -> bool {
+    pub fn is_generator_limited(&self) -> bool {
         match span(self.send_delay.percentile(99.0)) {
             Some(send_delay) => SEND_DELAY_MAX < send_delay,
             None => self.send_delay.is_empty() && BUSY <= self.cpu.wanted(),
@@ -75,7 +75,7 @@ impl LoadReport {
             _ if !has_replied && counts.unexpected != 0 => {
                 return Some(LoadError::NotAnEcho(self.peer.clone()));
             }
-            _ if !has_replied && counts.closed == connections.get() as u64 => {
+            _ if !has_replied && counts.connections_closed == connections.get() as u64 => {
                 (FailureKind::Closed, "the server closed every connection".to_owned())
             }
             Some(silence) if self.answered_total != 0 => {
@@ -97,14 +97,14 @@ impl LoadReport {
         let may_lose = load.connect.endpoint.transport().kind() == Kind::Datagrams && load.messages.is_none();
         self.counts.answered != 0
             && self.counts.unexpected == 0
-            && self.counts.closed == 0
+            && self.counts.connections_closed == 0
             && (may_lose || self.counts.lost() == 0)
     }
 
     /// Returns whether no message was due while the load was measured.
     pub fn is_empty(&self) -> bool {
         let counts = &self.counts;
-        counts.sent + counts.unsent + counts.closed + counts.unexpected == 0
+        counts.sent + counts.skipped + counts.connections_closed + counts.unexpected == 0
     }
 
     /// Returns the given percentile of the latency, or `None` if no latency lies above it. `percent` is from 0 to 100.

@@ -3,28 +3,26 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use echosounder_socket::{
-    Address, Endpoint, Error, Socket, family::vsock::VsockAddress, is_multicast_or_broadcast,
-};
+use echosounder_proto::{Clock, MonoTime};
+use echosounder_socket::family::vsock::VsockAddress;
+use echosounder_socket::{Address, Endpoint, Error, Socket, is_multicast_or_broadcast, ready};
 
-use super::driver::{Driver, Failure, LoadPlan};
 use super::error::LoadError;
+use super::generator::Generator;
 use super::options::{Load, REMOTE_RATE_MAX};
 use super::pace::Pace;
+use super::plan::LoadPlan;
 use super::progress::{LoadEvent, Progress};
 use super::report::LoadReport;
 use super::shared::Shared;
-use crate::clock::now;
+use crate::clock::SystemClock;
 use crate::connect::{Candidates, connect_many};
 use crate::error::ClientError;
 use crate::nonblocking::prepare;
 use crate::wait_limit::WaitLimit;
-
-/// Bytes that an open loop may have in flight or unsent on all connections. Messages beyond them are not sent.
-const BACKLOG_MAX_BYTES: usize = 256 << 20;
 
 /// How often the threads are looked at: short enough that nobody notices the delay at the end.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
@@ -88,92 +86,85 @@ fn run(
         .try_for_each(|socket| prepare(socket, transport.kind()))
         .map_err(|error| local("prepare", error))?;
 
+    let clock = SystemClock::new();
     let shared = Arc::new(Shared::new(load.stop.clone()));
-    let drivers = drivers(load, sockets, address, &shared).map_err(|error| local("poll", error))?;
-    let start = now();
-    let threads: io::Result<Vec<_>> = drivers
-        .into_iter()
-        .map(|driver| thread::Builder::new().name("load".into()).spawn(move || driver.run(start)))
-        .collect();
-    let threads = threads.map_err(|error| local("start a thread for", error))?;
+    let generators =
+        generators(load, sockets, address, clock, &shared).map_err(|error| local("poll", error))?;
+    let start = clock.mono();
+    let threads: io::Result<Vec<_>> =
+        generators.into_iter().map(|generator| spawn(generator, start, &shared)).collect();
+    let threads = threads.map_err(|error| {
+        shared.failed.store(true, Ordering::Relaxed);
+        local("start a thread for", error)
+    })?;
 
-    let mut progress = Progress::new(peer.clone(), threads.len(), load.warm_up, load.checkpoint_every, start);
+    let mut progress = Progress::new(peer.clone(), threads.len(), load.warm_up, load.checkpoint_every);
     let mut is_over_limit = false;
-    while !threads.iter().all(thread::JoinHandle::is_finished) {
-        let _ = echosounder_socket::ready([], Some(WATCH_EVERY));
+    while !threads.iter().all(JoinHandle::is_finished) {
+        let _ = ready([], Some(WATCH_EVERY));
         if is_limited && REMOTE_RATE_MAX < progress.sent_since_interval(&shared) as f64 {
             is_over_limit = true;
             shared.failed.store(true, Ordering::Relaxed);
         }
-        progress.report(&shared, on_event);
+        progress.report(clock.mono() - start, &shared, on_event);
     }
     for thread in threads {
-        let panicked = |_| Err(io::Error::other("a thread of the load panicked").into());
-        let result = thread.join().unwrap_or_else(panicked);
-        result.map_err(|Failure { operation, error }| ClientError::of(operation, &peer, address, error))?;
+        let panicked = |_| Err(local("run", io::Error::other("a thread panicked")));
+        thread.join().map_or_else(panicked, |result| result.map_err(LoadError::from))?;
     }
     if is_over_limit { Err(LoadError::RemoteRate(peer)) } else { Ok(progress.finish(&shared)) }
 }
 
-/// Divides the connections and the pace among the threads.
-fn drivers(
+/// Divides the connections among the threads.
+fn generators(
     load: &Load,
     sockets: Vec<Socket>,
     address: &Address,
+    clock: SystemClock,
     shared: &Arc<Shared>,
-) -> io::Result<Vec<Driver>> {
-    let transport = load.connect.endpoint.transport();
+) -> io::Result<Vec<Generator<SystemClock>>> {
     let threads = load.threads.get().min(sockets.len());
     let mut shares: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
     for (index, socket) in sockets.into_iter().enumerate() {
         shares[index % threads].push(socket);
     }
-    let count = load.connections.get() as f64;
-    let messages = |thread: usize| match load.messages {
-        // The first threads take what is left over.
-        Some(messages) => {
-            let (threads, thread) = (threads as u64, thread as u64);
-            messages / threads + u64::from(thread < messages % threads)
-        }
-        None => u64::MAX,
+    let generator = |(thread, share): (usize, Vec<Socket>)| {
+        let plan = LoadPlan::of_thread(load, address, thread, threads, share.len());
+        Generator::with_shared(plan, share, clock, Arc::clone(shared))
     };
-    let driver = |(thread, share): (usize, Vec<Socket>)| {
-        let pace = match load.pace {
-            Pace::Open { rate, spacing } => Pace::Open { rate: rate * share.len() as f64 / count, spacing },
-            closed => closed,
-        };
-        // Threads in step with each other would send in bursts.
-        let first = match load.pace {
-            Pace::Open { rate, .. } => Duration::try_from_secs_f64(thread as f64 / rate).unwrap_or_default(),
-            Pace::Closed { .. } => Duration::ZERO,
-        };
-        let plan = LoadPlan {
-            thread,
-            kind: transport.kind(),
-            address: address.clone(),
-            pace,
-            first,
-            sizes: load.sizes,
-            warm_up: load.warm_up,
-            measured: load.duration,
-            messages_max: messages(thread),
-            wait: load.connect.wait,
-            receives_from_any: transport.receives_from_any(),
-            backlog_max_bytes: BACKLOG_MAX_BYTES / load.connections.get(),
-            seed: thread as u64 + 1,
-        };
-        Driver::new(plan, share, Arc::clone(shared))
-    };
-    shares.into_iter().enumerate().map(driver).collect()
+    shares.into_iter().enumerate().map(generator).collect()
 }
 
-/// Whether the peer is on another host.
+/// Starts a thread that runs a generator to its end and publishes its results.
+fn spawn(
+    mut generator: Generator<SystemClock>,
+    start: MonoTime,
+    shared: &Arc<Shared>,
+) -> io::Result<JoinHandle<Result<(), ClientError>>> {
+    let shared = Arc::clone(shared);
+    let run = move || {
+        generator.start_at(start);
+        let mut fulfilled = 0;
+        while generator.turn(Duration::MAX)? {
+            let request = shared.requests();
+            if request != fulfilled {
+                fulfilled = request;
+                shared.publish(generator.take_result(request));
+            }
+        }
+        shared.publish(generator.take_result(u64::MAX));
+        Ok(())
+    };
+    thread::Builder::new().name("load".into()).spawn(run)
+}
+
+/// Returns whether the server is on another host.
 fn is_remote(address: &Address, sockets: &[Socket]) -> bool {
     match address {
         Address::Unix(_) | Address::Netlink(_) => false,
         Address::Vsock(address) => address.cid != VsockAddress::CID_LOCAL,
         address => {
-            // A host that calls itself does so from the address that it calls.
+            // A connection to an address of this host comes from the same address.
             let here = || sockets.first()?.local_addr().ok()?.ip();
             address.ip().is_some_and(|ip| !ip.is_loopback() && !ip.is_unspecified() && here() != Some(ip))
         }

@@ -164,16 +164,16 @@ pub(crate) fn exceptions(load: &Load, report: &LoadReport) -> Vec<(u64, &'static
     let counts = &report.counts;
     // A server that sends no timestamps leaves every reply without one.
     let unstamped = match counts.answered + counts.late {
-        all if counts.unstamped == all => "came without a timestamp (the server sends none)",
+        all if counts.without_timestamp == all => "came without a timestamp (the server sends none)",
         _ => "shared a timestamp with an earlier one (server read several at once)",
     };
     let closed =
         if is_connected(load) { "connections closed by the server" } else { "sockets refused by the server" };
     [
         (counts.duplicate, "duplicate replies"),
-        (counts.unsent, "skipped: due, but not sent for lack of buffer space or time"),
-        (counts.unstamped, unstamped),
-        (counts.closed, closed),
+        (counts.skipped, "skipped: due, but not sent for lack of buffer space or time"),
+        (counts.without_timestamp, unstamped),
+        (counts.connections_closed, closed),
         (counts.network_errors, "errors about earlier messages reported by the network (ICMP)"),
     ]
     .into_iter()

@@ -72,7 +72,7 @@ pub(crate) fn interval(out: &mut dyn Write, time: &EventTime, now: &LoadInterval
 
 /// Writes the result of a rate that a ramp has tried.
 pub(crate) fn step(out: &mut dyn Write, time: &EventTime, step: &Step) -> io::Result<()> {
-    let Step { rate, report, holds } = step;
+    let Step { rate, report, held } = step;
     json::event(
         out,
         time,
@@ -82,8 +82,8 @@ pub(crate) fn step(out: &mut dyn Write, time: &EventTime, step: &Step) -> io::Re
             rate_per_s: report.rate(),
             lost: report.counts.lost(),
             latency: (&report.latency).into(),
-            held: *holds,
-            generator_limited: report.is_generator_the_bottleneck(),
+            held: *held,
+            generator_limited: report.is_generator_limited(),
         },
     )
 }
@@ -125,9 +125,9 @@ impl<'a> Object<'a> {
             lost: counts.lost(),
             duplicate: counts.duplicate,
             unexpected: counts.unexpected,
-            skipped: counts.unsent,
-            without_timestamp: counts.unstamped,
-            connections_closed: counts.closed,
+            skipped: counts.skipped,
+            without_timestamp: counts.without_timestamp,
+            connections_closed: counts.connections_closed,
             network_errors: counts.network_errors,
             bytes: counts.bytes,
             rate_per_s: report.rate(),
@@ -135,7 +135,7 @@ impl<'a> Object<'a> {
             send_delay: (&report.send_delay).into(),
             generator_busy_ratio: report.cpu.busy,
             generator_starved_ratio: report.cpu.waiting,
-            generator_limited: report.is_generator_the_bottleneck(),
+            generator_limited: report.is_generator_limited(),
             server_cpu_ns: server_cpu.map(whole_nanos),
             server_cpu_ns_per_message: summary.server_cpu_per_message(),
         }

@@ -45,11 +45,11 @@ pub(crate) fn progress(out: &mut dyn Write, style: Style, now: &LoadInterval) ->
 
 /// Writes the result of a rate that a ramp has tried. `limit` is the limit of the 99th percentile.
 pub(crate) fn step(out: &mut dyn Write, style: Style, step: &Step, limit: Duration) -> io::Result<()> {
-    let Step { rate: tried, report, holds } = step;
+    let Step { rate: tried, report, held } = step;
     let slow = report.p99_or_max();
-    let verdict = if *holds {
+    let verdict = if *held {
         "holds".to_owned()
-    } else if report.is_generator_the_bottleneck() {
+    } else if report.is_generator_limited() {
         "inconclusive: the generator could not send fast enough".to_owned()
     } else if report.counts.lost() != 0 {
         format!("not held: {} lost", grouped(report.counts.lost()))
@@ -61,7 +61,7 @@ pub(crate) fn step(out: &mut dyn Write, style: Style, step: &Step, limit: Durati
     // Fewer than a hundred replies have no 99th percentile; then the maximum counts.
     let name = if report.percentile(99.0).is_some() { "p99" } else { "max" };
     let slow = slow.map_or_else(|| "-".to_owned(), |slow| millis(nanos(slow)));
-    let verdict = if *holds { style.good(verdict) } else { style.bad(verdict) };
+    let verdict = if *held { style.good(verdict) } else { style.bad(verdict) };
     writeln!(style.wrapped(out), "{:>11}/s  {name} {slow:>9} ms  {verdict}", rate(*tried))
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn result(out: &mut dyn Write, style: Style, summary: &Summary<'_>) -
     if let Some(nanos) = summary.server_cpu_per_message() {
         writeln!(out, "server   {:.2} µs of CPU time per message", nanos / 1e3)?;
     }
-    if report.is_generator_the_bottleneck() {
+    if report.is_generator_limited() {
         writeln!(out, "bottleneck: {}", style.caution(prose::bottleneck(report)))?;
     }
     if !report.latency.is_empty() {

@@ -1,0 +1,86 @@
+//! The share of a load that one thread sends.
+
+use std::time::Duration;
+
+use echosounder_socket::{Address, Transport};
+
+use super::options::{Load, SizeRange};
+use super::pace::Pace;
+
+/// Bytes that an open loop may have in flight or unsent on all connections. Messages beyond them are not sent.
+const BACKLOG_MAX_BYTES: usize = 256 << 20;
+
+/// What a [`Generator`](super::Generator) sends, and for how long.
+#[derive(Clone, Debug)]
+pub struct LoadPlan {
+    /// The number of the thread among those of the load, from 0. It also seeds the random numbers.
+    pub thread: usize,
+    /// The transport of the connections.
+    pub transport: Transport,
+    /// The address that they are connected to.
+    pub address: Address,
+    /// When messages are sent; a rate is that of this thread.
+    pub pace: Pace,
+    /// When the first message of an open loop is due, since the start.
+    pub first_due: Duration,
+    /// The size of messages.
+    pub sizes: SizeRange,
+    /// How long the load runs before it is measured.
+    pub warm_up: Duration,
+    /// How long it is measured; `None` means until `messages_max` are sent, or until it is stopped.
+    pub duration: Option<Duration>,
+    /// The maximum number of measured messages.
+    pub messages_max: u64,
+    /// How long a reply may take.
+    pub timeout: Duration,
+    /// Bytes that an open loop may have in flight or unsent on each connection. Messages beyond them are not sent.
+    pub backlog_max_bytes: usize,
+}
+
+impl LoadPlan {
+    /// Returns the plan of one of `threads` threads, which has `connections` of the connections to `address`.
+    pub(super) fn of_thread(
+        load: &Load,
+        address: &Address,
+        thread: usize,
+        threads: usize,
+        connections: usize,
+    ) -> Self {
+        // The first threads send the messages that cannot be divided.
+        let messages = |messages: u64| {
+            let (threads, thread) = (threads as u64, thread as u64);
+            messages / threads + u64::from(thread < messages % threads)
+        };
+        let (pace, first_due) = match load.pace {
+            // Threads in step with each other would send in bursts.
+            Pace::Open { rate, spacing } => (
+                Pace::Open { rate: rate * connections as f64 / load.connections.get() as f64, spacing },
+                Duration::try_from_secs_f64(thread as f64 / rate).unwrap_or_default(),
+            ),
+            closed => (closed, Duration::ZERO),
+        };
+        Self {
+            thread,
+            transport: load.connect.endpoint.transport(),
+            address: address.clone(),
+            pace,
+            first_due,
+            sizes: load.sizes,
+            warm_up: load.warm_up,
+            duration: load.duration,
+            messages_max: load.messages.map_or(u64::MAX, messages),
+            timeout: load.connect.wait,
+            backlog_max_bytes: BACKLOG_MAX_BYTES / load.connections.get(),
+        }
+    }
+
+    /// Returns when the measurement ends, since the start, if it ends after a time.
+    pub(super) fn end(&self) -> Option<Duration> {
+        self.duration.map(|duration| self.warm_up.saturating_add(duration))
+    }
+
+    /// Returns whether messages are sent when replies to others have arrived.
+    pub(super) fn is_closed_loop(&self) -> bool {
+        matches!(self.pace, Pace::Closed { .. })
+    }
+}

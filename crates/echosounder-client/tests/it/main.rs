@@ -1,0 +1,4 @@
+//! The client over socket pairs and with a fake clock.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod load;
