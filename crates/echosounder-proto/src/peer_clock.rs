@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::prober::Sample;
+use crate::sample::Sample;
 use crate::time::MonoTime;
 use crate::timestamp::Timestamp;
 
@@ -32,7 +32,7 @@ pub(crate) struct OffsetBounds {
 impl Sample {
     /// How far the peer's clock was ahead of our monotonic one: it read its own between our send and our receive.
     pub(crate) fn bounds(&self) -> Option<OffsetBounds> {
-        let reading = self.stamp?.reading().filter(|reading| reading.rx <= reading.tx)?;
+        let reading = self.timestamp?.reading().filter(|reading| reading.rx <= reading.tx)?;
         let ahead = |wall: u64, mono: MonoTime| clamp(i128::from(wall) - i128::from(mono.as_nanos()));
         let resolution = i64::try_from(reading.resolution.as_nanos()).unwrap_or(i64::MAX);
         // Both clocks tell whole nanoseconds alone: the receive may have been as much later, and so may the reading.
@@ -49,7 +49,7 @@ impl Sample {
 
     /// Whether the stamp tells more than whole seconds.
     fn is_exact(&self) -> bool {
-        self.stamp.and_then(Timestamp::reading).is_some_and(|reading| reading.resolution.is_zero())
+        self.timestamp.and_then(Timestamp::reading).is_some_and(|reading| reading.resolution.is_zero())
     }
 }
 

@@ -1,494 +1,535 @@
-//! The prober: when calls leave, and what becomes of each.
+//! The prober: when requests are sent, and what becomes of each.
 //!
-//! A state machine without a clock or a socket. Whoever drives it asks [`Prober::due`] when the next call leaves, sends
-//! what [`Prober::call`] composes, gives what comes back to [`Prober::hear`], and lets time pass with
-//! [`Prober::expire`].
+//! A state machine without a clock or a socket, with three verbs. Its driver passes what happens to
+//! [`handle`](Prober::handle), does what [`poll`](Prober::poll) returns until that is nothing more, and
+//! then waits until the socket is ready or the [`deadline`](Prober::deadline) has come.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::finder::Finder;
-use crate::payload::Payload;
-use crate::reader::EchoReader;
-use crate::time::{Moment, MonoTime};
-use crate::timestamp::Timestamp;
+use crate::failure::{FailureKind, LossReason};
+use crate::in_flight::{InFlight, Match};
+use crate::probe_format::{ProbeFormat, ProbeReply};
+use crate::sample::{Sample, Times};
+use crate::schedule::{ProbePace, Schedule};
+use crate::time::{Moment, MonoTime, WallTime};
 
-/// How many calls that are done with are remembered, to know what comes late, again, or in another order. No stream is
-/// trusted to bring back more than so many at once.
-const KEPT: usize = 65_536;
+/// Requests in flight at once. No more are sent until some are replied to or given up.
+const IN_FLIGHT_MAX: usize = 1 << 20;
 
-/// Most bytes of calls that are to come back on a stream.
-const OWED_MAX: usize = 64 << 20;
+/// How long requests that were given up are remembered, as far as their number allows.
+const REMEMBERED_FOR: Duration = Duration::from_secs(32);
 
-/// Calls that are due longer than this, and than their interval, are left out: the machine stood still, and the peer
-/// must not get them all at once.
-const STALL: Duration = Duration::from_secs(1);
+/// The least and the most requests that are remembered after they were given up.
+const REMEMBERED_MIN: u64 = 64;
+const REMEMBERED_MAX: u64 = 65_536;
 
-/// Server clocks that tell whole seconds are called at the seconds' edges.
-const SECOND: Duration = Duration::from_secs(1);
+/// How long nothing is sent in a closed loop after a failure, since requests would otherwise be sent as
+/// fast as they fail; and how long a peer that closed the connection or refused one is left alone.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a name that was not found is not looked up again: a lookup that hangs cannot be ended.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(5);
+
+/// A time of the kernel's that is further than this from the program's comes from a clock that was
+/// stepped in between.
+const APART_MAX: Duration = Duration::from_secs(60);
 
 /// What a prober is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Whether it calls over a stream, where messages have no bounds.
-    pub stream: bool,
-    /// The form of the calls.
-    pub payload: Payload,
-    /// Between two calls, whatever comes back; if it is zero, the next leaves when the last is done with.
-    pub interval: Duration,
-    /// How many calls; `None` for no end.
+pub struct ProbePlan {
+    /// What decides when the next request is sent.
+    pub pace: ProbePace,
+    /// How many requests to send; `None` means no limit.
     pub count: Option<u64>,
-    /// How long an answer may take. Later ones are late.
-    pub wait: Duration,
+    /// How long to wait for each reply. A reply after that is late.
+    pub timeout: Duration,
+    /// When to end at the latest; `None` means no limit.
+    pub end: Option<MonoTime>,
 }
 
-/// When something happened: as the program saw it, and as the kernel did.
+/// What happened to the socket.
+#[derive(Clone, Copy, Debug)]
+pub enum ProbeInput<'a> {
+    /// A message arrived, or bytes of a stream. The kernel's time is that of the last byte.
+    Received {
+        /// The message, or the bytes.
+        bytes: &'a [u8],
+        /// When they arrived.
+        at: Times,
+    },
+    /// The kernel reports when it sent a packet.
+    Transmitted {
+        /// The packet, with its headers.
+        packet: &'a [u8],
+        /// When it was sent, by the wall clock.
+        at: WallTime,
+    },
+    /// The network reports that a request was not delivered.
+    Undelivered {
+        /// What is quoted of the request; without it, the oldest request in flight has failed.
+        packet: Option<&'a [u8]>,
+        /// How the peer or the network failed.
+        kind: FailureKind,
+        /// When that was reported.
+        at: MonoTime,
+    },
+    /// A request from [`ProbeOutput::Send`] could not be sent.
+    SendFailed {
+        /// Its number.
+        number: u64,
+        /// Why not.
+        reason: LossReason,
+        /// When it failed.
+        at: MonoTime,
+    },
+    /// Whether a stream still has bytes of earlier requests to send, so that nothing more can be sent.
+    Blocked(bool),
+    /// The socket is connected.
+    Connected,
+    /// A connection could not be made.
+    ConnectFailed {
+        /// How the peer or the network failed.
+        kind: FailureKind,
+        /// When it failed.
+        at: Moment,
+    },
+    /// The connection has ended.
+    Disconnected {
+        /// How the peer or the network failed.
+        kind: FailureKind,
+        /// When it ended.
+        at: MonoTime,
+    },
+    /// The measurement ends. A request in flight counts as lost if it has waited longer than the slowest
+    /// reply took, and is ignored otherwise.
+    Stop {
+        /// When it ends.
+        at: MonoTime,
+    },
+}
+
+/// What the driver of a prober is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
-    /// Right before the send, or right after the receive.
-    pub program: Moment,
-    /// When the packet left or came, if the kernel has told.
-    pub kernel: Option<Moment>,
+pub enum ProbeOutput {
+    /// Send the request in the buffer at once.
+    Send {
+        /// Its number.
+        number: u64,
+    },
+    /// Connect, and report [`Connected`](ProbeInput::Connected) or
+    /// [`ConnectFailed`](ProbeInput::ConnectFailed).
+    Connect,
+    /// Record what became of a request.
+    Event(ProbeEvent),
 }
 
-impl Times {
-    /// As the program saw it.
-    pub fn of(program: Moment) -> Self {
-        Self { program, kernel: None }
-    }
-
-    /// The nearest to the wire that is known.
-    pub fn best(&self) -> Moment {
-        self.kernel.unwrap_or(self.program)
-    }
-
-    /// The time between what the kernel and the program saw.
-    pub fn difference(&self) -> Option<Duration> {
-        self.kernel.map(|kernel| kernel.mono.max(self.program.mono) - kernel.mono.min(self.program.mono))
-    }
-}
-
-/// A call that was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// Which call.
-    pub number: u64,
-    /// When it was to leave.
-    pub due: MonoTime,
-    /// When it left.
-    pub sent: Times,
-    /// When the last of its answer came.
-    pub received: Times,
-    /// The stamp of the answer, if it began with one.
-    pub stamp: Option<Timestamp>,
-    /// Whether an answer to a later call had come before it: RFC 4737 §3.
-    pub reordered: bool,
-}
-
-impl Sample {
-    /// The round-trip time: from the send, so that the time in which the packet waits in this host's queues counts, to
-    /// when the reply came, by the kernel if it has reported that.
-    pub fn rtt(&self) -> Duration {
-        self.received.best().mono - self.sent.program.mono
-    }
-
-    /// How much later than due the call left.
-    pub fn lag(&self) -> Duration {
-        self.sent.program.mono - self.due
-    }
-
-    /// How long the server had it; `None` if it does not tell, or tells what cannot be.
-    pub fn residence(&self) -> Option<Duration> {
-        match self.stamp? {
-            Timestamp::Ns { rx, tx } => {
-                let nanos = tx.as_nanos().checked_sub(rx.as_nanos())?;
-                Some(Duration::from_nanos(nanos)).filter(|residence| *residence <= self.rtt())
-            }
-            _ => None,
-        }
-    }
-}
-
-/// What becomes of calls.
+/// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeEvent {
-    /// One was answered in time.
-    Answered(Sample),
-    /// One was answered after it had been given up.
-    Late(Sample),
-    /// One was answered once more.
+    /// It was replied to in time.
+    Replied {
+        /// What was measured.
+        sample: Sample,
+        /// Why it had counted as lost before, if it had: an ICMP error may be wrong.
+        given_up: Option<LossReason>,
+    },
+    /// It was replied to after the timeout.
+    Late {
+        /// What was measured.
+        sample: Sample,
+        /// Why it had counted as lost before.
+        given_up: LossReason,
+    },
+    /// It was replied to once more.
     Duplicate(u64),
-    /// One was not answered in time.
-    Unanswered(u64),
-    /// Something came that answers no call, or one that is long forgotten.
+    /// It counts as lost.
+    Lost {
+        /// Its number.
+        number: u64,
+        /// When it was sent, or was to be sent.
+        sent: Moment,
+        /// Why it counts as lost.
+        reason: LossReason,
+        /// When it was given up.
+        at: MonoTime,
+    },
+    /// Something arrived that is no reply to any request, or to one that is long forgotten.
     Unexpected,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// It is under way.
-    Awaited,
-    /// It was given up.
-    Missed,
-    /// It was given up before it left.
-    Unsent,
-    Answered,
+/// What is remembered of a request.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    due: MonoTime,
+    sent: Times,
+    /// Why it was given up, if it was.
+    lost: Option<LossReason>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Call {
-    due: MonoTime,
-    sent: Times,
-    state: State,
+enum Link {
+    Connected,
+    /// Being connected for the request that was due then.
+    Connecting {
+        due: MonoTime,
+    },
+    /// Not to be connected before `until`; requests that are due before that fail as the connection did.
+    Disconnected {
+        until: MonoTime,
+        kind: FailureKind,
+    },
 }
 
-/// Calls, and knows what comes back.
+/// Decides when requests are sent, and finds out what becomes of each.
 #[derive(Debug)]
-pub struct Prober {
-    plan: Plan,
-    /// When the next call is due, unless it is aimed elsewhere.
-    upcoming: MonoTime,
-    /// The number of the next call; the first is 1.
+pub struct Prober<F> {
+    format: F,
+    plan: ProbePlan,
+    schedule: Schedule,
+    link: Link,
+    is_blocked: bool,
+    is_stopped: bool,
+    /// The number of the next request; the first is 1.
     next: u64,
-    /// Those that are remembered, up to the one before `next`.
-    calls: VecDeque<Call>,
-    /// All before it are done with.
-    open: u64,
-    /// When the last call was done with.
-    settled: MonoTime,
-    /// The greatest number that was answered.
+    in_flight: InFlight<Probe>,
+    /// The number of the oldest request in flight, or of the next.
+    oldest: u64,
+    /// The highest number that was replied to.
     newest: u64,
-    /// Calls that were left out because the machine stood still.
-    skipped: u64,
-    /// Where in each second calls are to leave.
-    phase: Option<Duration>,
-    reader: EchoReader,
-    /// Looks for requests on a stream that the reader cannot follow.
-    finder: Option<Finder>,
-    /// Whether bytes have come over this connection that are no reply, and that was not reported.
-    unmatched: bool,
-    /// The calls that are to come back on the stream, in the order in which they were sent. A finder needs no order.
-    returning: VecDeque<u64>,
-    scratch: Vec<u8>,
+    /// Whether any request was replied to or counts as lost.
+    has_outcome: bool,
+    /// The longest round-trip time.
+    longest: Duration,
+    /// Nothing is sent before, in a closed loop.
+    paused_until: MonoTime,
+    events: VecDeque<ProbeEvent>,
+    replies: Vec<ProbeReply>,
 }
 
-impl Prober {
-    /// A prober whose first call is due at `start`.
-    pub fn new(plan: Plan, start: MonoTime) -> Self {
+impl<F: ProbeFormat> Prober<F> {
+    /// Creates a prober for a connected socket, whose first request is due at `start`.
+    pub fn new(format: F, plan: ProbePlan, start: MonoTime) -> Self {
+        let remembered = plan.pace.interval().map_or(0, |interval| {
+            u64::try_from(REMEMBERED_FOR.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u64::MAX)
+        });
+        let remembered = remembered.clamp(REMEMBERED_MIN, REMEMBERED_MAX);
         Self {
+            format,
             plan,
-            upcoming: start,
+            schedule: Schedule::new(plan.pace, start),
+            link: Link::Connected,
+            is_blocked: false,
+            is_stopped: false,
             next: 1,
-            calls: VecDeque::new(),
-            open: 1,
-            settled: start,
+            in_flight: InFlight::new(usize::try_from(remembered).unwrap_or(usize::MAX)),
+            oldest: 1,
             newest: 0,
-            skipped: 0,
-            phase: None,
-            reader: EchoReader::new(),
-            finder: None,
-            unmatched: false,
-            returning: VecDeque::new(),
-            scratch: Vec::new(),
+            has_outcome: false,
+            longest: Duration::ZERO,
+            paused_until: start,
+            events: VecDeque::new(),
+            replies: Vec::new(),
         }
     }
 
-    /// What it is to do.
-    pub fn plan(&self) -> &Plan {
+    /// Returns what the prober is to do.
+    pub fn plan(&self) -> &ProbePlan {
         &self.plan
     }
 
-    /// How many calls it has made, those that could not be sent included.
-    pub fn calls(&self) -> u64 {
+    /// Returns the number of requests so far, including those that could not be sent.
+    pub fn requests(&self) -> u64 {
         self.next - 1
     }
 
-    /// Calls that were left out because the machine stood still when they were due.
+    /// Returns the number of requests that were skipped because the machine stood still when they were
+    /// due.
     pub fn skipped(&self) -> u64 {
-        self.skipped
+        self.schedule.skipped()
     }
 
-    /// When the next call leaves; `None` if there is none, or none before something else happens.
+    /// Returns when the next request is due; `None` if there is none, or none before something else
+    /// happens.
     pub fn due(&self) -> Option<MonoTime> {
-        if self.has_ended() {
+        if self.has_made_all() || self.is_stopped {
             return None;
         }
-        if self.plan.interval.is_zero() {
-            return (self.open == self.next).then_some(self.settled);
+        self.schedule.due(self.in_flight.is_empty())
+    }
+
+    /// Sends requests from now on that long after a whole second of the monotonic clock, as many of them
+    /// as their interval allows. It serves to find the edges of seconds of a server whose timestamps show
+    /// nothing finer.
+    pub fn aim(&mut self, phase: Duration) {
+        self.schedule.aim(phase);
+    }
+
+    /// Returns whether nothing has become of any request yet, so that a peer that refuses the first one
+    /// may still be looked for at another address.
+    pub fn has_no_outcome(&self) -> bool {
+        !self.has_outcome
+    }
+
+    /// Returns whether a request has waited for its reply for as long as it may. What the socket has
+    /// received is to be handled before the next [`poll`](Self::poll) then.
+    pub fn is_expiring(&self, now: MonoTime) -> bool {
+        self.expiry().is_some_and(|expiry| expiry <= now)
+    }
+
+    /// Returns whether the measurement has ended: all requests were made and none is in flight, or the
+    /// time is up, or it was stopped.
+    pub fn is_over(&self, now: MonoTime) -> bool {
+        let has_settled = self.has_made_all() && self.in_flight.is_empty() && self.events.is_empty();
+        has_settled || self.is_stopped && self.events.is_empty() || self.is_past_end(now)
+    }
+
+    /// Returns when [`poll`](Self::poll) is to be called next if nothing else happens.
+    pub fn deadline(&self) -> Option<MonoTime> {
+        if !self.events.is_empty() {
+            return Some(MonoTime::from_origin(Duration::ZERO));
         }
-        Some(self.phase.map_or(self.upcoming, |phase| self.aimed(phase)))
-    }
-
-    /// The time nearest to when the next call is due from which calls, at their interval, come to leave at that phase.
-    fn aimed(&self, phase: Duration) -> MonoTime {
-        let unit = common_divisor(nanos(self.plan.interval), nanos(SECOND));
-        let due = self.upcoming.as_nanos();
-        let wait = (nanos(phase) % unit + unit - due % unit) % unit;
-        let early = MonoTime::from_origin(Duration::from_nanos(due.saturating_sub(unit - wait)));
-        // What has passed when the aim is taken is too early.
-        if unit - wait < wait && self.settled <= early {
-            early
-        } else {
-            self.upcoming + Duration::from_nanos(wait)
+        if self.is_stopped {
+            return None;
         }
+        let is_connecting = matches!(self.link, Link::Connecting { .. });
+        let due = self.due().filter(|_| !is_connecting).map(|due| due.max(self.paused_until));
+        [due, self.expiry(), self.plan.end].into_iter().flatten().min()
     }
 
-    /// When something is to be done: a call is due, or one has been waited for long enough.
-    pub fn wakes(&self) -> Option<MonoTime> {
-        let expiry = self.first_awaited().map(|call| call.sent.program.mono + self.plan.wait);
-        match (self.due(), expiry) {
-            (Some(due), Some(expiry)) => Some(due.min(expiry)),
-            (due, expiry) => due.or(expiry),
+    /// Returns what the driver is to do now, or `None` if that is nothing before the
+    /// [`deadline`](Self::deadline). A request to be sent replaces the contents of `buffer`.
+    pub fn poll(&mut self, now: Moment, buffer: &mut Vec<u8>) -> Option<ProbeOutput> {
+        if self.events.is_empty() && !self.is_stopped {
+            self.expire(self.plan.timeout, now.mono);
         }
-    }
-
-    /// Whether the next call can be made: a stream may owe so much already that no more can be remembered. Then it is to
-    /// be [missed](Self::miss).
-    pub fn has_room(&self) -> bool {
-        let owed = self.returning.len();
-        owed == 0 || owed < KEPT && owed.saturating_mul(self.plan.payload.len()) < OWED_MAX
-    }
-
-    /// Makes the next call, which leaves at `at`: appends it to `out`, and returns its number.
-    pub fn call(&mut self, at: Moment, out: &mut Vec<u8>) -> u64 {
-        let from = out.len();
-        self.plan.payload.write(self.next, out);
-        if self.plan.stream && self.finder.is_none() {
-            self.reader.sent(&out[from..]);
-            self.returning.push_back(self.next);
+        if let Some(event) = self.events.pop_front() {
+            return Some(ProbeOutput::Event(event));
         }
-        self.note(at, State::Awaited)
-    }
-
-    /// Gives the next call up, which cannot be sent, and returns its number.
-    pub fn miss(&mut self, at: Moment) -> u64 {
-        self.note(at, State::Unsent)
-    }
-
-    fn note(&mut self, at: Moment, state: State) -> u64 {
-        let due = self.due().unwrap_or(at.mono);
-        let due = due + self.skip(at.mono - due);
-        self.upcoming = due + self.plan.interval;
-        self.calls.push_back(Call { due, sent: Times::of(at), state });
-        self.next += 1;
-        self.settle(at.mono);
-        self.next - 1
-    }
-
-    /// Leaves out the calls that are long due, the first of them for so long, and returns what they would have taken.
-    fn skip(&mut self, lag: Duration) -> Duration {
-        let interval = nanos(self.plan.interval);
-        if interval == 0 || lag <= STALL.max(self.plan.interval) {
-            return Duration::ZERO;
+        let due = self.due().filter(|due| (*due).max(self.paused_until) <= now.mono)?;
+        if self.is_past_end(now.mono) {
+            return None;
         }
-        let skipped = nanos(lag) / interval;
-        self.skipped += skipped;
-        Duration::from_nanos(skipped * interval)
-    }
-
-    /// The kernel has told when a call left.
-    pub fn left(&mut self, number: u64, kernel: Moment) {
-        if let Some(call) = self.find(number) {
-            call.sent.kernel = Some(kernel);
-        }
-    }
-
-    /// When the program sent a call, if it is one of those that are remembered.
-    pub fn sent(&self, number: u64) -> Option<Moment> {
-        let place = number.checked_sub(self.first())?;
-        self.calls.get(usize::try_from(place).ok()?).map(|call| call.sent.program)
-    }
-
-    /// The number of the call that a packet holds, or that an ICMP error quotes, if it is one of those that are remembered.
-    pub fn number_in(&self, packet: &[u8]) -> Option<u64> {
-        self.plan.payload.find(packet, self.next).filter(|number| self.first() <= *number)
-    }
-
-    /// Takes what came back: a message, or bytes of a stream. The kernel's time is that of the last byte.
-    ///
-    /// A server may decorate requests in any way, as long as they are contained in its replies. Bytes in which no
-    /// request is found are a [stray](ProbeEvent::Unexpected) message; of a stream they are [reported](Self::take_unmatched)
-    /// when a request has been given up.
-    pub fn hear(&mut self, bytes: &[u8], at: Times, mut each: impl FnMut(ProbeEvent)) {
-        if !self.plan.stream {
-            return self.hear_message(bytes, at, &mut each);
-        }
-        if self.finder.is_some() {
-            return self.search(bytes, at, &mut each);
-        }
-        let mut reader = core::mem::take(&mut self.reader);
-        let result = reader.receive(bytes, |echo| {
-            let kernel = at.kernel.filter(|_| echo.end == bytes.len());
-            if let Some(number) = self.returning.pop_front() {
-                self.take(number, Times { kernel, ..at }, echo.stamp, &mut each);
+        match self.link {
+            Link::Connecting { .. } => return None,
+            Link::Disconnected { until, kind } if now.mono < until => {
+                self.lose_next(due, now, kind.into(), now.mono);
             }
-        });
-        self.unmatched = !reader.unread().is_empty();
-        if result.is_err() {
-            let first = self.returning.front().map(|number| (*number, self.plan.payload.len()));
-            self.finder = Some(Finder::after(&reader, self.plan.payload, first));
-            self.returning.clear();
-            return self.search(reader.unread(), at, &mut each);
+            Link::Disconnected { .. } => {
+                self.link = Link::Connecting { due };
+                return Some(ProbeOutput::Connect);
+            }
+            Link::Connected if !self.can_send() => {
+                self.lose_next(due, now, LossReason::NotSent, now.mono);
+            }
+            Link::Connected => return Some(self.send_next(due, now, buffer)),
         }
-        self.reader = reader;
+        self.events.pop_front().map(ProbeOutput::Event)
     }
 
-    fn search(&mut self, bytes: &[u8], at: Times, each: &mut impl FnMut(ProbeEvent)) {
-        let Some(mut finder) = self.finder.take() else { return };
-        let mut found = Vec::new();
-        let len = self.plan.payload.len();
-        finder.receive(bytes, self.next, |_| len, |request| found.push(request));
-        self.unmatched = finder.has_found_nothing();
-        self.finder = Some(finder);
-        let last = found.len();
-        for (place, request) in (1..).zip(found) {
-            let kernel = at.kernel.filter(|_| place == last);
-            self.take(request.number, Times { kernel, ..at }, request.stamp, each);
+    /// Takes notice of what happened to the socket.
+    pub fn handle(&mut self, input: ProbeInput<'_>) {
+        match input {
+            ProbeInput::Received { bytes, at } => self.receive(bytes, at),
+            ProbeInput::Transmitted { packet, at } => self.note_transmission(packet, at),
+            ProbeInput::Undelivered { packet, kind, at } => {
+                let quoted = packet.and_then(|packet| self.format.find(packet, self.next));
+                let number = quoted.unwrap_or(self.oldest);
+                self.lose(number, kind.into(), at);
+                self.pause(at);
+            }
+            ProbeInput::SendFailed { number, reason, at } => {
+                self.lose(number, reason, at);
+                self.pause(at);
+            }
+            ProbeInput::Blocked(is_blocked) => self.is_blocked = is_blocked,
+            ProbeInput::Connected => self.link = Link::Connected,
+            ProbeInput::ConnectFailed { kind, at } => self.fail_to_connect(kind, at),
+            ProbeInput::Disconnected { kind, at } => self.disconnect(kind, at),
+            ProbeInput::Stop { at } => {
+                self.expire(self.longest, at);
+                self.is_stopped = true;
+            }
         }
     }
 
-    /// Whether a stream has brought bytes in which no request was found, although requests were given up. It is
-    /// reported once for a connection, or when more such bytes have come.
-    pub fn take_unmatched(&mut self) -> bool {
-        core::mem::take(&mut self.unmatched)
+    fn send_next(&mut self, due: MonoTime, now: Moment, buffer: &mut Vec<u8>) -> ProbeOutput {
+        buffer.clear();
+        let number = self.next;
+        self.format.write(number, buffer);
+        let due = self.schedule.advance(due, now.mono);
+        self.in_flight.insert(number, Probe { due, sent: Times::of(now), lost: None });
+        self.next += 1;
+        self.settle(now.mono);
+        ProbeOutput::Send { number }
     }
 
-    fn hear_message(&mut self, message: &[u8], at: Times, each: &mut impl FnMut(ProbeEvent)) {
-        match self.plan.payload.read_anywhere(message, self.next, &mut self.scratch) {
-            Some((number, stamp)) => self.take(number, at, stamp, each),
-            None => each(ProbeEvent::Unexpected),
+    /// Counts the next request as lost, because it cannot be sent.
+    fn lose_next(&mut self, due: MonoTime, sent: Moment, reason: LossReason, at: MonoTime) {
+        let number = self.next;
+        self.schedule.advance(due, sent.mono);
+        self.in_flight.insert_unsent(number);
+        self.next += 1;
+        self.settle(sent.mono);
+        self.count_lost(number, sent, reason, at);
+        self.pause(at);
+    }
+
+    fn receive(&mut self, bytes: &[u8], at: Times) {
+        let mut replies = core::mem::take(&mut self.replies);
+        if self.format.read(bytes, self.next, &mut replies) {
+            self.events.push_back(ProbeEvent::Unexpected);
         }
+        for reply in replies.drain(..) {
+            let kernel = at.kernel.filter(|_| reply.ends_read);
+            self.match_reply(reply, Times { kernel, ..at });
+        }
+        self.replies = replies;
     }
 
-    fn take(
-        &mut self,
-        number: u64,
-        received: Times,
-        stamp: Option<Timestamp>,
-        each: &mut impl FnMut(ProbeEvent),
-    ) {
-        let (wait, reordered) = (self.plan.wait, number < self.newest);
-        let Some(call) = self.find(number) else { return each(ProbeEvent::Unexpected) };
-        // A clock that was set meanwhile may have told the kernel a time before the call.
-        let kernel = received.kernel.filter(|kernel| call.sent.program.mono <= kernel.mono);
-        let received = Times { kernel, ..received };
-        let sample = Sample { number, due: call.due, sent: call.sent, received, stamp, reordered };
-        let late = match call.state {
-            State::Answered => return each(ProbeEvent::Duplicate(number)),
-            // Whoever answers what was not sent has guessed it.
-            State::Unsent => return each(ProbeEvent::Unexpected),
-            State::Missed => true,
-            State::Awaited => wait < sample.rtt(),
+    fn match_reply(&mut self, reply: ProbeReply, received: Times) {
+        let number = reply.number;
+        let probe = match self.in_flight.take(number) {
+            Match::InTime(probe) | Match::Late(probe) => probe,
+            Match::Duplicate => return self.events.push_back(ProbeEvent::Duplicate(number)),
+            Match::Unexpected => return self.events.push_back(ProbeEvent::Unexpected),
         };
-        if late && call.state == State::Awaited {
-            each(ProbeEvent::Unanswered(number));
+        // A clock that was set meanwhile may have shown the kernel a time before the request.
+        let kernel = received.kernel.filter(|kernel| probe.sent.program.mono <= kernel.mono);
+        let sample = Sample {
+            number,
+            due: probe.due,
+            sent: probe.sent,
+            received: Times { kernel, ..received },
+            timestamp: reply.timestamp,
+            reordered: number < self.newest,
+        };
+        let at = received.program.mono;
+        let timeout = LossReason::Peer(FailureKind::Timeout);
+        let is_slow = self.plan.timeout < sample.rtt();
+        if is_slow && probe.lost.is_none() {
+            self.count_lost(number, probe.sent.program, timeout, at);
         }
-        call.state = State::Answered;
+        // A request that was reported as a timeout stays late. One that was given up for another reason,
+        // such as an ICMP error, may be replied to in time all the same.
+        self.events.push_back(if is_slow || probe.lost == Some(timeout) {
+            ProbeEvent::Late { sample, given_up: probe.lost.unwrap_or(timeout) }
+        } else {
+            ProbeEvent::Replied { sample, given_up: probe.lost }
+        });
+        self.has_outcome = true;
         self.newest = self.newest.max(number);
-        self.settle(received.program.mono);
-        each(if late { ProbeEvent::Late(sample) } else { ProbeEvent::Answered(sample) });
-    }
-
-    /// Gives up what has been waited for long enough.
-    pub fn expire(&mut self, at: MonoTime, each: impl FnMut(ProbeEvent)) {
-        self.give_up_after(self.plan.wait, at, each);
-    }
-
-    /// Gives up what has been waited for so long.
-    pub fn give_up_after(&mut self, wait: Duration, at: MonoTime, mut each: impl FnMut(ProbeEvent)) {
-        while let Some(call) = self.first_awaited()
-            && call.sent.program.mono + wait <= at
-        {
-            let number = self.open;
-            self.give_up(number, at);
-            each(ProbeEvent::Unanswered(number));
-        }
-    }
-
-    /// A call has failed, or the oldest that is awaited, if it is not known which; its number is returned, if there is
-    /// one that was awaited.
-    pub fn fail(&mut self, number: Option<u64>, at: MonoTime) -> Option<u64> {
-        let number = number.unwrap_or(self.open);
-        let awaited = self.find(number).is_some_and(|call| call.state == State::Awaited);
-        if awaited {
-            self.give_up(number, at);
-        }
-        awaited.then_some(number)
-    }
-
-    /// The connection has ended: what is awaited will not come. The next call goes over another one.
-    pub fn cut(&mut self, at: MonoTime, mut each: impl FnMut(u64)) {
-        while self.first_awaited().is_some() {
-            let number = self.open;
-            self.give_up(number, at);
-            each(number);
-        }
-        self.reader = EchoReader::new();
-        self.finder = None;
-        self.returning.clear();
-    }
-
-    fn give_up(&mut self, number: u64, at: MonoTime) {
-        if let Some(call) = self.find(number) {
-            call.state = State::Missed;
-        }
+        self.longest = self.longest.max(sample.rtt());
         self.settle(at);
     }
 
-    /// From now on calls leave so long after a whole second of the clock that never steps, as many of them as their
-    /// interval allows: all if it is in whole seconds, one each second if it divides the second. They stay an interval
-    /// apart; one gap alone is longer or shorter, by half of it at most unless the time for that is past.
-    pub fn aim(&mut self, phase: Duration) {
-        self.phase = Some(phase);
+    /// Notes the kernel's time of sending a packet, unless a step of the clock makes it impossible.
+    fn note_transmission(&mut self, packet: &[u8], at: WallTime) {
+        let number = self.format.find(packet, self.next);
+        let Some(probe) = number.and_then(|number| self.in_flight.get_mut(number)) else { return };
+        let program = probe.sent.program;
+        let after = at.as_nanos().checked_sub(program.wall.as_nanos()).map(Duration::from_nanos);
+        if let Some(after) = after.filter(|after| *after <= APART_MAX) {
+            probe.sent.kernel = Some(Moment { wall: at, mono: program.mono + after });
+        }
     }
 
-    /// Whether all calls have been made.
-    pub fn has_ended(&self) -> bool {
+    fn disconnect(&mut self, kind: FailureKind, at: MonoTime) {
+        // A peer that ends a connection when all was replied to may take the next request over another.
+        let mut until = at;
+        if !self.in_flight.is_empty() {
+            self.report_unmatched();
+            self.pause(at);
+            until = at + PAUSE;
+        }
+        while let Some((number, _)) = self.in_flight.first() {
+            self.lose(number, kind.into(), at);
+        }
+        self.format.reset();
+        self.is_blocked = false;
+        self.link = Link::Disconnected { until, kind };
+    }
+
+    /// Counts the requests that came due while connecting as lost.
+    fn fail_to_connect(&mut self, kind: FailureKind, at: Moment) {
+        let until = self.plan.end.map_or(at.mono, |end| end.min(at.mono));
+        let first = match self.link {
+            Link::Connecting { due } => Some(due),
+            _ => self.due(),
+        };
+        let mut next = first.filter(|_| !self.has_made_all());
+        while let Some(due) = next.filter(|due| *due <= until) {
+            self.lose_next(due, Moment { wall: at.wall, mono: due }, kind.into(), at.mono);
+            next = self.due().filter(|_| self.plan.pace != ProbePace::Closed);
+        }
+        let pause = if kind == FailureKind::Dns { LOOKUP_PAUSE } else { PAUSE };
+        self.link = Link::Disconnected { until: at.mono + pause, kind };
+        self.pause(at.mono);
+    }
+
+    /// Gives a request up, if it is in flight.
+    fn lose(&mut self, number: u64, reason: LossReason, at: MonoTime) {
+        if let Some(probe) = self.in_flight.give_up(number) {
+            probe.lost = Some(reason);
+            let sent = probe.sent.program;
+            self.count_lost(number, sent, reason, at);
+            self.settle(at);
+        }
+    }
+
+    fn count_lost(&mut self, number: u64, sent: Moment, reason: LossReason, at: MonoTime) {
+        self.has_outcome = true;
+        self.events.push_back(ProbeEvent::Lost { number, sent, reason, at });
+    }
+
+    /// Gives the requests up that were sent that long ago.
+    fn expire(&mut self, timeout: Duration, at: MonoTime) {
+        let is_expired = |probe: &Probe| probe.sent.program.mono + timeout <= at;
+        if self.in_flight.first().is_some_and(|(_, probe)| is_expired(probe)) {
+            self.report_unmatched();
+        }
+        while let Some((number, probe)) = self.in_flight.first()
+            && is_expired(probe)
+        {
+            self.lose(number, FailureKind::Timeout.into(), at);
+        }
+    }
+
+    /// Reports that a stream has brought bytes that are no reply, once requests are given up.
+    fn report_unmatched(&mut self) {
+        if self.format.take_unmatched() {
+            self.events.push_back(ProbeEvent::Unexpected);
+        }
+    }
+
+    fn settle(&mut self, at: MonoTime) {
+        let oldest = self.in_flight.first().map_or(self.next, |(number, _)| number);
+        if oldest != self.oldest {
+            self.oldest = oldest;
+            self.schedule.settle(at);
+        }
+    }
+
+    fn pause(&mut self, at: MonoTime) {
+        if self.plan.pace == ProbePace::Closed {
+            self.paused_until = at + PAUSE;
+        }
+    }
+
+    fn can_send(&self) -> bool {
+        !self.is_blocked && self.in_flight.len() < IN_FLIGHT_MAX && self.format.can_write()
+    }
+
+    fn has_made_all(&self) -> bool {
         self.plan.count.is_some_and(|count| count < self.next)
     }
 
-    /// Whether all calls have been made and none is awaited.
-    pub fn is_over(&self) -> bool {
-        self.has_ended() && self.open == self.next
+    fn is_past_end(&self, now: MonoTime) -> bool {
+        self.plan.end.is_some_and(|end| end <= now)
     }
 
-    /// Calls that are awaited, or were made after one that is.
-    pub fn open(&self) -> u64 {
-        self.next - self.open
+    fn expiry(&self) -> Option<MonoTime> {
+        self.in_flight.first().map(|(_, probe)| probe.sent.program.mono + self.plan.timeout)
     }
-
-    /// The number of the first call that is remembered.
-    fn first(&self) -> u64 {
-        self.next - self.calls.len() as u64
-    }
-
-    fn find(&mut self, number: u64) -> Option<&mut Call> {
-        let place = number.checked_sub(self.first())?;
-        self.calls.get_mut(usize::try_from(place).ok()?)
-    }
-
-    fn first_awaited(&self) -> Option<&Call> {
-        let place = self.open.checked_sub(self.first())?;
-        self.calls.get(usize::try_from(place).ok()?)
-    }
-
-    /// Goes on to the first call that is awaited, and forgets what is long done with.
-    fn settle(&mut self, at: MonoTime) {
-        while self.first_awaited().is_some_and(|call| call.state != State::Awaited) {
-            self.open += 1;
-            self.settled = at;
-        }
-        while KEPT < self.calls.len() && self.first() < self.open {
-            self.calls.pop_front();
-        }
-    }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { common_divisor(b, a % b) }
 }

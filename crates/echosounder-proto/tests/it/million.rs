@@ -2,10 +2,14 @@
 //! becomes of the prober's insides.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use echosounder_proto::{Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Times, WallTime};
+use echosounder_proto::{
+    FailureKind, Moment, MonoTime, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace, ProbePlan,
+    Prober, TextEcho, Times, WallTime,
+};
+
 use echosounder_testkit::Random;
 
 /// What became of the requests, and the sum of the numbers of each kind, which tells more than how many
@@ -49,38 +53,33 @@ fn delay(random: &mut Random) -> Option<u64> {
     }
 }
 
-fn count(outcome: &mut Outcome, refused: &BTreeSet<u64>, event: ProbeEvent) {
+fn count(outcome: &mut Outcome, event: ProbeEvent) {
     let add = |pair: &mut (u64, u64), number: u64| *pair = (pair.0 + 1, pair.1 + number);
     match event {
-        ProbeEvent::Answered(sample) | ProbeEvent::Late(sample) => {
-            // As the client has it: a request that was refused may be replied to in time.
-            let is_late = matches!(event, ProbeEvent::Late(_))
-                && (!refused.contains(&sample.number) || Duration::from_secs(1) < sample.rtt());
+        ProbeEvent::Replied { sample, .. } | ProbeEvent::Late { sample, .. } => {
+            let is_late = matches!(event, ProbeEvent::Late { .. });
             add(if is_late { &mut outcome.late } else { &mut outcome.answered }, sample.number);
             if sample.reordered {
                 add(&mut outcome.reordered, sample.number);
             }
             outcome.rtt_sum += u64::try_from(sample.rtt().as_nanos()).unwrap();
         }
-        ProbeEvent::Unanswered(number) => add(&mut outcome.lost, number),
+        ProbeEvent::Lost { number, .. } => add(&mut outcome.lost, number),
         ProbeEvent::Duplicate(number) => add(&mut outcome.duplicate, number),
         ProbeEvent::Unexpected => outcome.unexpected += 1,
     }
 }
 
-/// Runs so many probes, one each `interval`, or in lockstep if it is zero. With `failures` some cannot
-/// be sent, and some are refused.
-fn simulate(seed: u64, probes: u64, interval: Duration, failures: bool) -> Outcome {
+/// Runs so many probes at this pace. With `failures` some cannot be sent, and some are refused.
+fn simulate(seed: u64, probes: u64, pace: ProbePace, failures: bool) -> Outcome {
     let (mut random, mut outcome) = (Random::new(seed), Outcome::default());
-    let plan =
-        Plan { stream: false, payload: PAYLOAD, interval, count: Some(probes), wait: Duration::from_secs(1) };
-    let mut prober = Prober::new(plan, moment(0).mono);
+    let plan = ProbePlan { pace, count: Some(probes), timeout: Duration::from_secs(1), end: None };
+    let mut prober = Prober::new(TextEcho::messages(PAYLOAD), plan, moment(0).mono);
     let mut wire: BinaryHeap<Reverse<(u64, u64, u64, Arrival)>> = BinaryHeap::new();
-    let mut refused = BTreeSet::new();
     let (mut sequence, mut bytes) = (0_u64, Vec::new());
     loop {
         let arrival = wire.peek().map(|Reverse((at, ..))| *at);
-        let wake = prober.wakes().map(MonoTime::as_nanos);
+        let wake = prober.deadline().map(MonoTime::as_nanos);
         let Some(now) = arrival.into_iter().chain(wake).min() else { return outcome };
         if arrival.is_some_and(|arrival| wake.is_none_or(|wake| arrival <= wake)) {
             let Some(Reverse((_, _, number, arrival))) = wire.pop() else { return outcome };
@@ -89,39 +88,41 @@ fn simulate(seed: u64, probes: u64, interval: Duration, failures: bool) -> Outco
                 Arrival::Noise => bytes.extend_from_slice(b"what is this?"),
                 Arrival::Reply | Arrival::Refusal => PAYLOAD.write(number, &mut bytes),
             }
-            if arrival != Arrival::Refusal {
-                prober.hear(&bytes, Times::of(moment(now)), |event| count(&mut outcome, &refused, event));
-            } else if let Some(number) = prober.fail(Some(number), moment(now).mono) {
-                refused.insert(number);
-                count(&mut outcome, &refused, ProbeEvent::Unanswered(number));
-            }
-            continue;
+            let at = moment(now);
+            prober.handle(match arrival {
+                Arrival::Refusal => {
+                    ProbeInput::Undelivered { packet: Some(&bytes), kind: FailureKind::Refused, at: at.mono }
+                }
+                Arrival::Reply | Arrival::Noise => ProbeInput::Received { bytes: &bytes, at: Times::of(at) },
+            });
         }
-        prober.expire(moment(now).mono, |event| count(&mut outcome, &refused, event));
-        if prober.due().is_none_or(|due| now < due.as_nanos()) {
-            continue;
-        }
-        if failures && random.next_u64().is_multiple_of(1000) {
-            let number = prober.miss(moment(now));
-            count(&mut outcome, &refused, ProbeEvent::Unanswered(number));
-            continue;
-        }
-        bytes.clear();
-        let number = prober.call(moment(now), &mut bytes);
-        let mut put = |delay: u64, arrival| {
-            sequence += 1;
-            wire.push(Reverse((now + delay, sequence, number, arrival)));
-        };
-        if let Some(up) = delay(&mut random) {
-            delay(&mut random).into_iter().for_each(|down| put(up + down, Arrival::Reply));
-            if random.next_u64().is_multiple_of(64) {
+        let is_due = prober.due().is_some_and(|due| due.as_nanos() <= now);
+        let is_blocked = is_due && failures && random.next_u64().is_multiple_of(1000);
+        prober.handle(ProbeInput::Blocked(is_blocked));
+        while let Some(output) = prober.poll(moment(now), &mut bytes) {
+            let number = match output {
+                ProbeOutput::Event(event) => {
+                    count(&mut outcome, event);
+                    continue;
+                }
+                ProbeOutput::Send { number } => number,
+                ProbeOutput::Connect => panic!("it is connected"),
+            };
+            let mut put = |delay: u64, arrival| {
+                sequence += 1;
+                wire.push(Reverse((now + delay, sequence, number, arrival)));
+            };
+            if let Some(up) = delay(&mut random) {
                 delay(&mut random).into_iter().for_each(|down| put(up + down, Arrival::Reply));
+                if random.next_u64().is_multiple_of(64) {
+                    delay(&mut random).into_iter().for_each(|down| put(up + down, Arrival::Reply));
+                }
             }
-        }
-        match random.next_u64() % 4096 {
-            0..=3 if failures => put(random.next_u64() % 3_000_000, Arrival::Refusal),
-            4 => put(random.next_u64() % 3_000_000, Arrival::Noise),
-            _ => {}
+            match random.next_u64() % 4096 {
+                0..=3 if failures => put(random.next_u64() % 3_000_000, Arrival::Refusal),
+                4 => put(random.next_u64() % 3_000_000, Arrival::Noise),
+                _ => {}
+            }
         }
     }
 }
@@ -137,7 +138,7 @@ fn a_million_probes_have_the_same_outcome_for_the_same_seed() {
         unexpected: 266,
         rtt_sum: 38_760_349_587_933,
     };
-    assert_eq!(simulate(7, 1_000_000, Duration::from_millis(1), true), open);
+    assert_eq!(simulate(7, 1_000_000, ProbePace::Open { interval: Duration::from_millis(1) }, true), open);
     let closed = Outcome {
         answered: (95_344, 4_769_676_515),
         late: (1543, 75_990_257),
@@ -147,5 +148,5 @@ fn a_million_probes_have_the_same_outcome_for_the_same_seed() {
         unexpected: 20,
         rtt_sum: 3_905_947_186_909,
     };
-    assert_eq!(simulate(8, 100_000, Duration::ZERO, false), closed);
+    assert_eq!(simulate(8, 100_000, ProbePace::Closed, false), closed);
 }

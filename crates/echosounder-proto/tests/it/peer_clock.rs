@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use echosounder_proto::{
-    Moment, MonoTime, OffsetEstimate, Payload, PeerClock, Plan, Prober, Sample, Times, Timestamp, WallTime,
+    Moment, MonoTime, OffsetEstimate, Payload, PeerClock, ProbeInput, ProbePace, ProbePlan, Prober, Sample,
+    TextEcho, Times, Timestamp, WallTime,
 };
 use echosounder_testkit::Random;
 use proptest::collection::vec;
@@ -59,9 +60,9 @@ fn ratio(ppb: i64) -> f64 {
     ppb as f64 / 1e9
 }
 
-fn sample(sent: u64, received: u64, stamp: Timestamp) -> Sample {
+fn sample(sent: u64, received: u64, timestamp: Timestamp) -> Sample {
     let (due, sent) = (mono(sent), times(sent));
-    Sample { number: 1, due, sent, received: times(received), stamp: Some(stamp), reordered: false }
+    Sample { number: 1, due, sent, received: times(received), timestamp: Some(timestamp), reordered: false }
 }
 
 fn mono(nanos: u64) -> MonoTime {
@@ -263,27 +264,22 @@ fn rounding_is_no_step() {
 /// Calls a server that tells whole seconds, aimed at their edges, and returns what is known after each call.
 fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: u64) -> Vec<OffsetEstimate> {
     let mut random = Random::new(interval + up);
-    let plan = Plan {
-        stream: false,
-        payload: Payload::new(64),
-        interval: Duration::from_nanos(interval),
-        count: Some(count),
-        wait: Duration::from_secs(1),
-    };
-    let mut prober = Prober::new(plan, mono(3 * SECOND));
+    let pace = ProbePace::Open { interval: Duration::from_nanos(interval) };
+    let plan = ProbePlan { pace, count: Some(count), timeout: Duration::from_secs(1), end: None };
+    let mut prober = Prober::new(TextEcho::messages(Payload::new(64)), plan, mono(3 * SECOND));
     let mut clock = PeerClock::new();
     let mut told = Vec::new();
     while let Some(due) = prober.due() {
         let sent = due.as_nanos();
         let mut message = Vec::new();
-        prober.call(times(sent).program, &mut message);
+        while prober.poll(times(sent).program, &mut message).is_some() {}
         let [up, down] = [up, down].map(|least| least + random.heavy(jitter));
         let second = truth.shows(sent + up).seconds();
         let received = sent + up + down;
         let answer = sample(sent, received, Timestamp::Ctime(Some(second)));
         clock.observe(&answer);
         assert_eq!(clock.excess(&answer), None);
-        prober.hear(&message, times(received), |_| {});
+        prober.handle(ProbeInput::Received { bytes: &message, at: times(received) });
         let next = prober.due().unwrap_or(answer.received.program.mono);
         prober.aim(clock.edge(next, answer.rtt()).unwrap());
         told.push(clock.estimate(mono(received)).unwrap());

@@ -1,12 +1,13 @@
 //! The prober against a peer, over a link in virtual time. Whatever happens is written down; nothing waits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
 use echosounder_proto::{
-    Framing, Input, LocalTime, Moment, MonoTime, Payload, Plan, ProbeEvent, Prober, Responder, Sample,
-    StampContext, TIMESTAMP_PLACEHOLDER, Template, Times, Timestamp, WallTime,
+    FailureKind, Framing, Input, LocalTime, LossReason, Moment, MonoTime, Payload, ProbeEvent, ProbeInput,
+    ProbeOutput, ProbePace, ProbePlan, Prober, Responder, Sample, StampContext, TIMESTAMP_PLACEHOLDER,
+    Template, TextEcho, Times, Timestamp, WallTime,
 };
 use echosounder_testkit::Random;
 use proptest::collection::vec;
@@ -33,6 +34,28 @@ fn mono(nanos: u64) -> MonoTime {
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap()
+}
+
+/// What a scenario's prober is to do.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    stream: bool,
+    payload: Payload,
+    pace: ProbePace,
+    count: Option<u64>,
+    timeout: Duration,
+}
+
+impl Plan {
+    fn prober(&self, start: MonoTime) -> Prober<TextEcho> {
+        let format = if self.stream { TextEcho::stream } else { TextEcho::messages };
+        let plan = ProbePlan { pace: self.pace, count: self.count, timeout: self.timeout, end: None };
+        Prober::new(format(self.payload), plan, start)
+    }
+}
+
+const fn every(interval: Duration) -> ProbePace {
+    ProbePace::Open { interval }
 }
 
 /// What the link does with one call, and with its answer.
@@ -119,11 +142,11 @@ struct Scenario<'a> {
 struct Tally {
     sent: u64,
     answered: u64,
-    unanswered: u64,
+    lost: u64,
     late: u64,
     duplicates: u64,
     reordered: u64,
-    stray: u64,
+    unexpected: u64,
     skipped: u64,
     /// Calls that could not be sent.
     unsent: u64,
@@ -141,7 +164,7 @@ enum Packet {
 /// The two ends of a link.
 struct World<'a> {
     scenario: Scenario<'a>,
-    prober: Prober,
+    prober: Prober<TextEcho>,
     now: u64,
     /// What happens when; what happens at once, in the order in which it came about.
     wire: BTreeMap<(u64, u64), (u64, Packet)>,
@@ -161,6 +184,8 @@ struct World<'a> {
     /// What was heard, with the time at which it was.
     events: Vec<(u64, ProbeEvent)>,
     due: Vec<u64>,
+    /// Requests that were sent.
+    sent: BTreeSet<u64>,
     tally: Tally,
 }
 
@@ -169,7 +194,7 @@ impl<'a> World<'a> {
         let start = at(1000);
         let mut world = Self {
             scenario,
-            prober: Prober::new(scenario.plan, mono(start)),
+            prober: scenario.plan.prober(mono(start)),
             now: start,
             wire: BTreeMap::new(),
             sequence: 0,
@@ -183,6 +208,7 @@ impl<'a> World<'a> {
             truth: BTreeMap::new(),
             events: Vec::new(),
             due: Vec::new(),
+            sent: BTreeSet::new(),
             tally: Tally::default(),
         };
         for (after, happening) in scenario.script {
@@ -195,11 +221,10 @@ impl<'a> World<'a> {
     fn run(&mut self) -> Tally {
         for _ in 0..1_000_000 {
             let arrival = self.wire.first_key_value().map(|((time, _), _)| *time);
-            let wake = self.prober.wakes().map(|wake| self.awake(wake.as_nanos().max(self.now)));
+            let wake = self.prober.deadline().map(|wake| self.awake(wake.as_nanos().max(self.now)));
             match (arrival, wake) {
                 (None, None) => {
-                    assert!(self.prober.is_over());
-                    assert_eq!(self.prober.open(), 0);
+                    assert!(self.prober.is_over(mono(self.now)));
                     self.tally.skipped = self.prober.skipped();
                     return self.tally;
                 }
@@ -246,38 +271,35 @@ impl<'a> World<'a> {
         (LocalTime::EXAMPLE.wall.as_nanos() + time + time / 20_000).saturating_add_signed(self.server_ahead)
     }
 
+    /// Does all that the prober wants now.
     fn wake(&mut self) {
-        let (now, mut given_up) = (self.now, Vec::new());
-        self.prober.expire(mono(now), |event| given_up.push(event));
-        if !given_up.is_empty() && self.prober.take_unmatched() {
-            self.count(ProbeEvent::Unexpected);
-        }
-        given_up.into_iter().for_each(|event| self.count(event));
-        while self.prober.due().is_some_and(|due| due <= mono(now)) {
-            self.call();
-            if self.scenario.plan.interval.is_zero() {
-                break;
+        let (now, mut bytes) = (self.moment(self.now), Vec::new());
+        loop {
+            let due = self.prober.due();
+            match self.prober.poll(now, &mut bytes) {
+                None => return,
+                Some(ProbeOutput::Event(event)) => self.count(event),
+                Some(ProbeOutput::Connect) if self.gone.contains(&self.now) => {
+                    self.prober.handle(ProbeInput::ConnectFailed { kind: FailureKind::Refused, at: now });
+                }
+                Some(ProbeOutput::Connect) => self.prober.handle(ProbeInput::Connected),
+                Some(ProbeOutput::Send { number }) => {
+                    self.due.push(due.unwrap().as_nanos());
+                    self.send(number, bytes.clone());
+                }
             }
         }
     }
 
-    fn call(&mut self) {
-        self.due.push(self.prober.due().unwrap().as_nanos());
+    fn send(&mut self, number: u64, bytes: Vec<u8>) {
         self.tally.sent += 1;
-        let at = self.moment(self.now);
-        if self.scenario.plan.stream && self.gone.contains(&self.now) {
-            self.prober.miss(at);
-            self.tally.unsent += 1;
-            return;
-        }
-        let mut bytes = b"before".to_vec();
-        let number = self.prober.call(at, &mut bytes);
-        assert_eq!(number, self.tally.sent);
-        let bytes = bytes.split_off(6);
+        assert_eq!(number, self.prober.requests());
+        assert!(self.sent.insert(number));
         let mut leaves = self.now;
         if self.scenario.kernel {
             leaves += nanos(self.scenario.to_wire);
-            self.prober.left(number, self.moment(leaves));
+            let at = self.moment(leaves).wall;
+            self.prober.handle(ProbeInput::Transmitted { packet: &bytes, at });
         }
         if let Some(up) = (self.scenario.link)(number).up {
             self.convey(0, leaves + nanos(up), Packet::Call(number, bytes));
@@ -318,15 +340,13 @@ impl<'a> World<'a> {
             Packet::Answer(bytes) => {
                 let awake = self.awake(self.now + if self.scenario.kernel { nanos(FROM_WIRE) } else { 0 });
                 let kernel = self.scenario.kernel.then(|| self.moment(self.now));
-                self.hear(&bytes, Times { program: self.moment(awake), kernel });
+                self.receive(&bytes, Times { program: self.moment(awake), kernel });
             }
         }
     }
 
-    fn hear(&mut self, bytes: &[u8], times: Times) {
-        let mut events = Vec::new();
-        self.prober.hear(bytes, times, |event| events.push(event));
-        events.into_iter().for_each(|event| self.count(event));
+    fn receive(&mut self, bytes: &[u8], at: Times) {
+        self.prober.handle(ProbeInput::Received { bytes, at });
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -340,19 +360,17 @@ impl<'a> World<'a> {
             }
             ServerClock(ahead) => self.server_ahead = ahead * 1_000_000,
             ClientClock(ahead) => self.client_ahead = ahead * 1_000_000,
-            Arrives(bytes) => self.hear(&bytes, Times::of(self.moment(self.now))),
-            Refused => {
-                if let Some(number) = self.prober.fail(None, mono(self.now)) {
-                    self.count(ProbeEvent::Unanswered(number));
-                }
-            }
+            Arrives(bytes) => self.receive(&bytes, Times::of(self.moment(self.now))),
+            Refused => self.prober.handle(ProbeInput::Undelivered {
+                packet: None,
+                kind: FailureKind::Refused,
+                at: mono(self.now),
+            }),
         }
     }
 
     fn cut(&mut self) {
-        let mut given_up = Vec::new();
-        self.prober.cut(mono(self.now), |number| given_up.push(number));
-        given_up.into_iter().for_each(|number| self.count(ProbeEvent::Unanswered(number)));
+        self.prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(self.now) });
         self.connection += 1;
         self.last = [0; 2];
         self.unread.clear();
@@ -360,13 +378,23 @@ impl<'a> World<'a> {
 
     fn count(&mut self, event: ProbeEvent) {
         match event {
-            ProbeEvent::Answered(_) => self.tally.answered += 1,
-            ProbeEvent::Late(_) => self.tally.late += 1,
+            ProbeEvent::Replied { .. } => self.tally.answered += 1,
+            ProbeEvent::Late { .. } => self.tally.late += 1,
             ProbeEvent::Duplicate(_) => self.tally.duplicates += 1,
-            ProbeEvent::Unanswered(_) => self.tally.unanswered += 1,
-            ProbeEvent::Unexpected => self.tally.stray += 1,
+            ProbeEvent::Lost { number, .. } if self.sent.contains(&number) => self.tally.lost += 1,
+            ProbeEvent::Lost { sent, .. } => {
+                self.tally.sent += 1;
+                self.tally.unsent += 1;
+                self.due.push(sent.mono.as_nanos());
+            }
+            ProbeEvent::Unexpected => self.tally.unexpected += 1,
         }
-        if let ProbeEvent::Answered(sample) | ProbeEvent::Late(sample) = event {
+        if let ProbeEvent::Replied { sample, given_up } = event {
+            self.tally.reordered += u64::from(sample.reordered);
+            // What was reported as lost turned out to be there.
+            self.tally.lost -= u64::from(given_up.is_some());
+        }
+        if let ProbeEvent::Late { sample, .. } = event {
             self.tally.reordered += u64::from(sample.reordered);
         }
         self.events.push((self.now, event));
@@ -434,43 +462,47 @@ impl<'a> World<'a> {
         let mut ends: BTreeMap<u64, Vec<&ProbeEvent>> = BTreeMap::new();
         for (_, event) in &self.events {
             match event {
-                ProbeEvent::Answered(sample) | ProbeEvent::Late(sample) => {
+                ProbeEvent::Replied { sample, .. } | ProbeEvent::Late { sample, .. } => {
                     ends.entry(sample.number).or_default().push(event);
                     self.is_true(sample);
                 }
-                ProbeEvent::Unanswered(number) => ends.entry(*number).or_default().push(event),
+                ProbeEvent::Lost { number, .. } => ends.entry(*number).or_default().push(event),
                 ProbeEvent::Duplicate(_) | ProbeEvent::Unexpected => {}
             }
         }
         for (number, events) in &ends {
             let once = matches!(
                 events[..],
-                [ProbeEvent::Answered(_)]
-                    | [ProbeEvent::Unanswered(_)]
-                    | [ProbeEvent::Unanswered(_), ProbeEvent::Late(_)]
+                [ProbeEvent::Replied { given_up: None, .. }]
+                    | [ProbeEvent::Lost { .. }]
+                    | [ProbeEvent::Lost { .. }, ProbeEvent::Replied { given_up: Some(_), .. }]
+                    | [ProbeEvent::Lost { .. }, ProbeEvent::Late { .. }]
             );
             assert!(once, "{name}: {number} {events:?}");
         }
         let tally = self.tally;
-        assert_eq!(tally.sent, tally.unsent + ends.len() as u64, "{name}");
-        assert_eq!(tally.sent, tally.unsent + tally.answered + tally.unanswered, "{name}: {tally:?}");
-        assert_eq!(tally.sent, self.prober.calls(), "{name}");
+        assert_eq!(tally.sent, ends.len() as u64, "{name}");
+        assert_eq!(tally.sent, tally.unsent + tally.answered + tally.lost, "{name}: {tally:?}");
+        assert_eq!(tally.sent, self.prober.requests(), "{name}");
         assert!(self.due.is_sorted(), "{name}: {:?}", self.due);
     }
 
     /// A sample tells what really was.
     fn is_true(&self, sample: &Sample) {
         let name = self.scenario.name;
-        let late = self.scenario.plan.wait < sample.rtt();
+        let late = self.scenario.plan.timeout < sample.rtt();
         assert!(
-            !late || !self.events.iter().any(|(_, event)| *event == ProbeEvent::Answered(*sample)),
+            !late
+                || !self.events.iter().any(
+                    |(_, event)| matches!(event, ProbeEvent::Replied { sample: other, .. } if other == sample)
+                ),
             "{name}"
         );
         if self.scenario.plan.stream {
             return;
         }
         let (rx, tx) = self.truth[&sample.number];
-        if let Some(Timestamp::Ns { rx: told_rx, tx: told_tx }) = sample.stamp {
+        if let Some(Timestamp::Ns { rx: told_rx, tx: told_tx }) = sample.timestamp {
             assert_eq!((told_rx.as_nanos(), told_tx.as_nanos()), (rx, tx), "{name}");
             assert_eq!(sample.residence(), Some(RESIDENCE), "{name}");
         }
@@ -497,7 +529,7 @@ fn quoted(message: &[u8]) -> Vec<u8> {
 /// Ten calls to our own server, ten each second, none of them waited for longer than a second.
 const PLAIN: Scenario<'static> = Scenario {
     name: "nothing happens",
-    plan: Plan { stream: false, payload: PAYLOAD, interval: ms(100), count: Some(10), wait: ms(1000) },
+    plan: Plan { stream: false, payload: PAYLOAD, pace: every(ms(100)), count: Some(10), timeout: ms(1000) },
     peer: Peer::Ours("ctime"),
     link: &|_| FAIR,
     kernel: false,
@@ -514,11 +546,11 @@ const PAYLOAD: Payload = Payload::new(64);
 const WELL: Tally = Tally {
     sent: 10,
     answered: 10,
-    unanswered: 0,
+    lost: 0,
     late: 0,
     duplicates: 0,
     reordered: 0,
-    stray: 0,
+    unexpected: 0,
     skipped: 0,
     unsent: 0,
 };
@@ -526,7 +558,7 @@ const WELL: Tally = Tally {
 const STREAM: Plan = Plan { stream: true, ..PLAIN.plan };
 
 /// Seven answered, three not.
-const THREE_LOST: Tally = Tally { answered: 7, unanswered: 3, ..WELL };
+const THREE_LOST: Tally = Tally { answered: 7, lost: 3, ..WELL };
 
 #[track_caller]
 fn check(scenarios: &[Scenario<'_>]) {
@@ -536,7 +568,7 @@ fn check(scenarios: &[Scenario<'_>]) {
         world.holds();
         assert_eq!(tally, scenario.expect, "{}", scenario.name);
         for (_, event) in &world.events {
-            if let (ProbeEvent::Answered(sample), Some(rtt)) = (event, scenario.rtt) {
+            if let (ProbeEvent::Replied { sample, .. }, Some(rtt)) = (event, scenario.rtt) {
                 assert_eq!(sample.rtt(), rtt, "{}", scenario.name);
             }
         }
@@ -585,7 +617,7 @@ fn a_bracket_does_not_begin_a_reply() {
     let brackets = [(at(250), Arrives(b"[[[[".to_vec()))];
     // What stands before the next reply does not hide it.
     check(&[Scenario { name: "brackets", plan: STREAM, script: &brackets, ..PLAIN }]);
-    let alone = Tally { answered: 0, unanswered: 10, stray: 1, ..WELL };
+    let alone = Tally { answered: 0, lost: 10, unexpected: 1, ..WELL };
     let nobody = Scenario { name: "brackets alone", plan: STREAM, link: &|_| LOST_UP, ..PLAIN };
     check(&[Scenario { script: &[(at(950), Arrives(b"[[[[".to_vec()))], expect: alone, ..nobody }]);
 }
@@ -594,8 +626,8 @@ fn a_bracket_does_not_begin_a_reply() {
 fn a_request_that_waits_in_this_host_is_late_all_the_same() {
     let queued = Scenario { name: "queued", kernel: true, to_wire: ms(1500), ..PLAIN };
     check(&[
-        Scenario { expect: Tally { answered: 0, unanswered: 10, late: 10, ..WELL }, ..queued },
-        Scenario { plan: Plan { wait: ms(2000), ..PLAIN.plan }, rtt: Some(ms(1500) + FAIR_RTT), ..queued },
+        Scenario { expect: Tally { answered: 0, lost: 10, late: 10, ..WELL }, ..queued },
+        Scenario { plan: Plan { timeout: ms(2000), ..PLAIN.plan }, rtt: Some(ms(1500) + FAIR_RTT), ..queued },
     ]);
 }
 
@@ -644,47 +676,47 @@ fn messages_are_lost_and_late_and_come_twice_and_in_another_order() {
         Scenario {
             name: "one is late",
             link: &|n| if n == 2 { slow_up(ms(1500)) } else { FAIR },
-            expect: Tally { answered: 9, unanswered: 1, late: 1, reordered: 1, ..WELL },
+            expect: Tally { answered: 9, lost: 1, late: 1, reordered: 1, ..WELL },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
             name: "one is late, and late again",
             link: &|n| if n == 2 { Fate { down: [Some(ms(1500)), Some(ms(1600))], ..FAIR } } else { FAIR },
-            expect: Tally { answered: 9, unanswered: 1, late: 1, duplicates: 1, reordered: 1, ..WELL },
+            expect: Tally { answered: 9, lost: 1, late: 1, duplicates: 1, reordered: 1, ..WELL },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
             name: "one is just in time",
-            plan: Plan { wait: FAIR_RTT, ..PLAIN.plan },
+            plan: Plan { timeout: FAIR_RTT, ..PLAIN.plan },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
             name: "all are late",
-            plan: Plan { wait: ms(1), ..PLAIN.plan },
-            expect: Tally { answered: 0, unanswered: 10, late: 10, ..WELL },
+            plan: Plan { timeout: ms(1), ..PLAIN.plan },
+            expect: Tally { answered: 0, lost: 10, late: 10, ..WELL },
             ..PLAIN
         },
         Scenario {
             name: "nobody is there",
             link: &|_| LOST_UP,
-            expect: Tally { answered: 0, unanswered: 10, ..WELL },
+            expect: Tally { answered: 0, lost: 10, ..WELL },
             ..PLAIN
         },
         Scenario {
             name: "nobody is there, which the kernel says once",
             link: &|n| if n == 1 { LOST_UP } else { FAIR },
             script: &[(at(50), Refused), (at(60), Refused)],
-            expect: Tally { answered: 9, unanswered: 1, ..WELL },
+            expect: Tally { answered: 9, lost: 1, ..WELL },
             ..PLAIN
         },
     ]);
 }
 
 #[test]
-fn answers_to_what_was_not_asked_are_stray() {
+fn answers_to_what_was_not_asked_are_unexpected() {
     let message = |payload: Payload, number| {
         let mut message = Vec::new();
         payload.write(number, &mut message);
@@ -694,14 +726,14 @@ fn answers_to_what_was_not_asked_are_stray() {
     let [never, next, null] = [99, 4, 0].map(answer);
     let short = (at(250), Arrives(message(Payload::new(30), 2)));
     let nonsense = (at(250), Arrives(b"who is there?".to_vec()));
-    for stray in [never, next, null, short, nonsense] {
-        let expect = Tally { stray: 1, ..WELL };
-        check(&[Scenario { name: "one is stray", script: &[stray], expect, ..PLAIN }]);
+    for unexpected in [never, next, null, short, nonsense] {
+        let expect = Tally { unexpected: 1, ..WELL };
+        check(&[Scenario { name: "one is unexpected", script: &[unexpected], expect, ..PLAIN }]);
     }
     check(&[Scenario {
-        name: "what is no echo is stray",
+        name: "what is no echo is unexpected",
         peer: Peer::Web,
-        expect: Tally { answered: 0, unanswered: 10, stray: 10, ..WELL },
+        expect: Tally { answered: 0, lost: 10, unexpected: 10, ..WELL },
         ..PLAIN
     }]);
 }
@@ -742,7 +774,7 @@ fn a_server_restarts() {
             link: &|n| slow_up(ms(if n < 5 { 250 } else { 10 })),
             script,
             // Calls 2, 3 and 4 were under way, 5, 6 and 7 could not be sent.
-            expect: Tally { unsent: 3, answered: 4, unanswered: 3, ..WELL },
+            expect: Tally { unsent: 3, answered: 4, lost: 3, ..WELL },
             ..PLAIN
         },
     ]);
@@ -768,7 +800,7 @@ fn a_machine_that_stands_still_leaves_calls_out() {
         },
         Scenario {
             name: "one second is not too long for one call a second",
-            plan: Plan { interval: ms(1000), ..PLAIN.plan },
+            plan: Plan { pace: every(ms(1000)), ..PLAIN.plan },
             script: &still(1900),
             ..PLAIN
         },
@@ -784,7 +816,7 @@ fn a_machine_that_stands_still_leaves_calls_out() {
             name: "while an answer arrives, nobody knows when",
             link: &|n| if n == 2 { slow_up(ms(100)) } else { FAIR },
             script: &still(5150),
-            expect: Tally { skipped: 49, answered: 9, unanswered: 1, late: 1, ..WELL },
+            expect: Tally { skipped: 49, answered: 9, lost: 1, late: 1, ..WELL },
             ..PLAIN
         },
     ]);
@@ -792,19 +824,19 @@ fn a_machine_that_stands_still_leaves_calls_out() {
     world.run();
     assert!(world.due.windows(2).all(|pair| at(100) <= pair[1] - pair[0]), "{:?}", world.due);
     for (_, event) in &world.events {
-        let ProbeEvent::Answered(sample) = event else { panic!("{event:?}") };
-        assert!(sample.lag() < ms(100), "{:?}", sample.lag());
+        let ProbeEvent::Replied { sample, .. } = event else { panic!("{event:?}") };
+        assert!(sample.send_delay() < ms(100), "{:?}", sample.send_delay());
     }
 }
 
 #[test]
 fn without_an_interval_the_next_leaves_when_the_last_is_done_with() {
-    let plan = Plan { interval: ms(0), ..PLAIN.plan };
+    let plan = Plan { pace: ProbePace::Closed, ..PLAIN.plan };
     let lossy = Scenario {
         name: "one is lost",
         plan,
         link: &|n| if n == 4 { LOST_UP } else { FAIR },
-        expect: Tally { answered: 9, unanswered: 1, ..WELL },
+        expect: Tally { answered: 9, lost: 1, ..WELL },
         rtt: Some(FAIR_RTT),
         ..PLAIN
     };
@@ -829,7 +861,7 @@ fn without_an_interval_the_next_leaves_when_the_last_is_done_with() {
 #[test]
 fn short_numbers_wrap_around() {
     let payload = Payload::with_placeholder(TIMESTAMP_PLACEHOLDER.len() + 3);
-    let plan = Plan { payload, interval: ms(1), count: Some(350), ..PLAIN.plan };
+    let plan = Plan { payload, pace: every(ms(1)), count: Some(350), ..PLAIN.plan };
     let sent = Tally { sent: 350, answered: 350, ..WELL };
     check(&[
         Scenario { name: "two digits", plan, expect: sent, rtt: Some(FAIR_RTT), ..PLAIN },
@@ -849,7 +881,7 @@ fn short_numbers_wrap_around() {
                 55 => slow_up(ms(20)),
                 _ => FAIR,
             },
-            expect: Tally { answered: 346, unanswered: 4, duplicates: 4, reordered: 3, ..sent },
+            expect: Tally { answered: 346, lost: 4, duplicates: 4, reordered: 3, ..sent },
             ..PLAIN
         },
     ]);
@@ -857,8 +889,8 @@ fn short_numbers_wrap_around() {
 
 #[test]
 fn streams_have_no_bounds() {
-    let late = Tally { answered: 4, unanswered: 6, late: 6, ..WELL };
-    let fast = Plan { interval: ms(1), count: Some(200), ..STREAM };
+    let late = Tally { answered: 4, lost: 6, late: 6, ..WELL };
+    let fast = Plan { pace: every(ms(1)), count: Some(200), ..STREAM };
     let many = Tally { sent: 200, answered: 200, ..WELL };
     for (name, peer) in
         [("ours", Peer::Ours("ctime")), ("the textbook's", Peer::Textbook), ("plain", Peer::Plain)]
@@ -882,7 +914,7 @@ fn streams_have_no_bounds() {
         name: "a server that does not echo is reported when the first request is given up",
         plan: STREAM,
         peer: Peer::Web,
-        expect: Tally { answered: 0, unanswered: 10, stray: 1, ..WELL },
+        expect: Tally { answered: 0, lost: 10, unexpected: 1, ..WELL },
         ..PLAIN
     }]);
 }
@@ -944,7 +976,7 @@ proptest! {
         let (tame, wild) = (tame(seed), wild(seed));
         let mut world = World::new(Scenario {
             name: "wild",
-            plan: Plan { stream, payload, interval: ms(interval), count: Some(count), wait: ms(wait) },
+            plan: Plan { stream, payload, pace: ProbePace::from_interval(ms(interval)), count: Some(count), timeout: ms(wait) },
             peer: peers[peer],
             link: if stream { &tame } else { &wild },
             kernel,
@@ -960,33 +992,42 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_a_driver_does_panics(
-        stream: bool, len in 0..80_usize, blank: bool, interval: u64, wait: u64,
-        deeds in vec((0..10_u8, any::<u64>(), any::<u8>(), vec(any::<u8>(), 0..60)), 0..60),
+    fn no_sequence_of_inputs_panics(
+        stream: bool, len in 0..80_usize, placeholder: bool, interval: u64, timeout: u64, count: Option<u64>,
+        end: Option<u64>, deeds in vec((0..14_u8, any::<u64>(), any::<u8>(), vec(any::<u8>(), 0..60)), 0..60),
     ) {
-        let payload = if blank { Payload::with_placeholder(len) } else { Payload::new(len) };
-        let (interval, wait) = (Duration::from_nanos(interval), Duration::from_nanos(wait));
-        let mut prober = Prober::new(Plan { stream, payload, interval, count: None, wait }, mono(0));
-        let mut sent = VecDeque::new();
-        for (deed, number, small, bytes) in deeds {
-            let moment = Moment { wall: WallTime::from_nanos(number), mono: mono(number) };
-            let number = u64::from(small);
+        let payload = if placeholder { Payload::with_placeholder(len) } else { Payload::new(len) };
+        let pace = ProbePace::from_interval(Duration::from_nanos(interval));
+        let (timeout, end) = (Duration::from_nanos(timeout), end.map(mono));
+        let format = if stream { TextEcho::stream(payload) } else { TextEcho::messages(payload) };
+        let mut prober = Prober::new(format, ProbePlan { pace, count, timeout, end }, mono(0));
+        let (mut sent, mut buffer) = (VecDeque::new(), Vec::new());
+        for (deed, time, small, bytes) in deeds {
+            let now = Moment { wall: WallTime::from_nanos(time), mono: mono(time) };
+            let kind = [FailureKind::Refused, FailureKind::Dns, FailureKind::Timeout][usize::from(small % 3)];
+            let reply = if deed == 6 { sent.pop_front().unwrap_or_default() } else { bytes };
             match deed {
-                0..=2 => {
-                    let mut call = Vec::new();
-                    prober.call(moment, &mut call);
-                    sent.push_back(call);
-                }
-                3 => _ = prober.miss(moment),
-                4 => prober.left(number, moment),
-                5 => prober.hear(&bytes, Times::of(moment), |_| {}),
-                6 => prober.hear(&sent.pop_front().unwrap_or_default(), Times::of(moment), |_| {}),
-                7 => prober.expire(moment.mono, |_| {}),
-                8 => prober.aim(Duration::from_nanos(moment.mono.as_nanos())),
-                _ if small % 2 == 0 => prober.cut(moment.mono, |_| {}),
-                _ => _ = prober.fail(Some(number), moment.mono),
+                0..=3 => match prober.poll(now, &mut buffer) {
+                    Some(ProbeOutput::Send { .. }) => sent.push_back(buffer.clone()),
+                    Some(ProbeOutput::Connect) if small % 2 == 0 => prober.handle(ProbeInput::Connected),
+                    _ => {}
+                },
+                4 => prober.handle(ProbeInput::Transmitted { packet: &reply, at: now.wall }),
+                5 | 6 => prober.handle(ProbeInput::Received { bytes: &reply, at: Times::of(now) }),
+                7 => prober.handle(ProbeInput::Blocked(small % 2 == 0)),
+                8 => prober.aim(Duration::from_nanos(time)),
+                9 => prober.handle(ProbeInput::Disconnected { kind, at: now.mono }),
+                10 if time < 1_000_000 => prober.handle(ProbeInput::ConnectFailed { kind, at: now }),
+                11 => prober.handle(ProbeInput::SendFailed {
+                    number: small.into(),
+                    reason: LossReason::NotSent,
+                    at: now.mono,
+                }),
+                12 => prober.handle(ProbeInput::Undelivered { packet: Some(&reply), kind, at: now.mono }),
+                13 if small % 8 == 0 => prober.handle(ProbeInput::Stop { at: now.mono }),
+                _ => prober.handle(ProbeInput::Connected),
             }
-            let _ = (prober.wakes(), prober.number_in(&bytes), prober.open(), prober.is_over());
+            let _ = (prober.deadline(), prober.due(), prober.is_over(now.mono), prober.is_expiring(now.mono));
         }
     }
 }
@@ -1000,165 +1041,317 @@ fn tame(seed: u64) -> impl Fn(u64) -> Fate {
     }
 }
 
-/// A prober that calls once a millisecond, all of whose calls were given up.
-fn given_up(calls: u64) -> (Prober, Vec<u8>) {
-    let mut prober = Prober::new(Plan { interval: ms(1), count: None, ..PLAIN.plan }, mono(0));
-    let mut out = Vec::new();
-    for number in 0..calls {
-        let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(at(number)) };
-        prober.call(now, &mut out);
-        prober.expire(now.mono, |_| {});
+/// A moment that many nanoseconds after the origin of the monotonic clock.
+fn moment(nanos: u64) -> Moment {
+    Moment { wall: LocalTime::EXAMPLE.wall + Duration::from_nanos(nanos), mono: mono(nanos) }
+}
+
+/// Takes the events that the prober has, and the requests that it sends at that time.
+fn drain(prober: &mut Prober<TextEcho>, now: Moment) -> (Vec<ProbeEvent>, Vec<Vec<u8>>) {
+    let (mut events, mut requests, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(output) = prober.poll(now, &mut buffer) {
+        match output {
+            ProbeOutput::Event(event) => events.push(event),
+            ProbeOutput::Send { .. } => requests.push(buffer.clone()),
+            ProbeOutput::Connect => panic!("it is connected"),
+        }
     }
-    prober.expire(mono(u64::MAX), |_| {});
-    assert_eq!(prober.open(), 0);
-    (prober, out)
+    (events, requests)
 }
 
-#[test]
-fn messages_long_ago_are_forgotten() {
-    let (mut prober, out) = given_up(70_000);
-    let mut hear = |number: usize| {
-        let message = out[(number - 1) * 64..number * 64].to_vec();
-        let mut told = None;
-        let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(u64::MAX) };
-        prober.hear(&message, Times::of(now), |event| told = Some(event));
-        told.unwrap()
-    };
-    assert_eq!(hear(1), ProbeEvent::Unexpected);
-    assert_eq!(hear(70_000 - 65_536), ProbeEvent::Unexpected);
-    assert!(matches!(hear(70_000 - 65_535), ProbeEvent::Late(Sample { number: 4465, .. })));
-    assert!(matches!(hear(70_000), ProbeEvent::Late(Sample { number: 70_000, reordered: false, .. })));
+fn receive(prober: &mut Prober<TextEcho>, bytes: &[u8], now: Moment) {
+    prober.handle(ProbeInput::Received { bytes, at: Times::of(now) });
 }
 
-#[test]
-fn what_is_quoted_names_its_call() {
-    let (prober, out) = given_up(70_000);
-    let quote = |number: usize, len: usize| {
-        let quoted = &out[(number - 1) * 64..(number - 1) * 64 + len];
-        prober.number_in(&[&[0x45; 28], quoted].concat())
-    };
-    assert_eq!(quote(70_000, 64), Some(70_000));
-    assert_eq!(quote(70_000, TIMESTAMP_PLACEHOLDER.len() + 19), Some(70_000));
-    assert_eq!(quote(70_000, TIMESTAMP_PLACEHOLDER.len() + 18), None);
-    assert_eq!(quote(1, 64), None);
-    let mut next = Vec::new();
-    PAYLOAD.write(70_001, &mut next);
-    assert_eq!(prober.number_in(&next), None);
-}
-
-#[test]
-fn a_call_that_failed_may_be_answered_all_the_same() {
-    let mut prober = Prober::new(PLAIN.plan, mono(0));
-    let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(0) };
-    let mut calls = [Vec::new(), Vec::new(), Vec::new()];
-    calls.iter_mut().for_each(|call| _ = prober.call(now, call));
-    assert_eq!(prober.fail(Some(2), now.mono), Some(2));
-    assert_eq!(prober.fail(Some(2), now.mono), None);
-    assert_eq!(prober.open(), 3);
-    let mut events = Vec::new();
-    for call in &calls {
-        prober.hear(call, Times::of(now), |event| events.push(event));
+/// A prober that has sent that many requests, one each millisecond, all of which were given up.
+fn given_up(requests: u64) -> (Prober<TextEcho>, Vec<Vec<u8>>) {
+    let plan = Plan { pace: every(ms(1)), count: Some(requests), ..PLAIN.plan };
+    let (mut prober, mut sent) = (plan.prober(mono(0)), Vec::new());
+    for number in 0..requests {
+        sent.extend(drain(&mut prober, moment(at(number))).1);
     }
-    let [ProbeEvent::Answered(_), ProbeEvent::Late(late), ProbeEvent::Answered(_)] = events[..] else {
-        panic!("{events:?}")
-    };
-    assert_eq!((late.number, late.reordered, prober.open()), (2, false, 0));
-    assert_eq!(prober.fail(None, now.mono), None);
+    let end = moment(at(requests + 1000));
+    drain(&mut prober, end);
+    assert!(prober.is_over(end.mono));
+    (prober, sent)
 }
 
 #[test]
-fn a_residence_that_cannot_be_is_none() {
-    let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(at(5)) };
-    let sent = Times::of(Moment { mono: mono(at(1)), ..now });
-    let told = |rx, tx| {
+fn requests_long_ago_are_forgotten() {
+    let (mut prober, sent) = given_up(70_000);
+    let mut event_of = |number: usize| {
+        let now = moment(at(80_000));
+        receive(&mut prober, &sent[number - 1], now);
+        drain(&mut prober, now).0[0]
+    };
+    // 32 seconds of requests are remembered.
+    assert_eq!(event_of(1), ProbeEvent::Unexpected);
+    assert_eq!(event_of(70_000 - 32_000), ProbeEvent::Unexpected);
+    let late = |event, wanted| matches!(event, ProbeEvent::Late { sample: Sample { number, reordered: false, .. }, .. } if number == wanted);
+    assert!(late(event_of(70_000 - 31_999), 38_001));
+    assert!(late(event_of(70_000), 70_000));
+}
+
+#[test]
+fn the_kernel_time_of_a_quoted_request_is_noted() {
+    let mut prober = PLAIN.plan.prober(mono(0));
+    let request = drain(&mut prober, moment(0)).1.remove(0);
+    let quote = |len: usize| [&[0x45; 28], &request[..len]].concat();
+    let at = |after: i64| WallTime::from_nanos(moment(0).wall.as_nanos().saturating_add_signed(after));
+    let mut transmit = |packet: &[u8], at| prober.handle(ProbeInput::Transmitted { packet, at });
+    transmit(&quote(64), at(7000));
+    // Neither a quote that is too short, nor a time before the send or a minute after it, counts.
+    transmit(&quote(TIMESTAMP_PLACEHOLDER.len() + 18), at(9000));
+    transmit(&quote(64), at(-1));
+    transmit(&quote(64), at(60_000_000_001));
+    let mut never = Vec::new();
+    PAYLOAD.write(2, &mut never);
+    transmit(&never, at(9000));
+    receive(&mut prober, &request, moment(20_000));
+    let [ProbeEvent::Replied { sample, given_up: None }] = drain(&mut prober, moment(20_000)).0[..] else {
+        panic!("it was replied to in time")
+    };
+    assert_eq!(sample.sent.kernel, Some(moment(7000)));
+}
+
+#[test]
+fn an_error_fails_the_request_that_it_quotes_or_the_oldest() {
+    let plan = Plan { pace: every(ms(1)), ..PLAIN.plan };
+    let mut prober = plan.prober(mono(0));
+    let requests: Vec<_> = (0..3).map(|number| drain(&mut prober, moment(at(number))).1.remove(0)).collect();
+    let now = moment(at(2));
+    let mut fail = |packet: Option<&[u8]>| {
+        prober.handle(ProbeInput::Undelivered { packet, kind: FailureKind::Unreachable, at: now.mono });
+        drain(&mut prober, now).0
+    };
+    let lost = |events: &[ProbeEvent]| match events {
+        [ProbeEvent::Lost { number, reason, .. }] => Some((*number, *reason)),
+        _ => None,
+    };
+    let unreachable = LossReason::Peer(FailureKind::Unreachable);
+    assert_eq!(lost(&fail(Some(&requests[1]))), Some((2, unreachable)));
+    assert_eq!(fail(Some(&requests[1])), []);
+    assert_eq!(lost(&fail(None)), Some((1, unreachable)));
+    assert_eq!(lost(&fail(Some(b"no request"))), Some((3, unreachable)));
+    assert_eq!(fail(None), []);
+    // What a router says may be wrong.
+    receive(&mut prober, &requests[1], now);
+    let [ProbeEvent::Replied { sample, given_up }] = drain(&mut prober, now).0[..] else {
+        panic!("it was replied to in time")
+    };
+    assert_eq!((sample.number, given_up), (2, Some(unreachable)));
+}
+
+#[test]
+fn a_residence_longer_than_the_round_trip_is_none() {
+    let now = moment(at(5));
+    let sent = Times::of(moment(at(1)));
+    let residence = |rx, tx| {
         let [rx, tx] = [rx, tx].map(WallTime::from_nanos);
-        let stamp = Some(Timestamp::Ns { rx, tx });
-        Sample { number: 1, due: mono(0), sent, received: Times::of(now), stamp, reordered: false }
+        let timestamp = Some(Timestamp::Ns { rx, tx });
+        Sample { number: 1, due: mono(0), sent, received: Times::of(now), timestamp, reordered: false }
             .residence()
     };
-    assert_eq!(told(at(7), at(11)), Some(ms(4)));
-    assert_eq!(told(at(7), at(11) + 1), None);
-    assert_eq!(told(at(7), at(6)), None);
+    assert_eq!(residence(at(7), at(11)), Some(ms(4)));
+    assert_eq!(residence(at(7), at(11) + 1), None);
+    assert_eq!(residence(at(7), at(6)), None);
     let kernel = Some(Moment { mono: mono(at(3)), ..now });
     assert_eq!(Times { program: now, kernel }.difference(), Some(ms(2)));
 }
 
 #[test]
-fn a_stream_that_owes_too_much_has_no_room_for_more() {
+fn a_stream_that_owes_too_much_is_sent_no_more() {
     for (size, most) in [(64, 65_536), (1 << 20, 64)] {
-        let payload = Payload::new(size);
-        let mut prober = Prober::new(Plan { stream: true, payload, count: None, ..PLAIN.plan }, mono(0));
-        let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(0) };
-        let mut out = Vec::new();
-        let mut calls = 0;
-        while prober.has_room() {
-            prober.call(now, &mut out);
-            calls += 1;
+        let pace = every(Duration::from_nanos(1));
+        let plan = Plan { stream: true, payload: Payload::new(size), pace, count: None, ..PLAIN.plan };
+        let (mut prober, mut buffer, mut now, mut first) = (plan.prober(mono(0)), Vec::new(), 0, Vec::new());
+        let mut next = |prober: &mut Prober<TextEcho>, now| {
+            let output = prober.poll(moment(now), &mut buffer);
+            (output, if now == 0 { buffer.clone() } else { Vec::new() })
+        };
+        while let (Some(ProbeOutput::Send { .. }), request) = next(&mut prober, now) {
+            now += 1;
+            first.extend(request);
         }
-        assert_eq!(calls, most);
-        prober.hear(&out[..size], Times::of(now), |_| {});
-        assert!(prober.has_room());
+        assert_eq!(prober.requests(), most + 1);
+        receive(&mut prober, &first, moment(now));
+        assert!(matches!(next(&mut prober, now).0, Some(ProbeOutput::Event(ProbeEvent::Replied { .. }))));
+        assert!(matches!(next(&mut prober, now + 1).0, Some(ProbeOutput::Send { .. })));
     }
 }
 
 #[test]
-fn a_stream_knows_what_it_owes_however_many_calls_could_not_be_sent() {
-    let mut prober = Prober::new(Plan { stream: true, count: None, ..PLAIN.plan }, mono(0));
-    let now = Moment { wall: LocalTime::EXAMPLE.wall, mono: mono(0) };
-    let mut out = Vec::new();
-    prober.call(now, &mut out);
-    prober.fail(Some(1), now.mono);
-    (0..70_000).for_each(|_| _ = prober.miss(now));
-    prober.call(now, &mut out);
-    let mut events = Vec::new();
-    prober.hear(&out, Times::of(now), |event| events.push(event));
+fn a_stream_keeps_the_order_of_replies_however_many_requests_were_not_sent() {
+    let mut prober = Plan { count: None, ..STREAM }.prober(mono(0));
+    let first = drain(&mut prober, moment(0)).1.remove(0);
+    prober.handle(ProbeInput::Blocked(true));
+    for number in 1..=70_000 {
+        let lost = drain(&mut prober, moment(at(100 * number))).0;
+        assert!(
+            lost.iter().any(|event| matches!(event, ProbeEvent::Lost { reason: LossReason::NotSent, .. }))
+        );
+    }
+    prober.handle(ProbeInput::Blocked(false));
+    let now = moment(at(100 * 70_001));
+    let second = drain(&mut prober, now).1.remove(0);
+    receive(&mut prober, &[first, second].concat(), now);
+    let events = drain(&mut prober, now).0;
     assert!(
-        matches!(events[..], [ProbeEvent::Unexpected, ProbeEvent::Answered(Sample { number: 70_002, .. })]),
+        matches!(
+            events[..],
+            [ProbeEvent::Unexpected, ProbeEvent::Replied { sample: Sample { number: 70_002, .. }, .. }]
+        ),
         "{events:?}"
     );
 }
 
-/// When calls leave that are aimed as `aim` says, each before it is made.
-fn aimed(interval: Duration, calls: u64, aim: impl Fn(u64) -> Option<Duration>) -> Vec<u64> {
-    let plan = Plan { interval, count: None, ..PLAIN.plan };
-    let mut prober = Prober::new(plan, mono(at(1_234)));
-    let mut left = Vec::new();
-    for number in 1..=calls {
+/// What a prober reports about requests, one each 10 ms, whose link is cut at 25 ms and can be connected
+/// again, or not, as `connect` says of each time; the numbers that were lost, with their reasons.
+fn reconnect(connect: impl Fn(u64) -> Option<FailureKind>) -> (Vec<u64>, Vec<(u64, LossReason)>) {
+    let plan = Plan { pace: every(ms(10)), count: Some(30), ..STREAM };
+    let (mut prober, mut buffer) = (plan.prober(mono(0)), Vec::new());
+    let (mut attempts, mut lost) = (Vec::new(), Vec::new());
+    for millis in 0..1500 {
+        let now = moment(at(millis));
+        if millis == 25 {
+            prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: now.mono });
+        }
+        while let Some(output) = prober.poll(now, &mut buffer) {
+            match output {
+                ProbeOutput::Event(ProbeEvent::Lost { number, reason, .. }) => lost.push((number, reason)),
+                ProbeOutput::Event(ProbeEvent::Replied { .. }) => {}
+                ProbeOutput::Event(event) => panic!("{event:?}"),
+                ProbeOutput::Send { .. } => receive(&mut prober, &buffer, now),
+                ProbeOutput::Connect => {
+                    attempts.push(millis);
+                    prober.handle(match connect(millis) {
+                        Some(kind) => ProbeInput::ConnectFailed { kind, at: now },
+                        None => ProbeInput::Connected,
+                    });
+                }
+            }
+        }
+    }
+    (attempts, lost)
+}
+
+#[test]
+fn a_lost_connection_is_tried_again_each_100_ms() {
+    let refused = LossReason::Peer(FailureKind::Refused);
+    let (attempts, lost) = reconnect(|_| None);
+    assert_eq!((attempts, lost), (vec![30], vec![]));
+    // The requests that are due meanwhile are lost as the last attempt was.
+    let (attempts, lost) = reconnect(|millis| (millis < 200).then_some(FailureKind::Refused));
+    assert_eq!(attempts, [30, 130, 230]);
+    assert_eq!(lost, (4..=23).map(|number| (number, refused)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_name_that_was_not_found_is_not_looked_up_again_for_five_seconds() {
+    let (attempts, lost) = reconnect(|_| Some(FailureKind::Dns));
+    assert_eq!((attempts, lost.len()), (vec![30], 27));
+    assert!(lost.iter().all(|(_, reason)| *reason == LossReason::Peer(FailureKind::Dns)));
+}
+
+#[test]
+fn requests_that_come_due_while_connecting_are_lost_when_that_fails() {
+    let plan = Plan { pace: every(ms(100)), count: Some(10), ..STREAM };
+    let (mut prober, mut buffer) = (plan.prober(mono(0)), Vec::new());
+    prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(0) });
+    assert_eq!(prober.poll(moment(0), &mut buffer), Some(ProbeOutput::Connect));
+    assert_eq!(prober.poll(moment(at(350)), &mut buffer), None);
+    assert_eq!(prober.deadline(), None);
+    prober.handle(ProbeInput::ConnectFailed { kind: FailureKind::Timeout, at: moment(at(350)) });
+    let lost = drain(&mut prober, moment(at(350))).0;
+    assert_eq!((lost.len(), prober.requests()), (4, 4));
+    // Where it succeeds they are sent, all at once.
+    let mut prober = plan.prober(mono(0));
+    prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(0) });
+    assert_eq!(prober.poll(moment(0), &mut buffer), Some(ProbeOutput::Connect));
+    prober.handle(ProbeInput::Connected);
+    assert_eq!(drain(&mut prober, moment(at(350))).1.len(), 4);
+}
+
+#[test]
+fn a_closed_loop_pauses_after_a_failure() {
+    let plan = Plan { pace: ProbePace::Closed, count: Some(3), ..PLAIN.plan };
+    let mut prober = plan.prober(mono(0));
+    assert_eq!(drain(&mut prober, moment(0)).1.len(), 1);
+    let kind = FailureKind::Refused;
+    prober.handle(ProbeInput::Undelivered { packet: None, kind, at: mono(at(1)) });
+    assert_eq!(drain(&mut prober, moment(at(1))).0.len(), 1);
+    assert_eq!(prober.deadline(), Some(mono(at(101))));
+    assert_eq!(drain(&mut prober, moment(at(101))).1.len(), 1);
+}
+
+#[test]
+fn at_the_end_a_request_is_lost_if_it_waited_longer_than_the_slowest_reply() {
+    let plan = Plan { pace: every(ms(10)), count: Some(10), ..PLAIN.plan };
+    let mut prober = plan.prober(mono(0));
+    let first = drain(&mut prober, moment(0)).1.remove(0);
+    receive(&mut prober, &first, moment(at(5)));
+    for number in 1..3 {
+        drain(&mut prober, moment(at(10 * number)));
+    }
+    prober.handle(ProbeInput::Stop { at: mono(at(22)) });
+    let events = drain(&mut prober, moment(at(22))).0;
+    assert!(matches!(events[..], [ProbeEvent::Lost { number: 2, .. }]), "{events:?}");
+    assert!(prober.is_over(mono(at(22))));
+    assert_eq!(prober.deadline(), None);
+}
+
+#[test]
+fn nothing_is_sent_after_the_end() {
+    let plan = ProbePlan { pace: every(ms(10)), count: None, timeout: ms(1000), end: Some(mono(at(15))) };
+    let mut prober = Prober::new(TextEcho::messages(PAYLOAD), plan, mono(0));
+    assert_eq!(drain(&mut prober, moment(at(10))).1.len(), 2);
+    assert_eq!(prober.deadline(), Some(mono(at(15))));
+    assert!(prober.is_over(mono(at(15))) && !prober.is_over(mono(at(14))));
+    assert_eq!(drain(&mut prober, moment(at(500))).1.len(), 0);
+}
+
+/// When requests are sent whose phase `aim` returns for each before it is sent.
+fn aimed(interval: Duration, requests: u64, aim: impl Fn(u64) -> Option<Duration>) -> Vec<u64> {
+    let plan = Plan { pace: every(interval), count: None, ..PLAIN.plan };
+    let mut prober = plan.prober(mono(at(1_234)));
+    prober.handle(ProbeInput::Blocked(true));
+    let mut sent = Vec::new();
+    for number in 1..=requests {
         if let Some(phase) = aim(number) {
             prober.aim(phase);
         }
         let due = prober.due().unwrap();
-        left.push(due.as_nanos());
-        prober.miss(Moment { wall: LocalTime::EXAMPLE.wall, mono: due });
+        sent.push(due.as_nanos());
+        prober.poll(moment(due.as_nanos()), &mut Vec::new());
     }
-    left
+    sent
 }
 
 #[test]
-fn aimed_calls_stay_an_interval_apart() {
-    // One in so many leaves at the phase.
+fn aimed_requests_stay_an_interval_apart() {
+    // One in so many is sent at the phase.
     for (interval, one_in) in [(1000, 1), (3000, 1), (500, 2), (200, 5), (300, 10), (1500, 2), (333, 1000)] {
         let phase = ms(777);
-        let left = aimed(ms(interval), 3000, |number| (3 < number).then_some(phase));
-        let gaps: Vec<_> = left.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let sent = aimed(ms(interval), 3000, |number| (3 < number).then_some(phase));
+        let gaps: Vec<_> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(
             gaps.iter().filter(|gap| **gap != at(interval)).count(),
             usize::from(interval != 333),
             "{interval}"
         );
         assert!(gaps.iter().all(|gap| (at(interval) / 2..at(interval) * 3 / 2).contains(gap)), "{interval}");
-        let hits = left.iter().filter(|time| *time % at(1000) == nanos(phase)).count();
+        let hits = sent.iter().filter(|time| *time % at(1000) == nanos(phase)).count();
         assert_eq!(hits.max(2997 / one_in), hits, "{interval}");
     }
 }
 
 proptest! {
     #[test]
-    fn whatever_is_aimed_at_no_call_is_due_before_another(interval in 1..5_000_000_000_u64, seed: u64) {
+    fn at_any_aim_no_request_is_due_before_another(interval in 1..5_000_000_000_u64, seed: u64) {
         let phase = |number| Some(Duration::from_nanos(Random::new(seed ^ number).next_u64() % 2_000_000_000));
         let interval = Duration::from_nanos(interval);
-        let left = aimed(interval, 100, phase);
-        for pair in left.windows(2) {
+        let sent = aimed(interval, 100, phase);
+        for pair in sent.windows(2) {
             prop_assert!(nanos(interval) <= 2 * (pair[1] - pair[0]) + 1, "{:?}", pair);
             prop_assert!(pair[1] - pair[0] <= 2 * nanos(interval));
         }

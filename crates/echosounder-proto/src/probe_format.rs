@@ -1,0 +1,45 @@
+//! How the requests of a measurement are written and their replies read.
+
+use alloc::vec::Vec;
+
+use crate::timestamp::Timestamp;
+
+/// A request that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeReply {
+    /// The number of the request.
+    pub number: u64,
+    /// The server's timestamp, if it added one.
+    pub timestamp: Option<Timestamp>,
+    /// Whether the reply ended with the last of the bytes read, so that their time of arrival is its own.
+    pub ends_read: bool,
+}
+
+/// The form of requests and replies, used by a [`Prober`](crate::Prober).
+///
+/// A format for messages needs the first three methods only. One for streams also remembers which
+/// requests the current connection is to bring back.
+pub trait ProbeFormat {
+    /// Appends the request with this number to `out`.
+    fn write(&mut self, number: u64, out: &mut Vec<u8>);
+
+    /// Reads a message, or bytes of a stream, and appends each reply that they complete to `replies`.
+    /// The next request will have the number `next`. Returns whether the bytes are certainly no reply.
+    fn read(&mut self, bytes: &[u8], next: u64, replies: &mut Vec<ProbeReply>) -> bool;
+
+    /// Returns the number of the request in a packet that the kernel or an ICMP error quotes.
+    fn find(&self, packet: &[u8], next: u64) -> Option<u64>;
+
+    /// Returns whether another request can be written: a connection may owe too many replies already.
+    fn can_write(&self) -> bool {
+        true
+    }
+
+    /// Forgets what the connection was to bring back, because it has ended.
+    fn reset(&mut self) {}
+
+    /// Returns once whether a stream has brought bytes in which no reply was found.
+    fn take_unmatched(&mut self) -> bool {
+        false
+    }
+}

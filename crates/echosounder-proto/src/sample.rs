@@ -1,0 +1,74 @@
+//! What was measured of one request.
+
+use core::time::Duration;
+
+use crate::time::{Moment, MonoTime};
+use crate::timestamp::Timestamp;
+
+/// When something happened: as the program saw it, and as the kernel did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Right before the send, or right after the receive.
+    pub program: Moment,
+    /// When the packet was sent or arrived, if the kernel reported that.
+    pub kernel: Option<Moment>,
+}
+
+impl Times {
+    /// Creates times that only the program saw.
+    pub fn of(program: Moment) -> Self {
+        Self { program, kernel: None }
+    }
+
+    /// Returns the known time that is nearest to the wire.
+    pub fn best(&self) -> Moment {
+        self.kernel.unwrap_or(self.program)
+    }
+
+    /// Returns the time between what the kernel and the program saw.
+    pub fn difference(&self) -> Option<Duration> {
+        self.kernel.map(|kernel| kernel.mono.max(self.program.mono) - kernel.mono.min(self.program.mono))
+    }
+}
+
+/// A request that was replied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The number of the request; the first is 1.
+    pub number: u64,
+    /// When the request was to be sent.
+    pub due: MonoTime,
+    /// When it was sent.
+    pub sent: Times,
+    /// When the last byte of its reply arrived.
+    pub received: Times,
+    /// The timestamp that the reply began with.
+    pub timestamp: Option<Timestamp>,
+    /// Whether the reply to a later request arrived before: RFC 4737 §3.
+    pub reordered: bool,
+}
+
+impl Sample {
+    /// Returns the round-trip time. It begins with the send, so that the time in this host's queues
+    /// counts, and ends when the reply arrived, by the kernel's time if it is known.
+    pub fn rtt(&self) -> Duration {
+        self.received.best().mono - self.sent.program.mono
+    }
+
+    /// Returns how long after it was due the request was sent.
+    pub fn send_delay(&self) -> Duration {
+        self.sent.program.mono - self.due
+    }
+
+    /// Returns how long the server held the request, or `None` if its timestamp does not show that, or
+    /// shows more than the round-trip time.
+    pub fn residence(&self) -> Option<Duration> {
+        match self.timestamp? {
+            Timestamp::Ns { rx, tx } => {
+                let nanos = tx.as_nanos().checked_sub(rx.as_nanos())?;
+                Some(Duration::from_nanos(nanos)).filter(|residence| *residence <= self.rtt())
+            }
+            _ => None,
+        }
+    }
+}

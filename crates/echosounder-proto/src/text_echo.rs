@@ -1,0 +1,130 @@
+//! The format of the text echo: numbered messages that come back from an echo server, stamped or not.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::finder::Finder;
+use crate::payload::Payload;
+use crate::probe_format::{ProbeFormat, ProbeReply};
+use crate::reader::EchoReader;
+
+/// Requests that a stream may owe at once. No stream is trusted to bring back more.
+const OWED_MAX: usize = 65_536;
+
+/// Bytes of requests that a stream may owe at once.
+const OWED_BYTES_MAX: usize = 64 << 20;
+
+/// Numbered text messages to an echo server.
+///
+/// A server may decorate requests in any way, as long as its replies contain them.
+#[derive(Debug)]
+pub struct TextEcho {
+    payload: Payload,
+    scratch: Vec<u8>,
+    /// `None` where messages have bounds.
+    stream: Option<EchoStream>,
+}
+
+/// What a stream is to bring back.
+#[derive(Debug, Default)]
+struct EchoStream {
+    reader: EchoReader,
+    /// Looks for requests once the reader cannot follow the server.
+    finder: Option<Finder>,
+    /// Requests that have not come back, in the order in which they were sent. A finder needs no order.
+    owed: VecDeque<u64>,
+    /// Whether bytes have come in which no request was found, and that was not reported.
+    unmatched: bool,
+}
+
+impl TextEcho {
+    /// Creates the format for sockets that keep the bounds of messages.
+    pub fn messages(payload: Payload) -> Self {
+        Self { payload, scratch: Vec::new(), stream: None }
+    }
+
+    /// Creates the format for streams.
+    pub fn stream(payload: Payload) -> Self {
+        Self { payload, scratch: Vec::new(), stream: Some(EchoStream::default()) }
+    }
+}
+
+impl ProbeFormat for TextEcho {
+    fn write(&mut self, number: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.payload.write(number, out);
+        if let Some(stream) = self.stream.as_mut().filter(|stream| stream.finder.is_none()) {
+            stream.reader.sent(&out[start..]);
+            stream.owed.push_back(number);
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8], next: u64, replies: &mut Vec<ProbeReply>) -> bool {
+        if let Some(stream) = &mut self.stream {
+            stream.read(self.payload, bytes, next, replies);
+            return false;
+        }
+        let reply = self.payload.read_anywhere(bytes, next, &mut self.scratch);
+        replies.extend(reply.map(|(number, timestamp)| ProbeReply { number, timestamp, ends_read: true }));
+        reply.is_none()
+    }
+
+    fn find(&self, packet: &[u8], next: u64) -> Option<u64> {
+        self.payload.find(packet, next)
+    }
+
+    fn can_write(&self) -> bool {
+        let owed = self.stream.as_ref().map_or(0, |stream| stream.owed.len());
+        owed == 0 || owed < OWED_MAX && owed.saturating_mul(self.payload.len()) < OWED_BYTES_MAX
+    }
+
+    fn reset(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            *stream = EchoStream::default();
+        }
+    }
+
+    fn take_unmatched(&mut self) -> bool {
+        self.stream.as_mut().is_some_and(|stream| core::mem::take(&mut stream.unmatched))
+    }
+}
+
+impl EchoStream {
+    fn read(&mut self, payload: Payload, bytes: &[u8], next: u64, replies: &mut Vec<ProbeReply>) {
+        if self.finder.is_some() {
+            return self.search(payload, bytes, next, replies);
+        }
+        let owed = &mut self.owed;
+        let result = self.reader.receive(bytes, |echo| {
+            let ends_read = echo.end == bytes.len();
+            let reply = |number| ProbeReply { number, timestamp: echo.stamp, ends_read };
+            replies.extend(owed.pop_front().map(reply));
+        });
+        self.unmatched = !self.reader.unread().is_empty();
+        if result.is_err() {
+            let reader = core::mem::take(&mut self.reader);
+            let first = self.owed.front().map(|number| (*number, payload.len()));
+            self.finder = Some(Finder::after(&reader, payload, first));
+            self.owed.clear();
+            self.search(payload, reader.unread(), next, replies);
+        }
+    }
+
+    fn search(&mut self, payload: Payload, bytes: &[u8], next: u64, replies: &mut Vec<ProbeReply>) {
+        let Some(finder) = &mut self.finder else { return };
+        let (before, len) = (replies.len(), payload.len());
+        finder.receive(
+            bytes,
+            next,
+            |_| len,
+            |found| {
+                let (number, timestamp) = (found.number, found.stamp);
+                replies.push(ProbeReply { number, timestamp, ends_read: false });
+            },
+        );
+        self.unmatched = finder.has_found_nothing();
+        if let Some(last) = replies[before..].last_mut() {
+            last.ends_read = true;
+        }
+    }
+}
