@@ -45,35 +45,31 @@
 
 mod clock;
 mod connect;
-mod directions;
 mod distribution;
 mod error;
 mod load;
 mod nonblocking;
 mod ping;
-mod series;
 mod starvation;
-mod statistics;
 mod talk;
 mod wait_limit;
-mod wire;
 
 pub use clock::SystemClock;
 pub use connect::{ConnectOptions, IpOptions, Source};
-pub use directions::{Clock, OneWayDelay, PeerClockReport};
 pub use distribution::Distribution;
-pub use echosounder_proto::{FailureKind, LossReason};
+pub use echosounder_proto::{FailureKind, LossReason, ProbePace};
 pub use error::ClientError;
 pub use load::{
     Counts, CpuShare, Generator, Load, LoadError, LoadEvent, LoadInterval, LoadPlan, LoadPoint, LoadReport,
     Pace, PointLatency, REMOTE_RATE_MAX, SizeRange, Spacing, Step, load, ramp,
 };
-pub use ping::{Answered, CALL_MIN, Control, Ping, PingEvent, Pinger, Place, STREAM_CALL_MIN};
-pub use series::{Point, Series};
-pub use statistics::{Failures, PingInterval, PingReport, TimestampSupport, Verdict, WayReport};
+pub use ping::{
+    Answered, CALL_MIN, Clock, Failures, KernelTimestamps, OneWayDelay, Order, PeerClockReport, Ping,
+    PingControl, PingEvent, PingInterval, PingReport, Pinger, Place, Point, STREAM_CALL_MIN, Series,
+    TargetEvent, TimestampSource, TimestampSupport, Verdict, WayReport,
+};
 pub use talk::{
     BackgroundWriter, CloseReason, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary,
     Received, ReceivedKind, RequestOutcome, Talk, TalkError, TalkEvent, TalkMode, TalkSummary,
 };
 pub use wait_limit::WaitLimit;
-pub use wire::{KernelTimestamps, TimestampSource};

@@ -38,6 +38,16 @@ pub enum LossReason {
     NotSent,
 }
 
+impl LossReason {
+    /// Returns how the peer failed, if it did.
+    pub fn kind(self) -> Option<FailureKind> {
+        match self {
+            Self::Peer(kind) => Some(kind),
+            Self::NotSent => None,
+        }
+    }
+}
+
 impl From<FailureKind> for LossReason {
     fn from(kind: FailureKind) -> Self {
         Self::Peer(kind)

@@ -157,6 +157,8 @@ pub enum ProbeEvent {
     },
     /// Something arrived that is no reply to any request, or to one that is long forgotten.
     Unexpected,
+    /// The connection has ended, and so have the requests that were in flight on it.
+    Disconnected,
 }
 
 /// What is remembered of a request.
@@ -446,6 +448,7 @@ impl<F: ProbeFormat> Prober<F> {
         while let Some((number, _)) = self.in_flight.first() {
             self.lose(number, kind.into(), at);
         }
+        self.events.push_back(ProbeEvent::Disconnected);
         self.format.reset();
         self.is_blocked = false;
         self.link = Link::Disconnected { until, kind };

@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{CALL_MIN, ConnectOptions, Eol, IpOptions, Pace, Source, Spacing, TimestampSource};
+use echosounder_client::{
+    CALL_MIN, ConnectOptions, Eol, IpOptions, Pace, ProbePace, Source, Spacing, TimestampSource,
+};
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Timeouts};
 use echosounder_socket::family::inet::Host;
@@ -238,7 +240,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         },
         size: args.size.get(),
         first: Duration::ZERO,
-        interval,
+        pace: ProbePace::from_interval(interval),
         count: args.count.map(|count| count.get() as u64),
         deadline: args.deadline,
         clock: args.clock,

@@ -67,6 +67,7 @@ fn count(outcome: &mut Outcome, event: ProbeEvent) {
         ProbeEvent::Lost { number, .. } => add(&mut outcome.lost, number),
         ProbeEvent::Duplicate(number) => add(&mut outcome.duplicate, number),
         ProbeEvent::Unexpected => outcome.unexpected += 1,
+        ProbeEvent::Disconnected => {}
     }
 }
 

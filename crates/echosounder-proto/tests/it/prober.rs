@@ -388,6 +388,7 @@ impl<'a> World<'a> {
                 self.due.push(sent.mono.as_nanos());
             }
             ProbeEvent::Unexpected => self.tally.unexpected += 1,
+            ProbeEvent::Disconnected => {}
         }
         if let ProbeEvent::Replied { sample, given_up } = event {
             self.tally.reordered += u64::from(sample.reordered);
@@ -467,7 +468,7 @@ impl<'a> World<'a> {
                     self.is_true(sample);
                 }
                 ProbeEvent::Lost { number, .. } => ends.entry(*number).or_default().push(event),
-                ProbeEvent::Duplicate(_) | ProbeEvent::Unexpected => {}
+                ProbeEvent::Duplicate(_) | ProbeEvent::Unexpected | ProbeEvent::Disconnected => {}
             }
         }
         for (number, events) in &ends {
@@ -1219,7 +1220,7 @@ fn reconnect(connect: impl Fn(u64) -> Option<FailureKind>) -> (Vec<u64>, Vec<(u6
         while let Some(output) = prober.poll(now, &mut buffer) {
             match output {
                 ProbeOutput::Event(ProbeEvent::Lost { number, reason, .. }) => lost.push((number, reason)),
-                ProbeOutput::Event(ProbeEvent::Replied { .. }) => {}
+                ProbeOutput::Event(ProbeEvent::Replied { .. } | ProbeEvent::Disconnected) => {}
                 ProbeOutput::Event(event) => panic!("{event:?}"),
                 ProbeOutput::Send { .. } => receive(&mut prober, &buffer, now),
                 ProbeOutput::Connect => {
@@ -1258,6 +1259,8 @@ fn requests_that_come_due_while_connecting_are_lost_when_that_fails() {
     let plan = Plan { pace: every(ms(100)), count: Some(10), ..STREAM };
     let (mut prober, mut buffer) = (plan.prober(mono(0)), Vec::new());
     prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(0) });
+    let disconnected = Some(ProbeOutput::Event(ProbeEvent::Disconnected));
+    assert_eq!(prober.poll(moment(0), &mut buffer), disconnected);
     assert_eq!(prober.poll(moment(0), &mut buffer), Some(ProbeOutput::Connect));
     assert_eq!(prober.poll(moment(at(350)), &mut buffer), None);
     assert_eq!(prober.deadline(), None);
@@ -1267,6 +1270,8 @@ fn requests_that_come_due_while_connecting_are_lost_when_that_fails() {
     // Where it succeeds they are sent, all at once.
     let mut prober = plan.prober(mono(0));
     prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(0) });
+    let disconnected = Some(ProbeOutput::Event(ProbeEvent::Disconnected));
+    assert_eq!(prober.poll(moment(0), &mut buffer), disconnected);
     assert_eq!(prober.poll(moment(0), &mut buffer), Some(ProbeOutput::Connect));
     prober.handle(ProbeInput::Connected);
     assert_eq!(drain(&mut prober, moment(at(350))).1.len(), 4);

@@ -6,17 +6,17 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use echosounder_client::{
-    ClientError, Control, FailureKind as FailureWord, Ping, PingEvent, PingReport, Pinger, Place,
+    ClientError, FailureKind, Order, Ping, PingControl, PingEvent, PingReport, Pinger, Place, TargetEvent,
     TimestampSource,
 };
 use echosounder_socket::kernel::clock_state;
-use echosounder_socket::{Endpoint, Signal, Signals, raise_fd_limit};
+use echosounder_socket::{Signal, Signals, StopToken, raise_fd_limit};
 
 use self::file::ResultFiles;
 use crate::args::Output;
@@ -53,11 +53,10 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let signals = signals::receive(&[Signal::Quit])?;
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
     settle(&mut config);
-    let controls = config.targets.iter().map(|_| Control::new().map(Arc::new));
-    let controls: Vec<Arc<Control>> =
-        controls.collect::<io::Result<_>>().context("cannot create an eventfd")?;
-    heed(signals, controls.clone(), server.as_ref().and_then(Embedded::folder))?;
-    let receiver = start(&config.targets, &controls, config.in_turn)?;
+    let control = StopToken::new().and_then(PingControl::new).context("cannot create an eventfd")?;
+    let control = Arc::new(control);
+    watch_signals(signals, &control, server.as_ref().and_then(Embedded::folder))?;
+    let receiver = start(&config.targets, &control, config.in_turn)?;
     if let Some(length) = length(&config.targets, config.in_turn) {
         console::over_after(length);
     }
@@ -74,8 +73,8 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
         targets: config.targets.iter().map(State::new).collect(),
     };
     let endless = config.template.count.is_none() && config.template.deadline.is_none();
-    page.tell_all(&receiver, &controls, endless);
-    stop(&controls);
+    page.tell_all(&receiver, &control, endless);
+    control.stop();
     drop(receiver);
     let told = page.end();
     let stopped = server.map_or(Ok(()), Embedded::stop);
@@ -123,25 +122,20 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
 }
 
 /// From here on a signal ends the ping, and another the program at once, with the folder of its server's sockets;
-/// Ctrl-\ makes it tell how it goes.
-fn heed(signals: Signals, controls: Vec<Arc<Control>>, folder: Option<PathBuf>) -> Result<()> {
-    let asked = controls.clone();
-    let report = move || asked.iter().for_each(|control| control.ask());
+/// SIGQUIT (Ctrl-\) asks for interim statistics.
+fn watch_signals(signals: Signals, control: &Arc<PingControl>, folder: Option<PathBuf>) -> Result<()> {
+    let [reporting, stopping] = [(); 2].map(|()| Arc::clone(control));
     // If there is no folder, or none any more, so much the better.
     let clean_up = move || drop(folder.map(fs::remove_dir_all));
-    signals::watch(signals, report, move || stop(&controls), clean_up)
-}
-
-/// Stops all targets. Those whose turn comes last are stopped first, so that none begins when another ends.
-fn stop(controls: &[Arc<Control>]) {
-    controls.iter().rev().for_each(|control| control.stop());
+    signals::watch(signals, move || reporting.request_interim(), move || stopping.stop(), clean_up)
 }
 
 /// How long it takes if all goes well; `None` if it does not end by itself.
 fn length(targets: &[Ping], in_turn: bool) -> Option<Duration> {
     let of = |ping: &Ping| {
         let intervals = ping.count.map(|count| u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX));
-        let by_count = intervals.map(|intervals| ping.interval.saturating_mul(intervals));
+        let interval = ping.pace.interval().unwrap_or_default();
+        let by_count = intervals.map(|intervals| interval.saturating_mul(intervals));
         [by_count, ping.deadline].into_iter().flatten().min()
     };
     targets.iter().try_fold(Duration::ZERO, |length, ping| {
@@ -149,85 +143,37 @@ fn length(targets: &[Ping], in_turn: bool) -> Option<Duration> {
     })
 }
 
-/// Says that the run is over when the last target's thread lets go of it.
-struct Over;
-
-impl Drop for Over {
-    fn drop(&mut self) {
-        console::over_after(Duration::ZERO);
-    }
-}
-
-/// What a target's thread tells.
-enum FailureKind {
-    Started(Box<Target>),
-    Happened(PingEvent),
-    Failed(ClientError),
-    Ended(Box<PingReport>),
-}
-
-/// Starts a thread for each target, so that none waits for another; or one for all, if they are to wait.
+/// Starts the thread that measures all targets.
 fn start(
     targets: &[Ping],
-    controls: &[Arc<Control>],
+    control: &Arc<PingControl>,
     in_turn: bool,
-) -> Result<Receiver<(usize, FailureKind)>> {
+) -> Result<Receiver<(usize, TargetEvent)>> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
-    let spawn = |measure: Box<dyn FnOnce() + Send>| {
-        thread::Builder::new().name("ping".into()).spawn(measure).context("cannot start a thread").map(drop)
-    };
-    let share = 1.0 / targets.len() as f64;
-    let over = Arc::new(Over);
-    let jobs = targets.iter().zip(controls).enumerate().map(|(place, (ping, control))| {
-        let (mut ping, control, sender) = (ping.clone(), Arc::clone(control), sender.clone());
-        let over = Arc::clone(&over);
-        if !in_turn {
-            ping.first = ping.interval.mul_f64(place as f64 * share);
+    let mut targets = targets.to_vec();
+    let (share, mut running) = (1.0 / targets.len() as f64, targets.len());
+    if !in_turn {
+        for (place, ping) in targets.iter_mut().enumerate() {
+            ping.first = ping.pace.interval().unwrap_or_default().mul_f64(place as f64 * share);
         }
-        move || measure(place, ping, control, &sender, over)
-    });
-    if in_turn {
-        let jobs: Vec<_> = jobs.collect();
-        spawn(Box::new(move || jobs.into_iter().for_each(|measure| measure())))?;
-    } else {
-        jobs.into_iter().try_for_each(|measure| spawn(Box::new(measure)))?;
     }
+    let order = if in_turn { Order::InTurn } else { Order::AtOnce };
+    let pinger = Pinger::new(targets, order, Arc::clone(control)).context("cannot create a ping")?;
+    let measure = move || {
+        pinger.run(|place, event| {
+            running -= usize::from(matches!(event, TargetEvent::Ended { .. }));
+            if running == 0 {
+                // The send may have to wait for a writer that waits for its reader.
+                console::over_after(Duration::ZERO);
+            }
+            sender.send((place, event)).is_ok()
+        });
+    };
+    thread::Builder::new().name("ping".into()).spawn(measure).context("cannot start a thread")?;
     Ok(receiver)
 }
 
-/// Calls one target. When nobody listens any more it ends.
-fn measure(
-    place: usize,
-    ping: Ping,
-    control: Arc<Control>,
-    sender: &SyncSender<(usize, FailureKind)>,
-    over: Arc<Over>,
-) {
-    // Its turn may not come before it is all over.
-    if control.is_stopped() {
-        return;
-    }
-    let tell = |word| sender.send((place, word)).is_ok();
-    let pinger = match Pinger::connect(ping, control) {
-        Ok(pinger) => pinger,
-        Err(error) => {
-            tell(FailureKind::Failed(error));
-            return;
-        }
-    };
-    if !tell(FailureKind::Started(Box::new(describe(&pinger)))) {
-        return;
-    }
-    let (report, error) = pinger.run(|happening| tell(FailureKind::Happened(happening)));
-    // What follows may have to wait for a writer that waits for its reader.
-    drop(over);
-    if error.is_none_or(|error| tell(FailureKind::Failed(error))) {
-        tell(FailureKind::Ended(Box::new(report)));
-    }
-}
-
-fn describe(pinger: &Pinger) -> Target {
-    let (ping, place) = (pinger.ping(), pinger.place());
+fn describe(ping: &Ping, place: Place) -> Target {
     Target {
         endpoint: ping.call.endpoint.to_string(),
         address: Target::address(&place.endpoint, &place.address),
@@ -237,7 +183,7 @@ fn describe(pinger: &Pinger) -> Target {
         clock: place.clock,
         own_clock: clock_state().ok(),
         size: ping.size,
-        interval: ping.interval,
+        interval: ping.pace.interval().unwrap_or_default(),
         wait: ping.call.wait,
         count: ping.count,
         started: since_1970(),
@@ -254,7 +200,7 @@ fn since_1970() -> u64 {
 struct State {
     /// As it was asked for.
     endpoint: String,
-    called: Endpoint,
+    ping: Ping,
     target: Option<Target>,
     report: Option<Box<PingReport>>,
     /// The report so far of a target that is still measured, to be saved.
@@ -268,7 +214,7 @@ impl State {
     fn new(ping: &Ping) -> Self {
         Self {
             endpoint: ping.call.endpoint.to_string(),
-            called: ping.call.endpoint.clone(),
+            ping: ping.clone(),
             target: None,
             report: None,
             checkpoint: None,
@@ -291,7 +237,7 @@ impl State {
     }
 
     /// How most requests failed, if none was answered.
-    fn only_failure(&self) -> Option<FailureWord> {
+    fn only_failure(&self) -> Option<FailureKind> {
         let report = self.report.as_deref().filter(|report| report.answered + report.late == 0)?;
         report.lost.most()
     }
@@ -344,20 +290,15 @@ struct Page {
 impl Page {
     /// Tells what happens until all targets have ended. When nobody can be told any more, only a file is interested in
     /// how it ends; if it would not by itself, it is made to.
-    fn tell_all(
-        &mut self,
-        receiver: &Receiver<(usize, FailureKind)>,
-        controls: &[Arc<Control>],
-        endless: bool,
-    ) {
+    fn tell_all(&mut self, receiver: &Receiver<(usize, TargetEvent)>, control: &PingControl, endless: bool) {
         let mut stopped = false;
         let mut timer = SaveTimer::start();
         loop {
             if timer.is_due() {
-                self.ask_for_checkpoints(controls);
+                self.ask_for_checkpoints(control);
             }
             match receiver.recv_timeout(timer.remaining()) {
-                Ok((place, word)) => self.tell(place, word),
+                Ok((place, event)) => self.tell(place, event),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -368,40 +309,43 @@ impl Page {
                 return;
             }
             if endless {
-                stop(controls);
+                control.stop();
                 stopped = true;
             }
         }
     }
 
-    fn tell(&mut self, place: usize, word: FailureKind) {
-        match word {
-            FailureKind::Started(target) => self.started(place, *target),
-            FailureKind::Happened(PingEvent::Moved(to)) => self.moved(place, &to),
-            FailureKind::Happened(PingEvent::Checkpoint(report)) => self.save_checkpoint(place, report),
-            FailureKind::Happened(happening) => {
+    fn tell(&mut self, place: usize, event: TargetEvent) {
+        match event {
+            TargetEvent::Started(found) => {
+                let target = describe(&self.targets[place].ping, *found);
+                self.started(place, target);
+            }
+            TargetEvent::Happened(PingEvent::Moved(to)) => self.moved(place, &to),
+            TargetEvent::Happened(PingEvent::Checkpoint(report)) => self.save_checkpoint(place, report),
+            TargetEvent::Happened(happening) => {
                 self.happened(place, &happening);
                 if let PingEvent::Interim(report) = happening {
                     self.save_checkpoint(place, report);
                 }
             }
-            FailureKind::Failed(error) => self.failed(place, error),
-            FailureKind::Ended(report) => self.targets[place].report = Some(report),
+            TargetEvent::Ended { report, error } => {
+                error.into_iter().for_each(|error| self.failed(place, error));
+                self.targets[place].report = report;
+            }
         }
     }
 
     /// Asks every target that is measured for its report so far, and saves those that are left from the last time.
-    fn ask_for_checkpoints(&mut self, controls: &[Arc<Control>]) {
+    fn ask_for_checkpoints(&mut self, control: &PingControl) {
         if self.files.is_empty() {
             return;
         }
         if self.targets.iter().any(|state| state.checkpoint.is_some()) {
             self.save();
         }
-        for (state, control) in self.targets.iter().zip(controls) {
-            if state.is_measured() {
-                control.checkpoint();
-            }
+        if self.targets.iter().any(State::is_measured) {
+            control.request_checkpoint();
         }
     }
 
@@ -445,8 +389,8 @@ impl Page {
             self.targets[place].left_out += 1;
             return;
         }
-        if let PingEvent::Lost { number: 1, word, .. } = happening {
-            self.hint_at_server(place, *word);
+        if let PingEvent::Lost { number: 1, reason, .. } = happening {
+            self.hint_at_server(place, reason.kind());
         }
         let Some(target) = &self.targets[place].target else { return };
         self.files.note(&target.endpoint, happening);
@@ -479,8 +423,8 @@ impl Page {
     }
 
     /// Says how to start a server if the first request found none; once.
-    fn hint_at_server(&mut self, place: usize, word: Option<FailureWord>) {
-        let hint = failure::start_hint(&self.targets[place].called, word, ", or try --self");
+    fn hint_at_server(&mut self, place: usize, word: Option<FailureKind>) {
+        let hint = failure::start_hint(&self.targets[place].ping.call.endpoint, word, ", or try --self");
         if let Some(hint) = hint.filter(|_| !self.output.json && !self.output.quiet && !self.hinted) {
             self.hinted = true;
             // If standard error cannot be written, the lines say enough.
@@ -504,7 +448,7 @@ impl Page {
 
     /// Of several targets one may fail, or of one when it has begun; otherwise it is the end.
     fn failed(&mut self, place: usize, error: ClientError) {
-        let error = Advised::at(&self.targets[place].called, error, ", or try --self");
+        let error = Advised::at(&self.targets[place].ping.call.endpoint, error, ", or try --self");
         if 1 < self.targets.len() || self.targets[place].target.is_some() {
             failure::tell(&error, self.output);
         }

@@ -3,8 +3,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_client::{Clock, ConnectOptions, Control, IpOptions, Ping, Pinger, TimestampSource};
-use echosounder_socket::IpVersion;
+use echosounder_client::{
+    Clock, ConnectOptions, IpOptions, Order, Ping, PingControl, Pinger, ProbePace, TargetEvent,
+    TimestampSource,
+};
+use echosounder_socket::{IpVersion, StopToken};
 
 use super::*;
 
@@ -41,21 +44,28 @@ fn report(stamps: bool, every: u64, count: u64, clock: Option<Clock>) -> PingRep
         ip_options: IpOptions::default(),
         wait,
     };
-    let interval = Duration::from_micros(if count < 10_000 { 200 } else { 0 });
+    let pace = ProbePace::from_interval(Duration::from_micros(if count < 10_000 { 200 } else { 0 }));
     let first = Duration::ZERO;
     let ping = Ping {
         call,
         size: 64,
         first,
-        interval,
+        pace,
         count: Some(count),
         deadline: None,
         clock,
         timestamps: TimestampSource::Kernel,
     };
-    let (report, error) = Pinger::connect(ping, Arc::new(Control::new().unwrap())).unwrap().run(|_| true);
-    assert!(error.is_none(), "{error:?}");
-    report
+    let control = Arc::new(PingControl::new(StopToken::new().unwrap()).unwrap());
+    let mut result = None;
+    Pinger::new(vec![ping], Order::AtOnce, control).unwrap().run(|_, event| {
+        if let TargetEvent::Ended { report, error } = event {
+            assert!(error.is_none(), "{error:?}");
+            result = report;
+        }
+        true
+    });
+    *result.unwrap()
 }
 
 fn target(report: &PingReport) -> Target<'_> {

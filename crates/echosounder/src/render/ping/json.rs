@@ -217,7 +217,9 @@ impl<'a> Sample<'a> {
     pub(super) fn of(endpoint: &'a str, event: &PingEvent) -> Option<Self> {
         match event {
             PingEvent::Answered(answered) => Some(Self::answered(endpoint, answered)),
-            PingEvent::Lost { number, sent, word } => Some(Self::lost(endpoint, *number, *sent, *word)),
+            PingEvent::Lost { number, sent, reason } => {
+                Some(Self::lost(endpoint, *number, *sent, reason.kind()))
+            }
             PingEvent::Duplicate(number) => Some(Self::outcome(endpoint, *number, "duplicate")),
             _ => None,
         }
@@ -370,7 +372,7 @@ mod tests {
     #[test]
     fn times_that_jq_would_round_are_also_text() {
         let sent = WallTime::from_nanos(1_795_810_829_000_000_010);
-        let lost = PingEvent::Lost { number: 1, sent, word: Some(FailureKind::Timeout) };
+        let lost = PingEvent::Lost { number: 1, sent, reason: FailureKind::Timeout.into() };
         let mut out = Vec::new();
         event(&mut out, &EventTime::from_unix_nanos(0), "tcp://h:1", &lost).unwrap();
         let line = String::from_utf8(out).unwrap();

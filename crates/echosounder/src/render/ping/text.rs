@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use echosounder_client::{Answered, Clock, Distribution, FailureKind, PingEvent, PingReport, Verdict};
+use echosounder_client::{
+    Answered, Clock, Distribution, FailureKind, LossReason, PingEvent, PingReport, Verdict,
+};
 
 use super::target::Target;
 use crate::render::numbers::{duration, grouped, in_millis, millis, percentage_of, whole_nanos};
@@ -44,10 +46,12 @@ pub(crate) fn event(
 ) -> io::Result<()> {
     match event {
         PingEvent::Answered(answered) => write_answered(out, style, peer, size, answered),
-        PingEvent::Lost { number, word: Some(reason), .. } => {
+        PingEvent::Lost { number, reason: LossReason::Peer(reason), .. } => {
             writeln!(out, "{peer}: seq={number} {}", style.bad(reason))
         }
-        PingEvent::Lost { number, word: None, .. } => writeln!(out, "{peer}: seq={number} not sent"),
+        PingEvent::Lost { number, reason: LossReason::NotSent, .. } => {
+            writeln!(out, "{peer}: seq={number} not sent")
+        }
         PingEvent::Duplicate(number) => writeln!(out, "{peer}: seq={number} duplicate"),
         PingEvent::Unexpected => writeln!(out, "{peer}: unexpected data that matches no request"),
         PingEvent::Connected(false) => writeln!(out, "{peer}: {}", style.bad("connection lost")),
@@ -349,15 +353,15 @@ mod tests {
             let (ways, residence, clock) = (None, None, Clock::Free);
             PingEvent::Answered(Answered { number: 7, sent, rtt, ways, residence, clock, late, reordered })
         };
-        let lost = |word| PingEvent::Lost { number: 8, sent, word };
+        let lost = |reason| PingEvent::Lost { number: 8, sent, reason };
         for (happened, colored) in [
             (answered(false, false), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
             (
                 answered(true, true),
                 "64 bytes from h: seq=7 rtt=1.500 ms \x1b[33mlate\x1b[0m \x1b[33mreordered\x1b[0m\n",
             ),
-            (lost(Some(FailureKind::Timeout)), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
-            (lost(None), "h: seq=8 not sent\n"),
+            (lost(FailureKind::Timeout.into()), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
+            (lost(LossReason::NotSent), "h: seq=8 not sent\n"),
             (PingEvent::Connected(false), "h: \x1b[31mconnection lost\x1b[0m\n"),
         ] {
             assert_eq!(written(Style::with(true, None), &happened), colored);

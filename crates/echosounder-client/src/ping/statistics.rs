@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{FailureKind, MonoTime, Sample, Timestamp};
+use echosounder_proto::{FailureKind, LossReason, MonoTime, Sample, Timestamp};
 
-use crate::directions::{Clock, Directions, Jitter, OneWayDelay, PeerClockReport, Variation};
+use super::directions::{Clock, Directions, Jitter, OneWayDelay, PeerClockReport, Variation};
+use super::series::Series;
 use crate::distribution::Distribution;
-use crate::series::Series;
 
 /// Delays that vary by less are steady.
 const STEADY: i64 = 20_000;
@@ -84,14 +84,14 @@ impl Failures {
             .map(|(_, word)| word)
     }
 
-    fn of(&mut self, word: Option<FailureKind>) -> &mut u64 {
-        match word {
-            Some(FailureKind::Refused) => &mut self.refused,
-            Some(FailureKind::Timeout) => &mut self.timeout,
-            Some(FailureKind::Unreachable) => &mut self.unreachable,
-            Some(FailureKind::Dns) => &mut self.dns,
-            Some(FailureKind::Closed) => &mut self.closed,
-            None => &mut self.unsent,
+    fn of(&mut self, reason: LossReason) -> &mut u64 {
+        match reason {
+            LossReason::Peer(FailureKind::Refused) => &mut self.refused,
+            LossReason::Peer(FailureKind::Timeout) => &mut self.timeout,
+            LossReason::Peer(FailureKind::Unreachable) => &mut self.unreachable,
+            LossReason::Peer(FailureKind::Dns) => &mut self.dns,
+            LossReason::Peer(FailureKind::Closed) => &mut self.closed,
+            LossReason::NotSent => &mut self.unsent,
         }
     }
 }
@@ -251,16 +251,6 @@ impl Statistics {
         }
     }
 
-    /// Whether nothing has become of any call yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.answered + self.late + self.lost.all() == 0
-    }
-
-    /// The longest that an answer has taken.
-    pub(crate) fn longest(&self) -> Duration {
-        Duration::from_nanos(self.rtt.max().unwrap_or(0).max(0).unsigned_abs())
-    }
-
     /// The peer is another from now on.
     pub(crate) fn moved(&mut self, clock: Clock, guessed: bool) {
         self.directions.moved(clock, guessed);
@@ -277,7 +267,7 @@ impl Statistics {
         &mut self,
         sample: &Sample,
         late: bool,
-        given_up: Option<FailureKind>,
+        given_up: Option<LossReason>,
     ) -> Option<OneWayDelay> {
         if late {
             self.late += 1;
@@ -285,8 +275,8 @@ impl Statistics {
             self.answered += 1;
         }
         let at = sample.sent.program.mono - self.start;
-        if given_up.is_some() {
-            let lost = self.lost.of(given_up);
+        if let Some(reason) = given_up {
+            let lost = self.lost.of(reason);
             *lost = lost.saturating_sub(1);
             self.series.take_back(at);
         }
@@ -297,7 +287,7 @@ impl Statistics {
         self.rtt.record(rtt_nanos);
         self.rtt_jitter.add(rtt_nanos);
         self.rtt_variation.add(sample.number, rtt_nanos);
-        self.lag.record_span(sample.lag());
+        self.lag.record_span(sample.send_delay());
         sample.residence().into_iter().for_each(|residence| self.server.record_span(residence));
         sample.sent.difference().into_iter().for_each(|span| self.kernel_sent.record_span(span));
         sample.received.difference().into_iter().for_each(|span| self.kernel_received.record_span(span));
@@ -315,8 +305,8 @@ impl Statistics {
     }
 
     /// Counts a call that left, or was to leave, at `sent`, and was given up at `at`; without a word it was not sent.
-    pub(crate) fn lost(&mut self, word: Option<FailureKind>, sent: MonoTime, at: MonoTime) {
-        *self.lost.of(word) += 1;
+    pub(crate) fn lost(&mut self, reason: LossReason, sent: MonoTime, at: MonoTime) {
+        *self.lost.of(reason) += 1;
         self.last = self.last.max(at);
         self.series.lost(sent - self.start);
         self.interval.lost += 1;
@@ -371,7 +361,7 @@ impl Statistics {
 }
 
 fn told(sample: &Sample) -> TimestampSupport {
-    match sample.stamp {
+    match sample.timestamp {
         None | Some(Timestamp::Ctime(None) | Timestamp::Rfc3339(None)) => TimestampSupport::None,
         Some(Timestamp::Ctime(Some(_))) => TimestampSupport::Seconds,
         Some(Timestamp::Rfc3339(Some(_)) | Timestamp::Unix(_)) => TimestampSupport::Single,
@@ -385,7 +375,10 @@ mod tests {
     use std::fs;
     use std::process::Command;
 
-    use echosounder_proto::{Moment, Payload, Plan, ProbeEvent, Prober, Times, WallTime};
+    use echosounder_proto::{
+        Moment, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace, ProbePlan, Prober, TextEcho, Times,
+        WallTime,
+    };
 
     use super::*;
 
@@ -406,18 +399,15 @@ mod tests {
         pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
     }
 
-    /// Makes so many calls in simulated time, of which one in a hundred is lost and one in a thousand comes late.
-    fn simulate(prober: &mut Prober, statistics: &mut Statistics, count: u64) {
-        let (mut call, mut lost) = (Vec::new(), Vec::new());
-        for _ in 0..count {
+    /// Sends so many requests in simulated time, of which one in a hundred is lost and one in a thousand is
+    /// replied to late.
+    fn simulate(prober: &mut Prober<TextEcho>, statistics: &mut Statistics, count: u64) {
+        let last = prober.requests() + count;
+        let mut message = Vec::new();
+        while prober.requests() < last {
             let sent = prober.due().unwrap().as_nanos();
-            call.clear();
-            let number = prober.call(moment(sent), &mut call);
-            prober.expire(moment(sent).mono, |event| lost.push(event));
-            for event in lost.drain(..) {
-                assert!(matches!(event, ProbeEvent::Unanswered(_)));
-                statistics.lost(Some(FailureKind::Timeout), moment(sent).mono, moment(sent).mono);
-            }
+            poll(prober, sent, &mut message, statistics);
+            let number = prober.requests();
             if number.is_multiple_of(100) {
                 continue;
             }
@@ -426,20 +416,27 @@ mod tests {
             let delay = if number.is_multiple_of(1001) { 1_500_000_000 } else { delay.min(900_000_000) };
             let (rx, received) = (moment(sent + delay / 3).wall, moment(sent + delay));
             let stamp = format!("[{:019} {:019}] ", rx.as_nanos(), rx.as_nanos() + 10);
-            call[..stamp.len()].copy_from_slice(stamp.as_bytes());
-            let answered = |event| match event {
-                ProbeEvent::Answered(sample) => {
-                    statistics.answered(&sample, false, None);
+            message[..stamp.len()].copy_from_slice(stamp.as_bytes());
+            prober.handle(ProbeInput::Received { bytes: &message, at: Times::of(received) });
+        }
+    }
+
+    /// Does what the prober wants then, and counts what has become of requests.
+    fn poll(prober: &mut Prober<TextEcho>, at: u64, message: &mut Vec<u8>, statistics: &mut Statistics) {
+        while let Some(output) = prober.poll(moment(at), message) {
+            match output {
+                ProbeOutput::Send { .. } => return,
+                ProbeOutput::Event(ProbeEvent::Replied { sample, given_up }) => {
+                    statistics.answered(&sample, false, given_up);
                 }
-                ProbeEvent::Late(sample) => {
-                    statistics.answered(&sample, true, Some(FailureKind::Timeout));
+                ProbeOutput::Event(ProbeEvent::Late { sample, given_up }) => {
+                    statistics.answered(&sample, true, Some(given_up));
                 }
-                ProbeEvent::Unanswered(_) => {
-                    statistics.lost(Some(FailureKind::Timeout), moment(sent).mono, received.mono)
+                ProbeOutput::Event(ProbeEvent::Lost { sent, reason, at, .. }) => {
+                    statistics.lost(reason, sent.mono, at);
                 }
                 other => panic!("{other:?}"),
-            };
-            prober.hear(&call, Times::of(received), answered);
+            }
         }
     }
 
@@ -451,9 +448,10 @@ mod tests {
             let sent = number * 1_000_000_000;
             let (rx, rx_times) = (moment(sent + up), moment(sent + up + down));
             let received = Times { program: moment(sent + up + down + wake_up), kernel: Some(rx_times) };
-            let stamp = Some(Timestamp::Ns { rx: rx.wall, tx: rx.wall });
+            let timestamp = Some(Timestamp::Ns { rx: rx.wall, tx: rx.wall });
             let sent = Times::of(moment(sent));
-            let sample = Sample { number, due: sent.program.mono, sent, received, stamp, reordered: false };
+            let sample =
+                Sample { number, due: sent.program.mono, sent, received, timestamp, reordered: false };
             statistics.answered(&sample, false, None);
         }
         statistics.report(0).verdict().map(|(verdict, _)| verdict)
@@ -478,7 +476,7 @@ mod tests {
     #[expect(clippy::print_stderr, reason = "what was measured is worth knowing, not only that it is little")]
     fn memory_does_not_grow_with_the_number_of_calls() {
         if env::var_os(ALONE).is_none() {
-            let name = "statistics::tests::memory_does_not_grow_with_the_number_of_calls";
+            let name = "ping::statistics::tests::memory_does_not_grow_with_the_number_of_calls";
             let alone = Command::new(env::current_exe().unwrap())
                 .args(["--exact", name, "--test-threads", "1", "--nocapture"])
                 .env(ALONE, "1")
@@ -489,15 +487,10 @@ mod tests {
             return;
         }
         let count = env::var(SAMPLES).map_or(400_000, |samples| samples.parse().unwrap());
-        let plan = Plan {
-            stream: false,
-            payload: Payload::with_placeholder(64),
-            interval: Duration::from_millis(1),
-            count: None,
-            wait: Duration::from_secs(1),
-        };
+        let pace = ProbePace::Open { interval: Duration::from_millis(1) };
+        let plan = ProbePlan { pace, count: None, timeout: Duration::from_secs(1), end: None };
         let start = moment(0).mono;
-        let mut prober = Prober::new(plan, start);
+        let mut prober = Prober::new(TextEcho::messages(Payload::with_placeholder(64)), plan, start);
         let mut statistics = Statistics::new(Clock::Free, false, start);
         // By then it remembers as much as it ever does.
         simulate(&mut prober, &mut statistics, count / 2);

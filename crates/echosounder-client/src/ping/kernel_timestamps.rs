@@ -55,17 +55,17 @@ impl TimestampSource {
 /// What the queue of errors holds.
 #[derive(Debug)]
 pub(crate) enum ErrorQueueEvent {
-    /// A packet has left.
-    Left {
-        /// With its headers.
-        packet: Vec<u8>,
-        /// When, by the system's clock.
-        at: Duration,
+    /// The kernel has sent a packet.
+    Sent {
+        /// Bytes of the packet with its headers, in the buffer.
+        len: usize,
+        /// When it was sent, by the wall clock.
+        at: WallTime,
     },
-    /// A packet has come to nothing somewhere on its way.
+    /// A packet was not delivered.
     Failed {
-        /// As much of it as is quoted.
-        packet: Vec<u8>,
+        /// Bytes of the packet that are quoted, in the buffer.
+        len: usize,
         error: ExtendedError,
     },
     /// Something else, which the send itself tells.
@@ -111,7 +111,11 @@ impl KernelTimestamps {
     }
 
     /// What has come by the queue of errors next.
-    pub(crate) fn notice(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<Option<ErrorQueueEvent>> {
+    pub(super) fn next_error(
+        self,
+        socket: &Socket,
+        buffer: &mut [u8],
+    ) -> io::Result<Option<ErrorQueueEvent>> {
         if !self.errors {
             return Ok(None);
         }
@@ -119,7 +123,7 @@ impl KernelTimestamps {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             result => result?,
         };
-        let packet = || buffer[..message.len.min(buffer.len())].to_vec();
+        let len = message.len.min(buffer.len());
         let at = message.control.iter().find_map(software_time);
         let error = message.control.iter().find_map(|control| match control {
             ControlMessage::Error(error) => Some(error.clone()),
@@ -127,11 +131,9 @@ impl KernelTimestamps {
         });
         Ok(match (at, error) {
             (Some(at), Some(error)) if error.origin == ORIGIN_TIMESTAMPING => {
-                Some(ErrorQueueEvent::Left { packet: packet(), at })
+                Some(ErrorQueueEvent::Sent { len, at: wall(at) })
             }
-            (_, Some(error)) if error.origin != ORIGIN_LOCAL => {
-                Some(ErrorQueueEvent::Failed { packet: packet(), error })
-            }
+            (_, Some(error)) if error.origin != ORIGIN_LOCAL => Some(ErrorQueueEvent::Failed { len, error }),
             _ => Some(ErrorQueueEvent::Other),
         })
     }
@@ -154,13 +156,6 @@ pub(crate) fn rx_times(program: Moment, kernel: Option<Duration>) -> Times {
     Times { program, kernel: kernel.map(wall).and_then(earlier) }
 }
 
-/// When something left that the program began to send at that moment.
-pub(crate) fn left(program: Moment, kernel: Duration) -> Option<Moment> {
-    let kernel = wall(kernel);
-    let after = kernel.as_nanos().checked_sub(program.wall.as_nanos()).map(Duration::from_nanos)?;
-    (after <= APART).then(|| Moment { wall: kernel, mono: program.mono + after })
-}
-
 fn wall(since_1970: Duration) -> WallTime {
     WallTime::from_nanos(u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX))
 }
@@ -179,15 +174,12 @@ mod tests {
         let heard = rx_times(program, Some(Duration::from_nanos(4_999_990_000)));
         assert_eq!(heard.best(), moment(4_999_990_000, 690_000));
         assert_eq!(heard.difference(), Some(Duration::from_micros(10)));
-        assert_eq!(left(program, Duration::from_nanos(5_000_004_000)), Some(moment(5_000_004_000, 704_000)));
     }
 
     #[test]
     fn a_time_that_cannot_be_is_none() {
         let program = moment(5_000_000_000, 2_000_000_000);
-        // Before it was sent, after it was received, a minute away, or before this program ran.
-        assert_eq!(left(program, Duration::from_nanos(4_999_999_999)), None);
-        assert_eq!(left(program, Duration::from_nanos(65_000_000_001)), None);
+        // After it was received, a minute away, or before this program ran.
         assert_eq!(rx_times(program, Some(Duration::from_nanos(5_000_000_001))).kernel, None);
         assert_eq!(
             rx_times(moment(90_000_000_000, 80_000_000_000), Some(Duration::from_secs(29))).kernel,

@@ -167,7 +167,7 @@ impl Directions {
     pub(crate) fn split(&mut self, sample: &Sample) -> Option<OneWayDelay> {
         let stepped = self.watch_own(sample);
         // A peer may say what it likes.
-        let reading = sample.stamp?.reading().filter(|_| sample.is_possible())?;
+        let reading = sample.timestamp?.reading().filter(|_| sample.is_possible())?;
         (self.zoned, self.coarse) = (reading.zoned, !reading.resolution.is_zero());
         if !self.coarse && self.finds_still(sample, reading) {
             return None;
@@ -344,7 +344,7 @@ impl Directions {
 
 /// What each way took, if both clocks show the same.
 fn by_wall(sample: &Sample) -> Option<OneWayDelay> {
-    let reading = sample.stamp?.reading()?;
+    let reading = sample.timestamp?.reading()?;
     let span = |from: u64, to: u64| clamp(i128::from(to) - i128::from(from));
     Some(OneWayDelay {
         up: span(sample.sent.program.wall.as_nanos(), reading.rx.as_nanos()),
@@ -355,7 +355,7 @@ fn by_wall(sample: &Sample) -> Option<OneWayDelay> {
 /// What each way took, and how much more the peer's clock showed on the way up, or less on the way down, than our
 /// monotonic one: so only their differences mean anything.
 fn transits(sample: &Sample) -> Option<(i64, i64)> {
-    let reading = sample.stamp?.reading()?;
+    let reading = sample.timestamp?.reading()?;
     let mono = |at: MonoTime| i128::from(at.as_nanos());
     let up = i128::from(reading.rx.as_nanos()) - mono(sample.sent.program.mono);
     let down = mono(sample.received.best().mono) - i128::from(reading.tx.as_nanos());
@@ -392,7 +392,7 @@ mod tests {
             due: at(sent).program.mono,
             sent: at(sent),
             received: at(sent + 3_100_000),
-            stamp: Some(Timestamp::Ns { rx, tx }),
+            timestamp: Some(Timestamp::Ns { rx, tx }),
             reordered: false,
         }
     }
@@ -466,18 +466,21 @@ mod tests {
     /// A request whose reply bears the time at which the first one, sent at `first`, was read.
     fn sample_read_at_once(number: u64, sent: u64, first: u64) -> Sample {
         let read = WallTime::from_nanos(NOON + first + 1_000_000);
-        Sample { stamp: Some(Timestamp::Ns { rx: read, tx: read }), ..sample(number, sent, 0, 0) }
+        Sample { timestamp: Some(Timestamp::Ns { rx: read, tx: read }), ..sample(number, sent, 0, 0) }
     }
 
     #[test]
     fn stamps_that_cannot_be_tell_nothing() {
         let honest = sample(1, 0, 0, 0);
-        let Some(Timestamp::Ns { rx, tx }) = honest.stamp else { panic!("it has such a stamp") };
+        let Some(Timestamp::Ns { rx, tx }) = honest.timestamp else { panic!("it has such a stamp") };
         let past = WallTime::from_nanos(5);
         let far = WallTime::from_nanos(9_900_000_000_000_000_000);
         for (rx, tx) in [(tx, rx), (rx, far), (past, tx), (far, past)] {
             let mut directions = Directions::new(Clock::Same, true);
-            assert_eq!(directions.split(&Sample { stamp: Some(Timestamp::Ns { rx, tx }), ..honest }), None);
+            assert_eq!(
+                directions.split(&Sample { timestamp: Some(Timestamp::Ns { rx, tx }), ..honest }),
+                None
+            );
             assert!(!directions.report(honest.received.program.mono).2.contradicted);
         }
     }

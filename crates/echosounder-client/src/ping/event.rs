@@ -1,0 +1,98 @@
+//! What a ping reports while it runs.
+
+use std::time::Duration;
+
+use echosounder_proto::{LossReason, WallTime};
+use echosounder_socket::Address;
+
+use super::directions::{Clock, OneWayDelay};
+use super::kernel_timestamps::KernelTimestamps;
+use super::statistics::{PingInterval, PingReport};
+use crate::error::ClientError;
+
+/// What happens at one target of a [`Pinger`](super::Pinger).
+#[derive(Debug)]
+pub enum TargetEvent {
+    /// The target was found, and requests will be sent to it.
+    Started(Box<Place>),
+    /// Something became of a request or of the connection.
+    Happened(PingEvent),
+    /// The measurement has ended. It is the last event of a target.
+    Ended {
+        /// The result; `None` if the target was not found.
+        report: Option<Box<PingReport>>,
+        /// Why it ended early.
+        error: Option<ClientError>,
+    },
+}
+
+/// What happens to requests and to their connection.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PingEvent {
+    /// A request was replied to, in time or late.
+    Answered(Answered),
+    /// A request counts as lost.
+    Lost {
+        /// The number of the request.
+        number: u64,
+        /// When it was sent, or was to be sent.
+        sent: WallTime,
+        /// Why it counts as lost.
+        reason: LossReason,
+    },
+    /// A request with this number was replied to once more.
+    Duplicate(u64),
+    /// Data arrived that matches no request.
+    Unexpected,
+    /// The timestamps cannot come from the clock that they were assumed to come from.
+    Contradicted,
+    /// The connection was lost (`false`), or made again (`true`).
+    Connected(bool),
+    /// The target has another address, because its name has, or because the first one refused.
+    Moved(Box<Place>),
+    /// What happened since the last event of this kind.
+    Interval(Box<PingInterval>),
+    /// The report so far, for
+    /// [`PingControl::request_interim`](super::PingControl::request_interim).
+    Interim(Box<PingReport>),
+    /// The report so far, for
+    /// [`PingControl::request_checkpoint`](super::PingControl::request_checkpoint).
+    Checkpoint(Box<PingReport>),
+}
+
+/// Where a target was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The endpoint with the address that requests are sent to.
+    pub endpoint: String,
+    /// That address.
+    pub address: Address,
+    /// The local address of the socket, if it is connected.
+    pub local: Option<Address>,
+    /// What the kernel timestamps.
+    pub wire: KernelTimestamps,
+    /// How the peer's clock is assumed to relate to this machine's.
+    pub clock: Clock,
+}
+
+/// A request that was replied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The number of the request.
+    pub number: u64,
+    /// When it was sent.
+    pub sent: WallTime,
+    /// The round-trip time.
+    pub rtt: Duration,
+    /// The delay of each direction, in nanoseconds: if the clocks are unrelated, above the fastest seen.
+    pub ways: Option<OneWayDelay>,
+    /// How long the server held the request.
+    pub residence: Option<Duration>,
+    /// By which relation of the clocks the one-way delays were measured.
+    pub clock: Clock,
+    /// Whether the reply arrived after the timeout.
+    pub late: bool,
+    /// Whether the reply to a later request had arrived before.
+    pub reordered: bool,
+}

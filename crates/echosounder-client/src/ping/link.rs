@@ -1,0 +1,110 @@
+//! One target's socket: connected or not, with its kernel timestamps and what the kernel has not taken.
+
+use std::collections::VecDeque;
+use std::io;
+
+use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transport};
+
+use super::kernel_timestamps::{KernelTimestamps, TimestampSource};
+use crate::error::{ClientError, failure_kind};
+use crate::nonblocking::{is_transient, prepare};
+use echosounder_proto::FailureKind;
+
+/// A socket, and what belongs to it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) transport: Transport,
+    pub(super) address: Address,
+    /// `None` until the first connection.
+    pub(super) local: Option<Address>,
+    /// `None` while there is no connection.
+    pub(super) socket: Option<Socket>,
+    pub(super) timestamps: KernelTimestamps,
+    /// Bytes that a stream has not taken.
+    unsent: VecDeque<u8>,
+    /// The token of the socket in the poll.
+    token: u64,
+}
+
+impl Link {
+    /// Creates a link that is not connected.
+    pub(super) fn new(transport: Transport, address: Address, token: u64) -> Self {
+        Self {
+            transport,
+            address,
+            local: None,
+            socket: None,
+            timestamps: KernelTimestamps::default(),
+            unsent: VecDeque::new(),
+            token,
+        }
+    }
+
+    /// Takes a connected socket in place of any other.
+    pub(super) fn connect(
+        &mut self,
+        socket: Socket,
+        address: Address,
+        source: TimestampSource,
+        poll: &Poll,
+    ) -> Result<(), ClientError> {
+        // The socket that is dropped leaves the poll.
+        (self.socket, self.address) = (None, address);
+        let ready = prepare(&socket, self.transport.kind())
+            .and_then(|()| poll.add(&socket, self.token, Interest::Read));
+        ready.map_err(|error| self.error("prepare", error))?;
+        self.timestamps = KernelTimestamps::ask(&socket, self.transport, &self.address, source);
+        self.local = socket.local_addr().ok();
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    /// Closes the socket. Returns whether there was one.
+    pub(super) fn disconnect(&mut self) -> bool {
+        self.unsent = VecDeque::new();
+        self.socket.take().is_some()
+    }
+
+    /// Sends a message. What a stream does not take is kept.
+    pub(super) fn send(&mut self, message: &[u8], poll: &Poll) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        let is_stream = self.transport.kind() == Kind::Stream;
+        let sent = match socket.send(message) {
+            Ok(len) if is_stream => len,
+            Err(error) if is_stream && is_transient(&error) => 0,
+            result => return result.map(drop),
+        };
+        self.unsent.extend(&message[sent..]);
+        if self.unsent.is_empty() { Ok(()) } else { poll.modify(socket, self.token, Interest::Both) }
+    }
+
+    /// Sends what was kept of a stream, as far as the kernel takes it.
+    pub(super) fn flush(&mut self, poll: &Poll) -> io::Result<()> {
+        let Some(socket) = self.socket.as_ref().filter(|_| !self.unsent.is_empty()) else { return Ok(()) };
+        match socket.send(self.unsent.make_contiguous()) {
+            Ok(len) => drop(self.unsent.drain(..len)),
+            Err(error) if is_transient(&error) => {}
+            Err(error) => return Err(error),
+        }
+        if self.unsent.is_empty() { poll.modify(socket, self.token, Interest::Read) } else { Ok(()) }
+    }
+
+    /// Returns whether a stream has bytes of earlier messages to send.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Returns the endpoint with the address.
+    pub(super) fn endpoint(&self) -> String {
+        Endpoint::display(self.transport, &self.address)
+    }
+
+    /// Returns how the peer has failed, or `None` if this machine has.
+    pub(super) fn failure_kind(&self, operation: &str, error: &io::Error) -> Option<FailureKind> {
+        failure_kind(operation, error, &self.address)
+    }
+
+    pub(super) fn error(&self, operation: &'static str, error: io::Error) -> ClientError {
+        ClientError::of(operation, &self.endpoint(), &self.address, error)
+    }
+}

@@ -1,0 +1,350 @@
+//! The loop that drives the sessions of all targets on one thread.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use echosounder_proto::{Clock, MonoTime};
+use echosounder_socket::{Error, Events, Interest, IoBuffer, Poll, set_timer_slack};
+
+use super::connector::{ConnectOutcome, Connector};
+use super::control::PingControl;
+use super::event::{PingEvent, TargetEvent};
+use super::plan::Ping;
+use super::session::{Context, Session};
+use crate::clock::SystemClock;
+use crate::error::ClientError;
+use crate::starvation::Starvation;
+
+/// The longest wait: a signal or a step of the clock must not be waited for longer.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Bytes of one read of a stream, and what a reply may have beyond its request.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Sockets that one wait reports at most.
+const EVENTS_MAX: usize = 256;
+
+/// Tokens of the poll. Sessions have their indices.
+const CONTROL: u64 = u64::MAX;
+const STOP: u64 = u64::MAX - 1;
+const CONNECTOR: u64 = u64::MAX - 2;
+
+/// Which targets are measured at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// All of them.
+    AtOnce,
+    /// One after another.
+    InTurn,
+}
+
+/// Measures round trips to many targets on the calling thread.
+pub struct Pinger {
+    context: Context,
+    control: Arc<PingControl>,
+    order: Order,
+    slots: Vec<Slot>,
+    /// How many slots have not ended.
+    running: usize,
+    /// When each running session is to have its next turn.
+    deadlines: BTreeSet<(MonoTime, usize)>,
+}
+
+/// A target.
+struct Slot {
+    state: State,
+    /// The session's entry in the deadlines.
+    deadline: Option<MonoTime>,
+}
+
+enum State {
+    /// Its turn has not come.
+    Waiting(Box<Ping>),
+    /// It is looked up and connected for the first time, since that time.
+    Opening(Box<Ping>, MonoTime),
+    Running(Box<Session>),
+    Ended,
+}
+
+impl Pinger {
+    /// Creates a pinger for these targets, by the system's clock.
+    ///
+    /// # Errors
+    ///
+    /// If this machine has no descriptors left.
+    pub fn new(targets: Vec<Ping>, order: Order, control: Arc<PingControl>) -> io::Result<Self> {
+        Self::with_clock(targets, order, control, Arc::new(SystemClock::new()))
+    }
+
+    /// Creates a pinger by another clock, for tests that decide what time it is. The kernel still measures
+    /// the waits.
+    ///
+    /// # Errors
+    ///
+    /// If this machine has no descriptors left.
+    pub fn with_clock(
+        targets: Vec<Ping>,
+        order: Order,
+        control: Arc<PingControl>,
+        clock: Arc<dyn Clock + Send + Sync>,
+    ) -> io::Result<Self> {
+        let (poll, connector) = (Poll::new()?, Connector::new(Arc::clone(&clock))?);
+        poll.add(&*control, CONTROL, Interest::Read)?;
+        poll.add(control.stop_token(), STOP, Interest::Read)?;
+        poll.add(&connector, CONNECTOR, Interest::Read)?;
+        let longest = targets.iter().map(|ping| ping.size).max().unwrap_or(0);
+        let context = Context {
+            clock,
+            poll,
+            connector,
+            buffer: IoBuffer::zeroed(longest + READ_BYTES),
+            message: Vec::new(),
+            starvation: Starvation::default(),
+            events: Vec::new(),
+        };
+        let slots = targets.into_iter().map(|ping| Slot::new(State::Waiting(Box::new(ping))));
+        let slots: Vec<_> = slots.collect();
+        let running = slots.len();
+        Ok(Self { context, control, order, slots, running, deadlines: BTreeSet::new() })
+    }
+
+    /// Measures until all targets have ended or the control's token is stopped. Each event is passed to
+    /// `emit` with the index of its target; when `emit` returns `false`, all targets end.
+    ///
+    /// The calling thread keeps exact timers afterwards: [`set_timer_slack`].
+    pub fn run(mut self, mut emit: impl FnMut(usize, TargetEvent) -> bool) {
+        // Where a sandbox refuses, waits end up to 50 µs later.
+        let _ = set_timer_slack();
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let emit: &mut dyn FnMut(usize, TargetEvent) -> bool = &mut emit;
+        let mut goes_on = self.open(0, emit);
+        while goes_on && self.running != 0 && !self.control.stop_token().is_stopped() {
+            goes_on = self.turn(&mut events, emit);
+        }
+        for index in 0..self.slots.len() {
+            self.end(index, None, emit);
+        }
+    }
+
+    /// Waits until something is due or ready, and deals with it. Returns whether to go on.
+    fn turn(&mut self, events: &mut Events, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        let now = self.context.clock.mono();
+        let wait = self.deadlines.first().map_or(WAIT_MAX, |(deadline, _)| *deadline - now);
+        if let Err(error) = self.context.poll.wait_precise(events, wait.min(WAIT_MAX)) {
+            return self.fail_all(&error, emit);
+        }
+        let mut place = 0;
+        while let Some(event) = events.get(place) {
+            place += 1;
+            let goes_on = match event.token {
+                STOP => return true,
+                CONTROL => self.report(emit),
+                CONNECTOR => self.take_connected(emit),
+                token => usize::try_from(token).is_ok_and(|index| self.run_session(index, true, emit)),
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+        self.run_due(emit)
+    }
+
+    /// Gives each session whose time has come a turn.
+    fn run_due(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        let now = self.context.clock.mono();
+        let due: Vec<usize> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, index)| *index).collect();
+        due.into_iter().all(|index| self.run_session(index, false, emit))
+    }
+
+    /// Gives a session a turn, reports what has happened, and ends the session if it is over.
+    fn run_session(
+        &mut self,
+        index: usize,
+        is_ready: bool,
+        emit: &mut dyn FnMut(usize, TargetEvent) -> bool,
+    ) -> bool {
+        let Some(Slot { state: State::Running(session), .. }) = self.slots.get_mut(index) else {
+            return true;
+        };
+        let result = session.turn(is_ready, &mut self.context);
+        self.settle(index, result, emit)
+    }
+
+    /// Reports what has happened in a session, notes when its next turn is due, and ends it if it is over or
+    /// this machine has failed.
+    fn settle(
+        &mut self,
+        index: usize,
+        result: Result<(), ClientError>,
+        emit: &mut dyn FnMut(usize, TargetEvent) -> bool,
+    ) -> bool {
+        if !self.emit_events(index, emit) {
+            return false;
+        }
+        let now = self.context.clock.mono();
+        let slot = &mut self.slots[index];
+        let State::Running(session) = &slot.state else { return true };
+        if let Some(old) = slot.deadline.take() {
+            self.deadlines.remove(&(old, index));
+        }
+        if let Err(error) = result {
+            return self.end(index, Some(error), emit) && self.open_next(index, emit);
+        }
+        if session.is_over(now) {
+            return self.end(index, None, emit) && self.open_next(index, emit);
+        }
+        slot.deadline = session.deadline();
+        self.deadlines.extend(slot.deadline.map(|deadline| (deadline, index)));
+        true
+    }
+
+    /// Reports what has happened in a session.
+    fn emit_events(&mut self, index: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        self.context.events.drain(..).all(|event| emit(index, TargetEvent::Happened(event)))
+    }
+
+    /// Begins with the target behind this one, if it was to wait for it.
+    fn open_next(&mut self, index: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        self.order == Order::AtOnce || self.open(index + 1, emit)
+    }
+
+    /// Begins with the targets from `first` on: one of them, or all.
+    fn open(&mut self, first: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        for index in first..self.slots.len() {
+            if self.order == Order::InTurn && self.slots.iter().any(Slot::is_active) {
+                return true;
+            }
+            let slot = &mut self.slots[index];
+            let State::Waiting(ping) = std::mem::replace(&mut slot.state, State::Ended) else { continue };
+            let began = self.context.clock.mono();
+            let timeout = ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait));
+            let options = ping.call.clone();
+            slot.state = State::Opening(ping, began);
+            let goes_on = match self.context.connector.connect(index, &options, timeout) {
+                Ok(None) => true,
+                Ok(Some(outcome)) => self.opened(index, outcome, emit),
+                Err(error) => self.end(index, Some(error), emit),
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes what the connector has done.
+    fn take_connected(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        while let Some((index, outcome)) = self.context.connector.take() {
+            let goes_on = match &mut self.slots[index].state {
+                State::Running(session) => {
+                    let result = session.connected(outcome, &mut self.context);
+                    let result = result.and_then(|()| session.turn(false, &mut self.context));
+                    self.settle(index, result, emit)
+                }
+                State::Opening(..) => self.opened(index, outcome, emit) && self.open_next(index, emit),
+                State::Waiting(_) | State::Ended => true,
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Begins to measure a target that was looked up.
+    fn opened(
+        &mut self,
+        index: usize,
+        outcome: ConnectOutcome,
+        emit: &mut dyn FnMut(usize, TargetEvent) -> bool,
+    ) -> bool {
+        let state = std::mem::replace(&mut self.slots[index].state, State::Ended);
+        let State::Opening(ping, began) = state else { return true };
+        match Session::open(*ping, index, began, outcome, &self.context) {
+            Err(error) => {
+                self.running -= 1;
+                emit(index, TargetEvent::Ended { report: None, error: Some(error) })
+            }
+            Ok(session) => {
+                let place = Box::new(session.place());
+                self.slots[index].state = State::Running(Box::new(session));
+                emit(index, TargetEvent::Started(place)) && self.run_session(index, false, emit)
+            }
+        }
+    }
+
+    /// Reports how all sessions stand, as was asked for.
+    fn report(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        let requests = match self.control.take_requests() {
+            Ok(requests) => requests,
+            Err(error) => return self.fail_all(&error, emit),
+        };
+        for (index, slot) in self.slots.iter().enumerate() {
+            let State::Running(session) = &slot.state else { continue };
+            let report = || Box::new(session.report());
+            let mut tell = |event| emit(index, TargetEvent::Happened(event));
+            if requests.interim && !tell(PingEvent::Interim(report()))
+                || requests.checkpoint && !tell(PingEvent::Checkpoint(report()))
+            {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends a target, if it has not ended.
+    fn end(
+        &mut self,
+        index: usize,
+        error: Option<ClientError>,
+        emit: &mut dyn FnMut(usize, TargetEvent) -> bool,
+    ) -> bool {
+        let slot = &mut self.slots[index];
+        if let Some(old) = slot.deadline.take() {
+            self.deadlines.remove(&(old, index));
+        }
+        let state = std::mem::replace(&mut slot.state, State::Ended);
+        if matches!(state, State::Ended) {
+            return true;
+        }
+        self.running -= 1;
+        let mut session = match state {
+            State::Running(session) => session,
+            State::Opening(..) => {
+                let error = error.or(Some(ClientError::Interrupted));
+                return emit(index, TargetEvent::Ended { report: None, error });
+            }
+            State::Waiting(_) | State::Ended => {
+                return emit(index, TargetEvent::Ended { report: None, error });
+            }
+        };
+        let error = error.or_else(|| session.finish(&mut self.context).err());
+        let goes_on = self.emit_events(index, emit);
+        let report = Some(Box::new(session.report()));
+        emit(index, TargetEvent::Ended { report, error }) && goes_on
+    }
+
+    /// Ends all targets, since this machine cannot wait for them any more.
+    fn fail_all(&mut self, error: &io::Error, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        for index in 0..self.slots.len() {
+            let again =
+                error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            self.end(index, Some(ClientError::Local(Error::new("wait for", &"sockets", again))), emit);
+        }
+        false
+    }
+}
+
+impl Slot {
+    fn new(state: State) -> Self {
+        Self { state, deadline: None }
+    }
+
+    /// Returns whether it has begun and not ended.
+    fn is_active(&self) -> bool {
+        matches!(self.state, State::Opening(..) | State::Running(_))
+    }
+}
