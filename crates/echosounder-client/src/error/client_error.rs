@@ -1,0 +1,189 @@
+//! The error of the client's operations.
+
+use std::fmt;
+use std::io;
+
+use echosounder_proto::FailureKind;
+use echosounder_socket::{Address, Error};
+
+use super::classify::{Class, classify, is_out_of_ports};
+
+/// How many failures of an endpoint's addresses a message names; the others are counted.
+const NAMED_MAX: usize = 3;
+
+/// Why an operation on a peer has failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The peer has failed, or the network on the way to it.
+    #[error("{0}")]
+    Peer(FailureKind, #[source] Error),
+    /// Every address of the endpoint has failed; these are the failures, in the order in which they happened.
+    #[error("{}", sentences(.0))]
+    Everywhere(Vec<Self>),
+    /// The operation was stopped.
+    #[error("interrupted")]
+    Interrupted,
+    /// This machine lacks the address family.
+    #[error(transparent)]
+    Absent(Error),
+    /// This machine does not permit the operation, or lacks a resource for it.
+    #[error(transparent)]
+    Local(Error),
+}
+
+impl ClientError {
+    /// Returns the error of an operation on `object`, which is at `address`.
+    pub(crate) fn of(
+        operation: &'static str,
+        object: &dyn fmt::Display,
+        address: &Address,
+        cause: io::Error,
+    ) -> Self {
+        let class = classify(operation, &cause, address);
+        if class == Class::Local && is_out_of_ports(operation, &cause, address) {
+            return Self::no_port(operation, object);
+        }
+        let error = Error::new(operation, object, explained(class, cause)).with_address(address);
+        match class {
+            Class::Peer(kind) => Self::Peer(kind, error),
+            Class::FamilyAbsent => Self::Absent(error),
+            Class::Local => Self::Local(error),
+        }
+    }
+
+    /// Returns the error of an operation that needs a local port when none is free.
+    pub(crate) fn no_port(operation: &'static str, object: &dyn fmt::Display) -> Self {
+        let cause = io::Error::new(io::ErrorKind::AddrNotAvailable, "no local port is free");
+        Self::Local(Error::new(operation, object, cause))
+    }
+
+    /// Combines the failures of several addresses. A single one is returned as it is.
+    pub(crate) fn all(mut failures: Vec<Self>) -> Self {
+        failures.dedup_by_key(|failure| sentence(failure));
+        match failures.pop() {
+            Some(only) if failures.is_empty() => only,
+            last => {
+                failures.extend(last);
+                Self::Everywhere(failures)
+            }
+        }
+    }
+
+    /// Returns the error of an operation whose time is over.
+    pub(crate) fn timeout(operation: &'static str, object: &dyn fmt::Display) -> Self {
+        Self::Peer(FailureKind::Timeout, Error::new(operation, object, io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Returns how the peer has failed. `None` means that the peer's state is unknown, because this machine has failed at
+    /// one of its addresses at least.
+    pub fn word(&self) -> Option<FailureKind> {
+        match self {
+            Self::Peer(kind, _) => Some(*kind),
+            Self::Everywhere(failures) if failures.iter().any(Self::is_local) => None,
+            // The last address is the one that the others fell back to.
+            Self::Everywhere(failures) => failures.iter().rev().find_map(Self::word),
+            Self::Absent(_) | Self::Local(_) | Self::Interrupted => None,
+        }
+    }
+
+    /// Returns whether the operation has failed because this machine lacks the address family.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Absent(_) => true,
+            Self::Everywhere(failures) => !failures.is_empty() && failures.iter().all(Self::is_absent),
+            Self::Peer(..) | Self::Interrupted | Self::Local(_) => false,
+        }
+    }
+
+    /// Returns whether this machine has failed.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Local(_) => true,
+            Self::Everywhere(failures) => failures.iter().any(Self::is_local),
+            Self::Peer(..) | Self::Interrupted | Self::Absent(_) => false,
+        }
+    }
+}
+
+/// Returns the kernel's error, or a clearer one where the kernel's error misleads.
+fn explained(class: Class, cause: io::Error) -> io::Error {
+    match (class, cause.kind()) {
+        (Class::Peer(FailureKind::Unreachable), kind @ io::ErrorKind::InvalidInput) => {
+            io::Error::new(kind, "a route discards what is sent there (blackhole)")
+        }
+        _ => cause,
+    }
+}
+
+/// Returns the first failures with their causes, and the number of the others.
+fn sentences(failures: &[ClientError]) -> String {
+    let named: Vec<String> = failures.iter().take(NAMED_MAX).map(sentence).collect();
+    match failures.len().saturating_sub(NAMED_MAX) {
+        0 => named.join("; "),
+        more => format!("{}; and {more} more", named.join("; ")),
+    }
+}
+
+fn sentence(failure: &ClientError) -> String {
+    let mut text = failure.to_string();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::error::classify::{CONNECT, SEND};
+
+    fn host() -> Address {
+        (Ipv4Addr::LOCALHOST, 7).into()
+    }
+
+    fn of(errno: i32) -> io::Error {
+        io::Error::from_raw_os_error(errno)
+    }
+
+    #[test]
+    fn resources_missing_on_this_machine_are_local_failures() {
+        for errno in [99, 98, 11] {
+            let error = ClientError::of(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
+            assert_eq!(sentence(&error), "cannot connect to udp://127.0.0.1:7: no local port is free");
+            assert_eq!(error.word(), None);
+        }
+        let too_long = ClientError::of(SEND, &"udp://127.0.0.1:7", &host(), of(90));
+        assert!(too_long.is_local());
+        let forbidden = ClientError::of(SEND, &"udp://127.0.0.1:7", &host(), of(1));
+        assert!(forbidden.is_local());
+    }
+
+    #[test]
+    fn first_three_failures_are_named_and_the_others_counted() {
+        let refused = |host: &str| ClientError::of(CONNECT, &host, &self::host(), of(111));
+        let all = |count: usize| ClientError::all((0..count).map(|n| refused(&format!("h{n}"))).collect());
+        let text = |error: &ClientError| error.to_string();
+        assert_eq!(all(1).word(), Some(FailureKind::Refused));
+        assert_eq!(text(&all(3)).matches("REFUSED: cannot connect to h").count(), 3);
+        assert!(!text(&all(3)).contains("more"));
+        assert!(text(&all(16)).ends_with("(os error 111); and 13 more"), "{}", all(16));
+        // The same failure again is one failure.
+        assert_eq!(ClientError::all(vec![refused("h"), refused("h")]).to_string(), "REFUSED");
+    }
+
+    #[test]
+    fn local_failure_at_one_address_hides_the_failure_of_the_peer() {
+        let call = |errno| ClientError::of(CONNECT, &format!("h{errno}"), &host(), of(errno));
+        let both = ClientError::all(vec![call(111), call(99)]);
+        assert!(both.is_local() && both.word().is_none());
+        // An absent family says nothing about the other addresses.
+        assert_eq!(ClientError::all(vec![call(97), call(111)]).word(), Some(FailureKind::Refused));
+        let absent = ClientError::all(vec![call(97), call(93)]);
+        assert!(absent.is_absent() && !absent.is_local());
+    }
+}
