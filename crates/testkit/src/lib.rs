@@ -12,7 +12,7 @@
 //! | time that passes when the test says so | [`FakeClock`] |
 //! | chance that is the same in every run | [`Random`] |
 //! | a network that loses, delays, duplicates and reorders | [`Forwarder`] |
-//! | to wait for something without an event of its own | [`wait_until`], [`PATIENCE`] |
+//! | to wait for something without an event of its own | [`wait_for`], [`wait_until`], [`PATIENCE`] |
 //! | something that this machine lacks | [`skip()`], [`installed`], [`has_ipv6`] |
 //!
 //! A test waits for the event itself, at most for [`PATIENCE`], and then fails with a message that says what did not
@@ -46,7 +46,7 @@ pub use folder::{Folder, unique};
 pub use forwarder::{Fate, Forwarder, Log, Passage, REQUEST_LEN, RequestLog};
 pub use machine::{has_ipv6, installed, may_run};
 pub use pair::socket_pair;
-pub use patience::{PATIENCE, retry_interrupted, wait_until};
+pub use patience::{PATIENCE, retry_interrupted, wait_for, wait_until};
 pub use port::{closed_port, free_port};
 pub use program::{Finished, Program, finish, json_lines, sh};
 pub use random::Random;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A test that passes does not wait for it, so it is long enough for a machine whose cores are all busy with other work.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long [`wait_until`] pauses before it looks again.
+/// How long [`wait_for`] pauses before it looks again.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Waits until `look` returns a value, and returns it.
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// If `look` has returned `None` for [`PATIENCE`]; the message says that `what` did not happen.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "a bound on the time that a test waits is real time")]
-pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -30,6 +30,12 @@ pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
         thread::park_timeout(PAUSE);
     }
+}
+
+/// Waits until a condition holds, as [`wait_for`] does.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
 }
 
 /// Repeats a system call as long as it fails with EINTR.
@@ -53,9 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wait_until_returns_the_first_value() {
+    fn wait_for_returns_the_first_value() {
         let mut looks = 0..3;
-        assert_eq!(wait_until("three looks", || looks.next().filter(|&look| look == 2)), 2);
+        assert_eq!(wait_for("three looks", || looks.next().filter(|&look| look == 2)), 2);
+        let mut looks = 0..3;
+        wait_until("two looks", || looks.next() == Some(1));
+        assert_eq!(looks.next(), Some(2));
     }
 
     #[test]

@@ -248,7 +248,7 @@ fn out_of_descriptors_it_is_quiet_and_comes_back() {
     assert!(memory < 4096, "{memory} KiB for nothing");
 
     drop(held);
-    late.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    late.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(&ask(&mut late, b"", CTIME + 5)[CTIME..], b"hello", "there is room again");
     ask(&mut connect(&serving), b"hello", CTIME + 5);
     let done = serving.stop();

@@ -6,11 +6,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use echosounder_socket::ready;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
@@ -19,7 +17,7 @@ use serde_json::Value;
 use crate::families::{endpoint, schemes};
 use crate::support::{
     Finished, Folder, Program, Serving, connections, finish, has_ipv6, host_and_port, json_lines,
-    private_network, run, skip, sounder, unique,
+    private_network, run, skip, sounder, unique, wait_until,
 };
 use crate::talk::where_both_is_a_name;
 
@@ -486,12 +484,7 @@ fn the_server_of_its_own_does_not_outlive_a_load_that_is_killed() {
     running.signal("KILL");
     running.wait();
     // It ends by itself, in good order.
-    let gone = || !Path::new(&path).exists() && nobody_runs(&path);
-    let gone_soon = (0..2000).any(|_| {
-        let _ = ready([], Some(Duration::from_millis(10)));
-        gone()
-    });
-    assert!(gone_soon);
+    wait_until("the end of the server", || !Path::new(&path).exists() && nobody_runs(&path));
 }
 
 #[test]

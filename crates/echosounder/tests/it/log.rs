@@ -6,10 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::serve::ask;
-use crate::support::{CTIME, PATIENCE, closed_port, run, sh, sounder, unique};
+use crate::support::{CTIME, PATIENCE, closed_port, run, sh, sounder, unique, wait_for};
 
 /// What is wrong with standard error.
 #[derive(Clone, Copy, Debug)]
@@ -54,17 +53,9 @@ impl Running {
         assert!(sh(&format!("kill -{name} {}", self.child.id())).status().unwrap().success());
     }
 
-    /// Waits until it has ended, but not for ever; the exit code.
-    #[expect(clippy::disallowed_methods, reason = "a program that does not end is what is looked for")]
-    fn ends(&mut self) -> Option<i32> {
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        panic!("it does not end");
+    /// Waits until the program has ended; returns its exit status.
+    fn wait(&mut self) -> Option<i32> {
+        wait_for("the end of the program", || self.child.try_wait().unwrap()).code()
     }
 }
 
@@ -75,19 +66,12 @@ impl Drop for Running {
     }
 }
 
-/// A connection to a server that does not say when it is ready.
+/// Connects to a server that cannot report when it is ready.
 fn reach(name: &str) -> UnixStream {
     let address = SocketAddr::from_abstract_name(name).unwrap();
-    for _ in 0..1000 {
-        match UnixStream::connect_addr(&address) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                return stream;
-            }
-            Err(_) => std::thread::park_timeout(Duration::from_millis(10)),
-        }
-    }
-    panic!("{name} is never there");
+    let stream = wait_for("a listening server", || UnixStream::connect_addr(&address).ok());
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 #[test]
@@ -106,7 +90,7 @@ fn a_server_starts_serves_and_ends_whatever_becomes_of_its_log() {
             assert_eq!(ask(&mut stream, b"hello", CTIME + 5).len(), CTIME + 5, "{log:?}");
             drop(stream);
             serving.signal("TERM");
-            let code = serving.ends();
+            let code = serving.wait();
             // Where it is not there, that is told by the exit code.
             assert!(code == Some(0) || code == Some(1), "{log:?}: {code:?}");
         }
@@ -129,7 +113,7 @@ fn other_commands_end_as_they_would_with_a_log() {
         for log in LOGS {
             let mut running = Running::start(&mut sounder(args), log);
             io::copy(running.child.stdout.as_mut().unwrap(), &mut io::sink()).unwrap();
-            assert_eq!(running.ends(), expected, "{log:?}: {args:?}");
+            assert_eq!(running.wait(), expected, "{log:?}: {args:?}");
         }
     }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use echosounder_socket::{Interest, Signal, ready};
 
 use crate::support::{
-    Finished, Folder, Program, Serving, closed_port, finish, json_lines, run, sh, sounder, without_times,
+    Finished, Folder, Program, Serving, closed_port, finish, json_lines, run, sh, sounder, wait_for,
+    wait_until, without_times,
 };
 
 const OLD: &str = "yesterday's report\n";
@@ -34,15 +35,6 @@ fn old(folder: &Folder, name: &str) -> String {
 
 fn run_with(args: &[&str], output: &str) -> Finished {
     run(&[args, &["-o", output]].concat(), b"")
-}
-
-/// Waits until something is so; the time is bounded.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let soon = (0..3000).any(|_| {
-        let _ = ready([], Some(Duration::from_millis(10)));
-        is_so()
-    });
-    assert!(soon, "{what}");
 }
 
 /// A ping that runs until it is stopped, and has written some lines.
@@ -370,19 +362,10 @@ fn run_unread(command: &mut Command, signal: Option<Signal>) -> (Option<i32>, St
         wait_until("the watch for signals", || watches_signals(child.id()));
         signal.send(child.id()).unwrap();
     }
-    let mut status = None;
-    let ended = (0..1500).any(|_| {
-        let _ = ready([], Some(Duration::from_millis(10)));
-        status = child.try_wait().unwrap();
-        status.is_some()
-    });
-    if !ended {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    let status = wait_for("the end of the program", || child.try_wait().unwrap());
     let mut told = String::new();
     child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-    (status.and_then(|status| status.code()), told)
+    (status.code(), told)
 }
 
 #[test]

@@ -459,7 +459,7 @@ fn a_reply_that_flows_at_the_end_of_the_input_is_heard_out() {
             let _ = gone.recv_timeout(Duration::from_millis(100));
         }
     });
-    let talk = run(&["talk", "--lines", "-w", "500ms", &server.endpoint], b"one\n");
+    let talk = run(&["talk", "--lines", "-w", "2s", &server.endpoint], b"one\n");
     assert_eq!((talk.code, talk.stdout.len()), (Some(1), 1024 * 1024 + 1), "{}", talk.stderr);
     drop(go);
     server.seen();

@@ -13,11 +13,8 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::support::{Folder, Serving, closed_port, sh, skip};
+use crate::support::{Folder, PATIENCE, Serving, closed_port, sh, skip};
 use crate::talk::HOSTILE;
-
-/// How long something that must appear may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 const SIZE: PtySize = PtySize { rows: 24, cols: 100, pixel_width: 0, pixel_height: 0 };
 
