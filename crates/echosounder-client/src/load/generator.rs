@@ -47,7 +47,6 @@ const SILENT_TIMEOUTS: u32 = 3;
 /// it over connected sockets and call [`turn`](Self::turn) until it returns `false`:
 ///
 /// ```
-/// use std::num::NonZeroUsize;
 /// use std::time::Duration;
 ///
 /// use echosounder_client::{Generator, LoadPlan, Pace, SizeRange, SystemClock};
