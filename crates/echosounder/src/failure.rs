@@ -62,7 +62,7 @@ impl Advised {
     /// An error of asking this endpoint, with what to do about it if a server of ours may be missing there.
     /// `instead` names what would do without one.
     pub(crate) fn at(endpoint: &Endpoint, error: ClientError, instead: &str) -> Error {
-        match start_hint(endpoint, error.word(), instead) {
+        match start_hint(endpoint, error.failure_kind(), instead) {
             Some(hint) => Self { error, hint }.into(),
             None => error.into(),
         }
@@ -235,14 +235,14 @@ pub(crate) fn plain(message: &str) -> String {
 }
 
 fn exit_code(error: &Error) -> u8 {
-    let by_peer = call_error(error).is_some_and(|error| error.word().is_some())
+    let by_peer = call_error(error).is_some_and(|error| error.failure_kind().is_some())
         || matches!(find(error), Some(LoadError::NotAnEcho(_)));
     if is_absent(error) || by_peer { 1 } else { 2 }
 }
 
 /// Whether this machine does not have the socket that was asked for.
 fn is_absent(error: &Error) -> bool {
-    call_error(error).is_some_and(ClientError::is_absent)
+    call_error(error).is_some_and(ClientError::is_family_absent)
         || matches!(find(error), Some(BindError::Absent(_)))
         || matches!(find(error), Some(OwnServer { absent: true, .. }))
 }
@@ -302,7 +302,7 @@ fn output_has_no_reader() -> bool {
 
 /// In a word, how a call has failed.
 pub(crate) fn word(error: &Error) -> Option<FailureKind> {
-    call_error(error).and_then(ClientError::word)
+    call_error(error).and_then(ClientError::failure_kind)
 }
 
 /// Whether an error of asking a peer is this machine's failure.

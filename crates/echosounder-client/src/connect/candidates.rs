@@ -86,7 +86,7 @@ impl Candidates {
                 Err(error) => failures.push(error),
             }
         }
-        Some(Err(ClientError::all(failures)))
+        Some(Err(ClientError::combine(failures)))
     }
 
     fn race(&mut self, deadline: Deadline) -> Result<(Socket, Address), ClientError> {
@@ -202,14 +202,14 @@ impl Candidates {
         match bound {
             Err(error) if self.transport.is_absent(address, &error) => {
                 let endpoint = Endpoint::display(self.transport, address);
-                Err(ClientError::Absent(Error::new("connect to", &endpoint, error)))
+                Err(ClientError::FamilyAbsent(Error::new("connect to", &endpoint, error)))
             }
             _ => Ok(()),
         }
     }
 
     fn check_stop(&self) -> Result<(), ClientError> {
-        if self.limit.is_stopped() { Err(ClientError::Interrupted) } else { Ok(()) }
+        if self.limit.is_stopped() { Err(ClientError::Stopped) } else { Ok(()) }
     }
 
     fn timed_out(&self, address: &Address) -> ClientError {
@@ -252,7 +252,7 @@ pub(crate) fn connect_many(
             pending -= 1;
         } else if !race.failures.is_empty() {
             // The pending connections may still succeed, so they are not named.
-            return Err(ClientError::all(race.failures));
+            return Err(ClientError::combine(race.failures));
         } else if deadline.is_over(limit.now()) {
             return Err(race.into_error());
         }
@@ -322,12 +322,12 @@ mod tests {
         let mut late = candidates(Transport::UnixStream, [address.clone()]);
         let soon = late.limit.after(Duration::from_millis(80));
         let error = late.connect(soon).unwrap().unwrap_err();
-        assert_eq!(error.word(), Some(FailureKind::Timeout), "{error}");
+        assert_eq!(error.failure_kind(), Some(FailureKind::Timeout), "{error}");
         let mut stopped = candidates(Transport::UnixStream, [address]);
         let stop = stopped.limit.stop().clone();
         let stopper = thread::spawn(move || stop.stop());
         let error = stopped.connect(Deadline::NEVER).unwrap().unwrap_err();
-        assert!(matches!(error, ClientError::Interrupted), "{error}");
+        assert!(matches!(error, ClientError::Stopped), "{error}");
         stopper.join().unwrap();
         std::fs::remove_file(&path).unwrap();
     }
@@ -338,11 +338,15 @@ mod tests {
             let mut candidates = refusing(transport, 5);
             let deadline = candidates.limit.after(Duration::ZERO);
             let error = candidates.connect(deadline).unwrap().unwrap_err();
-            assert_eq!(error.word(), Some(FailureKind::Timeout), "{error}");
+            assert_eq!(error.failure_kind(), Some(FailureKind::Timeout), "{error}");
             assert_eq!(candidates.addresses().count(), 4);
         }
         let mut in_time = refusing(Transport::Tcp, 5);
         let error = in_time.connect(Deadline::NEVER).unwrap().unwrap_err();
-        assert_eq!((error.word(), in_time.addresses().count()), (Some(FailureKind::Refused), 0), "{error}");
+        assert_eq!(
+            (error.failure_kind(), in_time.addresses().count()),
+            (Some(FailureKind::Refused), 0),
+            "{error}"
+        );
     }
 }

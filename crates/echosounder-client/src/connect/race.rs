@@ -72,13 +72,13 @@ impl Race {
         for (_, address) in self.pending.into_iter().flatten() {
             failures.push(connect_error(self.transport, &address, io::ErrorKind::TimedOut.into()));
         }
-        ClientError::all(failures)
+        ClientError::combine(failures)
     }
 }
 
 /// Returns the error of a connection to `address` that has failed.
 pub(super) fn connect_error(transport: Transport, address: &Address, error: io::Error) -> ClientError {
-    ClientError::of("connect to", &Endpoint::display(transport, address), address, error)
+    ClientError::new("connect to", &Endpoint::display(transport, address), address, error)
 }
 
 /// Fails if a socket is connected to itself: the kernel can choose the port that the socket connects to as its local

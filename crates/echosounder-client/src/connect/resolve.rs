@@ -52,7 +52,7 @@ fn look_up(
     let lookup = move || endpoint.resolve(Side::Client, version);
     match limit.call_blocking("resolver", deadline, lookup) {
         Ok(Some(addresses)) => addresses.map_err(|error| lookup_error(options, error)),
-        Ok(None) if limit.is_stopped() => Err(ClientError::Interrupted),
+        Ok(None) if limit.is_stopped() => Err(ClientError::Stopped),
         Ok(None) => Err(ClientError::timeout("resolve", &options.endpoint)),
         Err(error) => Err(ClientError::Local(Error::new("resolve", &options.endpoint, error))),
     }

@@ -20,13 +20,13 @@ pub enum ClientError {
     Peer(FailureKind, #[source] Error),
     /// Every address of the endpoint has failed; these are the failures, in the order in which they happened.
     #[error("{}", sentences(.0))]
-    Everywhere(Vec<Self>),
+    AllAddresses(Vec<Self>),
     /// The operation was stopped.
     #[error("interrupted")]
-    Interrupted,
+    Stopped,
     /// This machine lacks the address family.
     #[error(transparent)]
-    Absent(Error),
+    FamilyAbsent(Error),
     /// This machine does not permit the operation, or lacks a resource for it.
     #[error(transparent)]
     Local(Error),
@@ -34,7 +34,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// Returns the error of an operation on `object`, which is at `address`.
-    pub(crate) fn of(
+    pub(crate) fn new(
         operation: &'static str,
         object: &dyn fmt::Display,
         address: &Address,
@@ -47,7 +47,7 @@ impl ClientError {
         let error = Error::new(operation, object, explained(class, cause)).with_address(address);
         match class {
             Class::Peer(kind) => Self::Peer(kind, error),
-            Class::FamilyAbsent => Self::Absent(error),
+            Class::FamilyAbsent => Self::FamilyAbsent(error),
             Class::Local => Self::Local(error),
         }
     }
@@ -59,13 +59,13 @@ impl ClientError {
     }
 
     /// Combines the failures of several addresses. A single one is returned as it is.
-    pub(crate) fn all(mut failures: Vec<Self>) -> Self {
+    pub(crate) fn combine(mut failures: Vec<Self>) -> Self {
         failures.dedup_by_key(|failure| sentence(failure));
         match failures.pop() {
             Some(only) if failures.is_empty() => only,
             last => {
                 failures.extend(last);
-                Self::Everywhere(failures)
+                Self::AllAddresses(failures)
             }
         }
     }
@@ -77,22 +77,24 @@ impl ClientError {
 
     /// Returns how the peer has failed. `None` means that the peer's state is unknown, because this machine has failed at
     /// one of its addresses at least.
-    pub fn word(&self) -> Option<FailureKind> {
+    pub fn failure_kind(&self) -> Option<FailureKind> {
         match self {
             Self::Peer(kind, _) => Some(*kind),
-            Self::Everywhere(failures) if failures.iter().any(Self::is_local) => None,
+            Self::AllAddresses(failures) if failures.iter().any(Self::is_local) => None,
             // The last address is the one that the others fell back to.
-            Self::Everywhere(failures) => failures.iter().rev().find_map(Self::word),
-            Self::Absent(_) | Self::Local(_) | Self::Interrupted => None,
+            Self::AllAddresses(failures) => failures.iter().rev().find_map(Self::failure_kind),
+            Self::FamilyAbsent(_) | Self::Local(_) | Self::Stopped => None,
         }
     }
 
     /// Returns whether the operation has failed because this machine lacks the address family.
-    pub fn is_absent(&self) -> bool {
+    pub fn is_family_absent(&self) -> bool {
         match self {
-            Self::Absent(_) => true,
-            Self::Everywhere(failures) => !failures.is_empty() && failures.iter().all(Self::is_absent),
-            Self::Peer(..) | Self::Interrupted | Self::Local(_) => false,
+            Self::FamilyAbsent(_) => true,
+            Self::AllAddresses(failures) => {
+                !failures.is_empty() && failures.iter().all(Self::is_family_absent)
+            }
+            Self::Peer(..) | Self::Stopped | Self::Local(_) => false,
         }
     }
 
@@ -100,8 +102,8 @@ impl ClientError {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Local(_) => true,
-            Self::Everywhere(failures) => failures.iter().any(Self::is_local),
-            Self::Peer(..) | Self::Interrupted | Self::Absent(_) => false,
+            Self::AllAddresses(failures) => failures.iter().any(Self::is_local),
+            Self::Peer(..) | Self::Stopped | Self::FamilyAbsent(_) => false,
         }
     }
 }
@@ -153,37 +155,41 @@ mod tests {
     #[test]
     fn resources_missing_on_this_machine_are_local_failures() {
         for errno in [99, 98, 11] {
-            let error = ClientError::of(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
+            let error = ClientError::new(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
             assert_eq!(sentence(&error), "cannot connect to udp://127.0.0.1:7: no local port is free");
-            assert_eq!(error.word(), None);
+            assert_eq!(error.failure_kind(), None);
         }
-        let too_long = ClientError::of(SEND, &"udp://127.0.0.1:7", &host(), of(90));
+        let too_long = ClientError::new(SEND, &"udp://127.0.0.1:7", &host(), of(90));
         assert!(too_long.is_local());
-        let forbidden = ClientError::of(SEND, &"udp://127.0.0.1:7", &host(), of(1));
+        let forbidden = ClientError::new(SEND, &"udp://127.0.0.1:7", &host(), of(1));
         assert!(forbidden.is_local());
     }
 
     #[test]
     fn first_three_failures_are_named_and_the_others_counted() {
-        let refused = |host: &str| ClientError::of(CONNECT, &host, &self::host(), of(111));
-        let all = |count: usize| ClientError::all((0..count).map(|n| refused(&format!("h{n}"))).collect());
+        let refused = |host: &str| ClientError::new(CONNECT, &host, &self::host(), of(111));
+        let all =
+            |count: usize| ClientError::combine((0..count).map(|n| refused(&format!("h{n}"))).collect());
         let text = |error: &ClientError| error.to_string();
-        assert_eq!(all(1).word(), Some(FailureKind::Refused));
+        assert_eq!(all(1).failure_kind(), Some(FailureKind::Refused));
         assert_eq!(text(&all(3)).matches("REFUSED: cannot connect to h").count(), 3);
         assert!(!text(&all(3)).contains("more"));
         assert!(text(&all(16)).ends_with("(os error 111); and 13 more"), "{}", all(16));
         // The same failure again is one failure.
-        assert_eq!(ClientError::all(vec![refused("h"), refused("h")]).to_string(), "REFUSED");
+        assert_eq!(ClientError::combine(vec![refused("h"), refused("h")]).to_string(), "REFUSED");
     }
 
     #[test]
     fn local_failure_at_one_address_hides_the_failure_of_the_peer() {
-        let call = |errno| ClientError::of(CONNECT, &format!("h{errno}"), &host(), of(errno));
-        let both = ClientError::all(vec![call(111), call(99)]);
-        assert!(both.is_local() && both.word().is_none());
+        let call = |errno| ClientError::new(CONNECT, &format!("h{errno}"), &host(), of(errno));
+        let both = ClientError::combine(vec![call(111), call(99)]);
+        assert!(both.is_local() && both.failure_kind().is_none());
         // An absent family says nothing about the other addresses.
-        assert_eq!(ClientError::all(vec![call(97), call(111)]).word(), Some(FailureKind::Refused));
-        let absent = ClientError::all(vec![call(97), call(93)]);
-        assert!(absent.is_absent() && !absent.is_local());
+        assert_eq!(
+            ClientError::combine(vec![call(97), call(111)]).failure_kind(),
+            Some(FailureKind::Refused)
+        );
+        let absent = ClientError::combine(vec![call(97), call(93)]);
+        assert!(absent.is_family_absent() && !absent.is_local());
     }
 }

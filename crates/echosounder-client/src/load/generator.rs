@@ -214,7 +214,7 @@ impl<C: Clock> Generator<C> {
         result.map_err(|Failure { operation, error }| {
             self.shared.failed.store(true, Ordering::Relaxed);
             let peer = Endpoint::display(self.plan.transport, &self.plan.address);
-            ClientError::of(operation, &peer, &self.plan.address, error)
+            ClientError::new(operation, &peer, &self.plan.address, error)
         })
     }
 

@@ -50,13 +50,13 @@ pub fn load(load: &Load, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<Load
         match result {
             // No server is at this address; the name may have another address.
             Err(LoadError::Connect(error))
-                if error.word().is_some() && candidates.addresses().next().is_some() =>
+                if error.failure_kind().is_some() && candidates.addresses().next().is_some() =>
             {
                 failures.push(error);
             }
             Err(LoadError::Connect(error)) => {
                 failures.push(error);
-                return Err(ClientError::all(failures).into());
+                return Err(ClientError::combine(failures).into());
             }
             result => return result,
         }

@@ -105,6 +105,6 @@ impl Link {
     }
 
     pub(super) fn error(&self, operation: &'static str, error: io::Error) -> ClientError {
-        ClientError::of(operation, &self.endpoint(), &self.address, error)
+        ClientError::new(operation, &self.endpoint(), &self.address, error)
     }
 }

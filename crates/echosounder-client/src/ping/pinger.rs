@@ -314,7 +314,7 @@ impl Pinger {
         let mut session = match state {
             State::Running(session) => session,
             State::Opening(..) => {
-                let error = error.or(Some(ClientError::Interrupted));
+                let error = error.or(Some(ClientError::Stopped));
                 return emit(index, TargetEvent::Ended { report: None, error });
             }
             State::Waiting(_) | State::Ended => {

@@ -80,13 +80,14 @@ impl Session {
         let is_past_deadline = ping.deadline.is_some_and(|deadline| deadline <= now.mono - began);
         let (socket, address) = match (result, first) {
             (Ok((socket, address)), _) => (Ok(socket), address),
-            (Err(error), Some(first)) if !ping.is_single() && !is_past_deadline => match error.word() {
+            (Err(error), Some(first)) if !ping.is_single() && !is_past_deadline => match error.failure_kind()
+            {
                 Some(kind) => (Err(kind), first),
                 None => return Err(error),
             },
             (Err(error), _) => return Err(error),
         };
-        let Some(candidates) = candidates else { return Err(ClientError::Interrupted) };
+        let Some(candidates) = candidates else { return Err(ClientError::Stopped) };
         let transport = ping.call.endpoint.transport();
         let mut session = Self {
             index,
@@ -187,9 +188,9 @@ impl Session {
     ) -> Result<(), ClientError> {
         match outcome.result {
             Ok((socket, address)) => self.reconnected(socket, address, context),
-            Err(ClientError::Interrupted) => Ok(()),
+            Err(ClientError::Stopped) => Ok(()),
             Err(error) => {
-                let Some(kind) = error.word() else { return Err(error) };
+                let Some(kind) = error.failure_kind() else { return Err(error) };
                 self.prober.handle(ProbeInput::ConnectFailed { kind, at: context.clock.now() });
                 Ok(())
             }

@@ -256,12 +256,12 @@ impl<L: LineSource> Talk<L> {
             }
             // If the peer has never sent anything, the next line will fail, too.
             Err(FailedRequest::Refused(error))
-                if !self.peer.has_replied() && error.word() != Some(FailureKind::Timeout) =>
+                if !self.peer.has_replied() && error.failure_kind() != Some(FailureKind::Timeout) =>
             {
                 return Err(error.into());
             }
             Err(FailedRequest::Refused(error)) => {
-                self.summary.failure = self.summary.failure.or_else(|| error.word());
+                self.summary.failure = self.summary.failure.or_else(|| error.failure_kind());
                 LineFailure::Failed(error)
             }
         };

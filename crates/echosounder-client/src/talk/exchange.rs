@@ -77,7 +77,7 @@ impl Peer {
             let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
             let error = self.error(operation, error);
             if !is_refused || self.matcher.has_received() {
-                return if error.word().is_some() {
+                return if error.failure_kind().is_some() {
                     Ok(Err(FailedRequest::Refused(error)))
                 } else {
                     Err(error.into())

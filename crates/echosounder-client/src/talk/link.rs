@@ -152,7 +152,7 @@ impl Link {
     }
 
     pub(super) fn error(&self, operation: &'static str, error: io::Error) -> ClientError {
-        ClientError::of(operation, &self.endpoint(), &self.address, error)
+        ClientError::new(operation, &self.endpoint(), &self.address, error)
     }
 
     /// Returns the error of an operation to its caller.

@@ -319,7 +319,7 @@ impl<I: Read + AsFd> Pipe<I> {
                 self.lose_peer("send to", error)
             }
             Err(error) => {
-                let failure = self.peer.error("send to", error).word();
+                let failure = self.peer.error("send to", error).failure_kind();
                 self.peer_receives_no_more |= failure == Some(FailureKind::Closed);
                 Ok(())
             }
@@ -330,7 +330,7 @@ impl<I: Read + AsFd> Pipe<I> {
     /// Notes that the peer receives nothing more. Data that it has sent before may still arrive.
     fn lose_peer(&mut self, operation: &'static str, error: io::Error) -> Result<(), TalkError> {
         let failure = self.peer.error(operation, error);
-        if failure.word().is_none() {
+        if failure.failure_kind().is_none() {
             return Err(failure.into());
         }
         self.peer_receives_no_more = true;

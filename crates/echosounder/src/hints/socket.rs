@@ -26,7 +26,7 @@ pub(crate) fn bind_error(error: &Error) -> Option<&'static str> {
 pub(crate) fn client_error(error: &ClientError) -> Option<&'static str> {
     match error {
         ClientError::Local(error) => local_error(error),
-        ClientError::Everywhere(failures) => failures.iter().find_map(client_error),
+        ClientError::AllAddresses(failures) => failures.iter().find_map(client_error),
         _ => None,
     }
 }

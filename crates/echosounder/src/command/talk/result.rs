@@ -73,7 +73,7 @@ pub(super) fn of_pipe(config: &config::Talk, output: Output, summary: PipeSummar
         _ if summary.close_reason == CloseReason::Stopped => return Ok(Outcome::Done),
         None if unsent == 0 => return Ok(Outcome::Done),
         Some(failure) if unsent == 0 => return Err(failure.into()),
-        Some(failure) => (failure.word(), "the connection was lost"),
+        Some(failure) => (failure.failure_kind(), "the connection was lost"),
         None => (Some(FailureKind::Closed), "the peer closed the connection"),
     };
     let or_more = if summary.more_unsent { " or more" } else { "" };
