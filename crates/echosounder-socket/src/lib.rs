@@ -1,51 +1,85 @@
-//! Linux sockets of every family, and how the kernel moves their bytes.
+//! Linux sockets of every address family, with one socket object, one address type and one notation for endpoints.
 //!
-//! Nothing here knows what the bytes mean. This is the only crate of the project with `unsafe` and the only
-//! one that knows `libc`, and both are confined to `sys/`; everything above it is safe code over
-//! [`OwnedFd`](std::os::fd::OwnedFd).
+//! `std::net` covers TCP and UDP, `std::os::unix::net` covers UNIX streams and datagrams. This crate covers those and
+//! UNIX seqpacket, VSOCK, TIPC, netlink, MPTCP and SCTP, with socket options, control messages, batches of datagrams
+//! and readiness polling. All `unsafe` code is in one private module; everything public is safe and built on
+//! [`OwnedFd`](std::os::fd::OwnedFd). Calls and options have the semantics of the Linux manual pages, which each item
+//! names.
 //!
-//! An [`Endpoint`] is what a user writes: a transport and a name, not resolved. It resolves to [`Address`]es,
-//! to which a [`Socket`] is bound or connected. A [`Batch`] moves many datagrams in one system call; a
-//! [`Poll`] waits for many sockets, [`ready`] for a few.
+//! # Overview
+//!
+//! - An [`Endpoint`] is what a user writes, for example `tcp://localhost:21567` or `unix:/run/echo`: a [`Transport`] and
+//!   a name. [`Endpoint::resolve`] turns it into [`Address`]es.
+//! - [`create_server`] and [`create_connection`] create a bound or connected [`Socket`] in one call.
+//! - A [`Socket`] has the methods of Python's socket object; the tables below map one to the other.
+//! - [`option`] lists the socket options, each with the type of its value.
+//! - [`SendControl`] and [`ControlMessage`] are the control messages of sendmsg(2) and recvmsg(2).
+//! - A [`Batch`] receives and sends many datagrams per system call.
+//! - A [`Poll`] waits for many descriptors with epoll(7), [`ready`] for a few with poll(2).
+//! - [`Signals`] receives signals through a descriptor, and a [`StopToken`] stops loops from other threads.
+//!
+//! # Examples
+//!
+//! A server that replies to one client:
 //!
 //! ```
-//! use echosounder_socket::Endpoint;
+//! use echosounder_socket::{ServerOptions, Side, create_connection, create_server};
+//! use echosounder_socket::{Endpoint, IpVersion};
 //!
-//! let endpoint: Endpoint = "unix-seqpacket:@hold".parse()?;
-//! assert_eq!(endpoint.to_string(), "unix-seqpacket:@hold");
+//! let endpoint: Endpoint = "tcp://127.0.0.1:0".parse()?; // Port 0: the kernel chooses a free one.
+//! let address = &endpoint.resolve(Side::Server, IpVersion::Any)?[0];
+//! let server = create_server(endpoint.transport(), address, ServerOptions::default())?;
 //!
-//! let (one, other) = endpoint.transport().pair()?;
-//! one.send(b"ahoy")?;
-//! let mut buffer = [0; 16];
-//! assert_eq!(other.recv_message(&mut buffer)?, 4);
+//! let client = create_connection(&format!("tcp://{}", server.local_addr()?).parse()?, None, None)?;
+//! client.send_all(b"hello")?;
+//!
+//! let (connection, _peer) = server.accept()?;
+//! let mut buffer = [0; 1024];
+//! let len = connection.recv(&mut buffer)?;
+//! assert_eq!(&buffer[..len], b"hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The socket object, name for name
+//! Two connected sockets that preserve message boundaries:
 //!
-//! What Python's socket object can do, a [`Socket`] can do. These are its methods and the functions around
-//! them; the search of this page finds them by their Python names and by those of the system calls, too. An
-//! [`Address`] is one of any family, and never looked up; names are looked up by [`Endpoint::resolve`].
+//! ```
+//! use echosounder_socket::Transport;
 //!
-//! ## The server's side
+//! let (one, other) = Transport::UnixSeqpacket.pair()?;
+//! one.send(b"first")?;
+//! one.send(b"second")?;
+//! let mut buffer = [0; 16];
+//! assert_eq!(other.recv_message(&mut buffer)?, 5);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 //!
-//! | Python | here | what differs |
+//! The folder `examples/` contains complete programs: a TCP and a UDP server and client, passing descriptors to another
+//! process, and kernel timestamps.
+//!
+//! # Python's socket object, method by method
+//!
+//! The search of this documentation also finds items by their Python names and by the names of the system calls.
+//!
+//! ## Server
+//!
+//! | Python | Rust | difference |
 //! |---|---|---|
-//! | `create_server` | [`create_server`] | takes a transport, so it is for every family |
+//! | `create_server` | [`create_server`] | takes a [`Transport`] |
 //! | `bind` | [`Socket::bind`] | |
-//! | `listen` | [`Socket::listen`] | the queue is as long as the system allows; or [`Socket::listen_with`] |
-//! | `accept` | [`Socket::accept`] | the new socket blocks; or [`Socket::accept_nonblocking`] |
+//! | `listen` | [`Socket::listen`] | maximum backlog; or [`Socket::listen_with`] |
+//! | `accept` | [`Socket::accept`] | or [`Socket::accept_nonblocking`] |
 //!
 //! ```
 //! use echosounder_socket::{Family, Protocol, ServerOptions, Socket, Transport, Type, create_server};
 //! use std::net::{Ipv4Addr, TcpStream};
 //!
 //! let any_port = (Ipv4Addr::LOCALHOST, 0).into();
-//! let by_hand = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-//! by_hand.bind(&any_port)?;
-//! by_hand.listen()?;
+//! let one = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+//! one.bind(&any_port)?;
+//! one.listen()?;
+//! let other = create_server(Transport::Tcp, &any_port, ServerOptions::default())?;
 //!
-//! for server in [by_hand, create_server(Transport::Tcp, &any_port, ServerOptions::default())?] {
+//! for server in [one, other] {
 //!     let client = TcpStream::connect(("127.0.0.1", server.local_addr()?.port().unwrap_or(0)))?;
 //!     let (connection, peer) = server.accept()?;
 //!     assert_eq!(peer, client.local_addr()?.into());
@@ -54,12 +88,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ## The client's side
+//! ## Client
 //!
-//! | Python | here | what differs |
+//! | Python | Rust | difference |
 //! |---|---|---|
-//! | `create_connection` | [`create_connection`] | takes an [`Endpoint`]; an error tells of every address |
-//! | `connect` | [`Socket::connect`] | a timeout holds at a full UNIX queue, too |
+//! | `create_connection` | [`create_connection`] | takes an [`Endpoint`]; the error lists every address |
+//! | `connect` | [`Socket::connect`] | the timeout also covers a full UNIX queue |
 //! | `connect_ex` | [`Socket::connect_ex`] | |
 //!
 //! ```
@@ -78,31 +112,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ## Common use
+//! ## Both sides
 //!
-//! | Python | here | what differs |
+//! | Python | Rust | difference |
 //! |---|---|---|
 //! | `socket` | [`Socket::new`] | |
-//! | `socketpair` | [`Socket::pair`] | the family is always said |
-//! | `recv` | [`Socket::recv`] | into a buffer, as `recv_into` |
+//! | `socketpair` | [`Socket::pair`] | the family is required |
+//! | `recv` | [`Socket::recv`] | into a buffer, like `recv_into` |
 //! | `send` | [`Socket::send`] | |
-//! | `sendall` | [`Socket::send_all`], [`Socket::send_all_with`] | an error tells how much went out: [`Unfinished`] |
-//! | `recvfrom` | [`Socket::recv_from`] | into a buffer, as `recvfrom_into` |
-//! | `sendto` | [`Socket::send_to`] | flags: [`Socket::send_msg`] |
+//! | `sendall` | [`Socket::send_all`], [`Socket::send_all_with`] | an error contains the number of bytes sent: [`Unfinished`] |
+//! | `recvfrom` | [`Socket::recv_from`] | into a buffer, like `recvfrom_into` |
+//! | `sendto` | [`Socket::send_to`] | with flags: [`Socket::send_msg`] |
 //! | `getpeername` | [`Socket::peer_addr`] | |
 //! | `getsockname` | [`Socket::local_addr`] | |
-//! | `getsockopt` | [`Socket::option`] | typed, see [`option`]; or [`Socket::option_bytes`] |
+//! | `getsockopt` | [`Socket::option`] | typed: see [`option`]; or [`Socket::option_bytes`] |
 //! | `setsockopt` | [`Socket::set_option`] | [`Socket::set_option_bytes`], [`Socket::clear_option`] |
 //! | `family`, `type`, `proto` | [`Socket::family`], [`Socket::socket_type`], [`Socket::protocol`] | |
 //! | `shutdown` | [`Socket::shutdown`] | |
-//! | `close` | [`Socket::close`] | dropping does it, too |
+//! | `close` | [`Socket::close`] | dropping the socket closes it too |
 //!
 //! ```
 //! use echosounder_socket::option::SO_RCVBUF;
-//! use echosounder_socket::{Address, Family, Shutdown, Protocol, Socket, Type};
+//! use echosounder_socket::{Address, Family, Protocol, Shutdown, Socket, Type};
 //! use std::net::Ipv4Addr;
 //!
-//! // What arrives in order: recv, send, sendall.
+//! // A stream: recv, send, sendall, shutdown.
 //! let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
 //! one.send_all(b"ahoy")?;
 //! one.shutdown(Shutdown::Write)?;
@@ -112,7 +146,7 @@
 //! assert_eq!(other.send(b"ahoy yourself")?, 13);
 //! one.close()?;
 //!
-//! // What arrives in one piece or not at all: recvfrom, sendto.
+//! // Datagrams: recvfrom, sendto.
 //! let loopback = Address::from((Ipv4Addr::LOCALHOST, 0));
 //! let [server, client] = [(); 2].map(|()| Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT));
 //! let (server, client) = (server?, client?);
@@ -129,13 +163,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! ## Modes
+//! ## Blocking and timeouts
 //!
-//! | Python | here | what differs |
+//! | Python | Rust | difference |
 //! |---|---|---|
 //! | `setblocking` | [`Socket::set_blocking`] | |
 //! | `getblocking` | [`Socket::is_blocking`] | |
-//! | `settimeout` | [`Socket::set_timeout`] | no default for new sockets |
+//! | `settimeout` | [`Socket::set_timeout`] | there is no default timeout for new sockets |
 //! | `gettimeout` | [`Socket::timeout`] | |
 //!
 //! ```
@@ -155,16 +189,16 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! ## Files and descriptors
+//! ## Files, descriptors and interfaces
 //!
-//! | Python | here | what differs |
+//! | Python | Rust | difference |
 //! |---|---|---|
-//! | `fileno` | [`as_raw_fd`](std::os::fd::AsRawFd::as_raw_fd) | a closed socket cannot be asked |
-//! | `makefile` | [`Socket::make_file`] | a [`SocketFile`]: bytes, buffered, both ways |
-//! | `sendfile` | [`Socket::send_file`] | the file's own position stays where it is |
+//! | `fileno` | [`as_raw_fd`](std::os::fd::AsRawFd::as_raw_fd) | a closed socket cannot exist |
+//! | `makefile` | [`Socket::make_file`] | a [`SocketFile`]: bytes, buffered, both directions |
+//! | `sendfile` | [`Socket::send_file`] | the position of the file does not change |
 //! | `dup` | [`Socket::duplicate`] | |
 //! | `detach` | [`Socket::into_fd`] | |
-//! | `fromfd`, `socket(fileno=…)` | [`Socket::from_fd`] | takes the descriptor, makes no other |
+//! | `fromfd`, `socket(fileno=…)` | [`Socket::from_fd`] | takes ownership of the descriptor |
 //! | `get_inheritable` | [`Socket::inheritable`] | |
 //! | `set_inheritable` | [`Socket::set_inheritable`] | |
 //! | `if_nameindex` | [`interfaces`] | |
@@ -184,29 +218,29 @@
 //! assert_eq!(line, "ahoy\n");
 //!
 //! one.send_file(&File::open("Cargo.toml")?, 0, Some(9))?;
-//! let again = other.duplicate()?;
-//! assert_ne!(again.as_raw_fd(), other.as_raw_fd());
-//! let again = Socket::from_fd(again.into_fd())?;
-//! assert_eq!(again.recv(&mut [0; 16])?, 9);
+//! let copy = other.duplicate()?;
+//! assert_ne!(copy.as_raw_fd(), other.as_raw_fd());
+//! let copy = Socket::from_fd(copy.into_fd())?;
+//! assert_eq!(copy.recv(&mut [0; 16])?, 9);
 //!
-//! again.set_inheritable(true)?;
-//! assert!(again.inheritable()? && !other.inheritable()?);
+//! copy.set_inheritable(true)?;
+//! assert!(copy.inheritable()? && !other.inheritable()?);
 //!
 //! assert!(interfaces()?.iter().any(|interface| interface.name == "lo"));
 //! assert_eq!(interface_name(interface_index("lo")?)?, "lo");
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! ## Messages with control data
+//! ## Control messages and batches
 //!
-//! | Python | here | what differs |
+//! | Python | Rust | difference |
 //! |---|---|---|
-//! | `sendmsg` | [`Socket::send_msg`] | control messages have types: [`SendControl`] |
-//! | `recvmsg`, `recvmsg_into` | [`Socket::recv_msg`] | a [`Message`] with [`ControlMessage`]s |
+//! | `sendmsg` | [`Socket::send_msg`] | typed control messages: [`SendControl`] |
+//! | `recvmsg`, `recvmsg_into` | [`Socket::recv_msg`] | returns a [`Message`] with [`ControlMessage`]s |
 //! | `send_fds` | [`SendControl::Rights`] | |
-//! | `recv_fds` | [`ControlMessage::Rights`] | not inherited, and closed unless they are taken |
-//! | – | [`Socket::send_many`] | sendmmsg(2): many messages in one call |
-//! | – | [`Socket::recv_many`] | recvmmsg(2) |
+//! | `recv_fds` | [`ControlMessage::Rights`] | close-on-exec; dropping the message closes them |
+//! | none | [`Socket::send_many`] | sendmmsg(2): many messages per call |
+//! | none | [`Socket::recv_many`] | recvmmsg(2): many messages per call |
 //!
 //! ```
 //! use echosounder_socket::{
@@ -216,23 +250,23 @@
 //! use std::io::{IoSlice, IoSliceMut};
 //! use std::os::fd::AsFd;
 //!
-//! // A message from two buffers, and a socket beside it.
+//! // A message from two buffers, with a socket.
 //! let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
-//! let (gift, kept) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-//! let pieces = [IoSlice::new(b"a socket "), IoSlice::new(b"for you")];
-//! one.send_msg(&pieces, &[SendControl::Rights(&[gift.as_fd()])], None, MessageFlags::NONE)?;
-//! drop(gift);
+//! let (passed, retained) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+//! let parts = [IoSlice::new(b"a socket "), IoSlice::new(b"for you")];
+//! one.send_msg(&parts, &[SendControl::Rights(&[passed.as_fd()])], None, MessageFlags::NONE)?;
+//! drop(passed);
 //!
 //! let mut buffer = [0; 32];
 //! let mut message =
 //!     other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control_space(4), MessageFlags::NONE)?;
 //! assert_eq!(message.len, 16);
-//! let Some(ControlMessage::Rights(mut fds)) = message.control.pop() else { panic!("it came alone") };
-//! let gift = Socket::from_fd(fds.remove(0))?;
-//! gift.send(b"thanks")?;
-//! assert_eq!(kept.recv(&mut buffer)?, 6);
+//! let Some(ControlMessage::Rights(mut fds)) = message.control.pop() else { panic!("no descriptor") };
+//! let passed = Socket::from_fd(fds.remove(0))?;
+//! passed.send(b"thanks")?;
+//! assert_eq!(retained.recv(&mut buffer)?, 6);
 //!
-//! // Two messages in one call, each way.
+//! // Two messages per call, in both directions.
 //! let words = [[IoSlice::new(b"ahoy")], [IoSlice::new(b"there")]];
 //! let messages = words.each_ref().map(|buffers| Outgoing { buffers, control: &[], to: None });
 //! assert_eq!(one.send_many(&messages)?, 2);

@@ -437,7 +437,7 @@ impl Socket {
     /// first?.connect(&listener.local_addr()?)?;
     /// let second = second?;
     /// second.set_timeout(Some(Duration::from_millis(10)))?;
-    /// assert!(second.connect(&listener.local_addr()?).is_err(), "the queue has room for one");
+    /// assert!(second.connect(&listener.local_addr()?).is_err(), "the queue holds one connection");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn listen_with(&self, backlog: u32) -> io::Result<()> {
@@ -587,8 +587,8 @@ impl Socket {
     /// use echosounder_socket::family::unix::UnixName;
     ///
     /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// let nobody = UnixName::Path(b"/nobody/is/here".as_slice().into());
-    /// assert_eq!(socket.connect_ex(&nobody.into()), 2); // ENOENT
+    /// let missing = UnixName::Path(b"/no/such/path".as_slice().into());
+    /// assert_eq!(socket.connect_ex(&missing.into()), 2); // ENOENT
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn connect_ex(&self, address: &Address) -> i32 {
@@ -1351,7 +1351,7 @@ impl Socket {
     /// Returns whether a receive of no bytes from a connected [`SEQPACKET`](crate::Type::SEQPACKET) socket of UNIX or
     /// VSOCK was the end of the connection rather than a message without content. recv(2) returns 0 for both.
     ///
-    /// The kernel says when the peer has finished (POLLRDHUP, poll(2)), but what the peer sent before may still have to
+    /// The kernel reports when the peer has finished (POLLRDHUP, poll(2)), but earlier messages may still have to
     /// be received. If that is nothing but empty messages, they are taken for the end.
     ///
     /// # Errors

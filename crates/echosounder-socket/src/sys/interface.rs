@@ -1,12 +1,12 @@
-//! if_nameindex(3) and what goes with it.
+//! Names and indices of network interfaces: if_nameindex(3), if_nametoindex(3), if_indextoname(3).
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::ffi::{CStr, CString};
 use std::io;
 
-/// Every interface's number and name.
+/// Returns the index and name of every interface.
 pub(crate) fn all() -> io::Result<Vec<(u32, CString)>> {
-    // SAFETY: takes nothing.
+    // SAFETY: the call has no arguments.
     let list = unsafe { libc::if_nameindex() };
     if list.is_null() {
         return Err(io::Error::last_os_error());
@@ -14,23 +14,23 @@ pub(crate) fn all() -> io::Result<Vec<(u32, CString)>> {
     let mut found = Vec::new();
     for place in 0.. {
         let entry = list.wrapping_add(place);
-        // SAFETY: the list goes on until an entry without a name, which was not reached before this one.
+        // SAFETY: the list ends with an entry without a name, and no earlier entry was that one.
         let entry = unsafe { entry.read() };
         if entry.if_name.is_null() {
             break;
         }
-        // SAFETY: an entry's name ends in NUL and lives as long as the list.
+        // SAFETY: the name of an entry ends in NUL and lives as long as the list.
         let name = unsafe { CStr::from_ptr(entry.if_name) };
         found.push((entry.if_index, name.to_owned()));
     }
-    // SAFETY: the list is if_nameindex's, and nothing of it is used any more.
+    // SAFETY: if_nameindex(3) returned the list, and nothing refers to it any more.
     unsafe { libc::if_freenameindex(list) };
     Ok(found)
 }
 
 pub(crate) fn index(name: &CStr) -> io::Result<u32> {
     if libc::IF_NAMESIZE <= name.to_bytes().len() {
-        // musl looks for the one whose name these bytes begin with.
+        // musl truncates a longer name and would find another interface.
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
     // SAFETY: `name` ends in NUL and outlives the call.
@@ -41,10 +41,10 @@ pub(crate) fn index(name: &CStr) -> io::Result<u32> {
 }
 
 pub(crate) fn name(index: u32) -> io::Result<CString> {
-    let mut room = [0_u8; libc::IF_NAMESIZE];
-    // SAFETY: `room` has the IF_NAMESIZE bytes that the call may write.
-    if unsafe { libc::if_indextoname(index, room.as_mut_ptr().cast()) }.is_null() {
+    let mut name = [0_u8; libc::IF_NAMESIZE];
+    // SAFETY: `name` has the IF_NAMESIZE bytes that the call may write.
+    if unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) }.is_null() {
         return Err(io::Error::last_os_error());
     }
-    CStr::from_bytes_until_nul(&room).map(CStr::to_owned).map_err(io::Error::other)
+    CStr::from_bytes_until_nul(&name).map(CStr::to_owned).map_err(io::Error::other)
 }

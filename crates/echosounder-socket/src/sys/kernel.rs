@@ -1,4 +1,4 @@
-//! Asking the kernel what it has, beside sockets.
+//! Queries for kernel features other than sockets.
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::ffi::CStr;
@@ -8,36 +8,36 @@ use std::ptr;
 
 use super::check;
 
-/// Asks for a ring: io_uring_setup(2).
+/// Creates a ring: io_uring_setup(2).
 pub(crate) fn io_uring_setup() -> io::Result<OwnedFd> {
-    // `struct io_uring_params` has 120 bytes, which the call fills in.
+    // `struct io_uring_params` has 120 bytes, which the call reads and writes.
     let mut params = [0_u64; 15];
-    // SAFETY: `params` is what the call reads and writes.
+    // SAFETY: `params` has the length of the structure that the call reads and writes.
     let fd = raw(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) })?;
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The version of Landlock: landlock_create_ruleset(2).
+/// Returns the version of Landlock: landlock_create_ruleset(2).
 pub(crate) fn landlock_version() -> io::Result<i64> {
     const VERSION: u32 = 1;
     // SAFETY: with this flag the call takes no attributes.
     raw(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0_usize, VERSION) })
 }
 
-/// Whether a seccomp filter may return an action: seccomp(2).
+/// Checks whether a seccomp filter may return an action: seccomp(2).
 pub(crate) fn seccomp_action(action: u32) -> io::Result<()> {
-    // SAFETY: the pointer leads to the action, which the call reads.
+    // SAFETY: the pointer points to the action, which the call reads.
     raw(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) })
         .map(drop)
 }
 
-/// The state of the kernel's clock; nothing is changed.
+/// Returns the state of the kernel's clock without changing it.
 pub(crate) fn adjtimex() -> io::Result<libc::timex> {
-    // SAFETY: the structure holds numbers alone, and zeros ask for no change.
+    // SAFETY: the structure consists of integers, and zeros request no change.
     let mut time: libc::timex = unsafe { std::mem::zeroed() };
-    // SAFETY: `time` is what the call reads and fills in. Its result is the clock's state, or -1.
+    // SAFETY: the call reads and writes `time`. It returns the state of the clock, or -1.
     check(unsafe { libc::adjtimex(&raw mut time) })?;
     Ok(time)
 }
@@ -57,12 +57,12 @@ struct TimestampInfo {
 
 const _: () = assert!(size_of::<TimestampInfo>() == 44);
 
-/// The SOF_TIMESTAMPING bits that an interface has: ETHTOOL_GET_TS_INFO.
+/// Returns the SOF_TIMESTAMPING flags that an interface supports: ETHTOOL_GET_TS_INFO.
 pub(crate) fn timestamping(socket: BorrowedFd<'_>, interface: &CStr) -> io::Result<u32> {
     const ETHTOOL_GET_TS_INFO: u32 = 0x41;
     let mut info = TimestampInfo { command: ETHTOOL_GET_TS_INFO, ..TimestampInfo::default() };
     if libc::IF_NAMESIZE <= interface.to_bytes().len() {
-        // The kernel would look for the one whose name these bytes begin with.
+        // The kernel truncates a longer name and would find another interface.
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
     let mut name = [0; libc::IF_NAMESIZE];
@@ -74,16 +74,16 @@ pub(crate) fn timestamping(socket: BorrowedFd<'_>, interface: &CStr) -> io::Resu
         ifr_name: name,
         ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: (&raw mut info).cast() },
     };
-    // SAFETY: the request names an interface and leads to the structure that the call fills in.
+    // SAFETY: the request contains a name and a pointer to the structure that the call writes.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) })?;
     Ok(info.so_timestamping)
 }
 
-/// The context id of this machine, by its open /dev/vsock: IOCTL_VM_SOCKETS_GET_LOCAL_CID, linux/vm_sockets.h.
+/// Returns the context id of this machine, from an open /dev/vsock: IOCTL_VM_SOCKETS_GET_LOCAL_CID, linux/vm_sockets.h.
 pub(crate) fn local_cid(device: BorrowedFd<'_>) -> io::Result<u32> {
     const IOCTL_VM_SOCKETS_GET_LOCAL_CID: libc::Ioctl = 0x7b9;
     let mut cid = 0_u32;
-    // SAFETY: the call fills in the number, which outlives it.
+    // SAFETY: the call writes the number, which outlives it.
     check(unsafe { libc::ioctl(device.as_raw_fd(), IOCTL_VM_SOCKETS_GET_LOCAL_CID, &raw mut cid) })?;
     Ok(cid)
 }

@@ -1,7 +1,7 @@
-//! The system calls, as safe functions over borrowed descriptors: the one place with `unsafe`.
+//! System calls as safe functions over borrowed descriptors. All `unsafe` code of the project is here.
 //!
-//! Every `unsafe` block holds one operation and says why it is sound. Nothing here interprets a result; what
-//! the kernel says comes back as it is.
+//! Every `unsafe` block contains one operation and says why it is sound. These functions return the kernel's results
+//! unchanged; the modules above interpret them.
 
 pub(crate) mod batch;
 pub(crate) mod interface;
@@ -15,18 +15,18 @@ pub(crate) mod socket;
 
 use std::io;
 
-/// Turns the kernel's -1 into the error behind it.
+/// Converts a result of -1 to the error in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// The same for calls that return a length.
+/// Converts a result of -1 to the error in `errno`, for calls that return a length.
 fn length(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
-/// Whether a system call is missing: the kernel does not know it (ENOSYS), or a seccomp filter that does not know it
-/// refuses it. The default filters of older container runtimes answer EPERM then.
+/// Returns whether a system call is missing: the kernel lacks it (ENOSYS), or a seccomp filter refuses it. The default
+/// filters of older container runtimes return EPERM for calls that they do not know.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }

@@ -9,20 +9,20 @@ use std::time::Duration;
 use super::{check, is_missing, length, socket};
 
 pub(crate) fn create() -> io::Result<OwnedFd> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     match check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }) {
         Err(error) if is_missing(&error) => {
-            // SAFETY: takes no pointers, and the size has no meaning but must not be zero.
+            // SAFETY: the call takes no pointers. The size is ignored but must not be zero.
             own(check(unsafe { libc::epoll_create(1) }).map_err(|_| error)?)
         }
-        // SAFETY: the kernel has just made this descriptor for us.
+        // SAFETY: the kernel has just created this descriptor for us.
         fd => Ok(unsafe { OwnedFd::from_raw_fd(fd?) }),
     }
 }
 
-/// Takes possession of a descriptor that the kernel has just made without flags, and keeps it from other programs.
+/// Takes ownership of a descriptor that the kernel has just created without flags, and sets close-on-exec.
 fn own(fd: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor for us.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     socket::set_inheritable(fd.as_fd(), false)?;
     Ok(fd)
@@ -36,74 +36,75 @@ pub(crate) fn control(
     token: u64,
 ) -> io::Result<()> {
     let mut event = libc::epoll_event { events, u64: token };
-    // SAFETY: `event` is read by the call and outlives it.
+    // SAFETY: the call reads `event`, which outlives it.
     check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) }).map(drop)
 }
 
-/// Fills `events` up to its capacity. The timeout is in milliseconds, -1 for none.
+/// Fills `events` up to its capacity. The timeout is in milliseconds; -1 means none.
 pub(crate) fn wait(
     epoll: BorrowedFd<'_>,
     events: &mut Vec<libc::epoll_event>,
     timeout: i32,
 ) -> io::Result<()> {
     events.clear();
-    let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
-    // SAFETY: the vector has room for as many events as the call is told.
-    let count = check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), room, timeout) })?;
-    // SAFETY: the kernel has written `count` events, which is no more than the room there was.
+    let capacity = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
+    // SAFETY: the vector has capacity for the number of events passed to the call.
+    let count =
+        check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), capacity, timeout) })?;
+    // SAFETY: the kernel has written `count` events, which is at most the capacity.
     unsafe { events.set_len(usize::try_from(count).unwrap_or(0)) };
     Ok(())
 }
 
-/// The same with a time in nanoseconds: epoll_pwait2(2), since Linux 5.11.
+/// Fills `events` like [`wait`], with a timeout in nanoseconds: epoll_pwait2(2), since Linux 5.11.
 pub(crate) fn wait_precise(
     epoll: BorrowedFd<'_>,
     events: &mut Vec<libc::epoll_event>,
     timeout: Duration,
 ) -> io::Result<()> {
     events.clear();
-    let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
+    let capacity = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
     let timeout = libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     };
-    // Not all C libraries that this runs with have a name for it.
-    // SAFETY: the vector has room for as many events as the call is told, and the time outlives the call.
+    // Older C libraries have no wrapper for this call.
+    // SAFETY: the vector has capacity for the number of events passed to the call, and the time outlives it.
     let count = unsafe {
         libc::syscall(
             libc::SYS_epoll_pwait2,
             epoll.as_raw_fd(),
             events.as_mut_ptr(),
-            room,
+            capacity,
             &raw const timeout,
             ptr::null::<libc::sigset_t>(),
             0_usize,
         )
     };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-    // SAFETY: the kernel has written `count` events, which is no more than the room there was.
+    // SAFETY: the kernel has written `count` events, which is at most the capacity.
     unsafe { events.set_len(count) };
     Ok(())
 }
 
 pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: i32) -> io::Result<()> {
-    // SAFETY: `fds` are as many as the call is told.
+    // SAFETY: `fds` has the length passed to the call.
     check(unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) }).map(drop)
 }
 
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     match check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }) {
         Err(error) if is_missing(&error) => eventfd_without_flags().ok_or(error),
-        // SAFETY: the kernel has just made this descriptor for us.
+        // SAFETY: the kernel has just created this descriptor for us.
         fd => Ok(unsafe { OwnedFd::from_raw_fd(fd?) }),
     }
 }
 
-/// The call that came before eventfd2(2). Newer architectures do not have it.
+/// The predecessor of eventfd2(2), which newer architectures lack.
 #[cfg(target_arch = "x86_64")]
 fn eventfd_without_flags() -> Option<OwnedFd> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     let fd = unsafe { libc::syscall(libc::SYS_eventfd, 0) };
     let fd = own(libc::c_int::try_from(fd).ok().filter(|fd| 0 <= *fd)?).ok()?;
     socket::set_nonblocking(fd.as_fd(), true).ok()?;
@@ -116,11 +117,11 @@ fn eventfd_without_flags() -> Option<OwnedFd> {
 }
 
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: `bytes` are as many as the call is told, and outlive it.
+    // SAFETY: `bytes` has the length passed to the call and outlives it.
     length(unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
 pub(crate) fn read(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: `bytes` is room for as many as the call is told, and outlives it.
+    // SAFETY: `bytes` has the length passed to the call and outlives it.
     length(unsafe { libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) })
 }

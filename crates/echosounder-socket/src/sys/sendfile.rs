@@ -1,4 +1,4 @@
-//! sendfile(2), which cannot be told not to raise SIGPIPE.
+//! sendfile(2), which has no flag against SIGPIPE.
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::io;
@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::length;
 
-/// Sends at most `count` bytes of a file from `offset`, and returns how many. The file's own position stays.
+/// Sends at most `count` bytes of a file from `offset` and returns how many were sent. The position of the file does not
+/// change.
 pub(crate) fn sendfile(
     fd: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
@@ -15,16 +16,16 @@ pub(crate) fn sendfile(
     count: usize,
 ) -> io::Result<usize> {
     let mut offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: the pointer leads to the offset, which the call reads and changes.
+    // SAFETY: the pointer points to the offset, which the call reads and writes.
     length(unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &raw mut offset, count) })
 }
 
-/// How long a file says that it is; some say nothing, which is 0.
+/// Returns the length of a file according to fstat(2), which is 0 for files without one, as in /proc.
 pub(crate) fn size(file: BorrowedFd<'_>) -> io::Result<u64> {
     let mut about = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: `about` is room for what the call writes.
+    // SAFETY: `about` has the size of the structure that the call writes.
     super::check(unsafe { libc::fstat(file.as_raw_fd(), about.as_mut_ptr()) })?;
-    // SAFETY: fstat(2) has written it.
+    // SAFETY: fstat(2) has initialised it.
     let about = unsafe { about.assume_init() };
     Ok(u64::try_from(about.st_size).unwrap_or(0))
 }
@@ -32,6 +33,6 @@ pub(crate) fn size(file: BorrowedFd<'_>) -> io::Result<u64> {
 /// Reads a file at an offset: pread(2).
 pub(crate) fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: `buffer` is room for as many bytes as the call is told.
+    // SAFETY: `buffer` has the length passed to the call.
     length(unsafe { libc::pread(file.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), offset) })
 }

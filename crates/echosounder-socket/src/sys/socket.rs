@@ -1,4 +1,4 @@
-//! socket(2) and its family.
+//! socket(2) and the calls on single sockets.
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::io;
@@ -11,51 +11,51 @@ use crate::family::Family;
 use crate::raw_address::RawAddress;
 
 pub(crate) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     let fd = check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 pub(crate) fn socketpair(family: i32, kind: i32, protocol: i32) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
-    // SAFETY: `fds` is room for the two descriptors that the call writes.
+    // SAFETY: `fds` has space for the two descriptors that the call writes.
     check(unsafe { libc::socketpair(family, kind | libc::SOCK_CLOEXEC, protocol, fds.as_mut_ptr()) })?;
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor for us.
     let one = unsafe { OwnedFd::from_raw_fd(fds[0]) };
-    // SAFETY: likewise.
+    // SAFETY: as above.
     let other = unsafe { OwnedFd::from_raw_fd(fds[1]) };
     Ok((one, other))
 }
 
 pub(crate) fn bind(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
-    // SAFETY: the pointer leads to `len()` bytes that outlive the call.
+    // SAFETY: the pointer points to `len()` bytes that outlive the call.
     check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), address.len()) }).map(drop)
 }
 
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
-    // SAFETY: the pointer leads to `len()` bytes that outlive the call.
+    // SAFETY: the pointer points to `len()` bytes that outlive the call.
     check(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr().cast(), address.len()) }).map(drop)
 }
 
 pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
 }
 
-/// Accepts a connection; where accept4(2) is missing with accept(2), and sets the flags afterwards.
+/// Accepts a connection with accept4(2), or with accept(2) and fcntl(2) where that is missing.
 pub(crate) fn accept(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, RawAddress)> {
     match accept_with_flags(fd, flags) {
-        // EPERM also means that a firewall says no (accept(2)), and then it says so once more.
+        // EPERM may also come from a packet filter (accept(2)), which then returns it again.
         Err(error) if is_missing(&error) => {}
         result => return result,
     }
     let mut len = RawAddress::CAPACITY;
     let mut peer = RawAddress::empty();
-    // SAFETY: `peer` is room for `len` bytes; the kernel writes no more, and writes to `len` how many they are.
+    // SAFETY: `peer` has `len` bytes; the kernel writes no more, and writes the length of the address to `len`.
     let fd = check(unsafe { libc::accept(fd.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut len) })?;
     peer.set_len(len);
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor for us.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     set_inheritable(fd.as_fd(), false)?;
     if flags & libc::SOCK_NONBLOCK != 0 {
@@ -68,37 +68,37 @@ fn accept_with_flags(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, Raw
     let flags = flags | libc::SOCK_CLOEXEC;
     let mut len = RawAddress::CAPACITY;
     let mut peer = RawAddress::empty();
-    // SAFETY: `peer` is room for `len` bytes; the kernel writes no more, and writes to `len` how many they are.
+    // SAFETY: `peer` has `len` bytes; the kernel writes no more, and writes the length of the address to `len`.
     let accepted =
         check(unsafe { libc::accept4(fd.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut len, flags) });
     let accepted = match accepted {
-        // Peers of AF_ALG have no address: the kernel closes the new socket again if it is asked for one.
+        // Peers of AF_ALG have no address, and accept(2) fails if one is requested.
         Err(error)
             if error.raw_os_error() == Some(libc::ECONNABORTED) && family(fd) == Some(libc::AF_ALG) =>
         {
             peer = RawAddress::of_family(Family(libc::AF_ALG));
             len = peer.len();
-            // SAFETY: null pointers say that no address is wanted.
+            // SAFETY: with null pointers the call writes no address.
             check(unsafe { libc::accept4(fd.as_raw_fd(), ptr::null_mut(), ptr::null_mut(), flags) })?
         }
         accepted => accepted?,
     };
     peer.set_len(len);
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor for us.
     Ok((unsafe { OwnedFd::from_raw_fd(accepted) }, peer))
 }
 
-/// The address family, if it can be asked: SO_DOMAIN.
+/// Returns the address family, if the kernel reports it: SO_DOMAIN.
 pub(super) fn family(fd: BorrowedFd<'_>) -> Option<i32> {
     let mut value = [0; size_of::<i32>()];
     let len = option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, &mut value).ok()?;
     (len == value.len()).then(|| i32::from_ne_bytes(value))
 }
 
-/// Sends with flags such that no SIGPIPE is raised.
+/// Sends without raising SIGPIPE.
 ///
-/// Some families refuse flags that they do not know, MSG_NOSIGNAL among them: RDS with EOPNOTSUPP, X.25, AX.25, NET/ROM
-/// and Rose with EINVAL. There the send is repeated without it, while SIGPIPE is held back.
+/// Some families refuse MSG_NOSIGNAL: RDS with EOPNOTSUPP; X.25, AX.25, NET/ROM and Rose with EINVAL. For these the send
+/// is repeated without the flag while SIGPIPE is blocked.
 pub(super) fn without_signal<T>(
     fd: BorrowedFd<'_>,
     flags: i32,
@@ -111,7 +111,7 @@ pub(super) fn without_signal<T>(
 }
 
 fn refuses_flags(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
-    /// Families that are known to take MSG_NOSIGNAL, which say so for another reason.
+    /// Families that accept MSG_NOSIGNAL and return these errors for other reasons.
     const TAKERS: [i32; 6] =
         [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_TIPC, libc::AF_VSOCK];
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP))
@@ -121,7 +121,7 @@ fn refuses_flags(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
 pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     let mut len = RawAddress::CAPACITY;
     let mut address = RawAddress::empty();
-    // SAFETY: `address` is room for `len` bytes; the kernel writes no more, and the true length to `len`.
+    // SAFETY: `address` has `len` bytes; the kernel writes no more, and writes the length of the address to `len`.
     check(unsafe { libc::getsockname(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut len) })?;
     address.set_len(len);
     Ok(address)
@@ -130,33 +130,33 @@ pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
 pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     let mut len = RawAddress::CAPACITY;
     let mut address = RawAddress::empty();
-    // SAFETY: `address` is room for `len` bytes; the kernel writes no more, and the true length to `len`.
+    // SAFETY: `address` has `len` bytes; the kernel writes no more, and writes the length of the address to `len`.
     check(unsafe { libc::getpeername(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut len) })?;
     address.set_len(len);
     Ok(address)
 }
 
 pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
-    // SAFETY: `buffer` is room for as many bytes as the call is told.
+    // SAFETY: `buffer` has the length passed to the call.
     length(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
 }
 
-/// Receives behind what the vector has, into the room it has left, and returns how many bytes.
+/// Receives into the spare capacity of a vector and returns the number of bytes.
 pub(crate) fn recv_append(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>, flags: i32) -> io::Result<usize> {
     let before = buffer.len();
-    let room = buffer.spare_capacity_mut();
-    // SAFETY: `room` is as many bytes as the call is told.
-    let len = length(unsafe { libc::recv(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), flags) })?;
-    // Without MSG_TRUNC no receive tells of more than it wrote.
+    let spare = buffer.spare_capacity_mut();
+    // SAFETY: `spare` has the length passed to the call.
+    let len = length(unsafe { libc::recv(fd.as_raw_fd(), spare.as_mut_ptr().cast(), spare.len(), flags) })?;
+    // Without MSG_TRUNC a receive returns the number of bytes written.
     let len = len.min(buffer.capacity() - before);
-    // SAFETY: the kernel has set the first `len` bytes of the room.
+    // SAFETY: the kernel has initialised the first `len` bytes of the spare capacity.
     unsafe { buffer.set_len(before + len) };
     Ok(len)
 }
 
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> io::Result<usize> {
     without_signal(fd, flags, |flags| {
-        // SAFETY: `bytes` are as many as the call is told, and outlive it.
+        // SAFETY: `bytes` has the length passed to the call and outlives it.
         length(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
     })
 }
@@ -164,7 +164,7 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> io::Result<u
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32, to: &RawAddress) -> io::Result<usize> {
     let (start, len) = (bytes.as_ptr().cast(), bytes.len());
     without_signal(fd, flags, |flags| {
-        // SAFETY: both pointers lead to as many bytes as the call is told, which outlive it.
+        // SAFETY: both pointers point to the numbers of bytes passed to the call, which outlive it.
         length(unsafe { libc::sendto(fd.as_raw_fd(), start, len, flags, to.as_ptr().cast(), to.len()) })
     })
 }
@@ -176,7 +176,7 @@ pub(crate) fn recv_from(
 ) -> io::Result<(usize, RawAddress)> {
     let mut len = RawAddress::CAPACITY;
     let mut from = RawAddress::empty();
-    // SAFETY: `buffer` and `from` are room for as many bytes as the call is told.
+    // SAFETY: `buffer` and `from` have the lengths passed to the call.
     let received = length(unsafe {
         libc::recvfrom(
             fd.as_raw_fd(),
@@ -192,55 +192,55 @@ pub(crate) fn recv_from(
 }
 
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: i32) -> io::Result<()> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     check(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
 
 pub(crate) fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
     let len = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: `value` is as long as the call is told, and outlives it.
+    // SAFETY: `value` has the length passed to the call and outlives it.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast(), len) }).map(drop)
 }
 
 pub(crate) fn option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
     let mut len = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: `value` is room for `len` bytes; the kernel writes no more, and to `len` how many they are.
+    // SAFETY: `value` has `len` bytes; the kernel writes no more, and writes their number to `len`.
     check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) })?;
     Ok(len as usize)
 }
 
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     let mut flag = libc::c_int::from(nonblocking);
-    // SAFETY: FIONBIO reads the one int that the pointer leads to.
+    // SAFETY: FIONBIO reads the one int that the pointer points to.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw mut flag) }).map(drop)
 }
 
 pub(crate) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) }).map(drop)
 }
 
-/// Sets an option to nothing, which some take as long as the pointer is null, too.
+/// Sets an option with a null pointer as its value and a length.
 pub(crate) fn clear_option(fd: BorrowedFd<'_>, level: i32, name: i32, len: u32) -> io::Result<()> {
-    // SAFETY: the kernel knows not to read at a null pointer.
+    // SAFETY: the kernel checks user pointers and fails with EFAULT if it reads a null pointer.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, ptr::null(), len) }).map(drop)
 }
 
 pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
     Ok(flags & libc::O_NONBLOCK != 0)
 }
 
 pub(crate) fn is_inheritable(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) })?;
     Ok(flags & libc::FD_CLOEXEC == 0)
 }
 
 pub(crate) fn set_inheritable(fd: BorrowedFd<'_>, inheritable: bool) -> io::Result<()> {
     let flags = if inheritable { 0 } else { libc::FD_CLOEXEC };
-    // SAFETY: takes no pointers.
+    // SAFETY: the call takes no pointers.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, flags) }).map(drop)
 }
 

@@ -14,9 +14,10 @@ fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: 
     let header = &mut message.msg_hdr;
     // SAFETY: the header leads to one part, in a vector that the slots own.
     let part = unsafe { *header.msg_iov };
-    for (room, written) in [(part.iov_base, bytes), (header.msg_name, from), (header.msg_control, control)] {
-        // SAFETY: each pointer leads to room that is longer than what the tests write, in vectors of the slots.
-        unsafe { ptr::copy_nonoverlapping(written.as_ptr(), room.cast(), written.len()) };
+    for (target, written) in [(part.iov_base, bytes), (header.msg_name, from), (header.msg_control, control)]
+    {
+        // SAFETY: each pointer points to a buffer of the slots that is longer than the bytes written.
+        unsafe { ptr::copy_nonoverlapping(written.as_ptr(), target.cast(), written.len()) };
     }
     message.msg_len = u32::try_from(bytes.len()).expect("a short datagram");
     let start = header.msg_control.cast();
@@ -28,12 +29,12 @@ fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: 
 fn sent(slots: &Slots, reply: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let header = slots.replies[reply].msg_hdr;
     let read = |start: *const u8, len: usize| {
-        // SAFETY: the header says how many bytes the pointer leads to, in a vector that the slots own.
+        // SAFETY: the header contains the length of the buffer, which the slots own.
         unsafe { std::slice::from_raw_parts(start, len) }.to_vec()
     };
     let mut bytes = Vec::new();
     for index in 0..header.msg_iovlen {
-        // SAFETY: the header says how many parts there are.
+        // SAFETY: the header contains the number of parts.
         let part = unsafe { *header.msg_iov.wrapping_add(index) };
         bytes.extend(read(part.iov_base.cast(), part.iov_len));
     }
@@ -55,8 +56,8 @@ fn what_is_written_through_the_headers_is_received_and_answered() {
 
         let elsewhere = RawAddress::from_bytes(&[8, 8]);
         slots.prepare(0, 1, b"> ", None, |_| 0);
-        slots.prepare(1, 2, b"", Some(&elsewhere), |room| {
-            room[..2].copy_from_slice(&[4, 5]);
+        slots.prepare(1, 2, b"", Some(&elsewhere), |control| {
+            control[..2].copy_from_slice(&[4, 5]);
             2
         });
         assert_eq!(
