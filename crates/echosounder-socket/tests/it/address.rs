@@ -67,7 +67,7 @@ fn tipc_address() -> impl Strategy<Value = TipcAddress> {
 
 proptest! {
     #[test]
-    fn nothing_is_lost_on_the_way_to_the_kernel_and_back(address in address()) {
+    fn addresses_round_trip_through_raw_form(address in address()) {
         let raw = RawAddress::try_from(&address).unwrap();
         prop_assert_eq!(Address::from(&raw), address.clone());
         let family = u16::try_from(address.family().0).unwrap();
@@ -76,7 +76,7 @@ proptest! {
 }
 
 #[test]
-fn inet_addresses_are_laid_out_as_the_kernel_does() {
+fn inet_addresses_have_the_kernel_layout() {
     let v4 = Address::Inet(SocketAddrV4::new(Ipv4Addr::new(1, 2, 3, 4), 0x0506));
     let raw = RawAddress::try_from(&v4).unwrap();
     assert_eq!(&raw.as_bytes()[2..], b"\x05\x06\x01\x02\x03\x04\0\0\0\0\0\0\0\0");
@@ -88,7 +88,7 @@ fn inet_addresses_are_laid_out_as_the_kernel_does() {
 }
 
 #[test]
-fn an_address_knows_its_port_and_prints_without_a_scheme() {
+fn address_has_a_port_and_prints_without_a_scheme() {
     for (address, port, printed) in [
         ("127.0.0.1:80", Some(80), "127.0.0.1:80"),
         ("[::1]:80", Some(80), "[::1]:80"),
@@ -117,7 +117,7 @@ fn an_address_knows_its_port_and_prints_without_a_scheme() {
 }
 
 #[test]
-fn an_inet_socket_has_the_address_that_std_sees() {
+fn local_address_equals_that_of_std() {
     for loopback in LOOPBACK.iter() {
         let (socket, name) = bound(Transport::Udp, loopback);
         let port = name.port().unwrap();
@@ -133,7 +133,7 @@ fn an_inet_socket_has_the_address_that_std_sees() {
 }
 
 #[test]
-fn a_link_local_address_keeps_its_interface() {
+fn link_local_address_keeps_its_interface() {
     let Some(address) = link_local() else { return };
     let (socket, name) = bound(Transport::Udp, &Address::Inet6(address));
     assert_eq!(name, Address::Inet6(address).with_port(name.port().unwrap()));
@@ -143,7 +143,7 @@ fn a_link_local_address_keeps_its_interface() {
 }
 
 #[test]
-fn a_path_of_any_length_is_told_as_it_was_given() {
+fn paths_of_any_length_round_trip() {
     let folder = Folder::new();
     for len in [100, 106, 107, 108] {
         for (transport, path) in UNIX.map(|transport| (transport, folder.path_of_len(len))) {
@@ -163,7 +163,7 @@ fn a_path_of_any_length_is_told_as_it_was_given() {
 }
 
 #[test]
-fn an_abstract_name_may_hold_any_byte() {
+fn abstract_name_may_contain_any_byte() {
     let unique = unique();
     let short = [unique.as_bytes(), b"\0\xff\n/\0"].concat();
     let mut long = short.clone();
@@ -181,7 +181,7 @@ fn an_abstract_name_may_hold_any_byte() {
 }
 
 #[test]
-fn a_socket_without_a_name_is_given_one_when_bound() {
+fn binding_unnamed_chooses_a_name() {
     for transport in UNIX {
         let socket = transport.socket(&UNNAMED).unwrap();
         assert_eq!(socket.local_addr().unwrap(), UNNAMED);
@@ -193,7 +193,7 @@ fn a_socket_without_a_name_is_given_one_when_bound() {
 }
 
 #[test]
-fn the_sender_of_a_datagram_is_told_by_its_name_or_by_none() {
+fn datagram_source_is_the_name_or_unnamed() {
     let (receiver, to) = bound(Transport::UnixDatagram, &UNNAMED);
     let (named, name) = bound(Transport::UnixDatagram, &UNNAMED);
     let nameless = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
@@ -206,7 +206,7 @@ fn the_sender_of_a_datagram_is_told_by_its_name_or_by_none() {
 
 /// AF_PACKET is a family that the crate does not know.
 #[test]
-fn the_bytes_of_a_family_that_is_not_known_are_kept() {
+fn unknown_families_keep_their_bytes() {
     let family = Family(libc::AF_PACKET);
     let socket = match Socket::new(family, Type::DGRAM, Protocol::DEFAULT) {
         Err(error) => return skip("af_packet", error),
@@ -227,14 +227,14 @@ fn the_bytes_of_a_family_that_is_not_known_are_kept() {
 }
 
 #[test]
-fn a_family_that_no_kernel_has_is_absent() {
+fn nonexistent_family_is_absent() {
     let nowhere = Address::Other(0x7fff_u16.to_ne_bytes()[..].into());
     assert!(is_family_absent(&Transport::Tcp.socket(&nowhere).unwrap_err()));
 }
 
 /// Nobody is not a UNIX socket's name, but over AF_UNIX.
 #[test]
-fn a_sender_that_the_kernel_does_not_name_is_nobody() {
+fn unreported_source_is_unspecified_or_unnamed() {
     let receive = |transport: Transport, call: fn(&Socket) -> Address| {
         let address = if transport == Transport::Tcp { &LOOPBACK[0] } else { &UNNAMED };
         let (listener, name) = bound(transport, address);

@@ -40,7 +40,7 @@ fn unix_server<const N: usize>() -> (Socket, Address, [Socket; N]) {
 }
 
 #[test]
-fn every_datagram_is_answered_to_its_sender() {
+fn replies_go_to_their_senders() {
     for (transport, address) in everywhere(Kind::Datagrams) {
         let (server, name) = bound(transport, &address);
         let clients = [(); 3].map(|()| connected(transport, &name));
@@ -72,7 +72,7 @@ fn every_datagram_is_answered_to_its_sender() {
 }
 
 #[test]
-fn one_receive_takes_as_many_as_there_is_room_for() {
+fn receive_fills_the_batch() {
     let (server, _, [client]) = unix_server();
     for call in 0..9_u8 {
         client.send(&[call]).unwrap();
@@ -87,7 +87,7 @@ fn one_receive_takes_as_many_as_there_is_room_for() {
 }
 
 #[test]
-fn some_are_answered_and_with_what_their_bytes_are_when_it_leaves() {
+fn reply_sends_the_bytes_at_the_time_of_the_send() {
     let (server, _, [client]) = unix_server();
     for call in [b"zero", b"one_", b"two_", b"thre"] {
         client.send(call).unwrap();
@@ -109,7 +109,7 @@ fn some_are_answered_and_with_what_their_bytes_are_when_it_leaves() {
 }
 
 #[test]
-fn an_answer_that_was_not_sent_is_forgotten_by_the_next_receive() {
+fn receive_discards_unsent_replies() {
     let (server, _, [client]) = unix_server();
     let mut batch = Batch::new(8, 16);
     client.send(b"old").unwrap();
@@ -125,7 +125,7 @@ fn an_answer_that_was_not_sent_is_forgotten_by_the_next_receive() {
 }
 
 #[test]
-fn empty_datagrams_are_answered() {
+fn empty_datagrams_get_replies() {
     for (transport, address) in everywhere(Kind::Datagrams) {
         let (server, name) = bound(transport, &address);
         let client = connected(transport, &name);
@@ -142,7 +142,7 @@ fn empty_datagrams_are_answered() {
 }
 
 #[test]
-fn a_datagram_longer_than_its_room_is_truncated() {
+fn long_datagram_is_truncated() {
     for (transport, address) in everywhere(Kind::Datagrams) {
         let (server, name) = bound(transport, &address);
         let client = connected(transport, &name);
@@ -157,7 +157,7 @@ fn a_datagram_longer_than_its_room_is_truncated() {
 }
 
 #[test]
-fn a_head_is_cut_to_its_limit() {
+fn long_prefix_is_truncated() {
     let (server, _, [client]) = unix_server();
     let mut batch = Batch::new(1, 8);
     for len in [Batch::HEAD_MAX, Batch::HEAD_MAX + 1] {
@@ -170,7 +170,7 @@ fn a_head_is_cut_to_its_limit() {
 }
 
 #[test]
-fn one_answer_that_fails_does_not_keep_the_others() {
+fn failed_reply_does_not_stop_the_others() {
     for gone in [vec![0], vec![1], vec![3], vec![0, 1], vec![1, 3], vec![0, 1, 2, 3]] {
         let (server, _, clients) = unix_server::<4>();
         clients.iter().for_each(|client| assert_eq!(client.send(b"call").unwrap(), 4));
@@ -189,7 +189,7 @@ fn one_answer_that_fails_does_not_keep_the_others() {
 }
 
 #[test]
-fn a_failed_answer_is_told_by_the_number_of_its_datagram() {
+fn failed_reply_is_reported_by_datagram_index() {
     let (server, _, [gone, here]) = unix_server();
     here.send(b"first").unwrap();
     gone.send(b"second").unwrap();
@@ -204,7 +204,7 @@ fn a_failed_answer_is_told_by_the_number_of_its_datagram() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_not_waited_for() {
+fn send_does_not_wait_for_a_slow_peer() {
     let (server, name, [here]) = unix_server();
     // Of a socket that is connected to the sender, the kernel does not limit the queue.
     let (full, full_name) = bound(Transport::UnixDatagram, &UNNAMED);
@@ -220,11 +220,11 @@ fn a_peer_that_does_not_read_is_not_waited_for() {
 }
 
 #[test]
-fn a_sender_without_a_name_cannot_be_answered() {
+fn reply_to_an_unnamed_sender_fails() {
     let (server, name, [named]) = unix_server();
     let nameless = Transport::UnixDatagram.socket(&name).unwrap();
     let mut batch = Batch::new(8, 16);
-    // The room that the names of others have been in tells nothing.
+    // The space that the names of others have been in tells nothing.
     for _ in 0..2 {
         named.send(b"call").unwrap();
         named.send(b"call").unwrap();
@@ -242,7 +242,7 @@ fn a_sender_without_a_name_cannot_be_answered() {
 }
 
 #[test]
-fn a_pair_answers_without_names() {
+fn socket_pair_replies_without_names() {
     let (one, other) = Transport::UnixDatagram.pair().unwrap();
     one.send(b"call").unwrap();
     let mut batch = Batch::new(8, 16);
@@ -254,7 +254,7 @@ fn a_pair_answers_without_names() {
 }
 
 #[test]
-fn a_batch_goes_to_another_thread_as_it_is() {
+fn batch_moves_between_threads() {
     let (server, _, [client]) = unix_server();
     client.send(b"call").unwrap();
     let mut batch = Batch::new(8, 16);
@@ -266,7 +266,7 @@ fn a_batch_goes_to_another_thread_as_it_is() {
 
 #[test]
 #[should_panic(expected = "datagram 1 of 1")]
-fn what_was_not_received_has_no_bytes() {
+fn index_beyond_the_received_panics() {
     let (server, _, [client]) = unix_server();
     client.send(b"call").unwrap();
     let mut batch = Batch::new(8, 16);
@@ -275,8 +275,8 @@ fn what_was_not_received_has_no_bytes() {
 }
 
 #[test]
-#[should_panic(expected = "datagrams are answered in order, once")]
-fn what_is_answered_is_not_answered_again() {
+#[should_panic(expected = "replies are queued in ascending order, one per datagram")]
+fn second_reply_to_a_datagram_panics() {
     let (server, _, [client]) = unix_server();
     client.send(b"call").unwrap();
     let mut batch = Batch::new(8, 16);
@@ -338,13 +338,13 @@ fn loopbacks(port: u16) -> Vec<SocketAddr> {
 }
 
 #[test]
-fn an_answer_leaves_from_the_ipv4_address_that_was_asked() {
+fn reply_leaves_from_the_requested_ipv4_address() {
     let (server, port) = wildcard(None);
     check_answers_leave_from_the_address_asked(&server, &loopbacks(port), |asked| asked);
 }
 
 #[test]
-fn an_answer_leaves_from_the_ipv6_address_that_was_asked() {
+fn reply_leaves_from_the_requested_ipv6_address() {
     let [_, _] = LOOPBACK[..] else { return };
     let (server, port) = wildcard(Some(true));
     let asked = [SocketAddr::from((Ipv6Addr::LOCALHOST, port)); 2];
@@ -352,7 +352,7 @@ fn an_answer_leaves_from_the_ipv6_address_that_was_asked() {
 }
 
 #[test]
-fn an_answer_leaves_from_the_link_local_address_that_was_asked() {
+fn reply_leaves_from_the_requested_link_local_address() {
     let Some(mut address) = link_local() else { return };
     let (server, port) = wildcard(Some(true));
     address.set_port(port);
@@ -360,7 +360,7 @@ fn an_answer_leaves_from_the_link_local_address_that_was_asked() {
 }
 
 #[test]
-fn an_answer_of_an_ipv6_socket_leaves_from_the_ipv4_address_that_was_asked() {
+fn dual_stack_reply_leaves_from_the_requested_ipv4_address() {
     let [_, _] = LOOPBACK[..] else { return };
     let (server, port) = wildcard(Some(false));
     check_answers_leave_from_the_address_asked(&server, &loopbacks(port), |asked| match asked {
@@ -370,7 +370,7 @@ fn an_answer_of_an_ipv6_socket_leaves_from_the_ipv4_address_that_was_asked() {
 }
 
 #[test]
-fn what_is_sent_to_everybody_is_sent_to_a_group() {
+fn broadcast_counts_as_sent_to_a_group() {
     let (server, port) = wildcard(None);
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     client.set_broadcast(true).unwrap();
@@ -386,7 +386,7 @@ fn what_is_sent_to_everybody_is_sent_to_a_group() {
 }
 
 #[test]
-fn what_is_sent_to_joined_listeners_is_sent_to_a_group() {
+fn multicast_counts_as_sent_to_a_group() {
     let (server, port) = wildcard(None);
     let server = UdpSocket::from(OwnedFd::from(server));
     let group = Ipv4Addr::new(239, 255, 77, 77);
@@ -404,7 +404,7 @@ fn what_is_sent_to_joined_listeners_is_sent_to_a_group() {
 }
 
 #[test]
-fn a_group_that_another_has_joined_is_heard_unless_told_otherwise() {
+fn multicast_all_receives_groups_of_other_sockets() {
     let (server, port) = wildcard(None);
     let group = Ipv4Addr::new(239, 255, 77, 78);
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -420,7 +420,7 @@ fn a_group_that_another_has_joined_is_heard_unless_told_otherwise() {
 }
 
 #[test]
-fn an_ipv6_group_is_one() {
+fn ipv6_multicast_counts_as_sent_to_a_group() {
     let to =
         |address: Ipv6Addr| PacketInfo { destination: address.into(), local: address.into(), interface: 1 };
     assert!(to("ff02::1".parse().unwrap()).is_to_group());
@@ -428,7 +428,7 @@ fn an_ipv6_group_is_one() {
 }
 
 #[test]
-fn datagrams_that_found_no_room_are_counted() {
+fn dropped_datagrams_are_counted() {
     for loopback in LOOPBACK.iter() {
         let (server, name) = bound(Transport::Udp, loopback);
         server.set_option(option::SO_RCVBUF, 1).unwrap();
@@ -483,7 +483,7 @@ fn piece(client: &Socket) -> (usize, Option<i32>) {
 }
 
 #[test]
-fn answers_of_one_size_to_one_peer_leave_together() {
+fn replies_of_one_size_are_segmented() {
     for address in LOOPBACK.iter() {
         let (server, name) = bound(Transport::Udp, address);
         let ((one, _), (other, _)) = (in_one_piece(address), in_one_piece(address));
@@ -506,7 +506,7 @@ fn answers_of_one_size_to_one_peer_leave_together() {
 const SO_NO_CHECK: SocketOption<bool> = SocketOption::new(1, 11);
 
 #[test]
-fn what_cannot_leave_together_leaves_one_by_one() {
+fn refused_segments_are_sent_one_by_one() {
     let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let (client, _) = in_one_piece(&LOOPBACK[0]);
     // The kernel cuts nothing for a socket without checksums (EIO).
@@ -522,7 +522,7 @@ fn what_cannot_leave_together_leaves_one_by_one() {
 }
 
 #[test]
-fn more_than_a_send_can_be_cut_into_leave_in_several() {
+fn long_runs_of_segments_are_split() {
     let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let (client, _) = in_one_piece(&LOOPBACK[0]);
     // 64 and 36 of the short ones, which are as many as may be; 46 and 34 of the long ones, which fill a packet.
@@ -540,7 +540,7 @@ fn more_than_a_send_can_be_cut_into_leave_in_several() {
 }
 
 #[test]
-fn together_they_leave_from_the_address_that_was_asked() {
+fn segments_leave_from_the_requested_address() {
     let any = Address::from((Ipv4Addr::UNSPECIFIED, 0));
     let server = Transport::Udp.socket(&any).unwrap();
     server.bind(&any).unwrap();

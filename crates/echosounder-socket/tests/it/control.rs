@@ -25,7 +25,7 @@ fn send(socket: &Socket, bytes: &[u8], control: &[SendControl<'_>], to: Option<&
     assert_eq!(sent, bytes.len());
 }
 
-/// The next message, with room for so many bytes of control messages.
+/// The next message, with space for so many bytes of control messages.
 fn receive(socket: &Socket, control: usize, flags: MessageFlags) -> (Message, Vec<u8>) {
     let mut buffer = vec![0; 1 << 16];
     let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control, flags).unwrap();
@@ -86,7 +86,7 @@ fn rights(control: Vec<ControlMessage>) -> Vec<OwnedFd> {
 const CARRIERS: [Transport; 3] = [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket];
 
 #[test]
-fn descriptors_come_into_possession_and_are_not_inherited() {
+fn received_descriptors_are_owned_and_close_on_exec() {
     for transport in CARRIERS {
         let (one, other) = pair(transport);
         let (readers, writers) = pipes(4);
@@ -106,7 +106,7 @@ fn descriptors_come_into_possession_and_are_not_inherited() {
 }
 
 #[test]
-fn of_more_descriptors_than_there_is_room_for_the_rest_is_closed_and_told() {
+fn excess_descriptors_are_closed_and_flagged() {
     for transport in CARRIERS {
         let (one, other) = pair(transport);
         let (readers, writers) = pipes(4);
@@ -119,7 +119,7 @@ fn of_more_descriptors_than_there_is_room_for_the_rest_is_closed_and_told() {
 }
 
 #[test]
-fn whoever_has_no_room_for_descriptors_gets_none() {
+fn receive_without_control_space_gets_no_descriptors() {
     let receivers: [fn(&Socket); 6] = [
         |socket| assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 4),
         |socket| assert_eq!(socket.recv_message(&mut [0; 8]).unwrap(), 4),
@@ -149,7 +149,7 @@ fn whoever_has_no_room_for_descriptors_gets_none() {
 }
 
 #[test]
-fn descriptors_that_nobody_receives_are_closed() {
+fn unreceived_descriptors_are_closed() {
     let (one, other) = pair(Transport::UnixStream);
     let (readers, writers) = pipes(3);
     give(&one, writers);
@@ -159,7 +159,7 @@ fn descriptors_that_nobody_receives_are_closed() {
 }
 
 #[test]
-fn at_most_253_descriptors_go_at_once() {
+fn at_most_253_descriptors_fit_one_message() {
     let (one, other) = pair(Transport::UnixStream);
     let stdin = io::stdin();
     let fds = vec![stdin.as_fd(); 254];
@@ -174,16 +174,16 @@ fn at_most_253_descriptors_go_at_once() {
 
 /// Descriptors are counted in a process where no other test has any.
 #[test]
-fn no_descriptor_is_left_over() {
+fn descriptors_do_not_leak() {
     if is_alone() {
         let count = || fs::read_dir("/proc/self/fd").unwrap().count();
         let (one, other) = pair(Transport::UnixDatagram);
         let mut batch = Batch::new(4, 8);
         let before = count();
         for _ in 0..20 {
-            for room in [0, control_space(4), control_space(2 * 4), ROOM] {
+            for space in [0, control_space(4), control_space(2 * 4), ROOM] {
                 give(&one, pipes(4).1);
-                drop(receive(&other, room, MessageFlags::NONE));
+                drop(receive(&other, space, MessageFlags::NONE));
             }
             give(&one, pipes(4).1);
             give(&one, pipes(4).1);
@@ -191,7 +191,7 @@ fn no_descriptor_is_left_over() {
         }
         return assert_eq!(count(), before);
     }
-    let (status, said) = Process::start(&[], "control::no_descriptor_is_left_over").unwrap().end();
+    let (status, said) = Process::start(&[], "control::descriptors_do_not_leak").unwrap().end();
     assert!(status.success(), "{said}");
 }
 
@@ -201,7 +201,7 @@ fn ourselves() -> Credentials {
 }
 
 #[test]
-fn whoever_sends_is_told_where_it_is_asked_for() {
+fn passcred_reports_the_sender() {
     for transport in CARRIERS {
         let (one, other) = pair(transport);
         other.set_option(option::SO_PASSCRED, true).unwrap();
@@ -221,7 +221,7 @@ fn whoever_sends_is_told_where_it_is_asked_for() {
 }
 
 #[test]
-fn the_process_that_sends_is_a_descriptor_where_it_is_asked_for() {
+fn passpidfd_reports_a_pidfd_of_the_sender() {
     let so_passpidfd = SocketOption::<bool>::new(libc::SOL_SOCKET, 76);
     let (one, other) = pair(Transport::UnixDatagram);
     if let Err(error) = other.set_option(so_passpidfd, true) {
@@ -244,7 +244,7 @@ fn now() -> Duration {
 }
 
 #[test]
-fn a_datagram_is_stamped_with_its_arrival() {
+fn timestamp_option_reports_the_arrival() {
     for loopback in LOOPBACK.iter() {
         for (stamps, unit) in [(option::SO_TIMESTAMPNS, 1), (option::SO_TIMESTAMP, 1000)] {
             let (client, server) = udp(loopback);
@@ -267,7 +267,7 @@ const OPT_ID: u32 = 1 << 7;
 const ORIGIN_TIMESTAMPING: u8 = 4;
 
 #[test]
-fn a_datagram_is_stamped_by_the_kernel_when_it_arrives() {
+fn timestamping_reports_the_arrival() {
     let (client, server) = udp(&LOOPBACK[0]);
     server.set_option(option::SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE).unwrap();
     assert_eq!(server.option(option::SO_TIMESTAMPING).unwrap(), RX_SOFTWARE | SOFTWARE);
@@ -285,7 +285,7 @@ fn a_datagram_is_stamped_by_the_kernel_when_it_arrives() {
 }
 
 #[test]
-fn a_datagram_is_stamped_when_it_leaves() {
+fn timestamping_reports_the_departure() {
     let (client, server) = udp(&LOOPBACK[0]);
     client.set_option(option::SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE | OPT_ID).unwrap();
     for id in 0..3 {
@@ -310,7 +310,7 @@ fn a_datagram_is_stamped_when_it_leaves() {
 }
 
 #[test]
-fn what_an_ipv4_header_says_is_sent_and_told() {
+fn ipv4_header_fields_are_sent_and_received() {
     let (client, server) = udp(&LOOPBACK[0]);
     for option in [option::IP_RECVTTL, option::IP_RECVTOS] {
         server.set_option(option, true).unwrap();
@@ -334,7 +334,7 @@ fn what_an_ipv4_header_says_is_sent_and_told() {
 }
 
 #[test]
-fn what_an_ipv6_header_says_is_sent_and_told() {
+fn ipv6_header_fields_are_sent_and_received() {
     let [_, v6] = &LOOPBACK[..] else { return };
     let (client, server) = udp(v6);
     for option in [option::IPV6_RECVHOPLIMIT, option::IPV6_RECVTCLASS] {
@@ -358,7 +358,7 @@ fn what_an_ipv6_header_says_is_sent_and_told() {
 }
 
 #[test]
-fn datagrams_of_one_size_leave_and_arrive_in_one_piece() {
+fn segments_are_sent_and_coalesced() {
     for loopback in LOOPBACK.iter() {
         let (client, server) = udp(loopback);
         send(&client, &[7; 530], &[SendControl::UdpSegment(100)], None);
@@ -374,7 +374,7 @@ fn datagrams_of_one_size_leave_and_arrive_in_one_piece() {
         // One alone is of no size.
         send(&client, b"one", &[], None);
         assert!(beside(&server).is_empty());
-        // Where there is room for one only, all the others are lost.
+        // Where there is space for one only, all the others are lost.
         send(&client, &[7; 530], &[SendControl::UdpSegment(100)], None);
         let message =
             server.recv_msg(&mut [IoSliceMut::new(&mut [0; 100])], ROOM, MessageFlags::NONE).unwrap();
@@ -415,7 +415,7 @@ fn asked(server: &Socket) -> (PacketInfo, Address) {
 }
 
 #[test]
-fn an_answer_leaves_from_the_address_that_was_asked() {
+fn packet_info_selects_the_source_address() {
     let server = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
     server.set_option(option::IP_PKTINFO, true).unwrap();
     server.bind(&(Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
@@ -428,20 +428,20 @@ fn an_answer_leaves_from_the_address_that_was_asked() {
         client.send(b"call").unwrap();
         let (info, from) = asked(&server);
         assert_eq!((info.local, info.destination, from), (ip.into(), ip.into(), client_name.clone()));
-        // A plain answer leaves from the address that leads there, and is not heard.
+        // A plain answer leaves from the address that leads there, and is not received.
         server.send_to(b"plain", &client_name).unwrap();
         send(&server, b"answer", &[SendControl::PacketInfo(info)], Some(&client_name));
-        let mut heard = vec![receive(&client, 0, MessageFlags::NONE).1];
+        let mut received = vec![receive(&client, 0, MessageFlags::NONE).1];
         if last == 1 {
-            heard.push(receive(&client, 0, MessageFlags::NONE).1);
-            assert_eq!(heard[0], b"plain");
+            received.push(receive(&client, 0, MessageFlags::NONE).1);
+            assert_eq!(received[0], b"plain");
         }
-        assert_eq!(heard.last().unwrap(), b"answer");
+        assert_eq!(received.last().unwrap(), b"answer");
     }
 }
 
 #[test]
-fn an_ipv6_socket_is_asked_by_mapped_addresses_and_answers_from_them() {
+fn dual_stack_socket_replies_from_mapped_addresses() {
     let [v4, _] = &LOOPBACK[..] else { return };
     let server = Transport::Udp.socket(&(Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
     server.set_option(option::IPV6_V6ONLY, false).unwrap();
@@ -462,7 +462,7 @@ fn an_ipv6_socket_is_asked_by_mapped_addresses_and_answers_from_them() {
 }
 
 #[test]
-fn an_error_comes_with_its_origin_and_the_destination() {
+fn queued_error_has_origin_and_destination() {
     for loopback in LOOPBACK.iter() {
         let (silent, nobody) = bound(Transport::Udp, loopback);
         drop(silent);
@@ -488,7 +488,7 @@ fn an_error_comes_with_its_origin_and_the_destination() {
 }
 
 #[test]
-fn control_messages_of_unknown_kinds_are_kept_and_sent_as_they_are() {
+fn unknown_control_messages_round_trip() {
     let (client, server) = udp(&LOOPBACK[0]);
     let ip_recvorigdstaddr = SocketOption::<bool>::new(libc::IPPROTO_IP, 20);
     server.set_option(ip_recvorigdstaddr, true).unwrap();
@@ -505,7 +505,7 @@ fn control_messages_of_unknown_kinds_are_kept_and_sent_as_they_are() {
 }
 
 #[test]
-fn a_walk_over_control_messages_ends_where_they_are_malformed() {
+fn walk_ends_at_a_malformed_control_message() {
     let header = |len: usize, rest: &[u8]| [&len.to_ne_bytes()[..], &[1, 0, 0, 0, 2, 0, 0, 0], rest].concat();
     let whole = header(20, &[7; 8]);
     let walked = |bytes: &[u8]| RawControl::walk(bytes).map(|raw| raw.data.to_vec()).collect::<Vec<_>>();
@@ -523,22 +523,22 @@ fn a_walk_over_control_messages_ends_where_they_are_malformed() {
 
 #[test]
 #[should_panic(expected = "fits the address space")]
-fn room_that_overflows_is_refused() {
+fn overflowing_control_space_panics() {
     let _ = control_space(usize::MAX);
 }
 
 /// The kernel repeats MSG_CMSG_CLOEXEC, which nobody has asked for.
 #[test]
-fn a_message_has_no_flags_but_the_kernels() {
+fn message_flags_are_those_of_the_kernel() {
     for transport in [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket] {
         let (one, other) = pair(transport);
         // Of whole records the kernel says so.
         let expected = if transport == Transport::UnixStream { 0 } else { libc::MSG_EOR };
         let given = [io::stderr()];
         let rights = [SendControl::Rights(&[given[0].as_fd()])];
-        for (control, room) in [(&[][..], 0), (&[], ROOM), (&rights, ROOM)] {
+        for (control, space) in [(&[][..], 0), (&[], ROOM), (&rights, ROOM)] {
             send(&one, b"ahoy", control, None);
-            let (message, _) = receive(&other, room, MessageFlags::NONE);
+            let (message, _) = receive(&other, space, MessageFlags::NONE);
             assert_eq!(message.flags.0 & !expected, 0, "{transport:?}: {:?}", message.flags);
         }
         send(&one, b"ahoy", &rights, None);
@@ -547,16 +547,16 @@ fn a_message_has_no_flags_but_the_kernels() {
     }
     for loopback in LOOPBACK.iter() {
         let (client, server) = udp(loopback);
-        for room in [0, ROOM] {
+        for space in [0, ROOM] {
             client.send(b"ahoy").unwrap();
-            assert_eq!(receive(&server, room, MessageFlags::NONE).0.flags, MessageFlags::NONE);
+            assert_eq!(receive(&server, space, MessageFlags::NONE).0.flags, MessageFlags::NONE);
         }
     }
 }
 
 /// A descriptor's number is not a right to it: only who has it can lend it.
 #[test]
-fn descriptors_and_credentials_are_not_sent_as_bytes() {
+fn raw_descriptors_and_credentials_are_refused() {
     let (one, other) = pair(Transport::UnixStream);
     let number = other.as_raw_fd().to_ne_bytes();
     for kind in [libc::SCM_RIGHTS, libc::SCM_CREDENTIALS] {
@@ -573,7 +573,7 @@ fn descriptors_and_credentials_are_not_sent_as_bytes() {
 
 /// Routes lead groups elsewhere than to loopback; the message says where it is to go.
 #[test]
-fn a_datagram_leaves_by_the_interface_that_it_names() {
+fn packet_info_selects_the_interface() {
     let lo = interface_index("lo").unwrap();
     let group = Ipv4Addr::new(239, 255, 86, 21);
     let server = Transport::Udp.socket(&LOOPBACK[0]).unwrap();

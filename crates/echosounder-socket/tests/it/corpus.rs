@@ -13,16 +13,16 @@ mod replay;
 use replay::replay;
 
 #[test]
-fn the_laws_of_addresses_hold_of_the_corpus() {
+fn address_corpus_satisfies_the_properties() {
     replay("address", address::holds);
 }
 
 #[test]
-fn the_laws_of_control_messages_hold_of_the_corpus() {
+fn control_corpus_satisfies_the_properties() {
     replay("control", control::holds);
 }
 
 #[test]
-fn the_laws_of_endpoints_hold_of_the_corpus() {
+fn endpoint_corpus_satisfies_the_properties() {
     replay("endpoint", endpoint::holds);
 }

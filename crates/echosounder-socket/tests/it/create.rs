@@ -21,7 +21,7 @@ fn endpoint(text: &str) -> Endpoint {
 }
 
 #[test]
-fn a_server_has_the_options_that_its_kind_needs() {
+fn create_server_sets_the_options_of_the_kind() {
     for loopback in LOOPBACK.iter() {
         let tcp = server(Transport::Tcp, loopback, ServerOptions::default());
         assert!(tcp.option(option::SO_ACCEPTCONN).unwrap());
@@ -48,7 +48,7 @@ fn a_server_has_the_options_that_its_kind_needs() {
 }
 
 #[test]
-fn a_backlog_is_kept() {
+fn backlog_is_applied() {
     let options = ServerOptions { backlog: Some(0), ..ServerOptions::default() };
     let listener = server(Transport::UnixStream, &UNNAMED, options);
     let name = listener.local_addr().unwrap();
@@ -61,7 +61,7 @@ fn a_backlog_is_kept() {
 }
 
 #[test]
-fn a_server_that_cannot_be_says_what_and_where() {
+fn failed_server_names_operation_and_address() {
     let taken = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default());
     let name = taken.local_addr().unwrap();
     let error = create_server(Transport::Tcp, &name, ServerOptions::default()).unwrap_err();
@@ -71,7 +71,7 @@ fn a_server_that_cannot_be_says_what_and_where() {
 }
 
 #[test]
-fn the_first_address_that_takes_the_call_is_connected_to() {
+fn first_accepting_address_is_connected() {
     let v4 = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default());
     let port = v4.local_addr().unwrap().port().unwrap();
     let to = endpoint(&format!("tcp://localhost:{port}"));
@@ -88,7 +88,7 @@ fn the_first_address_that_takes_the_call_is_connected_to() {
 }
 
 #[test]
-fn whoever_is_not_reached_is_told_with_every_attempt() {
+fn failed_connection_lists_every_attempt() {
     let (_silent, nobody) = bound(Transport::Tcp, &LOOPBACK[0]);
     let port = nobody.port().unwrap();
     let to = endpoint(&format!("tcp://localhost:{port}"));
@@ -108,7 +108,7 @@ fn whoever_is_not_reached_is_told_with_every_attempt() {
 }
 
 #[test]
-fn a_connection_that_takes_too_long_is_given_up() {
+fn slow_connection_times_out() {
     let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
     listener.listen_with(0).unwrap();
     let to = Endpoint::at(Transport::UnixStream, &name).unwrap();

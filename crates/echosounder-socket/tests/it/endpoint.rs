@@ -87,14 +87,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_is_printed_parses_to_the_same_endpoint(text in written()) {
+    fn printed_endpoint_parses_to_itself(text in written()) {
         if let Ok(endpoint) = text.parse::<Endpoint>() {
             check_printed(&endpoint)?;
         }
     }
 
     #[test]
-    fn no_text_panics(text: String, scheme in select(vec!["tcp://", "udp://", "unix:", "unix-dgram:@", "[", "%"])) {
+    fn parsing_never_panics(text: String, scheme in select(vec!["tcp://", "udp://", "unix:", "unix-dgram:@", "[", "%"])) {
         for text in [&text, &format!("{scheme}{text}")] {
             if let Ok(endpoint) = text.parse::<Endpoint>() {
                 check_printed(&endpoint)?;
@@ -103,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn every_unix_name_is_pasted_back(
+    fn every_unix_name_round_trips(
         name in unix_name(),
         transport in select(vec![Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket]),
     ) {
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn every_inet_address_is_pasted_back(
+    fn every_inet_address_round_trips(
         ip: IpAddr, port: u16, scope in prop_oneof![Just(0), any::<u32>()],
         transport in select(vec![Transport::Tcp, Transport::Udp]), side in select(vec![Side::Server, Side::Client]),
     ) {
@@ -131,7 +131,7 @@ proptest! {
 }
 
 #[test]
-fn hosts_are_written_in_many_ways_and_printed_in_one() {
+fn hosts_are_printed_in_canonical_form() {
     for (written, printed) in [
         ("tcp://", "tcp://*:21567"),
         ("udp://", "udp://*:21567"),
@@ -166,7 +166,7 @@ fn hosts_are_written_in_many_ways_and_printed_in_one() {
 }
 
 #[test]
-fn unix_names_are_written_in_many_ways_and_printed_in_one() {
+fn unix_names_are_printed_in_canonical_form() {
     for (written, printed) in [
         ("/run/x", "unix:/run/x"),
         ("./x", "unix:./x"),
@@ -195,7 +195,7 @@ fn unix_names_are_written_in_many_ways_and_printed_in_one() {
 }
 
 #[test]
-fn names_of_the_other_families_are_written_in_many_ways_and_printed_in_one() {
+fn other_names_are_printed_in_canonical_form() {
     for (written, printed) in [
         ("vsock://", "vsock://any:21567"),
         ("vsock://*:7", "vsock://any:7"),
@@ -223,7 +223,7 @@ fn names_of_the_other_families_are_written_in_many_ways_and_printed_in_one() {
 }
 
 #[test]
-fn any_context_is_this_machine_to_a_client() {
+fn any_context_id_means_this_machine_for_a_client() {
     for (text, side, cid) in [
         ("vsock://any:7", Side::Server, VsockAddress::CID_ANY),
         ("vsock://any:7", Side::Client, VsockAddress::CID_LOCAL),
@@ -239,7 +239,7 @@ fn any_context_is_this_machine_to_a_client() {
 }
 
 #[test]
-fn an_address_of_the_other_families_is_pasted_back() {
+fn other_addresses_round_trip() {
     let tipc = |scope| TipcAddress::Service { service: 70, instance: 7, scope, domain: 0 };
     for (transport, address) in [
         (Transport::VsockStream, Address::from(VsockAddress { cid: 5, port: 7 })),
@@ -269,7 +269,7 @@ fn an_address_of_the_other_families_is_pasted_back() {
 }
 
 #[test]
-fn a_text_means_a_name() {
+fn texts_parse_to_the_expected_names() {
     let zone = Some("eth0".into());
     for (text, name) in [
         ("tcp://", inet(Host::Any, 21567)),
@@ -287,7 +287,7 @@ fn a_text_means_a_name() {
 }
 
 #[test]
-fn a_transport_has_a_scheme_and_a_kind() {
+fn transports_have_schemes_and_kinds() {
     for (text, transport, kind) in [
         ("tcp", Transport::Tcp, Kind::Stream),
         ("udp", Transport::Udp, Kind::Datagrams),
@@ -327,7 +327,7 @@ fn no_scheme(name: &str) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn parse_errors_name_the_wrong_part() {
     let path = format!("unix:/{}", "p".repeat(108));
     let name = format!("@{}", "n".repeat(108));
     let long = "h".repeat(254);
@@ -436,7 +436,7 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
-fn a_host_of_numbers_is_an_ipv4_address_or_refused() {
+fn numeric_host_must_be_an_ipv4_address() {
     for host in ["127.1", "0x7f.1", "0X7F000001", "017.0.0.1", "256.0.0.1", "1.2.3.4.5", "127.1."] {
         for text in [host.to_owned(), format!("udp://{host}:9")] {
             assert_eq!(text.parse::<Endpoint>(), Err(EndpointError::BadV4(host.into())), "{text}");
@@ -449,7 +449,7 @@ fn a_host_of_numbers_is_an_ipv4_address_or_refused() {
 }
 
 #[test]
-fn a_service_is_its_port() {
+fn service_name_resolves_to_its_port() {
     if std::fs::metadata("/etc/services").is_err() {
         skip("services by name", "there is no /etc/services");
         return;
@@ -466,7 +466,7 @@ fn a_service_is_its_port() {
 }
 
 #[test]
-fn a_service_that_the_protocol_does_not_have_is_none() {
+fn service_of_another_protocol_is_refused() {
     for (text, name, protocol) in [
         ("b:no-such-service", "no-such-service", "tcp"),
         ("udp://b:no-such-service", "no-such-service", "udp"),
@@ -482,7 +482,7 @@ fn a_service_that_the_protocol_does_not_have_is_none() {
 }
 
 #[test]
-fn the_longest_names_are_taken() {
+fn longest_names_are_accepted() {
     for text in [
         format!("tcp://{}:1", "h".repeat(253)),
         format!("unix:/{}", "p".repeat(106)),
@@ -495,7 +495,7 @@ fn the_longest_names_are_taken() {
 }
 
 #[test]
-fn an_endpoint_is_at_an_address_of_its_own_family_only() {
+fn endpoint_refuses_addresses_of_other_families() {
     let inet = Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)));
     let unix = Address::Unix(UnixName::Path(b"/x"[..].into()));
     let other = Address::Other(b"\xff\xff"[..].into());
@@ -520,7 +520,7 @@ fn resolved(text: &str, side: Side, version: IpVersion) -> Vec<SocketAddr> {
 }
 
 #[test]
-fn a_star_is_every_address_for_a_server() {
+fn star_means_every_address_for_a_server() {
     let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9));
     let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9));
     for text in ["*:9", ":9", "udp://:9"] {
@@ -531,7 +531,7 @@ fn a_star_is_every_address_for_a_server() {
 }
 
 #[test]
-fn localhost_and_a_star_for_a_client_are_this_host() {
+fn star_means_localhost_for_a_client() {
     for (text, side) in [
         ("localhost:9", Side::Server),
         ("localhost:9", Side::Client),
@@ -561,7 +561,7 @@ fn localhost_and_a_star_for_a_client_are_this_host() {
 }
 
 #[test]
-fn an_address_of_the_other_version_is_none() {
+fn ip_version_filters_addresses() {
     for (text, version, operation, reason) in [
         ("127.0.0.1", IpVersion::V6, "cannot resolve 127.0.0.1", "the name has no IPv6 address"),
         ("[::1]", IpVersion::V4, "cannot resolve [::1]", "the name has no IPv4 address"),
@@ -574,14 +574,14 @@ fn an_address_of_the_other_version_is_none() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_told() {
+fn unknown_host_is_an_error() {
     let error = endpoint("does-not-exist.invalid").resolve(Side::Client, IpVersion::Any).unwrap_err();
     assert_eq!(error.to_string(), "cannot resolve does-not-exist.invalid");
     assert!(!error.cause().to_string().is_empty());
 }
 
 #[test]
-fn a_zone_is_an_interface_by_name_or_number() {
+fn zone_is_an_interface_name_or_index() {
     // The loopback is every network's first interface.
     for (text, scope) in [("[fe80::1%lo]:9", 1), ("[fe80::1%7]:9", 7), ("[fe80::1]:9", 0)] {
         let address = SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, scope);

@@ -23,34 +23,34 @@ use crate::{Folder, PATIENCE, UNNAMED, skip};
 
 /// A transport that this kernel has, over one of its families.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Fixture {
     pub(crate) transport: Transport,
     pub(crate) family: Family,
 }
 
 /// Whether a VSOCK socket can call this machine: many kernels have the family without the loopback.
 static VSOCK_LOOPBACK: LazyLock<Result<(), String>> = LazyLock::new(|| {
-    let place = Place { transport: Transport::VsockStream, family: Family::VSOCK };
+    let fixture = Fixture { transport: Transport::VsockStream, family: Family::VSOCK };
     let call = || {
-        let listener = place.transport.socket(&place.address())?;
-        listener.bind(&place.address())?;
+        let listener = fixture.transport.socket(&fixture.address())?;
+        listener.bind(&fixture.address())?;
         listener.listen()?;
-        let caller = place.transport.socket(&place.address())?;
-        caller.set_timeout(Some(Duration::from_secs(1)))?;
-        caller.connect(&listener.local_addr()?)
+        let client_socket = fixture.transport.socket(&fixture.address())?;
+        client_socket.set_timeout(Some(Duration::from_secs(1)))?;
+        client_socket.connect(&listener.local_addr()?)
     };
     call().map_err(|error: io::Error| error.to_string())
 });
 
-impl Place {
-    /// The place, if this kernel has it; otherwise the test is skipped.
+impl Fixture {
+    /// The fixture, if this kernel has it; otherwise the test is skipped.
     pub(crate) fn find(transport: Transport, family: Family) -> Option<Self> {
-        let place = Self { transport, family };
-        let bind = || transport.socket(&place.address())?.bind(&place.address());
+        let fixture = Self { transport, family };
+        let bind = || transport.socket(&fixture.address())?.bind(&fixture.address());
         let found = bind().map_err(|error| error.to_string());
         let found = if family == Family::VSOCK { VSOCK_LOOPBACK.clone() } else { found };
         match found {
-            Ok(()) => Some(place),
+            Ok(()) => Some(fixture),
             Err(why) => {
                 let no_v6 = family == Family::INET6 && Self::find(transport, Family::INET).is_some();
                 let name = if no_v6 { "ipv6" } else { transport.scheme().split('-').next().unwrap() };
@@ -90,21 +90,21 @@ impl Place {
     }
 
     /// A client's socket. It has a name if it needs one to be answered.
-    pub(crate) fn caller(&self) -> Socket {
+    pub(crate) fn client_socket(&self) -> Socket {
         let address = self.address();
-        let caller = self.transport.socket(&address).unwrap();
-        caller.set_timeout(Some(PATIENCE)).unwrap();
+        let client_socket = self.transport.socket(&address).unwrap();
+        client_socket.set_timeout(Some(PATIENCE)).unwrap();
         let datagrams = self.transport.kind() == Kind::Datagrams;
         if self.family == Family::UNIX || datagrams && self.family != Family::TIPC {
-            caller.bind(&address).unwrap();
+            client_socket.bind(&address).unwrap();
         }
-        caller
+        client_socket
     }
 
     /// Two sockets that are connected: the client's, and the server's.
     fn connection(&self) -> (Socket, Socket) {
         let (listener, name) = self.server();
-        let client = self.caller();
+        let client = self.client_socket();
         // With TIPC a connect returns when somebody accepts.
         let server = thread::scope(|scope| {
             let connecting = scope.spawn(|| client.connect(&name).unwrap());
@@ -118,11 +118,11 @@ impl Place {
     }
 
     /// Two sockets that talk: with a connection, or each knowing where the other is.
-    fn talkers(&self) -> (Socket, Socket) {
+    fn connected_pair(&self) -> (Socket, Socket) {
         if self.transport.has_connections() {
             return self.connection();
         }
-        let ((server, name), client) = (self.server(), self.caller());
+        let ((server, name), client) = (self.server(), self.client_socket());
         client.connect(&name).unwrap();
         // The client has not been told by the service, but by its own number.
         server.connect(&client.local_addr().unwrap()).unwrap();
@@ -130,7 +130,7 @@ impl Place {
     }
 
     /// What one receive gives; nothing at the end.
-    pub(crate) fn hear(&self, socket: &Socket) -> Vec<u8> {
+    pub(crate) fn receive_one(&self, socket: &Socket) -> Vec<u8> {
         let mut buffer = vec![0; 1 << 19];
         match socket.recv(&mut buffer) {
             Err(error) if self.transport.is_end(&error) => Vec::new(),
@@ -143,15 +143,15 @@ impl Place {
     }
 
     /// As many bytes as were sent; of a stream in as many receives as it takes.
-    pub(crate) fn hear_all(&self, socket: &Socket, len: usize) -> Vec<u8> {
-        let mut heard = self.hear(socket);
-        while self.transport.kind() == Kind::Stream && heard.len() < len {
-            match self.hear(socket) {
+    pub(crate) fn receive_all(&self, socket: &Socket, len: usize) -> Vec<u8> {
+        let mut received = self.receive_one(socket);
+        while self.transport.kind() == Kind::Stream && received.len() < len {
+            match self.receive_one(socket) {
                 more if more.is_empty() => break,
-                more => heard.extend(more),
+                more => received.extend(more),
             }
         }
-        heard
+        received
     }
 
     /// The longest message, where there is a limit that does not depend on the machine.
@@ -176,7 +176,7 @@ impl Place {
 
 /// Bytes that tell where they belong.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|place| u8::try_from(place * 7 % 251).unwrap()).collect()
+    (0..len).map(|fixture| u8::try_from(fixture * 7 % 251).unwrap()).collect()
 }
 
 fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
@@ -191,8 +191,8 @@ macro_rules! scenarios {
     ($($scenario:ident)*) => {$(
         #[test]
         fn $scenario() {
-            if let Some(place) = place() {
-                super::$scenario(&place);
+            if let Some(fixture) = fixture() {
+                super::$scenario(&fixture);
             }
         }
     )*};
@@ -201,18 +201,18 @@ macro_rules! scenarios {
 macro_rules! all {
     () => {
         scenarios! {
-            a_socket_is_what_it_was_made_as
-            every_length_is_echoed
-            pieces_are_joined_and_spread
-            many_messages_leave_in_one_call
-            a_message_that_is_looked_at_stays
-            a_receive_waits_as_long_as_it_may
-            whoever_blocks_is_woken
-            a_duplicate_is_the_same_socket
-            nothing_is_inherited
-            the_buffers_have_the_size_that_was_set
-            readiness_is_told
-            a_pair_is_made_where_there_are_pairs
+            socket_reports_its_creation_arguments
+            messages_of_every_length_are_echoed
+            buffers_are_gathered_and_scattered
+            send_many_sends_every_message
+            peeked_message_stays
+            receive_waits_until_its_timeout
+            blocked_receive_is_woken
+            duplicate_shares_the_socket
+            new_sockets_are_close_on_exec
+            buffer_sizes_are_read_back
+            readiness_is_reported
+            pairs_exist_for_unix_and_tipc
             python_is_called
             python_calls
         }
@@ -223,14 +223,14 @@ macro_rules! connections {
     () => {
         all! {}
         scenarios! {
-            both_sides_know_both_addresses
-            an_accept_waits_as_long_as_it_may
-            a_connect_in_the_background_ends
-            nobody_there_is_an_error
-            the_peers_end_comes_after_its_last_words
-            a_half_ends_alone_or_not_at_all
-            an_end_of_both_halves_is_heard
-            nothing_is_sent_to_the_peer_that_is_gone
+            both_sides_report_both_addresses
+            accept_waits_until_its_timeout
+            nonblocking_connect_completes
+            connect_without_listener_fails
+            end_follows_the_last_data
+            half_close_works_where_supported
+            full_shutdown_is_received
+            send_to_a_closed_peer_fails
         }
     };
 }
@@ -239,11 +239,11 @@ macro_rules! streams {
     () => {
         connections! {}
         scenarios! {
-            bytes_have_no_bounds
-            nothing_sent_on_a_stream_is_nothing_heard
-            whoever_does_not_read_is_waited_for_and_the_rest_is_counted
-            a_file_object_reads_and_writes_lines
-            a_file_is_sent
+            stream_has_no_boundaries
+            empty_send_on_a_stream_delivers_nothing
+            send_all_times_out_and_counts
+            file_object_reads_and_writes_lines
+            send_file_sends_a_file
         }
     };
 }
@@ -252,10 +252,10 @@ macro_rules! messages {
     () => {
         connections! {}
         scenarios! {
-            messages_keep_their_bounds
-            a_message_that_does_not_fit_is_cut
-            what_is_too_long_is_refused
-            an_empty_message_arrives_or_is_thrown_away
+            messages_keep_their_boundaries
+            long_message_is_truncated
+            too_long_message_is_refused
+            empty_message_is_delivered_or_dropped
         }
     };
 }
@@ -264,27 +264,27 @@ macro_rules! datagrams {
     () => {
         all! {}
         scenarios! {
-            a_datagram_is_answered_to_its_sender
-            messages_keep_their_bounds
-            a_message_that_does_not_fit_is_cut
-            what_is_too_long_is_refused
-            an_empty_datagram_arrives_or_is_refused
-            a_batch_is_received_and_answered
-            strangers_are_heard_or_not
-            nobody_there_is_no_end_of_a_datagram_socket
+            reply_goes_to_the_sender
+            messages_keep_their_boundaries
+            long_message_is_truncated
+            too_long_message_is_refused
+            empty_datagram_is_delivered_or_refused
+            batch_is_received_and_replied_to
+            connected_socket_receives_from_others_or_not
+            refused_datagram_does_not_end_the_socket
         }
     };
 }
 
-macro_rules! places {
+macro_rules! fixtures {
     ($($name:ident: $transport:ident over $family:ident, $suite:ident;)*) => {
         const PLACES: &[Transport] = &[$(Transport::$transport),*];
 
         $(mod $name {
             use echosounder_socket::{Family, Transport};
 
-            fn place() -> Option<super::Place> {
-                super::Place::find(Transport::$transport, Family::$family)
+            fn fixture() -> Option<super::Fixture> {
+                super::Fixture::find(Transport::$transport, Family::$family)
             }
 
             $suite! {}
@@ -292,7 +292,7 @@ macro_rules! places {
     };
 }
 
-places! {
+fixtures! {
     tcp_v4: Tcp over INET, streams;
     tcp_v6: Tcp over INET6, streams;
     udp_v4: Udp over INET, datagrams;
@@ -314,24 +314,24 @@ places! {
 }
 
 #[test]
-fn every_transport_has_its_suite() {
+fn every_transport_has_a_suite() {
     for transport in Transport::all() {
         assert!(PLACES.contains(&transport), "{transport:?}");
     }
 }
 
-fn a_socket_is_what_it_was_made_as(place: &Place) {
-    let protocol = match place.transport {
+fn socket_reports_its_creation_arguments(fixture: &Fixture) {
+    let protocol = match fixture.transport {
         Transport::Tcp => Protocol::TCP,
         Transport::Udp => Protocol::UDP,
         other => other.protocol(),
     };
     for timeout in [None, Some(Duration::ZERO), Some(PATIENCE)] {
-        let socket = place.caller();
+        let socket = fixture.client_socket();
         socket.set_timeout(timeout).unwrap();
         let again = Socket::from_fd(OwnedFd::from(socket)).unwrap();
-        assert_eq!(again.family().unwrap(), place.family);
-        assert_eq!(again.socket_type().unwrap(), place.transport.socket_type());
+        assert_eq!(again.family().unwrap(), fixture.family);
+        assert_eq!(again.socket_type().unwrap(), fixture.transport.socket_type());
         assert_eq!(again.protocol().unwrap(), protocol);
         // How long it was to wait nobody can tell from a descriptor, only whether it blocks.
         assert_eq!(again.timeout(), timeout.map(|_| Duration::ZERO));
@@ -340,91 +340,94 @@ fn a_socket_is_what_it_was_made_as(place: &Place) {
         assert_eq!(again.option(option::SO_ERROR).unwrap(), 0);
         again.take_error().unwrap();
     }
-    assert_eq!(place.server().0.option(option::SO_ACCEPTCONN).unwrap(), place.transport.has_connections());
+    assert_eq!(
+        fixture.server().0.option(option::SO_ACCEPTCONN).unwrap(),
+        fixture.transport.has_connections()
+    );
 }
 
-fn every_length_is_echoed(place: &Place) {
-    let (client, server) = place.talkers();
-    for len in place.lengths() {
+fn messages_of_every_length_are_echoed(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
+    for len in fixture.lengths() {
         let sent = pattern(len);
         thread::scope(|scope| {
             let echo = scope.spawn(|| {
-                let heard = place.hear_all(&server, len);
-                server.send_all(&heard).unwrap();
+                let received = fixture.receive_all(&server, len);
+                server.send_all(&received).unwrap();
             });
             client.send_all(&sent).unwrap();
-            let heard = place.hear_all(&client, len);
-            assert!(heard == sent, "{len} bytes have become {}", heard.len());
+            let received = fixture.receive_all(&client, len);
+            assert!(received == sent, "{len} bytes have become {}", received.len());
             echo.join().unwrap();
         });
     }
 }
 
-fn pieces_are_joined_and_spread(place: &Place) {
-    let (client, server) = place.talkers();
+fn buffers_are_gathered_and_scattered(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     let pieces = [&b"ahoy"[..], b"", b" ", b"there"].map(IoSlice::new);
     assert_eq!(client.send_msg(&pieces, &[], None, MessageFlags::NONE).unwrap(), 10);
     let (mut head, mut tail) = ([0; 3], [0; 64]);
-    let mut room = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
-    let message = server.recv_msg(&mut room, 0, MessageFlags::NONE).unwrap();
+    let mut buffer = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
+    let message = server.recv_msg(&mut buffer, 0, MessageFlags::NONE).unwrap();
     assert_eq!((message.len, message.control.len()), (10, 0));
     assert!(!message.flags.contains(MessageFlags::TRUNC));
     assert_eq!((&head, &tail[..7]), (b"aho", b"y there".as_slice()));
-    if place.transport.kind() == Kind::Datagrams {
+    if fixture.transport.kind() == Kind::Datagrams {
         assert_eq!(message.from, client.local_addr().unwrap());
     }
 }
 
-fn many_messages_leave_in_one_call(place: &Place) {
-    let (client, server) = place.talkers();
+fn send_many_sends_every_message(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     let words = [[IoSlice::new(b"one")], [IoSlice::new(b"three")], [IoSlice::new(b"seven")]];
     let messages = words.each_ref().map(|buffers| Outgoing { buffers, control: &[], to: None });
     assert_eq!(client.send_many(&messages).unwrap(), 3);
     assert_eq!(client.send_many(&[]).unwrap(), 0);
-    let mut heard = Vec::new();
-    while heard.len() < 13 {
-        heard.extend(place.hear(&server));
+    let mut received = Vec::new();
+    while received.len() < 13 {
+        received.extend(fixture.receive_one(&server));
     }
-    assert_eq!(heard, b"onethreeseven");
+    assert_eq!(received, b"onethreeseven");
 }
 
-fn a_message_that_is_looked_at_stays(place: &Place) {
-    let (client, server) = place.talkers();
+fn peeked_message_stays(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     client.send(b"ahoy").unwrap();
     for _ in 0..2 {
-        let mut room = [0; 64];
-        match server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::PEEK) {
+        let mut buffer = [0; 64];
+        match server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 0, MessageFlags::PEEK) {
             // Before Linux 6.6 it cannot be looked at, which is told in a strange way.
-            Err(error) if place.transport == Transport::VsockSeqpacket => {
+            Err(error) if fixture.transport == Transport::VsockSeqpacket => {
                 assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
             }
-            message => assert_eq!(&room[..message.unwrap().len], b"ahoy"),
+            message => assert_eq!(&buffer[..message.unwrap().len], b"ahoy"),
         }
     }
-    assert_eq!(place.hear(&server), b"ahoy");
+    assert_eq!(fixture.receive_one(&server), b"ahoy");
     server.set_blocking(false).unwrap();
     assert_eq!(kind(server.recv(&mut [0; 64])), ErrorKind::WouldBlock);
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a wait takes is what is tested")]
-fn a_receive_waits_as_long_as_it_may(place: &Place) {
-    let (client, server) = place.talkers();
+fn receive_waits_until_its_timeout(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     server.set_blocking(false).unwrap();
     assert!(!server.is_blocking());
-    let mut room = [0; 64];
-    assert_eq!(kind(server.recv(&mut room)), ErrorKind::WouldBlock);
-    assert_eq!(kind(server.recv_message(&mut room)), ErrorKind::WouldBlock);
-    assert_eq!(kind(server.recv_from(&mut room)), ErrorKind::WouldBlock);
+    let mut buffer = [0; 64];
+    assert_eq!(kind(server.recv(&mut buffer)), ErrorKind::WouldBlock);
+    assert_eq!(kind(server.recv_message(&mut buffer)), ErrorKind::WouldBlock);
+    assert_eq!(kind(server.recv_from(&mut buffer)), ErrorKind::WouldBlock);
     assert_eq!(kind(server.recv_append(&mut Vec::with_capacity(8))), ErrorKind::WouldBlock);
 
     let limit = Duration::from_millis(20);
     server.set_timeout(Some(limit)).unwrap();
     assert_eq!(server.timeout(), Some(limit));
     let begin = Instant::now();
-    let error = server.recv(&mut room).unwrap_err();
+    let error = server.recv(&mut buffer).unwrap_err();
     assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::TimedOut, None));
     assert!(limit <= begin.elapsed());
-    let message = server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::DONTWAIT);
+    let message = server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 0, MessageFlags::DONTWAIT);
     assert_eq!(kind(message), ErrorKind::WouldBlock);
 
     // What is there is not waited for, in any mode.
@@ -433,35 +436,35 @@ fn a_receive_waits_as_long_as_it_may(place: &Place) {
         let [readiness] = ready([(server.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
         assert!(readiness.readable);
         server.set_timeout(timeout).unwrap();
-        assert_eq!(server.recv(&mut room).unwrap(), 4);
+        assert_eq!(server.recv(&mut buffer).unwrap(), 4);
     }
 }
 
-fn whoever_blocks_is_woken(place: &Place) {
-    let (client, server) = place.talkers();
+fn blocked_receive_is_woken(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     for timeout in [None, Some(PATIENCE)] {
         server.set_timeout(timeout).unwrap();
         thread::scope(|scope| {
-            let reader = scope.spawn(|| place.hear(&server));
+            let reader = scope.spawn(|| fixture.receive_one(&server));
             client.send(b"late").unwrap();
             assert_eq!(reader.join().unwrap(), b"late");
         });
     }
 }
 
-fn a_duplicate_is_the_same_socket(place: &Place) {
-    let (client, server) = place.talkers();
+fn duplicate_shares_the_socket(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     let again = server.duplicate().unwrap();
     assert_ne!(server.as_raw_fd(), again.as_raw_fd());
     assert_eq!(again.timeout(), Some(PATIENCE));
     assert_eq!(again.local_addr().unwrap(), server.local_addr().unwrap());
     drop(server);
     client.send(b"here").unwrap();
-    assert_eq!(place.hear(&again), b"here");
+    assert_eq!(fixture.receive_one(&again), b"here");
 }
 
-fn nothing_is_inherited(place: &Place) {
-    let (client, server) = place.talkers();
+fn new_sockets_are_close_on_exec(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     let again = server.duplicate().unwrap();
     for socket in [client, server, again] {
         assert!(!socket.inheritable().unwrap());
@@ -473,43 +476,43 @@ fn nothing_is_inherited(place: &Place) {
     }
 }
 
-fn the_buffers_have_the_size_that_was_set(place: &Place) {
-    let socket = place.caller();
+fn buffer_sizes_are_read_back(fixture: &Fixture) {
+    let socket = fixture.client_socket();
     for size in [option::SO_RCVBUF, option::SO_SNDBUF] {
         socket.set_option(size, 20_000).unwrap();
         assert_eq!(socket.option(size).unwrap(), 40_000);
     }
-    assert_eq!(socket.option(option::SO_DOMAIN).unwrap(), place.family);
+    assert_eq!(socket.option(option::SO_DOMAIN).unwrap(), fixture.family);
     assert_eq!(errno(socket.option_bytes(libc::SOL_SOCKET, 9999, 4)), Some(libc::ENOPROTOOPT));
 }
 
-fn readiness_is_told(place: &Place) {
-    let (client, server) = place.talkers();
+fn readiness_is_reported(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     let now = |socket: &Socket| ready([(socket.as_fd(), Interest::Both)], Some(Duration::ZERO)).unwrap()[0];
     assert!(now(&client).writable && now(&server).writable);
     assert!(!now(&client).readable && !now(&server).readable);
     client.send(b"ahoy").unwrap();
     let [readiness] = ready([(server.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
     assert!(readiness.readable && !now(&client).readable);
-    place.hear(&server);
+    fixture.receive_one(&server);
     assert!(!now(&server).readable);
 }
 
-fn a_pair_is_made_where_there_are_pairs(place: &Place) {
-    if ![Family::UNIX, Family::TIPC].contains(&place.family) {
-        return assert_eq!(errno(place.transport.pair()), Some(libc::EOPNOTSUPP));
+fn pairs_exist_for_unix_and_tipc(fixture: &Fixture) {
+    if ![Family::UNIX, Family::TIPC].contains(&fixture.family) {
+        return assert_eq!(errno(fixture.transport.pair()), Some(libc::EOPNOTSUPP));
     }
-    let (one, other) = place.transport.pair().unwrap();
+    let (one, other) = fixture.transport.pair().unwrap();
     for (from, to) in [(&one, &other), (&other, &one)] {
         to.set_timeout(Some(PATIENCE)).unwrap();
         from.send(b"ahoy").unwrap();
-        assert_eq!(place.hear(to), b"ahoy");
+        assert_eq!(fixture.receive_one(to), b"ahoy");
     }
 }
 
-fn both_sides_know_both_addresses(place: &Place) {
-    let (listener, name) = place.server();
-    let client = place.caller();
+fn both_sides_report_both_addresses(fixture: &Fixture) {
+    let (listener, name) = fixture.server();
+    let client = fixture.client_socket();
     let (server, peer) = thread::scope(|scope| {
         let connecting = scope.spawn(|| client.connect(&name).unwrap());
         let accepted = listener.accept().unwrap();
@@ -525,14 +528,14 @@ fn both_sides_know_both_addresses(place: &Place) {
     }
     assert_eq!(peer, local);
     assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());
-    if place.family != Family::TIPC {
+    if fixture.family != Family::TIPC {
         assert_eq!(client.peer_addr().unwrap(), name);
     }
-    assert_eq!(kind(place.caller().peer_addr()), ErrorKind::NotConnected);
+    assert_eq!(kind(fixture.client_socket().peer_addr()), ErrorKind::NotConnected);
 }
 
-fn an_accept_waits_as_long_as_it_may(place: &Place) {
-    let (listener, name) = place.server();
+fn accept_waits_until_its_timeout(fixture: &Fixture) {
+    let (listener, name) = fixture.server();
     listener.set_blocking(false).unwrap();
     assert_eq!(kind(listener.accept()), ErrorKind::WouldBlock);
     assert_eq!(kind(listener.accept_nonblocking()), ErrorKind::WouldBlock);
@@ -540,7 +543,7 @@ fn an_accept_waits_as_long_as_it_may(place: &Place) {
     assert_eq!(kind(listener.accept()), ErrorKind::TimedOut);
     for timeout in [None, Some(PATIENCE)] {
         listener.set_timeout(timeout).unwrap();
-        let client = place.caller();
+        let client = fixture.client_socket();
         thread::scope(|scope| {
             let accepting = scope.spawn(|| listener.accept_nonblocking().unwrap().0);
             client.connect(&name).unwrap();
@@ -551,99 +554,99 @@ fn an_accept_waits_as_long_as_it_may(place: &Place) {
     }
 }
 
-fn a_connect_in_the_background_ends(place: &Place) {
-    let (listener, name) = place.server();
-    let client = place.caller();
+fn nonblocking_connect_completes(fixture: &Fixture) {
+    let (listener, name) = fixture.server();
+    let client = fixture.client_socket();
     client.set_blocking(false).unwrap();
     match client.connect(&name) {
         Err(error) => assert!(Socket::is_in_progress(&error), "{error}"),
         // Without a wait, where the listener need not be asked.
-        Ok(()) => assert!([Family::UNIX, Family::VSOCK].contains(&place.family)),
+        Ok(()) => assert!([Family::UNIX, Family::VSOCK].contains(&fixture.family)),
     }
     let (server, _) = listener.accept().unwrap();
     let [readiness] = ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
     assert!(readiness.writable);
     client.take_error().unwrap();
     client.send(b"ahoy").unwrap();
-    assert_eq!(place.hear(&server), b"ahoy");
+    assert_eq!(fixture.receive_one(&server), b"ahoy");
 }
 
-fn nobody_there_is_an_error(place: &Place) {
-    let (listener, name) = place.server();
+fn connect_without_listener_fails(fixture: &Fixture) {
+    let (listener, name) = fixture.server();
     drop(listener);
-    let expected = match place.family {
+    let expected = match fixture.family {
         Family::TIPC => libc::EHOSTUNREACH,
         Family::VSOCK => libc::ECONNRESET,
         _ => libc::ECONNREFUSED,
     };
     for timeout in [None, Some(PATIENCE)] {
-        let client = place.caller();
+        let client = fixture.client_socket();
         client.set_timeout(timeout).unwrap();
         assert_eq!(errno(client.connect(&name)), Some(expected));
-        let client = place.caller();
+        let client = fixture.client_socket();
         client.set_timeout(timeout).unwrap();
         assert_eq!(client.connect_ex(&name), expected);
         let again = client.take_error();
         // SCTP tells it twice where the connect blocked, and VSOCK does in late versions of Linux 6.1.
-        let twice = place.transport == Transport::Sctp || place.family == Family::VSOCK;
+        let twice = fixture.transport == Transport::Sctp || fixture.family == Family::VSOCK;
         assert!(again.is_ok() || twice, "{again:?}");
     }
 }
 
-fn the_peers_end_comes_after_its_last_words(place: &Place) {
-    let (client, server) = place.connection();
+fn end_follows_the_last_data(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
     client.send_all(b"last words").unwrap();
     drop(client);
-    assert_eq!(place.hear_all(&server, 10), b"last words");
-    assert_eq!(place.hear(&server), b"");
-    assert_eq!(place.hear(&server), b"", "it does not change its mind");
+    assert_eq!(fixture.receive_all(&server, 10), b"last words");
+    assert_eq!(fixture.receive_one(&server), b"");
+    assert_eq!(fixture.receive_one(&server), b"", "it does not change its mind");
 }
 
-fn a_half_ends_alone_or_not_at_all(place: &Place) {
-    let (client, server) = place.connection();
-    if place.family == Family::TIPC {
+fn half_close_works_where_supported(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
+    if fixture.family == Family::TIPC {
         for half in [Shutdown::Read, Shutdown::Write] {
             assert_eq!(errno(client.shutdown(half)), Some(libc::EINVAL));
         }
-        assert!(!place.transport.half_closes());
+        assert!(!fixture.transport.half_closes());
         return;
     }
     client.send(b"last words").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(place.hear(&server), b"last words");
-    assert_eq!(place.hear(&server), b"");
+    assert_eq!(fixture.receive_one(&server), b"last words");
+    assert_eq!(fixture.receive_one(&server), b"");
     assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
-    if place.transport.half_closes() {
+    if fixture.transport.half_closes() {
         server.send(b"still").unwrap();
-        assert_eq!(place.hear(&client), b"still");
+        assert_eq!(fixture.receive_one(&client), b"still");
         drop(server);
-        assert_eq!(place.hear(&client), b"");
+        assert_eq!(fixture.receive_one(&client), b"");
     } else {
         assert!(server.send(b"still").is_err());
     }
 }
 
-fn an_end_of_both_halves_is_heard(place: &Place) {
-    let (client, server) = place.connection();
+fn full_shutdown_is_received(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
     client.shutdown(Shutdown::Both).unwrap();
-    assert_eq!(place.hear(&server), b"");
+    assert_eq!(fixture.receive_one(&server), b"");
     assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
     // A UNIX socket minds only what it is told of later.
-    if place.family != Family::UNIX {
-        assert_eq!(kind(place.caller().shutdown(Shutdown::Both)), ErrorKind::NotConnected);
+    if fixture.family != Family::UNIX {
+        assert_eq!(kind(fixture.client_socket().shutdown(Shutdown::Both)), ErrorKind::NotConnected);
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the news may take its time")]
-fn nothing_is_sent_to_the_peer_that_is_gone(place: &Place) {
-    let (client, server) = place.connection();
+fn send_to_a_closed_peer_fails(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
     drop(server);
-    assert_eq!(place.hear(&client), b"");
+    assert_eq!(fixture.receive_one(&client), b"");
     // An MPTCP peer that is gone is given up after a minute, and until then it takes what is sent.
-    if place.transport == Transport::Mptcp {
+    if fixture.transport == Transport::Mptcp {
         return assert_eq!(client.send(b"x").unwrap(), 1);
     }
-    // TCP has to hear it from the peer, so the first send goes nowhere.
+    // TCP must first learn it from the peer, so the first send succeeds.
     let begin = Instant::now();
     let error = loop {
         match client.send(b"x") {
@@ -654,36 +657,36 @@ fn nothing_is_sent_to_the_peer_that_is_gone(place: &Place) {
     assert!([ErrorKind::BrokenPipe, ErrorKind::ConnectionReset].contains(&error.kind()), "{error}");
 }
 
-fn bytes_have_no_bounds(place: &Place) {
-    let (client, server) = place.connection();
+fn stream_has_no_boundaries(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
     client.send_all(b"one").unwrap();
     client.send_all(b"two").unwrap();
     let mut byte = [0];
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..6 {
         assert_eq!(server.recv(&mut byte).unwrap(), 1);
-        heard.extend(byte);
+        received.extend(byte);
     }
-    assert_eq!(heard, b"onetwo");
+    assert_eq!(received, b"onetwo");
     assert_eq!(server.recv(&mut []).unwrap(), 0);
 }
 
-fn nothing_sent_on_a_stream_is_nothing_heard(place: &Place) {
-    let (client, server) = place.connection();
-    if place.transport == Transport::Sctp {
+fn empty_send_on_a_stream_delivers_nothing(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
+    if fixture.transport == Transport::Sctp {
         assert_eq!(errno(client.send(b"")), Some(libc::EINVAL));
     } else {
         assert_eq!(client.send(b"").unwrap(), 0);
         client.send_all(b"").unwrap();
     }
     client.send(b"after").unwrap();
-    assert_eq!(place.hear_all(&server, 5), b"after");
+    assert_eq!(fixture.receive_all(&server, 5), b"after");
     server.set_blocking(false).unwrap();
     assert_eq!(kind(server.recv(&mut [0; 64])), ErrorKind::WouldBlock);
 }
 
-fn whoever_does_not_read_is_waited_for_and_the_rest_is_counted(place: &Place) {
-    let (client, server) = place.connection();
+fn send_all_times_out_and_counts(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
     let bytes = pattern(30_000_000);
     client.set_timeout(Some(Duration::from_millis(100))).unwrap();
     let error = client.send_all(&bytes).unwrap_err();
@@ -696,11 +699,11 @@ fn whoever_does_not_read_is_waited_for_and_the_rest_is_counted(place: &Place) {
     let error = (0..10_000).find_map(|_| client.send(&bytes[..10_000]).err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     // What was counted was sent.
-    assert!(place.hear_all(&server, sent)[..sent] == bytes[..sent]);
+    assert!(fixture.receive_all(&server, sent)[..sent] == bytes[..sent]);
 }
 
-fn a_file_object_reads_and_writes_lines(place: &Place) {
-    let (client, server) = place.connection();
+fn file_object_reads_and_writes_lines(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
     let mut calling = client.make_file().unwrap();
     drop(client);
     let mut answering = server.make_file().unwrap();
@@ -716,27 +719,27 @@ fn a_file_object_reads_and_writes_lines(place: &Place) {
     }
     answering.write_all(b"echo").unwrap();
     answering.flush().unwrap();
-    let mut room = [0; 4];
-    calling.read_exact(&mut room).unwrap();
-    assert_eq!(&room, b"echo");
+    let mut buffer = [0; 4];
+    calling.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"echo");
     // The last file closes the connection, and writes what it has left.
     answering.write_all(b"rest").unwrap();
     drop(answering);
-    calling.read_exact(&mut room).unwrap();
-    assert_eq!(&room, b"rest");
-    match calling.read(&mut room) {
+    calling.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"rest");
+    match calling.read(&mut buffer) {
         Ok(len) => assert_eq!(len, 0),
-        Err(error) => assert!(place.transport.is_end(&error), "{error}"),
+        Err(error) => assert!(fixture.transport.is_end(&error), "{error}"),
     }
 }
 
-fn a_file_is_sent(place: &Place) {
+fn send_file_sends_a_file(fixture: &Fixture) {
     let folder = Folder::new();
     let path = folder.path_of_len(90);
     let content = pattern(300_000);
     std::fs::write(&path, &content).unwrap();
     let file = std::fs::File::open(&path).unwrap();
-    let (client, server) = place.connection();
+    let (client, server) = fixture.connection();
     for (offset, count, expected) in [
         (0, None, &content[..]),
         (1, Some(7), &content[1..8]),
@@ -744,88 +747,88 @@ fn a_file_is_sent(place: &Place) {
         (300_000, None, b""),
         (5, Some(0), b""),
     ] {
-        let heard = thread::scope(|scope| {
+        let received = thread::scope(|scope| {
             let reader = scope.spawn(|| match expected.len() {
                 0 => Vec::new(),
-                len => place.hear_all(&server, len),
+                len => fixture.receive_all(&server, len),
             });
             assert_eq!(client.send_file(&file, offset, count).unwrap(), expected.len() as u64);
             reader.join().unwrap()
         });
-        assert!(heard == expected, "from {offset}, {count:?}: {} bytes", heard.len());
+        assert!(received == expected, "from {offset}, {count:?}: {} bytes", received.len());
     }
 }
 
-fn messages_keep_their_bounds(place: &Place) {
-    let (client, server) = place.talkers();
+fn messages_keep_their_boundaries(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     for word in [&b"one"[..], b"two", b"three"] {
         client.send_all(word).unwrap();
     }
-    assert_eq!(place.hear(&server), b"one");
-    assert_eq!(place.hear(&server), b"two");
-    assert_eq!(place.hear(&server), b"three");
+    assert_eq!(fixture.receive_one(&server), b"one");
+    assert_eq!(fixture.receive_one(&server), b"two");
+    assert_eq!(fixture.receive_one(&server), b"three");
 }
 
-fn a_message_that_does_not_fit_is_cut(place: &Place) {
-    let (client, server) = place.talkers();
+fn long_message_is_truncated(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
     for _ in 0..2 {
         client.send(b"0123456789").unwrap();
         client.send(b"next").unwrap();
-        let mut room = [0; 4];
+        let mut buffer = [0; 4];
         // TIPC tells that it was longer, and not how much.
-        let told = if place.family == Family::TIPC { 5 } else { 10 };
-        assert_eq!(server.recv_message(&mut room).unwrap(), told);
-        assert_eq!(&room, b"0123");
-        assert_eq!(server.recv_message(&mut room).unwrap(), 4);
-        assert_eq!(&room, b"next");
+        let told = if fixture.family == Family::TIPC { 5 } else { 10 };
+        assert_eq!(server.recv_message(&mut buffer).unwrap(), told);
+        assert_eq!(&buffer, b"0123");
+        assert_eq!(server.recv_message(&mut buffer).unwrap(), 4);
+        assert_eq!(&buffer, b"next");
 
         client.send(b"0123456789").unwrap();
-        let message = server.recv_msg(&mut [IoSliceMut::new(&mut room)], 0, MessageFlags::NONE).unwrap();
+        let message = server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 0, MessageFlags::NONE).unwrap();
         assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (4, true));
     }
 }
 
-fn what_is_too_long_is_refused(place: &Place) {
-    let (client, server) = place.talkers();
-    let long = vec![0; place.message_max().map_or(2_000_000, |max| max + 1)];
+fn too_long_message_is_refused(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
+    let long = vec![0; fixture.message_max().map_or(2_000_000, |max| max + 1)];
     let refused = errno(client.send(&long));
     // Before Linux 6.4 every error of a VSOCK send is this one.
-    let strange = place.family == Family::VSOCK && refused == Some(libc::ENOMEM);
+    let strange = fixture.family == Family::VSOCK && refused == Some(libc::ENOMEM);
     assert!(refused == Some(libc::EMSGSIZE) || strange, "{refused:?}");
     client.send(b"after").unwrap();
-    assert_eq!(place.hear(&server), b"after");
+    assert_eq!(fixture.receive_one(&server), b"after");
 }
 
-fn an_empty_message_arrives_or_is_thrown_away(place: &Place) {
-    let (client, server) = place.connection();
+fn empty_message_is_delivered_or_dropped(fixture: &Fixture) {
+    let (client, server) = fixture.connection();
     client.send_all(b"").unwrap();
     // VSOCK sends nothing, and TIPC receives nothing.
-    if place.family == Family::UNIX {
+    if fixture.family == Family::UNIX {
         assert_eq!(server.recv(&mut [0; 64]).unwrap(), 0);
     }
     client.send(b"after").unwrap();
-    assert_eq!(place.hear(&server), b"after", "it was no end");
+    assert_eq!(fixture.receive_one(&server), b"after", "it was no end");
 }
 
-fn a_datagram_is_answered_to_its_sender(place: &Place) {
-    let (server, name) = place.server();
-    let clients = [place.caller(), place.caller()];
+fn reply_goes_to_the_sender(fixture: &Fixture) {
+    let (server, name) = fixture.server();
+    let clients = [fixture.client_socket(), fixture.client_socket()];
     for client in &clients {
         client.send_to(b"call", &name).unwrap();
     }
-    let mut room = [0; 64];
+    let mut buffer = [0; 64];
     for client in &clients {
-        let (len, from) = server.recv_from(&mut room).unwrap();
-        assert_eq!((&room[..len], &from), (b"call".as_slice(), &client.local_addr().unwrap()));
+        let (len, from) = server.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..len], &from), (b"call".as_slice(), &client.local_addr().unwrap()));
         server.send_to(b"answer", &from).unwrap();
-        assert_eq!(client.recv_from(&mut room).unwrap(), (6, server.local_addr().unwrap()));
-        assert_eq!(&room[..6], b"answer");
+        assert_eq!(client.recv_from(&mut buffer).unwrap(), (6, server.local_addr().unwrap()));
+        assert_eq!(&buffer[..6], b"answer");
     }
 }
 
-fn an_empty_datagram_arrives_or_is_refused(place: &Place) {
-    let (client, server) = place.talkers();
-    match place.family {
+fn empty_datagram_is_delivered_or_refused(fixture: &Fixture) {
+    let (client, server) = fixture.connected_pair();
+    match fixture.family {
         Family::NETLINK => assert_eq!(errno(client.send(b"")), Some(libc::ENODATA)),
         // It is taken, and thrown away by the receiver.
         Family::TIPC => assert_eq!(client.send(b"").unwrap(), 0),
@@ -836,33 +839,33 @@ fn an_empty_datagram_arrives_or_is_refused(place: &Place) {
         }
     }
     client.send(b"after").unwrap();
-    assert_eq!(place.hear(&server), b"after");
+    assert_eq!(fixture.receive_one(&server), b"after");
 }
 
-fn a_batch_is_received_and_answered(place: &Place) {
-    let (server, name) = place.server();
-    let clients = [place.caller(), place.caller()];
+fn batch_is_received_and_replied_to(fixture: &Fixture) {
+    let (server, name) = fixture.server();
+    let clients = [fixture.client_socket(), fixture.client_socket()];
     clients.iter().for_each(|client| client.connect(&name).unwrap());
     let calls = [&b"one"[..], b"a longer one", b"three"];
     for (call, client) in calls.iter().zip(clients.iter().cycle()) {
         client.send(call).unwrap();
     }
     let mut batch = Batch::new(2, 8);
-    let mut heard = 0;
-    while heard < calls.len() {
+    let mut received = 0;
+    while received < calls.len() {
         for index in 0..server.recv_many(&mut batch).unwrap() {
-            let call = calls[heard];
-            assert_eq!(batch.sender(index), clients[heard % 2].local_addr().unwrap());
+            let call = calls[received];
+            assert_eq!(batch.sender(index), clients[received % 2].local_addr().unwrap());
             assert_eq!(batch.bytes(index), &call[..call.len().min(8)]);
             assert_eq!(batch.metadata(index).truncated, 8 < call.len());
             batch.reply(index, b"> ", None, None).unwrap();
-            heard += 1;
+            received += 1;
         }
         batch.send(&server, false, |index, error| panic!("the answer to {index} did not leave: {error}"));
     }
-    assert_eq!(place.hear(&clients[0]), b"> one");
-    assert_eq!(place.hear(&clients[1]), b"> a longer");
-    assert_eq!(place.hear(&clients[0]), b"> three");
+    assert_eq!(fixture.receive_one(&clients[0]), b"> one");
+    assert_eq!(fixture.receive_one(&clients[1]), b"> a longer");
+    assert_eq!(fixture.receive_one(&clients[0]), b"> three");
 
     server.set_blocking(false).unwrap();
     assert_eq!(kind(server.recv_many(&mut batch)), ErrorKind::WouldBlock);
@@ -870,33 +873,33 @@ fn a_batch_is_received_and_answered(place: &Place) {
     assert_eq!(kind(server.recv_many(&mut batch)), ErrorKind::TimedOut);
 }
 
-fn strangers_are_heard_or_not(place: &Place) {
-    let (server, name) = place.server();
-    let client = place.caller();
+fn connected_socket_receives_from_others_or_not(fixture: &Fixture) {
+    let (server, name) = fixture.server();
+    let client = fixture.client_socket();
     client.connect(&name).unwrap();
-    let stranger = place.caller();
+    let stranger = fixture.client_socket();
     let sent = stranger.send_to(b"stranger", &client.local_addr().unwrap());
     server.send_to(b"server", &client.local_addr().unwrap()).unwrap();
-    let heard = place.hear(&client);
-    if place.transport.receives_from_any() {
-        assert_eq!(heard, b"stranger");
+    let received = fixture.receive_one(&client);
+    if fixture.transport.receives_from_any() {
+        assert_eq!(received, b"stranger");
         return;
     }
-    assert_eq!(heard, b"server");
-    match place.family {
+    assert_eq!(received, b"server");
+    match fixture.family {
         Family::UNIX => assert_eq!(errno(sent), Some(libc::EPERM)),
         Family::NETLINK => assert_eq!(errno(sent), Some(libc::ECONNREFUSED)),
         _ => assert_eq!(sent.unwrap(), 8),
     }
 }
 
-fn nobody_there_is_no_end_of_a_datagram_socket(place: &Place) {
-    let (gone, name) = place.server();
-    let client = place.caller();
+fn refused_datagram_does_not_end_the_socket(fixture: &Fixture) {
+    let (gone, name) = fixture.server();
+    let client = fixture.client_socket();
     client.connect(&name).unwrap();
     drop(gone);
     let sent = client.send(b"anybody?");
-    match place.family {
+    match fixture.family {
         Family::TIPC => assert_eq!(errno(sent), Some(libc::EHOSTUNREACH)),
         Family::UNIX | Family::NETLINK => assert_eq!(errno(sent), Some(libc::ECONNREFUSED)),
         _ => {
@@ -904,8 +907,8 @@ fn nobody_there_is_no_end_of_a_datagram_socket(place: &Place) {
             assert_eq!(kind(client.recv(&mut [0; 64])), ErrorKind::ConnectionRefused);
         }
     }
-    let (server, name) = place.server();
+    let (server, name) = fixture.server();
     client.connect(&name).unwrap();
     client.send(b"here").unwrap();
-    assert_eq!(place.hear(&server), b"here");
+    assert_eq!(fixture.receive_one(&server), b"here");
 }

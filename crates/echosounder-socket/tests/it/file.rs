@@ -21,10 +21,10 @@ fn pair() -> (Socket, Socket) {
 
 /// As many bytes as are there before the end.
 fn rest(socket: &Socket) -> Vec<u8> {
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut reader = socket;
-    reader.read_to_end(&mut heard).unwrap();
-    heard
+    reader.read_to_end(&mut received).unwrap();
+    received
 }
 
 fn file_with(folder: &Folder, content: &[u8]) -> File {
@@ -34,7 +34,7 @@ fn file_with(folder: &Folder, content: &[u8]) -> File {
 }
 
 #[test]
-fn a_file_that_has_timed_out_reads_no_more() {
+fn timed_out_file_refuses_reads() {
     let (one, other) = pair();
     other.set_timeout(Some(Duration::from_millis(20))).unwrap();
     let mut file = other.make_file().unwrap();
@@ -45,19 +45,19 @@ fn a_file_that_has_timed_out_reads_no_more() {
     for _ in 0..2 {
         let error = file.read_line(&mut line).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Other);
-        assert_eq!(error.to_string(), "an earlier read of this file has timed out");
+        assert_eq!(error.to_string(), "an earlier read of this file timed out");
         assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::Other);
     }
     // It still writes, and the socket still reads.
     file.write_all(b"sorry").unwrap();
     file.flush().unwrap();
     assert_eq!(one.recv(&mut [0; 16]).unwrap(), 5);
-    let mut room = [0; 16];
-    assert_eq!(other.recv(&mut room).unwrap(), 4);
+    let mut buffer = [0; 16];
+    assert_eq!(other.recv(&mut buffer).unwrap(), 4);
 }
 
 #[test]
-fn a_file_that_would_block_goes_on_later() {
+fn nonblocking_read_can_be_repeated() {
     let (one, other) = pair();
     other.set_blocking(false).unwrap();
     let mut file = other.make_file().unwrap();
@@ -70,7 +70,7 @@ fn a_file_that_would_block_goes_on_later() {
 
 /// The descriptor's mode is the socket's and the file's together; the timeout is each one's own.
 #[test]
-fn a_file_waits_although_its_socket_has_got_a_timeout() {
+fn file_waits_although_its_socket_has_a_timeout() {
     for timeout in [Some(Duration::ZERO), Some(Duration::from_millis(1))] {
         let (one, other) = pair();
         other.set_timeout(None).unwrap();
@@ -96,7 +96,7 @@ fn a_file_waits_although_its_socket_has_got_a_timeout() {
         file.read_exact(&mut more).unwrap();
         assert_eq!(&more, b"and more");
 
-        // It waits for room to write, too.
+        // It waits for space to write, too.
         let one = writer.join().unwrap();
         let reader = thread::spawn(move || rest(&one).len());
         file.write_all(&vec![7; 2_000_000]).unwrap();
@@ -107,7 +107,7 @@ fn a_file_waits_although_its_socket_has_got_a_timeout() {
 }
 
 #[test]
-fn a_file_follows_the_timeout_of_its_own_socket() {
+fn file_uses_its_own_timeout() {
     let (_one, other) = pair();
     other.set_timeout(None).unwrap();
     let mut file = other.make_file().unwrap();
@@ -123,7 +123,7 @@ fn a_file_follows_the_timeout_of_its_own_socket() {
 }
 
 #[test]
-fn a_file_that_got_a_part_reads_no_more() {
+fn partial_read_exact_refuses_further_reads() {
     let (one, other) = pair();
     other.set_blocking(false).unwrap();
     let mut file = other.make_file().unwrap();
@@ -135,11 +135,11 @@ fn a_file_that_got_a_part_reads_no_more() {
     assert_eq!(file.read_exact(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
     one.send(b"rest").unwrap();
     let error = file.read(&mut buffer).unwrap_err();
-    assert_eq!((error.kind(), error.to_string().contains("got only a part")), (ErrorKind::Other, true));
+    assert_eq!((error.kind(), error.to_string().contains("received only a part")), (ErrorKind::Other, true));
 }
 
 #[test]
-fn a_connection_ends_with_the_last_of_its_files() {
+fn connection_ends_with_its_last_file() {
     let (one, other) = pair();
     let files = [one.make_file().unwrap(), one.make_file().unwrap()];
     drop(one);
@@ -155,7 +155,7 @@ fn a_connection_ends_with_the_last_of_its_files() {
 }
 
 #[test]
-fn a_file_is_sent_and_its_position_stays() {
+fn send_file_keeps_the_position() {
     let folder = Folder::new();
     let mut file = file_with(&folder, b"0123456789");
     file.seek(io::SeekFrom::Start(3)).unwrap();
@@ -170,7 +170,7 @@ fn a_file_is_sent_and_its_position_stays() {
 }
 
 #[test]
-fn what_only_reads_is_sent_as_a_copy() {
+fn send_file_copies_where_sendfile_is_unsupported() {
     let (one, other) = pair();
     let version = fs::read("/proc/version").unwrap();
     let sent = one.send_file(&File::open("/proc/version").unwrap(), 0, None).unwrap();
@@ -178,7 +178,7 @@ fn what_only_reads_is_sent_as_a_copy() {
     drop(one);
     assert_eq!(rest(&other), version);
 
-    // A pipe has no place to begin at.
+    // A pipe has no position.
     let (one, _other) = pair();
     let (reader, mut writer) = io::pipe().unwrap();
     writer.write_all(b"piped").unwrap();
@@ -187,7 +187,7 @@ fn what_only_reads_is_sent_as_a_copy() {
 }
 
 #[test]
-fn a_file_goes_only_where_a_stream_waits() {
+fn send_file_needs_a_blocking_stream() {
     let folder = Folder::new();
     let file = file_with(&folder, b"content");
     let (one, _other) = pair();
@@ -200,7 +200,7 @@ fn a_file_goes_only_where_a_stream_waits() {
 }
 
 #[test]
-fn a_file_for_whom_nobody_reads_is_given_up_and_counted() {
+fn send_file_times_out_and_counts() {
     let folder = Folder::new();
     let file = file_with(&folder, &vec![7; 4_000_000]);
     let (one, other) = pair();
@@ -213,18 +213,18 @@ fn a_file_for_whom_nobody_reads_is_given_up_and_counted() {
 }
 
 #[test]
-fn a_large_file_goes_out_piece_by_piece() {
+fn send_file_sends_large_files_in_parts() {
     let folder = Folder::new();
-    let content: Vec<u8> = (0..3_000_000_u32).map(|place| place.to_le_bytes()[place as usize % 3]).collect();
+    let content: Vec<u8> = (0..3_000_000_u32).map(|index| index.to_le_bytes()[index as usize % 3]).collect();
     let file = file_with(&folder, &content);
     let (one, other) = pair();
     for timeout in [None, Some(PATIENCE)] {
         one.set_timeout(timeout).unwrap();
         thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                let mut heard = vec![0; content.len()];
-                (&other).read_exact(&mut heard).unwrap();
-                heard
+                let mut received = vec![0; content.len()];
+                (&other).read_exact(&mut received).unwrap();
+                received
             });
             assert_eq!(one.send_file(&file, 0, None).unwrap(), content.len() as u64);
             assert!(reader.join().unwrap() == content);
@@ -235,7 +235,7 @@ fn a_large_file_goes_out_piece_by_piece() {
 /// sendfile(2) cannot be told to raise no signal. The process has the usual effect of SIGPIPE, which std takes away
 /// from programs of its own.
 #[test]
-fn a_file_for_a_peer_that_is_gone_kills_nobody() {
+fn send_file_to_a_closed_peer_raises_no_signal() {
     if is_alone() {
         let set = |name| u64::from_str_radix(&field("/proc/thread-self/status", name), 16).unwrap();
         let pipe = 1 << (libc::SIGPIPE - 1);
@@ -252,7 +252,7 @@ fn a_file_for_a_peer_that_is_gone_kills_nobody() {
         return say(if set("SigBlk:") & pipe == 0 { "not blocked" } else { "blocked" });
     }
     // Blocked, the signal would stay to be seen; not blocked, but ignored by std, nothing could be.
-    let test = "file::a_file_for_a_peer_that_is_gone_kills_nobody";
+    let test = "file::send_file_to_a_closed_peer_raises_no_signal";
     for by in [&["env", "--block-signal=PIPE"][..], &[]] {
         match Process::start(by, test) {
             Ok(mut process) => {

@@ -15,7 +15,7 @@ fn pair() -> (Socket, Socket) {
 }
 
 #[test]
-fn a_conversation() {
+fn request_and_reply() {
     let listener = tcp();
     listener.bind(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     listener.listen_with(1).unwrap();
@@ -32,7 +32,7 @@ fn a_conversation() {
         assert_ne!(server.recv_append(&mut kept).unwrap(), 0);
     }
     assert_eq!(kept, b"> ahoy");
-    assert_eq!(server.recv_append(&mut kept).unwrap(), 0, "there is no room left");
+    assert_eq!(server.recv_append(&mut kept).unwrap(), 0, "no capacity is left");
 
     assert_eq!(server.send(&kept).unwrap(), 6);
     let (mut buffer, mut len) = ([0; 6], 0);
@@ -44,7 +44,7 @@ fn a_conversation() {
 }
 
 #[test]
-fn descriptors_have_one_owner() {
+fn received_descriptors_have_one_owner() {
     let (one, other) = pair();
     let second = one.duplicate().unwrap();
     assert_ne!(second.as_raw_fd(), one.as_raw_fd());

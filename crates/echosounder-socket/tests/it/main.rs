@@ -69,19 +69,19 @@ fn link_local() -> Option<SocketAddrV6> {
 
 /// Every transport of this kind, with the addresses of this machine that its sockets can be bound to.
 fn everywhere(kind: Kind) -> Vec<(Transport, Address)> {
-    let mut places = Vec::new();
+    let mut cases = Vec::new();
     for transport in Transport::all().filter(|transport| transport.kind() == kind) {
         match transport {
             Transport::Tcp | Transport::Udp => {
-                places.extend(LOOPBACK.iter().map(|address| (transport, address.clone())));
+                cases.extend(LOOPBACK.iter().map(|address| (transport, address.clone())));
             }
             Transport::UnixStream | Transport::UnixDatagram | Transport::UnixSeqpacket => {
-                places.push((transport, UNNAMED));
+                cases.push((transport, UNNAMED));
             }
             _ => {}
         }
     }
-    places
+    cases
 }
 
 /// A socket that has a name, and the name.

@@ -32,7 +32,7 @@ type Call = fn(&Socket) -> io::Result<usize>;
 const SOON: Duration = Duration::from_millis(20);
 
 #[test]
-fn a_receive_ends_in_time_although_a_duplicate_blocks() {
+fn receive_times_out_although_a_duplicate_blocks() {
     for (timeout, expected) in [(SOON, ErrorKind::TimedOut), (Duration::ZERO, ErrorKind::WouldBlock)] {
         let calls: [(&str, Call); 6] = [
             ("recv", |socket| socket.recv(&mut [0; 8])),
@@ -61,7 +61,7 @@ fn a_receive_ends_in_time_although_a_duplicate_blocks() {
 }
 
 #[test]
-fn a_send_ends_in_time_although_a_duplicate_blocks() {
+fn send_times_out_although_a_duplicate_blocks() {
     for (timeout, expected) in [(SOON, ErrorKind::TimedOut), (Duration::ZERO, ErrorKind::WouldBlock)] {
         let calls: [(&str, Call); 4] = [
             ("send", |socket| socket.send(&[0; 4096])),
@@ -100,7 +100,7 @@ fn a_send_ends_in_time_although_a_duplicate_blocks() {
 }
 
 #[test]
-fn an_accept_a_connect_and_a_file_end_in_time_although_a_duplicate_blocks() {
+fn accept_connect_and_send_file_time_out_although_a_duplicate_blocks() {
     for transport in [Transport::Tcp, Transport::UnixStream] {
         let address = if transport == Transport::Tcp { &LOOPBACK[0] } else { &UNNAMED };
         let (listener, name) = bound(transport, address);

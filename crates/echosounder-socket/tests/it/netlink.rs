@@ -88,7 +88,7 @@ fn link(answer: &[u8]) -> (u32, String) {
 }
 
 #[test]
-fn the_kernel_is_port_0_and_tells_its_links() {
+fn kernel_at_port_0_lists_the_links() {
     let (socket, number) = socket(Protocol::NETLINK_ROUTE);
     ask(&socket, None);
     let mut links = Vec::new();
@@ -119,18 +119,18 @@ fn the_kernel_is_port_0_and_tells_its_links() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_an_error() {
+fn missing_interface_is_an_error() {
     assert_eq!(interface_index("no-such-iface").unwrap_err().raw_os_error(), Some(libc::ENODEV));
     assert_eq!(interface_name(u32::MAX).unwrap_err().raw_os_error(), Some(libc::ENXIO));
     assert_eq!(interface_index("nul\0").unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
-fn every_socket_has_a_number_of_its_own() {
+fn sockets_get_distinct_port_ids() {
     let numbered = |_| socket(Protocol::NETLINK_USERSOCK);
     let sockets: Vec<_> = (0..4).map(numbered).collect();
-    for (place, (socket, number)) in sockets.iter().enumerate() {
-        assert!(sockets[..place].iter().all(|(_, other)| other != number), "{number} of {socket:?}");
+    for (index, (socket, number)) in sockets.iter().enumerate() {
+        assert!(sockets[..index].iter().all(|(_, other)| other != number), "{number} of {socket:?}");
     }
     let again = Socket::new(Family::NETLINK, Type::DGRAM, Protocol::NETLINK_USERSOCK).unwrap();
     let taken = NetlinkAddress { port_id: sockets[0].1, groups: 0 };
@@ -138,7 +138,7 @@ fn every_socket_has_a_number_of_its_own() {
 }
 
 #[test]
-fn the_room_that_a_message_needs_is_told_before() {
+fn peek_returns_the_length_of_a_message() {
     let (socket, _) = socket(Protocol::NETLINK_ROUTE);
     ask(&socket, Some(interface_index("lo").unwrap()));
     let peeked = socket
@@ -164,7 +164,7 @@ fn overrun(no_enobufs: bool) -> Socket {
 }
 
 #[test]
-fn a_loss_is_told_once_and_what_came_before_is_there() {
+fn lost_messages_are_reported_once_and_earlier_ones_remain() {
     let socket = overrun(false);
     let mut buffer = [0; 1 << 16];
     let lost = socket.recv(&mut buffer).unwrap_err();
@@ -180,13 +180,13 @@ fn a_loss_is_told_once_and_what_came_before_is_there() {
 }
 
 #[test]
-fn whoever_does_not_want_to_know_of_a_loss_is_not_told() {
+fn no_enobufs_suppresses_loss_reports() {
     let socket = overrun(true);
     assert!(0 < socket.recv(&mut [0; 1 << 16]).unwrap());
 }
 
 #[test]
-fn the_sender_is_told_with_its_process() {
+fn passcred_reports_the_sending_process() {
     let ((one, one_number), (other, number)) =
         (socket(Protocol::NETLINK_USERSOCK), socket(Protocol::NETLINK_USERSOCK));
     other.set_option(option::SO_PASSCRED, true).unwrap();

@@ -37,21 +37,21 @@ fn socket(name: &str, family: i32, kind: Type, protocol: i32) -> Option<Socket> 
 
 /// AF_PACKET refuses flags that it does not know, MSG_CMSG_CLOEXEC among them.
 #[test]
-fn packets_are_received_by_every_call() {
+fn packet_sockets_work_with_every_receive() {
     let Some(packets) = socket("af_packet", libc::AF_PACKET, Type::DGRAM, 0) else { return };
     packets.bind(&loopback()).unwrap();
     let send = || packets.send_to(b"a packet", &loopback()).unwrap();
     let mut buffer = [0; 64];
 
-    for room in [0, 256] {
+    for space in [0, 256] {
         send();
         let into = &mut [IoSliceMut::new(&mut buffer)];
-        let message = packets.recv_msg(into, room, MessageFlags::NONE).unwrap();
+        let message = packets.recv_msg(into, space, MessageFlags::NONE).unwrap();
         assert_eq!((message.len, message.flags), (8, MessageFlags::NONE));
         assert_eq!(message.from.family(), Family(libc::AF_PACKET));
         send();
         let into = &mut [IoSliceMut::new(&mut buffer[..4])];
-        let message = packets.recv_msg(into, room, MessageFlags::TRUNC).unwrap();
+        let message = packets.recv_msg(into, space, MessageFlags::TRUNC).unwrap();
         assert_eq!((message.len, message.flags), (8, MessageFlags::TRUNC));
     }
     send();
@@ -73,7 +73,7 @@ fn packets_are_received_by_every_call() {
 
 /// RDS refuses every flag but MSG_DONTWAIT to a send, MSG_NOSIGNAL among them.
 #[test]
-fn reliable_datagrams_are_sent_by_every_call() {
+fn rds_sockets_work_with_every_send() {
     let open = || socket("rds", libc::AF_RDS, Type::SEQPACKET, 0);
     let (Some(one), Some(other)) = (open(), open()) else { return };
     for socket in [&one, &other] {
@@ -100,7 +100,7 @@ fn reliable_datagrams_are_sent_by_every_call() {
 
 /// AF_ALG has no addresses: an accept that asks for the peer's is refused, and closes the new socket.
 #[test]
-fn a_hash_is_accepted_although_it_has_no_address() {
+fn alg_socket_accepts_without_an_address() {
     let Some(algorithm) = socket("af_alg", libc::AF_ALG, Type::SEQPACKET, 0) else { return };
     // struct sockaddr_alg: family, type[14], feature, mask, name[64].
     let mut name = u16::try_from(libc::AF_ALG).unwrap().to_ne_bytes().to_vec();

@@ -102,7 +102,7 @@ def answer_connection(listener):
     sock.settimeout(PATIENCE)
     tell(sock, peer)
     tell(sock, sock.getsockname())
-    heard = 0
+    received = 0
     while True:
         try:
             data = sock.recv(1 << 18)
@@ -110,8 +110,8 @@ def answer_connection(listener):
             # So TIPC tells the end.
             data = b""
         if not data:
-            return say("heard", heard)
-        heard += len(data)
+            return say("received", received)
+        received += len(data)
         sock.sendall(data)
 
 
@@ -144,13 +144,13 @@ def echo(sock, to, data):
         sock.sendto(data, to)
         return sock.recvfrom(1 << 18)[0] == data
     sock.sendall(data)
-    heard = sock.recv(1 << 18)
-    while sock.type == socket.SOCK_STREAM and len(heard) < len(data):
+    received = sock.recv(1 << 18)
+    while sock.type == socket.SOCK_STREAM and len(received) < len(data):
         more = sock.recv(1 << 18)
         if not more:
             break
-        heard += more
-    return heard == data
+        received += more
+    return received == data
 
 
 def pattern(length):

@@ -38,7 +38,7 @@ fn fill(socket: &Socket) {
 }
 
 #[test]
-fn a_socket_is_readable_until_it_is_read() {
+fn socket_is_readable_until_read() {
     let poll = Poll::new().unwrap();
     let (one, other) = stream_pair();
     poll.add(&one, u64::MAX, Interest::Read).unwrap();
@@ -54,7 +54,7 @@ fn a_socket_is_readable_until_it_is_read() {
 }
 
 #[test]
-fn a_socket_is_writable_until_it_is_full() {
+fn socket_is_writable_until_full() {
     let poll = Poll::new().unwrap();
     let (one, other) = stream_pair();
     poll.add(&one, 1, Interest::Write).unwrap();
@@ -70,7 +70,7 @@ fn a_socket_is_writable_until_it_is_full() {
 }
 
 #[test]
-fn only_what_is_waited_for_is_told() {
+fn only_requested_events_are_reported() {
     let poll = Poll::new().unwrap();
     let (one, other) = stream_pair();
     other.send(b"call").unwrap();
@@ -90,7 +90,7 @@ fn only_what_is_waited_for_is_told() {
 }
 
 #[test]
-fn a_closed_descriptor_is_out_of_the_set() {
+fn closed_descriptor_leaves_the_set() {
     let poll = Poll::new().unwrap();
     let (one, other) = stream_pair();
     let again = one.duplicate().unwrap();
@@ -103,7 +103,7 @@ fn a_closed_descriptor_is_out_of_the_set() {
 }
 
 #[test]
-fn a_peer_that_is_gone_makes_ready_for_both() {
+fn closed_peer_makes_readable_and_writable() {
     for interest in [Interest::Read, Interest::Write, Interest::Both] {
         let poll = Poll::new().unwrap();
         let (one, other) = stream_pair();
@@ -115,7 +115,7 @@ fn a_peer_that_is_gone_makes_ready_for_both() {
 }
 
 #[test]
-fn a_peer_that_has_finished_makes_readable_only() {
+fn finished_peer_makes_readable_only() {
     for (transport, address) in everywhere(Kind::Stream) {
         let (listener, name) = bound(transport, &address);
         listener.listen().unwrap();
@@ -132,7 +132,7 @@ fn a_peer_that_has_finished_makes_readable_only() {
 }
 
 #[test]
-fn an_error_makes_ready_for_both() {
+fn error_makes_readable_and_writable() {
     let (silent, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let client = connected(Transport::Udp, &name);
     let poll = Poll::new().unwrap();
@@ -143,7 +143,7 @@ fn an_error_makes_ready_for_both() {
 }
 
 #[test]
-fn what_does_not_fit_is_told_by_the_next_wait() {
+fn excess_events_are_returned_by_the_next_wait() {
     let poll = Poll::new().unwrap();
     let pairs = [(); 3].map(|()| stream_pair());
     for (token, (one, _)) in (0..).zip(&pairs) {
@@ -160,7 +160,7 @@ fn what_does_not_fit_is_told_by_the_next_wait() {
 }
 
 #[test]
-fn a_wait_replaces_what_the_last_one_told() {
+fn wait_replaces_earlier_events() {
     let poll = Poll::new().unwrap();
     let (one, _other) = stream_pair();
     poll.add(&one, 1, Interest::Write).unwrap();
@@ -173,7 +173,7 @@ fn a_wait_replaces_what_the_last_one_told() {
 }
 
 #[test]
-fn of_an_exclusive_listener_every_connection_is_told() {
+fn exclusive_listener_reports_every_connection() {
     for (transport, address) in everywhere(Kind::Stream).into_iter().chain(everywhere(Kind::Messages)) {
         let (listener, name) = bound(transport, &address);
         listener.listen().unwrap();
@@ -199,7 +199,7 @@ fn of_an_exclusive_listener_every_connection_is_told() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "how long a wait takes is what is tested")]
-fn a_wait_never_ends_before_its_time() {
+fn wait_never_ends_early() {
     let poll = Poll::new().unwrap();
     let (one, _other) = stream_pair();
     poll.add(&one, 1, Interest::Read).unwrap();
@@ -214,7 +214,7 @@ fn a_wait_never_ends_before_its_time() {
 }
 
 #[test]
-fn a_wait_without_end_or_nearly_ends_with_an_event() {
+fn unlimited_wait_ends_with_an_event() {
     let poll = Poll::new().unwrap();
     let (one, _other) = stream_pair();
     poll.add(&one, 1, Interest::Write).unwrap();
@@ -225,8 +225,8 @@ fn a_wait_without_end_or_nearly_ends_with_an_event() {
 }
 
 #[test]
-fn a_few_descriptors_are_told_each_by_itself() {
-    let ((quiet, _peer), (full, caller)) = (stream_pair(), stream_pair());
+fn ready_reports_each_descriptor() {
+    let ((quiet, _peer), (full, client_socket)) = (stream_pair(), stream_pair());
     fill(&full);
     let (read, write, both) = (Interest::Read, Interest::Write, Interest::Both);
     let check = |called: bool| {
@@ -238,7 +238,7 @@ fn a_few_descriptors_are_told_each_by_itself() {
         assert_eq!(ready(list, Some(Duration::ZERO)).unwrap(), expected);
     };
     check(false);
-    caller.send(b"call").unwrap();
+    client_socket.send(b"call").unwrap();
     check(true);
     let exclusive = [(full.as_fd(), Interest::ReadExclusive)];
     assert_eq!(ready(exclusive, Some(Duration::ZERO)).unwrap(), [READ]);
@@ -246,7 +246,7 @@ fn a_few_descriptors_are_told_each_by_itself() {
 }
 
 #[test]
-fn a_regular_file_is_always_ready() {
+fn regular_file_is_always_ready() {
     let folder = Folder::new();
     let path = folder.path_of_len(100);
     File::create(&path).unwrap().write_all(b"line\n").unwrap();
@@ -258,7 +258,7 @@ fn a_regular_file_is_always_ready() {
 }
 
 #[test]
-fn a_waker_wakes_from_another_thread_and_stays_awake() {
+fn waker_wakes_from_another_thread_until_reset() {
     let poll = Poll::new().unwrap();
     let waker = Waker::new().unwrap();
     poll.add(&waker, 7, Interest::Read).unwrap();
@@ -288,7 +288,7 @@ fn one_waker_wakes_several_polls() {
 }
 
 #[test]
-fn a_datagram_is_waited_for_as_bytes_are() {
+fn datagram_makes_readable() {
     for (transport, address) in everywhere(Kind::Datagrams) {
         let (server, name) = bound(transport, &address);
         let poll = Poll::new().unwrap();

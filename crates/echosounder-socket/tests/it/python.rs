@@ -11,7 +11,7 @@ use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{Address, Family, Kind};
 
-use crate::family::{Place, pattern};
+use crate::family::{Fixture, pattern};
 use crate::{skip, wait_readable};
 
 const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/peer.py");
@@ -38,19 +38,19 @@ struct Python {
 }
 
 impl Python {
-    /// A peer at a place, if there is a Python that knows the family.
-    fn start(place: &Place, role: &str, address: &Address, lengths: &[usize]) -> Option<Self> {
+    /// Starts a Python peer for a fixture, if its Python supports the family.
+    fn start(fixture: &Fixture, role: &str, address: &Address, lengths: &[usize]) -> Option<Self> {
         let found = match &*PYTHON {
             Err(why) => return skip_python(why),
             Ok(found) => found,
         };
         let (program, lacks) = found.split_once(' ').unwrap_or((found, ""));
-        if lacks.split(' ').any(|family| family == place.family.to_string()) {
-            return skip_python(&format!("it has no {}", place.family));
+        if lacks.split(' ').any(|family| family == fixture.family.to_string()) {
+            return skip_python(&format!("it has no {}", fixture.family));
         }
-        let version = if place.family == Family::INET6 { "6" } else { "4" };
+        let version = if fixture.family == Family::INET6 { "6" } else { "4" };
         let mut command = Command::new(program);
-        command.args(["-I", "-S", PEER, role, place.transport.scheme(), version]);
+        command.args(["-I", "-S", PEER, role, fixture.transport.scheme(), version]);
         command.args(words(address).split(' '));
         if role == "client" {
             command.arg("--").args(lengths.iter().map(ToString::to_string));
@@ -102,10 +102,10 @@ fn words(address: &Address) -> String {
 }
 
 /// The address that the peer has said.
-fn address(place: &Place, said: &str) -> Address {
+fn address(fixture: &Fixture, said: &str) -> Address {
     let words: Vec<&str> = said.split(' ').collect();
     let number = |at: usize| words[at].parse().unwrap();
-    match place.family {
+    match fixture.family {
         Family::INET | Family::INET6 => {
             let ip: std::net::IpAddr = words[0].parse().unwrap();
             (ip, words[1].parse().unwrap()).into()
@@ -127,20 +127,20 @@ fn address(place: &Place, said: &str) -> Address {
 }
 
 /// Lengths that fit the buffers of a stream both ways, and the longest message.
-fn lengths(place: &Place) -> Vec<usize> {
-    let longest = place.message_max().filter(|_| place.transport.kind() != Kind::Stream);
+fn lengths(fixture: &Fixture) -> Vec<usize> {
+    let longest = fixture.message_max().filter(|_| fixture.transport.kind() != Kind::Stream);
     [1, 1000, 65_483].into_iter().chain(longest).collect()
 }
 
-pub(crate) fn python_is_called(place: &Place) {
-    let Some(mut python) = Python::start(place, "server", &place.address(), &[]) else { return };
-    let name = address(place, &python.says());
-    let client = place.caller();
+pub(crate) fn python_is_called(fixture: &Fixture) {
+    let Some(mut python) = Python::start(fixture, "server", &fixture.address(), &[]) else { return };
+    let name = address(fixture, &python.says());
+    let client = fixture.client_socket();
     client.connect(&name).unwrap();
-    let connection = place.transport.has_connections();
+    let connection = fixture.transport.has_connections();
     if connection {
         let us = python.says();
-        if place.family == Family::VSOCK {
+        if fixture.family == Family::VSOCK {
             // It sees our context id, of which we are not told.
             assert_eq!(us.split(' ').nth(1), words(&client.local_addr().unwrap()).split(' ').nth(1));
         } else {
@@ -148,11 +148,11 @@ pub(crate) fn python_is_called(place: &Place) {
         }
         assert_eq!(python.says(), words(&client.peer_addr().unwrap()));
     }
-    let lengths = lengths(place);
+    let lengths = lengths(fixture);
     for &len in &lengths {
         thread::scope(|scope| {
             scope.spawn(|| client.send_all(&pattern(len)).unwrap());
-            assert!(place.hear_all(&client, len) == pattern(len), "{len} bytes have changed");
+            assert!(fixture.receive_all(&client, len) == pattern(len), "{len} bytes have changed");
         });
         if !connection {
             assert_eq!(python.says(), words(&client.local_addr().unwrap()));
@@ -160,44 +160,44 @@ pub(crate) fn python_is_called(place: &Place) {
     }
     if connection {
         drop(client);
-        assert_eq!(python.says(), format!("heard {}", lengths.iter().sum::<usize>()));
+        assert_eq!(python.says(), format!("received {}", lengths.iter().sum::<usize>()));
     } else {
         client.send(b"stop").unwrap();
-        assert_eq!(place.hear(&client), b"stop");
+        assert_eq!(fixture.receive_one(&client), b"stop");
         assert_eq!(python.says(), words(&client.local_addr().unwrap()));
     }
     assert!(python.child.wait().unwrap().success());
 }
 
-pub(crate) fn python_calls(place: &Place) {
-    let (server, name) = place.server();
-    let lengths = lengths(place);
-    let Some(mut python) = Python::start(place, "client", &name, &lengths) else { return };
-    if place.transport.has_connections() {
+pub(crate) fn python_calls(fixture: &Fixture) {
+    let (server, name) = fixture.server();
+    let lengths = lengths(fixture);
+    let Some(mut python) = Python::start(fixture, "client", &name, &lengths) else { return };
+    if fixture.transport.has_connections() {
         let (connection, peer) = server.accept().unwrap();
         let them = python.says();
-        if place.family == Family::VSOCK {
+        if fixture.family == Family::VSOCK {
             assert_eq!(them.split(' ').nth(1), words(&peer).split(' ').nth(1));
         } else {
             assert_eq!(them, words(&peer));
         }
         assert_eq!(python.says(), words(&connection.local_addr().unwrap()));
         for &len in &lengths {
-            let heard = place.hear_all(&connection, len);
-            assert!(heard == pattern(len), "{len} bytes have changed");
-            connection.send_all(&heard).unwrap();
+            let received = fixture.receive_all(&connection, len);
+            assert!(received == pattern(len), "{len} bytes have changed");
+            connection.send_all(&received).unwrap();
             assert_eq!(python.says(), format!("{len} same"));
         }
         assert_eq!(python.says(), "done");
-        assert_eq!(place.hear(&connection), b"");
+        assert_eq!(fixture.receive_one(&connection), b"");
     } else {
         let them = python.says();
-        let mut room = vec![0; 1 << 18];
+        let mut buffer = vec![0; 1 << 18];
         for &len in &lengths {
-            let (heard, from) = server.recv_from(&mut room).unwrap();
+            let (received, from) = server.recv_from(&mut buffer).unwrap();
             assert_eq!(words(&from), them);
-            assert!(room[..heard] == pattern(len), "{len} bytes have changed");
-            assert_eq!(server.send_to(&room[..heard], &from).unwrap(), len);
+            assert!(buffer[..received] == pattern(len), "{len} bytes have changed");
+            assert_eq!(server.send_to(&buffer[..received], &from).unwrap(), len);
             assert_eq!(python.says(), format!("{len} same"));
         }
         assert_eq!(python.says(), "done");

@@ -21,7 +21,7 @@ fn start_receiving(test: &str) -> Process {
 }
 
 #[test]
-fn a_signal_is_received_and_does_not_kill() {
+fn received_signal_does_not_end_the_process() {
     if is_alone() {
         let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).unwrap();
         let poll = Poll::new().unwrap();
@@ -36,7 +36,7 @@ fn a_signal_is_received_and_does_not_kill() {
         }
         return say(&format!("{:?}", signals.next().unwrap()));
     }
-    let mut process = start_receiving("signal::a_signal_is_received_and_does_not_kill");
+    let mut process = start_receiving("signal::received_signal_does_not_end_the_process");
     assert_eq!(process.says(), "None");
     for (name, signal) in
         [("TERM", "Some(Terminate)"), ("INT", "Some(Interrupt)"), ("TERM", "Some(Terminate)")]
@@ -50,7 +50,7 @@ fn a_signal_is_received_and_does_not_kill() {
 }
 
 #[test]
-fn a_signal_kills_again_when_signals_are_dropped() {
+fn dropped_signals_restore_the_default() {
     if is_alone() {
         let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).unwrap();
         say("receives");
@@ -62,7 +62,7 @@ fn a_signal_kills_again_when_signals_are_dropped() {
         return io::stdin().read_to_end(&mut Vec::new()).map(drop).unwrap();
     }
     for (name, number) in [("TERM", libc::SIGTERM), ("INT", libc::SIGINT)] {
-        let mut process = start_receiving("signal::a_signal_kills_again_when_signals_are_dropped");
+        let mut process = start_receiving("signal::dropped_signals_restore_the_default");
         assert_eq!(process.says(), "receives");
         process.signal(name);
         process.tell(b".");
@@ -74,7 +74,7 @@ fn a_signal_kills_again_when_signals_are_dropped() {
 }
 
 #[test]
-fn a_signal_that_is_ignored_is_known_and_received_nevertheless() {
+fn ignored_signal_is_received() {
     if is_alone() {
         say(&format!(
             "{:?} {:?}",
@@ -89,7 +89,7 @@ fn a_signal_that_is_ignored_is_known_and_received_nevertheless() {
     for (by, ignored) in [("--ignore-signal=HUP", true), ("--default-signal=HUP", false)] {
         // `--default-signal` unblocks the signal, too, so the block comes last.
         let by = ["env", "--default-signal=TERM", by, "--block-signal=HUP"];
-        let test = "signal::a_signal_that_is_ignored_is_known_and_received_nevertheless";
+        let test = "signal::ignored_signal_is_received";
         let mut process = Process::start(&by, test).unwrap();
         assert_eq!(process.says(), format!("{ignored} false"));
         assert_eq!(process.says(), "receives");
@@ -109,7 +109,7 @@ fn has_sigpipe(set: &str) -> bool {
 
 /// A blocked signal that is raised stays to be seen, even though std has this process ignore SIGPIPE.
 #[test]
-fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
+fn write_to_a_closed_peer_raises_no_signal() {
     if is_alone() {
         if !has_sigpipe("SigBlk:") {
             return say("it is not blocked");
@@ -140,7 +140,7 @@ fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
         assert!(has_sigpipe("SigPnd:"), "a plain write raises it");
         return;
     }
-    let test = "signal::a_write_to_a_peer_that_is_gone_raises_no_signal";
+    let test = "signal::write_to_a_closed_peer_raises_no_signal";
     match Process::start(&["env", "--block-signal=PIPE"], test) {
         Ok(mut process) => match process.says() {
             line if line == "blocked" => {

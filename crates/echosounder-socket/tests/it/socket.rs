@@ -42,7 +42,7 @@ fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
 }
 
 #[test]
-fn a_pair_talks_in_both_directions() {
+fn pair_carries_bytes_in_both_directions() {
     for transport in UNIX {
         let (one, other) = transport.pair().unwrap();
         assert_eq!(one.send(b"call").unwrap(), 4);
@@ -54,20 +54,20 @@ fn a_pair_talks_in_both_directions() {
 }
 
 #[test]
-fn a_stream_has_bytes_without_bounds() {
+fn stream_has_no_message_boundaries() {
     for (transport, address) in everywhere(Kind::Stream) {
         let (client, server) = connection(transport, &address);
         client.send(b"one").unwrap();
         client.send(b"two").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
             match read(&server) {
                 bytes if bytes.is_empty() => break,
-                bytes => heard.extend(bytes),
+                bytes => received.extend(bytes),
             }
         }
-        assert_eq!(heard, b"onetwo");
+        assert_eq!(received, b"onetwo");
 
         server.send(b"abc").unwrap();
         let mut byte = [0];
@@ -80,7 +80,7 @@ fn a_stream_has_bytes_without_bounds() {
 }
 
 #[test]
-fn messages_keep_their_bounds_and_end() {
+fn seqpacket_preserves_messages_and_ends() {
     for (transport, address) in everywhere(Kind::Messages) {
         let (client, server) = connection(transport, &address);
         client.send(b"one").unwrap();
@@ -95,7 +95,7 @@ fn messages_keep_their_bounds_and_end() {
 }
 
 #[test]
-fn datagrams_come_with_their_sender() {
+fn datagrams_have_a_source() {
     for (transport, address) in everywhere(Kind::Datagrams) {
         let (server, server_name) = bound(transport, &address);
         let (client, client_name) = bound(transport, &address);
@@ -111,7 +111,7 @@ fn datagrams_come_with_their_sender() {
 }
 
 #[test]
-fn an_empty_datagram_is_one() {
+fn empty_datagram_is_received() {
     for (transport, address) in everywhere(Kind::Datagrams) {
         let (server, name) = bound(transport, &address);
         let client = connected(transport, &name);
@@ -129,7 +129,7 @@ fn an_empty_datagram_is_one() {
 }
 
 #[test]
-fn a_message_that_does_not_fit_tells_its_length() {
+fn truncated_message_returns_its_length() {
     let udp = LOOPBACK.iter().map(|address| {
         let (server, name) = bound(Transport::Udp, address);
         (connected(Transport::Udp, &name), server)
@@ -150,7 +150,7 @@ fn a_message_that_does_not_fit_tells_its_length() {
 }
 
 #[test]
-fn an_accepted_socket_does_not_block_and_its_peer_is_known() {
+fn accept_nonblocking_returns_socket_and_peer() {
     for (transport, address) in connections() {
         let (listener, name) = listening(transport, &address);
         listener.set_blocking(false).unwrap();
@@ -168,7 +168,7 @@ fn an_accepted_socket_does_not_block_and_its_peer_is_known() {
 }
 
 #[test]
-fn blocking_is_switched_off_and_on() {
+fn blocking_mode_can_be_changed() {
     let (one, other) = Transport::UnixStream.pair().unwrap();
     one.set_blocking(false).unwrap();
     assert_eq!(kind(one.recv(&mut [0; 16])), ErrorKind::WouldBlock);
@@ -181,7 +181,7 @@ fn blocking_is_switched_off_and_on() {
 }
 
 #[test]
-fn a_write_to_a_peer_that_is_gone_is_an_error() {
+fn write_to_a_closed_peer_is_an_error() {
     for transport in [Transport::UnixStream, Transport::UnixSeqpacket] {
         let (one, other) = transport.pair().unwrap();
         drop(other);
@@ -198,7 +198,7 @@ fn a_write_to_a_peer_that_is_gone_is_an_error() {
 }
 
 #[test]
-fn the_halves_of_a_connection_end_by_themselves() {
+fn directions_shut_down_independently() {
     for (transport, address) in connections() {
         let (client, server) = connection(transport, &address);
         client.shutdown(Shutdown::Write).unwrap();
@@ -222,7 +222,7 @@ fn the_halves_of_a_connection_end_by_themselves() {
 }
 
 #[test]
-fn a_duplicate_is_the_same_socket() {
+fn duplicate_shares_the_socket() {
     let (one, other) = Transport::UnixStream.pair().unwrap();
     let again = one.duplicate().unwrap();
     assert_ne!(one.as_raw_fd(), again.as_raw_fd());
@@ -237,7 +237,7 @@ fn a_duplicate_is_the_same_socket() {
 }
 
 #[test]
-fn nobody_listens_is_refused() {
+fn connect_without_listener_is_refused() {
     for address in LOOPBACK.iter() {
         // It has the port, so nobody else listens there.
         let (_silent, name) = bound(Transport::Tcp, address);
@@ -256,7 +256,7 @@ fn nobody_listens_is_refused() {
 }
 
 #[test]
-fn a_connect_in_the_background_leaves_its_error_once() {
+fn nonblocking_connect_leaves_one_error() {
     for address in LOOPBACK.iter() {
         let (_silent, name) = bound(Transport::Tcp, address);
         let client = Transport::Tcp.socket(&name).unwrap();
@@ -272,7 +272,7 @@ fn a_connect_in_the_background_leaves_its_error_once() {
 }
 
 #[test]
-fn a_connect_in_the_background_succeeds_without_an_error() {
+fn nonblocking_connect_succeeds() {
     for address in LOOPBACK.iter() {
         let (listener, name) = listening(Transport::Tcp, address);
         let client = Transport::Tcp.socket(&name).unwrap();
@@ -287,7 +287,7 @@ fn a_connect_in_the_background_succeeds_without_an_error() {
 }
 
 #[test]
-fn a_datagram_that_nobody_takes_is_refused_afterwards() {
+fn unreceived_datagram_is_refused_later() {
     for address in LOOPBACK.iter() {
         let (silent, name) = bound(Transport::Udp, address);
         let client = connected(Transport::Udp, &name);
@@ -311,7 +311,7 @@ fn fill(name: &Address) {
 }
 
 #[test]
-fn a_connect_to_a_full_queue_waits_as_long_as_it_may() {
+fn connect_to_a_full_queue_times_out() {
     let (listener, name) = listening(Transport::UnixStream, &UNNAMED);
     fill(&name);
     for (timeout, expected) in
@@ -332,7 +332,7 @@ fn a_connect_to_a_full_queue_waits_as_long_as_it_may() {
 }
 
 #[test]
-fn a_write_to_a_peer_that_does_not_read_waits_as_long_as_it_may() {
+fn write_to_a_slow_peer_times_out() {
     let (one, _other) = Transport::UnixStream.pair().unwrap();
     one.set_timeout(Some(Duration::from_millis(1))).unwrap();
     let bytes = vec![0; 1 << 16];
@@ -341,7 +341,7 @@ fn a_write_to_a_peer_that_does_not_read_waits_as_long_as_it_may() {
 }
 
 #[test]
-fn a_path_has_the_mode_that_was_set_less_the_umask() {
+fn path_has_the_set_permissions_less_the_umask() {
     let umask = u32::from_str_radix(&field("/proc/self/status", "Umask:"), 8).unwrap();
     let folder = Folder::new();
     let path = folder.path_of_len(100);
@@ -370,7 +370,7 @@ fn check<T: OptionValue + Copy + PartialEq + std::fmt::Debug>(
 }
 
 #[test]
-fn options_are_told_as_they_were_set() {
+fn options_are_read_back_as_set() {
     for address in LOOPBACK.iter() {
         let tcp = Transport::Tcp.socket(address).unwrap();
         check(&tcp, option::SO_KEEPALIVE, true);
@@ -406,7 +406,7 @@ fn options_are_told_as_they_were_set() {
 }
 
 #[test]
-fn sockets_of_one_user_share_a_port_if_all_say_so() {
+fn reuseport_sockets_share_a_port() {
     let (first, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let second = Transport::Udp.socket(&name).unwrap();
     assert_eq!(kind(second.bind(&name)), ErrorKind::AddrInUse);
@@ -428,7 +428,7 @@ fn is_inherited(fd: &impl AsFd) -> bool {
 }
 
 #[test]
-fn no_descriptor_is_inherited() {
+fn descriptors_are_close_on_exec() {
     for (transport, address) in connections() {
         let (listener, name) = listening(transport, &address);
         let client = connected(transport, &name);
@@ -445,7 +445,7 @@ fn no_descriptor_is_inherited() {
 }
 
 #[test]
-fn a_socket_is_made_from_a_descriptor_and_back() {
+fn socket_converts_from_and_to_a_descriptor() {
     let (one, other) = Transport::UnixStream.pair().unwrap();
     let number = one.as_raw_fd();
     let fd = OwnedFd::from(one);
@@ -455,7 +455,7 @@ fn a_socket_is_made_from_a_descriptor_and_back() {
 }
 
 #[test]
-fn a_socket_that_is_made_not_to_block_knows_it() {
+fn nonblocking_type_sets_the_timeout() {
     let kind = Type(Type::DGRAM.0 | libc::SOCK_NONBLOCK);
     let socket = Socket::new(Family::UNIX, kind, Protocol::DEFAULT).unwrap();
     let (one, other) = Socket::pair(Family::UNIX, kind, Protocol::DEFAULT).unwrap();
@@ -466,7 +466,7 @@ fn a_socket_that_is_made_not_to_block_knows_it() {
 }
 
 #[test]
-fn what_is_not_a_socket_is_given_back_open() {
+fn from_fd_returns_a_descriptor_that_is_no_socket() {
     let (reader, mut writer) = io::pipe().unwrap();
     let number = reader.as_raw_fd();
     let error = Socket::from_fd(OwnedFd::from(reader)).unwrap_err();
@@ -483,7 +483,7 @@ fn what_is_not_a_socket_is_given_back_open() {
 }
 
 #[test]
-fn everything_is_sent_with_the_flags_that_are_asked_for() {
+fn send_all_with_passes_its_flags() {
     let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
     listener.listen().unwrap();
     let client = connected(Transport::Tcp, &name);
@@ -503,13 +503,13 @@ fn everything_is_sent_with_the_flags_that_are_asked_for() {
     assert_eq!(error.source.kind(), ErrorKind::WouldBlock);
     assert!(0 < error.sent && error.sent < 10_000_000);
     drop(one);
-    let mut heard = Vec::new();
-    (&other).read_to_end(&mut heard).unwrap();
-    assert_eq!(heard.len() as u64, error.sent);
+    let mut received = Vec::new();
+    (&other).read_to_end(&mut received).unwrap();
+    assert_eq!(received.len() as u64, error.sent);
 }
 
 #[test]
-fn errors_are_told_apart() {
+fn error_numbers_are_classified() {
     let of = io::Error::from_raw_os_error;
     for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
         assert!(is_out_of_resources(&of(errno)));
@@ -527,7 +527,7 @@ fn errors_are_told_apart() {
 }
 
 #[test]
-fn the_limit_of_descriptors_is_raised_as_far_as_it_goes() {
+fn fd_limit_is_raised_to_the_hard_limit() {
     if is_alone() {
         let raised = raise_fd_limit().unwrap();
         assert!(64 < raised);
@@ -538,13 +538,13 @@ fn the_limit_of_descriptors_is_raised_as_far_as_it_goes() {
         return assert_eq!(raise_fd_limit().unwrap(), raised);
     }
     let lower = ["sh", "-c", "ulimit -S -n 64 && exec \"$0\" \"$@\""];
-    let test = "socket::the_limit_of_descriptors_is_raised_as_far_as_it_goes";
+    let test = "socket::fd_limit_is_raised_to_the_hard_limit";
     let (status, said) = Process::start(&lower, test).unwrap().end();
     assert!(status.success(), "{said}");
 }
 
 #[test]
-fn the_user_is_the_one_of_the_process() {
+fn effective_user_id_is_that_of_the_process() {
     let users = field("/proc/self/status", "Uid:");
     assert_eq!(users.split_whitespace().nth(1).unwrap().parse(), Ok(effective_user_id()));
 }

@@ -50,20 +50,20 @@ fn called(transport: Transport, address: &Address) -> (Socket, Socket) {
 /// Everything that is looked at.
 fn do_everything() {
     let (one, other) = Transport::UnixStream.pair().unwrap();
-    let mut room = [0; 64];
+    let mut buffer = [0; 64];
     for (mode, timeout) in MODES {
         for socket in [&one, &other] {
             look(&format!("set_timeout {mode}"), || socket.set_timeout(timeout)).unwrap();
         }
         look(&format!("send {mode}"), || one.send(b"ahoy")).unwrap();
-        look(&format!("recv {mode}"), || other.recv(&mut room)).unwrap();
+        look(&format!("recv {mode}"), || other.recv(&mut buffer)).unwrap();
         look(&format!("send_all {mode}"), || one.send_all(b"ahoy")).unwrap();
-        look(&format!("recv_from {mode}"), || other.recv_from(&mut room)).unwrap();
+        look(&format!("recv_from {mode}"), || other.recv_from(&mut buffer)).unwrap();
         look(&format!("send_all {mode}"), || one.send_all(b"ahoy")).unwrap();
-        look(&format!("recv_message {mode}"), || other.recv_message(&mut room)).unwrap();
+        look(&format!("recv_message {mode}"), || other.recv_message(&mut buffer)).unwrap();
         let pieces = [IoSlice::new(b"ahoy")];
         look(&format!("send_msg {mode}"), || one.send_msg(&pieces, &[], None, MessageFlags::NONE)).unwrap();
-        let mut into = [IoSliceMut::new(&mut room)];
+        let mut into = [IoSliceMut::new(&mut buffer)];
         look(&format!("recv_msg {mode}"), || other.recv_msg(&mut into, 64, MessageFlags::NONE)).unwrap();
         let outgoing = [Outgoing { buffers: &pieces, control: &[], to: None }];
         look(&format!("send_many {mode}"), || one.send_many(&outgoing)).unwrap();
@@ -83,7 +83,7 @@ fn do_everything() {
         look(&format!("recv_many {mode}"), || peer.recv_many(&mut batch)).unwrap();
     }
     one.set_timeout(Some(Duration::from_millis(5))).unwrap();
-    look("recv too late", || one.recv(&mut room)).unwrap_err();
+    look("recv too late", || one.recv(&mut buffer)).unwrap_err();
     connect();
     files(&one, &other);
 
@@ -157,7 +157,7 @@ fn calls(trace: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn a_call_costs_what_it_needs() {
+fn calls_make_the_expected_system_calls() {
     if is_alone() {
         return do_everything();
     }
@@ -167,7 +167,7 @@ fn a_call_costs_what_it_needs() {
     let folder = Folder::new();
     let path = folder.path_of_len(90);
     let by = ["strace", "-f", "-qq", "-s", "100", "-o", path.to_str().unwrap()];
-    let (status, said) = Process::start(&by, "syscalls::a_call_costs_what_it_needs").unwrap().end();
+    let (status, said) = Process::start(&by, "syscalls::calls_make_the_expected_system_calls").unwrap().end();
     assert!(status.success(), "{said}");
     let trace = fs::read_to_string(&path).unwrap();
     let calls = calls(&trace);
@@ -246,10 +246,10 @@ fn interrupt(call: &str) {
     assert_eq!(set_interrupt_hook(|| Ok(())).unwrap_err().kind(), ErrorKind::AlreadyExists);
     let (one, other) = Transport::UnixDatagram.pair().unwrap();
     (0..4).for_each(|_| assert_eq!(io::Write::write(&mut &one, b"ahoy").unwrap(), 4));
-    let mut room = [0; 64];
+    let mut buffer = [0; 64];
     match call {
-        "recvfrom" => check_interrupted(|| other.recv(&mut room), None),
-        "recvmsg" => check_interrupted(|| other.recv_message(&mut room), None),
+        "recvfrom" => check_interrupted(|| other.recv(&mut buffer), None),
+        "recvmsg" => check_interrupted(|| other.recv_message(&mut buffer), None),
         "recvmmsg" => check_interrupted(|| other.recv_many(&mut Batch::new(1, 8)), None),
         "sendmsg" => {
             let pieces = [IoSlice::new(b"x")];
@@ -284,7 +284,7 @@ fn interrupt(call: &str) {
 }
 
 #[test]
-fn an_interrupted_call_asks_whether_to_go_on() {
+fn interrupted_call_consults_the_hook() {
     if is_alone() {
         return interrupt(&env::var(CALL).unwrap());
     }
@@ -299,7 +299,7 @@ fn an_interrupted_call_asks_whether_to_go_on() {
         // The first, the third and so on are interrupted; those between are made.
         let inject = format!("inject={call}:error=EINTR:when=1+2");
         let by = ["env", &set, "strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-        let test = "syscalls::an_interrupted_call_asks_whether_to_go_on";
+        let test = "syscalls::interrupted_call_consults_the_hook";
         let (status, said) = Process::start(&by, test).unwrap().end();
         assert!(status.success(), "{call}: {said}");
     }
@@ -307,7 +307,7 @@ fn an_interrupted_call_asks_whether_to_go_on() {
 
 /// Without strace, and with a signal that is one: whoever has SO_RCVTIMEO set is interrupted by a stop, signal(7).
 #[test]
-fn a_stop_interrupts_and_the_call_goes_on_or_not() {
+fn stopped_process_continues_its_call() {
     if is_alone() {
         set_interrupt_hook(|| {
             say("interrupted");
@@ -321,7 +321,7 @@ fn a_stop_interrupts_and_the_call_goes_on_or_not() {
         one.set_option(option::SO_RCVTIMEO, Duration::from_secs(60)).unwrap();
         return assert_eq!(one.recv(&mut [0; 8]).unwrap_err().to_string(), "enough");
     }
-    let mut process = Process::start(&[], "syscalls::a_stop_interrupts_and_the_call_goes_on_or_not").unwrap();
+    let mut process = Process::start(&[], "syscalls::stopped_process_continues_its_call").unwrap();
     for _ in 0..3 {
         // It may not have begun to wait.
         while !process.has_said(Duration::from_millis(10)) {

@@ -11,12 +11,12 @@ use echosounder_socket::{
 };
 
 use crate::PATIENCE;
-use crate::family::Place;
+use crate::family::Fixture;
 
 /// A service that no other test has, if this kernel has TIPC.
 fn service() -> Option<u32> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    Place::find(Transport::TipcRdm, Family::TIPC)?;
+    Fixture::find(Transport::TipcRdm, Family::TIPC)?;
     Some(1_000_000_000 + process::id() * 100 + NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
@@ -42,7 +42,7 @@ fn receive(socket: &Socket) -> (Message, Vec<u8>) {
 }
 
 #[test]
-fn a_socket_has_several_services_and_gives_them_back() {
+fn socket_binds_and_unbinds_several_services() {
     let Some(service) = service() else { return };
     let (server, client) = (socket(Transport::TipcRdm), socket(Transport::TipcRdm));
     let one = TipcAddress::service(service, 1);
@@ -80,7 +80,7 @@ fn a_socket_has_several_services_and_gives_them_back() {
 }
 
 #[test]
-fn what_cannot_be_bound_is_refused() {
+fn unbindable_addresses_are_refused() {
     let Some(service) = service() else { return };
     let server = socket(Transport::TipcRdm);
     let number = server.local_addr().unwrap();
@@ -94,7 +94,7 @@ fn what_cannot_be_bound_is_refused() {
 }
 
 #[test]
-fn a_message_to_a_range_reaches_whoever_has_a_part_of_it() {
+fn message_to_a_range_reaches_every_bound_socket() {
     let Some(service) = service() else { return };
     let servers = [(1, 3), (3, 5), (9, 9)].map(|(lower, upper)| {
         let server = socket(Transport::TipcRdm);
@@ -104,16 +104,16 @@ fn a_message_to_a_range_reaches_whoever_has_a_part_of_it() {
     let client = socket(Transport::TipcRdm);
     client.send_to(b"all", &range(service, 2, 4).into()).unwrap();
     for server in &servers[..2] {
-        let mut room = [0; 8];
-        let (len, from) = server.recv_from(&mut room).unwrap();
-        assert_eq!((&room[..len], from), (b"all".as_slice(), client.local_addr().unwrap()));
+        let mut buffer = [0; 8];
+        let (len, from) = server.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..len], from), (b"all".as_slice(), client.local_addr().unwrap()));
     }
     servers[2].set_blocking(false).unwrap();
     assert_eq!(servers[2].recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
-fn the_service_that_was_asked_is_told() {
+fn destination_service_is_reported() {
     let Some(service) = service() else { return };
     let (server, client) = (socket(Transport::TipcDatagram), socket(Transport::TipcDatagram));
     server.bind(&range(service, 5, 9).into()).unwrap();
@@ -130,7 +130,7 @@ fn the_service_that_was_asked_is_told() {
 }
 
 #[test]
-fn a_message_that_nobody_takes_comes_back_where_it_may_not_be_dropped() {
+fn undeliverable_message_returns_unless_droppable() {
     if service().is_none() {
         return;
     }
@@ -168,7 +168,7 @@ fn connection(transport: Transport, service: u32) -> (Socket, Socket) {
 }
 
 #[test]
-fn an_end_is_told_as_an_error_or_beside_the_bytes() {
+fn end_is_an_error_or_a_control_message() {
     let Some(service) = service() else { return };
     for transport in [Transport::TipcStream, Transport::TipcSeqpacket] {
         let (client, server) = connection(transport, service);
@@ -178,7 +178,7 @@ fn an_end_is_told_as_an_error_or_beside_the_bytes() {
         assert_eq!(bytes, b"last words");
         let ended = |message: &ControlMessage| matches!(message, ControlMessage::TipcError { .. });
         assert!(!message.control.iter().any(ended), "{message:?}");
-        // With room beside, the reason is told there; without, it is the error.
+        // With space beside, the reason is told there; without, it is the error.
         let (message, _) = receive(&client);
         assert_eq!(message.len, 0);
         assert!(matches!(message.control[..], [ControlMessage::TipcError { code: 1.., .. }]), "{message:?}");
@@ -193,7 +193,7 @@ fn an_end_is_told_as_an_error_or_beside_the_bytes() {
 }
 
 #[test]
-fn an_end_without_a_close_is_heard_once() {
+fn shutdown_is_received_once() {
     let Some(service) = service() else { return };
     let (client, server) = connection(Transport::TipcStream, service);
     server.shutdown(Shutdown::Both).unwrap();
@@ -202,7 +202,7 @@ fn an_end_without_a_close_is_heard_once() {
 }
 
 #[test]
-fn a_message_connects_by_itself() {
+fn send_to_connects_a_stream() {
     let Some(service) = service() else { return };
     let (listener, client) = (socket(Transport::TipcSeqpacket), socket(Transport::TipcSeqpacket));
     listener.listen().unwrap();
@@ -216,7 +216,7 @@ fn a_message_connects_by_itself() {
 }
 
 #[test]
-fn the_topology_service_tells_who_comes_and_goes() {
+fn topology_service_reports_publications() {
     let Some(service) = service() else { return };
     let topology = socket(Transport::TipcSeqpacket);
     topology.connect(&at(1, 1)).unwrap();
@@ -243,7 +243,7 @@ fn the_topology_service_tells_who_comes_and_goes() {
 }
 
 #[test]
-fn a_member_of_a_group_hears_who_joins_and_leaves() {
+fn group_member_receives_membership_events() {
     let Some(group) = service() else { return };
     let member = |instance| {
         let member = socket(Transport::TipcRdm);
@@ -273,7 +273,7 @@ fn a_member_of_a_group_hears_who_joins_and_leaves() {
 }
 
 #[test]
-fn options_are_told_as_they_were_set() {
+fn options_are_read_back_as_set() {
     if service().is_none() {
         return;
     }
@@ -308,7 +308,7 @@ fn options_are_told_as_they_were_set() {
 }
 
 #[test]
-fn a_service_is_what_its_socket_asks_for_and_no_more() {
+fn service_scope_limits_visibility() {
     let Some(service) = service() else { return };
     // Two sockets of one service take turns or not, but each call reaches one of them.
     let servers = [(); 2].map(|()| {
@@ -320,8 +320,8 @@ fn a_service_is_what_its_socket_asks_for_and_no_more() {
     let client = socket(Transport::TipcRdm);
     for _ in 0..8 {
         client.send_to(b"call", &at(service, 1)).unwrap();
-        let heard = servers.iter().filter(|server| server.recv(&mut [0; 8]).is_ok()).count();
-        assert_eq!(heard, 1);
+        let received = servers.iter().filter(|server| server.recv(&mut [0; 8]).is_ok()).count();
+        assert_eq!(received, 1);
     }
     assert_eq!(socket(Transport::TipcRdm).peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
     client.connect(&at(service, 1)).unwrap();

@@ -2,23 +2,23 @@
 //!
 //! | trap | test |
 //! |---|---|
-//! | UDP answers from 0.0.0.0 | `control::an_answer_leaves_from_the_address_that_was_asked`, `batch::an_answer_leaves_…` |
-//! | UDP on both IP versions | `control::an_ipv6_socket_is_asked_by_mapped_addresses_and_answers_from_them` |
-//! | link-local peers | `batch::an_answer_leaves_from_the_link_local_address_that_was_asked` |
+//! | UDP answers from 0.0.0.0 | `control::packet_info_selects_the_source_address`, `batch::an_answer_leaves_…` |
+//! | UDP on both IP versions | `control::dual_stack_socket_replies_from_mapped_addresses` |
+//! | link-local peers | `batch::reply_leaves_from_the_requested_link_local_address` |
 //! | no descriptor for an accept | echosounder-server: `bind::the_surplus_waits_until_a_connection_ends` |
 //! | errors of one connection in accept | echosounder-server: `service::peers_that_reset_disturb_nobody` |
-//! | one listener in several polls | `poll::of_an_exclusive_listener_every_connection_is_told` |
-//! | half-close | `family::*::a_half_ends_alone_or_not_at_all`, `poll::a_peer_that_has_finished_makes_readable_only` |
-//! | a peer that does not read | `family::*::whoever_does_not_read_is_waited_for_and_the_rest_is_counted` |
-//! | SIGPIPE | `signal::a_write_to_a_peer_that_is_gone_raises_no_signal`, `file::a_file_for_a_peer_that_is_gone_kills_nobody` |
-//! | messages that are too long | `family::*::what_is_too_long_is_refused` |
-//! | messages that are cut | `family::*::a_message_that_does_not_fit_is_cut` |
-//! | empty datagrams | `family::*::an_empty_datagram_arrives_or_is_refused` |
+//! | one listener in several polls | `poll::exclusive_listener_reports_every_connection` |
+//! | half-close | `family::*::half_close_works_where_supported`, `poll::finished_peer_makes_readable_only` |
+//! | a peer that does not read | `family::*::send_all_times_out_and_counts` |
+//! | SIGPIPE | `signal::write_to_a_closed_peer_raises_no_signal`, `file::send_file_to_a_closed_peer_raises_no_signal` |
+//! | messages that are too long | `family::*::too_long_message_is_refused` |
+//! | messages that are cut | `family::*::long_message_is_truncated` |
+//! | empty datagrams | `family::*::empty_datagram_is_delivered_or_refused` |
 //! | stale UNIX paths | echosounder-server: `path::a_dead_socket_is_replaced_and_removed_at_the_end` and the others there |
-//! | UNIX names | `address::an_abstract_name_may_hold_any_byte`, `address::a_path_of_any_length_is_told_as_it_was_given` |
-//! | a full UNIX queue | `socket::a_connect_to_a_full_queue_waits_as_long_as_it_may` |
+//! | UNIX names | `address::abstract_name_may_contain_any_byte`, `address::paths_of_any_length_round_trip` |
+//! | a full UNIX queue | `socket::connect_to_a_full_queue_times_out` |
 //! | netlink | `netlink` |
-//! | UDP GSO and GRO | `control::datagrams_of_one_size_leave_and_arrive_in_one_piece` |
+//! | UDP GSO and GRO | `control::segments_are_sent_and_coalesced` |
 //! | SCM_RIGHTS | `control::descriptors_…` |
 //! | TIPC | `tipc` |
 
@@ -53,7 +53,7 @@ fn port(socket: &Socket) -> u16 {
 }
 
 #[test]
-fn a_tcp_socket_of_both_ip_versions_has_the_port_of_both() {
+fn dual_stack_socket_occupies_the_port_of_both_versions() {
     let [_, _] = &LOOPBACK[..] else { return };
     let v6 = (Ipv6Addr::UNSPECIFIED, 0).into();
     let both = tcp_server(ServerOptions { dual_stack: true, ..ServerOptions::default() }, &v6);
@@ -74,7 +74,7 @@ fn a_tcp_socket_of_both_ip_versions_has_the_port_of_both() {
 }
 
 #[test]
-fn a_listener_that_shares_its_port_takes_its_queue_along() {
+fn closing_a_reuseport_listener_drops_its_queue() {
     let options = ServerOptions { reuse_port: true, ..ServerOptions::default() };
     let one = tcp_server(options, &LOOPBACK[0]);
     let name = one.local_addr().unwrap();
@@ -96,7 +96,7 @@ fn a_listener_that_shares_its_port_takes_its_queue_along() {
 }
 
 #[test]
-fn a_close_with_unread_input_resets_and_loses_what_is_on_its_way() {
+fn close_with_unread_input_resets_the_connection() {
     for (transport, address) in [(Transport::Tcp, &LOOPBACK[0]), (Transport::UnixStream, &UNNAMED)] {
         let call = |narrow: bool| {
             let (listener, name) = bound(transport, address);
@@ -115,36 +115,36 @@ fn a_close_with_unread_input_resets_and_loses_what_is_on_its_way() {
             let sent: usize = (0..10_000).map_while(|_| server.send(&answer).ok()).sum();
             (client, server, sent)
         };
-        /// What is heard, and how it ends.
-        fn hear(client: &Socket) -> (usize, io::Result<()>) {
-            let (mut heard, mut room) = (0, vec![0; 1 << 16]);
+        /// What is received, and how it ends.
+        fn receive_one(client: &Socket) -> (usize, io::Result<()>) {
+            let (mut received, mut buffer) = (0, vec![0; 1 << 16]);
             loop {
-                match client.recv(&mut room) {
-                    Ok(0) => return (heard, Ok(())),
-                    Ok(len) => heard += len,
-                    Err(error) => return (heard, Err(error)),
+                match client.recv(&mut buffer) {
+                    Ok(0) => return (received, Ok(())),
+                    Ok(len) => received += len,
+                    Err(error) => return (received, Err(error)),
                 }
             }
         }
         let (client, server, sent) = call(true);
         drop(server);
-        let (heard, end) = hear(&client);
+        let (received, end) = receive_one(&client);
         assert_eq!(kind(end), ErrorKind::ConnectionReset);
-        assert!(heard < sent || transport == Transport::UnixStream, "UNIX has no way to be on");
+        assert!(received < sent || transport == Transport::UnixStream, "UNIX has no way to be on");
 
         // Whoever ends, reads the rest and closes then loses nothing.
         let (client, server, sent) = call(false);
         server.shutdown(Shutdown::Write).unwrap();
         assert_eq!(server.recv(&mut [0; 16]).unwrap(), 4);
         drop(server);
-        let (heard, end) = hear(&client);
+        let (received, end) = receive_one(&client);
         end.unwrap();
-        assert_eq!(heard, sent);
+        assert_eq!(received, sent);
     }
 }
 
 #[test]
-fn a_refused_datagram_fails_one_later_call_and_only_where_the_socket_is_connected() {
+fn refused_datagram_fails_one_later_call_of_a_connected_socket() {
     for loopback in LOOPBACK.iter() {
         let (silent, nobody) = bound(Transport::Udp, loopback);
         drop(silent);
@@ -168,7 +168,7 @@ fn a_refused_datagram_fails_one_later_call_and_only_where_the_socket_is_connecte
 }
 
 #[test]
-fn the_true_length_is_told_where_it_is_asked_for() {
+fn trunc_flag_returns_the_full_length() {
     let (client, server) = Transport::UnixDatagram.pair().unwrap();
     for (flags, told) in [(MessageFlags::TRUNC, 500), (MessageFlags::NONE, 10)] {
         client.send(&[7; 500]).unwrap();
@@ -177,12 +177,12 @@ fn the_true_length_is_told_where_it_is_asked_for() {
     }
     client.send(&[7; 500]).unwrap();
     let peeked = server.recv_msg(&mut [], 0, MessageFlags::PEEK | MessageFlags::TRUNC).unwrap();
-    assert_eq!(peeked.len, 500, "so much room will be needed");
+    assert_eq!(peeked.len, 500, "the length of the whole message");
     assert_eq!(read(&server).len(), 500);
 }
 
 #[test]
-fn an_empty_message_of_a_unix_connection_looks_like_its_end() {
+fn empty_unix_message_looks_like_the_end() {
     let (one, other) = Transport::UnixSeqpacket.pair().unwrap();
     let receive = || other.recv_msg(&mut [IoSliceMut::new(&mut [0; 8])], 64, MessageFlags::NONE).unwrap();
     one.send(b"").unwrap();
@@ -194,7 +194,7 @@ fn an_empty_message_of_a_unix_connection_looks_like_its_end() {
 }
 
 #[test]
-fn a_receive_without_room_leaves_a_datagram_and_with_its_sender_takes_it() {
+fn empty_buffer_leaves_a_datagram_unless_the_source_is_requested() {
     for (transport, address) in [(Transport::Udp, &LOOPBACK[0]), (Transport::UnixDatagram, &UNNAMED)] {
         let (server, name) = bound(transport, address);
         let client = connected(transport, &name);
@@ -224,7 +224,7 @@ fn leave_in_time_wait(reuse: bool) -> Address {
 }
 
 #[test]
-fn a_port_in_time_wait_is_had_again_if_old_and_new_allow_it() {
+fn time_wait_port_is_reusable_if_both_sockets_allow_it() {
     for (old, new) in [(false, false), (false, true), (true, false), (true, true)] {
         let name = leave_in_time_wait(old);
         let again = Transport::Tcp.socket(&name).unwrap();
@@ -240,7 +240,7 @@ fn a_port_in_time_wait_is_had_again_if_old_and_new_allow_it() {
 }
 
 #[test]
-fn a_server_starts_again_at_once_though_a_connection_still_lives() {
+fn server_restarts_while_an_old_connection_is_open() {
     let first = tcp_server(ServerOptions::default(), &LOOPBACK[0]);
     let name = first.local_addr().unwrap();
     let client = connected(Transport::Tcp, &name);
@@ -254,7 +254,7 @@ fn a_server_starts_again_at_once_though_a_connection_still_lives() {
 }
 
 #[test]
-fn a_udp_address_that_may_be_reused_is_stolen_and_ours_may_not() {
+fn udp_address_is_stolen_only_with_reuseaddr() {
     let (victim, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let thief = Transport::Udp.socket(&name).unwrap();
     for socket in [&victim, &thief] {
@@ -272,7 +272,7 @@ fn a_udp_address_that_may_be_reused_is_stolen_and_ours_may_not() {
 }
 
 #[test]
-fn a_unix_datagram_is_answered_where_its_sender_has_a_name_and_lives() {
+fn unix_datagram_reply_needs_a_bound_and_open_sender() {
     let (server, name) = bound(Transport::UnixDatagram, &UNNAMED);
     let nameless = Transport::UnixDatagram.socket(&name).unwrap();
     nameless.send_to(b"call", &name).unwrap();
@@ -292,7 +292,7 @@ fn a_unix_datagram_is_answered_where_its_sender_has_a_name_and_lives() {
 }
 
 #[test]
-fn a_unix_datagram_socket_takes_a_dozen_that_nobody_reads() {
+fn unix_datagram_queue_is_limited_by_messages() {
     let (_full, name) = bound(Transport::UnixDatagram, &UNNAMED);
     let client = Transport::UnixDatagram.socket(&name).unwrap();
     client.set_blocking(false).unwrap();
@@ -307,7 +307,7 @@ fn a_unix_datagram_socket_takes_a_dozen_that_nobody_reads() {
 }
 
 #[test]
-fn a_queue_of_connections_is_as_long_as_was_said_and_one_more() {
+fn connection_queue_holds_the_backlog_plus_one() {
     let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
     listener.listen_with(1).unwrap();
     let call = || {
@@ -344,8 +344,8 @@ fn errno_of(result: io::Result<()>) -> i32 {
 }
 
 #[test]
-fn a_connect_that_is_too_slow_is_eagain_and_a_failed_one_is_told_once() {
-    // Its queue is full, so the next caller waits.
+fn connect_ex_returns_eagain_on_timeout_and_an_error_once() {
+    // Its queue is full, so the next client waits.
     let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
     listener.listen_with(0).unwrap();
     let _first = connected(Transport::Tcp, &name);
@@ -373,7 +373,7 @@ fn a_connect_that_is_too_slow_is_eagain_and_a_failed_one_is_told_once() {
 }
 
 #[test]
-fn a_connect_that_waits_at_a_full_unix_queue_gives_the_socket_back_as_it_was() {
+fn connect_to_a_full_unix_queue_restores_the_socket() {
     let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
     listener.listen_with(0).unwrap();
     let _first = connected(Transport::UnixStream, &name);
@@ -396,14 +396,14 @@ fn a_connect_that_waits_at_a_full_unix_queue_gives_the_socket_back_as_it_was() {
 }
 
 #[test]
-fn an_option_is_as_long_as_the_kernel_tells_and_may_be_nothing() {
+fn option_length_is_that_of_the_kernel() {
     let socket = Transport::Tcp.socket(&LOOPBACK[0]).unwrap();
     let info = socket.option_bytes(libc::IPPROTO_TCP, libc::TCP_INFO, 1024).unwrap();
     assert!((100..1024).contains(&info.len()), "{} bytes", info.len());
     assert_eq!(socket.option_bytes(libc::SOL_SOCKET, libc::SO_TYPE, 1).unwrap().len(), 1);
-    for room in [0, 1025] {
+    for len_max in [0, 1025] {
         assert_eq!(
-            kind(socket.option_bytes(libc::IPPROTO_TCP, libc::TCP_INFO, room)),
+            kind(socket.option_bytes(libc::IPPROTO_TCP, libc::TCP_INFO, len_max)),
             ErrorKind::InvalidInput
         );
     }
@@ -422,7 +422,7 @@ fn an_option_is_as_long_as_the_kernel_tells_and_may_be_nothing() {
 }
 
 #[test]
-fn a_name_that_the_kernel_would_cut_is_not_set() {
+fn truncated_names_are_refused() {
     let socket = Transport::Tcp.socket(&LOOPBACK[0]).unwrap();
     let congestion = socket.option(option::TCP_CONGESTION).unwrap();
     for name in [format!("{congestion}\0"), format!("{congestion}\0or another"), "l".repeat(16)] {
@@ -439,7 +439,7 @@ fn a_name_that_the_kernel_would_cut_is_not_set() {
 
 /// Sockets that poll(2) calls ready, whatever the call then says.
 #[test]
-fn a_wait_ends_in_time_although_the_socket_is_always_ready() {
+fn wait_ends_in_time_on_an_always_ready_socket() {
     let soon = Some(Duration::from_millis(50));
     let (reader, name) = bound(Transport::UnixDatagram, &UNNAMED);
     let writer = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
@@ -470,7 +470,7 @@ fn a_wait_ends_in_time_although_the_socket_is_always_ready() {
 
 /// As a service manager hands listeners over (sd_listen_fds(3)): it keeps its own descriptor of them.
 #[test]
-fn a_listener_that_was_handed_over_is_known_by_what_it_is_and_lives_on_without_us() {
+fn inherited_listener_is_recognised_and_outlives_its_creator() {
     let kept = tcp_server(ServerOptions::default(), &LOOPBACK[0]);
     let handed = Socket::from_fd(kept.as_fd().try_clone_to_owned().unwrap()).unwrap();
     assert_eq!((handed.family().unwrap(), handed.socket_type().unwrap()), (Family::INET, Type::STREAM));

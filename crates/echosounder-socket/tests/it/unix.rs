@@ -28,7 +28,7 @@ fn is_silent(socket: &Socket) -> bool {
 }
 
 #[test]
-fn what_is_sent_to_a_held_socket_reaches_it_whatever_its_path_leads_to() {
+fn pinned_socket_receives_after_its_path_is_replaced() {
     let folder = Folder::new();
     let (path, aside) = (folder.path_of_len(90), folder.path_of_len(91));
     let (looked_at, _) = bound(Transport::UnixDatagram, &at(&path));
@@ -58,7 +58,7 @@ fn what_is_sent_to_a_held_socket_reaches_it_whatever_its_path_leads_to() {
 }
 
 #[test]
-fn only_a_socket_is_held() {
+fn only_sockets_can_be_pinned() {
     let folder = Folder::new();
     let (socket, link, file) = (folder.path_of_len(90), folder.path_of_len(91), folder.path_of_len(92));
     let _bound = bound(Transport::UnixDatagram, &at(&socket));
@@ -78,7 +78,7 @@ fn only_a_socket_is_held() {
 }
 
 #[test]
-fn a_held_listener_is_connected_to() {
+fn pinned_listener_accepts_connections() {
     let folder = Folder::new();
     let path = folder.path_of_len(90);
     let (listener, _) = bound(Transport::UnixStream, &at(&path));
@@ -92,7 +92,7 @@ fn a_held_listener_is_connected_to() {
 
 /// The kernel takes a path to its first NUL, and an empty one for an abstract name: another socket's.
 #[test]
-fn a_path_that_the_kernel_would_cut_is_refused_by_every_call() {
+fn truncated_paths_are_refused_by_every_call() {
     let folder = Folder::new();
     let cut = folder.path_of_len(90);
     let whole = [cut.as_os_str().as_bytes(), b"\0and more"].concat();

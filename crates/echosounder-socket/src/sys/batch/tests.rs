@@ -43,7 +43,7 @@ fn sent(slots: &Slots, reply: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn what_is_written_through_the_headers_is_received_and_answered() {
+fn headers_point_to_the_received_and_sent_bytes() {
     let mut slots = Slots::new(3, 16);
     for round in 0..2_u8 {
         for (index, number) in [0, 1, 2].into_iter().enumerate() {
@@ -71,7 +71,7 @@ fn what_is_written_through_the_headers_is_received_and_answered() {
 }
 
 #[test]
-fn every_datagram_starts_on_a_boundary_with_room_before_and_behind_it() {
+fn every_datagram_is_aligned_and_has_space_for_a_prefix() {
     for size in [0, 1, 63, 64, 1500, 2048, 65_535, 256 * 1024] {
         let slots = Slots::new(5, size);
         let places = || slots.receive_parts.iter().map(|part| part.iov_base.addr());
@@ -88,7 +88,7 @@ fn every_datagram_starts_on_a_boundary_with_room_before_and_behind_it() {
 
 #[test]
 #[should_panic(expected = "fit the address space")]
-fn slots_whose_total_overflows_are_refused() {
+fn overflowing_total_length_panics() {
     // Without overflow checks, as in a release build, this was a buffer of 4 KiB with slots of 6 EiB.
     let size = (usize::MAX / 3) - 128 + 1366;
     let _ = Slots::new(3, size);
@@ -96,6 +96,6 @@ fn slots_whose_total_overflows_are_refused() {
 
 #[test]
 #[should_panic(expected = "fit the address space")]
-fn one_slot_that_overflows_is_refused() {
+fn overflowing_slot_length_panics() {
     let _ = Slots::new(1, usize::MAX);
 }
