@@ -1,13 +1,17 @@
 //! The configuration of a server.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use echosounder_proto::{Framing, PlainEcho, Template};
 use echosounder_socket::{Endpoint, IpVersion};
 
 use crate::limits::Timeouts;
 
-/// The configuration of a server.
+/// How long a client may receive nothing, unless it is configured.
+const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The configuration of a server. Change the fields of [`Config::new`] as needed.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The endpoints to serve. A host name stands for each of its addresses.
@@ -32,4 +36,23 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The permissions of UNIX socket paths, less the umask.
     pub unix_mode: u32,
+}
+
+impl Config {
+    /// Returns the configuration of a server with `ctime` timestamps and one worker thread, without limits.
+    pub fn new(endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            endpoints,
+            ip_version: IpVersion::Any,
+            stamp: Template::ctime(),
+            framing: Framing::default(),
+            plain_echo: PlainEcho::Local,
+            host: String::new(),
+            workers: NonZeroUsize::MIN,
+            connections_max: None,
+            connections_per_host_max: None,
+            timeouts: Timeouts { idle: None, stall: DEFAULT_STALL_TIMEOUT },
+            unix_mode: 0o600,
+        }
+    }
 }

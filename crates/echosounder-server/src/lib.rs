@@ -9,23 +9,12 @@
 //! [`Operation`] and is given its [`Completion`], so that another input-output loop, or a test, can drive it as well.
 //!
 //! ```
-//! use echosounder_proto::{Framing, PlainEcho, Template};
-//! use echosounder_server::{Config, Server, Timeouts};
+//! use echosounder_proto::Template;
+//! use echosounder_server::{Config, Server};
 //! use echosounder_socket::{IpVersion, Shutdown, Side};
 //!
-//! let server = Server::bind(Config {
-//!     endpoints: vec!["tcp://127.0.0.1:0".parse()?],
-//!     ip_version: IpVersion::Any,
-//!     stamp: Template::none(),
-//!     framing: Framing::default(),
-//!     plain_echo: PlainEcho::Local,
-//!     host: "here".into(),
-//!     workers: std::num::NonZeroUsize::MIN,
-//!     connections_max: None,
-//!     connections_per_host_max: None,
-//!     timeouts: Timeouts { idle: None, stall: std::time::Duration::from_secs(60) },
-//!     unix_mode: 0o600,
-//! })?;
+//! let config = Config { stamp: Template::none(), ..Config::new(vec!["tcp://127.0.0.1:0".parse()?]) };
+//! let server = Server::bind(config)?;
 //! let endpoint = server.endpoints().next().expect("the server has one endpoint").clone();
 //! let running = server.start(|| ())?;
 //!

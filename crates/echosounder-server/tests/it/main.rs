@@ -6,6 +6,7 @@ mod bind;
 mod connections;
 mod crowd;
 mod datagrams;
+mod examples;
 mod flood;
 mod harness;
 mod path;
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use echosounder_proto::{DropReason, Framing, PlainEcho};
+use echosounder_proto::{DropReason, Framing};
 use echosounder_server::{
     CloseReason, Config, DisconnectReason, Observer, Running, Server, ServerEvent, Timeouts, Totals,
 };
@@ -102,18 +103,11 @@ fn dropped(totals: &Totals, reason: DropReason) -> u64 {
 
 /// A server on these endpoints with one worker, the textbook's stamp and framing.
 fn config(endpoints: &[&str]) -> Config {
+    let endpoints = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
     Config {
-        endpoints: endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect(),
-        ip_version: IpVersion::Any,
-        stamp: "ctime".parse().unwrap(),
-        framing: Framing::default(),
-        plain_echo: PlainEcho::Local,
         host: "here".into(),
-        workers: NonZeroUsize::MIN,
-        connections_max: None,
-        connections_per_host_max: None,
         timeouts: Timeouts { idle: None, stall: PATIENCE },
-        unix_mode: 0o600,
+        ..Config::new(endpoints)
     }
 }
 

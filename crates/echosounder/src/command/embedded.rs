@@ -6,21 +6,16 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf, absolute};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use echosounder_proto::{Framing, PlainEcho, Template};
-use echosounder_server::{Config, Note, Running, Server, Timeouts};
+use echosounder_server::{Config, Note, Running, Server};
 use echosounder_socket::family::unix::{PATH_MAX, UnixName};
-use echosounder_socket::{Address, Endpoint, IpVersion, Transport};
+use echosounder_socket::{Address, Endpoint, Transport};
 use tempfile::TempDir;
 
 use crate::config::{cores, host_name};
 use crate::failure::{plain, sentence};
 use crate::support;
-
-/// How long a client may receive none of its replies.
-const STALL: Duration = Duration::from_secs(60);
 
 /// The length of the longest socket name in the folder, with its slash.
 const NAME_MAX: usize = "/seqpacket".len();
@@ -91,19 +86,7 @@ impl Embedded {
 }
 
 fn config(endpoints: Vec<Endpoint>) -> Config {
-    Config {
-        endpoints,
-        ip_version: IpVersion::Any,
-        stamp: Template::ctime(),
-        framing: Framing::default(),
-        plain_echo: PlainEcho::Local,
-        host: host_name(),
-        workers: cores(),
-        connections_max: None,
-        connections_per_host_max: None,
-        timeouts: Timeouts { idle: None, stall: STALL },
-        unix_mode: 0o600,
-    }
+    Config { host: host_name(), workers: cores(), ..Config::new(endpoints) }
 }
 
 /// Returns an endpoint for every transport that works on this machine, with a free port or a path in the folder, and an
