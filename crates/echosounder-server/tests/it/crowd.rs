@@ -1,4 +1,4 @@
-//! Everybody at once.
+//! Many clients at the same time.
 
 use std::env;
 use std::num::NonZeroUsize;
@@ -7,24 +7,24 @@ use std::thread;
 use echosounder_server::Config;
 use echosounder_socket::{Endpoint, Kind};
 
-use crate::{Client, Folder, config, everywhere, start, stop};
+use crate::{Client, Folder, all_endpoints, config, start, stop};
 
-/// How often each client asks: SOUNDER_TEST_ECHOES, or 200 times.
+/// The number of messages of each client: SOUNDER_TEST_ECHOES, or 200.
 fn echoes() -> usize {
     env::var("SOUNDER_TEST_ECHOES").map_or(200, |echoes| echoes.parse().unwrap())
 }
 
-/// How many clients there are on each transport.
+/// The number of clients of each endpoint.
 const CLIENTS: usize = 8;
 
 #[test]
-fn a_crowd_on_every_transport_at_once_gets_every_answer_right() {
+fn clients_on_every_transport_at_once_receive_correct_replies() {
     let folder = Folder::new();
-    let names = everywhere(&folder);
+    let names = all_endpoints(&folder);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let workers = NonZeroUsize::new(2).unwrap();
     let (running, endpoints) = start(Config { workers, ..config(&names) });
-    let ask = |endpoint: &Endpoint, number: usize| {
+    let send_all = |endpoint: &Endpoint, number: usize| {
         let client = Client::of(endpoint);
         for echo in 0..echoes() {
             client.echo(format!("client {number}, echo {echo}").as_bytes());
@@ -37,7 +37,7 @@ fn a_crowd_on_every_transport_at_once_gets_every_answer_right() {
     thread::scope(|scope| {
         for endpoint in &endpoints {
             for number in 0..CLIENTS {
-                scope.spawn(move || ask(endpoint, number));
+                scope.spawn(move || send_all(endpoint, number));
             }
         }
     });
@@ -47,7 +47,7 @@ fn a_crowd_on_every_transport_at_once_gets_every_answer_right() {
 }
 
 #[test]
-fn two_hundred_clients_of_one_datagram_socket_each_hear_their_own() {
+fn two_hundred_clients_of_one_datagram_socket_receive_their_own_replies() {
     let (running, endpoints) = start(config(&["udp://127.0.0.1:0"]));
     let clients: Vec<Client> = (0..200).map(|_| Client::of(&endpoints[0])).collect();
     let message = |number: usize, round: usize| format!("client {number}, round {round}").into_bytes();

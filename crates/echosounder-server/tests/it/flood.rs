@@ -1,113 +1,113 @@
-//! Peers that send and never read.
+//! Clients that send and never receive.
 
 use echosounder_socket::{Socket, Transport, raise_fd_limit};
 
 use crate::harness::{TestWorker, receive, receive_all, send};
 use crate::size;
 
-/// Says the same over and over until nothing goes any more, and returns how many bytes went.
-fn push(table: &mut TestWorker, peer: &Socket) -> usize {
-    let mut said = 0;
+/// Sends until the socket takes no more, and returns the number of bytes.
+fn push(server: &mut TestWorker, client: &Socket) -> usize {
+    let mut sent = 0;
     loop {
-        match send(peer, &[b'x'; 4096]) {
-            0 => return said,
-            taken => said += taken,
+        match send(client, &[b'x'; 4096]) {
+            0 => return sent,
+            taken => sent += taken,
         }
-        table.turn();
-        assert!(said < 10 << 20, "nobody stops a peer that never reads");
+        server.turn();
+        assert!(sent < 10 << 20, "the server reads without limit");
     }
 }
 
 #[test]
-fn a_peer_that_never_reads_is_not_read_and_the_others_are_served() {
-    let mut table = TestWorker::new("ctime", size(1024), 1 << 20);
-    let deaf = table.connect(Transport::UnixStream, "deaf", 4096);
-    let polite = table.connect(Transport::UnixStream, "polite", 4096);
-    let mut said = 0;
+fn a_client_that_never_receives_is_not_read_and_others_are_served() {
+    let mut server = TestWorker::new("ctime", size(1024), 1 << 20);
+    let stalled = server.connect(Transport::UnixStream, "stalled", 4096);
+    let other = server.connect(Transport::UnixStream, "other", 4096);
+    let mut sent = 0;
     loop {
-        let taken = push(&mut table, &deaf);
-        said += taken;
-        table.settle();
+        let taken = push(&mut server, &stalled);
+        sent += taken;
+        server.settle();
         if taken == 0 {
             break;
         }
     }
-    let answered = table.totals().bytes;
+    let replied = server.totals().bytes;
     for _ in 0..100 {
-        assert_eq!(send(&polite, b"hello"), 5);
-        table.turn();
-        assert_eq!(receive_all(&polite)[27..], *b"hello");
+        assert_eq!(send(&other, b"hello"), 5);
+        server.turn();
+        assert_eq!(receive_all(&other)[27..], *b"hello");
     }
-    assert_eq!(table.totals().bytes, answered + 500, "of the deaf peer nothing was read meanwhile");
+    assert_eq!(server.totals().bytes, replied + 500, "nothing is read from the client that does not receive");
 
-    let mut heard = 0;
-    while let Some(more) = receive(&deaf, 4096) {
-        heard += more.iter().filter(|&&byte| byte == b'x').count();
-        table.settle();
+    let mut received = 0;
+    while let Some(more) = receive(&stalled, 4096) {
+        received += more.iter().filter(|&&byte| byte == b'x').count();
+        server.settle();
     }
-    assert_eq!(heard, said, "once it reads, it hears everything");
+    assert_eq!(received, sent, "the client can receive everything later");
 }
 
 #[test]
-fn what_is_kept_for_all_together_is_bounded() {
+fn the_backlogs_together_are_bounded() {
     const BACKLOG_MAX: usize = 64 * 1024;
     let descriptors = usize::try_from(raise_fd_limit().unwrap()).unwrap();
-    let mut table = TestWorker::new("none", size(1024), BACKLOG_MAX);
-    let polite = table.connect(Transport::UnixStream, "polite", 4096);
-    let mut deaf: Vec<(Socket, usize)> = (0..500.min(descriptors / 4))
-        .map(|number| (table.connect(Transport::UnixStream, &number.to_string(), 4096), 0))
+    let mut server = TestWorker::new("none", size(1024), BACKLOG_MAX);
+    let other = server.connect(Transport::UnixStream, "other", 4096);
+    let mut stalled: Vec<(Socket, usize)> = (0..500.min(descriptors / 4))
+        .map(|number| (server.connect(Transport::UnixStream, &number.to_string(), 4096), 0))
         .collect();
 
-    let mut idle = 0;
+    let mut unchanged = 0;
     let mut hellos = 0;
-    while idle < 3 {
-        let before: usize = deaf.iter().map(|(_, said)| said).sum();
-        for (peer, said) in &mut deaf {
-            *said += send(peer, &[b'x'; 3000]);
+    while unchanged < 3 {
+        let before: usize = stalled.iter().map(|(_, sent)| sent).sum();
+        for (client, sent) in &mut stalled {
+            *sent += send(client, &[b'x'; 3000]);
         }
-        hellos += send(&polite, b"hello");
-        table.settle();
-        assert_eq!(receive_all(&polite), b"hello");
-        let after: usize = deaf.iter().map(|(_, said)| said).sum();
-        idle = if before == after { idle + 1 } else { 0 };
+        hellos += send(&other, b"hello");
+        server.settle();
+        assert_eq!(receive_all(&other), b"hello");
+        let after: usize = stalled.iter().map(|(_, sent)| sent).sum();
+        unchanged = if before == after { unchanged + 1 } else { 0 };
     }
 
-    // The worker takes no turn while they all read: what they hear has left it, the rest of the answers is kept.
-    let answered = usize::try_from(table.totals().bytes).unwrap();
-    let mut heard: Vec<usize> = deaf.iter().map(|(peer, _)| receive_all(peer).len()).collect();
-    let kept = answered - hellos - heard.iter().sum::<usize>();
-    assert!(0 < kept && kept <= BACKLOG_MAX, "{kept} bytes are kept");
+    // The worker takes no turn meanwhile, so what the clients receive now was in the kernel's buffers.
+    let replied = usize::try_from(server.totals().bytes).unwrap();
+    let mut received: Vec<usize> = stalled.iter().map(|(client, _)| receive_all(client).len()).collect();
+    let backlog = replied - hellos - received.iter().sum::<usize>();
+    assert!(0 < backlog && backlog <= BACKLOG_MAX, "the backlog has {backlog} bytes");
 
     for round in 0.. {
-        table.settle();
-        for ((peer, _), heard) in deaf.iter().zip(&mut heard) {
-            *heard += receive_all(peer).len();
+        server.settle();
+        for ((client, _), received) in stalled.iter().zip(&mut received) {
+            *received += receive_all(client).len();
         }
-        if deaf.iter().zip(&heard).all(|((_, said), heard)| said == heard) {
+        if stalled.iter().zip(&received).all(|((_, sent), received)| sent == received) {
             break;
         }
-        assert!(round < 1000, "not everybody hears everything");
+        assert!(round < 1000, "a client does not receive all its replies");
     }
 }
 
 #[test]
-fn what_was_kept_for_a_peer_that_is_gone_is_free_again() {
-    let mut table = TestWorker::new("none", size(1024), 64 * 1024);
-    // How much is read at once tells how much is left.
-    let read_at_once = |table: &mut TestWorker| {
-        let peer = table.connect(Transport::UnixStream, "polite", 100_000);
-        assert_eq!(send(&peer, &[b'x'; 20_000]), 20_000);
-        table.turn();
-        receive_all(&peer).len()
+fn a_closed_connection_returns_its_part_of_the_budget() {
+    let mut server = TestWorker::new("none", size(1024), 64 * 1024);
+    // The size of a read depends on the unused budget.
+    let read_size = |server: &mut TestWorker| {
+        let client = server.connect(Transport::UnixStream, "other", 100_000);
+        assert_eq!(send(&client, &[b'x'; 20_000]), 20_000);
+        server.turn();
+        receive_all(&client).len()
     };
-    let at_first = read_at_once(&mut table);
-    table.settle();
+    let before = read_size(&mut server);
+    server.settle();
     for _ in 0..100 {
-        let deaf = table.connect(Transport::UnixStream, "deaf", 4096);
-        push(&mut table, &deaf);
-        drop(deaf);
-        table.settle();
+        let stalled = server.connect(Transport::UnixStream, "stalled", 4096);
+        push(&mut server, &stalled);
+        drop(stalled);
+        server.settle();
     }
-    assert_eq!(table.worker.connections(), 0);
-    assert_eq!(read_at_once(&mut table), at_first);
+    assert_eq!(server.worker.connections(), 0);
+    assert_eq!(read_size(&mut server), before);
 }

@@ -1,4 +1,5 @@
-//! The server against its promises: turn by turn over socket pairs, and whole over the kernel's sockets.
+//! Tests of the server: single connections without a kernel, workers turn by turn over socket pairs, and whole servers over
+//! the kernel's sockets.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -9,8 +10,8 @@ mod datagrams;
 mod examples;
 mod flood;
 mod harness;
+mod limits;
 mod path;
-mod patience;
 mod service;
 mod time;
 mod turns;
@@ -101,7 +102,7 @@ fn dropped(totals: &Totals, reason: DropReason) -> u64 {
     totals.drops[reason as usize]
 }
 
-/// A server on these endpoints with one worker, the textbook's stamp and framing.
+/// Returns the configuration of a server on these endpoints with one worker.
 fn config(endpoints: &[&str]) -> Config {
     let endpoints = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
     Config {
@@ -111,26 +112,26 @@ fn config(endpoints: &[&str]) -> Config {
     }
 }
 
-/// Starts a server; returns where it is as well.
+/// Starts a server. Returns its endpoints as well.
 fn start(config: Config) -> (Running, Vec<Endpoint>) {
     let server = Server::bind(config).unwrap();
     let endpoints = server.endpoints().cloned().collect();
     (server.start(|| ()).unwrap(), endpoints)
 }
 
-/// Stops a server, which must not take for ever.
+/// Stops a server.
 fn stop(running: Running) -> Totals {
     stopping(running).recv_timeout(PATIENCE).expect("a server stops in bounded time").unwrap()
 }
 
-/// Begins to stop a server; the totals come when it has.
+/// Stops a server in a thread. The receiver gets the totals when it has stopped.
 fn stopping(running: Running) -> mpsc::Receiver<io::Result<Totals>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || drop(sender.send(running.stop())));
     receiver
 }
 
-/// Families that not every kernel has, and an endpoint of each.
+/// Address families and protocols that not every kernel has, with an endpoint of each.
 const OPTIONAL: [(&str, &str); 5] = [
     ("vsock", "vsock://local:0"),
     ("tipc", "tipc://21567:0?scope=node"),
@@ -139,16 +140,16 @@ const OPTIONAL: [(&str, &str); 5] = [
     ("sctp", "sctp://127.0.0.1:0"),
 ];
 
-/// Which of these families this kernel has; says once what is skipped.
-fn optional() -> &'static [&'static str] {
+/// Returns which of these families this kernel has, and reports the others as skipped.
+fn optional_families() -> &'static [&'static str] {
     static FOUND: OnceLock<Vec<&str>> = OnceLock::new();
-    let is_there = |endpoint: &str| {
+    let try_bind = |endpoint: &str| {
         let endpoint: Endpoint = endpoint.parse().unwrap();
         let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
         endpoint.transport().socket(&address)?.bind(&address)
     };
     FOUND.get_or_init(|| {
-        let found = OPTIONAL.iter().filter(|(name, endpoint)| match is_there(endpoint) {
+        let found = OPTIONAL.iter().filter(|(name, endpoint)| match try_bind(endpoint) {
             Ok(()) => true,
             Err(error) => {
                 skip(name, &error);
@@ -159,12 +160,12 @@ fn optional() -> &'static [&'static str] {
     })
 }
 
-/// Endpoints of the families that not every kernel has.
-fn exotic() -> Vec<String> {
+/// Returns endpoints of the families that not every kernel has.
+fn optional_endpoints() -> Vec<String> {
     static SERVICE: AtomicU32 = AtomicU32::new(0);
     let service = || 1000 + SERVICE.fetch_add(1, Ordering::Relaxed);
     let mut endpoints = Vec::new();
-    for family in optional() {
+    for family in optional_families() {
         match *family {
             "vsock" => {
                 endpoints.extend(["vsock", "vsock-seqpacket"].map(|scheme| format!("{scheme}://local:0")))
@@ -185,8 +186,8 @@ fn exotic() -> Vec<String> {
     endpoints
 }
 
-/// Every transport, over every sort of name that this machine has.
-fn everywhere(folder: &Folder) -> Vec<String> {
+/// Returns endpoints of every transport, with every form of name that this machine has.
+fn all_endpoints(folder: &Folder) -> Vec<String> {
     let mut endpoints = vec!["tcp://127.0.0.1:0".into(), "udp://127.0.0.1:0".into()];
     if has_ipv6() {
         endpoints.extend(["tcp://[::1]:0".into(), "udp://[::1]:0".into()]);
@@ -195,11 +196,11 @@ fn everywhere(folder: &Folder) -> Vec<String> {
         endpoints.push(folder.endpoint(scheme, scheme));
         endpoints.push(format!("{scheme}:@{}", unique()));
     }
-    endpoints.extend(exotic());
+    endpoints.extend(optional_endpoints());
     endpoints
 }
 
-/// Someone who asks, and waits for answers.
+/// A client over a kernel socket.
 #[derive(Debug)]
 struct Client {
     socket: Socket,
@@ -230,16 +231,16 @@ impl Client {
         }
     }
 
-    /// The next bytes, or the next message; nothing is the end.
+    /// Receives the next bytes or the next message. No bytes mean the end.
     fn recv(&self) -> Vec<u8> {
-        assert!(self.is_told(PATIENCE), "nothing came");
+        assert!(self.is_readable(PATIENCE), "nothing arrived");
         let mut buffer = vec![0; 256 * 1024];
         let len = self.socket.recv(&mut buffer).unwrap();
         buffer.truncate(len);
         buffer
     }
 
-    /// The next so many bytes of a stream, or a message of that length.
+    /// Receives `len` bytes of a stream, or a message of that length.
     fn recv_exact(&self, len: usize) -> Vec<u8> {
         let mut bytes = self.recv();
         while self.kind == Kind::Stream && bytes.len() < len {
@@ -251,7 +252,7 @@ impl Client {
         bytes
     }
 
-    /// Everything up to the end.
+    /// Receives everything up to the end.
     fn recv_all(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         loop {
@@ -262,23 +263,23 @@ impl Client {
         }
     }
 
-    /// Says that it has said everything, where that can be said.
+    /// Finishes sending, if the transport can half-close.
     fn finish(&self) {
         if self.half_closes {
             self.socket.shutdown(Shutdown::Write).unwrap();
         }
     }
 
-    fn is_told(&self, wait: Duration) -> bool {
+    fn is_readable(&self, wait: Duration) -> bool {
         let [state] = ready([(self.socket.as_fd(), Interest::Read)], Some(wait)).unwrap();
         state.readable
     }
 
-    /// Says something, and checks that it comes back behind a `ctime` stamp.
+    /// Sends a message and checks that its reply is the message with a `ctime` timestamp.
     fn echo(&self, message: &[u8]) {
         self.send(message);
-        let answer = self.recv_exact(CTIME + message.len());
-        assert!(echosounder_proto::starts_with_timestamp(&answer), "{answer:?}");
-        assert_eq!(&answer[CTIME..], message);
+        let reply = self.recv_exact(CTIME + message.len());
+        assert!(echosounder_proto::starts_with_timestamp(&reply), "{reply:?}");
+        assert_eq!(&reply[CTIME..], message);
     }
 }

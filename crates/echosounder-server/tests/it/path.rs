@@ -1,4 +1,4 @@
-//! UNIX paths: never stolen from the living, taken over from the dead, removed only if ours.
+//! UNIX socket paths: a live socket is never replaced, a dead one is, and only the server's own path is removed.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,7 +14,7 @@ use crate::{Client, Folder, config, start, stop, stopping};
 
 const SCHEMES: [&str; 3] = ["unix", "unix-dgram", "unix-seqpacket"];
 
-/// Leaves at the path a socket that nobody is bound to.
+/// Leaves a socket at the path that no process is bound to.
 fn leave_dead_socket(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
 }
@@ -36,7 +36,7 @@ fn a_dead_socket_is_replaced_and_removed_at_the_end() {
 }
 
 #[test]
-fn a_living_socket_is_never_stolen() {
+fn a_live_socket_is_never_replaced() {
     for scheme in SCHEMES {
         let folder = Folder::new();
         let stream = UnixListener::bind(folder.path().join("stream")).unwrap();
@@ -45,7 +45,7 @@ fn a_living_socket_is_never_stolen() {
             assert!(is_in_use(&Server::bind(config(&[&folder.endpoint(scheme, name)]))), "{scheme} {name}");
             assert!(fs::symlink_metadata(folder.path().join(name)).unwrap().file_type().is_socket());
         }
-        // Neither has heard anything of it.
+        // Neither socket noticed the attempt.
         stream.set_nonblocking(true).unwrap();
         assert_eq!(stream.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         datagram.set_nonblocking(true).unwrap();
@@ -54,7 +54,7 @@ fn a_living_socket_is_never_stolen() {
 }
 
 #[test]
-fn what_is_not_a_socket_is_left_alone() {
+fn other_files_are_left_alone() {
     for scheme in SCHEMES {
         let folder = Folder::new();
         fs::write(folder.path().join("file"), "precious").unwrap();
@@ -73,7 +73,7 @@ fn what_is_not_a_socket_is_left_alone() {
 }
 
 #[test]
-fn a_path_that_is_no_longer_ours_is_not_removed() {
+fn a_path_that_belongs_to_another_by_now_is_not_removed() {
     for scheme in SCHEMES {
         let folder = Folder::new();
         let (first, _) = start(config(&[&folder.endpoint(scheme, "s")]));
@@ -82,14 +82,14 @@ fn a_path_that_is_no_longer_ours_is_not_removed() {
         stop(first);
         Client::of(&endpoints[0]).echo(b"hello");
         fs::remove_file(folder.path().join("s")).unwrap();
-        fs::write(folder.path().join("s"), "a file of somebody else's").unwrap();
+        fs::write(folder.path().join("s"), "a file of another program").unwrap();
         stop(second);
         assert!(folder.path().join("s").is_file());
     }
 }
 
 #[test]
-fn the_mode_is_honoured_less_the_umask() {
+fn permissions_are_the_mode_less_the_umask() {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap().trim();
     let umask = u32::from_str_radix(umask, 8).unwrap();
@@ -105,8 +105,8 @@ fn the_mode_is_honoured_less_the_umask() {
     }
 }
 
-/// Starts several servers at once at the path of a dead socket, again and again: one of them is to win.
-fn race_at(folder: &Folder, scheme: &str, rounds: usize) {
+/// Starts several servers at once at the path of a dead socket, and checks that exactly one of them succeeds.
+fn race(folder: &Folder, scheme: &str, rounds: usize) {
     const STARTERS: usize = 4;
     let endpoint = folder.endpoint(scheme, "s");
     for round in 0..rounds {
@@ -131,29 +131,29 @@ fn race_at(folder: &Folder, scheme: &str, rounds: usize) {
 }
 
 #[test]
-fn of_many_that_start_at_once_one_wins() {
+fn one_of_many_servers_that_start_at_once_succeeds() {
     for scheme in SCHEMES {
         let folder = Folder::new();
-        race_at(&folder, scheme, 50);
-        assert_eq!(fs::read_dir(folder.path().join("")).unwrap().count(), 0, "nothing is left in the folder");
+        race(&folder, scheme, 50);
+        assert_eq!(fs::read_dir(folder.path().join("")).unwrap().count(), 0, "no file is left in the folder");
     }
 }
 
 #[test]
-fn whoever_may_read_the_folder_cannot_keep_a_server_from_coming_back() {
+fn a_lock_on_the_folder_does_not_keep_a_server_from_starting() {
     for scheme in SCHEMES {
         let folder = Folder::new();
-        let reply_cache = File::open(folder.path().join("")).unwrap();
-        reply_cache.lock().unwrap();
-        race_at(&folder, scheme, 10);
-        assert_eq!(fs::read_dir(folder.path().join("")).unwrap().count(), 0, "nothing is left in the folder");
+        let file = File::open(folder.path().join("")).unwrap();
+        file.lock().unwrap();
+        race(&folder, scheme, 10);
+        assert_eq!(fs::read_dir(folder.path().join("")).unwrap().count(), 0, "no file is left in the folder");
     }
 }
 
 #[test]
-fn without_the_lock_a_dead_socket_is_replaced_all_the_same() {
+fn a_dead_socket_is_replaced_even_without_the_lock() {
     for scheme in SCHEMES {
-        // What stands in the lock's place is no file, or is reply_cache by a program that does not let go of it.
+        // The lock is a link, or a file that another program holds locked.
         for is_held in [false, true] {
             let folder = Folder::new();
             let lock = folder.path().join(".s.lock");
@@ -171,21 +171,25 @@ fn without_the_lock_a_dead_socket_is_replaced_all_the_same() {
             Client::of(&endpoints[0]).echo(b"hello");
             assert!(is_in_use(&Server::bind(config(&[&endpoint]))));
             stop(running);
-            assert_eq!(lock.symlink_metadata().unwrap().is_symlink(), file.is_none(), "it is left alone");
+            assert_eq!(
+                lock.symlink_metadata().unwrap().is_symlink(),
+                file.is_none(),
+                "the lock is left alone"
+            );
             assert!(!folder.path().join("elsewhere").exists());
         }
     }
 }
 
 #[test]
-fn a_successor_keeps_the_path_that_it_took_over() {
+fn a_successor_keeps_the_path_of_a_server_that_is_still_ending() {
     let folder = Folder::new();
     let endpoint = folder.endpoint("unix", "s");
     let (first, endpoints) = start(config(&[&endpoint]));
     let idle = Client::of(&endpoints[0]);
     idle.echo(b"hello");
     let stopped = stopping(first);
-    assert_eq!(idle.recv(), b"", "the first server has ended, and waits for its client");
+    assert_eq!(idle.recv(), b"", "the first server has shut down and waits for its client");
     let (second, endpoints) = start(config(&[&endpoint]));
     drop(idle);
     stopped.recv().unwrap().unwrap();

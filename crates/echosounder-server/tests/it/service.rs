@@ -1,4 +1,4 @@
-//! Whole conversations over the kernel's sockets, from the first byte to the end of the server.
+//! Whole servers over the kernel's sockets, from the first byte to the stop.
 
 use std::env;
 use std::num::NonZeroUsize;
@@ -11,14 +11,14 @@ use echosounder_socket::{Interest, Kind, Shutdown, Socket, ready};
 use echosounder_testkit::Random;
 
 use crate::{
-    CTIME, Client, Event, Folder, PATIENCE, Reason, Record, config, everywhere, line, size, start, stop,
+    CTIME, Client, Event, Folder, PATIENCE, Reason, Record, all_endpoints, config, line, size, start, stop,
     stopping, unique,
 };
 
 #[test]
-fn every_transport_answers() {
+fn every_transport_replies() {
     let folder = Folder::new();
-    let names = everywhere(&folder);
+    let names = all_endpoints(&folder);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (running, endpoints) = start(config(&names));
     assert_eq!(endpoints.len(), names.len());
@@ -35,7 +35,7 @@ fn every_transport_answers() {
 }
 
 #[test]
-fn what_happens_is_told_and_counted() {
+fn events_are_reported_and_counted() {
     let name = format!("unix-seqpacket:@{}", unique());
     let server = Server::bind(config(&[&name])).unwrap();
     let endpoint = server.endpoints().next().unwrap().clone();
@@ -60,7 +60,7 @@ fn what_happens_is_told_and_counted() {
 }
 
 #[test]
-fn an_empty_message_is_no_end() {
+fn an_empty_message_is_not_the_end() {
     for (stamp, reply) in [("ctime", CTIME), ("none", 0)] {
         let name = format!("unix-seqpacket:@{}", unique());
         let mut config = config(&[&name]);
@@ -82,9 +82,9 @@ fn an_empty_message_is_no_end() {
 }
 
 #[test]
-fn a_stop_answers_what_had_arrived() {
+fn a_stop_replies_to_messages_that_had_arrived() {
     let folder = Folder::new();
-    for name in everywhere(&folder) {
+    for name in all_endpoints(&folder) {
         for workers in [1, 3] {
             let workers = NonZeroUsize::new(workers).unwrap();
             let (running, endpoints) = start(Config { workers, ..config(&[&name]) });
@@ -104,7 +104,7 @@ fn a_stop_answers_what_had_arrived() {
 }
 
 #[test]
-fn a_stop_answers_an_unfinished_line() {
+fn a_stop_replies_to_an_unfinished_line() {
     let folder = Folder::new();
     for name in streams(&folder) {
         let (running, endpoints) = start(Config { framing: line(1024), ..config(&[&name]) });
@@ -119,35 +119,35 @@ fn a_stop_answers_an_unfinished_line() {
 }
 
 #[test]
-fn peers_that_reset_disturb_nobody() {
+fn connections_that_reset_do_not_disturb_others() {
     let (running, endpoints) = start(config(&["tcp://127.0.0.1:0"]));
-    let polite = Client::of(&endpoints[0]);
+    let other = Client::of(&endpoints[0]);
     for round in 0..200 {
-        let rude = Client::of(&endpoints[0]);
-        rude.send(&[b'x'; 2000]);
+        let resetting = Client::of(&endpoints[0]);
+        resetting.send(&[b'x'; 2000]);
         if round % 2 == 0 {
-            rude.recv();
-            rude.send(&[b'x'; 2000]);
+            resetting.recv();
+            resetting.send(&[b'x'; 2000]);
         }
-        // Gone with answers unread, or on their way: the kernel resets the connection.
-        drop(rude);
-        polite.echo(b"hello");
+        // Closed with replies unread or in flight: the kernel resets the connection.
+        drop(resetting);
+        other.echo(b"hello");
     }
-    drop(polite);
+    drop(other);
     let totals = stop(running);
     assert_eq!(totals.connections, 201);
     assert!(totals.errors <= 200 && 200 <= totals.messages);
 }
 
-/// The endpoints that are streams.
+/// Returns endpoints of TCP and UNIX streams.
 fn streams(folder: &Folder) -> Vec<String> {
-    let mut endpoints = everywhere(folder);
+    let mut endpoints = all_endpoints(folder);
     endpoints.retain(|at| at.starts_with("tcp:") || at.starts_with("unix:"));
     endpoints
 }
 
 #[test]
-fn a_stop_does_not_reset_a_client_who_goes_on() {
+fn a_stop_does_not_reset_a_client_that_keeps_sending() {
     let folder = Folder::new();
     for name in streams(&folder) {
         let (running, endpoints) = start(config(&[&name]));
@@ -156,7 +156,7 @@ fn a_stop_does_not_reset_a_client_who_goes_on() {
         let stopped = stopping(running);
         assert_eq!(client.recv(), b"");
         for _ in 0..10 {
-            client.send(b"is anybody there?");
+            client.send(b"more");
             assert_eq!(client.recv(), b"");
         }
         drop(client);
@@ -170,12 +170,12 @@ fn a_stop_does_not_reset_a_client_whose_input_is_unread() {
     for name in streams(&folder) {
         let (running, endpoints) = start(Config { stamp: "none".parse().unwrap(), ..config(&[&name]) });
         let client = Client::of(&endpoints[0]);
-        // Until nothing goes any more: the buffers of both ways are full, and input waits to be read.
+        // Fill the buffers of both directions, so that unread input is left at the stop.
         client.socket.set_blocking(false).unwrap();
-        let mut said = 0;
+        let mut sent = 0;
         loop {
-            while let Ok(sent) = client.socket.send(&[b'x'; 20_000]) {
-                said += sent;
+            while let Ok(taken) = client.socket.send(&[b'x'; 20_000]) {
+                sent += taken;
             }
             let [state] = ready([(client.socket.as_fd(), Interest::Write)], Some(PATIENCE / 100)).unwrap();
             if !state.writable {
@@ -183,18 +183,18 @@ fn a_stop_does_not_reset_a_client_whose_input_is_unread() {
             }
         }
         let stopped = stopping(running);
-        let heard = client.recv_all();
-        assert!(!heard.is_empty() && heard.len() <= said && heard.iter().all(|&byte| byte == b'x'));
+        let received = client.recv_all();
+        assert!(!received.is_empty() && received.len() <= sent && received.iter().all(|&byte| byte == b'x'));
         drop(client);
         let totals = stopped.recv_timeout(PATIENCE).unwrap().unwrap();
-        assert_eq!((totals.bytes, totals.errors), (heard.len() as u64, 0), "what was answered has arrived");
+        assert_eq!((totals.bytes, totals.errors), (received.len() as u64, 0), "every reply has arrived");
     }
 }
 
 #[test]
-fn a_stop_does_not_wait_for_ever() {
+fn a_stop_does_not_wait_for_idle_clients() {
     let folder = Folder::new();
-    let names = everywhere(&folder);
+    let names = all_endpoints(&folder);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (running, endpoints) = start(config(&names));
     let clients: Vec<_> = endpoints.iter().map(Client::of).collect();
@@ -222,7 +222,7 @@ fn index(random: &mut Random, bound: u64) -> usize {
     usize::try_from(random.below(bound)).unwrap()
 }
 
-/// A long text, some bytes at a time: lines of all lengths up to a few hundred bytes.
+/// A long text that is generated in parts: lines of up to a few hundred bytes.
 struct Text(Random);
 
 impl Text {
@@ -233,44 +233,44 @@ impl Text {
     }
 }
 
-/// As many bytes as are to go through one responder: SOUNDER_TEST_BYTES, or 32 MiB.
-fn length() -> usize {
+/// The number of bytes to send over one connection: SOUNDER_TEST_BYTES, or 32 MiB.
+fn total_len() -> usize {
     env::var("SOUNDER_TEST_BYTES").map_or(32 << 20, |bytes| bytes.parse().unwrap())
 }
 
-fn converse(name: &str, framing: Framing, seed: u64) {
+fn echo_everything(name: &str, framing: Framing, seed: u64) {
     let stamp = "none".parse().unwrap();
     let (running, endpoints) = start(Config { stamp, framing, ..config(&[name]) });
     let client = Client::of(&endpoints[0]);
     let writer = Client { socket: client.socket.duplicate().unwrap(), kind: client.kind, half_closes: true };
     thread::scope(|scope| {
-        scope.spawn(move || say_all(&writer.socket, seed));
+        scope.spawn(move || send_everything(&writer.socket, seed));
         let mut text = Text(Random::new(seed));
-        let mut cuts = Random::new(!seed);
-        let (mut heard, mut bytes, mut expected) = (0, vec![0; 64 * 1024], vec![0; 64 * 1024]);
+        let mut lens = Random::new(!seed);
+        let (mut received, mut bytes, mut expected) = (0, vec![0; 64 * 1024], vec![0; 64 * 1024]);
         loop {
-            assert!(client.is_told(PATIENCE), "nothing came after {heard} bytes, seed {seed}");
-            let len = client.socket.recv(&mut bytes[..1 + index(&mut cuts, 64 * 1024)]).unwrap();
+            assert!(client.is_readable(PATIENCE), "nothing arrived after {received} bytes, seed {seed}");
+            let len = client.socket.recv(&mut bytes[..1 + index(&mut lens, 64 * 1024)]).unwrap();
             text.fill(&mut expected[..len]);
-            assert!(bytes[..len] == expected[..len], "not the echo after {heard} bytes, seed {seed}");
-            heard += len;
+            assert!(bytes[..len] == expected[..len], "not the echo after {received} bytes, seed {seed}");
+            received += len;
             if len == 0 {
                 break;
             }
         }
-        assert_eq!(heard, length(), "seed {seed}");
+        assert_eq!(received, total_len(), "seed {seed}");
     });
     drop(client);
     let totals = stop(running);
-    assert_eq!((totals.bytes, totals.errors), (length() as u64, 0));
+    assert_eq!((totals.bytes, totals.errors), (total_len() as u64, 0));
 }
 
-fn say_all(socket: &Socket, seed: u64) {
-    let (mut text, mut cuts, mut left) =
-        (Text(Random::new(seed)), Random::new(seed.rotate_left(32)), length());
+fn send_everything(socket: &Socket, seed: u64) {
+    let (mut text, mut lens, mut left) =
+        (Text(Random::new(seed)), Random::new(seed.rotate_left(32)), total_len());
     let mut bytes = vec![0; 64 * 1024];
     while left != 0 {
-        let len = (1 + index(&mut cuts, 64 * 1024)).min(left);
+        let len = (1 + index(&mut lens, 64 * 1024)).min(left);
         text.fill(&mut bytes[..len]);
         let mut rest = &bytes[..len];
         while !rest.is_empty() {
@@ -282,13 +282,13 @@ fn say_all(socket: &Socket, seed: u64) {
 }
 
 #[test]
-fn a_long_conversation_over_tcp_loses_nothing() {
-    converse("tcp://127.0.0.1:0", size(1024), Random::fresh_seed());
-    converse("tcp://127.0.0.1:0", line(100), Random::fresh_seed());
+fn a_long_text_over_tcp_is_echoed_without_loss() {
+    echo_everything("tcp://127.0.0.1:0", size(1024), Random::fresh_seed());
+    echo_everything("tcp://127.0.0.1:0", line(100), Random::fresh_seed());
 }
 
 #[test]
-fn a_long_conversation_over_unix_loses_nothing() {
-    converse(&format!("unix:@{}", unique()), size(1024), Random::fresh_seed());
-    converse(&format!("unix:@{}", unique()), line(100), Random::fresh_seed());
+fn a_long_text_over_unix_is_echoed_without_loss() {
+    echo_everything(&format!("unix:@{}", unique()), size(1024), Random::fresh_seed());
+    echo_everything(&format!("unix:@{}", unique()), line(100), Random::fresh_seed());
 }

@@ -1,4 +1,4 @@
-//! What the stamps say when the clock is stepped.
+//! Timestamps when the clock is stepped.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::{CTIME, line, size};
 
 const HOUR: i64 = 3_600_000_000_000;
 
-fn table(stamp: &str) -> (TestWorker, Socket) {
-    let mut table = TestWorker::new(stamp, size(1024), 1 << 20);
-    let peer = table.connect(Transport::UnixStream, "a", 4096);
-    (table, peer)
+fn connected(stamp: &str) -> (TestWorker, Socket) {
+    let mut server = TestWorker::new(stamp, size(1024), 1 << 20);
+    let client = server.connect(Transport::UnixStream, "a", 4096);
+    (server, client)
 }
 
-/// What is answered to `call`.
-fn ask(table: &mut TestWorker, peer: &Socket, call: &[u8]) -> Vec<u8> {
-    assert_eq!(send(peer, call), call.len());
-    table.turn();
-    receive_all(peer)
+/// Sends a request and returns its reply.
+fn exchange(server: &mut TestWorker, client: &Socket, request: &[u8]) -> Vec<u8> {
+    assert_eq!(send(client, request), request.len());
+    server.turn();
+    receive_all(client)
 }
 
-/// The two times of an answer that begins with an `ns` stamp.
-fn times(answer: &[u8]) -> (WallTime, WallTime) {
-    match scan(answer) {
+/// Returns the receive and transmit times of a reply with an `ns` timestamp.
+fn times(reply: &[u8]) -> (WallTime, WallTime) {
+    match scan(reply) {
         Scan::Timestamp(Timestamp::Ns { rx, tx }, _) => (rx, tx),
-        other => panic!("{other:?}: {answer:?}"),
+        other => panic!("{other:?}: {reply:?}"),
     }
 }
 
@@ -37,86 +37,86 @@ fn after(time: WallTime, nanos: u64) -> WallTime {
 }
 
 #[test]
-fn a_label_follows_the_clock_back_and_forth() {
-    let (mut table, peer) = table("ctime");
-    let now = ask(&mut table, &peer, b"x");
-    table.clock.step(999, 999);
-    assert_eq!(ask(&mut table, &peer, b"x"), now);
-    table.clock.step(-HOUR, 1);
-    let earlier = ask(&mut table, &peer, b"x");
+fn timestamps_follow_the_clock_back_and_forth() {
+    let (mut server, client) = connected("ctime");
+    let now = exchange(&mut server, &client, b"x");
+    server.clock.step(999, 999);
+    assert_eq!(exchange(&mut server, &client, b"x"), now);
+    server.clock.step(-HOUR, 1);
+    let earlier = exchange(&mut server, &client, b"x");
     assert_ne!(earlier[..CTIME], now[..CTIME]);
-    table.clock.step(HOUR, 1);
-    assert_eq!(ask(&mut table, &peer, b"x"), now);
+    server.clock.step(HOUR, 1);
+    assert_eq!(exchange(&mut server, &client, b"x"), now);
 
-    let (mut table, peer) = self::table("unix");
-    assert_eq!(ask(&mut table, &peer, b"x"), b"[1795346376.123456789] x");
-    table.clock.step(-1, 5);
-    assert_eq!(ask(&mut table, &peer, b"x"), b"[1795346376.123456788] x");
-    table.clock.step(HOUR, 5);
-    assert_eq!(ask(&mut table, &peer, b"x"), b"[1795349976.123456788] x");
+    let (mut server, client) = connected("unix");
+    assert_eq!(exchange(&mut server, &client, b"x"), b"[1795346376.123456789] x");
+    server.clock.step(-1, 5);
+    assert_eq!(exchange(&mut server, &client, b"x"), b"[1795346376.123456788] x");
+    server.clock.step(HOUR, 5);
+    assert_eq!(exchange(&mut server, &client, b"x"), b"[1795349976.123456788] x");
 }
 
 #[test]
-fn an_answer_never_leaves_before_its_call_came() {
-    let call = [&TIMESTAMP_PLACEHOLDER[..], b"payload"].concat();
-    for (stamp, call) in [("ns", &b"x"[..]), ("ctime", &call), ("none", &call), ("ns", &call)] {
-        let (mut table, peer) = table(stamp);
+fn a_transmit_time_is_never_before_the_receive_time() {
+    let request = [&TIMESTAMP_PLACEHOLDER[..], b"payload"].concat();
+    for (stamp, request) in [("ns", &b"x"[..]), ("ctime", &request), ("none", &request), ("ns", &request)] {
+        let (mut server, client) = connected(stamp);
         for step in [-HOUR, -1, 0, 5_000, HOUR] {
-            table.clock.step_when_read(step, 5_000);
-            // The turn reads the clock first, so the call is said to have come a step later.
-            let came = WallTime::from_nanos((table.clock.wall().as_nanos()).wrapping_add_signed(step));
-            let (rx, tx) = times(&ask(&mut table, &peer, call));
-            assert_eq!((rx, tx), (came, after(came, 5_000)), "{stamp}, {step}");
+            server.clock.step_when_read(step, 5_000);
+            // The turn reads the clock once before the request, so the receive time is one step later.
+            let arrived = WallTime::from_nanos((server.clock.wall().as_nanos()).wrapping_add_signed(step));
+            let (rx, tx) = times(&exchange(&mut server, &client, request));
+            assert_eq!((rx, tx), (arrived, after(arrived, 5_000)), "{stamp}, {step}");
         }
     }
 }
 
 #[test]
-fn without_times_to_show_the_clock_is_read_once_a_turn() {
-    let (mut table, peer) = table("ctime");
-    table.clock.step_when_read(7, 7);
-    let before = table.clock.wall();
-    ask(&mut table, &peer, b"x");
-    assert_eq!(table.clock.wall(), after(before, 7));
+fn the_clock_is_read_once_per_turn_if_no_exact_time_is_shown() {
+    let (mut server, client) = connected("ctime");
+    server.clock.step_when_read(7, 7);
+    let before = server.clock.wall();
+    exchange(&mut server, &client, b"x");
+    assert_eq!(server.clock.wall(), after(before, 7));
 }
 
 #[test]
-fn a_call_that_waits_for_its_turn_came_when_it_came() {
-    // So many short lines before it that it is not answered in the turn that reads it.
-    let mut table = TestWorker::new("ctime", line(100), 1 << 20);
-    let peer = table.connect(Transport::UnixStream, "a", 100_000);
-    let call = [&b"\n".repeat(3000)[..], TIMESTAMP_PLACEHOLDER, b"payload\n"].concat();
-    assert_eq!(send(&peer, &call), call.len());
-    let came = table.clock.wall();
-    let mut answer = Vec::new();
+fn the_receive_time_of_a_request_in_the_backlog_is_that_of_its_read() {
+    // So many short lines precede the request that it is not replied to in the turn that reads it.
+    let mut server = TestWorker::new("ctime", line(100), 1 << 20);
+    let client = server.connect(Transport::UnixStream, "a", 100_000);
+    let request = [&b"\n".repeat(3000)[..], TIMESTAMP_PLACEHOLDER, b"payload\n"].concat();
+    assert_eq!(send(&client, &request), request.len());
+    let arrived = server.clock.wall();
+    let mut reply = Vec::new();
     let mut turns = 0;
-    while answer.len() < call.len() + 3000 * CTIME {
-        table.turn();
-        answer.extend(receive_all(&peer));
-        table.clock.step(-HOUR, 1000);
+    while reply.len() < request.len() + 3000 * CTIME {
+        server.turn();
+        reply.extend(receive_all(&client));
+        server.clock.step(-HOUR, 1000);
         turns += 1;
         assert!(turns < 100);
     }
     assert!(2 < turns);
-    let (rx, tx) = times(&answer[3000 * (CTIME + 1)..]);
-    assert_eq!((rx, tx), (came, after(came, (turns - 1) * 1000)));
+    let (rx, tx) = times(&reply[3000 * (CTIME + 1)..]);
+    assert_eq!((rx, tx), (arrived, after(arrived, (turns - 1) * 1000)));
 }
 
 #[test]
-fn datagrams_are_stamped_by_the_same_rules() {
+fn datagrams_follow_the_same_rules() {
     let unnamed = Address::Unix(UnixName::Unnamed);
     let [near, far] = [(); 2].map(|()| Transport::UnixDatagram.socket(&unnamed).unwrap());
     near.bind(&unnamed).unwrap();
     far.bind(&unnamed).unwrap();
     far.connect(&near.local_addr().unwrap()).unwrap();
     far.set_blocking(false).unwrap();
-    let mut table = TestDatagramWorker::new("ctime", near);
+    let mut server = TestDatagramWorker::new("ctime", near);
 
-    table.clock.step_when_read(-HOUR, 5_000);
-    let came = table.clock.wall();
+    server.clock.step_when_read(-HOUR, 5_000);
+    let arrived = server.clock.wall();
     far.send(TIMESTAMP_PLACEHOLDER).unwrap();
-    table.turn();
-    let mut answer = [0; 100];
-    assert_eq!(far.recv(&mut answer).unwrap(), TIMESTAMP_PLACEHOLDER.len());
-    assert_eq!(times(&answer), (came, after(came, 5_000)));
+    server.turn();
+    let mut reply = [0; 100];
+    assert_eq!(far.recv(&mut reply).unwrap(), TIMESTAMP_PLACEHOLDER.len());
+    assert_eq!(times(&reply), (arrived, after(arrived, 5_000)));
 }

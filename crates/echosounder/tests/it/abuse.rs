@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::Duration;
 
-use crate::serve::{ask, connect};
+use crate::serve::{connect, exchange};
 use crate::support::{
     CTIME, Finished, Folder, PATIENCE, Program, Serving, finish, host_and_port, installed, json_lines,
     python, retry_interrupted, skip,
@@ -196,7 +196,7 @@ fn whoever_does_not_read_or_breaks_off_harms_nobody_else() {
             }
             _ => drop(connect(&serving)),
         }
-        assert_eq!(&ask(&mut honest, b"hello", CTIME + 5)[CTIME..], b"hello");
+        assert_eq!(&exchange(&mut honest, b"hello", CTIME + 5)[CTIME..], b"hello");
     }
     let more = resident(serving.program().pid()).saturating_sub(before);
     assert!(more < 32 * 1024, "{more} KiB more for 20 peers that do not read");
@@ -215,7 +215,7 @@ fn a_peer_that_reads_late_hears_everything() {
     // Everything is full when nothing goes any more although the server has had its turns.
     for _ in 0..3 {
         said += shout(&mut late, 64 << 20);
-        ask(&mut connect(&serving), b"hello", 5);
+        exchange(&mut connect(&serving), b"hello", 5);
     }
     late.shutdown(Shutdown::Write).unwrap();
     let mut heard = 0;
@@ -249,8 +249,8 @@ fn out_of_descriptors_it_is_quiet_and_comes_back() {
 
     drop(held);
     late.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(&ask(&mut late, b"", CTIME + 5)[CTIME..], b"hello", "there is room again");
-    ask(&mut connect(&serving), b"hello", CTIME + 5);
+    assert_eq!(&exchange(&mut late, b"", CTIME + 5)[CTIME..], b"hello", "there is room again");
+    exchange(&mut connect(&serving), b"hello", CTIME + 5);
     let done = serving.stop();
     assert_eq!(done.code, Some(0), "{}", done.stderr);
 }
@@ -264,7 +264,7 @@ fn thirty_clients_at_once_each_hear_their_own() {
             scope.spawn(move || {
                 for number in 0..100 {
                     let message = format!("{client:03} {number:03}");
-                    let answer = ask(&mut stream, message.as_bytes(), CTIME + 7);
+                    let answer = exchange(&mut stream, message.as_bytes(), CTIME + 7);
                     assert_eq!(&answer[CTIME..], message.as_bytes());
                 }
             });

@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::process::{Child, Command, Stdio};
 
-use crate::serve::ask;
+use crate::serve::exchange;
 use crate::support::{CTIME, PATIENCE, closed_port, run, sh, sounder, unique, wait_for};
 
 /// What is wrong with standard error.
@@ -83,11 +83,11 @@ fn a_server_starts_serves_and_ends_whatever_becomes_of_its_log() {
             let serve = ["serve", "--transcript", transcript, "tipc://99:1?scope=node", &format!("@{name}")];
             let mut serving = Running::start(&mut sounder(serve), log);
             let mut stream = reach(&name);
-            assert_eq!(ask(&mut stream, b"hello", CTIME + 5).len(), CTIME + 5);
+            assert_eq!(exchange(&mut stream, b"hello", CTIME + 5).len(), CTIME + 5);
             for signal in ["USR1", "QUIT", "USR1"].repeat(5) {
                 serving.signal(signal);
             }
-            assert_eq!(ask(&mut stream, b"hello", CTIME + 5).len(), CTIME + 5, "{log:?}");
+            assert_eq!(exchange(&mut stream, b"hello", CTIME + 5).len(), CTIME + 5, "{log:?}");
             drop(stream);
             serving.signal("TERM");
             let code = serving.wait();
@@ -124,7 +124,7 @@ fn a_log_that_is_read_late_is_complete() {
     let mut serving =
         Running::start(&mut sounder(["serve", "--transcript", "off", &format!("@{name}")]), Log::Stuck);
     let mut stream = reach(&name);
-    ask(&mut stream, b"hello", CTIME + 5);
+    exchange(&mut stream, b"hello", CTIME + 5);
     serving.signal("USR1");
     // What was said when nobody read is there when somebody reads again.
     let mut reader = serving._reader.take().unwrap();

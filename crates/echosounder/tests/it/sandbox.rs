@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::abuse::ticks;
-use crate::serve::{ask, connect};
+use crate::serve::{connect, exchange};
 use crate::support::{
     CTIME, Folder, PATIENCE, Program, Serving, closed_port, finish, installed, may_run, python,
     retry_interrupted, unique,
@@ -152,7 +152,7 @@ fn without_more_waits_newcomers_are_served_and_nobody_is_reset() {
     // The worker's third newcomer is one too many.
     let mut streams: Vec<_> = (0..5).map(|_| connect(&serving)).collect();
     for stream in &mut streams {
-        assert_eq!(&ask(stream, b"hello", CTIME + 5)[CTIME..], b"hello");
+        assert_eq!(&exchange(stream, b"hello", CTIME + 5)[CTIME..], b"hello");
     }
     drop(streams);
     let done = serving.stop();
@@ -198,7 +198,7 @@ fn no_file_that_tz_names_keeps_a_server_from_starting() {
         );
         let mut stream = connect(&serving);
         stream.write_all(b"hello").unwrap();
-        let answer = ask(&mut stream, b"", 43);
+        let answer = exchange(&mut stream, b"", 43);
         assert!(answer.ends_with(b"+00:00] hello"), "{}", String::from_utf8_lossy(&answer));
         serving.stop();
         let page = folder.join("ping.html");

@@ -1,3 +1,5 @@
+//! Process tests of `sounder serve`.
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream, UdpSocket};
@@ -12,23 +14,23 @@ use crate::support::{
     retry_interrupted, run, sh, sounder, unique, without_times,
 };
 
-/// A connection to a server of ours.
+/// Connects to a server.
 pub(crate) fn connect(serving: &Serving) -> TcpStream {
     let stream = TcpStream::connect(serving.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-/// Says something, and returns what comes back, which is to be so long.
-pub(crate) fn ask(stream: &mut (impl Read + Write), message: &[u8], len: usize) -> Vec<u8> {
+/// Sends a message and returns its reply, which must have this length.
+pub(crate) fn exchange(stream: &mut (impl Read + Write), message: &[u8], len: usize) -> Vec<u8> {
     stream.write_all(message).unwrap();
-    let mut answer = vec![0; len];
-    stream.read_exact(&mut answer).unwrap();
-    answer
+    let mut reply = vec![0; len];
+    stream.read_exact(&mut reply).unwrap();
+    reply
 }
 
-/// A message of a name and its content, as the transcript tells it.
-fn says(peer: impl std::fmt::Display, text: &str) -> String {
+/// Returns the transcript's line of a message.
+fn transcript_line(peer: impl std::fmt::Display, text: &str) -> String {
     format!("Client {peer}: {text}")
 }
 
@@ -40,12 +42,16 @@ fn an_address_in_use_is_never_shared() {
     let first = Serving::at(&wanted);
     for endpoint in first.endpoints() {
         let second = run(&["serve", endpoint], b"");
-        let told = format!(
+        let expected = format!(
             "sounder: cannot bind {endpoint}: Address already in use\nhint: \"ss -lp\" shows which process listens there\n"
         );
-        assert_eq!(second.all(), (Some(2), "", &*told));
+        assert_eq!(second.all(), (Some(2), "", &*expected));
         let talk = run(&["talk", endpoint], b"hello\n");
-        assert_eq!((talk.code, talk.text().len()), (Some(0), CTIME + 6), "the first goes on: {endpoint}");
+        assert_eq!(
+            (talk.code, talk.text().len()),
+            (Some(0), CTIME + 6),
+            "the first server is undisturbed: {endpoint}"
+        );
     }
     let done = first.stop();
     assert_eq!(done.code, Some(0));
@@ -53,7 +59,7 @@ fn an_address_in_use_is_never_shared() {
 }
 
 #[test]
-fn one_address_in_use_is_enough_to_take_none() {
+fn if_one_address_is_in_use_none_is_bound() {
     let first = Serving::at(&["tcp://127.0.0.1:0"]);
     let name = unique();
     let second = run(&["serve", &format!("@{name}"), first.endpoint()], b"");
@@ -63,30 +69,30 @@ fn one_address_in_use_is_enough_to_take_none() {
 }
 
 #[test]
-fn a_signal_ends_it_in_good_order() {
+fn a_signal_shuts_the_server_down() {
     for signal in ["INT", "TERM"] {
         let folder = Folder::new();
         let path = folder.join("s");
         let serving = Serving::at(&["tcp://127.0.0.1:0", &path]);
         let mut open = UnixStream::connect(&path).unwrap();
-        ask(&mut open, b"hello", CTIME + 5);
+        exchange(&mut open, b"hello", CTIME + 5);
         let done = serving.stop_by(signal);
         assert_eq!((done.code, done.text()), (Some(0), ""), "SIG{signal}");
         let last = done.stderr.lines().last().unwrap();
         assert_eq!(last, "1 connection, 1 message, 5 bytes, 0 dropped", "SIG{signal}");
-        assert_eq!(retry_interrupted(|| open.read(&mut [0])).unwrap(), 0, "the peer is told the end");
+        assert_eq!(retry_interrupted(|| open.read(&mut [0])).unwrap(), 0, "the connection has ended");
         assert!(!Path::new(&path).exists(), "the path is gone");
     }
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_kills_the_server() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let mut stream = connect(&serving);
-    ask(&mut stream, b"hello", CTIME + 5);
+    exchange(&mut stream, b"hello", CTIME + 5);
     serving.program().signal("TERM");
     assert_eq!(retry_interrupted(|| stream.read(&mut [0])).unwrap(), 0);
-    // Now it waits a while for our end. What comes with the first signal is taken for the same.
+    // The server waits for the client to close now. A second signal that comes at once counts as the first.
     serving.program().signal("TERM");
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     nobody.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -96,37 +102,37 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn what_has_arrived_is_answered_before_it_ends() {
+fn messages_that_have_arrived_get_replies_before_the_end() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let mut stream = connect(&serving);
-    ask(&mut stream, b"hello", CTIME + 5);
-    // The message and the signal are there together when it wakes up.
+    exchange(&mut stream, b"hello", CTIME + 5);
+    // The message and the signal are both pending when the server continues.
     serving.program().signal("STOP");
     let long = vec![b'x'; 60_000];
     stream.write_all(&long).unwrap();
     serving.program().signal("TERM");
     serving.program().signal("CONT");
-    let mut answer = vec![0];
-    stream.read_exact(&mut answer).unwrap();
-    // What is said after the end must not cost the answers that are on their way.
+    let mut reply = vec![0];
+    stream.read_exact(&mut reply).unwrap();
+    // Input after the end must not destroy replies in flight.
     stream.write_all(b"more").unwrap();
-    stream.read_to_end(&mut answer).unwrap();
-    assert_eq!(answer.iter().filter(|&&byte| byte == b'x').count(), long.len());
+    stream.read_to_end(&mut reply).unwrap();
+    assert_eq!(reply.iter().filter(|&&byte| byte == b'x').count(), long.len());
 }
 
 #[test]
-fn the_transcript_has_the_textbooks_words() {
+fn the_transcript_has_the_lines_of_the_textbook() {
     let serving = Serving::with(&["--transcript", "messages", "tcp://127.0.0.1:0", "udp://127.0.0.1:0"], 2);
     let (_, port) = host_and_port(&serving.endpoints()[0]);
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port.parse().unwrap())).unwrap();
     let peer = stream.local_addr().unwrap();
-    ask(&mut stream, b"hello", CTIME + 5);
-    ask(&mut stream, b"\x1b[31m\r\n\xff\xe2\x80\xae", CTIME + 11);
+    exchange(&mut stream, b"hello", CTIME + 5);
+    exchange(&mut stream, b"\x1b[31m\r\n\xff\xe2\x80\xae", CTIME + 11);
     drop(stream);
     let mut expected = vec![
         format!("Connected client from {peer}"),
-        says(peer, "hello"),
-        says(peer, "\\x1b[31m\\r\\n\\xff\\u{202e}"),
+        transcript_line(peer, "hello"),
+        transcript_line(peer, "\\x1b[31m\\r\\n\\xff\\u{202e}"),
         format!("Closed {peer} after 2 messages"),
     ];
     assert_eq!(serving.program().wait_for_lines(4), expected);
@@ -134,7 +140,7 @@ fn the_transcript_has_the_textbooks_words() {
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (_, port) = host_and_port(&serving.endpoints()[1]);
     datagrams.send_to(b"hi", (Ipv4Addr::LOCALHOST, port.parse().unwrap())).unwrap();
-    expected.push(says(datagrams.local_addr().unwrap(), "hi"));
+    expected.push(transcript_line(datagrams.local_addr().unwrap(), "hi"));
     assert_eq!(serving.program().wait_for_lines(5), expected);
 
     let done = serving.stop();
@@ -143,11 +149,11 @@ fn the_transcript_has_the_textbooks_words() {
 }
 
 #[test]
-fn the_transcript_of_peers_does_not_tell_what_they_say() {
+fn the_transcript_of_peers_has_no_messages() {
     let serving = Serving::with(&["--transcript", "peers", "tcp://127.0.0.1:0"], 1);
     let mut stream = connect(&serving);
     let peer = stream.local_addr().unwrap();
-    ask(&mut stream, b"secret", CTIME + 6);
+    exchange(&mut stream, b"secret", CTIME + 6);
     drop(stream);
     let expected = [format!("Connected client from {peer}"), format!("Closed {peer} after 1 message")];
     assert_eq!(serving.program().wait_for_lines(2), expected);
@@ -156,13 +162,13 @@ fn the_transcript_of_peers_does_not_tell_what_they_say() {
 }
 
 #[test]
-fn a_connection_that_breaks_says_why() {
+fn the_transcript_says_why_a_connection_failed() {
     let serving = Serving::with(&["--transcript", "peers", "tcp://127.0.0.1:0"], 1);
     let mut stream = connect(&serving);
     let peer = stream.local_addr().unwrap();
     stream.write_all(b"hello").unwrap();
     retry_interrupted(|| stream.peek(&mut [0])).unwrap();
-    // Closing with the answer unread resets the connection.
+    // To close with an unread reply resets the connection.
     drop(stream);
     let lines = serving.program().wait_for_lines(2);
     assert_eq!(lines[1], format!("Closed {peer} after 1 message: Connection reset by peer"));
@@ -175,7 +181,7 @@ fn a_connection_that_breaks_says_why() {
 }
 
 #[test]
-fn of_a_long_message_the_transcript_shows_the_beginning() {
+fn the_transcript_shows_the_beginning_of_a_long_message() {
     let name = unique();
     let serving = Serving::with(&["--transcript", "messages", &format!("unix-dgram:@{name}")], 1);
     let long = "x".repeat(5000);
@@ -186,29 +192,29 @@ fn of_a_long_message_the_transcript_shows_the_beginning() {
 }
 
 #[test]
-fn a_flood_is_told_in_part_and_answered_in_whole() {
+fn many_messages_are_shown_in_part_and_all_have_replies() {
     const MESSAGES: usize = 10_000;
     let serving = Serving::with(&["--transcript", "messages", "tcp://127.0.0.1:0"], 1);
     let start = now();
     let mut stream = connect(&serving);
     for number in 0..MESSAGES {
         let message = format!("{number:05}");
-        let answer = ask(&mut stream, message.as_bytes(), CTIME + 5);
-        assert_eq!(&answer[CTIME..], message.as_bytes());
+        let reply = exchange(&mut stream, message.as_bytes(), CTIME + 5);
+        assert_eq!(&reply[CTIME..], message.as_bytes());
     }
     drop(stream);
     let done = serving.stop();
     let seconds = usize::try_from(now() - start).unwrap() + 2;
-    let (left_out, told): (Vec<&str>, Vec<&str>) =
+    let (left_out, shown): (Vec<&str>, Vec<&str>) =
         done.text().lines().partition(|line| line.starts_with('('));
     let counts = left_out.iter().map(|line| {
         let count = line.strip_prefix('(').unwrap().strip_suffix(" left out)").unwrap();
         count.split(' ').next().unwrap().parse::<usize>().unwrap()
     });
-    assert!(told.len() <= 100 * seconds, "{} lines in less than {seconds} s", told.len());
+    assert!(shown.len() <= 100 * seconds, "{} lines in less than {seconds} s", shown.len());
     assert!(!left_out.is_empty() && left_out.len() <= seconds, "{left_out:?}");
-    // Beside the messages, that somebody came and went.
-    assert_eq!(told.len() + counts.sum::<usize>(), MESSAGES + 2);
+    // The messages, and one line each for the begin and the end of the connection.
+    assert_eq!(shown.len() + counts.sum::<usize>(), MESSAGES + 2);
     assert!(
         done.stderr.ends_with("1 connection, 10000 messages, 50000 bytes, 0 dropped\n"),
         "{}",
@@ -217,12 +223,12 @@ fn a_flood_is_told_in_part_and_answered_in_whole() {
 }
 
 #[test]
-fn as_json_everything_is_an_object_with_the_documented_keys() {
+fn with_json_every_line_is_an_object_with_the_documented_keys() {
     let serving = Serving::with(&["--json", "--transcript", "messages", "tcp://127.0.0.1:0"], 1);
     let mut stream = connect(&serving);
     let peer = stream.local_addr().unwrap().to_string();
-    ask(&mut stream, b"hello", CTIME + 5);
-    ask(&mut stream, b"\xff\x1b", CTIME + 2);
+    exchange(&mut stream, b"hello", CTIME + 5);
+    exchange(&mut stream, b"\xff\x1b", CTIME + 2);
     drop(stream);
     serving.program().wait_for_lines(4);
     let endpoint = serving.endpoint().to_owned();
@@ -255,18 +261,18 @@ fn as_json_everything_is_an_object_with_the_documented_keys() {
 }
 
 #[test]
-fn a_summary_says_how_many_are_connected_now() {
+fn the_summary_has_the_number_of_open_connections() {
     for json in [false, true] {
         let args: &[&str] = if json { &["--json"] } else { &[] };
         let more = ["--workers", "1", "--transcript", "off", "tcp://127.0.0.1:0"];
         let serving = Serving::with(&[args, &more].concat(), 1);
         let mut streams: Vec<TcpStream> = (0..3).map(|_| connect(&serving)).collect();
-        streams.iter_mut().for_each(|stream| drop(ask(stream, b"hello", CTIME + 5)));
+        streams.iter_mut().for_each(|stream| drop(exchange(stream, b"hello", CTIME + 5)));
         let gone = streams.pop().unwrap();
         gone.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(retry_interrupted(|| (&gone).read(&mut [0])).unwrap(), 0, "the server has ended it, too");
-        // The worker has closed that one before it answers this.
-        ask(&mut streams[0], b"hello", CTIME + 5);
+        assert_eq!(retry_interrupted(|| (&gone).read(&mut [0])).unwrap(), 0, "the server has closed it, too");
+        // The worker closes the other connection before it replies to this message.
+        exchange(&mut streams[0], b"hello", CTIME + 5);
         serving.program().signal("USR1");
         let reported = serving.program().wait_for_stderr(if json { "\"summary\"" } else { " dropped\n" });
         if json {
@@ -280,19 +286,19 @@ fn a_summary_says_how_many_are_connected_now() {
 }
 
 #[test]
-fn quiet_is_quiet() {
+fn quiet_prints_nothing() {
     let name = unique();
     let program = Program::start(&mut sounder(["serve", "-q", &format!("@{name}")]));
-    // It says nothing when it is ready, so it is asked until it is there.
-    let there = || run(&["talk", &format!("@{name}")], b"hello\n").code == Some(0);
-    assert!((0..1000).any(|_| there()));
+    // It does not print when it is ready, so a client tries until it is.
+    let is_ready = || run(&["talk", &format!("@{name}")], b"hello\n").code == Some(0);
+    assert!((0..1000).any(|_| is_ready()));
     program.signal("INT");
     let done = program.finish();
     assert_eq!(done.all(), (Some(0), "", ""));
 }
 
 #[test]
-fn when_nobody_reads_the_transcript_any_more_it_is_a_clean_end() {
+fn a_closed_transcript_pipe_is_a_clean_end() {
     let name = unique();
     let pipeline = "{ timeout --foreground 30 \"$SOUNDER\" serve --transcript peers \"$AT\"; echo exit $? >&2; } \
                     | { read line; exec <&-; echo gone >&2; }";
@@ -308,7 +314,7 @@ fn when_nobody_reads_the_transcript_any_more_it_is_a_clean_end() {
 }
 
 #[test]
-fn everywhere_is_ipv4_and_ipv6() {
+fn a_star_is_ipv4_and_ipv6() {
     if !has_ipv6() {
         return;
     }
@@ -328,19 +334,19 @@ fn everywhere_is_ipv4_and_ipv6() {
         TcpStream::connect((Ipv6Addr::LOCALHOST, port6)).unwrap(),
     ] {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        ask(&mut stream, b"hello", CTIME + 5);
+        exchange(&mut stream, b"hello", CTIME + 5);
     }
     for endpoint in [format!("udp://127.0.0.1:{udp_port4}"), format!("udp://[::1]:{udp_port6}")] {
         assert_eq!(run(&["talk", &endpoint], b"hello\n").text().len(), CTIME + 6);
     }
     let mapped = TcpStream::connect((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port6));
-    assert!(port4 == port6 || mapped.is_err(), "an IPv6 socket takes IPv6 alone");
+    assert!(port4 == port6 || mapped.is_err(), "an IPv6 socket accepts only IPv6");
 }
 
-/// Whether a text looks like a picture, in which `9` stands for a digit and `+` for a sign.
-fn looks_like(text: &str, picture: &str) -> bool {
-    text.len() == picture.len()
-        && text.bytes().zip(picture.bytes()).all(|(byte, drawn)| match drawn {
+/// Returns whether a text has a shape, in which `9` stands for a digit and `+` for a sign.
+fn has_shape(text: &str, shape: &str) -> bool {
+    text.len() == shape.len()
+        && text.bytes().zip(shape.bytes()).all(|(byte, expected)| match expected {
             b'9' => byte.is_ascii_digit(),
             b'+' => byte == b'+' || byte == b'-',
             literal => byte == literal,
@@ -348,8 +354,8 @@ fn looks_like(text: &str, picture: &str) -> bool {
 }
 
 #[test]
-fn stamps_look_as_they_are_asked_to() {
-    for (stamp, picture) in [
+fn timestamps_have_the_requested_form() {
+    for (stamp, shape) in [
         ("rfc3339", "[9999-99-99T99:99:99.999999999+99:99] hello\n"),
         ("unix", "[9999999999.999999999] hello\n"),
         ("ns", "[9999999999999999999 9999999999999999999] hello\n"),
@@ -358,7 +364,11 @@ fn stamps_look_as_they_are_asked_to() {
     ] {
         let serving = Serving::with(&["--stamp", stamp, "tcp://127.0.0.1:0"], 1);
         let talk = run(&["talk", serving.endpoint()], b"hello\n");
-        assert!(looks_like(talk.text(), picture), "{stamp}: {:?} is not {picture:?}", talk.text());
+        assert!(
+            has_shape(talk.text(), shape),
+            "{stamp}: {:?} does not have the shape {shape:?}",
+            talk.text()
+        );
     }
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let start = now();
@@ -367,7 +377,7 @@ fn stamps_look_as_they_are_asked_to() {
 }
 
 #[test]
-fn a_template_names_both_ends_the_host_and_the_number() {
+fn a_template_shows_addresses_host_and_message_number() {
     let stamp = "{peer} {local} {host} {seq} ";
     let serving = Serving::with(&["--stamp", stamp, "tcp://127.0.0.1:0"], 1);
     let mut stream = connect(&serving);
@@ -375,32 +385,32 @@ fn a_template_names_both_ends_the_host_and_the_number() {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     for number in 1..=3 {
         let expected = format!("{peer} {local} {} {number} hello", host.trim());
-        let answer = ask(&mut stream, b"hello", expected.len());
-        assert_eq!(String::from_utf8_lossy(&answer), expected);
+        let reply = exchange(&mut stream, b"hello", expected.len());
+        assert_eq!(String::from_utf8_lossy(&reply), expected);
     }
 }
 
 #[test]
-fn a_blank_is_filled_in_at_its_own_length() {
-    let blank = "[0000000000000000000 0000000000000000000] hello";
+fn a_timestamp_placeholder_is_filled_in_at_its_own_length() {
+    let placeholder = "[0000000000000000000 0000000000000000000] hello";
     let serving = Serving::with(&["--stamp", "none", "udp://127.0.0.1:0"], 1);
-    let talk = run(&["talk", serving.endpoint()], format!("{blank}\n").as_bytes());
-    assert!(looks_like(talk.text(), "[9999999999999999999 9999999999999999999] hello\n"), "{}", talk.text());
+    let talk = run(&["talk", serving.endpoint()], format!("{placeholder}\n").as_bytes());
+    assert!(has_shape(talk.text(), "[9999999999999999999 9999999999999999999] hello\n"), "{}", talk.text());
     let nanos = |from: usize| talk.text()[from..from + 19].parse::<u64>().unwrap();
     let (rx, tx) = (nanos(1), nanos(21));
     assert!(rx <= tx && tx / 1_000_000_000 <= now(), "{rx} {tx}");
 }
 
 #[test]
-fn by_line_a_line_is_answered_when_it_ends() {
+fn with_frame_line_a_line_gets_its_reply_when_it_ends() {
     let serving = Serving::with(&["--frame", "line:8", "tcp://127.0.0.1:0"], 1);
     let start = now();
     let mut stream = connect(&serving);
     stream.write_all(b"ab").unwrap();
-    let answer = ask(&mut stream, b"c\nd", CTIME + 4);
-    assert_stamped(&answer, start, b"abc\n");
-    let answer = ask(&mut stream, b"2345678", CTIME + 8);
-    assert_stamped(&answer, start, b"d2345678");
+    let reply = exchange(&mut stream, b"c\nd", CTIME + 4);
+    assert_stamped(&reply, start, b"abc\n");
+    let reply = exchange(&mut stream, b"2345678", CTIME + 8);
+    assert_stamped(&reply, start, b"d2345678");
     stream.write_all(b"end").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut rest = Vec::new();
@@ -409,20 +419,23 @@ fn by_line_a_line_is_answered_when_it_ends() {
 }
 
 #[test]
-fn by_size_what_comes_at_once_is_stamped_in_pieces() {
+fn with_frame_size_a_read_is_split_into_frames() {
     let serving = Serving::with(
         &["--frame", "4", "--stamp", "none", "--transcript", "messages", "tcp://127.0.0.1:0"],
         1,
     );
     let mut stream = connect(&serving);
     let peer = stream.local_addr().unwrap();
-    assert_eq!(ask(&mut stream, b"abcdefghij", 10), b"abcdefghij");
+    assert_eq!(exchange(&mut stream, b"abcdefghij", 10), b"abcdefghij");
     let lines = serving.program().wait_for_lines(4);
-    assert_eq!(lines[1..], [says(peer, "abcd"), says(peer, "efgh"), says(peer, "ij")]);
+    assert_eq!(
+        lines[1..],
+        [transcript_line(peer, "abcd"), transcript_line(peer, "efgh"), transcript_line(peer, "ij")]
+    );
 }
 
 #[test]
-fn the_mode_of_a_path_is_as_asked() {
+fn a_path_has_the_requested_mode() {
     let folder = Folder::new();
     for (args, mode) in [(&["--unix-mode", "640"][..], 0o640), (&[], 0o600)] {
         let path = folder.join(&mode.to_string());
@@ -434,7 +447,7 @@ fn the_mode_of_a_path_is_as_asked() {
 }
 
 #[test]
-fn a_promise_that_cannot_be_kept_is_refused_at_the_start() {
+fn a_maximum_beyond_the_limit_of_open_files_is_refused() {
     let refused = run(&["serve", "--max-connections", "1000m", "tcp://127.0.0.1:0"], b"");
     assert_eq!(refused.code, Some(2));
     let hint = "\nhint: raise \"ulimit -n\", or lower --max-connections\n";
@@ -442,16 +455,16 @@ fn a_promise_that_cannot_be_kept_is_refused_at_the_start() {
 }
 
 #[test]
-fn more_connections_than_agreed_wait_for_their_turn() {
+fn connections_beyond_the_maximum_wait() {
     let serving = Serving::with(&["--max-connections", "2", "--workers", "1", "tcp://127.0.0.1:0"], 1);
     let mut streams: Vec<TcpStream> = (0..3).map(|_| connect(&serving)).collect();
     let mut waiting = streams.pop().unwrap();
     for stream in &mut streams {
-        ask(stream, b"hello", CTIME + 5);
+        exchange(stream, b"hello", CTIME + 5);
     }
     waiting.write_all(b"hello").unwrap();
     drop(streams);
-    assert_eq!(ask(&mut waiting, b"", CTIME + 5).len(), CTIME + 5);
+    assert_eq!(exchange(&mut waiting, b"", CTIME + 5).len(), CTIME + 5);
     let done = serving.stop();
     assert!(done.stderr.contains("3 connections, 3 messages"), "{}", done.stderr);
 }

@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::serve::{ask, connect};
+use crate::serve::{connect, exchange};
 use crate::support::{CTIME, Folder, Serving, finish, installed, skip};
 
 /// The calls that strace counted, by name.
@@ -40,7 +40,7 @@ fn a_message_costs_three_calls() {
     let serving = Serving::start(&mut strace, 1);
     let mut stream = connect(&serving);
     for _ in 0..MESSAGES {
-        ask(&mut stream, b"hello", CTIME + 5);
+        exchange(&mut stream, b"hello", CTIME + 5);
     }
     drop(stream);
     let done = serving.stop();
