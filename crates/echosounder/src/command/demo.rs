@@ -56,7 +56,7 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
 /// behind.
 fn watch(signals: Signals, stop: Arc<AtomicBool>, folder: Option<PathBuf>) -> Result<()> {
     let clean_up = move || drop(folder.map(fs::remove_dir_all));
-    signals::watch(signals, || {}, move || stop.store(true, Ordering::Relaxed), clean_up)
+    signals::watch(signals, || {}, move || stop.store(true, Ordering::Relaxed), clean_up).map(drop)
 }
 
 /// An object for each endpoint; whether all was well is returned.

@@ -124,10 +124,10 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
 /// From here on a signal ends the ping, and another the program at once, with the folder of its server's sockets;
 /// SIGQUIT (Ctrl-\) asks for interim statistics.
 fn watch_signals(signals: Signals, control: &Arc<PingControl>, folder: Option<PathBuf>) -> Result<()> {
-    let [reporting, stopping] = [(); 2].map(|()| Arc::clone(control));
+    let (reporting, stop) = (Arc::clone(control), control.stop_token().clone());
     // If there is no folder, or none any more, so much the better.
     let clean_up = move || drop(folder.map(fs::remove_dir_all));
-    signals::watch(signals, move || reporting.request_interim(), move || stopping.stop(), clean_up)
+    signals::stop_on_signal(signals, stop, move || reporting.request_interim(), clean_up).map(drop)
 }
 
 /// How long it takes if all goes well; `None` if it does not end by itself.

@@ -1,101 +1,135 @@
-//! The signals that end a command.
+//! The signals of a command.
+//!
+//! A command calls [`receive`] before it starts its first thread, and [`stop_on_signal`] as soon as it can stop. From
+//! then on SIGINT, SIGTERM and SIGHUP stop its [`StopToken`], SIGUSR1 or SIGQUIT request a report, and a second signal
+//! of the first kind ends the process at once.
 
 use std::os::fd::AsFd;
 use std::process;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_socket::{Interest, Signal, Signals, ready};
+use echosounder_socket::{Interest, Signal, Signals, StopToken, ready};
 
 use super::console;
 
-/// How long after the first signal another is taken for the same: timeout(1) sends two, and so may a terminal that
-/// closes and the shell on it.
-const WITH_THE_FIRST: Duration = Duration::from_millis(100);
+/// How long after the first signal further ones count as the same request: timeout(1) sends two, and so do a closing
+/// terminal and the shell on it.
+const SAME_REQUEST: Duration = Duration::from_millis(100);
 
-/// How often signals are looked for where they cannot be waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long to pause after a failed wait for signals.
+const PAUSE: Duration = Duration::from_millis(250);
 
-/// Receives the signals that end a command, and `others`, instead of dying of them. To be called before the first
-/// thread is started, since threads inherit what is blocked.
-pub(super) fn receive(others: &[Signal]) -> Result<Signals> {
+/// The signal that stopped a command, once there is one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FirstSignal(Arc<OnceLock<Signal>>);
+
+impl FirstSignal {
+    /// Returns whether Ctrl-C stopped the command; the terminal has then printed `^C`.
+    pub(super) fn is_interrupt(&self) -> bool {
+        self.0.get() == Some(&Signal::Interrupt)
+    }
+}
+
+/// Blocks the signals that stop a command, and `reports`, so that [`stop_on_signal`] can receive them.
+///
+/// Threads inherit what is blocked, so this must come before the first thread.
+pub(super) fn receive(reports: &[Signal]) -> Result<Signals> {
     let mut signals = vec![Signal::Interrupt, Signal::Terminate];
-    // nohup(1) wants a command to outlive its terminal.
+    // nohup(1) ignores SIGHUP so that a command outlives its terminal.
     if !Signal::Hangup.is_ignored().unwrap_or(false) {
         signals.push(Signal::Hangup);
     }
-    signals.extend_from_slice(others);
+    signals.extend_from_slice(reports);
     Signals::receive(&signals).context("cannot receive signals")
 }
 
-/// Returns whether a signal asks a command to end.
-pub(super) fn ends(signal: Signal) -> bool {
-    matches!(signal, Signal::Interrupt | Signal::Terminate | Signal::Hangup)
+/// Starts a thread that stops the token at the first signal which ends a command, and calls `report` at every signal
+/// that requests a report.
+///
+/// At a second signal which ends a command, the thread calls `clean_up` and lets the signal kill the process.
+pub(super) fn stop_on_signal(
+    signals: Signals,
+    stop: StopToken,
+    report: impl Fn() + Send + 'static,
+    clean_up: impl FnOnce() + Send + 'static,
+) -> Result<FirstSignal> {
+    watch(signals, report, move || stop.stop(), clean_up)
 }
 
-/// Starts a thread that calls `stop` at the first signal that ends a command. At the second it calls `clean_up` and
-/// exits. Meanwhile it calls `report` at every other signal.
+/// Does the work of [`stop_on_signal`] with a closure in place of the token.
 pub(super) fn watch(
     signals: Signals,
     report: impl Fn() + Send + 'static,
     stop: impl FnOnce() + Send + 'static,
     clean_up: impl FnOnce() + Send + 'static,
-) -> Result<()> {
+) -> Result<FirstSignal> {
+    let first = FirstSignal::default();
+    let received = first.clone();
     let watch = move || {
-        wait_for_end(&signals, &report);
-        // Before it is stopped: whoever writes to a reader that is stuck cannot stop.
+        received.0.get_or_init(|| next_end(&signals, &report));
+        // Before the command stops: a thread that waits for a stuck reader of the output cannot stop.
         console::stopped();
         stop();
-        pass_double(&signals);
-        wait_for_end(&signals, &report);
+        discard_repeated(&signals);
+        let second = next_end(&signals, &report);
         clean_up();
-        process::exit(1);
+        die_of(second, signals);
     };
     thread::Builder::new().name("signals".into()).spawn(watch).context("cannot start a thread")?;
-    Ok(())
+    Ok(first)
 }
 
-/// Starts a thread that lets the next signal which ends a command kill the program, unless it comes along with the
-/// first.
+/// Starts a thread that lets the next signal which ends a command kill the process, unless it belongs to the same
+/// request as the last one.
 pub(super) fn die_of_the_next(signals: Signals) -> Result<()> {
     let die = move || {
-        pass_double(&signals);
-        let last = wait_for_end(&signals, &|| {});
-        // From here on this thread does not block it any more.
-        drop(signals);
-        // Whoever may not send signals to itself ends another way.
-        let _ = last.send(process::id());
-        process::exit(1);
+        discard_repeated(&signals);
+        let last = next_end(&signals, &|| {});
+        die_of(last, signals);
     };
     thread::Builder::new().name("signals".into()).spawn(die).context("cannot start a thread")?;
     Ok(())
 }
 
-/// Waits for a signal that ends a command, and calls `report` at every other.
-fn wait_for_end(signals: &Signals, report: &dyn Fn()) -> Signal {
+/// Lets a signal kill the process. If the process ignores it, SIGTERM does, and otherwise SIGABRT, which cannot be
+/// ignored here.
+fn die_of(signal: Signal, signals: Signals) {
+    // From here on this thread does not block the signals.
+    drop(signals);
+    for signal in [signal, Signal::Terminate] {
+        // kill(2) returns after the signal has taken effect, so only if it had none.
+        let _ = signal.send(process::id());
+    }
+    process::abort();
+}
+
+/// Waits for a signal that ends a command, and calls `report` at every other signal.
+fn next_end(signals: &Signals, report: &dyn Fn()) -> Signal {
     loop {
-        match wait(signals) {
-            signal if ends(signal) => return signal,
-            _ => report(),
+        match next(signals) {
+            signal @ (Signal::Interrupt | Signal::Terminate | Signal::Hangup) => return signal,
+            Signal::User1 | Signal::Quit => report(),
         }
     }
 }
 
-/// Forgets the signals that come along with one that has come.
-fn pass_double(signals: &Signals) {
-    thread::park_timeout(WITH_THE_FIRST);
+/// Discards the signals that belong to the same request as the last one.
+fn discard_repeated(signals: &Signals) {
+    thread::park_timeout(SAME_REQUEST);
     while matches!(signals.next(), Ok(Some(_))) {}
 }
 
 /// Waits for the next signal.
-fn wait(signals: &Signals) -> Signal {
+fn next(signals: &Signals) -> Signal {
     loop {
         let waited = ready([(signals.as_fd(), Interest::Read)], None);
         match signals.next() {
             Ok(Some(signal)) => return signal,
             Ok(None) if waited.is_ok() => {}
-            _ => thread::park_timeout(LOOK_EVERY),
+            _ => thread::park_timeout(PAUSE),
         }
     }
 }

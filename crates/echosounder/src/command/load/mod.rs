@@ -37,7 +37,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     let terminate_server = server.as_ref().map(ServerProcess::terminator);
     // After a second signal nobody waits for the server.
     let clean_up = move || terminate_server.into_iter().for_each(|terminate| terminate());
-    signals::watch(signals, || {}, move || stop.stop(), clean_up)?;
+    signals::stop_on_signal(signals, stop, || (), clean_up)?;
     limit_console(&config);
     let console = Console::beside(&config.output);
     let load_output = LoadOutput::new(output, console, &files, config.load.stop.clone());
