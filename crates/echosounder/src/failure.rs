@@ -1,4 +1,7 @@
-//! How it ended: exit codes, error messages, hints.
+//! How a command ends: exit status, error message, hint.
+//!
+//! A command returns an [`Outcome`] or an error. `main` passes the error to [`failure`], which prints it in one line,
+//! with a hint if one may help, and decides whether the peer failed (1) or this machine (2).
 
 use std::fmt;
 use std::io::{self, Write};
@@ -7,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Error;
+use clap::Command;
 use clap::error::ContextKind;
 use echosounder_client::{ClientError, FailureKind, LoadError, TalkError};
 use echosounder_server::{BindError, StartError};
@@ -14,21 +18,22 @@ use echosounder_socket::family::inet::Host;
 use echosounder_socket::{DEFAULT_PORT, Endpoint, Interest, Name, Transport, is_out_of_descriptors, ready};
 use serde::Serialize;
 
-use crate::args::{Color, Output};
 use crate::hints;
+use crate::output::{Color, Output};
 use crate::render::escape::Harmless;
 use crate::render::json::{self, EventTime};
 use crate::render::style::Style;
-use crate::stderr::{self, stderr};
+use crate::stderr::stderr;
 
-/// How a command ended that did what it could.
+/// The end of a command that was able to do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// All went well.
+    /// Everything worked.
     Done,
-    /// Something did not work that was asked for, and has been told.
+    /// Something did not work: the peer failed, or a reply, a threshold or a socket family is missing. It is reported
+    /// already.
     Incomplete,
-    /// This machine failed, and that has been reported.
+    /// This machine failed, which is reported already.
     Failed,
 }
 
@@ -42,7 +47,7 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Arguments that do not go together.
+/// Arguments that contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
@@ -59,8 +64,8 @@ impl Advised {
         Self { error, hint: hint.into() }
     }
 
-    /// An error of asking this endpoint, with what to do about it if a server of ours may be missing there.
-    /// `instead` names what would do without one.
+    /// Returns an error of connecting to an endpoint, with a hint if our server may not be running there. `instead` ends
+    /// the hint with an alternative that needs no server.
     pub(crate) fn at(endpoint: &Endpoint, error: ClientError, instead: &str) -> Error {
         match start_hint(endpoint, error.failure_kind(), instead) {
             Some(hint) => Self { error, hint }.into(),
@@ -69,17 +74,17 @@ impl Advised {
     }
 }
 
-/// How to start a server at the default port of an endpoint where nobody replied.
-pub(crate) fn start_hint(endpoint: &Endpoint, word: Option<FailureKind>, instead: &str) -> Option<String> {
+/// Returns how to start a server at an endpoint with the default port that failed in this way.
+pub(crate) fn start_hint(endpoint: &Endpoint, kind: Option<FailureKind>, instead: &str) -> Option<String> {
     let Name::Inet(host, DEFAULT_PORT) = endpoint.name() else { return None };
     let scheme = endpoint.transport().scheme();
-    let here = match host {
+    let is_local = match host {
         Host::Any => true,
         Host::Name(name) => &**name == "localhost",
         Host::V4(ip) => ip.is_loopback() || ip.is_unspecified(),
         Host::V6(ip, _) => ip.is_loopback() || ip.is_unspecified(),
     };
-    match (word?, here) {
+    match (kind?, is_local) {
         (FailureKind::Refused, true) if matches!(endpoint.transport(), Transport::Tcp | Transport::Udp) => {
             Some(format!("start one with \"sounder serve\"{instead}"))
         }
@@ -106,17 +111,17 @@ impl std::error::Error for Advised {
     }
 }
 
-/// A load's own server does not start.
+/// The server that `load --self` starts failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start a server: {why}")]
 pub(crate) struct OwnServer {
-    /// What it has said itself.
+    /// The error that the server printed.
     pub(crate) why: String,
-    /// Whether this machine does not have the socket.
+    /// Whether this machine lacks the socket family.
     pub(crate) absent: bool,
 }
 
-/// What to do about sockets that this machine does not have.
+/// The hint for socket families that this machine lacks.
 pub(crate) const ABSENT_HINT: &str =
     "run \"sounder doctor\" to see which socket types work here and how to enable the rest";
 
@@ -128,7 +133,7 @@ struct Failure<'a> {
     hint: Option<&'a str>,
 }
 
-/// Tells why a command failed, and what exit code that is.
+/// Prints why a command failed and returns its exit status. A closed pipe on standard output is a success.
 pub(crate) fn failure(error: &Error, output: Output) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
@@ -137,54 +142,63 @@ pub(crate) fn failure(error: &Error, output: Output) -> ExitCode {
     ExitCode::from(exit_code(error))
 }
 
-/// Tells of a failure.
+/// Prints an error and its hint.
 pub(crate) fn tell(error: &Error, output: Output) {
     let message = sentence(error.chain());
     let hint = hint(error);
     let mut stderr = stderr();
-    // If standard error is closed too, the exit code is all that is left.
+    // If standard error fails too, only the exit status remains.
     let _ = if output.json {
         let reason = word(error).map(|kind| kind.to_string());
         let failure = Failure { event: "error", reason, error: &message, hint: hint.as_deref() };
         json::event(&mut stderr, &EventTime::now(), &failure)
     } else {
         let style = Style::stderr(output);
-        // What was typed, and what a file is called, may be anything.
+        // Arguments and file names may contain control characters.
         writeln!(stderr, "{} {}", style.bad("sounder:"), Harmless(&message)).and_then(|()| {
             hint.map_or(Ok(()), |hint| writeln!(stderr, "{} {}", style.strong("hint:"), Harmless(&hint)))
         })
     };
 }
 
-/// Tells what is wrong with the arguments, or what was asked about them, and ends the program.
-pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
-    if !error.use_stderr() {
-        let style = Style::stdout(Output { json: false, quiet: false, color });
-        let text = error.render();
-        let text = if style.is_colored() { text.ansi().to_string() } else { text.to_string() };
-        let mut stdout = style.wrapped(io::stdout().lock());
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        std::process::exit(match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let reason = plain(&error.to_string());
-                // If standard error is closed too, the exit code is all that is left.
-                let _ = writeln!(stderr(), "sounder: cannot write standard output: {reason}");
-                stderr::finish();
-                2
-            }
-            _ => 0,
-        })
+/// Prints the help or the version that was asked for, or why `program` rejects its arguments, and returns the exit
+/// status.
+pub(crate) fn usage(error: clap::Error, color: Color, program: &Command) -> ExitCode {
+    if error.use_stderr() {
+        reject(error, color, program);
+        return ExitCode::from(2);
     }
+    match print_help(&error, color) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            // If standard error fails too, only the exit status remains.
+            let reason = plain(&error.to_string());
+            let _ = writeln!(stderr(), "sounder: cannot write standard output: {reason}");
+            ExitCode::from(2)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn print_help(error: &clap::Error, color: Color) -> io::Result<()> {
+    let style = Style::stdout(Output { json: false, quiet: false, color });
+    let text = error.render();
+    let text = if style.is_colored() { text.ansi().to_string() } else { text.to_string() };
+    let mut stdout = style.wrapped(io::stdout().lock());
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+}
+
+/// Prints why arguments are rejected, with a hint of ours in place of clap's if there is one.
+fn reject(mut error: clap::Error, color: Color, program: &Command) {
     let typed: Vec<String> =
         std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned()).collect();
-    let mut hint = hints::usage::correction(&typed, &error);
+    let mut hint = hints::usage::correction(&typed, &error, program);
     if hint.is_some() {
-        // "to pass '-u' as a value, use '-- -u'" leads nowhere.
+        // The tip "to pass '-u' as a value, use '-- -u'" would contradict the hint.
         error.remove(ContextKind::Suggested);
     }
     let text = error.render().to_string();
     let (sentence, rest) = text.split_once("\n\n").unwrap_or_else(|| (text.trim_end(), ""));
-    // An endpoint that is none has brought its hint with it.
+    // The parser of endpoints appends its hint to the sentence.
     let rest = match rest.strip_prefix("hint: ").and_then(|rest| rest.split_once("\n\n")) {
         Some((own, rest)) => {
             hint = Some(own.to_owned());
@@ -193,7 +207,7 @@ pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
         None => rest,
     };
     let mut stderr = stderr();
-    // If standard error is closed too, the exit code is all that is left.
+    // If standard error fails too, only the exit status remains.
     let _ = if typed.iter().any(|typed| typed == "--json") {
         let error = sentence.strip_prefix("error: ").unwrap_or(sentence);
         let failure = Failure { event: "error", reason: None, error, hint: hint.as_deref() };
@@ -208,16 +222,13 @@ pub(crate) fn usage(mut error: clap::Error, color: Color) -> ! {
                 Some(("hint", rest)) => (style.strong("hint:") + " ", rest),
                 _ => (String::new(), line),
             };
-            // What was typed may be anything.
+            // Arguments may contain control characters.
             writeln!(stderr, "{label}{}", Harmless(rest))
         })
     };
-    drop(stderr);
-    stderr::finish();
-    std::process::exit(2)
 }
 
-/// An error and its causes on one line, without the numbers that the system's messages end in.
+/// Returns an error and its causes in one line, without the numbers of system errors.
 pub(crate) fn sentence<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
     let parts: Vec<String> = chain.map(|cause| plain(&cause.to_string())).collect();
     parts.join(": ")
@@ -240,7 +251,7 @@ fn exit_code(error: &Error) -> u8 {
     if is_absent(error) || by_peer { 1 } else { 2 }
 }
 
-/// Whether this machine does not have the socket that was asked for.
+/// Returns whether this machine lacks the socket family that was requested.
 fn is_absent(error: &Error) -> bool {
     call_error(error).is_some_and(ClientError::is_family_absent)
         || matches!(find(error), Some(BindError::Absent(_)))
@@ -257,7 +268,7 @@ fn hint(error: &Error) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// What to do about the kernel's reason, or about ours.
+/// Returns a hint for the cause of an error, whether it comes from the kernel or from this program.
 fn hint_of_cause(error: &Error) -> Option<&'static str> {
     if is_absent(error) {
         return Some(ABSENT_HINT);
@@ -267,7 +278,7 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
     }
     let cause = find::<io::Error>(error);
     if is_local(error) && cause.is_some_and(is_out_of_descriptors) {
-        return Some("\"ulimit -n\" shows the limit of open descriptors");
+        return Some("\"ulimit -n\" shows the limit of open files");
     }
     let by_kernel = cause.is_some_and(|cause| cause.raw_os_error().is_some());
     let cause = cause.map(io::Error::kind);
@@ -283,7 +294,7 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// Whether whoever reads our output has had enough, which is no failure.
+/// Returns whether the reader of standard output has closed the pipe, which is not a failure.
 fn is_closed_pipe(error: &Error) -> bool {
     let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     let is_broken = match find(error) {
@@ -293,24 +304,24 @@ fn is_closed_pipe(error: &Error) -> bool {
     is_broken && output_has_no_reader()
 }
 
-/// Whether nobody reads standard output any more. EPIPE alone does not say so: it may have come from anything else.
+/// Returns whether standard output has no reader. EPIPE alone does not prove it, since sockets fail with it too.
 fn output_has_no_reader() -> bool {
     let state = ready([(io::stdout().as_fd(), Interest::Write)], Some(Duration::ZERO));
-    // It is not waited for as readable, so that it is means an error or a hang-up.
+    // Only writability is polled, so readability means an error or a hang-up (poll(2)).
     state.is_ok_and(|[output]| output.readable)
 }
 
-/// In a word, how a call has failed.
+/// Returns how the peer failed, if it did.
 pub(crate) fn word(error: &Error) -> Option<FailureKind> {
     call_error(error).and_then(ClientError::failure_kind)
 }
 
-/// Whether an error of asking a peer is this machine's failure.
+/// Returns whether this machine failed, and not the peer.
 pub(crate) fn is_local(error: &Error) -> bool {
     call_error(error).is_some_and(ClientError::is_local)
 }
 
-/// The failed call behind an error, if there is one.
+/// Returns the error of the client in a chain of causes.
 fn call_error(error: &Error) -> Option<&ClientError> {
     error.chain().find_map(|cause| match cause.downcast_ref() {
         Some(TalkError::Peer(error)) => Some(error),
@@ -329,31 +340,31 @@ fn find<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
 mod tests {
     use super::*;
 
-    fn hint_at(endpoint: &str, word: Option<FailureKind>) -> Option<String> {
-        start_hint(&endpoint.parse().unwrap(), word, ", or try --self")
+    fn hint_at(endpoint: &str, kind: Option<FailureKind>) -> Option<String> {
+        start_hint(&endpoint.parse().unwrap(), kind, ", or try --self")
     }
 
     #[test]
-    fn where_our_server_may_be_missing_it_is_said_how_to_start_it() {
+    fn refused_default_port_hints_at_starting_a_server() {
         let refused = Some(FailureKind::Refused);
         for here in ["tcp://localhost", "udp://127.0.0.1", "tcp://[::1]:21567", "tcp://*"] {
             let hint = hint_at(here, refused).unwrap();
             assert_eq!(hint, "start one with \"sounder serve\", or try --self", "{here}");
-            // Somebody is there.
+            // Something listens there.
             assert_eq!(hint_at(here, Some(FailureKind::Timeout)), None, "{here}");
         }
         let mptcp = hint_at("mptcp://localhost", refused).unwrap();
         assert!(mptcp.starts_with("start one with \"sounder serve mptcp://localhost\""), "{mptcp}");
-        for word in [FailureKind::Refused, FailureKind::Timeout] {
-            let there = hint_at("udp://example.net", Some(word)).unwrap();
+        for kind in [FailureKind::Refused, FailureKind::Timeout] {
+            let there = hint_at("udp://example.net", Some(kind)).unwrap();
             assert!(there.starts_with("is \"sounder serve udp://\" running on example.net?"), "{there}");
             assert!(there.ends_with("listens on localhost only"), "{there}");
         }
     }
 
     #[test]
-    fn elsewhere_nothing_is_said_of_our_server() {
-        for (endpoint, word) in [
+    fn other_failures_have_no_server_hint() {
+        for (endpoint, kind) in [
             ("tcp://example.net:80", Some(FailureKind::Refused)),
             ("tcp://localhost:80", Some(FailureKind::Refused)),
             ("unix:/run/x", Some(FailureKind::Refused)),
@@ -361,7 +372,7 @@ mod tests {
             ("tcp://example.net", Some(FailureKind::Dns)),
             ("tcp://example.net", None),
         ] {
-            assert_eq!(hint_at(endpoint, word), None, "{endpoint} {word:?}");
+            assert_eq!(hint_at(endpoint, kind), None, "{endpoint} {kind:?}");
         }
     }
 }

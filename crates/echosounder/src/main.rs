@@ -1,7 +1,7 @@
-//! `sounder`: a timestamped echo on every kind of socket, and the client to talk to it.
+//! `sounder`: timestamped echo server, client, latency prober and load generator for every socket family on Linux.
 //!
-//! What is typed ([`args`]) is turned into what it means ([`config`]) before anything is done; a
-//! [`command`] does it. This crate is the only one that prints.
+//! The command line is parsed into [`args`], which become the work of a command in [`config`]; a module of [`command`]
+//! does that work, and [`render`] writes the results. No other crate of the project prints.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -19,39 +19,52 @@ mod value_parsers;
 use std::env;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 
-use crate::args::{Args, Color, Command};
+use crate::args::{Args, Command};
+use crate::failure::Outcome;
+use crate::output::Color;
 
 fn main() -> ExitCode {
-    // For every command, and before the first thread. Without it a file that grows too large ends the program, no worse.
-    let _ = echosounder_socket::ignore_file_size_signal();
-    let color = typed_color();
-    let args = parse(color).unwrap_or_else(|error| failure::usage(error, color));
-    let result = match args.command {
-        Command::Serve(serve) => {
-            config::serve(serve).and_then(|config| command::serve::run(config, args.output))
-        }
-        Command::Talk(talk) => {
-            config::talk(talk, args.output.color).and_then(|config| command::talk::run(config, args.output))
-        }
-        Command::Ping(ping) => config::ping(ping).and_then(|config| command::ping::run(config, args.output)),
-        Command::Load(load) => config::load(load).and_then(|config| command::load::run(config, args.output)),
-        Command::Demo => command::demo::run(args.output),
-        Command::Doctor => command::doctor::run(args.output),
-        Command::Completions { shell } => command::manual::completions(shell),
-        Command::Man { folder } => command::manual::pages(&folder),
-    };
-    let code = match result {
-        Ok(outcome) => outcome.into(),
-        Err(error) => failure::failure(&error, args.output),
-    };
+    let code = run_program();
     stderr::finish();
     code
 }
 
-/// The colours that are wanted for help and errors about arguments, before these are understood.
-fn typed_color() -> Color {
+fn run_program() -> ExitCode {
+    // Before the first thread, which inherits it. If this fails, a file over the size limit ends the program by SIGXFSZ.
+    let _ = echosounder_socket::ignore_file_size_signal();
+    let color = color_of_usage();
+    let mut program = Args::command();
+    program.build();
+    let args = match parse(program.clone(), color) {
+        Ok(args) => args,
+        Err(error) => return failure::usage(error, color, &program),
+    };
+    let output = args.output;
+    match run_command(args) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => failure::failure(&error, output),
+    }
+}
+
+fn run_command(args: Args) -> Result<Outcome> {
+    let output = args.output;
+    match args.command {
+        Command::Serve(args) => command::serve::run(config::serve(args)?, output),
+        Command::Talk(args) => command::talk::run(config::talk(args, output.color)?, output),
+        Command::Ping(args) => command::ping::run(config::ping(args)?, output),
+        Command::Load(args) => command::load::run(config::load(args)?, output),
+        Command::Demo => command::demo::run(output),
+        Command::Doctor => command::doctor::run(output),
+        Command::Completions { shell } => command::manual::completions(shell),
+        Command::Man { folder } => command::manual::write_pages(&folder),
+    }
+}
+
+/// Returns the value of `--color` for help texts and usage errors, which come before the arguments are parsed.
+fn color_of_usage() -> Color {
     let typed: Vec<String> = env::args_os().filter_map(|typed| typed.into_string().ok()).collect();
     let value = |pair: &[String]| match pair[0].strip_prefix("--color") {
         Some("") => pair.get(1).cloned(),
@@ -62,13 +75,13 @@ fn typed_color() -> Color {
     value.and_then(|value| Color::from_str(&value, false).ok()).unwrap_or(Color::Auto)
 }
 
-fn parse(color: Color) -> Result<Args, clap::Error> {
+fn parse(program: clap::Command, color: Color) -> Result<Args, clap::Error> {
     let color = match color {
         Color::Auto => ColorChoice::Auto,
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     };
-    let matches = Args::command().color(color).try_get_matches()?;
+    let matches = program.color(color).try_get_matches()?;
     match hints::usage::split_endpoint(&matches) {
         Some(error) => Err(error),
         None => Args::from_arg_matches(&matches),

@@ -24,7 +24,7 @@ pub(crate) fn completions(shell: Shell) -> Result<Outcome> {
 }
 
 /// Writes a man page for the program and one for each command.
-pub(crate) fn pages(folder: &Path) -> Result<Outcome> {
+pub(crate) fn write_pages(folder: &Path) -> Result<Outcome> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut program = Args::command().disable_help_subcommand(true);
     program.build();

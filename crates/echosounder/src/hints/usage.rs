@@ -3,11 +3,10 @@
 use std::net::Ipv4Addr;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, CommandFactory};
+use clap::{ArgMatches, Command};
 use echosounder_socket::Endpoint;
 
 use super::endpoint::{is_number, joined};
-use crate::args::Args;
 
 /// Returns an error for a host and a port in two arguments, which a command with several endpoints would take for two
 /// endpoints.
@@ -27,12 +26,14 @@ pub(crate) fn split_endpoint(matches: &ArgMatches) -> Option<clap::Error> {
 }
 
 /// Returns a correction of arguments that clap rejects with `error`, or `None` without a good guess.
-pub(crate) fn correction(typed: &[String], error: &clap::Error) -> Option<String> {
+///
+/// `program` is the definition of our command line, built.
+pub(crate) fn correction(typed: &[String], error: &clap::Error, program: &Command) -> Option<String> {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    let line = Line::parse(typed);
+    let line = Line::parse(typed, program);
     match error.kind() {
         ErrorKind::UnknownArgument => {
             let wrong = context(ContextKind::InvalidArg)?;
@@ -95,7 +96,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn parse(typed: &'a [String]) -> Self {
+    fn parse(typed: &'a [String], program: &Command) -> Self {
         let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
         let is_command =
             |word: &&str| COMMANDS.contains(word) || OTHER_COMMANDS.iter().any(|(other, _)| other == word);
@@ -119,7 +120,7 @@ impl<'a> Line<'a> {
             flags: words
                 .iter()
                 .flat_map(|word| flags(word))
-                .filter(|flag| !has_flag(command, flag))
+                .filter(|flag| !has_flag(program, command, flag))
                 .collect(),
             host: host.map(|place| words[place]),
             port: port.or_else(|| words.iter().find_map(|word| attached_port(word))),
@@ -173,9 +174,7 @@ fn flags(word: &str) -> Vec<String> {
 }
 
 /// Returns whether a command of ours has this flag, with whatever meaning.
-fn has_flag(command: Option<&str>, flag: &str) -> bool {
-    let mut program = Args::command();
-    program.build();
+fn has_flag(program: &Command, command: Option<&str>, flag: &str) -> bool {
     let command = command.and_then(|command| program.find_subcommand(command));
     command.is_some_and(|command| {
         command.get_arguments().any(|arg| {
@@ -301,12 +300,17 @@ fn advice(line: &Line<'_>, flag: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::args::Args;
 
     fn hint(line: &str) -> Option<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let typed = std::iter::once("sounder").chain(line.split(' '));
-        correction(&words, &Args::command().try_get_matches_from(typed).unwrap_err())
+        let mut program = Args::command();
+        program.build();
+        correction(&words, &program.clone().try_get_matches_from(typed).unwrap_err(), &program)
     }
 
     #[test]
