@@ -2,12 +2,13 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_server::{Note, Running, Server};
-use echosounder_socket::{Endpoint, Interest, Signal, Signals, ready};
+use echosounder_socket::{Endpoint, Interest, Signal, StopToken, Waker, ready};
 
 use super::signals;
 use super::transcript::{self, WriterThread};
@@ -17,7 +18,7 @@ use crate::failure::{ABSENT_HINT, Outcome, plain};
 use crate::render::transcript::{listening, note, summary};
 use crate::stderr::stderr;
 
-/// How often waiting for a signal may fail in a row.
+/// How many waits may fail in a row.
 const WAIT_FAILURES_MAX: usize = 8;
 
 /// How long to pause after a failed wait.
@@ -47,9 +48,21 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     let input = io::stdin();
     // If the end of input is not of interest, `ended` takes its place.
     let input = if config.until_input_ends { input.as_fd() } else { running.ended() };
-    wait_for_end(&signals, [running.ended(), writer.broken().as_fd(), input], &running, output)?;
-    signals::die_of_the_next(signals)?;
-    stop(running, writer, output)?;
+    let stop = StopToken::new().context("cannot create an eventfd")?;
+    let report = Arc::new(Waker::new().context("cannot create an eventfd")?);
+    let request_report = {
+        let report = Arc::clone(&report);
+        // A write to an eventfd fails only if it is readable already.
+        move || drop(report.wake())
+    };
+    let first_signal = signals::stop_on_signal(signals, stop.clone(), request_report, || ())?;
+    let ends = [stop.as_fd(), running.ended(), writer.broken().as_fd(), input];
+    wait_for_end(ends, &report, &running, output)?;
+    if first_signal.is_interrupt() && io::stderr().is_terminal() {
+        // The terminal has printed ^C, so the statistics begin on a new line.
+        writeln!(stderr())?;
+    }
+    finish(running, writer, output)?;
     Ok(if is_incomplete { Outcome::Incomplete } else { Outcome::Done })
 }
 
@@ -80,43 +93,33 @@ fn announce(endpoints: &[Endpoint], on_defaults: bool, output: Output) -> Result
     Ok(())
 }
 
-/// Waits for a signal that stops the server, or until one of `ends` is readable. Prints statistics at SIGUSR1 and SIGQUIT.
-fn wait_for_end(
-    signals: &Signals,
-    ends: [BorrowedFd<'_>; 3],
-    running: &Running,
-    output: Output,
-) -> Result<()> {
-    let [one, other, third] = ends;
-    let waited = [signals.as_fd(), one, other, third].map(|fd| (fd, Interest::Read));
+/// Waits until one of `ends` is readable. Prints statistics whenever `report` wakes it.
+fn wait_for_end(ends: [BorrowedFd<'_>; 4], report: &Waker, running: &Running, output: Output) -> Result<()> {
+    let [stop, ended, broken, input] = ends;
+    let waited = [report.as_fd(), stop, ended, broken, input].map(|fd| (fd, Interest::Read));
     let mut failures = 0;
     loop {
-        let ended = match ready(waited, None) {
-            Ok([_, ends @ ..]) => {
+        match ready(waited, None) {
+            Ok([report_state, ends @ ..]) => {
                 failures = 0;
-                ends.iter().any(|end| end.readable)
+                if report_state.readable {
+                    report.reset().context("cannot read an eventfd")?;
+                    summary(&mut stderr(), &running.totals(), output.json)?;
+                }
+                if ends.iter().any(|end| end.readable) {
+                    return Ok(());
+                }
             }
-            Err(error) if WAIT_FAILURES_MAX <= failures => {
-                return Err(error).context("cannot wait for a signal");
-            }
+            Err(error) if WAIT_FAILURES_MAX <= failures => return Err(error).context("cannot wait"),
             Err(_) => {
                 failures += 1;
                 thread::park_timeout(PAUSE);
-                false
             }
-        };
-        match signals.next().context("cannot receive a signal")? {
-            Some(Signal::User1 | Signal::Quit) => summary(&mut stderr(), &running.totals(), output.json)?,
-            // The terminal has printed ^C, so the statistics begin on a new line.
-            Some(Signal::Interrupt) if io::stderr().is_terminal() => return Ok(writeln!(stderr())?),
-            Some(Signal::Interrupt | Signal::Terminate | Signal::Hangup) => return Ok(()),
-            None if ended => return Ok(()),
-            None => {}
         }
     }
 }
 
-fn stop(running: Running, writer: WriterThread, output: Output) -> Result<()> {
+fn finish(running: Running, writer: WriterThread, output: Output) -> Result<()> {
     let totals = running.stop().context("cannot run the server")?;
     let written = writer.finish();
     if !output.quiet {

@@ -82,18 +82,6 @@ pub(super) fn watch(
     Ok(first)
 }
 
-/// Starts a thread that lets the next signal which ends a command kill the process, unless it belongs to the same
-/// request as the last one.
-pub(super) fn die_of_the_next(signals: Signals) -> Result<()> {
-    let die = move || {
-        discard_repeated(&signals);
-        let last = next_end(&signals, &|| {});
-        die_of(last, signals);
-    };
-    thread::Builder::new().name("signals".into()).spawn(die).context("cannot start a thread")?;
-    Ok(())
-}
-
 /// Lets a signal kill the process. If the process ignores it, SIGTERM does, and otherwise SIGABRT, which cannot be
 /// ignored here.
 fn die_of(signal: Signal, signals: Signals) {
