@@ -56,23 +56,13 @@ pub(super) fn stop_on_signal(
     report: impl Fn() + Send + 'static,
     clean_up: impl FnOnce() + Send + 'static,
 ) -> Result<FirstSignal> {
-    watch(signals, report, move || stop.stop(), clean_up)
-}
-
-/// Does the work of [`stop_on_signal`] with a closure in place of the token.
-pub(super) fn watch(
-    signals: Signals,
-    report: impl Fn() + Send + 'static,
-    stop: impl FnOnce() + Send + 'static,
-    clean_up: impl FnOnce() + Send + 'static,
-) -> Result<FirstSignal> {
     let first = FirstSignal::default();
     let received = first.clone();
     let watch = move || {
         received.0.get_or_init(|| next_end(&signals, &report));
-        // Before the command stops: a thread that waits for a stuck reader of the output cannot stop.
+        // Before the token stops: a thread that waits for a stuck reader of the output cannot stop.
         console::stopped();
-        stop();
+        stop.stop();
         discard_repeated(&signals);
         let second = next_end(&signals, &report);
         clean_up();
