@@ -10,6 +10,7 @@ mod control;
 mod corpus;
 mod create;
 mod endpoint;
+mod examples;
 mod family;
 mod file;
 mod interpreted;

@@ -1,0 +1,42 @@
+//! Measures how long a datagram waits in the receive queue, with the kernel's timestamps.
+//!
+//! Run it with `cargo run --example kernel_timestamps`. The kernel notes when a datagram arrives (SO_TIMESTAMPNS,
+//! socket(7)) and returns that time as a control message with the datagram.
+#![expect(clippy::print_stdout, reason = "the example prints its result")]
+
+use std::error::Error;
+use std::io::IoSliceMut;
+use std::net::Ipv4Addr;
+use std::time::{Duration, SystemTime};
+
+use echosounder_socket::option::SO_TIMESTAMPNS;
+use echosounder_socket::{
+    ControlMessage, MessageFlags, ServerOptions, Transport, control_space, create_server,
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let receiver = create_server(Transport::Udp, &(Ipv4Addr::LOCALHOST, 0).into(), ServerOptions::default())?;
+    receiver.set_option(SO_TIMESTAMPNS, true)?;
+    let address = receiver.local_addr()?;
+    let sender = Transport::Udp.socket(&address)?;
+
+    for _ in 0..5 {
+        sender.send_to(b"ping", &address)?;
+        let mut buffer = [0; 64];
+        let space = control_space(size_of::<[i64; 2]>());
+        let message = receiver.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
+        let received = now();
+        let arrived = message.control.iter().find_map(|control| match control {
+            ControlMessage::Timestamp(time) => Some(*time),
+            _ => None,
+        });
+        let arrived = arrived.ok_or("the kernel sent no timestamp")?;
+        println!("arrived at {arrived:?} since the epoch, read {:?} later", received.saturating_sub(arrived));
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the kernel's timestamps are in system time")]
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,58 @@
+//! Passes a listening socket to another process with SCM_RIGHTS (unix(7)), as a privileged parent does for a worker.
+//!
+//! Run it with `cargo run --example pass_descriptors`. The parent binds a port and passes the listener to a child, which
+//! accepts a connection and sends its process id.
+#![expect(clippy::print_stdout, reason = "the example prints its result")]
+
+use std::error::Error;
+use std::io::{IoSlice, IoSliceMut};
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::process::{self, Command};
+use std::{env, io};
+
+use echosounder_socket::{
+    ControlMessage, MessageFlags, SendControl, ServerOptions, Socket, Transport, control_space, create_server,
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    match env::args().nth(1).as_deref() {
+        Some("worker") => worker(),
+        _ => parent(),
+    }
+}
+
+fn parent() -> Result<(), Box<dyn Error>> {
+    // The child receives its end of the pair as standard input.
+    let (ours, theirs) = Transport::UnixStream.pair()?;
+    let mut child = Command::new(env::current_exe()?).arg("worker").stdin(theirs.into_fd()).spawn()?;
+
+    let listener = create_server(Transport::Tcp, &(Ipv4Addr::LOCALHOST, 0).into(), ServerOptions::default())?;
+    let address = listener.local_addr()?;
+    let rights = [SendControl::Rights(&[listener.as_fd()])];
+    ours.send_msg(&[IoSlice::new(b"listener")], &rights, None, MessageFlags::NONE)?;
+    drop(listener); // The worker's descriptor keeps the socket open.
+
+    let client = Transport::Tcp.socket(&address)?;
+    client.connect(&address)?;
+    let mut buffer = [0; 64];
+    let len = client.recv(&mut buffer)?;
+    println!("Parent {} received: {}", process::id(), buffer[..len].escape_ascii());
+    child.wait()?;
+    Ok(())
+}
+
+fn worker() -> Result<(), Box<dyn Error>> {
+    let parent = Socket::from_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
+    let mut buffer = [0; 64];
+    let space = control_space(size_of::<i32>());
+    let message = parent.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
+    let descriptor = message.control.into_iter().find_map(|control| match control {
+        ControlMessage::Rights(mut descriptors) => descriptors.pop(),
+        _ => None,
+    });
+    let listener = Socket::from_fd(descriptor.ok_or("the parent passed no descriptor")?)?;
+    let (connection, _) = listener.accept()?;
+    connection.send_all(format!("accepted by worker {}", process::id()).as_bytes())?;
+    Ok(())
+}
