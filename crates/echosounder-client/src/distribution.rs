@@ -33,6 +33,10 @@ pub struct Distribution {
     squares: f64,
     /// Nanoseconds that are added to every value afterwards.
     shift: i64,
+    /// The most buckets; 0 means no limit.
+    buckets_max: usize,
+    /// The bits of an index that are not distinguished, so that the buckets are few enough.
+    coarse_bits: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +46,12 @@ struct Bucket {
 }
 
 impl Distribution {
+    /// Creates an empty distribution that has at most that many buckets. The wider the values spread, the less precise
+    /// are its percentiles.
+    pub(crate) fn with_buckets_max(buckets_max: usize) -> Self {
+        Self { buckets_max, ..Self::default() }
+    }
+
     /// Adds one value.
     pub(crate) fn record(&mut self, nanos: i64) {
         self.count_in_bucket(index_of(nanos), 1);
@@ -60,12 +70,37 @@ impl Distribution {
     }
 
     fn count_in_bucket(&mut self, index: i32, count: u32) {
+        let index = coarse(index, self.coarse_bits);
         let end = self.buckets.partition_point(|bucket| bucket.index <= index);
         let last = self.buckets[..end].last_mut().filter(|bucket| bucket.index == index);
         match last.map(|bucket| (bucket.count.checked_add(count), bucket)) {
             Some((Some(sum), bucket)) => bucket.count = sum,
             _ => self.buckets.insert(end, Bucket { index, count }),
         }
+        while self.buckets_max != 0
+            && self.buckets_max < self.buckets.len()
+            && self.coarse_bits < i32::BITS - 1
+        {
+            self.coarsen();
+        }
+    }
+
+    /// Merges pairs of neighbouring buckets.
+    fn coarsen(&mut self) {
+        self.coarse_bits += 1;
+        let bits = self.coarse_bits;
+        self.buckets.iter_mut().for_each(|bucket| bucket.index = coarse(bucket.index, bits));
+        self.buckets.dedup_by(|later, first| {
+            let sum = first.count.checked_add(later.count).filter(|_| first.index == later.index);
+            first.count = sum.unwrap_or(first.count);
+            sum.is_some()
+        });
+    }
+
+    /// Returns the value of a bucket that is furthest from zero.
+    fn furthest_of(&self, bucket: Bucket) -> i64 {
+        let mask = (1 << self.coarse_bits) - 1;
+        furthest_of(if bucket.index < 0 { bucket.index & !mask } else { bucket.index | mask })
     }
 
     /// Returns the distribution with `nanos` added to every value.
@@ -126,7 +161,7 @@ impl Distribution {
             up_to += u64::from(bucket.count);
             rank <= up_to as f64
         })?;
-        Some(furthest_of(bucket.index).clamp(self.min, self.max).saturating_add(self.shift))
+        Some(self.furthest_of(*bucket).clamp(self.min, self.max).saturating_add(self.shift))
     }
 
     /// Returns the recorded values as a histogram in nanoseconds, without the [shift](Self::shift); negative values are
@@ -136,7 +171,7 @@ impl Distribution {
         for bucket in &self.buckets {
             // The histogram grows as needed, up to the longest time.
             let _ = histogram.record_n(
-                u64::try_from(furthest_of(bucket.index)).unwrap_or(0).min(LONGEST_NS),
+                u64::try_from(self.furthest_of(*bucket)).unwrap_or(0).min(LONGEST_NS),
                 u64::from(bucket.count),
             );
         }
@@ -187,6 +222,12 @@ fn index_of(nanos: i64) -> i32 {
     if nanos < 0 { -1 - index } else { index }
 }
 
+/// Returns the first index of those that are not distinguished from this one: towards zero. An arithmetic shift keeps
+/// negative values apart from positive ones.
+fn coarse(index: i32, bits: u32) -> i32 {
+    if index < 0 { !(!index >> bits << bits) } else { index >> bits << bits }
+}
+
 /// Returns the value of a bucket that is furthest from zero.
 fn furthest_of(index: i32) -> i64 {
     let place = u64::from(if index < 0 { (-1 - index).unsigned_abs() } else { index.unsigned_abs() });
@@ -210,6 +251,24 @@ mod tests {
         let none = of([]);
         assert_eq!((none.min(), none.max(), none.mean(), none.stddev()), (None, None, None, None));
         assert_eq!((none.percentile(50.0), none.rank(99.0)), (None, None));
+    }
+
+    #[test]
+    fn limited_buckets_lose_precision_but_no_value() {
+        let mut limited = Distribution::with_buckets_max(63);
+        let mut full = Distribution::default();
+        for number in 0..100_000_i64 {
+            let nanos = 20_000 + number.wrapping_mul(2_654_435_761) % 400_000;
+            limited.record(nanos);
+            full.record(nanos);
+            assert!(limited.buckets.len() <= 63);
+        }
+        assert_eq!((limited.count(), limited.min(), limited.max()), (100_000, full.min(), full.max()));
+        for percent in [1.0, 10.0, 30.0, 50.0, 90.0, 99.0, 100.0] {
+            let (rough, exact) = (limited.rank(percent).unwrap(), full.rank(percent).unwrap());
+            assert!((rough - exact).abs() <= exact.abs() / 8, "{percent}: {rough} {exact}");
+        }
+        assert_eq!(limited.histogram().len(), 100_000);
     }
 
     #[test]

@@ -64,9 +64,10 @@ pub use load::{
     Pace, PointLatency, REMOTE_RATE_MAX, SizeRange, Spacing, Step, load, ramp,
 };
 pub use ping::{
-    Answered, CALL_MIN, Clock, Failures, KernelTimestamps, OneWayDelay, Order, PeerClockReport, Ping,
-    PingControl, PingEvent, PingInterval, PingReport, Pinger, Place, Point, STREAM_CALL_MIN, Series,
-    TargetEvent, TimestampSource, TimestampSupport, Verdict, WayReport,
+    ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, OneWayDelay, Order, PeerClockReport,
+    Ping, PingControl, PingEvent, PingInterval, PingReply, PingReport, Pinger, Point, REQUEST_BYTES_MIN,
+    ResolvedTarget, STREAM_REQUEST_BYTES_MIN, Series, Spreads, TargetEvent, TimestampSource,
+    TimestampSupport, Verdict,
 };
 pub use talk::{
     BackgroundWriter, CloseReason, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary,

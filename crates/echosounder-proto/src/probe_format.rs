@@ -11,7 +11,8 @@ pub struct ProbeReply {
     pub number: u64,
     /// The server's timestamp, if it added one.
     pub timestamp: Option<Timestamp>,
-    /// Whether the reply ended with the last of the bytes read, so that their time of arrival is its own.
+    /// Whether the reply ended with the last of the bytes read, so that their time of arrival is
+    /// its own.
     pub ends_read: bool,
 }
 
@@ -23,14 +24,16 @@ pub trait ProbeFormat {
     /// Appends the request with this number to `out`.
     fn write(&mut self, number: u64, out: &mut Vec<u8>);
 
-    /// Reads a message, or bytes of a stream, and appends each reply that they complete to `replies`.
-    /// The next request will have the number `next`. Returns whether the bytes are certainly no reply.
+    /// Reads a message, or bytes of a stream, and appends each reply that they complete to
+    /// `replies`. The next request will have the number `next`. Returns whether the bytes are
+    /// certainly no reply.
     fn read(&mut self, bytes: &[u8], next: u64, replies: &mut Vec<ProbeReply>) -> bool;
 
     /// Returns the number of the request in a packet that the kernel or an ICMP error quotes.
     fn find(&self, packet: &[u8], next: u64) -> Option<u64>;
 
-    /// Returns whether another request can be written: a connection may owe too many replies already.
+    /// Returns whether another request can be written: a connection may owe too many replies
+    /// already.
     fn can_write(&self) -> bool {
         true
     }

@@ -1,8 +1,8 @@
 //! The prober: when requests are sent, and what becomes of each.
 //!
 //! A state machine without a clock or a socket, with three verbs. Its driver passes what happens to
-//! [`handle`](Prober::handle), does what [`poll`](Prober::poll) returns until that is nothing more, and
-//! then waits until the socket is ready or the [`deadline`](Prober::deadline) has come.
+//! [`handle`](Prober::handle), does what [`poll`](Prober::poll) returns until that is nothing more,
+//! and then waits until the socket is ready or the [`deadline`](Prober::deadline) has come.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -25,8 +25,9 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(32);
 const REMEMBERED_MIN: u64 = 64;
 const REMEMBERED_MAX: u64 = 65_536;
 
-/// How long nothing is sent in a closed loop after a failure, since requests would otherwise be sent as
-/// fast as they fail; and how long a peer that closed the connection or refused one is left alone.
+/// How long nothing is sent in a closed loop after a failure, since requests would otherwise be
+/// sent as fast as they fail; and how long a peer that closed the connection or refused one is left
+/// alone.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a name that was not found is not looked up again: a lookup that hangs cannot be ended.
@@ -84,7 +85,8 @@ pub enum ProbeInput<'a> {
         /// When it failed.
         at: MonoTime,
     },
-    /// Whether a stream still has bytes of earlier requests to send, so that nothing more can be sent.
+    /// Whether a stream still has bytes of earlier requests to send, so that nothing more can be
+    /// sent.
     Blocked(bool),
     /// The socket is connected.
     Connected,
@@ -102,8 +104,8 @@ pub enum ProbeInput<'a> {
         /// When it ended.
         at: MonoTime,
     },
-    /// The measurement ends. A request in flight counts as lost if it has waited longer than the slowest
-    /// reply took, and is ignored otherwise.
+    /// The measurement ends. A request in flight counts as lost if it has waited longer than the
+    /// slowest reply took, and is ignored otherwise.
     Stop {
         /// When it ends.
         at: MonoTime,
@@ -177,7 +179,8 @@ enum Link {
     Connecting {
         due: MonoTime,
     },
-    /// Not to be connected before `until`; requests that are due before that fail as the connection did.
+    /// Not to be connected before `until`; requests that are due before that fail as the connection
+    /// did.
     Disconnected {
         until: MonoTime,
         kind: FailureKind,
@@ -246,8 +249,8 @@ impl<F: ProbeFormat> Prober<F> {
         self.next - 1
     }
 
-    /// Returns the number of requests that were skipped because the machine stood still when they were
-    /// due.
+    /// Returns the number of requests that were skipped because the machine stood still when they
+    /// were due.
     pub fn skipped(&self) -> u64 {
         self.schedule.skipped()
     }
@@ -261,27 +264,27 @@ impl<F: ProbeFormat> Prober<F> {
         self.schedule.due(self.in_flight.is_empty())
     }
 
-    /// Sends requests from now on that long after a whole second of the monotonic clock, as many of them
-    /// as their interval allows. It serves to find the edges of seconds of a server whose timestamps show
-    /// nothing finer.
+    /// Sends requests from now on that long after a whole second of the monotonic clock, as many of
+    /// them as their interval allows. It serves to find the edges of seconds of a server whose
+    /// timestamps show nothing finer.
     pub fn aim(&mut self, phase: Duration) {
         self.schedule.aim(phase);
     }
 
-    /// Returns whether nothing has become of any request yet, so that a peer that refuses the first one
-    /// may still be looked for at another address.
+    /// Returns whether nothing has become of any request yet, so that a peer that refuses the first
+    /// one may still be looked for at another address.
     pub fn has_no_outcome(&self) -> bool {
         !self.has_outcome
     }
 
-    /// Returns whether a request has waited for its reply for as long as it may. What the socket has
-    /// received is to be handled before the next [`poll`](Self::poll) then.
+    /// Returns whether a request has waited for its reply for as long as it may. What the socket
+    /// has received is to be handled before the next [`poll`](Self::poll) then.
     pub fn is_expiring(&self, now: MonoTime) -> bool {
         self.expiry().is_some_and(|expiry| expiry <= now)
     }
 
-    /// Returns whether the measurement has ended: all requests were made and none is in flight, or the
-    /// time is up, or it was stopped.
+    /// Returns whether the measurement has ended: all requests were made and none is in flight, or
+    /// the time is up, or it was stopped.
     pub fn is_over(&self, now: MonoTime) -> bool {
         let has_settled = self.has_made_all() && self.in_flight.is_empty() && self.events.is_empty();
         has_settled || self.is_stopped && self.events.is_empty() || self.is_past_end(now)
@@ -413,8 +416,8 @@ impl<F: ProbeFormat> Prober<F> {
         if is_slow && probe.lost.is_none() {
             self.count_lost(number, probe.sent.program, timeout, at);
         }
-        // A request that was reported as a timeout stays late. One that was given up for another reason,
-        // such as an ICMP error, may be replied to in time all the same.
+        // A request that was reported as a timeout stays late. One that was given up for another
+        // reason, such as an ICMP error, may be replied to in time all the same.
         self.events.push_back(if is_slow || probe.lost == Some(timeout) {
             ProbeEvent::Late { sample, given_up: probe.lost.unwrap_or(timeout) }
         } else {
@@ -438,7 +441,8 @@ impl<F: ProbeFormat> Prober<F> {
     }
 
     fn disconnect(&mut self, kind: FailureKind, at: MonoTime) {
-        // A peer that ends a connection when all was replied to may take the next request over another.
+        // A peer that ends a connection when all was replied to may take the next request over
+        // another.
         let mut until = at;
         if !self.in_flight.is_empty() {
             self.report_unmatched();

@@ -60,8 +60,8 @@ impl Sample {
         self.sent.program.mono - self.due
     }
 
-    /// Returns how long the server held the request, or `None` if its timestamp does not show that, or
-    /// shows more than the round-trip time.
+    /// Returns how long the server held the request, or `None` if its timestamp does not show that,
+    /// or shows more than the round-trip time.
     pub fn residence(&self) -> Option<Duration> {
         match self.timestamp? {
             Timestamp::Ns { rx, tx } => {

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use crate::time::MonoTime;
 
-/// Requests that are due for longer than this, and than their interval, are skipped: the machine stood
-/// still, and the peer must not get them all at once.
+/// Requests that are due for longer than this, and than their interval, are skipped: the machine
+/// stood still, and the peer must not get them all at once.
 const STALL: Duration = Duration::from_secs(1);
 
 /// Requests to a server whose clock shows whole seconds are aimed at the seconds' edges.
@@ -83,10 +83,10 @@ impl Schedule {
         due
     }
 
-    /// Sends requests from now on that long after a whole second of the monotonic clock, as many of them
-    /// as their interval allows: all if it is in whole seconds, one each second if it divides the second.
-    /// They stay an interval apart; one gap alone is longer or shorter, by half of it at most unless the
-    /// time for that is past.
+    /// Sends requests from now on that long after a whole second of the monotonic clock, as many of
+    /// them as their interval allows: all if it is in whole seconds, one each second if it divides
+    /// the second. They stay an interval apart; one gap alone is longer or shorter, by half of it
+    /// at most unless the time for that is past.
     pub(crate) fn aim(&mut self, phase: Duration) {
         self.phase = Some(phase);
     }
@@ -96,8 +96,8 @@ impl Schedule {
         self.skipped
     }
 
-    /// Returns the time nearest to when the next request is due from which requests, at their interval,
-    /// come to be sent at that phase.
+    /// Returns the time nearest to when the next request is due from which requests, at their
+    /// interval, come to be sent at that phase.
     fn aimed(&self, interval: Duration, phase: Duration) -> MonoTime {
         let unit = common_divisor(nanos(interval), nanos(SECOND));
         let due = self.upcoming.as_nanos();
@@ -111,8 +111,8 @@ impl Schedule {
         }
     }
 
-    /// Skips the requests that are long due, the first of them for `delay`, and returns the time that
-    /// they would have taken.
+    /// Skips the requests that are long due, the first of them for `delay`, and returns the time
+    /// that they would have taken.
     fn skip(&mut self, interval: Duration, delay: Duration) -> Duration {
         let interval_ns = nanos(interval);
         if interval_ns == 0 || delay <= STALL.max(interval) {

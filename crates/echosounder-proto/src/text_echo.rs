@@ -1,4 +1,5 @@
-//! The format of the text echo: numbered messages that come back from an echo server, stamped or not.
+//! The format of the text echo: numbered messages that come back from an echo server, stamped or
+//! not.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -31,7 +32,8 @@ struct EchoStream {
     reader: EchoReader,
     /// Looks for requests once the reader cannot follow the server.
     finder: Option<Finder>,
-    /// Requests that have not come back, in the order in which they were sent. A finder needs no order.
+    /// Requests that have not come back, in the order in which they were sent. A finder needs no
+    /// order.
     owed: VecDeque<u64>,
     /// Whether bytes have come in which no request was found, and that was not reported.
     unmatched: bool,

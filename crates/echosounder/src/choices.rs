@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Command};
-use echosounder_client::{Clock, Eol, Spacing, TimestampSource};
+use echosounder_client::{ClockRelation, Eol, Spacing, TimestampSource};
 
 use crate::output::Transcript;
 
@@ -53,19 +53,19 @@ pub(crate) const TRANSCRIPT: Choices<AutoTranscript> = Choices(&[
 ]);
 
 /// How a peer's clock relates to ours; `None` depends on the address of the peer.
-pub(crate) type AutoClock = Option<Clock>;
+pub(crate) type AutoClock = Option<ClockRelation>;
 
 pub(crate) const CLOCK: Choices<AutoClock> = Choices(&[
     ("auto", None, "Like same for targets on this machine, otherwise like free"),
-    ("same", Some(Clock::Same), "The clocks are the same: one-way delays are exact"),
+    ("same", Some(ClockRelation::Same), "The clocks are the same: one-way delays are exact"),
     (
         "synced",
-        Some(Clock::Synced),
+        Some(ClockRelation::Synced),
         "NTP or PTP synchronises the clocks: one-way delays are as accurate as that",
     ),
     (
         "free",
-        Some(Clock::Free),
+        Some(ClockRelation::Free),
         "The clocks are unrelated: one-way delays are shown relative to the fastest seen",
     ),
 ]);

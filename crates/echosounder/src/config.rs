@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{
-    CALL_MIN, ConnectOptions, Eol, IpOptions, Pace, ProbePace, Source, Spacing, TimestampSource,
+    ConnectOptions, Eol, IpOptions, Pace, ProbePace, REQUEST_BYTES_MIN, Source, Spacing, TimestampSource,
 };
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Timeouts};
@@ -231,15 +231,15 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     }
     check_timestamps(&args, &endpoints)?;
     let template = echosounder_client::Ping {
-        call: ConnectOptions {
+        connect: ConnectOptions {
             endpoint: default("tcp"),
             ip_version: ip_version(args.ip_version),
             source: source_or_interface(args.source)?,
             ip_options: IpOptions { dscp: args.dscp, ttl: args.ttl },
             wait: args.wait,
         },
-        size: args.size.get(),
-        first: Duration::ZERO,
+        size_bytes: args.size.get(),
+        start_delay: Duration::ZERO,
         pace: ProbePace::from_interval(interval),
         count: args.count.map(|count| count.get() as u64),
         deadline: args.deadline,
@@ -281,8 +281,8 @@ fn check_targets(args: &args::Ping, endpoints: &[Endpoint]) -> Result<()> {
     }
     let message_socket = endpoints.iter().find(|endpoint| endpoint.transport().kind() != Kind::Stream);
     match message_socket {
-        Some(endpoint) if args.size.get() < CALL_MIN => {
-            Err(Usage(format!("the minimum message size on {endpoint} is {CALL_MIN} bytes")).into())
+        Some(endpoint) if args.size.get() < REQUEST_BYTES_MIN => {
+            Err(Usage(format!("the minimum message size on {endpoint} is {REQUEST_BYTES_MIN} bytes")).into())
         }
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use echosounder_client::{STREAM_CALL_MIN, SizeRange};
+use echosounder_client::{STREAM_REQUEST_BYTES_MIN, SizeRange};
 use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_socket::Endpoint;
 
@@ -116,9 +116,9 @@ pub(crate) fn sizes(text: &str) -> Result<SizeRange, String> {
 /// Parses the size of a request.
 pub(crate) fn request_size(text: &str) -> Result<NonZeroUsize, String> {
     match size(text)? {
-        size if size.get() < STREAM_CALL_MIN => {
-            Err(format!("the minimum is {STREAM_CALL_MIN} bytes, for timestamps and a sequence number"))
-        }
+        size if size.get() < STREAM_REQUEST_BYTES_MIN => Err(format!(
+            "the minimum is {STREAM_REQUEST_BYTES_MIN} bytes, for timestamps and a sequence number"
+        )),
         size if MESSAGE_MAX < size.get() => Err(too_long()),
         size => Ok(size),
     }

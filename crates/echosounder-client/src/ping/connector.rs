@@ -1,7 +1,8 @@
 //! Looking names up and connecting, on a bounded number of helper threads.
 //!
-//! getaddrinfo(3) cannot be interrupted, and a race of connections waits for its winner; neither may hold
-//! up the other sessions. What cannot block, a datagram socket to a numeric address, needs no thread.
+//! getaddrinfo(3) cannot be interrupted, and a race of connections waits for its winner; neither
+//! may hold up the other sessions. What cannot block, a datagram socket to a numeric address, needs
+//! no thread.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -67,8 +68,8 @@ impl Connector {
         })
     }
 
-    /// Looks the endpoint up and connects to it. Returns the outcome if that cannot block; otherwise it
-    /// will be [taken](Self::take) when the connector is readable.
+    /// Looks the endpoint up and connects to it. Returns the outcome if that cannot block;
+    /// otherwise it will be [taken](Self::take) when the connector is readable.
     pub(super) fn connect(
         &mut self,
         index: usize,

@@ -48,7 +48,8 @@ impl PingControl {
         self.request(&self.interim);
     }
 
-    /// Asks for a [`PingEvent::Checkpoint`](super::PingEvent::Checkpoint) of each target, to be saved.
+    /// Asks for a [`PingEvent::Checkpoint`](super::PingEvent::Checkpoint) of each target, to be
+    /// saved.
     pub fn request_checkpoint(&self) {
         self.request(&self.checkpoint);
     }

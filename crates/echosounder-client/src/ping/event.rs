@@ -5,16 +5,16 @@ use std::time::Duration;
 use echosounder_proto::{LossReason, WallTime};
 use echosounder_socket::Address;
 
-use super::directions::{Clock, OneWayDelay};
+use super::directions::{ClockRelation, OneWayDelay};
 use super::kernel_timestamps::KernelTimestamps;
-use super::statistics::{PingInterval, PingReport};
+use super::report::{PingInterval, PingReport};
 use crate::error::ClientError;
 
 /// What happens at one target of a [`Pinger`](super::Pinger).
 #[derive(Debug)]
 pub enum TargetEvent {
     /// The target was found, and requests will be sent to it.
-    Started(Box<Place>),
+    Started(Box<ResolvedTarget>),
     /// Something became of a request or of the connection.
     Happened(PingEvent),
     /// The measurement has ended. It is the last event of a target.
@@ -31,7 +31,7 @@ pub enum TargetEvent {
 #[non_exhaustive]
 pub enum PingEvent {
     /// A request was replied to, in time or late.
-    Answered(Answered),
+    Replied(PingReply),
     /// A request counts as lost.
     Lost {
         /// The number of the request.
@@ -46,11 +46,13 @@ pub enum PingEvent {
     /// Data arrived that matches no request.
     Unexpected,
     /// The timestamps cannot come from the clock that they were assumed to come from.
-    Contradicted,
-    /// The connection was lost (`false`), or made again (`true`).
-    Connected(bool),
+    ClockContradicted,
+    /// The connection was lost.
+    Disconnected,
+    /// The connection was made again.
+    Reconnected,
     /// The target has another address, because its name has, or because the first one refused.
-    Moved(Box<Place>),
+    Moved(Box<ResolvedTarget>),
     /// What happened since the last event of this kind.
     Interval(Box<PingInterval>),
     /// The report so far, for
@@ -63,7 +65,7 @@ pub enum PingEvent {
 
 /// Where a target was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ResolvedTarget {
     /// The endpoint with the address that requests are sent to.
     pub endpoint: String,
     /// That address.
@@ -71,26 +73,27 @@ pub struct Place {
     /// The local address of the socket, if it is connected.
     pub local: Option<Address>,
     /// What the kernel timestamps.
-    pub wire: KernelTimestamps,
+    pub kernel: KernelTimestamps,
     /// How the peer's clock is assumed to relate to this machine's.
-    pub clock: Clock,
+    pub clock: ClockRelation,
 }
 
 /// A request that was replied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct PingReply {
     /// The number of the request.
     pub number: u64,
     /// When it was sent.
     pub sent: WallTime,
     /// The round-trip time.
     pub rtt: Duration,
-    /// The delay of each direction, in nanoseconds: if the clocks are unrelated, above the fastest seen.
-    pub ways: Option<OneWayDelay>,
+    /// The delay of each direction, in nanoseconds: if the clocks are unrelated, above the fastest
+    /// seen.
+    pub delay: Option<OneWayDelay>,
     /// How long the server held the request.
     pub residence: Option<Duration>,
     /// By which relation of the clocks the one-way delays were measured.
-    pub clock: Clock,
+    pub clock: ClockRelation,
     /// Whether the reply arrived after the timeout.
     pub late: bool,
     /// Whether the reply to a later request had arrived before.

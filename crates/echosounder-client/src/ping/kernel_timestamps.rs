@@ -1,4 +1,4 @@
-//! What the kernel tells of packets: when they left and rx_times, and what became of those that found nobody.
+//! Timestamps and errors that the kernel reports about single packets.
 
 use std::io::{self, IoSliceMut};
 use std::time::Duration;
@@ -8,37 +8,39 @@ use echosounder_socket::option::{
     self, SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_TX_SOFTWARE,
 };
 use echosounder_socket::{
-    Address, ControlMessage, ExtendedError, MessageFlags, Socket, Transport, control_space,
+    Address, ControlMessage, ExtendedError, MessageFlags, Socket, Timestamping, Transport, control_space,
 };
 
-/// Room for a `struct scm_timestamping`, an error and its origin's address, and what else may come with them.
-const CONTROL: usize = control_space(48) + control_space(64) + control_space(64);
+/// Bytes of control messages: a `struct scm_timestamping`, an error with the address of its origin,
+/// and others.
+const CONTROL_BYTES: usize = control_space(48) + control_space(64) + control_space(64);
 
-/// A time of the kernel's that is further than this from the program's is by a clock that was stepped in between, rather than
-/// of a program that stood still.
-const APART: Duration = Duration::from_secs(60);
+/// A kernel time that is further than this from the program's comes from a clock that was stepped
+/// in between, and not from a program that stood still.
+const APART_MAX: Duration = Duration::from_secs(60);
 
-/// Of an error: who found it, linux/errqueue.h. This machine did, of what it was to send.
+/// The origin of an error that this machine found in a packet that it was to send:
+/// linux/errqueue.h.
 const ORIGIN_LOCAL: u8 = 1;
 
-/// It is the time of a send.
+/// The origin of an "error" that is the time of a send: linux/errqueue.h.
 const ORIGIN_TIMESTAMPING: u8 = 4;
 
-/// What a socket's kernel was asked to tell.
+/// What the kernel reports about the packets of a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelTimestamps {
-    /// When calls leave.
+    /// When requests are sent.
     pub sends: bool,
-    /// When answers come.
+    /// When replies arrive.
     pub receives: bool,
-    /// Which calls were refused, and why, rather than only that something was.
-    pub(crate) errors: bool,
+    /// Which requests were not delivered and why, rather than only that one was not.
+    pub(super) errors: bool,
 }
 
-/// Which times of receipt count.
+/// Whose times of receiving replies count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimestampSource {
-    /// The kernel's, where it takes any: TCP and UDP.
+    /// The kernel's, if it has any: on TCP and UDP sockets.
     #[default]
     Kernel,
     /// This program's, on every kind of socket, so that they can be compared.
@@ -46,15 +48,15 @@ pub enum TimestampSource {
 }
 
 impl TimestampSource {
-    /// Whether the kernel takes the time of what comes over this transport.
+    /// Returns whether the kernel timestamps what arrives over this transport.
     pub fn has_kernel(transport: Transport) -> bool {
-        matches!(transport, Transport::Tcp | Transport::Udp)
+        transport.timestamping() != Timestamping::None
     }
 }
 
-/// What the queue of errors holds.
+/// An entry of the error queue.
 #[derive(Debug)]
-pub(crate) enum ErrorQueueEvent {
+pub(super) enum ErrorQueueEvent {
     /// The kernel has sent a packet.
     Sent {
         /// Bytes of the packet with its headers, in the buffer.
@@ -66,51 +68,53 @@ pub(crate) enum ErrorQueueEvent {
     Failed {
         /// Bytes of the packet that are quoted, in the buffer.
         len: usize,
+        /// Why not.
         error: ExtendedError,
     },
-    /// Something else, which the send itself tells.
+    /// Something else, which the send returns itself.
     Other,
 }
 
 impl KernelTimestamps {
-    /// Asks the kernel for all that it tells of such a socket, but for times that are not wanted.
-    pub(crate) fn ask(
+    /// Enables all that the kernel reports about the packets of such a socket, except timestamps
+    /// that are not wanted.
+    pub(super) fn enable(
         socket: &Socket,
         transport: Transport,
         address: &Address,
-        timestamps: TimestampSource,
+        source: TimestampSource,
     ) -> Self {
-        let recverr = match address {
-            Address::Inet(_) => option::IP_RECVERR,
-            Address::Inet6(_) => option::IPV6_RECVERR,
-            _ => return Self::default(),
-        };
         let can = |result: io::Result<()>| result.is_ok();
+        let recverr = match address {
+            Address::Inet6(_) => option::IPV6_RECVERR,
+            _ => option::IP_RECVERR,
+        };
+        let errors = transport.has_error_queue() && can(socket.set_option(recverr, true));
         let (rx, report) = (SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE);
-        let wanted = timestamps == TimestampSource::Kernel;
-        let stamp = |flags| wanted && can(socket.set_option(option::SO_TIMESTAMPING, flags));
-        match transport {
-            Transport::Udp => {
-                let errors = can(socket.set_option(recverr, true));
-                // Times of sends come by the queue of errors.
-                let sends = errors && stamp(rx | report | SOF_TIMESTAMPING_TX_SOFTWARE);
-                Self { sends, receives: sends || stamp(rx | report), errors }
+        let is_wanted = source == TimestampSource::Kernel;
+        let timestamp = |flags| is_wanted && can(socket.set_option(option::SO_TIMESTAMPING, flags));
+        match transport.timestamping() {
+            Timestamping::None => Self { sends: false, receives: false, errors },
+            Timestamping::Receive => Self { sends: false, receives: timestamp(rx | report), errors },
+            Timestamping::SendAndReceive => {
+                // Times of sends arrive on the error queue.
+                let sends = errors && timestamp(rx | report | SOF_TIMESTAMPING_TX_SOFTWARE);
+                Self { sends, receives: sends || timestamp(rx | report), errors }
             }
-            Transport::Tcp => Self { receives: stamp(rx | report), ..Self::default() },
-            _ => Self::default(),
         }
     }
 
-    /// Receives, and says when it rx_times, if that was asked for and is known.
-    pub(crate) fn receive(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Option<Duration>)> {
+    /// Receives, and returns the number of bytes and when they arrived, if that was enabled and is
+    /// known.
+    pub(super) fn receive(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Option<Duration>)> {
         if !self.receives {
             return socket.recv(buffer).map(|len| (len, None));
         }
-        let message = socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL, MessageFlags::NONE)?;
+        let message = socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL_BYTES, MessageFlags::NONE)?;
         Ok((message.len, message.control.iter().find_map(software_time)))
     }
 
-    /// What has come by the queue of errors next.
+    /// Takes the next entry of the error queue.
     pub(super) fn next_error(
         self,
         socket: &Socket,
@@ -119,10 +123,11 @@ impl KernelTimestamps {
         if !self.errors {
             return Ok(None);
         }
-        let message = match socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL, MessageFlags::ERRQUEUE) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            result => result?,
-        };
+        let message =
+            match socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL_BYTES, MessageFlags::ERRQUEUE) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                result => result?,
+            };
         let len = message.len.min(buffer.len());
         let at = message.control.iter().find_map(software_time);
         let error = message.control.iter().find_map(|control| match control {
@@ -146,12 +151,12 @@ fn software_time(control: &ControlMessage) -> Option<Duration> {
     }
 }
 
-/// When something rx_times, of which the program and perhaps the kernel have taken the time.
-pub(crate) fn rx_times(program: Moment, kernel: Option<Duration>) -> Times {
+/// Returns the times of a receive from the program's time and perhaps the kernel's.
+pub(super) fn rx_times(program: Moment, kernel: Option<Duration>) -> Times {
     let earlier = |kernel: WallTime| {
         let ago = program.wall.as_nanos().checked_sub(kernel.as_nanos()).map(Duration::from_nanos)?;
         let mono = Duration::from_nanos(program.mono.as_nanos()).checked_sub(ago)?;
-        (ago <= APART).then(|| Moment { wall: kernel, mono: MonoTime::from_origin(mono) })
+        (ago <= APART_MAX).then(|| Moment { wall: kernel, mono: MonoTime::from_origin(mono) })
     };
     Times { program, kernel: kernel.map(wall).and_then(earlier) }
 }
@@ -169,15 +174,15 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_nearer_to_the_wire_on_both_sides() {
+    fn the_kernel_time_is_nearer_to_the_wire() {
         let program = moment(5_000_000_000, 700_000);
-        let heard = rx_times(program, Some(Duration::from_nanos(4_999_990_000)));
-        assert_eq!(heard.best(), moment(4_999_990_000, 690_000));
-        assert_eq!(heard.difference(), Some(Duration::from_micros(10)));
+        let times = rx_times(program, Some(Duration::from_nanos(4_999_990_000)));
+        assert_eq!(times.best(), moment(4_999_990_000, 690_000));
+        assert_eq!(times.difference(), Some(Duration::from_micros(10)));
     }
 
     #[test]
-    fn a_time_that_cannot_be_is_none() {
+    fn an_impossible_kernel_time_is_ignored() {
         let program = moment(5_000_000_000, 2_000_000_000);
         // After it was received, a minute away, or before this program ran.
         assert_eq!(rx_times(program, Some(Duration::from_nanos(5_000_000_001))).kernel, None);

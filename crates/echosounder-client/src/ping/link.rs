@@ -1,4 +1,5 @@
-//! One target's socket: connected or not, with its kernel timestamps and what the kernel has not taken.
+//! One target's socket: connected or not, with its kernel timestamps and what the kernel has not
+//! taken.
 
 use std::collections::VecDeque;
 use std::io;
@@ -53,7 +54,7 @@ impl Link {
         let ready = prepare(&socket, self.transport.kind())
             .and_then(|()| poll.add(&socket, self.token, Interest::Read));
         ready.map_err(|error| self.error("prepare", error))?;
-        self.timestamps = KernelTimestamps::ask(&socket, self.transport, &self.address, source);
+        self.timestamps = KernelTimestamps::enable(&socket, self.transport, &self.address, source);
         self.local = socket.local_addr().ok();
         self.socket = Some(socket);
         Ok(())

@@ -1,27 +1,29 @@
 //! Measuring round trips to many targets at once.
 //!
-//! A [`Pinger`] drives one session for each target on one thread and one epoll instance. A session joins
-//! a [`Prober`](echosounder_proto::Prober), which decides when requests are sent and what becomes of each,
-//! to a link, which performs that on a socket, and to the statistics. [`PingControl`] stops the
-//! measurement or asks for a report from another thread.
+//! A [`Pinger`] drives one session for each target on one thread and one epoll instance. A session
+//! joins a [`Prober`](echosounder_proto::Prober), which decides when requests are sent and what
+//! becomes of each, to a link, which performs that on a socket, and to the statistics.
+//! [`PingControl`] stops the measurement or asks for a report from another thread.
 
 mod connector;
 mod control;
+mod detail;
 mod directions;
 mod event;
 mod kernel_timestamps;
 mod link;
 mod pinger;
 mod plan;
+mod report;
 mod series;
 mod session;
 mod statistics;
 
 pub use control::PingControl;
-pub use directions::{Clock, OneWayDelay, PeerClockReport};
-pub use event::{Answered, PingEvent, Place, TargetEvent};
+pub use directions::{ClockRelation, Drift, OneWayDelay, PeerClockReport};
+pub use event::{PingEvent, PingReply, ResolvedTarget, TargetEvent};
 pub use kernel_timestamps::{KernelTimestamps, TimestampSource};
 pub use pinger::{Order, Pinger};
-pub use plan::{CALL_MIN, Ping, STREAM_CALL_MIN};
+pub use plan::{Ping, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
+pub use report::{DelayReport, LossCounts, PingInterval, PingReport, Spreads, TimestampSupport, Verdict};
 pub use series::{Point, Series};
-pub use statistics::{Failures, PingInterval, PingReport, TimestampSupport, Verdict, WayReport};

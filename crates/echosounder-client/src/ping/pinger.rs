@@ -10,6 +10,7 @@ use echosounder_socket::{Error, Events, Interest, IoBuffer, Poll, set_timer_slac
 
 use super::connector::{ConnectOutcome, Connector};
 use super::control::PingControl;
+use super::detail::Detail;
 use super::event::{PingEvent, TargetEvent};
 use super::plan::Ping;
 use super::session::{Context, Session};
@@ -78,8 +79,8 @@ impl Pinger {
         Self::with_clock(targets, order, control, Arc::new(SystemClock::new()))
     }
 
-    /// Creates a pinger by another clock, for tests that decide what time it is. The kernel still measures
-    /// the waits.
+    /// Creates a pinger by another clock, for tests that decide what time it is. The kernel still
+    /// measures the waits.
     ///
     /// # Errors
     ///
@@ -94,11 +95,12 @@ impl Pinger {
         poll.add(&*control, CONTROL, Interest::Read)?;
         poll.add(control.stop_token(), STOP, Interest::Read)?;
         poll.add(&connector, CONNECTOR, Interest::Read)?;
-        let longest = targets.iter().map(|ping| ping.size).max().unwrap_or(0);
+        let longest = targets.iter().map(|ping| ping.size_bytes).max().unwrap_or(0);
         let context = Context {
             clock,
             poll,
             connector,
+            detail: Detail::of_targets(targets.len()),
             buffer: IoBuffer::zeroed(longest + READ_BYTES),
             message: Vec::new(),
             starvation: Starvation::default(),
@@ -110,8 +112,8 @@ impl Pinger {
         Ok(Self { context, control, order, slots, running, deadlines: BTreeSet::new() })
     }
 
-    /// Measures until all targets have ended or the control's token is stopped. Each event is passed to
-    /// `emit` with the index of its target; when `emit` returns `false`, all targets end.
+    /// Measures until all targets have ended or the control's token is stopped. Each event is
+    /// passed to `emit` with the index of its target; when `emit` returns `false`, all targets end.
     ///
     /// The calling thread keeps exact timers afterwards: [`set_timer_slack`].
     pub fn run(mut self, mut emit: impl FnMut(usize, TargetEvent) -> bool) {
@@ -173,8 +175,8 @@ impl Pinger {
         self.settle(index, result, emit)
     }
 
-    /// Reports what has happened in a session, notes when its next turn is due, and ends it if it is over or
-    /// this machine has failed.
+    /// Reports what has happened in a session, notes when its next turn is due, and ends it if it
+    /// is over or this machine has failed.
     fn settle(
         &mut self,
         index: usize,
@@ -220,8 +222,8 @@ impl Pinger {
             let slot = &mut self.slots[index];
             let State::Waiting(ping) = std::mem::replace(&mut slot.state, State::Ended) else { continue };
             let began = self.context.clock.mono();
-            let timeout = ping.call.wait.min(ping.deadline.unwrap_or(ping.call.wait));
-            let options = ping.call.clone();
+            let timeout = ping.connect.wait.min(ping.deadline.unwrap_or(ping.connect.wait));
+            let options = ping.connect.clone();
             slot.state = State::Opening(ping, began);
             let goes_on = match self.context.connector.connect(index, &options, timeout) {
                 Ok(None) => true,
@@ -269,9 +271,9 @@ impl Pinger {
                 emit(index, TargetEvent::Ended { report: None, error: Some(error) })
             }
             Ok(session) => {
-                let place = Box::new(session.place());
+                let target = Box::new(session.target());
                 self.slots[index].state = State::Running(Box::new(session));
-                emit(index, TargetEvent::Started(place)) && self.run_session(index, false, emit)
+                emit(index, TargetEvent::Started(target)) && self.run_session(index, false, emit)
             }
         }
     }

@@ -1,80 +1,85 @@
-//! How times went on, in bounded memory.
+//! The course of a measurement over time, in bounded memory.
 
 use std::time::Duration;
 
-/// Most points of a series: as many as a page can show.
-const POINTS_MAX: usize = 1024;
+use super::directions::OneWayDelay;
 
-/// What a series knows of some time.
+/// What happened in one span of a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Point {
-    /// Since the beginning of the series, when the first of its calls left.
+    /// When the first of its requests was sent, since the start of the measurement.
     pub at: Duration,
-    /// Calls that were answered.
+    /// Requests that were replied to.
     pub answered: u64,
-    /// Calls that were not.
+    /// Requests that were lost.
     pub lost: u64,
-    /// The least and the greatest round trip.
+    /// The minimum and the maximum round-trip time.
     pub rtt: Option<(Duration, Duration)>,
-    /// Of the delay on the way up: the greatest, in nanoseconds.
+    /// The maximum outbound delay, in nanoseconds.
     pub up: Option<i64>,
-    /// On the way down.
+    /// The maximum return delay, in nanoseconds.
     pub down: Option<i64>,
 }
 
-/// Calls in the order of time. When there are too many points, each two become one: so it is as fine as there is
-/// room for, whether it lasts a second or a year.
-#[derive(Clone, Debug, Default)]
+/// The points of a measurement in the order of time. When there are too many, each two become one:
+/// so the series is as fine as its memory allows, whether it lasts a second or a year.
+#[derive(Clone, Debug)]
 pub struct Series {
     points: Vec<Point>,
-    /// How long a time each point stands for; zero while each stands for one call.
+    points_max: usize,
+    /// The span of each point; zero while each point stands for one request.
     width: Duration,
 }
 
 impl Series {
-    /// The points, in the order of time.
+    /// Creates a series of at most that many points.
+    pub(super) fn new(points_max: usize) -> Self {
+        Self { points: Vec::new(), points_max, width: Duration::ZERO }
+    }
+
+    /// Returns the points in the order of time.
     pub fn points(&self) -> &[Point] {
         &self.points
     }
 
-    /// How long a time each point stands for; zero if each stands for one call.
+    /// Returns the span of each point; zero if each point stands for one request.
     pub fn width(&self) -> Duration {
         self.width
     }
 
-    /// Adds a call that was answered.
-    pub(crate) fn answered(&mut self, at: Duration, rtt: Duration, ways: Option<(i64, i64)>) {
-        let (up, down) = (ways.map(|ways| ways.0), ways.map(|ways| ways.1));
+    /// Adds a request that was replied to.
+    pub(super) fn replied(&mut self, at: Duration, rtt: Duration, delay: Option<OneWayDelay>) {
+        let (up, down) = (delay.map(|delay| delay.up_ns), delay.map(|delay| delay.down_ns));
         self.add(Point { at, answered: 1, lost: 0, rtt: Some((rtt, rtt)), up, down });
     }
 
-    /// Adds one that was not.
-    pub(crate) fn lost(&mut self, at: Duration) {
+    /// Adds a request that was lost.
+    pub(super) fn lost(&mut self, at: Duration) {
         self.add(Point { at, lost: 1, ..Point::default() });
     }
 
-    /// One that was lost has been found.
-    pub(crate) fn take_back(&mut self, at: Duration) {
-        let lost = |point: &&mut Point| point.lost != 0 && point.at <= at && at <= point.at + self.width;
-        if let Some(point) = self.points.iter_mut().rev().find(lost) {
+    /// Removes a lost request, because its reply has arrived after all.
+    pub(super) fn take_back(&mut self, at: Duration) {
+        let has_lost = |point: &&mut Point| point.lost != 0 && point.at <= at && at <= point.at + self.width;
+        if let Some(point) = self.points.iter_mut().rev().find(has_lost) {
             point.lost -= 1;
         }
         self.points.retain(|point| point.answered + point.lost != 0);
     }
 
     fn add(&mut self, point: Point) {
-        // Answers do not come in the order of their calls, but nearly.
+        // Replies arrive nearly in the order of their requests.
         let place = self.points.iter().rposition(|other| other.at <= point.at);
         match place.map(|place| &mut self.points[place]) {
             Some(last) if point.at < last.at + self.width => last.merge(&point),
             _ => self.points.insert(place.map_or(0, |place| place + 1), self.aligned(point)),
         }
-        if POINTS_MAX < self.points.len() {
-            self.thin();
+        if self.points_max < self.points.len() {
+            self.halve();
         }
     }
 
-    /// A point begins with the time it stands for.
+    /// Moves a point to the start of its span.
     fn aligned(&self, mut point: Point) -> Point {
         let width = self.width.as_nanos();
         if let Some(over) = point.at.as_nanos().checked_rem(width) {
@@ -83,13 +88,14 @@ impl Series {
         point
     }
 
-    /// Makes half as many points of them, or nearly.
-    fn thin(&mut self) {
+    /// Merges points until about half as many are left.
+    fn halve(&mut self) {
         let span = self.points.last().map_or(Duration::ZERO, |last| last.at);
         let points = std::mem::take(&mut self.points);
-        // Twice what they stand for now, or what makes half as many of the calls so far.
-        let half = u32::try_from(POINTS_MAX / 2).map_or(Duration::ZERO, |half| span / half);
+        // Twice the width, or at first the width that leaves half as many.
+        let half = u32::try_from(self.points_max / 2).map_or(Duration::ZERO, |half| span / half.max(1));
         self.width = (self.width * 2).max(half).max(Duration::from_nanos(1));
+        self.points.reserve_exact(self.points_max + 1);
         for point in points {
             let point = self.aligned(point);
             match self.points.last_mut() {
@@ -117,44 +123,46 @@ impl Point {
 mod tests {
     use super::*;
 
+    const POINTS_MAX: usize = 1024;
+
     fn millis(count: u64) -> Duration {
         Duration::from_millis(count)
     }
 
     #[test]
-    fn few_calls_are_points_of_their_own_in_the_order_of_time() {
-        let mut series = Series::default();
+    fn few_requests_are_one_point_each_in_the_order_of_time() {
+        let mut series = Series::new(POINTS_MAX);
         for (at, rtt) in [(0, 5), (20, 1), (10, 12)] {
-            series.answered(millis(at), millis(rtt), Some((1, 2)));
+            series.replied(millis(at), millis(rtt), Some(OneWayDelay { up_ns: 1, down_ns: 2 }));
         }
         series.lost(millis(15));
-        let told: Vec<_> =
+        let counts: Vec<_> =
             series.points().iter().map(|point| (point.at, point.answered, point.lost)).collect();
-        assert_eq!(told, [(millis(0), 1, 0), (millis(10), 1, 0), (millis(15), 0, 1), (millis(20), 1, 0)]);
+        assert_eq!(counts, [(millis(0), 1, 0), (millis(10), 1, 0), (millis(15), 0, 1), (millis(20), 1, 0)]);
         assert_eq!(series.width(), Duration::ZERO);
     }
 
     #[test]
-    fn what_comes_late_was_not_lost() {
-        let mut series = Series::default();
+    fn a_late_reply_takes_back_the_loss() {
+        let mut series = Series::new(POINTS_MAX);
         for at in [0, 10, 20] {
             series.lost(millis(at));
         }
         series.take_back(millis(10));
-        series.answered(millis(10), millis(500), None);
-        let told: Vec<_> =
+        series.replied(millis(10), millis(500), None);
+        let counts: Vec<_> =
             series.points().iter().map(|point| (point.at, point.answered, point.lost)).collect();
-        assert_eq!(told, [(millis(0), 0, 1), (millis(10), 1, 0), (millis(20), 0, 1)]);
+        assert_eq!(counts, [(millis(0), 0, 1), (millis(10), 1, 0), (millis(20), 0, 1)]);
     }
 
     #[test]
-    fn many_are_bounded_and_none_is_lost() {
-        let mut series = Series::default();
+    fn many_requests_share_points_and_all_are_counted() {
+        let mut series = Series::new(POINTS_MAX);
         for number in 0..100_000 {
             if number % 100 == 7 {
                 series.lost(millis(number));
             } else {
-                series.answered(millis(number), millis(1 + number % 10), None);
+                series.replied(millis(number), millis(1 + number % 10), None);
             }
         }
         let points = series.points();

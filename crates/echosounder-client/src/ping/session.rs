@@ -5,26 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_proto::{
-    Clock as TimeSource, FailureKind, LossReason, Moment, MonoTime, ProbeEvent, ProbeInput, ProbeOutput,
-    Prober, Sample, TextEcho,
+    Clock, FailureKind, LossReason, Moment, MonoTime, ProbeEvent, ProbeInput, ProbeOutput, Prober, Sample,
+    TextEcho,
 };
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{Address, IoBuffer, Kind, Poll, Socket, is_out_of_resources};
 
 use super::connector::{ConnectOutcome, Connector};
-use super::directions::Clock;
-use super::event::{Answered, PingEvent, Place};
+use super::detail::Detail;
+use super::directions::ClockRelation;
+use super::event::{PingEvent, PingReply, ResolvedTarget};
 use super::kernel_timestamps::{ErrorQueueEvent, rx_times};
 use super::link::Link;
 use super::plan::Ping;
-use super::statistics::{PingReport, Statistics};
+use super::report::PingReport;
+use super::statistics::Statistics;
 use crate::clock::Deadline;
 use crate::connect::Candidates;
 use crate::error::{ClientError, is_about_earlier};
 use crate::nonblocking::is_transient;
 use crate::starvation::Starvation;
 
-/// Most requests of a session before others have their turn, and most reads before requests are due again.
+/// Most requests of a session before others have their turn, and most reads before requests are due
+/// again.
 const TURN_MAX: usize = 64;
 
 /// How often an interval is reported; or every ten requests, if that takes longer.
@@ -32,9 +35,11 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// What all sessions share.
 pub(super) struct Context {
-    pub(super) clock: Arc<dyn TimeSource + Send + Sync>,
+    pub(super) clock: Arc<dyn Clock + Send + Sync>,
     pub(super) poll: Poll,
     pub(super) connector: Connector,
+    /// How much the statistics of a session remember.
+    pub(super) detail: Detail,
     /// What was received.
     pub(super) buffer: IoBuffer,
     /// The request that is sent.
@@ -55,7 +60,7 @@ pub(super) struct Session {
     prober: Prober<TextEcho>,
     statistics: Statistics,
     /// As it was reported last.
-    clock: Clock,
+    clock: ClockRelation,
     /// When the target was looked up, from which the deadline counts.
     began: MonoTime,
     /// When the last interval was reported.
@@ -63,11 +68,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Begins to measure a target. Unless a single request is to be sent, a peer that cannot be reached yet is
-    /// no error: it is tried again for the requests.
+    /// Begins to measure a target. Unless a single request is to be sent, a peer that cannot be
+    /// reached yet is no error: it is tried again for the requests.
     ///
-    /// Fails if the name has no address, if this machine fails, or, with a count of one, if the peer cannot
-    /// be reached.
+    /// Fails if the name has no address, if this machine fails, or, with a count of one, if the
+    /// peer cannot be reached.
     pub(super) fn open(
         ping: Ping,
         index: usize,
@@ -88,14 +93,14 @@ impl Session {
             (Err(error), _) => return Err(error),
         };
         let Some(candidates) = candidates else { return Err(ClientError::Stopped) };
-        let transport = ping.call.endpoint.transport();
+        let transport = ping.connect.endpoint.transport();
         let mut session = Self {
             index,
             candidates,
             link: Link::new(transport, address.clone(), index as u64),
             prober: Prober::new(ping.format(), ping.plan(began), now.mono),
-            statistics: Statistics::new(Clock::Free, false, now.mono),
-            clock: Clock::Free,
+            statistics: Statistics::new(ClockRelation::Free, false, now.mono, context.detail),
+            clock: ClockRelation::Free,
             began,
             reported_at: now.mono,
             ping,
@@ -107,7 +112,7 @@ impl Session {
             }
             Err(kind) => Some(kind),
         };
-        session.start_over(now.mono);
+        session.start_over(now.mono, context.detail);
         if let Some(kind) = failed {
             session.prober.handle(ProbeInput::ConnectFailed { kind, at: now });
         }
@@ -115,12 +120,12 @@ impl Session {
     }
 
     /// Returns where the target is.
-    pub(super) fn place(&self) -> Place {
-        Place {
+    pub(super) fn target(&self) -> ResolvedTarget {
+        ResolvedTarget {
             endpoint: self.link.endpoint(),
             address: self.link.address.clone(),
             local: self.link.local.clone(),
-            wire: self.link.timestamps,
+            kernel: self.link.timestamps,
             clock: self.statistics.clock(),
         }
     }
@@ -209,27 +214,27 @@ impl Session {
         self.link.connect(socket, address, self.ping.timestamps, &context.poll)?;
         self.prober.handle(ProbeInput::Connected);
         if !is_first {
-            context.events.push(PingEvent::Connected(true));
+            context.events.push(PingEvent::Reconnected);
         }
         if has_moved {
             self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
             self.statistics.moved(self.clock, self.ping.clock.is_none());
-            context.events.push(PingEvent::Moved(Box::new(self.place())));
+            context.events.push(PingEvent::Moved(Box::new(self.target())));
         }
         Ok(())
     }
 
     /// Begins to count, from now on.
-    fn start_over(&mut self, now: MonoTime) {
-        let start = now + self.ping.first;
+    fn start_over(&mut self, now: MonoTime, detail: Detail) {
+        let start = now + self.ping.start_delay;
         self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
         self.prober = Prober::new(self.ping.format(), self.ping.plan(self.began), start);
-        self.statistics = Statistics::new(self.clock, self.ping.clock.is_none(), start);
+        self.statistics = Statistics::new(self.clock, self.ping.clock.is_none(), start, detail);
         self.reported_at = start;
     }
 
     /// Returns how the peer's clock relates to this machine's, as far as the addresses show.
-    fn likely_clock(&self) -> Clock {
+    fn likely_clock(&self) -> ClockRelation {
         let is_local = match &self.link.address {
             Address::Unix(_) | Address::Netlink(_) => true,
             Address::Vsock(address) => address.cid == VsockAddress::CID_LOCAL,
@@ -238,14 +243,14 @@ impl Session {
                 ip.is_loopback() || self.link.local.as_ref().and_then(Address::ip) == Some(ip)
             }),
         };
-        if is_local { Clock::Same } else { Clock::Free }
+        if is_local { ClockRelation::Same } else { ClockRelation::Free }
     }
 
     fn connect(&mut self, context: &mut Context) -> Result<(), ClientError> {
         let now = context.clock.mono();
-        let left = self.prober.plan().end.map_or(self.ping.call.wait, |end| end - now);
-        let timeout = self.ping.call.wait.min(left);
-        match context.connector.connect(self.index, &self.ping.call, timeout)? {
+        let left = self.prober.plan().end.map_or(self.ping.connect.wait, |end| end - now);
+        let timeout = self.ping.connect.wait.min(left);
+        match context.connector.connect(self.index, &self.ping.connect, timeout)? {
             Some(outcome) => self.connected(outcome, context),
             None => Ok(()),
         }
@@ -256,8 +261,8 @@ impl Session {
         let mut sent = self.link.send(&context.message, &context.poll);
         let is_datagram = self.link.transport.kind() == Kind::Datagrams;
         if is_datagram && sent.as_ref().is_err_and(|error| !is_transient(error)) {
-            // The error may be about an earlier packet, of which the error queue says more: this one has not
-            // been sent yet.
+            // The error may be about an earlier packet, of which the error queue says more: this
+            // one has not been sent yet.
             if self.receive_errors(context)? {
                 return Ok(());
             }
@@ -370,8 +375,8 @@ impl Session {
         }
     }
 
-    /// The request that the first bytes of the buffer quote was not delivered, or, without them, the oldest in
-    /// flight. Returns whether all begins anew at another address.
+    /// The request that the first bytes of the buffer quote was not delivered, or, without them,
+    /// the oldest in flight. Returns whether all begins anew at another address.
     fn fail_undelivered(
         &mut self,
         quoted: Option<usize>,
@@ -400,24 +405,27 @@ impl Session {
         Ok(())
     }
 
-    /// Begins anew at the next address of the name, if the first request to a datagram socket was refused.
+    /// Begins anew at the next address of the name, if the first request to a datagram socket was
+    /// refused.
     fn moves_on(&mut self, kind: FailureKind, context: &mut Context) -> Result<bool, ClientError> {
         let is_refused = kind == FailureKind::Refused && self.link.transport.kind() == Kind::Datagrams;
         if !is_refused || !self.prober.has_no_outcome() {
             return Ok(false);
         }
         let now = context.clock.mono();
-        let Some(Ok((socket, address))) = self.candidates.connect(Deadline::after(now, self.ping.call.wait))
+        let Some(Ok((socket, address))) =
+            self.candidates.connect(Deadline::after(now, self.ping.connect.wait))
         else {
             return Ok(false);
         };
         self.link.connect(socket, address, self.ping.timestamps, &context.poll)?;
-        self.start_over(now);
-        context.events.push(PingEvent::Moved(Box::new(self.place())));
+        self.start_over(now, context.detail);
+        context.events.push(PingEvent::Moved(Box::new(self.target())));
         Ok(true)
     }
 
-    /// Where there are no hosts, a datagram socket stays with the very socket that it was connected to.
+    /// Where there are no hosts, a datagram socket stays with the very socket that it was connected
+    /// to.
     fn disconnect_without_hosts(&mut self, kind: FailureKind, context: &Context) {
         let transport = self.link.transport;
         if transport.kind() != Kind::Datagrams || !transport.has_hosts() {
@@ -446,10 +454,10 @@ impl Session {
             // A socket that receives from any sender receives what is not meant for it.
             ProbeEvent::Unexpected if self.link.transport.receives_from_any() => return,
             ProbeEvent::Unexpected => {
-                self.statistics.stray();
+                self.statistics.unexpected();
                 PingEvent::Unexpected
             }
-            ProbeEvent::Disconnected => PingEvent::Connected(false),
+            ProbeEvent::Disconnected => PingEvent::Disconnected,
         };
         context.events.push(event);
     }
@@ -461,22 +469,22 @@ impl Session {
         given_up: Option<LossReason>,
         context: &mut Context,
     ) -> PingEvent {
-        let ways = self.statistics.answered(sample, late, given_up);
+        let delay = self.statistics.replied(sample, late, given_up);
         let clock = self.statistics.clock();
         if clock != self.clock {
             self.clock = clock;
-            context.events.push(PingEvent::Contradicted);
+            context.events.push(PingEvent::ClockContradicted);
         }
         if let Some(next) = self.prober.due()
             && let Some(phase) = self.statistics.edge(next, sample.rtt())
         {
             self.prober.aim(phase);
         }
-        PingEvent::Answered(Answered {
+        PingEvent::Replied(PingReply {
             number: sample.number,
             sent: sample.sent.program.wall,
             rtt: sample.rtt(),
-            ways,
+            delay,
             residence: sample.residence(),
             clock,
             late,

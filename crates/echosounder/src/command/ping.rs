@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use echosounder_client::{
-    ClientError, FailureKind, Order, Ping, PingControl, PingEvent, PingReport, Pinger, Place, TargetEvent,
-    TimestampSource,
+    ClientError, FailureKind, Order, Ping, PingControl, PingEvent, PingReport, Pinger, ResolvedTarget,
+    TargetEvent, TimestampSource,
 };
 use echosounder_socket::kernel::clock_state;
 use echosounder_socket::{Signal, Signals, StopToken, raise_fd_limit};
@@ -98,7 +98,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
 /// Settles what depends on all targets: which times of receipt they have in common, and their shares of the time if
 /// one after another is measured.
 fn settle(config: &mut config::Ping) {
-    let all_have = |target: &Ping| TimestampSource::has_kernel(target.call.endpoint.transport());
+    let all_have = |target: &Ping| TimestampSource::has_kernel(target.connect.endpoint.transport());
     let common =
         if config.targets.iter().all(all_have) { TimestampSource::Kernel } else { TimestampSource::User };
     let count = u32::try_from(config.targets.len()).unwrap_or(u32::MAX).max(1);
@@ -112,7 +112,7 @@ fn settle(config: &mut config::Ping) {
 
 /// Starts a server at what is to be called, or everywhere; then that is what is called.
 fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
-    let wanted: Vec<_> = config.targets.iter().map(|ping| ping.call.endpoint.clone()).collect();
+    let wanted: Vec<_> = config.targets.iter().map(|ping| ping.connect.endpoint.clone()).collect();
     let server = if wanted.is_empty() { Embedded::everywhere() } else { Embedded::at(wanted) }?;
     if !output.quiet {
         server.notes.iter().try_for_each(|text| note(&mut stderr(), text, output.json))?;
@@ -154,7 +154,7 @@ fn start(
     let (share, mut running) = (1.0 / targets.len() as f64, targets.len());
     if !in_turn {
         for (place, ping) in targets.iter_mut().enumerate() {
-            ping.first = ping.pace.interval().unwrap_or_default().mul_f64(place as f64 * share);
+            ping.start_delay = ping.pace.interval().unwrap_or_default().mul_f64(place as f64 * share);
         }
     }
     let order = if in_turn { Order::InTurn } else { Order::AtOnce };
@@ -173,18 +173,18 @@ fn start(
     Ok(receiver)
 }
 
-fn describe(ping: &Ping, place: Place) -> Target {
+fn describe(ping: &Ping, place: ResolvedTarget) -> Target {
     Target {
-        endpoint: ping.call.endpoint.to_string(),
+        endpoint: ping.connect.endpoint.to_string(),
         address: Target::address(&place.endpoint, &place.address),
         resolved: place.endpoint,
         local: place.local.as_ref().and_then(Target::local),
-        kernel: place.wire,
+        kernel: place.kernel,
         clock: place.clock,
         own_clock: clock_state().ok(),
-        size: ping.size,
+        size: ping.size_bytes,
         interval: ping.pace.interval().unwrap_or_default(),
-        wait: ping.call.wait,
+        wait: ping.connect.wait,
         count: ping.count,
         started: since_1970(),
     }
@@ -213,7 +213,7 @@ struct State {
 impl State {
     fn new(ping: &Ping) -> Self {
         Self {
-            endpoint: ping.call.endpoint.to_string(),
+            endpoint: ping.connect.endpoint.to_string(),
             ping: ping.clone(),
             target: None,
             report: None,
@@ -239,7 +239,7 @@ impl State {
     /// How most requests failed, if none was answered.
     fn only_failure(&self) -> Option<FailureKind> {
         let report = self.report.as_deref().filter(|report| report.answered + report.late == 0)?;
-        report.lost.most()
+        report.lost.most_frequent()
     }
 
     fn result(&self) -> Option<(&Target, &PingReport)> {
@@ -373,7 +373,7 @@ impl Page {
     }
 
     /// The target is somewhere else.
-    fn moved(&mut self, place: usize, to: &Place) {
+    fn moved(&mut self, place: usize, to: &ResolvedTarget) {
         if let Some(target) = self.targets[place].target.take() {
             self.started(place, target.moved(to));
         }
@@ -383,8 +383,13 @@ impl Page {
         if self.line_rate_limit.renew() {
             self.tell_left_out();
         }
-        let of_peer =
-            matches!(happening, PingEvent::Unexpected | PingEvent::Duplicate(_) | PingEvent::Connected(_));
+        let of_peer = matches!(
+            happening,
+            PingEvent::Unexpected
+                | PingEvent::Duplicate(_)
+                | PingEvent::Disconnected
+                | PingEvent::Reconnected
+        );
         if of_peer && !self.line_rate_limit.take() {
             self.targets[place].left_out += 1;
             return;
@@ -407,7 +412,7 @@ impl Page {
         if self.output.json {
             return self.paper.write(|out| json::event(out, &EventTime::now(), &target.endpoint, happening));
         }
-        let flood = target.interval.is_zero() && matches!(happening, PingEvent::Answered(_));
+        let flood = target.interval.is_zero() && matches!(happening, PingEvent::Replied(_));
         if !of_call || flood {
             return;
         }
@@ -424,7 +429,7 @@ impl Page {
 
     /// Says how to start a server if the first request found none; once.
     fn hint_at_server(&mut self, place: usize, word: Option<FailureKind>) {
-        let hint = failure::start_hint(&self.targets[place].ping.call.endpoint, word, ", or try --self");
+        let hint = failure::start_hint(&self.targets[place].ping.connect.endpoint, word, ", or try --self");
         if let Some(hint) = hint.filter(|_| !self.output.json && !self.output.quiet && !self.hinted) {
             self.hinted = true;
             // If standard error cannot be written, the lines say enough.
@@ -448,7 +453,7 @@ impl Page {
 
     /// Of several targets one may fail, or of one when it has begun; otherwise it is the end.
     fn failed(&mut self, place: usize, error: ClientError) {
-        let error = Advised::at(&self.targets[place].ping.call.endpoint, error, ", or try --self");
+        let error = Advised::at(&self.targets[place].ping.connect.endpoint, error, ", or try --self");
         if 1 < self.targets.len() || self.targets[place].target.is_some() {
             failure::tell(&error, self.output);
         }
@@ -459,7 +464,7 @@ impl Page {
     fn find_no_echo(&mut self) {
         for place in 0..self.targets.len() {
             let state = &self.targets[place];
-            let is_echo = |report: &PingReport| report.answered + report.late != 0 || report.stray == 0;
+            let is_echo = |report: &PingReport| report.answered + report.late != 0 || report.unexpected == 0;
             if state.error.is_none() && !state.report.as_deref().is_none_or(is_echo) {
                 let error = anyhow::anyhow!("cannot measure {}: {NOT_AN_ECHO}", state.endpoint);
                 failure::tell(&error, self.output);
@@ -552,7 +557,7 @@ fn missed(bounds: Bounds, report: &PingReport) -> Vec<&'static str> {
 fn missed_in_words(bounds: Bounds, report: &PingReport) -> Vec<String> {
     let what = |name: &'static str| match (name, report.rtt.delay.rank(99.0)) {
         ("max_loss", _) => {
-            let (bound, lost) = (bounds.loss.unwrap_or_default(), grouped(report.lost.all()));
+            let (bound, lost) = (bounds.loss.unwrap_or_default(), grouped(report.lost.total()));
             format!("{lost} of {} lost, over {bound}%", grouped(report.sent()))
         }
         (_, Some(p99)) => {

@@ -94,11 +94,11 @@ fn compared(out: &mut impl Write, report: &PingReport, unit: Unit) -> io::Result
     for nanos in [rtt.min(), rtt.percentile(50.0), rtt.percentile(99.0), rtt.max()] {
         cell(out, nanos.map(|nanos| nanos as f64), unit)?;
     }
-    cell(out, report.rtt.jitter, unit)
+    cell(out, report.rtt.jitter_ns, unit)
 }
 
 fn lost_cell(report: &PingReport) -> String {
-    let class = if report.lost.all() == 0 { "" } else { r#" class="bad""# };
+    let class = if report.lost.total() == 0 { "" } else { r#" class="bad""# };
     format!("<td{class}>{}</td>", lost(report))
 }
 
@@ -112,7 +112,7 @@ fn cell(out: &mut impl Write, nanos: Option<f64>, unit: Unit) -> io::Result<()> 
 }
 
 fn lost(report: &PingReport) -> String {
-    Text(&format!("{} %", percentage_of(report.lost.all(), report.sent()))).to_string()
+    Text(&format!("{} %", percentage_of(report.lost.total(), report.sent()))).to_string()
 }
 
 /// The unit of a table: that in which the shortest of its usual times is told.
@@ -159,7 +159,7 @@ fn tiles(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
         Some(p99) => ("p99", Some(p99)),
         None => ("max", rtt.max()),
     };
-    let bad = if report.lost.all() == 0 { "" } else { r#" class="bad""# };
+    let bad = if report.lost.total() == 0 { "" } else { r#" class="bad""# };
     writeln!(out, r#"<dl class="tiles">"#)?;
     for (name, class, value) in [
         ("sent", "", grouped(report.sent())),
@@ -191,9 +191,9 @@ const COLUMNS: [Column; 10] = [
 
 fn table(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     let rows = [
-        ("rtt", &report.rtt.delay, Some(report.rtt.jitter)),
-        ("up", &report.up.delay, Some(report.up.jitter)),
-        ("down", &report.down.delay, Some(report.down.jitter)),
+        ("rtt", &report.rtt.delay, Some(report.rtt.jitter_ns)),
+        ("up", &report.up.delay, Some(report.up.jitter_ns)),
+        ("down", &report.down.delay, Some(report.down.jitter_ns)),
         ("server", &report.server, None),
     ];
     let rows: Vec<_> = rows.into_iter().filter(|(_, times, _)| times.count() != 0).collect();

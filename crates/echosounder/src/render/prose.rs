@@ -2,7 +2,8 @@
 //! same words and differ only in how they write delays.
 
 use echosounder_client::{
-    Clock, Failures, Load, LoadReport, Pace, PeerClockReport, PingReport, Spacing, TimestampSupport, Verdict,
+    ClockRelation, Drift, Load, LoadReport, LossCounts, Pace, PeerClockReport, PingReport, Spacing,
+    TimestampSupport, Verdict,
 };
 use echosounder_socket::Kind;
 use echosounder_socket::kernel::ClockState;
@@ -24,7 +25,8 @@ pub(crate) struct Clocks<'a> {
 /// Returns whether and where delay varies; `None` if the replies cannot show it.
 pub(crate) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
     let (verdict, spreads) = report.verdict()?;
-    let [up, down, server] = spreads.map(|nanos| delay(nanos as f64));
+    let [up, down, server] =
+        [spreads.up_ns, spreads.down_ns, spreads.server_ns].map(|nanos| delay(nanos as f64));
     Some(match verdict {
         Verdict::Steady => {
             format!("steady: delay varies by no more than scheduling explains ({up} up, {down} down)")
@@ -37,14 +39,14 @@ pub(crate) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
 }
 
 /// Returns how requests failed: `3 REFUSED, 1 TIMEOUT`.
-pub(crate) fn failures(lost: &Failures) -> String {
+pub(crate) fn failures(lost: &LossCounts) -> String {
     let counts = [
         (lost.refused, "REFUSED"),
         (lost.timeout, "TIMEOUT"),
         (lost.unreachable, "UNREACHABLE"),
         (lost.dns, "DNS"),
         (lost.closed, "CLOSED"),
-        (lost.unsent, "not sent"),
+        (lost.not_sent, "not sent"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count != 0);
     let counts: Vec<String> = counts.map(|(count, reason)| format!("{} {reason}", grouped(count))).collect();
@@ -53,8 +55,14 @@ pub(crate) fn failures(lost: &Failures) -> String {
 
 /// Returns how the peer's clock relates to this machine's; `None` if nothing is known.
 pub(crate) fn clock(clocks: Clocks<'_>, report: &PingReport, delay: Delay) -> Option<String> {
-    let PeerClockReport { clock, contradicted, ahead, uncertainty, .. } = report.clock;
-    let mut text = match (report.told, clock) {
+    let PeerClockReport {
+        relation: clock,
+        contradicted,
+        offset_ns: ahead,
+        offset_uncertainty_ns: uncertainty,
+        ..
+    } = report.clock;
+    let mut text = match (report.timestamps, clock) {
         (TimestampSupport::None, _) => {
             return Some("the server sends no timestamps, so only round trips are measured".to_owned());
         }
@@ -64,10 +72,10 @@ pub(crate) fn clock(clocks: Clocks<'_>, report: &PingReport, delay: Delay) -> Op
                     .to_owned(),
             );
         }
-        (TimestampSupport::RxTx | TimestampSupport::Single, Clock::Same) => {
+        (TimestampSupport::RxTx | TimestampSupport::Single, ClockRelation::Same) => {
             format!("the same at both ends{}", negative_delays(report))
         }
-        (TimestampSupport::RxTx | TimestampSupport::Single, Clock::Synced) => {
+        (TimestampSupport::RxTx | TimestampSupport::Single, ClockRelation::Synced) => {
             synchronized(clocks, report, delay)
         }
         _ => offset(clocks, report, ahead?, uncertainty?, delay),
@@ -112,11 +120,11 @@ fn offset(clocks: Clocks<'_>, report: &PingReport, ahead: i64, uncertainty: u64,
     let sign = if ahead < 0 { '−' } else { '+' };
     let (far, within) = (delay(ahead.unsigned_abs() as f64), delay(uncertainty as f64));
     let mut text = format!("offset of {} {sign}{far} ±{within}", clocks.peer);
-    if let Some((drift, within)) = report.clock.drift_ppm {
+    if let Some(Drift { ppm: drift, uncertainty_ppm: within }) = report.clock.drift {
         let sign = if drift < 0.0 { '−' } else { '+' };
         text += &format!(", drift {sign}{:.1} µs/s ±{within:.1}", drift.abs());
     }
-    match report.clock.zone_minutes.filter(|_| report.told == TimestampSupport::Seconds) {
+    match report.clock.zone_minutes.filter(|_| report.timestamps == TimestampSupport::Seconds) {
         Some(minutes) => {
             let sign = if minutes < 0 { '-' } else { '+' };
             let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);

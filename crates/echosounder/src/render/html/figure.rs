@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use echosounder_client::{Clock, Distribution, PingReport, Point};
+use echosounder_client::{ClockRelation, Distribution, PingReport, Point};
 
 use super::axis::Axis;
 use crate::render::numbers::{Unit, plain};
@@ -354,7 +354,7 @@ fn over_time<'a>(id: &'a str, report: &PingReport) -> Figure<'a> {
         vec![("rtt", if single { "round trip" } else { "round trip, least to greatest" }.to_owned())];
     if points.iter().any(|point| point.up.is_some()) {
         let most = if single { "" } else { ", greatest" };
-        let beyond = if report.clock.clock == Clock::Free { ", beyond the quickest" } else { "" };
+        let beyond = if report.clock.relation == ClockRelation::Free { ", beyond the quickest" } else { "" };
         keys.extend([("up", format!("up{most}{beyond}")), ("down", format!("down{most}{beyond}"))]);
     }
     let lane = time.lane();
@@ -371,7 +371,7 @@ fn over_time<'a>(id: &'a str, report: &PingReport) -> Figure<'a> {
             span.brief(time.x.high()),
             span.name,
             between(&report.rtt.delay),
-            report.lost.all(),
+            report.lost.total(),
         ),
         keys,
         along: labels(&time.x, TICKS_ALONG, span),

@@ -16,7 +16,7 @@ pub(super) fn verdict(report: &PingReport) -> String {
     }
     match prose::verdict(report, delay) {
         Some(verdict) => format!("{}.", capitalized(&verdict)),
-        None => match report.told {
+        None => match report.timestamps {
             TimestampSupport::None => {
                 "The replies carry no timestamps, so the directions cannot be told apart."
             }
@@ -36,8 +36,8 @@ pub(super) fn notes(about: Option<&Target>, report: &PingReport) -> Vec<(&'stati
     let mut notes = vec![("requests", counts(report))];
     let clock = about.and_then(|about| prose::clock(about.clocks(), report, delay));
     notes.extend(clock.map(|clock| ("clock", clock)));
-    if let Some(behind) = median_and_max(report.lag.percentile(50.0), report.lag.max(), delay) {
-        let stamps = match report.kernel_sent.count() + report.kernel_received.count() {
+    if let Some(behind) = median_and_max(report.send_delay.percentile(50.0), report.send_delay.max(), delay) {
+        let stamps = match report.kernel_tx_delay.count() + report.kernel_rx_delay.count() {
             0 => "this program's",
             _ => "the kernel's, where it gave any",
         };
@@ -51,17 +51,17 @@ fn counts(report: &PingReport) -> String {
     let mut counts = format!("{} answered", grouped(report.answered));
     for (count, what) in [
         (report.late, "late"),
-        (report.lost.all(), "lost"),
+        (report.lost.total(), "lost"),
         (report.duplicate, "duplicate"),
         (report.reordered, "reordered"),
-        (report.stray, "unexpected"),
+        (report.unexpected, "unexpected"),
         (report.skipped, "skipped, since they could not be sent in time"),
     ] {
         if count != 0 {
             counts += &format!(", {} {what}", grouped(count));
         }
     }
-    if report.lost.all() != 0 {
+    if report.lost.total() != 0 {
         counts += &format!(" ({})", prose::failures(&report.lost));
     }
     format!("{counts}, in {}", span(report.elapsed.as_nanos() as f64))

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_client::{
-    Clock, ConnectOptions, IpOptions, Order, Ping, PingControl, Pinger, ProbePace, TargetEvent,
+    ClockRelation, ConnectOptions, IpOptions, Order, Ping, PingControl, Pinger, ProbePace, TargetEvent,
     TimestampSource,
 };
 use echosounder_socket::{IpVersion, StopToken};
@@ -33,11 +33,11 @@ fn peer(stamps: bool, every: u64, calls: u64) -> UdpSocket {
 }
 
 /// What comes of calling a peer that drops one of so many.
-fn report(stamps: bool, every: u64, count: u64, clock: Option<Clock>) -> PingReport {
+fn report(stamps: bool, every: u64, count: u64, clock: Option<ClockRelation>) -> PingReport {
     let socket = peer(stamps, every, count);
     let endpoint = format!("udp://{}", socket.local_addr().unwrap()).parse().unwrap();
     let wait = Duration::from_millis(if every <= count { 50 } else { 2000 });
-    let call = ConnectOptions {
+    let connect = ConnectOptions {
         endpoint,
         ip_version: IpVersion::Any,
         source: None,
@@ -45,11 +45,10 @@ fn report(stamps: bool, every: u64, count: u64, clock: Option<Clock>) -> PingRep
         wait,
     };
     let pace = ProbePace::from_interval(Duration::from_micros(if count < 10_000 { 200 } else { 0 }));
-    let first = Duration::ZERO;
     let ping = Ping {
-        call,
-        size: 64,
-        first,
+        connect,
+        size_bytes: 64,
+        start_delay: Duration::ZERO,
         pace,
         count: Some(count),
         deadline: None,
@@ -127,7 +126,7 @@ fn whatever_was_measured_makes_a_page() {
         report(true, 1, 3, None),
         report(true, 2, 1, None),
         report(false, 1000, 10, None),
-        report(true, 1000, 120, Some(Clock::Free)),
+        report(true, 1000, 120, Some(ClockRelation::Free)),
     ];
     for (report, figures) in [(&none, 0), (&one, 3), (&plain, 3), (&free, 3)] {
         let page = written(&[target(report)]);

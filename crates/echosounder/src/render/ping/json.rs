@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use echosounder_client::{
-    Answered, Clock, FailureKind, PingEvent, PingInterval, PingReport, TimestampSupport, Verdict, WayReport,
+    ClockRelation, DelayReport, FailureKind, PingEvent, PingInterval, PingReply, PingReport,
+    TimestampSupport, Verdict,
 };
 use echosounder_proto::WallTime;
 use serde::Serialize;
@@ -173,9 +174,9 @@ pub(crate) fn event(
     let name = match event {
         PingEvent::Interval(interval) => return write_interval(out, time, endpoint, interval),
         PingEvent::Unexpected => "unexpected",
-        PingEvent::Contradicted => "clock_contradicted",
-        PingEvent::Connected(true) => "reconnected",
-        PingEvent::Connected(false) => "disconnected",
+        PingEvent::ClockContradicted => "clock_contradicted",
+        PingEvent::Reconnected => "reconnected",
+        PingEvent::Disconnected => "disconnected",
         _ => return Ok(()),
     };
     json::event(out, time, &Plain { event: name, endpoint })
@@ -216,7 +217,7 @@ impl<'a> Sample<'a> {
     /// Returns the sample of an event that ends a request, and `None` for other events.
     pub(super) fn of(endpoint: &'a str, event: &PingEvent) -> Option<Self> {
         match event {
-            PingEvent::Answered(answered) => Some(Self::answered(endpoint, answered)),
+            PingEvent::Replied(answered) => Some(Self::answered(endpoint, answered)),
             PingEvent::Lost { number, sent, reason } => {
                 Some(Self::lost(endpoint, *number, *sent, reason.kind()))
             }
@@ -253,17 +254,17 @@ impl<'a> Sample<'a> {
         }
     }
 
-    fn answered(endpoint: &'a str, answered: &Answered) -> Self {
-        let free = answered.clock == Clock::Free;
-        let delays = |wanted: bool| answered.ways.filter(|_| wanted);
+    fn answered(endpoint: &'a str, answered: &PingReply) -> Self {
+        let free = answered.clock == ClockRelation::Free;
+        let delays = |wanted: bool| answered.delay.filter(|_| wanted);
         Self {
             sent_unix_ns: Some(answered.sent.as_nanos()),
             sent_time: Some(json::rfc3339(answered.sent.as_nanos())),
             rtt_ns: Some(whole_nanos(answered.rtt)),
-            up_ns: delays(!free).map(|delay| delay.up),
-            down_ns: delays(!free).map(|delay| delay.down),
-            pdv_up_ns: delays(free).map(|delay| delay.up),
-            pdv_down_ns: delays(free).map(|delay| delay.down),
+            up_ns: delays(!free).map(|delay| delay.up_ns),
+            down_ns: delays(!free).map(|delay| delay.down_ns),
+            pdv_up_ns: delays(free).map(|delay| delay.up_ns),
+            pdv_down_ns: delays(free).map(|delay| delay.down_ns),
             server_ns: answered.residence.map(whole_nanos),
             reordered: answered.reordered,
             ..Self::outcome(endpoint, answered.number, if answered.late { "late" } else { "answered" })
@@ -286,7 +287,7 @@ pub(crate) fn report(
 impl<'a> Summary<'a> {
     fn new(event: &'static str, target: &'a Target, report: &PingReport, missed: &'a [&'static str]) -> Self {
         let PingReport { lost, clock, .. } = report;
-        let jitter = |way: &WayReport| way.jitter;
+        let jitter = |way: &DelayReport| way.jitter_ns;
         Self {
             event,
             endpoint: &target.endpoint,
@@ -295,54 +296,54 @@ impl<'a> Summary<'a> {
             sent: report.sent(),
             answered: report.answered,
             late: report.late,
-            lost: lost.all(),
+            lost: lost.total(),
             refused: lost.refused,
             timeout: lost.timeout,
             unreachable: lost.unreachable,
             dns: lost.dns,
             closed: lost.closed,
-            not_sent: lost.unsent,
+            not_sent: lost.not_sent,
             loss_percent: report.loss_percent(),
             duplicate: report.duplicate,
             reordered: report.reordered,
-            unexpected: report.stray,
+            unexpected: report.unexpected,
             skipped: report.skipped,
             rtt: (&report.rtt.delay).into(),
             server: (&report.server).into(),
             up: (&report.up.delay).into(),
             down: (&report.down.delay).into(),
-            up_down_assume_symmetric_minimum: clock.clock == Clock::Free,
+            up_down_assume_symmetric_minimum: clock.relation == ClockRelation::Free,
             rtt_jitter_ns: jitter(&report.rtt),
             up_jitter_ns: jitter(&report.up),
             down_jitter_ns: jitter(&report.down),
             rtt_ipdv: (&report.rtt.variation).into(),
             up_ipdv: (&report.up.variation).into(),
             down_ipdv: (&report.down.variation).into(),
-            server_timestamps: support_name(report.told),
-            clock: clock_name(clock.clock),
+            server_timestamps: support_name(report.timestamps),
+            clock: clock_name(clock.relation),
             clock_contradicted: clock.contradicted,
             clock_stands_still: clock.stands_still,
-            clock_offset_ns: clock.ahead,
-            clock_offset_uncertainty_ns: clock.uncertainty,
-            clock_drift_ppm: clock.drift_ppm.map(|(drift, _)| drift),
-            clock_drift_uncertainty_ppm: clock.drift_ppm.map(|(_, within)| within),
+            clock_offset_ns: clock.offset_ns,
+            clock_offset_uncertainty_ns: clock.offset_uncertainty_ns,
+            clock_drift_ppm: clock.drift.map(|drift| drift.ppm),
+            clock_drift_uncertainty_ppm: clock.drift.map(|drift| drift.uncertainty_ppm),
             clock_zone_minutes: clock.zone_minutes,
             clock_peer_steps: clock.peer_steps,
             clock_own_steps: clock.own_steps,
-            send_delay: (&report.lag).into(),
-            kernel_tx_delay: (&report.kernel_sent).into(),
-            kernel_rx_delay: (&report.kernel_received).into(),
+            send_delay: (&report.send_delay).into(),
+            kernel_tx_delay: (&report.kernel_tx_delay).into(),
+            kernel_rx_delay: (&report.kernel_rx_delay).into(),
             verdict: report.verdict().map(|(verdict, _)| verdict_name(verdict)),
             missed,
         }
     }
 }
 
-fn clock_name(clock: Clock) -> &'static str {
+fn clock_name(clock: ClockRelation) -> &'static str {
     match clock {
-        Clock::Same => "same",
-        Clock::Synced => "synced",
-        Clock::Free => "free",
+        ClockRelation::Same => "same",
+        ClockRelation::Synced => "synced",
+        ClockRelation::Free => "free",
     }
 }
 

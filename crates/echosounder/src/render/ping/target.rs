@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_client::{Clock, KernelTimestamps, Place};
+use echosounder_client::{ClockRelation, KernelTimestamps, ResolvedTarget};
 use echosounder_socket::Address;
 use echosounder_socket::kernel::ClockState;
 
@@ -22,7 +22,7 @@ pub(crate) struct Target {
     /// Which timestamps the kernel was asked for.
     pub(crate) kernel: KernelTimestamps,
     /// How the peer's clock is assumed to relate to this machine's.
-    pub(crate) clock: Clock,
+    pub(crate) clock: ClockRelation,
     /// The state of this machine's clock, if the kernel reports it.
     pub(crate) own_clock: Option<ClockState>,
     /// Bytes of a request.
@@ -49,12 +49,12 @@ impl Target {
     }
 
     /// Returns the same target at another address.
-    pub(crate) fn moved(self, to: &Place) -> Self {
+    pub(crate) fn moved(self, to: &ResolvedTarget) -> Self {
         Self {
             address: Self::address(&to.endpoint, &to.address),
             resolved: to.endpoint.clone(),
             local: to.local.as_ref().and_then(Self::local),
-            kernel: to.wire,
+            kernel: to.kernel,
             clock: to.clock,
             ..self
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use echosounder_client::{
-    Answered, Clock, Distribution, FailureKind, LossReason, PingEvent, PingReport, Verdict,
+    ClockRelation, Distribution, FailureKind, LossReason, PingEvent, PingReply, PingReport, Verdict,
 };
 
 use super::target::Target;
@@ -45,7 +45,7 @@ pub(crate) fn event(
     event: &PingEvent,
 ) -> io::Result<()> {
     match event {
-        PingEvent::Answered(answered) => write_answered(out, style, peer, size, answered),
+        PingEvent::Replied(answered) => write_answered(out, style, peer, size, answered),
         PingEvent::Lost { number, reason: LossReason::Peer(reason), .. } => {
             writeln!(out, "{peer}: seq={number} {}", style.bad(reason))
         }
@@ -54,9 +54,9 @@ pub(crate) fn event(
         }
         PingEvent::Duplicate(number) => writeln!(out, "{peer}: seq={number} duplicate"),
         PingEvent::Unexpected => writeln!(out, "{peer}: unexpected data that matches no request"),
-        PingEvent::Connected(false) => writeln!(out, "{peer}: {}", style.bad("connection lost")),
-        PingEvent::Connected(true) => writeln!(out, "{peer}: reconnected"),
-        PingEvent::Contradicted => {
+        PingEvent::Disconnected => writeln!(out, "{peer}: {}", style.bad("connection lost")),
+        PingEvent::Reconnected => writeln!(out, "{peer}: reconnected"),
+        PingEvent::ClockContradicted => {
             writeln!(
                 out,
                 "{peer}: its clock differs from ours although its address is local; delays are relative to the fastest seen"
@@ -71,13 +71,13 @@ fn write_answered(
     style: Style,
     peer: &str,
     size: usize,
-    answered: &Answered,
+    answered: &PingReply,
 ) -> io::Result<()> {
     let rtt = millis(whole_nanos(answered.rtt) as f64);
     let mut text = format!("{size} bytes from {peer}: seq={} rtt={rtt} ms", answered.number);
-    if let Some(delay) = answered.ways {
-        let sign = if answered.clock == Clock::Free { "+" } else { "" };
-        let [up, down] = [delay.up, delay.down].map(|nanos| format!("{sign}{}", millis(nanos as f64)));
+    if let Some(delay) = answered.delay {
+        let sign = if answered.clock == ClockRelation::Free { "+" } else { "" };
+        let [up, down] = [delay.up_ns, delay.down_ns].map(|nanos| format!("{sign}{}", millis(nanos as f64)));
         // Writing to a string does not fail.
         let _ = write!(text, " up={up} down={down}");
     }
@@ -120,24 +120,24 @@ pub(crate) fn statistics(
 }
 
 fn write_counts(out: &mut dyn Write, style: Style, report: &PingReport) -> io::Result<()> {
-    let lost = format!("{} lost ({}%)", grouped(report.lost.all()), percent_lost(report));
+    let lost = format!("{} lost ({}%)", grouped(report.lost.total()), percent_lost(report));
     let late = format!("{} late", grouped(report.late));
     writeln!(
         out,
         "{} sent, {} answered, {}, {}, {} duplicate, {} reordered, {:.1} s",
         grouped(report.sent()),
         grouped(report.answered),
-        style.bad_if(report.lost.all() != 0, lost),
+        style.bad_if(report.lost.total() != 0, lost),
         if report.late == 0 { late } else { style.caution(late) },
         grouped(report.duplicate),
         grouped(report.reordered),
         report.elapsed.as_secs_f64()
     )?;
-    if report.lost.all() != 0 {
+    if report.lost.total() != 0 {
         writeln!(out, "lost     {}", style.bad(prose::failures(&report.lost)))?;
     }
     for (count, what) in [
-        (report.stray, "unexpected messages that match no request"),
+        (report.unexpected, "unexpected messages that match no request"),
         (report.skipped, "requests skipped because they could not be sent in time"),
     ] {
         if count != 0 {
@@ -148,7 +148,7 @@ fn write_counts(out: &mut dyn Write, style: Style, report: &PingReport) -> io::R
 }
 
 fn percent_lost(report: &PingReport) -> String {
-    percentage_of(report.lost.all(), report.sent())
+    percentage_of(report.lost.total(), report.sent())
 }
 
 /// Returns the percentiles for which there are enough replies.
@@ -223,9 +223,9 @@ fn write_narrow_table(
 }
 
 fn write_jitter(out: &mut dyn Write, report: &PingReport) -> io::Result<()> {
-    let Some(rtt) = report.rtt.jitter else { return Ok(()) };
+    let Some(rtt) = report.rtt.jitter_ns else { return Ok(()) };
     write!(out, "jitter   {} ms round trip", millis(rtt))?;
-    if let (Some(up), Some(down)) = (report.up.jitter, report.down.jitter) {
+    if let (Some(up), Some(down)) = (report.up.jitter_ns, report.down.jitter_ns) {
         write!(out, ", {} up, {} down", millis(up), millis(down))?;
     }
     writeln!(out, " (RFC 3550)")
@@ -234,9 +234,9 @@ fn write_jitter(out: &mut dyn Write, report: &PingReport) -> io::Result<()> {
 /// Writes how precise the measurement is: how far behind schedule requests were sent, and by how much the kernel's
 /// timestamps differ from this program's.
 fn write_timing(out: &mut dyn Write, target: &Target, report: &PingReport) -> io::Result<()> {
-    let behind = typical(&report.lag).unwrap_or_else(none);
+    let behind = typical(&report.send_delay).unwrap_or_else(none);
     writeln!(out, "timing   requests were sent {behind} behind schedule")?;
-    let (sent, received) = (&report.kernel_sent, &report.kernel_received);
+    let (sent, received) = (&report.kernel_tx_delay, &report.kernel_rx_delay);
     if received.count() == 0 {
         let why = if target.kernel.receives { " (the kernel reported none)" } else { "" };
         return writeln!(out, "kernel   user-space timestamps{why}");
@@ -287,7 +287,7 @@ pub(crate) fn comparison(out: &mut dyn Write, style: Style, rows: &[Row<'_>]) ->
     };
     line("ms", ["sent", "lost", "min", "p50", "p99", "max", "jitter"].map(str::to_owned), false, None)?;
     rows.iter().try_for_each(|row| {
-        let has_lost = row.report.is_some_and(|report| report.lost.all() != 0);
+        let has_lost = row.report.is_some_and(|report| report.lost.total() != 0);
         let cells = row.report.map_or_else(|| [(); 7].map(|()| none()), compared_cells);
         line(row.name, cells, has_lost, row.failure)
     })
@@ -302,7 +302,7 @@ fn compared_cells(report: &PingReport) -> [String; 7] {
         cell(times.percentile(50.0)),
         cell(times.percentile(99.0)),
         cell(times.max()),
-        report.rtt.jitter.map_or_else(none, millis),
+        report.rtt.jitter_ns.map_or_else(none, millis),
     ]
 }
 
@@ -350,8 +350,8 @@ mod tests {
         let sent = WallTime::from_nanos(0);
         let answered = |late, reordered| {
             let rtt = Duration::from_micros(1500);
-            let (ways, residence, clock) = (None, None, Clock::Free);
-            PingEvent::Answered(Answered { number: 7, sent, rtt, ways, residence, clock, late, reordered })
+            let (delay, residence, clock) = (None, None, ClockRelation::Free);
+            PingEvent::Replied(PingReply { number: 7, sent, rtt, delay, residence, clock, late, reordered })
         };
         let lost = |reason| PingEvent::Lost { number: 8, sent, reason };
         for (happened, colored) in [
@@ -362,7 +362,7 @@ mod tests {
             ),
             (lost(FailureKind::Timeout.into()), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
             (lost(LossReason::NotSent), "h: seq=8 not sent\n"),
-            (PingEvent::Connected(false), "h: \x1b[31mconnection lost\x1b[0m\n"),
+            (PingEvent::Disconnected, "h: \x1b[31mconnection lost\x1b[0m\n"),
         ] {
             assert_eq!(written(Style::with(true, None), &happened), colored);
             let plain = ["\x1b[31m", "\x1b[33m", "\x1b[0m"]
