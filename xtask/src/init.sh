@@ -1,5 +1,5 @@
-# The first process of a guest. What stands before this, written by init.rs, sets `busybox`, `modules`, `out`, `err`,
-# `link` (and with it `device`, `tipc` and `libraries`), and defines `job`. What is printed here goes to the guest's log.
+# The first process of a guest. init.rs writes the lines before this one: they set `busybox`, `modules`, `out`, `err`, `link`
+# (and with it `device`, `tipc` and `libraries`) and define `job`. The output of this script goes to the guest's log.
 
 b() { "$busybox" "$@"; }
 tipc() { LD_LIBRARY_PATH=$libraries "$tipc" "$@"; }
@@ -7,7 +7,7 @@ tipc() { LD_LIBRARY_PATH=$libraries "$tipc" "$@"; }
 prepare() {
     b mount -t proc proc /proc
     b mount -t sysfs sysfs /sys
-    # Some kernels do this one by themselves.
+    # Some kernels mount this one by themselves.
     b grep -q ' /dev devtmpfs ' /proc/mounts || b mount -t devtmpfs devtmpfs /dev
     b mkdir -p /dev/pts /dev/shm
     b mount -t devpts devpts /dev/pts
@@ -21,13 +21,13 @@ prepare() {
         b insmod "$module" || echo "guest: $module is not loaded"
     done
     b ip link set lo up
-    b ip link set dummy0 up || echo "guest: nothing has a link-local address"
+    b ip link set dummy0 up || echo "guest: no interface has a link-local address"
     ulimit -n 20000
     ulimit -c 0
 }
 
-# The job writes to pipes, and not to the consoles, so that it does not take them for a terminal. (`b cat &` would be
-# a shell that runs cat: its number would not be cat's.)
+# The job writes to pipes, so that its output is not a terminal. `b cat &` would start a shell that runs cat, and `$!` would be
+# the number of that shell.
 connect() {
     for console in out err; do
         eval "b stty -F \"\$$console\" raw -echo"
@@ -45,10 +45,10 @@ join() {
     tipc bearer enable media eth device "$device"
 }
 
-# broadcast-link is up from the beginning.
+# The link named broadcast-link is always up.
 linked() { tipc link list | b grep -v broadcast | b grep -q ': up'; }
 
-# The types below 64 are the kernel's own.
+# The kernel itself publishes services of the types below 64.
 served() { tipc nametable show | b awk '64 <= $1 { found = 1 } END { exit !found }'; }
 
 await_server() {
@@ -61,8 +61,8 @@ await_server() {
     done
 }
 
-# What the job has left behind would keep the pipes open.
-end_the_rest() {
+# Processes that the job has left behind would keep the pipes open.
+kill_rest() {
     for process in /proc/[0-9]*; do
         process=${process#/proc/}
         case $process in
@@ -72,7 +72,7 @@ end_the_rest() {
     done 2>/dev/null
 }
 
-# However this ends, the guest ends with it. Without what the job needs it does not begin.
+# The guest powers off when this script ends, for whatever reason. If the preparation fails, the job does not start.
 trap 'b poweroff -f' EXIT
 set -e
 prepare
@@ -83,6 +83,6 @@ echo "guest: up"
 [ "$link" != client ] || await_server
 (job) </dev/null >/run/out 2>/run/err
 status=$?
-end_the_rest
+kill_rest
 wait
 echo "guest: status $status"
