@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::{env, fs};
 
+use echosounder_socket::Transport;
 use echosounder_testkit::{Program, finish, installed, skip};
 
 /// Length of `[Sun Nov 22 12:19:36 2026] `.
@@ -17,7 +18,7 @@ static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     let built = profile.join("examples");
-    if !built.join("udp_server").exists() || !built.join("kernel_timestamps").exists() {
+    if !names().iter().all(|name| built.join(name).exists()) {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--examples", "--package", "echosounder-socket"]);
         if profile.ends_with("release") {
@@ -27,6 +28,12 @@ static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     built
 });
+
+/// Returns the names of the examples.
+fn names() -> Vec<String> {
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap();
+    files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
 
 fn example(name: &str) -> Command {
     Command::new(BUILT.join(name))
@@ -114,15 +121,44 @@ fn timestamp_example_reports_five_datagrams() {
 }
 
 #[test]
+fn socket_kinds_example_lists_every_transport() {
+    let done = finish(&mut example("socket_kinds"), b"");
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for transport in Transport::all() {
+        assert!(done.text().lines().any(|line| line.starts_with(transport.scheme())), "{}", done.text());
+    }
+}
+
+#[test]
+fn textbook_page_shows_the_programs_that_the_tests_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Ok(page) = fs::read_to_string(root.join("../../docs/textbook.md")) else {
+        return skip("textbook", "the page is not part of this package");
+    };
+    let sources = |folder: &str| -> Vec<String> {
+        let files = fs::read_dir(root.join(folder)).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap()).collect()
+    };
+    let (rust, python) = (sources("examples"), sources("../echosounder/tests/it/textbook"));
+    let mut checked = 0;
+    for block in page.split("\n```").skip(1).step_by(2) {
+        let (language, code) = block.split_once('\n').unwrap();
+        let sources = match language {
+            "rust" => &rust,
+            "python" => &python,
+            _ => continue,
+        };
+        assert!(sources.iter().any(|source| source.contains(code)), "no program contains:\n{code}");
+        checked += 1;
+    }
+    assert_eq!(checked, 9, "{page}");
+}
+
+#[test]
 fn every_example_is_tested() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let own = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/examples.rs")).unwrap();
-    for file in fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        assert!(
-            own.contains(&format!("example(\"{name}\")")) || own.contains(&format!("server(\"{name}\")")),
-            "{name}"
-        );
+    let tests = include_str!("examples.rs");
+    for name in names() {
+        let run = ["example", "server"].map(|function| format!("{function}(\"{name}\")"));
+        assert!(run.iter().any(|run| tests.contains(run)), "{name}");
     }
 }
