@@ -114,45 +114,67 @@ fn data_before_the_first_request_is_unexpected() {
     assert_eq!(kinds, [ReceivedKind::Unexpected]);
 }
 
+/// The length of a chunk that makes a stream flow, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// Sends chunks of an echo. Before each, time passes; two of these spans are longer than the wait for a reply, one is not.
+/// The next chunk is sent when the client has received the one before. Returns early when the client gives up.
+fn send_slowly(pair: &Pair, chunks: usize, len: usize, received: &mpsc::Receiver<usize>) {
+    for _ in 0..chunks {
+        pair.clock.advance(3 * WAIT / 4);
+        pair.send(&vec![b'x'; len]);
+        let mut arrived = 0;
+        while arrived < len {
+            let Ok(len) = received.recv() else { return };
+            arrived += len;
+        }
+    }
+}
+
 #[test]
 fn echo_that_flows_prolongs_the_wait_and_one_that_drips_does_not() {
-    const CHUNK: usize = 64 * 1024;
-    for (chunk, outcome) in [(CHUNK, RequestOutcome::Replied), (1, RequestOutcome::TimedOut)] {
+    for (len, expected) in [(CHUNK, RequestOutcome::Replied), (1, RequestOutcome::TimedOut)] {
         let (mut peer, pair) = pair("unix");
-        let (arrived, has_arrived) = mpsc::channel();
+        let (sender, received) = mpsc::channel();
         let message = vec![b'x'; 3 * CHUNK];
-        let len = message.len();
         let server = serve(pair, move |pair| {
-            let mut received = 0;
-            while received < len {
-                received += pair.receive().len();
+            let mut missing = 3 * CHUNK;
+            while missing != 0 {
+                missing -= pair.receive().len();
             }
-            for _ in 0..3 {
-                // Two of these spans are longer than the wait, one is not.
-                pair.clock.advance(3 * WAIT / 4);
-                pair.send(&vec![b'x'; chunk]);
-                let mut echoed = 0;
-                while echoed < chunk {
-                    match has_arrived.recv() {
-                        Ok(len) => echoed += len,
-                        // The client has given up.
-                        Err(_) => return,
-                    }
-                }
-            }
+            send_slowly(pair, 3, len, &received);
         });
-        let result = {
-            let mut on_received = |received: Received<'_>| {
-                // It fails only when the server needs to know nothing more.
-                let _ = arrived.send(received.bytes.len());
-                Ok::<(), ClientError>(())
-            };
-            peer.request(&message, &mut on_received).unwrap()
+        let mut on_received = |received: Received<'_>| {
+            // It fails when the server has sent everything.
+            let _ = sender.send(received.bytes.len());
+            Ok::<(), ClientError>(())
         };
-        drop(arrived);
-        assert_eq!(result, outcome, "chunks of {chunk} bytes");
+        let outcome = peer.request(&message, &mut on_received).unwrap();
+        drop(sender);
+        assert_eq!(outcome, expected, "chunks of {len} bytes");
         server.join().unwrap();
     }
+}
+
+#[test]
+fn reply_that_flows_beyond_the_wait_times_out_and_is_received_to_its_end() {
+    let (mut peer, pair) = pair("unix");
+    let (sender, received) = mpsc::channel();
+    let server = serve(pair, move |pair| {
+        assert_eq!(pair.receive(), b"one");
+        send_slowly(pair, 8, CHUNK, &received);
+    });
+    let closing = thread::spawn(move || drop(server.join().unwrap()));
+    let mut total = 0;
+    let mut on_received = |received: Received<'_>| {
+        total += received.bytes.len();
+        let _ = sender.send(received.bytes.len());
+        Ok::<(), ClientError>(())
+    };
+    assert_eq!(peer.request(b"one", &mut on_received).unwrap(), RequestOutcome::TimedOut);
+    assert_eq!(peer.drain(&mut on_received).unwrap(), RequestOutcome::Closed);
+    assert_eq!(total, 8 * CHUNK);
+    closing.join().unwrap();
 }
 
 #[test]

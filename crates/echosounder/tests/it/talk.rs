@@ -14,7 +14,7 @@ use crate::support::{
     private_hosts, private_network, python, retry_interrupted, run, sh, sounder, unique, without_times,
 };
 
-/// What a textbook server on a thread of its own saw of its only client.
+/// A server with one client, on a thread of its own.
 struct Server<T> {
     endpoint: String,
     thread: JoinHandle<T>,
@@ -32,26 +32,27 @@ impl<T: Send + 'static> Server<T> {
         Self { endpoint, thread }
     }
 
-    fn seen(self) -> T {
+    /// Waits until the server has ended, and returns its result.
+    fn join(self) -> T {
         self.thread.join().unwrap()
     }
 }
 
-/// What one read brings.
-fn hear(client: &mut TcpStream) -> Vec<u8> {
+/// Receives once.
+fn receive(client: &mut TcpStream) -> Vec<u8> {
     let mut buffer = [0; 1024];
     let len = retry_interrupted(|| client.read(&mut buffer)).unwrap();
     buffer[..len].to_vec()
 }
 
-/// All that comes until the end.
-fn hear_out(client: &mut TcpStream) -> Vec<u8> {
+/// Receives until the client has half-closed the connection.
+fn receive_all(client: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     client.read_to_end(&mut all).unwrap();
     all
 }
 
-/// A datagram socket and the endpoint it is at.
+/// Returns a datagram socket and its endpoint.
 fn port() -> (UdpSocket, String) {
     let port = UdpSocket::bind("127.0.0.1:0").unwrap();
     port.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -59,8 +60,8 @@ fn port() -> (UdpSocket, String) {
     (port, endpoint)
 }
 
-/// A command that runs our client where the name `both` is ::1 and, after that, 127.0.0.1; as long as the folder
-/// is there.
+/// Returns a command that runs our client where the name `both` has the addresses ::1 and 127.0.0.1, in that order, as
+/// long as the folder exists.
 pub(crate) fn where_both_is_a_name() -> Option<(Command, Folder)> {
     if !has_ipv6() {
         return None;
@@ -73,75 +74,76 @@ pub(crate) fn where_both_is_a_name() -> Option<(Command, Folder)> {
     Some((command, folder))
 }
 
-/// Answers one message with itself.
+/// Echoes one message.
 fn echo(client: &mut TcpStream) {
-    let message = hear(client);
+    let message = receive(client);
     client.write_all(&message).unwrap();
 }
 
-/// Our client on a terminal that can do nothing but print, without its introduction.
+/// Starts our client on a terminal that can only print, without its first line.
 fn on_terminal(args: &[&str]) -> Option<Program> {
     let mut terminal = python("terminal.py", [env!("CARGO_BIN_EXE_sounder")])?;
     Some(Program::start(terminal.args(["talk", "-q"]).args(args).env("TERM", "dumb")))
 }
 
 #[test]
-fn many_hosts_are_not_talked_to() {
+fn multicast_and_broadcast_addresses_are_refused() {
     let mut groups = vec!["udp://224.0.0.1:9", "udp://255.255.255.255:9", "tcp://224.0.0.1:9"];
     if has_ipv6() {
         groups.push("tcp://[ff02::1%lo]:9");
     }
     for endpoint in groups {
         let talk = run(&["talk", endpoint], b"hello\n");
-        let told = format!("sounder: cannot connect to {endpoint}: it is a multicast or broadcast address\n");
-        assert_eq!(talk.all(), (Some(2), "", &*told));
+        let expected_stderr =
+            format!("sounder: cannot connect to {endpoint}: it is a multicast or broadcast address\n");
+        assert_eq!(talk.all(), (Some(2), "", &*expected_stderr));
     }
 }
 
 #[test]
-fn the_next_line_leaves_when_the_answer_has_come() {
+fn next_line_waits_for_the_reply() {
     let server = Server::with(|mut client| {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         for _ in 0..3 {
-            let message = hear(&mut client);
-            // If the client is ahead of us, what comes next is here in no time.
+            let message = receive(&mut client);
+            // If the client did not wait, its next message would arrive in no time.
             client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
             let early = retry_interrupted(|| client.read(&mut [0; 1024]));
-            assert!(early.is_err(), "{early:?} bytes came before the answer to {message:?}");
+            assert!(early.is_err(), "{early:?} bytes arrived before the reply to {message:?}");
             client.set_read_timeout(Some(PATIENCE)).unwrap();
             client.write_all(&message).unwrap();
-            heard.push(message);
+            received.push(message);
         }
-        assert_eq!(hear(&mut client), b"");
-        heard
+        assert_eq!(receive(&mut client), b"");
+        received
     });
     let talk = run(&["talk", "-v", "--lines", &server.endpoint], b"one\ntwo\nthree\n");
-    let told = format!("Connected to {}\n", server.endpoint);
-    assert_eq!(talk.all(), (Some(0), "one\ntwo\nthree\n", &*told));
-    assert_eq!(server.seen(), [&b"one"[..], b"two", b"three"]);
+    let expected_stderr = format!("Connected to {}\n", server.endpoint);
+    assert_eq!(talk.all(), (Some(0), "one\ntwo\nthree\n", &*expected_stderr));
+    assert_eq!(server.join(), [&b"one"[..], b"two", b"three"]);
 }
 
 #[test]
-fn answers_are_written_as_they_are() {
+fn replies_are_written_unchanged() {
     let hostile = b"\x1b[31m\xff\x00\r\x9b\xe2\x80\xae";
     for (args, added) in [(&["talk"][..], &b""[..]), (&["talk", "--lines"], b"\n")] {
         let server = Server::with(|mut client| {
-            hear(&mut client);
+            receive(&mut client);
             client.write_all(hostile).unwrap();
         });
         let talk = run(&[args, &[&server.endpoint]].concat(), b"hello\n");
         assert_eq!((talk.code, talk.stdout), (Some(0), [hostile, added].concat()));
-        server.seen();
+        server.join();
     }
 }
 
 #[test]
-fn with_an_end_of_line_lines_are_sent_whole_and_an_empty_one_is_a_line() {
+fn with_eol_lines_keep_their_ending_and_empty_lines_are_sent() {
     for (eol, sent) in [("lf", &b"one\n\ntwo\nthree"[..]), ("crlf", b"one\r\n\r\ntwo\r\nthree")] {
         let server = Server::with(|mut client| {
             let mut all = Vec::new();
             loop {
-                let message = hear(&mut client);
+                let message = receive(&mut client);
                 if message.is_empty() {
                     return all;
                 }
@@ -151,79 +153,80 @@ fn with_an_end_of_line_lines_are_sent_whole_and_an_empty_one_is_a_line() {
         });
         let talk = run(&["talk", "--lines", "--eol", eol, &server.endpoint], b"one\n\ntwo\nthree");
         assert_eq!(talk.stdout, sent, "{eol}");
-        assert_eq!((talk.code, server.seen()), (Some(0), sent.to_vec()), "{eol}");
+        assert_eq!((talk.code, server.join()), (Some(0), sent.to_vec()), "{eol}");
     }
 }
 
 #[test]
-fn at_the_end_of_input_the_server_is_heard_out() {
+fn server_may_finish_after_the_end_of_input() {
     let upper = |mut client: TcpStream| {
-        let all = hear_out(&mut client);
+        let all = receive_all(&mut client);
         client.write_all(&[&all.to_ascii_uppercase(), &b", and more"[..]].concat()).unwrap();
     };
     let server = Server::with(upper);
     let talk = run(&["talk", &server.endpoint], b"one\ntwo\n");
     assert_eq!(talk.all(), (Some(0), "ONE\nTWO\n, and more", ""));
-    server.seen();
+    server.join();
 
-    // Two lines that are not answered, each in its time, and then the end.
+    // Each of the two lines times out, and then the input ends.
     let server = Server::with(upper);
     let talk = run(&["talk", "--lines", "-w", "100ms", &server.endpoint], b"one\ntwo\n");
     assert_eq!((talk.code, talk.text().trim_end()), (Some(1), "ONETWO, and more"));
     let silence = format!("no reply from {} within 100ms\n", server.endpoint);
-    let told = format!(
+    let expected_stderr = format!(
         "sounder: TIMEOUT: cannot talk to {}: 2 of 2 lines got no reply within 100ms\n\
          hint: a server that reads whole lines needs --eol lf or --eol crlf\n",
         server.endpoint
     );
-    assert_eq!(talk.stderr, silence.repeat(2) + &told);
-    server.seen();
+    assert_eq!(talk.stderr, silence.repeat(2) + &expected_stderr);
+    server.join();
 }
 
 #[test]
-fn a_server_that_ends_ends_the_conversation_too() {
+fn closed_connection_ends_the_conversation() {
     for args in [&["talk", "-w", "300ms"][..], &["talk", "-w", "300ms", "--lines"]] {
         let at_once = Server::with(drop);
         let program = Program::start(&mut sounder([args, &[&at_once.endpoint]].concat()));
-        at_once.seen();
-        // Without a line of input: the server is heard while one is awaited.
+        at_once.join();
+        // No line is sent: the client notices the end while it waits for a line.
         let talk = program.wait();
         assert_eq!(talk.all(), (Some(0), "", ""), "{args:?}");
     }
 }
 
 #[test]
-fn a_line_that_the_end_of_the_server_leaves_unanswered_is_told() {
+fn line_without_a_reply_is_reported_when_the_server_closes() {
     let server = Server::with(|mut client| {
-        hear(&mut client);
+        receive(&mut client);
     });
     let mut program = Program::start(&mut sounder(["talk", "--lines", &server.endpoint]));
     program.write(b"hello\n");
     let endpoint = server.endpoint.clone();
-    server.seen();
+    server.join();
     let talk = program.finish();
-    let told = format!("sounder: CLOSED: cannot talk to {endpoint}: 1 of 1 line got no reply\n");
-    assert_eq!(talk.all(), (Some(1), "", &*told));
+    let expected_stderr = format!("sounder: CLOSED: cannot talk to {endpoint}: 1 of 1 line got no reply\n");
+    assert_eq!(talk.all(), (Some(1), "", &*expected_stderr));
 }
 
 #[test]
-fn lines_that_the_end_of_the_server_leaves_unsent_are_counted() {
+fn unsent_lines_are_counted_when_the_server_closes() {
     let server = Server::with(|mut client| {
-        let message = hear(&mut client);
+        let message = receive(&mut client);
         client.write_all(&[b"bye ", &message[..]].concat()).unwrap();
     });
     let talk = run(&["talk", "--lines", &server.endpoint], b"one\ntwo\nthree\n");
-    let told = format!("sounder: CLOSED: cannot talk to {}: 2 of 3 lines were not sent\n", server.endpoint);
-    assert_eq!(talk.all(), (Some(1), "bye one\n", &*told));
-    server.seen();
+    let expected_stderr =
+        format!("sounder: CLOSED: cannot talk to {}: 2 of 3 lines were not sent\n", server.endpoint);
+    assert_eq!(talk.all(), (Some(1), "bye one\n", &*expected_stderr));
+    server.join();
     let server = Server::with(drop);
     let talk = run(&["talk", "-q", "--lines", &server.endpoint], b"one\n");
     assert_eq!(talk.all(), (Some(1), "", ""));
-    server.seen();
+    server.join();
 }
 
 #[test]
-fn bytes_pass_unchanged_whatever_they_are() {
+fn any_bytes_pass_unchanged() {
     let binary: Vec<u8> = (0..300_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let name = unique();
     let plain = ["--stamp", "none", "tcp://127.0.0.1:0", &format!("unix:@{name}")];
@@ -239,9 +242,9 @@ fn bytes_pass_unchanged_whatever_they_are() {
 }
 
 #[test]
-fn input_and_output_that_stand_still_lose_nothing() {
+fn paused_input_and_output_lose_nothing() {
     let serving = Serving::with(&["--stamp", "none", "tcp://127.0.0.1:0"], 1);
-    // More than all buffers on the way hold; the output is read only when the input has been stuck.
+    // This is more than all buffers on the way hold. The output is read only when the input is blocked.
     let pipeline = "head -c 30000000 /dev/zero | tr '\\0' x | \"$SOUNDER\" talk \"$AT\" | { read wait <\"$GO\"; cat; } | wc -c";
     let folder = Folder::new();
     let go = folder.join("go");
@@ -254,12 +257,12 @@ fn input_and_output_that_stand_still_lose_nothing() {
 }
 
 #[test]
-fn output_that_nobody_takes_holds_up_no_signal() {
+fn blocked_output_does_not_delay_a_signal() {
     for (lines, signal) in [(&[][..], "INT"), (&[], "TERM"), (&["--lines"], "TERM")] {
         let (tell, stuck) = mpsc::channel();
         let server = Server::with(move |mut client| {
-            hear(&mut client);
-            // When nothing more is taken, all that lies between is full.
+            receive(&mut client);
+            // A timeout shows that all buffers between the two ends are full.
             client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
             while client.write_all(&[b'x'; 65536]).is_ok() {}
             tell.send(()).unwrap();
@@ -271,19 +274,19 @@ fn output_that_nobody_takes_holds_up_no_signal() {
         stuck.recv().unwrap();
         assert!(sh(&format!("kill -{signal} {}", talk.id())).status().unwrap().success());
         let mut unread = talk.stdout.take().unwrap();
-        // Only when it has ended is its output read.
+        // Its output is read only after it has ended.
         assert_eq!(talk.wait().unwrap().code(), Some(0), "{lines:?}");
         assert!(0 < unread.read(&mut [0; 1024]).unwrap());
-        server.seen();
+        server.join();
     }
 }
 
 #[test]
-fn what_is_said_after_the_server_has_finished_is_sent() {
+fn input_is_sent_after_the_server_has_half_closed() {
     let server = Server::with(|mut client| {
         client.write_all(b"first words\n").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
-        hear_out(&mut client)
+        receive_all(&mut client)
     });
     let mut program = Program::start(&mut sounder(["talk", &server.endpoint]));
     program.write(b"a\n");
@@ -291,11 +294,11 @@ fn what_is_said_after_the_server_has_finished_is_sent() {
     program.write(b"b\n");
     let talk = program.finish();
     assert_eq!(talk.all(), (Some(0), "first words\n", ""));
-    assert_eq!(server.seen(), b"a\nb\n");
+    assert_eq!(server.join(), b"a\nb\n");
 }
 
 #[test]
-fn input_that_arrives_when_the_server_has_closed_is_told() {
+fn input_after_the_server_has_closed_is_an_error() {
     for _ in 0..5 {
         let talk = run(&["talk", &connections(drop)], b"one\ntwo\nthree\n");
         assert_eq!((talk.code, talk.text()), (Some(1), ""), "{}", talk.stderr);
@@ -304,7 +307,7 @@ fn input_that_arrives_when_the_server_has_closed_is_told() {
 }
 
 #[test]
-fn input_that_the_server_did_not_take_is_told() {
+fn unsent_input_is_an_error() {
     let (sent, input) = (b"x".repeat(30_000_000), "30000000");
     let server = Server::with(|mut client| {
         client.write_all(b"enough").unwrap();
@@ -314,9 +317,9 @@ fn input_that_the_server_did_not_take_is_told() {
     assert_eq!((talk.code, talk.text()), (Some(1), "enough"), "of {input}: {}", talk.stderr);
     assert!(talk.stderr.contains("CLOSED") && talk.stderr.contains(" bytes"), "{}", talk.stderr);
     assert!(talk.stderr.contains("of the input were not sent"), "{}", talk.stderr);
-    server.seen();
+    server.join();
 
-    // A UNIX socket tells at once that its peer has gone: then what is still said is told, too.
+    // A UNIX socket reports at once that its peer has closed. Input that follows is counted, too.
     let folder = Folder::new();
     let path = folder.join("s");
     let listener = UnixListener::bind(&path).unwrap();
@@ -334,66 +337,66 @@ fn input_that_the_server_did_not_take_is_told() {
 }
 
 #[test]
-fn line_endings_are_translated_while_bytes_pass() {
+fn line_endings_are_translated_in_a_pipe() {
     for (eol, expected) in [("crlf", &b"GET /\r\n\r\na\r\nb"[..]), ("lf", b"GET /\n\na\nb")] {
         let server = Server::with(|mut client| {
-            let mut head = hear_out(&mut client);
+            let mut head = receive_all(&mut client);
             client.write_all(b"200 OK\n").unwrap();
             head.shrink_to_fit();
             head
         });
         let talk = run(&["talk", "--eol", eol, &server.endpoint], b"GET /\n\r\na\nb");
         assert_eq!(talk.all(), (Some(0), "200 OK\n", ""), "{eol}");
-        assert_eq!(server.seen(), expected, "{eol}");
+        assert_eq!(server.join(), expected, "{eol}");
     }
 }
 
 #[test]
-fn a_request_of_http_ends_when_its_answer_does() {
+fn http_request_ends_with_its_response() {
     let server = Server::with(|mut client| {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.extend(hear(&mut client));
+            head.extend(receive(&mut client));
         }
         client.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n").unwrap();
         head
     });
-    // If it waited for anything but the server's end, it would wait longer than this test.
+    // A wait for anything but the server's end would last longer than this test.
     let args = ["talk", "--eol", "crlf", "-w", "1h", &server.endpoint];
     let talk = run(&args, b"GET / HTTP/1.0\nHost: x\n\n");
     assert_eq!(talk.all(), (Some(0), "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n", ""));
-    assert_eq!(server.seen(), b"GET / HTTP/1.0\r\nHost: x\r\n\r\n");
+    assert_eq!(server.join(), b"GET / HTTP/1.0\r\nHost: x\r\n\r\n");
 }
 
 #[test]
-fn what_comes_in_several_reads_is_written_unchanged() {
+fn data_in_several_reads_is_written_unchanged() {
     let text = "part one, é中😀\n".as_bytes();
     for lines in [&[][..], &["--lines"]] {
         let server = Server::with(move |mut client| {
             client.set_nodelay(true).unwrap();
-            hear(&mut client);
+            receive(&mut client);
             text.iter().for_each(|byte| client.write_all(&[*byte]).unwrap());
         });
         let talk = run(&[&["talk"], lines, &[&server.endpoint]].concat(), b"x\n");
         assert_eq!((talk.code, &talk.stdout[..]), (Some(0), text), "{lines:?}");
-        server.seen();
+        server.join();
 
         let long = b"0123456789".repeat(30_000);
         let sent = long.clone();
         let server = Server::with(move |mut client| {
-            hear(&mut client);
+            receive(&mut client);
             client.write_all(&sent).unwrap();
         });
         let talk = run(&[&["talk"], lines, &[&server.endpoint]].concat(), b"x\n");
         let newline = if lines.is_empty() { &b""[..] } else { b"\n" };
         assert_eq!(talk.code, Some(0));
         assert!(talk.stdout == [&long[..], newline].concat(), "{lines:?}: {} bytes", talk.stdout.len());
-        server.seen();
+        server.join();
     }
 }
 
 #[test]
-fn a_deadline_ends_a_server_that_does_not() {
+fn deadline_ends_a_server_that_sends_forever() {
     for lines in [&[][..], &["--lines"]] {
         let (end, ended) = mpsc::channel::<()>();
         let server = Server::with(move |mut client| {
@@ -401,18 +404,18 @@ fn a_deadline_ends_a_server_that_does_not() {
         });
         let args = [&["talk", "--deadline", "300ms"], lines, &[&server.endpoint]].concat();
         let talk = run(&args, b"");
-        let told = format!(
+        let expected_stderr = format!(
             "sounder: TIMEOUT: cannot talk to {}: stopped after 300ms (--deadline)\n",
             server.endpoint
         );
-        assert_eq!((talk.code, talk.stderr), (Some(1), told));
+        assert_eq!((talk.code, talk.stderr), (Some(1), expected_stderr));
         assert!(talk.stdout.starts_with(b"x"));
         drop(end);
-        server.seen();
+        server.join();
     }
 }
 
-/// Lets a byte drip for ever once a line has come.
+/// Receives once, and then sends single bytes without end.
 fn drip(mut client: impl Read + Write) {
     let (_never, ended) = mpsc::channel::<()>();
     let _ = client.read(&mut [0; 16]);
@@ -422,7 +425,7 @@ fn drip(mut client: impl Read + Write) {
 }
 
 #[test]
-fn a_reply_that_drips_for_ever_is_none() {
+fn reply_that_drips_forever_times_out() {
     let name = Folder::new();
     let path = name.join("s");
     let listener = UnixListener::bind(&path).unwrap();
@@ -436,10 +439,10 @@ fn a_reply_that_drips_for_ever_is_none() {
         let talk = lines(&server.endpoint, how);
         assert_eq!(talk.code, Some(1), "{how:?}: {}", talk.stderr);
         assert!(talk.stderr.starts_with(&silence(&server.endpoint).repeat(2)), "{how:?}: {}", talk.stderr);
-        let told = "2 of 2 lines got no reply within 300ms\n";
-        assert!(talk.stderr.contains(told), "{how:?}: {}", talk.stderr);
+        let expected_stderr = "2 of 2 lines got no reply within 300ms\n";
+        assert!(talk.stderr.contains(expected_stderr), "{how:?}: {}", talk.stderr);
         assert!(talk.stdout.starts_with(b"x"), "{how:?}: what has come is written");
-        server.seen();
+        server.join();
     }
     let talk = lines(&format!("unix:{path}"), &["--json"]);
     let events: Vec<_> =
@@ -450,38 +453,22 @@ fn a_reply_that_drips_for_ever_is_none() {
 }
 
 #[test]
-fn a_reply_that_flows_at_the_end_of_the_input_is_heard_out() {
-    let (go, gone) = mpsc::channel::<()>();
-    let server = Server::with(move |mut client| {
-        hear(&mut client);
-        for _ in 0..8 {
-            client.write_all(&[b'x'; 128 * 1024]).unwrap();
-            let _ = gone.recv_timeout(Duration::from_millis(100));
-        }
-    });
-    let talk = run(&["talk", "--lines", "-w", "2s", &server.endpoint], b"one\n");
-    assert_eq!((talk.code, talk.stdout.len()), (Some(1), 1024 * 1024 + 1), "{}", talk.stderr);
-    drop(go);
-    server.seen();
-}
-
-#[test]
-fn a_reset_is_closed() {
+fn connection_reset_is_a_closed_connection() {
     let server = Server::with(|client| {
-        // Closing with input unread resets the connection.
+        // To close with unread input resets the connection: tcp(7).
         retry_interrupted(|| client.peek(&mut [0])).unwrap();
     });
     let talk = run(&["talk", &server.endpoint], b"hello\n");
-    let told =
+    let expected_stderr =
         format!("sounder: CLOSED: cannot receive from {}: Connection reset by peer\n", server.endpoint);
-    assert_eq!(talk.all(), (Some(1), "", &*told));
-    server.seen();
+    assert_eq!(talk.all(), (Some(1), "", &*expected_stderr));
+    server.join();
 }
 
 #[test]
-fn a_reset_while_a_line_is_awaited_is_closed() {
+fn connection_reset_between_lines_is_a_closed_connection() {
     let server = Server::with(|mut client| {
-        let message = hear(&mut client);
+        let message = receive(&mut client);
         client.write_all(&message).unwrap();
         retry_interrupted(|| client.peek(&mut [0])).unwrap();
     });
@@ -496,11 +483,11 @@ fn a_reset_while_a_line_is_awaited_is_closed() {
         "{}",
         talk.stderr
     );
-    server.seen();
+    server.join();
 }
 
 #[test]
-fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
+fn datagram_without_a_reply_is_reported_and_the_next_one_sent() {
     let (server, endpoint) = port();
     let silence = format!("no reply from {endpoint} within 50ms\n");
     let word =
@@ -513,22 +500,22 @@ fn a_datagram_without_an_answer_is_told_and_the_next_one_sent() {
         let len = retry_interrupted(|| server.recv(&mut buffer)).unwrap();
         assert_eq!(&buffer[..len], expected);
     }
-    let answering = thread::spawn(move || {
+    let server_thread = thread::spawn(move || {
         let (_, _) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
         let (len, client) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
         server.send_to(&buffer[..len], client).unwrap();
     });
     let talk = run(&["talk", "-w", "200ms", &endpoint], b"one\ntwo\n");
-    let told = (silence + &word("1 of 2 lines")).replace("50ms", "200ms");
-    assert_eq!(talk.all(), (Some(1), "two\n", &*told));
-    answering.join().unwrap();
+    let expected_stderr = (silence + &word("1 of 2 lines")).replace("50ms", "200ms");
+    assert_eq!(talk.all(), (Some(1), "two\n", &*expected_stderr));
+    server_thread.join().unwrap();
 }
 
 #[test]
-fn every_line_has_a_record_of_its_own_when_replies_are_late() {
+fn json_has_one_object_per_line_when_replies_are_late() {
     let (server, endpoint) = port();
-    // A reply leaves when the next line has come.
-    let answering = thread::spawn(move || {
+    // Each reply is sent when the next line has arrived.
+    let server_thread = thread::spawn(move || {
         let mut last = Vec::new();
         for _ in 0..3 {
             let mut buffer = [0; 16];
@@ -550,26 +537,26 @@ fn every_line_has_a_record_of_its_own_when_replies_are_late() {
     assert_eq!(records, [silence, late("[now] a"), silence, late("[now] "), silence]);
     assert_eq!(talk.code, Some(1));
     assert!(talk.stderr.contains("3 of 3 lines got no reply within 300ms"), "{}", talk.stderr);
-    answering.join().unwrap();
+    server_thread.join().unwrap();
 }
 
 #[test]
-fn an_empty_datagram_is_an_answer() {
+fn empty_datagram_is_a_reply() {
     let (server, endpoint) = port();
-    let answering = thread::spawn(move || {
+    let server_thread = thread::spawn(move || {
         let (_, client) = retry_interrupted(|| server.recv_from(&mut [0; 16])).unwrap();
         server.send_to(b"", client).unwrap();
     });
     let talk = run(&["talk", &endpoint], b"hello\n");
     assert_eq!((talk.code, talk.text()), (Some(0), "\n"));
-    answering.join().unwrap();
+    server_thread.join().unwrap();
 }
 
 #[test]
-fn a_datagram_refused_at_one_address_of_a_name_goes_to_the_next() {
+fn refused_datagram_is_sent_to_the_next_address_of_a_name() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let (server, endpoint) = port();
-    let answering = thread::spawn(move || {
+    let server_thread = thread::spawn(move || {
         let mut buffer = [0; 16];
         let (len, client) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
         server.send_to(&buffer[..len], client).unwrap();
@@ -579,11 +566,11 @@ fn a_datagram_refused_at_one_address_of_a_name_goes_to_the_next() {
     let talk = finish(&mut client, b"hello\n");
     assert_eq!((talk.code, talk.text()), (Some(0), "hello\n"), "{}", talk.stderr);
     assert_eq!(talk.stderr, format!("Connected to {}\n", endpoint.replace("both", "127.0.0.1")));
-    answering.join().unwrap();
+    server_thread.join().unwrap();
 }
 
 #[test]
-fn a_connection_refused_at_one_address_of_a_name_goes_to_the_next() {
+fn refused_connection_tries_the_next_address_of_a_name() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let endpoint = serving.endpoint().replace("127.0.0.1", "both");
@@ -594,13 +581,13 @@ fn a_connection_refused_at_one_address_of_a_name_goes_to_the_next() {
 }
 
 #[test]
-fn an_address_that_says_nothing_does_not_keep_the_others_waiting() {
+fn silent_address_does_not_delay_the_others() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let Some(mut silent) = python("full.py", ["::1"]) else { return };
     let silent = Program::start(&mut silent);
     let port = silent.wait_for_lines(1).remove(0);
     let serving = Serving::at(&[&format!("tcp://127.0.0.1:{port}")]);
-    // All of the time is for all addresses: tried one after the other, the first would use it up.
+    // The time is for all addresses together. Without staggered starts the first would use all of it.
     client.args(["talk", "-v", "-w", "5s", &format!("both:{port}")]);
     let talk = finish(&mut client, b"hello\n");
     assert_eq!((talk.code, talk.text().len()), (Some(0), CTIME + 6), "{}", talk.stderr);
@@ -608,22 +595,22 @@ fn an_address_that_says_nothing_does_not_keep_the_others_waiting() {
 }
 
 #[test]
-fn every_address_that_failed_is_told_with_its_word() {
+fn error_names_the_failure_of_every_address() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let Some(mut silent) = python("full.py", ["::1"]) else { return };
     let silent = Program::start(&mut silent);
     let port = silent.wait_for_lines(1).remove(0);
     client.args(["talk", "-w", "600ms", &format!("both:{port}")]);
     let talk = finish(&mut client, b"hello\n");
-    let told = format!(
+    let expected_stderr = format!(
         "sounder: REFUSED: cannot connect to tcp://127.0.0.1:{port}: Connection refused; \
          TIMEOUT: cannot connect to tcp://[::1]:{port}: timed out\n"
     );
-    assert_eq!(talk.all(), (Some(1), "", &*told));
+    assert_eq!(talk.all(), (Some(1), "", &*expected_stderr));
 }
 
 #[test]
-fn a_call_leaves_from_where_it_is_told_to() {
+fn source_option_sets_the_local_address() {
     let server = Server::with(|mut client| {
         let from = client.peer_addr().unwrap().ip().to_string();
         echo(&mut client);
@@ -631,83 +618,87 @@ fn a_call_leaves_from_where_it_is_told_to() {
     });
     let talk = run(&["talk", "-I", "127.0.0.9", &server.endpoint], b"hello\n");
     assert_eq!(talk.all(), (Some(0), "hello\n", ""));
-    assert_eq!(server.seen(), "127.0.0.9");
+    assert_eq!(server.join(), "127.0.0.9");
 
     let server = Server::with(|mut client| echo(&mut client));
     let endpoint = server.endpoint.clone();
     let talk = run(&["talk", "--source", "lo", &endpoint], b"hello\n");
     assert_eq!(talk.all(), (Some(0), "hello\n", ""));
-    server.seen();
-    for (source, told) in [
+    server.join();
+    for (source, expected_stderr) in [
         ("192.0.2.1", "cannot bind 192.0.2.1: Cannot assign requested address".to_owned()),
         ("no-such-iface", "cannot bind no-such-iface: No such device".to_owned()),
         ("::1", format!("cannot resolve {endpoint}: the name has no address of the family of ::1")),
     ] {
         let talk = run(&["talk", "-I", source, &endpoint], b"");
-        assert_eq!(talk.all(), (Some(2), "", &*format!("sounder: {told}\n")));
+        assert_eq!(talk.all(), (Some(2), "", &*format!("sounder: {expected_stderr}\n")));
     }
 }
 
 #[test]
-fn as_json_each_answer_is_an_object() {
+fn json_has_one_object_per_reply() {
     let server = Server::with(|mut client| {
         client.write_all(b"welcome").unwrap();
-        for answer in [&b"one"[..], b"\xff\x00"] {
-            hear(&mut client);
-            client.write_all(answer).unwrap();
+        for reply in [&b"one"[..], b"\xff\x00"] {
+            receive(&mut client);
+            client.write_all(reply).unwrap();
         }
     });
     let mut program = Program::start(&mut sounder(["talk", "--json", &server.endpoint]));
     program.wait_for_lines(1);
     program.write(b"one\ntwo\n");
     let peer = server.endpoint.clone();
-    server.seen();
+    server.join();
     let done = program.finish();
-    let answers = without_times(done.objects());
-    let rtt = |number: usize| &answers[number]["rtt_ns"];
-    assert!(rtt(1).is_u64() && rtt(2).is_u64(), "{answers:?}");
-    let answer = |text: Option<&str>, hex: Option<&str>, rtt_ns: &serde_json::Value| serde_json::json!({ "event": "reply", "endpoint": peer, "text": text, "hex": hex, "rtt_ns": rtt_ns });
+    let replies = without_times(done.objects());
+    let rtt = |number: usize| &replies[number]["rtt_ns"];
+    assert!(rtt(1).is_u64() && rtt(2).is_u64(), "{replies:?}");
+    let reply = |text: Option<&str>, hex: Option<&str>, rtt_ns: &serde_json::Value| serde_json::json!({ "event": "reply", "endpoint": peer, "text": text, "hex": hex, "rtt_ns": rtt_ns });
     let expected = [
-        answer(Some("welcome"), None, &serde_json::Value::Null),
-        answer(Some("one"), None, rtt(1)),
-        answer(None, Some("ff00"), rtt(2)),
+        reply(Some("welcome"), None, &serde_json::Value::Null),
+        reply(Some("one"), None, rtt(1)),
+        reply(None, Some("ff00"), rtt(2)),
     ];
-    assert_eq!((done.code, &answers[..]), (Some(0), &expected[..]));
+    assert_eq!((done.code, &replies[..]), (Some(0), &expected[..]));
 }
 
 #[test]
-fn as_json_silence_has_no_round_trip() {
+fn json_object_of_a_missing_reply() {
     let (_server, endpoint) = port();
     let talk = run(&["talk", "--json", "-w", "50ms", &endpoint], b"hello\n");
     let silence = serde_json::json!({ "event": "no_reply", "endpoint": endpoint });
     assert_eq!((talk.code, without_times(talk.objects())), (Some(1), vec![silence]));
-    let told = format!("TIMEOUT: cannot talk to {endpoint}: 1 of 1 line got no reply within 50ms");
+    let expected_stderr = format!("TIMEOUT: cannot talk to {endpoint}: 1 of 1 line got no reply within 50ms");
     let error: serde_json::Value = serde_json::from_str(&talk.stderr).unwrap();
-    assert_eq!((&error["reason"], &error["error"]), (&"TIMEOUT".into(), &told.into()));
+    assert_eq!((&error["reason"], &error["error"]), (&"TIMEOUT".into(), &expected_stderr.into()));
 }
 
 #[test]
-fn servers_that_do_not_echo_are_understood_too() {
+fn replies_of_servers_that_do_not_echo_are_matched() {
     let server = Server::with(|mut client| {
         client.write_all(b"220 ready\r\n").unwrap();
-        let mut heard = Vec::new();
-        for answer in ["250 hello\r\n", "500 what?\r\n", "221 bye\r\n"] {
-            heard.push(hear(&mut client));
-            client.write_all(answer.as_bytes()).unwrap();
+        let mut received = Vec::new();
+        for reply in ["250 hello\r\n", "500 what?\r\n", "221 bye\r\n"] {
+            received.push(receive(&mut client));
+            client.write_all(reply.as_bytes()).unwrap();
         }
-        heard
+        received
     });
     let mut program = Program::start(&mut sounder(["talk", "--lines", "--eol", "crlf", &server.endpoint]));
-    assert_eq!(program.wait_for_lines(1), ["220 ready"], "a greeting is shown before anything is said");
+    assert_eq!(program.wait_for_lines(1), ["220 ready"], "the greeting is shown before a line is sent");
     program.write(b"HELO me\nNOOP\nQUIT\n");
-    assert_eq!(server.seen(), [&b"HELO me\r\n"[..], b"NOOP\r\n", b"QUIT\r\n"], "each in its turn");
+    assert_eq!(
+        server.join(),
+        [&b"HELO me\r\n"[..], b"NOOP\r\n", b"QUIT\r\n"],
+        "each line waits for the reply before it"
+    );
     let talk = program.finish();
     let expected = "220 ready\r\n250 hello\r\n500 what?\r\n221 bye\r\n";
     assert_eq!(talk.all(), (Some(0), expected, ""));
 }
 
 #[test]
-fn when_nobody_reads_the_output_any_more_it_is_a_clean_end() {
+fn closed_output_is_a_clean_end() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let pipeline =
         "{ \"$SOUNDER\" talk $HOW \"$AT\"; echo exit $? >&2; } | { read line; exec <&-; echo gone >&2; }";
@@ -723,35 +714,35 @@ fn when_nobody_reads_the_output_any_more_it_is_a_clean_end() {
 }
 
 #[test]
-fn a_greeting_belongs_to_no_line() {
+fn greeting_belongs_to_no_line() {
     let (go, gone) = mpsc::channel::<()>();
-    // It comes when the first line has long been read.
+    // It is sent when the client has long read the first line.
     let server = Server::with(move |mut client| {
         let _ = gone.recv_timeout(Duration::from_millis(50));
         client.write_all(b"220 ready\r\n").unwrap();
-        for answer in ["250 hello\r\n", "250-one\r\n250 two\r\n", "221 bye\r\n"] {
-            hear(&mut client);
-            client.write_all(answer.as_bytes()).unwrap();
+        for reply in ["250 hello\r\n", "250-one\r\n250 two\r\n", "221 bye\r\n"] {
+            receive(&mut client);
+            client.write_all(reply.as_bytes()).unwrap();
         }
     });
     let args = ["talk", "--json", "--lines", "--eol", "crlf", &server.endpoint];
     let talk = run(&args, b"HELO me\nNOOP\nQUIT\n");
-    let answers = talk.objects();
-    let heard: Vec<_> =
-        answers.iter().map(|answer| (answer["text"].as_str().unwrap(), answer["rtt_ns"].is_u64())).collect();
+    let replies = talk.objects();
+    let received: Vec<_> =
+        replies.iter().map(|reply| (reply["text"].as_str().unwrap(), reply["rtt_ns"].is_u64())).collect();
     let expected = [
         ("220 ready\r\n", false),
         ("250 hello\r\n", true),
         ("250-one\r\n250 two\r\n", true),
         ("221 bye\r\n", true),
     ];
-    assert_eq!((talk.code, heard), (Some(0), expected.to_vec()));
+    assert_eq!((talk.code, received), (Some(0), expected.to_vec()));
     drop(go);
-    server.seen();
+    server.join();
 }
 
 #[test]
-fn a_greeting_does_not_hide_that_the_server_echoes() {
+fn echo_is_recognised_after_a_greeting() {
     let server = Server::with(|mut client| {
         client.write_all(b"welcome\n").unwrap();
         for _ in 0..2 {
@@ -760,11 +751,11 @@ fn a_greeting_does_not_hide_that_the_server_echoes() {
     });
     let talk = run(&["talk", "--lines", &server.endpoint], b"one\ntwo\n");
     assert_eq!(talk.all(), (Some(0), "welcome\none\ntwo\n", ""));
-    server.seen();
+    server.join();
 }
 
 #[test]
-fn one_line_is_one_message_and_an_empty_line_an_empty_one() {
+fn each_line_is_a_message_and_an_empty_line_an_empty_message() {
     let name = unique();
     let serving = Serving::at(&["udp://127.0.0.1:0", &format!("unix-dgram:@{name}")]);
     for endpoint in serving.endpoints() {
@@ -780,14 +771,14 @@ fn one_line_is_one_message_and_an_empty_line_an_empty_one() {
 }
 
 #[test]
-fn empty_messages_of_a_connection_are_not_its_end() {
+fn empty_message_does_not_end_a_connection() {
     let listener = Socket::new(Family::UNIX, Type::SEQPACKET, Protocol::DEFAULT).unwrap();
     let name = unique();
     let endpoint: Endpoint = format!("unix-seqpacket:@{name}").parse().unwrap();
     let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
     listener.bind(&address).unwrap();
     listener.listen().unwrap();
-    let answering = thread::spawn(move || {
+    let server_thread = thread::spawn(move || {
         let (client, _) = listener.accept().unwrap();
         for message in [&b"a"[..], b"", b"b"] {
             let mut buffer = [0; 16];
@@ -798,11 +789,11 @@ fn empty_messages_of_a_connection_are_not_its_end() {
     });
     let talk = run(&["talk", &endpoint.to_string()], b"a\n\nb\n");
     assert_eq!(talk.all(), (Some(0), "a\n\nb\n", ""));
-    answering.join().unwrap();
+    server_thread.join().unwrap();
 }
 
 #[test]
-fn a_line_that_is_too_long_is_told_and_the_next_one_sent() {
+fn line_that_is_too_long_is_reported_and_the_next_one_sent() {
     let name = unique();
     let serving = Serving::at(&["udp://127.0.0.1:0", &format!("unix-dgram:@{name}")]);
     for endpoint in serving.endpoints() {
@@ -810,15 +801,15 @@ fn a_line_that_is_too_long_is_told_and_the_next_one_sent() {
             let input = [&b"x".repeat(len)[..], b"\nshort\n"].concat();
             let talk = run(&["talk", endpoint], &input);
             assert_eq!((talk.code, talk.text().len()), (Some(1), CTIME + 6), "{endpoint}: {}", talk.stderr);
-            let told = format!(
+            let expected_stderr = format!(
                 "line 1 was not sent: {},000 bytes are too long for one message to {endpoint}\n\
                  sounder: cannot talk to {endpoint}: 1 of 2 lines was not sent\n",
                 if len == 400_000 { "400" } else { "3,000" }
             );
-            assert_eq!(talk.stderr, told);
+            assert_eq!(talk.stderr, expected_stderr);
         }
     }
-    // It may be sent, but not be answered with a timestamp.
+    // The message fits in a datagram, and its reply with a timestamp does not.
     let endpoint = &serving.endpoints()[0];
     let talk = run(&["talk", "-w", "300ms", endpoint], &[&b"x".repeat(65_490)[..], b"\nshort\n"].concat());
     assert_eq!((talk.code, talk.text().len()), (Some(1), CTIME + 6));
@@ -827,7 +818,7 @@ fn a_line_that_is_too_long_is_told_and_the_next_one_sent() {
 }
 
 #[test]
-fn an_empty_line_that_a_family_cannot_send_is_told_and_the_next_one_sent() {
+fn empty_line_that_netlink_cannot_send_is_reported_and_the_next_one_sent() {
     let serving = Serving::at(&["netlink://0"]);
     let talk = run(&["talk", serving.endpoint()], b"a\n\nb\n");
     assert_eq!((talk.code, talk.text().len()), (Some(1), 2 * (CTIME + 2)), "{}", talk.stderr);
@@ -836,9 +827,9 @@ fn an_empty_line_that_a_family_cannot_send_is_told_and_the_next_one_sent() {
 }
 
 #[test]
-fn a_datagram_that_comes_twice_answers_one_line() {
+fn duplicate_datagram_replies_to_one_line_only() {
     let (server, endpoint) = port();
-    let answering = thread::spawn(move || {
+    let server_thread = thread::spawn(move || {
         let mut buffer = [0; 16];
         for _ in 0..2 {
             let (len, client) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
@@ -848,15 +839,15 @@ fn a_datagram_that_comes_twice_answers_one_line() {
         }
     });
     let talk = run(&["talk", "--json", &endpoint], b"one\ntwo\n");
-    let answers = talk.objects();
-    let heard =
-        |number: usize| (answers[number]["text"].as_str().unwrap(), answers[number]["rtt_ns"].is_u64());
-    assert_eq!([heard(0), heard(1), heard(2)], [("one", true), ("one", false), ("two", true)]);
-    answering.join().unwrap();
+    let replies = talk.objects();
+    let received =
+        |number: usize| (replies[number]["text"].as_str().unwrap(), replies[number]["rtt_ns"].is_u64());
+    assert_eq!([received(0), received(1), received(2)], [("one", true), ("one", false), ("two", true)]);
+    server_thread.join().unwrap();
 }
 
 #[test]
-fn what_the_network_reports_of_an_earlier_datagram_ends_nothing() {
+fn icmp_error_about_an_earlier_datagram_ends_nothing() {
     // 3 is "port unreachable", and 4 "fragmentation needed": RFC 792.
     for code in ["3", "4"] {
         let Some(mut alone) = private_network() else { return };
@@ -868,17 +859,17 @@ fn what_the_network_reports_of_an_earlier_datagram_ends_nothing() {
         alone.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).env("D", folder.path());
         let talk = finish(&mut alone, b"");
         let expected: String = (1..=50).map(|number| format!("{number}\n")).collect();
-        let answers: Vec<&str> = talk.text().lines().collect();
+        let replies: Vec<&str> = talk.text().lines().collect();
         assert_eq!(talk.code, Some(0), "{}", talk.stderr);
-        // A line that was sent again is answered again.
-        let mut distinct = answers.clone();
+        // A line that was sent twice has two replies.
+        let mut distinct = replies.clone();
         distinct.dedup();
         assert_eq!(distinct.join("\n") + "\n", expected);
     }
 }
 
 #[test]
-fn on_a_terminal_there_are_a_prompt_and_a_label() {
+fn terminal_shows_a_prompt_and_a_label() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let start = now();
     let Some(mut talk) = on_terminal(&[serving.endpoint()]) else { return };
@@ -886,9 +877,9 @@ fn on_a_terminal_there_are_a_prompt_and_a_label() {
     talk.write(b"hello\n");
     let shown = talk.wait_for_lines(2);
     assert_eq!(shown[0], ">hello");
-    let answer = shown[1].strip_prefix("Server: ").unwrap();
-    assert_stamped(&answer.as_bytes()[..CTIME + 5], start, b"hello");
-    assert!(answer.ends_with(" ms"), "{answer:?}");
+    let reply = shown[1].strip_prefix("Server: ").unwrap();
+    assert_stamped(&reply.as_bytes()[..CTIME + 5], start, b"hello");
+    assert!(reply.ends_with(" ms"), "{reply:?}");
     talk.wait_for_bytes(shown[..2].iter().map(|line| line.len() + 2).sum::<usize>() + 1);
     talk.write(b"\n");
     let done = talk.finish();
@@ -896,16 +887,16 @@ fn on_a_terminal_there_are_a_prompt_and_a_label() {
 }
 
 #[test]
-fn on_a_terminal_it_is_told_that_the_server_has_ended() {
+fn terminal_shows_that_the_server_has_closed() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let Some(talk) = on_terminal(&[serving.endpoint()]) else { return };
     talk.wait_for_bytes(1);
-    let told = format!(">\r\n{} closed the connection\r\n", serving.endpoint());
+    let expected_stderr = format!(">\r\n{} closed the connection\r\n", serving.endpoint());
     serving.stop();
-    assert_eq!(talk.wait().all(), (Some(0), &*told, ""));
+    assert_eq!(talk.wait().all(), (Some(0), &*expected_stderr, ""));
 }
 
-/// Everything by which a stranger could act on a terminal, or mislead whoever reads it.
+/// Data that could control a terminal or mislead its reader.
 pub(crate) const HOSTILE: &[&[u8]] = &[
     b"\x1b]52;c;ZXZpbA==\x07",
     b"\x1b[2J\x1b[1;1H",
@@ -919,54 +910,55 @@ pub(crate) const HOSTILE: &[&[u8]] = &[
 ];
 
 #[test]
-fn a_terminal_never_sees_what_could_act_on_it() {
+fn received_control_characters_never_reach_the_terminal() {
     for (number, &hostile) in HOSTILE.iter().enumerate() {
         let server = Server::with(move |mut client| {
-            hear(&mut client);
+            receive(&mut client);
             client.write_all(hostile).unwrap();
         });
         let Some(mut talk) = on_terminal(&[&server.endpoint]) else { return };
         talk.wait_for_bytes(1);
         talk.write(b"x\n");
         let ended = format!("{} closed the connection", server.endpoint);
-        server.seen();
+        server.join();
         let shown = talk.wait();
         let lines: Vec<&str> = shown.text().split("\r\n").collect();
-        let (answer, _rtt) = lines[1].strip_prefix("Server: ").unwrap().rsplit_once("   ").unwrap();
+        let (reply, _rtt) = lines[1].strip_prefix("Server: ").unwrap().rsplit_once("   ").unwrap();
         assert_eq!(lines[0], ">x", "{number}");
-        assert!(answer.contains('\\'), "{number}: {answer:?}");
-        assert!(answer.chars().all(|c| matches!(c, ' '..='~')), "{number}: {answer:?}");
+        assert!(reply.contains('\\'), "{number}: {reply:?}");
+        assert!(reply.chars().all(|c| matches!(c, ' '..='~')), "{number}: {reply:?}");
         assert_eq!(lines[2..], [">", &*ended, ""], "{number}");
     }
 }
 
 #[test]
-fn raw_is_raw_on_a_terminal_too() {
+fn raw_output_on_a_terminal_is_unchanged() {
     let server = Server::with(|mut client| {
-        hear(&mut client);
+        receive(&mut client);
         client.write_all(b"\x1b[31mred").unwrap();
     });
     let Some(mut talk) = on_terminal(&["--raw", &server.endpoint]) else { return };
     talk.wait_for_bytes(1);
     talk.write(b"x\n");
-    server.seen();
+    server.join();
     let shown = talk.wait();
     assert!(shown.text().starts_with(">x\r\n\x1b[31mred\r\n"), "{:?}", shown.text());
 }
 
 #[test]
-fn a_path_with_an_escape_is_shown_without_it() {
+fn escape_character_in_a_path_is_shown_escaped() {
     let refused = run(&["talk", "unix:/tmp/\x1b[31m"], b"");
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("unix:/tmp/%1B[31m") && !refused.stderr.contains('\x1b'), "{refused:?}");
 }
 
 #[test]
-fn it_does_not_talk_to_itself() {
-    // Where only one port is to be had, a call to that port comes from that port, and TCP lets it through.
+fn connection_to_itself_is_refused() {
+    // With a single local port, a connection to that port comes from the port itself, and TCP establishes it.
     let Some(mut alone) = private_network() else { return };
     let call = "echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range && exec \"$0\" talk 127.0.0.1:40000";
     let talk = finish(alone.args(["sh", "-c", call]).arg(env!("CARGO_BIN_EXE_sounder")), b"hello\n");
-    let told = "sounder: REFUSED: cannot connect to tcp://127.0.0.1:40000: the connection led to itself\n";
-    assert_eq!(talk.all(), (Some(1), "", told));
+    let expected_stderr =
+        "sounder: REFUSED: cannot connect to tcp://127.0.0.1:40000: the connection led to itself\n";
+    assert_eq!(talk.all(), (Some(1), "", expected_stderr));
 }

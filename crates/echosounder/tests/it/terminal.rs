@@ -1,4 +1,4 @@
-//! A conversation on a terminal that can do everything: what a person sees, as a terminal's own parser has it.
+//! Conversations on a full-featured terminal. A terminal parser turns the output into the screen that a user sees.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -25,20 +25,20 @@ struct Terminal {
     output: Receiver<Vec<u8>>,
     parser: vt100::Parser<Acts>,
     raw: Vec<u8>,
-    /// Whether the terminal answers when it is asked where its cursor is.
-    answers: bool,
-    /// Held by whoever keeps the terminal from showing anything.
+    /// Whether the terminal reports its cursor position on request.
+    reports_cursor: bool,
+    /// A test locks it to keep the terminal from reading output.
     showing: Arc<Mutex<()>>,
     /// Keeps the terminal open.
     _master: Box<dyn MasterPty + Send>,
     home: Folder,
 }
 
-/// What a program did to the terminal beside writing on it.
+/// What a program has done to the terminal besides writing on it.
 #[derive(Default)]
 struct Acts {
     seen: Vec<String>,
-    /// The program asked where the cursor is: it is answered from here.
+    /// Cursor reports that the program has requested.
     replies: Vec<u8>,
 }
 
@@ -81,7 +81,7 @@ impl vt100::Callbacks for Acts {
 }
 
 impl Terminal {
-    /// Our client on a terminal, if this machine has pseudo-terminals.
+    /// Starts our client on a terminal, if this machine has pseudo-terminals.
     fn talk(args: &[&str], environment: &[(&str, &str)]) -> Option<Self> {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_sounder"));
         command.args([&["talk"], args].concat());
@@ -89,7 +89,7 @@ impl Terminal {
         Self::start(command)
     }
 
-    /// A shell on a terminal, in which our client is `"$SOUNDER"`.
+    /// Starts a shell on a terminal, in which our client is `"$SOUNDER"`.
     fn shell(script: &str) -> Option<Self> {
         let mut command = CommandBuilder::new("sh");
         command.args(["-c", script]);
@@ -128,7 +128,7 @@ impl Terminal {
             output,
             parser,
             raw: Vec::new(),
-            answers: true,
+            reports_cursor: true,
             showing,
             _master: pair.master,
             home,
@@ -139,7 +139,7 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until the screen shows what is wanted, and returns it without what is empty.
+    /// Waits until the screen meets a condition, and returns it without its empty lines.
     #[track_caller]
     fn shows(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         loop {
@@ -166,14 +166,14 @@ impl Terminal {
         self.raw.extend_from_slice(bytes);
         self.parser.process(bytes);
         let replies = std::mem::take(&mut self.parser.callbacks_mut().replies);
-        if !self.answers {
+        if !self.reports_cursor {
             return;
         }
-        // A program that has ended does not want to know any more.
+        // It fails if the program has ended.
         let _ = self.keys.write_all(&replies);
     }
 
-    /// What the screen shows, without the introduction.
+    /// Returns the screen without empty lines and without the client's first line.
     fn screen(&self) -> String {
         let contents = self.parser.screen().contents();
         let lines = contents.lines().map(str::trim_end);
@@ -188,7 +188,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // One that has ended cannot be killed.
+        // It fails if the program has ended.
         let _ = self.child.kill();
     }
 }
@@ -205,7 +205,7 @@ fn read_all(reader: &mut impl Read, sender: &Sender<Vec<u8>>, showing: &Mutex<()
     }
 }
 
-/// A server that does what the test says when the client has come.
+/// Returns the endpoint of a server with one client.
 fn server(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
@@ -213,13 +213,13 @@ fn server(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     endpoint
 }
 
-fn hear(stream: &mut TcpStream) -> usize {
+fn receive(stream: &mut TcpStream) -> usize {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.read(&mut [0; 1024]).unwrap()
 }
 
 #[test]
-fn a_line_is_edited_asked_answered_and_remembered() {
+fn line_is_edited_sent_replied_to_and_stored() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let Some(mut terminal) = Terminal::talk(&[serving.endpoint()], &[]) else { return };
     terminal.shows(|screen| screen == ">");
@@ -238,7 +238,7 @@ fn a_line_is_edited_asked_answered_and_remembered() {
 }
 
 #[test]
-fn without_colours_nothing_is_coloured() {
+fn without_colors_nothing_is_colored() {
     for (args, environment) in [(&["--color", "never"][..], &[][..]), (&[], &[("NO_COLOR", "1")])] {
         let serving = Serving::at(&["tcp://127.0.0.1:0"]);
         let Some(mut terminal) = Terminal::talk(&[args, &[serving.endpoint()]].concat(), environment) else {
@@ -254,25 +254,25 @@ fn without_colours_nothing_is_coloured() {
 }
 
 #[test]
-fn what_comes_while_a_line_is_typed_does_not_tear_it() {
-    let (say, said) = mpsc::channel::<&[u8]>();
+fn data_that_arrives_while_a_line_is_typed_does_not_tear_it() {
+    let (sender, to_send) = mpsc::channel::<&[u8]>();
     let endpoint = server(move |mut stream| {
-        for bytes in said {
+        for bytes in to_send {
             stream.write_all(bytes).unwrap();
         }
-        assert_eq!(hear(&mut stream), "half a line, and the rest".len());
+        assert_eq!(receive(&mut stream), "half a line, and the rest".len());
         stream.write_all(b"thank you").unwrap();
-        hear(&mut stream);
+        receive(&mut stream);
     });
     let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
     terminal.shows(|screen| screen == ">");
     terminal.press("half a line");
     terminal.shows(|screen| screen == ">half a line");
-    say.send(b"unasked").unwrap();
-    terminal.shows(|screen| screen == "Server: unasked\n>half a line");
-    say.send(b"once\nmore\n").unwrap();
-    terminal.shows(|screen| screen == "Server: unasked\nServer: once\\nmore\n>half a line");
-    drop(say);
+    sender.send(b"unexpected").unwrap();
+    terminal.shows(|screen| screen == "Server: unexpected\n>half a line");
+    sender.send(b"once\nmore\n").unwrap();
+    terminal.shows(|screen| screen == "Server: unexpected\nServer: once\\nmore\n>half a line");
+    drop(sender);
     terminal.press(", and the rest\r");
     terminal.shows(|screen| {
         screen.contains("\n>half a line, and the rest\nServer: thank you   ") && screen.ends_with("\n>")
@@ -280,7 +280,7 @@ fn what_comes_while_a_line_is_typed_does_not_tear_it() {
 }
 
 #[test]
-fn the_servers_end_ends_the_prompt_at_once() {
+fn closed_connection_ends_the_prompt_at_once() {
     let (end, ended) = mpsc::channel::<()>();
     let endpoint = server(move |stream| {
         assert!(ended.recv().is_err());
@@ -296,7 +296,7 @@ fn the_servers_end_ends_the_prompt_at_once() {
 }
 
 #[test]
-fn a_signal_gives_the_terminal_back_and_what_was_typed_is_remembered_for_its_user_alone() {
+fn signal_restores_the_terminal_and_the_history_is_private() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let Some(mut terminal) = Terminal::talk(&[serving.endpoint()], &[]) else { return };
     terminal.shows(|screen| screen == ">");
@@ -315,13 +315,13 @@ fn a_signal_gives_the_terminal_back_and_what_was_typed_is_remembered_for_its_use
 }
 
 #[test]
-fn nothing_that_a_peer_says_acts_on_the_terminal() {
+fn received_data_never_controls_the_terminal() {
     for (number, &hostile) in [&[&b"harmless"[..]], HOSTILE].concat().iter().enumerate() {
         let endpoint = server(move |mut stream| {
             stream.write_all(hostile).unwrap();
-            hear(&mut stream);
+            receive(&mut stream);
             stream.write_all(hostile).unwrap();
-            hear(&mut stream);
+            receive(&mut stream);
         });
         let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
         terminal.shows(|screen| screen.starts_with("Server: ") && screen.ends_with("\n>"));
@@ -337,9 +337,9 @@ fn nothing_that_a_peer_says_acts_on_the_terminal() {
     }
 }
 
-/// A server that answers each read with `ok`, and passes on what it has read.
+/// Returns the endpoint of a server that replies `ok` to each read, and the data that it has read.
 fn recorder() -> (String, Receiver<Vec<u8>>) {
-    let (sender, heard) = mpsc::channel();
+    let (sender, received) = mpsc::channel();
     let endpoint = server(move |mut stream| {
         let mut buffer = [0; 65536];
         while let Ok(len @ 1..) = stream.read(&mut buffer) {
@@ -347,54 +347,54 @@ fn recorder() -> (String, Receiver<Vec<u8>>) {
             stream.write_all(b"ok\n").unwrap();
         }
     });
-    (endpoint, heard)
+    (endpoint, received)
 }
 
 #[test]
-fn it_begins_with_where_the_peer_is_and_how_to_leave() {
+fn first_line_shows_the_endpoint_and_how_to_leave() {
     let (endpoint, _heard) = recorder();
-    for (args, told) in [
+    for (args, expected) in [
         (&[][..], format!("Connected to {endpoint}; an empty line or Ctrl-D ends the conversation\n>")),
         (&["--eol", "lf"], format!("Connected to {endpoint}; Ctrl-D ends the conversation\n>")),
         (&["-q"], ">".into()),
     ] {
-        let (endpoint, told) = match args {
-            [] => (endpoint.clone(), told),
+        let (endpoint, expected) = match args {
+            [] => (endpoint.clone(), expected),
             _ => {
                 let (other, _heard) = recorder();
-                let told = told.replace(&endpoint, &other);
-                (other, told)
+                let expected = expected.replace(&endpoint, &other);
+                (other, expected)
             }
         };
         let Some(mut terminal) = Terminal::talk(&[args, &[&endpoint]].concat(), &[]) else { return };
         terminal.shows(|screen| screen == ">");
         let contents = terminal.parser.screen().contents();
         let lines: Vec<&str> = contents.lines().map(str::trim_end).collect();
-        assert_eq!(lines.join("\n").trim_end(), told);
+        assert_eq!(lines.join("\n").trim_end(), expected);
         terminal.press("\x04");
         assert_eq!(terminal.ended().0, 0);
     }
 }
 
 #[test]
-fn what_is_pasted_is_one_message_whatever_is_in_it() {
-    let (endpoint, heard) = recorder();
+fn pasted_text_is_one_message() {
+    let (endpoint, received) = recorder();
     let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
     terminal.shows(|screen| screen == ">");
     terminal.press("\x1b[200~one\r\r\ttwo\r\x1b[201~");
     terminal.shows(|screen| screen.contains("two"));
     terminal.press(" and typed\ttoo\r");
     terminal.shows(|screen| screen.ends_with(" ms\n>"));
-    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"one\n\n\ttwo\n and typed\ttoo");
-    // A blank line that is pasted does not end it either.
+    assert_eq!(received.recv_timeout(PATIENCE).unwrap(), b"one\n\n\ttwo\n and typed\ttoo");
+    // A pasted empty line does not end the conversation.
     terminal.press("\x1b[200~\n\x1b[201~\r");
-    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"\n");
+    assert_eq!(received.recv_timeout(PATIENCE).unwrap(), b"\n");
     terminal.shows(|screen| screen.ends_with(" ms\n>"));
     let long = "a line of sixteen\r\r".repeat(600);
     terminal.press(&format!("\x1b[200~{long}\x1b[201~\r"));
     let mut all = Vec::new();
     while all.len() < long.len() {
-        all.extend(heard.recv_timeout(PATIENCE).unwrap());
+        all.extend(received.recv_timeout(PATIENCE).unwrap());
     }
     assert_eq!(String::from_utf8(all).unwrap(), long.replace('\r', "\n"));
     terminal.press("\x04");
@@ -403,19 +403,19 @@ fn what_is_pasted_is_one_message_whatever_is_in_it() {
 }
 
 #[test]
-fn nothing_of_a_paste_reaches_the_shell() {
-    // Line editor; a terminal that does not answer; one that can do nothing.
-    for (answers, term) in [(true, "xterm-256color"), (false, "xterm-256color"), (true, "dumb")] {
-        let (endpoint, heard) = recorder();
+fn rest_of_a_paste_never_reaches_the_shell() {
+    // With the line editor, on a terminal without cursor reports, and on a terminal that can only print.
+    for (reports_cursor, term) in [(true, "xterm-256color"), (false, "xterm-256color"), (true, "dumb")] {
+        let (endpoint, received) = recorder();
         let script = format!(
             "TERM={term} \"$SOUNDER\" talk {endpoint}; echo code $?; read line; echo \"shell: $line\""
         );
         let Some(mut terminal) = Terminal::shell(&script) else { return };
-        terminal.answers = answers;
+        terminal.reports_cursor = reports_cursor;
         terminal.shows(|screen| screen.ends_with('>'));
-        // Without marks a paste is as typed; its blank line ends the conversation.
+        // Without bracketed paste the text counts as typed, and its empty line ends the conversation.
         terminal.press(&format!("one\r\r{}", "echo run by the shell\r".repeat(100)));
-        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"one");
+        assert_eq!(received.recv_timeout(PATIENCE).unwrap(), b"one");
         terminal.shows(|screen| screen.contains("code 0"));
         terminal.press("typed later\r");
         let screen = terminal.shows(|screen| screen.contains("shell: "));
@@ -424,17 +424,17 @@ fn nothing_of_a_paste_reaches_the_shell() {
 }
 
 #[test]
-fn a_terminal_that_does_not_answer_costs_nothing() {
-    let (endpoint, heard) = recorder();
+fn terminal_without_cursor_reports_works() {
+    let (endpoint, received) = recorder();
     let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
-    terminal.answers = false;
+    terminal.reports_cursor = false;
     for number in 0..3 {
         let line = format!("line {number}");
         terminal.shows(|screen| screen.ends_with('>'));
-        // An answer that comes too late is no text.
+        // A late cursor report is not a part of the line.
         let late = if number == 0 { "\x1b[24;80R" } else { "" };
         terminal.press(&format!("{late}{line}\r"));
-        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), line.as_bytes());
+        assert_eq!(received.recv_timeout(PATIENCE).unwrap(), line.as_bytes());
     }
     terminal.shows(|screen| screen.ends_with(" ms\n>"));
     terminal.press("\x04");
@@ -444,25 +444,25 @@ fn a_terminal_that_does_not_answer_costs_nothing() {
 }
 
 #[test]
-fn what_is_typed_before_the_prompt_is_not_lost() {
-    let (endpoint, heard) = recorder();
+fn keys_before_the_prompt_are_kept() {
+    let (endpoint, received) = recorder();
     let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
     terminal.press("early\rhalf");
     terminal.shows(|screen| screen.contains(" ms\n>half"));
-    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"early");
+    assert_eq!(received.recv_timeout(PATIENCE).unwrap(), b"early");
     terminal.press(" and the rest\r");
-    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"half and the rest");
+    assert_eq!(received.recv_timeout(PATIENCE).unwrap(), b"half and the rest");
     terminal.shows(|screen| screen.ends_with(" ms\n>"));
     terminal.press("\x04");
     assert_eq!(terminal.ended().0, 0);
 }
 
 #[test]
-fn of_a_long_answer_the_beginning_is_shown() {
+fn beginning_of_a_long_reply_is_shown() {
     let endpoint = server(|mut stream| {
-        hear(&mut stream);
+        receive(&mut stream);
         stream.write_all(&[b"a".repeat(299_999), b"\n".to_vec()].concat()).unwrap();
-        hear(&mut stream);
+        receive(&mut stream);
     });
     let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
     terminal.shows(|screen| screen == ">");
@@ -476,7 +476,7 @@ fn of_a_long_answer_the_beginning_is_shown() {
 }
 
 #[test]
-fn a_flood_is_held_back_and_can_be_left() {
+fn flood_is_bounded_and_can_be_interrupted() {
     for leave in ["\x03", "TERM"] {
         let endpoint = server(|mut stream| while stream.write_all(&[1; 65536]).is_ok() {});
         let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
@@ -500,11 +500,11 @@ fn a_flood_is_held_back_and_can_be_left() {
 }
 
 #[test]
-fn a_terminal_that_is_stuck_holds_up_no_signal() {
+fn blocked_terminal_does_not_delay_a_signal() {
     for term in ["xterm-256color", "dumb"] {
         let (tell, stuck) = mpsc::channel();
         let endpoint = server(move |mut stream| {
-            // When nothing more is taken, all that lies between is full.
+            // A timeout shows that all buffers between the two ends are full.
             stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
             while stream.write_all(&[1; 65536]).is_ok() {}
             tell.send(()).unwrap();
@@ -522,23 +522,23 @@ fn a_terminal_that_is_stuck_holds_up_no_signal() {
 }
 
 #[test]
-fn a_character_that_comes_in_two_pieces_is_not_torn() {
+fn character_in_two_reads_is_not_torn() {
     let (go, gone) = mpsc::channel::<()>();
     let endpoint = server(move |mut stream| {
-        for byte in "é中😀 unasked\n".bytes() {
+        for byte in "é中😀 unexpected\n".bytes() {
             stream.write_all(&[byte]).unwrap();
             let _ = gone.recv_timeout(Duration::from_millis(5));
         }
-        hear(&mut stream);
+        receive(&mut stream);
     });
     let Some(mut terminal) = Terminal::talk(&[&endpoint], &[]) else { return };
-    terminal.shows(|screen| screen.starts_with("Server: é中😀 unasked\n"));
+    terminal.shows(|screen| screen.starts_with("Server: é中😀 unexpected\n"));
     drop(go);
     terminal.press("\x04");
     assert_eq!(terminal.ended().0, 0);
 }
 
-/// What programs write on a terminal of 40 columns, line by line.
+/// Returns the lines that a script writes on a terminal of 40 columns.
 fn narrow(script: &str) -> Option<Vec<String>> {
     let mut terminal = Terminal::shell(&format!("stty cols 40; {script}"))?;
     terminal.ended();
@@ -546,7 +546,7 @@ fn narrow(script: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn on_a_narrow_terminal_no_word_is_broken() {
+fn narrow_terminal_breaks_no_word() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let (endpoint, dead) = (serving.endpoint(), format!("udp://127.0.0.1:{}", closed_port()));
     for command in [
@@ -558,7 +558,7 @@ fn on_a_narrow_terminal_no_word_is_broken() {
         "serve --color never --help".to_owned(),
     ] {
         let Some(lines) = narrow(&format!("\"$SOUNDER\" {command}")) else { return };
-        // What the progress of a load was is taken away again.
+        // A load erases its progress line.
         let lines = lines.iter().map(|line| line.rsplit('\r').next().unwrap().trim_start_matches("\x1b[K"));
         for line in lines {
             let is_word = !line.trim().contains(' ');
@@ -568,7 +568,7 @@ fn on_a_narrow_terminal_no_word_is_broken() {
 }
 
 #[test]
-fn a_terminal_gets_colours_unless_they_are_not_wanted() {
+fn colors_are_used_on_a_terminal_unless_disabled() {
     let dead = format!("udp://127.0.0.1:{}", closed_port());
     for (before, args, colored) in [
         ("", "", true),
