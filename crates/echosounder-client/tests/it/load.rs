@@ -1,9 +1,16 @@
 //! The generator over socket pairs, in virtual time: the test is the server and moves the clock.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::num::NonZeroUsize;
+use std::thread;
 use std::time::Duration;
 
-use echosounder_client::{Counts, Generator, LoadPlan, Pace, SizeRange, Spacing};
-use echosounder_socket::{Socket, StopToken, Transport, family::unix::UnixName};
+use echosounder_client::{
+    ConnectOptions, Counts, Generator, IpOptions, Load, LoadEvent, LoadPlan, Pace, SizeRange, Spacing, load,
+};
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{IpVersion, Socket, StopToken, Transport};
 use echosounder_testkit::FakeClock;
 
 /// The size of a message in these tests, in bytes.
@@ -335,4 +342,69 @@ fn stream_replies_in_pieces_and_with_timestamps_are_read() {
     }
     let counts = bench.generator.counts();
     assert_eq!((counts.sent, counts.answered, counts.without_timestamp), (4, 2, 1));
+}
+
+/// Starts a server that echoes on TCP connections, and returns its endpoint. It ends with the tests.
+fn echo_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(len @ 1..) = stream.read(&mut buffer) {
+                    if stream.write_all(&buffer[..len]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    endpoint
+}
+
+#[test]
+fn report_sums_up_threads_and_time() {
+    let count = |count| NonZeroUsize::new(count).unwrap();
+    let options = Load {
+        connect: ConnectOptions {
+            endpoint: echo_server().parse().unwrap(),
+            ip_version: IpVersion::Any,
+            source: None,
+            ip_options: IpOptions::default(),
+            wait: Duration::from_secs(20),
+        },
+        connections: count(3),
+        pace: open_loop(300.0),
+        sizes: SizeRange { min: SIZE, max: SIZE },
+        warm_up: millis(100),
+        duration: None,
+        messages: None,
+        threads: count(2),
+        allow_remote: false,
+        checkpoint_every: Some(millis(1)),
+        stop: StopToken::new().unwrap(),
+    };
+    let (mut intervals, mut checkpoint) = (0, None);
+    let report = load(&options, |event| match event {
+        LoadEvent::Interval(_) => intervals += 1,
+        LoadEvent::Checkpoint(report) => {
+            checkpoint = Some((report.counts, report.latency.count()));
+            options.stop.stop();
+        }
+    })
+    .unwrap();
+    let counts = report.counts;
+    assert!(intervals >= 1 && counts.answered != 0);
+    assert_eq!((counts.sent, counts.skipped, report.latency.count()), (counts.answered, 0, counts.answered));
+    assert!(report.send_delay.count() >= counts.sent);
+    let (so_far, latencies) = checkpoint.unwrap();
+    assert_eq!((so_far.sent, so_far.lost(), latencies), (so_far.answered, 0, so_far.answered));
+    let points = &report.over_time;
+    // One until the checkpoint and one for the rest.
+    assert!(points.len() >= 2, "{points:?}");
+    assert_eq!(points.iter().map(|point| point.answered).sum::<u64>(), counts.answered);
+    assert!(points.iter().map(|point| point.sent).sum::<u64>() >= counts.sent, "{points:?}");
+    assert!(points.windows(2).all(|pair| pair[0].at + pair[0].span == pair[1].at), "{points:?}");
+    assert!(points.iter().all(|point| point.answered == 0 || point.latency.is_some()), "{points:?}");
 }
