@@ -1,7 +1,7 @@
-//! A closed loop: so many messages under way on each connection, the next when one has come back.
+//! The load of the benchmark: a closed loop, with a number of messages in flight on each connection.
 //!
-//! The bytes of messages follow a pattern that goes on from message to message, and no stamp has them. So what comes back is counted
-//! on every connection, and on the first one each byte is checked.
+//! The bytes of messages follow a pattern that continues from message to message and that no timestamp contains. The load
+//! counts the replies on every connection, and checks each byte on the first one.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -15,26 +15,27 @@ use echosounder_socket::{
 };
 use hdrhistogram::Histogram;
 
-use crate::check::{Answers, Checker};
+use crate::check::{Checker, ReplyFormat};
 use crate::scenario::{Scenario, Transport};
 use crate::server::Interrupt;
 
-/// The pattern's length. It is prime, so that a message's first byte tells which of the last messages it is.
+/// The length of the pattern. It is prime, so that the first byte of a reply shows which of the last messages it belongs to.
 pub const PERIOD: usize = 127;
 
-/// Most bytes that are sent at once.
+/// The maximum number of bytes of one send.
 const SEND_MAX: usize = 256 * 1024;
 
-/// How long one message may take while the connections are made.
-const FIRST_ANSWER: Duration = Duration::from_secs(3);
+/// How long the first reply on a connection may take.
+const FIRST_REPLY_MAX: Duration = Duration::from_secs(3);
 
-/// After this a datagram that has not come back is lost. A server that waits for its core is silent for tens of milliseconds.
-const LOST: Duration = Duration::from_millis(200);
+/// A datagram counts as lost if no reply has arrived after this time. A server that waits for its core is silent for tens of
+/// milliseconds.
+const LOST_AFTER: Duration = Duration::from_millis(200);
 
-/// How often is looked for lost ones.
-const SWEEP: Duration = Duration::from_millis(20);
+/// How often datagrams in flight are checked.
+const SWEEP_EVERY: Duration = Duration::from_millis(20);
 
-/// The token of the signals; the connections have their numbers.
+/// The poll token of the signals. The token of a connection is its number.
 const SIGNALS: u64 = u64::MAX;
 
 #[derive(Clone, Copy)]
@@ -42,29 +43,29 @@ pub struct Load {
     pub connections: usize,
     pub size: usize,
     pub depth: usize,
-    /// Connections beside them that exchange one message and then are silent.
+    /// Further connections, which exchange one message and then are silent.
     pub idle: usize,
-    /// Whether datagrams that are sent together leave as one, to be cut by the kernel.
+    /// Whether datagrams are sent as one that the kernel cuts (UDP_SEGMENT).
     pub segments: bool,
 }
 
-/// What has come back within a span.
+/// The replies within a span.
 pub struct Outcome {
     pub messages: u64,
     pub elapsed: Duration,
     /// Round trips in nanoseconds.
     pub latency: Histogram<u64>,
-    /// Datagrams that did not come back in time.
+    /// Datagrams without a reply in time.
     pub lost: u64,
-    /// Datagrams that came back after that.
+    /// Replies to datagrams that had counted as lost.
     pub late: u64,
 }
 
 pub struct Flood {
     load: Load,
     is_stream: bool,
-    answers: Answers,
-    /// Payload bytes of a message: all but what the server wants before it.
+    reply_format: ReplyFormat,
+    /// Payload bytes of a message: all but the header that the server expects.
     payload: usize,
     pattern: Vec<u8>,
     poll: Poll,
@@ -73,7 +74,7 @@ pub struct Flood {
     checker: Checker,
     buffer: IoBuffer,
     batch: Batch,
-    /// Whether the next messages are to follow what has come back.
+    /// Whether a reply causes the next message.
     flowing: bool,
     outcome: Outcome,
     measured_from: Instant,
@@ -81,20 +82,20 @@ pub struct Flood {
 
 struct Connection {
     socket: Socket,
-    /// Messages that are to be sent so far.
+    /// Messages that were sent or are about to be sent.
     wanted: usize,
-    /// Payload bytes that the kernel has taken of them.
+    /// Payload bytes of them that the kernel has accepted.
     written: usize,
-    /// Payload bytes that have come back.
+    /// Payload bytes of the replies.
     returned: usize,
-    /// Messages that have come back, or are lost.
+    /// Messages that were replied to, or are lost.
     done: usize,
-    /// When the messages that are under way left.
-    under_way: VecDeque<Sent>,
+    /// When the messages in flight were sent.
+    in_flight: VecDeque<Sent>,
     is_blocked: bool,
 }
 
-/// Messages that left together.
+/// Messages that were sent together.
 struct Sent {
     at: Instant,
     /// The number of the message after them.
@@ -102,11 +103,11 @@ struct Sent {
 }
 
 impl Flood {
-    /// Connects; one message goes there and back on each connection.
+    /// Connects, and exchanges one message on each connection.
     pub fn connect(
         scenario: &Scenario,
         endpoint: &Endpoint,
-        answers: Answers,
+        reply_format: ReplyFormat,
         folder: &Path,
         interrupt: &Interrupt,
     ) -> Result<Self> {
@@ -114,13 +115,13 @@ impl Flood {
         let mut flood = Self {
             load,
             is_stream: scenario.transport.is_stream(),
-            answers,
-            payload: load.size - answers.header().len(),
+            reply_format,
+            payload: load.size - reply_format.header().len(),
             pattern: pattern(),
             poll: Poll::new()?,
             events: Events::with_capacity(256),
             connections: Vec::new(),
-            checker: Checker::new(answers),
+            checker: Checker::new(reply_format),
             buffer: IoBuffer::zeroed(SEND_MAX),
             batch: Batch::new(load.depth.max(1), 2048),
             flowing: false,
@@ -135,29 +136,29 @@ impl Flood {
             flood.send(index, 1)?;
             let start = now();
             while flood.connections[index].done == 0 {
-                ensure!(start.elapsed() < FIRST_ANSWER, "no answer on connection {index}");
+                ensure!(start.elapsed() < FIRST_REPLY_MAX, "no reply on connection {index}");
                 flood.turn()?;
             }
         }
         Ok(flood)
     }
 
-    /// Puts the first messages under way.
+    /// Sends the first messages.
     pub fn start(&mut self) -> Result<()> {
         self.flowing = true;
         (0..self.load.connections).try_for_each(|index| self.send(index, self.load.depth))
     }
 
-    /// Keeps going for a while.
+    /// Runs the load for a time.
     pub fn run(&mut self, span: Duration) -> Result<Outcome> {
         let start = now();
         self.measured_from = start;
         self.outcome = Outcome::new()?;
         let mut swept = start;
-        // Nothing may come back for long if others have the cores; that is for the caller to check.
+        // Other processes may occupy the cores. The caller checks whether there were any replies.
         while start.elapsed() < span || (self.outcome.messages == 0 && start.elapsed() < 10 * span) {
             self.turn()?;
-            if !self.is_stream && SWEEP < swept.elapsed() {
+            if !self.is_stream && SWEEP_EVERY < swept.elapsed() {
                 swept = now();
                 self.give_up_lost()?;
             }
@@ -166,12 +167,12 @@ impl Flood {
         Ok(Outcome { elapsed: start.elapsed(), ..outcome })
     }
 
-    /// Waits for something to come back, and deals with it.
+    /// Waits for events and handles them.
     fn turn(&mut self) -> Result<()> {
-        self.poll.wait(&mut self.events, Some(SWEEP))?;
-        let mut told = 0;
-        while let Some(event) = self.events.get(told) {
-            told += 1;
+        self.poll.wait(&mut self.events, Some(SWEEP_EVERY))?;
+        let mut handled = 0;
+        while let Some(event) = self.events.get(handled) {
+            handled += 1;
             if event.token == SIGNALS {
                 bail!("interrupted");
             }
@@ -189,7 +190,7 @@ impl Flood {
     fn receive_stream(&mut self, index: usize) -> Result<()> {
         let connection = &mut self.connections[index];
         let len = match connection.socket.recv(&mut self.buffer) {
-            Ok(0) => bail!("the server has ended a connection"),
+            Ok(0) => bail!("the server closed a connection"),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             result => result?,
         };
@@ -199,7 +200,7 @@ impl Flood {
         }
         connection.returned += bytes.iter().filter(|byte| !byte.is_ascii()).count();
         let (done, whole) = (connection.done, connection.returned / self.payload);
-        ensure!(whole <= connection.wanted, "more came back than was sent");
+        ensure!(whole <= connection.wanted, "more bytes were received than sent");
         self.complete(index, done..whole);
         self.top_up(index)
     }
@@ -211,10 +212,10 @@ impl Flood {
         };
         for number in 0..received {
             let bytes = self.batch.bytes(number);
-            let start = bytes.len().checked_sub(self.payload).context("an answer is too short")?;
-            ensure!(start == self.answers.head_len(), "an answer has {} bytes", bytes.len());
+            let start = bytes.len().checked_sub(self.payload).context("a reply is too short")?;
+            ensure!(start == self.reply_format.head_len(), "a reply has {} bytes", bytes.len());
             let connection = &self.connections[index];
-            // A message that is not under way was given up before it came back.
+            // A message that is not in flight counted as lost before its reply arrived.
             let Some(message) = (connection.done..connection.wanted)
                 .find(|message| self.pattern[message * self.payload % PERIOD] == bytes[start])
             else {
@@ -224,7 +225,7 @@ impl Flood {
             if index == 0 {
                 self.checker.datagram(bytes, &self.pattern[message * self.payload % PERIOD..])?;
             }
-            // Datagrams do not overtake each other on one host, so those before it are lost.
+            // Datagrams are not reordered on one host, so the messages before this one are lost.
             self.outcome.lost += (message - connection.done) as u64;
             self.connections[index].done = message;
             self.complete(index, message..message + 1);
@@ -232,7 +233,7 @@ impl Flood {
         self.top_up(index)
     }
 
-    /// Counts messages that have come back, and how long they took.
+    /// Counts messages that were replied to, and records their round-trip times.
     fn complete(&mut self, index: usize, messages: Range<usize>) {
         if messages.is_empty() {
             return;
@@ -241,7 +242,7 @@ impl Flood {
         self.outcome.messages += messages.len() as u64;
         connection.done = messages.end;
         let mut first = messages.start;
-        while let Some(sent) = connection.under_way.front() {
+        while let Some(sent) = connection.in_flight.front() {
             let count = sent.end.min(messages.end).saturating_sub(first);
             if self.measured_from <= sent.at {
                 let nanos = u64::try_from((at - sent.at).as_nanos()).unwrap_or(u64::MAX);
@@ -251,11 +252,11 @@ impl Flood {
             if messages.end < sent.end {
                 break;
             }
-            connection.under_way.pop_front();
+            connection.in_flight.pop_front();
         }
     }
 
-    /// Puts as many messages under way as there are to be.
+    /// Sends messages until the depth is reached.
     fn top_up(&mut self, index: usize) -> Result<()> {
         let connection = &self.connections[index];
         let missing = self.load.depth.saturating_sub(connection.wanted - connection.done);
@@ -265,11 +266,11 @@ impl Flood {
     fn send(&mut self, index: usize, messages: usize) -> Result<()> {
         let connection = &mut self.connections[index];
         connection.wanted += messages;
-        connection.under_way.push_back(Sent { at: now(), end: connection.wanted });
+        connection.in_flight.push_back(Sent { at: now(), end: connection.wanted });
         if connection.is_blocked { Ok(()) } else { self.flush(index) }
     }
 
-    /// Sends what the kernel takes; the rest when it takes more.
+    /// Sends as much as the kernel accepts. The rest is sent when the socket is writable.
     fn flush(&mut self, index: usize) -> Result<()> {
         let connection = &mut self.connections[index];
         let target = connection.wanted * self.payload;
@@ -278,7 +279,7 @@ impl Flood {
             if rest.is_empty() {
                 break false;
             }
-            let header = self.answers.header();
+            let header = self.reply_format.header();
             let sent = if !header.is_empty() {
                 connection.socket.send(&[header, rest].concat()).map(|_| rest.len())
             } else if self.is_stream || self.load.segments {
@@ -299,16 +300,16 @@ impl Flood {
         Ok(())
     }
 
-    /// Counts datagrams that are under way for too long as lost, and sends others.
+    /// Counts datagrams that have been in flight for too long as lost, and sends others.
     fn give_up_lost(&mut self) -> Result<()> {
         for index in 0..self.load.connections {
             let connection = &mut self.connections[index];
             if !connection.is_blocked
-                && connection.under_way.front().is_some_and(|sent| LOST < sent.at.elapsed())
+                && connection.in_flight.front().is_some_and(|sent| LOST_AFTER < sent.at.elapsed())
             {
                 self.outcome.lost += (connection.wanted - connection.done) as u64;
                 connection.done = connection.wanted;
-                connection.under_way.clear();
+                connection.in_flight.clear();
                 self.top_up(index)?;
             }
         }
@@ -319,7 +320,7 @@ impl Flood {
 impl Connection {
     fn new(socket: Socket) -> Self {
         let (wanted, written, returned, done) = (0, 0, 0, 0);
-        Self { socket, wanted, written, returned, done, under_way: VecDeque::new(), is_blocked: false }
+        Self { socket, wanted, written, returned, done, in_flight: VecDeque::new(), is_blocked: false }
     }
 }
 
@@ -330,24 +331,25 @@ impl Outcome {
     }
 }
 
-/// Whether a server answers at this endpoint. A connection that is only made and closed is answer enough.
-pub fn is_up(scenario: &Scenario, endpoint: &Endpoint, answers: Answers, folder: &Path) -> bool {
+/// Returns whether a server serves this endpoint. For a stream a connection is proof enough.
+pub fn is_up(scenario: &Scenario, endpoint: &Endpoint, reply_format: ReplyFormat, folder: &Path) -> bool {
     let Ok(socket) = connected(scenario, endpoint, &folder.join("first")) else { return false };
-    let message = [answers.header(), &pattern()[..scenario.load.size - answers.header().len()]].concat();
-    let answered = || {
-        socket.set_timeout(Some(SWEEP))?;
+    let message =
+        [reply_format.header(), &pattern()[..scenario.load.size - reply_format.header().len()]].concat();
+    let exchange = || {
+        socket.set_timeout(Some(SWEEP_EVERY))?;
         socket.send(&message)?;
         socket.recv(&mut [0; 2048])
     };
-    scenario.transport.is_stream() || answered().is_ok()
+    scenario.transport.is_stream() || exchange().is_ok()
 }
 
 fn connected(scenario: &Scenario, endpoint: &Endpoint, own: &Path) -> Result<Socket> {
     let address = endpoint.resolve(Side::Client, IpVersion::Any)?.pop().context("no address")?;
     let socket = endpoint.transport().socket(&address)?;
-    socket.set_timeout(Some(FIRST_ANSWER))?;
+    socket.set_timeout(Some(FIRST_REPLY_MAX))?;
     if scenario.transport == Transport::UnixDatagram {
-        // Not every server can answer a client that has no path.
+        // Not every server can reply to a client without a path.
         let _ = std::fs::remove_file(own);
         let own: Endpoint = scenario.transport.endpoint(&own.to_string_lossy()).parse()?;
         socket.bind(&own.resolve(Side::Server, IpVersion::Any)?.pop().context("no address")?)?;
@@ -355,7 +357,7 @@ fn connected(scenario: &Scenario, endpoint: &Endpoint, own: &Path) -> Result<Soc
     socket.connect(&address)?;
     if scenario.transport == Transport::Tcp {
         socket.set_option(option::TCP_NODELAY, true)?;
-        // Closed with a reset, thousands of connections leave nothing behind.
+        // Thousands of connections that are closed with a reset leave no TIME_WAIT sockets.
         socket.set_option(option::SO_LINGER, Some(Duration::ZERO))?;
     }
     if scenario.load.segments {
@@ -365,7 +367,7 @@ fn connected(scenario: &Scenario, endpoint: &Endpoint, own: &Path) -> Result<Soc
     Ok(socket)
 }
 
-/// Sends a datagram for each piece of this size; how many bytes left.
+/// Sends a datagram for each `size` bytes, and returns how many bytes were sent.
 fn send_each(socket: &Socket, bytes: &[u8], size: usize) -> io::Result<usize> {
     if bytes.len() == size {
         return socket.send(bytes);
@@ -375,7 +377,7 @@ fn send_each(socket: &Socket, bytes: &[u8], size: usize) -> io::Result<usize> {
     Ok(socket.send_many(&messages)? * size)
 }
 
-/// All bytes that are not ASCII but one, again and again.
+/// Returns the bytes from 0x80 to 0xfe, repeated.
 fn pattern() -> Vec<u8> {
     (0x80..0xff).cycle().take(PERIOD + SEND_MAX).collect()
 }

@@ -5,11 +5,11 @@ use std::{fs, thread};
 
 use serde_json::{Map, Value};
 
-/// Flags of a processor that say how the kernel copies to and from programs: with `rep movsb` for all sizes, or for
-/// long copies (arch/x86/lib/copy_user_64.S). Where `fsrm` is set on AMD, the place of a buffer matters.
+/// Processor flags that decide how the kernel copies to and from user space: with `rep movsb` for all sizes, or for long
+/// copies (arch/x86/lib/copy_user_64.S). On AMD with `fsrm`, the alignment of a buffer matters.
 const COPY_FLAGS: [&str; 2] = ["fsrm", "erms"];
 
-/// Returns the kernel, the processor and how it is driven.
+/// Returns the kernel, the processor and its frequency governor.
 pub fn facts() -> Map<String, Value> {
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
     let system = read("/etc/os-release").unwrap_or_default();
@@ -25,13 +25,13 @@ pub fn facts() -> Map<String, Value> {
         ("kernel", read("/proc/sys/kernel/osrelease").unwrap_or_default()),
         ("cpu", processor()),
         ("cores", thread::available_parallelism().map_or(0, |cores| cores.get()).to_string()),
-        ("governor", governor.unwrap_or("none to be seen".into())),
+        ("governor", governor.unwrap_or("unknown".into())),
         ("congestion control", read("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default()),
     ];
     facts.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))).collect()
 }
 
-/// Returns the processor's model and the flags that say how the kernel copies.
+/// Returns the processor's model and its copy flags.
 pub fn processor() -> String {
     describe(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
 }
@@ -42,7 +42,7 @@ fn describe(cpuinfo: &str) -> String {
         lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
     };
     let Some(model) = field("model name") else {
-        // Not x86, which alone has these flags.
+        // Only x86 has these flags.
         return std::env::consts::ARCH.into();
     };
     let numbers = ["cpu family", "model", "stepping"].map(|name| field(name).unwrap_or("?"));
@@ -58,7 +58,7 @@ mod tests {
     use super::describe;
 
     #[test]
-    fn a_processor_is_described_with_the_flags_that_matter() {
+    fn processor_is_described_with_its_copy_flags() {
         let cpuinfo = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nstepping\t: 1\n\
                        flags\t\t: fpu erms avx fsrm\n\nprocessor\t: 1\nmodel name\t: another\n";
         assert_eq!(describe(cpuinfo), "AMD EPYC (family 25, model 17, stepping 1; fsrm, erms)");

@@ -1,8 +1,8 @@
-//! Times the server beside other servers and floors in C: each alone on one core, the load on another, in one run, round by
-//! round in shuffled order.
+//! Compares the server with other servers and with minimal servers in C (floors). Each runs alone on one core and the load
+//! on another, in rounds of shuffled order.
 //!
-//! `cargo run --release` builds what is there to be built, names what is missing, and writes a table for each scenario. `--help`
-//! tells the options.
+//! `cargo run --release` builds the servers, names those that are missing, and writes a table for each scenario. `--help`
+//! shows the options.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -19,19 +19,19 @@ use echosounder_bench::scenario::{SCENARIOS, Scenario};
 use echosounder_bench::server::{Interrupt, LOAD_CORE};
 
 const HELP: &str = "\
-Times echo servers side by side. The tables are written to standard output in Markdown.
+Compare echo servers in one run. The tables are written to standard output in Markdown.
 
-  --quick             few short rounds, to see that everything works
-  --rounds N          so many rounds (14; with --quick 3)
-  --scenario NAME...  only these scenarios
-  --peer NAME...      only these servers
-  --markdown FILE     write the whole report here, too
-  --json FILE         and every figure with its interval here
-  --list              tell the names of scenarios and servers
+  --quick             run few short rounds, to check that everything works
+  --rounds N          run N rounds [default: 14; with --quick: 3]
+  --scenario NAME...  run only these scenarios
+  --peer NAME...      run only these servers
+  --markdown FILE     write the whole report to FILE
+  --json FILE         write every figure with its interval to FILE
+  --list              print the names of scenarios and servers
 ";
 
 /// Open files that a process may need beside its connections.
-const FILES_BESIDE: usize = 100;
+const OTHER_FILES: usize = 100;
 
 struct Arguments {
     rounds: Option<usize>,
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     let mut report = Report::new(arguments.rounds(), &arguments.spans());
     report.save(arguments.markdown.as_deref(), arguments.json.as_deref())?;
     let ready = build(&arguments.peers, &mut report)?;
-    ensure!(ready.iter().any(|ready| ready.peer.is_floor), "there is no floor to measure against");
+    ensure!(ready.iter().any(|ready| ready.peer.is_floor), "no floor can be built to compare with");
 
     let interrupt = Interrupt::receive()?;
     // The load, which is this process, stays off the servers' core.
@@ -61,7 +61,7 @@ fn main() -> Result<()> {
     fs::create_dir_all(&folder)?;
     let mut bench = Bench::new(&ready, &arguments.spans(), &folder, &interrupt);
     let result = arguments.scenarios.iter().try_for_each(|scenario| {
-        let needed = scenario.load.connections + scenario.load.idle + FILES_BESIDE;
+        let needed = scenario.load.connections + scenario.load.idle + OTHER_FILES;
         if files < needed as u64 {
             print!(
                 "{}",
@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     result
 }
 
-/// Builds the peers that can be had, and names the others.
+/// Builds the peers that this machine can build, and names the others.
 fn build(peers: &[&'static Peer], report: &mut Report) -> Result<Vec<Ready>> {
     let (workshop, mut found) = (Workshop::open()?, Vec::new());
     for peer in peers {
@@ -96,7 +96,7 @@ fn build(peers: &[&'static Peer], report: &mut Report) -> Result<Vec<Ready>> {
 }
 
 impl Arguments {
-    /// Reads the command line; nothing if that was all there was to do.
+    /// Reads the command line; `None` if an option was only about output, such as `--help`.
     fn parse() -> Result<Option<Self>> {
         let (mut scenarios, mut peers) = (Vec::new(), Vec::new());
         let mut arguments =
@@ -122,10 +122,10 @@ impl Arguments {
                 other => bail!("{}", other.unexpected()),
             }
         }
-        ensure!(arguments.rounds != Some(0), "there is to be one round at least");
+        ensure!(arguments.rounds != Some(0), "the minimum number of rounds is 1");
         arguments.scenarios = chosen(&SCENARIOS, scenarios, |scenario| scenario.name)?;
         arguments.peers = chosen(&PEERS, peers, |peer| peer.name)?;
-        // Without its floor a row says little.
+        // Without its floor a row has no ratio.
         for floor in PEERS.iter().filter(|peer| peer.is_floor) {
             if !arguments.peers.iter().any(|peer| peer.name == floor.name) {
                 arguments.peers.insert(0, floor);
@@ -143,7 +143,7 @@ impl Arguments {
     }
 }
 
-/// Those with these names, or all if there are none.
+/// Returns the items with these names, or all if there are no names.
 fn chosen<T>(
     all: &'static [T],
     names: Vec<Result<String, lexopt::Error>>,
@@ -154,7 +154,7 @@ fn chosen<T>(
         let known = || all.iter().map(name).collect::<Vec<_>>().join(", ");
         all.iter()
             .find(|one| name(one) == wanted)
-            .with_context(|| format!("{wanted} is none of: {}", known()))?;
+            .with_context(|| format!("\"{wanted}\" is not one of: {}", known()))?;
     }
     Ok(all.iter().filter(|one| names.is_empty() || names.iter().any(|wanted| name(one) == wanted)).collect())
 }

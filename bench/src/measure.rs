@@ -1,4 +1,4 @@
-//! The rounds: every server once in each, in an order that is shuffled anew.
+//! The rounds: every server runs once in each, in shuffled order.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::scenario::Scenario;
 use crate::server::{Interrupt, Server};
 use crate::statistics::Random;
 
-/// With more than this share of a core taken by others, a round is repeated.
+/// A round is repeated if other processes took more than this share of a core.
 const FOREIGN_MAX: f64 = 0.10;
 
-/// But no more than one of so many: on a machine that is always busy it would be all of them.
-const REPEATED: usize = 5;
+/// At most one of so many rounds is repeated, because on a busy machine all would be.
+const REPEAT_ONE_OF: usize = 5;
 
-/// A server that has failed so often is not tried again in the scenario.
+/// A server that has failed this often is not tried again in the scenario.
 const FAILURES_MAX: usize = 3;
 
 /// How long a server is under load in a round.
@@ -33,7 +33,7 @@ impl Spans {
     pub const QUICK: Self = Self { warm_up: Duration::from_millis(50), measured: Duration::from_millis(150) };
 }
 
-/// What a server did in one round.
+/// The figures of a server in one round.
 pub struct Sample {
     pub messages_per_second: f64,
     pub cpu_us_per_message: f64,
@@ -41,20 +41,20 @@ pub struct Sample {
     pub p99_us: f64,
     pub p999_us: f64,
     pub memory_kib: f64,
-    /// What each connection after the first has added to the memory before the load began.
+    /// The memory that each connection has added before the load began.
     pub bytes_per_connection: f64,
     pub lost: u64,
     pub late: u64,
     /// The share of a core that the server itself was busy.
     pub busy: f64,
-    /// The share of a core that was taken by others.
+    /// The share of a core that other processes took.
     pub foreign: f64,
 }
 
 /// A server's rounds in one scenario.
 pub struct Row<'a> {
     pub peer: &'a Peer,
-    /// By round; nothing where it failed.
+    /// By round; `None` if the round failed.
     pub samples: Vec<Option<Sample>>,
     pub failures: Vec<String>,
 }
@@ -89,7 +89,7 @@ impl<'a> Bench<'a> {
             .iter()
             .map(|ready| Row { peer: ready.peer, samples: Vec::new(), failures: Vec::new() })
             .collect();
-        self.repeats_left = rounds * ready.len() / REPEATED;
+        self.repeats_left = rounds * ready.len() / REPEAT_ONE_OF;
         for round in 1..=rounds {
             eprintln!("{}: round {round} of {rounds}", scenario.name);
             for index in self.random.shuffled(ready.len()) {
@@ -111,7 +111,7 @@ impl<'a> Bench<'a> {
         Ok(rows)
     }
 
-    /// One round, repeated if others disturb it; the less disturbed one counts.
+    /// Runs a round, and repeats it if other processes disturb it. The less disturbed round counts.
     fn quiet_round(&mut self, ready: &Ready, scenario: &Scenario) -> Result<Sample> {
         let first = self.round(ready, scenario)?;
         if first.foreign <= FOREIGN_MAX || self.repeats_left == 0 {
@@ -125,8 +125,9 @@ impl<'a> Bench<'a> {
     fn round(&mut self, ready: &Ready, scenario: &Scenario) -> Result<Sample> {
         let server = Server::start(ready, scenario, &mut self.port, self.folder, self.interrupt)?;
         let empty = server.memory()?;
-        let answers = ready.peer.answers;
-        let mut flood = Flood::connect(scenario, &server.endpoint, answers, self.folder, self.interrupt)?;
+        let reply_format = ready.peer.reply_format;
+        let mut flood =
+            Flood::connect(scenario, &server.endpoint, reply_format, self.folder, self.interrupt)?;
         let connections = (scenario.load.connections + scenario.load.idle) as f64;
         let bytes_per_connection = (server.memory()? - empty) * 1024.0 / connections;
         flood.start()?;
@@ -135,7 +136,7 @@ impl<'a> Bench<'a> {
         let (busy, cpu) = (Busy::now()?, server.cpu()?);
         let outcome = flood.run(self.spans.measured)?;
         let (cpu, busy) = (server.cpu()? - cpu, Busy::now()?.since(&busy));
-        ensure!(outcome.messages != 0, "no message came back");
+        ensure!(outcome.messages != 0, "no reply arrived");
         let memory_kib = server.memory()?;
         drop(flood);
         server.end_children(self.interrupt)?;
@@ -165,7 +166,7 @@ struct Busy {
 }
 
 impl Busy {
-    /// Ticks of /proc/stat in a second, on every Linux that there is.
+    /// Ticks of /proc/stat per second (USER_HZ), on every architecture.
     const TICKS: f64 = 100.0;
 
     fn now() -> Result<Self> {

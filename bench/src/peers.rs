@@ -1,4 +1,4 @@
-//! The servers: how each is built and started, what it can do, and whether it stamps.
+//! The servers: how each is built and started, which scenarios it can serve, and its reply format.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,18 +6,18 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::check::Answers;
+use crate::check::ReplyFormat;
 use crate::scenario::{Scenario, Transport};
 
 pub struct Peer {
     pub name: &'static str,
-    /// What is to be known of it beside its name.
+    /// A remark for the tables.
     pub note: &'static str,
-    pub answers: Answers,
-    /// Whether the others are measured against it.
+    pub reply_format: ReplyFormat,
+    /// Whether the other servers are compared with it.
     pub is_floor: bool,
     build: fn(&Workshop) -> Result<Built>,
-    /// What follows the program, for a transport and a port or path.
+    /// Returns the arguments for a transport and a port or path.
     pub arguments: fn(Transport, &str) -> Vec<String>,
     pub can: fn(&Scenario) -> bool,
 }
@@ -35,13 +35,13 @@ pub struct Ready {
     pub version: String,
 }
 
-/// Ours, which the other rows are also held against.
+/// Our own server, which the other rows are also compared with.
 pub const OURS: &str = "sounder";
 
 const OWN: Peer = Peer {
     name: "",
     note: "",
-    answers: Answers::Stamped,
+    reply_format: ReplyFormat::Stamped,
     is_floor: false,
     build: |_| unreachable!(),
     arguments: |transport, place| vec![transport.name().into(), place.into()],
@@ -52,7 +52,7 @@ pub static PEERS: [Peer; 16] = [
     Peer {
         name: "C epoll floor",
         note: "level-triggered epoll, 16 KiB buffer",
-        answers: Answers::Plain,
+        reply_format: ReplyFormat::Plain,
         is_floor: true,
         build: |shop| shop.c("floor", &[]),
         can: |scenario| scenario.transport.is_stream(),
@@ -61,7 +61,7 @@ pub static PEERS: [Peer; 16] = [
     Peer {
         name: "C recvmmsg floor",
         note: "recvmmsg and sendmmsg, 64 at a time",
-        answers: Answers::Plain,
+        reply_format: ReplyFormat::Plain,
         is_floor: true,
         build: |shop| shop.c("floor_datagram", &[]),
         can: |scenario| !scenario.transport.is_stream(),
@@ -76,7 +76,7 @@ pub static PEERS: [Peer; 16] = [
     },
     Peer {
         name: "sounder, wildcard",
-        note: "on 0.0.0.0: each answer leaves from the address that was asked",
+        note: "on 0.0.0.0: each reply leaves from the address that received the request",
         build: Workshop::sounder,
         arguments: |_, place| serve(&format!("udp://0.0.0.0:{place}")),
         can: |scenario| scenario.transport == Transport::Udp,
@@ -140,7 +140,7 @@ pub static PEERS: [Peer; 16] = [
     Peer {
         name: "socat",
         note: "fork, PIPE",
-        answers: Answers::Plain,
+        reply_format: ReplyFormat::Plain,
         build: |shop| shop.installed("socat", &["-V"]),
         arguments: |transport, place| {
             let listen = match transport {
@@ -155,7 +155,7 @@ pub static PEERS: [Peer; 16] = [
     Peer {
         name: "ncat",
         note: "--exec cat",
-        answers: Answers::Plain,
+        reply_format: ReplyFormat::Plain,
         build: |shop| shop.installed("ncat", &["--version"]),
         arguments: |transport, place| {
             let place = match transport {
@@ -170,8 +170,8 @@ pub static PEERS: [Peer; 16] = [
     },
     Peer {
         name: "sockperf UDP",
-        note: "its own header comes back",
-        answers: Answers::Sockperf,
+        note: "echoes its own header",
+        reply_format: ReplyFormat::Sockperf,
         build: |shop| shop.installed("sockperf", &["--version"]),
         arguments: |_, place| words(&["server", "-i", "127.0.0.1", "-p", place]),
         can: |scenario| scenario.name == "udp-1x64",
@@ -179,8 +179,8 @@ pub static PEERS: [Peer; 16] = [
     },
     Peer {
         name: "sockperf TCP",
-        note: "its own header comes back",
-        answers: Answers::Sockperf,
+        note: "echoes its own header",
+        reply_format: ReplyFormat::Sockperf,
         build: |shop| shop.installed("sockperf", &["--version"]),
         arguments: |_, place| words(&["server", "--tcp", "-i", "127.0.0.1", "-p", place]),
         can: |scenario| scenario.name == "tcp-1x64",
@@ -196,7 +196,8 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().copied().map(String::from).collect()
 }
 
-/// A process for each connection: not for a thousand of them, and not for what fills the pipe between.
+/// Returns whether a server with a process for each connection can serve a scenario: few connections, and messages that fit
+/// into the pipe between.
 fn forks(scenario: &Scenario) -> bool {
     let load = scenario.load;
     scenario.transport.is_stream()
@@ -205,20 +206,20 @@ fn forks(scenario: &Scenario) -> bool {
         && load.size * load.depth <= 1024
 }
 
-/// Where programs are built.
+/// The folder in which programs are built.
 pub struct Workshop {
     folder: PathBuf,
 }
 
 impl Workshop {
-    /// Beside this program, so that what was built is found by the next run.
+    /// Opens the folder beside this program, so that the next run finds what was built.
     pub fn open() -> Result<Self> {
         let folder = env::current_exe()?.parent().context("a program is in a folder")?.join("peers");
         fs::create_dir_all(&folder)?;
         Ok(Self { folder })
     }
 
-    /// Builds a peer, or says why it is not to be had.
+    /// Builds a peer, or returns why it cannot be built.
     pub fn ready(&self, peer: &'static Peer) -> Result<Ready> {
         let Built { program, version } = (peer.build)(self)?;
         Ok(Ready { peer, program, version })
@@ -230,7 +231,7 @@ impl Workshop {
         let mut version = self.version("cc", &["--version"])?;
         run(Command::new("cc").args(["-O2", "-o", &program, &source]).args(libraries))?;
         if !libraries.is_empty() {
-            version = said(Command::new(&program).arg("--version"))?;
+            version = version_line(Command::new(&program).arg("--version"))?;
         }
         Ok(Built { program: vec![program], version })
     }
@@ -241,16 +242,16 @@ impl Workshop {
         let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| format!("{root}/target"));
         let program = format!("{target}/release/sounder");
         let mut version = self.version(&program, &["--version"])?;
-        // Outside a repository there is no commit to tell.
+        // Outside a repository there is no commit.
         let describe = ["describe", "--always", "--dirty", "--exclude", "*"];
-        if let Ok(commit) = said(Command::new("git").args(describe).current_dir(root)) {
+        if let Ok(commit) = version_line(Command::new("git").args(describe).current_dir(root)) {
             version = format!("{version} at {commit}");
         }
         Ok(Built { program: vec![program], version })
     }
 
-    /// A program of the Rust peers, and the version of the crate it shows, or of the compiler.
-    fn rust(&self, name: &str, shown: Option<&str>) -> Result<Built> {
+    /// Builds one of the Rust peers. Its version is that of its runtime crate, or of the compiler.
+    fn rust(&self, name: &str, package: Option<&str>) -> Result<Built> {
         let (manifest, target) = (self.source("rust/Cargo.toml"), self.out("rust"));
         run(Command::new("cargo").args([
             "build",
@@ -262,7 +263,7 @@ impl Workshop {
             "--target-dir",
             &target,
         ]))?;
-        let version = match shown {
+        let version = match package {
             None => self.version("rustc", &["--version"])?,
             Some(package) => {
                 let lock = fs::read_to_string(self.source("rust/Cargo.lock"))?;
@@ -280,9 +281,9 @@ impl Workshop {
         Ok(Built { program: vec![program], version })
     }
 
-    /// The first Python that can run the code, which says what it is.
+    /// Finds the first Python that can run `code`, which prints its version.
     fn python(&self, name: &str, code: &str) -> Result<Built> {
-        let of = |python: &str| said(Command::new(python).args(["-c", code]).stderr(Stdio::null()));
+        let of = |python: &str| version_line(Command::new(python).args(["-c", code]).stderr(Stdio::null()));
         let found =
             ["python3", "/usr/bin/python3"].into_iter().find_map(|python| Some((python, of(python).ok()?)));
         let (python, version) = found.with_context(|| format!("no Python has {name}"))?;
@@ -293,9 +294,9 @@ impl Workshop {
         Ok(Built { program: vec![program.into()], version: self.version(program, arguments)? })
     }
 
-    /// What a program says of its version.
+    /// Returns the version that a program prints.
     fn version(&self, program: &str, arguments: &[&str]) -> Result<String> {
-        said(Command::new(program).args(arguments))
+        version_line(Command::new(program).args(arguments))
             .with_context(|| format!("{} is not installed", Path::new(program).display()))
     }
 
@@ -314,8 +315,8 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The first line with a digit that a program writes.
-fn said(command: &mut Command) -> Result<String> {
+/// Returns the first line with a digit that a program writes.
+fn version_line(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output()?;
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! What is told of a run: tables in Markdown, and everything in JSON.
+//! The report of a run: tables in Markdown, and all figures in JSON.
 
 use std::fmt::Write;
 use std::fs;
@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use crate::check::Answers;
+use crate::check::ReplyFormat;
 use crate::machine;
 use crate::measure::{Row, Sample, Spans};
 use crate::peers::{OURS, Peer, Ready};
 use crate::scenario::Scenario;
 use crate::statistics::{Random, interval, median};
 
-/// One of a round's figures.
+/// Reads one of a round's figures.
 type Figure = fn(&Sample) -> f64;
 
 const RATE: Figure = |sample| sample.messages_per_second;
@@ -34,11 +34,11 @@ const FIGURES: [(&str, Figure); 9] = [
 ];
 
 const LEGEND: &str = "\
-Each server is alone on one core, the load on another. In every round each server runs once, in an order that is shuffled anew. Figures are medians \
-of the rounds; a ratio is the median of the rounds' own ratios, with a 95 % bootstrap interval. CPU is that of the server's processes and \
-threads, the network's work in their context included. Round trips are seen by the client. Memory is resident, of all processes, under \
-load. Lost are datagrams that had not come back after 200 ms. `stamps` says whether the server puts the time before each message, as the \
-text's does (`[ctime] ` before each 1024 bytes at most); one that does not has less to do.
+Each server runs alone on one core, and the load on another. In every round each server runs once, in shuffled order. Figures are medians \
+of the rounds; a ratio is the median of the rounds' own ratios, with a 95 % bootstrap interval. CPU is the time of the server's processes and \
+threads, including the kernel's network work in their context. The client measures round trips. Memory is the resident memory of all \
+processes under load. Datagrams count as lost if no reply has arrived after 200 ms. `stamps` shows whether the server puts a timestamp before each \
+message, as the textbook's server does (`[ctime] ` before at most 1024 bytes); a server without timestamps has less to do.
 ";
 
 const COLUMNS: &str = "\
@@ -122,7 +122,7 @@ impl Report {
             );
         }
         for row in rows {
-            let _ = write!(table, "{}", remarks(row));
+            let _ = write!(table, "{}", notes(row));
         }
         self.tables += &table;
         self.scenarios.push(json!({"name": scenario.name, "title": scenario.title, "servers": servers}));
@@ -190,7 +190,7 @@ impl Report {
         (line, value)
     }
 
-    /// Writes what there is so far, so that an interrupted run leaves what it has measured.
+    /// Writes the results so far, so that an interrupted run leaves its measurements.
     pub fn save(&self, markdown: Option<&Path>, json: Option<&Path>) -> Result<()> {
         if let Some(path) = markdown {
             let text = format!("{}{}{}", self.header, self.servers, self.tables);
@@ -215,7 +215,7 @@ impl Report {
 }
 
 impl Row<'_> {
-    /// A figure of every round; nothing if all have failed.
+    /// Returns a figure of every round; `None` if all rounds failed.
     fn figure(&self, figure: Figure) -> Option<Vec<f64>> {
         let values: Vec<f64> = self.samples.iter().flatten().map(figure).collect();
         (!values.is_empty()).then_some(values)
@@ -228,7 +228,7 @@ impl Estimate {
     }
 }
 
-/// The ratios of the rounds that both have.
+/// Returns the ratios of the rounds in which both succeeded.
 fn ratios(one: &Row<'_>, other: &Row<'_>, figure: Figure) -> Option<Vec<f64>> {
     let pairs = one.samples.iter().zip(&other.samples);
     let ratios: Vec<f64> =
@@ -241,14 +241,14 @@ fn ratio(estimate: Option<&Estimate>) -> String {
         .map_or("–".into(), |Estimate { median, low, high }| format!("{median:.2} [{low:.2}–{high:.2}]"))
 }
 
-/// Three digits, or all before the point.
+/// Formats with three significant digits, or all digits before the point.
 fn significant(value: f64) -> String {
     let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
     format!("{value:.digits$}")
 }
 
-/// What is to be known of a row beside its figures.
-fn remarks(row: &Row<'_>) -> String {
+/// Returns notes on a row: lost datagrams and failed rounds.
+fn notes(row: &Row<'_>) -> String {
     let mut text = String::new();
     let total = |count: fn(&Sample) -> u64| row.samples.iter().flatten().map(count).sum::<u64>();
     let (lost, late) = (total(|sample| sample.lost), total(|sample| sample.late));
@@ -262,5 +262,5 @@ fn remarks(row: &Row<'_>) -> String {
 }
 
 fn stamps(peer: &Peer) -> &'static str {
-    if peer.answers == Answers::Stamped { "yes" } else { "no" }
+    if peer.reply_format == ReplyFormat::Stamped { "yes" } else { "no" }
 }

@@ -1,4 +1,4 @@
-//! What the servers are put through.
+//! The scenarios: transport, connections, message size and depth.
 
 use crate::load::Load;
 
@@ -63,7 +63,7 @@ const fn udp(name: &'static str, title: &'static str, load: Load) -> Scenario {
 }
 
 impl Transport {
-    /// As our own programs are told it.
+    /// Returns the name that our own peers take as an argument.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -81,7 +81,7 @@ impl Transport {
         matches!(self, Self::Tcp | Self::Udp)
     }
 
-    /// The endpoint at a port of this host, or at a path.
+    /// Returns the endpoint at a port of this host, or at a path.
     pub fn endpoint(self, place: &str) -> String {
         match self {
             Self::Tcp | Self::Udp => format!("{}://127.0.0.1:{place}", self.name()),

@@ -1,4 +1,4 @@
-//! A server for one round: started on its core, looked at from outside, and killed whatever happens.
+//! A server of one round: started on its core, measured from outside, and killed at the end in any case.
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use echosounder_socket::{Endpoint, Interest, Signal, Signals, ready};
 
-use crate::check::Answers;
+use crate::check::ReplyFormat;
 use crate::load;
 use crate::peers::Ready;
 use crate::scenario::{Scenario, Transport};
@@ -20,11 +20,11 @@ use crate::scenario::{Scenario, Transport};
 pub const SERVER_CORE: &str = "0";
 pub const LOAD_CORE: &str = "1";
 
-/// How often a server is looked for after its start, and how long between.
-const LOOKS: u32 = 500;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// How often a server is tried after its start, and the pause between.
+const TRIES: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// Ports for the servers, below those that the kernel gives away itself.
+/// Ports for the servers, below the kernel's ephemeral ports.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 pub struct Server {
@@ -33,7 +33,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server, and returns when it answers.
+    /// Starts a server, and returns when it serves its endpoint.
     pub fn start(
         peer: &Ready,
         scenario: &Scenario,
@@ -49,8 +49,7 @@ impl Server {
             path.to_string_lossy().into_owned()
         };
         let log = folder.join("log");
-        // The program takes the place of those before it, which only say where it runs and how it ends. It leads a
-        // group, so that its children are known.
+        // setpriv and taskset replace themselves by the program. It leads a process group, so that its children are known.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "taskset", "-c", SERVER_CORE])
             .args(&peer.program)
@@ -62,27 +61,27 @@ impl Server {
             .spawn()
             .context("start a server with setpriv")?;
         let mut server = Self { child, endpoint: scenario.transport.endpoint(&place).parse()? };
-        for _ in 0..LOOKS {
-            interrupt.pause(BETWEEN_LOOKS)?;
+        for _ in 0..TRIES {
+            interrupt.pause(PAUSE)?;
             if let Some(status) = server.child.try_wait()? {
                 bail!("{status}: {}", fs::read_to_string(log)?.lines().last().unwrap_or_default());
             }
-            if server.is_up(scenario, peer.peer.answers, folder) {
+            if server.is_up(scenario, peer.peer.reply_format, folder) {
                 return Ok(server);
             }
         }
-        bail!("the server does not answer");
+        bail!("the server does not reply");
     }
 
-    fn is_up(&self, scenario: &Scenario, answers: Answers, folder: &Path) -> bool {
-        load::is_up(scenario, &self.endpoint, answers, folder)
+    fn is_up(&self, scenario: &Scenario, reply_format: ReplyFormat, folder: &Path) -> bool {
+        load::is_up(scenario, &self.endpoint, reply_format, folder)
     }
 
-    /// The CPU time of all its processes and threads, in seconds.
+    /// Returns the CPU time of all its processes and threads, in seconds.
     pub fn cpu(&self) -> Result<f64> {
         let mut nanos = 0;
         for process in self.processes()? {
-            // A process or thread that has just ended is none.
+            // A process or thread may have just ended.
             for task in fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten() {
                 let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
                 nanos += text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0_u64);
@@ -91,7 +90,7 @@ impl Server {
         Ok(nanos as f64 / 1e9)
     }
 
-    /// The resident memory of all its processes, in KiB.
+    /// Returns the resident memory of all its processes, in KiB.
     pub fn memory(&self) -> Result<f64> {
         let mut kib = 0;
         for process in self.processes()? {
@@ -103,18 +102,18 @@ impl Server {
         Ok(kib as f64)
     }
 
-    /// Gives its children time to end with their connections. If it is killed before them, nobody may wait for them.
+    /// Gives its children time to end with their connections. If the server is killed first, they may stay as zombies.
     pub fn end_children(&self, interrupt: &Interrupt) -> Result<()> {
-        for _ in 0..LOOKS {
+        for _ in 0..TRIES {
             if self.processes()?.len() <= 1 {
                 break;
             }
-            interrupt.pause(BETWEEN_LOOKS)?;
+            interrupt.pause(PAUSE)?;
         }
         Ok(())
     }
 
-    /// It and its children: the processes of its group.
+    /// Returns the processes of its group: the server and its children.
     fn processes(&self) -> Result<Vec<u32>> {
         let group = self.child.id().to_string();
         let mut found = Vec::new();
@@ -140,7 +139,7 @@ impl Drop for Server {
     }
 }
 
-/// The next port that nobody uses.
+/// Returns the next port that is not in use.
 fn free_port(transport: Transport, last: &mut u16) -> Result<u16> {
     for _ in PORTS {
         *last = if PORTS.contains(&(*last + 1)) { *last + 1 } else { PORTS.start };
@@ -156,7 +155,7 @@ fn free_port(transport: Transport, last: &mut u16) -> Result<u16> {
     bail!("no port is free")
 }
 
-/// SIGINT and SIGTERM end the run in good order, so that no server outlives it.
+/// SIGINT and SIGTERM, which end the run with an error, so that its servers are killed.
 pub struct Interrupt(Signals);
 
 impl Interrupt {
@@ -164,7 +163,7 @@ impl Interrupt {
         Ok(Self(Signals::receive(&[Signal::Interrupt, Signal::Terminate])?))
     }
 
-    /// Waits, unless there is a signal. It stays there, for whoever asks next.
+    /// Waits for `span`, or fails if there is a signal. The signal stays pending.
     pub fn pause(&self, span: Duration) -> Result<()> {
         let [signals] = ready([(self.0.as_fd(), Interest::Read)], Some(span))?;
         ensure!(!signals.readable, "interrupted");

@@ -1,6 +1,6 @@
-//! Medians, and how sure they are.
+//! Medians and their confidence intervals.
 
-/// A generator of numbers that are random enough to shuffle and to draw (Knuth's MMIX).
+/// Pseudo-random numbers for shuffling and resampling (Knuth's MMIX).
 pub struct Random(u64);
 
 impl Random {
@@ -8,13 +8,13 @@ impl Random {
         Self(seed)
     }
 
-    /// A number below `limit`.
+    /// Returns a number below `limit`.
     pub fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 
-    /// The numbers below `count`, in any order (Fisher and Yates).
+    /// Returns the numbers below `count` in random order (Fisher and Yates).
     pub fn shuffled(&mut self, count: usize) -> Vec<usize> {
         let mut numbers: Vec<usize> = (0..count).collect();
         for last in (1..count).rev() {
@@ -30,7 +30,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
 }
 
-/// The 95 % interval of the median, by drawing anew from the values ten thousand times.
+/// Returns the 95 % bootstrap interval of the median, from ten thousand resamples.
 pub fn interval(values: &[f64], random: &mut Random) -> (f64, f64) {
     let draw =
         |random: &mut Random| median(values.iter().map(|_| values[random.below(values.len())]).collect());

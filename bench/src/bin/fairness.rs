@@ -1,8 +1,9 @@
-//! How a client that waits for each answer fares beside fifty connections that are kept full.
+//! Measures the round trips of a client that waits for each reply while fifty other connections are saturated.
 //!
 //! `cargo run --release --bin fairness [ROUNDS]` starts each server on the first core, and `sounder load -c 50 -p 16 -s 1k` and
-//! `sounder ping -i 2ms` on the second, and tells the median of the rounds' percentiles, in shuffled order. The ping goes before the
-//! load (SCHED_FIFO), or it would tell of their common core rather than of the server: that takes root, and `chrt`.
+//! `sounder ping -i 2ms` on the second, in shuffled order, and prints the medians of the rounds' percentiles. The ping runs with a
+//! higher priority than the load (SCHED_FIFO), because it would otherwise measure the load on their common core: this needs root
+//! and `chrt`.
 
 use std::env;
 use std::net::{TcpListener, TcpStream};
@@ -15,18 +16,18 @@ use echosounder_bench::peers::{OURS, PEERS, Ready, Workshop};
 use echosounder_bench::scenario::{SCENARIOS, Transport};
 use echosounder_bench::statistics::{Random, median};
 
-/// How many rounds there are, unless told otherwise.
+/// The default number of rounds.
 const ROUNDS: usize = 7;
 
-/// How often it is looked whether a server is there, and how long between.
-const LOOKS: u32 = 500;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// How often a server is tried after its start, and the pause between.
+const TRIES: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(10);
 
 fn main() -> Result<()> {
     let rounds = env::args().nth(1).map_or(Ok(ROUNDS), |rounds| rounds.parse()).context("read ROUNDS")?;
     let workshop = Workshop::open()?;
     let scenario =
-        SCENARIOS.iter().find(|scenario| scenario.name == "tcp-50x1kx16").context("it is there")?;
+        SCENARIOS.iter().find(|scenario| scenario.name == "tcp-50x1kx16").context("the scenario exists")?;
     let mut found: Vec<Ready> = Vec::new();
     for peer in PEERS.iter().filter(|peer| (peer.can)(scenario)) {
         match workshop.ready(peer) {
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
         }
     }
     let sounder =
-        found.iter().find(|ready| ready.peer.name == OURS).context("ours is there")?.program[0].clone();
+        found.iter().find(|ready| ready.peer.name == OURS).context("our server exists")?.program[0].clone();
     let mut random = Random::new(1);
     let mut results: Vec<Vec<[f64; 3]>> = found.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
@@ -55,7 +56,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The percentiles of one server's round, in microseconds.
+/// Runs one round of a server, and returns p50, p99 and the maximum in microseconds.
 fn round(ready: &Ready, sounder: &str) -> Result<[f64; 3]> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
     let endpoint = format!("tcp://127.0.0.1:{port}");
@@ -63,11 +64,11 @@ fn round(ready: &Ready, sounder: &str) -> Result<[f64; 3]> {
     let _server =
         Running::start(&[&["taskset", "-c", "0"], &strs(&ready.program)[..], &strs(&arguments)].concat())?;
     ensure!(
-        (0..LOOKS).any(|_| {
-            pause(BETWEEN_LOOKS);
+        (0..TRIES).any(|_| {
+            pause(PAUSE);
             TcpStream::connect(format!("127.0.0.1:{port}")).is_ok()
         }),
-        "{} does not answer",
+        "{} does not reply",
         ready.peer.name
     );
     let load = [
@@ -80,14 +81,14 @@ fn round(ready: &Ready, sounder: &str) -> Result<[f64; 3]> {
     ];
     let output = Command::new("taskset").args(ping).stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let end: serde_json::Value = serde_json::from_str(text.lines().last().context("ping tells nothing")?)?;
-    let told = |key: &str| end["rtt"][key].as_f64().map(|nanos| nanos / 1e3);
-    let all = [told("p50_ns"), told("p99_ns"), told("max_ns")];
+    let end: serde_json::Value = serde_json::from_str(text.lines().last().context("ping prints nothing")?)?;
+    let micros = |key: &str| end["rtt"][key].as_f64().map(|nanos| nanos / 1e3);
+    let all = [micros("p50_ns"), micros("p99_ns"), micros("max_ns")];
     let [Some(p50), Some(p99), Some(max)] = all else { anyhow::bail!("{}: {text}", ready.peer.name) };
     Ok([p50, p99, max])
 }
 
-/// A server does not say when it is there.
+/// Waits before the next try: the servers do not report when they are ready.
 fn pause(span: Duration) {
     let _ = echosounder_socket::ready([], Some(span));
 }
@@ -96,7 +97,7 @@ fn strs(words: &[String]) -> Vec<&str> {
     words.iter().map(String::as_str).collect()
 }
 
-/// A program that ends with this.
+/// A program that is killed when this is dropped.
 struct Running(Child);
 
 impl Running {
@@ -115,7 +116,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended by itself, or it ends now.
+        // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

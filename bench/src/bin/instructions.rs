@@ -1,9 +1,9 @@
-//! Counts the instructions that a message costs in the responder and in the reader, without I/O.
+//! Counts the instructions per message of the responder and of the reader, without I/O.
 //!
 //! `cargo run --release --bin instructions` runs each case twice under callgrind, with twice as many messages the second
-//! time, and divides the difference: what starting costs falls out. Unlike times the counts are the same on a busy
-//! machine. With a file (`instructions.txt` is beside the manifest) it fails if a case has grown by more than two in a
-//! hundred; with `--write FILE` it writes one.
+//! time, and divides the difference, so that the cost of starting does not count. Unlike times, the counts are the same on a
+//! busy machine. With a file (`instructions.txt` is beside the manifest) the program fails if a case has grown by more than
+//! 2 %; with `--write FILE` it writes one.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -12,30 +12,30 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use echosounder_proto::{
-    TIMESTAMP_PLACEHOLDER, Responder, Datagram, DatagramFilter, EchoReader, Input, Framing, MonoTime, PlainEcho, StampContext,
-    Sender, LocalTime,
+    Datagram, DatagramFilter, EchoReader, Framing, Input, LocalTime, MonoTime, PlainEcho, Responder, Sender,
+    StampContext, TIMESTAMP_PLACEHOLDER,
 };
 
-/// How often a case is done the first time.
+/// How often a case is repeated the first time.
 const ROUNDS: u64 = 2000;
 
-/// What a case may grow by.
+/// The factor by which a case may grow.
 const GROWTH_MAX: f64 = 1.02;
 
-/// A case: its name, how many messages a round of it has, and a round, done so often.
+/// A case: its name, the messages of a round, and a function that runs a number of rounds.
 type Case = (&'static str, u64, fn(u64));
 
 const CASES: [Case; 8] = [
-    ("stream: a read of 64 B, ctime", 1, |rounds| answer("ctime", "1024", &[b'x'; 64], rounds)),
-    ("stream: a read of 1 KiB, ctime", 1, |rounds| answer("ctime", "1024", &[b'x'; 1024], rounds)),
+    ("stream: a read of 64 B, ctime", 1, |rounds| reply("ctime", "1024", &[b'x'; 64], rounds)),
+    ("stream: a read of 1 KiB, ctime", 1, |rounds| reply("ctime", "1024", &[b'x'; 1024], rounds)),
     ("stream: a read of 16 KiB in 16 messages, ctime", 16, |rounds| {
-        answer("ctime", "1024", &[b'x'; 16_384], rounds);
+        reply("ctime", "1024", &[b'x'; 16_384], rounds);
     }),
-    ("stream: a read of 64 B, ns", 1, |rounds| answer("ns", "1024", &[b'x'; 64], rounds)),
-    ("stream: a read of 64 B, blank", 1, |rounds| answer("ctime", "1024", &blank(64), rounds)),
-    ("stream: a read of 16 lines of 64 B, ctime", 16, |rounds| answer("ctime", "line", &lines(), rounds)),
-    ("datagram: 64 B, ctime, judged", 1, datagrams),
-    ("reader: an answer of 64 B and its stamp", 1, read),
+    ("stream: a read of 64 B, ns", 1, |rounds| reply("ns", "1024", &[b'x'; 64], rounds)),
+    ("stream: a read of 64 B, placeholder", 1, |rounds| reply("ctime", "1024", &placeholder(64), rounds)),
+    ("stream: a read of 16 lines of 64 B, ctime", 16, |rounds| reply("ctime", "line", &lines(), rounds)),
+    ("datagram: 64 B, ctime, filtered", 1, datagrams),
+    ("reader: a reply of 64 B and its timestamp", 1, read),
 ];
 
 fn main() -> Result<()> {
@@ -62,7 +62,7 @@ fn count_all() -> Result<Vec<(&'static str, f64)>> {
     CASES.iter().map(|(name, messages, _)| Ok((*name, count(name, *messages)?))).collect()
 }
 
-/// Instructions of one message.
+/// Returns the instructions of one message.
 fn count(name: &str, messages: u64) -> Result<f64> {
     let [few, many] = [ROUNDS, 2 * ROUNDS].map(|rounds| instructions(name, rounds));
     let each = many?.checked_sub(few?).context("more rounds take fewer instructions")?;
@@ -76,16 +76,18 @@ fn instructions(name: &str, rounds: u64) -> Result<u64> {
         .arg(program)
         .args(["--case", name, &rounds.to_string()])
         .output()
-        .context("valgrind, which counts them, does not run")?;
-    let told = String::from_utf8_lossy(&out.stderr);
-    ensure!(out.status.success(), "{told}");
-    let line =
-        told.lines().find_map(|line| line.split_once("Collected : ")).context("callgrind tells no count")?;
+        .context("cannot run valgrind")?;
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    ensure!(out.status.success(), "{stderr}");
+    let line = stderr
+        .lines()
+        .find_map(|line| line.split_once("Collected : "))
+        .context("callgrind prints no count")?;
     Ok(line.1.trim().parse()?)
 }
 
 fn show(counts: &[(&str, f64)]) -> Result<()> {
-    println!("| case | instructions a message |\n|---|---:|");
+    println!("| case | instructions per message |\n|---|---:|");
     counts.iter().for_each(|(name, count)| println!("| {name} | {count:.0} |"));
     Ok(())
 }
@@ -100,7 +102,7 @@ fn read_counts(file: &str) -> Result<BTreeMap<String, f64>> {
 }
 
 fn compare(counts: &[(&str, f64)], before: &BTreeMap<String, f64>) -> Result<()> {
-    println!("| case | instructions a message | before | ratio |\n|---|---:|---:|---:|");
+    println!("| case | instructions per message | before | ratio |\n|---|---:|---:|---:|");
     let mut grown = Vec::new();
     for (name, count) in counts {
         let Some(before) = before.get(*name) else {
@@ -117,13 +119,13 @@ fn compare(counts: &[(&str, f64)], before: &BTreeMap<String, f64>) -> Result<()>
     Ok(())
 }
 
-/// Answers what a read has brought.
-fn answer(stamp: &str, framing: &str, input: &[u8], rounds: u64) {
+/// Replies to the bytes of a read.
+fn reply(stamp: &str, framing: &str, input: &[u8], rounds: u64) {
     let framing = match framing {
         "line" => Framing::Line(const { std::num::NonZeroUsize::new(65_536).expect("it is not zero") }),
         _ => Framing::default(),
     };
-    let responder = Responder { stamp: stamp.parse().expect("a stamp's name"), framing };
+    let responder = Responder { stamp: stamp.parse().expect("the name of a timestamp format"), framing };
     let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "");
     let mut out = Vec::with_capacity(64 * 1024);
     for _ in 0..rounds {
@@ -137,12 +139,12 @@ fn answer(stamp: &str, framing: &str, input: &[u8], rounds: u64) {
     }
 }
 
-/// What a server gives with each message, the stamp of the second among it.
+/// Returns the context of a message, with the timestamp of the second.
 fn context(stamp: Option<&[u8]>) -> StampContext<'_> {
     StampContext { stamp: black_box(stamp), ..StampContext::anonymous(black_box(&LocalTime::EXAMPLE)) }
 }
 
-fn blank(len: usize) -> Vec<u8> {
+fn placeholder(len: usize) -> Vec<u8> {
     let mut message = TIMESTAMP_PLACEHOLDER.to_vec();
     message.resize(len, b'x');
     message
@@ -154,10 +156,10 @@ fn lines() -> Vec<u8> {
     line.repeat(16)
 }
 
-/// Judges and answers datagrams.
+/// Filters datagrams and replies to them.
 fn datagrams(rounds: u64) {
-    let stamp = "ctime".parse().expect("a stamp's name");
-    let mut rule =
+    let stamp = "ctime".parse().expect("the name of a timestamp format");
+    let mut filter =
         DatagramFilter::new(&stamp, PlainEcho::Local, MonoTime::from_origin(std::time::Duration::ZERO));
     let responder = Responder { stamp, framing: Framing::Message };
     let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "");
@@ -166,22 +168,22 @@ fn datagrams(rounds: u64) {
         let mut message = black_box([b'x'; 64]);
         let datagram =
             Datagram { bytes: &message, sender: Sender::Stranger, to_group: false, truncated: false };
-        assert_eq!(rule.check(&datagram, MonoTime::from_origin(std::time::Duration::ZERO)), Ok(()));
+        assert_eq!(filter.check(&datagram, MonoTime::from_origin(std::time::Duration::ZERO)), Ok(()));
         let mut context = context(ready.as_deref());
         responder.answer_datagram(&mut message, &mut context, &mut head);
         black_box((&message, &head));
     }
 }
 
-/// Reads the answers to messages that were sent.
+/// Reads the replies to messages that were sent.
 fn read(rounds: u64) {
     let message = [b'x'; 64];
-    let answer = [&b"[Sun Nov 22 12:19:36 2026] "[..], &message].concat();
+    let reply = [&b"[Sun Nov 22 12:19:36 2026] "[..], &message].concat();
     let mut reader = EchoReader::new();
     for _ in 0..rounds {
         reader.sent(black_box(&message));
         let mut ends = 0;
-        reader.receive(black_box(&answer), |echo| ends += echo.end).expect("it is an echo");
-        assert_eq!(ends, answer.len());
+        reader.receive(black_box(&reply), |echo| ends += echo.end).expect("it is an echo");
+        assert_eq!(ends, reply.len());
     }
 }

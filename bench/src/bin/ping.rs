@@ -1,9 +1,9 @@
-//! Holds the round trips of `sounder ping` against those of other probers, each with a server of its own, over UDP on
-//! loopback: 64 bytes, a thousand a second.
+//! Compares the round trips of `sounder ping` with those of other probers, each with its own server, over UDP on loopback:
+//! 64 bytes, a thousand per second.
 //!
-//! `cargo run --release --bin ping [ROUNDS]` lets them take turns in shuffled order, and tells the median of each one's
-//! medians, and its ratio to ours in the same round with a 95 % bootstrap interval. It needs irtt, sockperf and taskset; one
-//! that is missing is named and left out.
+//! `cargo run --release --bin ping [ROUNDS]` runs them in shuffled order, and prints the median of each prober's medians and the
+//! ratio of ours to it in the same round, with a 95 % bootstrap interval. It needs taskset, irtt and sockperf; a missing prober
+//! is named and left out.
 
 use std::env;
 use std::net::UdpSocket;
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use echosounder_bench::machine::processor;
 use echosounder_bench::statistics::{Random, interval, median};
 
-/// How many rounds there are, unless told otherwise.
+/// The default number of rounds.
 const ROUNDS: usize = 14;
 
 /// How long a server has to start.
@@ -27,13 +27,13 @@ struct Prober {
     program: PathBuf,
     server: fn(port: &str) -> Vec<String>,
     client: fn(port: &str) -> Vec<String>,
-    /// The median in what the client writes, in microseconds.
+    /// Reads the median in microseconds from the client's output.
     median: fn(&str) -> Option<f64>,
 }
 
 fn main() -> Result<()> {
     let rounds = env::args().nth(1).map_or(Ok(ROUNDS), |rounds| rounds.parse()).context("read ROUNDS")?;
-    let probers: Vec<Prober> = probers()?.into_iter().filter(is_there).collect();
+    let probers: Vec<Prober> = probers()?.into_iter().filter(is_installed).collect();
     let mut random = Random::new(1);
     let mut medians: Vec<Vec<f64>> = probers.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
@@ -105,20 +105,20 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-fn is_there(prober: &Prober) -> bool {
-    let there = Command::new(&prober.program)
+fn is_installed(prober: &Prober) -> bool {
+    let runs = Command::new(&prober.program)
         .arg("--help")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok();
-    if !there {
+    if !runs {
         eprintln!("left out: {} is not installed", prober.name);
     }
-    there
+    runs
 }
 
-/// One round of one prober, in microseconds.
+/// Runs one round of a prober, and returns its median in microseconds.
 fn run(prober: &Prober) -> Result<f64> {
     let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
     let _server = Server::start(prober, &port)?;
@@ -130,7 +130,7 @@ fn run(prober: &Prober) -> Result<f64> {
         .output()
         .with_context(|| format!("run {}", prober.name))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    (prober.median)(&text).with_context(|| format!("{} tells no median: {text}", prober.name))
+    (prober.median)(&text).with_context(|| format!("{} prints no median: {text}", prober.name))
 }
 
 struct Server(Child);
@@ -146,7 +146,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("start the server of {}", prober.name))?;
-        // It does not say when it is there.
+        // The servers do not report when they are ready.
         let _ = echosounder_socket::ready([], Some(START));
         Ok(Self(child))
     }
@@ -154,7 +154,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended by itself, or it ends now.
+        // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! `sounder load`: what it counts, of peers that do everything that a peer may do; how it ends; what it writes.
+//! `sounder load`: its counters with peers of all kinds, its end, and its files.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -31,7 +31,7 @@ fn load(args: &[&str]) -> Finished {
     run(&[&fixed, args].concat(), b"")
 }
 
-/// The last object, which is the result.
+/// Returns the last object, which is the result.
 #[track_caller]
 fn result(done: &Finished) -> Value {
     let result = done.objects().pop().unwrap_or_else(|| panic!("{done:?}"));
@@ -39,7 +39,7 @@ fn result(done: &Finished) -> Value {
     result
 }
 
-/// Fails unless the result has these counts, and nothing else happened.
+/// Fails unless the result has these counts and all others are zero.
 #[track_caller]
 fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
     for key in
@@ -50,22 +50,22 @@ fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
     }
 }
 
-/// A peer for datagrams: `answers` says what to send back for each that comes. It ends with the program.
-fn datagrams(mut answers: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> String {
+/// Starts a peer for datagrams that sends the replies that `replies` returns for each message. It ends with the program.
+fn datagrams(mut replies: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> String {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("udp://{}", socket.local_addr().unwrap());
     thread::spawn(move || {
         let mut buffer = [0; 2048];
         while let Ok((len, from)) = socket.recv_from(&mut buffer) {
-            for answer in answers(&buffer[..len]) {
-                socket.send_to(&answer, from).unwrap();
+            for reply in replies(&buffer[..len]) {
+                socket.send_to(&reply, from).unwrap();
             }
         }
     });
     endpoint
 }
 
-/// Answers so many messages as they are.
+/// Echoes `count` messages.
 fn echo(stream: &mut TcpStream, count: usize) {
     let mut message = [0; LEN];
     for _ in 0..count {
@@ -75,7 +75,7 @@ fn echo(stream: &mut TcpStream, count: usize) {
     }
 }
 
-/// Whether no process has this on its command line, ourselves aside.
+/// Returns whether no process but this one has `word` on its command line.
 fn nobody_runs(word: &str) -> bool {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let ours = std::process::id().to_string();
@@ -87,7 +87,7 @@ fn nobody_runs(word: &str) -> bool {
 }
 
 #[test]
-fn on_every_transport_each_message_is_counted_once() {
+fn every_transport_counts_each_message_once() {
     let name = unique();
     let mut endpoints: Vec<String> = ["tcp://127.0.0.1:0", "udp://127.0.0.1:0"].map(str::to_owned).into();
     endpoints
@@ -102,7 +102,7 @@ fn on_every_transport_each_message_is_counted_once() {
             let done = load(&[&args, pace].concat());
             assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint} {pace:?}");
             let result = result(&done);
-            // A queue may be full when the next is due; it holds ten UNIX datagrams.
+            // The queue of a UNIX datagram socket holds ten datagrams and may be full when a message is due.
             let left_out = if pace[0] == "-r" { result["skipped"].as_u64().unwrap() } else { 0 };
             assert_counts(&result, &[("sent", 301), ("answered", 301), ("skipped", left_out)]);
         }
@@ -110,7 +110,7 @@ fn on_every_transport_each_message_is_counted_once() {
 }
 
 #[test]
-fn messages_of_every_length_come_back() {
+fn messages_of_every_size_are_answered() {
     for sizes in ["1", "8-70", "1-100k", "1m"] {
         let done = run(&["load", "--self", "-n", "50", "-p", "4", "-s", sizes, "--json"], b"");
         assert_eq!(done.code, Some(0), "{sizes}: {}", done.stderr);
@@ -119,23 +119,23 @@ fn messages_of_every_length_come_back() {
 }
 
 #[test]
-fn datagrams_that_are_lost_are_lost() {
+fn lost_datagrams_count_as_lost() {
     let mut count = 0;
     let peer = datagrams(move |message| {
         count += 1;
         if count % 3 == 0 { Vec::new() } else { vec![message.to_vec()] }
     });
     let done = load(&[&peer, "-c", "1", "-p", "10", "-n", "10", "-w", "3s"]);
-    // So many were to come back.
+    // A number of messages was requested, so each must be answered.
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert_counts(&result(&done), &[("sent", 10), ("answered", 7), ("lost", 3)]);
 }
 
 #[test]
-fn an_answer_to_a_datagram_that_was_given_up_is_late() {
+fn reply_after_the_timeout_counts_as_late() {
     let mut first = None;
     let peer = datagrams(move |message| match first.take() {
-        // It was sent because the first was given up.
+        // The second message is sent because the first was given up.
         Some(first) => vec![first, message.to_vec()],
         None => {
             first = Some(message.to_vec());
@@ -149,7 +149,7 @@ fn an_answer_to_a_datagram_that_was_given_up_is_late() {
 }
 
 #[test]
-fn an_answer_that_comes_again_is_a_duplicate() {
+fn repeated_reply_counts_as_duplicate() {
     let mut before = Vec::new();
     let peer = datagrams(move |message| {
         let again = std::mem::replace(&mut before, message.to_vec());
@@ -161,12 +161,12 @@ fn an_answer_that_comes_again_is_a_duplicate() {
 }
 
 #[test]
-fn the_order_of_datagrams_does_not_matter() {
-    let mut held: Vec<Vec<u8>> = Vec::new();
+fn reordered_datagrams_count_as_answered() {
+    let mut waiting: Vec<Vec<u8>> = Vec::new();
     let peer = datagrams(move |message| {
-        held.push(message.to_vec());
-        let answers = if held.len() == 10 { std::mem::take(&mut held) } else { Vec::new() };
-        answers.into_iter().rev().collect()
+        waiting.push(message.to_vec());
+        let replies = if waiting.len() == 10 { std::mem::take(&mut waiting) } else { Vec::new() };
+        replies.into_iter().rev().collect()
     });
     let done = load(&[&peer, "-c", "1", "-p", "10", "-n", "50", "-w", "20s"]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -174,18 +174,18 @@ fn the_order_of_datagrams_does_not_matter() {
 }
 
 #[test]
-fn what_was_not_sent_is_wrong() {
+fn data_that_was_not_sent_counts_as_unexpected() {
     let peer = datagrams(|message| vec![b"nonsense\n".to_vec(), message[1..].to_vec(), message.to_vec()]);
     let done = load(&[&peer, "-c", "1", "-n", "10", "-w", "20s"]);
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert_counts(&result(&done), &[("sent", 10), ("answered", 10), ("unexpected", 20)]);
 
-    let liar = connections(|mut stream| {
+    let corrupts = connections(|mut stream| {
         echo(&mut stream, 1);
         let _ = stream.write_all(b"nonsense");
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let done = load(&[&liar, "-c", "1", "-n", "5", "-w", "20s"]);
+    let done = load(&[&corrupts, "-c", "1", "-n", "5", "-w", "20s"]);
     let result = result(&done);
     assert_eq!(
         (done.code, &result["unexpected"], &result["connections_closed"]),
@@ -195,7 +195,7 @@ fn what_was_not_sent_is_wrong() {
 }
 
 #[test]
-fn a_server_that_does_not_stamp_is_told_from_one_that_does() {
+fn replies_without_timestamps_are_counted() {
     let plain = connections(|mut stream| echo(&mut stream, usize::MAX));
     let done = load(&[&plain, "-n", "50", "-w", "20s"]);
     assert_eq!((done.code, &result(&done)["without_timestamp"]), (Some(0), &50.into()));
@@ -207,21 +207,21 @@ fn a_server_that_does_not_stamp_is_told_from_one_that_does() {
     );
     let done = load(&["--self", "-n", "50", "-w", "20s"]);
     assert_eq!((done.code, &result(&done)["without_timestamp"]), (Some(0), &0.into()));
-    // The textbook's server knows no blank, and puts its stamp before it.
+    // The textbook's server puts a timestamp before the placeholder instead of filling the placeholder in.
     let stamped = datagrams(|message| vec![[&b"[Sun Nov 22 12:19:36 2026] "[..], message].concat()]);
     let done = load(&[&stamped, "-n", "50", "-w", "20s"]);
     assert_eq!((done.code, &result(&done)["without_timestamp"]), (Some(0), &0.into()));
 }
 
 #[test]
-fn a_server_that_ends_is_told() {
+fn closed_connections_are_reported() {
     let some = connections(|mut stream| echo(&mut stream, 5));
     let done = load(&[&some, "-c", "3", "-n", "1000", "-w", "20s"]);
-    let told = result(&done);
+    let closed = result(&done);
     assert_eq!(
-        (done.code, &told["connections_closed"], &told["answered"]),
+        (done.code, &closed["connections_closed"], &closed["answered"]),
         (Some(1), &3.into(), &15.into()),
-        "{told}"
+        "{closed}"
     );
 
     let none = connections(|mut stream| echo(&mut stream, 0));
@@ -232,7 +232,7 @@ fn a_server_that_ends_is_told() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_told() {
+fn silent_server_is_reported() {
     let peer = connections(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
     for end in [["-n", "1000"], ["-d", "200ms"]] {
         let done = run(&["load", &peer, "--warm-up", "0", "-w", "100ms", end[0], end[1]], b"");
@@ -246,16 +246,16 @@ fn a_server_that_never_answers_is_told() {
     }
 }
 
-/// What is reported of a peer that echoes nothing.
+/// The failure that is reported of a peer that does not echo.
 #[derive(Clone, Copy, Debug)]
-enum TimestampSupport {
+enum PeerFailure {
     NotAnEcho,
     Closed,
     Timeout,
 }
 
 #[test]
-fn what_is_no_echo_server_is_named_and_ends_every_load() {
+fn peer_that_does_not_echo_ends_every_load_with_its_failure() {
     let read = |stream: &mut TcpStream| stream.read(&mut [0; 4096]).unwrap_or(0);
     let silent = connections(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
     let html = connections(move |mut stream| {
@@ -274,15 +274,15 @@ fn what_is_no_echo_server_is_named_and_ends_every_load() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let peers = [
-        (silent, TimestampSupport::Timeout),
-        (html, TimestampSupport::NotAnEcho),
-        (greets, TimestampSupport::NotAnEcho),
-        (garbage, TimestampSupport::NotAnEcho),
-        (closes, TimestampSupport::Closed),
-        (half_closes, TimestampSupport::Closed),
-        (datagrams(|_| Vec::new()), TimestampSupport::Timeout),
-        (datagrams(|_| vec![b"nonsense".to_vec()]), TimestampSupport::NotAnEcho),
-        (datagrams(|_| vec![Vec::new()]), TimestampSupport::NotAnEcho),
+        (silent, PeerFailure::Timeout),
+        (html, PeerFailure::NotAnEcho),
+        (greets, PeerFailure::NotAnEcho),
+        (garbage, PeerFailure::NotAnEcho),
+        (closes, PeerFailure::Closed),
+        (half_closes, PeerFailure::Closed),
+        (datagrams(|_| Vec::new()), PeerFailure::Timeout),
+        (datagrams(|_| vec![b"nonsense".to_vec()]), PeerFailure::NotAnEcho),
+        (datagrams(|_| vec![Vec::new()]), PeerFailure::NotAnEcho),
     ];
     for (peer, expected) in &peers {
         for args in [
@@ -294,26 +294,26 @@ fn what_is_no_echo_server_is_named_and_ends_every_load() {
         ] {
             let done = run(&[&["load", peer, "-w", "200ms", "--warm-up", "50ms"], args].concat(), b"");
             assert_eq!(done.code, Some(1), "{args:?} {expected:?}: {done:?}");
-            let told = match expected {
-                TimestampSupport::NotAnEcho => {
+            let stderr = match expected {
+                PeerFailure::NotAnEcho => {
                     format!(
                         "sounder: cannot measure {peer}: a reply does not contain its request (not an echo server?)\n"
                     )
                 }
-                TimestampSupport::Closed => {
+                PeerFailure::Closed => {
                     format!("sounder: CLOSED: cannot measure {peer}: the server closed every connection\n")
                 }
-                TimestampSupport::Timeout => {
+                PeerFailure::Timeout => {
                     format!("sounder: TIMEOUT: cannot measure {peer}: no reply arrived\n")
                 }
             };
-            assert_eq!(done.stderr, told, "{args:?}");
+            assert_eq!(done.stderr, stderr, "{args:?}");
         }
     }
 }
 
 #[test]
-fn messages_are_found_in_replies_that_are_decorated() {
+fn messages_are_found_in_decorated_replies() {
     let quoted = |message: &[u8]| {
         let text = str::from_utf8(message).unwrap().replace('\n', "\\n");
         format!("[b'Fri Nov 27 12:19:36 2026'] b'{text}'").into_bytes()
@@ -334,8 +334,8 @@ fn messages_are_found_in_replies_that_are_decorated() {
 }
 
 #[test]
-fn a_server_that_stops_in_the_middle_ends_a_load_of_so_many_messages() {
-    // It echoes a message of each connection, and then does not even read.
+fn load_of_a_number_of_messages_ends_when_the_server_stops_replying() {
+    // It echoes one message of each connection, and then does not read any more.
     let stops = connections(|mut stream| {
         echo(&mut stream, 1);
         while stream.peek(&mut [0]).is_ok_and(|len| len != 0) {
@@ -346,14 +346,15 @@ fn a_server_that_stops_in_the_middle_ends_a_load_of_so_many_messages() {
         let fixed = ["load", &stops, "-n", "1m", "-s", "64", "-w", "100ms", "--warm-up", "0"];
         let done = run(&[&fixed, args].concat(), b"");
         assert_eq!(done.code, Some(1), "{args:?}: {done:?}");
-        let told = format!("sounder: TIMEOUT: cannot measure {stops}: no reply arrived in the last 300ms\n");
-        assert_eq!(done.stderr, told, "{args:?}: {}", done.text());
+        let stderr =
+            format!("sounder: TIMEOUT: cannot measure {stops}: no reply arrived in the last 300ms\n");
+        assert_eq!(done.stderr, stderr, "{args:?}: {}", done.text());
     }
 }
 
 #[test]
-fn a_server_that_stops_in_the_middle_of_what_it_is_sent_ends_a_load() {
-    // It echoes the first message, and reads no more of those that the connection has not taken.
+fn load_ends_when_the_server_stops_reading_a_message() {
+    // It echoes the first message, and then leaves the next in the buffers of the connection.
     const LONG: usize = 1 << 20;
     let stops = connections(|mut stream| {
         let mut message = vec![0; LONG];
@@ -370,7 +371,7 @@ fn a_server_that_stops_in_the_middle_of_what_it_is_sent_ends_a_load() {
 }
 
 #[test]
-fn a_datagram_server_that_falls_silent_is_told() {
+fn silent_datagram_server_is_reported() {
     let peer = || {
         let mut left = 5;
         datagrams(move |message| {
@@ -388,7 +389,7 @@ fn a_datagram_server_that_falls_silent_is_told() {
 }
 
 #[test]
-fn the_next_address_of_a_name_is_tried_when_one_refuses_datagrams() {
+fn next_address_is_tried_when_one_refuses_datagrams() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
     let serving = Serving::at(&["udp://127.0.0.1:0"]);
     let (_, port) = host_and_port(serving.endpoint());
@@ -402,7 +403,7 @@ fn the_next_address_of_a_name_is_tried_when_one_refuses_datagrams() {
 }
 
 #[test]
-fn a_server_that_stops_reading_costs_bounded_memory() {
+fn backlog_to_a_server_that_does_not_read_is_bounded() {
     let peer = connections(|stream| {
         while stream.peek(&mut [0]).is_ok_and(|len| len != 0) {
             thread::park();
@@ -415,13 +416,13 @@ fn a_server_that_stops_reading_costs_bounded_memory() {
 }
 
 #[test]
-fn a_stall_is_felt_by_every_message_that_was_due_in_it() {
+fn stall_of_the_server_delays_every_message_due_in_it() {
     const GAP: u64 = 5_000_000;
-    // It keeps quiet from the 21st message on, until the 40th is there.
+    // It does not reply to the 21st message until the 40th has arrived.
     let peer = connections(|mut stream| {
         echo(&mut stream, 20);
-        let mut held = [0; 20 * LEN];
-        if stream.read_exact(&mut held).and_then(|()| stream.write_all(&held)).is_ok() {
+        let mut messages = [0; 20 * LEN];
+        if stream.read_exact(&mut messages).and_then(|()| stream.write_all(&messages)).is_ok() {
             echo(&mut stream, usize::MAX);
         }
     });
@@ -431,14 +432,14 @@ fn a_stall_is_felt_by_every_message_that_was_due_in_it() {
     assert_counts(&result(&done), &[("sent", 60), ("answered", 60)]);
     let rows = rows(&path);
     for gaps in 1..=19 {
-        // The one that was due so many gaps before the 40th took at least as long; three digits are kept.
-        let felt: u64 =
+        // A message that was due so many gaps before the 40th took at least as long, with three significant digits.
+        let delayed: u64 =
             rows.iter().filter(|(nanos, _)| gaps * GAP * 999 / 1000 <= *nanos).map(|(_, count)| count).sum();
-        assert!(20 - gaps <= felt, "{gaps}: {felt} of {rows:?}");
+        assert!(20 - gaps <= delayed, "{gaps}: {delayed} of {rows:?}");
     }
 }
 
-/// The times of a CSV file, and how many answers took each.
+/// Returns the latencies of a CSV file, and the number of replies with each.
 fn rows(path: &str) -> Vec<(u64, u64)> {
     let text = fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
@@ -456,7 +457,7 @@ fn rows(path: &str) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn the_server_of_its_own_is_gone_with_the_load() {
+fn own_server_ends_with_the_load() {
     let folder = Folder::new();
     let path = folder.join("echo");
     let done = load(&["--self", &path, "-n", "100", "-w", "20s"]);
@@ -475,7 +476,7 @@ fn the_server_of_its_own_is_gone_with_the_load() {
 }
 
 #[test]
-fn the_server_of_its_own_does_not_outlive_a_load_that_is_killed() {
+fn own_server_ends_when_the_load_is_killed() {
     let folder = Folder::new();
     let path = folder.join("echo");
     let running = Program::start(&mut sounder(["load", "--self", &path, "--json", "-d", "1h"]));
@@ -483,12 +484,12 @@ fn the_server_of_its_own_does_not_outlive_a_load_that_is_killed() {
     assert!(!nobody_runs(&path));
     running.signal("KILL");
     running.wait();
-    // It ends by itself, in good order.
+    // It ends by itself and removes its socket.
     wait_until("the end of the server", || !Path::new(&path).exists() && nobody_runs(&path));
 }
 
 #[test]
-fn a_ramp_can_be_interrupted_too() {
+fn signal_ends_a_ramp() {
     let folder = Folder::new();
     let path = folder.join("echo");
     let args = ["load", "--self", &path, "--ramp", "10s", "-d", "1h", "--json"];
@@ -506,7 +507,7 @@ fn a_ramp_can_be_interrupted_too() {
 }
 
 #[test]
-fn a_ramp_without_a_rate_says_so_in_words_or_in_an_object() {
+fn ramp_without_a_rate_is_reported_as_text_and_as_json() {
     let text = "no tested rate met the p99 limit";
     let ramp = ["load", "--self", "--ramp", "1us", "-d", "50ms"];
     let done = run(&ramp, b"");
@@ -517,7 +518,7 @@ fn a_ramp_without_a_rate_says_so_in_words_or_in_an_object() {
 }
 
 #[test]
-fn the_server_of_its_own_says_why_it_does_not_start() {
+fn failure_of_the_own_server_is_reported() {
     let done = run(&["load", "--self", "tcp://192.0.2.1:0"], b"");
     let why =
         "sounder: cannot start a server: cannot bind tcp://192.0.2.1:0: Cannot assign requested address\n";
@@ -539,7 +540,7 @@ fn results_are_written_to_files() {
     assert_eq!(histogram.len(), 500);
 }
 
-/// The only histogram of a log.
+/// Returns the only histogram of a log.
 fn histogram(log: &[u8]) -> Histogram<u64> {
     let entries = IntervalLogIterator::new(log).map(Result::unwrap);
     let mut found = entries.filter_map(|entry| match entry {
@@ -569,7 +570,7 @@ fn every_key_is_documented() {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_a_failure_of_this_machine() {
+fn result_that_cannot_be_written_is_a_local_failure() {
     let folder = Folder::new();
     let full = folder.join("full.json");
     symlink("/dev/full", &full).unwrap();
@@ -588,7 +589,7 @@ fn a_result_that_cannot_be_written_is_a_failure_of_this_machine() {
 }
 
 #[test]
-fn a_ramp_ends_with_the_highest_rate_that_held() {
+fn ramp_reports_the_highest_rate_that_held() {
     let done = load(&["--self", "--ramp", "20s", "-d", "150ms", "-w", "20s"]);
     let objects = done.objects();
     let steps: Vec<&Value> = objects.iter().filter(|object| object["event"] == "step").collect();
@@ -601,7 +602,7 @@ fn a_ramp_ends_with_the_highest_rate_that_held() {
 }
 
 #[test]
-fn nobody_at_the_default_endpoint_is_told_with_what_to_do() {
+fn missing_server_at_the_default_endpoint_has_a_hint() {
     let Some(mut command) = private_network() else { return };
     let refused = finish(command.arg(env!("CARGO_BIN_EXE_sounder")).arg("load"), b"");
     assert_eq!(refused.code, Some(1));
@@ -611,7 +612,7 @@ fn nobody_at_the_default_endpoint_is_told_with_what_to_do() {
 }
 
 #[test]
-fn datagrams_that_are_refused_are_told() {
+fn refused_datagrams_are_reported() {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let endpoint = format!("udp://{}", socket.local_addr().unwrap());
     drop(socket);
@@ -621,11 +622,11 @@ fn datagrams_that_are_refused_are_told() {
 }
 
 #[test]
-fn a_closed_pipe_ends_it_without_a_word() {
+fn closed_pipe_ends_the_load_silently() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let outside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (inside, _) = listener.accept().unwrap();
-    // Nobody will read what is written there.
+    // A write to the other end fails from here on.
     drop(outside);
     let mut command = sounder(["load", "--self", "-d", "1h", "--json"]);
     command.stdin(std::process::Stdio::null()).stdout(std::os::fd::OwnedFd::from(inside));
@@ -638,7 +639,7 @@ fn a_closed_pipe_ends_it_without_a_word() {
 }
 
 #[test]
-fn ten_thousand_connections() {
+fn ten_thousand_connections_are_served() {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let hard = line.split_whitespace().nth(4).unwrap();
