@@ -13,10 +13,12 @@ const TIMESTAMP_LEN: usize = 27;
 /// The maximum number of bytes after one timestamp.
 const CHUNK: usize = 1024;
 
-/// How far a timestamp may be from the clock. A server that renders a timestamp once per second may be a second behind.
+/// How far a timestamp may be from the clock. A server that renders a timestamp once per second may
+/// be a second behind.
 const TOLERANCE: Duration = Duration::from_secs(2);
 
-/// The header that sockperf's server expects: a number, flags (from a client, reply wanted) and the length.
+/// The header that sockperf's server expects: a number, flags (from a client, reply wanted) and the
+/// length.
 const SOCKPERF: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 64];
 
 /// What a server puts before the bytes that it echoes.

@@ -1,7 +1,9 @@
-//! The load of the benchmark: a closed loop, with a number of messages in flight on each connection.
+//! The load of the benchmark: a closed loop, with a number of messages in flight on each
+//! connection.
 //!
-//! The bytes of messages follow a pattern that continues from message to message and that no timestamp contains. The load
-//! counts the replies on every connection, and checks each byte on the first one.
+//! The bytes of messages follow a pattern that continues from message to message and that no
+//! timestamp contains. The load counts the replies on every connection, and checks each byte on the
+//! first one.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -19,7 +21,8 @@ use crate::check::{Checker, ReplyFormat};
 use crate::scenario::{Scenario, Transport};
 use crate::server::Interrupt;
 
-/// The length of the pattern. It is prime, so that the first byte of a reply shows which of the last messages it belongs to.
+/// The length of the pattern. It is prime, so that the first byte of a reply shows which of the
+/// last messages it belongs to.
 pub const PERIOD: usize = 127;
 
 /// The maximum number of bytes of one send.
@@ -28,8 +31,8 @@ const SEND_MAX: usize = 256 * 1024;
 /// How long the first reply on a connection may take.
 const FIRST_REPLY_MAX: Duration = Duration::from_secs(3);
 
-/// A datagram counts as lost if no reply has arrived after this time. A server that waits for its core is silent for tens of
-/// milliseconds.
+/// A datagram counts as lost if no reply has arrived after this time. A server that waits for its
+/// core is silent for tens of milliseconds.
 const LOST_AFTER: Duration = Duration::from_millis(200);
 
 /// How often datagrams in flight are checked.

@@ -5,8 +5,9 @@ use std::{fs, thread};
 
 use serde_json::{Map, Value};
 
-/// Processor flags that decide how the kernel copies to and from user space: with `rep movsb` for all sizes, or for long
-/// copies (arch/x86/lib/copy_user_64.S). On AMD with `fsrm`, the alignment of a buffer matters.
+/// Processor flags that decide how the kernel copies to and from user space: with `rep movsb` for
+/// all sizes, or for long copies (arch/x86/lib/copy_user_64.S). On AMD with `fsrm`, the alignment
+/// of a buffer matters.
 const COPY_FLAGS: [&str; 2] = ["fsrm", "erms"];
 
 /// Returns the kernel, the processor and its frequency governor.

@@ -1,8 +1,8 @@
-//! Compares the server with other servers and with minimal servers in C (floors). Each runs alone on one core and the load
-//! on another, in rounds of shuffled order.
+//! Compares the server with other servers and with minimal servers in C (floors). Each runs alone
+//! on one core and the load on another, in rounds of shuffled order.
 //!
-//! `cargo run --release` builds the servers, names those that are missing, and writes a table for each scenario. `--help`
-//! shows the options.
+//! `cargo run --release` builds the servers, names those that are missing, and writes a table for
+//! each scenario. `--help` shows the options.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -196,8 +196,8 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().copied().map(String::from).collect()
 }
 
-/// Returns whether a server with a process for each connection can serve a scenario: few connections, and messages that fit
-/// into the pipe between.
+/// Returns whether a server with a process for each connection can serve a scenario: few
+/// connections, and messages that fit into the pipe between.
 fn forks(scenario: &Scenario) -> bool {
     let load = scenario.load;
     scenario.transport.is_stream()

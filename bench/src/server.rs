@@ -1,4 +1,5 @@
-//! A server of one round: started on its core, measured from outside, and killed at the end in any case.
+//! A server of one round: started on its core, measured from outside, and killed at the end in any
+//! case.
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -49,7 +50,8 @@ impl Server {
             path.to_string_lossy().into_owned()
         };
         let log = folder.join("log");
-        // setpriv and taskset replace themselves by the program. It leads a process group, so that its children are known.
+        // setpriv and taskset replace themselves by the program. It leads a process group, so that
+        // its children are known.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "taskset", "-c", SERVER_CORE])
             .args(&peer.program)
@@ -102,7 +104,8 @@ impl Server {
         Ok(kib as f64)
     }
 
-    /// Gives its children time to end with their connections. If the server is killed first, they may stay as zombies.
+    /// Gives its children time to end with their connections. If the server is killed first, they
+    /// may stay as zombies.
     pub fn end_children(&self, interrupt: &Interrupt) -> Result<()> {
         for _ in 0..TRIES {
             if self.processes()?.len() <= 1 {

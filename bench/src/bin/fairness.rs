@@ -1,8 +1,10 @@
-//! Measures the round trips of a client that waits for each reply while fifty other connections are saturated.
+//! Measures the round trips of a client that waits for each reply while fifty other connections are
+//! saturated.
 //!
-//! `cargo run --release --bin fairness [ROUNDS]` starts each server on the first core, and `sounder load -c 50 -p 16 -s 1k` and
-//! `sounder ping -i 2ms` on the second, in shuffled order, and prints the medians of the rounds' percentiles. The ping runs with a
-//! higher priority than the load (SCHED_FIFO), because it would otherwise measure the load on their common core: this needs root
+//! `cargo run --release --bin fairness [ROUNDS]` starts each server on the first core, and `sounder
+//! load -c 50 -p 16 -s 1k` and `sounder ping -i 2ms` on the second, in shuffled order, and prints
+//! the medians of the rounds' percentiles. The ping runs with a higher priority than the load
+//! (SCHED_FIFO), because it would otherwise measure the load on their common core: this needs root
 //! and `chrt`.
 
 use std::env;

@@ -1,9 +1,10 @@
 //! Counts the instructions per message of the responder and of the reader, without I/O.
 //!
-//! `cargo run --release --bin instructions` runs each case twice under callgrind, with twice as many messages the second
-//! time, and divides the difference, so that the cost of starting does not count. Unlike times, the counts are the same on a
-//! busy machine. With a file (`instructions.txt` is beside the manifest) the program fails if a case has grown by more than
-//! 2 %; with `--write FILE` it writes one.
+//! `cargo run --release --bin instructions` runs each case twice under callgrind, with twice as
+//! many messages the second time, and divides the difference, so that the cost of starting does not
+//! count. Unlike times, the counts are the same on a busy machine. With a file (`instructions.txt`
+//! is beside the manifest) the program fails if a case has grown by more than 2 %; with `--write
+//! FILE` it writes one.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

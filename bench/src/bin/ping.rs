@@ -1,9 +1,9 @@
-//! Compares the round trips of `sounder ping` with those of other probers, each with its own server, over UDP on loopback:
-//! 64 bytes, a thousand per second.
+//! Compares the round trips of `sounder ping` with those of other probers, each with its own
+//! server, over UDP on loopback: 64 bytes, a thousand per second.
 //!
-//! `cargo run --release --bin ping [ROUNDS]` runs them in shuffled order, and prints the median of each prober's medians and the
-//! ratio of ours to it in the same round, with a 95 % bootstrap interval. It needs taskset, irtt and sockperf; a missing prober
-//! is named and left out.
+//! `cargo run --release --bin ping [ROUNDS]` runs them in shuffled order, and prints the median of
+//! each prober's medians and the ratio of ours to it in the same round, with a 95 % bootstrap
+//! interval. It needs taskset, irtt and sockperf; a missing prober is named and left out.
 
 use std::env;
 use std::net::UdpSocket;

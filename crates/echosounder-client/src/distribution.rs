@@ -1,7 +1,8 @@
-//! The distribution of measured times, in memory that depends on their spread and not on their number.
+//! The distribution of measured times, in memory that depends on their spread and not on their
+//! number.
 //!
-//! [`Distribution`] serves the reports of ping and of load alike. A ping records each time into it; a load converts
-//! the histograms of its threads at the end.
+//! [`Distribution`] serves the reports of ping and of load alike. A ping records each time into it;
+//! a load converts the histograms of its threads at the end.
 
 use std::time::Duration;
 
@@ -13,13 +14,15 @@ const LONGEST_NS: u64 = 3_600_000_000_000;
 /// Significant decimal digits of percentiles.
 const DIGITS: u8 = 3;
 
-/// Buckets of one power of two. 1024 buckets keep three significant digits: a bucket is at most 1/1024 of its value wide.
+/// Buckets of one power of two. 1024 buckets keep three significant digits: a bucket is at most
+/// 1/1024 of its value wide.
 const BUCKETS_PER_OCTAVE: u64 = 1024;
 
 /// A distribution of times in nanoseconds. Times may be negative, because two clocks may differ.
 ///
-/// Count, minimum, maximum, mean and standard deviation are exact; percentiles have three significant digits. Memory
-/// grows by 8 bytes for each distinct value of three digits, so a distribution of a few values is small.
+/// Count, minimum, maximum, mean and standard deviation are exact; percentiles have three
+/// significant digits. Memory grows by 8 bytes for each distinct value of three digits, so a
+/// distribution of a few values is small.
 #[derive(Clone, Debug, Default)]
 pub struct Distribution {
     /// In ascending order. A full bucket is followed by another of the same index.
@@ -139,21 +142,22 @@ impl Distribution {
         (!self.is_empty()).then_some(self.mean + self.shift as f64)
     }
 
-    /// Returns the standard deviation of the population in nanoseconds, or `None` if there are no values.
+    /// Returns the standard deviation of the population in nanoseconds, or `None` if there are no
+    /// values.
     pub fn stddev(&self) -> Option<f64> {
         (!self.is_empty()).then(|| (self.squares / self.count as f64).max(0.0).sqrt())
     }
 
-    /// Returns the given percentile in nanoseconds, or `None` if no value lies above it: fewer than 100 values have no
-    /// 99th percentile. `percent` is from 0 to 100.
+    /// Returns the given percentile in nanoseconds, or `None` if no value lies above it: fewer than
+    /// 100 values have no 99th percentile. `percent` is from 0 to 100.
     pub fn percentile(&self, percent: f64) -> Option<i64> {
         // The tolerance is for fractions such as 99.9, which are no binary numbers.
         let is_carried = 100.0 - 1e-6 <= self.count as f64 * (100.0 - percent);
         is_carried.then(|| self.rank(percent)).flatten()
     }
 
-    /// Returns the given percentile in nanoseconds by nearest rank, however few values there are. `percent` is from 0 to
-    /// 100.
+    /// Returns the given percentile in nanoseconds by nearest rank, however few values there are.
+    /// `percent` is from 0 to 100.
     pub fn rank(&self, percent: f64) -> Option<i64> {
         let rank = (percent / 100.0 * self.count as f64 - 1e-6).ceil().max(1.0);
         let mut up_to = 0;
@@ -164,8 +168,8 @@ impl Distribution {
         Some(self.furthest_of(*bucket).clamp(self.min, self.max).saturating_add(self.shift))
     }
 
-    /// Returns the recorded values as a histogram in nanoseconds, without the [shift](Self::shift); negative values are
-    /// there as zero.
+    /// Returns the recorded values as a histogram in nanoseconds, without the [shift](Self::shift);
+    /// negative values are there as zero.
     pub fn histogram(&self) -> Histogram<u64> {
         let mut histogram = Histogram::new(DIGITS).expect("three digits are a valid precision");
         for bucket in &self.buckets {
@@ -185,7 +189,8 @@ impl Distribution {
 }
 
 impl From<&Histogram<u64>> for Distribution {
-    /// Converts a histogram in nanoseconds. Minimum, maximum, mean and standard deviation are as precise as its buckets.
+    /// Converts a histogram in nanoseconds. Minimum, maximum, mean and standard deviation are as
+    /// precise as its buckets.
     fn from(histogram: &Histogram<u64>) -> Self {
         if histogram.is_empty() {
             return Self::default();

@@ -8,7 +8,8 @@ use echosounder_socket::ready;
 /// How long every receive may fail before that is a failure of this machine.
 const FAILING_MAX: Duration = Duration::from_secs(1);
 
-/// How long to rest after a failed receive. The socket stays readable, so a wait for it would end at once.
+/// How long to rest after a failed receive. The socket stays readable, so a wait for it would end
+/// at once.
 const REST: Duration = Duration::from_millis(5);
 
 /// Receives that fail because this machine has no memory for them (ENOMEM, ENOBUFS).

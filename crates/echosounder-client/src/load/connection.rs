@@ -1,4 +1,5 @@
-//! A connection of a load: its socket, the messages in flight, and the bytes that the kernel has not accepted.
+//! A connection of a load: its socket, the messages in flight, and the bytes that the kernel has
+//! not accepted.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,7 +24,8 @@ pub(super) struct Connection {
     pub(super) socket: Option<Socket>,
     /// Reads the replies of a stream.
     pub(super) reader: EchoReader,
-    /// Finds messages in a stream that the reader cannot follow, because the server decorates its replies.
+    /// Finds messages in a stream that the reader cannot follow, because the server decorates its
+    /// replies.
     pub(super) finder: Option<Finder>,
     /// Whether the reader has seen a complete reply.
     pub(super) has_echoed: bool,
@@ -37,7 +39,8 @@ pub(super) struct Connection {
     polls_writable: bool,
     /// Whether an error about an earlier datagram was reported since the last reply.
     pub(super) is_refused: bool,
-    /// Whether a datagram was lost or could not be sent since the last reply, so that the error was not forged.
+    /// Whether a datagram was lost or could not be sent since the last reply, so that the error was
+    /// not forged.
     pub(super) is_failing: bool,
 }
 
@@ -102,7 +105,8 @@ impl Connection {
         self.left(taken)
     }
 
-    /// Gives the oldest message in flight up if it was due before `due`. To be called until it returns `None`.
+    /// Gives the oldest message in flight up if it was due before `due`. To be called until it
+    /// returns `None`.
     pub(super) fn expire(&mut self, due: Duration) -> Option<u64> {
         let expired = self.in_flight.expire(|request| request.due < due);
         let expired = expired.map(|(number, request)| (number, *request));
@@ -124,7 +128,8 @@ impl Connection {
         self.finder.as_mut().map(|finder| (finder, &self.in_flight))
     }
 
-    /// Writes bytes to the stream, behind those that are unsent, and keeps what the kernel does not accept.
+    /// Writes bytes to the stream, behind those that are unsent, and keeps what the kernel does not
+    /// accept.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
         let sent = match self.unsent.is_empty() {

@@ -15,13 +15,15 @@ pub struct Counts {
     pub duplicate: u64,
     /// Messages of an open loop that were due and could not be sent.
     pub skipped: u64,
-    /// Replies without a timestamp of their own: the server read several messages at once, or sends no timestamps.
+    /// Replies without a timestamp of their own: the server read several messages at once, or sends
+    /// no timestamps.
     pub without_timestamp: u64,
     /// Connections that the server closed, and sockets whose datagrams it refused.
     pub connections_closed: u64,
     /// Bytes of the answered messages.
     pub bytes: u64,
-    /// Errors about earlier datagrams that the network reported (ICMP), including those of the warm-up.
+    /// Errors about earlier datagrams that the network reported (ICMP), including those of the
+    /// warm-up.
     pub network_errors: u64,
 }
 

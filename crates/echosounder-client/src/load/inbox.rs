@@ -5,7 +5,8 @@ use std::io;
 use echosounder_proto::{Payload, Returned};
 use echosounder_socket::{Batch, IoBuffer, Kind};
 
-use super::send::BATCH_MAX;
+/// The maximum number of datagrams of one system call, in either direction.
+pub(super) const BATCH_MAX: usize = 64;
 
 /// The length of a read, or the length of a message if that is longer.
 const READ_MAX: usize = 256 * 1024;
@@ -41,7 +42,8 @@ impl Inbox {
     }
 }
 
-/// Reads a reply to one message, whatever a server has put around the message. `next` is the number of the next message.
+/// Reads a reply to one message, whatever a server has put around the message. `next` is the number
+/// of the next message.
 pub(super) fn read_reply(reply: &[u8], next: u64, scratch: &mut Vec<u8>) -> Option<Returned> {
     Payload::read(reply, scratch).or_else(|| Payload::find_in(reply, next))
 }

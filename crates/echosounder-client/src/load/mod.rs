@@ -1,19 +1,22 @@
 //! Generating load: many connections, a pace, and a check of every reply.
 //!
-//! [`load`](fn@load) connects to a server as [`Load`] describes, sends messages for a while and returns a
-//! [`LoadReport`]; [`ramp`](fn@ramp) repeats that to find the highest rate that keeps a latency bound. Each thread owns
-//! some of the connections and shares nothing with the others but a few counters.
+//! [`load`](fn@load) connects to a server as [`Load`] describes, sends messages for a while and
+//! returns a [`LoadReport`]; [`ramp`](fn@ramp) repeats that to find the highest rate that keeps a
+//! latency bound. Each thread owns some of the connections and shares nothing with the others but a
+//! few counters.
 
 mod connection;
 mod counts;
 mod cpu;
 mod error;
+mod failures;
 mod generator;
 mod inbox;
 mod options;
 mod outbox;
 mod over_time;
 mod pace;
+mod phase;
 mod plan;
 mod progress;
 mod ramp;
@@ -25,6 +28,7 @@ mod run;
 mod send;
 mod shared;
 mod thread_result;
+mod turn;
 
 pub use counts::Counts;
 pub use error::LoadError;

@@ -1,23 +1,15 @@
-//! The options of a load, and the checks that need no connection.
+//! The options of a load.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use echosounder_proto::NUMBERED_MIN;
-use echosounder_socket::{Kind, StopToken};
+use echosounder_socket::StopToken;
 
-use super::error::LoadError;
 use super::pace::Pace;
 use crate::connect::ConnectOptions;
 
 /// Messages per second that another host receives at most, unless [`Load::allow_remote`] is set.
 pub const REMOTE_RATE_MAX: f64 = 100_000.0;
-
-/// Bytes that a closed loop may have in flight on all connections.
-const IN_FLIGHT_MAX_BYTES: usize = 1 << 30;
-
-/// Memory that a message in flight takes beside its own bytes.
-const MESSAGE_OVERHEAD_BYTES: usize = 64;
 
 /// The options of a [`load`](fn@super::load).
 #[derive(Clone, Debug)]
@@ -32,7 +24,8 @@ pub struct Load {
     pub sizes: SizeRange,
     /// How long the load runs before it is measured.
     pub warm_up: Duration,
-    /// How long the load is measured; `None` means until [`messages`](Self::messages) are sent, or until it is stopped.
+    /// How long the load is measured; `None` means until [`messages`](Self::messages) are sent, or
+    /// until it is stopped.
     pub duration: Option<Duration>,
     /// The maximum number of measured messages; `None` means no limit.
     pub messages: Option<u64>,
@@ -40,7 +33,8 @@ pub struct Load {
     pub threads: NonZeroUsize,
     /// Whether another host may receive more than [`REMOTE_RATE_MAX`].
     pub allow_remote: bool,
-    /// The interval of [`Checkpoint`](super::LoadEvent::Checkpoint) events; `None` means no checkpoints.
+    /// The interval of [`Checkpoint`](super::LoadEvent::Checkpoint) events; `None` means no
+    /// checkpoints.
     pub checkpoint_every: Option<Duration>,
     /// Ends the load early once it is set.
     pub stop: StopToken,
@@ -53,22 +47,4 @@ pub struct SizeRange {
     pub min: usize,
     /// The largest size, at least `min`.
     pub max: usize,
-}
-
-impl Load {
-    /// Checks that replies can be matched with messages, and that the messages in flight fit into memory.
-    pub(super) fn check(&self) -> Result<(), LoadError> {
-        let is_datagram = self.connect.endpoint.transport().kind() == Kind::Datagrams;
-        if is_datagram && self.sizes.min < NUMBERED_MIN {
-            return Err(LoadError::MessageTooShort);
-        }
-        if let Pace::Closed { depth } = self.pace {
-            let messages = self.connections.get().saturating_mul(depth);
-            let bytes = self.sizes.max;
-            if IN_FLIGHT_MAX_BYTES < messages.saturating_mul(bytes + MESSAGE_OVERHEAD_BYTES) {
-                return Err(LoadError::TooMuchInFlight { messages, bytes });
-            }
-        }
-        Ok(())
-    }
 }

@@ -5,7 +5,8 @@ use std::io::IoSlice;
 use echosounder_proto::Payload;
 use echosounder_socket::{IoBuffer, Outgoing};
 
-/// Messages of one connection that are sent next, one behind the other in memory, so that a stream needs one write.
+/// Messages of one connection that are sent next, one behind the other in memory, so that a stream
+/// needs one write.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     bytes: IoBuffer,

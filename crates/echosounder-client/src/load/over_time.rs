@@ -22,13 +22,15 @@ pub struct LoadPoint {
     pub answered: u64,
     /// Messages whose reply arrived in the span, but after the timeout.
     pub late: u64,
-    /// Messages that were given up in the span. A message whose reply arrives late no longer counts.
+    /// Messages that were given up in the span. A message whose reply arrives late no longer
+    /// counts.
     pub lost: u64,
     /// Latencies of the replies in the span; `None` if there were none.
     pub latency: Option<PointLatency>,
 }
 
-/// Latencies of a span. Where several spans were merged into one point, each value is the highest of them.
+/// Latencies of a span. Where several spans were merged into one point, each value is the highest
+/// of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PointLatency {
     /// The median by nearest rank.
@@ -71,7 +73,8 @@ pub(super) struct Totals {
     pub(super) in_flight: u64,
 }
 
-/// Collects points. When there are too many, each two become one, so that memory is bounded however long a load runs.
+/// Collects points. When there are too many, each two become one, so that memory is bounded however
+/// long a load runs.
 #[derive(Debug, Default)]
 pub(super) struct OverTime {
     points: Vec<LoadPoint>,
@@ -87,7 +90,8 @@ impl OverTime {
         &self.points
     }
 
-    /// Adds the span that ends now, at `end` after the warm-up, in which these latencies were recorded.
+    /// Adds the span that ends now, at `end` after the warm-up, in which these latencies were
+    /// recorded.
     pub(super) fn add(&mut self, end: Duration, totals: Totals, latency: &Histogram<u64>) {
         let (now, before) = (totals.counts, self.before.counts);
         let sent = (now.sent + totals.in_flight).saturating_sub(before.sent + self.before.in_flight);
@@ -111,7 +115,8 @@ impl OverTime {
         }
     }
 
-    /// Counts messages that were lost in earlier spans as not lost, because their replies came late.
+    /// Counts messages that were lost in earlier spans as not lost, because their replies came
+    /// late.
     fn take_back_lost(&mut self, mut count: u64) {
         for point in self.points.iter_mut().rev() {
             let taken = count.min(point.lost);

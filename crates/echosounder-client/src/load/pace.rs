@@ -5,7 +5,8 @@ use std::time::Duration;
 /// When messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// A closed loop: each connection has a number of messages in flight and sends the next when a reply has arrived.
+    /// A closed loop: each connection has a number of messages in flight and sends the next when a
+    /// reply has arrived.
     Closed {
         /// Messages in flight on each connection, at least 1.
         depth: usize,
@@ -24,7 +25,8 @@ pub enum Pace {
 pub enum Spacing {
     /// Equal intervals.
     Even,
-    /// Exponentially distributed intervals, as between the requests of independent users (a Poisson process).
+    /// Exponentially distributed intervals, as between the requests of independent users (a Poisson
+    /// process).
     Poisson,
 }
 

@@ -7,7 +7,8 @@ use echosounder_socket::{Address, Transport};
 use super::options::{Load, SizeRange};
 use super::pace::Pace;
 
-/// Bytes that an open loop may have in flight or unsent on all connections. Messages beyond them are not sent.
+/// Bytes that an open loop may have in flight or unsent on all connections. Messages beyond them
+/// are not sent.
 const BACKLOG_MAX_BYTES: usize = 256 << 20;
 
 /// What a [`Generator`](super::Generator) sends, and for how long.
@@ -33,12 +34,14 @@ pub struct LoadPlan {
     pub messages_max: u64,
     /// How long a reply may take.
     pub timeout: Duration,
-    /// Bytes that an open loop may have in flight or unsent on each connection. Messages beyond them are not sent.
+    /// Bytes that an open loop may have in flight or unsent on each connection. Messages beyond
+    /// them are not sent.
     pub backlog_max_bytes: usize,
 }
 
 impl LoadPlan {
-    /// Returns the plan of one of `threads` threads, which has `connections` of the connections to `address`.
+    /// Returns the plan of one of `threads` threads, which has `connections` of the connections to
+    /// `address`.
     pub(super) fn of_thread(
         load: &Load,
         address: &Address,

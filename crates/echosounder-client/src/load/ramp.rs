@@ -12,7 +12,8 @@ use super::run::load;
 /// The first rate that is tried, in messages per second.
 const FIRST_RATE: f64 = 1000.0;
 
-/// The search ends when the highest rate that met the bound and the lowest that did not differ by less than this factor.
+/// The search ends when the highest rate that met the bound and the lowest that did not differ by
+/// less than this factor.
 const PRECISION: f64 = 1.05;
 
 /// The maximum number of rates that are tried.
@@ -28,12 +29,14 @@ pub struct Step {
     pub rate: f64,
     /// The report of the load at this rate.
     pub report: LoadReport,
-    /// Whether the server met the bound: its replies arrived at this rate, and none was lost, late or unexpected.
+    /// Whether the server met the bound: its replies arrived at this rate, and none was lost, late
+    /// or unexpected.
     pub held: bool,
 }
 
-/// Finds the highest rate at which the 99th percentile of the latency stays within `p99_max`, and returns its step; `None`
-/// if no rate met the bound. Each step is a load with the other options of `plan`.
+/// Finds the highest rate at which the 99th percentile of the latency stays within `p99_max`, and
+/// returns its step; `None` if no rate met the bound. Each step is a load with the other options of
+/// `plan`.
 ///
 /// # Errors
 ///
@@ -75,7 +78,8 @@ pub fn ramp(
     Ok(best)
 }
 
-/// A search that doubles or halves the rate until it has a rate on either side of the limit, and then halves the distance.
+/// A search that doubles or halves the rate until it has a rate on either side of the limit, and
+/// then halves the distance.
 #[derive(Debug, Default)]
 struct Search {
     steps: usize,
@@ -104,7 +108,8 @@ impl Search {
     }
 }
 
-/// Returns whether the server met the bound. A rate that the generator itself could not send does not count as met.
+/// Returns whether the server met the bound. A rate that the generator itself could not send does
+/// not count as met.
 fn meets_bound(report: &LoadReport, rate: f64, p99_max: Duration) -> bool {
     let counts = &report.counts;
     let is_complete = counts.lost() == 0
@@ -120,7 +125,8 @@ fn meets_bound(report: &LoadReport, rate: f64, p99_max: Duration) -> bool {
 mod tests {
     use super::*;
 
-    /// Returns the rate that is found on a server that meets the bound up to `limit`, and how many rates are tried.
+    /// Returns the rate that is found on a server that meets the bound up to `limit`, and how many
+    /// rates are tried.
     fn search(limit: f64) -> (Option<f64>, usize) {
         let mut search = Search::default();
         while let Some(rate) = search.next() {

@@ -6,13 +6,15 @@ use std::time::Duration;
 use echosounder_proto::{Clock, Finder, Match, Payload, Returned};
 use echosounder_socket::{Kind, is_out_of_resources};
 
-use super::generator::{Generator, SWEEP_EVERY};
+use super::generator::Generator;
 use super::inbox::read_reply;
+use super::phase::SWEEP_EVERY;
 use super::refusals::Failure;
 use crate::error::is_about_earlier;
 use crate::nonblocking::is_transient;
 
-/// A peer that sends more bytes than this in one read, but no message back, is not an echo server. Fewer may be a greeting.
+/// A peer that sends more bytes than this in one read, but no message back, is not an echo server.
+/// Fewer may be a greeting.
 const GREETING_MAX: usize = 1024;
 
 impl<C: Clock> Generator<C> {
@@ -51,7 +53,8 @@ impl<C: Clock> Generator<C> {
         if self.plan.is_closed_loop() { self.enqueue(index, replies) } else { Ok(()) }
     }
 
-    /// Receives bytes into the buffer, and returns their number; `None` if there are none now, or no more.
+    /// Receives bytes into the buffer, and returns their number; `None` if there are none now, or
+    /// no more.
     fn receive_bytes(&mut self, index: usize) -> Result<Option<usize>, Failure> {
         let Some(socket) = &self.connections[index].socket else { return Ok(None) };
         match socket.recv(&mut self.inbox.buffer) {
@@ -104,7 +107,8 @@ impl<C: Clock> Generator<C> {
         self.search_stream(index, &unread, now).map(|found| replies + found)
     }
 
-    /// Searches bytes of a stream that the reader cannot follow, and returns how many messages have come back.
+    /// Searches bytes of a stream that the reader cannot follow, and returns how many messages have
+    /// come back.
     fn search_stream(&mut self, index: usize, bytes: &[u8], now: Duration) -> Result<usize, Failure> {
         let Some((finder, requests)) = self.connections[index].finder_and_requests() else { return Ok(0) };
         let len = |number| requests.get(number).map_or(0, |request| request.len);

@@ -77,7 +77,8 @@ impl Recorder {
         }
     }
 
-    /// Records that a message was not sent after all, and returns whether it would have been measured.
+    /// Records that a message was not sent after all, and returns whether it would have been
+    /// measured.
     pub(super) fn take_back_sent(&mut self, number: u64) -> bool {
         let is_measured = self.is_measured(number);
         self.counts.sent -= u64::from(is_measured);
@@ -110,8 +111,8 @@ impl Recorder {
         }
     }
 
-    /// Records the complete reply to a message that had been given up. It may be in time, if the message was given up
-    /// because of a reported error.
+    /// Records the complete reply to a message that had been given up. It may be in time, if the
+    /// message was given up because of a reported error.
     pub(super) fn record_late_reply(
         &mut self,
         number: u64,
@@ -136,7 +137,8 @@ impl Recorder {
         }
     }
 
-    /// Takes the messages in flight out of the counters: the load was stopped before their replies could arrive.
+    /// Takes the messages in flight out of the counters: the load was stopped before their replies
+    /// could arrive.
     pub(super) fn forget_in_flight(&mut self) {
         self.counts.sent -= self.in_flight;
         self.in_flight = 0;

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-/// How many reported errors prove that no server is there, and how long after the first of them. A single ICMP message may
-/// be forged by anybody who knows the ports.
+/// How many reported errors prove that no server is there, and how long after the first of them. A
+/// single ICMP message may be forged by anybody who knows the ports.
 const BELIEVED_COUNT: u32 = 2;
 const BELIEVED_AFTER: Duration = Duration::from_millis(200);
 

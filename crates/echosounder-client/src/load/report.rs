@@ -1,4 +1,5 @@
-//! The report of a load, and its verdicts: whether the server failed, and whether the generator was the bottleneck.
+//! The report of a load, and its verdicts: whether the server failed, and whether the generator was
+//! the bottleneck.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -18,7 +19,8 @@ use crate::error::ClientError;
 /// A thread that wanted a processor for this share of the time could not have done more.
 const BUSY: f64 = 0.9;
 
-/// Messages that are sent later than this after they were due were delayed by the generator, not by the server.
+/// Messages that are sent later than this after they were due were delayed by the generator, not by
+/// the server.
 const SEND_DELAY_MAX: Duration = Duration::from_millis(1);
 
 /// The measurements of a load.
@@ -30,7 +32,8 @@ pub struct LoadReport {
     pub counts: Counts,
     /// The times from when each message was due until its reply was complete.
     pub latency: Distribution,
-    /// The times from when each message of an open loop was due until it was sent. Empty for a closed loop.
+    /// The times from when each message of an open loop was due until it was sent. Empty for a
+    /// closed loop.
     pub send_delay: Distribution,
     /// The course of the load, mostly in seconds.
     pub over_time: Vec<LoadPoint>,
@@ -53,8 +56,9 @@ impl LoadReport {
         if seconds == 0.0 { 0.0 } else { self.counts.answered as f64 / seconds }
     }
 
-    /// Returns whether the generator, or a lack of processors for it, was the bottleneck rather than the server: a
-    /// closed loop that had no time left, or an open loop that sent one in a hundred messages a millisecond late.
+    /// Returns whether the generator, or a lack of processors for it, was the bottleneck rather
+    /// than the server: a closed loop that had no time left, or an open loop that sent one in a
+    /// hundred messages a millisecond late.
     pub fn is_generator_limited(&self) -> bool {
         match span(self.send_delay.percentile(99.0)) {
             Some(send_delay) => SEND_DELAY_MAX < send_delay,
@@ -91,8 +95,8 @@ impl LoadReport {
         Some(ClientError::Peer(kind, error).into())
     }
 
-    /// Returns whether every expected reply arrived. Lost datagrams are a part of the measurement, unless `load` asked
-    /// for a number of messages.
+    /// Returns whether every expected reply arrived. Lost datagrams are a part of the measurement,
+    /// unless `load` asked for a number of messages.
     pub fn is_complete(&self, load: &Load) -> bool {
         let may_lose = load.connect.endpoint.transport().kind() == Kind::Datagrams && load.messages.is_none();
         self.counts.answered != 0
@@ -107,7 +111,8 @@ impl LoadReport {
         counts.sent + counts.skipped + counts.connections_closed + counts.unexpected == 0
     }
 
-    /// Returns the given percentile of the latency, or `None` if no latency lies above it. `percent` is from 0 to 100.
+    /// Returns the given percentile of the latency, or `None` if no latency lies above it.
+    /// `percent` is from 0 to 100.
     pub fn percentile(&self, percent: f64) -> Option<Duration> {
         span(self.latency.percentile(percent))
     }

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use echosounder_proto::{Clock, MonoTime};
+use echosounder_proto::{Clock, MonoTime, NUMBERED_MIN};
 use echosounder_socket::family::vsock::VsockAddress;
-use echosounder_socket::{Address, Endpoint, Error, Socket, is_multicast_or_broadcast, ready};
+use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, is_multicast_or_broadcast, ready};
 
 use super::error::LoadError;
 use super::generator::Generator;
@@ -24,16 +24,23 @@ use crate::error::ClientError;
 use crate::nonblocking::prepare;
 use crate::wait_limit::WaitLimit;
 
+/// Bytes that a closed loop may have in flight on all connections.
+const IN_FLIGHT_MAX_BYTES: usize = 1 << 30;
+
+/// Memory that a message in flight takes beside its own bytes.
+const MESSAGE_OVERHEAD_BYTES: usize = 64;
+
 /// How often the threads are looked at: short enough that nobody notices the delay at the end.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
 
-/// Connects to a server, sends it a load and returns the report. Calls `on_event` while the load runs.
+/// Connects to a server, sends it a load and returns the report. Calls `on_event` while the load
+/// runs.
 ///
 /// # Errors
 ///
 /// If the options contradict each other, or the server cannot be reached or fails.
 pub fn load(load: &Load, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<LoadReport, LoadError> {
-    load.check()?;
+    check(load)?;
     let transport = load.connect.endpoint.transport();
     let limit = WaitLimit::new(load.stop.clone(), Duration::MAX);
     let mut candidates = Candidates::resolve(&load.connect, limit.after(load.connect.wait), &limit)?;
@@ -61,6 +68,23 @@ pub fn load(load: &Load, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<Load
             result => return result,
         }
     }
+}
+
+/// Checks that replies can be matched with messages, and that the messages in flight fit into
+/// memory.
+fn check(load: &Load) -> Result<(), LoadError> {
+    let is_datagram = load.connect.endpoint.transport().kind() == Kind::Datagrams;
+    if is_datagram && load.sizes.min < NUMBERED_MIN {
+        return Err(LoadError::MessageTooShort);
+    }
+    if let Pace::Closed { depth } = load.pace {
+        let messages = load.connections.get().saturating_mul(depth);
+        let bytes = load.sizes.max;
+        if IN_FLIGHT_MAX_BYTES < messages.saturating_mul(bytes + MESSAGE_OVERHEAD_BYTES) {
+            return Err(LoadError::TooMuchInFlight { messages, bytes });
+        }
+    }
+    Ok(())
 }
 
 /// Sends the load over connected sockets.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use echosounder_proto::Clock;
 use echosounder_socket::{Address, Kind};
 
-use super::generator::{Generator, SWEEP_EVERY};
+use super::generator::Generator;
+use super::inbox::BATCH_MAX;
 use super::options::SizeRange;
+use super::phase::SWEEP_EVERY;
 use super::recorder::Request;
 use super::refusals::Failure;
 use crate::error::{failure_kind, send_twice};
@@ -16,9 +18,6 @@ use crate::nonblocking::is_transient;
 
 /// The maximum number of messages of an open loop that are sent before replies are received.
 const BURST_MAX: usize = 256;
-
-/// The maximum number of datagrams of one system call.
-pub(super) const BATCH_MAX: usize = 64;
 
 /// Messages are sent in one go until they have so many bytes.
 const BURST_MAX_BYTES: usize = 256 * 1024;
@@ -82,8 +81,8 @@ impl<C: Clock> Generator<C> {
         self.send_pending(index)
     }
 
-    /// Sends the messages of a closed loop that are due, in as few system calls as possible, until the kernel accepts no
-    /// more.
+    /// Sends the messages of a closed loop that are due, in as few system calls as possible, until
+    /// the kernel accepts no more.
     pub(super) fn send_pending(&mut self, index: usize) -> Result<(), Failure> {
         let now = self.elapsed();
         loop {
@@ -130,8 +129,8 @@ impl<C: Clock> Generator<C> {
         self.silent_since.get_or_insert(due);
     }
 
-    /// Sends the messages of the outbox, and returns how many of the last ones the kernel has not accepted. A stream keeps
-    /// what the kernel does not accept.
+    /// Sends the messages of the outbox, and returns how many of the last ones the kernel has not
+    /// accepted. A stream keeps what the kernel does not accept.
     fn send_outbox(&mut self, index: usize) -> Result<usize, Failure> {
         self.shared.sent.fetch_add(self.outbox.len() as u64, Ordering::Relaxed);
         match self.kind {
@@ -141,7 +140,8 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Takes back the last messages that were not sent after all, and returns how many of them are measured.
+    /// Takes back the last messages that were not sent after all, and returns how many of them are
+    /// measured.
     fn take_back(&mut self, index: usize, count: usize) -> u64 {
         self.shared.sent.fetch_sub(count as u64, Ordering::Relaxed);
         let mut measured = 0;
@@ -174,7 +174,8 @@ impl<C: Clock> Generator<C> {
         self.send_pending(index)
     }
 
-    /// Sends each message with a call of its own, on a connection that preserves message boundaries.
+    /// Sends each message with a call of its own, on a connection that preserves message
+    /// boundaries.
     fn send_messages(&mut self, index: usize) -> Result<usize, Failure> {
         let Some(socket) = &self.connections[index].socket else { return Ok(0) };
         let count = self.outbox.len();
@@ -217,11 +218,12 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Handles an error of a send: the last `count` messages were not sent now, or never will be. Returns how many are to
-    /// be taken back.
+    /// Handles an error of a send: the last `count` messages were not sent now, or never will be.
+    /// Returns how many are to be taken back.
     fn send_failed(&mut self, index: usize, count: usize, error: io::Error) -> Result<usize, Failure> {
         if is_transient(&error) {
-            // Netlink and TIPC sockets for datagrams do not become writable again; the next sweep tries.
+            // Netlink and TIPC sockets for datagrams do not become writable again; the next sweep
+            // tries.
             let reports_space = self.kind == Kind::Messages
                 || matches!(self.plan.address, Address::Unix(_) | Address::Inet(_) | Address::Inet6(_));
             self.poll_writable(index, self.plan.is_closed_loop() && reports_space)?;

@@ -6,13 +6,14 @@ use hdrhistogram::Histogram;
 
 use super::counts::Counts;
 
-/// The measurements of one thread: totals in counters, and times since the previous result in histograms. The times of
-/// all results together are those of the whole load.
+/// The measurements of one thread: totals in counters, and times since the previous result in
+/// histograms. The times of all results together are those of the whole load.
 #[derive(Clone, Debug)]
 pub(super) struct ThreadResult {
     /// The thread, from 0.
     pub(super) thread: usize,
-    /// The number of the request that this result fulfils; `u64::MAX` for the last result of the thread.
+    /// The number of the request that this result fulfils; `u64::MAX` for the last result of the
+    /// thread.
     pub(super) request: u64,
     /// Totals so far. Messages in flight do not count as sent.
     pub(super) counts: Counts,
@@ -22,7 +23,8 @@ pub(super) struct ThreadResult {
     pub(super) latency: Histogram<u64>,
     /// Nanoseconds from when a message of an open loop was due until it was sent.
     pub(super) send_delay: Histogram<u64>,
-    /// The time from the end of the warm-up until now, or until the last measured reply if the load is over.
+    /// The time from the end of the warm-up until now, or until the last measured reply if the load
+    /// is over.
     pub(super) elapsed: Duration,
     pub(super) cpu: CpuShare,
     /// How long no reply had arrived when the thread gave up, if it did.
@@ -45,8 +47,8 @@ impl CpuShare {
     }
 }
 
-/// Creates a histogram of nanoseconds up to one hour with three significant digits. Its memory is allocated at once, so
-/// that recording allocates nothing.
+/// Creates a histogram of nanoseconds up to one hour with three significant digits. Its memory is
+/// allocated at once, so that recording allocates nothing.
 pub(super) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these bounds and this precision are valid")
 }

@@ -61,7 +61,8 @@ impl Bench {
         Self { clock, generator, server, stop }
     }
 
-    /// Lets the generator send and receive all that it can without time passing. Returns whether the load goes on.
+    /// Lets the generator send and receive all that it can without time passing. Returns whether
+    /// the load goes on.
     fn turns(&mut self) -> bool {
         (0..20).all(|_| self.generator.turn(Duration::ZERO).unwrap())
     }
@@ -344,7 +345,8 @@ fn stream_replies_in_pieces_and_with_timestamps_are_read() {
     assert_eq!((counts.sent, counts.answered, counts.without_timestamp), (4, 2, 1));
 }
 
-/// Starts a server that echoes on TCP connections, and returns its endpoint. It ends with the tests.
+/// Starts a server that echoes on TCP connections, and returns its endpoint. It ends with the
+/// tests.
 fn echo_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());

@@ -50,7 +50,8 @@ fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
     }
 }
 
-/// Starts a peer for datagrams that sends the replies that `replies` returns for each message. It ends with the program.
+/// Starts a peer for datagrams that sends the replies that `replies` returns for each message. It
+/// ends with the program.
 fn datagrams(mut replies: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> String {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("udp://{}", socket.local_addr().unwrap());
@@ -102,7 +103,8 @@ fn every_transport_counts_each_message_once() {
             let done = load(&[&args, pace].concat());
             assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{endpoint} {pace:?}");
             let result = result(&done);
-            // The queue of a UNIX datagram socket holds ten datagrams and may be full when a message is due.
+            // The queue of a UNIX datagram socket holds ten datagrams and may be full when a
+            // message is due.
             let left_out = if pace[0] == "-r" { result["skipped"].as_u64().unwrap() } else { 0 };
             assert_counts(&result, &[("sent", 301), ("answered", 301), ("skipped", left_out)]);
         }
@@ -207,7 +209,8 @@ fn replies_without_timestamps_are_counted() {
     );
     let done = load(&["--self", "-n", "50", "-w", "20s"]);
     assert_eq!((done.code, &result(&done)["without_timestamp"]), (Some(0), &0.into()));
-    // The textbook's server puts a timestamp before the placeholder instead of filling the placeholder in.
+    // The textbook's server puts a timestamp before the placeholder instead of filling the
+    // placeholder in.
     let stamped = datagrams(|message| vec![[&b"[Sun Nov 22 12:19:36 2026] "[..], message].concat()]);
     let done = load(&[&stamped, "-n", "50", "-w", "20s"]);
     assert_eq!((done.code, &result(&done)["without_timestamp"]), (Some(0), &0.into()));
@@ -432,7 +435,8 @@ fn stall_of_the_server_delays_every_message_due_in_it() {
     assert_counts(&result(&done), &[("sent", 60), ("answered", 60)]);
     let rows = rows(&path);
     for gaps in 1..=19 {
-        // A message that was due so many gaps before the 40th took at least as long, with three significant digits.
+        // A message that was due so many gaps before the 40th took at least as long, with three
+        // significant digits.
         let delayed: u64 =
             rows.iter().filter(|(nanos, _)| gaps * GAP * 999 / 1000 <= *nanos).map(|(_, count)| count).sum();
         assert!(20 - gaps <= delayed, "{gaps}: {delayed} of {rows:?}");

@@ -44,8 +44,8 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     run_with(config, output, load_output, server.as_ref())
 }
 
-/// Sets when the console is no longer waited for, if the length of the load is known. The progress of a load whose length
-/// is unknown fits into any pipe.
+/// Sets when the console is no longer waited for, if the length of the load is known. The progress
+/// of a load whose length is unknown fits into any pipe.
 fn limit_console(config: &config::Load) {
     let has_length = config.load.messages.is_none() && config.ramp.is_none();
     let length = config.load.duration.filter(|_| has_length);
@@ -93,8 +93,8 @@ fn run_with(
     Ok(if report.is_complete(&config.load) { Outcome::Done } else { Outcome::Incomplete })
 }
 
-/// Generates one load, or those of a ramp. The report is that of the highest rate that met the bound, if any did, and the
-/// options are then changed to that rate.
+/// Generates one load, or those of a ramp. The report is that of the highest rate that met the
+/// bound, if any did, and the options are then changed to that rate.
 fn measure(
     config: &mut config::Load,
     load_output: &mut LoadOutput<'_>,

@@ -1,4 +1,5 @@
-//! The output of `sounder load`: progress and steps while it runs, the result at its end, and the files.
+//! The output of `sounder load`: progress and steps while it runs, the result at its end, and the
+//! files.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -63,16 +64,16 @@ impl<'a> LoadOutput<'a> {
         });
     }
 
-    /// Writes the report so far to the files. A file that cannot be written keeps its old content; the next checkpoint
-    /// tries again.
+    /// Writes the report so far to the files. A file that cannot be written keeps its old content;
+    /// the next checkpoint tries again.
     pub(super) fn checkpoint(&self, summary: &Summary<'_>) {
         for file in self.files.iter().filter(|file| file.is_replaceable()) {
             let _ = write_file(file, "interim", summary);
         }
     }
 
-    /// Writes the files and then the result on the console, as far as each is possible. Returns the last failure of a file;
-    /// the others are reported before.
+    /// Writes the files and then the result on the console, as far as each is possible. Returns the
+    /// last failure of a file; the others are reported before.
     pub(super) fn finish(mut self, summary: &Summary<'_>) -> Result<()> {
         self.clear_progress();
         let write = |file: &ResultFile| write_file(file, "result", summary).err();

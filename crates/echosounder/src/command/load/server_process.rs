@@ -15,7 +15,8 @@ use crate::failure::OwnServer;
 pub(super) struct ServerProcess {
     child: Child,
     endpoint: Endpoint,
-    /// The standard input of the server. It ends with this process, however that ends, and then the server ends.
+    /// The standard input of the server. It ends with this process, however that ends, and then the
+    /// server ends.
     _input: Option<ChildStdin>,
 }
 
