@@ -31,7 +31,7 @@ fn a_browser_shows_the_page_and_runs_its_script() {
     let dom = shown.text();
     assert_eq!(dom.matches("<section").count(), 2, "{dom}");
     // It is the script that says so, under each of the three figures of a target.
-    assert_eq!(dom.matches("Point at it, or use the arrow keys.</p>").count(), 6, "{dom}");
+    assert_eq!(dom.matches("Point at the figure, or use the arrow keys.</p>").count(), 6, "{dom}");
     let complaint = shown.stderr.lines().find(|line| line.contains("CONSOLE"));
     assert_eq!(complaint, None);
 

@@ -5,15 +5,15 @@ use std::io::{self, Write};
 use anyhow::Result;
 use echosounder_client::{PingEvent, PingReport};
 use echosounder_server::local_time_zone;
-use jiff::Timestamp;
 
 use super::{State, missed, missed_in_words, since_1970};
 use crate::args::{OutputFile, ResultFormat};
 use crate::command::result_file::{self, ResultFile};
 use crate::config::Bounds;
 use crate::failure::{self, sentence};
-use crate::render::html;
+use crate::render::html::{page, zoned};
 use crate::render::json::EventTime;
+use crate::render::ping::html::{self, Measured};
 use crate::render::ping::target::Target;
 use crate::render::ping::{csv, hdr, json};
 
@@ -141,13 +141,12 @@ fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<
     Ok(())
 }
 
-fn write_page(out: &mut impl Write, states: &[State], bounds: Bounds) -> Result<()> {
+fn write_page(out: &mut dyn Write, states: &[State], bounds: Bounds) -> Result<()> {
+    let zone = local_time_zone();
     let started = states.iter().filter_map(|state| state.target.as_ref()).map(|target| target.started).min();
-    let started = Timestamp::from_nanosecond(i128::from(started.unwrap_or_else(since_1970)))?;
+    let started = zoned(started.unwrap_or_else(since_1970), zone.clone());
     let is_interim = states.iter().filter_map(reported).any(|(event, ..)| event == "interim");
-    let title =
-        if is_interim { "sounder ping, %F %T %:z (interim report)" } else { "sounder ping, %F %T %:z" };
-    let title = started.to_zoned(local_time_zone()).strftime(title).to_string();
+    let title = page::title("sounder ping", &started, is_interim);
     let texts: Vec<(Option<String>, Vec<String>)> = states
         .iter()
         .map(|state| {
@@ -155,16 +154,16 @@ fn write_page(out: &mut impl Write, states: &[State], bounds: Bounds) -> Result<
             (error, state.report.iter().flat_map(|report| missed_in_words(bounds, report)).collect())
         })
         .collect();
-    let targets: Vec<html::Target<'_>> = states
+    let targets: Vec<Measured<'_>> = states
         .iter()
         .zip(&texts)
-        .map(|(state, (error, missed))| html::Target {
+        .map(|(state, (error, missed))| Measured {
             endpoint: &state.endpoint,
-            about: state.target.as_ref(),
+            target: state.target.as_ref(),
             report: reported(state).map(|(_, _, report)| report),
             error: error.as_deref(),
             missed,
         })
         .collect();
-    Ok(html::page(out, &title, &targets)?)
+    Ok(html::page(out, &title, &zone, &targets)?)
 }

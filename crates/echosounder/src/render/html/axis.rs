@@ -1,15 +1,15 @@
-//! Scales of figures: where a value stands, which values are marked, and how they are written.
+//! Axes of figures: the position of a value, and round values to label.
 
-/// How values are laid out along an axis.
+/// How values map to positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scale {
     Linear,
     Log,
-    /// Shares of all, by how few are beyond: as far from 0 to 0.9 as from 0.9 to 0.99.
+    /// Shares of a sample by their distance from the whole: 0 to 0.9 takes as much space as 0.9 to 0.99.
     Nines,
 }
 
-/// An axis: what it begins and ends with, and how it goes on between.
+/// An axis from its lowest to its highest value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     scale: Scale,
@@ -18,55 +18,55 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// All steps are equally long.
+    /// Returns an axis on which equal differences have equal lengths.
     pub(super) fn linear(low: f64, high: f64) -> Self {
         Self { scale: Scale::Linear, low, high: if low < high { high } else { low + 1.0 } }
     }
 
-    /// It ends at round values.
+    /// Returns a linear axis that begins and ends at round values.
     pub(super) fn rounded(low: f64, high: f64, most: usize) -> Self {
         let axis = Self::linear(low, high);
         let step = round_step(axis.high - axis.low, most);
         Self::linear((axis.low / step).floor() * step, (axis.high / step).ceil() * step)
     }
 
-    /// Each step is so many times the one before; values are above zero.
+    /// Returns an axis on which equal ratios have equal lengths. Values are above zero.
     pub(super) fn log(low: f64, high: f64) -> Self {
         let low = low.max(f64::MIN_POSITIVE);
         Self { scale: Scale::Log, low, high: if low < high { high } else { low * 2.0 } }
     }
 
-    /// Shares of so many values, up to that which only the greatest exceeds by half.
+    /// Returns an axis for the shares of `count` values, up to half a value below the whole.
     pub(super) fn nines(count: u64) -> Self {
         Self { scale: Scale::Nines, low: 0.0, high: 1.0 - 0.5 / count.max(1) as f64 }
     }
 
-    /// What it begins with.
+    /// Returns the lowest value.
     pub(super) fn low(&self) -> f64 {
         self.low
     }
 
-    /// What it ends with.
+    /// Returns the highest value.
     pub(super) fn high(&self) -> f64 {
         self.high
     }
 
-    /// Whether values are laid out by their logarithm.
+    /// Returns whether the axis is logarithmic.
     pub(super) fn is_log(&self) -> bool {
         self.scale == Scale::Log
     }
 
-    /// Where a value stands, from 0 to 1; what is beyond an end stands there.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    /// Returns the position of a value from 0 to 1. A value beyond an end has the position of that end.
+    pub(super) fn position(&self, value: f64) -> f64 {
         let [low, at, high] =
-            [self.low, value.clamp(self.low, self.high), self.high].map(|value| self.lay(value));
+            [self.low, value.clamp(self.low, self.high), self.high].map(|value| self.transform(value));
         (at - low) / (high - low)
     }
 
-    /// The value that stands at a place from 0 to 1.
-    pub(super) fn value(&self, place: f64) -> f64 {
-        let (low, high) = (self.lay(self.low), self.lay(self.high));
-        let at = low + place * (high - low);
+    /// Returns the value at a position from 0 to 1.
+    pub(super) fn value(&self, position: f64) -> f64 {
+        let (low, high) = (self.transform(self.low), self.transform(self.high));
+        let at = low + position * (high - low);
         match self.scale {
             Scale::Linear => at,
             Scale::Log => at.exp(),
@@ -74,7 +74,7 @@ impl Axis {
         }
     }
 
-    fn lay(&self, value: f64) -> f64 {
+    fn transform(&self, value: f64) -> f64 {
         match self.scale {
             Scale::Linear => value,
             Scale::Log => value.ln(),
@@ -82,7 +82,7 @@ impl Axis {
         }
     }
 
-    /// Round values to mark, not many more than `most`.
+    /// Returns round values to label, about `most` of them.
     pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
         let ticks = match self.scale {
             Scale::Linear => steps(self.low, self.high, most),
@@ -93,7 +93,7 @@ impl Axis {
         ticks.into_iter().filter(|tick| (self.low - slack..=self.high + slack).contains(tick)).collect()
     }
 
-    /// 1, 2 and 5 of each power of ten, or fewer of them; within a short range, steps of equal length.
+    /// Returns 1, 2 and 5 of each power of ten, or fewer of them; within a short range, steps of equal length.
     fn decades(&self, most: usize) -> Vec<f64> {
         let span = (self.high / self.low).log10();
         if span < 0.8 {
@@ -112,7 +112,7 @@ impl Axis {
     }
 }
 
-/// The share that the tick of a number has: half of all, then one nine, two, three …
+/// Returns the share of a tick by its number: a half, then one nine, two nines and so on.
 fn nines(tick: i32) -> f64 {
     match tick {
         1 => 0.5,
@@ -120,18 +120,18 @@ fn nines(tick: i32) -> f64 {
     }
 }
 
-/// The multiples of a round step between two values.
+/// Returns the multiples of a round step between two values.
 fn steps(low: f64, high: f64, most: usize) -> Vec<f64> {
     let step = round_step(high - low, most);
     let first = (low / step - 1e-9).ceil();
-    // Beyond 2^53 steps from zero a multiple is no longer told from the next.
+    // Beyond 2^53 steps from zero, two consecutive multiples are the same number.
     (0..=2 * u32::try_from(most).unwrap_or(1))
         .map(|number| (first + f64::from(number)) * step)
         .take_while(|tick| *tick <= high + step * 1e-9)
         .collect()
 }
 
-/// The least of 1, 2, 5, 10 … of which at most so many make the span.
+/// Returns the smallest of 1, 2, 5, 10 and so on that divides the span into at most `most` steps.
 fn round_step(span: f64, most: usize) -> f64 {
     let least = span / most.max(1) as f64;
     let power = 10_f64.powf(least.log10().floor());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_many_ticks_nor_none() {
+    fn number_of_ticks_is_bounded() {
         let spans = (-3..12).flat_map(|power| [1.0, 1.7, 4.2, 9.9].map(|digits| digits * 10_f64.powi(power)));
         for span in spans {
             for axis in
@@ -169,22 +169,23 @@ mod tests {
     }
 
     #[test]
-    fn places_and_values_are_inverses_and_nothing_leaves_the_axis() {
+    fn positions_and_values_are_inverses_and_stay_on_the_axis() {
         for axis in [Axis::linear(-2.0, 7.0), Axis::log(0.5, 9000.0), Axis::nines(1_000_000_000)] {
-            assert_eq!([axis.place(axis.low()), axis.place(axis.high())], [0.0, 1.0]);
-            assert_eq!([axis.place(-1e9), axis.place(1e9)], [0.0, 1.0]);
-            for place in [0.0, 0.1, 0.5, 0.9, 1.0] {
-                assert!((axis.place(axis.value(place)) - place).abs() < 1e-6, "{axis:?} at {place}");
+            assert_eq!([axis.position(axis.low()), axis.position(axis.high())], [0.0, 1.0]);
+            assert_eq!([axis.position(-1e9), axis.position(1e9)], [0.0, 1.0]);
+            for position in [0.0, 0.1, 0.5, 0.9, 1.0] {
+                let again = axis.position(axis.value(position));
+                assert!((again - position).abs() < 1e-6, "{axis:?} at {position}");
             }
         }
-        assert!((Axis::nines(500).place(0.9) - Axis::nines(500).place(0.99) / 2.0).abs() < 1e-9);
+        assert!((Axis::nines(500).position(0.9) - Axis::nines(500).position(0.99) / 2.0).abs() < 1e-9);
     }
 
     #[test]
-    fn an_axis_of_nothing_is_still_one() {
+    fn axis_of_one_value_has_finite_positions() {
         for axis in [Axis::linear(5.0, 5.0), Axis::rounded(0.0, 0.0, 5), Axis::log(3.0, 3.0), Axis::nines(0)]
         {
-            assert!(axis.place(axis.low()).is_finite() && axis.place(4.0).is_finite(), "{axis:?}");
+            assert!(axis.position(axis.low()).is_finite() && axis.position(4.0).is_finite(), "{axis:?}");
         }
     }
 }

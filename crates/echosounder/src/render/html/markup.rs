@@ -1,11 +1,11 @@
-//! Text that becomes part of a page.
+//! Text that becomes part of a page: everything that is not our own markup goes through [`Text`].
 
 use std::fmt::{self, Display, Write};
 
 use super::super::escape::Escaped;
 
-/// A stranger's text on a page: nothing in it acts, neither as markup nor on the direction of what is around it.
-pub(super) struct Text<'a>(pub(super) &'a str);
+/// Untrusted text on a page. Nothing in it acts as markup or changes the direction of the text around it.
+pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,7 +13,7 @@ impl Display for Text<'_> {
     }
 }
 
-/// Writes what markup is made of as entities.
+/// Writes the characters of markup as entities.
 struct Entities<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl Write for Entities<'_, '_> {
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_markup_and_what_acts_is_escaped() {
+    fn markup_and_acting_characters_are_escaped() {
         assert_eq!(
             Text("<b a=\"'\">&\u{1b}\u{202e}\0é👋\n").to_string(),
             "&lt;b a=&quot;&#39;&quot;&gt;&amp;\\x1b\\u{202e}\\x00é👋\\n"
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn of_any_character_a_parser_of_markup_takes_nothing_for_its_own() {
+    fn no_character_is_markup_to_a_parser() {
         for c in (0..=0x10_ffff).filter_map(char::from_u32) {
             let text = Text(c.encode_utf8(&mut [0; 4])).to_string();
             let bare = text.replace(['<', '>', '"', '\''], "\0");

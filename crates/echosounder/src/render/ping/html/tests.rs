@@ -67,13 +67,13 @@ fn report(stamps: bool, every: u64, count: u64, clock: Option<ClockRelation>) ->
     *result.unwrap()
 }
 
-fn target(report: &PingReport) -> Target<'_> {
-    Target { endpoint: "udp://127.0.0.1:7", about: None, report: Some(report), error: None, missed: &[] }
+fn target(report: &PingReport) -> Measured<'_> {
+    Measured { endpoint: "udp://127.0.0.1:7", target: None, report: Some(report), error: None, missed: &[] }
 }
 
-fn written(targets: &[Target<'_>]) -> String {
+fn written(targets: &[Measured<'_>]) -> String {
     let mut out = Vec::new();
-    page(&mut out, "sounder ping <&\u{1b}[31m", targets).unwrap();
+    page(&mut out, "sounder ping <&\u{1b}[31m", &TimeZone::UTC, targets).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -110,7 +110,7 @@ fn a_page_is_well_formed_and_says_what_there_is() {
 fn a_page_loads_nothing_and_nothing_on_it_acts() {
     let endpoint = "unix:/tmp/</script><script>alert(1)</script>\"'&\u{202e}";
     let missed = [endpoint.to_owned()];
-    let target = || Target { endpoint, about: None, report: None, error: Some(endpoint), missed: &missed };
+    let target = || Measured { endpoint, target: None, report: None, error: Some(endpoint), missed: &missed };
     let targets = [target(), target()];
     let page = written(&targets);
     let document = parse(&page);

@@ -1,0 +1,287 @@
+//! The HTML report of `sounder ping`: a table that compares the targets, then for each target its main values, a verdict, a
+//! table of delays and three figures.
+
+use std::io::{self, Write};
+
+use echosounder_client::{ClockRelation, PingReport, TimestampSupport};
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+use super::target::Target;
+use super::text;
+use crate::render::html::distribution::{self, Texts};
+use crate::render::html::over_time::{Curve, OverTime, Point, Shape};
+use crate::render::html::page::{self, Row, Tile};
+use crate::render::html::{Text, percentiles, zoned};
+use crate::render::numbers::{self, Unit, counted, delay, grouped, nanos, percentage_of};
+use crate::render::prose::{self, capitalized, median_and_max};
+
+/// What has become of a target.
+pub(crate) struct Measured<'a> {
+    /// The endpoint as it was typed.
+    pub(crate) endpoint: &'a str,
+    /// The target, if it was resolved.
+    pub(crate) target: Option<&'a Target>,
+    /// The report, if the target was measured.
+    pub(crate) report: Option<&'a PingReport>,
+    /// The error, if the target failed.
+    pub(crate) error: Option<&'a str>,
+    /// The thresholds that were missed, in words.
+    pub(crate) missed: &'a [String],
+}
+
+/// Writes the page. Its size is bounded, however many requests were sent. Times of the day are in `zone`.
+pub(crate) fn page(
+    out: &mut dyn Write,
+    title: &str,
+    zone: &TimeZone,
+    targets: &[Measured<'_>],
+) -> io::Result<()> {
+    page::write(out, title, |out| {
+        if 1 < targets.len() {
+            write_comparison(out, targets)?;
+        }
+        let mut sections = targets.iter().enumerate();
+        sections.try_for_each(|(number, target)| write_section(out, &id(number), zone, target))
+    })
+}
+
+fn id(number: usize) -> String {
+    format!("target-{}", number + 1)
+}
+
+/// Writes a table with a row for each target.
+fn write_comparison(out: &mut dyn Write, targets: &[Measured<'_>]) -> io::Result<()> {
+    let reports = targets.iter().filter_map(|target| target.report);
+    let unit = page::table_unit(reports.map(|report| &report.rtt.delay));
+    let columns = ["sent", "lost", "min", "p50", "p99", "max", "jitter"];
+    page::begin_table(out, &format!("Round trips, in {}", unit.name), "target", &columns)?;
+    for (number, target) in targets.iter().enumerate() {
+        let name = Text(target.endpoint);
+        write!(
+            out,
+            r##"<tr><th scope="row" class="name"><a href="#{}"><bdi>{name}</bdi></a></th>"##,
+            id(number)
+        )?;
+        match target.report {
+            Some(report) => write_compared(out, report, unit)?,
+            None => {
+                let error = Text(target.error.unwrap_or("–"));
+                write!(out, r#"<td class="word" colspan="7">{error}</td>"#)?;
+            }
+        }
+        writeln!(out, "</tr>")?;
+    }
+    page::end_table(out)
+}
+
+fn write_compared(out: &mut dyn Write, report: &PingReport, unit: Unit) -> io::Result<()> {
+    let rtt = &report.rtt.delay;
+    let class = if report.lost.total() == 0 { "" } else { r#" class="bad""# };
+    write!(out, "<td>{}</td><td{class}>{}</td>", grouped(report.sent()), Text(&percent_lost(report)))?;
+    for nanos in [rtt.min(), rtt.percentile(50.0), rtt.percentile(99.0), rtt.max()] {
+        page::delay_cell(out, nanos.map(|nanos| nanos as f64), unit)?;
+    }
+    page::delay_cell(out, report.rtt.jitter_ns, unit)
+}
+
+fn percent_lost(report: &PingReport) -> String {
+    format!("{} %", percentage_of(report.lost.total(), report.sent()))
+}
+
+fn write_section(out: &mut dyn Write, id: &str, zone: &TimeZone, target: &Measured<'_>) -> io::Result<()> {
+    writeln!(out, r#"<section id="{id}" aria-labelledby="{id}-name">"#)?;
+    writeln!(out, r#"<h2 id="{id}-name"><bdi>{}</bdi></h2>"#, Text(target.endpoint))?;
+    if let Some(target) = target.target {
+        let mut header = Vec::new();
+        text::header(&mut header, target)?;
+        writeln!(out, r#"<p class="dim">{}</p>"#, Text(String::from_utf8_lossy(&header).trim_end()))?;
+    }
+    if let Some(report) = target.report {
+        let lost = Tile { is_bad: report.lost.total() != 0, ..Tile::new("lost", percent_lost(report)) };
+        let [p50, slow] = page::delay_tiles(&report.rtt.delay);
+        page::tiles(out, &[Tile::new("sent", grouped(report.sent())), lost, p50, slow])?;
+        page::verdict(out, &verdict(report), false)?;
+    }
+    if let Some(error) = target.error {
+        page::verdict(out, error, true)?;
+    }
+    for missed in target.missed {
+        page::verdict(out, &format!("Missed: {missed}."), true)?;
+    }
+    if let Some(report) = target.report {
+        write_delays(out, report)?;
+        page::notes(out, &notes(target.target, report))?;
+        if report.rtt.delay.count() != 0 {
+            let start = target.target.map(|target| zoned(target.started, zone.clone()));
+            write_figures(out, id, start, report)?;
+        }
+    }
+    writeln!(out, "</section>")
+}
+
+fn write_delays(out: &mut dyn Write, report: &PingReport) -> io::Result<()> {
+    let PingReport { rtt, up, down, server, .. } = report;
+    let rows = [
+        Row { name: "rtt", times: &rtt.delay, jitter: rtt.jitter_ns },
+        Row { name: "up", times: &up.delay, jitter: up.jitter_ns },
+        Row { name: "down", times: &down.delay, jitter: down.jitter_ns },
+        Row { name: "server", times: server, jitter: None },
+    ];
+    page::distributions(out, "Delays", &rows)
+}
+
+/// Returns whether and where delay varies, or why that is unknown.
+fn verdict(report: &PingReport) -> String {
+    if report.rtt.delay.count() == 0 {
+        return match report.sent() {
+            0 => "No request was sent.".to_owned(),
+            sent => {
+                let failures = prose::failures(&report.lost);
+                format!("No reply to {}: {failures}.", counted(sent, "request"))
+            }
+        };
+    }
+    match prose::verdict(report, delay) {
+        Some(verdict) => format!("{}.", capitalized(&verdict)),
+        None => match report.timestamps {
+            TimestampSupport::None => {
+                "The replies have no timestamps, so the two directions cannot be distinguished."
+            }
+            TimestampSupport::Seconds => {
+                "The replies have timestamps in whole seconds, too coarse to distinguish the two directions."
+            }
+            TimestampSupport::Single | TimestampSupport::RxTx => {
+                "There are too few replies to determine in which direction the delay varies."
+            }
+        }
+        .to_owned(),
+    }
+}
+
+/// Returns the remarks on a target: counts, clocks and timing.
+fn notes(target: Option<&Target>, report: &PingReport) -> Vec<(&'static str, String)> {
+    let mut notes = vec![("requests", counts(report))];
+    let clock = target.and_then(|target| prose::clock(target.clocks(), report, delay));
+    notes.extend(clock.map(|clock| ("clock", clock)));
+    if let Some(behind) = median_and_max(report.send_delay.percentile(50.0), report.send_delay.max(), delay) {
+        let timestamps = match report.kernel_tx_delay.count() + report.kernel_rx_delay.count() {
+            0 => "user-space timestamps",
+            _ => "kernel timestamps where the kernel reported them",
+        };
+        notes.push(("timing", format!("requests were sent {behind} behind schedule; {timestamps}")));
+    }
+    notes
+}
+
+fn counts(report: &PingReport) -> String {
+    let mut counts = format!("{} answered", grouped(report.answered));
+    for (count, what) in [
+        (report.late, "late"),
+        (report.lost.total(), "lost"),
+        (report.duplicate, "duplicate"),
+        (report.reordered, "reordered"),
+        (report.unexpected, "unexpected"),
+        (report.skipped, "skipped because they could not be sent in time"),
+    ] {
+        if count != 0 {
+            counts += &format!(", {} {what}", grouped(count));
+        }
+    }
+    if report.lost.total() != 0 {
+        counts += &format!(" ({})", prose::failures(&report.lost));
+    }
+    format!("{counts}, in {}", numbers::span(nanos(report.elapsed)))
+}
+
+fn write_figures(out: &mut dyn Write, id: &str, start: Option<Zoned>, report: &PingReport) -> io::Result<()> {
+    let rtt = &report.rtt.delay;
+    over_time(format!("{id}-time"), start, report).delays(rtt).write(out)?;
+    let texts = Texts {
+        title: "Distribution of round trips",
+        plural: "round trips",
+        noun: ("round trip", "round trips"),
+    };
+    distribution::figure(format!("{id}-distribution"), texts, rtt).write(out)?;
+    let curves = [
+        ("first", "round trip", rtt),
+        ("second", "up", &report.up.delay),
+        ("third", "down", &report.down.delay),
+    ];
+    percentiles::figure(format!("{id}-percentiles"), "Percentiles", &curves).write(out)
+}
+
+fn over_time(id: String, start: Option<Zoned>, report: &PingReport) -> OverTime {
+    let (points, width) = (report.series.points(), report.series.width());
+    let span = points.last().map_or(0.0, |last| nanos(last.at + width));
+    let is_single = width.is_zero();
+    let up: Vec<_> = points.iter().map(|point| point.up.map(|nanos| nanos as f64)).collect();
+    let down: Vec<_> = points.iter().map(|point| point.down.map(|nanos| nanos as f64)).collect();
+    let low: Vec<_> = points.iter().map(|point| point.rtt.map(|(least, _)| nanos(least))).collect();
+    let rtt: Vec<_> = points.iter().map(|point| point.rtt.map(|(_, most)| nanos(most))).collect();
+    let unit = Unit::for_delay(rtt.iter().flatten().copied().fold(0.0, f64::max) / 10.0);
+    let (name, shape) = match is_single {
+        true => ("round trip", Shape::Dots),
+        false => ("round trip, minimum to maximum", Shape::Band(low)),
+    };
+    let mut curves = vec![Curve { class: "first", name: name.to_owned(), shape, values: rtt }];
+    let maximum = if is_single { "" } else { ", maximum" };
+    let relative = if report.clock.relation == ClockRelation::Free { ", beyond the fastest" } else { "" };
+    for (class, name, values) in [("second", "up", up), ("third", "down", down)] {
+        if values.iter().any(Option::is_some) {
+            curves.push(Curve {
+                class,
+                name: format!("{name}{maximum}{relative}"),
+                shape: Shape::Line,
+                values,
+            });
+        }
+    }
+    let description = format!(
+        "{} over {}; {} lost.",
+        counted(points.len() as u64, "point"),
+        numbers::span(span),
+        counted(report.lost.total(), "request")
+    );
+    let points = points.iter().map(|point| Point {
+        at: nanos(point.at + width / 2),
+        lost: point.lost as f64 / (point.lost + point.answered).max(1) as f64,
+        reading: reading(point, unit),
+    });
+    OverTime {
+        id,
+        title: "Round trips over time",
+        description,
+        points: points.collect(),
+        curves,
+        span,
+        gap: (!is_single).then(|| nanos(width * 3)),
+        start,
+        lost: if is_single { "lost" } else { "share lost" },
+    }
+}
+
+/// Returns the values of a point for the readout.
+fn reading(point: &echosounder_client::Point, unit: Unit) -> String {
+    let mut parts = Vec::new();
+    if let Some((least, most)) = point.rtt.map(|(least, most)| (nanos(least), nanos(most))) {
+        let rtt = match least < most {
+            true => format!("rtt {} to {}", unit.brief(least), unit.brief(most)),
+            false => format!("rtt {}", unit.brief(most)),
+        };
+        let way =
+            |name, value: Option<i64>| value.map(|nanos| format!("{name} {}", unit.brief(nanos as f64)));
+        let values = [Some(rtt), way("up", point.up), way("down", point.down)];
+        let values: Vec<String> = values.into_iter().flatten().collect();
+        parts.push(format!("{} {}", values.join(", "), unit.name));
+    }
+    match (point.answered, point.lost) {
+        (_, 0) => {}
+        (0, 1) => parts.push("lost".to_owned()),
+        (answered, lost) => parts.push(format!("{lost} of {} lost", answered + lost)),
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests;
