@@ -355,7 +355,7 @@ pub(crate) struct Ping {
     ///
     /// This option may be repeated. FILE is replaced at the end, and with the result so far every 10 seconds. With
     /// `-o -` the JSON result goes to standard output and everything else to standard error.
-    #[arg(short, long, value_name = "FILE", value_parser = value_parsers::ping_output)]
+    #[arg(short, long, value_name = "FILE", value_parser = value_parsers::output_file)]
     pub(crate) output: Vec<OutputFile>,
 }
 
@@ -435,11 +435,11 @@ pub(crate) struct Load {
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
-    /// Write the result to FILE: .json, .csv (each latency) or .hdr (HdrHistogram log); - is standard output
+    /// Write the result to FILE: .json, .csv (each latency), .hdr (HdrHistogram log) or .html; - is standard output
     ///
     /// This option may be repeated. FILE is replaced at the end, and with the result so far every 10 seconds. With
     /// `-o -` the JSON result goes to standard output and everything else to standard error.
-    #[arg(short, long, value_name = "FILE", value_parser = value_parsers::load_output)]
+    #[arg(short, long, value_name = "FILE", value_parser = value_parsers::output_file)]
     pub(crate) output: Vec<OutputFile>,
 
     /// Allow more than 100,000 messages per second to other hosts

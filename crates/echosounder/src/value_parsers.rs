@@ -156,16 +156,9 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("\"{text}\" is not a percentage between 0 and 100"))
 }
 
-/// Parses a destination of `ping -o`.
-pub(crate) fn ping_output(text: &str) -> Result<OutputFile, String> {
+/// Parses a destination of `-o`.
+pub(crate) fn output_file(text: &str) -> Result<OutputFile, String> {
     output(text).ok_or_else(|| format!("\"{text}\" does not end in .json, .csv, .hdr or .html"))
-}
-
-/// Parses a destination of `load -o`.
-pub(crate) fn load_output(text: &str) -> Result<OutputFile, String> {
-    output(text)
-        .filter(|output| !matches!(output, OutputFile::Path(_, ResultFormat::Html)))
-        .ok_or_else(|| format!("\"{text}\" does not end in .json, .csv or .hdr"))
 }
 
 /// Parses a destination whose extension names the format. Names that a shell makes (`/dev/stdout`, `>(...)`) have no
@@ -299,16 +292,15 @@ mod tests {
     #[test]
     fn parses_output_files() {
         let path = |text: &str, format| Ok(OutputFile::Path(text.into(), format));
-        assert_eq!(ping_output("a.html"), path("a.html", ResultFormat::Html));
-        assert_eq!(load_output("b/a.hdr"), path("b/a.hdr", ResultFormat::Hdr));
-        assert_eq!(load_output("./-.csv"), path("./-.csv", ResultFormat::Csv));
+        assert_eq!(output_file("a.html"), path("a.html", ResultFormat::Html));
+        assert_eq!(output_file("b/a.hdr"), path("b/a.hdr", ResultFormat::Hdr));
+        assert_eq!(output_file("./-.csv"), path("./-.csv", ResultFormat::Csv));
         for text in ["/dev/stdout", "/dev/fd/63", "/proc/self/fd/1"] {
-            assert_eq!(ping_output(text), path(text, ResultFormat::Json));
+            assert_eq!(output_file(text), path(text, ResultFormat::Json));
         }
-        assert_eq!((ping_output("-"), load_output("-")), (Ok(OutputFile::Stdout), Ok(OutputFile::Stdout)));
-        assert!(load_output("a.html").is_err());
+        assert_eq!(output_file("-"), Ok(OutputFile::Stdout));
         for text in ["", "hdr", ".json", ".html", "a.JSON.txt", "devstdout"] {
-            assert!(ping_output(text).is_err() && load_output(text).is_err(), "{text}");
+            assert!(output_file(text).is_err(), "{text}");
         }
     }
 

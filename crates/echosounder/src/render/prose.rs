@@ -1,14 +1,16 @@
 //! Sentences about a result that several formats share: the text report and the HTML report say the same thing in the
 //! same words and differ only in how they write delays.
 
+use std::time::Duration;
+
 use echosounder_client::{
     ClockRelation, Drift, Load, LoadReport, LossCounts, Pace, PeerClockReport, PingReport, Spacing,
-    TimestampSupport, Verdict,
+    Step, TimestampSupport, Verdict,
 };
 use echosounder_socket::Kind;
 use echosounder_socket::kernel::ClockState;
 
-use super::numbers::{counted, grouped, percentage, rate};
+use super::numbers::{counted, grouped, in_millis, nanos, percentage, rate};
 
 /// How a delay in nanoseconds is written.
 type Delay = fn(f64) -> String;
@@ -189,6 +191,22 @@ pub(crate) fn exceptions(load: &Load, report: &LoadReport) -> Vec<(u64, &'static
     .collect()
 }
 
+/// Returns whether a rate of a ramp held, or why not. `limit` is the limit of the 99th percentile.
+pub(crate) fn step(step: &Step, limit: Duration) -> String {
+    let Step { report, held, .. } = step;
+    if *held {
+        "holds".to_owned()
+    } else if report.is_generator_limited() {
+        "inconclusive: the generator could not send fast enough".to_owned()
+    } else if report.counts.lost() != 0 {
+        format!("not held: {} lost", grouped(report.counts.lost()))
+    } else if report.p99_or_max().is_some_and(|slow| limit < slow) {
+        format!("not held: over {}", in_millis(nanos(limit)))
+    } else {
+        format!("not held: only {}/s answered", rate(report.rate()))
+    }
+}
+
 /// Returns the reason why a load that was its own limit could not send faster.
 pub(crate) fn bottleneck(report: &LoadReport) -> String {
     let (busy, starved) = (percentage(report.cpu.busy), percentage(report.cpu.waiting));
@@ -223,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_small_sample_has_no_median() {
-        let millis = crate::render::numbers::in_millis;
+        let millis = in_millis;
         let text = median_and_max(Some(274_000), Some(1_461_000), millis);
         assert_eq!(text.as_deref(), Some("0.274 ms (p50) / 1.461 ms (max)"));
         assert_eq!(median_and_max(None, Some(5_000), millis).as_deref(), Some("0.005 ms (max)"));

@@ -135,10 +135,10 @@ fn the_report_so_far_is_saved_every_ten_seconds() {
 #[test]
 fn the_report_so_far_of_a_load_is_saved_every_ten_seconds() {
     let folder = Folder::new();
-    let [json, csv, hdr] = ["r.json", "r.csv", "r.hdr"].map(|name| folder.join(name));
+    let [json, csv, html] = ["r.json", "r.csv", "r.html"].map(|name| folder.join(name));
     let mut command = sounder(["load", "--self", "-t", "2", "-d", "1h", "-r", "1k"]);
-    let running = Program::start(command.args(["-o", &json, "-o", &csv, "-o", &hdr]));
-    wait_until("the interim report", || [&json, &csv, &hdr].iter().all(|path| Path::new(path).exists()));
+    let running = Program::start(command.args(["-o", &json, "-o", &csv, "-o", &html]));
+    wait_until("the interim report", || [&json, &csv, &html].iter().all(|path| Path::new(path).exists()));
     running.signal("KILL");
     let object = &json_lines(&fs::read_to_string(&json).unwrap())[0];
     let count = |key: &str| object[key].as_u64().unwrap();
@@ -147,6 +147,7 @@ fn the_report_so_far_of_a_load_is_saved_every_ten_seconds() {
     // What is in flight is not lost.
     assert_eq!(count("sent"), count("answered") + count("late"), "{object}");
     assert!(10 < fs::read_to_string(&csv).unwrap().lines().count());
+    assert!(fs::read_to_string(&html).unwrap().contains("(interim report)</"));
 }
 
 #[test]
@@ -171,7 +172,9 @@ fn lines_that_follow_a_saved_report_are_appended_to_it() {
 fn a_full_disk_leaves_the_old_report() {
     let folder = Folder::new();
     let sounder = env!("CARGO_BIN_EXE_sounder");
-    for (command, ending) in [(PING, "json"), (PING, "csv"), (PING, "html"), (LOAD, "json"), (LOAD, "csv")] {
+    for (command, ending) in
+        [(PING, "json"), (PING, "csv"), (PING, "html"), (LOAD, "json"), (LOAD, "csv"), (LOAD, "html")]
+    {
         let path = old(&folder, &format!("r.{ending}"));
         // No file may grow: write(2) fails as on a full disk.
         let limited = format!("trap '' XFSZ; ulimit -f 0; exec {sounder} {} -o {path}", command.join(" "));

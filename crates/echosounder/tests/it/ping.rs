@@ -6,8 +6,6 @@ use std::fs;
 use std::io::{IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +16,7 @@ use serde_json::Value;
 
 use crate::abuse::resident;
 use crate::interop::socat;
-use crate::schema::Schema;
+use crate::schema::{assert_lines, schema};
 use crate::support::{
     Finished, Folder, PATIENCE, Program, Serving, connections, finish, free_port, has_ipv6, installed,
     json_lines, private_network, python, run, sh, sounder, unique, wait_for, wait_until, without_times,
@@ -30,23 +28,6 @@ const NEAR: i64 = 100_000;
 
 /// More lines than this are not waited for.
 const LINES_MAX: usize = 5000;
-
-/// What the lines are to be.
-fn schema() -> &'static Schema {
-    static SCHEMA: OnceLock<Schema> = OnceLock::new();
-    SCHEMA.get_or_init(|| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema.json");
-        Schema::parse(&fs::read_to_string(path).unwrap())
-    })
-}
-
-/// Fails unless each of these is a line as it is written down.
-#[track_caller]
-fn assert_lines(lines: &[Value]) {
-    for line in lines {
-        assert_eq!(schema().check(line), Ok(()), "{line}");
-    }
-}
 
 /// Runs `sounder ping --json`, the lines of which are as written down.
 #[track_caller]

@@ -2,10 +2,33 @@
 //! uses; any other keyword fails at once, so that no rule stays unchecked.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
+use crate::support::{Finished, Folder, Serving, closed_port, json_lines, run};
+
 const TYPES: [&str; 7] = ["null", "boolean", "string", "number", "integer", "array", "object"];
+
+/// Returns the schema of all lines.
+pub(crate) fn schema() -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(|| Schema::parse(&document("schema.json")))
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)).unwrap()
+}
+
+/// Fails unless each line fits the schema.
+#[track_caller]
+pub(crate) fn assert_lines(lines: &[Value]) {
+    for line in lines {
+        assert_eq!(schema().check(line), Ok(()), "{line}");
+    }
+}
 
 /// A schema in which every keyword is known.
 pub(crate) struct Schema(Value);
@@ -216,5 +239,98 @@ fn schema_with_an_unknown_keyword_is_refused() {
         r#"{"oneOf": [{"pattern": "a"}]}"#,
     ] {
         assert!(std::panic::catch_unwind(|| Schema::parse(schema)).is_err(), "{schema}");
+    }
+}
+
+/// The lines on standard output and standard error, which must fit the schema.
+#[track_caller]
+fn lines(done: &Finished) -> Vec<Value> {
+    let lines = [done.objects(), json_lines(&done.stderr)].concat();
+    assert_lines(&lines);
+    lines
+}
+
+/// Fails unless the lines have exactly these events.
+#[track_caller]
+fn assert_events(lines: &[Value], expected: &[&str]) {
+    let events: BTreeSet<&str> = lines.iter().map(|line| text(&line["event"])).collect();
+    assert_eq!(events, expected.iter().copied().collect(), "{lines:?}");
+}
+
+#[test]
+fn lines_of_ping_fit_the_schema() {
+    let done = run(&["ping", "--json", "--self", "udp://127.0.0.1:0", "-c", "30", "-i", "50ms"], b"");
+    assert_events(&lines(&done), &["start", "sample", "interval", "result"]);
+    let folder = Folder::new();
+    let file = folder.join("r.json");
+    let dead = format!("tcp://127.0.0.1:{}", closed_port());
+    let done = run(&["ping", "--json", "-c", "1", "-o", &file, &dead], b"");
+    assert_events(&lines(&done), &["error"]);
+    let written = json_lines(&fs::read_to_string(file).unwrap());
+    assert_lines(&written);
+    assert_events(&written, &["error"]);
+}
+
+#[test]
+fn lines_of_load_fit_the_schema() {
+    let folder = Folder::new();
+    let file = folder.join("r.json");
+    let done = run(&["load", "--json", "--self", "-d", "1200ms", "-o", &file], b"");
+    assert_events(&lines(&done), &["interval", "result"]);
+    let written = json_lines(&fs::read_to_string(file).unwrap());
+    assert_lines(&written);
+    assert_events(&written, &["result"]);
+    // A rate of one in a hundred seconds: no message is due.
+    let done = run(&["load", "--json", "--self", "-r", "0.01", "-d", "100ms", "--warm-up", "0"], b"");
+    lines(&done);
+    let dead = format!("tcp://127.0.0.1:{}", closed_port());
+    assert_events(&lines(&run(&["load", "--json", &dead], b"")), &["error"]);
+}
+
+#[test]
+fn lines_of_a_ramp_fit_the_schema() {
+    let done = run(&["load", "--json", "--self", "--ramp", "20s", "-d", "150ms", "-w", "20s"], b"");
+    let lines = lines(&done);
+    assert!(lines.iter().any(|line| line["event"] == "step"), "{lines:?}");
+}
+
+#[test]
+fn lines_of_serve_and_talk_fit_the_schema() {
+    let endpoints = ["tcp://127.0.0.1:0", "udp://127.0.0.1:0"];
+    let serving = Serving::with(&[&["--json", "--transcript", "messages"], &endpoints[..]].concat(), 2);
+    let talk = run(&["talk", "--json", &serving.endpoints()[0]], b"hello\n\xff\n");
+    assert_events(&lines(&talk), &["reply"]);
+    // A datagram has at most 65,507 bytes.
+    let long = [b"hello\n", &[b'x'; 70_000][..], b"\n"].concat();
+    let talk = run(&["talk", "--json", &serving.endpoints()[1]], &long);
+    assert_events(&lines(&talk), &["reply", "not_sent", "error"]);
+    serving.program().wait_for_lines(5);
+    let done = serving.stop();
+    assert_events(&lines(&done), &["listening", "connected", "message", "closed", "summary"]);
+    let dead = format!("tcp://127.0.0.1:{}", closed_port());
+    assert_events(&lines(&run(&["talk", "--json", &dead], b"hello\n")), &["error"]);
+}
+
+#[test]
+fn lines_of_demo_and_doctor_fit_the_schema() {
+    let demo = lines(&run(&["demo", "--json"], b""));
+    assert!(demo.iter().all(|line| line["event"] == "result" || line["event"] == "note"), "{demo:?}");
+    assert_events(&lines(&run(&["doctor", "--json"], b"")), &["check", "limit"]);
+}
+
+#[test]
+fn lines_of_wrong_usage_fit_the_schema() {
+    for args in [&["--json", "load", "-P", "4"][..], &["--json", "ping", "foo://x"], &["--json"]] {
+        assert_events(&lines(&run(args, b"")), &["error"]);
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_documented() {
+    let documented = document("json.md");
+    for (event, part) in object(&schema().0["$defs"]) {
+        for key in part["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
+            assert!(documented.contains(&format!("`{key}`")), "{event}: {key}");
+        }
     }
 }

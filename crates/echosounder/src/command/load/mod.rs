@@ -17,7 +17,6 @@ use super::{result_file, signals};
 use crate::args::Output;
 use crate::config;
 use crate::failure::{Advised, Outcome};
-use crate::render::load::summary::Summary;
 
 /// Runs the command.
 pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
@@ -82,7 +81,7 @@ fn run_with(
         .zip(cpu_before)
         .filter(|_| config.ramp.is_none())
         .map(|(after, before)| after.saturating_sub(before));
-    load_output.finish(&Summary { load: &config.load, report: &report, server_cpu })?;
+    load_output.finish(&config.load, &report, server_cpu)?;
     match report.failure(config.load.connections) {
         Some(error) if !is_stopped => return Err(failed(error)),
         _ => {}
@@ -103,9 +102,7 @@ fn measure(
         let plan = &config.load;
         let on_event = |event: LoadEvent<'_>| match event {
             LoadEvent::Interval(interval) => load_output.interval(&interval),
-            LoadEvent::Checkpoint(report) => {
-                load_output.checkpoint(&Summary { load: plan, report, server_cpu: None });
-            }
+            LoadEvent::Checkpoint(report) => load_output.checkpoint(plan, report),
         };
         return load(plan, on_event).map(Some);
     };

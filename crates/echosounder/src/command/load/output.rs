@@ -5,16 +5,18 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{LoadInterval, Step};
+use echosounder_client::{Load, LoadInterval, LoadReport, Step};
+use echosounder_server::local_time_zone;
 use echosounder_socket::StopToken;
+use jiff::{Timestamp, Zoned};
 
 use crate::args::{Output, ResultFormat};
 use crate::command::console::{Console, Lock};
 use crate::command::result_file::ResultFile;
 use crate::failure;
 use crate::render::json::EventTime;
-use crate::render::load::summary::Summary;
-use crate::render::load::{csv, hdr, json, text};
+use crate::render::load::summary::{Summary, TriedRate};
+use crate::render::load::{csv, hdr, html, json, text};
 use crate::render::style::Style;
 use crate::render::transcript::note;
 use crate::stderr::stderr;
@@ -27,6 +29,10 @@ pub(super) struct LoadOutput<'a> {
     progress_style: Style,
     files: &'a [ResultFile],
     stop: StopToken,
+    /// When the load began.
+    started: Zoned,
+    /// The rates that a ramp has tried so far.
+    steps: Vec<TriedRate>,
     /// Why the console can no longer be written.
     broken: Option<io::Error>,
 }
@@ -40,6 +46,8 @@ impl<'a> LoadOutput<'a> {
             progress_style: Style::stderr(output),
             files,
             stop,
+            started: Timestamp::now().to_zoned(local_time_zone()),
+            steps: Vec::new(),
             broken: None,
         }
     }
@@ -56,6 +64,7 @@ impl<'a> LoadOutput<'a> {
 
     /// Reports a rate that a ramp has tried.
     pub(super) fn step(&mut self, step: &Step, p99_max: Duration) {
+        self.steps.push(TriedRate::new(step, p99_max));
         self.clear_progress();
         let (style, as_json) = (self.style, self.output.json);
         self.write(|out| match as_json {
@@ -64,24 +73,33 @@ impl<'a> LoadOutput<'a> {
         });
     }
 
-    /// Writes the report so far to the files. A file that cannot be written keeps its old content;
-    /// the next checkpoint tries again.
-    pub(super) fn checkpoint(&self, summary: &Summary<'_>) {
+    /// Writes the report so far to the files. A file that cannot be written keeps its old content; the next checkpoint
+    /// tries again.
+    pub(super) fn checkpoint(&self, load: &Load, report: &LoadReport) {
+        let Self { started, steps, .. } = self;
+        let summary = Summary { load, report, started, steps, server_cpu: None };
         for file in self.files.iter().filter(|file| file.is_replaceable()) {
-            let _ = write_file(file, "interim", summary);
+            let _ = write_file(file, "interim", &summary);
         }
     }
 
-    /// Writes the files and then the result on the console, as far as each is possible. Returns the
-    /// last failure of a file; the others are reported before.
-    pub(super) fn finish(mut self, summary: &Summary<'_>) -> Result<()> {
+    /// Writes the files and then the result on the console, as far as each is possible. Returns the last failure of a file;
+    /// the others are reported before.
+    pub(super) fn finish(
+        mut self,
+        load: &Load,
+        report: &LoadReport,
+        server_cpu: Option<Duration>,
+    ) -> Result<()> {
         self.clear_progress();
-        let write = |file: &ResultFile| write_file(file, "result", summary).err();
+        let (started, steps) = (self.started.clone(), std::mem::take(&mut self.steps));
+        let summary = Summary { load, report, started: &started, steps: &steps, server_cpu };
+        let write = |file: &ResultFile| write_file(file, "result", &summary).err();
         let mut failures: Vec<_> = self.files.iter().filter_map(write).collect();
         let (style, as_json, output) = (self.style, self.output.json, self.output);
         self.write(|out| match as_json {
-            true => json::result(out, &EventTime::now(), "result", summary),
-            false => text::result(out, style, summary),
+            true => json::result(out, &EventTime::now(), "result", &summary),
+            false => text::result(out, style, &summary),
         });
         let (last, flushed) = (failures.pop(), self.flush());
         failures.iter().for_each(|error| failure::tell(error, output));
@@ -126,7 +144,8 @@ fn write_file(file: &ResultFile, event: &'static str, summary: &Summary<'_>) -> 
         Ok(match file.format() {
             ResultFormat::Hdr => hdr::log(out, summary),
             ResultFormat::Csv => csv::distribution(out, summary),
-            ResultFormat::Json | ResultFormat::Html => json::result(out, &EventTime::now(), event, summary),
+            ResultFormat::Json => json::result(out, &EventTime::now(), event, summary),
+            ResultFormat::Html => html::page(out, event == "interim", summary),
         }?)
     })
 }

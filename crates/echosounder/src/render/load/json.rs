@@ -100,7 +100,7 @@ pub(crate) fn result(
 
 impl<'a> Object<'a> {
     fn new(event: &'static str, summary: &Summary<'a>) -> Self {
-        let Summary { load, report, server_cpu } = summary;
+        let Summary { load, report, server_cpu, .. } = summary;
         let counts = &report.counts;
         let (depth, rate, spacing) = match load.pace {
             Pace::Closed { depth } => (Some(depth), None, None),

@@ -3,6 +3,7 @@
 
 pub(crate) mod csv;
 pub(crate) mod hdr;
+pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod summary;
 pub(crate) mod text;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use echosounder_client::{Load, LoadReport};
+use echosounder_client::{Load, LoadReport, Step};
+use jiff::Zoned;
 
 /// Fewer replies than these would show the cost of connecting rather than of a message.
 const COST_FROM: u64 = 1000;
@@ -11,6 +12,10 @@ const COST_FROM: u64 = 1000;
 pub(crate) struct Summary<'a> {
     pub(crate) load: &'a Load,
     pub(crate) report: &'a LoadReport,
+    /// When the command began.
+    pub(crate) started: &'a Zoned,
+    /// The rates that a ramp has tried, in their order. The report is that of the highest rate that held.
+    pub(crate) steps: &'a [TriedRate],
     /// The CPU time of the server that `--self` started.
     pub(crate) server_cpu: Option<Duration>,
 }
@@ -21,5 +26,40 @@ impl Summary<'_> {
         let answered = self.report.answered_total;
         let cpu = self.server_cpu.filter(|_| COST_FROM <= answered)?;
         Some(cpu.as_nanos() as f64 / answered as f64)
+    }
+
+    /// Returns when the measurement began, which is known unless it was a step of a ramp.
+    pub(crate) fn measured_from(&self) -> Option<Zoned> {
+        self.started.checked_add(self.load.warm_up).ok().filter(|_| self.steps.is_empty())
+    }
+}
+
+/// A rate that a ramp has tried, without the distribution of its latency.
+#[derive(Clone, Debug)]
+pub(crate) struct TriedRate {
+    /// Messages per second that the step asked for.
+    pub(crate) rate: f64,
+    /// Messages answered per second.
+    pub(crate) answered: f64,
+    /// The median latency in nanoseconds, if the sample carries one.
+    pub(crate) p50: Option<i64>,
+    /// The 99th percentile of the latency in nanoseconds, or the maximum of a small sample.
+    pub(crate) p99_or_max: Option<Duration>,
+    pub(crate) held: bool,
+    /// Whether and why not the rate held, in words.
+    pub(crate) verdict: String,
+}
+
+impl TriedRate {
+    /// Returns the step with the verdict that `limit`, the limit of the 99th percentile, leads to.
+    pub(crate) fn new(step: &Step, limit: Duration) -> Self {
+        Self {
+            rate: step.rate,
+            answered: step.report.rate(),
+            p50: step.report.latency.percentile(50.0),
+            p99_or_max: step.report.p99_or_max(),
+            held: step.held,
+            verdict: crate::render::prose::step(step, limit),
+        }
     }
 }

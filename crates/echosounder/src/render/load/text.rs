@@ -43,24 +43,13 @@ pub(crate) fn progress(out: &mut dyn Write, style: Style, now: &LoadInterval) ->
     out.flush()
 }
 
-/// Writes the result of a rate that a ramp has tried. `limit` is the limit of the 99th percentile.
+/// Writes the result of a rate that a ramp has tried.
 pub(crate) fn step(out: &mut dyn Write, style: Style, step: &Step, limit: Duration) -> io::Result<()> {
     let Step { rate: tried, report, held } = step;
-    let slow = report.p99_or_max();
-    let verdict = if *held {
-        "holds".to_owned()
-    } else if report.is_generator_limited() {
-        "inconclusive: the generator could not send fast enough".to_owned()
-    } else if report.counts.lost() != 0 {
-        format!("not held: {} lost", grouped(report.counts.lost()))
-    } else if slow.is_some_and(|slow| limit < slow) {
-        format!("not held: over {} ms", millis(nanos(limit)))
-    } else {
-        format!("not held: only {}/s answered", rate(report.rate()))
-    };
     // Fewer than a hundred replies have no 99th percentile; then the maximum counts.
     let name = if report.percentile(99.0).is_some() { "p99" } else { "max" };
-    let slow = slow.map_or_else(|| "-".to_owned(), |slow| millis(nanos(slow)));
+    let slow = report.p99_or_max().map_or_else(|| "-".to_owned(), |slow| millis(nanos(slow)));
+    let verdict = prose::step(step, limit);
     let verdict = if *held { style.good(verdict) } else { style.bad(verdict) };
     writeln!(style.wrapped(out), "{:>11}/s  {name} {slow:>9} ms  {verdict}", rate(*tried))
 }
