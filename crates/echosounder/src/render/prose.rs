@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use echosounder_client::{
-    ClockRelation, Drift, Load, LoadReport, LossCounts, Pace, PeerClockReport, PingReport, Spacing,
-    Step, TimestampSupport, Verdict,
+    ClockRelation, Drift, Load, LoadReport, LossCounts, Pace, PeerClockReport, PingReport, Spacing, Step,
+    TimestampSupport, Verdict,
 };
 use echosounder_socket::Kind;
 use echosounder_socket::kernel::ClockState;
