@@ -1,6 +1,6 @@
 //! The work that the arguments ask for: defaults filled in, contradictions refused, types of the libraries.
 //!
-//! There is one function for each command. Its error is a [`Usage`] of one sentence.
+//! There is one function for each command. Its error is a [`UsageError`] of one sentence.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -20,7 +20,7 @@ use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Endpoint, IpVersion, Kind, Name, StopToken};
 
 use crate::args;
-use crate::failure::Usage;
+use crate::failure::UsageError;
 use crate::output::{Color, OutputFile};
 
 pub(crate) use crate::output::Transcript;
@@ -57,24 +57,26 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         && !args.stamp.is_none()
         && !args.stamp.starts_with_builtin()
     {
-        return Err(Usage(format!(
+        return Err(UsageError(format!(
             "--stamp on {endpoint} must begin with \"[{{ctime}}] \", \"[{{rfc3339}}] \", \"[{{unix}}] \" or \
              \"[{{rx}} {{tx}}] \", or two servers could answer each other for ever"
         ))
         .into());
     }
     if args.allow_plain_echo && !args.stamp.is_none() {
-        return Err(Usage("--allow-plain-echo requires --stamp none".into()).into());
+        return Err(UsageError("--allow-plain-echo requires --stamp none".into()).into());
     }
     if args.frame.is_some() && endpoints.iter().all(|endpoint| endpoint.transport().kind() != Kind::Stream) {
-        return Err(Usage(
+        return Err(UsageError(
             "--frame applies to stream sockets only; others preserve message boundaries".into(),
         )
         .into());
     }
     let by_path = |endpoint: &Endpoint| matches!(endpoint.name(), Name::Unix(UnixName::Path(_)));
     if args.unix_mode.is_some() && !endpoints.iter().any(by_path) {
-        return Err(Usage("--unix-mode requires an endpoint with the path of a UNIX socket".into()).into());
+        return Err(
+            UsageError("--unix-mode requires an endpoint with the path of a UNIX socket".into()).into()
+        );
     }
     check_version(args.ip_version, &endpoints)?;
     check_services(&endpoints)?;
@@ -145,7 +147,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
     check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
     let source = source(args.source, &endpoint)?;
     if args.spacing.is_some() && args.rate.is_none() && args.ramp.is_none() {
-        return Err(Usage("--spacing requires --rate or --ramp".into()).into());
+        return Err(UsageError("--spacing requires --rate or --ramp".into()).into());
     }
     let spacing = args.spacing.unwrap_or(Spacing::Even);
     let depth = args.depth.map_or(1, NonZeroUsize::get);
@@ -227,7 +229,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     let in_flight = args.wait.as_nanos().checked_div(interval.as_nanos());
     if in_flight.is_some_and(|requests| IN_FLIGHT_MAX < requests) {
         let text = "this --interval and --wait allow over a million requests in flight";
-        return Err(Usage(text.into()).into());
+        return Err(UsageError(text.into()).into());
     }
     check_timestamps(&args, &endpoints)?;
     let template = echosounder_client::Ping {
@@ -274,7 +276,7 @@ fn check_targets(args: &args::Ping, endpoints: &[Endpoint]) -> Result<()> {
         match without_host {
             Some(endpoint) if is_given => return Err(needs_host(flag, endpoint).into()),
             None if is_given && endpoints.is_empty() => {
-                return Err(Usage(format!("{flag} with --self requires an ENDPOINT")).into());
+                return Err(UsageError(format!("{flag} with --self requires an ENDPOINT")).into());
             }
             _ => {}
         }
@@ -282,7 +284,8 @@ fn check_targets(args: &args::Ping, endpoints: &[Endpoint]) -> Result<()> {
     let message_socket = endpoints.iter().find(|endpoint| endpoint.transport().kind() != Kind::Stream);
     match message_socket {
         Some(endpoint) if args.size.get() < REQUEST_BYTES_MIN => {
-            Err(Usage(format!("the minimum message size on {endpoint} is {REQUEST_BYTES_MIN} bytes")).into())
+            Err(UsageError(format!("the minimum message size on {endpoint} is {REQUEST_BYTES_MIN} bytes"))
+                .into())
         }
         _ => Ok(()),
     }
@@ -301,7 +304,7 @@ fn check_timestamps(args: &args::Ping, targets: &[Endpoint]) -> Result<()> {
         }
         None => return Ok(()),
     };
-    Err(Usage(text).into())
+    Err(UsageError(text).into())
 }
 
 /// Returns the number of cores that this process may use.
@@ -333,8 +336,8 @@ fn has_host(endpoint: &Endpoint) -> bool {
     matches!(endpoint.name(), Name::Inet(..))
 }
 
-fn needs_host(flag: &str, endpoint: &Endpoint) -> Usage {
-    Usage(format!("{flag} does not apply to {endpoint}, which has no IP address"))
+fn needs_host(flag: &str, endpoint: &Endpoint) -> UsageError {
+    UsageError(format!("{flag} does not apply to {endpoint}, which has no IP address"))
 }
 
 /// Returns the source to send from to this endpoint.
@@ -349,7 +352,7 @@ fn source(typed: Option<String>, endpoint: &Endpoint) -> Result<Option<Source>> 
 fn source_or_interface(typed: Option<String>) -> Result<Option<Source>> {
     // The kernel takes an empty name for any interface.
     if typed.as_deref() == Some("") {
-        return Err(Usage("--source is empty; give an address or a network interface".into()).into());
+        return Err(UsageError("--source is empty; give an address or a network interface".into()).into());
     }
     Ok(typed.map(|text| text.parse().map_or(Source::Interface(text), Source::Address)))
 }
@@ -360,7 +363,7 @@ fn check_services(endpoints: &[Endpoint]) -> Result<()> {
         let Some(service) = tipc_service(endpoint) else { continue };
         let twin = endpoints[..place].iter().find(|other| tipc_service(other) == Some(service));
         if let Some(twin) = twin {
-            return Err(Usage(format!(
+            return Err(UsageError(format!(
                 "{twin} and {endpoint} are the same TIPC service, which can have only one socket"
             ))
             .into());
@@ -380,7 +383,7 @@ fn tipc_service(endpoint: &Endpoint) -> Option<(u32, u32)> {
 /// Refuses ports that only a server can use.
 fn check_ports(endpoints: &[Endpoint]) -> Result<()> {
     match endpoints.iter().find(|endpoint| is_any_port(endpoint)) {
-        Some(endpoint) => Err(Usage(format!(
+        Some(endpoint) => Err(UsageError(format!(
             "{endpoint} has no port to connect to: 0 means any free port, for servers only"
         ))
         .into()),
@@ -404,7 +407,7 @@ fn check_version(typed: args::IpVersion, endpoints: &[Endpoint]) -> Result<()> {
     match endpoints.first() {
         Some(endpoint) if typed_any && !endpoints.iter().any(has_host) => {
             return Err(
-                Usage(format!("-4 and -6 do not apply to {endpoint}, which has no IP address")).into()
+                UsageError(format!("-4 and -6 do not apply to {endpoint}, which has no IP address")).into()
             );
         }
         _ => {}
@@ -416,7 +419,7 @@ fn check_version(typed: args::IpVersion, endpoints: &[Endpoint]) -> Result<()> {
     });
     match other {
         Some((endpoint, flag, version)) => {
-            Err(Usage(format!("{flag} excludes {endpoint}, which is an {version} address")).into())
+            Err(UsageError(format!("{flag} excludes {endpoint}, which is an {version} address")).into())
         }
         None => Ok(()),
     }

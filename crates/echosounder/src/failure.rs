@@ -1,6 +1,6 @@
 //! How a command ends: exit status, error message, hint.
 //!
-//! A command returns an [`Outcome`] or an error. `main` passes the error to [`failure`], which prints it in one line,
+//! A command returns an [`Outcome`] or an error. `main` passes the error to [`report_and_exit_code`], which prints it in one line,
 //! with a hint if one may help, and decides whether the peer failed (1) or this machine (2).
 
 use std::fmt;
@@ -50,7 +50,7 @@ impl From<Outcome> for ExitCode {
 /// Arguments that contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
+pub(crate) struct UsageError(pub(crate) String);
 
 /// An error of the client with advice for the user.
 #[derive(Debug)]
@@ -113,12 +113,12 @@ impl std::error::Error for Advised {
 
 /// The server that `load --self` starts failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start a server: {why}")]
-pub(crate) struct OwnServer {
+#[error("cannot start a server: {reason}")]
+pub(crate) struct OwnServerError {
     /// The error that the server printed.
-    pub(crate) why: String,
+    pub(crate) reason: String,
     /// Whether this machine lacks the socket family.
-    pub(crate) absent: bool,
+    pub(crate) is_absent: bool,
 }
 
 /// The hint for socket families that this machine lacks.
@@ -134,22 +134,22 @@ struct Failure<'a> {
 }
 
 /// Prints why a command failed and returns its exit status. A closed pipe on standard output is a success.
-pub(crate) fn failure(error: &Error, output: Output) -> ExitCode {
+pub(crate) fn report_and_exit_code(error: &Error, output: Output) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    tell(error, output);
+    report(error, output);
     ExitCode::from(exit_code(error))
 }
 
 /// Prints an error and its hint.
-pub(crate) fn tell(error: &Error, output: Output) {
+pub(crate) fn report(error: &Error, output: Output) {
     let message = sentence(error.chain());
     let hint = hint(error);
     let mut stderr = stderr();
     // If standard error fails too, only the exit status remains.
     let _ = if output.json {
-        let reason = word(error).map(|kind| kind.to_string());
+        let reason = failure_kind(error).map(|kind| kind.to_string());
         let failure = Failure { event: "error", reason, error: &message, hint: hint.as_deref() };
         json::event(&mut stderr, &EventTime::now(), &failure)
     } else {
@@ -163,7 +163,7 @@ pub(crate) fn tell(error: &Error, output: Output) {
 
 /// Prints the help or the version that was asked for, or why `program` rejects its arguments, and returns the exit
 /// status.
-pub(crate) fn usage(error: clap::Error, color: Color, program: &Command) -> ExitCode {
+pub(crate) fn report_usage(error: clap::Error, color: Color, program: &Command) -> ExitCode {
     if error.use_stderr() {
         reject(error, color, program);
         return ExitCode::from(2);
@@ -246,23 +246,23 @@ pub(crate) fn plain(message: &str) -> String {
 }
 
 fn exit_code(error: &Error) -> u8 {
-    let by_peer = call_error(error).is_some_and(|error| error.failure_kind().is_some())
+    let by_peer = client_error(error).is_some_and(|error| error.failure_kind().is_some())
         || matches!(find(error), Some(LoadError::NotAnEcho(_)));
     if is_absent(error) || by_peer { 1 } else { 2 }
 }
 
 /// Returns whether this machine lacks the socket family that was requested.
 fn is_absent(error: &Error) -> bool {
-    call_error(error).is_some_and(ClientError::is_family_absent)
+    client_error(error).is_some_and(ClientError::is_family_absent)
         || matches!(find(error), Some(BindError::Absent(_)))
-        || matches!(find(error), Some(OwnServer { absent: true, .. }))
+        || matches!(find(error), Some(OwnServerError { is_absent: true, .. }))
 }
 
 fn hint(error: &Error) -> Option<String> {
     if let Some(Advised { hint, .. }) = find(error) {
         return Some(hint.clone());
     }
-    call_error(error)
+    client_error(error)
         .and_then(hints::socket::client_error)
         .or_else(|| hint_of_cause(error))
         .map(str::to_owned)
@@ -299,7 +299,7 @@ fn is_closed_pipe(error: &Error) -> bool {
     let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     let is_broken = match find(error) {
         Some(TalkError::Output(error)) => broken(error),
-        _ => call_error(error).is_none() && find(error).is_some_and(broken),
+        _ => client_error(error).is_none() && find(error).is_some_and(broken),
     };
     is_broken && output_has_no_reader()
 }
@@ -312,17 +312,17 @@ fn output_has_no_reader() -> bool {
 }
 
 /// Returns how the peer failed, if it did.
-pub(crate) fn word(error: &Error) -> Option<FailureKind> {
-    call_error(error).and_then(ClientError::failure_kind)
+pub(crate) fn failure_kind(error: &Error) -> Option<FailureKind> {
+    client_error(error).and_then(ClientError::failure_kind)
 }
 
 /// Returns whether this machine failed, and not the peer.
 pub(crate) fn is_local(error: &Error) -> bool {
-    call_error(error).is_some_and(ClientError::is_local)
+    client_error(error).is_some_and(ClientError::is_local)
 }
 
 /// Returns the error of the client in a chain of causes.
-fn call_error(error: &Error) -> Option<&ClientError> {
+fn client_error(error: &Error) -> Option<&ClientError> {
     error.chain().find_map(|cause| match cause.downcast_ref() {
         Some(TalkError::Peer(error)) => Some(error),
         _ => match cause.downcast_ref() {

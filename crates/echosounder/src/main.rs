@@ -40,12 +40,12 @@ fn run_program() -> ExitCode {
     program.build();
     let args = match parse(program.clone(), color) {
         Ok(args) => args,
-        Err(error) => return failure::usage(error, color, &program),
+        Err(error) => return failure::report_usage(error, color, &program),
     };
     let output = args.output;
     match run_command(args) {
         Ok(outcome) => outcome.into(),
-        Err(error) => failure::failure(&error, output),
+        Err(error) => failure::report_and_exit_code(&error, output),
     }
 }
 

@@ -1,5 +1,7 @@
-//! Standard error. Nothing fails because it cannot be written, and nothing waits long for its reader: a log's disk may
-//! be full, and whoever reads a pipe may be gone or stuck.
+//! Messages on standard error.
+//!
+//! Writing a message never fails and never blocks for long, since the disk of a log may be full and the reader of a
+//! pipe may be gone or stuck. A thread writes the messages; `main` calls [`finish`] at the end.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -9,19 +11,19 @@ use std::time::Duration;
 
 use echosounder_socket::{Signal, Signals};
 
-/// How long a message is waited for, so that it stands before what is written to standard output after it. Behind one
-/// that took longer none is waited for until that is written.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long the sender of a message waits until it is written, so that it precedes later text on standard output. After
+/// a message that takes longer, senders do not wait until that message is written.
+const WRITE_WAIT: Duration = Duration::from_millis(200);
 
-/// How long the end of the program waits for messages that are not written yet.
-const FINISH_MAX: Duration = Duration::from_millis(200);
+/// How long the end of the program waits for queued messages.
+const FINISH_WAIT: Duration = Duration::from_millis(200);
 
-/// Most messages that wait to be written; more are left out.
+/// The maximum number of queued messages; further ones are dropped.
 const QUEUE_MAX: usize = 64;
 
 static MESSAGES: Messages = Messages { state: Mutex::new(State::new()), changed: Condvar::new() };
 
-/// What is to be written, and how far that has come.
+/// The queue of messages and its progress.
 struct Messages {
     state: Mutex<State>,
     changed: Condvar,
@@ -29,14 +31,15 @@ struct Messages {
 
 struct State {
     queue: VecDeque<Vec<u8>>,
-    /// Messages queued so far, and of these the ones that are done with.
+    /// The number of messages queued so far.
     queued: u64,
+    /// The number of messages written so far, or lost in the attempt.
     written: u64,
-    /// Whether the last message that was waited for took too long.
-    stuck: bool,
+    /// Whether the sender of the last message stopped waiting for it.
+    is_stuck: bool,
 }
 
-/// One message to standard error, which leaves as a whole when it is flushed or dropped. Writing to it never fails.
+/// A message to standard error, queued as a whole when it is flushed or dropped. Writing to it never fails.
 #[derive(Debug, Default)]
 pub(crate) struct Stderr {
     text: Vec<u8>,
@@ -47,11 +50,11 @@ pub(crate) fn stderr() -> Stderr {
     Stderr::default()
 }
 
-/// Waits a moment for what has not been written. To be called at the end of the program.
+/// Waits a moment for queued messages, at the end of the program.
 pub(crate) fn finish() {
     let pending = |state: &mut State| state.written < state.queued;
-    // Whoever got none of the messages by now does not get them.
-    let _ = MESSAGES.changed.wait_timeout_while(MESSAGES.state(), FINISH_MAX, pending);
+    // A reader that is still stuck misses the messages.
+    let _ = MESSAGES.changed.wait_timeout_while(MESSAGES.state(), FINISH_WAIT, pending);
 }
 
 impl Write for Stderr {
@@ -71,14 +74,14 @@ impl Write for Stderr {
 
 impl Drop for Stderr {
     fn drop(&mut self) {
-        // It cannot fail.
+        // It never fails.
         let _ = self.flush();
     }
 }
 
 impl State {
     const fn new() -> Self {
-        Self { queue: VecDeque::new(), queued: 0, written: 0, stuck: false }
+        Self { queue: VecDeque::new(), queued: 0, written: 0, is_stuck: false }
     }
 }
 
@@ -86,7 +89,7 @@ impl Messages {
     /// Queues a message and waits a moment until it is written.
     fn send(&'static self, text: Vec<u8>) {
         if !self.has_writer() {
-            // Without a thread there is nobody else to write it.
+            // Without the thread, the message is written here.
             let _ = io::stderr().write_all(&text);
             return;
         }
@@ -98,21 +101,21 @@ impl Messages {
         state.queued += 1;
         let number = state.queued;
         self.changed.notify_all();
-        if state.stuck {
+        if state.is_stuck {
             return;
         }
-        let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| state.written < number);
+        let waited = self.changed.wait_timeout_while(state, WRITE_WAIT, |state| state.written < number);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.stuck = state.written < number;
+        state.is_stuck = state.written < number;
     }
 
-    /// Starts the thread that writes, at the first message; whether there is one is returned.
+    /// Starts the writing thread at the first message. Returns whether it runs.
     fn has_writer(&'static self) -> bool {
         static STARTED: OnceLock<bool> = OnceLock::new();
         *STARTED.get_or_init(|| {
             let write = || {
-                // A signal that this thread took would have its usual effect, whoever else receives it. Should this
-                // fail, the signals are blocked all the same.
+                // Block all signals here: otherwise the kernel could deliver one to this thread, with its default
+                // action. They stay blocked even if the descriptor cannot be created.
                 let _signals = Signals::receive(&Signal::ALL);
                 self.write_all()
             };
@@ -120,7 +123,7 @@ impl Messages {
         })
     }
 
-    /// Writes one message after the other. What cannot be written is lost.
+    /// Writes the messages in order, for ever. A message that cannot be written is lost.
     fn write_all(&self) -> ! {
         loop {
             let waited = self.changed.wait_while(self.state(), |state| state.queue.is_empty());
@@ -128,7 +131,7 @@ impl Messages {
             let _ = io::stderr().write_all(&text);
             let mut state = self.state();
             state.written += 1;
-            state.stuck = false;
+            state.is_stuck = false;
             self.changed.notify_all();
         }
     }

@@ -1,4 +1,4 @@
-//! Which sockets work on this machine: found out by carrying a byte.
+//! Which transports this machine supports, tested by sending a byte from one socket to another.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{Address, Family, Interest, ServerOptions, Socket, Transport, create_server, ready};
 
-/// How long a byte may take within this machine.
+/// How long to wait for the byte. It takes far less within a machine.
 const WAIT: Duration = Duration::from_millis(300);
 
-/// Carries a byte from one socket of this machine to another.
-pub(crate) fn carry(transport: Transport, place: &Address) -> io::Result<()> {
-    let server = create_server(transport, place, ServerOptions::default())
+/// Sends a byte to a server at this address of this machine.
+pub(crate) fn send_byte(transport: Transport, address: &Address) -> io::Result<()> {
+    let server = create_server(transport, address, ServerOptions::default())
         .map_err(echosounder_socket::Error::into_cause)?;
     server.set_timeout(Some(WAIT))?;
     let to = match server.local_addr()? {
-        Address::Tipc(_) => place.clone(),
+        Address::Tipc(_) => address.clone(),
         Address::Vsock(VsockAddress { port, .. }) => {
             VsockAddress { cid: VsockAddress::CID_LOCAL, port }.into()
         }
         local => local,
     };
-    let client = transport.socket(place)?;
+    let client = transport.socket(address)?;
     client.set_blocking(false)?;
     match client.connect(&to) {
         Err(error) if Socket::is_in_progress(&error) => {}
@@ -43,21 +43,21 @@ pub(crate) fn carry(transport: Transport, place: &Address) -> io::Result<()> {
     let mut byte = [0];
     match receiver.recv(&mut byte)? {
         1 if byte == *b"?" => Ok(()),
-        _ => Err(io::Error::other("another byte came than was sent")),
+        _ => Err(io::Error::other("the received byte differs from the sent one")),
     }
 }
 
-/// Tells a missing loopback from a missing family: with VSOCK, guest and host may reach each other without one.
-pub(crate) fn explained(place: &Address, error: io::Error) -> io::Error {
-    if !matches!(place, Address::Vsock(_)) || error.kind() != io::ErrorKind::AddrNotAvailable {
+/// Adds to an error of VSOCK that the family exists: guest and host can reach each other without its loopback.
+pub(crate) fn explain(address: &Address, error: io::Error) -> io::Error {
+    if !matches!(address, Address::Vsock(_)) || error.kind() != io::ErrorKind::AddrNotAvailable {
         return error;
     }
-    io::Error::new(error.kind(), format!("no loopback, but the family is there: {error}"))
+    io::Error::new(error.kind(), format!("the family exists, but not its loopback: {error}"))
 }
 
 /// Returns what would enable a transport that this kernel lacks.
-pub(crate) fn remedy(transport: Transport, place: &Address, error: &io::Error) -> Option<&'static str> {
-    if place.family() == Family::INET6 && error.kind() == io::ErrorKind::AddrNotAvailable {
+pub(crate) fn remedy(transport: Transport, address: &Address, error: &io::Error) -> Option<&'static str> {
+    if address.family() == Family::INET6 && error.kind() == io::ErrorKind::AddrNotAvailable {
         return Some("\"sysctl net.ipv6.conf.all.disable_ipv6=0\"");
     }
     transport.requirement()

@@ -1,7 +1,8 @@
-//! Where a command shows its progress and its statistics.
+//! The stream on which a command prints its progress and statistics, and standard output for everything else.
 //!
-//! A slow reader of standard output is waited for, and gets everything. But a run that is over ends, whether or not
-//! somebody reads: then a reader that takes nothing is waited for a moment only.
+//! Writes wait for a slow reader of standard output, however long it takes. Only when the command should end, by its
+//! own plan ([`expect_end_after`]) or by a signal ([`stop_requested`]), a reader that takes nothing delays it no longer
+//! than [`READER_WAIT`].
 
 use std::io::{self, StdoutLock, Write};
 use std::os::fd::AsFd;
@@ -10,53 +11,53 @@ use std::time::{Duration, Instant};
 
 use echosounder_socket::{Interest, ready};
 
-use crate::args::{Output, OutputFile};
+use crate::output::{Output, OutputFile};
 use crate::render::style::Style;
 use crate::stderr::{Stderr, stderr};
 
-/// How long a reader is waited for that takes nothing although the run is over.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait for a reader that takes nothing after the command should have ended.
+const READER_WAIT: Duration = Duration::from_millis(500);
 
-/// How often a wait for the reader looks whether the run is over.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a wait for the reader checks whether the command should have ended.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Most bytes that are written at once: a pipe with room takes so many without a wait (PIPE_BUF, pipe(7)).
+/// The maximum size of a write: a pipe that is writable takes this many bytes without blocking (PIPE_BUF, pipe(7)).
 const WRITE_MAX: usize = 4096;
 
-/// When the run is over at the latest, as far as that is known.
-static OVER: Mutex<Option<Instant>> = Mutex::new(None);
+/// When the command should end by its own plan, if it has one.
+static PLANNED_END: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// When a signal has asked the command to end.
-static STOPPED: OnceLock<Instant> = OnceLock::new();
+/// When a signal asked the command to end.
+static STOP_REQUESTED: OnceLock<Instant> = OnceLock::new();
 
-/// Says that the run is over after this time. An earlier end that was said before stays.
-pub(super) fn over_after(time: Duration) {
+/// Notes that the command should end after this time. The earliest end counts.
+pub(super) fn expect_end_after(time: Duration) {
     let Some(end) = now().checked_add(time) else { return };
-    let mut over = OVER.lock().unwrap_or_else(PoisonError::into_inner);
-    *over = Some(over.map_or(end, |known| known.min(end)));
+    let mut planned = PLANNED_END.lock().unwrap_or_else(PoisonError::into_inner);
+    *planned = Some(planned.map_or(end, |known| known.min(end)));
 }
 
-/// Says that a signal has asked the command to end.
-pub(super) fn stopped() {
-    STOPPED.get_or_init(now);
+/// Notes that a signal asks the command to end.
+pub(super) fn stop_requested() {
+    STOP_REQUESTED.get_or_init(now);
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long a reader is waited for measures nothing")]
+#[expect(clippy::disallowed_methods, reason = "the wait for a reader is not a measurement")]
 fn now() -> Instant {
     Instant::now()
 }
 
-/// Whether a reader that has taken nothing since then is no longer waited for.
-fn is_given_up(since: Instant) -> bool {
+/// Returns whether to stop waiting for a reader that has taken nothing since `since`.
+fn is_overdue(since: Instant) -> bool {
     let now = now();
-    if STOPPED.get().is_some_and(|stopped| PATIENCE <= now - *stopped) {
+    if STOP_REQUESTED.get().is_some_and(|requested| READER_WAIT <= now - *requested) {
         return true;
     }
-    let over = *OVER.lock().unwrap_or_else(PoisonError::into_inner);
-    over.is_some_and(|over| PATIENCE <= now.saturating_duration_since(over.max(since)))
+    let planned = *PLANNED_END.lock().unwrap_or_else(PoisonError::into_inner);
+    planned.is_some_and(|end| READER_WAIT <= now.saturating_duration_since(end.max(since)))
 }
 
-/// Standard output, unless that is for the result alone.
+/// The stream for progress and statistics: standard output, unless that is for the result alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Console {
     Stdout,
@@ -64,12 +65,12 @@ pub(super) enum Console {
 }
 
 impl Console {
-    /// With `-o -` standard output is for the result.
+    /// Returns standard error if one of the outputs is standard output (`-o -`).
     pub(super) fn beside(outputs: &[OutputFile]) -> Self {
         if outputs.contains(&OutputFile::Stdout) { Self::Stderr } else { Self::Stdout }
     }
 
-    /// How text on it is set off.
+    /// Returns the style of text on it.
     pub(super) fn style(self, output: Output) -> Style {
         match self {
             Self::Stdout => Style::stdout(output),
@@ -77,70 +78,70 @@ impl Console {
         }
     }
 
-    /// Writes to it.
+    /// Writes to it and flushes.
     ///
     /// # Errors
     ///
-    /// If standard output cannot be written.
-    pub(super) fn write(self, write: impl FnOnce(&mut Lock) -> io::Result<()>) -> io::Result<()> {
+    /// If standard output cannot be written. Standard error never fails.
+    pub(super) fn write(self, write: impl FnOnce(&mut ConsoleWriter) -> io::Result<()>) -> io::Result<()> {
         match self {
             Self::Stdout => {
                 let mut out = stdout();
                 write(&mut out).and_then(|()| out.flush())
             }
-            Self::Stderr => write(&mut Lock::Stderr(stderr())),
+            Self::Stderr => write(&mut ConsoleWriter::Stderr(stderr())),
         }
     }
 }
 
-/// Standard output, whose errors say what has failed.
-pub(super) fn stdout() -> Lock {
-    Lock::Stdout(Lines { out: io::stdout().lock(), text: Vec::new() })
+/// Returns a writer to standard output whose errors name the operation.
+pub(super) fn stdout() -> ConsoleWriter {
+    ConsoleWriter::Stdout(StdoutSink { out: io::stdout().lock(), text: Vec::new() })
 }
 
-/// The kind stays what it is, so that a closed pipe is known as one.
-fn named(error: io::Error) -> io::Error {
+/// Adds the operation to an error. The kind remains, so that a closed pipe is recognised.
+fn with_operation(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write standard output: {error}"))
 }
 
-/// One of both, for as long as something is written.
+/// A writer to standard output or standard error.
 #[derive(Debug)]
-pub(super) enum Lock {
-    Stdout(Lines),
+pub(super) enum ConsoleWriter {
+    Stdout(StdoutSink),
     Stderr(Stderr),
 }
 
-impl Write for Lock {
+impl Write for ConsoleWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Stdout(out) => out.write(bytes).map_err(named),
+            Self::Stdout(out) => out.write(bytes).map_err(with_operation),
             Self::Stderr(out) => out.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Stdout(out) => out.flush().map_err(named),
+            Self::Stdout(out) => out.flush().map_err(with_operation),
             Self::Stderr(out) => out.flush(),
         }
     }
 }
 
-/// Standard output, which gets whole lines, and the rest when it is flushed or dropped.
+/// Standard output, locked. Writes whole lines at once, and the rest when it is flushed or dropped.
 #[derive(Debug)]
-pub(super) struct Lines {
-    /// Nobody else writes meanwhile. Its own buffer stays empty, since what is written from that waits for ever.
+pub(super) struct StdoutSink {
+    /// The lock of std's stream. Its buffer stays empty, since its writes would block without a limit.
     out: StdoutLock<'static>,
     text: Vec<u8>,
 }
 
-impl Lines {
-    /// Writes what is in front of this place. What cannot be written is lost.
+impl StdoutSink {
+    /// Writes the first `end` bytes of the text. Bytes that cannot be written are lost.
     fn write_until(&mut self, end: usize) -> io::Result<()> {
         let text: Vec<u8> = self.text.drain(..end).collect();
         let mut rest = text.as_slice();
         while !rest.is_empty() {
-            self.wait_for_room()?;
+            self.wait_until_writable()?;
             match rustix::io::write(&self.out, &rest[..rest.len().min(WRITE_MAX)]) {
                 Ok(len) => rest = &rest[len..],
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
@@ -150,22 +151,26 @@ impl Lines {
         Ok(())
     }
 
-    /// Waits until something can be written without a wait, or that fails at once.
-    fn wait_for_room(&self) -> io::Result<()> {
+    /// Waits until a write does not block.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` if the command should have ended and the reader takes nothing.
+    fn wait_until_writable(&self) -> io::Result<()> {
         let since = now();
         loop {
-            let [state] = ready([(self.out.as_fd(), Interest::Write)], Some(LOOK_EVERY))?;
+            let [state] = ready([(self.out.as_fd(), Interest::Write)], Some(CHECK_INTERVAL))?;
             if state.writable {
                 return Ok(());
             }
-            if is_given_up(since) {
+            if is_overdue(since) {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it"));
             }
         }
     }
 }
 
-impl Write for Lines {
+impl Write for StdoutSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text.extend_from_slice(bytes);
         if bytes.contains(&b'\n') {
@@ -180,9 +185,9 @@ impl Write for Lines {
     }
 }
 
-impl Drop for Lines {
+impl Drop for StdoutSink {
     fn drop(&mut self) {
-        // Whoever wants to know whether it was written has flushed it.
+        // A caller that needs the error has flushed before.
         let _ = self.flush();
     }
 }

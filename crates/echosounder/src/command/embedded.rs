@@ -97,7 +97,7 @@ fn endpoints(folder: Option<&Path>) -> Result<(Vec<Endpoint>, Vec<&'static str>)
     for transport in Transport::all() {
         let mut is_present = false;
         for address in transport.loopback_addresses() {
-            match support::carry(transport, &address) {
+            match support::send_byte(transport, &address) {
                 Err(error) if transport.is_absent(&address, &error) => {}
                 _ => {
                     is_present = true;

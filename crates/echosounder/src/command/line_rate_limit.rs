@@ -1,27 +1,27 @@
-//! How much is written of what peers cause.
+//! Limits for lines that peers cause, so that a peer cannot fill the disk with a log.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most such lines that are written within a second.
+/// The maximum number of lines per second.
 const LINES_PER_SECOND: u64 = 100;
 
-/// How long one kind of trouble is not reported again.
-const TROUBLE_EVERY: Duration = Duration::from_secs(10);
+/// How long an error of the same operation is not reported again.
+const ERROR_INTERVAL: Duration = Duration::from_secs(10);
 
-/// When each kind of trouble was last reported, by whichever worker.
+/// When an error of each operation was last reported, by any worker.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
+pub(super) struct ErrorRateLimit {
     last: Mutex<Vec<(&'static str, Instant)>>,
 }
 
-impl Troubles {
-    /// Returns whether trouble with this operation is to be reported, and notes that it is.
-    #[expect(clippy::disallowed_methods, reason = "lines are limited by the writer's own clock")]
+impl ErrorRateLimit {
+    /// Returns whether to report an error of this operation, and counts it as reported then.
+    #[expect(clippy::disallowed_methods, reason = "the limit is not a measurement")]
     pub(super) fn is_due(&self, operation: &'static str) -> bool {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.iter().any(|(other, at)| *other == operation && now - *at < TROUBLE_EVERY) {
+        if last.iter().any(|(other, at)| *other == operation && now - *at < ERROR_INTERVAL) {
             return false;
         }
         last.retain(|(other, _)| *other != operation);
@@ -30,20 +30,20 @@ impl Troubles {
     }
 }
 
-/// The lines of this second.
+/// The lines that were printed in the current second.
 #[derive(Debug)]
 pub(super) struct LineRateLimit {
     since: Instant,
     lines: u64,
 }
 
-#[expect(clippy::disallowed_methods, reason = "lines a second are counted by the writer's own clock")]
+#[expect(clippy::disallowed_methods, reason = "the limit is not a measurement")]
 impl LineRateLimit {
     pub(super) fn new() -> Self {
         Self { since: Instant::now(), lines: 0 }
     }
 
-    /// Whether another second has begun, which has all its lines.
+    /// Starts a new second with all its lines if the current one is over. Returns whether it did.
     pub(super) fn renew(&mut self) -> bool {
         let over = Duration::from_secs(1) <= self.since.elapsed();
         if over {
@@ -52,7 +52,7 @@ impl LineRateLimit {
         over
     }
 
-    /// Takes a line, if there is one left.
+    /// Takes one of the lines. Returns whether there was one left.
     pub(super) fn take(&mut self) -> bool {
         let left = !self.is_used_up();
         self.lines += u64::from(left);

@@ -1,4 +1,5 @@
-//! `sounder completions` and `sounder man`: made from the definitions of the command line.
+//! `sounder completions` and `sounder man`: shell completion scripts and man pages, generated from the command line's
+//! definition.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +15,7 @@ use crate::args::Args;
 use crate::command::console::stdout;
 use crate::failure::Outcome;
 
-/// Prints a shell completion script.
+/// Prints the completion script of a shell.
 pub(crate) fn completions(shell: Shell) -> Result<Outcome> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "sounder", &mut script);
@@ -23,7 +24,7 @@ pub(crate) fn completions(shell: Shell) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Writes a man page for the program and one for each command.
+/// Writes the man pages of the program and of each command to a folder.
 pub(crate) fn write_pages(folder: &Path) -> Result<Outcome> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut program = Args::command().disable_help_subcommand(true);
@@ -42,10 +43,10 @@ pub(crate) fn write_pages(folder: &Path) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A heading and what stands below it, in roff.
+/// A heading and its body, in roff.
 type Section = (String, String);
 
-/// Returns the man page of a command; `names` are those of all pages.
+/// Returns the man page of a command. `names` are the names of all pages.
 fn page(name: &str, command: &clap::Command, names: &[&str]) -> io::Result<Vec<u8>> {
     let version = concat!("echosounder ", env!("CARGO_PKG_VERSION"));
     let generated = Man::new(command.clone()).source(version).manual("Echosounder Manual");
@@ -72,7 +73,7 @@ fn page(name: &str, command: &clap::Command, names: &[&str]) -> io::Result<Vec<u
         .map(|other| format!("\\fB{}\\fR(1)", escaped(other)))
         .collect();
     own.push(("SEE ALSO".to_owned(), others.join(",\n")));
-    // man-pages(7) has them in this order.
+    // The order of man-pages(7).
     let last = ["EXIT STATUS", "SIGNALS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"];
     own.sort_by_key(|(heading, _)| last.iter().position(|last| last == heading).map_or(0, |place| place + 1));
     for (heading, body) in own.iter().filter(|(_, body)| !body.is_empty()) {
@@ -81,7 +82,7 @@ fn page(name: &str, command: &clap::Command, names: &[&str]) -> io::Result<Vec<u
     Ok(page)
 }
 
-/// Every flag and argument with the name of its value.
+/// Returns the synopsis: every option and argument with the name of its value.
 fn synopsis(command: &clap::Command) -> String {
     let name = command.get_bin_name().unwrap_or("sounder");
     let mut line = format!("\\fB{}\\fR", escaped(name));
@@ -97,7 +98,7 @@ fn synopsis(command: &clap::Command) -> String {
             (Some(short), _) => format!("-{short}"),
             (None, long) => format!("--{}", long.unwrap_or_default()),
         };
-        // Writing to a string does not fail.
+        // Writing to a string never fails.
         let _ = match option.get_action().takes_values() {
             true => write!(line, "\n[\\fB{}\\fR\\ \\fI{}\\fR]", escaped(&flag), value(option)),
             false => write!(line, "\n[\\fB{}\\fR]", escaped(&flag)),
@@ -114,7 +115,7 @@ fn synopsis(command: &clap::Command) -> String {
     line
 }
 
-/// The sections of a help text: a line that ends in a colon is a heading, and what is indented below it a table. A
+/// Returns the sections of a help text. A line that ends in a colon is a heading, with an indented table below. A
 /// paragraph without a heading belongs to the section before it.
 fn sections(help: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
@@ -136,7 +137,7 @@ fn sections(help: &str) -> Vec<Section> {
     sections
 }
 
-/// A list of terms and what they mean.
+/// Returns a list of terms and their descriptions, in roff.
 fn list(terms: &[(&str, &str)]) -> String {
     terms.iter().map(|(term, text)| format!(".TP\n\\fB{}\\fR\n{}\n", escaped(term), escaped(text))).collect()
 }
@@ -147,44 +148,47 @@ fn signals(name: &str) -> Vec<(&'static str, &'static str)> {
         "sounder-serve" => vec![
             (
                 end,
-                "Stop accepting, send what is pending, remove socket paths, print statistics and exit. A second \
-                 signal ends the program at once.",
+                "Stop accepting connections, send pending replies, remove socket paths, print statistics and \
+                 exit. A second signal ends the program at once.",
             ),
-            ("SIGUSR1", "Print statistics and go on."),
+            ("SIGUSR1, SIGQUIT", "Print statistics and continue."),
         ],
         "sounder-ping" => vec![
             (
                 end,
-                "Print the summary, write output files and exit. A second signal ends the program at once.",
+                "Print the summary, write the output files and exit. A second signal ends the program at once.",
             ),
-            ("SIGQUIT", "Print the summary so far, write it to output files and go on."),
+            ("SIGQUIT", "Print the summary so far, write it to the output files and continue."),
         ],
         "sounder-load" => vec![(
             end,
-            "Stop sending, print the result, write output files and exit. A second signal ends the program at once.",
+            "Stop sending, print the result, write the output files and exit. A second signal ends the program at once.",
         )],
-        "sounder-talk" => vec![(end, "End the conversation.")],
-        "sounder-demo" => vec![(end, "Stop, and remove socket paths.")],
+        "sounder-talk" => vec![(end, "End the session and exit.")],
+        "sounder-demo" => {
+            vec![(end, "Remove socket paths and exit. A second signal ends the program at once.")]
+        }
         _ => Vec::new(),
     }
 }
 
 fn environment(name: &str) -> Vec<(&'static str, &'static str)> {
     let mut variables = vec![
-        ("NO_COLOR", "If not empty, no colours are used unless --color says always."),
-        ("TERM", "Without it, or if it is dumb, no colours are used."),
+        ("NO_COLOR", "If this is not empty, do not use colours, except with --color always."),
+        ("TERM", "If this is unset or dumb, do not use colours, except with --color always."),
     ];
     if matches!(name, "sounder-serve" | "sounder-ping") {
-        variables.push(("TZ", "Time zone of timestamps in the format ctime."));
+        variables.push(("TZ", "Time zone of timestamps such as ctime and of reports."));
     }
     if name == "sounder-talk" {
-        variables.push(("XDG_STATE_HOME", "Folder for the history of lines, by default ~/.local/state."));
+        variables
+            .push(("XDG_STATE_HOME", "Folder for the history of typed lines, by default ~/.local/state."));
     }
     if matches!(name, "sounder-demo" | "sounder-ping") {
         variables.push((
             "XDG_RUNTIME_DIR, TMPDIR",
-            "Folders for the UNIX sockets of a server that is started here; the first that can be used is \
-             taken. If none can be used, UNIX socket paths are left out.",
+            "Folders for the UNIX sockets of the server that this command starts. The first usable one \
+             counts; without any, the server has no UNIX socket paths.",
         ));
     }
     variables
@@ -195,24 +199,24 @@ fn files(name: &str) -> Vec<(&'static str, &'static str)> {
         "sounder-talk" => vec![
             (
                 "~/.local/state/echosounder/talk_history",
-                "Lines typed at the prompt, readable by the user alone.",
+                "History of the typed lines, readable only by the user.",
             ),
-            ("/etc/services", "Names of ports."),
+            ("/etc/services", "Port numbers of service names."),
         ],
         "sounder-ping" | "sounder-load" => vec![
             (
                 ".sounder-*.tmp",
-                "Temporary file in the folder of an output file, whose name it takes when it is complete. After a \
-                 crash it can be removed.",
+                "Temporary file in the folder of an output file. It is renamed to the output file when it is \
+                 complete, and can be removed after a crash.",
             ),
-            ("/etc/services", "Names of ports."),
+            ("/etc/services", "Port numbers of service names."),
         ],
-        "sounder-serve" => vec![("/etc/services", "Names of ports.")],
+        "sounder-serve" => vec![("/etc/services", "Port numbers of service names.")],
         _ => Vec::new(),
     }
 }
 
-/// A text in which nothing acts on roff: groff_man_style(7) has the escapes.
+/// Returns a text in which roff recognises no requests: groff_man_style(7) lists the escapes.
 fn escaped(text: &str) -> String {
     let mut roff = String::new();
     for (number, line) in text.lines().enumerate() {
@@ -238,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_help_text_becomes_sections_that_keep_their_tables() {
+    fn help_text_splits_into_sections_with_tables() {
         let help = "Endpoints:\n  tcp://HOST   it's TCP\n\n.A note.\n\nExit status:\n  0  Success.";
         assert_eq!(
             sections(help),
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_synopsis_names_the_values() {
+    fn synopsis_contains_value_names() {
         let mut program = Args::command();
         program.build();
         let serve = program.find_subcommand("serve").unwrap();

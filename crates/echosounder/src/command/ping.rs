@@ -20,7 +20,7 @@ use echosounder_socket::{Signal, Signals, StopToken, raise_fd_limit};
 
 use self::file::ResultFiles;
 use crate::args::Output;
-use crate::command::console::{self, Console, Lock};
+use crate::command::console::{self, Console, ConsoleWriter};
 use crate::command::embedded::Embedded;
 use crate::command::line_rate_limit::LineRateLimit;
 use crate::command::result_file::{self, SaveTimer};
@@ -58,7 +58,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     watch_signals(signals, &control, server.as_ref().and_then(Embedded::folder))?;
     let receiver = start(&config.targets, &control, config.in_turn)?;
     if let Some(length) = length(&config.targets, config.in_turn) {
-        console::over_after(length);
+        console::expect_end_after(length);
     }
     let mut page = Page {
         output,
@@ -89,7 +89,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
         (Ok(()), None) => Ok(page.outcome()),
         (Ok(()), Some(error)) => Err(error),
         (Err(untold), alone) => {
-            alone.iter().for_each(|error| failure::tell(error, output));
+            alone.iter().for_each(|error| failure::report(error, output));
             Err(untold)
         }
     }
@@ -164,7 +164,7 @@ fn start(
             running -= usize::from(matches!(event, TargetEvent::Ended { .. }));
             if running == 0 {
                 // The send may have to wait for a writer that waits for its reader.
-                console::over_after(Duration::ZERO);
+                console::expect_end_after(Duration::ZERO);
             }
             sender.send((place, event)).is_ok()
         });
@@ -227,7 +227,7 @@ impl State {
         Row {
             name: self.target.as_ref().map_or(&self.endpoint, |target| &target.resolved),
             report: self.report.as_deref(),
-            failure: self.error.as_ref().and_then(failure::word).or_else(|| self.only_failure()),
+            failure: self.error.as_ref().and_then(failure::failure_kind).or_else(|| self.only_failure()),
         }
     }
 
@@ -259,7 +259,7 @@ struct Paper {
 }
 
 impl Paper {
-    fn write(&mut self, write: impl FnOnce(&mut Lock) -> io::Result<()>) {
+    fn write(&mut self, write: impl FnOnce(&mut ConsoleWriter) -> io::Result<()>) {
         if self.error.is_none() {
             self.error = self.console.write(write).err();
         }
@@ -455,7 +455,7 @@ impl Page {
     fn failed(&mut self, place: usize, error: ClientError) {
         let error = Advised::at(&self.targets[place].ping.connect.endpoint, error, ", or try --self");
         if 1 < self.targets.len() || self.targets[place].target.is_some() {
-            failure::tell(&error, self.output);
+            failure::report(&error, self.output);
         }
         self.targets[place].error = Some(error);
     }
@@ -467,7 +467,7 @@ impl Page {
             let is_echo = |report: &PingReport| report.answered + report.late != 0 || report.unexpected == 0;
             if state.error.is_none() && !state.report.as_deref().is_none_or(is_echo) {
                 let error = anyhow::anyhow!("cannot measure {}: {NOT_AN_ECHO}", state.endpoint);
-                failure::tell(&error, self.output);
+                failure::report(&error, self.output);
                 self.targets[place].error = Some(error);
             }
         }
@@ -483,7 +483,7 @@ impl Page {
             .write(|out| tell_end(out, self.output, self.style, self.verbose, self.bounds, &self.targets));
         let told = self.paper.finish();
         let last = failures.pop();
-        failures.iter().for_each(|error| failure::tell(error, self.output));
+        failures.iter().for_each(|error| failure::report(error, self.output));
         last.map_or(told, Err)
     }
 

@@ -15,7 +15,7 @@ use tempfile::{NamedTempFile, TempPath};
 use super::console::stdout;
 use crate::args::{OutputFile, ResultFormat};
 use crate::config::SAVE_EVERY;
-use crate::failure::Usage;
+use crate::failure::UsageError;
 
 /// Symbolic links that are followed on the way to a file, as many as the kernel follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;
@@ -107,7 +107,7 @@ pub(crate) fn open_all(outputs: &[OutputFile]) -> Result<Vec<ResultFile>> {
     let files: Vec<ResultFile> = outputs.iter().map(ResultFile::open).collect::<Result<_>>()?;
     for (place, file) in files.iter().enumerate() {
         if let Some(twin) = files[..place].iter().find(|twin| twin.is(file)) {
-            return Err(Usage(format!("-o {} and -o {} are the same file", twin.name, file.name)).into());
+            return Err(UsageError(format!("-o {} and -o {} are the same file", twin.name, file.name)).into());
         }
     }
     Ok(files)

@@ -61,7 +61,7 @@ pub(super) fn stop_on_signal(
     let watch = move || {
         received.0.get_or_init(|| next_end(&signals, &report));
         // Before the token stops: a thread that waits for a stuck reader of the output cannot stop.
-        console::stopped();
+        console::stop_requested();
         stop.stop();
         discard_repeated(&signals);
         let second = next_end(&signals, &report);

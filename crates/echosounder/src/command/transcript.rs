@@ -13,7 +13,7 @@ use std::time::Duration;
 use echosounder_server::{CloseReason, Observer, ServerEvent};
 use echosounder_socket::Waker;
 
-use crate::command::line_rate_limit::{LineRateLimit, Troubles};
+use crate::command::line_rate_limit::{ErrorRateLimit, LineRateLimit};
 use crate::config::Transcript;
 use crate::failure::plain;
 use crate::render::json::EventTime;
@@ -47,7 +47,7 @@ struct Shared {
     /// The number of lines that were left out and not reported yet.
     left_out: AtomicU64,
     /// When the failure of each operation was last reported.
-    troubles: Troubles,
+    errors: ErrorRateLimit,
 }
 
 /// The handle of the writer thread.
@@ -95,7 +95,7 @@ impl Reporter {
 impl Observer for Reporter {
     fn observe(&mut self, event: ServerEvent<'_>) {
         match event {
-            ServerEvent::Error { operation, error } if self.shared.troubles.is_due(operation) => {
+            ServerEvent::Error { operation, error } if self.shared.errors.is_due(operation) => {
                 let error = || format!("{operation}: {}", plain(&error.to_string()));
                 self.send(|| TranscriptEvent::Error { error: error() });
             }

@@ -206,7 +206,7 @@ fn the_doctor_tells_of_everything_and_of_what_is_missing_what_would_help() {
     let reason = vsock["reason"].as_str().unwrap_or_default();
     let family = Socket::new(Family::VSOCK, Type::STREAM, Protocol::DEFAULT);
     assert_eq!(
-        reason.starts_with("no loopback, but the family is there: "),
+        reason.starts_with("the family exists, but not its loopback: "),
         family.is_ok() && !reason.is_empty()
     );
     let cid = found.iter().find(|check| check["check"] == "VSOCK CID").unwrap();

@@ -48,7 +48,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
 fn limit_console(config: &config::Load) {
     let has_length = config.load.messages.is_none() && config.ramp.is_none();
     let length = config.load.duration.filter(|_| has_length);
-    console::over_after(length.map_or(Duration::ZERO, |length| config.load.warm_up + length));
+    console::expect_end_after(length.map_or(Duration::ZERO, |length| config.load.warm_up + length));
 }
 
 /// Generates the load and writes its result.

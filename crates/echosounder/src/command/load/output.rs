@@ -11,7 +11,7 @@ use echosounder_socket::StopToken;
 use jiff::{Timestamp, Zoned};
 
 use crate::args::{Output, ResultFormat};
-use crate::command::console::{Console, Lock};
+use crate::command::console::{Console, ConsoleWriter};
 use crate::command::result_file::ResultFile;
 use crate::failure;
 use crate::render::json::EventTime;
@@ -102,7 +102,7 @@ impl<'a> LoadOutput<'a> {
             false => text::result(out, style, &summary),
         });
         let (last, flushed) = (failures.pop(), self.flush());
-        failures.iter().for_each(|error| failure::tell(error, output));
+        failures.iter().for_each(|error| failure::report(error, output));
         last.map_or(flushed, Err)
     }
 
@@ -113,7 +113,7 @@ impl<'a> LoadOutput<'a> {
     }
 
     /// Writes to the console. When nobody reads the console any more, a load without files ends.
-    fn write(&mut self, write: impl FnOnce(&mut Lock) -> io::Result<()>) {
+    fn write(&mut self, write: impl FnOnce(&mut ConsoleWriter) -> io::Result<()>) {
         if self.broken.is_some() {
             return;
         }

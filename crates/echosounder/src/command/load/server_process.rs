@@ -9,7 +9,7 @@ use std::{env, fs};
 use anyhow::{Context, Result};
 use echosounder_socket::{Endpoint, Signal};
 
-use crate::failure::OwnServer;
+use crate::failure::OwnServerError;
 
 /// A server in a process of its own, so that its CPU time and its file descriptors are its own.
 pub(super) struct ServerProcess {
@@ -34,7 +34,7 @@ impl ServerProcess {
             .context("cannot start a server")?;
         let input = child.stdin.take();
         let stderr = child.stderr.take().context("cannot read the output of the server")?;
-        let mut why = "it reported no endpoint".to_owned();
+        let mut reason = "it reported no endpoint".to_owned();
         for line in BufReader::new(stderr).lines() {
             let line = line.context("cannot read the output of the server")?;
             let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
@@ -42,12 +42,12 @@ impl ServerProcess {
                 return Ok(Self { child, endpoint, _input: input });
             }
             if let Some(error) = event["error"].as_str() {
-                why = error.to_owned();
+                reason = error.to_owned();
             }
         }
         let code = child.wait().ok().and_then(|status| status.code());
         // The server exits with 1 if this machine lacks the socket family.
-        Err(OwnServer { why, absent: code == Some(1) }.into())
+        Err(OwnServerError { reason, is_absent: code == Some(1) }.into())
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

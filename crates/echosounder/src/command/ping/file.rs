@@ -70,7 +70,7 @@ impl ResultFiles {
             }
             // Where nobody was reached a histogram would say less than the old one, and so would any report of what this
             // machine failed in before it sent anything.
-            let of_peer = |state: &State| state.error.as_ref().and_then(failure::word).is_some();
+            let of_peer = |state: &State| state.error.as_ref().and_then(failure::failure_kind).is_some();
             let says_nothing = !reached
                 && match sink.file.format() {
                     ResultFormat::Hdr => true,
@@ -136,7 +136,13 @@ fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<
         json::report(out, &EventTime::now(), event, target, report, &missed)?;
     }
     if let Some(error) = &state.error {
-        json::error(out, &EventTime::now(), &state.endpoint, failure::word(error), &sentence(error.chain()))?;
+        json::error(
+            out,
+            &EventTime::now(),
+            &state.endpoint,
+            failure::failure_kind(error),
+            &sentence(error.chain()),
+        )?;
     }
     Ok(())
 }

@@ -102,7 +102,7 @@ fn fail(
             Err(ClientError::Peer(kind, error).into())
         }
         None => {
-            failure::tell(&anyhow::anyhow!("cannot talk to {endpoint}: {cause}"), output);
+            failure::report(&anyhow::anyhow!("cannot talk to {endpoint}: {cause}"), output);
             Ok(Outcome::Incomplete)
         }
     }
