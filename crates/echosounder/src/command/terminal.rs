@@ -106,6 +106,17 @@ impl Drop for Terminal {
     }
 }
 
+/// Returns a function that restores the modes of the terminal on standard input, for a process that a signal is about to
+/// kill.
+pub(crate) fn restorer() -> io::Result<impl FnOnce() + Send + 'static> {
+    let original = tcgetattr(io::stdin())?;
+    Ok(move || {
+        // Nothing can be done about an error now.
+        let _ = write(MARK_NO_PASTES);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &original);
+    })
+}
+
 /// Discards output that the terminal has not shown yet.
 pub(crate) fn discard_output() {
     // If it fails, the output is shown late.

@@ -11,7 +11,8 @@ use echosounder_socket::{Endpoint, Family, IpVersion, Protocol, Side, Socket, Ty
 
 use crate::support::{
     CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, connections, finish, has_ipv6, now,
-    private_hosts, private_network, python, retry_interrupted, run, sh, sounder, unique, without_times,
+    private_hosts, private_network, python, retry_interrupted, run, sh, sounder, unique, wait_until,
+    without_times,
 };
 
 /// A server with one client, on a thread of its own.
@@ -279,6 +280,21 @@ fn blocked_output_does_not_delay_a_signal() {
         assert!(0 < unread.read(&mut [0; 1024]).unwrap());
         server.join();
     }
+}
+
+#[test]
+fn signal_while_connecting_ends_at_once() {
+    let Some(mut silent) = python("full.py", ["127.0.0.1"]) else { return };
+    let silent = Program::start(&mut silent);
+    let port = silent.wait_for_lines(1).remove(0);
+    let program = Program::start(&mut sounder(["talk", "-w", "1h", &format!("tcp://127.0.0.1:{port}")]));
+    // An earlier signal would kill the program.
+    let tasks = format!("/proc/{}/task", program.pid());
+    let names =
+        || fs::read_dir(&tasks).unwrap().map(|task| fs::read_to_string(task.unwrap().path().join("comm")));
+    wait_until("a thread that receives signals", || names().flatten().any(|name| name == "signals\n"));
+    program.signal("TERM");
+    assert_eq!(program.wait().all(), (Some(1), "", ""));
 }
 
 #[test]

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{
-    BackgroundWriter, CloseReason, Eol, LineSource, Lines, Peer, Pipe, Talk, TalkError, TalkMode, WaitLimit,
+    BackgroundWriter, ClientError, CloseReason, Eol, LineSource, Lines, Peer, Pipe, Talk, TalkError,
+    TalkMode, WaitLimit,
 };
-use echosounder_socket::{Interest, Kind, Signals, StopToken, ready};
+use echosounder_socket::{Kind, StopToken};
 
 use self::printer::{Printer, Prompt, Style};
 use super::editor::Editor;
@@ -34,12 +34,19 @@ const MESSAGE_LINE_MAX: usize = 1024 * 1024;
 
 /// Runs a conversation until the input or the peer ends it.
 pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
-    let stop = StopToken::new().context("cannot talk")?;
-    let limit = WaitLimit::new(stop.clone(), config.deadline.unwrap_or(Duration::MAX));
-    let peer = Peer::connect(config.call.clone(), limit.clone())
-        .map_err(|error| Advised::at(&config.call.endpoint, error, ""))?;
-    stop_on_signal(signals::receive(&[])?, stop.clone())?;
     let is_interactive = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.json;
+    let signals = signals::receive(&[])?;
+    let stop = StopToken::new().context("cannot create an eventfd")?;
+    let restore =
+        is_interactive.then(terminal::restorer).transpose().context("cannot set up the terminal")?;
+    let clean_up = move || restore.into_iter().for_each(|restore| restore());
+    signals::stop_on_signal(signals, stop.clone(), || (), clean_up)?;
+    let limit = WaitLimit::new(stop.clone(), config.deadline.unwrap_or(Duration::MAX));
+    let peer = match Peer::connect(config.call.clone(), limit.clone()) {
+        // Nothing was sent, and the user knows why.
+        Err(ClientError::Stopped) => return Ok(Outcome::Incomplete),
+        result => result.map_err(|error| Advised::at(&config.call.endpoint, error, ""))?,
+    };
     if is_interactive {
         // It is dropped last, so that every end of the conversation restores the terminal.
         let mut terminal = Terminal::of_input().context("cannot set up the terminal")?;
@@ -62,24 +69,6 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let max = if kind == Kind::Stream { STREAM_LINE_MAX } else { MESSAGE_LINE_MAX };
     let lines = Lines::new(terminal::input()?, max);
     converse(&config, output, peer, lines, printer)
-}
-
-/// Starts a thread that stops the conversation at the first signal. It also receives all later ones, which would
-/// otherwise end the program before the terminal is restored.
-fn stop_on_signal(signals: Signals, stop: StopToken) -> Result<()> {
-    let watch = move || {
-        loop {
-            let waited = ready([(signals.as_fd(), Interest::Read)], None);
-            match signals.next() {
-                Ok(Some(_)) => stop.stop(),
-                Ok(None) if waited.is_ok() => {}
-                // Without signals the conversation could not be interrupted.
-                _ => return stop.stop(),
-            }
-        }
-    };
-    thread::Builder::new().name("signals".into()).spawn(watch).context("cannot start a thread")?;
-    Ok(())
 }
 
 /// Returns a writer to standard output. On a terminal it escapes what could act on the terminal, unless the bytes are to
