@@ -62,3 +62,25 @@ impl Refusals {
         self.last.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal() -> Failure {
+        Failure { operation: "send to", error: io::ErrorKind::ConnectionRefused.into() }
+    }
+
+    #[test]
+    fn refusals_are_believed_when_there_are_several_for_a_while() {
+        let mut refusals = Refusals::default();
+        let at = Duration::from_millis;
+        refusals.add(at(5), refusal());
+        assert!(refusals.is_first() && !refusals.is_believed(at(1000)));
+        refusals.add(at(100), refusal());
+        assert!(!refusals.is_first() && !refusals.is_believed(at(204)));
+        assert!(refusals.is_believed(at(205)));
+        refusals.clear();
+        assert!(!refusals.is_believed(at(1000)) && refusals.take_last().is_none());
+    }
+}

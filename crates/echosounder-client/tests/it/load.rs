@@ -7,8 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_client::{
-    ConnectOptions, Counts, Generator, IpOptions, Load, LoadEvent, LoadPlan, Pace, SizeRange, Spacing, load,
+    ConnectOptions, Counts, FailureKind, Generator, IpOptions, Load, LoadEvent, LoadPlan, Pace, SizeRange,
+    Spacing, load,
 };
+use echosounder_proto::Clock;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{IpVersion, Socket, StopToken, Transport};
 use echosounder_testkit::FakeClock;
@@ -262,6 +264,48 @@ fn unexpected_data_on_a_stream_closes_the_connection() {
     bench.reply(b"nonsense");
     assert!(!bench.turns());
     bench.assert_counts(Counts { sent: 2, answered: 1, unexpected: 1, ..Counts::default() });
+}
+
+#[test]
+fn reply_of_another_length_counts_as_unexpected() {
+    let mut bench = Bench::new(plan(Transport::UnixDatagram, Pace::Closed { depth: 1 }));
+    assert!(bench.turns());
+    bench.requests();
+    let mut longer = Vec::new();
+    echosounder_proto::Payload::new(SIZE + 16).write(0, &mut longer);
+    bench.reply(&longer);
+    assert!(bench.turns());
+    // The message is no longer in flight, so the next one is.
+    bench.assert_counts(Counts { sent: 2, unexpected: 1, ..Counts::default() });
+    assert_eq!(bench.generator.in_flight(), 1);
+}
+
+#[test]
+fn messages_that_a_standstill_prevents_count_as_skipped() {
+    let plan = LoadPlan { duration: Some(millis(50)), ..plan(Transport::UnixDatagram, open_loop(1000.0)) };
+    let mut bench = Bench::new(plan);
+    assert!(bench.turns());
+    // The process did not run for longer than an open loop catches up after its end.
+    bench.clock.advance(millis(500));
+    assert!(!bench.turns());
+    bench.assert_counts(Counts { sent: 1, skipped: 49, ..Counts::default() });
+}
+
+#[test]
+fn refused_datagrams_end_the_load_when_no_forgery_can_explain_them() {
+    let mut bench = Bench::new(plan(Transport::UnixDatagram, Pace::Closed { depth: 1 }));
+    // Nobody receives any more.
+    bench.server = Transport::UnixDatagram.pair().unwrap().0;
+    let start = bench.clock.mono();
+    let error = (0..500).find_map(|_| {
+        bench.clock.advance(millis(1));
+        bench.generator.turn(Duration::ZERO).err()
+    });
+    // The kernel disconnects a UNIX socket whose peer is gone: its sends fail with ENOTCONN.
+    assert_eq!(error.unwrap().failure_kind(), Some(FailureKind::Closed));
+    let elapsed = bench.clock.mono() - start;
+    assert!((millis(200)..millis(250)).contains(&elapsed), "{elapsed:?}");
+    assert_eq!(bench.generator.counts().sent, 0);
 }
 
 #[test]
