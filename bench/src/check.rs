@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
 use crate::load::PERIOD;
 
@@ -131,5 +131,5 @@ impl Checker {
 }
 
 fn rendered(time: Timestamp) -> String {
-    Zoned::new(time, jiff::tz::TimeZone::system()).strftime("[%a %b %e %H:%M:%S %Y] ").to_string()
+    ZonedDateTime::new(time, jiff::tz::TimeZone::system()).strftime("[%a %b %e %H:%M:%S %Y] ").to_string()
 }

@@ -50,7 +50,7 @@ impl StampCache {
 
 fn render(zone: &TimeZone, wall: WallTime) -> LocalTime {
     let seconds = i64::try_from(wall.seconds()).unwrap_or(i64::MAX);
-    let local = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_zoned(zone.clone());
+    let local = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_zoned_datetime(zone.clone());
     LocalTime {
         wall,
         ctime: bytes(&local.strftime("%a %b %e %H:%M:%S %Y").to_string()),

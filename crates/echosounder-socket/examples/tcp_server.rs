@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::{env, io};
 
 use echosounder_socket::{Family, Protocol, Socket, Type};
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 const PORT: u16 = 21567;
 const BUFFER_SIZE: usize = 1024;
@@ -38,7 +38,7 @@ fn converse(client: &Socket) -> io::Result<()> {
             return Ok(());
         }
         println!("Client: {}", text(&buffer[..len]));
-        let time = Zoned::now().strftime("%a %b %e %H:%M:%S %Y");
+        let time = ZonedDateTime::now().strftime("%a %b %e %H:%M:%S %Y");
         client.send_all(&[format!("[{time}] ").as_bytes(), &buffer[..len]].concat())?;
     }
 }

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::{env, io};
 
 use echosounder_socket::{Family, Protocol, Socket, Type};
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 const PORT: u16 = 21567;
 const BUFFER_SIZE: usize = 1024;
@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
     loop {
         let (len, client) = server.recv_from(&mut buffer)?;
         println!("Client {client}: {}", text(&buffer[..len]));
-        let time = Zoned::now().strftime("%a %b %e %H:%M:%S %Y");
+        let time = ZonedDateTime::now().strftime("%a %b %e %H:%M:%S %Y");
         let reply = [format!("[{time}] ").as_bytes(), &buffer[..len]].concat();
         if let Err(error) = server.send_to(&reply, &client) {
             println!("Error: {error}");

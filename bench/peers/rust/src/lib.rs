@@ -31,7 +31,7 @@ impl Stamp {
         let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
             let time = Timestamp::from_second(second.cast_signed()).unwrap_or_default();
-            let time = time.to_zoned(self.zone.clone());
+            let time = time.to_zoned_datetime(self.zone.clone());
             self.text = time.strftime("[%a %b %e %H:%M:%S %Y] ").to_string().into_bytes();
             self.second = second;
         }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use echosounder_client::{Load, LoadInterval, LoadReport, Step};
 use echosounder_server::local_time_zone;
 use echosounder_socket::StopToken;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ZonedDateTime};
 
 use crate::args::{Output, ResultFormat};
 use crate::command::console::{Console, ConsoleWriter};
@@ -30,7 +30,7 @@ pub(super) struct LoadOutput<'a> {
     files: &'a [ResultFile],
     stop: StopToken,
     /// When the load began.
-    started: Zoned,
+    started: ZonedDateTime,
     /// The rates that a ramp has tried so far.
     steps: Vec<TriedRate>,
     /// Why the console can no longer be written.
@@ -46,7 +46,7 @@ impl<'a> LoadOutput<'a> {
             progress_style: Style::stderr(output),
             files,
             stop,
-            started: Timestamp::now().to_zoned(local_time_zone()),
+            started: Timestamp::now().to_zoned_datetime(local_time_zone()),
             steps: Vec::new(),
             broken: None,
         }

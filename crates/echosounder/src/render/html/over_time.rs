@@ -1,6 +1,6 @@
 //! A figure of values over time: lines, dots or a band, with a lane of losses below.
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use super::axis::Axis;
 use super::scales::{Scales, TICKS_ALONG, TICKS_UP, delay_labels, unit_labels};
@@ -28,7 +28,7 @@ pub(crate) struct OverTime {
     /// The longest distance of two points in nanoseconds that a line crosses; `None` means any distance.
     pub(crate) gap: Option<f64>,
     /// The time of day at which the axis begins. Without it, the axis shows elapsed time.
-    pub(crate) start: Option<Zoned>,
+    pub(crate) start: Option<ZonedDateTime>,
     /// The name of the losses in the legend.
     pub(crate) lost: &'static str,
 }

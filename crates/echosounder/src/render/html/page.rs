@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use echosounder_client::Distribution;
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use super::markup::Text;
 use crate::render::numbers::{Unit, delay};
@@ -15,7 +15,7 @@ const SCRIPT: &str = include_str!("report.js");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// Returns the title of a report: the command, when it began, and whether it is an interim report.
-pub(crate) fn title(command: &str, started: &Zoned, is_interim: bool) -> String {
+pub(crate) fn title(command: &str, started: &ZonedDateTime, is_interim: bool) -> String {
     let interim = if is_interim { " (interim report)" } else { "" };
     format!("{command}, {}{interim}", started.strftime("%F %T %:z"))
 }

@@ -1,7 +1,7 @@
 //! Ticks of a time axis at round times of the day, in the time zone of the report.
 
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
 const MILLI: i128 = 1_000_000;
 const SECOND: i128 = 1_000 * MILLI;
@@ -48,7 +48,7 @@ const STEPS: [i128; 33] = [
 
 /// Returns at most `most` + 1 ticks within `span` nanoseconds after `start`, each with its distance from the start in
 /// nanoseconds and its label. Spans below a few milliseconds have none: their labels would be mostly digits.
-pub(super) fn ticks(start: &Zoned, span: f64, most: usize) -> Vec<(f64, String)> {
+pub(super) fn ticks(start: &ZonedDateTime, span: f64, most: usize) -> Vec<(f64, String)> {
     let Some(step) = STEPS.into_iter().find(|step| span <= *step as f64 * most as f64) else {
         return Vec::new();
     };
@@ -65,7 +65,7 @@ pub(super) fn ticks(start: &Zoned, span: f64, most: usize) -> Vec<(f64, String)>
 }
 
 /// Returns the time of day, with decimals if the span is short, for a readout.
-pub(super) fn reading(start: &Zoned, distance: f64, span: f64) -> Option<String> {
+pub(super) fn reading(start: &ZonedDateTime, distance: f64, span: f64) -> Option<String> {
     #[expect(clippy::cast_possible_truncation, reason = "distances are far below 2^127")]
     let time = after(start, distance as i128)?;
     let format = match span {
@@ -78,16 +78,16 @@ pub(super) fn reading(start: &Zoned, distance: f64, span: f64) -> Option<String>
 }
 
 /// Returns the time zone of the labels: `UTC+01:00`.
-pub(super) fn zone(start: &Zoned) -> String {
+pub(super) fn zone(start: &ZonedDateTime) -> String {
     start.strftime("UTC%:z").to_string()
 }
 
-fn after(start: &Zoned, nanos: i128) -> Option<Zoned> {
+fn after(start: &ZonedDateTime, nanos: i128) -> Option<ZonedDateTime> {
     let distance = SignedDuration::try_from_nanos_i128(nanos)?;
     start.checked_add(distance).ok()
 }
 
-fn label(time: &Zoned, step: i128) -> String {
+fn label(time: &ZonedDateTime, step: i128) -> String {
     let is_midnight = time.hour() == 0 && time.minute() == 0 && time.second() == 0;
     let format = match step {
         _ if MINUTE <= step && (DAY <= step || is_midnight) => "%b %d",
@@ -101,9 +101,9 @@ fn label(time: &Zoned, step: i128) -> String {
 }
 
 /// Returns a time in nanoseconds since the Unix epoch in a time zone.
-pub(crate) fn zoned(unix_nanos: u64, zone: TimeZone) -> Zoned {
+pub(crate) fn zoned(unix_nanos: u64, zone: TimeZone) -> ZonedDateTime {
     // The greatest u64 is in the year 2554, which a timestamp can hold.
-    Timestamp::from_nanosecond(i128::from(unix_nanos)).unwrap_or(Timestamp::MAX).to_zoned(zone)
+    Timestamp::from_nanosecond(i128::from(unix_nanos)).unwrap_or(Timestamp::MAX).to_zoned_datetime(zone)
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn labels(start: &str, span_seconds: f64) -> Vec<String> {
-        let start: Zoned = start.parse().unwrap();
+        let start: ZonedDateTime = start.parse().unwrap();
         ticks(&start, span_seconds * 1e9, 6).into_iter().map(|(_, label)| label).collect()
     }
 
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn ticks_stand_where_their_times_are() {
-        let start: Zoned = "2026-11-27T20:20:29.3+01:00[+01:00]".parse().unwrap();
+        let start: ZonedDateTime = "2026-11-27T20:20:29.3+01:00[+01:00]".parse().unwrap();
         let positions: Vec<f64> = ticks(&start, 3e9, 6).into_iter().map(|(at, _)| at).collect();
         assert_eq!(positions, [0.2e9, 0.7e9, 1.2e9, 1.7e9, 2.2e9, 2.7e9]);
         assert!(ticks(&start, 1e6, 6).is_empty());
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn number_of_ticks_is_bounded() {
-        let start: Zoned = "2026-11-27T20:20:29.3+01:00[+01:00]".parse().unwrap();
+        let start: ZonedDateTime = "2026-11-27T20:20:29.3+01:00[+01:00]".parse().unwrap();
         for power in 7..16 {
             for digits in [1.0, 1.7, 4.2, 9.9] {
                 let ticks = ticks(&start, digits * 10_f64.powi(power), 6);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use echosounder_client::{Load, LoadReport, Step};
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 /// Fewer replies than these would show the cost of connecting rather than of a message.
 const COST_FROM: u64 = 1000;
@@ -13,7 +13,7 @@ pub(crate) struct Summary<'a> {
     pub(crate) load: &'a Load,
     pub(crate) report: &'a LoadReport,
     /// When the command began.
-    pub(crate) started: &'a Zoned,
+    pub(crate) started: &'a ZonedDateTime,
     /// The rates that a ramp has tried, in their order. The report is that of the highest rate that held.
     pub(crate) steps: &'a [TriedRate],
     /// The CPU time of the server that `--self` started.
@@ -29,7 +29,7 @@ impl Summary<'_> {
     }
 
     /// Returns when the measurement began, which is known unless it was a step of a ramp.
-    pub(crate) fn measured_from(&self) -> Option<Zoned> {
+    pub(crate) fn measured_from(&self) -> Option<ZonedDateTime> {
         self.started.checked_add(self.load.warm_up).ok().filter(|_| self.steps.is_empty())
     }
 }

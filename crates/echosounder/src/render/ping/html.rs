@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use echosounder_client::{ClockRelation, PingReport, TimestampSupport};
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 
 use super::target::Target;
@@ -194,7 +194,12 @@ fn counts(report: &PingReport) -> String {
     format!("{counts}, in {}", numbers::span(nanos(report.elapsed)))
 }
 
-fn write_figures(out: &mut dyn Write, id: &str, start: Option<Zoned>, report: &PingReport) -> io::Result<()> {
+fn write_figures(
+    out: &mut dyn Write,
+    id: &str,
+    start: Option<ZonedDateTime>,
+    report: &PingReport,
+) -> io::Result<()> {
     let rtt = &report.rtt.delay;
     over_time(format!("{id}-time"), start, report).delays(rtt).write(out)?;
     let texts = Texts {
@@ -211,7 +216,7 @@ fn write_figures(out: &mut dyn Write, id: &str, start: Option<Zoned>, report: &P
     percentiles::figure(format!("{id}-percentiles"), "Percentiles", &curves).write(out)
 }
 
-fn over_time(id: String, start: Option<Zoned>, report: &PingReport) -> OverTime {
+fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> OverTime {
     let (points, width) = (report.series.points(), report.series.width());
     let span = points.last().map_or(0.0, |last| nanos(last.at + width));
     let is_single = width.is_zero();
