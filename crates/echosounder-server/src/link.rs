@@ -46,23 +46,30 @@ impl Link {
     ) -> io::Result<TurnEnd> {
         let mut operation = self.connection.on_ready(ready, context);
         loop {
-            let completion = match operation {
-                Operation::Wait(interest) => return Ok(TurnEnd::Waits(interest)),
-                Operation::Close => return Ok(TurnEnd::Closes),
-                Operation::CheckWritable => Completion::Writable(self.is_writable()?),
+            operation = match operation {
                 Operation::Recv { offset, max } => {
-                    self.receive(&mut context.input_mut()[offset..], max, starvation)?
+                    let buffer = &mut context.input_mut()[offset..];
+                    let completion = self.receive(buffer, max, starvation)?;
+                    self.connection.complete(completion, context)
                 }
                 Operation::Send => match self.send(self.connection.output(context), starvation) {
-                    Ok(completion) => completion,
+                    Ok(completion) => self.connection.complete(completion, context),
                     Err(error) => {
                         self.connection.complete(Completion::SendFailed, context);
                         return Err(error);
                     }
                 },
-                Operation::Shutdown(how) => self.shut_down(how)?,
+                Operation::Wait(interest) => return Ok(TurnEnd::Waits(interest)),
+                Operation::CheckWritable => {
+                    let is_writable = self.is_writable()?;
+                    self.connection.complete(Completion::Writable(is_writable), context)
+                }
+                Operation::Shutdown(how) => {
+                    self.shut_down(how)?;
+                    self.connection.complete(Completion::ShutDown, context)
+                }
+                Operation::Close => return Ok(TurnEnd::Closes),
             };
-            operation = self.connection.complete(completion, context);
         }
     }
 
@@ -76,8 +83,9 @@ impl Link {
         Ok(state.writable)
     }
 
+    /// Receives once.
+    #[inline]
     fn receive(&self, buffer: &mut [u8], max: usize, starvation: &mut Starvation) -> io::Result<Completion> {
-        let transport = self.connection.transport();
         let received = match self.connection.kind() {
             Kind::Messages => self.socket.recv_message(buffer),
             _ => {
@@ -86,25 +94,39 @@ impl Link {
             }
         };
         match received {
+            Ok(0) => {
+                starvation.failures.reset();
+                let can_be_message = self.connection.transport().receives_empty_messages();
+                let is_end = !can_be_message || self.socket.has_ended()?;
+                Ok(if is_end { Completion::End } else { Completion::Received(0) })
+            }
             Ok(len) if buffer.len() < len => Ok(Completion::Truncated),
             Ok(len) => {
                 starvation.failures.reset();
-                let is_end = len == 0 && (!transport.receives_empty_messages() || self.socket.has_ended()?);
-                Ok(if is_end { Completion::End } else { Completion::Received(len) })
+                Ok(Completion::Received(len))
             }
-            Err(error) if is_out_of_resources(&error) => {
+            Err(error) => self.on_receive_error(error, starvation),
+        }
+    }
+
+    #[cold]
+    fn on_receive_error(&self, error: io::Error, starvation: &mut Starvation) -> io::Result<Completion> {
+        let transport = self.connection.transport();
+        match error {
+            error if is_out_of_resources(&error) => {
                 starvation.add("receive", error);
                 Ok(Completion::WouldBlock)
             }
-            Err(error) if is_transient(&error) => Ok(Completion::WouldBlock),
-            Err(error) if transport.is_end(&error) => Ok(Completion::End),
+            error if is_transient(&error) => Ok(Completion::WouldBlock),
+            error if transport.is_end(&error) => Ok(Completion::End),
             // The server's shutdown has ended both directions.
-            Err(_) if self.connection.is_lingering() && !transport.half_closes() => Ok(Completion::End),
-            Err(error) => Err(error),
+            _ if self.connection.is_lingering() && !transport.half_closes() => Ok(Completion::End),
+            error => Err(error),
         }
     }
 
     /// Sends once.
+    #[inline]
     fn send(&self, bytes: &[u8], starvation: &mut Starvation) -> io::Result<Completion> {
         match self.socket.send(bytes) {
             Ok(sent) => {
@@ -113,23 +135,33 @@ impl Link {
                 }
                 Ok(Completion::Sent(sent))
             }
-            Err(error) if is_out_of_resources(&error) => {
-                starvation.add("send", error);
-                Ok(Completion::Sent(0))
-            }
-            Err(error) if is_transient(&error) => Ok(Completion::Sent(0)),
-            // SCTP takes at most what fits into its send buffer.
-            Err(error)
-                if self.connection.kind() == Kind::Stream && 1 < bytes.len() && is_too_long(&error) =>
-            {
-                self.send(&bytes[..bytes.len() / 2], starvation)
-            }
-            Err(error) if is_too_long(&error) => Ok(Completion::MessageTooLong),
-            Err(error) => Err(error),
+            Err(error) => self.on_send_error(error, bytes, starvation),
         }
     }
 
-    fn shut_down(&self, how: Shutdown) -> io::Result<Completion> {
+    #[cold]
+    fn on_send_error(
+        &self,
+        error: io::Error,
+        bytes: &[u8],
+        starvation: &mut Starvation,
+    ) -> io::Result<Completion> {
+        match error {
+            error if is_out_of_resources(&error) => {
+                starvation.add("send", error);
+                Ok(Completion::Sent(0))
+            }
+            error if is_transient(&error) => Ok(Completion::Sent(0)),
+            // SCTP takes at most what fits into its send buffer.
+            error if self.connection.kind() == Kind::Stream && 1 < bytes.len() && is_too_long(&error) => {
+                self.send(&bytes[..bytes.len() / 2], starvation)
+            }
+            error if is_too_long(&error) => Ok(Completion::MessageTooLong),
+            error => Err(error),
+        }
+    }
+
+    fn shut_down(&self, how: Shutdown) -> io::Result<()> {
         // A shutdown that may block is left to the close, which then has a thread of its own.
         if !self.close_blocks() {
             match self.socket.shutdown(how) {
@@ -137,7 +169,7 @@ impl Link {
                 _ => {}
             }
         }
-        Ok(Completion::ShutDown)
+        Ok(())
     }
 }
 
