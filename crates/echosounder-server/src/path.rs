@@ -188,17 +188,16 @@ fn is_dead(path: &Path, address: &Address) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::env;
     use std::os::unix::net::{UnixListener, UnixStream};
-    use std::process;
+
+    use echosounder_testkit::Folder;
 
     use super::*;
 
     #[test]
     fn a_socket_that_replaced_the_dead_one_is_moved_back() {
-        let folder = env::temp_dir().join(format!("echosounder-path-{}", process::id()));
-        fs::create_dir(&folder).unwrap();
-        let path = folder.join("s");
+        let folder = Folder::new();
+        let path = folder.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
         let dead = fs::symlink_metadata(&path).unwrap();
         fs::remove_file(&path).unwrap();
@@ -206,12 +205,12 @@ mod tests {
         let living = UnixListener::bind(&path).unwrap();
         assert_eq!(move_away(&path, &dead).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         UnixStream::connect(&path).unwrap();
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no other file is left in the folder");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no other file is left in the folder");
 
         let found = fs::symlink_metadata(&path).unwrap();
         drop(living);
         move_away(&path, &found).unwrap();
         move_away(&path, &found).unwrap();
-        fs::remove_dir(&folder).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

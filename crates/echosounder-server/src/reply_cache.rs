@@ -61,21 +61,19 @@ fn drop_reason(error: io::Error) -> DropReason {
 
 #[cfg(test)]
 mod tests {
-    use std::env;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixDatagram;
-    use std::process;
 
     use echosounder_socket::effective_user_id;
+    use echosounder_testkit::Folder;
 
     use super::*;
 
     #[test]
     fn sockets_stay_pinned_until_they_are_evicted() {
-        let folder = env::temp_dir().join(format!("echosounder-reply-cache-{}", process::id()));
-        fs::create_dir(&folder).unwrap();
-        let path = folder.join("peer");
+        let folder = Folder::new();
+        let path = folder.path().join("peer");
         let uid = Some(effective_user_id());
         let mut cache = ReplyCache::default();
         let address = |cache: &mut ReplyCache| cache.address(path.as_os_str().as_bytes(), uid).cloned();
@@ -97,6 +95,5 @@ mod tests {
         cache.evict();
         assert_eq!(cache.peers.len(), CAPACITY);
         assert_eq!(address(&mut cache), Err(DropReason::Unsent));
-        fs::remove_dir(&folder).unwrap();
     }
 }

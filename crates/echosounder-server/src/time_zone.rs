@@ -61,8 +61,9 @@ fn read_zone_file(path: &Path) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::process::{self, Command};
+    use std::process::Command;
 
+    use echosounder_testkit::Folder;
     use jiff::Timestamp;
 
     use super::*;
@@ -85,8 +86,8 @@ mod tests {
 
     #[test]
     fn large_files_and_fifos_are_not_read() {
-        let folder = env::temp_dir().join(format!("echosounder-zone-{}", process::id()));
-        fs::create_dir(&folder).unwrap();
+        let folder = Folder::new();
+        let folder = folder.path();
         let (large, fifo) = (folder.join("large"), folder.join("fifo"));
         File::create(&large).unwrap().set_len(ZONE_FILE_MAX + 1).unwrap();
         assert_eq!(read_zone_file(&large).unwrap_err().kind(), io::ErrorKind::InvalidInput);
@@ -94,8 +95,7 @@ mod tests {
         assert_eq!(read_zone_file(&fifo).unwrap_err().kind(), io::ErrorKind::InvalidInput);
 
         fs::copy("/usr/share/zoneinfo/Europe/Berlin", folder.join("Berlin")).unwrap();
-        let is_zone = |name: &str| named_zone(OsStr::new(name), Some(&folder)).is_some();
+        let is_zone = |name: &str| named_zone(OsStr::new(name), Some(folder)).is_some();
         assert_eq!(["Berlin", "fifo", "large", "Nowhere"].map(is_zone), [true, false, false, false]);
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! What the tests of the other crates share.
 //!
-//! Use it from integration tests (`tests/it`), as a dev-dependency. Unit tests must not use it: cargo would link a second
-//! build of the crate under test, whose types differ from those of the first.
+//! It is a dev-dependency. Unit tests of `echosounder-proto` and `echosounder-socket` must not use it, only their tests in
+//! `tests/it`: it depends on these two crates, and their unit tests are another build, with other types.
 //!
 //! | a test needs | it uses |
 //! |---|---|

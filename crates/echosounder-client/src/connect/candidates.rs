@@ -280,6 +280,7 @@ mod tests {
     use std::thread;
 
     use echosounder_socket::StopToken;
+    use echosounder_testkit::{Folder, closed_port};
 
     use super::*;
 
@@ -297,15 +298,16 @@ mod tests {
         }
     }
 
-    /// Addresses where nobody listens.
+    /// Returns addresses that refuse connections.
     fn refusing(transport: Transport, count: usize) -> Candidates {
-        let closed = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = || std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, closed_port()));
         candidates(transport, (0..count).map(|_| closed().into()))
     }
 
     #[test]
     fn waiting_for_a_full_queue_ends_with_its_time_or_a_stop() {
-        let path = std::env::temp_dir().join(format!("sounder-connect-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.path().join("full");
         let address: Address = UnixName::Path(path.as_os_str().as_encoded_bytes().into()).into();
         let listener = Transport::UnixStream.socket(&address).unwrap();
         listener.bind(&address).unwrap();
@@ -329,7 +331,6 @@ mod tests {
         let error = stopped.connect(Deadline::NEVER).unwrap().unwrap_err();
         assert!(matches!(error, ClientError::Stopped), "{error}");
         stopper.join().unwrap();
-        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl FailedRequest {
 }
 
 impl Peer {
-    /// Sends a message and waits for its reply, at most for the time of [`ConnectOptions::wait`]. On a stream that time
+    /// Sends a message and waits for its reply, at most for the time of [`ConnectOptions::wait`](crate::ConnectOptions::wait). On a stream that time
     /// begins again with each part of the message that was sent, and with each 64 KiB of the echo.
     ///
     /// Data that arrives meanwhile is passed to `on_received`. A reply that is not complete in time stays a fragment.
