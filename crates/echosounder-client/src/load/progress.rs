@@ -118,9 +118,10 @@ impl Progress {
 struct Sum {
     /// The latest result of each thread, apart from its times.
     latest: Vec<Latest>,
+    /// Latencies until the last point of the course over time.
     latency: Histogram<u64>,
     send_delay: Histogram<u64>,
-    /// Latencies since the last point of the course over time.
+    /// Latencies since that point.
     latency_since: Histogram<u64>,
     over_time: OverTime,
 }
@@ -147,9 +148,10 @@ impl Sum {
 
     fn add(&mut self, result: &ThreadResult) {
         // All histograms have the same bounds, so adding cannot fail.
-        let _ = self.latency.add(&result.latency);
         let _ = self.latency_since.add(&result.latency);
-        let _ = self.send_delay.add(&result.send_delay);
+        if !result.send_delay.is_empty() {
+            let _ = self.send_delay.add(&result.send_delay);
+        }
         self.latest[result.thread] = Latest {
             request: result.request,
             totals: Totals { counts: result.counts, in_flight: result.in_flight },
@@ -181,10 +183,12 @@ impl Sum {
     fn end_point(&mut self, end: Duration) {
         if !end.is_zero() {
             self.over_time.add(end, self.totals(), &self.latency_since);
-            self.latency_since.reset();
         }
+        let _ = self.latency.add(&self.latency_since);
+        self.latency_since.reset();
     }
 
+    /// Returns the report until the last point.
     fn report(&self, peer: String, shared: &Shared) -> LoadReport {
         let busiest = self.latest.iter().map(|latest| latest.cpu);
         LoadReport {
