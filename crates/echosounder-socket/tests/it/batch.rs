@@ -89,7 +89,7 @@ fn receive_fills_the_batch() {
 #[test]
 fn reply_sends_the_bytes_at_the_time_of_the_send() {
     let (server, _, [client]) = unix_server();
-    for call in [b"zero", b"one_", b"two_", b"thre"] {
+    for call in [b"zero", b"one_", b"two_", b"six_"] {
         client.send(call).unwrap();
     }
     let mut batch = Batch::new(8, 16);
