@@ -1,4 +1,5 @@
-//! The backlog of a connection, and the budget that bounds the backlogs of all connections of a worker.
+//! The backlog of a connection, and the budget that bounds the backlogs of all connections of a
+//! worker.
 
 use echosounder_proto::Moment;
 
@@ -11,8 +12,8 @@ pub(crate) const READ_MAX: usize = 64 * 1024;
 /// Minimum number of bytes for which a read is worth its system call.
 const READ_MIN: usize = 1024;
 
-/// Maximum number of bytes of a buffer that is larger than its content needs. Larger ones shrink, so that a short
-/// unfinished line does not hold the memory of a long one.
+/// Maximum number of bytes of a buffer that is larger than its content needs. Larger ones shrink,
+/// so that a short unfinished line does not hold the memory of a long one.
 const SLACK_MAX: usize = 4096;
 
 /// Maximum number of unused backlogs that a worker keeps for the next connection that needs one.
@@ -27,7 +28,8 @@ pub(crate) struct Backlog {
     unprocessed: Vec<u8>,
     /// When that input was received.
     arrival: Moment,
-    /// Whether the unprocessed input holds a complete frame. If not, it is an unfinished line without a newline.
+    /// Whether the unprocessed input holds a complete frame. If not, it is an unfinished line
+    /// without a newline.
     has_frame: bool,
 }
 
@@ -84,7 +86,8 @@ pub(crate) struct BacklogBudget {
 }
 
 impl BacklogBudget {
-    /// Maximum number of bytes to read when the budget is exhausted, from a connection whose peer receives its replies.
+    /// Maximum number of bytes to read when the budget is exhausted, from a connection whose peer
+    /// receives its replies.
     pub(crate) const LAST_READ_SIZE: usize = READ_MIN;
 
     /// Creates a budget of `max` bytes.
@@ -92,10 +95,11 @@ impl BacklogBudget {
         Self { max, used: 0, spares: Vec::new() }
     }
 
-    /// Returns how many bytes a connection may read so that the budget can hold everything that results: less, the more
-    /// is used. `None` means that the budget is exhausted.
+    /// Returns how many bytes a connection may read so that the budget can hold everything that
+    /// results: less, the more is used. `None` means that the budget is exhausted.
     pub(crate) fn read_size(&self) -> Option<usize> {
-        // A read results in at most three times its size: replies of twice the size, and unprocessed input.
+        // A read results in at most three times its size: replies of twice the size, and
+        // unprocessed input.
         let size = (self.max.saturating_sub(self.used) / 8).min(READ_MAX);
         (READ_MIN <= size).then_some(size)
     }
@@ -153,8 +157,8 @@ impl BacklogBudget {
         }
     }
 
-    /// Counts a backlog of `before` bytes as one of `after` bytes. A message is read whole whatever its size, so the
-    /// used bytes can exceed the maximum for a while.
+    /// Counts a backlog of `before` bytes as one of `after` bytes. A message is read whole whatever
+    /// its size, so the used bytes can exceed the maximum for a while.
     fn change(&mut self, before: usize, after: usize) {
         self.used = self.used.saturating_sub(before) + after;
     }

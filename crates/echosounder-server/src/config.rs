@@ -26,11 +26,13 @@ pub struct Config {
     pub plain_echo: PlainEcho,
     /// This machine's name, for templates that show it.
     pub host: String,
-    /// The number of threads that serve connections. Each datagram socket that several threads can share has as many.
+    /// The number of threads that serve connections. Each datagram socket that several threads can
+    /// share has as many.
     pub workers: NonZeroUsize,
     /// Maximum number of connections; `None` means as many as the limit of open descriptors allows.
     pub connections_max: Option<usize>,
-    /// Maximum number of connections of one client host, or of one IPv6 /64 network; `None` means no limit.
+    /// Maximum number of connections of one client host, or of one IPv6 /64 network; `None` means
+    /// no limit.
     pub connections_per_host_max: Option<u32>,
     /// How long connections may wait for their clients.
     pub timeouts: Timeouts,
@@ -39,7 +41,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns the configuration of a server with `ctime` timestamps and one worker thread, without limits.
+    /// Returns the configuration of a server with `ctime` timestamps and one worker thread, without
+    /// limits.
     pub fn new(endpoints: Vec<Endpoint>) -> Self {
         Self {
             endpoints,

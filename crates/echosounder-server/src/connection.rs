@@ -1,9 +1,9 @@
 //! The state of one connection, without a socket.
 //!
-//! A [`Connection`] returns the next [`Operation`] and is given its [`Completion`]. The worker performs the operations on
-//! sockets; tests perform them on buffers. A turn begins with [`Connection::on_ready`] and ends with
-//! [`Operation::Wait`] or [`Operation::Close`]. It has at most one receive and one send, so that connections take equal
-//! turns.
+//! A [`Connection`] returns the next [`Operation`] and is given its [`Completion`]. The worker
+//! performs the operations on sockets; tests perform them on buffers. A turn begins with
+//! [`Connection::on_ready`] and ends with [`Operation::Wait`] or [`Operation::Close`]. It has at
+//! most one receive and one send, so that connections take equal turns.
 
 use echosounder_proto::{Clock, DropReason, Framing, Input, Moment};
 use echosounder_socket::{Address, Interest, Kind, Readiness, Shutdown, Transport};
@@ -36,12 +36,15 @@ pub struct Connection {
 enum State {
     /// Both sides may send.
     Open,
-    /// The client has finished sending. It receives its remaining replies, then the connection is closed.
+    /// The client has finished sending. It receives its remaining replies, then the connection is
+    /// closed.
     PeerFinished,
-    /// The server is stopping. The client receives its remaining replies, then the server finishes sending.
+    /// The server is stopping. The client receives its remaining replies, then the server finishes
+    /// sending.
     Finishing,
-    /// The server has finished sending and discards input until the client closes. To close earlier, with input unread,
-    /// would reset the connection and destroy replies that the client has not received.
+    /// The server has finished sending and discards input until the client closes. To close
+    /// earlier, with input unread, would reset the connection and destroy replies that the client
+    /// has not received.
     Lingering,
 }
 
@@ -52,17 +55,17 @@ pub enum Operation {
     Wait(Interest),
     /// Report whether the socket is writable at this moment: [`Completion::Writable`].
     CheckWritable,
-    /// Receive at most `max` bytes, or one message, into [`TurnContext::input_mut`] from `offset` on. Complete it with
-    /// [`Completion::Received`], [`Truncated`](Completion::Truncated), [`WouldBlock`](Completion::WouldBlock) or
-    /// [`End`](Completion::End).
+    /// Receive at most `max` bytes, or one message, into [`TurnContext::input_mut`] from `offset`
+    /// on. Complete it with [`Completion::Received`], [`Truncated`](Completion::Truncated),
+    /// [`WouldBlock`](Completion::WouldBlock) or [`End`](Completion::End).
     Recv {
         /// Where in the input buffer to put the bytes.
         offset: usize,
         /// Maximum number of bytes.
         max: usize,
     },
-    /// Send [`Connection::output`]: [`Completion::Sent`], [`MessageTooLong`](Completion::MessageTooLong) or
-    /// [`SendFailed`](Completion::SendFailed).
+    /// Send [`Connection::output`]: [`Completion::Sent`],
+    /// [`MessageTooLong`](Completion::MessageTooLong) or [`SendFailed`](Completion::SendFailed).
     Send,
     /// Shut the connection down: [`Completion::ShutDown`].
     Shutdown(Shutdown),
@@ -200,8 +203,8 @@ impl Connection {
         }
     }
 
-    /// Finishes the connection from the server's side: it reads no more input and sends what remains. Call
-    /// [`on_ready`](Self::on_ready) as if the connection were writable.
+    /// Finishes the connection from the server's side: it reads no more input and sends what
+    /// remains. Call [`on_ready`](Self::on_ready) as if the connection were writable.
     pub fn finish(&mut self) {
         self.state = State::Finishing;
         self.interest = Interest::Write;
@@ -306,8 +309,8 @@ impl Connection {
         if sends { Operation::Send } else { self.on_sent(0, context) }
     }
 
-    /// Returns whether more input may follow. When the budget is exhausted, none does, and an unfinished line is replied
-    /// to as a frame.
+    /// Returns whether more input may follow. When the budget is exhausted, none does, and an
+    /// unfinished line is replied to as a frame.
     fn input(&self, budget: &BacklogBudget) -> Input {
         match self.state {
             State::Open if budget.read_size().is_some() => Input::More,
@@ -356,8 +359,8 @@ impl Connection {
         self.end_turn(Interest::Read)
     }
 
-    /// Returns the last operation of a turn, or the shutdown before it. `interest` is the event to wait for if there is
-    /// no backlog to complete.
+    /// Returns the last operation of a turn, or the shutdown before it. `interest` is the event to
+    /// wait for if there is no backlog to complete.
     fn end_turn(&mut self, interest: Interest) -> Operation {
         let is_pending = self.backlog.as_ref().is_some_and(|backlog| backlog.is_pending());
         match self.state {
@@ -378,7 +381,8 @@ impl Connection {
     }
 }
 
-/// Returns whether `new` completes a frame of which `unfinished` bytes are there already, none of them a newline.
+/// Returns whether `new` completes a frame of which `unfinished` bytes are there already, none of
+/// them a newline.
 fn ends_frame(framing: Framing, unfinished: usize, new: &[u8]) -> bool {
     match framing {
         Framing::Line(max) => {

@@ -68,7 +68,8 @@ impl Counters {
     /// Returns the counts so far.
     pub fn totals(&self) -> Totals {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        // Read first, so that a connection that ends meanwhile counts as open and the difference is never negative.
+        // Read first, so that a connection that ends meanwhile counts as open and the difference is
+        // never negative.
         let closed = read(&self.closed);
         let connections = read(&self.accepted);
         Totals {

@@ -1,4 +1,5 @@
-//! The loop that serves one datagram socket: receives a batch, filters each datagram, sends the replies as a batch.
+//! The loop that serves one datagram socket: receives a batch, filters each datagram, sends the
+//! replies as a batch.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,31 +20,35 @@ use crate::service::{DatagramContext, EchoService};
 /// Maximum number of turns without a look at the stop token.
 const TURNS_MAX: usize = 64;
 
-/// Maximum number of turns that reply to datagrams which had arrived before the stop: more than a receive buffer holds.
+/// Maximum number of turns that reply to datagrams which had arrived before the stop: more than a
+/// receive buffer holds.
 const LAST_TURNS_MAX: usize = 1024;
 
-/// Maximum number of datagrams in a turn over UDP. In a larger batch the first replies wait longer, and the cost per
-/// datagram is the same.
+/// Maximum number of datagrams in a turn over UDP. In a larger batch the first replies wait longer,
+/// and the cost per datagram is the same.
 const UDP_BATCH_MAX: usize = 16;
 
-/// Maximum number of datagrams in a turn over other transports. There a reply takes longer than a receive, and the
-/// client continues meanwhile.
+/// Maximum number of datagrams in a turn over other transports. There a reply takes longer than a
+/// receive, and the client continues meanwhile.
 const OTHER_BATCH_MAX: usize = 8;
 
-/// Maximum number of clients' sockets that a worker holds open: the cached ones, and those of one turn.
+/// Maximum number of clients' sockets that a worker holds open: the cached ones, and those of one
+/// turn.
 pub(crate) const PINNED_MAX: usize = reply_cache::CAPACITY + OTHER_BATCH_MAX;
 
-/// Maximum length of a UDP datagram in bytes: the payload of the largest IPv6 packet without the jumbo option.
+/// Maximum length of a UDP datagram in bytes: the payload of the largest IPv6 packet without the
+/// jumbo option.
 const UDP_LEN_MAX: usize = 65_535;
 
-/// Maximum length of any other datagram that is replied to, in bytes. A UNIX socket sends at most 208 KiB by default, and
-/// TIPC 66,000 bytes.
+/// Maximum length of any other datagram that is replied to, in bytes. A UNIX socket sends at most
+/// 208 KiB by default, and TIPC 66,000 bytes.
 const OTHER_LEN_MAX: usize = 256 * 1024;
 
 /// Serves one datagram socket.
 ///
-/// The socket is not in an epoll set: for each datagram that leaves a socket, the kernel wakes whoever polls it, which
-/// costs a twentieth of a reply. The worker waits for the socket only when it has no datagrams left.
+/// The socket is not in an epoll set: for each datagram that leaves a socket, the kernel wakes
+/// whoever polls it, which costs a twentieth of a reply. The worker waits for the socket only when
+/// it has no datagrams left.
 #[derive(Debug)]
 pub struct DatagramWorker<C, O> {
     socket: Socket,
@@ -55,7 +60,8 @@ pub struct DatagramWorker<C, O> {
     reply_cache: ReplyCache,
     /// Messages replied to.
     messages: u64,
-    /// The kernel's count of datagrams that it dropped for lack of buffer space, when it was last read.
+    /// The kernel's count of datagrams that it dropped for lack of buffer space, when it was last
+    /// read.
     kernel_drops: u32,
     /// The timestamp prefix of the reply that is being prepared.
     prefix: Vec<u8>,
@@ -66,7 +72,8 @@ pub struct DatagramWorker<C, O> {
 }
 
 impl<C: Clock, O: Observer> DatagramWorker<C, O> {
-    /// Creates a worker for a bound socket. `plain_echo` says which clients get replies without a timestamp.
+    /// Creates a worker for a bound socket. `plain_echo` says which clients get replies without a
+    /// timestamp.
     ///
     /// # Errors
     ///
@@ -105,8 +112,8 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         })
     }
 
-    /// Leaves the counting of datagrams to a group to another worker of the same address. The kernel delivers them to
-    /// every socket that shares the address: SO_REUSEPORT, socket(7).
+    /// Leaves the counting of datagrams to a group to another worker of the same address. The
+    /// kernel delivers them to every socket that shares the address: SO_REUSEPORT, socket(7).
     pub(crate) fn without_group_count(mut self) -> Self {
         self.counts_groups = false;
         self
@@ -143,8 +150,9 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         self.count_kernel_drops();
     }
 
-    /// Counts datagrams that the kernel dropped for lack of buffer space. A full buffer holds several datagrams, so it is
-    /// enough to ask after several; SO_RXQ_OVFL would report the count with each datagram and costs more.
+    /// Counts datagrams that the kernel dropped for lack of buffer space. A full buffer holds
+    /// several datagrams, so it is enough to ask after several; SO_RXQ_OVFL would report the count
+    /// with each datagram and costs more.
     fn count_kernel_drops(&mut self) {
         // Linux has SO_MEMINFO since 4.12.
         let Ok(memory) = self.socket.option(option::SO_MEMINFO) else { return };
@@ -153,8 +161,8 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         self.service.add_drops(DropReason::Overflow, u64::from(new));
     }
 
-    /// Waits for a datagram or for the stop, and returns whether to stop. After repeated failures to receive it only
-    /// waits for the stop, and not longer than [`PAUSE`].
+    /// Waits for a datagram or for the stop, and returns whether to stop. After repeated failures
+    /// to receive it only waits for the stop, and not longer than [`PAUSE`].
     fn wait(&mut self) -> io::Result<bool> {
         let stop = (self.stop.as_fd(), Interest::Read);
         let waited = match self.receive_failures.should_pause() {
@@ -169,8 +177,8 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         if self.wait_failures.add_wait() { Err(error) } else { Ok(false) }
     }
 
-    /// Receives a batch without waiting and replies to it. Returns the number of datagrams, or `None` if there were none.
-    /// After an error it returns `Some(0)`, because there may be more.
+    /// Receives a batch without waiting and replies to it. Returns the number of datagrams, or
+    /// `None` if there were none. After an error it returns `Some(0)`, because there may be more.
     pub fn turn(&mut self) -> Option<usize> {
         match self.socket.recv_many(&mut self.batch) {
             Ok(received) => {
@@ -227,7 +235,8 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         self.service.add_drops(DropReason::Unsent, unsent.len() as u64);
     }
 
-    /// Filters one datagram and prepares its reply. Returns the datagram's length, or why there is no reply.
+    /// Filters one datagram and prepares its reply. Returns the datagram's length, or why there is
+    /// no reply.
     fn prepare(&mut self, index: usize, tx: WallTime) -> Result<usize, DropReason> {
         let received = self.batch.metadata(index);
         let peer = self.batch.sender(index);

@@ -87,8 +87,8 @@ pub trait Observer {
     /// Handles an event.
     fn observe(&mut self, event: ServerEvent<'_>);
 
-    /// Returns whether [`ServerEvent::Message`] is wanted. The worker asks once. To report every message costs more
-    /// than to reply to it.
+    /// Returns whether [`ServerEvent::Message`] is wanted. The worker asks once. To report every
+    /// message costs more than to reply to it.
     fn wants_messages(&self) -> bool;
 }
 

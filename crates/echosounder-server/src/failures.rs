@@ -16,8 +16,9 @@ const CONSECUTIVE_MAX: u32 = 8;
 /// The shortest time between two reports of the same operation.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Returns whether an operation had no effect and can succeed when it is repeated: there was no data or no buffer space,
-/// a signal interrupted it, or memory or descriptors are short for the moment.
+/// Returns whether an operation had no effect and can succeed when it is repeated: there was no
+/// data or no buffer space, a signal interrupted it, or memory or descriptors are short for the
+/// moment.
 pub(crate) fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
         || is_out_of_resources(error)
@@ -41,8 +42,8 @@ impl Failures {
         self.should_pause()
     }
 
-    /// Records a failed wait and returns whether the loop should give up. Between the first failure and that point it
-    /// sleeps for [`PAUSE`] without the kernel's waits, which may fail as well.
+    /// Records a failed wait and returns whether the loop should give up. Between the first failure
+    /// and that point it sleeps for [`PAUSE`] without the kernel's waits, which may fail as well.
     pub(crate) fn add_wait(&mut self) -> bool {
         let is_first = self.consecutive == 0;
         let give_up = self.add();
@@ -81,8 +82,8 @@ pub(crate) struct FailureReports {
 }
 
 impl FailureReports {
-    /// Returns whether a failure of `operation` should be reported at `now`. If so, the next one is due
-    /// [`REPORT_INTERVAL`] later.
+    /// Returns whether a failure of `operation` should be reported at `now`. If so, the next one is
+    /// due [`REPORT_INTERVAL`] later.
     pub(crate) fn is_due(&mut self, operation: &'static str, now: MonoTime) -> bool {
         let Some((_, last)) = self.last.iter_mut().find(|(other, _)| *other == operation) else {
             self.last.push((operation, now));

@@ -1,12 +1,13 @@
 //! The timestamped echo server, as a library.
 //!
-//! [`Server::bind`] binds every endpoint of a [`Config`] or none. [`Server::start`] then starts the worker threads, and
-//! [`Running::stop`] stops them in order and returns the counts. The server reports what happens to an [`Observer`]; it
-//! prints nothing itself.
+//! [`Server::bind`] binds every endpoint of a [`Config`] or none. [`Server::start`] then starts the
+//! worker threads, and [`Running::stop`] stops them in order and returns the counts. The server
+//! reports what happens to an [`Observer`]; it prints nothing itself.
 //!
-//! Inside, each thread runs one [`Worker`] with an epoll of its own, or one [`DatagramWorker`] for a datagram socket. An
-//! [`EchoService`] makes the replies of a worker. A [`Connection`] is a state without a socket: it returns the next
-//! [`Operation`] and is given its [`Completion`], so that another input-output loop, or a test, can drive it as well.
+//! Inside, each thread runs one [`Worker`] with an epoll of its own, or one [`DatagramWorker`] for
+//! a datagram socket. An [`EchoService`] makes the replies of a worker. A [`Connection`] is a state
+//! without a socket: it returns the next [`Operation`] and is given its [`Completion`], so that
+//! another input-output loop, or a test, can drive it as well.
 //!
 //! ```
 //! use echosounder_proto::Template;

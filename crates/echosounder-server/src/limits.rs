@@ -32,9 +32,9 @@ pub struct WorkerLimits {
 
 /// The numbers of connections that all workers share: in all, and per host.
 ///
-/// The table of hosts has a fixed size, so memory does not grow with the number of hosts. A keyed hash of its address
-/// assigns each host a counter. Two hosts may share a counter and then share the limit; the key is random, so nobody
-/// can cause that on purpose.
+/// The table of hosts has a fixed size, so memory does not grow with the number of hosts. A keyed
+/// hash of its address assigns each host a counter. Two hosts may share a counter and then share
+/// the limit; the key is random, so nobody can cause that on purpose.
 #[derive(Debug)]
 pub struct Limits {
     connections: AtomicUsize,
@@ -45,7 +45,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Creates limits of `connections_max` connections in all and `per_host_max` of one host; `None` means no limit.
+    /// Creates limits of `connections_max` connections in all and `per_host_max` of one host;
+    /// `None` means no limit.
     pub fn new(connections_max: usize, per_host_max: Option<u32>) -> Self {
         let counters = if per_host_max.is_some() { HOST_COUNTERS } else { 0 };
         Self {
@@ -64,8 +65,8 @@ impl Limits {
         Some(ConnectionPermit { limits: Arc::clone(self), host: None })
     }
 
-    /// Returns the index of a host's counter. IPv6 addresses count by /64, the network that one host usually has.
-    /// `None` means that the peer's connections are not counted.
+    /// Returns the index of a host's counter. IPv6 addresses count by /64, the network that one
+    /// host usually has. `None` means that the peer's connections are not counted.
     fn host_counter(&self, peer: &Address) -> Option<u32> {
         let hash = match peer {
             Address::Inet(address) => self.keys.hash_one(address.ip().octets()),

@@ -13,12 +13,12 @@ use echosounder_socket::{
 
 use crate::path::BoundPath;
 
-/// How much longer than the stall timeout the kernel waits for a client that acknowledges nothing. The server's own
-/// timeout comes first, because it can report the reason.
+/// How much longer than the stall timeout the kernel waits for a client that acknowledges nothing.
+/// The server's own timeout comes first, because it can report the reason.
 const USER_TIMEOUT_EXTRA: Duration = Duration::from_secs(10);
 
-/// Unsent bytes above which a TCP connection is not writable, so that output waits in the bounded backlog and not in the
-/// kernel.
+/// Unsent bytes above which a TCP connection is not writable, so that output waits in the bounded
+/// backlog and not in the kernel.
 const NOT_SENT_MAX: i32 = 64 * 1024;
 
 /// Bytes of buffer to request for a datagram socket. The system may grant less.
@@ -69,7 +69,8 @@ pub(crate) struct BindOptions {
     pub(crate) stall_timeout: Duration,
 }
 
-/// Binds every address of every endpoint. Addresses that this machine lacks become notes, unless none is left.
+/// Binds every address of every endpoint. Addresses that this machine lacks become notes, unless
+/// none is left.
 pub(crate) fn bind_all(
     endpoints: &[Endpoint],
     options: BindOptions,
@@ -127,8 +128,8 @@ fn bind_endpoint(
     Ok(())
 }
 
-/// Binds an address. If it leaves the port to the kernel, `port` is tried first, so that all addresses of a name get the
-/// same port.
+/// Binds an address. If it leaves the port to the kernel, `port` is tried first, so that all
+/// addresses of a name get the same port.
 fn bind_with_port(
     transport: Transport,
     address: &Address,
@@ -146,9 +147,10 @@ fn bind_with_port(
 
 /// Binds one address for all workers.
 ///
-/// The first socket binds and listens alone, so that an address in use is refused. Only then does it allow sharing, and
-/// the sockets of the other workers bind the same address. Where addresses cannot be shared, all workers have duplicates
-/// of one listener, and a datagram socket has one worker.
+/// The first socket binds and listens alone, so that an address in use is refused. Only then does
+/// it allow sharing, and the sockets of the other workers bind the same address. Where addresses
+/// cannot be shared, all workers have duplicates of one listener, and a datagram socket has one
+/// worker.
 fn bind_address(transport: Transport, address: &Address, options: BindOptions) -> io::Result<Bound> {
     let first = prepare(transport, address, options)?;
     let mut path = None;
@@ -188,7 +190,8 @@ fn bind_address(transport: Transport, address: &Address, options: BindOptions) -
     Ok(Bound { endpoint, address, path, sockets })
 }
 
-/// Creates a socket and sets the options that must be set before it is bound, or that its connections inherit.
+/// Creates a socket and sets the options that must be set before it is bound, or that its
+/// connections inherit.
 fn prepare(transport: Transport, address: &Address, options: BindOptions) -> io::Result<Socket> {
     let socket = transport.socket(address)?;
     socket.set_blocking(false)?;
@@ -196,8 +199,8 @@ fn prepare(transport: Transport, address: &Address, options: BindOptions) -> io:
         socket.set_option(option::IPV6_V6ONLY, true)?;
     }
     if let Address::Unix(_) = address {
-        // To close a descriptor that a client has passed may block for as long as that client wants. Kernels before
-        // Linux 6.16 cannot refuse descriptors.
+        // To close a descriptor that a client has passed may block for as long as that client
+        // wants. Kernels before Linux 6.16 cannot refuse descriptors.
         let _ = socket.set_option(option::SO_PASSRIGHTS, false);
     }
     if transport.needs_reuse_addr() {

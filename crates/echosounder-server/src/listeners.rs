@@ -73,8 +73,8 @@ impl Listeners {
         }
     }
 
-    /// Closes all listeners. Other workers may hold duplicates of them, so closing alone would not remove them from the
-    /// poll: epoll(7).
+    /// Closes all listeners. Other workers may hold duplicates of them, so closing alone would not
+    /// remove them from the poll: epoll(7).
     pub(crate) fn remove_all(&mut self, poll: &Poll) -> io::Result<()> {
         self.list
             .drain(..)
@@ -84,15 +84,16 @@ impl Listeners {
 }
 
 impl Listener {
-    /// Returns whether a client waits to be accepted. If that cannot be found out, no connection is evicted for it.
+    /// Returns whether a client waits to be accepted. If that cannot be found out, no connection is
+    /// evicted for it.
     pub(crate) fn is_readable(&self) -> bool {
         ready([(self.socket.as_fd(), Interest::Read)], Some(Duration::ZERO))
             .is_ok_and(|[state]| state.readable)
     }
 }
 
-/// Returns whether an accept failed because of one client, so that the next can succeed at once: accept(2) returns
-/// errors that are already pending on the new connection.
+/// Returns whether an accept failed because of one client, so that the next can succeed at once:
+/// accept(2) returns errors that are already pending on the new connection.
 pub(crate) fn concerns_one_client(error: &io::Error) -> bool {
     let kinds = [
         io::ErrorKind::ConnectionAborted,

@@ -1,7 +1,7 @@
 //! The path of a UNIX socket in the file system.
 //!
-//! A path that another socket is bound to is never taken. A path that a dead server left behind is replaced. At the end
-//! the path is removed if it is still this server's.
+//! A path that another socket is bound to is never taken. A path that a dead server left behind is
+//! replaced. At the end the path is removed if it is still this server's.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -62,7 +62,8 @@ impl Drop for BoundPath {
     }
 }
 
-/// Returns what keeps this user from replacing the file at `path`; `None` if it is a socket of this user's, or nothing.
+/// Returns what keeps this user from replacing the file at `path`; `None` if it is a socket of this
+/// user's, or nothing.
 fn obstacle_at(path: &Path) -> Option<&'static str> {
     let file = fs::symlink_metadata(path).ok()?;
     match file.file_type().is_socket() {
@@ -74,9 +75,9 @@ fn obstacle_at(path: &Path) -> Option<&'static str> {
 
 /// Binds `socket` in place of a dead socket. Returns `None` if the socket at `path` is not dead.
 ///
-/// The lock decides between servers that start at the same time: the second finds the first one's socket alive. If the
-/// lock cannot be taken, the dead socket is moved away and compared with the one that was found. If another socket has
-/// taken its place meanwhile, it is moved back.
+/// The lock decides between servers that start at the same time: the second finds the first one's
+/// socket alive. If the lock cannot be taken, the dead socket is moved away and compared with the
+/// one that was found. If another socket has taken its place meanwhile, it is moved back.
 fn replace_dead(socket: &Socket, path: &Path, address: &Address) -> Option<io::Result<()>> {
     let _lock = Lock::acquire(path);
     let found = fs::symlink_metadata(path).ok()?;
@@ -99,8 +100,8 @@ fn move_away(path: &Path, found: &Metadata) -> io::Result<()> {
     if fs::symlink_metadata(&aside).is_ok_and(|moved| identity(&moved) == identity(found)) {
         return fs::remove_file(&aside);
     }
-    // A link does not replace another file, as a rename would. Some files may not be linked: protected_hardlinks,
-    // proc_sys_fs(5).
+    // A link does not replace another file, as a rename would. Some files may not be linked:
+    // protected_hardlinks, proc_sys_fs(5).
     match fs::hard_link(&aside, path) {
         Ok(()) => fs::remove_file(&aside)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -119,7 +120,8 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The lock for replacing a dead socket: a locked file that only this user may open. Dropping it removes the file.
+/// The lock for replacing a dead socket: a locked file that only this user may open. Dropping it
+/// removes the file.
 struct Lock {
     path: PathBuf,
     _file: File,
@@ -176,8 +178,8 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Returns whether a socket of this user is at `path` and no process is bound to it.
 ///
-/// A datagram socket tries to connect, because that has no effect on a bound socket: a datagram socket does not notice,
-/// and a socket of another type refuses with EPROTOTYPE (unix(7)).
+/// A datagram socket tries to connect, because that has no effect on a bound socket: a datagram
+/// socket does not notice, and a socket of another type refuses with EPROTOTYPE (unix(7)).
 fn is_dead(path: &Path, address: &Address) -> bool {
     let is_ours = obstacle_at(path).is_none();
     let refused = |socket: Socket| {

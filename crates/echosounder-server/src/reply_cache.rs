@@ -1,8 +1,9 @@
-//! The sockets behind the paths of UNIX datagram clients, pinned so that a reply reaches the sender of its request.
+//! The sockets behind the paths of UNIX datagram clients, pinned so that a reply reaches the sender
+//! of its request.
 //!
-//! The sender of a request can exchange its path for a link to another socket while the request is on its way. The cache
-//! therefore looks at each path again, compares the socket's owner with the sender's credentials, and sends to the
-//! socket that it looked at.
+//! The sender of a request can exchange its path for a link to another socket while the request is
+//! on its way. The cache therefore looks at each path again, compares the socket's owner with the
+//! sender's credentials, and sends to the socket that it looked at.
 
 use std::io;
 
@@ -21,8 +22,8 @@ pub(crate) struct ReplyCache {
 }
 
 impl ReplyCache {
-    /// Returns an address that reaches the socket at `path`, if the user `uid` owns it. The address is valid until
-    /// [`evict`](Self::evict).
+    /// Returns an address that reaches the socket at `path`, if the user `uid` owns it. The address
+    /// is valid until [`evict`](Self::evict).
     pub(crate) fn address(&mut self, path: &[u8], uid: Option<u32>) -> Result<&Address, DropReason> {
         let seen = PathIdentity::at(path).map_err(drop_reason)?;
         if !uid.is_some_and(|uid| seen.is_owned_by(uid)) {
@@ -44,8 +45,8 @@ impl ReplyCache {
         Ok(address)
     }
 
-    /// Closes the least recently used sockets beyond [`CAPACITY`]. Call it after the replies have been sent: an address
-    /// contains a descriptor number, which the next open reuses.
+    /// Closes the least recently used sockets beyond [`CAPACITY`]. Call it after the replies have
+    /// been sent: an address contains a descriptor number, which the next open reuses.
     pub(crate) fn evict(&mut self) {
         self.peers.drain(..self.peers.len().saturating_sub(CAPACITY));
     }

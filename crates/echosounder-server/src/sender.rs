@@ -8,7 +8,8 @@ use echosounder_socket::{Address, Locality, Received};
 /// The first port that is not reserved for services: IPPORT_RESERVED, ip(7).
 const FIRST_UNRESERVED_PORT: u16 = 1024;
 
-/// Returns whether a datagram was sent to several sockets, by multicast, broadcast or a range of services.
+/// Returns whether a datagram was sent to several sockets, by multicast, broadcast or a range of
+/// services.
 pub(crate) fn is_to_group(received: &Received, peer: &Address) -> bool {
     let is_range = |to| matches!(to, TipcAddress::Range { lower, upper, .. } if lower != upper);
     received.packet_info.is_some_and(|info| info.is_to_group())
@@ -16,7 +17,8 @@ pub(crate) fn is_to_group(received: &Received, peer: &Address) -> bool {
         || matches!(peer, Address::Netlink(address) if address.groups != 0)
 }
 
-/// Classifies the sender of a datagram by its source address and the address `local` that it was sent to.
+/// Classifies the sender of a datagram by its source address and the address `local` that it was
+/// sent to.
 pub(crate) fn classify(peer: &Address, local: &Address) -> Sender {
     let port = peer.port();
     match peer {

@@ -21,8 +21,8 @@ use crate::path::BoundPath;
 use crate::service::EchoService;
 use crate::worker::Worker;
 
-/// Descriptors that are not available to connections, beside those that are open and those of the workers: a reserve for
-/// the rest of the process.
+/// Descriptors that are not available to connections, beside those that are open and those of the
+/// workers: a reserve for the rest of the process.
 const DESCRIPTORS_SPARE: usize = 8;
 
 /// Why a bound server could not start.
@@ -55,8 +55,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If an address is in use or cannot be bound. An endpoint that this machine lacks the address family for becomes a
-    /// [note](Self::notes), and is an error only if no other endpoint is left.
+    /// If an address is in use or cannot be bound. An endpoint that this machine lacks the address
+    /// family for becomes a [note](Self::notes), and is an error only if no other endpoint is left.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         let Config { ip_version, workers, unix_mode, timeouts, .. } = config;
         let options = BindOptions { ip_version, workers, unix_mode, stall_timeout: timeouts.stall };
@@ -80,7 +80,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the limit of descriptors does not allow the configured number of connections, or a worker cannot be created.
+    /// If the limit of descriptors does not allow the configured number of connections, or a worker
+    /// cannot be created.
     pub fn start<O: Observer + Send + 'static>(
         self,
         observer: impl FnMut() -> O,
@@ -94,7 +95,8 @@ impl Server {
         Ok(running)
     }
 
-    /// Returns the maximum number of connections: the configured one, or what the limit of descriptors allows.
+    /// Returns the maximum number of connections: the configured one, or what the limit of
+    /// descriptors allows.
     fn connections_max(&self) -> Result<usize, StartError> {
         let limit = raise_fd_limit().map_err(StartError::System)?;
         let open = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
@@ -123,7 +125,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Returns a descriptor that becomes readable when a worker has ended, by a stop or by a failure.
+    /// Returns a descriptor that becomes readable when a worker has ended, by a stop or by a
+    /// failure.
     pub fn ended(&self) -> BorrowedFd<'_> {
         self.ended.as_fd()
     }
@@ -133,8 +136,8 @@ impl Running {
         self.counters.iter().map(|counters| counters.totals()).sum()
     }
 
-    /// Stops the server: it replies to messages that have arrived and shuts every connection down. Waits at most a few
-    /// seconds for the clients to close.
+    /// Stops the server: it replies to messages that have arrived and shuts every connection down.
+    /// Waits at most a few seconds for the clients to close.
     ///
     /// # Errors
     ///
@@ -144,7 +147,8 @@ impl Running {
         Ok(self.totals())
     }
 
-    /// Starts a worker for each datagram socket, and the configured number of workers for all listeners.
+    /// Starts a worker for each datagram socket, and the configured number of workers for all
+    /// listeners.
     fn start<O: Observer + Send + 'static>(
         &mut self,
         config: Config,

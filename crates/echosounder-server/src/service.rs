@@ -1,7 +1,8 @@
 //! The echo service: everything that a reply depends on beside the message itself.
 //!
-//! An [`EchoService`] owns the [`Responder`], the clock, the rendered time, the counters and the observer of one worker.
-//! Connections and datagrams both get their replies from it. It does no input or output.
+//! An [`EchoService`] owns the [`Responder`], the clock, the rendered time, the counters and the
+//! observer of one worker. Connections and datagrams both get their replies from it. It does no
+//! input or output.
 
 use std::fmt::Display;
 use std::io;
@@ -49,7 +50,8 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Returns whether this is a message without content. An empty read from a stream is its end and no message.
+    /// Returns whether this is a message without content. An empty read from a stream is its end
+    /// and no message.
     pub(crate) fn is_empty_message(&self) -> bool {
         self.is_message && self.bytes.is_empty() && self.input == Input::More
     }
@@ -76,7 +78,8 @@ pub(crate) struct DatagramContext<'a> {
 }
 
 impl<C: Clock, O: Observer> EchoService<C, O> {
-    /// Creates a service that replies with `responder`, whose templates show `host` as this machine's name.
+    /// Creates a service that replies with `responder`, whose templates show `host` as this
+    /// machine's name.
     pub fn new(responder: Responder, host: Arc<str>, clock: C, observer: O) -> Self {
         let now = clock.now();
         Self {
@@ -114,8 +117,8 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
         if is_message { &self.messages } else { &self.streams }
     }
 
-    /// Returns the time at which `bytes` were received: the beginning of the turn, or the current time if a reply shows
-    /// it exactly.
+    /// Returns the time at which `bytes` were received: the beginning of the turn, or the current
+    /// time if a reply shows it exactly.
     pub(crate) fn arrival(&self, is_message: bool, bytes: &[u8]) -> Moment {
         match self.responder(is_message).needs_exact_time(bytes) {
             true => self.clock.now(),
@@ -123,8 +126,8 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
         }
     }
 
-    /// Appends the replies to `request` to `out`. It leaves unfinished frames, and frames whose replies would make the
-    /// output too long for one turn; see [`Responder::answer`].
+    /// Appends the replies to `request` to `out`. It leaves unfinished frames, and frames whose
+    /// replies would make the output too long for one turn; see [`Responder::answer`].
     pub(crate) fn reply(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Progress {
         let Self { streams, messages, observer, .. } = self;
         let responder = if request.is_message { messages } else { streams };
@@ -160,7 +163,8 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
         if exact { self.now.wall_at(self.clock.now().mono) } else { self.now.wall }
     }
 
-    /// Prepares the reply to a datagram: the prefix, followed by `message`, whose timestamp placeholder is filled in.
+    /// Prepares the reply to a datagram: the prefix, followed by `message`, whose timestamp
+    /// placeholder is filled in.
     pub(crate) fn reply_to_datagram(
         &mut self,
         message: &mut [u8],

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::link::Link;
 
-/// Connections in slots. A slot becomes free at the end of the turn that removes its connection, because other events of
-/// that turn may still carry its number.
+/// Connections in slots. A slot becomes free at the end of the turn that removes its connection,
+/// because other events of that turn may still carry its number.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     links: Vec<Option<Link>>,
@@ -24,7 +24,8 @@ impl Slots {
         0..self.links.len()
     }
 
-    /// Reserves a slot and returns its number. Fill it with [`put`](Self::put) or [`free`](Self::free) it.
+    /// Reserves a slot and returns its number. Fill it with [`put`](Self::put) or
+    /// [`free`](Self::free) it.
     pub(crate) fn reserve(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
             self.links.push(None);

@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 
 use crate::time_zone::local_time_zone;
 
-/// The current local time as text and, if it is the same for all messages of a second, the whole timestamp prefix.
+/// The current local time as text and, if it is the same for all messages of a second, the whole
+/// timestamp prefix.
 #[derive(Debug)]
 pub(crate) struct StampCache {
     zone: TimeZone,
@@ -60,7 +61,8 @@ fn render(zone: &TimeZone, wall: WallTime) -> LocalTime {
     }
 }
 
-/// Returns the first `N` bytes of a text that has them: years have four digits as far as jiff's calendar reaches.
+/// Returns the first `N` bytes of a text that has them: years have four digits as far as jiff's
+/// calendar reaches.
 fn bytes<const N: usize>(text: &str) -> [u8; N] {
     text.as_bytes().first_chunk().copied().unwrap_or([b'?'; N])
 }

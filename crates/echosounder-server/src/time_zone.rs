@@ -27,8 +27,8 @@ pub fn local_time_zone() -> TimeZone {
     zone.unwrap_or(TimeZone::UTC)
 }
 
-/// Returns the zone that a value of TZ stands for: a name of the tz database (in `folder` if one is given), a file, or a
-/// rule; see tzset(3).
+/// Returns the zone that a value of TZ stands for: a name of the tz database (in `folder` if one is
+/// given), a file, or a rule; see tzset(3).
 fn named_zone(tz: &OsStr, folder: Option<&Path>) -> Option<TimeZone> {
     let text = tz.to_str()?;
     let text = text.strip_prefix(':').unwrap_or(text);
@@ -49,7 +49,8 @@ fn zone_in(path: &Path) -> Option<TimeZone> {
 /// Reads a file if it can be a time zone.
 fn read_zone_file(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = path.metadata()?;
-    // Opening a FIFO would wait for its other end. Files in /proc have the length 0 and may have no end.
+    // Opening a FIFO would wait for its other end. Files in /proc have the length 0 and may have no
+    // end.
     if !metadata.is_file() || !(1..=ZONE_FILE_MAX).contains(&metadata.len()) {
         return Err(io::ErrorKind::InvalidInput.into());
     }

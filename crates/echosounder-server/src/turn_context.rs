@@ -1,4 +1,5 @@
-//! What a connection borrows for its turn: the service, the worker's buffers and the backlog budget.
+//! What a connection borrows for its turn: the service, the worker's buffers and the backlog
+//! budget.
 
 use echosounder_proto::{Clock, FRAME_MAX, Moment};
 use echosounder_socket::IoBuffer;
@@ -9,15 +10,16 @@ use crate::backlog::{BacklogBudget, READ_MAX};
 use crate::event::Observer;
 use crate::service::{EchoService, Progress};
 
-/// Maximum length of a message on a connection that preserves message boundaries, and the length of the input buffer. A
-/// UNIX socket sends at most 208 KiB by default.
+/// Maximum length of a message on a connection that preserves message boundaries, and the length of
+/// the input buffer. A UNIX socket sends at most 208 KiB by default.
 const MESSAGE_MAX: usize = 256 * 1024;
 const _: () =
     assert!(READ_MAX + FRAME_MAX <= MESSAGE_MAX, "the input buffer holds an unfinished line and a read");
 
 /// The part of a worker that each of its connections borrows for its turn.
 ///
-/// The buffers hold the input and output of one connection until it has taken its last operation of the turn.
+/// The buffers hold the input and output of one connection until it has taken its last operation of
+/// the turn.
 #[derive(Debug)]
 pub struct TurnContext<C, O> {
     pub(crate) service: EchoService<C, O>,
@@ -61,7 +63,8 @@ impl<C: Clock, O: Observer> TurnContext<C, O> {
         self.service.begin_turn();
     }
 
-    /// Returns the input buffer, into which [`Operation::Recv`](crate::Operation::Recv) is performed.
+    /// Returns the input buffer, into which [`Operation::Recv`](crate::Operation::Recv) is
+    /// performed.
     pub fn input_mut(&mut self) -> &mut [u8] {
         &mut self.input
     }

@@ -1,4 +1,5 @@
-//! Queues of waiting connections, oldest first, so that timeouts and eviction look at one connection each.
+//! Queues of waiting connections, oldest first, so that timeouts and eviction look at one
+//! connection each.
 
 use echosounder_proto::MonoTime;
 
@@ -16,7 +17,8 @@ pub(crate) enum WaitState {
 
 /// One queue of connections per [`WaitState`], in the order of their last turns.
 ///
-/// Every operation takes constant time: the queues are linked lists whose nodes name their neighbours by index.
+/// Every operation takes constant time: the queues are linked lists whose nodes name their
+/// neighbours by index.
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueues {
     nodes: Vec<Node>,

@@ -34,7 +34,8 @@ const ENDING_MAX: Duration = Duration::from_secs(1);
 /// How long a connection must have been idle to be evicted for a new one.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(1);
 
-/// Maximum number of turns in which a stopping worker replies to messages that had arrived before the stop.
+/// Maximum number of turns in which a stopping worker replies to messages that had arrived before
+/// the stop.
 const LAST_TURNS_MAX: usize = 64;
 
 /// Stack size in bytes of a thread that only closes a socket.
@@ -119,7 +120,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.finish()
     }
 
-    /// Waits until a socket is ready or the timeout has passed, and gives each ready socket its turn.
+    /// Waits until a socket is ready or the timeout has passed, and gives each ready socket its
+    /// turn.
     ///
     /// # Errors
     ///
@@ -157,8 +159,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         if self.wait_failures.add_wait() { Err(error) } else { Ok(()) }
     }
 
-    /// Pauses after many receives or sends that failed for lack of a resource of this machine. The sockets stay ready
-    /// meanwhile, and to retry at once would occupy a core.
+    /// Pauses after many receives or sends that failed for lack of a resource of this machine. The
+    /// sockets stay ready meanwhile, and to retry at once would occupy a core.
     fn pause_if_starved(&mut self) {
         let Some((operation, error)) = self.starvation.last.take() else { return };
         if !self.starvation.failures.should_pause() {
@@ -211,8 +213,9 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         Ok(())
     }
 
-    /// Adds a new connection to the poll. If the user's limit of polled sockets is reached (ENOSPC, epoll_ctl(2)), its
-    /// listener leaves the poll instead, and later clients wait in the listener's queue.
+    /// Adds a new connection to the poll. If the user's limit of polled sockets is reached (ENOSPC,
+    /// epoll_ctl(2)), its listener leaves the poll instead, and later clients wait in the
+    /// listener's queue.
     fn poll_connection(&mut self, socket: &Socket, token: u64, listener: Option<usize>) -> io::Result<()> {
         match (self.poll.add(socket, token, Interest::Read), listener) {
             (Err(error), Some(listener)) if error.kind() == io::ErrorKind::StorageFull => {
@@ -262,7 +265,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.resume_listeners();
     }
 
-    /// Disconnects a client. A stalled connection is reset, so that the kernel frees its buffers at once.
+    /// Disconnects a client. A stalled connection is reset, so that the kernel frees its buffers at
+    /// once.
     fn disconnect(&mut self, number: usize, reason: DisconnectReason) {
         self.context.service.counters().add_disconnect(reason);
         let Some(link) = self.links.get(number) else { return };
@@ -305,7 +309,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         Some(due - self.now())
     }
 
-    /// Disconnects the connection that has been idle longest, if it is evictable, and returns whether it was.
+    /// Disconnects the connection that has been idle longest, if it is evictable, and returns
+    /// whether it was.
     fn evict(&mut self) -> bool {
         let Some((number, since)) = self.wait_queues.oldest(WaitState::Idle) else { return false };
         let is_evictable = EVICTABLE_AFTER <= self.now() - since;
@@ -384,7 +389,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.listeners.resume(&self.poll, now);
     }
 
-    /// Replies to messages that had arrived, finishes every connection, and waits a while for the clients to close.
+    /// Replies to messages that had arrived, finishes every connection, and waits a while for the
+    /// clients to close.
     fn finish(&mut self) -> io::Result<()> {
         self.poll.remove(&self.stop)?;
         self.resume_listeners();
@@ -400,7 +406,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         for number in self.links.numbers() {
             if let Some(link) = self.links.get_mut(number) {
                 link.connection.finish();
-                // If this fails, the poll keeps the former interest, and the deadline ends the connection.
+                // If this fails, the poll keeps the former interest, and the deadline ends the
+                // connection.
                 let _ = self.poll.modify(&link.socket, number as u64, Interest::Write);
                 self.turn_connection(number, writable);
             }
@@ -416,8 +423,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     }
 }
 
-/// Closes a connection in a thread of its own. It holds its permit until then, so there are never more such threads than
-/// permits.
+/// Closes a connection in a thread of its own. It holds its permit until then, so there are never
+/// more such threads than permits.
 fn close_in_thread(link: Link) {
     let thread = thread::Builder::new().name("closer".into()).stack_size(CLOSER_STACK_SIZE);
     // If no thread can be created, the connection is closed here, and the others wait.

@@ -22,7 +22,8 @@ fn a_half_close_within_a_line_loses_nothing() {
             let taken = send(&client, &input.as_bytes()[sent..]);
             sent += taken;
             if taken == 0 {
-                // All buffers are full, because the client has not received any replies. It receives some now.
+                // All buffers are full, because the client has not received any replies. It
+                // receives some now.
                 assert!(received.len() < 10 * input.len());
                 server.settle();
                 received.extend(receive(&client, 3000).unwrap_or_default());
@@ -55,7 +56,8 @@ fn a_stop_sends_the_backlog_and_the_unfinished_line() {
         sent += send(&client, &input[sent..]);
         server.settle();
     }
-    // The end of the line and the next line arrive in one read, and the reply is too long to be sent at once.
+    // The end of the line and the next line arrive in one read, and the reply is too long to be
+    // sent at once.
     assert_eq!(send(&client, b"\nunfinished"), 11);
     input.extend(b"\nunfinished");
     server.settle();

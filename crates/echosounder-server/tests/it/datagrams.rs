@@ -218,7 +218,8 @@ fn a_path_that_became_a_link_gets_no_reply() {
     assert_eq!(victim.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
-/// Another socket can be moved to the path. The reply is then sent only if it belongs to the same user.
+/// Another socket can be moved to the path. The reply is then sent only if it belongs to the same
+/// user.
 #[test]
 fn a_path_with_a_socket_of_another_user_gets_no_reply() {
     if effective_user_id() != 0 {
@@ -345,15 +346,15 @@ fn the_kernel_and_groups_get_no_reply_over_netlink() {
     let client = Client::of(&endpoints[0]);
     client.echo(b"hello");
     let Name::Netlink(server) = endpoints[0].name() else { panic!("{endpoints:?}") };
-    // The destination is a group and the server at once. NETLINK_USERSOCK allows this to every user:
-    // NL_CFG_F_NONROOT_SEND in net/netlink/af_netlink.c.
+    // The destination is a group and the server at once. NETLINK_USERSOCK allows this to every
+    // user: NL_CFG_F_NONROOT_SEND in net/netlink/af_netlink.c.
     let to = NetlinkAddress { groups: 1, ..*server };
     let group = Transport::Netlink.socket(&to.into()).unwrap();
     group.send_to(b"to all", &to.into()).unwrap();
     client.echo(b"there?");
     let totals = stop(running);
-    // A socket that has not joined the group receives only the copy that is addressed to itself, which does not show the
-    // group.
+    // A socket that has not joined the group receives only the copy that is addressed to itself,
+    // which does not show the group.
     assert_eq!(totals.messages + dropped(&totals, DropReason::Group), 3);
 }
 

@@ -72,7 +72,8 @@ fn the_backlogs_together_are_bounded() {
         unchanged = if before == after { unchanged + 1 } else { 0 };
     }
 
-    // The worker takes no turn meanwhile, so what the clients receive now was in the kernel's buffers.
+    // The worker takes no turn meanwhile, so what the clients receive now was in the kernel's
+    // buffers.
     let replied = usize::try_from(server.totals().bytes).unwrap();
     let mut received: Vec<usize> = stalled.iter().map(|(client, _)| receive_all(client).len()).collect();
     let backlog = replied - hellos - received.iter().sum::<usize>();

@@ -18,7 +18,8 @@ use crate::{Event, Record};
 /// More turns than any test needs.
 const TURNS_MAX: u32 = 10_000;
 
-/// A clock that stands still, or moves by the same steps whenever it is read. Steps may be negative.
+/// A clock that stands still, or moves by the same steps whenever it is read. Steps may be
+/// negative.
 #[derive(Clone, Debug)]
 pub(crate) struct SteppedClock(Rc<State>);
 
@@ -138,8 +139,8 @@ impl TestWorker {
         Self { worker, clock, turns: 0, stop, record, counters }
     }
 
-    /// Connects a client of this name and returns its socket. Neither socket blocks, and each takes about `buffer` bytes
-    /// before the other reads them.
+    /// Connects a client of this name and returns its socket. Neither socket blocks, and each takes
+    /// about `buffer` bytes before the other reads them.
     pub(crate) fn connect(&mut self, transport: Transport, name: &str, buffer: i32) -> Socket {
         let (near, far) = transport.pair().unwrap();
         for end in [&near, &far] {

@@ -7,7 +7,7 @@ use echosounder_server::{BACKLOG_MAX, DisconnectReason, Limits, Timeouts, Totals
 use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport, ready};
 
 use crate::harness::{TestWorker, receive, send};
-use crate::{Client, Folder, all_endpoints, config, start, stop, unique};
+use crate::{Client, Event, Folder, Reason, all_endpoints, config, start, stop, unique};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -52,7 +52,7 @@ fn connect(endpoint: &Endpoint) -> Socket {
 #[test]
 fn a_client_that_sends_nothing_is_disconnected_after_the_idle_timeout() {
     let mut server = worker(Limits::new(10, None), Some(30), 60);
-    let idle_client = server.connect(Transport::UnixStream, "idle_client", 4096);
+    let idle_client = server.connect(Transport::UnixStream, "idle", 4096);
     server.clock.step(20 * SECOND, 20 * SECOND);
     let active = server.connect(Transport::UnixStream, "active", 4096);
     server.turn();
@@ -63,7 +63,8 @@ fn a_client_that_sends_nothing_is_disconnected_after_the_idle_timeout() {
     assert_eq!(disconnects(&server.totals(), DisconnectReason::Idle), 0);
 
     server.clock.step(-3600 * SECOND, 2 * SECOND);
-    server.turn();
+    let reason = Reason::Disconnected(DisconnectReason::Idle);
+    assert_eq!(server.turn(), [Event::Closed("@idle".into(), 0, reason)]);
     assert_eq!((disconnects(&server.totals(), DisconnectReason::Idle), server.worker.connections()), (1, 1));
     assert_eq!(receive(&idle_client, 100), Some(Vec::new()));
     assert_eq!(receive(&active, 100), None);
@@ -139,7 +140,8 @@ fn an_ending_worker_accepts_nothing_from_a_shared_listener() {
     for server in [&mut one, &mut other] {
         server.worker.serve(listener.duplicate().unwrap(), endpoint.transport()).unwrap();
     }
-    // The worker waits for this client to close. The other worker accepts the client that connects meanwhile.
+    // The worker waits for this client to close. The other worker accepts the client that connects
+    // meanwhile.
     let lingering = Client {
         socket: one.connect(Transport::UnixStream, "lingering", 4096),
         kind: Kind::Stream,
@@ -188,7 +190,8 @@ fn disconnecting_a_stalled_client_does_not_delay_the_others() {
             continue;
         }
         let stalled: Vec<Socket> = (0..3).map(|_| connect(&endpoints[0])).collect();
-        // Three closes that block for 8 seconds each would take longer than a client waits for its reply.
+        // Three closes that block for 8 seconds each would take longer than a client waits for its
+        // reply.
         let other = Client::of(&endpoints[1]);
         let ended = || disconnects(&running.totals(), DisconnectReason::Stalled) + running.totals().errors;
         for _ in 0..200_000 {

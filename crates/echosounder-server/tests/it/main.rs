@@ -1,5 +1,5 @@
-//! Tests of the server: single connections without a kernel, workers turn by turn over socket pairs, and whole servers over
-//! the kernel's sockets.
+//! Tests of the server: single connections without a kernel, workers turn by turn over socket
+//! pairs, and whole servers over the kernel's sockets.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

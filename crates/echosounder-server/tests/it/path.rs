@@ -1,4 +1,5 @@
-//! UNIX socket paths: a live socket is never replaced, a dead one is, and only the server's own path is removed.
+//! UNIX socket paths: a live socket is never replaced, a dead one is, and only the server's own
+//! path is removed.
 
 use std::fs::{self, File};
 use std::io;
@@ -105,7 +106,8 @@ fn permissions_are_the_mode_less_the_umask() {
     }
 }
 
-/// Starts several servers at once at the path of a dead socket, and checks that exactly one of them succeeds.
+/// Starts several servers at once at the path of a dead socket, and checks that exactly one of them
+/// succeeds.
 fn race(folder: &Folder, scheme: &str, rounds: usize) {
     const STARTERS: usize = 4;
     let endpoint = folder.endpoint(scheme, "s");

@@ -63,7 +63,8 @@ fn a_transmit_time_is_never_before_the_receive_time() {
         let (mut server, client) = connected(stamp);
         for step in [-HOUR, -1, 0, 5_000, HOUR] {
             server.clock.step_when_read(step, 5_000);
-            // The turn reads the clock once before the request, so the receive time is one step later.
+            // The turn reads the clock once before the request, so the receive time is one step
+            // later.
             let arrived = WallTime::from_nanos((server.clock.wall().as_nanos()).wrapping_add_signed(step));
             let (rx, tx) = times(&exchange(&mut server, &client, request));
             assert_eq!((rx, tx), (arrived, after(arrived, 5_000)), "{stamp}, {step}");

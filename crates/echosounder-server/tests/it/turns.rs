@@ -1,7 +1,7 @@
 //! Connections in any order of events, compared with a model.
 //!
-//! These tests play the kernel: they perform each [`Operation`] on buffers of their own, with sizes that the kernel would
-//! rarely choose. The model is [`Responder::answer`].
+//! These tests play the kernel: they perform each [`Operation`] on buffers of their own, with sizes
+//! that the kernel would rarely choose. The model is [`Responder::answer`].
 
 use std::collections::VecDeque;
 
@@ -29,7 +29,8 @@ enum Step {
     Finish(usize),
     /// A client disappears without receiving its replies.
     Vanish(usize),
-    /// Every connection that is ready takes a turn, in which the kernel moves at most so many bytes.
+    /// Every connection that is ready takes a turn, in which the kernel moves at most so many
+    /// bytes.
     Turn(usize),
     /// The wall clock moves by so many seconds.
     Clock(i64),
@@ -115,7 +116,8 @@ impl Client {
         }
     }
 
-    /// Gives the connection its turn if it is ready, and performs its operations. `max` bounds each transfer.
+    /// Gives the connection its turn if it is ready, and performs its operations. `max` bounds each
+    /// transfer.
     fn turn(&mut self, context: &mut TurnContext<SteppedClock, Record>, max: usize) {
         let ready = self.readiness();
         let Some(connection) = &mut self.connection else { return };
@@ -239,7 +241,8 @@ impl Scenario {
         }
     }
 
-    /// Gives every connection its turn, and lets the model reply to the messages that were replied to.
+    /// Gives every connection its turn, and lets the model reply to the messages that were replied
+    /// to.
     fn turn(&mut self, max: usize) {
         self.context.begin_turn();
         let before: Vec<usize> = self.clients.iter().map(|client| client.messages.len()).collect();

@@ -32,7 +32,8 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a server on every kind of socket that works on this machine. Each kind that does not work has a note.
+    /// Starts a server on every kind of socket that works on this machine. Each kind that does not
+    /// work has a note.
     pub(crate) fn everywhere() -> Result<Self> {
         let (folder, mut notes) = match folder() {
             Ok(folder) => (Some(folder), Vec::new()),
@@ -49,7 +50,8 @@ impl Embedded {
             let mut works = Vec::new();
             for endpoint in wanted {
                 works.push(endpoint);
-                // Bound together with the former ones: the number of sockets may be the cause, not this kind of socket.
+                // Bound together with the former ones: the number of sockets may be the cause, not
+                // this kind of socket.
                 if let Err(error) = Server::bind(config(works.clone())) {
                     works.pop();
                     notes.push(format!("left out: {}", sentence(anyhow::Error::from(error).chain())));
@@ -89,9 +91,9 @@ fn config(endpoints: Vec<Endpoint>) -> Config {
     Config { host: host_name(), workers: cores(), ..Config::new(endpoints) }
 }
 
-/// Returns an endpoint for every transport that works on this machine, with a free port or a path in the folder, and an
-/// abstract name for UNIX streams. Without a folder there are no paths. Also returns the schemes of the transports that do
-/// not work.
+/// Returns an endpoint for every transport that works on this machine, with a free port or a path
+/// in the folder, and an abstract name for UNIX streams. Without a folder there are no paths. Also
+/// returns the schemes of the transports that do not work.
 fn endpoints(folder: Option<&Path>) -> Result<(Vec<Endpoint>, Vec<&'static str>)> {
     let (mut endpoints, mut absent) = (Vec::new(), Vec::new());
     for transport in Transport::all() {
@@ -115,7 +117,8 @@ fn endpoints(folder: Option<&Path>) -> Result<(Vec<Endpoint>, Vec<&'static str>)
     Ok((endpoints, absent))
 }
 
-/// Returns the endpoint of a transport at an address. Returns `None` if it needs a folder and there is none.
+/// Returns the endpoint of a transport at an address. Returns `None` if it needs a folder and there
+/// is none.
 fn endpoint(transport: Transport, address: Address, folder: Option<&Path>) -> Option<Result<Endpoint>> {
     let address = match address {
         Address::Unix(_) => {
@@ -128,8 +131,8 @@ fn endpoint(transport: Transport, address: Address, folder: Option<&Path>) -> Op
     Some(Endpoint::at(transport, &address).map_err(anyhow::Error::from))
 }
 
-/// Creates a folder for sockets that only this user may enter, in the user's runtime folder or the folder for temporary
-/// files.
+/// Creates a folder for sockets that only this user may enter, in the user's runtime folder or the
+/// folder for temporary files.
 fn folder() -> Result<TempDir> {
     let named = |name: &str| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let runtime = named("XDG_RUNTIME_DIR").filter(|path| path.is_absolute());

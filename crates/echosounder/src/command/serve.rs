@@ -27,8 +27,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Runs the server until a signal stops it.
 pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     let server = Server::bind(config.server)?;
-    // Threads inherit the signal mask, so the signals are blocked before the first thread starts. A lookup of names can
-    // take long and should be interruptible, so they are blocked after it.
+    // Threads inherit the signal mask, so the signals are blocked before the first thread starts. A
+    // lookup of names can take long and should be interruptible, so they are blocked after it.
     let signals = signals::receive(&[Signal::User1, Signal::Quit])?;
     let is_incomplete = server.notes().iter().any(|note| note.whole_endpoint);
     let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();

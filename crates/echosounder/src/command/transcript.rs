@@ -1,7 +1,8 @@
-//! The transcript of `sounder serve`: a bounded channel from the workers to a thread that writes lines.
+//! The transcript of `sounder serve`: a bounded channel from the workers to a thread that writes
+//! lines.
 //!
-//! Workers never wait for the writer. Lines that do not fit into the channel, and lines beyond the rate limit, are
-//! counted; the writer prints their number when it may write again.
+//! Workers never wait for the writer. Lines that do not fit into the channel, and lines beyond the
+//! rate limit, are counted; the writer prints their number when it may write again.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -57,7 +58,8 @@ pub(crate) struct WriterThread {
     broken: Arc<Waker>,
 }
 
-/// Starts a thread that writes to `out`. Returns the reporter for the workers, and the thread's handle.
+/// Starts a thread that writes to `out`. Returns the reporter for the workers, and the thread's
+/// handle.
 pub(crate) fn start(
     wanted: Transcript,
     as_json: bool,
@@ -135,8 +137,8 @@ impl WriterThread {
         &self.broken
     }
 
-    /// Waits until all lines are written, but not longer than [`FINISH_MAX`], because the reader may be stuck. All
-    /// reporters must have been dropped.
+    /// Waits until all lines are written, but not longer than [`FINISH_MAX`], because the reader
+    /// may be stuck. All reporters must have been dropped.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self.result.recv_timeout(FINISH_MAX) {
             Ok(result) => result,
@@ -189,7 +191,8 @@ impl<W: Write> TranscriptWriter<W> {
         }
     }
 
-    /// Writes a line. If the disk is full, the line counts as left out, since there may be space for the next.
+    /// Writes a line. If the disk is full, the line counts as left out, since there may be space
+    /// for the next.
     fn write(&mut self, line: &TranscriptLine) -> io::Result<()> {
         let written =
             transcript::write_line(&mut self.out, line, self.as_json).and_then(|()| self.out.flush());

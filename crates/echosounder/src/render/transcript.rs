@@ -23,7 +23,8 @@ pub(crate) struct TranscriptLine {
 pub(crate) enum TranscriptEvent {
     /// A client has connected.
     Connected { peer: String },
-    /// A message has been replied to. `bytes` are the beginning of a long message, `len` is the length of the whole.
+    /// A message has been replied to. `bytes` are the beginning of a long message, `len` is the
+    /// length of the whole.
     Message { peer: String, bytes: Vec<u8>, len: usize },
     /// A connection has ended.
     Closed { peer: String, messages: u64, reason: Option<String> },
