@@ -353,8 +353,8 @@ pub(crate) struct Ping {
 
     /// Write the result to FILE: .json, .csv (each request), .hdr (HdrHistogram log) or .html; - is standard output
     ///
-    /// This option may be repeated. FILE is replaced at the end, and with the result so far every 10 seconds. With
-    /// `-o -` the JSON result goes to standard output and everything else to standard error.
+    /// This option may be repeated. FILE is written at the end, and every 10 seconds with the result so far. With `-o -`
+    /// the JSON result goes to standard output and everything else to standard error.
     #[arg(short, long, value_name = "FILE", value_parser = value_parsers::output_file)]
     pub(crate) output: Vec<OutputFile>,
 }
@@ -437,8 +437,8 @@ pub(crate) struct Load {
 
     /// Write the result to FILE: .json, .csv (each latency), .hdr (HdrHistogram log) or .html; - is standard output
     ///
-    /// This option may be repeated. FILE is replaced at the end, and with the result so far every 10 seconds. With
-    /// `-o -` the JSON result goes to standard output and everything else to standard error.
+    /// This option may be repeated. FILE is written at the end, and every 10 seconds with the result so far. With `-o -`
+    /// the JSON result goes to standard output and everything else to standard error.
     #[arg(short, long, value_name = "FILE", value_parser = value_parsers::output_file)]
     pub(crate) output: Vec<OutputFile>,
 

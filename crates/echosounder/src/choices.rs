@@ -46,7 +46,7 @@ fn possible_value<T>((name, _, help): &Choice<T>) -> PossibleValue {
 pub(crate) type AutoTranscript = Option<Transcript>;
 
 pub(crate) const TRANSCRIPT: Choices<AutoTranscript> = Choices(&[
-    ("auto", None, "Like messages on a terminal, otherwise like off"),
+    ("auto", None, "\"messages\" on a terminal, otherwise \"off\""),
     ("off", Some(Transcript::Off), "Nothing"),
     ("peers", Some(Transcript::Peers), "Opened and closed connections"),
     ("messages", Some(Transcript::Messages), "Opened and closed connections, and every message"),
@@ -56,7 +56,7 @@ pub(crate) const TRANSCRIPT: Choices<AutoTranscript> = Choices(&[
 pub(crate) type AutoClock = Option<ClockRelation>;
 
 pub(crate) const CLOCK: Choices<AutoClock> = Choices(&[
-    ("auto", None, "Like same for targets on this machine, otherwise like free"),
+    ("auto", None, "\"same\" for targets on this machine, otherwise \"free\""),
     ("same", Some(ClockRelation::Same), "The clocks are the same: one-way delays are exact"),
     (
         "synced",
@@ -74,7 +74,7 @@ pub(crate) const CLOCK: Choices<AutoClock> = Choices(&[
 pub(crate) type AutoTimestamps = Option<TimestampSource>;
 
 pub(crate) const TIMESTAMPS: Choices<AutoTimestamps> = Choices(&[
-    ("auto", None, "Like kernel if all targets are TCP or UDP, otherwise like user"),
+    ("auto", None, "\"kernel\" if all targets are TCP or UDP, otherwise \"user\""),
     (
         "kernel",
         Some(TimestampSource::Kernel),

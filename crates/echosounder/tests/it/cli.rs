@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn what_is_typed_and_what_comes_back() {
+fn command_lines_print_what_the_snapshots_say() {
     trycmd::TestCases::new()
         .register_bin("sounder", Path::new(env!("CARGO_BIN_EXE_sounder")))
         .env("COLUMNS", "100")
@@ -20,7 +20,7 @@ fn what_is_typed_and_what_comes_back() {
 }
 
 #[test]
-fn who_is_refused_is_told_so_in_one_line() {
+fn refused_connection_is_reported_in_one_line() {
     let endpoint = format!("tcp://127.0.0.1:{}", closed_port());
     let refused = run(&["talk", &endpoint], b"");
     assert_eq!(
@@ -31,7 +31,7 @@ fn who_is_refused_is_told_so_in_one_line() {
 }
 
 #[test]
-fn a_failure_as_json_has_the_word_and_the_sentence() {
+fn failure_as_json_has_reason_and_sentence() {
     let endpoint = format!("udp://127.0.0.1:{}", closed_port());
     let refused = run(&["talk", "--json", &endpoint], b"hello\n");
     let error: serde_json::Value = serde_json::from_str(&refused.stderr).unwrap();
@@ -41,7 +41,7 @@ fn a_failure_as_json_has_the_word_and_the_sentence() {
 }
 
 #[test]
-fn a_path_where_nobody_listens_refuses_like_a_port() {
+fn path_without_listener_refuses_like_a_port() {
     let endpoint = format!("unix:@{}", unique());
     let refused = run(&["talk", &endpoint], b"");
     assert_eq!(
@@ -57,7 +57,7 @@ fn a_path_where_nobody_listens_refuses_like_a_port() {
 }
 
 #[test]
-fn of_the_default_port_it_is_said_how_to_start_a_server_there() {
+fn refused_default_port_hints_at_serve() {
     let Some(mut command) = private_network() else { return };
     let refused = finish(command.arg(env!("CARGO_BIN_EXE_sounder")).arg("talk"), b"");
     assert_eq!(refused.code, Some(1));
@@ -66,7 +66,7 @@ fn of_the_default_port_it_is_said_how_to_start_a_server_there() {
 }
 
 #[test]
-fn a_server_and_a_client_without_arguments_find_each_other() {
+fn server_and_client_without_arguments_meet() {
     let Some(mut command) = private_network() else { return };
     let both = "timeout --foreground 30 \"$0\" serve & tries=0
         until echo hello 2>/dev/null | \"$0\" talk 2>/dev/null || [ $((tries += 1)) = 1000 ]; do :; done
@@ -81,7 +81,7 @@ fn a_server_and_a_client_without_arguments_find_each_other() {
 }
 
 #[test]
-fn quiet_says_nothing_and_verbose_says_whom_it_has_reached() {
+fn quiet_prints_nothing_and_verbose_prints_the_address() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let verbose = run(&["talk", "-v", serving.endpoint()], b"hello\n");
     assert_eq!(verbose.stderr, format!("Connected to {}\n", serving.endpoint()));
@@ -94,21 +94,21 @@ fn quiet_says_nothing_and_verbose_says_whom_it_has_reached() {
 }
 
 #[test]
-fn only_the_wanted_addresses_of_a_name_are_taken() {
+fn ip_version_options_select_addresses() {
     let serving = Serving::with(&["-4", "tcp://*:0"], 1);
-    let told = serving.program().wait_for_stderr("\n");
-    assert!(told.starts_with("Waiting for connection on tcp://0.0.0.0:"), "{told}");
-    assert!(!told.contains("::"), "{told}");
+    let output = serving.program().wait_for_stderr("\n");
+    assert!(output.starts_with("Waiting for connection on tcp://0.0.0.0:"), "{output}");
+    assert!(!output.contains("::"), "{output}");
     if has_ipv6() {
         let serving = Serving::with(&["-6", "tcp://*:0"], 1);
-        let told = serving.program().wait_for_stderr("\n");
-        assert!(told.starts_with("Waiting for connection on tcp://[::]:"), "{told}");
-        assert!(!told.contains("0.0.0.0"), "{told}");
+        let output = serving.program().wait_for_stderr("\n");
+        assert!(output.starts_with("Waiting for connection on tcp://[::]:"), "{output}");
+        assert!(!output.contains("0.0.0.0"), "{output}");
     }
 }
 
 #[test]
-fn a_demo_in_json_is_an_object_for_each_endpoint() {
+fn demo_as_json_prints_an_object_per_endpoint() {
     if !has_ipv6() {
         return;
     }
@@ -121,7 +121,7 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
         schemes.starts_with(&["tcp", "tcp", "udp", "udp", "unix", "unix-dgram", "unix-seqpacket"]),
         "{schemes:?}"
     );
-    // What this kernel does not have is named, and nothing is in both lists.
+    // Every optional scheme is either in the result or in the notes.
     let notes = json_lines(&demo.stderr);
     let absent: Vec<&str> = notes
         .iter()
@@ -160,11 +160,11 @@ fn a_demo_in_json_is_an_object_for_each_endpoint() {
 }
 
 #[test]
-fn wrong_usage_as_json_is_an_object_too() {
+fn usage_error_as_json_is_an_object() {
     let wrong = run(&["--json", "serve", "foo://x"], b"");
     assert_eq!((wrong.code, wrong.text()), (Some(2), ""));
-    let told = without_times(json_lines(&wrong.stderr));
-    let [error] = &told[..] else { panic!("{told:?}") };
+    let objects = without_times(json_lines(&wrong.stderr));
+    let [error] = &objects[..] else { panic!("{objects:?}") };
     let sentence = error["error"].as_str().unwrap();
     let begins =
         "invalid value 'foo://x' for '[ENDPOINT]...': no scheme is named \"foo\"; there are tcp:// udp:// ";
@@ -174,8 +174,8 @@ fn wrong_usage_as_json_is_an_object_too() {
 }
 
 #[test]
-fn what_does_not_go_together_is_told() {
-    for (args, told) in [
+fn contradicting_arguments_are_refused() {
+    for (args, sentence) in [
         (&["talk", "-4", "/tmp/x"][..], "-4 and -6 do not apply to unix:/tmp/x, which has no IP address"),
         (&["serve", "--allow-plain-echo"], "--allow-plain-echo requires --stamp none"),
         (
@@ -192,12 +192,12 @@ fn what_does_not_go_together_is_told() {
             "tipc://70:1 and tipc-rdm://70:1 are the same TIPC service, which can have only one socket",
         ),
     ] {
-        assert_eq!(run(args, b"").all(), (Some(2), "", &*format!("sounder: {told}\n")));
+        assert_eq!(run(args, b"").all(), (Some(2), "", &*format!("sounder: {sentence}\n")));
     }
 }
 
 #[test]
-fn every_shell_gets_what_it_can_read() {
+fn completion_scripts_exist_for_every_shell() {
     for (shell, has) in [("bash", "_sounder()"), ("zsh", "#compdef sounder"), ("fish", "complete -c sounder")]
     {
         let completions = run(&["completions", shell], b"");
@@ -210,7 +210,7 @@ fn every_shell_gets_what_it_can_read() {
 }
 
 #[test]
-fn every_command_has_a_man_page_that_tells_its_flags() {
+fn every_command_has_a_man_page() {
     let folder = Folder::new();
     let pages = folder.join("man1");
     assert_eq!(run(&["man", &pages], b"").all(), (Some(0), "", ""));
@@ -239,14 +239,14 @@ fn every_command_has_a_man_page_that_tells_its_flags() {
                 .any(|name| page.ends_with(format!("sounder-{name}.1")));
             assert!(!wanted || sections.contains(&section), "{page:?} has no {section}");
         }
-        // What stands in columns is not filled.
+        // Tables are not filled.
         let (filled, bare) = (text.matches("\n.nf\n").count(), text.matches("\n.fi\n").count());
         assert!(filled != 0 && filled == bare, "{page:?}");
     }
 }
 
 #[test]
-fn help_of_a_command_is_its_help() {
+fn help_command_equals_help_option() {
     for command in ["serve", "talk", "ping", "load", "demo", "doctor", "completions", "man"] {
         let help = run(&[command, "--help"], b"");
         assert_eq!(run(&["help", command], b"").all(), help.all());
@@ -259,7 +259,7 @@ fn help_of_a_command_is_its_help() {
 }
 
 #[test]
-fn help_fits_eighty_columns_and_breaks_no_word_at_forty() {
+fn help_fits_the_terminal() {
     for command in ["serve", "talk", "ping", "load", "demo", "doctor", "completions", "man"] {
         let help = |columns| finish(sounder([command, "--help"]).env("COLUMNS", columns), b"");
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -278,7 +278,7 @@ fn help_fits_eighty_columns_and_breaks_no_word_at_forty() {
 }
 
 #[test]
-fn colours_are_for_those_who_want_them() {
+fn colours_follow_option_and_environment() {
     let endpoint = format!("udp://127.0.0.1:{}", closed_port());
     let ping = |args: &[&str]| run(&[&["ping", "-c", "1", &endpoint], args].concat(), b"");
     let colored = ping(&["--color", "always"]);
@@ -292,7 +292,7 @@ fn colours_are_for_those_who_want_them() {
         let ping = ping(args);
         assert!(!ping.text().contains('\x1b') && !ping.stderr.contains('\x1b'), "{args:?}: {}", ping.text());
     }
-    // Errors, also about arguments; help.
+    // Errors, usage errors and help have colours too.
     let talk = |color| run(&["talk", "--color", color, &endpoint], b"x\n").stderr;
     assert!(talk("always").starts_with("\x1b[31msounder:\x1b[0m REFUSED"), "{}", talk("always"));
     assert!(talk("never").starts_with("sounder: REFUSED"), "{}", talk("never"));
@@ -313,7 +313,7 @@ fn colours_are_for_those_who_want_them() {
 }
 
 #[test]
-fn a_demo_leaves_nothing_behind() {
+fn demo_removes_its_files() {
     if !has_ipv6() {
         return;
     }
@@ -324,7 +324,7 @@ fn a_demo_leaves_nothing_behind() {
 }
 
 #[test]
-fn two_demos_at_once_do_not_meet() {
+fn simultaneous_demos_do_not_interfere() {
     if !has_ipv6() {
         return;
     }

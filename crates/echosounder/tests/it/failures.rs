@@ -1,4 +1,4 @@
-//! Whose failure it is: the word, the exit code and the hint of what fails on connect and on send, in every command.
+//! Failures of connecting and sending: reason, exit status and hint, the same in every command.
 
 use std::fs;
 use std::process::Command;
@@ -10,11 +10,11 @@ use crate::support::{
 
 const SOUNDER: &str = env!("CARGO_BIN_EXE_sounder");
 
-/// What helps when there is no local port.
+/// The hint when no local port is free.
 const PORTS: &str =
     "hint: use fewer connections, or widen the range of local ports: sysctl net.ipv4.ip_local_port_range\n";
 
-/// A network with these ephemeral ports alone, in which `sounder serve` replies at these endpoints.
+/// Starts a server at these endpoints, in a network namespace with this range of local ports.
 fn network_with_ports(range: &str, endpoints: &[&str]) -> Option<Serving> {
     let set = format!("echo {range} > /proc/sys/net/ipv4/ip_local_port_range && exec \"$0\" \"$@\"");
     let mut command = private_network()?;
@@ -22,8 +22,8 @@ fn network_with_ports(range: &str, endpoints: &[&str]) -> Option<Serving> {
     Some(Serving::start(&mut command, endpoints.len()))
 }
 
-/// A command that runs its arguments in the network that a server has to itself.
-fn beside(serving: &Serving) -> Option<Command> {
+/// Returns a command that runs its arguments in the network namespace of a server.
+fn in_network_of(serving: &Serving) -> Option<Command> {
     let mut enter = installed("nsenter")?;
     enter.args([
         "--preserve-credentials",
@@ -41,60 +41,61 @@ fn beside(serving: &Serving) -> Option<Command> {
     Some(enter)
 }
 
-fn again(command: &Command) -> Command {
-    let mut again = Command::new(command.get_program());
-    again.args(command.get_args());
-    again
+/// Returns a command with the same program and arguments.
+fn copy(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    copy.args(command.get_args());
+    copy
 }
 
-/// Runs each command that asks a peer.
-fn ask(command: &Command, endpoint: &str, mut check: impl FnMut(&str, &Finished)) {
+/// Runs each command that sends to a peer.
+fn run_each(command: &Command, endpoint: &str, mut check: impl FnMut(&str, &Finished)) {
     for (name, args) in [
         ("ping", &["ping", "-c", "1", "-W", "5s"][..]),
         ("talk", &["talk", "-w", "5s"]),
         ("load", &["load", "-c", "1", "-n", "1", "-w", "5s"]),
     ] {
-        let done = finish(again(command).arg(SOUNDER).args(args).arg(endpoint), b"line\n");
+        let done = finish(copy(command).arg(SOUNDER).args(args).arg(endpoint), b"line\n");
         check(&format!("{name} {endpoint}"), &done);
     }
 }
 
 #[test]
-fn without_a_local_port_it_is_this_machine_that_fails() {
-    // The server has the only port.
+fn exhausted_local_ports_are_a_local_failure() {
+    // The server uses the only port.
     let endpoints = ["tcp://127.0.0.1:32768", "udp://127.0.0.1:32768"];
     let Some(serving) = network_with_ports("32768 32768", &endpoints) else { return };
-    let Some(command) = beside(&serving) else { return };
+    let Some(command) = in_network_of(&serving) else { return };
     for endpoint in endpoints {
-        ask(&command, endpoint, |what, done| {
+        run_each(&command, endpoint, |what, done| {
             assert_eq!(done.code, Some(2), "{what}: {done:?}");
             assert!(done.stderr.contains("no local port is free\n"), "{what}: {}", done.stderr);
             assert!(done.stderr.ends_with(PORTS), "{what}: {}", done.stderr);
         });
     }
     let from = ["ping", "-c", "1", "-I", "127.0.0.1", endpoints[0]];
-    let done = finish(again(&command).arg(SOUNDER).args(from), b"");
+    let done = finish(copy(&command).arg(SOUNDER).args(from), b"");
     assert_eq!((done.code, done.stderr.ends_with(PORTS)), (Some(2), true), "{done:?}");
 }
 
 #[test]
-fn a_load_of_more_connections_than_ports_is_this_machines_failure() {
+fn load_with_too_few_local_ports_is_a_local_failure() {
     let endpoints = ["tcp://127.0.0.1:7001", "udp://127.0.0.1:7001"];
     let Some(serving) = network_with_ports("32768 32817", &endpoints) else { return };
-    let Some(command) = beside(&serving) else { return };
+    let Some(command) = in_network_of(&serving) else { return };
     for endpoint in endpoints {
-        let done = finish(again(&command).args([SOUNDER, "load", "-c", "60", endpoint]), b"");
+        let done = finish(copy(&command).args([SOUNDER, "load", "-c", "60", endpoint]), b"");
         assert_eq!((done.code, done.stderr.ends_with(PORTS)), (Some(2), true), "{done:?}");
     }
 }
 
 #[test]
-fn connections_from_one_address_to_two_peers_share_its_ports() {
+fn connections_to_different_peers_share_local_ports() {
     let endpoints = ["tcp://127.0.0.1:7001", "tcp://127.0.0.1:7002"];
     let Some(serving) = network_with_ports("32768 32777", &endpoints) else { return };
-    let Some(command) = beside(&serving) else { return };
+    let Some(command) = in_network_of(&serving) else { return };
     let load = |args: &[&str]| {
-        let mut load = again(&command);
+        let mut load = copy(&command);
         load.args([SOUNDER, "load", "--json", "-I", "127.0.0.1", "-c", "8"]).args(args);
         load
     };
@@ -107,13 +108,13 @@ fn connections_from_one_address_to_two_peers_share_its_ports() {
 }
 
 #[test]
-fn routes_that_lead_nowhere_make_a_peer_unreachable() {
+fn rejecting_routes_make_a_peer_unreachable() {
     let Some(network) = private_network() else { return };
     if installed("ip").is_none() {
         return;
     }
     for kind in ["blackhole", "prohibit", "unreachable", "throw"] {
-        let mut command = again(&network);
+        let mut command = copy(&network);
         let routes = format!(
             "ip route add {kind} 192.0.2.0/24; ip -6 route add {kind} 2001:db8::/32; exec \"$0\" \"$@\""
         );
@@ -121,25 +122,25 @@ fn routes_that_lead_nowhere_make_a_peer_unreachable() {
         for endpoint in
             ["udp://192.0.2.1:9", "tcp://192.0.2.1:9", "udp://[2001:db8::1]:9", "tcp://[2001:db8::1]:9"]
         {
-            ask(&command, endpoint, |what, done| {
+            run_each(&command, endpoint, |what, done| {
                 assert_eq!(done.code, Some(1), "{kind}: {what}: {done:?}");
-                let told = format!("{}{}", done.text(), done.stderr);
-                assert!(told.contains("UNREACHABLE"), "{kind}: {what}: {told}");
+                let output = format!("{}{}", done.text(), done.stderr);
+                assert!(output.contains("UNREACHABLE"), "{kind}: {what}: {output}");
             });
         }
     }
 }
 
 #[test]
-fn the_broadcast_address_of_a_network_is_not_asked() {
+fn broadcast_address_of_a_network_is_refused() {
     let Some(network) = private_network() else { return };
     if installed("ip").is_none() {
         return;
     }
-    let mut command = again(&network);
+    let mut command = copy(&network);
     command.args(["sh", "-c", "ip address add 192.0.2.1/24 brd + dev lo; exec \"$0\" \"$@\""]);
     for endpoint in ["udp://192.0.2.255:9", "tcp://192.0.2.255:9"] {
-        ask(&command, endpoint, |what, done| {
+        run_each(&command, endpoint, |what, done| {
             assert_eq!(done.code, Some(2), "{what}: {done:?}");
             assert!(
                 done.stderr.contains("it is a multicast or broadcast address"),
@@ -151,12 +152,12 @@ fn the_broadcast_address_of_a_network_is_not_asked() {
 }
 
 #[test]
-fn an_address_that_lacks_its_interface_is_a_usage_error() {
+fn link_local_address_without_interface_is_a_local_failure() {
     if !has_ipv6() {
         return;
     }
     for endpoint in ["udp://[fe80::1]:9", "tcp://[fe80::1]:9"] {
-        ask(&Command::new("env"), endpoint, |what, done| {
+        run_each(&Command::new("env"), endpoint, |what, done| {
             assert_eq!(done.code, Some(2), "{what}: {done:?}");
             let hint = "hint: a link-local address needs its interface, as in [fe80::1%eth0]\n";
             assert!(done.stderr.ends_with(hint), "{what}: {}", done.stderr);
@@ -165,54 +166,54 @@ fn an_address_that_lacks_its_interface_is_a_usage_error() {
 }
 
 #[test]
-fn without_any_address_in_its_family_a_peer_is_unreachable() {
+fn peer_of_a_family_without_addresses_is_unreachable() {
     let Some(network) = private_network() else { return };
-    let mut command = again(&network);
+    let mut command = copy(&network);
     let disable = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; exec \"$0\" \"$@\"";
     command.args(["sh", "-c", disable]);
     for endpoint in ["udp://[::1]:9", "tcp://[::1]:9"] {
-        ask(&command, endpoint, |what, done| {
+        run_each(&command, endpoint, |what, done| {
             assert_eq!(done.code, Some(1), "{what}: {done:?}");
-            let told = format!("{}{}", done.text(), done.stderr);
-            assert!(told.contains("UNREACHABLE"), "{what}: {told}");
+            let output = format!("{}{}", done.text(), done.stderr);
+            assert!(output.contains("UNREACHABLE"), "{what}: {output}");
         });
     }
 }
 
 #[test]
-fn an_interface_that_does_not_exist_is_no_failure_of_the_name_service() {
+fn unknown_interface_is_not_a_dns_failure() {
     for endpoint in ["udp://[fe80::1%nowhere]:9", "tcp://[fe80::1%nowhere]:9"] {
-        ask(&Command::new("env"), endpoint, |what, done| {
+        run_each(&Command::new("env"), endpoint, |what, done| {
             assert_eq!(done.code, Some(2), "{what}: {done:?}");
             assert!(!done.stderr.contains("DNS"), "{what}: {}", done.stderr);
         });
     }
-    ask(&Command::new("env"), "tcp://nobody.invalid:9", |what, done| {
+    run_each(&Command::new("env"), "tcp://nobody.invalid:9", |what, done| {
         assert_eq!(done.code, Some(1), "{what}: {done:?}");
-        let told = format!("{}{}", done.text(), done.stderr);
-        assert!(told.contains("DNS"), "{what}: {told}");
+        let output = format!("{}{}", done.text(), done.stderr);
+        assert!(output.contains("DNS"), "{what}: {output}");
     });
 }
 
 #[test]
-fn a_lack_of_descriptors_is_never_a_failure_of_the_peer_or_of_its_name() {
+fn exhausted_descriptors_are_never_a_failure_of_the_peer() {
     let endpoint = format!("tcp://localhost:{}", crate::support::closed_port());
     for limit in 4..=12 {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), "env"]);
-        ask(&command, &endpoint, |what, done| {
-            let told = format!("{}{}", done.text(), done.stderr);
+        run_each(&command, &endpoint, |what, done| {
+            let output = format!("{}{}", done.text(), done.stderr);
             match done.code {
-                Some(1) => assert!(told.contains("REFUSED"), "{limit}: {what}: {told}"),
-                // With the fewest not even the libraries can be loaded.
-                code => assert!(matches!(code, Some(2 | 127)), "{limit}: {what}: {told}"),
+                Some(1) => assert!(output.contains("REFUSED"), "{limit}: {what}: {output}"),
+                // With very few descriptors, the loader cannot open the libraries.
+                code => assert!(matches!(code, Some(2 | 127)), "{limit}: {what}: {output}"),
             }
         });
     }
 }
 
 #[test]
-fn a_message_that_is_too_long_to_be_sent_is_this_machines_failure() {
+fn oversized_message_is_a_local_failure() {
     let folder = Folder::new();
     let v4 = "a UDP message over IPv4 has at most 65,507 bytes";
     let queue = "a message must fit into the send buffer: sysctl net.core.wmem_default";
@@ -226,14 +227,14 @@ fn a_message_that_is_too_long_to_be_sent_is_this_machines_failure() {
         for command in [&["ping", "-c", "1"][..], &["load", "-n", "1"]] {
             let done = run(&[command, &["--self", "-s", size, &endpoint]].concat(), b"");
             assert_eq!(done.code, Some(2), "{command:?} {endpoint}: {done:?}");
-            let told = format!(": Message too long\nhint: {limit}\n");
-            assert!(done.stderr.contains(&told), "{command:?} {endpoint}: {}", done.stderr);
+            let output = format!(": Message too long\nhint: {limit}\n");
+            assert!(done.stderr.contains(&output), "{command:?} {endpoint}: {}", done.stderr);
         }
     }
 }
 
 #[test]
-fn of_a_name_with_thousands_of_addresses_sixteen_are_tried() {
+fn at_most_sixteen_addresses_of_a_name_are_tried() {
     let folder = Folder::new();
     let hosts = folder.join("hosts");
     let line = |n: u32| format!("127.{}.{}.{} many\n", 1 + n / 10_000, n / 100 % 100, 1 + n % 100);
@@ -241,7 +242,7 @@ fn of_a_name_with_thousands_of_addresses_sixteen_are_tried() {
     let Some(mut command) = private_hosts(&hosts) else { return };
     command.arg("env");
     let port = crate::support::closed_port();
-    ask(&command, &format!("tcp://many:{port}"), |what, done| {
+    run_each(&command, &format!("tcp://many:{port}"), |what, done| {
         assert_eq!(done.code, Some(1), "{what}: {done:?}");
         // Without "multi on" in host.conf(5) a name has only its first address.
         if done.stderr.contains(';') {
@@ -252,12 +253,13 @@ fn of_a_name_with_thousands_of_addresses_sixteen_are_tried() {
 }
 
 #[test]
-fn icmp_errors_that_anybody_can_forge_end_no_load() {
+fn forged_icmp_errors_do_not_end_a_load() {
     let Some(serving) = network_with_ports("32768 32777", &["udp://127.0.0.1:7001"]) else { return };
-    let (Some(command), Some(script)) = (beside(&serving), python("icmp.py", ["127.0.0.1:7001"])) else {
+    let (Some(command), Some(script)) = (in_network_of(&serving), python("icmp.py", ["127.0.0.1:7001"]))
+    else {
         return;
     };
-    let mut forger = again(&command);
+    let mut forger = copy(&command);
     forger.arg(script.get_program()).args(script.get_args());
     let forger = Program::start(&mut forger);
     forger.wait_for_lines(1);
@@ -275,7 +277,7 @@ fn icmp_errors_that_anybody_can_forge_end_no_load() {
             "20s",
             "udp://127.0.0.1:7001",
         ];
-        let done = finish(again(&command).arg(SOUNDER).args(args).args(pace), b"");
+        let done = finish(copy(&command).arg(SOUNDER).args(args).args(pace), b"");
         let result = done.objects().pop().unwrap_or_else(|| panic!("{done:?}"));
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{pace:?}: {result}");
         assert_eq!((&result["answered"], &result["lost"]), (&1000.into(), &0.into()), "{pace:?}: {result}");

@@ -1,4 +1,4 @@
-//! Commands with a server of their own, where its folder cannot be made.
+//! Commands that start a server, where the folder of its sockets cannot be created, and output that cannot be written.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn is_path(endpoint: &str) -> bool {
 }
 
 #[test]
-fn without_a_usable_folder_only_the_paths_are_left_out() {
+fn unusable_folder_leaves_out_only_paths() {
     if !has_ipv6() {
         return;
     }
@@ -46,16 +46,16 @@ fn without_a_usable_folder_only_the_paths_are_left_out() {
                 );
             }
             let notes = json_lines(&done.stderr);
-            let told = notes.iter().filter_map(|note| note["note"].as_str());
-            let told = told.filter(|note| note.starts_with("UNIX socket paths are left out: ")).count();
-            assert_eq!(told, 1, "{args:?} {unusable}: {notes:?}");
+            let texts = notes.iter().filter_map(|note| note["note"].as_str());
+            let left_out = texts.filter(|note| note.starts_with("UNIX socket paths are left out: ")).count();
+            assert_eq!(left_out, 1, "{args:?} {unusable}: {notes:?}");
         }
     }
     assert_eq!(fs::read_dir(&long).unwrap().count(), 0);
 }
 
 #[test]
-fn what_cannot_be_bound_is_left_out_alone() {
+fn only_failing_endpoints_are_left_out() {
     if !has_ipv6() {
         return;
     }
@@ -65,7 +65,7 @@ fn what_cannot_be_bound_is_left_out_alone() {
     if trial.code != Some(0) {
         return skip("unshare --mount", trial.stderr.trim_end());
     }
-    // There is an inode for the root, the folder, and two sockets.
+    // The file system has inodes for its root, the folder, and two sockets.
     let mount = format!(
         "mount -t tmpfs -o nr_inodes=4 none {0} && TMPDIR={0} exec $0 \"$@\"",
         folder.path().display()
@@ -83,7 +83,7 @@ fn what_cannot_be_bound_is_left_out_alone() {
 }
 
 #[test]
-fn a_folder_among_the_temporary_files_may_be_relative_or_nameless() {
+fn temporary_folder_may_be_relative_or_unset() {
     let folder = Folder::new();
     fs::create_dir(folder.path().join("t")).unwrap();
     for (relative, args) in [("t", DEMO), ("t", PING), ("./t", DEMO)] {
@@ -94,7 +94,7 @@ fn a_folder_among_the_temporary_files_may_be_relative_or_nameless() {
         assert_eq!(endpoints(&done).iter().filter(|endpoint| is_path(endpoint)).count(), 3, "{done:?}");
     }
     assert_eq!(fs::read_dir(folder.path().join("t")).unwrap().count(), 0);
-    // An unusable runtime folder, and one that is named by an empty string, are as none.
+    // An unusable or empty XDG_RUNTIME_DIR has no effect.
     for runtime in ["/nowhere", "", "relative", "/sys"] {
         let mut command = sounder(DEMO);
         let done = finish(command.env("XDG_RUNTIME_DIR", runtime).env("TMPDIR", folder.path()), b"");
@@ -104,11 +104,11 @@ fn a_folder_among_the_temporary_files_may_be_relative_or_nameless() {
 }
 
 #[test]
-fn a_folder_that_somebody_has_made_for_this_process_does_not_hinder_it() {
+fn existing_folder_with_the_process_id_does_not_interfere() {
     let folder = Folder::new();
     for args in [DEMO, PING] {
         let args = args.join(" ");
-        // The program takes the shell's place, and so its process ID.
+        // exec(2) keeps the process ID of the shell.
         let script = format!("mkdir $TMPDIR/sounder-$$; exec {} {args}", env!("CARGO_BIN_EXE_sounder"));
         let mut command = sh(&script);
         command.env_remove("XDG_RUNTIME_DIR").env("TMPDIR", folder.path());
@@ -116,11 +116,11 @@ fn a_folder_that_somebody_has_made_for_this_process_does_not_hinder_it() {
         assert_eq!(done.code, Some(0), "{done:?}");
         assert_eq!(endpoints(&done).iter().filter(|endpoint| is_path(endpoint)).count(), 3, "{done:?}");
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "theirs is left alone");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the existing folders remain");
 }
 
 #[test]
-fn output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
+fn unwritable_output_fails_and_a_closed_pipe_does_not() {
     let program = env!("CARGO_BIN_EXE_sounder");
     for args in [
         "--version",
@@ -139,11 +139,11 @@ fn output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
         "load --json --self -n 10 -w 20s",
     ] {
         let full = finish(&mut sh(&format!("{program} {args} > /dev/full")), b"");
-        let told = full.stderr.lines().rfind(|line| !line.contains("note")).unwrap_or_default().to_owned();
+        let last = full.stderr.lines().rfind(|line| !line.contains("note")).unwrap_or_default().to_owned();
         let sentence = "cannot write standard output: No space left on device";
-        let is_told =
-            told == format!("sounder: {sentence}") || told.contains(&format!(r#""error":"{sentence}""#));
-        assert!(full.code == Some(2) && is_told, "{args}: {full:?}");
+        let is_reported =
+            last == format!("sounder: {sentence}") || last.contains(&format!(r#""error":"{sentence}""#));
+        assert!(full.code == Some(2) && is_reported, "{args}: {full:?}");
         let closed = format!("{{ {program} {args}; echo $? >&2; }} | :");
         let done = finish(&mut sh(&closed), b"");
         assert_eq!(done.stderr.lines().last(), Some("0"), "{args}: {done:?}");

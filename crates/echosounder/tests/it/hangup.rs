@@ -1,26 +1,27 @@
-//! A terminal that closes: SIGHUP ends every command as SIGTERM does.
+//! SIGHUP, sent when a terminal closes, ends every command as SIGTERM does.
 
 use std::fs;
 use std::process::Command;
 
 use crate::support::{CTIME, Folder, Program, Serving, installed, json_lines, run, unique};
 
-/// Our program, started by env(1) with such an option: whoever runs the tests may ignore SIGHUP, which is inherited.
-fn by_env(option: &str, args: &[&str]) -> Option<Command> {
+/// Returns our program started by env(1) with an option for SIGHUP. The tests may run with SIGHUP ignored, which child
+/// processes inherit.
+fn with_env_option(option: &str, args: &[&str]) -> Option<Command> {
     let mut env = installed("env")?;
     env.arg(option).arg(env!("CARGO_BIN_EXE_sounder")).args(args);
     Some(env)
 }
 
 #[test]
-fn a_server_removes_its_paths_and_tells_what_it_counted() {
+fn server_removes_its_paths_and_prints_statistics() {
     let folder = Folder::new();
     let paths = ["stream", "unix-dgram:d", "unix-seqpacket:p"].map(|name| match name.split_once(':') {
         Some((scheme, name)) => format!("{scheme}:{}", folder.join(name)),
         None => folder.join(name),
     });
     let serve = ["serve", &paths[0], &paths[1], &paths[2]];
-    let Some(mut serve) = by_env("--default-signal=HUP", &serve) else { return };
+    let Some(mut serve) = with_env_option("--default-signal=HUP", &serve) else { return };
     let serving = Serving::start(&mut serve, 3);
     assert_eq!(run(&["talk", &paths[0]], b"hello\n").text().len(), CTIME + 6);
     let done = serving.stop_by("HUP");
@@ -30,9 +31,9 @@ fn a_server_removes_its_paths_and_tells_what_it_counted() {
 }
 
 #[test]
-fn nohup_is_respected() {
+fn ignored_hangup_stays_ignored() {
     let name = format!("@{}", unique());
-    let Some(mut serve) = by_env("--ignore-signal=HUP", &["serve", &name]) else { return };
+    let Some(mut serve) = with_env_option("--ignore-signal=HUP", &["serve", &name]) else { return };
     let serving = Serving::start(&mut serve, 1);
     serving.program().signal("HUP");
     serving.program().signal("USR1");
@@ -43,16 +44,16 @@ fn nohup_is_respected() {
     assert!(done.stderr.ends_with("\n1 connection, 1 message, 6 bytes, 0 dropped\n"), "{}", done.stderr);
 }
 
-/// Runs a command of ours with a folder for its sockets, hangs up when it has written so many lines, and looks whether
-/// it leaves anything behind.
+/// Runs a command with a folder for its sockets, sends SIGHUP after so many lines of output, and checks that the folder
+/// is empty in the end.
 fn hang_up(args: &[&str], lines: usize, codes: &[i32]) -> String {
     let folder = Folder::new();
-    let Some(mut command) = by_env("--default-signal=HUP", args) else { return String::new() };
+    let Some(mut command) = with_env_option("--default-signal=HUP", args) else { return String::new() };
     command.env("TMPDIR", folder.path()).env_remove("XDG_RUNTIME_DIR");
     let program = Program::start(&mut command);
     program.wait_for_lines(lines);
     program.signal("HUP");
-    // timeout(1) and a terminal that closes send two, which are meant as one.
+    // timeout(1) and a closing terminal send two signals, which count as one request.
     program.signal("HUP");
     let done = program.wait();
     assert!(done.code.is_some_and(|code| codes.contains(&code)), "{args:?}: {:?} {}", done.code, done.stderr);
@@ -61,19 +62,19 @@ fn hang_up(args: &[&str], lines: usize, codes: &[i32]) -> String {
 }
 
 #[test]
-fn a_ping_of_itself_removes_its_sockets_and_tells_what_it_measured() {
+fn ping_removes_its_sockets_and_prints_its_results() {
     // Whether each target has had a reply by then depends on how busy this machine is.
-    let told = hang_up(&["ping", "--json", "--self", "-i", "20ms"], 30, &[0, 1]);
-    assert!(json_lines(&told).iter().filter(|line| line["event"] == "result").count() > 4, "{told}");
+    let output = hang_up(&["ping", "--json", "--self", "-i", "20ms"], 30, &[0, 1]);
+    assert!(json_lines(&output).iter().filter(|line| line["event"] == "result").count() > 4, "{output}");
 }
 
 #[test]
-fn a_demo_removes_its_sockets() {
+fn demo_removes_its_sockets() {
     hang_up(&["demo"], 3, &[2]);
 }
 
 #[test]
-fn results_are_written() {
+fn result_files_are_written() {
     let folder = Folder::new();
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let (ping, load) = (folder.join("ping.json"), folder.join("load.json"));
@@ -86,9 +87,11 @@ fn results_are_written() {
 }
 
 #[test]
-fn a_conversation_ends() {
+fn talk_ends() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
-    let Some(mut talk) = by_env("--default-signal=HUP", &["talk", serving.endpoint()]) else { return };
+    let Some(mut talk) = with_env_option("--default-signal=HUP", &["talk", serving.endpoint()]) else {
+        return;
+    };
     let mut talk = Program::start(&mut talk);
     talk.write(b"hello\n");
     talk.wait_for_bytes(CTIME + 5);

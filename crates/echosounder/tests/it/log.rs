@@ -1,4 +1,4 @@
-//! Standard error that cannot be written: its disk is full, or whoever reads it is gone or stuck.
+//! Standard error that cannot be written: its disk is full, or its reader is gone or stuck.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use crate::serve::exchange;
 use crate::support::{CTIME, PATIENCE, closed_port, run, sh, sounder, unique, wait_for};
 
-/// What is wrong with standard error.
+/// The fault of standard error.
 #[derive(Clone, Copy, Debug)]
 enum Log {
     Full,
@@ -20,10 +20,10 @@ enum Log {
 
 const LOGS: [Log; 3] = [Log::Full, Log::Gone, Log::Stuck];
 
-/// A program that runs, killed if it is left behind.
+/// A running program, killed when it is dropped.
 struct Running {
     child: Child,
-    /// The end that nobody reads.
+    /// The other end of standard error, which the test does not read.
     _reader: Option<UnixStream>,
 }
 
@@ -67,7 +67,7 @@ impl Drop for Running {
 }
 
 /// Connects to a server that cannot report when it is ready.
-fn reach(name: &str) -> UnixStream {
+fn connect_when_ready(name: &str) -> UnixStream {
     let address = SocketAddr::from_abstract_name(name).unwrap();
     let stream = wait_for("a listening server", || UnixStream::connect_addr(&address).ok());
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -75,14 +75,14 @@ fn reach(name: &str) -> UnixStream {
 }
 
 #[test]
-fn a_server_starts_serves_and_ends_whatever_becomes_of_its_log() {
+fn server_works_with_any_fault_of_its_log() {
     for log in LOGS {
         for transcript in ["off", "messages"] {
             let name = unique();
-            // Most machines do not have the first, which is noted.
+            // Most machines lack TIPC, which the server reports in a note.
             let serve = ["serve", "--transcript", transcript, "tipc://99:1?scope=node", &format!("@{name}")];
             let mut serving = Running::start(&mut sounder(serve), log);
-            let mut stream = reach(&name);
+            let mut stream = connect_when_ready(&name);
             assert_eq!(exchange(&mut stream, b"hello", CTIME + 5).len(), CTIME + 5);
             for signal in ["USR1", "QUIT", "USR1"].repeat(5) {
                 serving.signal(signal);
@@ -91,14 +91,14 @@ fn a_server_starts_serves_and_ends_whatever_becomes_of_its_log() {
             drop(stream);
             serving.signal("TERM");
             let code = serving.wait();
-            // Where it is not there, that is told by the exit code.
+            // Without TIPC the exit status is 1.
             assert!(code == Some(0) || code == Some(1), "{log:?}: {code:?}");
         }
     }
 }
 
 #[test]
-fn other_commands_end_as_they_would_with_a_log() {
+fn exit_status_of_other_commands_does_not_depend_on_the_log() {
     let nobody = format!("tcp://127.0.0.1:{}", closed_port());
     for args in [
         &["demo", "--json"][..],
@@ -119,14 +119,14 @@ fn other_commands_end_as_they_would_with_a_log() {
 }
 
 #[test]
-fn a_log_that_is_read_late_is_complete() {
+fn late_reader_gets_the_complete_log() {
     let name = unique();
     let mut serving =
         Running::start(&mut sounder(["serve", "--transcript", "off", &format!("@{name}")]), Log::Stuck);
-    let mut stream = reach(&name);
+    let mut stream = connect_when_ready(&name);
     exchange(&mut stream, b"hello", CTIME + 5);
     serving.signal("USR1");
-    // What was said when nobody read is there when somebody reads again.
+    // The reader gets the messages that were printed before it began to read.
     let mut reader = serving._reader.take().unwrap();
     reader.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut log, mut chunk) = (Vec::new(), [0; 4096]);

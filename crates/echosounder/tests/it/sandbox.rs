@@ -1,4 +1,4 @@
-//! Machines that do not let us do everything: seccomp filters, limits, no /proc.
+//! Restricted machines: seccomp filters, limits, no /proc.
 
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
@@ -14,15 +14,15 @@ use crate::support::{
     retry_interrupted, unique,
 };
 
-/// A command that runs our program with these arguments where each of the system calls fails with this error, or a
-/// skip if that cannot be done here.
+/// Returns a command that runs our program with a seccomp filter, by which each of the system calls fails with this
+/// error. `None` if that is impossible here.
 fn sandboxed(error: &str, calls: &str, args: &[&str]) -> Option<Command> {
     let mut command = may_run(python("sandbox.py", [error, calls])?)?;
     command.arg(env!("CARGO_BIN_EXE_sounder")).args(args);
     Some(command)
 }
 
-/// Calls that can be done without.
+/// System calls that have an older replacement.
 const NEWER: [&str; 8] = [
     "epoll_pwait2",
     "prctl",
@@ -35,11 +35,11 @@ const NEWER: [&str; 8] = [
 ];
 
 #[test]
-fn where_newer_system_calls_are_refused_all_works_with_older_ones() {
+fn older_system_calls_replace_refused_ones() {
     let folder = Folder::new();
     let cases = NEWER.iter().map(|calls| ("EPERM", *calls)).chain([("ENOSYS", NEWER[7])]);
     for (error, calls) in cases {
-        // Newer architectures do not have the calls that came before these.
+        // Newer architectures lack the predecessors of these calls.
         if calls.contains("eventfd2") && !cfg!(target_arch = "x86_64") {
             continue;
         }
@@ -66,29 +66,29 @@ fn where_newer_system_calls_are_refused_all_works_with_older_ones() {
 }
 
 #[test]
-fn what_this_machine_refuses_is_not_the_peers_failure() {
+fn refused_system_call_is_a_local_failure() {
     let serving = Serving::at(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);
     for calls in ["recvmsg", "epoll_wait,epoll_pwait,epoll_pwait2"] {
         for endpoint in serving.endpoints() {
             let ping = ["ping", "-c", "1", "-w", "2", endpoint];
             let Some(mut ping) = sandboxed("EPERM", calls, &ping) else { return };
             let done = finish(&mut ping, b"");
-            let told = format!("{} {}", done.stderr, done.text());
-            assert_eq!(done.code, Some(2), "{calls}, {endpoint}: {told}");
-            assert!(told.contains("Operation not permitted"), "{calls}, {endpoint}: {told}");
-            assert!(!told.contains("UNREACHABLE"), "{calls}, {endpoint}: {told}");
+            let output = format!("{} {}", done.stderr, done.text());
+            assert_eq!(done.code, Some(2), "{calls}, {endpoint}: {output}");
+            assert!(output.contains("Operation not permitted"), "{calls}, {endpoint}: {output}");
+            assert!(!output.contains("UNREACHABLE"), "{calls}, {endpoint}: {output}");
         }
     }
 }
 
-/// Lines that tell of trouble.
-fn troubles(stderr: &str) -> Vec<&str> {
+/// Returns the lines that report errors.
+fn errors(stderr: &str) -> Vec<&str> {
     stderr.lines().filter(|line| line.contains("Error: ")).collect()
 }
 
 #[test]
-fn what_fails_again_and_again_rests_and_is_told_now_and_then() {
-    for (error, calls, told) in [
+fn repeated_failures_pause_and_are_reported_rarely() {
+    for (error, calls, message) in [
         ("EPERM", "accept,accept4", "accept: Operation not permitted"),
         ("EPERM", "recvmsg,recvmmsg", "receive: Operation not permitted"),
         ("ENOMEM", "recvfrom", "receive: Cannot allocate memory"),
@@ -99,7 +99,7 @@ fn what_fails_again_and_again_rests_and_is_told_now_and_then() {
         let Some(mut serve) = sandboxed(error, calls, &ends) else { return };
         let serving = Serving::start(&mut serve, 2);
         let [tcp, udp] = [0, 1].map(|place| serving.endpoints()[place].split_once("://").unwrap().1);
-        // Enough that each of the workers gets some.
+        // Enough for each worker to get some.
         let mut streams: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(tcp).unwrap()).collect();
         streams.iter_mut().for_each(|stream| stream.write_all(b"hello").unwrap());
         let datagrams: Vec<UdpSocket> = (0..16).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
@@ -112,18 +112,18 @@ fn what_fails_again_and_again_rests_and_is_told_now_and_then() {
         nobody.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         retry_interrupted(|| nobody.recv(&mut [0])).unwrap_err();
         let spent = ticks(serving.program().pid()) - before;
-        assert!(spent < 20, "{spent} hundredths of a second for nothing: {calls}");
+        assert!(spent < 20, "{spent} hundredths of a second of CPU time without work: {calls}");
         let done = serving.stop();
         assert_eq!(done.code, Some(0), "{}", done.stderr);
-        let mut troubles = troubles(&done.stderr);
-        assert!(troubles.len() <= 2, "at most one in ten seconds: {troubles:?}");
-        troubles.dedup();
-        assert_eq!(troubles, [format!("Error: {told}")], "{calls}");
+        let mut errors = errors(&done.stderr);
+        assert!(errors.len() <= 2, "at most one in ten seconds: {errors:?}");
+        errors.dedup();
+        assert_eq!(errors, [format!("Error: {message}")], "{calls}");
     }
 }
 
 #[test]
-fn a_server_that_cannot_wait_ends_and_says_why() {
+fn server_that_cannot_wait_ends_with_an_error() {
     for error in ["EPERM", "EPIPE"] {
         let serve = ["serve", "--workers", "1", "tcp://127.0.0.1:0"];
         let calls = "epoll_wait,epoll_pwait,epoll_pwait2";
@@ -140,7 +140,7 @@ fn a_server_that_cannot_wait_ends_and_says_why() {
 }
 
 #[test]
-fn without_more_waits_newcomers_are_served_and_nobody_is_reset() {
+fn without_more_epoll_entries_new_connections_are_served() {
     let Some(strace) = installed("strace") else { return };
     // The grandchild traces, so that signals go to the server itself.
     let inject = ["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=epoll_ctl", "-e"];
@@ -149,7 +149,7 @@ fn without_more_waits_newcomers_are_served_and_nobody_is_reset() {
     let Some(mut serve) = may_run(trial) else { return };
     serve.args([env!("CARGO_BIN_EXE_sounder"), "serve", "--transcript", "off", "--workers", "1"]);
     let serving = Serving::start(serve.arg("tcp://127.0.0.1:0"), 1);
-    // The worker's third newcomer is one too many.
+    // Adding the worker's third connection to its epoll fails.
     let mut streams: Vec<_> = (0..5).map(|_| connect(&serving)).collect();
     for stream in &mut streams {
         assert_eq!(&exchange(stream, b"hello", CTIME + 5)[CTIME..], b"hello");
@@ -161,7 +161,7 @@ fn without_more_waits_newcomers_are_served_and_nobody_is_reset() {
 }
 
 #[test]
-fn without_proc_a_server_says_that_paths_get_no_answer() {
+fn server_without_proc_notes_that_paths_get_no_reply() {
     let Some(mut unshare) = installed("unshare") else { return };
     let hide = "mount -t tmpfs none /proc && exec \"$@\"";
     unshare.args(["--map-root-user", "--mount", "sh", "-c", hide, "sh"]);
@@ -174,7 +174,11 @@ fn without_proc_a_server_says_that_paths_get_no_answer() {
     let named = UnixDatagram::bind_addr(&name).unwrap();
     named.set_read_timeout(Some(PATIENCE)).unwrap();
     named.send_to(b"hello", &path).unwrap();
-    assert_eq!(retry_interrupted(|| named.recv(&mut [0; 64])).unwrap(), CTIME + 5, "others get theirs");
+    assert_eq!(
+        retry_interrupted(|| named.recv(&mut [0; 64])).unwrap(),
+        CTIME + 5,
+        "clients without a path get replies"
+    );
     let done = serving.stop();
     let note =
         format!("note: cannot reply to clients with a path on unix-dgram:{path}: /proc is not mounted\n");
@@ -182,7 +186,7 @@ fn without_proc_a_server_says_that_paths_get_no_answer() {
 }
 
 #[test]
-fn no_file_that_tz_names_keeps_a_server_from_starting() {
+fn no_file_named_by_tz_prevents_a_start() {
     let folder = Folder::new();
     let pipe = folder.join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -198,8 +202,8 @@ fn no_file_that_tz_names_keeps_a_server_from_starting() {
         );
         let mut stream = connect(&serving);
         stream.write_all(b"hello").unwrap();
-        let answer = exchange(&mut stream, b"", 43);
-        assert!(answer.ends_with(b"+00:00] hello"), "{}", String::from_utf8_lossy(&answer));
+        let reply = exchange(&mut stream, b"", 43);
+        assert!(reply.ends_with(b"+00:00] hello"), "{}", String::from_utf8_lossy(&reply));
         serving.stop();
         let page = folder.join("ping.html");
         let mut ping = Command::new(env!("CARGO_BIN_EXE_sounder"));
@@ -213,7 +217,7 @@ fn no_file_that_tz_names_keeps_a_server_from_starting() {
 }
 
 #[test]
-fn a_lack_of_memory_that_stays_is_this_machines_failure() {
+fn lasting_lack_of_memory_is_a_local_failure() {
     let serving = Serving::at(&["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);
     for endpoint in serving.endpoints() {
         for args in
