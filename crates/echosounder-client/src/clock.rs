@@ -12,7 +12,7 @@ const RETRIES: u32 = 3;
 
 /// Returns the monotonic time.
 #[expect(clippy::disallowed_methods, reason = "this is the client's one clock")]
-pub(crate) fn now() -> Instant {
+fn now() -> Instant {
     Instant::now()
 }
 
@@ -71,7 +71,7 @@ impl Clock for SystemClock {
 pub(crate) struct Deadline(Option<MonoTime>);
 
 impl Deadline {
-    /// The deadline of an operation that may take for ever.
+    /// The deadline of an operation that may take forever.
     pub(crate) const NEVER: Self = Self(None);
 
     /// Returns the deadline `span` after `now`. A span that no clock can reach means never.

@@ -47,7 +47,7 @@ impl WaitLimit {
         self.deadline.is_over(self.now())
     }
 
-    /// Returns whether somebody has asked to stop.
+    /// Returns whether the token was stopped.
     pub fn is_stopped(&self) -> bool {
         self.stop.is_stopped()
     }

@@ -66,7 +66,7 @@ impl Candidates {
     /// Connects to the first address that accepts; `None` if every address has been tried before.
     ///
     /// Connections start one after another, each a stagger after the one before or as soon as all of those have failed.
-    /// A datagram socket is connected to the next address without a check: only a request shows whether somebody
+    /// A datagram socket is connected to the next address without a check: only a request shows whether a server
     /// listens there.
     pub(crate) fn connect(&mut self, deadline: Deadline) -> Option<Result<(Socket, Address), ClientError>> {
         if self.addresses.is_empty() {
@@ -151,8 +151,8 @@ impl Candidates {
         }
     }
 
-    /// Connects to a UNIX socket. The queue of its listener may be full, and no event tells when it no longer is: the
-    /// call itself has to wait, on a thread of its own.
+    /// Connects to a UNIX socket. If the queue of its listener is full, no event shows when it no longer is. A blocking
+    /// connect(2) then waits on a thread of its own.
     fn connect_to_path(&self, socket: &Socket, address: &Address, deadline: Deadline) -> io::Result<()> {
         if self.transport.needs_client_name() {
             // The kernel makes up an abstract name: unix(7), autobind feature.
@@ -172,8 +172,8 @@ impl Candidates {
 
     /// Returns whose failure an immediate error of connect(2) is.
     ///
-    /// Some errors have two causes. A datagram socket to the same address tells them apart, since it has neither a port
-    /// nor a source that could be the cause.
+    /// Some errors have two causes. To connect an unbound datagram socket to the same address shows which of them it is,
+    /// since neither a missing port nor the source address can make that fail.
     fn classify(&self, address: &Address, error: io::Error) -> ClientError {
         use io::ErrorKind::{AddrNotAvailable, InvalidInput};
         let endpoint = Endpoint::display(self.transport, address);

@@ -50,7 +50,7 @@ impl IpOptions {
 pub enum Source {
     /// An address of this machine. Only peers of its address family can be reached from it.
     Address(IpAddr),
-    /// An interface, whatever the routes say: SO_BINDTODEVICE, socket(7).
+    /// An interface, regardless of the routes: SO_BINDTODEVICE, socket(7).
     Interface(String),
 }
 

@@ -58,7 +58,7 @@ impl ClientError {
         Self::Local(Error::new(operation, object, cause))
     }
 
-    /// Combines the failures of several addresses. A single one is returned as it is.
+    /// Combines the failures of several addresses. A single failure is returned itself.
     pub(crate) fn combine(mut failures: Vec<Self>) -> Self {
         failures.dedup_by_key(|failure| sentence(failure));
         match failures.pop() {
@@ -75,8 +75,7 @@ impl ClientError {
         Self::Peer(FailureKind::Timeout, Error::new(operation, object, io::ErrorKind::TimedOut.into()))
     }
 
-    /// Returns how the peer has failed. `None` means that the peer's state is unknown, because this machine has failed at
-    /// one of its addresses at least.
+    /// Returns how the peer has failed, or `None` if this machine has failed: then nothing is known about the peer.
     pub fn failure_kind(&self) -> Option<FailureKind> {
         match self {
             Self::Peer(kind, _) => Some(*kind),

@@ -80,7 +80,7 @@ impl BackgroundWriter {
     /// Passes the first `len` bytes of a buffer to the thread. There must be [capacity](Self::has_capacity).
     pub(crate) fn push(&mut self, buffer: IoBuffer, len: usize) {
         self.pending += 1;
-        // It fails only when the thread has ended with an error, which the next report says.
+        // It fails only after a failed write, whose error is the next report.
         let _ = self.full.as_ref().map(|full| full.send((buffer, len)));
     }
 
@@ -162,8 +162,7 @@ impl AsFd for BackgroundWriter {
     }
 }
 
-/// Writes buffers until the other end of the channel is closed or a write fails. A report that nobody receives ends it,
-/// too.
+/// Writes buffers until the channel is closed, a write fails, or the receiver of the reports is gone.
 fn write_all(
     mut out: impl Write,
     buffers: &Receiver<(IoBuffer, usize)>,

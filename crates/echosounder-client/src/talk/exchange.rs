@@ -37,7 +37,8 @@ impl FailedRequest {
 }
 
 impl Peer {
-    /// Sends a message and waits for its reply, at most for the time of [`ConnectOptions::wait`](crate::ConnectOptions::wait). On a stream that time
+    /// Sends a message and waits for its reply, at most for the time of
+    /// [`ConnectOptions::wait`](crate::ConnectOptions::wait). On a stream that time
     /// begins again with each part of the message that was sent, and with each 64 KiB of the echo.
     ///
     /// Data that arrives meanwhile is passed to `on_received`. A reply that is not complete in time stays a fragment.
@@ -54,7 +55,8 @@ impl Peer {
         self.try_request(message, on_received)?.map_err(|failed| failed.into_error().into())
     }
 
-    /// Does what [`request`](Self::request) does, and tells a failure of this request from a failure of the peer.
+    /// Does what [`request`](Self::request) does, and distinguishes a failure of this request alone from a failure of the
+    /// peer.
     pub(super) fn try_request<E: From<ClientError>>(
         &mut self,
         message: &[u8],
@@ -90,7 +92,7 @@ impl Peer {
         }
     }
 
-    /// Returns whether an error of a send is about this message alone: no message like it can be sent.
+    /// Returns whether an error of a send is about this message alone: the family cannot send a message of its length.
     fn is_unsendable(&self, message: &[u8], error: &io::Error) -> bool {
         // Netlink refuses empty messages (ENODATA).
         let is_empty_refused =
@@ -143,12 +145,12 @@ impl Peer {
                     }
                     Arrival::Report(error) => {
                         deadline = deadline.earlier(self.deadline_after(&mut reports, error));
-                        // Whatever the error is about, the message may not have arrived.
+                        // The message may be the one that did not arrive, so it is sent once more.
                         if reports.count == 1 {
                             unsent = Some(message);
                         }
                     }
-                    // The length of an echo is known. Another reply could flow for ever.
+                    // The length of an echo is known. Another reply could flow forever.
                     Arrival::Bytes(_) if !self.matcher.has_fragment() && self.matcher.is_flowing() => {
                         deadline = self.prolonged(deadline);
                     }

@@ -1,4 +1,4 @@
-//! Splits an input into lines, without a wait: a read takes what is there.
+//! Splits an input into lines without blocking: each read takes the bytes that are available.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +10,7 @@ const READ_MAX: usize = 16 * 1024;
 
 /// A source of lines. Its descriptor becomes readable when [`fill`](Self::fill) has something to read.
 pub trait LineSource: AsFd {
-    /// Reads what is there, once. To be called when the descriptor is readable.
+    /// Reads the available bytes, once. To be called when the descriptor is readable.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ pub enum CloseReason {
     EmptyLine,
     /// The peer has closed the connection.
     Peer,
-    /// Somebody has asked to stop.
+    /// The stop token was stopped.
     Stopped,
     /// The time of the [`WaitLimit`](crate::WaitLimit) is over.
     TimeLimit,

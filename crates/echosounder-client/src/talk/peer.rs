@@ -75,7 +75,7 @@ impl Peer {
         Self { endpoint, wait, link, candidates: None, matcher: ReplyMatcher::new(transport), greeting }
     }
 
-    /// Takes data that has arrived, without a wait. Returns whether more may arrive.
+    /// Takes data that has arrived, without a wait. Returns `false` if the peer has closed the connection.
     ///
     /// # Errors
     ///
@@ -139,9 +139,9 @@ impl Peer {
         }
     }
 
-    /// Tells the peer that no request will follow, and takes what it still sends until it closes: at most for the time of
-    /// [`ConnectOptions::wait`], and as long again after each 64 KiB. A transport without a half-close waits for missing
-    /// replies only, and datagrams wait for nothing.
+    /// Half-closes the connection, and takes the data that the peer still sends until it closes, too: at most for the time
+    /// of [`ConnectOptions::wait`], which begins again after each 64 KiB. On a transport without a half-close only missing
+    /// replies are awaited, and on datagrams nothing is.
     ///
     /// # Errors
     ///
@@ -169,12 +169,12 @@ impl Peer {
         Ok(RequestOutcome::Replied)
     }
 
-    /// Tells the peer that nothing more will be sent, if the transport can.
+    /// Half-closes the connection, if the transport can: the peer then knows that nothing more will be sent.
     pub(crate) fn half_close(&self) -> Result<(), ClientError> {
         self.link.half_close()
     }
 
-    /// Returns whether anything has ever arrived from the peer. With datagrams nothing else shows that somebody is there.
+    /// Returns whether data has ever arrived from the peer. On datagrams nothing else shows that a server is there.
     pub fn has_replied(&self) -> bool {
         self.matcher.has_received()
     }

@@ -52,10 +52,8 @@ pub struct Pipe<I> {
     output: BackgroundWriter,
     translator: Translator,
     buffer: IoBuffer,
-    /// Bytes to send, and how many of them were sent.
-    outgoing: Vec<u8>,
-    outgoing_sent: usize,
-    /// On a transport without a half-close: what is still to come back.
+    outgoing: Outgoing,
+    /// The echo that is still to come, on a transport without a half-close.
     echo: Option<EchoReader>,
     echo_missing: usize,
     input_ended: bool,
@@ -70,6 +68,33 @@ pub struct Pipe<I> {
     summary: PipeSummary,
 }
 
+/// Bytes of the input that are to be sent.
+#[derive(Debug, Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    /// How many of them were sent.
+    sent: usize,
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Notes that the next `len` bytes were sent.
+    fn advance(&mut self, len: usize) {
+        self.sent += len;
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+}
+
 /// The directions in which a turn can move bytes.
 #[derive(Clone, Copy)]
 struct Directions {
@@ -78,7 +103,7 @@ struct Directions {
     read_input: bool,
 }
 
-/// What is ready for a turn.
+/// The descriptors that are ready in a turn.
 struct Ready {
     peer: bool,
     input: bool,
@@ -103,8 +128,7 @@ impl<I: Read + AsFd> Pipe<I> {
             output,
             translator: Translator::new(eol),
             buffer: IoBuffer::zeroed(READ_MAX),
-            outgoing: Vec::new(),
-            outgoing_sent: 0,
+            outgoing: Outgoing::default(),
             echo,
             echo_missing: 0,
             input_ended: false,
@@ -234,9 +258,9 @@ impl<I: Read + AsFd> Pipe<I> {
             Err(error) => return Err(TalkError::Input(error)),
             Ok(0) => {
                 self.input_ended = true;
-                self.translator.finish(&mut self.outgoing);
+                self.translator.finish(&mut self.outgoing.bytes);
             }
-            Ok(len) => self.translator.push(&self.buffer[..len], &mut self.outgoing),
+            Ok(len) => self.translator.push(&self.buffer[..len], &mut self.outgoing.bytes),
         }
         self.restart_silence();
         Ok(())
@@ -244,7 +268,7 @@ impl<I: Read + AsFd> Pipe<I> {
 
     /// Sends once.
     fn send(&mut self) -> Result<(), TalkError> {
-        let unsent = &self.outgoing[self.outgoing_sent..];
+        let unsent = self.outgoing.unsent();
         let len = match self.peer.socket().send(unsent) {
             Err(error) if would_block(&error) => return Ok(()),
             Err(error) => return self.lose_peer("send to", error),
@@ -258,11 +282,7 @@ impl<I: Read + AsFd> Pipe<I> {
             }
         }
         self.summary.sent_bytes += len as u64;
-        self.outgoing_sent += len;
-        if self.outgoing_sent == self.outgoing.len() {
-            self.outgoing.clear();
-            self.outgoing_sent = 0;
-        }
+        self.outgoing.advance(len);
         self.restart_silence();
         Ok(())
     }
@@ -306,8 +326,8 @@ impl<I: Read + AsFd> Pipe<I> {
         Ok(())
     }
 
-    /// Finds out whether a peer that sends nothing more still receives. A network reports that it does not only when
-    /// bytes have arrived there that nobody has read: those are lost.
+    /// Finds out whether a peer that sends nothing more still receives. An IP peer refuses data
+    /// only after bytes have arrived there unread; those are lost.
     fn check_whether_peer_receives(&mut self) -> Result<(), TalkError> {
         let transport = self.peer.transport();
         self.peer_receives_no_more |= !transport.half_closes();
@@ -339,7 +359,7 @@ impl<I: Read + AsFd> Pipe<I> {
         Ok(())
     }
 
-    /// Tells the peer that nothing more will be sent.
+    /// Half-closes the connection, if the transport can.
     fn finish(&mut self) -> Result<(), TalkError> {
         self.is_finished = true;
         self.restart_silence();
@@ -356,7 +376,7 @@ impl<I: Read + AsFd> Pipe<I> {
 
     /// Counts the bytes of the input that can no longer be sent.
     fn count_unsent(&mut self) -> Result<(), TalkError> {
-        let mut unsent = self.outgoing.len() - self.outgoing_sent;
+        let mut unsent = self.outgoing.unsent().len();
         let limit = self.peer.limit().clone();
         let first_read = limit.within(AFTER_CLOSE.min(self.peer.wait()));
         while !self.input_ended && unsent < COUNTING_BYTES_MAX {

@@ -24,7 +24,7 @@ const FLOW_BYTES: usize = 64 * 1024;
 /// How long a stream must be silent before a reply without a newline at its end counts as complete.
 pub(super) const QUIET: Duration = Duration::from_millis(300);
 
-/// Requests without a reply, and what is known about how the peer replies.
+/// The requests without a reply, and what has been observed about the peer's replies.
 #[derive(Debug)]
 pub(super) struct ReplyMatcher {
     transport: Transport,

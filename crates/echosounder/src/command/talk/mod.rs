@@ -43,7 +43,7 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     signals::stop_on_signal(signals, stop.clone(), || (), clean_up)?;
     let limit = WaitLimit::new(stop.clone(), config.deadline.unwrap_or(Duration::MAX));
     let peer = match Peer::connect(config.call.clone(), limit.clone()) {
-        // Nothing was sent, and the user knows why.
+        // No message is needed: the user has sent the signal.
         Err(ClientError::Stopped) => return Ok(Outcome::Incomplete),
         result => result.map_err(|error| Advised::at(&config.call.endpoint, error, ""))?,
     };

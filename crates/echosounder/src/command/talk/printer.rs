@@ -162,7 +162,7 @@ impl Printer {
         self.reply.extend_from_slice(&received.bytes[..fits]);
         self.reply_len += received.bytes.len();
         match (self.style, received.kind) {
-            // In JSON an object has said already that the line got no reply.
+            // In JSON an earlier object has reported that the line got no reply in time.
             (Style::Json, ReceivedKind::LateReply(_)) => self.print_reply(None),
             (_, ReceivedKind::Reply(rtt) | ReceivedKind::LateReply(rtt)) => self.print_reply(Some(rtt)),
             (_, ReceivedKind::Unexpected) => self.print_reply(None),
