@@ -12,7 +12,7 @@ use crate::machine;
 use crate::measure::{Row, Sample, Spans};
 use crate::peers::{OURS, Peer, Ready};
 use crate::scenario::Scenario;
-use crate::statistics::{Random, interval, median};
+use crate::statistics::{Interval, Random, interval, median};
 
 /// Reads one of a round's figures.
 type Figure = fn(&Sample) -> f64;
@@ -209,7 +209,7 @@ impl Report {
     }
 
     fn estimate(&mut self, values: Vec<f64>) -> Estimate {
-        let (low, high) = interval(&values, &mut self.random);
+        let Interval { low, high } = interval(&values, &mut self.random);
         Estimate { median: median(values), low, high }
     }
 }

@@ -30,11 +30,17 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
 }
 
+/// A confidence interval.
+pub struct Interval {
+    pub low: f64,
+    pub high: f64,
+}
+
 /// Returns the 95 % bootstrap interval of the median, from ten thousand resamples.
-pub fn interval(values: &[f64], random: &mut Random) -> (f64, f64) {
+pub fn interval(values: &[f64], random: &mut Random) -> Interval {
     let draw =
         |random: &mut Random| median(values.iter().map(|_| values[random.below(values.len())]).collect());
     let mut medians: Vec<f64> = (0..10_000).map(|_| draw(random)).collect();
     medians.sort_by(f64::total_cmp);
-    (medians[250], medians[9_749])
+    Interval { low: medians[250], high: medians[9_749] }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use echosounder_bench::machine::processor;
-use echosounder_bench::statistics::{Random, interval, median};
+use echosounder_bench::statistics::{Interval, Random, interval, median};
 
 /// The default number of rounds.
 const ROUNDS: usize = 14;
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     println!("median round trip over UDP, 64 B, 1,000 a second, {rounds} rounds");
     for (prober, values) in probers.iter().zip(&medians) {
         let ratios: Vec<f64> = medians[0].iter().zip(values).map(|(ours, theirs)| ours / theirs).collect();
-        let (low, high) = interval(&ratios, &mut random);
+        let Interval { low, high } = interval(&ratios, &mut random);
         println!(
             "{:26} {:8.1} µs   ours ÷ it {:.2} [{low:.2}–{high:.2}]",
             prober.name,
