@@ -61,7 +61,7 @@ pub use echosounder_proto::{FailureKind, LossReason, ProbePace};
 pub use error::ClientError;
 pub use load::{
     Counts, CpuShare, Generator, Load, LoadError, LoadEvent, LoadInterval, LoadPlan, LoadPoint, LoadReport,
-    Pace, PointLatency, REMOTE_RATE_MAX, SizeRange, Spacing, Step, load, ramp,
+    Pace, PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange, Spacing, Step, load, ramp,
 };
 pub use ping::{
     ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, OneWayDelay, Order, PeerClockReport,

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{
-    ConnectOptions, Eol, IpOptions, Pace, ProbePace, REQUEST_BYTES_MIN, Source, Spacing, TimestampSource,
+    ConnectOptions, Eol, IpOptions, Pace, ProbePace, REQUEST_BYTES_MIN, RampOptions, Source, Spacing,
+    TimestampSource,
 };
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Timeouts};
@@ -128,8 +129,8 @@ pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) load: echosounder_client::Load,
-    /// The latency limit of a ramp, and the spacing of its messages.
-    pub(crate) ramp: Option<(Duration, Spacing)>,
+    /// The options of a ramp, if there is to be one.
+    pub(crate) ramp: Option<RampOptions>,
     pub(crate) with_server: bool,
     pub(crate) output: Vec<OutputFile>,
 }
@@ -176,7 +177,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         checkpoint_every: (!args.output.is_empty()).then_some(SAVE_EVERY),
         stop: StopToken::new()?,
     };
-    let ramp = args.ramp.map(|limit| (limit, spacing));
+    let ramp = args.ramp.map(|p99_max| RampOptions { p99_max, spacing });
     Ok(Load { load, ramp, with_server: args.with_server, output: args.output })
 }
 

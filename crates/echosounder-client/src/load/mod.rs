@@ -38,7 +38,7 @@ pub use over_time::{LoadPoint, PointLatency};
 pub use pace::{Pace, Spacing};
 pub use plan::LoadPlan;
 pub use progress::{LoadEvent, LoadInterval};
-pub use ramp::{Step, ramp};
+pub use ramp::{RampEvent, RampOptions, Step, ramp};
 pub use report::LoadReport;
 pub use run::load;
 pub use thread_result::CpuShare;

@@ -22,6 +22,24 @@ const STEPS_MAX: usize = 32;
 /// The minimum share of a rate at which replies must arrive.
 const KEPT_RATE_MIN: f64 = 0.95;
 
+/// The options of a [`ramp`](fn@ramp).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RampOptions {
+    /// The bound of the 99th percentile of the latency.
+    pub p99_max: Duration,
+    /// The intervals between messages.
+    pub spacing: Spacing,
+}
+
+/// An event of a running ramp.
+#[derive(Debug)]
+pub enum RampEvent<'a> {
+    /// A second of a step has passed.
+    Interval(LoadInterval),
+    /// A rate was tried.
+    Step(&'a Step),
+}
+
 /// A rate that was tried.
 #[derive(Debug)]
 pub struct Step {
@@ -34,20 +52,18 @@ pub struct Step {
     pub held: bool,
 }
 
-/// Finds the highest rate at which the 99th percentile of the latency stays within `p99_max`, and
-/// returns its step; `None` if no rate met the bound. Each step is a load with the other options of
-/// `plan`.
+/// Finds the highest rate at which the server meets the bound of `options`, and returns its step;
+/// `None` if no rate met the bound. Each step is a load with the other options of `plan`.
 ///
 /// # Errors
 ///
 /// As [`load`](fn@load).
 pub fn ramp(
     plan: &Load,
-    spacing: Spacing,
-    p99_max: Duration,
-    mut on_interval: impl FnMut(LoadInterval),
-    mut on_step: impl FnMut(&Step),
+    options: RampOptions,
+    mut on_event: impl FnMut(RampEvent<'_>),
 ) -> Result<Option<Step>, LoadError> {
+    let RampOptions { p99_max, spacing } = options;
     let mut best = None;
     let mut search = Search::default();
     // Fewer than a hundred messages have no 99th percentile.
@@ -55,7 +71,7 @@ pub fn ramp(
     while let Some(rate) = search.next().filter(|rate| lowest <= *rate) {
         let plan = Load { pace: Pace::Open { rate, spacing }, checkpoint_every: None, ..plan.clone() };
         let report = load(&plan, |event| match event {
-            LoadEvent::Interval(interval) => on_interval(interval),
+            LoadEvent::Interval(interval) => on_event(RampEvent::Interval(interval)),
             LoadEvent::Checkpoint(_) => {}
         })?;
         if plan.stop.is_stopped() {
@@ -63,7 +79,7 @@ pub fn ramp(
             break;
         }
         let step = Step { rate, held: meets_bound(&report, rate, p99_max), report };
-        on_step(&step);
+        on_event(RampEvent::Step(&step));
         // A server that did not reply at this rate will not reply at a lower one.
         if best.is_none()
             && let Some(failure) = step.report.failure(plan.connections)

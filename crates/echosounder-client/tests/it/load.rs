@@ -389,6 +389,20 @@ fn stream_replies_in_pieces_and_with_timestamps_are_read() {
     assert_eq!((counts.sent, counts.answered, counts.without_timestamp), (4, 2, 1));
 }
 
+#[test]
+fn messages_in_a_decorated_stream_are_found() {
+    let mut bench = Bench::new(plan(Transport::UnixStream, Pace::Closed { depth: 1 }));
+    for round in 1..=3 {
+        assert!(bench.turns());
+        let requests = bench.requests();
+        assert_eq!(requests.len(), 1, "{round}");
+        // The server quotes the message and leaves its newline out.
+        bench.reply(&[b"[0.12] you said: '", &requests[0][..SIZE - 1], b"'"].concat());
+    }
+    assert!(bench.turns());
+    bench.assert_counts(Counts { sent: 4, answered: 3, ..Counts::default() });
+}
+
 /// Starts a server that echoes on TCP connections, and returns its endpoint. It ends with the
 /// tests.
 fn echo_server() -> String {

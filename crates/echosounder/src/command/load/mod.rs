@@ -3,11 +3,10 @@
 mod output;
 mod server_process;
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_client::{LoadError, LoadEvent, LoadReport, Pace, load, ramp};
+use echosounder_client::{LoadError, LoadEvent, LoadReport, Pace, RampEvent, load, ramp};
 use echosounder_socket::raise_fd_limit;
 
 use self::output::{LoadOutput, report_note};
@@ -98,7 +97,7 @@ fn measure(
     config: &mut config::Load,
     load_output: &mut LoadOutput<'_>,
 ) -> Result<Option<LoadReport>, LoadError> {
-    let Some((p99_max, spacing)) = config.ramp else {
+    let Some(options) = config.ramp else {
         let plan = &config.load;
         let on_event = |event: LoadEvent<'_>| match event {
             LoadEvent::Interval(interval) => load_output.interval(&interval),
@@ -106,17 +105,12 @@ fn measure(
         };
         return load(plan, on_event).map(Some);
     };
-    // Both callbacks write to the output.
-    let load_output = RefCell::new(load_output);
-    let best = ramp(
-        &config.load,
-        spacing,
-        p99_max,
-        |interval| load_output.borrow_mut().interval(&interval),
-        |step| load_output.borrow_mut().step(step, p99_max),
-    )?;
+    let best = ramp(&config.load, options, |event| match event {
+        RampEvent::Interval(interval) => load_output.interval(&interval),
+        RampEvent::Step(step) => load_output.step(step, options.p99_max),
+    })?;
     Ok(best.map(|step| {
-        config.load.pace = Pace::Open { rate: step.rate, spacing };
+        config.load.pace = Pace::Open { rate: step.rate, spacing: options.spacing };
         step.report
     }))
 }
