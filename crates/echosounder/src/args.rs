@@ -12,7 +12,7 @@ use echosounder_proto::{Framing, Template};
 use echosounder_socket::Endpoint;
 
 use crate::choices::{self, AutoClock, AutoTimestamps, AutoTranscript};
-pub(crate) use crate::output::{Output, OutputFile, ResultFormat};
+use crate::output::{Output, OutputFile};
 use crate::value_parsers;
 
 /// Timestamped echo server, client, latency prober and load generator for every socket family on Linux

@@ -22,9 +22,7 @@ use echosounder_socket::{Endpoint, IpVersion, Kind, Name, StopToken};
 
 use crate::args;
 use crate::failure::UsageError;
-use crate::output::{Color, OutputFile};
-
-pub(crate) use crate::output::Transcript;
+use crate::output::{Color, OutputFile, Transcript};
 
 /// The work of `serve`.
 #[derive(Debug)]

@@ -19,7 +19,6 @@ use echosounder_socket::kernel::clock_state;
 use echosounder_socket::{Signal, Signals, StopToken, raise_fd_limit};
 
 use self::file::ResultFiles;
-use crate::args::Output;
 use crate::command::console::{self, Console, ConsoleWriter};
 use crate::command::embedded::Embedded;
 use crate::command::line_rate_limit::LineRateLimit;
@@ -27,6 +26,7 @@ use crate::command::result_file::{self, SaveTimer};
 use crate::command::signals;
 use crate::config::{self, Bounds};
 use crate::failure::{self, Advised, Outcome};
+use crate::output::Output;
 use crate::render::escape::Harmless;
 use crate::render::json::EventTime;
 use crate::render::numbers::{duration, grouped, millis};

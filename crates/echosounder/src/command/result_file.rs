@@ -13,9 +13,9 @@ use anyhow::{Context, Result};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::console::stdout;
-use crate::args::{OutputFile, ResultFormat};
 use crate::config::SAVE_EVERY;
 use crate::failure::UsageError;
+use crate::output::{OutputFile, ResultFormat};
 
 /// Symbolic links that are followed on the way to a file, as many as the kernel follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;

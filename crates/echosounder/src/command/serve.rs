@@ -12,9 +12,9 @@ use echosounder_socket::{Endpoint, Interest, Signal, StopToken, Waker, ready};
 
 use super::signals;
 use super::transcript::{self, WriterThread};
-use crate::args::Output;
-use crate::config::{Serve, Transcript};
+use crate::config::Serve;
 use crate::failure::{ABSENT_HINT, Outcome, plain};
+use crate::output::{Output, Transcript};
 use crate::render::transcript::{listening, note, summary};
 use crate::stderr::stderr;
 

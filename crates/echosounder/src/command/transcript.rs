@@ -15,8 +15,8 @@ use echosounder_server::{CloseReason, Observer, ServerEvent};
 use echosounder_socket::Waker;
 
 use crate::command::line_rate_limit::{ErrorRateLimit, LineRateLimit};
-use crate::config::Transcript;
 use crate::failure::plain;
+use crate::output::Transcript;
 use crate::render::json::EventTime;
 use crate::render::transcript::{self, TranscriptEvent, TranscriptLine};
 

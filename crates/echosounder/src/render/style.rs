@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
-use crate::args::Output;
+use crate::output::Output;
 
 /// How text looks on standard output or standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

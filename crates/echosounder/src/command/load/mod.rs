@@ -13,9 +13,9 @@ use self::output::{LoadOutput, report_note};
 use self::server_process::ServerProcess;
 use super::console::{self, Console};
 use super::{result_file, signals};
-use crate::args::Output;
 use crate::config;
 use crate::failure::{Advised, Outcome};
+use crate::output::Output;
 
 /// Runs the command.
 pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {

@@ -10,10 +10,10 @@ use echosounder_server::local_time_zone;
 use echosounder_socket::StopToken;
 use jiff::{Timestamp, ZonedDateTime};
 
-use crate::args::{Output, ResultFormat};
 use crate::command::console::{Console, ConsoleWriter};
 use crate::command::result_file::ResultFile;
 use crate::failure;
+use crate::output::{Output, ResultFormat};
 use crate::render::json::EventTime;
 use crate::render::load::summary::{Summary, TriedRate};
 use crate::render::load::{csv, hdr, html, json, text};

@@ -7,10 +7,10 @@ use echosounder_client::{PingEvent, PingReport};
 use echosounder_server::local_time_zone;
 
 use super::{State, missed, missed_in_words, since_1970};
-use crate::args::{OutputFile, ResultFormat};
 use crate::command::result_file::{self, ResultFile};
 use crate::config::Bounds;
 use crate::failure::{self, sentence};
+use crate::output::{OutputFile, ResultFormat};
 use crate::render::html::{page, zoned};
 use crate::render::json::EventTime;
 use crate::render::ping::html::{self, Measured};

@@ -16,10 +16,9 @@ use self::printer::{Printer, Prompt, Style};
 use super::editor::Editor;
 use super::signals;
 use super::terminal::{self, Terminal};
-use crate::args::Output;
 use crate::config;
 use crate::failure::{Advised, Outcome};
-use crate::output::understands_escapes;
+use crate::output::{Output, understands_escapes};
 use crate::render::terminal_text::TerminalText;
 use crate::stderr::stderr;
 

@@ -9,10 +9,10 @@ use echosounder_client::{
 };
 use echosounder_socket::{Kind, StopToken};
 
-use crate::args::Output;
 use crate::command::editor::{Editor, Printed};
 use crate::command::terminal;
 use crate::config;
+use crate::output::Output;
 use crate::render::escape::Escaped;
 use crate::render::json::EventTime;
 use crate::render::numbers::grouped;

@@ -6,9 +6,9 @@ use anyhow::Result;
 use echosounder_client::{ClientError, CloseReason, Eol, FailureKind, PipeSummary, TalkSummary};
 use echosounder_socket::{Error, Kind};
 
-use crate::args::Output;
 use crate::config;
 use crate::failure::{self, Advised, Outcome};
+use crate::output::Output;
 use crate::render::numbers::grouped;
 use crate::render::transcript::counted;
 
