@@ -5,7 +5,8 @@
 enum Scale {
     Linear,
     Log,
-    /// Shares of a sample by their distance from the whole: 0 to 0.9 takes as much space as 0.9 to 0.99.
+    /// Shares of a sample by their distance from the whole: 0 to 0.9 takes as much space as 0.9 to
+    /// 0.99.
     Nines,
 }
 
@@ -56,7 +57,8 @@ impl Axis {
         self.scale == Scale::Log
     }
 
-    /// Returns the position of a value from 0 to 1. A value beyond an end has the position of that end.
+    /// Returns the position of a value from 0 to 1. A value beyond an end has the position of that
+    /// end.
     pub(super) fn position(&self, value: f64) -> f64 {
         let [low, at, high] =
             [self.low, value.clamp(self.low, self.high), self.high].map(|value| self.transform(value));
@@ -93,7 +95,8 @@ impl Axis {
         ticks.into_iter().filter(|tick| (self.low - slack..=self.high + slack).contains(tick)).collect()
     }
 
-    /// Returns 1, 2 and 5 of each power of ten, or fewer of them; within a short range, steps of equal length.
+    /// Returns 1, 2 and 5 of each power of ten, or fewer of them; within a short range, steps of
+    /// equal length.
     fn decades(&self, most: usize) -> Vec<f64> {
         let span = (self.high / self.low).log10();
         if span < 0.8 {

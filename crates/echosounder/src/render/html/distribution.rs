@@ -1,5 +1,5 @@
-//! A figure of how often which delay was measured: bars on a logarithmic or a linear axis, with the median and the 99th
-//! percentile.
+//! A figure of how often which delay was measured: bars on a logarithmic or a linear axis, with the
+//! median and the 99th percentile.
 
 use echosounder_client::Distribution;
 
@@ -11,7 +11,8 @@ use crate::render::numbers::{Unit, grouped, plain};
 /// Most bars.
 const BARS_MAX: f64 = 60.0;
 
-/// The smallest ratio of a bar's width to its values. The buckets of a distribution are nearly as wide.
+/// The smallest ratio of a bar's width to its values. The buckets of a distribution are nearly as
+/// wide.
 const BAR_RATIO_MIN: f64 = 0.005;
 
 /// The lowest bar in pixels, so that it is visible.

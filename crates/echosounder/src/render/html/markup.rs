@@ -4,7 +4,8 @@ use std::fmt::{self, Display, Write};
 
 use super::super::escape::Escaped;
 
-/// Untrusted text on a page. Nothing in it acts as markup or changes the direction of the text around it.
+/// Untrusted text on a page. Nothing in it acts as markup or changes the direction of the text
+/// around it.
 pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl Display for Text<'_> {

@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::scales::{Scales, TICKS_ALONG, TICKS_UP, delay_labels, unit_labels};
 use super::svg::{Drawing, Figure, HEIGHT, LANE_HEIGHT, Labels, Layer, Pen, Scale, WIDTH};
 use super::wall_clock;
-use crate::render::numbers::{Unit, rate};
+use crate::render::numbers::{Unit, plain, rate};
 
 /// From this number of points on, lines are thin and dots are small.
 const MANY: usize = 100;
@@ -25,7 +25,8 @@ pub(crate) struct OverTime {
     pub(crate) curves: Vec<Curve>,
     /// The end of the time axis in nanoseconds.
     pub(crate) span: f64,
-    /// The longest distance of two points in nanoseconds that a line crosses; `None` means any distance.
+    /// The longest distance of two points in nanoseconds that a line crosses; `None` means any
+    /// distance.
     pub(crate) gap: Option<f64>,
     /// The time of day at which the axis begins. Without it, the axis shows elapsed time.
     pub(crate) start: Option<ZonedDateTime>,
@@ -78,7 +79,7 @@ impl OverTime {
     /// Returns the figure of rates per second.
     pub(crate) fn rates(&self) -> Figure {
         let axis = Axis::rounded(0.0, self.values().fold(0.0, f64::max), TICKS_UP);
-        let label = |tick: f64| (axis.position(tick), format!("{}/s", rate(tick)));
+        let label = |tick: f64| (axis.position(tick), rate_label(tick));
         let up = axis.ticks(TICKS_UP).into_iter().map(label).collect();
         self.figure((self.layer(Scale::Linear, axis, up, true), None))
     }
@@ -201,7 +202,8 @@ impl OverTime {
         drawing.path(&format!("dots{size} {}", curve.class), &pen);
     }
 
-    /// Returns the losses, each as high as its share compared with the greatest share; `None` if there are none.
+    /// Returns the losses, each as high as its share compared with the greatest share; `None` if
+    /// there are none.
     fn lane(&self) -> Option<Drawing> {
         let most = self.points.iter().map(|point| point.lost).fold(0.0, f64::max);
         let mut pen = Pen::default();
@@ -212,5 +214,14 @@ impl OverTime {
         let mut drawing = Drawing::default();
         drawing.path("losses", &pen);
         (0.0 < most).then_some(drawing)
+    }
+}
+
+/// Returns the label of a round rate per second, with no more digits than it has.
+fn rate_label(tick: f64) -> String {
+    match tick {
+        0.0 => "0".to_owned(),
+        _ if tick < 10.0 => format!("{}/s", plain(tick)),
+        _ => format!("{}/s", rate(tick)),
     }
 }

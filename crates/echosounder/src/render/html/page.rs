@@ -57,7 +57,8 @@ impl Tile {
     }
 }
 
-/// Returns the tiles of a distribution: the median, and the 99th percentile or the maximum of a small sample.
+/// Returns the tiles of a distribution: the median, and the 99th percentile or the maximum of a
+/// small sample.
 pub(crate) fn delay_tiles(times: &Distribution) -> [Tile; 2] {
     let slow = match times.percentile(99.0) {
         Some(p99) => Tile::delay("p99", Some(p99)),
@@ -120,7 +121,8 @@ pub(crate) fn delay_cell(out: &mut dyn Write, nanos: Option<f64>, unit: Unit) ->
 /// A column of a table of distributions.
 type Column = (&'static str, fn(&Distribution) -> Option<f64>);
 
-/// The columns of a table of distributions. A column is left out if every sample is too small for it.
+/// The columns of a table of distributions. A column is left out if every sample is too small for
+/// it.
 const COLUMNS: [Column; 11] = [
     ("min", |times| times.min().map(|nanos| nanos as f64)),
     ("mean", Distribution::mean),

@@ -1,4 +1,5 @@
-//! A figure of percentiles: the delay that a share of the requests did not exceed, with the rare ones spread out.
+//! A figure of percentiles: the delay that a share of the requests did not exceed, with the rare
+//! ones spread out.
 
 use echosounder_client::Distribution;
 

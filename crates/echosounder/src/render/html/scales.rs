@@ -1,4 +1,5 @@
-//! Vertical axes for delays: a linear and a logarithmic one over the same values, and which of them shows more.
+//! Vertical axes for delays: a linear and a logarithmic one over the same values, and which of them
+//! shows more.
 
 use echosounder_client::Distribution;
 
@@ -25,7 +26,8 @@ pub(super) struct Scales {
 }
 
 impl Scales {
-    /// Returns the scales for delays with this distribution and for further values in the same figure.
+    /// Returns the scales for delays with this distribution and for further values in the same
+    /// figure.
     pub(super) fn new(times: &Distribution, others: impl Iterator<Item = f64>) -> Self {
         let [min, p99, max] =
             [times.min(), times.rank(99.0), times.max()].map(|nanos| nanos.unwrap_or(0).max(1) as f64);
@@ -45,13 +47,14 @@ impl Scales {
     }
 }
 
-/// Returns the lowest beginning of a logarithmic axis: a tenth of the first percentile, so that a few tiny values do not
-/// stretch it.
+/// Returns the lowest beginning of a logarithmic axis: a tenth of the first percentile, so that a
+/// few tiny values do not stretch it.
 pub(super) fn lowest_of_log(times: &Distribution) -> f64 {
     times.rank(1.0).unwrap_or(0).max(1) as f64 / 10.0
 }
 
-/// Returns the labels of an axis of delays: in one unit on a linear axis, each in its own unit on a logarithmic one.
+/// Returns the labels of an axis of delays: in one unit on a linear axis, each in its own unit on a
+/// logarithmic one.
 pub(super) fn delay_labels(axis: &Axis, most: usize) -> Labels {
     if !axis.is_log() {
         return unit_labels(axis, most, Unit::for_delay(axis.high() * 0.999));

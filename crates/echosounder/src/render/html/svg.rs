@@ -1,5 +1,5 @@
-//! Figures as inline SVG. Text keeps its size and lines keep their width, however wide the page is, since each drawing is
-//! a nested SVG that the page stretches horizontally.
+//! Figures as inline SVG. Text keeps its size and lines keep their width, however wide the page is,
+//! since each drawing is a nested SVG that the page stretches horizontally.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

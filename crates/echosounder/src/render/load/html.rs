@@ -1,5 +1,5 @@
-//! The HTML report of `sounder load`: main values, a verdict, the steps of a ramp, a table of latency, and figures of rate
-//! and latency over time and of the distribution.
+//! The HTML report of `sounder load`: main values, a verdict, the steps of a ramp, a table of
+//! latency, and figures of rate and latency over time and of the distribution.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::render::html::distribution::{self, Texts};
 use crate::render::html::over_time::{Curve, OverTime, Point, Shape};
 use crate::render::html::page::{self, Row, Tile};
 use crate::render::html::{Text, percentiles};
-use crate::render::numbers::{Unit, grouped, nanos, percentage, percentage_of, rate, span};
+use crate::render::numbers::{Unit, counted, grouped, nanos, percentage, percentage_of, rate, span};
 use crate::render::prose::{self, capitalized};
 
 /// Writes the page. Its size is bounded, however many messages were sent.
@@ -80,7 +80,7 @@ fn write_steps(out: &mut dyn Write, steps: &[TriedRate]) -> io::Result<()> {
         write!(out, r#"<tr><th scope="row">{}/s</th><td>{}</td>"#, rate(step.rate), rate(step.answered))?;
         page::delay_cell(out, step.p50.map(|nanos| nanos as f64), unit)?;
         page::delay_cell(out, step.p99_or_max.map(nanos), unit)?;
-        let class = if step.held { "word" } else { "word bad" };
+        let class = if step.held { "word verdict" } else { "word verdict bad" };
         writeln!(out, r#"<td class="{class}">{}</td></tr>"#, Text(&capitalized(&step.verdict)))?;
     }
     page::end_table(out)
@@ -104,11 +104,8 @@ fn notes(summary: &Summary<'_>) -> Vec<(&'static str, String)> {
         notes.push(("", exceptions.join("; ")));
     }
     let (busy, waiting) = (percentage(report.cpu.busy), percentage(report.cpu.waiting));
-    let threads = grouped(load.threads.get() as u64);
-    notes.push((
-        "generator",
-        format!("{threads} threads; the busiest ran {busy} and waited for CPU {waiting}"),
-    ));
+    let threads = counted(load.threads.get() as u64, "thread");
+    notes.push(("generator", format!("{threads}; the busiest ran {busy} and waited for CPU {waiting}")));
     if let Some(nanos) = summary.server_cpu_per_message() {
         notes.push(("server", format!("{:.2} µs of CPU time per message", nanos / 1e3)));
     }
