@@ -1,5 +1,5 @@
-//! The destinations of `-o`. A regular file is replaced in one step when its new content is complete, so that a crash, a
-//! full disk or a refused connection leaves the old report as it was.
+//! The destinations of `-o`. A regular file is replaced in one step when its new content is
+//! complete, so that a crash, a full disk or a refused connection leaves the old report unchanged.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Seek, Write};
@@ -17,25 +17,22 @@ use crate::config::SAVE_EVERY;
 use crate::failure::UsageError;
 use crate::output::{OutputFile, ResultFormat};
 
-/// Symbolic links that are followed on the way to a file, as many as the kernel follows (path_resolution(7)).
+/// Maximum number of symbolic links on the way to a file, as in the kernel (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// When the report so far is to be saved next.
+/// The interval at which the report so far is saved.
 #[derive(Debug)]
 pub(crate) struct SaveTimer {
     next: Instant,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the writer has a clock of its own, and measures nothing by it"
-)]
+#[expect(clippy::disallowed_methods, reason = "this clock times the writing of files and measures nothing")]
 impl SaveTimer {
     pub(crate) fn start() -> Self {
         Self { next: Instant::now() + SAVE_EVERY }
     }
 
-    /// Whether it is time; then the next interval begins.
+    /// Returns whether the interval is over, and then begins the next one.
     pub(crate) fn is_due(&mut self) -> bool {
         let is_due = self.remaining().is_zero();
         if is_due {
@@ -49,32 +46,32 @@ impl SaveTimer {
     }
 }
 
-/// A destination that was found to be writable before anything is measured.
+/// A destination that was writable before anything was measured.
 #[derive(Debug)]
 pub(crate) struct ResultFile {
-    /// As it was typed, for messages.
+    /// The name as it was typed, for messages.
     name: String,
     format: ResultFormat,
     destination: Destination,
-    /// The lines so far, of a file that is written line by line.
+    /// The content so far of a file that is written line by line.
     lines: Option<Draft>,
 }
 
 #[derive(Debug)]
 enum Destination {
     Stdout,
-    /// A device, a pipe, what a descriptor leads to, or a file in a folder where no other can be made: written in place, at
-    /// the end.
+    /// A device, a pipe, the file of a descriptor, or a file whose folder takes no other file. It
+    /// is written in place, at the end.
     InPlace(File),
-    /// A regular file, which a temporary file beside it replaces.
+    /// A regular file, which a temporary file in the same folder replaces.
     Replaced {
         target: PathBuf,
         old: Option<Metadata>,
     },
 }
 
-/// Takes a path that leads to the file or the pipe that standard output is (`/dev/stdout`) for standard output itself, so
-/// that the result and everything else do not overwrite or tear each other.
+/// Replaces a path to the file or pipe of standard output, such as `/dev/stdout`, with standard
+/// output itself. Otherwise the result and the progress would overwrite each other.
 pub(crate) fn find_stdout(outputs: &mut [OutputFile]) {
     let Ok(stdout) = stdout_metadata() else { return };
     if !stdout.is_file() && !stdout.file_type().is_fifo() {
@@ -82,7 +79,7 @@ pub(crate) fn find_stdout(outputs: &mut [OutputFile]) {
     }
     let is_stdout = |path: &Path| fs::metadata(path).is_ok_and(|file| inode(&file) == inode(&stdout));
     for output in outputs {
-        // Standard output gets JSON.
+        // On standard output the result is JSON.
         if matches!(output, OutputFile::Path(path, ResultFormat::Json) if is_stdout(path)) {
             *output = OutputFile::Stdout;
         }
@@ -93,7 +90,7 @@ fn stdout_metadata() -> io::Result<Metadata> {
     File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()
 }
 
-/// What tells one file from others.
+/// Returns the identity of a file: its device and inode.
 fn inode(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
@@ -134,16 +131,16 @@ impl ResultFile {
         matches!(self.destination, Destination::Stdout)
     }
 
-    /// Whether a later report can take the place of one that was written before.
+    /// Returns whether a report can be written again over an earlier one.
     pub(crate) fn is_replaceable(&self) -> bool {
         matches!(self.destination, Destination::Replaced { .. })
     }
 
-    /// Writes the whole content and puts it in its place.
+    /// Writes the whole content and moves it to its destination.
     ///
     /// # Errors
     ///
-    /// If it cannot be written; a file that was to be replaced is as it was.
+    /// If it cannot be written. The old file stays as it was.
     pub(crate) fn write(&self, render: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         if let Destination::Stdout = self.destination {
             let mut out = stdout();
@@ -156,7 +153,8 @@ impl ResultFile {
         written.map_err(|error| self.failed(&error))
     }
 
-    /// Appends lines to a file that is written line by line; they are in a temporary file until they are published.
+    /// Appends lines to a file that is written line by line. They stay in a temporary file until
+    /// they are published.
     ///
     /// # Errors
     ///
@@ -170,7 +168,7 @@ impl ResultFile {
         appended.map_err(|error| self.failed(&error.into()))
     }
 
-    /// Puts the lines so far in their place; those that follow are appended there.
+    /// Moves the lines so far to their destination. Further lines are appended there.
     ///
     /// # Errors
     ///
@@ -181,17 +179,18 @@ impl ResultFile {
         published.map_err(|error| self.failed(&error.into()))
     }
 
-    /// Whether lines were appended.
+    /// Returns whether lines were appended.
     pub(crate) fn has_lines(&self) -> bool {
         self.lines.is_some()
     }
 
-    /// In one piece: a pipe without a reader is a failure here, unlike on standard output.
+    /// Converts an error to a message. So a pipe without a reader is a failure here, unlike on
+    /// standard output.
     fn failed(&self, error: &anyhow::Error) -> anyhow::Error {
         anyhow::anyhow!("cannot write {}: {error:#}", self.name)
     }
 
-    /// Whether both lead to the same file.
+    /// Returns whether both lead to the same file.
     fn is(&self, other: &Self) -> bool {
         let inode = |file: &Self| file.destination.inode();
         let target = |file: &Self| match &file.destination {
@@ -205,7 +204,8 @@ impl ResultFile {
 
 impl Destination {
     fn open(path: &Path) -> io::Result<Self> {
-        // A file that must not be written to is not replaced either, even if its folder would allow it: as with cp(1).
+        // As with cp(1), a file without write permission is not replaced, even if its folder allows
+        // it.
         match OpenOptions::new().write(true).open(path) {
             Ok(file) => {
                 let old = file.metadata()?;
@@ -244,7 +244,7 @@ impl Destination {
         Ok(Draft { out: BufWriter::new(file), temporary })
     }
 
-    /// What tells one file from others.
+    /// Returns the identity of the file that exists at the destination.
     fn inode(&self) -> Option<(u64, u64)> {
         match self {
             Self::Stdout => stdout_metadata().ok().as_ref().map(inode),
@@ -258,7 +258,7 @@ impl Destination {
 #[derive(Debug)]
 struct Draft {
     out: BufWriter<File>,
-    /// None once it has taken its place.
+    /// `None` once the file has been moved to its destination.
     temporary: Option<TempPath>,
 }
 
@@ -271,7 +271,7 @@ impl Draft {
         };
         match temporary.persist(target) {
             Ok(()) => Ok(()),
-            // Over a mount point nothing can be renamed, nor over another user's file in a sticky folder.
+            // A mount point cannot be replaced, nor can another user's file in a sticky folder.
             Err(failed) if old.is_some() && is_forbidden(&failed.error) => {
                 self.out = BufWriter::new(overwrite(self.out.get_mut(), target)?);
                 Ok(())
@@ -281,7 +281,7 @@ impl Draft {
     }
 }
 
-/// Copies the content over the old one; the file at the end of the copy is returned.
+/// Copies the content over the old one. Returns the file, positioned at its end.
 fn overwrite(content: &mut File, target: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).truncate(true).open(target)?;
     content.rewind()?;
@@ -289,8 +289,9 @@ fn overwrite(content: &mut File, target: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A temporary file beside the target, with the owner and the permissions of the old file, or those of any new one.
-/// Its name is short, whatever the target's length, and nobody can have made it before.
+/// Creates a temporary file in the folder of the target, with owner and permissions of the old file
+/// if there is one. Its name is short even if the target's is not, and no other process can have
+/// created it.
 fn temporary(target: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile> {
     let folder = target.parent().unwrap_or_else(|| Path::new("/"));
     let create =
@@ -302,20 +303,20 @@ fn temporary(target: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile>
         if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
             fchown(file, Some(old.uid()), Some(old.gid()))?;
         }
-        // Not before, since a change of the owner takes the bits of set-user-ID away.
+        // After the owner, because changing the owner clears the set-user-ID bits.
         file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
     }
     Ok(temporary)
 }
 
-/// Whether a file may not be replaced although it can be written to.
+/// Returns whether an error means that a file cannot be replaced, although it may be writable.
 fn is_forbidden(error: &io::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy)
 }
 
-/// The file that a path leads to through symbolic links, which need not exist yet. None if that is in /proc, where links
-/// lead to descriptors rather than to names.
+/// Follows symbolic links to a file that need not exist. Returns `None` for a file in /proc, where
+/// links lead to descriptors instead of names.
 fn resolve(path: &Path) -> io::Result<Option<PathBuf>> {
     if path.as_os_str().as_bytes().ends_with(b"/") {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -334,7 +335,7 @@ fn resolve(path: &Path) -> io::Result<Option<PathBuf>> {
         }
         match fs::read_link(&found) {
             Ok(next) => path = folder.join(next),
-            // Nothing is there, or no link.
+            // The path does not exist, or is not a link.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
                 return Ok(Some(found));
             }

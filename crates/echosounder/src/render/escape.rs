@@ -1,12 +1,12 @@
-//! A stranger's bytes, made harmless for terminals and logs.
+//! Untrusted bytes, made harmless for terminals and logs.
 
 use std::fmt::{self, Display, Write};
 
-/// Shows bytes so that nothing in them can act on a terminal or mislead a reader, and nothing is lost: the
-/// original can be told from what is shown.
+/// Displays bytes so that nothing in them acts on a terminal or misleads a reader. Different bytes
+/// are displayed differently.
 ///
-/// Control characters, invalid UTF-8, and characters that are invisible or turn the direction of text are
-/// escaped as in Rust and C: `\n`, `\x1b`, `\u{202e}`; a backslash as `\\`.
+/// Control characters, invalid UTF-8, and characters that are invisible or change the direction of
+/// text are escaped as in Rust and C: `\n`, `\x1b`, `\u{202e}`; a backslash as `\\`.
 pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl Display for Escaped<'_> {
@@ -19,8 +19,8 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// Shows a message that may have a stranger's characters in it, so that nothing in it can act. Parts of it may have been
-/// escaped before: a backslash stays as it is.
+/// Displays a message that contains untrusted characters so that nothing in it acts on a terminal.
+/// Parts of it may be escaped already, so a backslash stays as it is.
 pub(crate) struct Harmless<'a>(pub(crate) &'a str);
 
 impl Display for Harmless<'_> {
@@ -41,8 +41,8 @@ fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// Whether a character outside ASCII acts rather than shows: C1 controls, direction, zero width, separators,
-/// tags, variation selectors, private use and noncharacters.
+/// Returns whether a character outside ASCII acts on the text or is invisible: C1 controls,
+/// direction, zero width, separators, tags, variation selectors, private use and noncharacters.
 fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_acts_is_escaped_and_what_shows_is_shown() {
+    fn controls_are_escaped_and_visible_text_is_not() {
         assert_eq!(escaped("hello, Wörld – 你好 👋".as_bytes()), "hello, Wörld – 你好 👋");
         assert_eq!(
             escaped(b"\x1b]52;c;eA==\x07\x1b[2J\r\n\t\\"),
@@ -71,17 +71,17 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_escaped_once() {
+    fn message_is_escaped_once() {
         let message = "write /tmp/\x1b[31m\u{9b}: \\u{1b}, \"C:\\\"";
         let shown = "write /tmp/\\x1b[31m\\u{9b}: \\u{1b}, \"C:\\\"";
         assert_eq!(Harmless(message).to_string(), shown);
     }
 
-    /// Counts whatever a terminal does beside showing characters.
+    /// Counts what a terminal does besides displaying characters.
     #[derive(Default)]
-    struct Acts(usize);
+    struct Actions(usize);
 
-    impl vt100::Callbacks for Acts {
+    impl vt100::Callbacks for Actions {
         fn audible_bell(&mut self, _: &mut vt100::Screen) {
             self.0 += 1;
         }
@@ -104,16 +104,16 @@ mod tests {
     }
 
     #[test]
-    fn of_a_million_strings_a_terminal_shows_each_and_does_nothing_else() {
+    fn terminal_displays_a_million_strings_and_does_nothing_else() {
         let [row, columns] = [1, 80].map(|size| std::num::NonZero::new(size).unwrap());
-        let mut terminal = vt100::Parser::new_with_callbacks(row, columns, 0, Acts::default());
+        let mut terminal = vt100::Parser::new_with_callbacks(row, columns, 0, Actions::default());
         let mut random = 0x5eed_u64;
         let mut number = || {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (random >> 32).to_be_bytes()
         };
         for _ in 0..1_000_000 {
-            // Shutdown of them begin like an escape sequence.
+            // Half of them begin like an escape sequence.
             let [.., kind, a, b, c] = number();
             let bytes =
                 if kind < 128 { [0x1b, b"[]P_\x9b"[usize::from(a % 5)], b, c] } else { [kind, a, b, c] };
@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(terminal.screen().contents(), "\\x1b[2J\\x1b]0;title\\x07");
     }
 
-    /// The controls (Cc), the formats (Cf) and the separators of lines (Zl, Zp) outside ASCII, by Unicode 14.0.0.
+    /// The controls (Cc), the formats (Cf) and the separators of lines (Zl, Zp) outside ASCII, by
+    /// Unicode 14.0.0.
     const ACTING: [(u32, u32); 22] = [
         (0x80, 0x9f),
         (0xad, 0xad),
@@ -155,14 +156,14 @@ mod tests {
     ];
 
     #[test]
-    fn whatever_unicode_says_acts_is_escaped() {
+    fn every_control_of_unicode_is_escaped() {
         for c in ACTING.iter().flat_map(|&(first, last)| first..=last).filter_map(char::from_u32) {
             assert_eq!(escaped(c.to_string().as_bytes()), format!("\\u{{{:x}}}", u32::from(c)));
         }
     }
 
     #[test]
-    fn of_all_two_byte_strings_nothing_comes_through_that_acts_and_each_stays_itself() {
+    fn strings_of_two_bytes_are_harmless_and_distinct() {
         let mut seen = std::collections::HashSet::new();
         for pair in 0..=u16::MAX {
             let shown = escaped(&pair.to_be_bytes());

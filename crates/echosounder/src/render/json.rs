@@ -1,7 +1,8 @@
-//! JSON for every command: one object per line, in printable ASCII, so that nothing in it acts on a terminal.
+//! JSON for every command: one object per line, in printable ASCII, so that nothing in it acts on a
+//! terminal.
 //!
-//! `docs/json.md` explains the keys and `docs/schema.json` is their JSON Schema. [`event`] adds the keys that every line
-//! has; [`Distribution`] is the object of every distribution.
+//! `docs/json.md` explains the keys and `docs/schema.json` is their JSON Schema. [`event`] adds the
+//! keys that every line has; [`Distribution`] is the object of every distribution.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -10,14 +11,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
-/// The version of the keys and their meaning. It grows when a key is renamed, removed or changes its meaning, but not when
-/// a key is added.
+/// The version of the keys and their meaning. It grows when a key is renamed, removed or changes
+/// its meaning, but not when a key is added.
 const SCHEMA: u32 = 1;
 
 /// The time of an event, as two keys of its object.
 ///
-/// `time` is RFC 3339 in UTC with nine fractional digits. `time_unix_ns` counts nanoseconds since the Unix epoch; it
-/// is a string because jq and JavaScript round numbers above 2^53.
+/// `time` is RFC 3339 in UTC with nine fractional digits. `time_unix_ns` counts nanoseconds since
+/// the Unix epoch; it is a string because jq and JavaScript round numbers above 2^53.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct EventTime {
     time: String,
@@ -60,8 +61,9 @@ struct Line<'a, T> {
 
 /// Writes an object as a line and adds its time and the version of the schema.
 ///
-/// Every line has the version, not only the first one: lines are filtered, appended to older files and spread over
-/// standard output and standard error, so that no reader can rely on having seen the first.
+/// Every line has the version, not only the first one: lines are filtered, appended to older files
+/// and spread over standard output and standard error, so that no reader can rely on having seen
+/// the first.
 pub(crate) fn event(out: &mut dyn Write, time: &EventTime, object: &impl Serialize) -> io::Result<()> {
     let mut line = Vec::new();
     Line { object, time, schema: SCHEMA }
@@ -71,8 +73,8 @@ pub(crate) fn event(out: &mut dyn Write, time: &EventTime, object: &impl Seriali
     out.write_all(&line)
 }
 
-/// A distribution of times in nanoseconds. Everything but the count is `null` without values; a percentile is `null`
-/// unless at least one value lies above it.
+/// A distribution of times in nanoseconds. Everything but the count is `null` without values; a
+/// percentile is `null` unless at least one value lies above it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Distribution {
     count: u64,

@@ -1,5 +1,6 @@
-//! The output of every command: pure functions from values to bytes, by subject (`ping`, `load`) and format (`text`, `json`,
-//! `csv`, `hdr`, `html`). `numbers` and `prose` hold what the formats share.
+//! The output of every command: pure functions from values to bytes, by subject (`ping`, `load`)
+//! and format (`text`, `json`, `csv`, `hdr`, `html`). `numbers` and `prose` hold what the formats
+//! share.
 
 pub(crate) mod demo;
 pub(crate) mod escape;

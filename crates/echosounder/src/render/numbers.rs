@@ -1,5 +1,6 @@
-//! How numbers are written: groups of thousands, durations, percentages and units. Every format for people uses these
-//! functions, so that the same value looks the same in a terminal and in an HTML report.
+//! How numbers are written: groups of thousands, durations, percentages and units. Every format for
+//! people uses these functions, so that the same value looks the same in a terminal and in an HTML
+//! report.
 
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ pub(crate) fn percentage(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// Returns the percentage that a part is of a whole: never `0` for a part that exists, nor `100` for a part that is not
-/// the whole.
+/// Returns the percentage that a part is of a whole: never `0` for a part that exists, nor `100`
+/// for a part that is not the whole.
 pub(crate) fn percentage_of(part: u64, whole: u64) -> String {
     let percent = part as f64 / whole.max(1) as f64 * 100.0;
     match percent {

@@ -1,5 +1,5 @@
-//! Sentences about a result that several formats share: the text report and the HTML report say the same thing in the
-//! same words and differ only in how they write delays.
+//! Sentences about a result that several formats share: the text report and the HTML report say the
+//! same thing in the same words and differ only in how they write delays.
 
 use std::time::Duration;
 
@@ -136,8 +136,8 @@ fn offset(clocks: Clocks<'_>, report: &PingReport, ahead: i64, uncertainty: u64,
     }
 }
 
-/// Returns the median and the maximum: `0.274 ms (p50) / 1.461 ms (max)`; only the maximum of a sample that is too small
-/// for a median, and `None` of an empty one.
+/// Returns the median and the maximum: `0.274 ms (p50) / 1.461 ms (max)`; only the maximum of a
+/// sample that is too small for a median, and `None` of an empty one.
 pub(crate) fn median_and_max(p50: Option<i64>, max: Option<i64>, delay: Delay) -> Option<String> {
     let max = format!("{} (max)", delay(max? as f64));
     Some(match p50 {

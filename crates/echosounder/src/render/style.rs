@@ -1,20 +1,21 @@
-//! What the output looks like where it goes: colours for what a reader looks for, and lines that fit a terminal.
+//! Colours, and lines that fit a terminal. Renderers get a [`Style`] and do not look at the
+//! terminal themselves.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use crate::output::Output;
 
-/// How text looks on standard output or standard error.
+/// The style of text on standard output or standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Style {
     colored: bool,
-    /// The width of the terminal; of anything else there is none.
+    /// The width of the terminal; `None` for a file or a pipe.
     columns: Option<usize>,
 }
 
 impl Style {
-    /// Neither colours nor a width.
+    /// No colours and no width.
     #[cfg(test)]
     pub(crate) const PLAIN: Self = Self { colored: false, columns: None };
 
@@ -44,27 +45,27 @@ impl Style {
         self.colored
     }
 
-    /// What is wrong: a failure, a loss.
+    /// Marks a failure or a loss.
     pub(crate) fn bad(self, text: impl Display) -> String {
         self.paint("31", text)
     }
 
-    /// What should be looked at: something late, not permitted or absent.
+    /// Marks something that deserves attention: late, not permitted, absent.
     pub(crate) fn caution(self, text: impl Display) -> String {
         self.paint("33", text)
     }
 
-    /// What is well.
+    /// Marks a success.
     pub(crate) fn good(self, text: impl Display) -> String {
         self.paint("32", text)
     }
 
-    /// What stands out without being good or bad.
+    /// Emphasizes a text that is neither good nor bad.
     pub(crate) fn strong(self, text: impl Display) -> String {
         self.paint("1", text)
     }
 
-    /// The text, marked as wrong if there is any of it.
+    /// Marks a text as a failure if `wrong` is true.
     pub(crate) fn bad_if(self, wrong: bool, text: impl Display) -> String {
         if wrong { self.bad(text) } else { text.to_string() }
     }
@@ -73,23 +74,23 @@ impl Style {
         if self.colored { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_string() }
     }
 
-    /// Whether so many columns fit on a line.
+    /// Returns whether this many columns fit on a line.
     pub(crate) fn fits(self, columns: usize) -> bool {
         self.columns.is_none_or(|width| columns <= width)
     }
 
-    /// How many columns there are, at most so many.
+    /// Returns the number of columns, at most `columns`.
     pub(crate) fn at_most(self, columns: usize) -> usize {
         self.columns.map_or(columns, |width| width.min(columns))
     }
 
-    /// A writer whose lines end between words where they would not fit.
+    /// Returns a writer that breaks lines between words where they would not fit.
     pub(crate) fn wrapped<W: Write>(self, out: W) -> Wrapped<W> {
         Wrapped { out, columns: self.columns, line: Vec::new() }
     }
 }
 
-/// Writes lines that are too long for a terminal in several.
+/// Breaks lines that are too long for the terminal.
 pub(crate) struct Wrapped<W: Write> {
     out: W,
     columns: Option<usize>,
@@ -102,7 +103,7 @@ impl<W: Write> Write for Wrapped<W> {
         self.line.extend_from_slice(bytes);
         while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.line.drain(..=end).collect();
-            self.out.write_all(broken(&String::from_utf8_lossy(&line), columns).as_bytes())?;
+            self.out.write_all(with_breaks(&String::from_utf8_lossy(&line), columns).as_bytes())?;
         }
         Ok(bytes.len())
     }
@@ -114,9 +115,9 @@ impl<W: Write> Write for Wrapped<W> {
     }
 }
 
-/// The line with breaks between words. What follows a break is indented by two columns more than the line.
-fn broken(line: &str, columns: usize) -> String {
-    if shown_len(line.trim_end()) <= columns {
+/// Returns the line with breaks between words. Continuations are indented by two more columns.
+fn with_breaks(line: &str, columns: usize) -> String {
+    if visible_len(line.trim_end()) <= columns {
         return line.to_owned();
     }
     let text = line.trim_end();
@@ -124,9 +125,9 @@ fn broken(line: &str, columns: usize) -> String {
     let mut lines = " ".repeat(indent);
     let mut used = indent;
     let mut first = true;
-    // Several blanks in a row, as in tables, stay where nothing is broken.
+    // Several spaces in a row, as in tables, stay where no break is needed.
     for word in text.trim_start().split_inclusive(' ') {
-        let len = shown_len(word.trim_end());
+        let len = visible_len(word.trim_end());
         if columns < used + len && !first && len != 0 {
             lines.truncate(lines.trim_end_matches(' ').len());
             lines.push('\n');
@@ -135,14 +136,14 @@ fn broken(line: &str, columns: usize) -> String {
         }
         first = false;
         lines.push_str(word);
-        used += shown_len(word);
+        used += visible_len(word);
     }
     lines.push('\n');
     lines
 }
 
-/// How many columns a text takes, without its colours.
-fn shown_len(text: &str) -> usize {
+/// Returns the columns that a text takes, without its colours.
+fn visible_len(text: &str) -> usize {
     let mut len = 0;
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("\x1b[") {
@@ -157,18 +158,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_there_only_when_wanted() {
+    fn colours_depend_on_the_style() {
         assert_eq!(Style::with(true, None).bad("REFUSED"), "\x1b[31mREFUSED\x1b[0m");
         assert_eq!(Style::PLAIN.bad("REFUSED"), "REFUSED");
         assert_eq!(Style::with(true, None).bad_if(false, 0), "0");
     }
 
     #[test]
-    fn lines_are_broken_between_words() {
+    fn long_lines_break_between_words() {
         let write = |columns, text: &str| {
             let mut out = Vec::new();
             let mut wrapped = Style::with(true, columns).wrapped(&mut out);
-            // In parts, as write! does it.
+            // In parts, as write! writes.
             text.as_bytes().chunks(3).for_each(|part| wrapped.write_all(part).unwrap());
             wrapped.flush().unwrap();
             String::from_utf8(out).unwrap()

@@ -1,4 +1,5 @@
-//! The latency of a load as a log of HdrHistogram, for its own tools: one interval, values in nanoseconds.
+//! The latency of a load as a log of HdrHistogram, for its own tools: one interval, values in
+//! nanoseconds.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -14,14 +14,16 @@ pub(crate) struct Summary<'a> {
     pub(crate) report: &'a LoadReport,
     /// When the command began.
     pub(crate) started: &'a ZonedDateTime,
-    /// The rates that a ramp has tried, in their order. The report is that of the highest rate that held.
+    /// The rates that a ramp has tried, in their order. The report is that of the highest rate that
+    /// held.
     pub(crate) steps: &'a [TriedRate],
     /// The CPU time of the server that `--self` started.
     pub(crate) server_cpu: Option<Duration>,
 }
 
 impl Summary<'_> {
-    /// Returns the CPU time of the server per message in nanoseconds, connecting and warm-up included.
+    /// Returns the CPU time of the server per message in nanoseconds, connecting and warm-up
+    /// included.
     pub(crate) fn server_cpu_per_message(&self) -> Option<f64> {
         let answered = self.report.answered_total;
         let cpu = self.server_cpu.filter(|_| COST_FROM <= answered)?;

@@ -77,7 +77,8 @@ pub(crate) fn result(out: &mut dyn Write, style: Style, summary: &Summary<'_>) -
     Ok(())
 }
 
-/// Writes the usual outcomes of messages on one line, and each unusual outcome on a line of its own.
+/// Writes the usual outcomes of messages on one line, and each unusual outcome on a line of its
+/// own.
 fn write_counts(out: &mut dyn Write, style: Style, summary: &Summary<'_>) -> io::Result<()> {
     let counts = &summary.report.counts;
     let late = format!("{} late", grouped(counts.late));
@@ -96,7 +97,8 @@ fn write_counts(out: &mut dyn Write, style: Style, summary: &Summary<'_>) -> io:
     Ok(())
 }
 
-/// Writes the distributions with a row for each percentile, so that the table fits a terminal of any width.
+/// Writes the distributions with a row for each percentile, so that the table fits a terminal of
+/// any width.
 fn write_table(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
     let columns: Vec<&Distribution> = [&summary.report.latency, &summary.report.send_delay]
         .into_iter()
@@ -120,7 +122,8 @@ fn write_table(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
     row("stddev", &Distribution::stddev)
 }
 
-/// Writes the distribution as bars whose limits are 1, 2, 5, 10 and so on, from the first that has a reply.
+/// Writes the distribution as bars whose limits are 1, 2, 5, 10 and so on, from the first that has
+/// a reply.
 fn write_bars(out: &mut dyn Write, style: Style, latency: &Distribution) -> io::Result<()> {
     let histogram = latency.histogram();
     let longest = style.at_most(BAR_WIDTH_MAX + BAR_LABEL_WIDTH).saturating_sub(BAR_LABEL_WIDTH).max(1);

@@ -1,4 +1,5 @@
-//! One line per request: the keys of the JSON `sample` as columns, with the reason of a loss as its outcome.
+//! One line per request: the keys of the JSON `sample` as columns, with the reason of a loss as its
+//! outcome.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,5 @@
-//! Round trips as a log of HdrHistogram, for its own tools: one interval per target, values in nanoseconds.
+//! Round trips as a log of HdrHistogram, for its own tools: one interval per target, values in
+//! nanoseconds.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The HTML report of `sounder ping`: a table that compares the targets, then for each target its main values, a verdict, a
-//! table of delays and three figures.
+//! The HTML report of `sounder ping`: a table that compares the targets, then for each target its
+//! main values, a verdict, a table of delays and three figures.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,8 @@ pub(crate) struct Measured<'a> {
     pub(crate) missed: &'a [String],
 }
 
-/// Writes the page. Its size is bounded, however many requests were sent. Times of the day are in `zone`.
+/// Writes the page. Its size is bounded, however many requests were sent. Times of the day are in
+/// `zone`.
 pub(crate) fn page(
     out: &mut dyn Write,
     title: &str,

@@ -1,5 +1,5 @@
-//! The output of `sounder ping`, one module per format. Each function turns a value into bytes and reads neither the clock
-//! nor the terminal.
+//! The output of `sounder ping`, one module per format. Each function turns a value into bytes and
+//! reads neither the clock nor the terminal.
 
 pub(crate) mod csv;
 pub(crate) mod hdr;

@@ -231,8 +231,8 @@ fn write_jitter(out: &mut dyn Write, report: &PingReport) -> io::Result<()> {
     writeln!(out, " (RFC 3550)")
 }
 
-/// Writes how precise the measurement is: how far behind schedule requests were sent, and by how much the kernel's
-/// timestamps differ from this program's.
+/// Writes how precise the measurement is: how far behind schedule requests were sent, and by how
+/// much the kernel's timestamps differ from this program's.
 fn write_timing(out: &mut dyn Write, target: &Target, report: &PingReport) -> io::Result<()> {
     let behind = typical(&report.send_delay).unwrap_or_else(none);
     writeln!(out, "timing   requests were sent {behind} behind schedule")?;

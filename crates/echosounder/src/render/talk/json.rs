@@ -1,4 +1,5 @@
-//! The objects of `sounder talk --json`: one for each line of input that was sent, and one for each line that was not.
+//! The objects of `sounder talk --json`: one for each line of input that was sent, and one for each
+//! line that was not.
 
 use std::io::{self, Write};
 use std::time::Duration;

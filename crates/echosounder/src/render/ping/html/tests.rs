@@ -4,25 +4,25 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_client::{
-    ClockRelation, ConnectOptions, IpOptions, Order, Ping, PingControl, Pinger, ProbePace, TargetEvent,
-    TimestampSource,
+    ClockRelation, ConnectOptions, IpOptions, KernelTimestamps, Order, Ping, PingControl, Pinger, ProbePace,
+    TargetEvent, TimestampSource,
 };
 use echosounder_socket::{IpVersion, StopToken};
 
 use super::*;
 
-/// A peer on this machine that echoes each message but every so many-th, with the time or without.
-fn peer(stamps: bool, every: u64, calls: u64) -> UdpSocket {
+/// Starts a peer that echoes `requests` messages, with timestamps or without, and drops one in `every`.
+fn peer(timestamps: bool, every: u64, requests: u64) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let peer = socket.try_clone().unwrap();
     thread::spawn(move || {
         let mut buffer = [0; 2048];
-        for number in 1..=calls {
+        for number in 1..=requests {
             let Ok((len, from)) = peer.recv_from(&mut buffer) else { return };
             if number.is_multiple_of(every) {
                 continue;
             }
-            if stamps {
+            if timestamps {
                 let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
                 buffer[..42].copy_from_slice(format!("[{now:019} {now:019}] ").as_bytes());
             }
@@ -32,9 +32,9 @@ fn peer(stamps: bool, every: u64, calls: u64) -> UdpSocket {
     socket
 }
 
-/// What comes of calling a peer that drops one of so many.
-fn report(stamps: bool, every: u64, count: u64, clock: Option<ClockRelation>) -> PingReport {
-    let socket = peer(stamps, every, count);
+/// Measures a peer that drops one in `every` requests, and returns the report.
+fn report(timestamps: bool, every: u64, count: u64, clock: Option<ClockRelation>) -> PingReport {
+    let socket = peer(timestamps, every, count);
     let endpoint = format!("udp://{}", socket.local_addr().unwrap()).parse().unwrap();
     let wait = Duration::from_millis(if every <= count { 50 } else { 2000 });
     let connect = ConnectOptions {
@@ -87,7 +87,7 @@ fn all<'a>(document: &'a roxmltree::Document<'_>, tag: &str) -> Vec<roxmltree::N
 }
 
 #[test]
-fn a_page_is_well_formed_and_says_what_there_is() {
+fn page_is_well_formed_and_complete() {
     let report = report(true, 10, 1000, None);
     let page = written(&[target(&report)]);
     let document = parse(&page);
@@ -103,11 +103,11 @@ fn a_page_is_well_formed_and_says_what_there_is() {
     for name in document.descendants().filter_map(|node| node.attribute("aria-labelledby")) {
         assert!(name.split(' ').all(|id| ids.iter().filter(|other| **other == id).count() == 1), "{name}");
     }
-    assert!(!page.contains("NaN") && !page.contains("inf"), "a number is none");
+    assert!(!page.contains("NaN") && !page.contains("inf"), "a number is not finite");
 }
 
 #[test]
-fn a_page_loads_nothing_and_nothing_on_it_acts() {
+fn page_loads_nothing_and_escapes_untrusted_text() {
     let endpoint = "unix:/tmp/</script><script>alert(1)</script>\"'&\u{202e}";
     let missed = [endpoint.to_owned()];
     let target = || Measured { endpoint, target: None, report: None, error: Some(endpoint), missed: &missed };
@@ -121,7 +121,7 @@ fn a_page_loads_nothing_and_nothing_on_it_acts() {
 }
 
 #[test]
-fn whatever_was_measured_makes_a_page() {
+fn every_kind_of_report_makes_a_page() {
     let [none, one, plain, free] = [
         report(true, 1, 3, None),
         report(true, 2, 1, None),
@@ -130,17 +130,53 @@ fn whatever_was_measured_makes_a_page() {
     ];
     for (report, figures) in [(&none, 0), (&one, 3), (&plain, 3), (&free, 3)] {
         let page = written(&[target(report)]);
-        assert_eq!(all(&parse(&page), "figure").len(), figures);
-        assert!(!page.contains("NaN") && !page.contains("inf"), "a number is none");
+        let document = parse(&page);
+        assert_eq!(all(&document, "figure").len(), figures);
+        // Each figure has a layer for each scale, and shows one of them without the script.
+        for scale in ["linear", "log"] {
+            let layers = all(&document, "g");
+            let layers = layers.iter().filter(|layer| layer.attribute("class") == Some(scale));
+            assert_eq!(layers.count(), figures);
+        }
+        let scales = all(&document, "figure").into_iter().map(|figure| figure.attribute("data-scale"));
+        assert!(scales.into_iter().all(|scale| matches!(scale, Some("linear" | "log"))));
+        assert!(!page.contains("NaN") && !page.contains("inf"), "a number is not finite");
     }
     let page = written(&[target(&none), target(&plain)]);
     assert_eq!(all(&parse(&page), "section").len(), 2);
 }
 
 #[test]
-fn many_calls_make_no_long_page() {
+fn size_of_a_page_is_bounded() {
     let report = report(true, u64::MAX, 20_000, None);
     let page = written(&[target(&report)]);
     assert!(page.len() < 400_000, "{}", page.len());
     parse(&page);
+}
+
+#[test]
+fn time_axis_shows_the_time_of_day() {
+    let report = report(true, u64::MAX, 120, None);
+    let started = 1_795_810_829_000_000_000;
+    let target = Target {
+        endpoint: "udp://127.0.0.1:7".to_owned(),
+        resolved: "udp://127.0.0.1:7".to_owned(),
+        address: "127.0.0.1".to_owned(),
+        local: None,
+        kernel: KernelTimestamps::default(),
+        clock: ClockRelation::Same,
+        own_clock: None,
+        size: 64,
+        interval: Duration::from_micros(200),
+        wait: Duration::from_secs(2),
+        count: Some(120),
+        started,
+    };
+    let measured = Measured { target: Some(&target), ..self::target(&report) };
+    let zone = jiff::tz::offset(1).to_time_zone();
+    let mut out = Vec::new();
+    page(&mut out, "sounder ping", &zone, &[measured]).unwrap();
+    let page = String::from_utf8(out).unwrap();
+    // 20:20:29 UTC. The run takes tens of milliseconds.
+    assert!(page.contains("UTC+01:00") && page.contains(">21:20:29."), "{page}");
 }
