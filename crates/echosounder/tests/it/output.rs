@@ -1,4 +1,4 @@
-//! The files that `-o` writes: complete or as they were, whatever happens on the way.
+//! The files of `-o` are complete or unchanged, whatever happens while they are written.
 
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -18,7 +18,7 @@ use crate::support::{
 
 const OLD: &str = "yesterday's report\n";
 
-/// Options of a short ping, and of a short load, of a server of their own.
+/// Arguments of a short ping and of a short load with a server of their own.
 const PING: &[&str] = &["ping", "--self", "udp://127.0.0.1:0", "-c", "3", "-i", "1ms", "-q"];
 const LOAD: &[&str] = &["load", "--self", "-n", "20", "-w", "20s"];
 
@@ -26,7 +26,7 @@ fn entries(folder: &Folder) -> usize {
     fs::read_dir(folder.path()).unwrap().count()
 }
 
-/// A file with the old report.
+/// Creates a file with the old report and returns its path.
 fn old(folder: &Folder, name: &str) -> String {
     let path = folder.join(name);
     fs::write(&path, OLD).unwrap();
@@ -37,7 +37,7 @@ fn run_with(args: &[&str], output: &str) -> Finished {
     run(&[args, &["-o", output]].concat(), b"")
 }
 
-/// A ping that runs until it is stopped, and has written some lines.
+/// Starts a ping that runs until it is stopped, and waits for a few lines.
 fn pinging(outputs: &[&str]) -> Program {
     let mut command = sounder(["ping", "--self", "udp://127.0.0.1:0", "-i", "5ms"]);
     for output in outputs {
@@ -49,7 +49,7 @@ fn pinging(outputs: &[&str]) -> Program {
 }
 
 #[test]
-fn a_refused_connection_leaves_the_old_report() {
+fn refused_connection_leaves_the_old_report() {
     let folder = Folder::new();
     let dead = format!("tcp://127.0.0.1:{}", closed_port());
     for ending in ["json", "csv", "hdr"] {
@@ -57,7 +57,7 @@ fn a_refused_connection_leaves_the_old_report() {
         let done = run_with(&["load", &dead], &path);
         assert_eq!((done.code, fs::read_to_string(&path).unwrap().as_str()), (Some(1), OLD), "load {ending}");
     }
-    // An address of no family that this machine has: nothing is measured, so there is nothing to write.
+    // There is no such socket, so there may be nothing to write.
     for ending in ["csv", "hdr"] {
         let path = old(&folder, &format!("r.{ending}"));
         let done = run_with(&["ping", "-c", "1", "unix:/nowhere/echo"], &path);
@@ -69,7 +69,7 @@ fn a_refused_connection_leaves_the_old_report() {
 }
 
 #[test]
-fn a_run_that_is_killed_leaves_the_old_report_and_does_not_hinder_the_next() {
+fn killed_run_leaves_the_old_report() {
     let folder = Folder::new();
     let paths = ["r.json", "r.csv", "r.hdr", "r.html"].map(|name| old(&folder, name));
     let running = pinging(&paths.each_ref().map(String::as_str));
@@ -81,12 +81,12 @@ fn a_run_that_is_killed_leaves_the_old_report_and_does_not_hinder_the_next() {
         assert_eq!(done.code, Some(0), "{path}: {}", done.stderr);
         assert_ne!(fs::read_to_string(path).unwrap(), OLD, "{path}");
     }
-    // The lines of the one that was killed are all that is left of it.
+    // The temporary file with the lines of the killed run is left.
     assert_eq!(entries(&folder), paths.len() + 1);
 }
 
 #[test]
-fn a_signal_leaves_complete_files_and_nothing_else() {
+fn signal_leaves_complete_files() {
     for signal in ["INT", "TERM"] {
         let folder = Folder::new();
         let paths = ["r.json", "r.csv", "r.hdr", "r.html"].map(|name| folder.join(name));
@@ -101,7 +101,7 @@ fn a_signal_leaves_complete_files_and_nothing_else() {
 }
 
 #[test]
-fn the_report_so_far_is_saved_when_somebody_asks_and_survives_a_kill() {
+fn sigquit_saves_an_interim_report_that_survives_a_kill() {
     let folder = Folder::new();
     let paths = ["r.json", "r.csv", "r.hdr", "r.html"].map(|name| old(&folder, name));
     let running = pinging(&paths.each_ref().map(String::as_str));
@@ -121,7 +121,7 @@ fn the_report_so_far_is_saved_when_somebody_asks_and_survives_a_kill() {
 }
 
 #[test]
-fn the_report_so_far_is_saved_every_ten_seconds() {
+fn ping_saves_an_interim_report_every_ten_seconds() {
     let folder = Folder::new();
     let path = folder.join("r.json");
     let running = pinging(&[&path]);
@@ -133,7 +133,7 @@ fn the_report_so_far_is_saved_every_ten_seconds() {
 }
 
 #[test]
-fn the_report_so_far_of_a_load_is_saved_every_ten_seconds() {
+fn load_saves_an_interim_report_every_ten_seconds() {
     let folder = Folder::new();
     let [json, csv, html] = ["r.json", "r.csv", "r.html"].map(|name| folder.join(name));
     let mut command = sounder(["load", "--self", "-t", "2", "-d", "1h", "-r", "1k"]);
@@ -144,14 +144,14 @@ fn the_report_so_far_of_a_load_is_saved_every_ten_seconds() {
     let count = |key: &str| object[key].as_u64().unwrap();
     assert_eq!((&object["event"], object["elapsed_ns"].is_u64()), (&"interim".into(), true), "{object}");
     assert!(1000 < count("answered"), "{object}");
-    // What is in flight is not lost.
+    // Messages in flight do not count as lost.
     assert_eq!(count("sent"), count("answered") + count("late"), "{object}");
     assert!(10 < fs::read_to_string(&csv).unwrap().lines().count());
     assert!(fs::read_to_string(&html).unwrap().contains("(interim report)</"));
 }
 
 #[test]
-fn lines_that_follow_a_saved_report_are_appended_to_it() {
+fn csv_lines_are_appended_to_an_interim_report() {
     let folder = Folder::new();
     let path = folder.join("r.csv");
     let running = pinging(&[&path]);
@@ -169,14 +169,14 @@ fn lines_that_follow_a_saved_report_are_appended_to_it() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_report() {
+fn full_disk_leaves_the_old_report() {
     let folder = Folder::new();
     let sounder = env!("CARGO_BIN_EXE_sounder");
     for (command, ending) in
         [(PING, "json"), (PING, "csv"), (PING, "html"), (LOAD, "json"), (LOAD, "csv"), (LOAD, "html")]
     {
         let path = old(&folder, &format!("r.{ending}"));
-        // No file may grow: write(2) fails as on a full disk.
+        // With a limit of zero, write(2) fails as on a full disk.
         let limited = format!("trap '' XFSZ; ulimit -f 0; exec {sounder} {} -o {path}", command.join(" "));
         let done = finish(&mut sh(&limited), b"");
         assert_eq!(done.code, Some(2), "{command:?} {ending}: {done:?}");
@@ -187,7 +187,7 @@ fn a_full_disk_leaves_the_old_report() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_to_is_told_before_anything_is_measured() {
+fn unwritable_path_fails_before_the_measurement() {
     let folder = Folder::new();
     fs::create_dir(folder.path().join("folder.json")).unwrap();
     symlink("loop.json", folder.path().join("loop.json")).unwrap();
@@ -204,30 +204,30 @@ fn a_place_that_cannot_be_written_to_is_told_before_anything_is_measured() {
         let path = folder.path().join(name).display().to_string();
         for command in [PING, LOAD] {
             let done = run_with(command, &path);
-            let told = format!("sounder: cannot create {path}: {cause}\n");
-            assert_eq!(done.all(), (Some(2), "", told.as_str()), "{command:?} {name}");
+            let error = format!("sounder: cannot create {path}: {cause}\n");
+            assert_eq!(done.all(), (Some(2), "", error.as_str()), "{command:?} {name}");
         }
     }
     assert_eq!(entries(&folder), 3);
-    // Nobody may make files there, whoever it is.
+    // Not even root can create files there.
     let done = run_with(PING, "/sys/r.json");
     assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
     assert!(done.stderr.starts_with("sounder: cannot create /sys/r.json: "), "{done:?}");
 }
 
 #[test]
-fn permissions_decide_whether_a_file_is_refused_or_written_in_place() {
+fn permissions_decide_between_error_and_writing_in_place() {
     let folder = Folder::new();
     let [protected, open] = ["protected.json", "open.json"].map(|name| old(&folder, name));
     let permit = |path: &str, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     permit(&protected, 0o444);
     if fs::OpenOptions::new().write(true).open(&protected).is_ok() {
-        // Permissions do not bind root. The suite runs as another user, too.
+        // Permissions do not apply to root. The tests also run as another user.
         return;
     }
     let done = run_with(PING, &protected);
-    let told = format!("sounder: cannot create {protected}: Permission denied\n");
-    assert_eq!(done.all(), (Some(2), "", told.as_str()));
+    let error = format!("sounder: cannot create {protected}: Permission denied\n");
+    assert_eq!(done.all(), (Some(2), "", error.as_str()));
     permit(folder.path().to_str().unwrap(), 0o555);
     let new = folder.join("new.json");
     for (path, code) in [(&open, 0), (&new, 2)] {
@@ -238,13 +238,13 @@ fn permissions_decide_whether_a_file_is_refused_or_written_in_place() {
 }
 
 #[test]
-fn a_file_keeps_its_links_its_permissions_and_its_longest_name() {
+fn file_keeps_links_permissions_and_long_name() {
     let folder = Folder::new();
     let longest = format!("{}.json", "x".repeat(250));
     let path = old(&folder, &longest);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
     let link = folder.join("link.json");
-    // Relative to the folder of the link, which is not the one that the program runs in.
+    // The link is relative to its own folder, not to the working directory.
     symlink(&longest, &link).unwrap();
     let dangling = folder.join("dangling.json");
     symlink("new.json", &dangling).unwrap();
@@ -264,7 +264,7 @@ fn a_file_keeps_its_links_its_permissions_and_its_longest_name() {
 }
 
 #[test]
-fn what_is_no_file_is_written_in_place() {
+fn pipes_and_descriptors_are_written_in_place() {
     let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
     let fifo = folder.join("fifo.json");
     for (command, event) in [(PING, "result"), (LOAD, "result")] {
@@ -280,7 +280,7 @@ fn what_is_no_file_is_written_in_place() {
             let objects = json_lines(done.text());
             assert_eq!((objects.len(), &objects[0]["event"]), (1, &event.into()), "{name}: {done:?}");
         }
-        // A file behind a descriptor is not renamed over: whoever holds the descriptor reads the result.
+        // The file of a descriptor is not replaced, so that the descriptor still leads to the result.
         let held = folder.join("held");
         let script = format!("exec 3<>{held}; {sounder} {command} -o /dev/fd/3 >&2; cat <&3");
         let done = finish(&mut sh(&script), b"");
@@ -290,7 +290,7 @@ fn what_is_no_file_is_written_in_place() {
 }
 
 #[test]
-fn with_a_dash_standard_output_has_the_result_alone() {
+fn dash_writes_only_the_result_to_standard_output() {
     for (command, event) in [(PING, "result"), (LOAD, "result")] {
         for json in [&[][..], &["--json"]] {
             let done = run(&[command, json, &["-o", "-"]].concat(), b"");
@@ -302,15 +302,15 @@ fn with_a_dash_standard_output_has_the_result_alone() {
         let command = command.join(" ");
         let sounder = env!("CARGO_BIN_EXE_sounder");
         let full = finish(&mut sh(&format!("{sounder} {command} -o - 2>&1 >/dev/full")), b"");
-        let told = "sounder: cannot write standard output: No space left on device\n";
-        assert!(full.code == Some(2) && full.text().ends_with(told), "{full:?}");
+        let error = "sounder: cannot write standard output: No space left on device\n";
+        assert!(full.code == Some(2) && full.text().ends_with(error), "{full:?}");
         let closed = format!("{{ {sounder} {command} -o - 2>/dev/null; echo $? >&2; }} | true");
         assert_eq!(finish(&mut sh(&closed), b"").stderr, "0\n", "a closed pipe is a clean end");
     }
 }
 
 #[test]
-fn several_files_are_written_and_none_twice() {
+fn several_files_are_written_but_none_twice() {
     let folder = Folder::new();
     let [json, csv] = ["r.json", "r.csv"].map(|name| folder.join(name));
     for command in [PING, LOAD] {
@@ -324,8 +324,8 @@ fn several_files_are_written_and_none_twice() {
         symlink(&json, &link).unwrap();
         for twin in [&json, &other, &link] {
             let done = run(&[command, &["-o", &json, "-o", twin]].concat(), b"");
-            let told = format!("sounder: -o {json} and -o {twin} are the same file\n");
-            assert_eq!(done.all(), (Some(2), "", told.as_str()), "{command:?}");
+            let error = format!("sounder: -o {json} and -o {twin} are the same file\n");
+            assert_eq!(done.all(), (Some(2), "", error.as_str()), "{command:?}");
         }
         for file in [&json, &csv, &link] {
             fs::remove_file(file).unwrap();
@@ -335,11 +335,11 @@ fn several_files_are_written_and_none_twice() {
     assert_eq!(done.all(), (Some(2), "", "sounder: -o - and -o - are the same file\n"));
 }
 
-/// A pipe that is full, and that nobody reads.
+/// Returns a full pipe that nobody reads.
 fn stuck() -> (PipeReader, PipeWriter) {
     let (reader, writer) = io::pipe().unwrap();
     let mut filler = writer.try_clone().unwrap();
-    // It waits for room until there is no reader any more.
+    // It blocks until the reader is closed.
     thread::spawn(move || while filler.write_all(&[b'x'; 4096]).is_ok() {});
     wait_until("the pipe is full", || {
         let [state] = ready([(writer.as_fd(), Interest::Write)], Some(Duration::ZERO)).unwrap();
@@ -348,31 +348,31 @@ fn stuck() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Whether a process has begun to watch for signals.
+/// Returns whether a process has started its thread for signals.
 fn watches_signals(pid: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let mut names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
     names.any(|name| name == "signals\n")
 }
 
-/// Runs a command whose standard output nobody reads until it ends, which one signal brings about if it is to come.
+/// Runs a command whose standard output nobody reads, sends it a signal if there is one, and waits for its end.
 fn run_unread(command: &mut Command, signal: Option<Signal>) -> (Option<i32>, String) {
     let (_reader, writer) = stuck();
     let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
-    // Its copy of the pipe would keep that open.
+    // The command's copy would keep the pipe open.
     command.stdout(Stdio::null());
     if let Some(signal) = signal {
         wait_until("the watch for signals", || watches_signals(child.id()));
         signal.send(child.id()).unwrap();
     }
     let status = wait_for("the end of the program", || child.try_wait().unwrap());
-    let mut told = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-    (status.code(), told)
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    (status.code(), stderr)
 }
 
 #[test]
-fn a_reader_that_is_stuck_holds_up_neither_the_end_nor_the_files() {
+fn stuck_reader_delays_neither_the_end_nor_the_files() {
     let unread = "cannot write standard output: nobody reads it";
     let ping = ["ping", "--self", "udp://127.0.0.1:0"];
     let terminate = Some(Signal::Terminate);
@@ -395,10 +395,10 @@ fn a_reader_that_is_stuck_holds_up_neither_the_end_nor_the_files() {
         for path in paths {
             started.args(["-o", path]);
         }
-        let (code, told) = run_unread(&mut started, signal);
-        // A demo that is stopped before its first line has nothing to write.
-        let is_told = told.contains(unread) || command[0] == "demo" && told.contains("interrupted");
-        assert!(code == Some(2) && is_told, "{command:?} {args:?}: {code:?} {told}");
+        let (code, stderr) = run_unread(&mut started, signal);
+        // A demo that is stopped before its first line writes nothing.
+        let is_reported = stderr.contains(unread) || command[0] == "demo" && stderr.contains("interrupted");
+        assert!(code == Some(2) && is_reported, "{command:?} {args:?}: {code:?} {stderr}");
         for path in paths {
             assert_ne!(fs::read_to_string(path).unwrap(), OLD, "{command:?} {args:?}: {path}");
         }
@@ -407,7 +407,7 @@ fn a_reader_that_is_stuck_holds_up_neither_the_end_nor_the_files() {
 }
 
 #[test]
-fn a_limit_of_file_sizes_is_an_error_like_any_other() {
+fn file_size_limit_is_an_error() {
     let sounder = env!("CARGO_BIN_EXE_sounder");
     for command in [PING, LOAD] {
         for ending in ["json", "csv", "hdr"] {
@@ -415,8 +415,8 @@ fn a_limit_of_file_sizes_is_an_error_like_any_other() {
             let path = old(&folder, &format!("r.{ending}"));
             let script = format!("ulimit -f 0; exec {sounder} {} -o {path}", command.join(" "));
             let done = finish(&mut sh(&script), b"");
-            let told = format!("sounder: cannot write {path}: File too large\n");
-            assert!(done.code == Some(2) && done.stderr.ends_with(&told), "{command:?}: {done:?}");
+            let error = format!("sounder: cannot write {path}: File too large\n");
+            assert!(done.code == Some(2) && done.stderr.ends_with(&error), "{command:?}: {done:?}");
             assert_eq!((fs::read_to_string(&path).unwrap().as_str(), entries(&folder)), (OLD, 1));
         }
     }
@@ -433,14 +433,14 @@ fn a_limit_of_file_sizes_is_an_error_like_any_other() {
 }
 
 #[test]
-fn what_was_not_measured_leaves_the_old_report() {
+fn local_failure_leaves_the_old_report() {
     let folder = Folder::new();
     for ending in ["json", "csv", "hdr", "html"] {
         let path = old(&folder, &format!("r.{ending}"));
         let done = run_with(&["ping", "-c", "1", "tcp://255.255.255.255:1"], &path);
         assert_eq!((done.code, fs::read_to_string(&path).unwrap().as_str()), (Some(2), OLD), "{ending}");
     }
-    // What the peer has failed in is a result.
+    // A failure of the peer is a result.
     let path = old(&folder, "refused.json");
     let done = run_with(&["ping", "-c", "1", &format!("tcp://127.0.0.1:{}", closed_port())], &path);
     assert_eq!(
@@ -450,7 +450,7 @@ fn what_was_not_measured_leaves_the_old_report() {
 }
 
 #[test]
-fn a_path_that_leads_to_standard_output_is_standard_output() {
+fn path_of_standard_output_means_standard_output() {
     let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
     let file = folder.join("r.json");
     for (command, event) in [(PING, "result"), (LOAD, "result")] {

@@ -1,5 +1,5 @@
-//! The JSON of every command fits `docs/schema.json`. [`Schema`] checks the part of JSON Schema 2020-12 that this schema
-//! uses; any other keyword fails at once, so that no rule stays unchecked.
+//! The JSON of every command fits `docs/schema.json`. [`Schema`] checks the part of JSON Schema
+//! 2020-12 that this schema uses; any other keyword fails at once, so that no rule stays unchecked.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -110,7 +110,8 @@ impl Schema {
         Ok(())
     }
 
-    /// Checks that exactly one of the parts fits. If none does, the one of the same event tells why.
+    /// Checks that exactly one of the parts fits. If none does, the one of the same event tells
+    /// why.
     fn apply_one(&self, parts: &[Value], value: &Value) -> Result<(), String> {
         let (fitting, others): (Vec<_>, Vec<_>) =
             parts.iter().map(|part| (part, self.apply(part, value))).partition(|(_, result)| result.is_ok());
