@@ -64,10 +64,10 @@ pub use load::{
     Pace, PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange, Spacing, Step, load, ramp,
 };
 pub use ping::{
-    ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, OneWayDelay, Order, PeerClockReport,
-    Ping, PingControl, PingEvent, PingInterval, PingReply, PingReport, Pinger, Point, REQUEST_BYTES_MIN,
-    ResolvedTarget, STREAM_REQUEST_BYTES_MIN, Series, Spreads, TargetEvent, TimestampSource,
-    TimestampSupport, Verdict,
+    ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
+    PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingReply, PingReport, Pinger,
+    Point, REQUEST_BYTES_MIN, ResolvedTarget, STREAM_REQUEST_BYTES_MIN, Series, Spreads, TargetEvent,
+    Thresholds, TimestampSource, TimestampSupport, Verdict,
 };
 pub use talk::{
     BackgroundWriter, CloseReason, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
-use echosounder_client::{Eol, SizeRange, Spacing};
+use echosounder_client::{Eol, Percent, SizeRange, Spacing};
 use echosounder_proto::{Framing, Template};
 use echosounder_socket::Endpoint;
 
@@ -343,7 +343,7 @@ pub(crate) struct Ping {
 
     /// Exit 1 if packet loss exceeds this percentage
     #[arg(long, value_name = "PERCENT", value_parser = value_parsers::percent)]
-    pub(crate) max_loss: Option<f64>,
+    pub(crate) max_loss: Option<Percent>,
 
     /// Exit 1 if the 99th percentile of the round-trip time exceeds this
     ///

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{
-    ConnectOptions, Eol, IpOptions, Pace, ProbePace, REQUEST_BYTES_MIN, RampOptions, Source, Spacing,
+    ConnectOptions, Eol, IpOptions, Pace, ProbePace, REQUEST_BYTES_MIN, RampOptions, Source, Spacing, Thresholds,
     TimestampSource,
 };
 use echosounder_proto::PlainEcho;
@@ -193,17 +193,8 @@ pub(crate) struct Ping {
     pub(crate) timestamps: Option<TimestampSource>,
     pub(crate) print_time: bool,
     pub(crate) verbose: bool,
-    pub(crate) bounds: Bounds,
+    pub(crate) thresholds: Thresholds,
     pub(crate) output: Vec<OutputFile>,
-}
-
-/// The thresholds that decide the exit status of `ping`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bounds {
-    /// The maximum packet loss in percent.
-    pub(crate) loss: Option<f64>,
-    /// The maximum 99th percentile of the round-trip time.
-    pub(crate) p99: Option<Duration>,
 }
 
 /// The default time between two requests to a target.
@@ -255,7 +246,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         timestamps: args.timestamps,
         print_time: args.print_time,
         verbose: args.verbose,
-        bounds: Bounds { loss: args.max_loss, p99: args.max_p99 },
+        thresholds: Thresholds { loss_max: args.max_loss, p99_max: args.max_p99 },
         output: args.output,
     })
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use echosounder_client::{STREAM_REQUEST_BYTES_MIN, SizeRange};
+use echosounder_client::{Percent, STREAM_REQUEST_BYTES_MIN, SizeRange};
 use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_socket::Endpoint;
 
@@ -150,9 +150,9 @@ pub(crate) fn dscp(text: &str) -> Result<u8, String> {
 }
 
 /// Parses a percentage: `1%`, `0.5%`, `1`.
-pub(crate) fn percent(text: &str) -> Result<f64, String> {
+pub(crate) fn percent(text: &str) -> Result<Percent, String> {
     decimal(text.strip_suffix('%').unwrap_or(text))
-        .filter(|percent| (0.0..=100.0).contains(percent))
+        .and_then(Percent::new)
         .ok_or_else(|| format!("\"{text}\" is not a percentage between 0 and 100"))
 }
 
@@ -283,7 +283,9 @@ mod tests {
         for text in ["", "64", "-1", "+1", "af44", "af51", "cs8", "e"] {
             assert!(dscp(text).is_err(), "{text}");
         }
-        assert_eq!((percent("1%"), percent("0.5"), percent("100%")), (Ok(1.0), Ok(0.5), Ok(100.0)));
+        for (text, value) in [("1%", 1.0), ("0.5", 0.5), ("100%", 100.0)] {
+            assert_eq!(percent(text).ok(), Percent::new(value), "{text}");
+        }
         for text in ["", "%", "101", "-1", "1e1", "nan", "inf"] {
             assert!(percent(text).is_err(), "{text}");
         }

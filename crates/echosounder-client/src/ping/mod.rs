@@ -18,6 +18,7 @@ mod report;
 mod series;
 mod session;
 mod statistics;
+mod thresholds;
 
 pub use control::PingControl;
 pub use directions::{ClockRelation, Drift, OneWayDelay, PeerClockReport};
@@ -27,3 +28,4 @@ pub use pinger::{Order, Pinger};
 pub use plan::{Ping, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
 pub use report::{DelayReport, LossCounts, PingInterval, PingReport, Spreads, TimestampSupport, Verdict};
 pub use series::{Point, Series};
+pub use thresholds::{Miss, Percent, Thresholds};

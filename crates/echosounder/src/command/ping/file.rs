@@ -1,14 +1,14 @@
-//! The file that a ping's result goes to.
+//! The files that the result of a ping is written to.
 
 use std::io::{self, Write};
 
 use anyhow::Result;
-use echosounder_client::{PingEvent, PingReport};
+use echosounder_client::{PingEvent, PingReport, Thresholds};
 use echosounder_server::local_time_zone;
 
-use super::{State, missed, missed_in_words, since_1970};
+use super::summary::{missed_in_words, missed_names};
+use super::target_state::{TargetState, unix_now_ns};
 use crate::command::result_file::{self, ResultFile};
-use crate::config::Bounds;
 use crate::failure::{self, sentence};
 use crate::output::{OutputFile, ResultFormat};
 use crate::render::html::{page, zoned};
@@ -17,7 +17,7 @@ use crate::render::ping::html::{self, Measured};
 use crate::render::ping::target::Target;
 use crate::render::ping::{csv, hdr, json};
 
-/// The files for the result, found to be writable before anything is measured.
+/// The files for the result. They are opened before anything is measured.
 #[derive(Default)]
 pub(super) struct ResultFiles {
     files: Vec<Sink>,
@@ -25,7 +25,7 @@ pub(super) struct ResultFiles {
 
 struct Sink {
     file: ResultFile,
-    /// The first failure of a file of lines; nothing is written after it.
+    /// The first failure of a file of lines. Nothing is written after it.
     error: Option<anyhow::Error>,
 }
 
@@ -39,63 +39,64 @@ impl ResultFiles {
         self.files.is_empty()
     }
 
-    /// Writes a call into the files that have a line for each.
-    pub(super) fn note(&mut self, endpoint: &str, happening: &PingEvent) {
+    /// Appends a request to the files that have a line for each.
+    pub(super) fn append(&mut self, endpoint: &str, event: &PingEvent) {
         for sink in self.files.iter_mut().filter(|sink| sink.has_lines()) {
-            sink.append(|mut out| csv::sample(&mut out, endpoint, happening));
+            sink.append(|mut out| csv::sample(&mut out, endpoint, event));
         }
     }
 
-    /// Writes the reports so far. Where that fails the old file stays, and the next report may do better.
-    pub(super) fn save(&mut self, states: &[State], bounds: Bounds) {
+    /// Writes the reports so far. If that fails, the old file stays, and the next report is tried again.
+    pub(super) fn save(&mut self, states: &[TargetState], thresholds: Thresholds) {
         for sink in &mut self.files {
             if sink.has_lines() {
                 sink.publish();
             } else if sink.file.is_replaceable() {
-                let _ = sink.write(states, bounds);
+                let _ = sink.write(states, thresholds);
             }
         }
     }
 
-    /// Writes the result into all files; what has failed is returned.
-    pub(super) fn finish(self, states: &[State], bounds: Bounds) -> Vec<anyhow::Error> {
-        let reached = states.iter().any(|state| state.target.is_some());
+    /// Writes the result to all files, and returns the failures.
+    pub(super) fn finish(self, states: &[TargetState], thresholds: Thresholds) -> Vec<anyhow::Error> {
+        let has_found = states.iter().any(|state| state.target.is_some());
         let finish = |mut sink: Sink| {
             if sink.has_lines() {
-                if reached {
+                if has_found {
                     sink.append(|_| Ok(()));
                 }
                 sink.publish();
                 return sink.error;
             }
-            // Where nobody was reached a histogram would say less than the old one, and so would any report of what this
-            // machine failed in before it sent anything.
-            let of_peer = |state: &State| state.error.as_ref().and_then(failure::failure_kind).is_some();
-            let says_nothing = !reached
+            // If no target was found, an old histogram is worth more than an empty one, and an old report more than
+            // one that only says how this machine failed.
+            let of_peer =
+                |state: &TargetState| state.error.as_ref().and_then(failure::failure_kind).is_some();
+            let is_worthless = !has_found
                 && match sink.file.format() {
                     ResultFormat::Hdr => true,
                     _ => !sink.file.is_stdout() && !states.iter().any(of_peer),
                 };
-            if says_nothing { None } else { sink.write(states, bounds).err() }
+            if is_worthless { None } else { sink.write(states, thresholds).err() }
         };
         self.files.into_iter().filter_map(finish).collect()
     }
 }
 
 impl Sink {
-    /// Whether it has a line for each call, rather than a report.
+    /// Whether the file has a line for each request, rather than a report.
     fn has_lines(&self) -> bool {
         self.file.format() == ResultFormat::Csv
     }
 
-    /// Appends lines, the first of them behind the header.
+    /// Appends lines. The first ones come after the header.
     fn append(&mut self, render: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
         if self.error.is_some() {
             return;
         }
-        let begun = self.file.has_lines();
+        let has_header = self.file.has_lines();
         let append = |mut out: &mut dyn Write| {
-            if !begun {
+            if !has_header {
                 csv::header(&mut out)?;
             }
             render(out)
@@ -109,30 +110,30 @@ impl Sink {
         }
     }
 
-    fn write(&self, states: &[State], bounds: Bounds) -> Result<()> {
+    fn write(&self, states: &[TargetState], thresholds: Thresholds) -> Result<()> {
         let format = self.file.format();
         let results = || states.iter().filter_map(reported).map(|(_, target, report)| (target, report));
         self.file.write(|mut out| match format {
             ResultFormat::Hdr => Ok(hdr::log(&mut out, &results().collect::<Vec<_>>())?),
-            ResultFormat::Html => write_page(&mut out, states, bounds),
+            ResultFormat::Html => write_page(&mut out, states, thresholds),
             ResultFormat::Json | ResultFormat::Csv => {
-                states.iter().try_for_each(|state| write_objects(&mut out, state, bounds))
+                states.iter().try_for_each(|state| write_objects(&mut out, state, thresholds))
             }
         })
     }
 }
 
-/// The report of a target, or the one so far, by the name of its event.
-fn reported(state: &State) -> Option<(&'static str, &Target, &PingReport)> {
+/// Returns the report of a target, or the report so far, with the name of its event.
+fn reported(state: &TargetState) -> Option<(&'static str, &Target, &PingReport)> {
     let end = state.report.as_deref().map(|report| ("result", report));
     let (event, report) = end.or_else(|| Some(("interim", state.checkpoint.as_deref()?)))?;
     Some((event, state.target.as_ref()?, report))
 }
 
-/// What came of a target, and what has failed.
-fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<()> {
+/// Writes the report and the error of a target.
+fn write_objects(out: &mut impl Write, state: &TargetState, thresholds: Thresholds) -> Result<()> {
     if let Some((event, target, report)) = reported(state) {
-        let missed = if event == "result" { missed(bounds, report) } else { Vec::new() };
+        let missed = if event == "result" { missed_names(thresholds, report) } else { Vec::new() };
         json::report(out, &EventTime::now(), event, target, report, &missed)?;
     }
     if let Some(error) = &state.error {
@@ -147,17 +148,17 @@ fn write_objects(out: &mut impl Write, state: &State, bounds: Bounds) -> Result<
     Ok(())
 }
 
-fn write_page(out: &mut dyn Write, states: &[State], bounds: Bounds) -> Result<()> {
+fn write_page(out: &mut dyn Write, states: &[TargetState], thresholds: Thresholds) -> Result<()> {
     let zone = local_time_zone();
     let started = states.iter().filter_map(|state| state.target.as_ref()).map(|target| target.started).min();
-    let started = zoned(started.unwrap_or_else(since_1970), zone.clone());
+    let started = zoned(started.unwrap_or_else(unix_now_ns), zone.clone());
     let is_interim = states.iter().filter_map(reported).any(|(event, ..)| event == "interim");
     let title = page::title("sounder ping", &started, is_interim);
     let texts: Vec<(Option<String>, Vec<String>)> = states
         .iter()
         .map(|state| {
             let error = state.error.as_ref().map(|error| sentence(error.chain()));
-            (error, state.report.iter().flat_map(|report| missed_in_words(bounds, report)).collect())
+            (error, state.report.iter().flat_map(|report| missed_in_words(thresholds, report)).collect())
         })
         .collect();
     let targets: Vec<Measured<'_>> = states

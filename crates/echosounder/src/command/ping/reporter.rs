@@ -1,0 +1,302 @@
+//! Where the events of a ping go: standard output, the result files, and the state of each target.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::Result;
+use echosounder_client::{
+    ClientError, FailureKind, PingControl, PingEvent, PingReport, ResolvedTarget, TargetEvent, Thresholds,
+};
+
+use super::file::ResultFiles;
+use super::summary::{self, Format};
+use super::target_state::{TargetState, unix_now_ns};
+use crate::output::Output;
+use crate::command::console::{Console, ConsoleWriter};
+use crate::command::line_rate_limit::LineRateLimit;
+use crate::command::result_file::SaveTimer;
+use crate::config;
+use crate::failure::{self, Advised, Outcome};
+use crate::render::escape::Harmless;
+use crate::render::json::EventTime;
+use crate::render::ping::target::Target;
+use crate::render::ping::{json, text};
+use crate::stderr::stderr;
+
+/// Why a peer is no echo server.
+const NOT_AN_ECHO: &str = "a reply does not contain its request (not an echo server?)";
+
+/// What to do if nothing listens at the target.
+const INSTEAD: &str = ", or try --self";
+
+/// Standard output, or what replaces it. After an error nothing more is written.
+struct StdoutSink {
+    console: Console,
+    error: Option<io::Error>,
+}
+
+impl StdoutSink {
+    fn write(&mut self, write: impl FnOnce(&mut ConsoleWriter) -> io::Result<()>) {
+        if self.error.is_none() {
+            self.error = self.console.write(write).err();
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.write(|out| out.flush());
+        self.error.take().map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// Writes the events of all targets, and keeps their results.
+pub(super) struct Reporter {
+    format: Format,
+    print_time: bool,
+    /// Whether the hint how to start a server was written.
+    has_hinted: bool,
+    thresholds: Thresholds,
+    stdout: StdoutSink,
+    /// Limits the lines that peers can cause.
+    line_rate_limit: LineRateLimit,
+    files: ResultFiles,
+    targets: Vec<TargetState>,
+}
+
+impl Reporter {
+    pub(super) fn new(config: &config::Ping, output: Output, files: ResultFiles) -> Self {
+        let console = Console::beside(&config.output);
+        Self {
+            format: Format { output, style: console.style(output), verbose: config.verbose },
+            print_time: config.print_time,
+            has_hinted: false,
+            thresholds: config.thresholds,
+            stdout: StdoutSink { console, error: None },
+            line_rate_limit: LineRateLimit::new(),
+            files,
+            targets: config.targets.iter().map(TargetState::new).collect(),
+        }
+    }
+
+    /// Reports events until all targets have ended. When standard output has failed, only a result file needs the rest;
+    /// a ping that would not end by itself is then stopped.
+    pub(super) fn run(
+        &mut self,
+        receiver: &Receiver<(usize, TargetEvent)>,
+        control: &PingControl,
+        is_endless: bool,
+    ) {
+        let mut timer = SaveTimer::start();
+        loop {
+            if timer.is_due() {
+                self.request_checkpoints(control);
+            }
+            match receiver.recv_timeout(timer.remaining()) {
+                Ok((index, event)) => self.report(index, event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.stdout.error.is_some() {
+                if self.files.is_empty() {
+                    return;
+                }
+                if is_endless {
+                    control.stop();
+                }
+            }
+        }
+    }
+
+    /// Writes the files, then the statistics. A failure of one stops no other; the last failure of a file is returned,
+    /// and the others are reported before.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.find_no_echo();
+        let mut failures = std::mem::take(&mut self.files).finish(&self.targets, self.thresholds);
+        self.report_left_out();
+        let (format, thresholds, targets) = (self.format, self.thresholds, &self.targets);
+        self.stdout.write(|out| summary::write(out, format, thresholds, targets));
+        let written = self.stdout.finish();
+        let last = failures.pop();
+        failures.iter().for_each(|error| failure::report(error, self.format.output));
+        last.map_or(written, Err)
+    }
+
+    /// Returns the error of a single target that was not found: there is nothing else to report of it.
+    pub(super) fn take_only_error(&mut self) -> Option<anyhow::Error> {
+        match self.targets.as_mut_slice() {
+            [TargetState { target: None, error, .. }] => {
+                Some(error.take().unwrap_or_else(|| anyhow::anyhow!("nothing was called")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the exit status.
+    pub(super) fn outcome(&self) -> Outcome {
+        summary::outcome(self.thresholds, &self.targets)
+    }
+
+    fn report(&mut self, index: usize, event: TargetEvent) {
+        match event {
+            TargetEvent::Started(found) => {
+                let target = self.targets[index].describe(*found);
+                self.report_start(index, target);
+            }
+            TargetEvent::Happened(PingEvent::Moved(to)) => self.report_move(index, &to),
+            TargetEvent::Happened(PingEvent::Checkpoint(report)) => self.save_checkpoint(index, report),
+            TargetEvent::Happened(event) => {
+                self.report_event(index, &event);
+                if let PingEvent::Interim(report) = event {
+                    self.save_checkpoint(index, report);
+                }
+            }
+            TargetEvent::Ended { report, error } => {
+                error.into_iter().for_each(|error| self.report_failure(index, error));
+                self.targets[index].report = report;
+            }
+        }
+    }
+
+    /// Requests a report so far of every target, and saves those that are left from the last time.
+    fn request_checkpoints(&mut self, control: &PingControl) {
+        if self.files.is_empty() {
+            return;
+        }
+        if self.targets.iter().any(|state| state.checkpoint.is_some()) {
+            self.save();
+        }
+        if self.targets.iter().any(TargetState::is_measured) {
+            control.request_checkpoint();
+        }
+    }
+
+    /// Keeps a target's report so far. When those of all targets are there, the files are written.
+    fn save_checkpoint(&mut self, index: usize, report: Box<PingReport>) {
+        self.targets[index].checkpoint = Some(report);
+        if self.targets.iter().all(|state| !state.is_measured() || state.checkpoint.is_some()) {
+            self.save();
+        }
+    }
+
+    fn save(&mut self) {
+        self.files.save(&self.targets, self.thresholds);
+        self.targets.iter_mut().for_each(|state| state.checkpoint = None);
+    }
+
+    fn report_start(&mut self, index: usize, target: Target) {
+        let (Format { output, style, .. }, count) = (self.format, self.targets.len());
+        self.stdout.write(|out| match output {
+            Output { json: true, .. } => json::start(out, &EventTime::now(), &target),
+            // The table at the end names them all.
+            Output { quiet: true, .. } if 1 < count => Ok(()),
+            _ => text::header(&mut style.wrapped(out), &target),
+        });
+        self.targets[index].target = Some(target);
+    }
+
+    fn report_move(&mut self, index: usize, to: &ResolvedTarget) {
+        if let Some(target) = self.targets[index].target.take() {
+            self.report_start(index, target.moved(to));
+        }
+    }
+
+    fn report_event(&mut self, index: usize, event: &PingEvent) {
+        if self.line_rate_limit.renew() {
+            self.report_left_out();
+        }
+        if is_caused_by_peer(event) && !self.line_rate_limit.take() {
+            self.targets[index].left_out += 1;
+            return;
+        }
+        if let PingEvent::Lost { number: 1, reason, .. } = event {
+            self.hint_at_server(index, reason.kind());
+        }
+        let Some(target) = &self.targets[index].target else { return };
+        self.files.append(&target.endpoint, event);
+        let Format { output, style, .. } = self.format;
+        if let PingEvent::Interim(report) = event {
+            return self.stdout.write(|out| match output.json {
+                true => json::report(out, &EventTime::now(), "interim", target, report, &[]),
+                false => text::statistics(&mut style.wrapped(out), style, target, report),
+            });
+        }
+        let is_interval = matches!(event, PingEvent::Interval(_));
+        if output.quiet && !is_interval {
+            return;
+        }
+        if output.json {
+            return self.stdout.write(|out| json::event(out, &EventTime::now(), &target.endpoint, event));
+        }
+        let is_flood = target.interval.is_zero() && matches!(event, PingEvent::Replied(_));
+        if is_interval || is_flood {
+            return;
+        }
+        let (peer, print_time) = (peer_name(target, self.targets.len()), self.print_time);
+        self.stdout.write(|out| {
+            let out = &mut style.wrapped(out);
+            if print_time {
+                let now = Duration::from_nanos(unix_now_ns());
+                write!(out, "[{}.{:06}] ", now.as_secs(), now.subsec_micros())?;
+            }
+            text::event(out, style, peer, target.size, event)
+        });
+    }
+
+    /// Writes once how to start a server, if nothing listens where the first request went.
+    fn hint_at_server(&mut self, index: usize, kind: Option<FailureKind>) {
+        let Output { json, quiet, .. } = self.format.output;
+        let hint = failure::start_hint(self.targets[index].given(), kind, INSTEAD);
+        if let Some(hint) = hint.filter(|_| !json && !quiet && !self.has_hinted) {
+            self.has_hinted = true;
+            // If standard error cannot be written, the lines of the requests say enough.
+            let _ = writeln!(stderr(), "hint: {}", Harmless(&hint));
+        }
+    }
+
+    /// Reports how many events were left out.
+    fn report_left_out(&mut self) {
+        let (Output { json, quiet, .. }, count) = (self.format.output, self.targets.len());
+        for state in &mut self.targets {
+            let (left_out, target) = (std::mem::take(&mut state.left_out), &state.target);
+            let Some(target) = target.as_ref().filter(|_| left_out != 0 && !quiet) else { continue };
+            self.stdout.write(|out| match json {
+                true => json::left_out(out, &EventTime::now(), &target.endpoint, left_out),
+                false => text::left_out(out, peer_name(target, count), left_out),
+            });
+        }
+    }
+
+    /// Reports an error at once, unless the error of a single target ends the command anyway.
+    fn report_failure(&mut self, index: usize, error: ClientError) {
+        let error = Advised::at(self.targets[index].given(), error, INSTEAD);
+        if 1 < self.targets.len() || self.targets[index].target.is_some() {
+            failure::report(&error, self.format.output);
+        }
+        self.targets[index].error = Some(error);
+    }
+
+    /// Reports peers that sent something, but no reply: they are probably no echo servers.
+    fn find_no_echo(&mut self) {
+        let is_echo = |report: &PingReport| report.answered + report.late != 0 || report.unexpected == 0;
+        for state in &mut self.targets {
+            if state.error.is_none() && !state.report.as_deref().is_none_or(is_echo) {
+                let error = anyhow::anyhow!("cannot measure {}: {NOT_AN_ECHO}", state.endpoint);
+                failure::report(&error, self.format.output);
+                state.error = Some(error);
+            }
+        }
+    }
+}
+
+/// Whether a peer can cause such events as often as it likes.
+fn is_caused_by_peer(event: &PingEvent) -> bool {
+    matches!(
+        event,
+        PingEvent::Unexpected | PingEvent::Duplicate(_) | PingEvent::Disconnected | PingEvent::Reconnected
+    )
+}
+
+/// Returns the name of a target in a line, which is shorter if it is the only one.
+fn peer_name(target: &Target, count: usize) -> &str {
+    if count == 1 { &target.address } else { &target.resolved }
+}

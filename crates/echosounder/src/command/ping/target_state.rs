@@ -1,0 +1,101 @@
+//! What the command knows of each target.
+
+use std::time::SystemTime;
+
+use echosounder_client::{FailureKind, Ping, PingReport, ResolvedTarget};
+use echosounder_socket::Endpoint;
+use echosounder_socket::kernel::clock_state;
+
+use crate::failure;
+use crate::render::ping::target::Target;
+use crate::render::ping::text::Row;
+
+/// A target, from the command line to its result.
+pub(super) struct TargetState {
+    /// The endpoint as it was given.
+    pub(super) endpoint: String,
+    ping: Ping,
+    /// The description, once the target was found.
+    pub(super) target: Option<Target>,
+    /// The result, once the measurement has ended.
+    pub(super) report: Option<Box<PingReport>>,
+    /// The report so far, to be saved.
+    pub(super) checkpoint: Option<Box<PingReport>>,
+    pub(super) error: Option<anyhow::Error>,
+    /// Events caused by the peer that were not written because there were too many.
+    pub(super) left_out: u64,
+}
+
+impl TargetState {
+    pub(super) fn new(ping: &Ping) -> Self {
+        Self {
+            endpoint: ping.connect.endpoint.to_string(),
+            ping: ping.clone(),
+            target: None,
+            report: None,
+            checkpoint: None,
+            error: None,
+            left_out: 0,
+        }
+    }
+
+    /// Returns the endpoint as it was given.
+    pub(super) fn given(&self) -> &Endpoint {
+        &self.ping.connect.endpoint
+    }
+
+    /// Returns the description of the target, which was found now.
+    pub(super) fn describe(&self, found: ResolvedTarget) -> Target {
+        Target {
+            endpoint: self.endpoint.clone(),
+            address: Target::address(&found.endpoint, &found.address),
+            resolved: found.endpoint,
+            local: found.local.as_ref().and_then(Target::local),
+            kernel: found.kernel,
+            clock: found.clock,
+            own_clock: clock_state().ok(),
+            size: self.ping.size_bytes,
+            interval: self.ping.pace.interval().unwrap_or_default(),
+            wait: self.ping.connect.wait,
+            count: self.ping.count,
+            started: unix_now_ns(),
+        }
+    }
+
+    /// Returns the row of the table that compares all targets.
+    pub(super) fn row(&self) -> Row<'_> {
+        Row {
+            name: self.target.as_ref().map_or(&self.endpoint, |target| &target.resolved),
+            report: self.report.as_deref(),
+            failure: self.error.as_ref().and_then(failure::failure_kind).or_else(|| self.only_failure()),
+        }
+    }
+
+    /// Returns whether the measurement has begun. A signal may come before.
+    pub(super) fn has_begun(&self) -> bool {
+        self.target.is_some() || self.error.is_some()
+    }
+
+    /// Returns whether the target was found and is still measured.
+    pub(super) fn is_measured(&self) -> bool {
+        self.target.is_some() && self.report.is_none()
+    }
+
+    /// Returns the description and the result, once there are both.
+    pub(super) fn result(&self) -> Option<(&Target, &PingReport)> {
+        self.target.as_ref().zip(self.report.as_deref())
+    }
+
+    /// Returns the most frequent failure, if no request was replied to.
+    fn only_failure(&self) -> Option<FailureKind> {
+        let report = self.report.as_deref().filter(|report| report.answered + report.late == 0)?;
+        report.lost.most_frequent()
+    }
+}
+
+/// Returns nanoseconds since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "this is the time of day for people, and measures nothing")]
+pub(super) fn unix_now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
