@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{
-    ConnectOptions, Eol, IpOptions, Pace, ProbePace, REQUEST_BYTES_MIN, RampOptions, Source, Spacing, Thresholds,
-    TimestampSource,
+    ConnectOptions, Eol, IpOptions, Pace, ProbePace, REQUEST_BYTES_MIN, RampOptions, Source, Spacing,
+    Thresholds, TimestampSource,
 };
 use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Timeouts};

@@ -3,5 +3,6 @@
 
 mod load;
 mod pair;
+mod ping;
 mod pipe;
 mod talk;

@@ -12,12 +12,12 @@ use echosounder_client::{
 use super::file::ResultFiles;
 use super::summary::{self, Format};
 use super::target_state::{TargetState, unix_now_ns};
-use crate::output::Output;
 use crate::command::console::{Console, ConsoleWriter};
 use crate::command::line_rate_limit::LineRateLimit;
 use crate::command::result_file::SaveTimer;
 use crate::config;
 use crate::failure::{self, Advised, Outcome};
+use crate::output::Output;
 use crate::render::escape::Harmless;
 use crate::render::json::EventTime;
 use crate::render::ping::target::Target;

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use echosounder_client::{Miss, PingReport, Thresholds};
 
 use super::target_state::TargetState;
-use crate::output::Output;
 use crate::failure::{self, Outcome};
+use crate::output::Output;
 use crate::render::json::EventTime;
 use crate::render::numbers::{duration, grouped, millis};
 use crate::render::ping::json;
