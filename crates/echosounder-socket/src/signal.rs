@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys;
-use crate::sys::process::SignalSet;
+use crate::sys::sigmask::SignalSet;
 
 /// A signal that a program may want to handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Signals {
     pub fn receive(signals: &[Signal]) -> io::Result<Self> {
         let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
         let blocked = SignalSet::of(&numbers)?;
-        sys::process::change_mask(libc::SIG_BLOCK, &blocked)?;
+        sys::sigmask::change_mask(libc::SIG_BLOCK, &blocked)?;
         Ok(Self { fd: sys::process::signalfd(&blocked)?, blocked })
     }
 
@@ -67,7 +67,7 @@ impl Drop for Signals {
         // Pending signals would otherwise take effect as soon as they are unblocked.
         while matches!(self.next(), Ok(Some(_))) {}
         // An error is impossible: the same set was valid when the signals were blocked.
-        let _ = sys::process::change_mask(libc::SIG_UNBLOCK, &self.blocked);
+        let _ = sys::sigmask::change_mask(libc::SIG_UNBLOCK, &self.blocked);
     }
 }
 

@@ -1178,7 +1178,7 @@ impl Socket {
             )));
         }
         let send = || self.send_file_in_parts(file.as_fd(), offset, count);
-        sys::process::without_sigpipe(send).unwrap_or_else(|source| Err(unfit(source)))
+        sys::sigmask::without_sigpipe(send).unwrap_or_else(|source| Err(unfit(source)))
     }
 
     fn send_file_in_parts(

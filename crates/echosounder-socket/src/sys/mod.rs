@@ -11,6 +11,7 @@ pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod sendfile;
 pub(crate) mod service;
+pub(crate) mod sigmask;
 pub(crate) mod socket;
 
 use std::io;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 
-use super::process::without_sigpipe;
+use super::sigmask::without_sigpipe;
 use super::{check, is_missing, length};
 use crate::family::Family;
 use crate::raw_address::RawAddress;
