@@ -1,4 +1,4 @@
-//! Addresses, from whatever bytes the kernel might tell.
+//! Properties of addresses, for any bytes that the kernel might return.
 
 use echosounder_socket::family::unix::{ABSTRACT_MAX, PATH_MAX, UnixName};
 use echosounder_socket::{Address, Endpoint, IpVersion, RawAddress, Side, Transport};
@@ -7,7 +7,7 @@ use echosounder_socket::{Address, Endpoint, IpVersion, RawAddress, Side, Transpo
 pub(crate) fn holds(input: &[u8]) {
     let address = Address::from(&RawAddress::from_bytes(input));
     let Ok(raw) = RawAddress::try_from(&address) else {
-        // Longer than the kernel's own names, of which these bytes are none.
+        // Longer than any address of the kernel.
         let too_long = match &address {
             Address::Unix(UnixName::Path(path)) => PATH_MAX < path.len(),
             Address::Unix(UnixName::Abstract(name)) => ABSTRACT_MAX < name.len(),
@@ -42,7 +42,7 @@ pub(crate) fn holds(input: &[u8]) {
     }
 }
 
-/// An endpoint does not say the input_kind of an IPv6 address, which belongs to a connection.
+/// An endpoint does not contain the flow label of an IPv6 address, which belongs to a connection.
 fn without_flow(mut address: Address) -> Address {
     if let Address::Inet6(address) = &mut address {
         address.set_flowinfo(0);

@@ -1,8 +1,8 @@
-//! Control messages, from whatever bytes the kernel might write.
+//! Properties of control messages, for any bytes that the kernel might write.
 
 use echosounder_socket::{ControlMessage, RawControl, control_space};
 
-/// Reads the input as the control messages that came with one message.
+/// Reads the input as the control messages of one message.
 pub(crate) fn holds(input: &[u8]) {
     let messages: Vec<RawControl<'_>> = RawControl::walk(input).collect();
     let mut behind = input.as_ptr();
@@ -15,7 +15,7 @@ pub(crate) fn holds(input: &[u8]) {
     }
 
     let written = write(&messages);
-    // The kernel does not pad the last.
+    // The kernel does not pad the last control message.
     assert!(written.len() <= input.len().next_multiple_of(size_of::<usize>()));
     assert!(RawControl::walk(&written).eq(messages), "what was read is written and read again");
 }
@@ -31,12 +31,12 @@ fn check(raw: RawControl<'_>) {
             assert_eq!(info.destination.is_ipv4(), info.local.is_ipv4());
             assert!(info.is_to_group() || info.destination == info.local);
         }
-        // Debug looks at every field, and at addresses within.
+        // Debug reads every field, including addresses.
         message => assert!(!format!("{message:?}").is_empty()),
     }
 }
 
-/// Lays them out as cmsg(3) says.
+/// Encodes control messages as cmsg(3) describes.
 fn write(messages: &[RawControl<'_>]) -> Vec<u8> {
     let mut written = Vec::new();
     for raw in messages {

@@ -1,4 +1,4 @@
-//! Endpoints, from whatever a user might write.
+//! Properties of endpoints, for any text.
 
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::{Address, Endpoint, IpVersion, Name, Side};
@@ -25,7 +25,7 @@ pub(crate) fn holds(input: &[u8]) {
     }
 }
 
-/// The addresses of an endpoint, as far as nobody has to be asked for them.
+/// Returns the addresses of an endpoint that needs no lookup.
 fn addresses(endpoint: &Endpoint, side: Side) -> Vec<Address> {
     let asks = match endpoint.name() {
         Name::Inet(Host::Any, _) => side == Side::Client,
@@ -39,7 +39,7 @@ fn addresses(endpoint: &Endpoint, side: Side) -> Vec<Address> {
     endpoint.resolve(side, IpVersion::Any).expect("nobody has to be asked")
 }
 
-/// Whether it is an interface's number, which is written without a sign.
+/// Returns whether a text is an interface index: digits without a sign.
 fn is_index(zone: &str) -> bool {
     zone.bytes().all(|byte| byte.is_ascii_digit()) && zone.parse::<u32>().is_ok()
 }

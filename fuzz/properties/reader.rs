@@ -2,7 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use echosounder_proto::{TIMESTAMP_PLACEHOLDER, Responder, EchoReader, Input, Framing, Scan, StampContext, LocalTime, scan};
+use echosounder_proto::{
+    EchoReader, Framing, Input, LocalTime, Responder, Scan, StampContext, TIMESTAMP_PLACEHOLDER, scan,
+};
 
 use super::script::{Script, cut};
 

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use echosounder_proto::{
-    TIMESTAMP_PLACEHOLDER, Responder, Datagram, DatagramFilter, Input, Framing, MonoTime, PlainEcho, DropReason, PREFIX_MAX,
-    StampContext, Sender, Template, LocalTime, starts_with_timestamp,
+    Datagram, DatagramFilter, DropReason, Framing, Input, LocalTime, MonoTime, PREFIX_MAX, PlainEcho,
+    Responder, Sender, StampContext, TIMESTAMP_PLACEHOLDER, Template, starts_with_timestamp,
 };
 
 use super::script::{Script, cut};
@@ -50,7 +50,8 @@ fn answer_all(
     loop {
         let rest = &input[consumed..];
         let (mut out, mut heard, before) = (Vec::new(), Vec::new(), context.seq);
-        let taken = responder.answer(rest, input_kind, context, &mut out, |message| heard.push(message.to_vec()));
+        let taken =
+            responder.answer(rest, input_kind, context, &mut out, |message| heard.push(message.to_vec()));
         assert!(out.len() <= 2 * rest.len() + PREFIX_MAX, "a turn is bounded");
         assert_eq!(heard.concat(), rest[..taken], "what was heard is what was taken");
         assert_eq!(context.seq - before, heard.len() as u64);

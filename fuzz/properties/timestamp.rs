@@ -1,6 +1,6 @@
 //! Stamps, in whatever somebody else wrote.
 
-use echosounder_proto::{TIMESTAMP_PLACEHOLDER, Scan, Timestamp, starts_with_timestamp, scan};
+use echosounder_proto::{Scan, TIMESTAMP_PLACEHOLDER, Timestamp, scan, starts_with_timestamp};
 
 /// Looks for a stamp at the beginning of the input.
 pub(crate) fn holds(input: &[u8]) {

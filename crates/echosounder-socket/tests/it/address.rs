@@ -29,7 +29,7 @@ fn at_name(name: &[u8]) -> Address {
     Address::Unix(UnixName::Abstract(name.into()))
 }
 
-/// No family from here on is one that the crate knows.
+/// Families from this number on are unknown to the crate.
 const FAMILIES_KNOWN: u16 = 41;
 
 fn address() -> impl Strategy<Value = Address> {
@@ -204,7 +204,7 @@ fn datagram_source_is_the_name_or_unnamed() {
     }
 }
 
-/// AF_PACKET is a family that the crate does not know.
+/// The crate does not know AF_PACKET.
 #[test]
 fn unknown_families_keep_their_bytes() {
     let family = Family(libc::AF_PACKET);
@@ -212,7 +212,7 @@ fn unknown_families_keep_their_bytes() {
         Err(error) => return skip("af_packet", error),
         Ok(socket) => socket,
     };
-    // On the loopback, without a protocol: nothing comes.
+    // A socket without a protocol receives nothing.
     let loopback = interface_index("lo").unwrap();
     let mut bytes = [0; 20];
     bytes[..2].copy_from_slice(&u16::try_from(family.0).unwrap().to_ne_bytes());
@@ -232,7 +232,7 @@ fn nonexistent_family_is_absent() {
     assert!(is_family_absent(&Transport::Tcp.socket(&nowhere).unwrap_err()));
 }
 
-/// Nobody is not a UNIX socket's name, but over AF_UNIX.
+/// An unreported source is "unnamed" over AF_UNIX and "unspecified" otherwise.
 #[test]
 fn unreported_source_is_unspecified_or_unnamed() {
     let receive = |transport: Transport, call: fn(&Socket) -> Address| {
@@ -243,7 +243,7 @@ fn unreported_source_is_unspecified_or_unnamed() {
         client.send(b"ahoy").unwrap();
         let (server, _) = listener.accept().unwrap();
         wait_readable(&server);
-        // Known or to be asked: the descriptor alone says nothing of its family.
+        // The socket may know its family or have to query it.
         let handed = Socket::from_fd(server.as_fd().try_clone_to_owned().unwrap()).unwrap();
         let peeked = {
             let mut buffer = [0; 8];
@@ -272,7 +272,7 @@ fn unreported_source_is_unspecified_or_unnamed() {
         assert_eq!((from.family(), from.to_string()), (Family::UNSPEC, "unspecified".into()));
         assert_eq!(from, Address::Unspecified);
     }
-    // A batch that was used elsewhere before says of each socket what is true of it.
+    // A batch that another socket has used returns the address for the present socket.
     let mut batch = Batch::new(1, 8);
     let (server, name) = bound(Transport::UnixDatagram, &UNNAMED);
     let nameless = Transport::UnixDatagram.socket(&name).unwrap();
@@ -287,7 +287,7 @@ fn unreported_source_is_unspecified_or_unnamed() {
         assert_eq!(batch.sender(0), Address::Unspecified);
     }
 
-    // As a destination it takes a connection of datagrams away.
+    // Connecting a datagram socket to AF_UNSPEC disconnects it.
     let (udp, name) = bound(Transport::Udp, &LOOPBACK[0]);
     udp.connect(&name).unwrap();
     udp.connect(&Address::Unspecified).unwrap();

@@ -1,4 +1,4 @@
-//! What concerns a whole process is tested in one of its own: the test runs this program once more, for itself.
+//! Tests of process-wide behaviour. Each runs the test program again, as a process of its own.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,24 +12,24 @@ use crate::wait_readable;
 
 const ALONE: &str = "ECHOSOUNDER_TEST_ALONE";
 
-/// Whether this is the process that a test has started for itself.
+/// Returns whether this process was started by such a test.
 pub(crate) fn is_alone() -> bool {
     env::var_os(ALONE).is_some()
 }
 
-/// Tells the test one line.
+/// Sends one line to the test that started this process.
 pub(crate) fn say(line: &str) {
     io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// A test of its own in a process of its own.
+/// A process that runs one test.
 pub(crate) struct Process {
     child: Child,
     lines: BufReader<ChildStderr>,
 }
 
 impl Process {
-    /// Runs a test, by means of another program if one is named.
+    /// Starts a process that runs a test, through another program if `by` names one.
     pub(crate) fn start(by: &[&str], test: &str) -> io::Result<Self> {
         let this = env::current_exe()?;
         let mut command = match by {
@@ -51,7 +51,7 @@ impl Process {
         Ok(Self { child, lines })
     }
 
-    /// The next line that it says.
+    /// Returns the next line that the process sends.
     pub(crate) fn says(&mut self) -> String {
         if self.lines.buffer().is_empty() {
             wait_readable(self.lines.get_ref());
@@ -61,13 +61,13 @@ impl Process {
         line.trim_end().into()
     }
 
-    /// Whether it says something in this time.
+    /// Returns whether the process sends something within the timeout.
     pub(crate) fn has_said(&self, timeout: Duration) -> bool {
         let said = [(self.lines.get_ref().as_fd(), Interest::Read)];
         !self.lines.buffer().is_empty() || ready(said, Some(timeout)).unwrap()[0].readable
     }
 
-    /// Writes to its input.
+    /// Writes to the standard input of the process.
     pub(crate) fn tell(&mut self, bytes: &[u8]) {
         self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
@@ -77,7 +77,7 @@ impl Process {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// How it ends, and what else it has to say.
+    /// Waits for the end of the process and returns its status and remaining output.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         drop(self.child.stdin.take());
         let mut rest = String::new();
@@ -88,7 +88,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Of one that has ended there is nothing left to kill.
+        // A process that has ended cannot be killed, which is fine.
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -12,26 +12,26 @@ use crate::{
     LOOPBACK, PATIENCE, UNNAMED, bound, connected, everywhere, link_local, read, skip, wait_readable,
 };
 
-/// Sends what is answered, all of which must leave.
+/// Sends the queued replies, none of which may fail.
 fn send(batch: &mut Batch, socket: &Socket) {
     batch.send(socket, on_hosts(socket), |index, error| {
         panic!("the answer to {index} did not leave: {error}")
     });
 }
 
-/// Sends what is answered, and returns what did not leave.
+/// Sends the queued replies and returns those that failed.
 fn send_all_but(batch: &mut Batch, socket: &Socket) -> Vec<(usize, ErrorKind)> {
     let mut failed = Vec::new();
     batch.send(socket, on_hosts(socket), |index, error| failed.push((index, error.kind())));
     failed
 }
 
-/// Receives what is there, at least one datagram.
+/// Receives the queued datagrams, at least one.
 fn receive(batch: &mut Batch, socket: &Socket) -> usize {
     socket.recv_many(batch).unwrap()
 }
 
-/// A UNIX server with these clients, where what is sent is there at once.
+/// Returns a UNIX server and clients. A datagram between them is in the queue as soon as it is sent.
 fn unix_server<const N: usize>() -> (Socket, Address, [Socket; N]) {
     let (server, name) = bound(Transport::UnixDatagram, &UNNAMED);
     server.set_blocking(false).unwrap();
@@ -206,7 +206,7 @@ fn failed_reply_is_reported_by_datagram_index() {
 #[test]
 fn send_does_not_wait_for_a_slow_peer() {
     let (server, name, [here]) = unix_server();
-    // Of a socket that is connected to the sender, the kernel does not limit the queue.
+    // The kernel does not limit the queue of a socket that is connected to the sender.
     let (full, full_name) = bound(Transport::UnixDatagram, &UNNAMED);
     full.send_to(b"call", &name).unwrap();
     here.send(b"call").unwrap();
@@ -224,7 +224,7 @@ fn reply_to_an_unnamed_sender_fails() {
     let (server, name, [named]) = unix_server();
     let nameless = Transport::UnixDatagram.socket(&name).unwrap();
     let mut batch = Batch::new(8, 16);
-    // The space that the names of others have been in tells nothing.
+    // The buffers of names may contain names of earlier datagrams.
     for _ in 0..2 {
         named.send(b"call").unwrap();
         named.send(b"call").unwrap();
@@ -285,7 +285,7 @@ fn second_reply_to_a_datagram_panics() {
     batch.reply(0, b"", None, None).unwrap();
 }
 
-/// A UDP socket on every address of its family, which is told the address that was asked.
+/// Returns a UDP socket that is bound to the wildcard address and receives the destination of each datagram.
 fn wildcard(v6_only: Option<bool>) -> (Socket, u16) {
     let every = match v6_only {
         Some(_) => Address::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
@@ -304,7 +304,7 @@ fn wildcard(v6_only: Option<bool>) -> (Socket, u16) {
     (socket, port)
 }
 
-/// A client of each address, which hears only that address, must get its answer.
+/// Checks that a client connected to each address receives a reply from it.
 fn check_answers_leave_from_the_address_asked(
     server: &Socket,
     asked: &[SocketAddr],
@@ -441,7 +441,7 @@ fn dropped_datagrams_are_counted() {
         }
         let mut batch = Batch::new(8, 128);
         let (mut sent, mut received, mut dropped) = (100, 0, 0);
-        // How many were dropped is told by a datagram that comes after them.
+        // The number of drops is reported with a later datagram.
         while received + dropped < sent && sent < 200 {
             client.send(b"and now?").unwrap();
             sent += 1;
@@ -457,12 +457,12 @@ fn dropped_datagrams_are_counted() {
     }
 }
 
-/// Whether a socket is UDP's, whose datagrams can leave together.
+/// Returns whether a socket is a UDP socket, which supports segmentation.
 fn on_hosts(socket: &Socket) -> bool {
     socket.local_addr().unwrap().ip().is_some()
 }
 
-/// A socket that hears what was sent together in one piece, with the size of its datagrams.
+/// Returns a socket that receives segments as one message, with their size.
 fn in_one_piece(address: &Address) -> (Socket, Address) {
     let (client, name) = bound(Transport::Udp, address);
     client.set_option(option::UDP_GRO, true).unwrap();
@@ -470,7 +470,7 @@ fn in_one_piece(address: &Address) -> (Socket, Address) {
     (client, name)
 }
 
-/// The length of the next piece, and what its datagrams' size is if it has several.
+/// Receives a message and returns its length, and the size of its segments if it has several.
 fn piece(client: &Socket) -> (usize, Option<i32>) {
     let mut buffer = vec![0; 65_536];
     let message =
@@ -487,7 +487,7 @@ fn replies_of_one_size_are_segmented() {
     for address in LOOPBACK.iter() {
         let (server, name) = bound(Transport::Udp, address);
         let ((one, _), (other, _)) = (in_one_piece(address), in_one_piece(address));
-        // Of two sizes, the second shorter; the last is empty before its head.
+        // Two sizes, the second shorter. The last datagram is empty before its prefix.
         for (client, len) in
             [(&one, 10), (&one, 10), (&one, 20), (&one, 5), (&other, 5), (&one, 5), (&one, 0)]
         {
@@ -502,14 +502,14 @@ fn replies_of_one_size_are_segmented() {
     }
 }
 
-/// SOL_SOCKET and SO_NO_CHECK, as asm-generic/socket.h has them.
+/// SOL_SOCKET and SO_NO_CHECK, from asm-generic/socket.h.
 const SO_NO_CHECK: SocketOption<bool> = SocketOption::new(1, 11);
 
 #[test]
 fn refused_segments_are_sent_one_by_one() {
     let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let (client, _) = in_one_piece(&LOOPBACK[0]);
-    // The kernel cuts nothing for a socket without checksums (EIO).
+    // The kernel refuses to segment for a socket without checksums (EIO).
     server.set_option(SO_NO_CHECK, true).unwrap();
     for number in 0..3_u8 {
         client.send_to(&[number; 10], &name).unwrap();
@@ -525,7 +525,7 @@ fn refused_segments_are_sent_one_by_one() {
 fn long_runs_of_segments_are_split() {
     let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let (client, _) = in_one_piece(&LOOPBACK[0]);
-    // 64 and 36 of the short ones, which are as many as may be; 46 and 34 of the long ones, which fill a packet.
+    // Short datagrams reach the maximum count: 64 and 36. Long ones reach the maximum length: 46 and 34.
     for (len, count) in [(10, 100), (1400, 80)] {
         for _ in 0..count {
             client.send_to(&vec![b'x'; len], &name).unwrap();
@@ -546,7 +546,7 @@ fn segments_leave_from_the_requested_address() {
     server.bind(&any).unwrap();
     server.set_option(option::IP_PKTINFO, true).unwrap();
     let port = server.local_addr().unwrap().port().unwrap();
-    // A connected socket hears nobody else.
+    // A connected socket receives from its peer only.
     let clients = [2, 3].map(|last| {
         let (client, _) = in_one_piece(&LOOPBACK[0]);
         client.connect(&(Ipv4Addr::new(127, 0, 0, last), port).into()).unwrap();

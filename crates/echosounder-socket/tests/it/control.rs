@@ -1,4 +1,4 @@
-//! What goes beside the bytes: descriptors, credentials, times, and what the headers say.
+//! Control messages: descriptors, credentials, timestamps and header fields.
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
@@ -17,7 +17,7 @@ use echosounder_socket::{
 use crate::alone::{Process, is_alone};
 use crate::{LOOPBACK, PATIENCE, bound, field, link_local, skip, wait_readable};
 
-/// Room for any control messages of one datagram.
+/// Enough buffer space for all control messages of one datagram.
 const ROOM: usize = 512;
 
 fn send(socket: &Socket, bytes: &[u8], control: &[SendControl<'_>], to: Option<&Address>) {
@@ -25,7 +25,7 @@ fn send(socket: &Socket, bytes: &[u8], control: &[SendControl<'_>], to: Option<&
     assert_eq!(sent, bytes.len());
 }
 
-/// The next message, with space for so many bytes of control messages.
+/// Receives a message with `space` bytes for control messages.
 fn receive(socket: &Socket, control: usize, flags: MessageFlags) -> (Message, Vec<u8>) {
     let mut buffer = vec![0; 1 << 16];
     let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control, flags).unwrap();
@@ -33,7 +33,7 @@ fn receive(socket: &Socket, control: usize, flags: MessageFlags) -> (Message, Ve
     (message, buffer)
 }
 
-/// What came beside the next message.
+/// Receives a message and returns its control messages.
 fn beside(socket: &Socket) -> Vec<ControlMessage> {
     receive(socket, ROOM, MessageFlags::NONE).0.control
 }
@@ -46,7 +46,7 @@ fn pair(transport: Transport) -> (Socket, Socket) {
     (one, other)
 }
 
-/// Two UDP sockets of a family, the first connected to the other.
+/// Returns two UDP sockets of a family, the first connected to the other.
 fn udp(loopback: &Address) -> (Socket, Socket) {
     let (server, name) = bound(Transport::Udp, loopback);
     let (client, _) = bound(Transport::Udp, loopback);
@@ -57,18 +57,18 @@ fn udp(loopback: &Address) -> (Socket, Socket) {
     (client, server)
 }
 
-/// Pipes whose writing ends are to be given away, and the reading ends, which tell when nobody has those any more.
+/// Returns the writing ends of pipes, to pass to a peer, and the reading ends, which show when every writing end is closed.
 fn pipes(count: usize) -> (Vec<PipeReader>, Vec<PipeWriter>) {
     (0..count).map(|_| io::pipe().unwrap()).unzip()
 }
 
-/// Gives descriptors to the peer of a socket, and keeps none.
+/// Passes descriptors to the peer of a socket and closes them here.
 fn give(socket: &Socket, writers: Vec<PipeWriter>) {
     let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
     send(socket, b"take", &[SendControl::Rights(&fds)], None);
 }
 
-/// Nobody can write any more: no descriptor is left, neither here nor on the way.
+/// Checks that every writing end is closed, also those of undelivered messages.
 fn check_closed(readers: Vec<PipeReader>) {
     for mut reader in readers {
         wait_readable(&reader);
@@ -133,7 +133,7 @@ fn receive_without_control_space_gets_no_descriptors() {
             let mut batch = Batch::new(2, 8);
             assert_eq!(socket.recv_many(&mut batch).unwrap(), 1);
             assert_eq!(batch.bytes(0), b"take");
-            // It stays, and has kept nothing.
+            // The message stays in the queue; the peek has installed no descriptors.
             Box::leak(Box::new(batch));
         },
     ];
@@ -172,7 +172,7 @@ fn at_most_253_descriptors_fit_one_message() {
     assert_eq!(rights(message.control).len(), 253);
 }
 
-/// Descriptors are counted in a process where no other test has any.
+/// Runs in a process of its own, where no other test opens descriptors.
 #[test]
 fn descriptors_do_not_leak() {
     if is_alone() {
@@ -232,7 +232,7 @@ fn passpidfd_reports_a_pidfd_of_the_sender() {
     let [ControlMessage::Pidfd(fd)] = &control[..] else { panic!("{control:?}") };
     let pid = field(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()), "Pid:");
     assert_eq!(pid, process::id().to_string());
-    // A batch has no use for it, and keeps none.
+    // A batch ignores the pidfd and closes it.
     one.send(b"it is me").unwrap();
     let mut batch = Batch::new(1, 8);
     assert_eq!(other.recv_many(&mut batch).unwrap(), 1);
@@ -271,7 +271,7 @@ fn timestamping_reports_the_arrival() {
     let (client, server) = udp(&LOOPBACK[0]);
     server.set_option(option::SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE).unwrap();
     assert_eq!(server.option(option::SO_TIMESTAMPING).unwrap(), RX_SOFTWARE | SOFTWARE);
-    // The kernel needs a moment to begin.
+    // The kernel enables timestamps asynchronously.
     for _ in 0..10_000 {
         let before = now();
         client.send(b"ahoy").unwrap();
@@ -371,10 +371,10 @@ fn segments_are_sent_and_coalesced() {
         let (message, bytes) = receive(&server, ROOM, MessageFlags::NONE);
         assert_eq!(bytes, [7; 530]);
         assert!(matches!(message.control[..], [ControlMessage::UdpGro(100)]), "{:?}", message.control);
-        // One alone is of no size.
+        // A single datagram has no segment size.
         send(&client, b"one", &[], None);
         assert!(beside(&server).is_empty());
-        // Where there is space for one only, all the others are lost.
+        // A buffer for one datagram loses all the others.
         send(&client, &[7; 530], &[SendControl::UdpSegment(100)], None);
         let message =
             server.recv_msg(&mut [IoSliceMut::new(&mut [0; 100])], ROOM, MessageFlags::NONE).unwrap();
@@ -399,7 +399,7 @@ fn segments_are_sent_and_coalesced() {
     }
 }
 
-/// The address that a datagram was sent to, and its sender.
+/// Receives a datagram and returns its destination and source.
 fn asked(server: &Socket) -> (PacketInfo, Address) {
     let (message, _) = receive(server, ROOM, MessageFlags::NONE);
     let infos: Vec<PacketInfo> = message
@@ -428,7 +428,7 @@ fn packet_info_selects_the_source_address() {
         client.send(b"call").unwrap();
         let (info, from) = asked(&server);
         assert_eq!((info.local, info.destination, from), (ip.into(), ip.into(), client_name.clone()));
-        // A plain answer leaves from the address that leads there, and is not received.
+        // A plain reply leaves from the address that the route selects, so the connected client does not receive it.
         server.send_to(b"plain", &client_name).unwrap();
         send(&server, b"answer", &[SendControl::PacketInfo(info)], Some(&client_name));
         let mut received = vec![receive(&client, 0, MessageFlags::NONE).1];
@@ -475,7 +475,7 @@ fn queued_error_has_origin_and_destination() {
         client.set_option(recverr, true).unwrap();
         assert!(client.option(recverr).unwrap());
         client.send_to(b"anybody?", &nobody).unwrap();
-        // Though it is not connected, it is told.
+        // An unconnected socket receives queued errors too.
         let refused = client.recv(&mut [0; 8]).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         let (message, bytes) = receive(&client, ROOM, MessageFlags::ERRQUEUE);
@@ -527,12 +527,12 @@ fn overflowing_control_space_panics() {
     let _ = control_space(usize::MAX);
 }
 
-/// The kernel repeats MSG_CMSG_CLOEXEC, which nobody has asked for.
+/// The kernel returns MSG_CMSG_CLOEXEC, which the caller has not passed.
 #[test]
 fn message_flags_are_those_of_the_kernel() {
     for transport in [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket] {
         let (one, other) = pair(transport);
-        // Of whole records the kernel says so.
+        // The kernel sets MSG_EOR for complete records.
         let expected = if transport == Transport::UnixStream { 0 } else { libc::MSG_EOR };
         let given = [io::stderr()];
         let rights = [SendControl::Rights(&[given[0].as_fd()])];
@@ -554,7 +554,7 @@ fn message_flags_are_those_of_the_kernel() {
     }
 }
 
-/// A descriptor's number is not a right to it: only who has it can lend it.
+/// Passing a descriptor needs a borrow of it; its number is not enough.
 #[test]
 fn raw_descriptors_and_credentials_are_refused() {
     let (one, other) = pair(Transport::UnixStream);
@@ -571,7 +571,7 @@ fn raw_descriptors_and_credentials_are_refused() {
     assert_eq!(other.recv(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
-/// Routes lead groups elsewhere than to loopback; the message says where it is to go.
+/// The routing table does not send multicast to the loopback interface; the control message does.
 #[test]
 fn packet_info_selects_the_interface() {
     let lo = interface_index("lo").unwrap();
@@ -583,14 +583,14 @@ fn packet_info_selects_the_interface() {
     server.set_option(option::IP_PKTINFO, true).unwrap();
     server.set_timeout(Some(PATIENCE)).unwrap();
     let to = server.local_addr().unwrap().port().map(|port| Address::from((group, port))).unwrap();
-    // From the address of an interface the kernel would know it.
+    // With a source address of the interface, the kernel would select the interface itself.
     let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let info = PacketInfo { destination: any, local: any, interface: lo };
     let client = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
     send(&client, b"by lo", &[SendControl::PacketInfo(info)], Some(&to));
     let (asked, _) = asked(&server);
     assert_eq!((asked.interface, asked.destination), (lo, group.into()));
-    // An interface that there is not is refused, and none is the routes' choice.
+    // A missing interface is refused; interface 0 leaves the choice to the routing table.
     let sent = client.send_msg(
         &[IoSlice::new(b"by nothing")],
         &[SendControl::PacketInfo(PacketInfo { interface: u32::MAX >> 1, ..info })],

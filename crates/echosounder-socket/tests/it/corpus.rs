@@ -1,5 +1,5 @@
-//! What the fuzzer has found worth keeping, tried again. The laws are links into `fuzz/`, so that this crate can be
-//! packaged; its corpus is not packaged.
+//! Replays the fuzzing corpus. The properties are symbolic links into `fuzz/`, so that this crate can be packaged; the
+//! corpus is not packaged.
 
 #[path = "properties/address.rs"]
 mod address;

@@ -1,4 +1,4 @@
-//! A server's or a client's socket in one call.
+//! `create_server` and `create_connection`.
 
 use std::error::Error as _;
 use std::io::ErrorKind;

@@ -43,7 +43,7 @@ const HOSTS: [&str; 17] = [
     "[fe80::1%2525g]",
 ];
 
-/// What users write, nearly all of it right.
+/// Endpoints as users write them, mostly valid.
 fn written() -> impl Strategy<Value = String> {
     let host = prop_oneof![
         select(&HOSTS).prop_map(str::to_owned),
@@ -72,7 +72,7 @@ fn unix_name() -> impl Strategy<Value = UnixName> {
     ]
 }
 
-/// Checks that what is printed says the same, prints the same, and can be shown on a terminal.
+/// Checks that the printed endpoint parses to the same endpoint and consists of printable characters.
 fn check_printed(endpoint: &Endpoint) -> Result<(), TestCaseError> {
     let printed = endpoint.to_string();
     prop_assert!(printed.bytes().all(|byte| byte.is_ascii_graphic()), "{}", printed);
@@ -582,7 +582,7 @@ fn unknown_host_is_an_error() {
 
 #[test]
 fn zone_is_an_interface_name_or_index() {
-    // The loopback is every network's first interface.
+    // The loopback interface has index 1 in every network namespace.
     for (text, scope) in [("[fe80::1%lo]:9", 1), ("[fe80::1%7]:9", 7), ("[fe80::1]:9", 0)] {
         let address = SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, scope);
         assert_eq!(resolved(text, Side::Client, IpVersion::Any), [SocketAddr::V6(address)]);

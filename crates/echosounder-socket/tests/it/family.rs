@@ -1,4 +1,4 @@
-//! One suite for every transport: what all of them do alike, and where one differs, how.
+//! One suite for every transport. Differences between transports are explicit in the tests.
 
 use std::io::{self, BufRead, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem;
@@ -21,14 +21,14 @@ use echosounder_socket::{
 use crate::python::{python_calls, python_is_called};
 use crate::{Folder, PATIENCE, UNNAMED, skip};
 
-/// A transport that this kernel has, over one of its families.
+/// A transport over one of its address families, if this kernel has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Fixture {
     pub(crate) transport: Transport,
     pub(crate) family: Family,
 }
 
-/// Whether a VSOCK socket can call this machine: many kernels have the family without the loopback.
+/// Returns whether VSOCK works within this machine: many kernels have the family without the loopback.
 static VSOCK_LOOPBACK: LazyLock<Result<(), String>> = LazyLock::new(|| {
     let fixture = Fixture { transport: Transport::VsockStream, family: Family::VSOCK };
     let call = || {
@@ -43,7 +43,7 @@ static VSOCK_LOOPBACK: LazyLock<Result<(), String>> = LazyLock::new(|| {
 });
 
 impl Fixture {
-    /// The fixture, if this kernel has it; otherwise the test is skipped.
+    /// Returns the fixture, or skips the test if this kernel lacks the family.
     pub(crate) fn find(transport: Transport, family: Family) -> Option<Self> {
         let fixture = Self { transport, family };
         let bind = || transport.socket(&fixture.address())?.bind(&fixture.address());
@@ -60,7 +60,7 @@ impl Fixture {
         }
     }
 
-    /// An address to bind to that no other socket has.
+    /// Returns an unused address to bind to.
     pub(crate) fn address(&self) -> Address {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         match self.family {
@@ -79,17 +79,17 @@ impl Fixture {
         }
     }
 
-    /// A server's socket, and how it is called.
+    /// Returns a server's socket and the address to connect to.
     pub(crate) fn server(&self) -> (Socket, Address) {
         let address = self.address();
         let server = create_server(self.transport, &address, ServerOptions::default()).unwrap();
         server.set_timeout(Some(PATIENCE)).unwrap();
-        // A TIPC socket is told by its own number, and called by its service.
+        // A TIPC socket has its own address, but clients connect to its service.
         let name = if self.family == Family::TIPC { address } else { server.local_addr().unwrap() };
         (server, name)
     }
 
-    /// A client's socket. It has a name if it needs one to be answered.
+    /// Returns a client's socket, bound if it needs an address to receive replies.
     pub(crate) fn client_socket(&self) -> Socket {
         let address = self.address();
         let client_socket = self.transport.socket(&address).unwrap();
@@ -101,11 +101,11 @@ impl Fixture {
         client_socket
     }
 
-    /// Two sockets that are connected: the client's, and the server's.
+    /// Returns the client's and the server's socket of a connection.
     fn connection(&self) -> (Socket, Socket) {
         let (listener, name) = self.server();
         let client = self.client_socket();
-        // With TIPC a connect returns when somebody accepts.
+        // With TIPC a connect returns only after the accept.
         let server = thread::scope(|scope| {
             let connecting = scope.spawn(|| client.connect(&name).unwrap());
             let (server, peer) = listener.accept().unwrap();
@@ -117,19 +117,19 @@ impl Fixture {
         (client, server)
     }
 
-    /// Two sockets that talk: with a connection, or each knowing where the other is.
+    /// Returns two sockets that are connected to each other, in the sense of their kind.
     fn connected_pair(&self) -> (Socket, Socket) {
         if self.transport.has_connections() {
             return self.connection();
         }
         let ((server, name), client) = (self.server(), self.client_socket());
         client.connect(&name).unwrap();
-        // The client has not been told by the service, but by its own number.
+        // The source of the message is the socket's own address, not the service.
         server.connect(&client.local_addr().unwrap()).unwrap();
         (client, server)
     }
 
-    /// What one receive gives; nothing at the end.
+    /// Returns the bytes of one receive; none at the end.
     pub(crate) fn receive_one(&self, socket: &Socket) -> Vec<u8> {
         let mut buffer = vec![0; 1 << 19];
         match socket.recv(&mut buffer) {
@@ -142,7 +142,7 @@ impl Fixture {
         }
     }
 
-    /// As many bytes as were sent; of a stream in as many receives as it takes.
+    /// Receives `len` bytes: in several receives on a stream, in one otherwise.
     pub(crate) fn receive_all(&self, socket: &Socket, len: usize) -> Vec<u8> {
         let mut received = self.receive_one(socket);
         while self.transport.kind() == Kind::Stream && received.len() < len {
@@ -154,7 +154,7 @@ impl Fixture {
         received
     }
 
-    /// The longest message, where there is a limit that does not depend on the machine.
+    /// Returns the maximum message length, if it does not depend on the machine.
     pub(crate) fn message_max(&self) -> Option<usize> {
         match self.transport {
             Transport::Udp if self.family == Family::INET => Some(65_507),
@@ -164,7 +164,7 @@ impl Fixture {
         }
     }
 
-    /// Lengths to send, up to the longest.
+    /// Returns lengths to test, up to the maximum.
     fn lengths(&self) -> Vec<usize> {
         let max = match self.transport.kind() {
             Kind::Stream => 1_000_000,
@@ -174,7 +174,7 @@ impl Fixture {
     }
 }
 
-/// Bytes that tell where they belong.
+/// Returns bytes that depend on their position, so that misplaced ones are noticed.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|fixture| u8::try_from(fixture * 7 % 251).unwrap()).collect()
 }
@@ -333,7 +333,7 @@ fn socket_reports_its_creation_arguments(fixture: &Fixture) {
         assert_eq!(again.family().unwrap(), fixture.family);
         assert_eq!(again.socket_type().unwrap(), fixture.transport.socket_type());
         assert_eq!(again.protocol().unwrap(), protocol);
-        // How long it was to wait nobody can tell from a descriptor, only whether it blocks.
+        // A descriptor has a blocking mode but no timeout.
         assert_eq!(again.timeout(), timeout.map(|_| Duration::ZERO));
         assert_eq!(again.is_blocking(), timeout.is_none());
         assert!(!again.option(option::SO_ACCEPTCONN).unwrap());
@@ -397,7 +397,7 @@ fn peeked_message_stays(fixture: &Fixture) {
     for _ in 0..2 {
         let mut buffer = [0; 64];
         match server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 0, MessageFlags::PEEK) {
-            // Before Linux 6.6 it cannot be looked at, which is told in a strange way.
+            // Before Linux 6.6 VSOCK does not support MSG_PEEK here.
             Err(error) if fixture.transport == Transport::VsockSeqpacket => {
                 assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
             }
@@ -430,7 +430,7 @@ fn receive_waits_until_its_timeout(fixture: &Fixture) {
     let message = server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 0, MessageFlags::DONTWAIT);
     assert_eq!(kind(message), ErrorKind::WouldBlock);
 
-    // What is there is not waited for, in any mode.
+    // A receive of queued data does not wait in any mode.
     for timeout in [None, Some(Duration::ZERO), Some(limit)] {
         client.send(b"ahoy").unwrap();
         let [readiness] = ready([(server.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
@@ -523,7 +523,7 @@ fn both_sides_report_both_addresses(fixture: &Fixture) {
     assert_eq!(peer, server.peer_addr().unwrap());
     let mut local = client.local_addr().unwrap();
     if let Address::Vsock(address) = &mut local {
-        // The connect has chosen the port, and left open who we are.
+        // The connect has chosen a port, but no context id.
         assert_eq!(mem::replace(&mut address.cid, VsockAddress::CID_LOCAL), VsockAddress::CID_ANY);
     }
     assert_eq!(peer, local);
@@ -560,7 +560,7 @@ fn nonblocking_connect_completes(fixture: &Fixture) {
     client.set_blocking(false).unwrap();
     match client.connect(&name) {
         Err(error) => assert!(Socket::is_in_progress(&error), "{error}"),
-        // Without a wait, where the listener need not be asked.
+        // UNIX refuses at once, without waiting.
         Ok(()) => assert!([Family::UNIX, Family::VSOCK].contains(&fixture.family)),
     }
     let (server, _) = listener.accept().unwrap();
@@ -587,7 +587,7 @@ fn connect_without_listener_fails(fixture: &Fixture) {
         client.set_timeout(timeout).unwrap();
         assert_eq!(client.connect_ex(&name), expected);
         let again = client.take_error();
-        // SCTP tells it twice where the connect blocked, and VSOCK does in late versions of Linux 6.1.
+        // SCTP reports the error twice if the connect blocked, and so does VSOCK in late versions of Linux 6.1.
         let twice = fixture.transport == Transport::Sctp || fixture.family == Family::VSOCK;
         assert!(again.is_ok() || twice, "{again:?}");
     }
@@ -631,7 +631,7 @@ fn full_shutdown_is_received(fixture: &Fixture) {
     client.shutdown(Shutdown::Both).unwrap();
     assert_eq!(fixture.receive_one(&server), b"");
     assert_eq!(kind(client.send(b"x")), ErrorKind::BrokenPipe);
-    // A UNIX socket minds only what it is told of later.
+    // A UNIX socket notices the shutdown only later.
     if fixture.family != Family::UNIX {
         assert_eq!(kind(fixture.client_socket().shutdown(Shutdown::Both)), ErrorKind::NotConnected);
     }
@@ -642,7 +642,7 @@ fn send_to_a_closed_peer_fails(fixture: &Fixture) {
     let (client, server) = fixture.connection();
     drop(server);
     assert_eq!(fixture.receive_one(&client), b"");
-    // An MPTCP peer that is gone is given up after a minute, and until then it takes what is sent.
+    // Sends to a closed MPTCP peer succeed for up to a minute.
     if fixture.transport == Transport::Mptcp {
         return assert_eq!(client.send(b"x").unwrap(), 1);
     }
@@ -698,7 +698,7 @@ fn send_all_times_out_and_counts(fixture: &Fixture) {
     client.set_blocking(false).unwrap();
     let error = (0..10_000).find_map(|_| client.send(&bytes[..10_000]).err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    // What was counted was sent.
+    // The counted bytes were sent.
     assert!(fixture.receive_all(&server, sent)[..sent] == bytes[..sent]);
 }
 
@@ -722,7 +722,7 @@ fn file_object_reads_and_writes_lines(fixture: &Fixture) {
     let mut buffer = [0; 4];
     calling.read_exact(&mut buffer).unwrap();
     assert_eq!(&buffer, b"echo");
-    // The last file closes the connection, and writes what it has left.
+    // The last file flushes its buffer and closes the connection.
     answering.write_all(b"rest").unwrap();
     drop(answering);
     calling.read_exact(&mut buffer).unwrap();
@@ -775,7 +775,7 @@ fn long_message_is_truncated(fixture: &Fixture) {
         client.send(b"0123456789").unwrap();
         client.send(b"next").unwrap();
         let mut buffer = [0; 4];
-        // TIPC tells that it was longer, and not how much.
+        // TIPC reports that the message was truncated, but not its length.
         let told = if fixture.family == Family::TIPC { 5 } else { 10 };
         assert_eq!(server.recv_message(&mut buffer).unwrap(), told);
         assert_eq!(&buffer, b"0123");
@@ -792,7 +792,7 @@ fn too_long_message_is_refused(fixture: &Fixture) {
     let (client, server) = fixture.connected_pair();
     let long = vec![0; fixture.message_max().map_or(2_000_000, |max| max + 1)];
     let refused = errno(client.send(&long));
-    // Before Linux 6.4 every error of a VSOCK send is this one.
+    // Before Linux 6.4 every failed VSOCK send returns ENOMEM.
     let strange = fixture.family == Family::VSOCK && refused == Some(libc::ENOMEM);
     assert!(refused == Some(libc::EMSGSIZE) || strange, "{refused:?}");
     client.send(b"after").unwrap();
@@ -802,7 +802,7 @@ fn too_long_message_is_refused(fixture: &Fixture) {
 fn empty_message_is_delivered_or_dropped(fixture: &Fixture) {
     let (client, server) = fixture.connection();
     client.send_all(b"").unwrap();
-    // VSOCK sends nothing, and TIPC receives nothing.
+    // VSOCK does not send empty messages, and TIPC does not deliver them.
     if fixture.family == Family::UNIX {
         assert_eq!(server.recv(&mut [0; 64]).unwrap(), 0);
     }
@@ -830,7 +830,7 @@ fn empty_datagram_is_delivered_or_refused(fixture: &Fixture) {
     let (client, server) = fixture.connected_pair();
     match fixture.family {
         Family::NETLINK => assert_eq!(errno(client.send(b"")), Some(libc::ENODATA)),
-        // It is taken, and thrown away by the receiver.
+        // The send succeeds, and the receiver discards the message.
         Family::TIPC => assert_eq!(client.send(b"").unwrap(), 0),
         _ => {
             assert_eq!(client.send(b"").unwrap(), 0);

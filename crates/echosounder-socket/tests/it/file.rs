@@ -1,4 +1,4 @@
-//! Sockets as files, and files over sockets.
+//! Sockets as files, and sending files over sockets.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, ErrorKind, Read, Seek, Write};
@@ -19,7 +19,7 @@ fn pair() -> (Socket, Socket) {
     (one, other)
 }
 
-/// As many bytes as are there before the end.
+/// Receives all bytes up to the end.
 fn rest(socket: &Socket) -> Vec<u8> {
     let mut received = Vec::new();
     let mut reader = socket;
@@ -48,7 +48,7 @@ fn timed_out_file_refuses_reads() {
         assert_eq!(error.to_string(), "an earlier read of this file timed out");
         assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::Other);
     }
-    // It still writes, and the socket still reads.
+    // The file can still be written, and the socket can still be read.
     file.write_all(b"sorry").unwrap();
     file.flush().unwrap();
     assert_eq!(one.recv(&mut [0; 16]).unwrap(), 5);
@@ -68,7 +68,7 @@ fn nonblocking_read_can_be_repeated() {
     assert_eq!(line, "line\n");
 }
 
-/// The descriptor's mode is the socket's and the file's together; the timeout is each one's own.
+/// The socket and the file share the descriptor's blocking mode, but each has its own timeout.
 #[test]
 fn file_waits_although_its_socket_has_a_timeout() {
     for timeout in [Some(Duration::ZERO), Some(Duration::from_millis(1))] {
@@ -84,7 +84,7 @@ fn file_waits_although_its_socket_has_a_timeout() {
             }
             one
         });
-        // The rest of each comes when the read has got the beginning, or is about to.
+        // The rest of each record is sent after the read has begun.
         begun.send(()).unwrap();
         assert_eq!(file.fill_buf().unwrap(), b"half");
         begun.send(()).unwrap();
@@ -96,7 +96,7 @@ fn file_waits_although_its_socket_has_a_timeout() {
         file.read_exact(&mut more).unwrap();
         assert_eq!(&more, b"and more");
 
-        // It waits for space to write, too.
+        // Writes wait too.
         let one = writer.join().unwrap();
         let reader = thread::spawn(move || rest(&one).len());
         file.write_all(&vec![7; 2_000_000]).unwrap();
@@ -115,7 +115,7 @@ fn file_uses_its_own_timeout() {
     assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
     assert_eq!(other.timeout(), None);
     assert_eq!(file.as_fd().as_raw_fd(), file.get_ref().as_raw_fd());
-    // What the kernel was told to wait for is not waited for again.
+    // After SO_RCVTIMEO has expired in the kernel, the file does not wait again.
     let mut file = other.make_file().unwrap();
     other.set_blocking(true).unwrap();
     other.set_option(option::SO_RCVTIMEO, Duration::from_millis(10)).unwrap();
@@ -232,8 +232,7 @@ fn send_file_sends_large_files_in_parts() {
     }
 }
 
-/// sendfile(2) cannot be told to raise no signal. The process has the usual effect of SIGPIPE, which std takes away
-/// from programs of its own.
+/// sendfile(2) has no flag against SIGPIPE. The process restores the default action of SIGPIPE, which std ignores.
 #[test]
 fn send_file_to_a_closed_peer_raises_no_signal() {
     if is_alone() {
@@ -251,7 +250,7 @@ fn send_file_to_a_closed_peer_raises_no_signal() {
         assert_eq!((set("SigBlk:"), set("SigPnd:"), set("ShdPnd:")), before);
         return say(if set("SigBlk:") & pipe == 0 { "not blocked" } else { "blocked" });
     }
-    // Blocked, the signal would stay to be seen; not blocked, but ignored by std, nothing could be.
+    // A blocked signal would stay pending and be visible here.
     let test = "file::send_file_to_a_closed_peer_raises_no_signal";
     for by in [&["env", "--block-signal=PIPE"][..], &[]] {
         match Process::start(by, test) {

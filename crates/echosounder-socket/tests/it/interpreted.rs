@@ -1,5 +1,5 @@
-//! As much of the socket object as Miri can run, which follows every pointer: connections over TCP, pairs, and what
-//! becomes of descriptors. It has no datagrams and no control messages.
+//! Tests that Miri can run, which checks every pointer: TCP connections, pairs and ownership of descriptors. Miri supports
+//! neither datagrams nor control messages.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! The laws of endpoints and addresses, and what the kernel does with sockets. Everything is on loopback, in
-//! the abstract namespace or in a folder of its own, and nothing needs a privilege.
+//! Tests of endpoints, addresses and sockets. They use loopback addresses, abstract names and temporary folders, and need
+//! no privilege.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -35,10 +35,10 @@ use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Interest, Kind, Socket, Transport, ready};
 use echosounder_testkit::{Folder, PATIENCE, skip, unique};
 
-/// Bound to, the kernel makes up a name that nobody else has.
+/// In a bind, the kernel chooses an unused name.
 const UNNAMED: Address = Address::Unix(UnixName::Unnamed);
 
-/// Loopback, any port: IPv4, and IPv6 if this machine has it.
+/// Loopback addresses with port 0: IPv4, and IPv6 if this machine has it.
 static LOOPBACK: LazyLock<Vec<Address>> = LazyLock::new(|| {
     let v4 = Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let v6 = Address::from(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
@@ -51,7 +51,7 @@ static LOOPBACK: LazyLock<Vec<Address>> = LazyLock::new(|| {
     }
 });
 
-/// An address of this machine that means something on one interface only, if it has one.
+/// Returns a link-local address of this machine, or skips.
 fn link_local() -> Option<SocketAddrV6> {
     let list = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     let found = list.lines().filter(|line| line.starts_with("fe80")).find_map(|line| {
@@ -59,7 +59,7 @@ fn link_local() -> Option<SocketAddrV6> {
         let index = rest.split_whitespace().next()?;
         let ip = Ipv6Addr::from(u128::from_str_radix(ip, 16).ok()?);
         let address = SocketAddrV6::new(ip, 0, 0, u32::from_str_radix(index, 16).ok()?);
-        // It may not yet be known to be the only one of the link.
+        // Duplicate address detection may not have finished.
         UdpSocket::bind(address).ok().map(|_| address)
     });
     if found.is_none() {
@@ -68,7 +68,7 @@ fn link_local() -> Option<SocketAddrV6> {
     found
 }
 
-/// Every transport of this kind, with the addresses of this machine that its sockets can be bound to.
+/// Returns every IP and UNIX transport of a kind, with the loopback addresses to bind to.
 fn everywhere(kind: Kind) -> Vec<(Transport, Address)> {
     let mut cases = Vec::new();
     for transport in Transport::all().filter(|transport| transport.kind() == kind) {
@@ -85,7 +85,7 @@ fn everywhere(kind: Kind) -> Vec<(Transport, Address)> {
     cases
 }
 
-/// A socket that has a name, and the name.
+/// Returns a bound socket and its address.
 fn bound(transport: Transport, address: &Address) -> (Socket, Address) {
     let socket = transport.socket(address).unwrap();
     socket.bind(address).unwrap();
@@ -93,7 +93,7 @@ fn bound(transport: Transport, address: &Address) -> (Socket, Address) {
     (socket, name)
 }
 
-/// A socket that is connected to a name, and has one itself.
+/// Returns a socket that is bound and connected to an address.
 fn connected(transport: Transport, to: &Address) -> Socket {
     let socket = transport.socket(to).unwrap();
     if matches!(to, Address::Unix(_)) {
@@ -108,7 +108,7 @@ fn wait_readable(socket: &impl AsFd) {
     assert!(readiness.readable, "nothing came");
 }
 
-/// What one receive gives, once there is something.
+/// Waits for data and returns the bytes of one receive.
 fn read(socket: &Socket) -> Vec<u8> {
     wait_readable(socket);
     let mut buffer = [0; 4096];
@@ -116,7 +116,7 @@ fn read(socket: &Socket) -> Vec<u8> {
     buffer[..len].to_vec()
 }
 
-/// A line of a file in /proc: what follows the name.
+/// Returns the value of a field in a file of /proc.
 fn field(file: &str, name: &str) -> String {
     let text = fs::read_to_string(file).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name));

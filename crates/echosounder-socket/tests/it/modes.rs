@@ -1,4 +1,4 @@
-//! A timeout holds whatever a duplicate makes of the descriptor, which all of them share.
+//! Timeouts hold although duplicates change the blocking mode, which they share.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
@@ -11,14 +11,14 @@ use echosounder_socket::{Address, Batch, MessageFlags, Outgoing, Socket, Transpo
 
 use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected};
 
-/// Makes the descriptor block through a duplicate of it, and returns that.
+/// Makes the descriptor blocking through a duplicate, and returns the duplicate.
 fn made_blocking(socket: &Socket) -> Socket {
     let duplicate = socket.duplicate().unwrap();
     duplicate.set_timeout(None).unwrap();
     duplicate
 }
 
-/// What a call says that has nothing to do: a test that hangs has failed.
+/// Runs a call that cannot complete, and returns its error. Fails if the call does not return.
 fn ends<T: Send + 'static>(name: &str, call: impl FnOnce() -> io::Result<T> + Send + 'static) -> ErrorKind {
     let (told, tells) = mpsc::channel();
     thread::spawn(move || told.send(call().map(drop)));
@@ -26,7 +26,7 @@ fn ends<T: Send + 'static>(name: &str, call: impl FnOnce() -> io::Result<T> + Se
     result.expect_err(name).kind()
 }
 
-/// A call of a socket that may have to wait.
+/// A call that may have to wait.
 type Call = fn(&Socket) -> io::Result<usize>;
 
 const SOON: Duration = Duration::from_millis(20);
@@ -52,7 +52,7 @@ fn receive_times_out_although_a_duplicate_blocks() {
             let duplicate = made_blocking(&one);
             let again = one.duplicate().unwrap();
             assert_eq!(ends(name, move || call(&again)), expected, "{name}");
-            // What comes is still received, and the duplicate is as it was.
+            // Receiving still works, and the duplicate's mode is unchanged.
             other.send(b"ahoy").unwrap();
             assert_eq!(call(&one).unwrap().max(1), if name == "recv_many" { 1 } else { 4 });
             assert!(duplicate.is_blocking() && blocks(&duplicate), "{name}");
@@ -128,7 +128,7 @@ fn accept_connect_and_send_file_time_out_although_a_duplicate_blocks() {
     assert!(blocks(&duplicate));
 }
 
-/// At a UNIX listener whose queue is full, and at a TCP listener that answers no more.
+/// Connects to a UNIX listener whose queue is full, and to a TCP listener that no longer replies.
 fn a_connect_ends() {
     let connect = |transport: Transport, name: &Address| {
         let client = transport.socket(name).unwrap();
@@ -153,7 +153,7 @@ fn a_connect_ends() {
     assert!(blocks(&duplicate));
 }
 
-/// Whether the descriptor blocks.
+/// Returns whether the descriptor is blocking.
 fn blocks(socket: &Socket) -> bool {
     Socket::from_fd(socket.as_fd().try_clone_to_owned().unwrap()).unwrap().timeout().is_none()
 }

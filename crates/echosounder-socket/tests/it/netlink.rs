@@ -1,4 +1,4 @@
-//! AF_NETLINK: the kernel as a peer.
+//! AF_NETLINK, with the kernel as the peer.
 
 use std::fs;
 use std::io::{ErrorKind, IoSliceMut};
@@ -23,7 +23,7 @@ const IFLA_IFNAME: u16 = 3;
 
 const KERNEL: NetlinkAddress = NetlinkAddress { port_id: 0, groups: 0 };
 
-/// A bound socket, and its number.
+/// Returns a bound socket and its port id.
 fn socket(protocol: Protocol) -> (Socket, u32) {
     let socket = Socket::new(Family::NETLINK, Type::RAW, protocol).unwrap();
     socket.set_timeout(Some(PATIENCE)).unwrap();
@@ -33,7 +33,7 @@ fn socket(protocol: Protocol) -> (Socket, u32) {
     (socket, name.port_id)
 }
 
-/// Asks for the link of this number, or for all.
+/// Requests one link, or all.
 fn ask(socket: &Socket, link: Option<u32>) {
     let flags = if link.is_some() { REQUEST } else { REQUEST | DUMP };
     let mut request = Vec::new();
@@ -63,7 +63,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
 }
 
-/// The type and the content of each answer in a message.
+/// Returns the type and the content of each reply in a message.
 fn answers(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     let mut found = Vec::new();
     while HEADER <= bytes.len() {
@@ -74,7 +74,7 @@ fn answers(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     found
 }
 
-/// The number and the name in an answer that tells of a link.
+/// Returns the index and the name of the link in a reply.
 fn link(answer: &[u8]) -> (u32, String) {
     let mut rest = &answer[16..];
     loop {
@@ -104,7 +104,7 @@ fn kernel_at_port_0_lists_the_links() {
         }
         assert_eq!((u32_at(&bytes, 8), u32_at(&bytes, 12)), (7, number));
     }
-    // The C library has asked the same.
+    // The C library returns the same list.
     let mut known: Vec<_> =
         interfaces().unwrap().into_iter().map(|interface| (interface.index, interface.name)).collect();
     known.sort_unstable();
@@ -151,7 +151,7 @@ fn peek_returns_the_length_of_a_message() {
     assert_eq!(link(answer).1, "lo");
 }
 
-/// A socket that has lost answers of the kernel.
+/// Returns a socket that has lost replies of the kernel.
 fn overrun(no_enobufs: bool) -> Socket {
     let (socket, _) = socket(Protocol::NETLINK_ROUTE);
     socket.set_option(option::SO_RCVBUF, 1).unwrap();
@@ -173,7 +173,7 @@ fn lost_messages_are_reported_once_and_earlier_ones_remain() {
     let left = (0..100).take_while(|_| socket.recv(&mut buffer).is_ok()).count();
     assert!(0 < left && left < 100, "{left} answers are left");
     assert_eq!(socket.recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
-    // It goes on.
+    // The socket still works.
     ask(&socket, Some(interface_index("lo").unwrap()));
     socket.set_timeout(Some(PATIENCE)).unwrap();
     assert!(0 < socket.recv(&mut buffer).unwrap());

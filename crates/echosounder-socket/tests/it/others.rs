@@ -1,4 +1,4 @@
-//! Families without a transport here, by their numbers: they refuse flags and addresses that the others take.
+//! Families without a transport, by number. They refuse flags and addresses that others accept.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 
@@ -8,10 +8,10 @@ use echosounder_socket::{
 
 use crate::{PATIENCE, skip};
 
-/// An Ethernet type for experiments on one's own network, which nothing else on this machine sends: IEEE 802.
+/// An Ethernet type for local experiments, which nothing else on this machine sends: IEEE 802.
 const EXPERIMENT: u16 = 0x88b5;
 
-/// The address of loopback's packets of our type: `struct sockaddr_ll`, packet(7).
+/// The address of packets of our type on the loopback interface: `struct sockaddr_ll`, packet(7).
 fn loopback() -> Address {
     let family = u16::try_from(libc::AF_PACKET).unwrap();
     let index = i32::try_from(interface_index("lo").unwrap()).unwrap();
@@ -35,7 +35,7 @@ fn socket(name: &str, family: i32, kind: Type, protocol: i32) -> Option<Socket> 
     }
 }
 
-/// AF_PACKET refuses flags that it does not know, MSG_CMSG_CLOEXEC among them.
+/// AF_PACKET refuses unknown flags, such as MSG_CMSG_CLOEXEC.
 #[test]
 fn packet_sockets_work_with_every_receive() {
     let Some(packets) = socket("af_packet", libc::AF_PACKET, Type::DGRAM, 0) else { return };
@@ -65,19 +65,19 @@ fn packet_sockets_work_with_every_receive() {
     let received = packets.recv_many(&mut batch).unwrap();
     assert!(1 <= received && batch.bytes(0) == b"a packet");
 
-    // What the caller asks for, and the family does not take, is still refused.
+    // A flag that the caller passes and the family does not support is still refused.
     let into = &mut [IoSliceMut::new(&mut buffer)];
     let refused = packets.recv_msg(into, 64, MessageFlags(libc::MSG_CMSG_CLOEXEC)).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
 }
 
-/// RDS refuses every flag but MSG_DONTWAIT to a send, MSG_NOSIGNAL among them.
+/// RDS refuses every flag of a send but MSG_DONTWAIT, also MSG_NOSIGNAL.
 #[test]
 fn rds_sockets_work_with_every_send() {
     let open = || socket("rds", libc::AF_RDS, Type::SEQPACKET, 0);
     let (Some(one), Some(other)) = (open(), open()) else { return };
     for socket in [&one, &other] {
-        // A port of one's own: RDS gives none by itself.
+        // RDS does not choose a port.
         let port = (20_000..30_000).find(|&port| socket.bind(&([127, 0, 0, 1], port).into()).is_ok());
         assert!(port.is_some());
     }
@@ -98,7 +98,7 @@ fn rds_sockets_work_with_every_send() {
     check((&one).write_vectored(&pieces));
 }
 
-/// AF_ALG has no addresses: an accept that asks for the peer's is refused, and closes the new socket.
+/// AF_ALG has no addresses: an accept that requests the peer's address fails and closes the new socket.
 #[test]
 fn alg_socket_accepts_without_an_address() {
     let Some(algorithm) = socket("af_alg", libc::AF_ALG, Type::SEQPACKET, 0) else { return };

@@ -17,7 +17,7 @@ fn stream_pair() -> (Socket, Socket) {
     Transport::UnixStream.pair().unwrap()
 }
 
-/// What is ready now.
+/// Returns the descriptors that are ready now.
 fn now(poll: &Poll) -> Vec<Event> {
     wait(poll, Some(Duration::ZERO))
 }
@@ -30,7 +30,7 @@ fn wait(poll: &Poll, timeout: Option<Duration>) -> Vec<Event> {
     list
 }
 
-/// Fills a stream until it takes no more.
+/// Fills the send buffer of a stream.
 fn fill(socket: &Socket) {
     socket.set_blocking(false).unwrap();
     let error = (0..10_000).find_map(|_| socket.send(&[0; 4096]).err()).unwrap();

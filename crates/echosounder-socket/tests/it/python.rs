@@ -1,4 +1,4 @@
-//! Python's socket module as an independent peer: it sees the addresses that we see, and hears what we say.
+//! Python's socket module as an independent peer, which checks addresses and bytes.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -16,7 +16,7 @@ use crate::{skip, wait_readable};
 
 const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/peer.py");
 
-/// Where Python is, whatever stands before it, and which families its socket module lacks.
+/// The path of Python, and the families that its socket module lacks.
 static PYTHON: LazyLock<Result<String, String>> = LazyLock::new(|| {
     let families = "('AF_TIPC', 'AF_VSOCK', 'AF_NETLINK')";
     let question = format!(
@@ -60,7 +60,7 @@ impl Python {
         Some(Self { child, lines })
     }
 
-    /// The next line that it says.
+    /// Returns the next line that the process prints.
     fn says(&mut self) -> String {
         if self.lines.buffer().is_empty() {
             wait_readable(self.lines.get_ref());
@@ -78,13 +78,13 @@ fn skip_python<T>(why: &str) -> Option<T> {
 
 impl Drop for Python {
     fn drop(&mut self) {
-        // Of one that has ended there is nothing left to kill.
+        // A process that has ended cannot be killed, which is fine.
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 }
 
-/// An address as the peer says it.
+/// Writes an address as the Python peer expects it.
 fn words(address: &Address) -> String {
     let hex = |name: &[u8]| name.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match address {
@@ -101,7 +101,7 @@ fn words(address: &Address) -> String {
     }
 }
 
-/// The address that the peer has said.
+/// Parses an address that the Python peer has printed.
 fn address(fixture: &Fixture, said: &str) -> Address {
     let words: Vec<&str> = said.split(' ').collect();
     let number = |at: usize| words[at].parse().unwrap();
@@ -126,7 +126,7 @@ fn address(fixture: &Fixture, said: &str) -> Address {
     }
 }
 
-/// Lengths that fit the buffers of a stream both ways, and the longest message.
+/// Returns lengths that fit the buffers of a stream in both directions, and the maximum message length.
 fn lengths(fixture: &Fixture) -> Vec<usize> {
     let longest = fixture.message_max().filter(|_| fixture.transport.kind() != Kind::Stream);
     [1, 1000, 65_483].into_iter().chain(longest).collect()
@@ -141,7 +141,7 @@ pub(crate) fn python_is_called(fixture: &Fixture) {
     if connection {
         let us = python.says();
         if fixture.family == Family::VSOCK {
-            // It sees our context id, of which we are not told.
+            // The peer sees our context id; our own socket reports "any".
             assert_eq!(us.split(' ').nth(1), words(&client.local_addr().unwrap()).split(' ').nth(1));
         } else {
             assert_eq!(us, words(&client.local_addr().unwrap()));

@@ -1,4 +1,4 @@
-//! Signals are of a whole process, so each test runs once more in a process of its own.
+//! Signals concern the whole process, so each test runs in a process of its own.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,9 +12,8 @@ use echosounder_socket::{
 use crate::alone::{Process, is_alone, say};
 use crate::{LOOPBACK, PATIENCE, bound, connected, field, skip};
 
-/// The process is started with the signals blocked, which its first thread inherits; the thread that runs the test
-/// there is another. Whoever runs the tests in the background of a shell has SIGINT ignored, which would be inherited
-/// too.
+/// Starts the process with default signal dispositions: a shell starts background jobs with SIGINT ignored, which would
+/// be inherited. The signals are blocked, since the thread that runs the test is not the first one.
 fn start_receiving(test: &str) -> Process {
     let by = ["env", "--default-signal=INT,TERM", "--block-signal=INT,TERM"];
     Process::start(&by, test).unwrap()
@@ -58,7 +57,7 @@ fn dropped_signals_restore_the_default() {
         assert!(signals.next().unwrap().is_some());
         drop(signals);
         say("dropped");
-        // The signal kills before the input ends.
+        // The signal ends the process before its input ends.
         return io::stdin().read_to_end(&mut Vec::new()).map(drop).unwrap();
     }
     for (name, number) in [("TERM", libc::SIGTERM), ("INT", libc::SIGINT)] {
@@ -87,7 +86,7 @@ fn ignored_signal_is_received() {
         return say(&format!("{:?}", signals.next().unwrap()));
     }
     for (by, ignored) in [("--ignore-signal=HUP", true), ("--default-signal=HUP", false)] {
-        // `--default-signal` unblocks the signal, too, so the block comes last.
+        // `--default-signal` also unblocks the signal, so the option to block it comes last.
         let by = ["env", "--default-signal=TERM", by, "--block-signal=HUP"];
         let test = "signal::ignored_signal_is_received";
         let mut process = Process::start(&by, test).unwrap();
@@ -101,13 +100,13 @@ fn ignored_signal_is_received() {
     }
 }
 
-/// Whether SIGPIPE stands in this set of this thread's signals.
+/// Returns whether SIGPIPE is in a signal set of this thread.
 fn has_sigpipe(set: &str) -> bool {
     let bits = u64::from_str_radix(&field("/proc/thread-self/status", set), 16).unwrap();
     bits & 1 << (libc::SIGPIPE - 1) != 0
 }
 
-/// A blocked signal that is raised stays to be seen, even though std has this process ignore SIGPIPE.
+/// A blocked signal stays pending, although std makes the process ignore SIGPIPE.
 #[test]
 fn write_to_a_closed_peer_raises_no_signal() {
     if is_alone() {

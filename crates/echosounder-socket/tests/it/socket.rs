@@ -17,14 +17,14 @@ use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected, everywhere, f
 
 const UNIX: [Transport; 3] = [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket];
 
-/// A socket that takes connections, and its name.
+/// Returns a listener and its address.
 fn listening(transport: Transport, address: &Address) -> (Socket, Address) {
     let (socket, name) = bound(transport, address);
     socket.listen().unwrap();
     (socket, name)
 }
 
-/// Both ends of a connection: of the one that connects, and of the one that accepts.
+/// Returns the client's and the server's socket of a connection.
 fn connection(transport: Transport, address: &Address) -> (Socket, Socket) {
     let (listener, name) = listening(transport, address);
     let client = connected(transport, &name);
@@ -32,7 +32,7 @@ fn connection(transport: Transport, address: &Address) -> (Socket, Socket) {
     (client, listener.accept_nonblocking().unwrap().0)
 }
 
-/// Every transport that has connections, where it can be used.
+/// Returns every connection-oriented IP and UNIX transport with its addresses.
 fn connections() -> impl Iterator<Item = (Transport, Address)> {
     [Kind::Stream, Kind::Messages].into_iter().flat_map(everywhere)
 }
@@ -239,7 +239,7 @@ fn duplicate_shares_the_socket() {
 #[test]
 fn connect_without_listener_is_refused() {
     for address in LOOPBACK.iter() {
-        // It has the port, so nobody else listens there.
+        // The bound socket holds the port without listening.
         let (_silent, name) = bound(Transport::Tcp, address);
         let client = Transport::Tcp.socket(&name).unwrap();
         assert_eq!(kind(client.connect(&name)), ErrorKind::ConnectionRefused);
@@ -298,7 +298,7 @@ fn unreceived_datagram_is_refused_later() {
     }
 }
 
-/// Connects until no more connections fit the listener's queue, where they stay though their clients go.
+/// Fills the queue of a listener. The connections stay in it after their clients have closed them.
 fn fill(name: &Address) {
     loop {
         let client = Transport::UnixStream.socket(name).unwrap();
@@ -357,7 +357,7 @@ fn path_has_the_set_permissions_less_the_umask() {
     }
 }
 
-/// Sets an option to a value that it does not have, and reads it.
+/// Sets an option to another value and reads it.
 #[track_caller]
 fn check<T: OptionValue + Copy + PartialEq + std::fmt::Debug>(
     socket: &Socket,
@@ -416,7 +416,7 @@ fn reuseport_sockets_share_a_port() {
     second.bind(&name).unwrap();
 }
 
-/// Whether a flag of open(2) is set on a descriptor.
+/// Returns whether a flag of open(2) is set on a descriptor.
 fn has_flag(fd: &impl AsFd, flag: i32) -> bool {
     let number = fd.as_fd().as_raw_fd();
     let flags = field(&format!("/proc/self/fdinfo/{number}"), "flags:");
@@ -476,7 +476,7 @@ fn from_fd_returns_a_descriptor_that_is_no_socket() {
     let mut reader = io::PipeReader::from(error.fd);
     assert_eq!(reader.read(&mut [0; 8]).unwrap(), 1);
 
-    // TryFrom does the same, and as an io::Error it is the kernel's reason, without the descriptor.
+    // TryFrom does the same. Converted to an io::Error, it keeps only the kernel's reason.
     let error = Socket::try_from(OwnedFd::from(reader)).unwrap_err();
     assert_eq!(io::Error::from(error).raw_os_error(), Some(libc::ENOTSOCK));
     assert_eq!(kind(writer.write(b"x")), ErrorKind::BrokenPipe);
@@ -497,7 +497,7 @@ fn send_all_with_passes_its_flags() {
     assert_eq!(&urgent, b"!");
     assert_eq!(read(&server), b"rest");
 
-    // Not waiting is a flag, too, whatever the timeout says; what has left is told.
+    // MSG_DONTWAIT prevents waiting whatever the timeout is; the error contains the number of bytes sent.
     let (one, other) = Transport::UnixStream.pair().unwrap();
     let error = one.send_all_with(&[7; 10_000_000], MessageFlags::DONTWAIT).unwrap_err();
     assert_eq!(error.source.kind(), ErrorKind::WouldBlock);

@@ -1,4 +1,4 @@
-//! What a call costs, and what it does when a signal interrupts it: as strace(1) sees it, from which nothing hides.
+//! The system calls of each method, and its behaviour when a signal interrupts it, as strace(1) records them.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,7 +18,7 @@ use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected, skip, wait_re
 const MODES: [(&str, Option<Duration>); 3] =
     [("blocking", None), ("nonblocking", Some(Duration::ZERO)), ("timeout", Some(PATIENCE))];
 
-/// Whether strace may trace here; otherwise the test is skipped.
+/// Returns whether strace may trace here, or skips.
 fn has_strace() -> bool {
     let trial = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).stdin(Stdio::null()).output();
     let why = match trial {
@@ -30,7 +30,7 @@ fn has_strace() -> bool {
     false
 }
 
-/// Notes the beginning of a call that is to be looked at, does it, and notes its end.
+/// Marks the beginning and the end of a call in the trace.
 fn look<T>(name: &str, call: impl FnOnce() -> T) -> T {
     say(&format!("== {name}"));
     let result = call();
@@ -38,7 +38,7 @@ fn look<T>(name: &str, call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// A listener with a connection to accept, and its client.
+/// Returns a listener with a connection to accept, and its client.
 fn called(transport: Transport, address: &Address) -> (Socket, Socket) {
     let (listener, name) = bound(transport, address);
     listener.listen().unwrap();
@@ -47,7 +47,7 @@ fn called(transport: Transport, address: &Address) -> (Socket, Socket) {
     (listener, client)
 }
 
-/// Everything that is looked at.
+/// Makes every call that the test checks.
 fn do_everything() {
     let (one, other) = Transport::UnixStream.pair().unwrap();
     let mut buffer = [0; 64];
@@ -126,7 +126,7 @@ fn files(one: &Socket, other: &Socket) {
     look("send_file to nobody", || lonely.send_file(&content, 0, Some(7))).unwrap_err();
 }
 
-/// The system calls of each thing that was looked at, as strace(1) wrote them; what is repeated must be the same.
+/// Returns the system calls of each marked call. Repeated calls must be equal.
 fn calls(trace: &str) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
     let mut current: Option<(String, Vec<String>)> = None;
@@ -141,13 +141,13 @@ fn calls(trace: &str) -> BTreeMap<String, Vec<String>> {
             }
             current = (!name.is_empty()).then(|| (name, Vec::new()));
         } else if let (Some((_, calls)), Some((name, _))) = (&mut current, call.split_once('(')) {
-            // The C library has ways of its own.
+            // C libraries differ in these calls.
             let name = match name {
                 "newfstatat" => "fstat",
                 "ppoll" => "poll",
                 name => name,
             };
-            // Where a machine's clock cannot be read in user space, reading it is a call.
+            // Some machines cannot read the clock without a system call.
             if name != "clock_gettime" {
                 calls.push(name.into());
             }
@@ -193,7 +193,7 @@ fn calls_make_the_expected_system_calls() {
             check(&format!("{call} {mode}"), expected);
         }
     }
-    // With a timeout, calls that take no MSG_DONTWAIT look first whether a duplicate has made the descriptor block.
+    // With a timeout, calls without MSG_DONTWAIT first check the blocking mode.
     check("accept blocking", &["accept4"]);
     check("accept nonblocking", &["accept4"]);
     check("accept timeout", &["fcntl", "accept4"]);
@@ -209,7 +209,7 @@ fn calls_make_the_expected_system_calls() {
     check("option", &["getsockopt"]);
     check("duplicate", &["fcntl"]);
     check("close", &["close"]);
-    // Its type, the signal kept away, the file's length, with a timeout whether it blocks, and the file.
+    // The socket type, blocking SIGPIPE, the file's length, with a timeout the blocking mode, and the file.
     let before = &["getsockopt", "rt_sigpending", "rt_sigprocmask", "fstat"][..];
     let sent = &["sendfile", "rt_sigpending"][..];
     check("send_file", &[before, &["fcntl"], sent, &["rt_sigprocmask"]].concat());
@@ -226,7 +226,7 @@ static REFUSES: AtomicBool = AtomicBool::new(false);
 
 const CALL: &str = "ECHOSOUNDER_TEST_CALL";
 
-/// A call that is interrupted goes on, and one that the hook refuses ends with what the hook says.
+/// An interrupted call continues, or returns the error of the hook.
 fn check_interrupted<T: std::fmt::Debug>(mut call: impl FnMut() -> io::Result<T>, ends: Option<ErrorKind>) {
     REFUSES.store(false, Ordering::Relaxed);
     INTERRUPTED.store(0, Ordering::Relaxed);
@@ -296,7 +296,7 @@ fn interrupted_call_consults_the_hook() {
     {
         let set = format!("{CALL}={call}");
         let trace = format!("trace={call}");
-        // The first, the third and so on are interrupted; those between are made.
+        // strace interrupts every other call, beginning with the first.
         let inject = format!("inject={call}:error=EINTR:when=1+2");
         let by = ["env", &set, "strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
         let test = "syscalls::interrupted_call_consults_the_hook";
@@ -305,7 +305,7 @@ fn interrupted_call_consults_the_hook() {
     }
 }
 
-/// Without strace, and with a signal that is one: whoever has SO_RCVTIMEO set is interrupted by a stop, signal(7).
+/// Works without strace: a stop signal interrupts a receive with SO_RCVTIMEO, signal(7).
 #[test]
 fn stopped_process_continues_its_call() {
     if is_alone() {
@@ -323,7 +323,7 @@ fn stopped_process_continues_its_call() {
     }
     let mut process = Process::start(&[], "syscalls::stopped_process_continues_its_call").unwrap();
     for _ in 0..3 {
-        // It may not have begun to wait.
+        // The call may not have begun to wait.
         while !process.has_said(Duration::from_millis(10)) {
             process.signal("STOP");
             process.signal("CONT");

@@ -1,4 +1,4 @@
-//! What only AF_TIPC does.
+//! Behaviour of AF_TIPC only.
 
 use std::io::{ErrorKind, IoSliceMut};
 use std::process;
@@ -13,7 +13,7 @@ use echosounder_socket::{
 use crate::PATIENCE;
 use crate::family::Fixture;
 
-/// A service that no other test has, if this kernel has TIPC.
+/// Returns an unused service, or skips if this kernel lacks TIPC.
 fn service() -> Option<u32> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     Fixture::find(Transport::TipcRdm, Family::TIPC)?;
@@ -72,7 +72,7 @@ fn socket_binds_and_unbinds_several_services() {
     server.bind(&many.into()).unwrap();
     server.unbind_all().unwrap();
     assert_eq!([1, 2, 10].map(reaches), [false; 3]);
-    // A socket's own number is for ever.
+    // The socket's own address cannot be withdrawn.
     client.send_to(b"call", &name).unwrap();
     assert_eq!(server.recv(&mut [0; 8]).unwrap(), 4);
     let Address::Tipc(number) = name else { unreachable!() };
@@ -152,7 +152,7 @@ fn undeliverable_message_returns_unless_droppable() {
     assert!(matches!(control.next(), Some(ControlMessage::TipcReturned(bytes)) if &*bytes == b"and back"));
 }
 
-/// Both ends of a connection.
+/// Returns both sockets of a connection.
 fn connection(transport: Transport, service: u32) -> (Socket, Socket) {
     let (listener, client) = (socket(transport), socket(transport));
     listener.listen().unwrap();
@@ -178,7 +178,7 @@ fn end_is_an_error_or_a_control_message() {
         assert_eq!(bytes, b"last words");
         let ended = |message: &ControlMessage| matches!(message, ControlMessage::TipcError { .. });
         assert!(!message.control.iter().any(ended), "{message:?}");
-        // With space beside, the reason is told there; without, it is the error.
+        // With buffer space for control messages the reason is one of them; without, it is the error.
         let (message, _) = receive(&client);
         assert_eq!(message.len, 0);
         assert!(matches!(message.control[..], [ControlMessage::TipcError { code: 1.., .. }]), "{message:?}");
@@ -289,7 +289,7 @@ fn options_are_read_back_as_set() {
         let refused = rdm.set_option_bytes(libc::SOL_TIPC, broadcast_or_replicast, &value.to_ne_bytes());
         assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EINVAL));
         if let Err(error) = rdm.clear_option(libc::SOL_TIPC, broadcast_or_replicast, 0) {
-            // A node without a bearer has nothing to broadcast on.
+            // A node without a bearer cannot broadcast.
             assert_eq!(error.raw_os_error(), Some(libc::ENOTSUP));
         }
     }
@@ -310,7 +310,7 @@ fn options_are_read_back_as_set() {
 #[test]
 fn service_scope_limits_visibility() {
     let Some(service) = service() else { return };
-    // Two sockets of one service take turns or not, but each call reaches one of them.
+    // Each connection reaches one of the two sockets of the service, in any order.
     let servers = [(); 2].map(|()| {
         let server = socket(Transport::TipcRdm);
         server.bind(&at(service, 1)).unwrap();

@@ -1,8 +1,8 @@
-//! The traps of the kernel's sockets, each by name. Those that are not here have their tests elsewhere:
+//! Surprising behaviour of the kernel's sockets, one test for each. Other modules test these:
 //!
 //! | trap | test |
 //! |---|---|
-//! | UDP answers from 0.0.0.0 | `control::packet_info_selects_the_source_address`, `batch::an_answer_leaves_…` |
+//! | UDP answers from 0.0.0.0 | `control::packet_info_selects_the_source_address`, `batch::reply_leaves_from_…` |
 //! | UDP on both IP versions | `control::dual_stack_socket_replies_from_mapped_addresses` |
 //! | link-local peers | `batch::reply_leaves_from_the_requested_link_local_address` |
 //! | no descriptor for an accept | echosounder-server: `bind::the_surplus_waits_until_a_connection_ends` |
@@ -12,7 +12,7 @@
 //! | a peer that does not read | `family::*::send_all_times_out_and_counts` |
 //! | SIGPIPE | `signal::write_to_a_closed_peer_raises_no_signal`, `file::send_file_to_a_closed_peer_raises_no_signal` |
 //! | messages that are too long | `family::*::too_long_message_is_refused` |
-//! | messages that are cut | `family::*::long_message_is_truncated` |
+//! | truncated messages | `family::*::long_message_is_truncated` |
 //! | empty datagrams | `family::*::empty_datagram_is_delivered_or_refused` |
 //! | stale UNIX paths | echosounder-server: `path::a_dead_socket_is_replaced_and_removed_at_the_end` and the others there |
 //! | UNIX names | `address::abstract_name_may_contain_any_byte`, `address::paths_of_any_length_round_trip` |
@@ -88,7 +88,7 @@ fn closing_a_reuseport_listener_drops_its_queue() {
         .iter()
         .filter(|client| {
             client.set_timeout(Some(PATIENCE)).unwrap();
-            // Those that were accepted have been closed in order.
+            // The accepted connections were closed in order.
             client.recv(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
         })
         .count();
@@ -115,7 +115,7 @@ fn close_with_unread_input_resets_the_connection() {
             let sent: usize = (0..10_000).map_while(|_| server.send(&answer).ok()).sum();
             (client, server, sent)
         };
-        /// What is received, and how it ends.
+        /// Receives to the end and returns the bytes and the result.
         fn receive_one(client: &Socket) -> (usize, io::Result<()>) {
             let (mut received, mut buffer) = (0, vec![0; 1 << 16]);
             loop {
@@ -132,7 +132,7 @@ fn close_with_unread_input_resets_the_connection() {
         assert_eq!(kind(end), ErrorKind::ConnectionReset);
         assert!(received < sent || transport == Transport::UnixStream, "UNIX has no way to be on");
 
-        // Whoever ends, reads the rest and closes then loses nothing.
+        // A peer that shuts down, reads to the end and then closes loses nothing.
         let (client, server, sent) = call(false);
         server.shutdown(Shutdown::Write).unwrap();
         assert_eq!(server.recv(&mut [0; 16]).unwrap(), 4);
@@ -160,7 +160,7 @@ fn refused_datagram_fails_one_later_call_of_a_connected_socket() {
 
         let (stranger, name) = bound(Transport::Udp, loopback);
         stranger.send_to(b"anybody?", &nobody).unwrap();
-        // What comes back from here comes after the refusal would have.
+        // A reply from here arrives later than a refusal would.
         stranger.send_to(b"myself", &name).unwrap();
         assert_eq!(read(&stranger), b"myself");
         stranger.take_error().unwrap();
@@ -211,7 +211,7 @@ fn empty_buffer_leaves_a_datagram_unless_the_source_is_requested() {
     }
 }
 
-/// A listener whose port is left in TIME_WAIT: its side has closed first.
+/// Returns a port in TIME-WAIT, because its listener's side closed first.
 fn leave_in_time_wait(reuse: bool) -> Address {
     let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
     listener.set_option(option::SO_REUSEADDR, reuse).unwrap();
@@ -332,7 +332,7 @@ fn connection_queue_holds_the_backlog_plus_one() {
         ready([(client.as_fd(), Interest::Write)], Some(Duration::ZERO)).unwrap()[0].writable
     };
     assert_eq!(clients.iter().filter(done).count(), 3);
-    // The others ask again, and none is lost.
+    // The other clients retransmit, and no connection is lost.
     for _ in 0..6 {
         wait_readable(&listener);
         listener.accept_nonblocking().unwrap();
@@ -345,7 +345,7 @@ fn errno_of(result: io::Result<()>) -> i32 {
 
 #[test]
 fn connect_ex_returns_eagain_on_timeout_and_an_error_once() {
-    // Its queue is full, so the next client waits.
+    // The queue is full, so the next client waits.
     let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
     listener.listen_with(0).unwrap();
     let _first = connected(Transport::Tcp, &name);
@@ -410,7 +410,7 @@ fn option_length_is_that_of_the_kernel() {
     let congestion = socket.option(option::TCP_CONGESTION).unwrap();
     socket.set_option(option::TCP_CONGESTION, congestion.clone()).unwrap();
     assert_eq!(socket.option(option::TCP_CONGESTION).unwrap(), congestion);
-    // A null pointer of length 0 takes an interface away; of four bytes there is nothing to read.
+    // A null pointer with length 0 removes the interface; with length 4 the kernel cannot read the value.
     socket.set_option(option::SO_BINDTODEVICE, "lo".into()).unwrap();
     assert_eq!(socket.option(option::SO_BINDTODEVICE).unwrap(), "lo");
     if let Err(error) = socket.clear_option(libc::SOL_SOCKET, libc::SO_BINDTODEVICE, 0) {
@@ -437,7 +437,7 @@ fn truncated_names_are_refused() {
     assert_eq!(errno(too_long), Some(libc::ENODEV));
 }
 
-/// Sockets that poll(2) calls ready, whatever the call then says.
+/// Some sockets are ready according to poll(2) although the operation would block.
 #[test]
 fn wait_ends_in_time_on_an_always_ready_socket() {
     let soon = Some(Duration::from_millis(50));
@@ -450,11 +450,11 @@ fn wait_ends_in_time_on_an_always_ready_socket() {
         }
     };
     assert_eq!((full.kind(), full.raw_os_error()), (ErrorKind::TimedOut, None));
-    // As soon as somebody reads, it goes on.
+    // The send continues as soon as the peer reads.
     reader.recv(&mut [0; 16]).unwrap();
     assert_eq!(writer.send_to(b"and more", &name).unwrap(), 8);
 
-    // An error in the queue makes a socket readable.
+    // A queued error makes a socket readable.
     let udp = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
     udp.bind(&LOOPBACK[0]).unwrap();
     udp.set_option(option::IP_RECVERR, true).unwrap();
@@ -468,21 +468,21 @@ fn wait_ends_in_time_on_an_always_ready_socket() {
     assert_eq!(kind(udp.recv(&mut [0; 16])), ErrorKind::TimedOut);
 }
 
-/// As a service manager hands listeners over (sd_listen_fds(3)): it keeps its own descriptor of them.
+/// A service manager passes listeners (sd_listen_fds(3)) and keeps its own descriptors of them.
 #[test]
 fn inherited_listener_is_recognised_and_outlives_its_creator() {
     let kept = tcp_server(ServerOptions::default(), &LOOPBACK[0]);
     let handed = Socket::from_fd(kept.as_fd().try_clone_to_owned().unwrap()).unwrap();
     assert_eq!((handed.family().unwrap(), handed.socket_type().unwrap()), (Family::INET, Type::STREAM));
     assert!(handed.option(option::SO_ACCEPTCONN).unwrap());
-    // Whether it blocks is said of the socket, not of one descriptor: the other has it, too.
+    // The blocking mode belongs to the socket, so both descriptors share it.
     handed.set_blocking(false).unwrap();
     assert_eq!(kind(kept.accept()), ErrorKind::WouldBlock);
     drop(handed);
     let client = connected(Transport::Tcp, &kept.local_addr().unwrap());
     wait_readable(&kept);
     assert_eq!(kept.accept().unwrap().1, client.local_addr().unwrap());
-    // What is no socket is not taken for one.
+    // A descriptor that is not a socket is refused.
     let (pipe, _) = io::pipe().unwrap();
     assert_eq!(Socket::from_fd(pipe.into()).unwrap_err().source.raw_os_error(), Some(88));
 }

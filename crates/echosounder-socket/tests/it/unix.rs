@@ -1,4 +1,4 @@
-//! What only AF_UNIX has: sockets that are held.
+//! Behaviour of AF_UNIX only: pinned sockets.
 
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice};
@@ -44,7 +44,7 @@ fn pinned_socket_receives_after_its_path_is_replaced() {
     sender.send_to(b"answer", &held.name().clone().into()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
     assert!(is_silent(&other));
-    // Also where nothing leads to it any more.
+    // Even after the path was removed.
     fs::remove_file(&aside).unwrap();
     sender.send_to(b"answer", &held.name().clone().into()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
@@ -73,7 +73,7 @@ fn only_sockets_can_be_pinned() {
     ] {
         assert_eq!(hold(path).unwrap_err(), kind, "{path:?}");
     }
-    // A descriptor is held, not inherited, and given back.
+    // Pinning opens one close-on-exec descriptor and closes it again.
     assert_eq!(PinnedSocket::open(b"a\0b").unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
@@ -90,7 +90,7 @@ fn pinned_listener_accepts_connections() {
     listener.accept().unwrap();
 }
 
-/// The kernel takes a path to its first NUL, and an empty one for an abstract name: another socket's.
+/// The kernel ends a path at its first NUL, and takes an empty path for an abstract name.
 #[test]
 fn truncated_paths_are_refused_by_every_call() {
     let folder = Folder::new();
@@ -126,7 +126,7 @@ fn truncated_paths_are_refused_by_every_call() {
         let mut batch = Batch::new(1, 8);
         listener.recv_many(&mut batch).unwrap();
         check(batch.reply(0, b"", None, Some(&refused)));
-        // It can still be answered elsewhere.
+        // The datagram can still be replied to at another address.
         batch.reply(0, b"> ", None, None).unwrap();
         batch.send(&listener, false, |index, error| panic!("{index}: {error}"));
         assert_eq!(read(&asking), b"> ask");
