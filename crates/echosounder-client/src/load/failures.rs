@@ -74,8 +74,8 @@ impl<C: Clock> Generator<C> {
         self.enqueue(index, usize::from(given_up.is_some()))
     }
 
-    /// Handles an error that says that the server does not receive datagrams. As long as it has
-    /// replied to none, no server may be there.
+    /// Handles an error of a server that refuses datagrams. As long as no reply has arrived, there
+    /// may be no server at all.
     pub(super) fn datagram_refused(
         &mut self,
         index: usize,

@@ -42,7 +42,7 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Creates a schedule of `rate` messages per second, of which the first is due at `first_due`.
+    /// Creates a schedule of `rate` messages per second. The first message is due at `first_due`.
     pub(super) fn new(rate: f64, spacing: Spacing, first_due: Duration, seed: u64) -> Self {
         let next_ns = first_due.as_nanos() as f64;
         Self { interval_ns: 1e9 / rate, spacing, next_ns, random: Random::new(seed) }

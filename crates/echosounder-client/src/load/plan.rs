@@ -87,3 +87,68 @@ impl LoadPlan {
         matches!(self.pace, Pace::Closed { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::num::NonZeroUsize;
+
+    use echosounder_socket::{IpVersion, StopToken};
+
+    use super::*;
+    use crate::connect::{ConnectOptions, IpOptions};
+    use crate::load::pace::Spacing;
+
+    fn load(pace: Pace, messages: Option<u64>) -> Load {
+        let count = |count| NonZeroUsize::new(count).unwrap();
+        Load {
+            connect: ConnectOptions {
+                endpoint: "tcp://127.0.0.1".parse().unwrap(),
+                ip_version: IpVersion::Any,
+                source: None,
+                ip_options: IpOptions::default(),
+                wait: Duration::from_secs(1),
+            },
+            connections: count(10),
+            pace,
+            sizes: SizeRange { min: 64, max: 64 },
+            warm_up: Duration::ZERO,
+            duration: None,
+            messages,
+            threads: count(4),
+            allow_remote: false,
+            checkpoint_every: None,
+            stop: StopToken::new().unwrap(),
+        }
+    }
+
+    /// The plans of four threads, which have ten connections together.
+    fn plans(load: &Load) -> Vec<LoadPlan> {
+        let address = (Ipv4Addr::LOCALHOST, 1).into();
+        let plan = |(thread, connections)| LoadPlan::of_thread(load, &address, thread, 4, connections);
+        [3, 3, 2, 2].into_iter().enumerate().map(plan).collect()
+    }
+
+    #[test]
+    fn threads_share_messages_and_rate() {
+        let plans = plans(&load(Pace::Open { rate: 100.0, spacing: Spacing::Even }, Some(11)));
+        assert_eq!(plans.iter().map(|plan| plan.messages_max).collect::<Vec<_>>(), [3, 3, 3, 2]);
+        let rates = plans.iter().map(|plan| match plan.pace {
+            Pace::Open { rate, .. } => rate,
+            Pace::Closed { .. } => 0.0,
+        });
+        assert_eq!(rates.collect::<Vec<_>>(), [30.0, 30.0, 20.0, 20.0]);
+        // They do not send their first messages at once.
+        assert_eq!(
+            plans.iter().map(|plan| plan.first_due).collect::<Vec<_>>(),
+            [0, 10, 20, 30].map(Duration::from_millis)
+        );
+    }
+
+    #[test]
+    fn closed_loop_has_the_same_depth_in_every_thread() {
+        let closed = Pace::Closed { depth: 7 };
+        let plans = plans(&load(closed, None));
+        assert!(plans.iter().all(|plan| plan.pace == closed && plan.messages_max == u64::MAX));
+    }
+}

@@ -126,3 +126,74 @@ impl LoadReport {
 fn span(nanos: Option<i64>) -> Option<Duration> {
     nanos.map(|nanos| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN;
+
+    fn report(counts: Counts) -> LoadReport {
+        LoadReport {
+            peer: "tcp://127.0.0.1:1".into(),
+            counts,
+            latency: Distribution::default(),
+            send_delay: Distribution::default(),
+            over_time: Vec::new(),
+            elapsed: Duration::from_secs(2),
+            cpu: CpuShare::default(),
+            silence: None,
+            sent_total: counts.sent,
+            answered_total: counts.answered,
+        }
+    }
+
+    fn failure_kind(report: &LoadReport) -> Option<FailureKind> {
+        match report.failure(CONNECTIONS)? {
+            LoadError::Connect(error) => error.failure_kind(),
+            error => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn failure_depends_on_the_replies() {
+        let sent = Counts { sent: 10, ..Counts::default() };
+        let answered = Counts { answered: 9, ..sent };
+        assert_eq!(failure_kind(&report(answered)), None);
+        assert_eq!(failure_kind(&report(Counts { unexpected: 3, ..answered })), None);
+        assert_eq!(failure_kind(&report(sent)), Some(FailureKind::Timeout));
+        let closed = Counts { connections_closed: 1, ..sent };
+        assert_eq!(failure_kind(&report(closed)), Some(FailureKind::Closed));
+        let unexpected = report(Counts { unexpected: 1, ..closed });
+        assert!(matches!(unexpected.failure(CONNECTIONS), Some(LoadError::NotAnEcho(_))));
+        // The server replied until it fell silent.
+        let silent = LoadReport { silence: Some(Duration::from_secs(3)), ..report(answered) };
+        assert_eq!(failure_kind(&silent), Some(FailureKind::Timeout));
+        // All replies arrived in the warm-up.
+        let warm_up = LoadReport { sent_total: 20, answered_total: 10, ..report(sent) };
+        assert_eq!(failure_kind(&warm_up), Some(FailureKind::Timeout));
+        // The load was too short for a measured message.
+        let empty = LoadReport { sent_total: 10, answered_total: 10, ..report(Counts::default()) };
+        assert_eq!(failure_kind(&empty), None);
+        assert!(empty.is_empty() && !report(sent).is_empty());
+    }
+
+    #[test]
+    fn generator_is_the_limit_without_idle_time_or_behind_schedule() {
+        let busy =
+            |busy, waiting| LoadReport { cpu: CpuShare { busy, waiting }, ..report(Counts::default()) };
+        assert!(busy(0.6, 0.4).is_generator_limited() && !busy(0.6, 0.4).is_generator_busy());
+        assert!(busy(0.95, 0.0).is_generator_busy());
+        assert!(!busy(0.6, 0.2).is_generator_limited());
+        let with_delay = |late_of_100: u32| {
+            let mut send_delay = Distribution::default();
+            for number in 0..100 {
+                let delay = if number < late_of_100 { 2 } else { 0 };
+                send_delay.record_span(Duration::from_millis(delay));
+            }
+            LoadReport { send_delay, ..busy(1.0, 0.0) }
+        };
+        assert!(!with_delay(1).is_generator_limited());
+        assert!(with_delay(2).is_generator_limited());
+    }
+}

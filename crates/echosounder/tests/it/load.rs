@@ -155,7 +155,7 @@ fn repeated_reply_counts_as_duplicate() {
     let mut before = Vec::new();
     let peer = datagrams(move |message| {
         let again = std::mem::replace(&mut before, message.to_vec());
-        [again, message.to_vec()].into_iter().filter(|answer| !answer.is_empty()).collect()
+        [again, message.to_vec()].into_iter().filter(|reply| !reply.is_empty()).collect()
     });
     let done = load(&[&peer, "-c", "1", "-n", "10", "-w", "20s"]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
