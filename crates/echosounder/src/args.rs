@@ -1,6 +1,7 @@
 //! The command line: arguments, help texts and examples, as clap reads them.
 //!
-//! Nothing is computed or looked up here; [`config`](crate::config) turns arguments into the work to be done.
+//! Nothing is computed or looked up here; [`config`](crate::config) turns arguments into the work
+//! to be done.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,7 +16,8 @@ use crate::choices::{self, AutoClock, AutoTimestamps, AutoTranscript};
 use crate::output::{Output, OutputFile};
 use crate::value_parsers;
 
-/// Timestamped echo server, client, latency prober and load generator for every socket family on Linux
+/// Timestamped echo server, client, latency prober and load generator for every socket family on
+/// Linux
 #[derive(Debug, Parser)]
 #[command(name = "sounder", version, max_term_width = 100)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_STATUS}"))]
@@ -127,24 +129,27 @@ pub(crate) struct Serve {
 
     /// Timestamp before each reply: ctime, rfc3339, unix, ns, none, or a template
     ///
-    /// A template is printable ASCII text with the fields {ctime} {rfc3339} {unix} {rx} {tx} {peer} {local} {host}
-    /// {seq}. {rx} is the time when the message arrived and {tx} the time when its reply leaves, both in nanoseconds
-    /// since the Unix epoch. `ctime` stands for the template "[{ctime}] ", `rfc3339` and `unix` likewise, and `ns` for
-    /// "[{rx} {tx}] ". On datagram sockets a template must begin with one of these four, so that other servers
-    /// recognise a reply.
+    /// A template is printable ASCII text with the fields {ctime} {rfc3339} {unix} {rx} {tx} {peer}
+    /// {local} {host} {seq}. {rx} is the time when the message arrived and {tx} the time when its
+    /// reply leaves, both in nanoseconds since the Unix epoch. `ctime` stands for the template
+    /// "[{ctime}] ", `rfc3339` and `unix` likewise, and `ns` for "[{rx} {tx}] ". On datagram
+    /// sockets a template must begin with one of these four, so that other servers recognise a
+    /// reply.
     #[arg(long, value_name = "STAMP", default_value = "ctime")]
     pub(crate) stamp: Template,
 
-    /// How to split a stream into messages: every read of up to SIZE bytes, or every line [default: 1024]
+    /// How to split a stream into messages: every read of up to SIZE bytes, or every line [default:
+    /// 1024]
     ///
-    /// With `line`, a message ends at a newline, after MAX bytes (default 64k), or at the end of input.
+    /// With `line`, a message ends at a newline, after MAX bytes (default 64k), or at the end of
+    /// input.
     #[arg(long, value_name = "SIZE|line[:MAX]", value_parser = value_parsers::framing)]
     pub(crate) frame: Option<Framing>,
 
     /// With --stamp none, reply to datagrams from other hosts too, at most 10 per second
     ///
-    /// The limit applies to each socket of each thread. A reply without a timestamp looks like a request: without the
-    /// limit, two such servers could answer each other for ever.
+    /// The limit applies to each socket of each thread. A reply without a timestamp looks like a
+    /// request: without the limit, two such servers could answer each other for ever.
     #[arg(long)]
     pub(crate) allow_plain_echo: bool,
 
@@ -162,8 +167,8 @@ pub(crate) struct Serve {
 
     /// Close connections that send nothing for this long, such as 30s [default: never]
     ///
-    /// Independent of this option, a new connection beyond --max-connections replaces the one that has been idle
-    /// longest.
+    /// Independent of this option, a new connection beyond --max-connections replaces the one that
+    /// has been idle longest.
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
@@ -179,30 +184,33 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "MODE", value_parser = value_parsers::mode)]
     pub(crate) unix_mode: Option<u32>,
 
-    /// Also stop when standard input ends: the process that started this server for itself holds the other end
+    /// Also stop when standard input ends: the process that started this server for itself holds
+    /// the other end
     #[arg(long, hide = true)]
     pub(crate) until_input_ends: bool,
 }
 
 /// Send lines to a server and print its replies
 ///
-/// On a terminal, each line is sent as typed, without a newline, and its reply is printed. An empty line or Ctrl-D ends
-/// the session. Pasted text is sent as one message.
+/// On a terminal, each line is sent as typed, without a newline, and its reply is printed. An empty
+/// line or Ctrl-D ends the session. Pasted text is sent as one message.
 ///
-/// If standard input or output is a pipe or a file, bytes pass unchanged in both directions at once, as with nc. At the
-/// end of the input, talk closes the sending direction. Then it exits when the server closes the connection, or when
-/// nothing arrives for --wait. If the server closes the connection first, talk sends the rest of the input until it ends or
-/// pauses for --wait.
+/// If standard input or output is a pipe or a file, bytes pass unchanged in both directions at
+/// once, as with nc. At the end of the input, talk closes the sending direction. Then it exits when
+/// the server closes the connection, or when nothing arrives for --wait. If the server closes the
+/// connection first, talk sends the rest of the input until it ends or pauses for --wait.
 ///
-/// With --lines or --json, and always on sockets that preserve message boundaries (UDP, seqpacket and others), talk
-/// works in lockstep: each line is one message, sent without its newline (see --eol), and the next line waits for the
-/// reply. An empty line is an empty message; on a stream without --eol it sends nothing.
+/// With --lines or --json, and always on sockets that preserve message boundaries (UDP, seqpacket
+/// and others), talk works in lockstep: each line is one message, sent without its newline (see
+/// --eol), and the next line waits for the reply. An empty line is an empty message; on a stream
+/// without --eol it sends nothing.
 ///
-/// In lockstep, a reply ends when it contains the line that was sent, with a newline, or after 0.3 s of silence. Each
-/// reply is printed unchanged; a newline is added if it lacks one. If the reply is incomplete after --wait, the line
-/// counts as unanswered; the part that has arrived is printed. A late reply is not mistaken for the reply to the next
-/// line if the two can be told apart. Data that arrives before the first line, such as a greeting, belongs to no line;
-/// on connections, talk waits up to 0.25 s for it.
+/// In lockstep, a reply ends when it contains the line that was sent, with a newline, or after 0.3
+/// s of silence. Each reply is printed unchanged; a newline is added if it lacks one. If the reply
+/// is incomplete after --wait, the line counts as unanswered; the part that has arrived is printed.
+/// A late reply is not mistaken for the reply to the next line if the two can be told apart. Data
+/// that arrives before the first line, such as a greeting, belongs to no line; on connections, talk
+/// waits up to 0.25 s for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
@@ -231,9 +239,9 @@ pub(crate) struct Talk {
 
     /// How long to wait for a connection, and for each reply, such as 0.2, 200ms or 1m30s
     ///
-    /// On streams, the time starts again whenever 64 KiB of the reply have arrived. In lockstep, talk waits this long for
-    /// late replies after the end of the input, and again whenever 64 KiB have arrived. Otherwise it continues as long
-    /// as the server sends something within this time.
+    /// On streams, the time starts again whenever 64 KiB of the reply have arrived. In lockstep,
+    /// talk waits this long for late replies after the end of the input, and again whenever 64 KiB
+    /// have arrived. Otherwise it continues as long as the server sends something within this time.
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = value_parsers::duration)]
     pub(crate) wait: Duration,
 
@@ -262,8 +270,9 @@ pub(crate) struct Talk {
 
 /// Measure round-trip time, loss and jitter, and the delay of each direction
 ///
-/// Requests are sent on schedule, whether or not replies arrive. Replies of `sounder serve` carry timestamps, from which
-/// ping computes the delay of each direction. Other echo servers are measured as far as their replies allow.
+/// Requests are sent on schedule, whether or not replies arrive. Replies of `sounder serve` carry
+/// timestamps, from which ping computes the delay of each direction. Other echo servers are
+/// measured as far as their replies allow.
 ///
 /// Ctrl-C prints the summary and exits; Ctrl-\ prints the summary so far and continues.
 #[derive(Debug, clap::Args)]
@@ -351,19 +360,22 @@ pub(crate) struct Ping {
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) max_p99: Option<Duration>,
 
-    /// Write the result to FILE: .json, .csv (each request), .hdr (HdrHistogram log) or .html; - is standard output
+    /// Write the result to FILE: .json, .csv (each request), .hdr (HdrHistogram log) or .html; - is
+    /// standard output
     ///
-    /// This option may be repeated. FILE is written at the end, and every 10 seconds with the result so far. With `-o -`
-    /// the JSON result goes to standard output and everything else to standard error.
+    /// This option may be repeated. FILE is written at the end, and every 10 seconds with the
+    /// result so far. With `-o -` the JSON result goes to standard output and everything else to
+    /// standard error.
     #[arg(short, long, value_name = "FILE", value_parser = value_parsers::output_file)]
     pub(crate) output: Vec<OutputFile>,
 }
 
 /// Generate load over many connections and verify every reply
 ///
-/// Without --rate this is a closed loop: each connection keeps --depth messages in flight and sends the next one when a
-/// reply arrives. With --rate it is an open loop: messages are sent on schedule, and latency counts from the scheduled
-/// time, so that the time in which the server stalls is measured too.
+/// Without --rate this is a closed loop: each connection keeps --depth messages in flight and sends
+/// the next one when a reply arrives. With --rate it is an open loop: messages are sent on
+/// schedule, and latency counts from the scheduled time, so that the time in which the server
+/// stalls is measured too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
@@ -435,10 +447,12 @@ pub(crate) struct Load {
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
 
-    /// Write the result to FILE: .json, .csv (each latency), .hdr (HdrHistogram log) or .html; - is standard output
+    /// Write the result to FILE: .json, .csv (each latency), .hdr (HdrHistogram log) or .html; - is
+    /// standard output
     ///
-    /// This option may be repeated. FILE is written at the end, and every 10 seconds with the result so far. With `-o -`
-    /// the JSON result goes to standard output and everything else to standard error.
+    /// This option may be repeated. FILE is written at the end, and every 10 seconds with the
+    /// result so far. With `-o -` the JSON result goes to standard output and everything else to
+    /// standard error.
     #[arg(short, long, value_name = "FILE", value_parser = value_parsers::output_file)]
     pub(crate) output: Vec<OutputFile>,
 

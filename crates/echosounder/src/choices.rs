@@ -1,4 +1,5 @@
-//! Arguments that name one of a few values: the names, their help texts and the values of the libraries they stand for.
+//! Arguments that name one of a few values: the names, their help texts and the values of the
+//! libraries they stand for.
 
 use std::ffi::OsStr;
 
@@ -8,8 +9,8 @@ use echosounder_client::{ClockRelation, Eol, Spacing, TimestampSource};
 
 use crate::output::Transcript;
 
-/// A value parser for a type that is not ours to derive [`clap::ValueEnum`] on, or whose values include a default
-/// that is decided later.
+/// A value parser for a type that is not ours to derive [`clap::ValueEnum`] on, or whose values
+/// include a default that is decided later.
 #[derive(Debug)]
 pub(crate) struct Choices<T: 'static>(&'static [Choice<T>]);
 

@@ -1,4 +1,5 @@
-//! The work that the arguments ask for: defaults filled in, contradictions refused, types of the libraries.
+//! The work that the arguments ask for: defaults filled in, contradictions refused, types of the
+//! libraries.
 //!
 //! There is one function for each command. Its error is a [`UsageError`] of one sentence.
 
@@ -38,7 +39,7 @@ pub(crate) struct Serve {
 /// The work of `talk`.
 #[derive(Debug)]
 pub(crate) struct Talk {
-    pub(crate) call: ConnectOptions,
+    pub(crate) connect: ConnectOptions,
     pub(crate) deadline: Option<Duration>,
     /// Whether to work in lockstep even on a stream without a terminal.
     pub(crate) lines: bool,
@@ -48,6 +49,7 @@ pub(crate) struct Talk {
     pub(crate) verbose: bool,
 }
 
+/// Returns the work of `serve`.
 pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     let on_defaults = args.endpoints.is_empty();
     let endpoints = if on_defaults { vec![default("tcp"), default("udp")] } else { args.endpoints };
@@ -97,20 +99,14 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     Ok(Serve { server, transcript, on_defaults, until_input_ends: args.until_input_ends })
 }
 
+/// Returns the work of `talk`.
 pub(crate) fn talk(args: args::Talk, color: Color) -> Result<Talk> {
     let endpoint = args.endpoint.map_or_else(|| default("tcp"), on_this_host);
     check_ports(std::slice::from_ref(&endpoint))?;
     check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
     let source = source(args.source, &endpoint)?;
-    let call = ConnectOptions {
-        endpoint,
-        ip_version: ip_version(args.ip_version),
-        source,
-        ip_options: IpOptions::default(),
-        wait: args.wait,
-    };
     Ok(Talk {
-        call,
+        connect: connect_options(endpoint, args.ip_version, source, args.wait),
         deadline: args.deadline,
         lines: args.lines,
         eol: args.eol.unwrap_or(Eol::None),
@@ -133,6 +129,7 @@ pub(crate) struct Load {
     pub(crate) output: Vec<OutputFile>,
 }
 
+/// Returns the work of `load`.
 pub(crate) fn load(args: args::Load) -> Result<Load> {
     let endpoint = match args.endpoint {
         Some(endpoint) if args.with_server => endpoint,
@@ -157,13 +154,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         (None, None) => Some(Duration::from_secs(10)),
     };
     let load = echosounder_client::Load {
-        connect: ConnectOptions {
-            endpoint,
-            ip_version: ip_version(args.ip_version),
-            source,
-            ip_options: IpOptions::default(),
-            wait: args.wait,
-        },
+        connect: connect_options(endpoint, args.ip_version, source, args.wait),
         connections: args.connections,
         pace,
         sizes: args.size,
@@ -206,6 +197,7 @@ const INTERVAL_IN_TURN: Duration = Duration::from_millis(20);
 /// The maximum number of requests in flight to one target.
 const IN_FLIGHT_MAX: u128 = 1_000_000;
 
+/// Returns the work of `ping`.
 pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     let endpoints = match (args.endpoints.is_empty(), args.with_server) {
         (true, false) => vec![default("tcp")],
@@ -222,13 +214,11 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         return Err(UsageError(text.into()).into());
     }
     check_timestamps(&args, &endpoints)?;
+    let source = source_or_interface(args.source)?;
     let template = echosounder_client::Ping {
         connect: ConnectOptions {
-            endpoint: default("tcp"),
-            ip_version: ip_version(args.ip_version),
-            source: source_or_interface(args.source)?,
             ip_options: IpOptions { dscp: args.dscp, ttl: args.ttl },
-            wait: args.wait,
+            ..connect_options(default("tcp"), args.ip_version, source, args.wait)
         },
         size_bytes: args.size.get(),
         start_delay: Duration::ZERO,
@@ -318,6 +308,16 @@ fn on_this_host(endpoint: Endpoint) -> Endpoint {
     }
 }
 
+fn connect_options(
+    endpoint: Endpoint,
+    version: args::IpVersion,
+    source: Option<Source>,
+    wait: Duration,
+) -> ConnectOptions {
+    let (ip_version, ip_options) = (ip_version(version), IpOptions::default());
+    ConnectOptions { endpoint, ip_version, source, ip_options, wait }
+}
+
 fn default(scheme: &str) -> Endpoint {
     format!("{scheme}://localhost").parse().expect("the default endpoints parse")
 }
@@ -347,7 +347,8 @@ fn source_or_interface(typed: Option<String>) -> Result<Option<Source>> {
     Ok(typed.map(|text| text.parse().map_or(Source::Interface(text), Source::Address)))
 }
 
-/// Refuses two socket types at one TIPC service, since a client that connects by its address may reach either.
+/// Refuses two socket types at one TIPC service, since a client that connects by its address may
+/// reach either.
 fn check_services(endpoints: &[Endpoint]) -> Result<()> {
     for (place, endpoint) in endpoints.iter().enumerate() {
         let Some(service) = tipc_service(endpoint) else { continue };

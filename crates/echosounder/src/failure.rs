@@ -1,7 +1,8 @@
 //! How a command ends: exit status, error message, hint.
 //!
-//! A command returns an [`Outcome`] or an error. `main` passes the error to [`report_and_exit_code`], which prints it in one line,
-//! with a hint if one may help, and decides whether the peer failed (1) or this machine (2).
+//! A command returns an [`Outcome`] or an error. `main` passes the error to
+//! [`report_and_exit_code`], which prints it in one line, with a hint if one may help, and decides
+//! whether the peer failed (1) or this machine (2).
 
 use std::fmt;
 use std::io::{self, Write};
@@ -30,8 +31,8 @@ use crate::stderr::stderr;
 pub(crate) enum Outcome {
     /// Everything worked.
     Done,
-    /// Something did not work: the peer failed, or a reply, a threshold or a socket family is missing. It is reported
-    /// already.
+    /// Something did not work: the peer failed, or a reply, a threshold or a socket family is
+    /// missing. It is reported already.
     Incomplete,
     /// This machine failed, which is reported already.
     Failed,
@@ -64,8 +65,8 @@ impl Advised {
         Self { error, hint: hint.into() }
     }
 
-    /// Returns an error of connecting to an endpoint, with a hint if our server may not be running there. `instead` ends
-    /// the hint with an alternative that needs no server.
+    /// Returns an error of connecting to an endpoint, with a hint if our server may not be running
+    /// there. `instead` ends the hint with an alternative that needs no server.
     pub(crate) fn at(endpoint: &Endpoint, error: ClientError, instead: &str) -> Error {
         match start_hint(endpoint, error.failure_kind(), instead) {
             Some(hint) => Self { error, hint }.into(),
@@ -133,7 +134,8 @@ struct Failure<'a> {
     hint: Option<&'a str>,
 }
 
-/// Prints why a command failed and returns its exit status. A closed pipe on standard output is a success.
+/// Prints why a command failed and returns its exit status. A closed pipe on standard output is a
+/// success.
 pub(crate) fn report_and_exit_code(error: &Error, output: Output) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
@@ -161,8 +163,8 @@ pub(crate) fn report(error: &Error, output: Output) {
     };
 }
 
-/// Prints the help or the version that was asked for, or why `program` rejects its arguments, and returns the exit
-/// status.
+/// Prints the help or the version that was asked for, or why `program` rejects its arguments, and
+/// returns the exit status.
 pub(crate) fn report_usage(error: clap::Error, color: Color, program: &Command) -> ExitCode {
     if error.use_stderr() {
         reject(error, color, program);
@@ -234,7 +236,8 @@ pub(crate) fn sentence<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Erro
     parts.join(": ")
 }
 
-/// Returns a message without the numbers of system errors: "Connection refused" for "Connection refused (os error 111)".
+/// Returns a message without the numbers of system errors: "Connection refused" for "Connection
+/// refused (os error 111)".
 pub(crate) fn plain(message: &str) -> String {
     let mut plain = String::new();
     let mut rest = message;
@@ -304,7 +307,8 @@ fn is_closed_pipe(error: &Error) -> bool {
     is_broken && output_has_no_reader()
 }
 
-/// Returns whether standard output has no reader. EPIPE alone does not prove it, since sockets fail with it too.
+/// Returns whether standard output has no reader. EPIPE alone does not prove it, since sockets fail
+/// with it too.
 fn output_has_no_reader() -> bool {
     let state = ready([(io::stdout().as_fd(), Interest::Write)], Some(Duration::ZERO));
     // Only writability is polled, so readability means an error or a hang-up (poll(2)).

@@ -1,7 +1,9 @@
-//! `sounder`: timestamped echo server, client, latency prober and load generator for every socket family on Linux.
+//! `sounder`: timestamped echo server, client, latency prober and load generator for every socket
+//! family on Linux.
 //!
-//! The command line is parsed into [`args`], which become the work of a command in [`config`]; a module of [`command`]
-//! does that work, and [`render`] writes the results. No other crate of the project prints.
+//! The command line is parsed into [`args`], which become the work of a command in [`config`]; a
+//! module of [`command`] does that work, and [`render`] writes the results. No other crate of the
+//! project prints.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -33,7 +35,8 @@ fn main() -> ExitCode {
 }
 
 fn run_program() -> ExitCode {
-    // Before the first thread, which inherits it. If this fails, a file over the size limit ends the program by SIGXFSZ.
+    // Before the first thread, which inherits it. If this fails, a file over the size limit ends
+    // the program by SIGXFSZ.
     let _ = echosounder_socket::ignore_file_size_signal();
     let color = color_of_usage();
     let mut program = Args::command();
@@ -63,7 +66,8 @@ fn run_command(args: Args) -> Result<Outcome> {
     }
 }
 
-/// Returns the value of `--color` for help texts and usage errors, which come before the arguments are parsed.
+/// Returns the value of `--color` for help texts and usage errors, which come before the arguments
+/// are parsed.
 fn color_of_usage() -> Color {
     let typed: Vec<String> = env::args_os().filter_map(|typed| typed.into_string().ok()).collect();
     let value = |pair: &[String]| match pair[0].strip_prefix("--color") {

@@ -36,7 +36,8 @@ pub(crate) enum Color {
 }
 
 impl Color {
-    /// Returns whether to use colours on this kind of output. An empty NO_COLOR does not count (no-color.org).
+    /// Returns whether to use colours on this kind of output. An empty NO_COLOR does not count
+    /// (no-color.org).
     pub(crate) fn applies(self, is_terminal: bool) -> bool {
         let is_allowed = || env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         match self {

@@ -1,7 +1,8 @@
 //! Messages on standard error.
 //!
-//! Writing a message never fails and never blocks for long, since the disk of a log may be full and the reader of a
-//! pipe may be gone or stuck. A thread writes the messages; `main` calls [`finish`] at the end.
+//! Writing a message never fails and never blocks for long, since the disk of a log may be full and
+//! the reader of a pipe may be gone or stuck. A thread writes the messages; `main` calls [`finish`]
+//! at the end.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use echosounder_socket::{Signal, Signals};
 
-/// How long the sender of a message waits until it is written, so that it precedes later text on standard output. After
-/// a message that takes longer, senders do not wait until that message is written.
+/// How long the sender of a message waits until it is written, so that it precedes later text on
+/// standard output. After a message that takes longer, senders do not wait until that message is
+/// written.
 const WRITE_WAIT: Duration = Duration::from_millis(200);
 
 /// How long the end of the program waits for queued messages.
@@ -39,7 +41,8 @@ struct State {
     is_stuck: bool,
 }
 
-/// A message to standard error, queued as a whole when it is flushed or dropped. Writing to it never fails.
+/// A message to standard error, queued as a whole when it is flushed or dropped. Writing to it
+/// never fails.
 #[derive(Debug, Default)]
 pub(crate) struct Stderr {
     text: Vec<u8>,
@@ -114,8 +117,9 @@ impl Messages {
         static STARTED: OnceLock<bool> = OnceLock::new();
         *STARTED.get_or_init(|| {
             let write = || {
-                // Block all signals here: otherwise the kernel could deliver one to this thread, with its default
-                // action. They stay blocked even if the descriptor cannot be created.
+                // Block all signals here: otherwise the kernel could deliver one to this thread,
+                // with its default action. They stay blocked even if the descriptor cannot be
+                // created.
                 let _signals = Signals::receive(&Signal::ALL);
                 self.write_all()
             };

@@ -47,7 +47,8 @@ pub(crate) fn send_byte(transport: Transport, address: &Address) -> io::Result<(
     }
 }
 
-/// Adds to an error of VSOCK that the family exists: guest and host can reach each other without its loopback.
+/// Adds to an error of VSOCK that the family exists: guest and host can reach each other without
+/// its loopback.
 pub(crate) fn explain(address: &Address, error: io::Error) -> io::Error {
     if !matches!(address, Address::Vsock(_)) || error.kind() != io::ErrorKind::AddrNotAvailable {
         return error;

@@ -1,6 +1,7 @@
 //! Parsers for the values of arguments: durations, sizes, rates, endpoints and file names.
 //!
-//! Each returns an error that names the text and what it should be; clap puts the name of the argument before it.
+//! Each returns an error that names the text and what it should be; clap puts the name of the
+//! argument before it.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -79,7 +80,8 @@ pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
     scaled(text, 1000).ok_or_else(|| format!("\"{text}\" is not a number from 1, such as 500, 10k or 1m"))
 }
 
-/// The maximum number of threads. With more, the share of each in the backlog budget would be too small.
+/// The maximum number of threads. With more, the share of each in the backlog budget would be too
+/// small.
 const THREADS_MAX: usize = 1024;
 
 /// Parses a number of threads.
@@ -128,7 +130,8 @@ fn too_long() -> String {
     format!("the maximum is {}m", MESSAGE_MAX / 1024 / 1024)
 }
 
-/// Parses a differentiated services code point: a number, or a name of RFC 2474, 2597, 3246, 5865 or 8622.
+/// Parses a differentiated services code point: a number, or a name of RFC 2474, 2597, 3246, 5865
+/// or 8622.
 pub(crate) fn dscp(text: &str) -> Result<u8, String> {
     let named = match text.to_ascii_lowercase().as_str() {
         "be" | "df" => Some(0),
@@ -161,8 +164,8 @@ pub(crate) fn output_file(text: &str) -> Result<OutputFile, String> {
     output(text).ok_or_else(|| format!("\"{text}\" does not end in .json, .csv, .hdr or .html"))
 }
 
-/// Parses a destination whose extension names the format. Names that a shell makes (`/dev/stdout`, `>(...)`) have no
-/// extension and mean JSON.
+/// Parses a destination whose extension names the format. Names that a shell makes (`/dev/stdout`,
+/// `>(...)`) have no extension and mean JSON.
 fn output(text: &str) -> Option<OutputFile> {
     if text == "-" {
         return Some(OutputFile::Stdout);

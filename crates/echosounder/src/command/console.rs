@@ -1,8 +1,9 @@
-//! The stream on which a command prints its progress and statistics, and standard output for everything else.
+//! The stream on which a command prints its progress and statistics, and standard output for
+//! everything else.
 //!
-//! Writes wait for a slow reader of standard output, however long it takes. Only when the command should end, by its
-//! own plan ([`expect_end_after`]) or by a signal ([`stop_requested`]), a reader that takes nothing delays it no longer
-//! than [`READER_WAIT`].
+//! Writes wait for a slow reader of standard output, however long it takes. Only when the command
+//! should end, by its own plan ([`expect_end_after`]) or by a signal ([`stop_requested`]), a reader
+//! that takes nothing delays it no longer than [`READER_WAIT`].
 
 use std::io::{self, StdoutLock, Write};
 use std::os::fd::AsFd;
@@ -21,7 +22,8 @@ const READER_WAIT: Duration = Duration::from_millis(500);
 /// How often a wait for the reader checks whether the command should have ended.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The maximum size of a write: a pipe that is writable takes this many bytes without blocking (PIPE_BUF, pipe(7)).
+/// The maximum size of a write: a pipe that is writable takes this many bytes without blocking
+/// (PIPE_BUF, pipe(7)).
 const WRITE_MAX: usize = 4096;
 
 /// When the command should end by its own plan, if it has one.
@@ -130,7 +132,8 @@ impl Write for ConsoleWriter {
 /// Standard output, locked. Writes whole lines at once, and the rest when it is flushed or dropped.
 #[derive(Debug)]
 pub(super) struct StdoutSink {
-    /// The lock of std's stream. Its buffer stays empty, since its writes would block without a limit.
+    /// The lock of std's stream. Its buffer stays empty, since its writes would block without a
+    /// limit.
     out: StdoutLock<'static>,
     text: Vec<u8>,
 }

@@ -1,4 +1,5 @@
-//! `sounder demo`: one conversation with a server of its own, then 1,000 verified echoes on every socket type.
+//! `sounder demo`: one conversation with a server of its own, then 1,000 verified echoes on every
+//! socket type.
 
 use std::fs;
 use std::io::Write;
@@ -174,7 +175,8 @@ fn connect(endpoint: Endpoint, stop: &StopToken) -> Result<Peer> {
     Ok(Peer::connect(options, WaitLimit::new(stop.clone(), Duration::MAX))?)
 }
 
-/// Sends a message and appends the reply. Returns the round-trip time, or `None` if no reply arrives in time.
+/// Sends a message and appends the reply. Returns the round-trip time, or `None` if no reply
+/// arrives in time.
 fn request(peer: &mut Peer, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<Duration>> {
     let mut rtt = None;
     let mut on_received = |received: Received<'_>| {

@@ -1,4 +1,5 @@
-//! `sounder doctor`: which socket types and kernel features work on this machine, and what enables the others.
+//! `sounder doctor`: which socket types and kernel features work on this machine, and what enables
+//! the others.
 
 mod check;
 mod features;
@@ -81,7 +82,8 @@ fn print_checks(
     Ok(())
 }
 
-/// Tests every transport in each of its families, and the other types of sockets that programs open.
+/// Tests every transport in each of its families, and the other types of sockets that programs
+/// open.
 fn sockets() -> Vec<Check> {
     let transports = Transport::all().flat_map(|transport| {
         transport.loopback_addresses().into_iter().map(move |address| {

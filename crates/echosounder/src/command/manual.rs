@@ -1,5 +1,5 @@
-//! `sounder completions` and `sounder man`: shell completion scripts and man pages, generated from the command line's
-//! definition.
+//! `sounder completions` and `sounder man`: shell completion scripts and man pages, generated from
+//! the command line's definition.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -115,8 +115,8 @@ fn synopsis(command: &clap::Command) -> String {
     line
 }
 
-/// Returns the sections of a help text. A line that ends in a colon is a heading, with an indented table below. A
-/// paragraph without a heading belongs to the section before it.
+/// Returns the sections of a help text. A line that ends in a colon is a heading, with an indented
+/// table below. A paragraph without a heading belongs to the section before it.
 fn sections(help: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for paragraph in help.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {

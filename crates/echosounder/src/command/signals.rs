@@ -1,8 +1,8 @@
 //! The signals of a command.
 //!
-//! A command calls [`receive`] before it starts its first thread, and [`stop_on_signal`] as soon as it can stop. From
-//! then on SIGINT, SIGTERM and SIGHUP stop its [`StopToken`], SIGUSR1 or SIGQUIT request a report, and a second signal
-//! of the first kind ends the process at once.
+//! A command calls [`receive`] before it starts its first thread, and [`stop_on_signal`] as soon as
+//! it can stop. From then on SIGINT, SIGTERM and SIGHUP stop its [`StopToken`], SIGUSR1 or SIGQUIT
+//! request a report, and a second signal of the first kind ends the process at once.
 
 use std::os::fd::AsFd;
 use std::process;
@@ -15,8 +15,8 @@ use echosounder_socket::{Interest, Signal, Signals, StopToken, ready};
 
 use super::console;
 
-/// How long after the first signal further ones count as the same request: timeout(1) sends two, and so do a closing
-/// terminal and the shell on it.
+/// How long after the first signal further ones count as the same request: timeout(1) sends two,
+/// and so do a closing terminal and the shell on it.
 const SAME_REQUEST: Duration = Duration::from_millis(100);
 
 /// How long to pause after a failed wait for signals.
@@ -33,7 +33,8 @@ impl FirstSignal {
     }
 }
 
-/// Blocks the signals that stop a command, and `reports`, so that [`stop_on_signal`] can receive them.
+/// Blocks the signals that stop a command, and `reports`, so that [`stop_on_signal`] can receive
+/// them.
 ///
 /// Threads inherit what is blocked, so this must come before the first thread.
 pub(super) fn receive(reports: &[Signal]) -> Result<Signals> {
@@ -46,10 +47,11 @@ pub(super) fn receive(reports: &[Signal]) -> Result<Signals> {
     Signals::receive(&signals).context("cannot receive signals")
 }
 
-/// Starts a thread that stops the token at the first signal which ends a command, and calls `report` at every signal
-/// that requests a report.
+/// Starts a thread that stops the token at the first signal which ends a command, and calls
+/// `report` at every signal that requests a report.
 ///
-/// At a second signal which ends a command, the thread calls `clean_up` and lets the signal kill the process.
+/// At a second signal which ends a command, the thread calls `clean_up` and lets the signal kill
+/// the process.
 pub(super) fn stop_on_signal(
     signals: Signals,
     stop: StopToken,
@@ -72,8 +74,8 @@ pub(super) fn stop_on_signal(
     Ok(first)
 }
 
-/// Lets a signal kill the process. If the process ignores it, SIGTERM does, and otherwise SIGABRT, which cannot be
-/// ignored here.
+/// Lets a signal kill the process. If the process ignores it, SIGTERM does, and otherwise SIGABRT,
+/// which cannot be ignored here.
 fn die_of(signal: Signal, signals: Signals) {
     // From here on this thread does not block the signals.
     drop(signals);

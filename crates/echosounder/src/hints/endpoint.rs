@@ -17,7 +17,8 @@ const OTHER_SCHEMES: [(&str, u16); 9] = [
     ("redis", 6379),
 ];
 
-/// Returns a question that names the endpoint which `text` probably means, or `None` without a good guess.
+/// Returns a question that names the endpoint which `text` probably means, or `None` without a good
+/// guess.
 ///
 /// `error` is the reason why `text` is not an endpoint.
 pub(crate) fn guess(text: &str, error: &EndpointError) -> Option<String> {
@@ -33,7 +34,8 @@ pub(crate) fn guess(text: &str, error: &EndpointError) -> Option<String> {
     (meant != text && meant.parse::<Endpoint>().is_ok()).then(|| format!("did you mean \"{meant}\"?"))
 }
 
-/// Returns the endpoint for a scheme that is unknown or that has the wrong separator after it, such as `tcp:host`.
+/// Returns the endpoint for a scheme that is unknown or that has the wrong separator after it, such
+/// as `tcp:host`.
 fn by_scheme(scheme: &str, rest: &str) -> Option<String> {
     let typed = scheme.to_ascii_lowercase();
     // The stream transport of a family is named after the family alone.
@@ -47,7 +49,8 @@ fn by_scheme(scheme: &str, rest: &str) -> Option<String> {
         let parses = with_port.parse::<Endpoint>().is_ok();
         return Some(if parses { with_port } else { format!("tcp://{host}") });
     }
-    // Among equally similar schemes this picks the first, and the table begins with the most common ones.
+    // Among equally similar schemes this picks the first, and the table begins with the most common
+    // ones.
     let known = Transport::all()
         .map(Transport::scheme)
         .min_by_key(|known| strsim::damerau_levenshtein(known, &typed))
@@ -57,7 +60,8 @@ fn by_scheme(scheme: &str, rest: &str) -> Option<String> {
     Some(format!("{known}{separator}{rest}"))
 }
 
-/// Returns the endpoint without the user, path, query and fragment of a URL, and with a colon for each space.
+/// Returns the endpoint without the user, path, query and fragment of a URL, and with a colon for
+/// each space.
 fn without_path(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
     let separator = if scheme.is_empty() { "" } else { "://" };
@@ -69,8 +73,8 @@ fn without_path(text: &str) -> Option<String> {
 
 /// Returns the address that inet_aton(3) reads in a text such as `127.1`.
 ///
-/// `None` for texts with more than one reading: a single number, which may be a port, and numbers with a leading
-/// zero, which are octal to some programs only.
+/// `None` for texts with more than one reading: a single number, which may be a port, and numbers
+/// with a leading zero, which are octal to some programs only.
 fn aton(text: &str) -> Option<Ipv4Addr> {
     let part = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),

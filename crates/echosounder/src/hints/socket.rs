@@ -6,7 +6,8 @@ use echosounder_client::ClientError;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Error, is_forbidden, is_other_type, is_too_long};
 
-/// The first port that any user may bind, unless net.ipv4.ip_unprivileged_port_start says otherwise: ip(7), vsock(7).
+/// The first port that any user may bind, unless net.ipv4.ip_unprivileged_port_start says
+/// otherwise: ip(7), vsock(7).
 const UNPRIVILEGED_PORT: u32 = 1024;
 
 /// Returns what may help when a server could not bind an address.
@@ -15,11 +16,11 @@ pub(crate) fn bind_error(error: &Error) -> Option<&'static str> {
         return None;
     }
     let port = match error.address()? {
-        Address::Unix(UnixName::Path(_)) => return Some("a path needs the right to write to its folder"),
+        Address::Unix(UnixName::Path(_)) => return Some("a path requires write permission for its folder"),
         Address::Vsock(address) => address.port,
         address => address.port()?.into(),
     };
-    (1..UNPRIVILEGED_PORT).contains(&port).then_some("ports below 1024 need CAP_NET_BIND_SERVICE")
+    (1..UNPRIVILEGED_PORT).contains(&port).then_some("ports below 1024 require CAP_NET_BIND_SERVICE")
 }
 
 /// Returns what may help when this machine could not carry out an operation with a peer.
@@ -51,17 +52,17 @@ fn local_error(error: &Error) -> Option<&'static str> {
                 && address.scope_id() == 0
                 && cause.kind() == io::ErrorKind::InvalidInput =>
         {
-            Some("a link-local address needs its interface, as in [fe80::1%eth0]")
+            Some("a link-local address requires its interface, as in [fe80::1%eth0]")
         }
         address
             if address.ip().is_some()
                 && error.operation() == "connect to"
                 && cause.kind() == io::ErrorKind::InvalidInput =>
         {
-            Some("that address cannot be used as the source on the way there")
+            Some("the source address cannot be used on the route to this peer")
         }
         Address::Unix(_) if is_other_type(cause) => {
-            Some("the socket there has another type: try unix:, unix-dgram: or unix-seqpacket:")
+            Some("the socket at this path has another type: try unix:, unix-dgram: or unix-seqpacket:")
         }
         address if is_too_long(cause) => Some(message_limit(address)),
         _ => None,

@@ -1,4 +1,5 @@
-//! Corrections of a wrong command line: the spelling of this program for the flags and habits of nc, ping and others.
+//! Corrections of a wrong command line: the spelling of this program for the flags and habits of
+//! nc, ping and others.
 
 use std::net::Ipv4Addr;
 
@@ -8,8 +9,8 @@ use echosounder_socket::Endpoint;
 
 use super::endpoint::{is_number, joined};
 
-/// Returns an error for a host and a port in two arguments, which a command with several endpoints would take for two
-/// endpoints.
+/// Returns an error for a host and a port in two arguments, which a command with several endpoints
+/// would take for two endpoints.
 pub(crate) fn split_endpoint(matches: &ArgMatches) -> Option<clap::Error> {
     let (_, command) = matches.subcommand()?;
     let typed: Vec<&str> =
@@ -25,7 +26,8 @@ pub(crate) fn split_endpoint(matches: &ArgMatches) -> Option<clap::Error> {
     })
 }
 
-/// Returns a correction of arguments that clap rejects with `error`, or `None` without a good guess.
+/// Returns a correction of arguments that clap rejects with `error`, or `None` without a good
+/// guess.
 ///
 /// `program` is the definition of our command line, built.
 pub(crate) fn correction(typed: &[String], error: &clap::Error, program: &Command) -> Option<String> {
@@ -161,7 +163,8 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns the flags in a word, one for each letter of a short group: `-lvp`, `-p8080`, `--port=8080`.
+/// Returns the flags in a word, one for each letter of a short group: `-lvp`, `-p8080`,
+/// `--port=8080`.
 fn flags(word: &str) -> Vec<String> {
     match (word.strip_prefix("--"), word.strip_prefix('-')) {
         (Some(""), _) | (None, None) => Vec::new(),
@@ -214,7 +217,8 @@ enum Advice {
 
 use Advice::{Omit, Run, Scheme, Text};
 
-/// A command ("" for every command), the flags that other programs have, and the advice. The first match counts.
+/// A command ("" for every command), the flags that other programs have, and the advice. The first
+/// match counts.
 const HABITS: [(&str, &[&str], Advice); 39] = [
     ("", &["-u", "--udp"], Scheme("UDP is part of the endpoint", "udp://")),
     (

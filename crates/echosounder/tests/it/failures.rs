@@ -159,7 +159,7 @@ fn link_local_address_without_interface_is_a_local_failure() {
     for endpoint in ["udp://[fe80::1]:9", "tcp://[fe80::1]:9"] {
         run_each(&Command::new("env"), endpoint, |what, done| {
             assert_eq!(done.code, Some(2), "{what}: {done:?}");
-            let hint = "hint: a link-local address needs its interface, as in [fe80::1%eth0]\n";
+            let hint = "hint: a link-local address requires its interface, as in [fe80::1%eth0]\n";
             assert!(done.stderr.ends_with(hint), "{what}: {}", done.stderr);
         });
     }

@@ -1,4 +1,5 @@
-//! Commands that start a server, where the folder of its sockets cannot be created, and output that cannot be written.
+//! Commands that start a server, where the folder of its sockets cannot be created, and output that
+//! cannot be written.
 
 use std::fs;
 

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::support::{CTIME, Folder, Program, Serving, installed, json_lines, run, unique};
 
-/// Returns our program started by env(1) with an option for SIGHUP. The tests may run with SIGHUP ignored, which child
-/// processes inherit.
+/// Returns our program started by env(1) with an option for SIGHUP. The tests may run with SIGHUP
+/// ignored, which child processes inherit.
 fn with_env_option(option: &str, args: &[&str]) -> Option<Command> {
     let mut env = installed("env")?;
     env.arg(option).arg(env!("CARGO_BIN_EXE_sounder")).args(args);
@@ -44,8 +44,8 @@ fn ignored_hangup_stays_ignored() {
     assert!(done.stderr.ends_with("\n1 connection, 1 message, 6 bytes, 0 dropped\n"), "{}", done.stderr);
 }
 
-/// Runs a command with a folder for its sockets, sends SIGHUP after so many lines of output, and checks that the folder
-/// is empty in the end.
+/// Runs a command with a folder for its sockets, sends SIGHUP after so many lines of output, and
+/// checks that the folder is empty in the end.
 fn hang_up(args: &[&str], lines: usize, codes: &[i32]) -> String {
     let folder = Folder::new();
     let Some(mut command) = with_env_option("--default-signal=HUP", args) else { return String::new() };

@@ -17,7 +17,8 @@ use super::check::{Check, check};
 /// How long to wait for a datagram within this machine.
 const WAIT: Duration = Duration::from_millis(300);
 
-/// A feature: its name, its use, its test, and what enables it. The test may return a detail to print.
+/// A feature: its name, its use, its test, and what enables it. The test may return a detail to
+/// print.
 type Feature = (&'static str, &'static str, fn() -> io::Result<Option<String>>, &'static str);
 
 const FEATURES: [Feature; 23] = [

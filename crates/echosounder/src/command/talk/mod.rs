@@ -41,17 +41,17 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let clean_up = move || restore.into_iter().for_each(|restore| restore());
     signals::stop_on_signal(signals, stop.clone(), || (), clean_up)?;
     let limit = WaitLimit::new(stop.clone(), config.deadline.unwrap_or(Duration::MAX));
-    let peer = match Peer::connect(config.call.clone(), limit.clone()) {
+    let peer = match Peer::connect(config.connect.clone(), limit.clone()) {
         // No message is needed: the user has sent the signal.
         Err(ClientError::Stopped) => return Ok(Outcome::Incomplete),
-        result => result.map_err(|error| Advised::at(&config.call.endpoint, error, ""))?,
+        result => result.map_err(|error| Advised::at(&config.connect.endpoint, error, ""))?,
     };
     if is_interactive {
         // It is dropped last, so that every end of the conversation restores the terminal.
         let mut terminal = Terminal::of_input().context("cannot set up the terminal")?;
         return talk_on_terminal(&config, output, peer, &mut terminal, stop);
     }
-    let kind = config.call.endpoint.transport().kind();
+    let kind = config.connect.endpoint.transport().kind();
     // With datagrams only a reply shows at which address of a name a server is.
     let reached = (kind != Kind::Datagrams).then(|| peer.peer_endpoint());
     if let Some(endpoint) = reached.as_ref().filter(|_| config.verbose) {
@@ -130,7 +130,7 @@ fn converse(
     // The terminal is restored before an error is printed on it.
     printer.finish(result.as_ref().map_or(CloseReason::EmptyLine, |summary| summary.close_reason))?;
     let summary = result.map_err(|error| match error {
-        TalkError::Peer(error) => Advised::at(&config.call.endpoint, error, ""),
+        TalkError::Peer(error) => Advised::at(&config.connect.endpoint, error, ""),
         error => error.into(),
     })?;
     result::of_talk(config, output, summary, mode == TalkMode::Interactive)

@@ -43,8 +43,8 @@ pub(super) fn of_talk(
     if summary.failure != Some(FailureKind::Timeout) {
         return fail(config, output, summary.failure, missing);
     }
-    let endpoint = &config.call.endpoint;
-    let cause = io::Error::other(format!("{missing} within {:?}", config.call.wait));
+    let endpoint = &config.connect.endpoint;
+    let cause = io::Error::other(format!("{missing} within {:?}", config.connect.wait));
     let error = Error::new("talk to", endpoint, cause);
     let sends_no_newlines = endpoint.transport().kind() == Kind::Stream && config.eol == Eol::None;
     let error = ClientError::Peer(FailureKind::Timeout, error);
@@ -95,7 +95,7 @@ fn fail(
     failure: Option<FailureKind>,
     cause: String,
 ) -> Result<Outcome> {
-    let endpoint = &config.call.endpoint;
+    let endpoint = &config.connect.endpoint;
     match failure {
         Some(kind) => {
             let error = Error::new("talk to", endpoint, io::Error::other(cause));
