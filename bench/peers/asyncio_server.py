@@ -1,4 +1,4 @@
-"""A stamping echo server over asyncio or uvloop. Usage: asyncio_server.py asyncio|uvloop tcp|udp PORT, … unix|unix-dgram PATH"""
+"""A timestamped echo server over asyncio or uvloop. Usage: asyncio_server.py asyncio|uvloop tcp|udp PORT, … unix|unix-dgram PATH"""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-// A stamping echo server with Node's own modules. Usage: node node.js tcp|udp PORT, node node.js unix PATH
+// A timestamped echo server with Node's own modules. Usage: node node.js tcp|udp PORT, node node.js unix PATH
 'use strict';
 
 const dgram = require('node:dgram');
@@ -11,7 +11,7 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 let second = 0;
 let stamp = Buffer.alloc(0);
 
-// The stamp of this second, rendered once.
+// The timestamp of this second, rendered once.
 function now() {
   const milliseconds = Date.now();
   const current = Math.floor(milliseconds / 1000);
@@ -26,7 +26,7 @@ function now() {
   return stamp;
 }
 
-function answer(bytes) {
+function reply(bytes) {
   const head = now();
   if (bytes.length <= CHUNK) return Buffer.concat([head, bytes]);
   const parts = [];
@@ -39,7 +39,7 @@ function answer(bytes) {
 function serve(socket) {
   socket.on('data', bytes => {
     // What the kernel does not take is kept; then nothing more is read until it has gone.
-    if (!socket.write(answer(bytes))) {
+    if (!socket.write(reply(bytes))) {
       socket.pause();
       socket.once('drain', () => socket.resume());
     }

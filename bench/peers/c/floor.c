@@ -1,7 +1,7 @@
-/* The floor of streams: the least that a C program can do which echoes over level-triggered epoll. It does not stamp.
+/* The floor for streams: a minimal echo server over level-triggered epoll. It does not timestamp.
  *
- * One thread, one buffer, one read and one write for each connection that is ready. It assumes a peer that reads, so
- * it keeps nothing. Usage: floor tcp PORT [BUFFER], floor unix PATH [BUFFER]; the buffer has 16 KiB.
+ * One thread, one buffer, one read and one write per ready connection. It assumes that the peer reads, so
+ * it has no backlog. Usage: floor tcp PORT [BUFFER], floor unix PATH [BUFFER]; BUFFER is 16 KiB by default.
  */
 #define _GNU_SOURCE
 #include <errno.h>

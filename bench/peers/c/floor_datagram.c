@@ -1,6 +1,7 @@
-/* The floor of datagrams: what came with one recvmmsg leaves with one sendmmsg. It does not stamp.
+/* The floor for datagrams: one recvmmsg, one sendmmsg. It does not timestamp.
  *
- * It blocks in the receive, so there is no other system call. Usage: floor_datagram udp PORT, floor_datagram unix-dgram PATH
+ * It blocks in the receive, so it needs no other system call.
+ * Usage: floor_datagram udp PORT, floor_datagram unix-dgram PATH
  */
 #define _GNU_SOURCE
 #include <netinet/in.h>
@@ -57,7 +58,7 @@ int main(int argc, char **argv) {
         int received = recvmmsg(fd, messages, BATCH, MSG_WAITFORONE, NULL);
         if (received < 0) continue;
         for (int i = 0; i < received; i++) parts[i].iov_len = messages[i].msg_len;
-        /* One that cannot be answered does not keep the others. */
+        /* A failed reply does not delay the others. */
         for (int sent = 0; sent < received;) {
             int now = sendmmsg(fd, messages + sent, received - sent, 0);
             sent += now > 0 ? now : 1;

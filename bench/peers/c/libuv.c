@@ -1,7 +1,7 @@
-/* A stamping echo server over libuv. Usage: libuv tcp|udp PORT, libuv unix PATH
+/* A timestamped echo server over libuv. Usage: libuv tcp|udp PORT, libuv unix PATH
  *
- * libuv asks for a buffer before each read. The answer needs memory until it has been written; it is allocated when
- * uv_try_write does not take it all at once.
+ * libuv asks for a buffer before each read. A reply needs memory of its own only if uv_try_write does not
+ * write all of it at once.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -24,8 +24,8 @@ static void die(int status, const char *what) {
     exit(1);
 }
 
-/* Renders the answer to `len` bytes of input, a stamp before each `chunk` bytes of them. */
-static size_t answer(size_t len, size_t chunk) {
+/* Renders the reply to `len` bytes of input, with a timestamp before every `chunk` bytes. */
+static size_t reply(size_t len, size_t chunk) {
     time_t now = time(NULL);
     if (now != stamped) {
         struct tm local;
@@ -60,7 +60,7 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buffer) {
         uv_close((uv_handle_t *)stream, freed);
         return;
     }
-    uv_buf_t whole = uv_buf_init(output, answer(len, CHUNK));
+    uv_buf_t whole = uv_buf_init(output, reply(len, CHUNK));
     int sent = uv_try_write(stream, &whole, 1);
     if (sent < 0) sent = 0;
     if ((size_t)sent == whole.len) return;
@@ -87,7 +87,7 @@ static void on_connection(uv_stream_t *listener, int status) {
 static void on_datagram(uv_udp_t *socket, ssize_t len, const uv_buf_t *buffer, const struct sockaddr *from, unsigned flags) {
     (void)buffer, (void)flags;
     if (len < 0 || !from) return;
-    uv_buf_t whole = uv_buf_init(output, answer(len, ROOM));
+    uv_buf_t whole = uv_buf_init(output, reply(len, ROOM));
     uv_udp_try_send(socket, &whole, 1, from);
 }
 
@@ -110,7 +110,7 @@ int main(int argc, char **argv) {
         die(uv_listen((uv_stream_t *)&pipe, 4096, on_connection), "listen");
     } else {
         int room = 8 << 20;
-        /* With UV_UDP_RECVMMSG the buffer is cut into slots of 64 KiB, and it would need many of them. */
+        /* With UV_UDP_RECVMMSG libuv splits the buffer into slots of 64 KiB, so it would have to be large. */
         uv_udp_init(loop, &udp);
         die(uv_udp_bind(&udp, (struct sockaddr *)&here, 0), "bind");
         uv_recv_buffer_size((uv_handle_t *)&udp, &room);

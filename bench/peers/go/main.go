@@ -1,4 +1,4 @@
-// A stamping echo server with the standard library. Usage: go-net tcp|udp PORT, go-net unix|unix-dgram PATH
+// A timestamped echo server with the standard library. Usage: go-net tcp|udp PORT, go-net unix|unix-dgram PATH
 package main
 
 import (

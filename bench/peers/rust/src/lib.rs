@@ -1,4 +1,4 @@
-//! What the servers have in common: the stamp, and the answer to what was read.
+//! What the servers share: the timestamp and the replies.
 
 use std::io;
 use std::net::UdpSocket;
@@ -6,26 +6,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// Most bytes that one stamp stands before.
+/// The maximum number of bytes after one timestamp.
 const CHUNK: usize = 1024;
 
-/// How much is read at once. All peers that choose it choose the same.
-pub const ROOM: usize = 16 * 1024;
+/// Bytes of one read. All peers that can choose it use this size.
+pub const READ_SIZE: usize = 16 * 1024;
 
-/// The stamp of the current second, rendered once.
-pub struct Stamp {
+/// The timestamp of the current second, rendered once per second.
+pub struct TimestampCache {
     zone: TimeZone,
     second: u64,
     text: Vec<u8>,
 }
 
-impl Default for Stamp {
+impl Default for TimestampCache {
     fn default() -> Self {
         Self { zone: TimeZone::system(), second: 0, text: Vec::new() }
     }
 }
 
-impl Stamp {
+impl TimestampCache {
     #[expect(clippy::disallowed_methods, reason = "the server is its own clock")]
     pub fn now(&mut self) -> &[u8] {
         let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -38,32 +38,32 @@ impl Stamp {
         &self.text
     }
 
-    /// Puts the answer to what was read from a stream in place of `answer`.
-    pub fn answer(&mut self, input: &[u8], answer: &mut Vec<u8>) {
-        let stamp = self.now();
-        answer.clear();
+    /// Replaces `reply` with the reply to the bytes of a read from a stream.
+    pub fn reply(&mut self, input: &[u8], reply: &mut Vec<u8>) {
+        let timestamp = self.now();
+        reply.clear();
         for chunk in input.chunks(CHUNK) {
-            answer.extend_from_slice(stamp);
-            answer.extend_from_slice(chunk);
+            reply.extend_from_slice(timestamp);
+            reply.extend_from_slice(chunk);
         }
     }
 
-    /// The same for a datagram, which is stamped whole.
-    pub fn answer_datagram(&mut self, input: &[u8], answer: &mut Vec<u8>) {
-        answer.clear();
-        answer.extend_from_slice(self.now());
-        answer.extend_from_slice(input);
+    /// Replaces `reply` with the reply to a datagram, which gets one timestamp.
+    pub fn reply_to_datagram(&mut self, input: &[u8], reply: &mut Vec<u8>) {
+        reply.clear();
+        reply.extend_from_slice(self.now());
+        reply.extend_from_slice(input);
     }
 }
 
-/// A UDP socket with as much room as the other servers ask for.
+/// Opens a UDP socket with the receive buffer that the other servers use.
 pub fn udp(port: &str) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(format!("127.0.0.1:{port}"))?;
     socket2::SockRef::from(&socket).set_recv_buffer_size(8 << 20)?;
     Ok(socket)
 }
 
-/// The transport and the port or path.
+/// Returns the transport and the port or path.
 pub fn arguments() -> (String, String) {
     let mut arguments = std::env::args().skip(1);
     (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default())

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::thread;
 
-use rust_peers::{ROOM, Stamp, arguments, udp};
+use rust_peers::{READ_SIZE, TimestampCache, arguments, udp};
 
 fn main() -> io::Result<()> {
     let (transport, place) = arguments();
@@ -25,21 +25,21 @@ fn main() -> io::Result<()> {
         }
         "udp" => {
             let socket = udp(&place)?;
-            datagrams(|buffer| socket.recv_from(buffer), |answer, to| socket.send_to(answer, to));
+            datagrams(|buffer| socket.recv_from(buffer), |reply, to| socket.send_to(reply, to));
         }
         _ => {
             let socket = UnixDatagram::bind(place)?;
-            datagrams(|buffer| socket.recv_from(buffer), |answer, to| socket.send_to_addr(answer, to));
+            datagrams(|buffer| socket.recv_from(buffer), |reply, to| socket.send_to_addr(reply, to));
         }
     }
     Ok(())
 }
 
 fn serve(mut stream: impl Read + Write) {
-    let (mut stamp, mut input, mut answer) = (Stamp::default(), vec![0; ROOM], Vec::new());
+    let (mut timestamps, mut input, mut reply) = (TimestampCache::default(), vec![0; READ_SIZE], Vec::new());
     while let Ok(len @ 1..) = stream.read(&mut input) {
-        stamp.answer(&input[..len], &mut answer);
-        if stream.write_all(&answer).is_err() {
+        timestamps.reply(&input[..len], &mut reply);
+        if stream.write_all(&reply).is_err() {
             return;
         }
     }
@@ -49,11 +49,11 @@ fn datagrams<A>(
     receive: impl Fn(&mut [u8]) -> io::Result<(usize, A)>,
     send: impl Fn(&[u8], &A) -> io::Result<usize>,
 ) {
-    let (mut stamp, mut input, mut answer) = (Stamp::default(), vec![0; 64 * 1024], Vec::new());
+    let (mut timestamps, mut input, mut reply) = (TimestampCache::default(), vec![0; 64 * 1024], Vec::new());
     loop {
         if let Ok((len, from)) = receive(&mut input) {
-            stamp.answer_datagram(&input[..len], &mut answer);
-            let _ = send(&answer, &from);
+            timestamps.reply_to_datagram(&input[..len], &mut reply);
+            let _ = send(&reply, &from);
         }
     }
 }

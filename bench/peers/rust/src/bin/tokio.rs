@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use rust_peers::{ROOM, Stamp, arguments, udp};
+use rust_peers::{READ_SIZE, TimestampCache, arguments, udp};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, UdpSocket, UnixDatagram, UnixListener};
 use tokio::task::{LocalSet, spawn_local};
@@ -16,7 +16,7 @@ async fn main() -> io::Result<()> {
 
 async fn run() -> io::Result<()> {
     let (transport, place) = arguments();
-    let stamp = Rc::new(RefCell::new(Stamp::default()));
+    let timestamps = Rc::new(RefCell::new(TimestampCache::default()));
     match transport.as_str() {
         "tcp" => {
             let socket = TcpSocket::new_v4()?;
@@ -26,47 +26,47 @@ async fn run() -> io::Result<()> {
             loop {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                spawn_local(serve(stream, stamp.clone()));
+                spawn_local(serve(stream, timestamps.clone()));
             }
         }
         "unix" => {
             let listener = UnixListener::bind(place)?;
             loop {
-                spawn_local(serve(listener.accept().await?.0, stamp.clone()));
+                spawn_local(serve(listener.accept().await?.0, timestamps.clone()));
             }
         }
         "udp" => {
             let socket = udp(&place)?;
             socket.set_nonblocking(true)?;
             let socket = UdpSocket::from_std(socket)?;
-            let (mut input, mut answer) = (vec![0; 64 * 1024], Vec::new());
+            let (mut input, mut reply) = (vec![0; 64 * 1024], Vec::new());
             loop {
                 if let Ok((len, from)) = socket.recv_from(&mut input).await {
-                    stamp.borrow_mut().answer_datagram(&input[..len], &mut answer);
-                    let _ = socket.send_to(&answer, from).await;
+                    timestamps.borrow_mut().reply_to_datagram(&input[..len], &mut reply);
+                    let _ = socket.send_to(&reply, from).await;
                 }
             }
         }
         _ => {
             let socket = UnixDatagram::bind(place)?;
-            let (mut input, mut answer) = (vec![0; 64 * 1024], Vec::new());
+            let (mut input, mut reply) = (vec![0; 64 * 1024], Vec::new());
             loop {
                 if let Ok((len, from)) = socket.recv_from(&mut input).await
                     && let Some(path) = from.as_pathname()
                 {
-                    stamp.borrow_mut().answer_datagram(&input[..len], &mut answer);
-                    let _ = socket.send_to(&answer, path).await;
+                    timestamps.borrow_mut().reply_to_datagram(&input[..len], &mut reply);
+                    let _ = socket.send_to(&reply, path).await;
                 }
             }
         }
     }
 }
 
-async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, stamp: Rc<RefCell<Stamp>>) {
-    let (mut input, mut answer) = (vec![0; ROOM], Vec::new());
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, timestamps: Rc<RefCell<TimestampCache>>) {
+    let (mut input, mut reply) = (vec![0; READ_SIZE], Vec::new());
     while let Ok(len @ 1..) = stream.read(&mut input).await {
-        stamp.borrow_mut().answer(&input[..len], &mut answer);
-        if stream.write_all(&answer).await.is_err() {
+        timestamps.borrow_mut().reply(&input[..len], &mut reply);
+        if stream.write_all(&reply).await.is_err() {
             return;
         }
     }
