@@ -165,7 +165,7 @@ impl Candidates {
         }
         let (waiting, to) = (socket.duplicate()?, address.clone());
         waiting.set_timeout(deadline.left(self.limit.now()))?;
-        let connected = self.limit.call_blocking("connect to", deadline, move || waiting.connect(&to))?;
+        let connected = self.limit.call_blocking("connect", deadline, move || waiting.connect(&to))?;
         connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
         socket.set_blocking(false)
     }
@@ -277,10 +277,8 @@ fn test_connect(address: &Address) -> Result<(), io::ErrorKind> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use echosounder_socket::StopToken;
-    use echosounder_testkit::{Folder, closed_port};
+    use echosounder_testkit::closed_port;
 
     use super::*;
 
@@ -302,35 +300,6 @@ mod tests {
     fn refusing(transport: Transport, count: usize) -> Candidates {
         let closed = || std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, closed_port()));
         candidates(transport, (0..count).map(|_| closed().into()))
-    }
-
-    #[test]
-    fn waiting_for_a_full_queue_ends_with_its_time_or_a_stop() {
-        let folder = Folder::new();
-        let path = folder.path().join("full");
-        let address: Address = UnixName::Path(path.as_os_str().as_encoded_bytes().into()).into();
-        let listener = Transport::UnixStream.socket(&address).unwrap();
-        listener.bind(&address).unwrap();
-        listener.listen_with(0).unwrap();
-        let mut waiting = Vec::new();
-        for _ in 0..10 {
-            let socket = Transport::UnixStream.socket(&address).unwrap();
-            socket.set_blocking(false).unwrap();
-            if socket.connect(&address).is_ok() {
-                waiting.push(socket);
-            }
-        }
-        assert!(waiting.len() < 10);
-        let mut late = candidates(Transport::UnixStream, [address.clone()]);
-        let soon = late.limit.after(Duration::from_millis(80));
-        let error = late.connect(soon).unwrap().unwrap_err();
-        assert_eq!(error.failure_kind(), Some(FailureKind::Timeout), "{error}");
-        let mut stopped = candidates(Transport::UnixStream, [address]);
-        let stop = stopped.limit.stop().clone();
-        let stopper = thread::spawn(move || stop.stop());
-        let error = stopped.connect(Deadline::NEVER).unwrap().unwrap_err();
-        assert!(matches!(error, ClientError::Stopped), "{error}");
-        stopper.join().unwrap();
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use echosounder_socket::{
     Address, ConnectionError, Endpoint, ServerOptions, Socket, Transport, create_connection, create_server,
-    option,
+    is_multicast_or_broadcast, option,
 };
 
 use crate::{LOOPBACK, PATIENCE, UNNAMED, bound, wait_readable};
@@ -117,4 +117,23 @@ fn slow_connection_times_out() {
     let ConnectionError::Connect(unreached) = error else { panic!("{error}") };
     let [(address, error)] = &unreached.attempts[..] else { panic!("{unreached}") };
     assert_eq!((address, error.kind()), (&name, ErrorKind::TimedOut));
+}
+
+#[test]
+fn multicast_and_broadcast_addresses_are_recognized() {
+    // 127.255.255.255 is the broadcast address of the loopback network.
+    for (ip, expected) in [
+        (Ipv4Addr::new(224, 0, 0, 1), true),
+        (Ipv4Addr::BROADCAST, true),
+        (Ipv4Addr::new(127, 255, 255, 255), true),
+        (Ipv4Addr::LOCALHOST, false),
+        (Ipv4Addr::UNSPECIFIED, false),
+    ] {
+        assert_eq!(is_multicast_or_broadcast(&(ip, 7).into()).unwrap(), expected, "{ip}");
+    }
+    let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    for (ip, expected) in [(all_nodes, true), (Ipv6Addr::UNSPECIFIED, false)] {
+        assert_eq!(is_multicast_or_broadcast(&(ip, 7).into()).unwrap(), expected, "{ip}");
+    }
+    assert!(!is_multicast_or_broadcast(&UNNAMED).unwrap());
 }
