@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use echosounder_proto::DropReason;
+use echosounder_server::DisconnectReason;
 use serde_json::{Map, Value};
 
 use crate::support::{Finished, Folder, Serving, closed_port, json_lines, run};
@@ -333,5 +335,15 @@ fn every_key_of_the_schema_is_documented() {
         for key in part["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
             assert!(documented.contains(&format!("`{key}`")), "{event}: {key}");
         }
+    }
+}
+
+#[test]
+fn every_reason_is_documented() {
+    let documented = document("json.md");
+    let dropped = DropReason::ALL.iter().map(|reason| reason.word());
+    let disconnected = DisconnectReason::ALL.iter().map(|reason| reason.name());
+    for reason in dropped.chain(disconnected) {
+        assert!(documented.contains(&format!("`{reason}`")), "{reason}");
     }
 }
