@@ -16,4 +16,5 @@ pub(crate) mod svg;
 mod wall_clock;
 
 pub(crate) use self::markup::Text;
+pub(crate) use self::scales::range;
 pub(crate) use self::wall_clock::zoned;

@@ -14,8 +14,9 @@ const POINTS_PER_NINE: f64 = 40.0;
 /// A distribution with the class of its colour and its name.
 pub(crate) type Curve<'a> = (&'static str, &'static str, &'a Distribution);
 
-/// Returns the figure. The first curve sets the axis of shares; curves without values are left out.
-pub(crate) fn figure(id: String, title: &'static str, curves: &[Curve<'_>]) -> Figure {
+/// Returns the figure. `noun` names what the shares are of, as a plural. The first curve sets the
+/// axis of shares; curves without values are left out.
+pub(crate) fn figure(id: String, noun: &str, curves: &[Curve<'_>]) -> Figure {
     let curves: Vec<Curve<'_>> = curves.iter().copied().filter(|(.., times)| times.count() != 0).collect();
     let main = curves.first().map_or_else(Distribution::default, |(.., times)| (*times).clone());
     let ends = curves.iter().flat_map(|(.., times)| [times.min(), times.max()]).flatten();
@@ -35,10 +36,10 @@ pub(crate) fn figure(id: String, title: &'static str, curves: &[Curve<'_>]) -> F
     let name = curves.first().map_or("", |(_, name, _)| *name);
     Figure {
         id,
-        title,
+        title: "Percentiles",
         description: format!("{name}: {} {}.", values.collect::<Vec<_>>().join(", "), unit.name),
         legend: curves.iter().map(|(class, name, _)| (*class, (*name).to_owned())).collect(),
-        remark: String::new(),
+        remark: format!("delay that each share of {noun} did not exceed"),
         layers: (first, Some(second)),
         lane: None,
     }

@@ -76,7 +76,7 @@ pub(super) fn unit_labels(axis: &Axis, most: usize, unit: Unit) -> Labels {
 }
 
 /// Returns the range of a distribution in words: `0.071 and 0.412 ms`.
-pub(super) fn range(times: &Distribution) -> String {
+pub(crate) fn range(times: &Distribution) -> String {
     let [min, max] = [times.min(), times.max()].map(|nanos| nanos.unwrap_or(0) as f64);
     let unit = Unit::for_delay(min);
     format!("{} and {} {}", unit.brief(min), unit.brief(max), unit.name)

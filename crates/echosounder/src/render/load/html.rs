@@ -123,7 +123,7 @@ fn write_figures(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
         Texts { title: "Distribution of latency", plural: "latencies", noun: ("message", "messages") };
     distribution::figure("distribution".to_owned(), texts, &report.latency).write(out)?;
     let curves = [("first", "latency", &report.latency), ("second", "send delay", &report.send_delay)];
-    percentiles::figure("percentiles".to_owned(), "Percentiles", &curves).write(out)
+    percentiles::figure("percentiles".to_owned(), "messages", &curves).write(out)
 }
 
 fn rate_over_time(summary: &Summary<'_>) -> OverTime {

@@ -12,7 +12,7 @@ use super::text;
 use crate::render::html::distribution::{self, Texts};
 use crate::render::html::over_time::{Curve, OverTime, Point, Shape};
 use crate::render::html::page::{self, Row, Tile};
-use crate::render::html::{Text, percentiles, zoned};
+use crate::render::html::{Text, percentiles, range, zoned};
 use crate::render::numbers::{self, Unit, counted, delay, grouped, nanos, percentage_of};
 use crate::render::prose::{self, capitalized, median_and_max};
 
@@ -214,7 +214,7 @@ fn write_figures(
         ("second", "up", &report.up.delay),
         ("third", "down", &report.down.delay),
     ];
-    percentiles::figure(format!("{id}-percentiles"), "Percentiles", &curves).write(out)
+    percentiles::figure(format!("{id}-percentiles"), "requests", &curves).write(out)
 }
 
 fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> OverTime {
@@ -244,9 +244,10 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
         }
     }
     let description = format!(
-        "{} over {}; {} lost.",
+        "{} over {}; round trips between {}; {} lost.",
         counted(points.len() as u64, "point"),
         numbers::span(span),
+        range(&report.rtt.delay),
         counted(report.lost.total(), "request")
     );
     let points = points.iter().map(|point| Point {
