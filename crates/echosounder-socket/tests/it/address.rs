@@ -170,8 +170,8 @@ fn abstract_name_may_contain_any_byte() {
     long.resize(107, 0);
     for name in [unique.as_bytes(), &short, &long].map(at_name) {
         for transport in UNIX {
-            let (socket, told) = bound(transport, &name);
-            assert_eq!(told, name);
+            let (socket, reported) = bound(transport, &name);
+            assert_eq!(reported, name);
             if transport != Transport::UnixDatagram {
                 socket.listen().unwrap();
             }
@@ -221,7 +221,7 @@ fn unknown_families_keep_their_bytes() {
     assert_eq!(address.family(), family);
     socket.bind(&address).unwrap();
     let name = socket.local_addr().unwrap();
-    assert!(matches!(&name, Address::Other(told) if told[..8] == bytes[..8]), "{name:?}");
+    assert!(matches!(&name, Address::Other(reported) if reported[..8] == bytes[..8]), "{name:?}");
     assert_eq!(name.family(), family);
     assert_eq!(name.to_string(), format!("family {}", libc::AF_PACKET));
 }

@@ -18,7 +18,7 @@ pub(crate) fn is_alone() -> bool {
 }
 
 /// Sends one line to the test that started this process.
-pub(crate) fn say(line: &str) {
+pub(crate) fn send_line(line: &str) {
     io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
@@ -52,7 +52,7 @@ impl Process {
     }
 
     /// Returns the next line that the process sends.
-    pub(crate) fn says(&mut self) -> String {
+    pub(crate) fn next_line(&mut self) -> String {
         if self.lines.buffer().is_empty() {
             wait_readable(self.lines.get_ref());
         }
@@ -62,13 +62,13 @@ impl Process {
     }
 
     /// Returns whether the process sends something within the timeout.
-    pub(crate) fn has_said(&self, timeout: Duration) -> bool {
-        let said = [(self.lines.get_ref().as_fd(), Interest::Read)];
-        !self.lines.buffer().is_empty() || ready(said, Some(timeout)).unwrap()[0].readable
+    pub(crate) fn has_line(&self, timeout: Duration) -> bool {
+        let output = [(self.lines.get_ref().as_fd(), Interest::Read)];
+        !self.lines.buffer().is_empty() || ready(output, Some(timeout)).unwrap()[0].readable
     }
 
     /// Writes to the standard input of the process.
-    pub(crate) fn tell(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 

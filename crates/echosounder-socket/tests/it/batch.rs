@@ -433,8 +433,9 @@ fn dropped_datagrams_are_counted() {
         let (server, name) = bound(Transport::Udp, loopback);
         server.set_option(option::SO_RCVBUF, 1).unwrap();
         server.set_option(option::SO_RXQ_OVFL, true).unwrap();
-        let told = if name.family() == Family::INET { option::IP_PKTINFO } else { option::IPV6_RECVPKTINFO };
-        server.set_option(told, true).unwrap();
+        let packet_info =
+            if name.family() == Family::INET { option::IP_PKTINFO } else { option::IPV6_RECVPKTINFO };
+        server.set_option(packet_info, true).unwrap();
         let client = connected(Transport::Udp, &name);
         for _ in 0..100 {
             client.send(&[0; 100]).unwrap();
@@ -475,7 +476,7 @@ fn piece(client: &Socket) -> (usize, Option<i32>) {
     let mut buffer = vec![0; 65_536];
     let message =
         client.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control_space(4), MessageFlags::NONE).unwrap();
-    let size = message.control.iter().find_map(|told| match told {
+    let size = message.control.iter().find_map(|control| match control {
         ControlMessage::UdpGro(size) => Some(*size),
         _ => None,
     });

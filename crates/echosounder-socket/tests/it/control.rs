@@ -191,8 +191,8 @@ fn descriptors_do_not_leak() {
         }
         return assert_eq!(count(), before);
     }
-    let (status, said) = Process::start(&[], "control::descriptors_do_not_leak").unwrap().end();
-    assert!(status.success(), "{said}");
+    let (status, output) = Process::start(&[], "control::descriptors_do_not_leak").unwrap().end();
+    assert!(status.success(), "{output}");
 }
 
 fn ourselves() -> Credentials {
@@ -206,8 +206,8 @@ fn passcred_reports_the_sender() {
         let (one, other) = pair(transport);
         other.set_option(option::SO_PASSCRED, true).unwrap();
         assert!(other.option(option::SO_PASSCRED).unwrap());
-        for said in [&[][..], &[SendControl::Credentials(ourselves())]] {
-            send(&one, b"who", said, None);
+        for control in [&[][..], &[SendControl::Credentials(ourselves())]] {
+            send(&one, b"who", control, None);
             let control = beside(&other);
             let [ControlMessage::Credentials(who)] = &control[..] else { panic!("{control:?}") };
             assert_eq!(*who, ourselves());
@@ -350,8 +350,8 @@ fn ipv6_header_fields_are_sent_and_received() {
         send(&client, b"ahoy", control, None);
         let control = beside(&server);
         assert!(
-            matches!(control[..], [ControlMessage::HopLimit(limit), ControlMessage::TrafficClass(told)]
-                if (limit, told) == (hops, class)),
+            matches!(control[..], [ControlMessage::HopLimit(limit), ControlMessage::TrafficClass(reported)]
+                if (limit, reported) == (hops, class)),
             "{control:?}"
         );
     }

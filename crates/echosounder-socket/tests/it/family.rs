@@ -776,8 +776,8 @@ fn long_message_is_truncated(fixture: &Fixture) {
         client.send(b"next").unwrap();
         let mut buffer = [0; 4];
         // TIPC reports that the message was truncated, but not its length.
-        let told = if fixture.family == Family::TIPC { 5 } else { 10 };
-        assert_eq!(server.recv_message(&mut buffer).unwrap(), told);
+        let reported = if fixture.family == Family::TIPC { 5 } else { 10 };
+        assert_eq!(server.recv_message(&mut buffer).unwrap(), reported);
         assert_eq!(&buffer, b"0123");
         assert_eq!(server.recv_message(&mut buffer).unwrap(), 4);
         assert_eq!(&buffer, b"next");

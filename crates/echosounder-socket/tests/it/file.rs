@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use echosounder_socket::{Socket, Transport, option};
 
-use crate::alone::{Process, is_alone, say};
+use crate::alone::{Process, is_alone, send_line};
 use crate::{Folder, PATIENCE, field, skip};
 
 fn pair() -> (Socket, Socket) {
@@ -248,15 +248,15 @@ fn send_file_to_a_closed_peer_raises_no_signal() {
         let copied = one.send_file(&File::open("/proc/version").unwrap(), 0, None).unwrap_err();
         assert_eq!(copied.source.kind(), ErrorKind::BrokenPipe);
         assert_eq!((set("SigBlk:"), set("SigPnd:"), set("ShdPnd:")), before);
-        return say(if set("SigBlk:") & pipe == 0 { "not blocked" } else { "blocked" });
+        return send_line(if set("SigBlk:") & pipe == 0 { "not blocked" } else { "blocked" });
     }
     // A blocked signal would stay pending and be visible here.
     let test = "file::send_file_to_a_closed_peer_raises_no_signal";
     for by in [&["env", "--block-signal=PIPE"][..], &[]] {
         match Process::start(by, test) {
             Ok(mut process) => {
-                let said = process.says();
-                assert_eq!(said, if by.is_empty() { "not blocked" } else { "blocked" });
+                let line = process.next_line();
+                assert_eq!(line, if by.is_empty() { "not blocked" } else { "blocked" });
                 let (status, rest) = process.end();
                 assert!(status.success() && status.signal().is_none(), "{rest}");
             }

@@ -20,9 +20,9 @@ fn made_blocking(socket: &Socket) -> Socket {
 
 /// Runs a call that cannot complete, and returns its error. Fails if the call does not return.
 fn ends<T: Send + 'static>(name: &str, call: impl FnOnce() -> io::Result<T> + Send + 'static) -> ErrorKind {
-    let (told, tells) = mpsc::channel();
-    thread::spawn(move || told.send(call().map(drop)));
-    let result = tells.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{name} waits for ever"));
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(call().map(drop)));
+    let result = receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{name} waits for ever"));
     result.expect_err(name).kind()
 }
 
@@ -78,12 +78,12 @@ fn send_times_out_although_a_duplicate_blocks() {
             let (one, _other) = Transport::UnixStream.pair().unwrap();
             one.set_timeout(Some(timeout)).unwrap();
             let duplicate = made_blocking(&one);
-            let told = ends(name, move || -> io::Result<()> {
+            let error = ends(name, move || -> io::Result<()> {
                 loop {
                     call(&one)?;
                 }
             });
-            assert_eq!(told, expected, "{name}");
+            assert_eq!(error, expected, "{name}");
             assert!(blocks(&duplicate), "{name}");
         }
     }
@@ -91,12 +91,12 @@ fn send_times_out_although_a_duplicate_blocks() {
     let writer = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
     writer.set_timeout(Some(SOON)).unwrap();
     let _duplicate = made_blocking(&writer);
-    let told = ends("send_to", move || -> io::Result<()> {
+    let error = ends("send_to", move || -> io::Result<()> {
         loop {
             writer.send_to(b"and more", &name)?;
         }
     });
-    assert_eq!(told, ErrorKind::TimedOut);
+    assert_eq!(error, ErrorKind::TimedOut);
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn accept_connect_and_send_file_time_out_although_a_duplicate_blocks() {
     let path = folder.path_of_len(90);
     std::fs::write(&path, vec![7; 4_000_000]).unwrap();
     let file = File::open(&path).unwrap();
-    let told = ends("send_file", move || Ok(one.send_file(&file, 0, None)?));
-    assert_eq!(told, ErrorKind::TimedOut);
+    let error = ends("send_file", move || Ok(one.send_file(&file, 0, None)?));
+    assert_eq!(error, ErrorKind::TimedOut);
     assert!(blocks(&duplicate));
 }
 
@@ -135,21 +135,21 @@ fn a_connect_ends() {
         client.set_timeout(Some(SOON)).unwrap();
         let duplicate = made_blocking(&client);
         let name = name.clone();
-        let told = ends("connect", move || client.connect(&name));
-        (told, duplicate)
+        let error = ends("connect", move || client.connect(&name));
+        (error, duplicate)
     };
     let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
     listener.listen_with(0).unwrap();
     let _first = connected(Transport::UnixStream, &name);
-    let (told, duplicate) = connect(Transport::UnixStream, &name);
-    assert_eq!(told, ErrorKind::TimedOut);
+    let (error, duplicate) = connect(Transport::UnixStream, &name);
+    assert_eq!(error, ErrorKind::TimedOut);
     assert!(blocks(&duplicate));
 
     let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
     listener.listen_with(0).unwrap();
     let _first = connected(Transport::Tcp, &name);
-    let (told, duplicate) = connect(Transport::Tcp, &name);
-    assert_eq!(told, ErrorKind::TimedOut);
+    let (error, duplicate) = connect(Transport::Tcp, &name);
+    assert_eq!(error, ErrorKind::TimedOut);
     assert!(blocks(&duplicate));
 }
 

@@ -150,13 +150,13 @@ fn excess_events_are_returned_by_the_next_wait() {
         poll.add(one, token, Interest::Write).unwrap();
     }
     let mut events = Events::with_capacity(0);
-    let mut told = [0, 1, 2].map(|_| {
+    let mut reported = [0, 1, 2].map(|_| {
         poll.wait(&mut events, Some(PATIENCE)).unwrap();
         assert_eq!(events.get(1), None);
         events.get(0).unwrap().token
     });
-    told.sort_unstable();
-    assert_eq!(told, [0, 1, 2]);
+    reported.sort_unstable();
+    assert_eq!(reported, [0, 1, 2]);
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn exclusive_listener_reports_every_connection() {
         }
         let _client = connected(transport, &name);
         wait_readable(&listener);
-        let told = polls.iter().filter(|poll| now(poll) == [Event { token: 1, ready: READ }]).count();
-        assert!(1 <= told);
+        let reported = polls.iter().filter(|poll| now(poll) == [Event { token: 1, ready: READ }]).count();
+        assert!(1 <= reported);
         for poll in &polls {
             poll.remove(&listener).unwrap();
             assert_eq!(now(poll), []);

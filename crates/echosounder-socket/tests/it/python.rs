@@ -61,7 +61,7 @@ impl Python {
     }
 
     /// Returns the next line that the process prints.
-    fn says(&mut self) -> String {
+    fn next_line(&mut self) -> String {
         if self.lines.buffer().is_empty() {
             wait_readable(self.lines.get_ref());
         }
@@ -102,8 +102,8 @@ fn words(address: &Address) -> String {
 }
 
 /// Parses an address that the Python peer has printed.
-fn address(fixture: &Fixture, said: &str) -> Address {
-    let words: Vec<&str> = said.split(' ').collect();
+fn address(fixture: &Fixture, output: &str) -> Address {
+    let words: Vec<&str> = output.split(' ').collect();
     let number = |at: usize| words[at].parse().unwrap();
     match fixture.family {
         Family::INET | Family::INET6 => {
@@ -134,19 +134,19 @@ fn lengths(fixture: &Fixture) -> Vec<usize> {
 
 pub(crate) fn python_is_called(fixture: &Fixture) {
     let Some(mut python) = Python::start(fixture, "server", &fixture.address(), &[]) else { return };
-    let name = address(fixture, &python.says());
+    let name = address(fixture, &python.next_line());
     let client = fixture.client_socket();
     client.connect(&name).unwrap();
     let connection = fixture.transport.has_connections();
     if connection {
-        let us = python.says();
+        let us = python.next_line();
         if fixture.family == Family::VSOCK {
             // The peer sees our context id; our own socket reports "any".
             assert_eq!(us.split(' ').nth(1), words(&client.local_addr().unwrap()).split(' ').nth(1));
         } else {
             assert_eq!(us, words(&client.local_addr().unwrap()));
         }
-        assert_eq!(python.says(), words(&client.peer_addr().unwrap()));
+        assert_eq!(python.next_line(), words(&client.peer_addr().unwrap()));
     }
     let lengths = lengths(fixture);
     for &len in &lengths {
@@ -155,16 +155,16 @@ pub(crate) fn python_is_called(fixture: &Fixture) {
             assert!(fixture.receive_all(&client, len) == pattern(len), "{len} bytes have changed");
         });
         if !connection {
-            assert_eq!(python.says(), words(&client.local_addr().unwrap()));
+            assert_eq!(python.next_line(), words(&client.local_addr().unwrap()));
         }
     }
     if connection {
         drop(client);
-        assert_eq!(python.says(), format!("received {}", lengths.iter().sum::<usize>()));
+        assert_eq!(python.next_line(), format!("received {}", lengths.iter().sum::<usize>()));
     } else {
         client.send(b"stop").unwrap();
         assert_eq!(fixture.receive_one(&client), b"stop");
-        assert_eq!(python.says(), words(&client.local_addr().unwrap()));
+        assert_eq!(python.next_line(), words(&client.local_addr().unwrap()));
     }
     assert!(python.child.wait().unwrap().success());
 }
@@ -175,32 +175,32 @@ pub(crate) fn python_calls(fixture: &Fixture) {
     let Some(mut python) = Python::start(fixture, "client", &name, &lengths) else { return };
     if fixture.transport.has_connections() {
         let (connection, peer) = server.accept().unwrap();
-        let them = python.says();
+        let them = python.next_line();
         if fixture.family == Family::VSOCK {
             assert_eq!(them.split(' ').nth(1), words(&peer).split(' ').nth(1));
         } else {
             assert_eq!(them, words(&peer));
         }
-        assert_eq!(python.says(), words(&connection.local_addr().unwrap()));
+        assert_eq!(python.next_line(), words(&connection.local_addr().unwrap()));
         for &len in &lengths {
             let received = fixture.receive_all(&connection, len);
             assert!(received == pattern(len), "{len} bytes have changed");
             connection.send_all(&received).unwrap();
-            assert_eq!(python.says(), format!("{len} same"));
+            assert_eq!(python.next_line(), format!("{len} same"));
         }
-        assert_eq!(python.says(), "done");
+        assert_eq!(python.next_line(), "done");
         assert_eq!(fixture.receive_one(&connection), b"");
     } else {
-        let them = python.says();
+        let them = python.next_line();
         let mut buffer = vec![0; 1 << 18];
         for &len in &lengths {
             let (received, from) = server.recv_from(&mut buffer).unwrap();
             assert_eq!(words(&from), them);
             assert!(buffer[..received] == pattern(len), "{len} bytes have changed");
             assert_eq!(server.send_to(&buffer[..received], &from).unwrap(), len);
-            assert_eq!(python.says(), format!("{len} same"));
+            assert_eq!(python.next_line(), format!("{len} same"));
         }
-        assert_eq!(python.says(), "done");
+        assert_eq!(python.next_line(), "done");
     }
     assert!(python.child.wait().unwrap().success());
 }

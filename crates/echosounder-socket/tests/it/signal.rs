@@ -9,7 +9,7 @@ use echosounder_socket::{
     Batch, Event, Events, Interest, Poll, Readiness, Shutdown, Signal, Signals, Transport,
 };
 
-use crate::alone::{Process, is_alone, say};
+use crate::alone::{Process, is_alone, send_line};
 use crate::{LOOPBACK, PATIENCE, bound, connected, field, skip};
 
 /// Starts the process with default signal dispositions: a shell starts background jobs with SIGINT ignored, which would
@@ -25,25 +25,25 @@ fn received_signal_does_not_end_the_process() {
         let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).unwrap();
         let poll = Poll::new().unwrap();
         poll.add(&signals, 1, Interest::Read).unwrap();
-        say(&format!("{:?}", signals.next().unwrap()));
+        send_line(&format!("{:?}", signals.next().unwrap()));
         let mut events = Events::with_capacity(8);
         for _ in 0..3 {
             poll.wait(&mut events, Some(PATIENCE)).unwrap();
             let readable = Readiness { readable: true, writable: false };
             assert_eq!(events.get(0), Some(Event { token: 1, ready: readable }));
-            say(&format!("{:?}", signals.next().unwrap()));
+            send_line(&format!("{:?}", signals.next().unwrap()));
         }
-        return say(&format!("{:?}", signals.next().unwrap()));
+        return send_line(&format!("{:?}", signals.next().unwrap()));
     }
     let mut process = start_receiving("signal::received_signal_does_not_end_the_process");
-    assert_eq!(process.says(), "None");
+    assert_eq!(process.next_line(), "None");
     for (name, signal) in
         [("TERM", "Some(Terminate)"), ("INT", "Some(Interrupt)"), ("TERM", "Some(Terminate)")]
     {
         process.signal(name);
-        assert_eq!(process.says(), signal);
+        assert_eq!(process.next_line(), signal);
     }
-    assert_eq!(process.says(), "None");
+    assert_eq!(process.next_line(), "None");
     let (status, rest) = process.end();
     assert!(status.success(), "{rest}");
 }
@@ -52,20 +52,20 @@ fn received_signal_does_not_end_the_process() {
 fn dropped_signals_restore_the_default() {
     if is_alone() {
         let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).unwrap();
-        say("receives");
+        send_line("receives");
         io::stdin().read_exact(&mut [0]).unwrap();
         assert!(signals.next().unwrap().is_some());
         drop(signals);
-        say("dropped");
+        send_line("dropped");
         // The signal ends the process before its input ends.
         return io::stdin().read_to_end(&mut Vec::new()).map(drop).unwrap();
     }
     for (name, number) in [("TERM", libc::SIGTERM), ("INT", libc::SIGINT)] {
         let mut process = start_receiving("signal::dropped_signals_restore_the_default");
-        assert_eq!(process.says(), "receives");
+        assert_eq!(process.next_line(), "receives");
         process.signal(name);
-        process.tell(b".");
-        assert_eq!(process.says(), "dropped");
+        process.write(b".");
+        assert_eq!(process.next_line(), "dropped");
         process.signal(name);
         let (status, rest) = process.end();
         assert_eq!(status.signal(), Some(number), "{rest}");
@@ -75,26 +75,26 @@ fn dropped_signals_restore_the_default() {
 #[test]
 fn ignored_signal_is_received() {
     if is_alone() {
-        say(&format!(
+        send_line(&format!(
             "{:?} {:?}",
             Signal::Hangup.is_ignored().unwrap(),
             Signal::Terminate.is_ignored().unwrap()
         ));
         let signals = Signals::receive(&[Signal::Hangup]).unwrap();
-        say("receives");
+        send_line("receives");
         io::stdin().read_exact(&mut [0]).unwrap();
-        return say(&format!("{:?}", signals.next().unwrap()));
+        return send_line(&format!("{:?}", signals.next().unwrap()));
     }
     for (by, ignored) in [("--ignore-signal=HUP", true), ("--default-signal=HUP", false)] {
         // `--default-signal` also unblocks the signal, so the option to block it comes last.
         let by = ["env", "--default-signal=TERM", by, "--block-signal=HUP"];
         let test = "signal::ignored_signal_is_received";
         let mut process = Process::start(&by, test).unwrap();
-        assert_eq!(process.says(), format!("{ignored} false"));
-        assert_eq!(process.says(), "receives");
+        assert_eq!(process.next_line(), format!("{ignored} false"));
+        assert_eq!(process.next_line(), "receives");
         process.signal("HUP");
-        process.tell(b".");
-        assert_eq!(process.says(), "Some(Hangup)");
+        process.write(b".");
+        assert_eq!(process.next_line(), "Some(Hangup)");
         let (status, rest) = process.end();
         assert!(status.success(), "{rest}");
     }
@@ -111,9 +111,9 @@ fn has_sigpipe(set: &str) -> bool {
 fn write_to_a_closed_peer_raises_no_signal() {
     if is_alone() {
         if !has_sigpipe("SigBlk:") {
-            return say("it is not blocked");
+            return send_line("it is not blocked");
         }
-        say("blocked");
+        send_line("blocked");
         let (gone, other) = Transport::UnixStream.pair().unwrap();
         drop(other);
         assert_eq!(gone.send(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
@@ -141,7 +141,7 @@ fn write_to_a_closed_peer_raises_no_signal() {
     }
     let test = "signal::write_to_a_closed_peer_raises_no_signal";
     match Process::start(&["env", "--block-signal=PIPE"], test) {
-        Ok(mut process) => match process.says() {
+        Ok(mut process) => match process.next_line() {
             line if line == "blocked" => {
                 let (status, rest) = process.end();
                 assert!(status.success(), "{rest}");

@@ -539,8 +539,8 @@ fn fd_limit_is_raised_to_the_hard_limit() {
     }
     let lower = ["sh", "-c", "ulimit -S -n 64 && exec \"$0\" \"$@\""];
     let test = "socket::fd_limit_is_raised_to_the_hard_limit";
-    let (status, said) = Process::start(&lower, test).unwrap().end();
-    assert!(status.success(), "{said}");
+    let (status, output) = Process::start(&lower, test).unwrap().end();
+    assert!(status.success(), "{output}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use echosounder_socket::{
     Address, Batch, MessageFlags, Outgoing, Socket, Transport, option, set_interrupt_hook,
 };
 
-use crate::alone::{Process, is_alone, say};
+use crate::alone::{Process, is_alone, send_line};
 use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected, skip, wait_readable};
 
 const MODES: [(&str, Option<Duration>); 3] =
@@ -32,9 +32,9 @@ fn has_strace() -> bool {
 
 /// Marks the beginning and the end of a call in the trace.
 fn look<T>(name: &str, call: impl FnOnce() -> T) -> T {
-    say(&format!("== {name}"));
+    send_line(&format!("== {name}"));
     let result = call();
-    say("==");
+    send_line("==");
     result
 }
 
@@ -167,8 +167,9 @@ fn calls_make_the_expected_system_calls() {
     let folder = Folder::new();
     let path = folder.path_of_len(90);
     let by = ["strace", "-f", "-qq", "-s", "100", "-o", path.to_str().unwrap()];
-    let (status, said) = Process::start(&by, "syscalls::calls_make_the_expected_system_calls").unwrap().end();
-    assert!(status.success(), "{said}");
+    let (status, output) =
+        Process::start(&by, "syscalls::calls_make_the_expected_system_calls").unwrap().end();
+    assert!(status.success(), "{output}");
     let trace = fs::read_to_string(&path).unwrap();
     let calls = calls(&trace);
     let check = |name: &str, expected: &[&str]| {
@@ -300,8 +301,8 @@ fn interrupted_call_consults_the_hook() {
         let inject = format!("inject={call}:error=EINTR:when=1+2");
         let by = ["env", &set, "strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
         let test = "syscalls::interrupted_call_consults_the_hook";
-        let (status, said) = Process::start(&by, test).unwrap().end();
-        assert!(status.success(), "{call}: {said}");
+        let (status, output) = Process::start(&by, test).unwrap().end();
+        assert!(status.success(), "{call}: {output}");
     }
 }
 
@@ -310,7 +311,7 @@ fn interrupted_call_consults_the_hook() {
 fn stopped_process_continues_its_call() {
     if is_alone() {
         set_interrupt_hook(|| {
-            say("interrupted");
+            send_line("interrupted");
             if INTERRUPTED.fetch_add(1, Ordering::Relaxed) < 2 {
                 return Ok(());
             }
@@ -324,12 +325,12 @@ fn stopped_process_continues_its_call() {
     let mut process = Process::start(&[], "syscalls::stopped_process_continues_its_call").unwrap();
     for _ in 0..3 {
         // The call may not have begun to wait.
-        while !process.has_said(Duration::from_millis(10)) {
+        while !process.has_line(Duration::from_millis(10)) {
             process.signal("STOP");
             process.signal("CONT");
         }
-        assert_eq!(process.says(), "interrupted");
+        assert_eq!(process.next_line(), "interrupted");
     }
-    let (status, said) = process.end();
-    assert!(status.success(), "{said}");
+    let (status, output) = process.end();
+    assert!(status.success(), "{output}");
 }

@@ -120,8 +120,8 @@ fn destination_service_is_reported() {
     client.send_to(b"call", &at(service, 7)).unwrap();
     let (message, _) = receive(&server);
     let [ControlMessage::TipcDestination(asked)] = message.control[..] else { panic!("{message:?}") };
-    let TipcAddress::Range { service: told, lower, upper, .. } = asked else { panic!("{asked}") };
-    assert_eq!((told, lower, upper), (service, 7, 7));
+    let TipcAddress::Range { service: reported, lower, upper, .. } = asked else { panic!("{asked}") };
+    assert_eq!((reported, lower, upper), (service, 7, 7));
 
     client.send_to(b"call", &at(service, 8)).unwrap();
     let mut batch = Batch::new(1, 8);
@@ -257,7 +257,7 @@ fn group_member_receives_membership_events() {
     assert_eq!(joined.len, 0);
     assert!(joined.flags.contains(MessageFlags::OOB) && !joined.flags.contains(MessageFlags::EOR));
     let (known, _) = receive(&second);
-    assert!(known.flags.contains(MessageFlags::OOB), "who was there before is told too");
+    assert!(known.flags.contains(MessageFlags::OOB), "existing members are reported too");
 
     first.send_to(b"to you", &at(group, 2)).unwrap();
     assert_eq!(receive(&second).1, b"to you");

@@ -170,10 +170,10 @@ fn refused_datagram_fails_one_later_call_of_a_connected_socket() {
 #[test]
 fn trunc_flag_returns_the_full_length() {
     let (client, server) = Transport::UnixDatagram.pair().unwrap();
-    for (flags, told) in [(MessageFlags::TRUNC, 500), (MessageFlags::NONE, 10)] {
+    for (flags, reported) in [(MessageFlags::TRUNC, 500), (MessageFlags::NONE, 10)] {
         client.send(&[7; 500]).unwrap();
         let message = server.recv_msg(&mut [IoSliceMut::new(&mut [0; 10])], 0, flags).unwrap();
-        assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (told, true));
+        assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (reported, true));
     }
     client.send(&[7; 500]).unwrap();
     let peeked = server.recv_msg(&mut [], 0, MessageFlags::PEEK | MessageFlags::TRUNC).unwrap();
