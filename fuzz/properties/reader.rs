@@ -57,7 +57,7 @@ impl Server {
         let mut out = Vec::new();
         for piece in cut(input, reads).iter().flat_map(|read| read.chunks(size.get())) {
             let asked = if self.fills { piece } else { b"." };
-            self.responder.answer(asked, Input::More, &mut context, &mut out, |_| {});
+            self.responder.respond(asked, Input::More, &mut context, &mut out, |_| {});
             if !self.fills {
                 out.pop();
                 out.extend_from_slice(piece);

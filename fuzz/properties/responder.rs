@@ -35,7 +35,7 @@ pub(crate) fn holds(input: &[u8]) {
         let untouched = answer_all(&plain, &mut context.clone(), heard, Input::More).0 == heard;
         assert_eq!(plain.needs_exact_time(heard), !untouched, "only a blank is filled in");
     }
-    answers_datagram(&Responder { stamp, framing: Framing::Message }, context, heard);
+    responds_to_datagram(&Responder { stamp, framing: Framing::Message }, context, heard);
 }
 
 /// Answers `input` as a server does that reads it in one go, however many turns its answers take; returns how much
@@ -51,7 +51,7 @@ fn answer_all(
         let rest = &input[consumed..];
         let (mut out, mut heard, before) = (Vec::new(), Vec::new(), context.seq);
         let taken =
-            responder.answer(rest, input_kind, context, &mut out, |message| heard.push(message.to_vec()));
+            responder.respond(rest, input_kind, context, &mut out, |message| heard.push(message.to_vec()));
         assert!(out.len() <= 2 * rest.len() + PREFIX_MAX, "a turn is bounded");
         assert_eq!(heard.concat(), rest[..taken], "what was heard is what was taken");
         assert_eq!(context.seq - before, heard.len() as u64);
@@ -83,9 +83,9 @@ fn in_pieces(responder: &Responder, context: &mut StampContext<'_>, input: &[u8]
 }
 
 /// A datagram is answered like a message, and an answer never.
-fn answers_datagram(responder: &Responder, context: StampContext<'_>, heard: &[u8]) {
+fn responds_to_datagram(responder: &Responder, context: StampContext<'_>, heard: &[u8]) {
     let (mut message, mut head) = (heard.to_vec(), b"stale".to_vec());
-    responder.answer_datagram(&mut message, &mut context.clone(), &mut head);
+    responder.respond_to_datagram(&mut message, &mut context.clone(), &mut head);
     let answer = [head, message].concat();
     if !heard.is_empty() {
         assert_eq!(answer_all(responder, &mut context.clone(), heard, Input::More).0, answer);

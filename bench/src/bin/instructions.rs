@@ -134,7 +134,7 @@ fn reply(stamp: &str, framing: &str, input: &[u8], rounds: u64) {
         let mut context = context(ready.as_deref());
         let input = black_box(input);
         let exact = responder.needs_exact_time(input);
-        let consumed = responder.answer(input, Input::More, &mut context, &mut out, |_| {});
+        let consumed = responder.respond(input, Input::More, &mut context, &mut out, |_| {});
         assert_eq!(consumed, input.len());
         black_box((&out, exact));
     }
@@ -168,10 +168,10 @@ fn datagrams(rounds: u64) {
     for _ in 0..rounds {
         let mut message = black_box([b'x'; 64]);
         let datagram =
-            Datagram { bytes: &message, sender: Sender::Stranger, to_group: false, truncated: false };
+            Datagram { bytes: &message, sender: Sender::Remote, to_group: false, truncated: false };
         assert_eq!(filter.check(&datagram, MonoTime::from_origin(std::time::Duration::ZERO)), Ok(()));
         let mut context = context(ready.as_deref());
-        responder.answer_datagram(&mut message, &mut context, &mut head);
+        responder.respond_to_datagram(&mut message, &mut context, &mut head);
         black_box((&message, &head));
     }
 }

@@ -1,4 +1,4 @@
-//! The rule against loops: which datagrams are answered.
+//! The rule against loops: which datagrams are replied to.
 
 use core::time::Duration;
 
@@ -6,68 +6,68 @@ use crate::template::{Template, starts_with_placeholder};
 use crate::time::MonoTime;
 use crate::timestamp::starts_with_timestamp;
 
-/// A datagram as it arrived, as far as the rule needs to know it.
+/// A datagram, as far as the rule depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a> {
-    /// What it says.
+    /// The contents.
     pub bytes: &'a [u8],
-    /// Who sent it.
+    /// The sender.
     pub sender: Sender,
-    /// Whether it was sent to a group or to everybody, rather than to this host.
+    /// Whether it was sent to a multicast or broadcast address.
     pub to_group: bool,
     /// Whether it was longer than the buffer it was received into.
     pub truncated: bool,
 }
 
-/// Who sent a datagram.
+/// The sender of a datagram, by its source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
     /// A socket on this host.
     Local,
-    /// A socket elsewhere – or so its source address says.
-    Stranger,
-    /// A socket that cannot be answered: it has no name, or no port.
+    /// A socket on another host; the address may be forged.
+    Remote,
+    /// A socket that cannot be replied to: it has no name, or no port.
     Nameless,
-    /// The very socket that received it – or so its source address says.
+    /// The socket that received it; the address may be forged.
     Own,
-    /// The kernel, which nobody answers.
+    /// The kernel.
     Kernel,
-    /// A port below 1024, where services are that may answer whatever they are sent.
+    /// A port below 1024, where a service may reply to anything.
     Service,
 }
 
-/// Why a datagram is not answered.
+/// Why a datagram is not replied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum DropReason {
-    /// It begins with a filled stamp, so it is an answer itself.
+    /// It begins with a filled timestamp, so it is a reply itself.
     Stamped,
-    /// It was longer than the buffer; a part of it would not be an echo.
+    /// It was longer than the buffer: a part of it would be no echo.
     Truncated,
-    /// It was sent to a group or to everybody.
+    /// It was sent to a multicast or broadcast address.
     Group,
-    /// Its sender has no address to answer to.
+    /// Its sender has no address to reply to.
     Nameless,
     /// Its sender is the server itself.
     Own,
     /// Its sender is the kernel.
     Kernel,
-    /// The address to answer to leads to somebody else than its sender.
+    /// The address to reply to belongs to another socket than the sender's.
     Forged,
-    /// Its sender is a service, which would answer the answer.
+    /// Its sender is a service, which may reply to the reply.
     Service,
-    /// The plain echo does not answer strangers.
-    Stranger,
-    /// The plain echo has answered strangers often enough for now.
+    /// The plain echo does not reply to remote hosts.
+    Remote,
+    /// The rate limit of the plain echo to remote hosts is reached.
     Rate,
-    /// The kernel did not take the answer.
+    /// The kernel had no buffer space for the reply.
     Unsent,
-    /// The receive buffer was full: the kernel dropped it before anybody read it.
+    /// The receive buffer was full: the kernel dropped it before it was read.
     Overflow,
 }
 
 impl DropReason {
-    /// Every reason, in the order in which they are reported.
+    /// All reasons, in the order in which they are reported.
     pub const ALL: [Self; 12] = [
         Self::Stamped,
         Self::Truncated,
@@ -77,13 +77,13 @@ impl DropReason {
         Self::Kernel,
         Self::Forged,
         Self::Service,
-        Self::Stranger,
+        Self::Remote,
         Self::Rate,
         Self::Unsent,
         Self::Overflow,
     ];
 
-    /// The reason in one word, as it stands in reports.
+    /// Returns the reason in one word, for reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Stamped => "stamped",
@@ -94,7 +94,7 @@ impl DropReason {
             Self::Kernel => "kernel",
             Self::Forged => "forged",
             Self::Service => "service",
-            Self::Stranger => "stranger",
+            Self::Remote => "stranger",
             Self::Rate => "rate",
             Self::Unsent => "unsent",
             Self::Overflow => "overflow",
@@ -102,21 +102,22 @@ impl DropReason {
     }
 }
 
-/// Whom an echo without a stamp answers.
+/// Which hosts an echo without a timestamp replies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainEcho {
-    /// This host alone.
+    /// This host only.
     Local,
-    /// Strangers too, as often as a token bucket allows.
+    /// Remote hosts, too, at the rate of a token bucket.
     Metered,
 }
 
-/// Decides which datagrams of one socket are answered.
+/// Decides which datagrams of one socket are replied to.
 ///
-/// Two servers that answer each other would go on for ever, and one datagram with a forged source would be
-/// enough to start them. So whatever begins with a filled stamp is taken for an answer and is dropped, and so is
-/// whatever comes from the server itself or from a service's port (CVE-2024-2169). An echo without a stamp makes answers that nobody can tell from calls, so it answers strangers only when asked to,
-/// and then at a bounded rate.
+/// Two servers that reply to each other would never stop, and one datagram with a forged source
+/// would start them. So a datagram that begins with a filled timestamp is taken for a reply and
+/// dropped, and so are those from the server itself or from the port of a service (CVE-2024-2169).
+/// The replies of an echo without a timestamp look like requests, so it replies to remote hosts
+/// only if that is enabled, and then at a limited rate.
 #[derive(Debug)]
 pub struct DatagramFilter {
     stamped: bool,
@@ -125,12 +126,16 @@ pub struct DatagramFilter {
 }
 
 impl DatagramFilter {
-    /// The rule for a socket that answers with `stamp`, starting at `now`.
+    /// Creates the filter of a socket that replies with `stamp`, at `now`.
     pub fn new(stamp: &Template, plain: PlainEcho, now: MonoTime) -> Self {
         Self { stamped: !stamp.is_none(), plain, bucket: TokenBucket::full(now) }
     }
 
-    /// Whether the datagram is to be answered; if not, why.
+    /// Checks whether the datagram is to be replied to.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it is not.
     pub fn check(&mut self, datagram: &Datagram<'_>, now: MonoTime) -> Result<(), DropReason> {
         if datagram.to_group {
             return Err(DropReason::Group);
@@ -140,7 +145,7 @@ impl DatagramFilter {
             Sender::Own => return Err(DropReason::Own),
             Sender::Kernel => return Err(DropReason::Kernel),
             Sender::Service => return Err(DropReason::Service),
-            Sender::Local | Sender::Stranger => {}
+            Sender::Local | Sender::Remote => {}
         }
         if datagram.truncated {
             return Err(DropReason::Truncated);
@@ -148,19 +153,19 @@ impl DatagramFilter {
         if starts_with_timestamp(datagram.bytes) {
             return Err(DropReason::Stamped);
         }
-        let answer_is_stamped = self.stamped || starts_with_placeholder(datagram.bytes);
-        if answer_is_stamped || datagram.sender == Sender::Local {
+        let is_reply_stamped = self.stamped || starts_with_placeholder(datagram.bytes);
+        if is_reply_stamped || datagram.sender == Sender::Local {
             return Ok(());
         }
         match self.plain {
-            PlainEcho::Local => Err(DropReason::Stranger),
+            PlainEcho::Local => Err(DropReason::Remote),
             PlainEcho::Metered if self.bucket.take(now) => Ok(()),
             PlainEcho::Metered => Err(DropReason::Rate),
         }
     }
 }
 
-/// Tokens that come back at a steady rate, up to a burst's worth.
+/// Tokens that are refilled at a steady rate, up to a burst.
 #[derive(Debug)]
 struct TokenBucket {
     tokens: u32,

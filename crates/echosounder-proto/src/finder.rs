@@ -7,14 +7,15 @@ use crate::reader::EchoReader;
 use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::timestamp::Timestamp;
 
-/// Finds the requests of a measurement in a stream, whatever stands before, between and behind them.
+/// Finds the requests of a measurement in a stream, whatever is before, between and after them.
 ///
-/// It is the second choice, for servers that the [reader](EchoReader) cannot follow: a request counts as returned when
-/// as many bytes as it has have come from where it begins, so inserted text makes it end early.
+/// It is the second choice, for servers that the [reader](EchoReader) cannot follow: a request
+/// counts as returned when as many bytes as it has have arrived from its beginning on, so inserted
+/// text ends it early.
 #[derive(Debug)]
 pub struct Finder {
     payload: Payload,
-    /// The end of what has come, in which a request may begin.
+    /// The last bytes that arrived, in which a request may begin.
     tail: Vec<u8>,
     /// The request that is coming back.
     begun: Option<Begun>,
@@ -26,7 +27,7 @@ pub struct Finder {
 struct Begun {
     number: u64,
     stamp: Option<Timestamp>,
-    /// Bytes that are still to come.
+    /// Bytes that have not arrived.
     missing: usize,
 }
 
@@ -40,10 +41,11 @@ pub struct Found {
 }
 
 impl Finder {
-    /// A finder for requests that begin as those of `payload` do, which goes on where a reader could not follow.
-    /// `first` is the number and the length of the oldest request that has not come back.
+    /// Creates a finder for requests that begin as those of `payload` do, to continue where a
+    /// reader could not follow. `first` is the number and the length of the oldest request that has
+    /// not come back.
     pub fn after(reader: &EchoReader, payload: Payload, first: Option<(u64, usize)>) -> Self {
-        // Only a request whose head has come back has surely begun: its first byte may be anything's.
+        // A single byte proves nothing: only a request whose head has come back has surely begun.
         let begun = reader.missing().zip(first).and_then(|(missing, (number, len))| {
             let has_begun = missing <= len.saturating_sub(payload.head_len());
             has_begun.then(|| Begun { number, stamp: None, missing: missing.saturating_sub(NEWLINE.len()) })
@@ -51,8 +53,8 @@ impl Finder {
         Self { payload, tail: Vec::new(), begun, has_found: false }
     }
 
-    /// Takes the bytes that arrived, and passes each request that is complete to `each`. The next request to be
-    /// sent has the number `next`; `len` returns the length of one that was sent.
+    /// Takes the bytes that arrived, and passes each request that is complete to `each`. The next
+    /// request will have the number `next`; `len` returns the length of a request that was sent.
     pub fn receive(
         &mut self,
         bytes: &[u8],
@@ -79,18 +81,18 @@ impl Finder {
             let missing = len(located.number).saturating_sub(TIMESTAMP_PLACEHOLDER.len() + NEWLINE.len());
             self.begun = Some(Begun { number: located.number, stamp: located.stamp, missing });
         }
-        // A request whose beginning ends here may go on with the next bytes.
-        let kept = rest.len().min(self.payload.head_len().saturating_sub(1));
-        self.tail.extend_from_slice(&rest[rest.len() - kept..]);
+        // A request may begin here and continue with the next bytes.
+        let tail = rest.len().min(self.payload.head_len().saturating_sub(1));
+        self.tail.extend_from_slice(&rest[rest.len() - tail..]);
     }
 
-    /// Whether no request has come back, although this is only asked when something has.
+    /// Returns whether no request has come back or begun to.
     pub fn has_found_nothing(&self) -> bool {
         !self.has_found && self.begun.is_none()
     }
 }
 
-/// What a server may have left out at the end of a request, or written in another way.
+/// The end of a request, which a server may remove or write in another way.
 const NEWLINE: &[u8] = b"\n";
 
 #[cfg(test)]
@@ -105,7 +107,7 @@ mod tests {
         request
     }
 
-    /// The numbers that are found if the bytes come in pieces of this size.
+    /// Returns the numbers that are found if the bytes arrive in pieces of this size.
     fn found(bytes: &[u8], piece: usize) -> Vec<u64> {
         let mut finder = Finder::after(&EchoReader::new(), PAYLOAD, None);
         let mut numbers = Vec::new();
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_found_in_any_decoration_and_in_any_pieces() {
+    fn requests_are_found_in_any_decoration_and_segmentation() {
         let quoted = |number| [b"[b'Fri Nov 27 2026'] b'", &request(number)[..63], b"\\n'"].concat();
         let behind = |number| [b"[0.12] [[000", &request(number)[..], b" <- you said"].concat();
         for piece in 1..200 {

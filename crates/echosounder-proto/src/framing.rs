@@ -1,24 +1,24 @@
-//! How a stream is cut into the pieces that are stamped.
+//! How a stream is split into messages.
 
 use core::num::NonZeroUsize;
 
-/// Most bytes that one stamp may stand for on a stream, and the most of an unfinished line that is kept.
+/// The longest message on a stream in bytes, and the longest unfinished line that is buffered.
 pub const FRAME_MAX: usize = 64 * 1024;
 
-/// What is stamped as one message.
+/// What counts as one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// What one read brought, cut into pieces of at most so many bytes.
+    /// The bytes of one read, split into messages of at most that many bytes.
     Size(NonZeroUsize),
-    /// Each line with its newline; an unfinished one when it is so many bytes long, at most [`FRAME_MAX`], or when
-    /// the peer ends.
+    /// Each line with its newline. A line that reaches that many bytes, at most [`FRAME_MAX`], or
+    /// that the peer ends without a newline, counts as it is.
     Line(NonZeroUsize),
-    /// What one read brought, whole: for sockets that keep the bounds of messages.
+    /// The bytes of one read: for sockets that keep the bounds of messages.
     Message,
 }
 
 impl Default for Framing {
-    /// At most 1,024 bytes, the buffer of the textbook's server.
+    /// Returns 1,024 bytes, the buffer size of the textbook's server.
     fn default() -> Self {
         Self::Size(const { NonZeroUsize::new(1024).expect("1024 is not zero") })
     }
@@ -34,7 +34,7 @@ pub enum Input {
 }
 
 impl Framing {
-    /// The length of the first piece of `input`, or `None` if there is none yet.
+    /// Returns the length of the first message of `input`, or `None` if it is not complete yet.
     pub fn frame_len(self, input: &[u8], kind: Input) -> Option<usize> {
         if input.is_empty() {
             return None;

@@ -1,15 +1,18 @@
-//! What the bytes of a stamped echo mean.
+//! The protocol of an echo with timestamps, without I/O.
 //!
-//! Nothing here opens a socket, reads a clock, or panics, whatever the input: the crate is `no_std`, has no
-//! dependency and no `unsafe`. Time comes in as [`WallTime`] and [`MonoTime`]; bytes go out through a buffer
-//! that the caller lends.
+//! Nothing here opens a socket, reads a clock, or panics on any input: the crate is `no_std`, has
+//! no dependency and no `unsafe`. Times are passed in as [`WallTime`] and [`MonoTime`]; bytes go
+//! out through a buffer that the caller lends.
 //!
-//! The heart is [`Responder::answer`]: what a server says to what it heard on a stream. Its counterpart on
-//! the asking side is [`EchoReader`], which takes the stamps out of what comes back. Datagrams are judged
-//! first, by the rule that keeps two servers from talking for ever: [`DatagramFilter::check`].
+//! A server passes what it receives to a [`Responder`], which appends the reply; a
+//! [`DatagramFilter`] decides before which datagrams are replied to, so that two servers never
+//! reply to each other endlessly. A client separates the echo from the timestamps with an
+//! [`EchoReader`].
 //!
-//! Whoever measures lets a [`Prober`] say when calls leave and what becomes of each, and a [`PeerClock`] what their
-//! answers tell of the other clock.
+//! A client that measures lets a [`Prober`] decide when requests are sent and what becomes of each,
+//! in the form of a [`ProbeFormat`] such as [`TextEcho`]. [`InFlight`] is the table of its
+//! outstanding requests, and a [`PeerClock`] estimates the offset of the server's clock from the
+//! replies.
 //!
 //! ```
 //! use echosounder_proto::{Responder, Input, Framing, StampContext, Template, LocalTime};
@@ -17,7 +20,7 @@
 //! let responder = Responder { stamp: Template::ctime(), framing: Framing::default() };
 //! let label = LocalTime::EXAMPLE; // the server renders it once a second
 //! let mut out = Vec::new();
-//! let consumed = responder.answer(b"hello", Input::More, &mut StampContext::anonymous(&label), &mut out, |_| {});
+//! let consumed = responder.respond(b"hello", Input::More, &mut StampContext::anonymous(&label), &mut out, |_| {});
 //! assert_eq!(consumed, 5);
 //! assert_eq!(out, b"[Sun Nov 22 12:19:36 2026] hello");
 //! ```

@@ -1,70 +1,76 @@
-//! What the messages of a measurement say: a number, and nothing that could be taken for a stamp.
+//! The messages of a measurement: a number, and nothing that could be taken for a timestamp.
 
 use alloc::vec::Vec;
 
 use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::timestamp::{Scan, Timestamp, scan};
 
-/// The shortest datagram that can be told from others: seven digits tell apart as many as are ever under way.
+/// The shortest datagram with a unique number, in bytes: seven digits distinguish all requests in
+/// flight.
 pub const NUMBERED_MIN: usize = 8;
 
-/// Digits of a number that has room.
+/// Digits of a number, if the message is long enough.
 const NUMBER: usize = 19;
 
-/// The form of a measurement's messages: a blank, a number, filler, and a newline. All of it prints, and behind the
-/// blank nothing begins with a bracket.
+/// The form of a measurement's messages: a placeholder, a number, filler, and a newline. All bytes
+/// are printable ASCII, and after the placeholder none is a bracket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload {
     len: usize,
-    blank: bool,
+    has_placeholder: bool,
 }
 
 impl Payload {
-    /// Messages of so many bytes, at least one, with a blank where there is room for it and a whole number.
+    /// Returns the form of messages with that many bytes, at least one. They begin with a
+    /// placeholder if they are long enough for it and a complete number.
     pub const fn new(len: usize) -> Self {
-        Self { len: if len == 0 { 1 } else { len }, blank: TIMESTAMP_PLACEHOLDER.len() + NUMBER < len }
+        Self {
+            len: if len == 0 { 1 } else { len },
+            has_placeholder: TIMESTAMP_PLACEHOLDER.len() + NUMBER < len,
+        }
     }
 
-    /// Messages of so many bytes that begin with a blank, whatever is left for the number: at least two bytes more
-    /// than the blank has.
+    /// Returns the form of messages that begin with a placeholder, however few bytes are left for
+    /// the number: at least two bytes more than the placeholder has.
     pub fn with_placeholder(len: usize) -> Self {
-        Self { len: len.max(TIMESTAMP_PLACEHOLDER.len() + 2), blank: true }
+        Self { len: len.max(TIMESTAMP_PLACEHOLDER.len() + 2), has_placeholder: true }
     }
 
-    /// How many bytes a message has.
+    /// Returns the bytes of a message.
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(self) -> usize {
         self.len
     }
 
-    /// How many bytes of a message are behind its blank.
+    /// Returns the bytes of a message after its placeholder.
     pub fn body_len(self) -> usize {
-        if self.blank { self.len - TIMESTAMP_PLACEHOLDER.len() } else { self.len }
+        if self.has_placeholder { self.len - TIMESTAMP_PLACEHOLDER.len() } else { self.len }
     }
 
-    /// Appends the message of this number.
+    /// Appends the message with this number.
     pub fn write(self, number: u64, out: &mut Vec<u8>) {
-        if self.blank {
+        if self.has_placeholder {
             out.extend_from_slice(TIMESTAMP_PLACEHOLDER);
         }
         write_body(number, self.body_len(), out);
     }
 
-    /// The number of the message that a packet holds, or as much of it as an ICMP error quotes, if the next that is sent
-    /// will be `next`.
+    /// Returns the number of the message in a packet, or in as much of it as an ICMP error quotes,
+    /// if the next message will have the number `next`.
     pub fn find(self, packet: &[u8], next: u64) -> Option<u64> {
         self.locate(packet, next).map(|located| located.number)
     }
 
-    /// How many bytes of a message are needed to recognise it.
+    /// Returns how many bytes of a message are needed to recognise it.
     pub(crate) fn head_len(self) -> usize {
         self.len - self.body_len() + digits_of(self.body_len())
     }
 
-    /// Finds the first message in `bytes` that has been sent if the next one will be `next`, whatever stands before it
-    /// and behind it. Only its head is looked at: the placeholder or the timestamps in its place, and the number.
+    /// Finds the first message in `bytes`, whatever is before and after it, if the next message
+    /// will have the number `next`. Only the head of the message is compared: the placeholder or
+    /// the timestamp in its place, and the number.
     pub(crate) fn locate(self, bytes: &[u8], next: u64) -> Option<Located> {
-        if !self.blank {
+        if !self.has_placeholder {
             return None;
         }
         let brackets = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'[');
@@ -85,8 +91,8 @@ impl Payload {
         })
     }
 
-    /// Takes a reply to one message of this form apart, also one in which a server has decorated the message in a way
-    /// of its own. `None` if it does not contain such a message.
+    /// Reads a reply to one message of this form, decorated by the server in any way. Returns
+    /// `None` if it does not contain such a message.
     pub(crate) fn read_anywhere(
         self,
         reply: &[u8],
@@ -100,33 +106,34 @@ impl Payload {
         let located = self.locate(reply, next)?;
         scratch.clear();
         write_body(located.number, self.body_len(), scratch);
-        // The newline may have been stripped, or written as something else.
+        // The server may have removed the newline, or written it in another way.
         scratch.pop();
         reply[located.body..].starts_with(scratch).then_some((located.number, located.stamp))
     }
 
-    /// Takes a reply to one message apart that has a placeholder, although a server has decorated it in a way of its own.
+    /// Reads a reply to one message with a placeholder, decorated by the server in any way. Returns
     /// `None` if it does not contain such a message.
     pub fn find_in(reply: &[u8], next: u64) -> Option<Returned> {
         let located = Self::new(TIMESTAMP_PLACEHOLDER.len() + NUMBER + 1).locate(reply, next)?;
         let filler = reply[located.body + NUMBER..].iter().take_while(|byte| **byte == b'.').count();
-        // The newline may have been stripped, or written as something else.
+        // The server may have removed the newline, or written it in another way.
         let body_len = NUMBER + filler + 1;
         Some(Returned { number: located.number, stamp: located.stamp, body_len })
     }
 
-    /// Whether messages of this form can be found in a reply that is decorated.
+    /// Returns whether messages of this form can be found in a decorated reply.
     pub fn can_be_found(self) -> bool {
-        self.blank && NUMBER < self.body_len()
+        self.has_placeholder && NUMBER < self.body_len()
     }
 
-    /// Takes an answer to one message apart, whatever its form. `None` if it is no answer to such a message.
-    pub fn read(answer: &[u8], scratch: &mut Vec<u8>) -> Option<Returned> {
-        let (stamp, rest) = match scan(answer) {
-            Scan::Timestamp(stamp, len) => (Some(stamp), &answer[len..]),
-            _ => (None, answer),
+    /// Reads a reply to one message of any form. Returns `None` if it is no reply to such a
+    /// message.
+    pub fn read(reply: &[u8], scratch: &mut Vec<u8>) -> Option<Returned> {
+        let (stamp, rest) = match scan(reply) {
+            Scan::Timestamp(stamp, len) => (Some(stamp), &reply[len..]),
+            _ => (None, reply),
         };
-        // A server that does not know blanks puts its stamp before them.
+        // A server that does not know placeholders puts its timestamp before them.
         let body = rest.strip_prefix(TIMESTAMP_PLACEHOLDER).unwrap_or(rest);
         let digits = body.iter().take(NUMBER).take_while(|byte| byte.is_ascii_digit()).count();
         scratch.clear();
@@ -139,7 +146,7 @@ impl Payload {
     }
 }
 
-/// How many digits of its number a body of this length has.
+/// Returns how many digits of its number a body of this length has.
 fn digits_of(body_len: usize) -> usize {
     NUMBER.min(body_len.saturating_sub(1))
 }
@@ -166,28 +173,28 @@ fn write_body(number: u64, len: usize, out: &mut Vec<u8>) {
 /// Where a message was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Located {
-    /// Its whole number.
+    /// Its complete number.
     pub(crate) number: u64,
-    /// The timestamps that were filled into its placeholder.
+    /// The timestamp that was filled into its placeholder.
     pub(crate) stamp: Option<Timestamp>,
     /// Where its body begins.
     pub(crate) body: usize,
 }
 
-/// What an answer to one message says.
+/// A message that came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Returned {
     /// The number's last digits, as many as fit.
     number: u64,
-    /// The filled stamp that it begins with.
+    /// The filled timestamp that the reply begins with.
     pub stamp: Option<Timestamp>,
-    /// Its length without stamp and blank.
+    /// The bytes without timestamp and placeholder.
     pub body_len: usize,
 }
 
 impl Returned {
-    /// The whole number, if the next that is sent will be `next`: the last that ends in these digits. `None` if
-    /// there is none.
+    /// Returns the complete number, if the next message will have the number `next`: the last one
+    /// before it that ends in these digits. `None` if there is none.
     pub fn number(&self, next: u64) -> Option<u64> {
         if NUMBER < self.body_len {
             return Some(self.number).filter(|number| *number < next);

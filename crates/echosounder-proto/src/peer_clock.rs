@@ -1,4 +1,4 @@
-//! How far the peer's clock is ahead of ours, from nothing but its stamps.
+//! Estimating the offset of a peer's clock from the timestamps of its replies.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -7,22 +7,23 @@ use crate::sample::Sample;
 use crate::time::MonoTime;
 use crate::timestamp::Timestamp;
 
-/// How much a clock may be faster or slower than ours; quartz is good for a tenth of it.
+/// The highest drift between two clocks. A quartz clock drifts by a tenth of it.
 const DRIFT_MAX: f64 = 500e-6;
 
-/// The answers of so long a time are kept as two: those that bound the clock best.
+/// The replies of this span are reduced to the two that bound the offset best.
 const BLOCK: Duration = Duration::from_secs(1);
 
-/// How many of these are looked back to.
+/// How many such spans are remembered.
 const BLOCKS: usize = 64;
 
-/// How often an interval is narrowed when its end is searched; each time by a third or a half.
+/// Steps of a search in an interval; each narrows it by a third or a half.
 const STEPS: usize = 60;
 
-/// What rounding may do to a bound, in nanoseconds.
+/// The rounding error of a bound, in nanoseconds.
 const SLACK: f64 = 1.0;
 
-/// How far the peer's clock is ahead, in nanoseconds, from the least it may be to the most.
+/// The least and the greatest offset that a reply allows, in nanoseconds: how far the peer's clock
+/// is ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OffsetBounds {
     low: i64,
@@ -30,61 +31,64 @@ pub(crate) struct OffsetBounds {
 }
 
 impl Sample {
-    /// How far the peer's clock was ahead of our monotonic one: it read its own between our send and our receive.
+    /// Returns the bounds of the offset to the monotonic clock: the peer read its clock between the
+    /// send and the receive.
     pub(crate) fn bounds(&self) -> Option<OffsetBounds> {
         let reading = self.timestamp?.reading().filter(|reading| reading.rx <= reading.tx)?;
         let ahead = |wall: u64, mono: MonoTime| clamp(i128::from(wall) - i128::from(mono.as_nanos()));
         let resolution = i64::try_from(reading.resolution.as_nanos()).unwrap_or(i64::MAX);
-        // Both clocks tell whole nanoseconds alone: the receive may have been as much later, and so may the reading.
+        // Both clocks show whole nanoseconds: the receive and the reading may have been up to one
+        // nanosecond later.
         let low = ahead(reading.tx.as_nanos(), self.received.best().mono).saturating_sub(1);
         let high = ahead(reading.rx.as_nanos(), self.sent.program.mono).saturating_add(resolution.max(1));
         (low <= high).then_some(OffsetBounds { low, high })
     }
 
-    /// Whether the stamp can be true: it does not say that the server had the call for longer than there and back took,
-    /// or for less than no time.
+    /// Returns whether the timestamp is possible: it does not show that the server held the request
+    /// for longer than the round trip, or for a negative time.
     pub fn is_possible(&self) -> bool {
         self.bounds().is_some()
     }
 
-    /// Whether the stamp tells more than whole seconds.
+    /// Whether the timestamp is finer than whole seconds.
     fn is_exact(&self) -> bool {
         self.timestamp.and_then(Timestamp::reading).is_some_and(|reading| reading.resolution.is_zero())
     }
 }
 
-/// What is known of the peer's clock at some time.
+/// An estimate of the peer's clock at some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OffsetEstimate {
-    /// How far it is ahead of our monotonic clock, in nanoseconds: the middle of what is possible. That is right if the
-    /// quickest way there takes as long as the quickest way back.
+    /// How far it is ahead of the monotonic clock, in nanoseconds: the middle of what is possible.
+    /// It is exact if the minimum delays of both directions are equal.
     pub ahead: i64,
-    /// It may be so much more or less, in nanoseconds, however unequal the ways are.
+    /// By how much that may be wrong, in nanoseconds, however unequal the directions are.
     pub uncertainty: u64,
-    /// How much faster than ours it goes: seconds a second. `None` if that is not known better than a clock is good for.
+    /// How much faster than the monotonic clock it runs, in seconds per second; `None` if that is
+    /// not known better than for any clock.
     pub drift: Option<f64>,
-    /// It may be so much more or less.
+    /// By how much the drift may be wrong, in seconds per second.
     pub drift_uncertainty: f64,
 }
 
-/// How far the peer's clock is ahead: each answer bounds it from both sides, since the peer read its clock after the call
-/// left and before the answer came.
+/// Estimates the offset of the peer's clock. Each reply bounds it from both sides, since the peer
+/// read its clock after the request was sent and before the reply arrived.
 ///
-/// The bounds of a sliding window leave a strip, through which every clock goes that is possible. Its upper edge is
-/// made by the calls that were quickest there, its lower edge by the answers that were quickest back, so what a delay is
-/// above the quickest is its distance from the edge. What cannot be seen is how much more time the quickest call took than the
-/// quickest answer.
+/// Plotted over time, the bounds of a sliding window leave a strip that contains the offset. Its
+/// upper edge comes from the fastest requests and its lower edge from the fastest replies, so the
+/// distance of a bound from its edge is how much longer than the fastest a delay was. The
+/// difference between the minimum delays of both directions cannot be determined.
 #[derive(Clone, Debug, Default)]
 pub struct PeerClock {
     blocks: VecDeque<Block>,
-    /// The bounds are kept relative to it, in nanoseconds.
+    /// Bounds are stored relative to this offset, in nanoseconds.
     origin: i64,
-    /// How much faster the peer's clock goes, as far as is known: all bounds leave room for it.
+    /// The likely drift, at which all bounds are consistent.
     drift: f64,
     steps: u64,
 }
 
-/// The bounds that a second's answers have set: where each is best, and when that was, in nanoseconds.
+/// The best bounds from the replies of one second, and when each was set, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 struct Block {
     since: f64,
@@ -99,25 +103,25 @@ struct Point {
 }
 
 impl Point {
-    /// Where it would be at that time, at that drift.
+    /// Returns the bound moved to another time, at that drift.
     fn moved(self, at: f64, drift: f64) -> f64 {
         self.ahead + drift * (at - self.at)
     }
 }
 
 impl PeerClock {
-    /// Nothing is known yet.
+    /// Creates an estimate without any reply.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How often the peer's clock was stepped: an answer contradicted all that were before, the last ones included. If
-    /// it contradicts old ones alone, the drift has changed, and they are forgotten.
+    /// Returns how often the peer's clock was stepped: a reply contradicted all before it. If a
+    /// reply contradicts only old ones, the drift has changed, and those are forgotten.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Takes in what an answer tells. Answers may come in any order.
+    /// Adds a reply. Replies may come in any order.
     pub fn observe(&mut self, sample: &Sample) {
         if let Some(bounds) = sample.bounds().filter(|_| self.blocks.is_empty()) {
             self.origin = bounds.low;
@@ -133,13 +137,14 @@ impl PeerClock {
         self.add(block);
     }
 
-    /// Whether an answer contradicts what is known, and taking it in will forget of that.
+    /// Returns whether a reply contradicts earlier ones, so that [`observe`](Self::observe) would
+    /// forget them.
     pub fn is_contradicted_by(&self, sample: &Sample) -> bool {
         let contradicts = |new| !self.fits(new) && !self.clone().admits(new);
         !self.blocks.is_empty() && self.block(sample).is_some_and(contradicts)
     }
 
-    /// The bounds that an answer sets.
+    /// Returns the bounds that a reply sets.
     fn block(&self, sample: &Sample) -> Option<Block> {
         let bounds = sample.bounds()?;
         let low = Point { at: float(sample.received.best().mono), ahead: self.relative(bounds.low) };
@@ -147,13 +152,14 @@ impl PeerClock {
         Some(Block { since: low.at, low, high })
     }
 
-    /// Whether a clock could have set both the bounds that are known and these, at the drift that is likely.
+    /// Whether the known bounds and these are consistent at the likely drift.
     fn fits(&self, new: Block) -> bool {
         new.low.ahead <= self.high(new.low.at, self.drift) + SLACK
             && self.low(new.high.at, self.drift) <= new.high.ahead + SLACK
     }
 
-    /// Whether a clock could have set both the bounds that are known and these; learns at what drift.
+    /// Whether the known bounds and these are consistent at any drift, which becomes the likely
+    /// one.
     fn admits(&mut self, new: Block) -> bool {
         if self.fits(new) {
             return true;
@@ -189,7 +195,7 @@ impl PeerClock {
         }
     }
 
-    /// What is known of the peer's clock at that time.
+    /// Returns the estimate at that time.
     pub fn estimate(&self, at: MonoTime) -> Option<OffsetEstimate> {
         let at = float(at);
         self.blocks.back()?;
@@ -207,8 +213,8 @@ impl PeerClock {
         })
     }
 
-    /// How much longer than the quickest a call took on its way there, and its answer on its way back; `None` if the
-    /// peer tells no time, or whole seconds.
+    /// Returns how much longer than the fastest the request and the reply took; `None` if the
+    /// timestamp shows no time, or whole seconds.
     pub fn excess(&self, sample: &Sample) -> Option<(Duration, Duration)> {
         let bounds = sample.bounds().filter(|_| sample.is_exact())?;
         self.blocks.back()?;
@@ -219,8 +225,8 @@ impl PeerClock {
         Some((span(up), span(down)))
     }
 
-    /// Where in a second of our monotonic clock a call has to leave that leaves about then and takes so long there and
-    /// back, so that the peer reads its clock when a second of its own begins.
+    /// Returns where in a second of the monotonic clock a request must be sent around that time, if
+    /// its round trip takes `rtt`, so that the peer reads its clock when one of its seconds begins.
     pub fn edge(&self, at: MonoTime, rtt: Duration) -> Option<Duration> {
         const SECOND: i128 = 1_000_000_000;
         let ahead = i128::from(self.estimate(at)?.ahead) + i128::try_from(rtt.as_nanos()).ok()? / 2;
@@ -228,23 +234,25 @@ impl PeerClock {
         Some(Duration::from_nanos(u64::try_from(phase).ok()?))
     }
 
-    /// The most that the clock may be ahead at that time, if it goes at that drift.
+    /// Returns the upper edge of the strip at that time, for that drift.
     fn high(&self, at: f64, drift: f64) -> f64 {
         self.blocks.iter().map(|block| block.high.moved(at, drift)).fold(f64::INFINITY, f64::min)
     }
 
-    /// The least.
+    /// Returns the lower edge.
     fn low(&self, at: f64, drift: f64) -> f64 {
         self.blocks.iter().map(|block| block.low.moved(at, drift)).fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// How wide the strip is, at that drift. It is the least of linear functions, and so has one top.
+    /// Returns the width of the strip for that drift. It is the minimum of linear functions, and so
+    /// has one maximum.
     fn width(&self, drift: f64) -> f64 {
         let at = self.blocks.back().map_or(0.0, |block| block.since);
         self.high(at, drift) - self.low(at, drift)
     }
 
-    /// The drift at which the strip is widest; none as long as a second's answers do not show one.
+    /// Returns the drift for which the strip is widest; zero as long as the replies of one second
+    /// allow it.
     fn likely_drift(&self) -> f64 {
         if self.blocks.len() < 2 && 0.0 <= self.width(0.0) {
             return 0.0;
@@ -252,7 +260,8 @@ impl PeerClock {
         maximum(-DRIFT_MAX, DRIFT_MAX, |drift| self.width(drift))
     }
 
-    /// The drifts at which there is a strip, around one at which there is.
+    /// Returns the lowest and the highest drift for which the strip is not empty, around a likely
+    /// one.
     fn possible_drifts(&self, likely: f64) -> (f64, f64) {
         let edge = |mut outside: f64| {
             if 0.0 <= self.width(outside) {
@@ -273,7 +282,7 @@ impl PeerClock {
     }
 }
 
-/// Where a function that has one top has it.
+/// Returns where a function with one maximum has it.
 fn maximum(mut low: f64, mut high: f64, function: impl Fn(f64) -> f64) -> f64 {
     for _ in 0..STEPS {
         let third = (high - low) / 3.0;

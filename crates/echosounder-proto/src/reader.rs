@@ -1,4 +1,4 @@
-//! The asker's side: taking the stamps out of what comes back on a stream.
+//! Separating the echo on a stream from the timestamps that the server has put into it.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -6,58 +6,59 @@ use alloc::vec::Vec;
 use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::timestamp::{Scan, Timestamp, scan};
 
-/// Reads a stamped echo off a stream.
+/// Reads an echo with timestamps from a stream.
 ///
-/// A server may stamp a message several times, or several messages once: a stream has no bounds. The reader
-/// knows what was sent, so it can tell the stamps from the echo wherever they fall. It follows servers with a
-/// built-in stamp, and those that add nothing.
+/// A stream has no message bounds: a server may put several timestamps into one message, or one
+/// before several messages. The reader knows what was sent, so it recognises timestamps wherever
+/// they are. It follows servers with a built-in timestamp, and those that add nothing.
 ///
-/// A payload may hold anything but the text of a filled stamp; such a text is taken for the echo if it is
-/// exactly what was sent, and otherwise for a stamp. Behind a [blank](TIMESTAMP_PLACEHOLDER) it must not begin with a bracket.
+/// A message may hold anything but the text of a filled timestamp: that is taken for the echo if it
+/// is exactly what was sent, and for a timestamp otherwise. After a
+/// [placeholder](TIMESTAMP_PLACEHOLDER) a message must not go on with a bracket.
 #[derive(Debug, Default)]
 pub struct EchoReader {
-    /// What was sent and has not come back.
+    /// Bytes that were sent and have not come back.
     sent: VecDeque<u8>,
-    /// Lengths of the messages in `sent`; of the first, what is left of it.
+    /// Lengths of the messages in `sent`; the first one counts what is left of it.
     lengths: VecDeque<usize>,
     /// Whether the first message in `sent` has begun to come back.
     begun: bool,
-    /// The stamp that stood right before the first message.
+    /// The timestamp right before the first message.
     stamp: Option<Timestamp>,
-    /// Whether a stamp came last. No server puts in two: that would stamp nothing.
+    /// Whether a timestamp came last. No server puts two in a row.
     stamped: bool,
-    /// What has arrived and cannot be told yet.
+    /// Bytes that have arrived and are ambiguous until more arrive.
     held: Vec<u8>,
 }
 
-/// A message that has come back whole.
+/// A message that has come back completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo {
-    /// The stamp, if the message began right behind one.
+    /// The timestamp right before the message.
     pub stamp: Option<Timestamp>,
-    /// Where the message ended in the bytes given to [`EchoReader::receive`].
+    /// Where the message ended in the bytes passed to [`EchoReader::receive`].
     pub end: usize,
 }
 
-/// What came back is not what was sent.
+/// The bytes are neither a timestamp nor what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAnEcho;
 
 impl core::fmt::Display for NotAnEcho {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("what came back is not what was sent")
+        f.write_str("the reply is not what was sent")
     }
 }
 
 impl core::error::Error for NotAnEcho {}
 
 impl EchoReader {
-    /// A reader that expects nothing yet.
+    /// Creates a reader that expects nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Notes that `message` was sent. An empty one leaves no trace on a stream and is never answered.
+    /// Notes that `message` was sent. An empty one leaves no trace on a stream and is never echoed.
     pub fn sent(&mut self, message: &[u8]) {
         if !message.is_empty() {
             self.sent.extend(message);
@@ -65,12 +66,13 @@ impl EchoReader {
         }
     }
 
-    /// Takes what arrived, and tells `each` message that is complete, in the order in which they were sent.
+    /// Takes the bytes that arrived, and passes each message that is complete to `each`, in the
+    /// order in which they were sent.
     ///
     /// # Errors
     ///
-    /// If the bytes are neither a stamp nor what was sent. The reader is of no use from then on, and the bytes that it
-    /// could not follow are [unread](Self::unread).
+    /// If the bytes are neither a timestamp nor what was sent. The reader is of no use from then
+    /// on, and the bytes that it could not follow are [unread](Self::unread).
     pub fn receive(&mut self, bytes: &[u8], mut each: impl FnMut(Echo)) -> Result<(), NotAnEcho> {
         let mut held = core::mem::take(&mut self.held);
         if held.is_empty() {
@@ -81,7 +83,7 @@ impl EchoReader {
         self.read(&held, held_before, &mut each)
     }
 
-    /// Takes what arrived, of which so many bytes were held from before.
+    /// Takes bytes, the first `held_before` of which had arrived before.
     fn read(
         &mut self,
         arrived: &[u8],
@@ -104,22 +106,24 @@ impl EchoReader {
         Ok(())
     }
 
-    /// The bytes that have arrived and are neither a stamp nor an echo yet, or, after an error, never will be.
+    /// Returns the bytes that have arrived and are neither a timestamp nor an echo yet, or, after
+    /// an error, never will be.
     pub fn unread(&self) -> &[u8] {
         &self.held
     }
 
-    /// How many bytes of the first message are missing, if it has begun to come back.
+    /// Returns how many bytes of the first message are missing, if it has begun to come back.
     pub(crate) fn missing(&self) -> Option<usize> {
         self.lengths.front().copied().filter(|_| self.begun)
     }
 
-    /// How many messages have not come back whole.
+    /// Returns how many messages have not come back completely.
     pub fn pending(&self) -> usize {
         self.lengths.len()
     }
 
-    /// Takes the stamp or the echo at the beginning of `rest`; `None` if more bytes are needed to tell.
+    /// Takes the timestamp or the echo at the beginning of `rest` and returns its length, or `None`
+    /// if it is ambiguous until more bytes arrive.
     fn take(&mut self, rest: &[u8]) -> Result<Option<usize>, NotAnEcho> {
         match scan(rest) {
             Scan::Timestamp(_, len) if self.stamped && !self.expects(&rest[..len]) => Err(NotAnEcho),
@@ -131,7 +135,8 @@ impl EchoReader {
         }
     }
 
-    /// Takes a stamp that the server put in, or filled in: a filled blank is a part of the message.
+    /// Takes a timestamp that the server has put in or filled in: a filled placeholder is a part of
+    /// the message.
     fn take_stamp(&mut self, stamp: Timestamp, rest: &[u8], len: usize) -> Option<usize> {
         let mut filled = false;
         if !self.begun {
@@ -147,14 +152,16 @@ impl EchoReader {
         Some(len)
     }
 
-    /// Whether the `ns` stamp before `after` is the blank filled in, rather than put in before a blank whose
-    /// first bytes came to the server alone; `None` if more bytes are needed to tell.
+    /// Whether the `ns` timestamp before `after` is the placeholder filled in, rather than put in
+    /// before a placeholder that the server received in parts; `None` if that is ambiguous until
+    /// more bytes arrive.
     ///
-    /// A payload does not begin with a bracket, a stamp put in behind the blank shows a time after 2001.
+    /// A payload does not begin with a bracket, and a timestamp after the placeholder shows a time
+    /// after 2001.
     fn filled(&self, after: &[u8]) -> Option<bool> {
         let message = self.lengths.front().copied().unwrap_or(0);
         match after {
-            // A blank that was sent in two messages is none.
+            // A placeholder in two messages is none.
             _ if message <= TIMESTAMP_PLACEHOLDER.len() => Some(message == TIMESTAMP_PLACEHOLDER.len()),
             [] | [b'['] => None,
             [b'[', b'0' | b'[', ..] => Some(false),
@@ -162,7 +169,7 @@ impl EchoReader {
         }
     }
 
-    /// Takes echoed bytes up to the end of the message, or to where a stamp may begin.
+    /// Takes echoed bytes up to the end of the message, or to where a timestamp may begin.
     fn take_echo(&mut self, rest: &[u8]) -> Result<usize, NotAnEcho> {
         let message = self.lengths.front().copied().ok_or(NotAnEcho)?;
         let reach = &rest[..rest.len().min(message)];
@@ -183,31 +190,32 @@ impl EchoReader {
         }
     }
 
-    /// If the first message is complete: ends it, and returns its stamp.
+    /// Ends the first message if it is complete, and returns its timestamp.
     fn completed(&mut self) -> Option<Option<Timestamp>> {
         self.lengths.pop_front_if(|left| *left == 0)?;
         self.begun = false;
         Some(self.stamp.take())
     }
 
-    /// Whether `bytes` are the next that are to come back.
+    /// Whether `bytes` are the next ones to come back.
     fn expects(&self, bytes: &[u8]) -> bool {
         let (front, back) = self.sent.as_slices();
         let (here, behind) = bytes.split_at(bytes.len().min(front.len()));
         front.starts_with(here) && back.starts_with(behind)
     }
 
-    /// Whether `bytes` are all that is still to come back.
+    /// Whether `bytes` are all that is to come back.
     fn completes(&self, bytes: &[u8]) -> bool {
         bytes.len() == self.sent.len() && self.expects(bytes)
     }
 }
 
-/// How many bytes stand before the first bracket; all, if there is none. Long messages are nearly nothing else, and
-/// the library looks through a piece many times as fast as a closure through its bytes.
+/// Returns how many bytes are before the first bracket, or their number if there is none. Long
+/// messages consist of little else, and the library searches a block many times as fast as a
+/// closure does byte by byte.
 fn until_bracket(bytes: &[u8]) -> usize {
-    const PIECE: usize = 64;
-    let before = bytes.chunks(PIECE).take_while(|piece| !piece.contains(&b'[')).count() * PIECE;
-    let piece = bytes.get(before..).unwrap_or_default();
-    before.min(bytes.len()) + piece.iter().take_while(|&&byte| byte != b'[').take(PIECE).count()
+    const BLOCK: usize = 64;
+    let before = bytes.chunks(BLOCK).take_while(|block| !block.contains(&b'[')).count() * BLOCK;
+    let block = bytes.get(before..).unwrap_or_default();
+    before.min(bytes.len()) + block.iter().take_while(|&&byte| byte != b'[').take(BLOCK).count()
 }

@@ -1,4 +1,4 @@
-//! What stands before an answered message.
+//! The prefix of a reply: a template of text and fields.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -9,22 +9,23 @@ use core::str::FromStr;
 use crate::responder::StampContext;
 use crate::time::LocalTime;
 
-/// Most bytes of a rendered stamp.
+/// The longest rendered prefix in bytes.
 pub const PREFIX_MAX: usize = 128;
 
-/// An `ns` stamp with nothing filled in: a call that asks to be answered at its own length.
+/// An `ns` timestamp with nothing filled in: a request that begins with it is replied to at its own
+/// length.
 pub const TIMESTAMP_PLACEHOLDER: &[u8; 42] = b"[0000000000000000000 0000000000000000000] ";
 
-/// Whether a message asks for its times: it begins with the blank.
+/// Whether a message begins with the placeholder.
 pub(crate) fn starts_with_placeholder(message: &[u8]) -> bool {
-    // Nearly every message that does not is told from it by its first byte, without a call.
+    // The first byte alone rules out nearly every other message, without a call.
     message.first() == TIMESTAMP_PLACEHOLDER.first() && message.starts_with(TIMESTAMP_PLACEHOLDER)
 }
 
-/// A stamp to be filled in: text and fields, at most [`PREFIX_MAX`] bytes when rendered.
+/// A prefix of text and fields, at most [`PREFIX_MAX`] bytes when rendered.
 ///
-/// Parsed from `ctime`, `rfc3339`, `unix`, `ns`, `none`, or from text with the fields `{ctime}` `{rfc3339}`
-/// `{unix}` `{rx}` `{tx}` `{peer}` `{local}` `{host}` `{seq}`.
+/// Parsed from `ctime`, `rfc3339`, `unix`, `ns`, `none`, or from text with the fields `{ctime}`
+/// `{rfc3339}` `{unix}` `{rx}` `{tx}` `{peer}` `{local}` `{host}` `{seq}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
@@ -49,7 +50,7 @@ enum Field {
     Seq,
 }
 
-/// Name, field, and the width that it always has; 1 for a field whose text varies.
+/// Name, field, and the fixed width; 1 for a field of variable width.
 const FIELDS: [(&str, Field, usize); 9] = [
     ("ctime", Field::Ctime, 24),
     ("rfc3339", Field::Rfc3339, 35),
@@ -70,7 +71,7 @@ pub enum TemplateError {
     Unclosed,
     /// A field of this name does not exist.
     UnknownField(String),
-    /// A character that does not print in ASCII.
+    /// A character that is not printable ASCII.
     Unprintable(char),
     /// Longer than [`PREFIX_MAX`] bytes when rendered.
     TooLong,
@@ -110,19 +111,19 @@ impl FromStr for Template {
 }
 
 impl Template {
-    /// `[{ctime}] `, the textbook's stamp.
+    /// Returns `[{ctime}] `, the prefix of the textbook.
     pub fn ctime() -> Self {
         Self { pieces: Vec::from(["[".into(), Piece::Field(Field::Ctime), "] ".into()]) }
     }
 
-    /// Nothing: the plain echo of RFC 862.
+    /// Returns the empty prefix: the plain echo of RFC 862.
     pub fn none() -> Self {
         Self { pieces: Vec::new() }
     }
 
-    /// Appends the stamp to `out`. What goes beyond [`PREFIX_MAX`] bytes is cut off.
+    /// Appends the prefix to `out`, truncated to [`PREFIX_MAX`] bytes.
     pub(crate) fn render(&self, context: &StampContext<'_>, out: &mut Vec<u8>) {
-        let mut stamp = Room { out, left: PREFIX_MAX };
+        let mut stamp = BoundedWriter { out, left: PREFIX_MAX };
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => stamp.put(text.as_bytes()),
@@ -131,7 +132,7 @@ impl Template {
         }
     }
 
-    /// The stamp of one second, if it is the same for all its messages.
+    /// Returns the prefix of one second, if it is the same for all messages in it.
     pub fn render_per_second(&self, label: &LocalTime, host: &str) -> Option<Vec<u8>> {
         if self.has(|field| !matches!(field, Field::Ctime | Field::Host)) {
             return None;
@@ -141,22 +142,23 @@ impl Template {
         Some(stamp)
     }
 
-    /// Whether nothing is stamped.
+    /// Returns whether the prefix is empty.
     pub fn is_none(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// Whether it shows `{rx}` or `{tx}`, which are read around the very receive.
+    /// Returns whether it has `{rx}` or `{tx}`, for which the clock is read for each message.
     pub fn uses_rx_tx(&self) -> bool {
         self.has(|field| matches!(field, Field::Rx | Field::Tx))
     }
 
-    /// Whether it shows `{peer}` or `{local}`.
+    /// Returns whether it has `{peer}` or `{local}`.
     pub fn uses_addresses(&self) -> bool {
         self.has(|field| matches!(field, Field::Peer | Field::Local))
     }
 
-    /// Whether every stamp it makes begins with a built-in shape, so that other servers know it for an answer.
+    /// Returns whether every prefix begins with a built-in timestamp, by which other servers
+    /// recognise a reply.
     pub fn starts_with_builtin(&self) -> bool {
         let text = |piece: Option<&Piece>, wanted: fn(&str) -> bool| match piece {
             Some(Piece::Text(text)) => wanted(text),
@@ -214,7 +216,7 @@ impl From<&str> for Piece {
 }
 
 impl Field {
-    fn render(self, context: &StampContext<'_>, stamp: &mut Room<'_>) {
+    fn render(self, context: &StampContext<'_>, stamp: &mut BoundedWriter<'_>) {
         let label = context.label;
         match self {
             Self::Ctime => stamp.put(&label.ctime),
@@ -231,44 +233,44 @@ impl Field {
             }
             Self::Rx => stamp.put(&decimal::<19>(context.rx.as_nanos())),
             Self::Tx => stamp.put(&decimal::<19>(context.tx.as_nanos())),
-            Self::Peer => stamp.show(context.peer),
-            Self::Local => stamp.show(context.local),
-            Self::Host => stamp.show(&context.host),
-            Self::Seq => stamp.show(&context.seq),
+            Self::Peer => stamp.put_display(context.peer),
+            Self::Local => stamp.put_display(context.local),
+            Self::Host => stamp.put_display(&context.host),
+            Self::Seq => stamp.put_display(&context.seq),
         }
     }
 }
 
-/// The buffer's end as far as one stamp may use it.
-struct Room<'a> {
+/// Appends to a buffer up to a number of bytes, and drops the rest.
+struct BoundedWriter<'a> {
     out: &'a mut Vec<u8>,
     left: usize,
 }
 
-impl Room<'_> {
+impl BoundedWriter<'_> {
     fn put(&mut self, bytes: &[u8]) {
         let fits = &bytes[..bytes.len().min(self.left)];
         self.out.extend_from_slice(fits);
         self.left -= fits.len();
     }
 
-    fn show(&mut self, value: &dyn fmt::Display) {
-        // A room takes everything and keeps what fits, so only the value's own Display could fail.
+    fn put_display(&mut self, value: &dyn fmt::Display) {
+        // The writer never fails; only the value's own Display could.
         let _ = write!(self, "{value}");
     }
 }
 
-impl Write for Room<'_> {
-    /// Names come from strangers: what is not printable ASCII is shown as `?`.
+impl Write for BoundedWriter<'_> {
+    /// Writes `?` for everything but printable ASCII: names come from remote hosts.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.bytes().for_each(|byte| self.put(&[if matches!(byte, b' '..=b'~') { byte } else { b'?' }]));
         Ok(())
     }
 }
 
-/// The last `N` decimal digits of `value`, with leading zeros.
+/// Returns the last `N` decimal digits of `value`, with leading zeros.
 ///
-/// Not inlined, or the digits of every field are computed for every stamp, whichever fields it has.
+/// Not inlined: the compiler would compute the digits of all fields for every prefix.
 #[inline(never)]
 pub(crate) fn decimal<const N: usize>(mut value: u64) -> [u8; N] {
     let mut digits = [b'0'; N];
@@ -280,7 +282,7 @@ pub(crate) fn decimal<const N: usize>(mut value: u64) -> [u8; N] {
     digits
 }
 
-/// `00` to `99`: two digits cost one division.
+/// `00` to `99`, so that two digits cost one division.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
     let mut number = 0_u8;

@@ -1,34 +1,36 @@
-//! Two clocks, two types: a wall time is a label, a monotonic time measures.
+//! Times of the two clocks, as two types: the wall clock labels events, the monotonic clock
+//! measures.
 
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
 /// A point on the wall clock, in nanoseconds since 1970-01-01T00:00:00Z.
 ///
-/// It labels; it never measures, since the wall clock may be stepped. It always fills nineteen digits or
-/// fewer and is never zero, because nineteen zeros are the blank.
+/// It labels events and never measures, since the wall clock may be stepped. It always has nineteen
+/// digits or fewer and is never zero, because nineteen zeros are the placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WallTime(u64);
 
 impl WallTime {
     const MAX_NANOS: u64 = 9_999_999_999_999_999_999;
 
-    /// The wall time that many nanoseconds after 1970, brought into the range that a stamp can show.
+    /// Returns the wall time that many nanoseconds after the epoch, clamped to what a timestamp can
+    /// show.
     pub fn from_nanos(nanos: u64) -> Self {
         Self(nanos.clamp(1, Self::MAX_NANOS))
     }
 
-    /// Nanoseconds since 1970.
+    /// Returns nanoseconds since the epoch.
     pub fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since 1970.
+    /// Returns whole seconds since the epoch.
     pub fn seconds(self) -> u64 {
         self.0 / 1_000_000_000
     }
 
-    /// Nanoseconds within the second.
+    /// Returns the nanoseconds within the second.
     pub fn subsec_nanos(self) -> u64 {
         self.0 % 1_000_000_000
     }
@@ -43,17 +45,18 @@ impl Add<Duration> for WallTime {
     }
 }
 
-/// A point on a clock that never steps, in nanoseconds since an origin that only this process knows.
+/// A point on a clock that never steps, in nanoseconds since an origin that only this process
+/// knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MonoTime(u64);
 
 impl MonoTime {
-    /// The time that long after the origin.
+    /// Returns the time that long after the origin.
     pub fn from_origin(span: Duration) -> Self {
         Self(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Nanoseconds since the origin.
+    /// Returns nanoseconds since the origin.
     pub fn as_nanos(self) -> u64 {
         self.0
     }
@@ -70,13 +73,13 @@ impl Add<Duration> for MonoTime {
 impl Sub for MonoTime {
     type Output = Duration;
 
-    /// The time since `earlier`; zero if `earlier` is the later one.
+    /// Returns the time since `earlier`, or zero if that is later.
     fn sub(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// A source of the current time, passed to whatever needs it, so that tests can step it.
+/// A source of the current time. It is a parameter, so that tests can set it.
 ///
 /// ```
 /// use core::time::Duration;
@@ -105,27 +108,27 @@ pub trait Clock {
 /// One instant, read from both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// What the wall clock said.
+    /// The time of the wall clock.
     pub wall: WallTime,
-    /// What the monotonic clock said.
+    /// The time of the monotonic clock.
     pub mono: MonoTime,
 }
 
 impl Moment {
-    /// The wall time at the later monotonic time `mono`, as if the wall clock had not been stepped since.
-    ///
-    /// So the time from one to the other is never negative and never a step's width off.
+    /// Returns the wall time at the later monotonic time `mono`, as if the wall clock had not been
+    /// stepped since.
     pub fn wall_at(&self, mono: MonoTime) -> WallTime {
         self.wall + (mono - self.mono)
     }
 }
 
-/// A wall time as people read it, in the local zone. Whoever owns the clock renders it once a second.
+/// A wall time in the local zone, as text. The owner of the clock renders it once a second.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalTime {
     /// The instant that the texts show.
     pub wall: WallTime,
-    /// As `ctime(3)` writes it, without the newline: `Sun Nov 22 12:19:36 2026`, the day padded with a space.
+    /// As `ctime(3)` writes it, without the newline: `Sun Nov 22 12:19:36 2026`, the day padded
+    /// with a space.
     pub ctime: [u8; 24],
     /// Local date and time of RFC 3339 §5.6, to the second: `2026-11-22T12:19:36`.
     pub date_time: [u8; 19],

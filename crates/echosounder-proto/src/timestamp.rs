@@ -1,47 +1,49 @@
-//! Recognising a stamp in what somebody else wrote.
+//! Recognising the timestamps of other programs.
 
 use core::time::Duration;
 
 use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::time::WallTime;
 
-/// A filled stamp of a built-in shape, and what it tells to a machine.
+/// A filled timestamp of a built-in shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timestamp {
-    /// `[Sun Nov 22 12:19:36 2026] `: seconds from 1970 to what the server's clock on the wall showed, in a zone that
-    /// it does not tell; `None` if there is no such time.
+    /// `[Sun Nov 22 12:19:36 2026] `: seconds from the epoch to the local time of the server, whose
+    /// zone is unknown; `None` if there is no such time.
     Ctime(Option<u64>),
     /// `[2026-11-22T12:19:36.123456789+01:00] `; `None` if there is no such time.
     Rfc3339(Option<WallTime>),
     /// `[1795346376.123456789] `
     Unix(WallTime),
-    /// `[1795346376123456789 1795346376123461789] `: when the message arrived, and when its answer left.
+    /// `[1795346376123456789 1795346376123461789] `: when the request was received and the reply
+    /// sent.
     Ns {
-        /// When the message arrived.
+        /// When the request was received.
         rx: WallTime,
-        /// When the answer left.
+        /// When the reply was sent.
         tx: WallTime,
     },
 }
 
-/// A whole second, and a tick by which time(2) lags behind: 10 ms where the kernel ticks a hundred times a second.
+/// A whole second and a tick, by which time(2) lags behind: 10 ms if the kernel ticks 100 times a
+/// second.
 const CTIME_RESOLUTION: Duration = Duration::from_millis(1010);
 
-/// What a stamp tells of the clock it was taken from.
+/// What a timestamp shows of its clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// What that clock showed when the message arrived.
+    /// The time when the request was received.
     pub rx: WallTime,
-    /// What it showed when the answer left; the same, if the stamp has one time alone.
+    /// The time when the reply was sent; the same if the timestamp has only one time.
     pub tx: WallTime,
-    /// It may have been less than this later.
+    /// The true times may be later by less than this.
     pub resolution: Duration,
-    /// Whether it is known in which zone it was.
+    /// Whether the time zone is known.
     pub zoned: bool,
 }
 
 impl Timestamp {
-    /// What it tells of its clock, if it shows a time at all.
+    /// Returns what it shows of its clock, or `None` if it shows no time.
     pub fn reading(self) -> Option<Reading> {
         let (rx, tx, resolution, zoned) = match self {
             Self::Ns { rx, tx } => (rx, tx, Duration::ZERO, true),
@@ -56,25 +58,25 @@ impl Timestamp {
     }
 }
 
-/// What stands at the beginning of some bytes.
+/// What some bytes begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// A filled stamp of so many bytes, the bracket and the space behind it included.
+    /// A filled timestamp and its length in bytes, brackets and the space after them included.
     Timestamp(Timestamp, usize),
-    /// Something that more bytes could make a stamp.
+    /// The beginning of what may become a timestamp.
     Partial,
-    /// No stamp.
+    /// No timestamp.
     Other,
 }
 
-/// Whether `message` begins with a filled stamp of any built-in shape: whether it is somebody's answer.
+/// Returns whether `message` begins with a filled timestamp of a built-in shape, and so is a reply.
 pub fn starts_with_timestamp(message: &[u8]) -> bool {
     matches!(scan(message), Scan::Timestamp(..))
 }
 
-/// Says what stands at the beginning of `bytes`. The blank is not a stamp: nobody has filled it in.
+/// Returns what `bytes` begin with. The placeholder is no timestamp: it is not filled in.
 pub fn scan(bytes: &[u8]) -> Scan {
-    // Every shape begins alike, and nearly every message otherwise.
+    // All shapes begin with the same byte, and nearly no message does.
     if bytes.first().is_some_and(|&first| first != OPENING) {
         return Scan::Other;
     }
@@ -90,16 +92,15 @@ pub fn scan(bytes: &[u8]) -> Scan {
     if partial { Scan::Partial } else { Scan::Other }
 }
 
-/// A form that stamps have.
+/// A form of timestamps.
 struct Shape {
-    /// `9` stands for a digit, `_` for a digit or a space, `A` for a letter, `+` for a sign; anything else for
-    /// itself.
+    /// `9` is a digit, `_` a digit or a space, `A` a letter, `+` a sign; any other byte is itself.
     picture: &'static [u8],
-    /// What bytes that fit the picture say.
+    /// Reads bytes that fit the picture.
     read: fn(&[u8]) -> Timestamp,
 }
 
-/// What every shape begins with.
+/// The first byte of every shape.
 const OPENING: u8 = b'[';
 
 const SHAPES: [Shape; 4] = [
@@ -149,7 +150,8 @@ fn compare(picture: &[u8], bytes: &[u8]) -> Fit {
     }
 }
 
-/// Nineteen digits fit a `u64`: its greatest value has twenty. A space, which pads a day, is no digit and counts nothing.
+/// Nineteen digits fit into a `u64`, whose greatest value has twenty. The space that pads a day is
+/// skipped.
 fn digits(text: &[u8]) -> u64 {
     text.iter().filter(|byte| byte.is_ascii_digit()).fold(0_u64, |value, &digit| {
         value.saturating_mul(10).saturating_add(u64::from(digit.wrapping_sub(b'0')))
@@ -160,7 +162,8 @@ fn within(seconds: u64, nanos: u64) -> WallTime {
     WallTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
-/// `[Sun Nov 22 12:19:36 2026] `, in seconds since 1970 as its zone counts them. The day of the week is not looked at.
+/// Reads `[Sun Nov 22 12:19:36 2026] `, in seconds of local time since 1970. The day of the week is
+/// ignored.
 fn ctime(text: &[u8]) -> Option<u64> {
     const MONTHS: [&[u8]; 12] =
         [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
@@ -168,7 +171,7 @@ fn ctime(text: &[u8]) -> Option<u64> {
     seconds(digits(&text[21..25]), month, digits(&text[9..11]), &text[12..20])
 }
 
-/// `[2026-11-22T12:19:36.123456789+01:00] `.
+/// Reads `[2026-11-22T12:19:36.123456789+01:00] `.
 fn rfc3339(text: &[u8]) -> Option<WallTime> {
     let local = seconds(digits(&text[1..5]), digits(&text[6..8]), digits(&text[9..11]), &text[12..20])?;
     let offset = digits(&text[31..33]) * 3600 + digits(&text[34..36]) * 60;
@@ -176,7 +179,8 @@ fn rfc3339(text: &[u8]) -> Option<WallTime> {
     Some(within(seconds?, digits(&text[21..30])))
 }
 
-/// Seconds from 1970 to a date and an `HH:MM:SS` of the proleptic Gregorian calendar. A leap second is the one behind it.
+/// Returns the seconds from 1970 to a date and an `HH:MM:SS` of the proleptic Gregorian calendar. A
+/// leap second counts as the second after it.
 fn seconds(year: u64, month: u64, day: u64, time: &[u8]) -> Option<u64> {
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let length = match month {
@@ -196,5 +200,5 @@ fn seconds(year: u64, month: u64, day: u64, time: &[u8]) -> Option<u64> {
     Some(since_1970 * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
-/// From the first of March of the year 0 to 1970.
+/// Days from 1 March of the year 0 to 1 January 1970.
 const DAYS_TO_1970: u64 = 719_468;

@@ -30,7 +30,7 @@ pub(crate) fn classify(peer: &Address, local: &Address) -> Sender {
         _ if port.is_some_and(|port| port < FIRST_UNRESERVED_PORT) => Sender::Service,
         _ => match peer.locality(Some(local)) {
             Locality::ThisHost => Sender::Local,
-            Locality::OtherHost | Locality::Unknown => Sender::Stranger,
+            Locality::OtherHost | Locality::Unknown => Sender::Remote,
         },
     }
 }
@@ -55,14 +55,14 @@ mod tests {
             (netlink(8), netlink(7), Sender::Local),
             (tipc(0, 1), tipc(0, 1), Sender::Own),
             (tipc(5, 1), tipc(5, 2), Sender::Local),
-            (tipc(6, 1), tipc(5, 2), Sender::Stranger),
+            (tipc(6, 1), tipc(5, 2), Sender::Remote),
             (UnixName::Unnamed.into(), unix(b"s"), Sender::Nameless),
             (Address::Unspecified, inet([127, 0, 0, 1], 3000), Sender::Nameless),
             (unix(b"s"), unix(b"s"), Sender::Own),
             (unix(b"c"), unix(b"s"), Sender::Local),
             (inet([127, 0, 0, 1], 2000), inet([127, 0, 0, 1], 3000), Sender::Local),
             (inet([192, 0, 2, 1], 2000), inet([192, 0, 2, 1], 3000), Sender::Local),
-            (inet([192, 0, 2, 2], 2000), inet([192, 0, 2, 1], 3000), Sender::Stranger),
+            (inet([192, 0, 2, 2], 2000), inet([192, 0, 2, 1], 3000), Sender::Remote),
             (inet([192, 0, 2, 2], 19), inet([192, 0, 2, 1], 3000), Sender::Service),
             (inet([0, 0, 0, 0], 2000), inet([192, 0, 2, 1], 3000), Sender::Nameless),
             (inet([192, 0, 2, 2], 0), inet([192, 0, 2, 1], 3000), Sender::Nameless),

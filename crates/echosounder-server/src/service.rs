@@ -127,7 +127,7 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
     }
 
     /// Appends the replies to `request` to `out`. It leaves unfinished frames, and frames whose
-    /// replies would make the output too long for one turn; see [`Responder::answer`].
+    /// replies would make the output too long for one turn; see [`Responder::respond`].
     pub(crate) fn reply(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Progress {
         let Self { streams, messages, observer, .. } = self;
         let responder = if request.is_message { messages } else { streams };
@@ -150,10 +150,10 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
         };
         let consumed = if request.is_empty_message() {
             report(request.bytes);
-            responder.answer_empty(&mut context, out);
+            responder.respond_to_empty(&mut context, out);
             0
         } else {
-            responder.answer(request.bytes, request.input, &mut context, out, &mut report)
+            responder.respond(request.bytes, request.input, &mut context, out, &mut report)
         };
         Progress { consumed, seq: context.seq }
     }
@@ -185,7 +185,7 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
             seq,
             stamp: self.stamp_cache.prefix(),
         };
-        self.messages.answer_datagram(message, &mut context, prefix);
+        self.messages.respond_to_datagram(message, &mut context, prefix);
     }
 
     /// Returns whether timestamps show addresses.

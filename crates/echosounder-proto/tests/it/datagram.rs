@@ -29,7 +29,7 @@ proptest! {
         let responder = Responder { stamp, framing: Framing::default() };
         let mut message = if blank { [&TIMESTAMP_PLACEHOLDER[..], &call].concat() } else { call };
         let mut head = Vec::new();
-        responder.answer_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
+        responder.respond_to_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
         let answer = [head, message].concat();
         prop_assert!(starts_with_timestamp(&answer));
         let verdict = rule(theirs, PlainEcho::Metered).check(&datagram(&answer, Sender::Local), at(0));
@@ -40,9 +40,9 @@ proptest! {
 #[test]
 fn every_reason_that_is_the_rules() {
     let mut stamping = rule("ctime", PlainEcho::Local);
-    let hello = datagram(b"hello", Sender::Stranger);
+    let hello = datagram(b"hello", Sender::Remote);
     assert_eq!(stamping.check(&hello, at(0)), Ok(()));
-    assert_eq!(stamping.check(&datagram(b"", Sender::Stranger), at(0)), Ok(()));
+    assert_eq!(stamping.check(&datagram(b"", Sender::Remote), at(0)), Ok(()));
     assert_eq!(stamping.check(&Datagram { to_group: true, ..hello }, at(0)), Err(DropReason::Group));
     assert_eq!(stamping.check(&Datagram { truncated: true, ..hello }, at(0)), Err(DropReason::Truncated));
     assert_eq!(stamping.check(&datagram(b"x", Sender::Nameless), at(0)), Err(DropReason::Nameless));
@@ -54,11 +54,11 @@ fn every_reason_that_is_the_rules() {
 
 #[test]
 fn the_plain_echo_answers_strangers_only_as_often_as_agreed() {
-    let hello = datagram(b"hello", Sender::Stranger);
-    assert_eq!(rule("none", PlainEcho::Local).check(&hello, at(0)), Err(DropReason::Stranger));
+    let hello = datagram(b"hello", Sender::Remote);
+    assert_eq!(rule("none", PlainEcho::Local).check(&hello, at(0)), Err(DropReason::Remote));
     assert_eq!(rule("none", PlainEcho::Local).check(&datagram(b"hello", Sender::Local), at(0)), Ok(()));
     assert_eq!(
-        rule("none", PlainEcho::Local).check(&datagram(TIMESTAMP_PLACEHOLDER, Sender::Stranger), at(0)),
+        rule("none", PlainEcho::Local).check(&datagram(TIMESTAMP_PLACEHOLDER, Sender::Remote), at(0)),
         Ok(())
     );
 

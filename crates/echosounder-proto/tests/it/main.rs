@@ -23,7 +23,7 @@ fn answer_all(responder: &Responder, input: &[u8], input_kind: Input) -> (Vec<u8
     let mut consumed = 0;
     loop {
         let rest = &input[consumed..];
-        let taken = responder.answer(rest, input_kind, &mut context, &mut out, |_| {});
+        let taken = responder.respond(rest, input_kind, &mut context, &mut out, |_| {});
         if taken == 0 {
             return (out, consumed);
         }

@@ -15,7 +15,7 @@ fn message(number: u64, len: usize) -> Vec<u8> {
 fn answer(stamp: &str, mut message: Vec<u8>) -> Vec<u8> {
     let responder = Responder { stamp: stamp.parse().unwrap(), framing: Framing::Message };
     let mut head = Vec::new();
-    responder.answer_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
+    responder.respond_to_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
     [head, message].concat()
 }
 

@@ -425,7 +425,7 @@ impl<'a> World<'a> {
         (context.rx, context.tx) = (WallTime::from_nanos(rx), WallTime::from_nanos(tx));
         let mut head = Vec::new();
         match self.scenario.peer {
-            Peer::Ours(_) => self.responder().answer_datagram(&mut message, &mut context, &mut head),
+            Peer::Ours(_) => self.responder().respond_to_datagram(&mut message, &mut context, &mut head),
             Peer::Textbook => head = stamped(&label, b""),
             Peer::Plain => {}
             Peer::Quoting => message = quoted(&message),
@@ -446,7 +446,7 @@ impl<'a> World<'a> {
                 let mut taken = 0;
                 while taken < input.len() {
                     let rest = &input[taken..];
-                    taken += self.responder().answer(rest, Input::More, &mut context, &mut out, |_| {});
+                    taken += self.responder().respond(rest, Input::More, &mut context, &mut out, |_| {});
                 }
             }
             Peer::Textbook => out = input.chunks(1024).flat_map(|piece| stamped(&label, piece)).collect(),

@@ -19,9 +19,9 @@ fn serve(stamp: &Template, input: &[u8], reads: &[usize], size: usize, fills: bo
     let mut out = Vec::new();
     for piece in cut(input, reads).iter().flat_map(|read| read.chunks(size)) {
         if fills {
-            responder.answer(piece, Input::More, &mut context, &mut out, |_| {});
+            responder.respond(piece, Input::More, &mut context, &mut out, |_| {});
         } else {
-            responder.answer(b".", Input::More, &mut context, &mut out, |_| {});
+            responder.respond(b".", Input::More, &mut context, &mut out, |_| {});
             out.pop();
             out.extend_from_slice(piece);
         }

@@ -106,7 +106,7 @@ proptest! {
         let mut out = b"before".to_vec();
         let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
         let mut heard = Vec::new();
-        let consumed = responder.answer(&input, Input::More, &mut context, &mut out, |m| heard.extend_from_slice(m));
+        let consumed = responder.respond(&input, Input::More, &mut context, &mut out, |m| heard.extend_from_slice(m));
         prop_assert!(out.len() - 6 <= 2 * input.len() + PREFIX_MAX);
         prop_assert!(input.is_empty() || 0 < consumed);
         prop_assert_eq!(&heard, &input[..consumed]);
@@ -152,7 +152,11 @@ fn a_blank_is_filled_at_its_own_length_whatever_the_stamp() {
         assert_eq!(answer_all(&responder, &call, Input::More).0, [&filled()[..], b"payload"].concat());
 
         let (mut message, mut head) = (call, b"stale".to_vec());
-        responder.answer_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
+        responder.respond_to_datagram(
+            &mut message,
+            &mut StampContext::anonymous(&LocalTime::EXAMPLE),
+            &mut head,
+        );
         assert_eq!((head, message), (Vec::new(), [&filled()[..], b"payload"].concat()));
     }
 }
@@ -161,7 +165,7 @@ fn a_blank_is_filled_at_its_own_length_whatever_the_stamp() {
 fn an_empty_datagram_gets_a_stamp() {
     let responder = stamping(Framing::default());
     let mut head = Vec::new();
-    responder.answer_datagram(&mut [], &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
+    responder.respond_to_datagram(&mut [], &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
     assert_eq!(head, STAMP);
 }
 
@@ -172,6 +176,6 @@ fn times_around_a_receive_stand_in_the_stamp() {
     context.tx = WallTime::from_nanos(u64::MAX);
     let responder = Responder { stamp: "ns".parse().unwrap(), framing: Framing::default() };
     let mut out = Vec::new();
-    responder.answer(b"x", Input::More, &mut context, &mut out, |_| {});
+    responder.respond(b"x", Input::More, &mut context, &mut out, |_| {});
     assert_eq!(out, b"[0000000000000000001 9999999999999999999] x");
 }

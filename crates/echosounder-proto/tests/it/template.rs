@@ -13,7 +13,7 @@ fn render(template: &str, peer: &str) -> String {
         ..StampContext::anonymous(&LocalTime::EXAMPLE)
     };
     let mut out = Vec::new();
-    responder.answer(b"|", Input::More, &mut context, &mut out, |_| {});
+    responder.respond(b"|", Input::More, &mut context, &mut out, |_| {});
     String::from_utf8(out).unwrap()
 }
 

@@ -35,7 +35,7 @@ fn reply(stamp: &str, request: &[u8]) -> Vec<u8> {
     let stamp: Template = stamp.parse().unwrap();
     let responder = Responder { stamp, framing: Framing::Message };
     let (mut message, mut head) = (request.to_vec(), Vec::new());
-    responder.answer_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
+    responder.respond_to_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
     [head, message].concat()
 }
 

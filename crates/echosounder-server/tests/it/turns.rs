@@ -1,7 +1,7 @@
 //! Connections in any order of events, compared with a model.
 //!
 //! These tests play the kernel: they perform each [`Operation`] on buffers of their own, with sizes
-//! that the kernel would rarely choose. The model is [`Responder::answer`].
+//! that the kernel would rarely choose. The model is [`Responder::respond`].
 
 use std::collections::VecDeque;
 
@@ -266,7 +266,7 @@ impl Scenario {
             let seq = client.messages.len() as u64;
             let mut context = StampContext { peer: &name, seq, ..StampContext::anonymous(&time) };
             client.starts.push(client.expected.len());
-            self.model.answer(&bytes, Input::More, &mut context, &mut client.expected, |_| {});
+            self.model.respond(&bytes, Input::More, &mut context, &mut client.expected, |_| {});
             client.messages.push(bytes);
         }
         // Only the last frame of a read may be shorter than the frame size.
