@@ -13,7 +13,7 @@ use super::options::{ConnectOptions, IpOptions, Source};
 use super::race::{Race, connect_error, refuse_self_connection};
 use super::resolve;
 use crate::clock::Deadline;
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
 use crate::wait_limit::WaitLimit;
 
 /// How long an address is tried alone before the next is tried beside it (RFC 8305 §5).
@@ -55,7 +55,7 @@ impl Candidates {
             return Ok(());
         }
         let reason = io::Error::other("it is a multicast or broadcast address");
-        Err(ClientError::Local(Error::new("connect to", endpoint, reason)))
+        Err(ClientError::Local(Error::new(Operation::Connect.as_str(), endpoint, reason)))
     }
 
     /// Returns the addresses that have not been tried, the next first.
@@ -180,11 +180,15 @@ impl Candidates {
         match (error.kind(), address, &self.source) {
             // Either no local port is free, or no address of this machine has a route to that IPv6 address.
             (AddrNotAvailable, Address::Inet6(_), None) if test_connect(address) == Err(AddrNotAvailable) => {
-                ClientError::Peer(FailureKind::Unreachable, Error::new("connect to", &endpoint, error))
+                ClientError::Peer(
+                    FailureKind::Unreachable,
+                    Error::new(Operation::Connect.as_str(), &endpoint, error),
+                )
             }
             // Either a route discards the packets, or it does not allow that source address.
             (InvalidInput, _, Some(Source::Address(source))) if test_connect(address).is_ok() => {
-                let error = Error::new("connect to", &format!("{endpoint} from {source}"), error);
+                let error =
+                    Error::new(Operation::Connect.as_str(), &format!("{endpoint} from {source}"), error);
                 ClientError::Local(error.with_address(address))
             }
             _ => connect_error(self.transport, address, error),
@@ -202,7 +206,7 @@ impl Candidates {
         match bound {
             Err(error) if self.transport.is_absent(address, &error) => {
                 let endpoint = Endpoint::display(self.transport, address);
-                Err(ClientError::FamilyAbsent(Error::new("connect to", &endpoint, error)))
+                Err(ClientError::FamilyAbsent(Error::new(Operation::Connect.as_str(), &endpoint, error)))
             }
             _ => Ok(()),
         }
@@ -231,7 +235,7 @@ pub(crate) fn connect_many(
     let limit = candidates.limit.clone();
     // Each established connection gives the next ones the whole time again.
     let mut deadline = limit.within(options.wait);
-    let none_left = || Err(ClientError::timeout("connect to", &options.endpoint));
+    let none_left = || Err(ClientError::timeout(Operation::Connect, &options.endpoint));
     let (first, address) = candidates.connect(deadline).unwrap_or_else(none_left)?;
     let mut sockets = vec![first];
     let poll_error = |error| candidates.local_error("poll", error);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use echosounder_socket::{Address, Endpoint, Error, IpVersion, Socket, option};
 
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
 
 /// The target of a connection, and how to connect to it.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Source {
                 // ip(7). A kernel without the option (before Linux 4.2) chooses the port now.
                 let _ = socket.set_option(option::IP_BIND_ADDRESS_NO_PORT, true);
                 socket.bind(&SocketAddr::new(*ip, 0).into()).map_err(|error| match error.kind() {
-                    io::ErrorKind::AddrInUse => ClientError::no_port("bind", ip),
+                    io::ErrorKind::AddrInUse => ClientError::no_port(Operation::Bind, ip),
                     _ => failed(&ip.to_string(), error),
                 })
             }

@@ -5,7 +5,7 @@ use std::io;
 use echosounder_socket::{Address, Endpoint, Events, Interest, Poll, Socket, Transport};
 
 use crate::clock::Deadline;
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
 use crate::wait_limit::WaitLimit;
 
 /// The token of the stop token in the poll set. Connections count from 0.
@@ -78,7 +78,7 @@ impl Race {
 
 /// Returns the error of a connection to `address` that has failed.
 pub(super) fn connect_error(transport: Transport, address: &Address, error: io::Error) -> ClientError {
-    ClientError::new("connect to", &Endpoint::display(transport, address), address, error)
+    ClientError::new(Operation::Connect, &Endpoint::display(transport, address), address, error)
 }
 
 /// Fails if a socket is connected to itself: the kernel can choose the port that the socket connects to as its local

@@ -10,7 +10,7 @@ use echosounder_socket::{Address, Error, Name, Side, is_out_of_descriptors};
 
 use super::options::{ConnectOptions, Source};
 use crate::clock::Deadline;
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
 use crate::wait_limit::WaitLimit;
 
 /// How many addresses of a name are tried. The name server chooses them, and could list thousands.
@@ -31,7 +31,11 @@ pub(super) fn addresses(
         if addresses.is_empty() {
             let reason = format!("the name has no address of the family of {ip}");
             let error = io::Error::new(io::ErrorKind::NotFound, reason);
-            return Err(ClientError::Local(Error::new("resolve", &options.endpoint, error)));
+            return Err(ClientError::Local(Error::new(
+                Operation::Resolve.as_str(),
+                &options.endpoint,
+                error,
+            )));
         }
     }
     Ok(in_order(addresses))
@@ -53,8 +57,10 @@ fn look_up(
     match limit.call_blocking("resolver", deadline, lookup) {
         Ok(Some(addresses)) => addresses.map_err(|error| lookup_error(options, error)),
         Ok(None) if limit.is_stopped() => Err(ClientError::Stopped),
-        Ok(None) => Err(ClientError::timeout("resolve", &options.endpoint)),
-        Err(error) => Err(ClientError::Local(Error::new("resolve", &options.endpoint, error))),
+        Ok(None) => Err(ClientError::timeout(Operation::Resolve, &options.endpoint)),
+        Err(error) => {
+            Err(ClientError::Local(Error::new(Operation::Resolve.as_str(), &options.endpoint, error)))
+        }
     }
 }
 
@@ -65,7 +71,7 @@ fn lookup_error(options: &ConnectOptions, error: Error) -> ClientError {
     match (error.cause().raw_os_error(), check_descriptors()) {
         (Some(_), _) => ClientError::Local(error),
         (None, Err(missing)) if is_out_of_descriptors(&missing) => {
-            ClientError::Local(Error::new("resolve", &options.endpoint, missing))
+            ClientError::Local(Error::new(Operation::Resolve.as_str(), &options.endpoint, missing))
         }
         (None, _) => ClientError::Peer(FailureKind::Dns, error),
     }

@@ -8,10 +8,7 @@ use echosounder_socket::{
     is_too_long, is_unreachable,
 };
 
-/// The operations that a peer can cause to fail. A failure of any other operation is this machine's.
-pub(super) const CONNECT: &str = "connect to";
-pub(super) const SEND: &str = "send to";
-pub(super) const RECEIVE: &str = "receive from";
+use super::operation::Operation;
 
 /// Whose failure an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +22,11 @@ pub(super) enum Class {
 }
 
 /// Returns how the peer failed, or `None` if the operation failed because of this machine.
-pub(crate) fn failure_kind(operation: &str, error: &io::Error, address: &Address) -> Option<FailureKind> {
+pub(crate) fn failure_kind(
+    operation: Operation,
+    error: &io::Error,
+    address: &Address,
+) -> Option<FailureKind> {
     match classify(operation, error, address) {
         Class::Peer(kind) => Some(kind),
         Class::FamilyAbsent | Class::Local => None,
@@ -36,11 +37,12 @@ pub(crate) fn failure_kind(operation: &str, error: &io::Error, address: &Address
 ///
 /// The next operation of a datagram socket also returns errors that ICMP has reported about an earlier datagram: see
 /// [`is_about_earlier`](super::earlier::is_about_earlier).
-pub(super) fn classify(operation: &str, error: &io::Error, address: &Address) -> Class {
+pub(super) fn classify(operation: Operation, error: &io::Error, address: &Address) -> Class {
     match address {
-        _ if !matches!(operation, CONNECT | SEND | RECEIVE) => Class::Local,
+        // A peer cannot make any other operation fail.
+        _ if !matches!(operation, Operation::Connect | Operation::Send | Operation::Receive) => Class::Local,
         // To connect includes to create the socket.
-        _ if operation == CONNECT && is_family_absent(error) => Class::FamilyAbsent,
+        _ if operation == Operation::Connect && is_family_absent(error) => Class::FamilyAbsent,
         Address::Inet(_) | Address::Inet6(_) => classify_ip(operation, error, address),
         address => match address.peer_failure(peer_operation(operation), error) {
             Some(PeerFailure::Refused) => Class::Peer(FailureKind::Refused),
@@ -50,26 +52,28 @@ pub(super) fn classify(operation: &str, error: &io::Error, address: &Address) ->
     }
 }
 
-fn peer_operation(operation: &str) -> PeerOperation {
-    if operation == CONNECT { PeerOperation::Connect } else { PeerOperation::Transfer }
+fn peer_operation(operation: Operation) -> PeerOperation {
+    if operation == Operation::Connect { PeerOperation::Connect } else { PeerOperation::Transfer }
 }
 
 /// Classifies an error at an IP address, where ICMP reports more than other families know.
-fn classify_ip(operation: &str, error: &io::Error, address: &Address) -> Class {
+fn classify_ip(operation: Operation, error: &io::Error, address: &Address) -> Class {
     use Class::{Local, Peer};
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, InvalidInput, WouldBlock};
     match error.kind() {
         // No local port is free: a connection fails with EADDRNOTAVAIL, a datagram socket with EAGAIN.
-        AddrNotAvailable | WouldBlock if operation == CONNECT => Local,
+        AddrNotAvailable | WouldBlock if operation == Operation::Connect => Local,
         // The local address of the socket was removed.
         AddrNotAvailable => Peer(FailureKind::Unreachable),
         // A route of the type "blackhole" drops the packets: ip-route(8).
-        InvalidInput if operation != RECEIVE && !lacks_interface(address) => Peer(FailureKind::Unreachable),
+        InvalidInput if operation != Operation::Receive && !lacks_interface(address) => {
+            Peer(FailureKind::Unreachable)
+        }
         ConnectionRefused => Peer(FailureKind::Refused),
         // A packet filter of this machine forbids it.
         _ if is_forbidden(error) => Local,
         // A message that is too long to send exceeds this machine's own limit.
-        _ if is_too_long(error) && operation != RECEIVE => Local,
+        _ if is_too_long(error) && operation != Operation::Receive => Local,
         _ if is_without_route(error) || is_from_icmp(error) => Peer(FailureKind::Unreachable),
         _ => classify_any(error),
     }
@@ -101,9 +105,9 @@ fn lacks_interface(address: &Address) -> bool {
 }
 
 /// Returns whether this machine has no local port left for another connection.
-pub(super) fn is_out_of_ports(operation: &str, error: &io::Error, address: &Address) -> bool {
+pub(super) fn is_out_of_ports(operation: Operation, error: &io::Error, address: &Address) -> bool {
     let kinds = [io::ErrorKind::AddrNotAvailable, io::ErrorKind::AddrInUse, io::ErrorKind::WouldBlock];
-    operation == CONNECT && address.ip().is_some() && kinds.contains(&error.kind())
+    operation == Operation::Connect && address.ip().is_some() && kinds.contains(&error.kind())
 }
 
 #[cfg(test)]
@@ -213,8 +217,8 @@ mod tests {
         ];
         for (name, errno, classes) in TABLE.iter().chain(&MORE) {
             let found = addresses.each_ref().map(|address| {
-                let letters =
-                    [CONNECT, SEND, RECEIVE].map(|operation| classify(operation, &of(*errno), address));
+                let letters = [Operation::Connect, Operation::Send, Operation::Receive]
+                    .map(|operation| classify(operation, &of(*errno), address));
                 String::from_iter(letters.map(letter))
             });
             assert_eq!(found.each_ref().map(String::as_str), *classes, "{name}");
@@ -222,25 +226,28 @@ mod tests {
         // IPv6 is a host like IPv4.
         let v6 = (Ipv6Addr::LOCALHOST, 7).into();
         for (name, errno, _) in TABLE.iter().chain(&MORE) {
-            for operation in [CONNECT, SEND, RECEIVE] {
+            for operation in [Operation::Connect, Operation::Send, Operation::Receive] {
                 let [v4, v6] = [&host(), &v6].map(|address| classify(operation, &of(*errno), address));
-                assert_eq!(v4, v6, "{name} {operation}");
+                assert_eq!(v4, v6, "{name} {operation:?}");
             }
         }
     }
 
     #[test]
     fn failure_of_a_local_operation_is_local() {
-        for operation in ["wait for", "prepare", "set the timers of", "bind", "shut down", "poll", ""] {
+        for operation in [Operation::Wait, Operation::Prepare, Operation::Bind, Operation::ShutDown] {
             for errno in 1..134 {
-                assert_eq!(classify(operation, &of(errno), &host()), Class::Local, "{operation}: {errno}");
+                assert_eq!(classify(operation, &of(errno), &host()), Class::Local, "{operation:?}: {errno}");
             }
         }
     }
 
     #[test]
     fn link_local_address_without_interface_is_a_local_failure() {
-        assert_eq!(classify(CONNECT, &of(22), &link_local(0)), Class::Local);
-        assert_eq!(classify(CONNECT, &of(22), &link_local(1)), Class::Peer(FailureKind::Unreachable));
+        assert_eq!(classify(Operation::Connect, &of(22), &link_local(0)), Class::Local);
+        assert_eq!(
+            classify(Operation::Connect, &of(22), &link_local(1)),
+            Class::Peer(FailureKind::Unreachable)
+        );
     }
 }

@@ -7,6 +7,7 @@ use echosounder_proto::FailureKind;
 use echosounder_socket::{Address, Error};
 
 use super::classify::{Class, classify, is_out_of_ports};
+use super::operation::Operation;
 
 /// How many failures of an endpoint's addresses a message names; the others are counted.
 const NAMED_MAX: usize = 3;
@@ -35,7 +36,7 @@ pub enum ClientError {
 impl ClientError {
     /// Returns the error of an operation on `object`, which is at `address`.
     pub(crate) fn new(
-        operation: &'static str,
+        operation: Operation,
         object: &dyn fmt::Display,
         address: &Address,
         cause: io::Error,
@@ -44,7 +45,7 @@ impl ClientError {
         if class == Class::Local && is_out_of_ports(operation, &cause, address) {
             return Self::no_port(operation, object);
         }
-        let error = Error::new(operation, object, explained(class, cause)).with_address(address);
+        let error = Error::new(operation.as_str(), object, explained(class, cause)).with_address(address);
         match class {
             Class::Peer(kind) => Self::Peer(kind, error),
             Class::FamilyAbsent => Self::FamilyAbsent(error),
@@ -53,9 +54,9 @@ impl ClientError {
     }
 
     /// Returns the error of an operation that needs a local port when none is free.
-    pub(crate) fn no_port(operation: &'static str, object: &dyn fmt::Display) -> Self {
+    pub(crate) fn no_port(operation: Operation, object: &dyn fmt::Display) -> Self {
         let cause = io::Error::new(io::ErrorKind::AddrNotAvailable, "no local port is free");
-        Self::Local(Error::new(operation, object, cause))
+        Self::Local(Error::new(operation.as_str(), object, cause))
     }
 
     /// Combines the failures of several addresses. A single failure is returned itself.
@@ -71,8 +72,11 @@ impl ClientError {
     }
 
     /// Returns the error of an operation whose time is over.
-    pub(crate) fn timeout(operation: &'static str, object: &dyn fmt::Display) -> Self {
-        Self::Peer(FailureKind::Timeout, Error::new(operation, object, io::ErrorKind::TimedOut.into()))
+    pub(crate) fn timeout(operation: Operation, object: &dyn fmt::Display) -> Self {
+        Self::Peer(
+            FailureKind::Timeout,
+            Error::new(operation.as_str(), object, io::ErrorKind::TimedOut.into()),
+        )
     }
 
     /// Returns how the peer has failed, or `None` if this machine has failed: then nothing is known about the peer.
@@ -141,7 +145,6 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::error::classify::{CONNECT, SEND};
 
     fn host() -> Address {
         (Ipv4Addr::LOCALHOST, 7).into()
@@ -154,19 +157,19 @@ mod tests {
     #[test]
     fn resources_missing_on_this_machine_are_local_failures() {
         for errno in [99, 98, 11] {
-            let error = ClientError::new(CONNECT, &"udp://127.0.0.1:7", &host(), of(errno));
+            let error = ClientError::new(Operation::Connect, &"udp://127.0.0.1:7", &host(), of(errno));
             assert_eq!(sentence(&error), "cannot connect to udp://127.0.0.1:7: no local port is free");
             assert_eq!(error.failure_kind(), None);
         }
-        let too_long = ClientError::new(SEND, &"udp://127.0.0.1:7", &host(), of(90));
+        let too_long = ClientError::new(Operation::Send, &"udp://127.0.0.1:7", &host(), of(90));
         assert!(too_long.is_local());
-        let forbidden = ClientError::new(SEND, &"udp://127.0.0.1:7", &host(), of(1));
+        let forbidden = ClientError::new(Operation::Send, &"udp://127.0.0.1:7", &host(), of(1));
         assert!(forbidden.is_local());
     }
 
     #[test]
     fn first_three_failures_are_named_and_the_others_counted() {
-        let refused = |host: &str| ClientError::new(CONNECT, &host, &self::host(), of(111));
+        let refused = |host: &str| ClientError::new(Operation::Connect, &host, &self::host(), of(111));
         let all =
             |count: usize| ClientError::combine((0..count).map(|n| refused(&format!("h{n}"))).collect());
         let text = |error: &ClientError| error.to_string();
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn local_failure_at_one_address_hides_the_failure_of_the_peer() {
-        let call = |errno| ClientError::new(CONNECT, &format!("h{errno}"), &host(), of(errno));
+        let call = |errno| ClientError::new(Operation::Connect, &format!("h{errno}"), &host(), of(errno));
         let both = ClientError::combine(vec![call(111), call(99)]);
         assert!(both.is_local() && both.failure_kind().is_none());
         // An absent family says nothing about the other addresses.

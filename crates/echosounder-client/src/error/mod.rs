@@ -7,8 +7,10 @@
 mod classify;
 mod client_error;
 mod earlier;
+mod operation;
 
 pub use client_error::ClientError;
 
 pub(crate) use classify::failure_kind;
 pub(crate) use earlier::{is_about_earlier, send_twice};
+pub(crate) use operation::Operation;

@@ -9,14 +9,14 @@ use echosounder_socket::is_too_long;
 
 use super::generator::Generator;
 use super::refusals::Failure;
-use crate::error::failure_kind;
+use crate::error::{Operation, failure_kind};
 
 impl<C: Clock> Generator<C> {
     /// Handles an error of a connection: either the server closed it, or this machine failed.
     pub(super) fn connection_failed(
         &mut self,
         index: usize,
-        operation: &'static str,
+        operation: Operation,
         error: io::Error,
     ) -> Result<(), Failure> {
         match failure_kind(operation, &error, &self.plan.address) {
@@ -64,7 +64,7 @@ impl<C: Clock> Generator<C> {
             // IP_MTU_DISCOVER.
             return Ok(());
         }
-        self.datagram_refused(index, "receive from", error)?;
+        self.datagram_refused(index, Operation::Receive, error)?;
         if !self.refusals.is_first() || !self.plan.is_closed_loop() {
             return Ok(());
         }
@@ -79,7 +79,7 @@ impl<C: Clock> Generator<C> {
     pub(super) fn datagram_refused(
         &mut self,
         index: usize,
-        operation: &'static str,
+        operation: Operation,
         error: io::Error,
     ) -> Result<(), Failure> {
         if self.shared.answered.load(Ordering::Relaxed) == 0 {

@@ -10,7 +10,7 @@ use super::generator::Generator;
 use super::inbox::read_reply;
 use super::phase::SWEEP_EVERY;
 use super::refusals::Failure;
-use crate::error::is_about_earlier;
+use crate::error::{Operation, is_about_earlier};
 use crate::nonblocking::is_transient;
 
 /// A peer that sends more bytes than this in one read, but no message back, is not an echo server.
@@ -64,10 +64,10 @@ impl<C: Clock> Generator<C> {
             }
             Ok(_) => self.connection_ended(index).map(|()| None),
             Err(error) if is_out_of_resources(&error) && self.starvation.rest(self.mono()) => {
-                Err(Failure { operation: "receive from", error })
+                Err(Failure { operation: Operation::Receive, error })
             }
             Err(error) if is_transient(&error) => Ok(None),
-            Err(error) => self.connection_failed(index, "receive from", error).map(|()| None),
+            Err(error) => self.connection_failed(index, Operation::Receive, error).map(|()| None),
         }
     }
 
@@ -148,13 +148,13 @@ impl<C: Clock> Generator<C> {
         let received = match socket.recv_many(batch) {
             Ok(received) => received,
             Err(error) if is_out_of_resources(&error) && self.starvation.rest(self.mono()) => {
-                return Err(Failure { operation: "receive from", error });
+                return Err(Failure { operation: Operation::Receive, error });
             }
             Err(error) if is_transient(&error) => return Ok(0),
             Err(error) if is_about_earlier(self.kind, &error) => {
                 return self.earlier_datagram_failed(index, error).map(|()| 0);
             }
-            Err(error) => return Err(Failure { operation: "receive from", error }),
+            Err(error) => return Err(Failure { operation: Operation::Receive, error }),
         };
         self.starvation.end();
         let now = self.elapsed();

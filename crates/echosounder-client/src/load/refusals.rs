@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::error::Operation;
+
 /// How many reported errors prove that no server is there, and how long after the first of them. A
 /// single ICMP message may be forged by anybody who knows the ports.
 const BELIEVED_COUNT: u32 = 2;
@@ -11,13 +13,13 @@ const BELIEVED_AFTER: Duration = Duration::from_millis(200);
 /// The reason why a thread of a load cannot go on.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub(super) operation: &'static str,
+    pub(super) operation: Operation,
     pub(super) error: io::Error,
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self { operation: "wait for", error }
+        Self { operation: Operation::Wait, error }
     }
 }
 
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     fn refusal() -> Failure {
-        Failure { operation: "send to", error: io::ErrorKind::ConnectionRefused.into() }
+        Failure { operation: Operation::Send, error: io::ErrorKind::ConnectionRefused.into() }
     }
 
     #[test]

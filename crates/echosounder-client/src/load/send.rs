@@ -13,7 +13,7 @@ use super::options::SizeRange;
 use super::phase::SWEEP_EVERY;
 use super::recorder::Request;
 use super::refusals::Failure;
-use crate::error::{failure_kind, send_twice};
+use crate::error::{Operation, failure_kind, send_twice};
 use crate::nonblocking::is_transient;
 
 /// The maximum number of messages of an open loop that are sent before replies are received.
@@ -158,14 +158,14 @@ impl<C: Clock> Generator<C> {
         match connection.write(self.outbox.bytes()) {
             Ok(()) if connection.has_unsent() => Ok(self.poll_writable(index, true)?),
             Ok(()) => Ok(()),
-            Err(error) => self.connection_failed(index, "send to", error),
+            Err(error) => self.connection_failed(index, Operation::Send, error),
         }
     }
 
     /// Writes the unsent bytes of a stream, and then the messages that are due.
     pub(super) fn flush(&mut self, index: usize) -> Result<(), Failure> {
         if let Err(error) = self.connections[index].flush() {
-            return self.connection_failed(index, "send to", error);
+            return self.connection_failed(index, Operation::Send, error);
         }
         if !self.connections[index].is_open() || self.connections[index].has_unsent() {
             return Ok(());
@@ -230,12 +230,12 @@ impl<C: Clock> Generator<C> {
             return Ok(count);
         }
         if self.kind == Kind::Messages {
-            return self.connection_failed(index, "send to", error).map(|()| 0);
+            return self.connection_failed(index, Operation::Send, error).map(|()| 0);
         }
-        if failure_kind("send to", &error, &self.plan.address).is_none() {
-            return Err(Failure { operation: "send to", error });
+        if failure_kind(Operation::Send, &error, &self.plan.address).is_none() {
+            return Err(Failure { operation: Operation::Send, error });
         }
         self.connections[index].is_failing = true;
-        self.datagram_refused(index, "send to", error).map(|()| count)
+        self.datagram_refused(index, Operation::Send, error).map(|()| count)
     }
 }

@@ -16,7 +16,7 @@ use echosounder_socket::family::inet::Host;
 use echosounder_socket::{Address, Error, Kind, Name, Socket, StopToken, Waker};
 
 use crate::connect::{Candidates, ConnectOptions};
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
 use crate::wait_limit::WaitLimit;
 
 /// Threads that look up and connect at once.
@@ -142,7 +142,7 @@ fn connect(options: &ConnectOptions, timeout: Duration, limit: &WaitLimit) -> Co
         Err(error) => return ConnectOutcome { candidates: None, first: None, result: Err(error) },
     };
     let first = candidates.addresses().next().cloned();
-    let none_left = || Err(ClientError::timeout("connect to", &options.endpoint));
+    let none_left = || Err(ClientError::timeout(Operation::Connect, &options.endpoint));
     let result = candidates.connect(deadline).unwrap_or_else(none_left);
     ConnectOutcome { candidates: Some(candidates), first, result }
 }

@@ -7,7 +7,7 @@ use std::io;
 use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transport};
 
 use super::kernel_timestamps::{KernelTimestamps, TimestampSource};
-use crate::error::{ClientError, failure_kind};
+use crate::error::{ClientError, Operation, failure_kind};
 use crate::nonblocking::{is_transient, prepare};
 use echosounder_proto::FailureKind;
 
@@ -53,7 +53,7 @@ impl Link {
         (self.socket, self.address) = (None, address);
         let ready = prepare(&socket, self.transport.kind())
             .and_then(|()| poll.add(&socket, self.token, Interest::Read));
-        ready.map_err(|error| self.error("prepare", error))?;
+        ready.map_err(|error| self.error(Operation::Prepare, error))?;
         self.timestamps = KernelTimestamps::enable(&socket, self.transport, &self.address, source);
         self.local = socket.local_addr().ok();
         self.socket = Some(socket);
@@ -101,11 +101,11 @@ impl Link {
     }
 
     /// Returns how the peer has failed, or `None` if this machine has.
-    pub(super) fn failure_kind(&self, operation: &str, error: &io::Error) -> Option<FailureKind> {
+    pub(super) fn failure_kind(&self, operation: Operation, error: &io::Error) -> Option<FailureKind> {
         failure_kind(operation, error, &self.address)
     }
 
-    pub(super) fn error(&self, operation: &'static str, error: io::Error) -> ClientError {
+    pub(super) fn error(&self, operation: Operation, error: io::Error) -> ClientError {
         ClientError::new(operation, &self.endpoint(), &self.address, error)
     }
 }

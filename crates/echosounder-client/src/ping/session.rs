@@ -22,7 +22,7 @@ use super::report::PingReport;
 use super::statistics::Statistics;
 use crate::clock::Deadline;
 use crate::connect::Candidates;
-use crate::error::{ClientError, is_about_earlier};
+use crate::error::{ClientError, Operation, is_about_earlier};
 use crate::nonblocking::is_transient;
 use crate::starvation::Starvation;
 
@@ -279,10 +279,10 @@ impl Session {
                 Ok(())
             }
             Err(error) => {
-                let Some(kind) = self.link.failure_kind("send to", &error) else {
+                let Some(kind) = self.link.failure_kind(Operation::Send, &error) else {
                     let reason = LossReason::NotSent;
                     self.prober.handle(ProbeInput::SendFailed { number, reason, at: now.mono });
-                    return Err(self.link.error("send to", error));
+                    return Err(self.link.error(Operation::Send, error));
                 };
                 self.fail(kind, context, |at| ProbeInput::SendFailed { number, reason: kind.into(), at })?;
                 Ok(())
@@ -293,7 +293,7 @@ impl Session {
     fn flush(&mut self, context: &mut Context) -> Result<(), ClientError> {
         let flushed = self.link.flush(&context.poll);
         self.prober.handle(ProbeInput::Blocked(self.link.is_blocked()));
-        flushed.or_else(|error| self.fail_by("send to", error, context))
+        flushed.or_else(|error| self.fail_by(Operation::Send, error, context))
     }
 
     /// Receives what has come.
@@ -317,7 +317,7 @@ impl Session {
                     self.prober.handle(ProbeInput::Received { bytes, at });
                 }
                 Err(error) if is_out_of_resources(&error) && context.starvation.rest(program.mono) => {
-                    return Err(self.link.error("receive from", error));
+                    return Err(self.link.error(Operation::Receive, error));
                 }
                 Err(error) if is_transient(&error) => return Ok(()),
                 Err(error) if self.link.transport.is_end(&error) => {
@@ -328,10 +328,10 @@ impl Session {
                     self.receive_errors(context)?;
                 }
                 Err(error) if is_about_earlier(kind, &error) => {
-                    let kind = self.link.failure_kind("receive from", &error);
+                    let kind = self.link.failure_kind(Operation::Receive, &error);
                     self.fail_undelivered(None, kind.unwrap_or(FailureKind::Unreachable), context)?;
                 }
-                Err(error) => return self.fail_by("receive from", error, context),
+                Err(error) => return self.fail_by(Operation::Receive, error, context),
             }
         }
         Ok(())
@@ -342,7 +342,7 @@ impl Session {
         loop {
             let Some(socket) = &self.link.socket else { return Ok(false) };
             let next = self.link.timestamps.next_error(socket, &mut context.buffer);
-            match next.map_err(|error| self.link.error("receive errors of", error))? {
+            match next.map_err(|error| self.link.error(Operation::ReceiveErrors, error))? {
                 None => return Ok(false),
                 Some(ErrorQueueEvent::Other) => {}
                 Some(ErrorQueueEvent::Sent { len, at }) => {
@@ -352,7 +352,7 @@ impl Session {
                 Some(ErrorQueueEvent::Failed { len, error }) => {
                     let error = io::Error::from_raw_os_error(i32::try_from(error.errno).unwrap_or(0));
                     // Whatever a router has against a packet, there is no route for it.
-                    let kind = self.link.failure_kind("receive from", &error);
+                    let kind = self.link.failure_kind(Operation::Receive, &error);
                     let kind = kind.unwrap_or(FailureKind::Unreachable);
                     if self.fail_undelivered(Some(len), kind, context)? {
                         return Ok(true);
@@ -365,7 +365,7 @@ impl Session {
     /// The operation has failed, of the peer or of this machine.
     fn fail_by(
         &mut self,
-        operation: &'static str,
+        operation: Operation,
         error: io::Error,
         context: &mut Context,
     ) -> Result<(), ClientError> {

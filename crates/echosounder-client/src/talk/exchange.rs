@@ -11,7 +11,7 @@ use super::peer::Peer;
 use super::received::{Received, RequestOutcome};
 use super::reply_matcher::ReplyMatcher;
 use crate::clock::Deadline;
-use crate::error::{ClientError, failure_kind};
+use crate::error::{ClientError, Operation, failure_kind};
 
 /// How long a reply may still arrive after the network has reported an error about the request.
 const AFTER_REPORT: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ impl Peer {
                 Err(Failure::Caller(error)) => return Err(error),
                 Err(Failure::Socket(operation, error)) => (operation, error),
             };
-            if operation == "send to" && self.is_unsendable(message, &error) {
+            if operation == Operation::Send && self.is_unsendable(message, &error) {
                 self.matcher.cancel_request();
                 return Ok(Err(FailedRequest::Unsendable(self.error(operation, error))));
             }
@@ -96,7 +96,7 @@ impl Peer {
     fn is_unsendable(&self, message: &[u8], error: &io::Error) -> bool {
         // Netlink refuses empty messages (ENODATA).
         let is_empty_refused =
-            || message.is_empty() && failure_kind("send to", error, self.link.address()).is_none();
+            || message.is_empty() && failure_kind(Operation::Send, error, self.link.address()).is_none();
         self.transport().kind() != Kind::Stream && (is_too_long(error) || is_empty_refused())
     }
 
@@ -122,7 +122,7 @@ impl Peer {
                     Err(error) if self.is_closed_by(&error) => {
                         return self.read_to_end(deadline, on_received);
                     }
-                    Err(error) => return Err(Failure::Socket("send to", error)),
+                    Err(error) => return Err(Failure::Socket(Operation::Send, error)),
                 }
             }
             if !self.is_in_time(deadline) {
@@ -186,7 +186,7 @@ impl Peer {
     /// still be read.
     fn is_closed_by(&self, error: &io::Error) -> bool {
         self.transport().kind() != Kind::Datagrams
-            && failure_kind("send to", error, self.link.address()) == Some(FailureKind::Closed)
+            && failure_kind(Operation::Send, error, self.link.address()) == Some(FailureKind::Closed)
     }
 
     /// Takes the data that the peer has sent before it closed the connection.
@@ -234,10 +234,11 @@ struct Reports {
 impl Reports {
     /// Returns how a request without a reply has ended.
     fn into_outcome<E>(self) -> Result<RequestOutcome, Failure<E>> {
-        self.last.map_or(Ok(RequestOutcome::TimedOut), |error| Err(Failure::Socket("receive from", error)))
+        self.last
+            .map_or(Ok(RequestOutcome::TimedOut), |error| Err(Failure::Socket(Operation::Receive, error)))
     }
 }
 
 fn send_timed_out<E>() -> Failure<E> {
-    Failure::Socket("send to", io::ErrorKind::TimedOut.into())
+    Failure::Socket(Operation::Send, io::ErrorKind::TimedOut.into())
 }

@@ -9,7 +9,7 @@ use echosounder_socket::{
 };
 
 use crate::clock::Deadline;
-use crate::error::{ClientError, is_about_earlier, send_twice};
+use crate::error::{ClientError, Operation, is_about_earlier, send_twice};
 use crate::nonblocking::would_block;
 use crate::wait_limit::WaitLimit;
 
@@ -52,7 +52,7 @@ pub(super) enum Woken {
 /// Why an operation on a peer has failed.
 pub(super) enum Failure<E> {
     /// This operation on the socket has failed.
-    Socket(&'static str, io::Error),
+    Socket(Operation, io::Error),
     /// The caller's function has failed.
     Caller(E),
 }
@@ -109,7 +109,7 @@ impl Link {
     /// Waits until the socket is ready, `until` has come or the operation is to end.
     pub(super) fn wait<E>(&self, interest: Interest, until: Deadline) -> Result<Woken, Failure<E>> {
         let woken = self.limit.wait([(self.as_fd(), interest)], until);
-        Ok(match woken.map_err(|error| Failure::Socket("wait for", error))? {
+        Ok(match woken.map_err(|error| Failure::Socket(Operation::Wait, error))? {
             None => Woken::Stopped,
             Some([socket]) if socket.readable => Woken::Readable,
             Some(_) => Woken::Otherwise,
@@ -120,7 +120,7 @@ impl Link {
     pub(super) fn half_close(&self) -> Result<(), ClientError> {
         match self.socket.shutdown(Shutdown::Write) {
             Err(error) if self.transport.half_closes() && error.kind() != io::ErrorKind::NotConnected => {
-                Err(self.error("shut down", error))
+                Err(self.error(Operation::ShutDown, error))
             }
             _ => Ok(()),
         }
@@ -151,7 +151,7 @@ impl Link {
         &self.limit
     }
 
-    pub(super) fn error(&self, operation: &'static str, error: io::Error) -> ClientError {
+    pub(super) fn error(&self, operation: Operation, error: io::Error) -> ClientError {
         ClientError::new(operation, &self.endpoint(), &self.address, error)
     }
 

@@ -11,7 +11,7 @@ use super::received::{Received, RequestOutcome};
 use super::reply_matcher::ReplyMatcher;
 use crate::clock::Deadline;
 use crate::connect::{Candidates, ConnectOptions};
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
 use crate::wait_limit::WaitLimit;
 
 /// How long after connecting the first line of a program waits for a greeting.
@@ -54,7 +54,7 @@ impl Peer {
         let deadline = limit.within(options.wait);
         let mut candidates = Candidates::resolve(&options, deadline, &limit)?;
         candidates.refuse_multicast(&options.endpoint)?;
-        let none_left = || Err(ClientError::timeout("connect to", &options.endpoint));
+        let none_left = || Err(ClientError::timeout(Operation::Connect, &options.endpoint));
         let (socket, address) = candidates.connect(deadline).unwrap_or_else(none_left)?;
         let (endpoint, wait) = (options.endpoint, options.wait);
         Ok(Self { candidates: Some(candidates), ..Self::with_socket(socket, address, endpoint, wait, limit) })
@@ -101,7 +101,7 @@ impl Peer {
                 Ok(true) if !self.receive(on_received)? => return Ok(false),
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(error) => return Err(self.link.error("wait for", error).into()),
+                Err(error) => return Err(self.link.error(Operation::Wait, error).into()),
             }
         }
         self.settle(on_received).map_err(|failure| self.link.error_of(failure))?;
@@ -206,7 +206,7 @@ impl Peer {
         self.link.transport()
     }
 
-    pub(crate) fn error(&self, operation: &'static str, error: io::Error) -> ClientError {
+    pub(crate) fn error(&self, operation: Operation, error: io::Error) -> ClientError {
         self.link.error(operation, error)
     }
 
@@ -215,7 +215,7 @@ impl Peer {
         &mut self,
         on_received: &mut impl FnMut(Received<'_>) -> Result<(), E>,
     ) -> Result<Arrival, Failure<E>> {
-        let arrival = self.link.receive().map_err(|error| Failure::Socket("receive from", error))?;
+        let arrival = self.link.receive().map_err(|error| Failure::Socket(Operation::Receive, error))?;
         if let Arrival::Bytes(len) = arrival {
             let now = self.link.limit().now();
             self.matcher.receive(self.link.bytes(len), now, on_received).map_err(Failure::Caller)?;
@@ -231,7 +231,7 @@ impl Peer {
         if !self.matcher.may_finish(self.limit().now()) {
             return Ok(());
         }
-        if self.link.is_readable().map_err(|error| Failure::Socket("wait for", error))? {
+        if self.link.is_readable().map_err(|error| Failure::Socket(Operation::Wait, error))? {
             return Ok(());
         }
         self.matcher.finish_fragment(on_received).map_err(Failure::Caller)

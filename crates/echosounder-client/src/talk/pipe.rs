@@ -12,7 +12,7 @@ use super::line_ending::{Eol, Translator};
 use super::outcome::{CloseReason, TalkError};
 use super::peer::Peer;
 use crate::clock::Deadline;
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
 use crate::nonblocking::would_block;
 
 /// The largest read of the input.
@@ -163,7 +163,7 @@ impl<I: Read + AsFd> Pipe<I> {
             CloseReason::EndOfInput => {
                 // The peer may have closed the connection before the last bytes arrived there.
                 if let Err(error) = self.peer.socket().take_error() {
-                    self.lose_peer("send to", error)?;
+                    self.lose_peer(Operation::Send, error)?;
                 }
             }
             CloseReason::Stopped | CloseReason::TimeLimit | CloseReason::EmptyLine => {
@@ -271,7 +271,7 @@ impl<I: Read + AsFd> Pipe<I> {
         let unsent = self.outgoing.unsent();
         let len = match self.peer.socket().send(unsent) {
             Err(error) if would_block(&error) => return Ok(()),
-            Err(error) => return self.lose_peer("send to", error),
+            Err(error) => return self.lose_peer(Operation::Send, error),
             Ok(len) => len,
         };
         if let Some(reader) = &mut self.echo {
@@ -305,7 +305,7 @@ impl<I: Read + AsFd> Pipe<I> {
             }
             Err(error) => {
                 self.peer_sends_no_more = true;
-                self.lose_peer("receive from", error)?;
+                self.lose_peer(Operation::Receive, error)?;
                 0
             }
         };
@@ -336,10 +336,10 @@ impl<I: Read + AsFd> Pipe<I> {
         }
         match self.peer.socket().send(&[]) {
             Err(error) if transport.has_hosts() && self.summary.sent_bytes != 0 => {
-                self.lose_peer("send to", error)
+                self.lose_peer(Operation::Send, error)
             }
             Err(error) => {
-                let failure = self.peer.error("send to", error).failure_kind();
+                let failure = self.peer.error(Operation::Send, error).failure_kind();
                 self.peer_receives_no_more |= failure == Some(FailureKind::Closed);
                 Ok(())
             }
@@ -348,7 +348,7 @@ impl<I: Read + AsFd> Pipe<I> {
     }
 
     /// Notes that the peer receives nothing more. Data that it has sent before may still arrive.
-    fn lose_peer(&mut self, operation: &'static str, error: io::Error) -> Result<(), TalkError> {
+    fn lose_peer(&mut self, operation: Operation, error: io::Error) -> Result<(), TalkError> {
         let failure = self.peer.error(operation, error);
         if failure.failure_kind().is_none() {
             return Err(failure.into());
