@@ -47,7 +47,7 @@ const OTHER_LEN_MAX: usize = 256 * 1024;
 /// Serves one datagram socket.
 ///
 /// The socket is not in an epoll set: for each datagram that leaves a socket, the kernel wakes
-/// whoever polls it, which costs a twentieth of a reply. The worker waits for the socket only when
+/// every poller of it, which costs a twentieth of a reply. The worker waits for the socket only when
 /// it has no datagrams left.
 #[derive(Debug)]
 pub struct DatagramWorker<C, O> {

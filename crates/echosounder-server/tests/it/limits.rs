@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use echosounder_proto::Framing;
 use echosounder_server::{BACKLOG_MAX, DisconnectReason, Limits, Timeouts, Totals};
-use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport, ready};
+use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport};
 
 use crate::harness::{TestWorker, receive, send};
 use crate::{Client, Event, Folder, Reason, all_endpoints, config, start, stop, unique};
@@ -140,19 +140,16 @@ fn an_ending_worker_accepts_nothing_from_a_shared_listener() {
     for server in [&mut one, &mut other] {
         server.worker.serve(listener.duplicate().unwrap(), endpoint.transport()).unwrap();
     }
-    // The worker waits for this client to close. The other worker accepts the client that connects
-    // meanwhile.
     let lingering = Client {
         socket: one.connect(Transport::UnixStream, "lingering", 4096),
         kind: Kind::Stream,
         half_closes: true,
     };
+    // The ending worker waits until this client closes. By then another one has connected, so if
+    // the worker still polled the listener, it would know.
     let client = std::thread::spawn(move || {
         assert_eq!(lingering.recv(), b"");
-        let client = connect(&endpoint);
-        // If the ending worker still polls the listener, it has time to accept the client.
-        ready([], Some(Duration::from_millis(50))).unwrap();
-        client
+        connect(&endpoint)
     });
     one.stop();
     let _client = client.join().unwrap();
