@@ -1,4 +1,4 @@
-//! Peers that mean no good, and machines that have run out of something.
+//! Malicious and broken peers, and machines that lack a resource.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,12 +13,13 @@ use crate::support::{
     python, retry_interrupted, skip,
 };
 
-/// A server on UDP whose one worker takes datagrams in the order in which they come.
+/// Starts a UDP server with one worker, which replies in the order of the requests.
 fn udp_server(stamp: &str) -> Serving {
     Serving::with(&["--workers", "1", "--stamp", stamp, "udp://127.0.0.1:0"], 1)
 }
 
-/// Sends a datagram to `to` that says it came from `from`; whether that can be done here.
+/// Sends a datagram to `to` with the forged source address `from`. Returns whether this machine
+/// allows it.
 fn forge(from: &str, to: &str, message: &str) -> bool {
     let Some(mut forger) = python("forge.py", [from, to, message]) else { return false };
     let done = finish(&mut forger, b"");
@@ -28,31 +29,32 @@ fn forge(from: &str, to: &str, message: &str) -> bool {
     done.code == Some(0)
 }
 
-/// Asks each of the servers in turn, twice around: what one of them had to say to another before is said, and
-/// what that one answers, and so on.
-fn ask_around(addresses: &[&str]) {
+/// Sends a request to each server in turn, twice. When the last reply has arrived, the servers have
+/// exchanged everything that they had to send to each other.
+fn send_to_all_twice(addresses: &[&str]) {
     let port = UdpSocket::bind("127.0.0.1:0").unwrap();
     port.set_read_timeout(Some(PATIENCE)).unwrap();
     for address in [addresses, addresses].concat() {
-        port.send_to(b"honest", address).unwrap();
+        port.send_to(b"hello", address).unwrap();
         let (len, _) = retry_interrupted(|| port.recv_from(&mut [0; 64])).unwrap();
-        assert!(6 <= len);
+        assert!(5 <= len);
     }
 }
 
-/// Datagrams answered, and dropped because they were answers, of a server that has ended.
-fn answered_and_dropped(done: &Finished) -> (u64, u64) {
+/// Returns how many datagrams a server replied to, and how many it dropped because they were
+/// replies themselves.
+fn replies_and_drops(done: &Finished) -> (u64, u64) {
     let summary: serde_json::Value = serde_json::from_str(done.stderr.lines().last().unwrap()).unwrap();
     (summary["messages"].as_u64().unwrap(), summary["dropped"]["stamped"].as_u64().unwrap())
 }
 
-/// As [`udp_server`], with a summary that is easy to read.
+/// Starts a UDP server as [`udp_server`] does, with a summary in JSON.
 fn counting_server(stamp: &str) -> Serving {
     Serving::with(&["--json", "--workers", "1", "--stamp", stamp, "udp://127.0.0.1:0"], 1)
 }
 
 #[test]
-fn two_servers_of_ours_do_not_answer_each_other() {
+fn two_servers_do_not_reply_to_each_other() {
     for (stamps, message) in [
         (["ctime", "ctime"], "x"),
         (["ctime", "none"], "x"),
@@ -63,35 +65,36 @@ fn two_servers_of_ours_do_not_answer_each_other() {
         if !forge(other.address(), one.address(), message) {
             return;
         }
-        ask_around(&[one.address(), other.address()]);
-        let (answered_one, dropped_one) = answered_and_dropped(&one.stop());
-        let (answered_other, dropped_other) = answered_and_dropped(&other.stop());
-        // Two of each are the honest ones.
-        assert_eq!(answered_one, 2 + 1, "{stamps:?}");
-        assert!(answered_other <= 2 + 1, "{stamps:?}");
-        let (answers, drops) = (answered_one + answered_other - 4, dropped_one + dropped_other);
-        assert_eq!(drops, 1, "{stamps:?}: {answers} answers, of which the last is dropped");
+        send_to_all_twice(&[one.address(), other.address()]);
+        let (replies_one, dropped_one) = replies_and_drops(&one.stop());
+        let (replies_other, dropped_other) = replies_and_drops(&other.stop());
+        // Each server replied to two requests of the client.
+        assert_eq!(replies_one, 2 + 1, "{stamps:?}");
+        assert!(replies_other <= 2 + 1, "{stamps:?}");
+        let (loop_replies, drops) = (replies_one + replies_other - 4, dropped_one + dropped_other);
+        assert_eq!(drops, 1, "{stamps:?}: the last of {loop_replies} replies between the servers is dropped");
     }
 }
 
 #[test]
-fn a_server_of_ours_and_a_plain_echo_do_not_answer_each_other() {
+fn a_server_and_a_plain_echo_server_do_not_reply_to_each_other() {
     for from_ours in [true, false] {
         let ours = counting_server("ctime");
         let Some(mut echo) = python("udp_echo.py", [] as [&str; 0]) else { return };
         let echo = Program::start(&mut echo);
-        let theirs = echo.wait_for_lines(1).remove(0);
-        let (from, to) = if from_ours { (ours.address(), &*theirs) } else { (&*theirs, ours.address()) };
+        let echo_address = echo.wait_for_lines(1).remove(0);
+        let (from, to) =
+            if from_ours { (ours.address(), &*echo_address) } else { (&*echo_address, ours.address()) };
         if !forge(from, to, "x") {
             return;
         }
-        ask_around(&[&theirs, ours.address(), &theirs, ours.address()]);
-        assert_eq!(answered_and_dropped(&ours.stop()), (4 + 1, 1), "from ours: {from_ours}");
+        send_to_all_twice(&[&echo_address, ours.address(), &echo_address, ours.address()]);
+        assert_eq!(replies_and_drops(&ours.stop()), (4 + 1, 1), "from ours: {from_ours}");
     }
 }
 
 #[test]
-fn a_sender_without_a_name_is_counted_and_not_answered() {
+fn a_sender_without_a_name_is_counted_and_gets_no_reply() {
     let folder = Folder::new();
     let path = folder.join("d");
     let serving = Serving::at(&[&format!("unix-dgram:{path}")]);
@@ -110,7 +113,7 @@ fn a_sender_without_a_name_is_counted_and_not_answered() {
 }
 
 #[test]
-fn an_answer_that_is_sent_to_us_is_counted_and_not_answered() {
+fn a_reply_sent_to_a_server_is_counted_and_gets_no_reply() {
     let serving = udp_server("ctime");
     let port = UdpSocket::bind("127.0.0.1:0").unwrap();
     port.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -126,7 +129,7 @@ fn an_answer_that_is_sent_to_us_is_counted_and_not_answered() {
 }
 
 #[test]
-fn a_broadcast_is_counted_once_however_many_workers_get_it() {
+fn a_broadcast_is_counted_once_if_several_workers_receive_it() {
     let serving = Serving::with(&["--json", "--workers", "3", "udp://0.0.0.0:0"], 1);
     let (_, port) = host_and_port(serving.endpoint());
     let port = port.parse().unwrap();
@@ -140,123 +143,124 @@ fn a_broadcast_is_counted_once_however_many_workers_get_it() {
     assert_eq!((&summary["messages"], &summary["dropped"]["group"]), (&1.into(), &1.into()), "{summary}");
 }
 
-/// Says as much as goes without hearing anything, at most so much.
-fn shout(stream: &mut TcpStream, most: usize) -> usize {
+/// Sends until the socket takes no more, at most `most` bytes, and returns the number of bytes.
+fn send_without_receiving(stream: &mut TcpStream, most: usize) -> usize {
     stream.set_nonblocking(true).unwrap();
-    let mut said = 0;
-    while said < most {
+    let mut sent = 0;
+    while sent < most {
         match stream.write(&[b'x'; 16 * 1024]) {
-            Ok(len) => said += len,
+            Ok(len) => sent += len,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => panic!("{error}"),
         }
     }
     stream.set_nonblocking(false).unwrap();
-    said
+    sent
 }
 
-/// Kilobytes of memory that a process has.
+/// Returns the resident memory of a process in KiB.
 pub(crate) fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
 }
 
-/// Processor time of a process, in hundredths of a second.
+/// Returns the CPU time of a process in hundredths of a second.
 pub(crate) fn ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The second field is a name in brackets, which may hold anything; time of the user and of the system are 14 and 15.
+    // proc_pid_stat(5): the second field is a name in parentheses, which may contain any character.
+    // Fields 14 and 15 are the user and system time.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]
-fn whoever_does_not_read_or_breaks_off_harms_nobody_else() {
+fn clients_that_stall_or_reset_do_not_disturb_others() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let before = resident(serving.program().pid());
-    let mut honest = connect(&serving);
-    let mut deaf: Vec<TcpStream> = (0..20).map(|_| connect(&serving)).collect();
+    let mut other = connect(&serving);
+    let mut stalled: Vec<TcpStream> = (0..20).map(|_| connect(&serving)).collect();
     for number in 0..200 {
         match number % 4 {
             0 => {
-                shout(&mut deaf[number / 4 % 20], 1 << 20);
+                send_without_receiving(&mut stalled[number / 4 % 20], 1 << 20);
             }
             1 => {
                 let mut half_closed = connect(&serving);
-                half_closed.write_all(b"in the middle of").unwrap();
+                half_closed.write_all(b"without a newline").unwrap();
                 half_closed.shutdown(Shutdown::Write).unwrap();
-                let mut answer = Vec::new();
-                half_closed.read_to_end(&mut answer).unwrap();
-                assert_eq!(&answer[CTIME..], b"in the middle of");
+                let mut reply = Vec::new();
+                half_closed.read_to_end(&mut reply).unwrap();
+                assert_eq!(&reply[CTIME..], b"without a newline");
             }
             2 => {
                 let mut reset = connect(&serving);
-                reset.write_all(b"gone before the answer is read").unwrap();
+                reset.write_all(b"the reply is not read").unwrap();
                 retry_interrupted(|| reset.peek(&mut [0])).unwrap();
             }
             _ => drop(connect(&serving)),
         }
-        assert_eq!(&exchange(&mut honest, b"hello", CTIME + 5)[CTIME..], b"hello");
+        assert_eq!(&exchange(&mut other, b"hello", CTIME + 5)[CTIME..], b"hello");
     }
     let more = resident(serving.program().pid()).saturating_sub(before);
-    assert!(more < 32 * 1024, "{more} KiB more for 20 peers that do not read");
-    drop(deaf);
-    drop(honest);
+    assert!(more < 32 * 1024, "{more} KiB more for 20 clients that do not receive");
+    drop(stalled);
+    drop(other);
     let done = serving.stop();
     assert_eq!(done.code, Some(0));
     assert!(done.stderr.contains("171 connections, "), "{}", done.stderr);
 }
 
 #[test]
-fn a_peer_that_reads_late_hears_everything() {
+fn a_client_that_receives_late_receives_everything() {
     let serving = Serving::with(&["--stamp", "none", "tcp://127.0.0.1:0"], 1);
     let mut late = connect(&serving);
-    let mut said = 0;
-    // Everything is full when nothing goes any more although the server has had its turns.
+    let mut sent = 0;
+    // All buffers are full when the socket takes nothing more after the server has had its turns.
     for _ in 0..3 {
-        said += shout(&mut late, 64 << 20);
+        sent += send_without_receiving(&mut late, 64 << 20);
         exchange(&mut connect(&serving), b"hello", 5);
     }
     late.shutdown(Shutdown::Write).unwrap();
-    let mut heard = 0;
+    let mut received = 0;
     let mut buffer = vec![0; 1 << 20];
     loop {
         match retry_interrupted(|| late.read(&mut buffer)).unwrap() {
             0 => break,
-            len => heard += len,
+            len => received += len,
         }
     }
-    assert_eq!(heard, said);
+    assert_eq!(received, sent);
 }
 
 #[test]
-fn out_of_descriptors_it_is_quiet_and_comes_back() {
+fn a_server_without_descriptors_is_idle_and_recovers() {
     let Some(mut prlimit) = installed("prlimit") else { return };
     prlimit.args(["--nofile=64", env!("CARGO_BIN_EXE_sounder"), "serve", "tcp://127.0.0.1:0"]);
     let serving = Serving::start(&mut prlimit, 1);
     let pid = serving.program().pid();
-    let held: Vec<TcpStream> = (0..200).map(|_| connect(&serving)).collect();
+    let held_connections: Vec<TcpStream> = (0..200).map(|_| connect(&serving)).collect();
     let mut late = connect(&serving);
     late.write_all(b"hello").unwrap();
 
     let (time, memory) = (ticks(pid), resident(pid));
     late.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    let unheard = retry_interrupted(|| late.read(&mut [0])).unwrap_err();
-    assert_eq!(unheard.kind(), io::ErrorKind::WouldBlock, "nothing is left for it");
+    let no_reply = retry_interrupted(|| late.read(&mut [0])).unwrap_err();
+    assert_eq!(no_reply.kind(), io::ErrorKind::WouldBlock, "there is no descriptor for it");
     let (time, memory) = (ticks(pid) - time, resident(pid).saturating_sub(memory));
-    assert!(time < 20, "{time} hundredths of a second for nothing");
-    assert!(memory < 4096, "{memory} KiB for nothing");
+    assert!(time < 20, "{time} hundredths of a second of CPU time while idle");
+    assert!(memory < 4096, "{memory} KiB more while idle");
 
-    drop(held);
+    drop(held_connections);
     late.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(&exchange(&mut late, b"", CTIME + 5)[CTIME..], b"hello", "there is room again");
+    assert_eq!(&exchange(&mut late, b"", CTIME + 5)[CTIME..], b"hello", "there are descriptors again");
     exchange(&mut connect(&serving), b"hello", CTIME + 5);
     let done = serving.stop();
     assert_eq!(done.code, Some(0), "{}", done.stderr);
 }
 
 #[test]
-fn thirty_clients_at_once_each_hear_their_own() {
+fn thirty_clients_at_once_receive_their_own_replies() {
     let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     thread::scope(|scope| {
         for client in 0..30 {
@@ -264,8 +268,8 @@ fn thirty_clients_at_once_each_hear_their_own() {
             scope.spawn(move || {
                 for number in 0..100 {
                     let message = format!("{client:03} {number:03}");
-                    let answer = exchange(&mut stream, message.as_bytes(), CTIME + 7);
-                    assert_eq!(&answer[CTIME..], message.as_bytes());
+                    let reply = exchange(&mut stream, message.as_bytes(), CTIME + 7);
+                    assert_eq!(&reply[CTIME..], message.as_bytes());
                 }
             });
         }

@@ -92,7 +92,8 @@ fn a_second_signal_kills_the_server() {
     exchange(&mut stream, b"hello", CTIME + 5);
     serving.program().signal("TERM");
     assert_eq!(retry_interrupted(|| stream.read(&mut [0])).unwrap(), 0);
-    // The server waits for the client to close now. A second signal that comes at once counts as the first.
+    // The server waits for the client to close now. A second signal that comes at once counts as
+    // the first.
     serving.program().signal("TERM");
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     nobody.set_read_timeout(Some(Duration::from_millis(200))).unwrap();

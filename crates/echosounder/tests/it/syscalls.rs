@@ -1,20 +1,23 @@
+//! The number of system calls that the server makes per message.
+
 use std::fs;
 
 use crate::serve::{connect, exchange};
 use crate::support::{CTIME, Folder, Serving, finish, installed, skip};
 
-/// The calls that strace counted, by name.
+/// Returns the system calls that strace counted, with their numbers.
 fn counts(table: &str) -> Vec<(&str, u64)> {
     let rows = table.lines().filter_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        // Percent, seconds, microseconds a call, calls, perhaps errors, name.
+        // The columns are percent, seconds, microseconds per call, calls, errors (may be empty),
+        // name.
         Some((*columns.last()?, columns.get(3)?.parse().ok()?))
     });
     rows.filter(|(name, _)| *name != "total").collect()
 }
 
 #[test]
-fn a_message_costs_three_calls() {
+fn a_message_takes_three_system_calls() {
     const MESSAGES: u64 = 1000;
     let Some(mut strace) = installed("strace") else { return };
     let folder = Folder::new();
@@ -26,7 +29,7 @@ fn a_message_costs_three_calls() {
         return skip("strace", trial.stderr);
     }
     let table = folder.join("table");
-    // With -D it is our program that is started, and strace that runs beside it.
+    // With -D, strace runs as a grandchild, so that signals reach the server.
     strace.args([
         "-D",
         "-f",
