@@ -200,6 +200,9 @@ fn reject(mut error: clap::Error, color: Color, program: &Command) {
     }
     let text = error.render().to_string();
     let (sentence, rest) = text.split_once("\n\n").unwrap_or_else(|| (text.trim_end(), ""));
+    // Without a command, clap renders the help instead of an error.
+    let (label, sentence) =
+        sentence.strip_prefix("error: ").map_or(("", sentence), |sentence| ("sounder: ", sentence));
     // The parser of endpoints appends its hint to the sentence.
     let rest = match rest.strip_prefix("hint: ").and_then(|rest| rest.split_once("\n\n")) {
         Some((own, rest)) => {
@@ -211,16 +214,15 @@ fn reject(mut error: clap::Error, color: Color, program: &Command) {
     let mut stderr = stderr();
     // If standard error fails too, only the exit status remains.
     let _ = if typed.iter().any(|typed| typed == "--json") {
-        let error = sentence.strip_prefix("error: ").unwrap_or(sentence);
-        let failure = Failure { event: "error", reason: None, error, hint: hint.as_deref() };
+        let failure = Failure { event: "error", reason: None, error: sentence, hint: hint.as_deref() };
         json::event(&mut stderr, &EventTime::now(), &failure)
     } else {
         let hint = hint.map_or_else(String::new, |hint| format!("hint: {hint}\n\n"));
-        let lines = format!("{sentence}\n\n{hint}{rest}");
+        let lines = format!("{label}{sentence}\n\n{hint}{rest}");
         let style = Style::stderr(Output { json: false, quiet: false, color });
         lines.trim_end().lines().try_for_each(|line| {
             let (label, rest) = match line.split_once(": ") {
-                Some(("error", rest)) => (style.bad("error:") + " ", rest),
+                Some(("sounder", rest)) => (style.bad("sounder:") + " ", rest),
                 Some(("hint", rest)) => (style.strong("hint:") + " ", rest),
                 _ => (String::new(), line),
             };
@@ -236,11 +238,11 @@ pub(crate) fn sentence<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Erro
     parts.join(": ")
 }
 
-/// Returns a message without the numbers of system errors: "Connection refused" for "Connection
-/// refused (os error 111)".
+/// Returns a message without the additions of std: "Connection refused" for "Connection refused (os
+/// error 111)", and only the cause of a failed lookup of a name.
 pub(crate) fn plain(message: &str) -> String {
     let mut plain = String::new();
-    let mut rest = message;
+    let mut rest = message.strip_prefix("failed to lookup address information: ").unwrap_or(message);
     while let Some((before, after)) = rest.split_once(" (os error ") {
         plain.push_str(before);
         rest = after.split_once(')').map_or("", |(_, rest)| rest);

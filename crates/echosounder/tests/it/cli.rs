@@ -297,7 +297,7 @@ fn colours_follow_option_and_environment() {
     assert!(talk("always").starts_with("\x1b[31msounder:\x1b[0m REFUSED"), "{}", talk("always"));
     assert!(talk("never").starts_with("sounder: REFUSED"), "{}", talk("never"));
     let usage = |color| run(&["talk", "--color", color, "-u", "host"], b"").stderr;
-    assert!(usage("always").starts_with("\x1b[31merror:\x1b[0m unexpected"), "{}", usage("always"));
+    assert!(usage("always").starts_with("\x1b[31msounder:\x1b[0m unexpected"), "{}", usage("always"));
     assert!(usage("always").contains("\n\x1b[1mhint:\x1b[0m UDP"), "{}", usage("always"));
     assert!(!usage("never").contains('\x1b') && !usage("auto").contains('\x1b'));
     assert!(run(&["--color=always", "--help"], b"").text().contains('\x1b'));
