@@ -18,6 +18,9 @@ const BAR_RATIO_MIN: f64 = 0.005;
 /// The lowest bar in pixels, so that it is visible.
 const BAR_HEIGHT_MIN: f64 = 1.5;
 
+/// The share of the figure that the name of a mark takes.
+const MARK_WIDTH: f64 = 0.06;
+
 /// The texts of a figure of a distribution.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Texts {
@@ -133,9 +136,12 @@ impl Bars {
 /// Marks the median and the 99th percentile.
 fn mark_percentiles(drawing: &mut Drawing, times: &Distribution, axis: &Axis) {
     let mut pen = Pen::default();
-    for (percent, class, name) in [(50.0, "mark before", "p50"), (99.0, "mark", "p99")] {
+    for (percent, is_before, name) in [(50.0, true, "p50"), (99.0, false, "p99")] {
         if let Some(nanos) = times.percentile(percent) {
             let position = axis.position(nanos as f64);
+            // The name stays within the figure.
+            let is_before = (is_before || 1.0 - MARK_WIDTH < position) && MARK_WIDTH < position;
+            let class = if is_before { "mark before" } else { "mark" };
             pen.line((WIDTH * position, -14.0), (WIDTH * position, HEIGHT));
             drawing.mark(position, class, name);
         }
