@@ -24,8 +24,8 @@ use crate::render::demo::text::Table;
 use crate::render::escape::{Escaped, Harmless};
 use crate::render::json::EventTime;
 use crate::render::numbers::whole_nanos;
+use crate::render::serve::note;
 use crate::render::style::Style;
-use crate::render::transcript::note;
 use crate::stderr::stderr;
 
 /// The number of messages to each endpoint.

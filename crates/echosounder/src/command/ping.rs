@@ -25,7 +25,7 @@ use crate::command::signals;
 use crate::config;
 use crate::failure::{self, Outcome};
 use crate::output::Output;
-use crate::render::transcript::note;
+use crate::render::serve::note;
 use crate::stderr::stderr;
 
 /// Events that may wait to be written before the measurement waits for the writer.

@@ -15,7 +15,7 @@ use super::transcript::{self, WriterThread};
 use crate::config::Serve;
 use crate::failure::{ABSENT_HINT, Outcome, plain};
 use crate::output::{Output, Transcript};
-use crate::render::transcript::{listening, note, summary};
+use crate::render::serve::{listening, note, summary};
 use crate::stderr::stderr;
 
 /// How many waits may fail in a row.

@@ -18,7 +18,8 @@ use crate::command::line_rate_limit::{ErrorRateLimit, LineRateLimit};
 use crate::failure::plain;
 use crate::output::Transcript;
 use crate::render::json::EventTime;
-use crate::render::transcript::{self, TranscriptEvent, TranscriptLine};
+use crate::render::serve;
+use crate::render::serve::event::{TranscriptEvent, TranscriptLine};
 
 /// How long the end of the program waits for lines that have not been written.
 const FINISH_MAX: Duration = Duration::from_millis(500);
@@ -194,8 +195,7 @@ impl<W: Write> TranscriptWriter<W> {
     /// Writes a line. If the disk is full, the line counts as left out, since there may be space
     /// for the next.
     fn write(&mut self, line: &TranscriptLine) -> io::Result<()> {
-        let written =
-            transcript::write_line(&mut self.out, line, self.as_json).and_then(|()| self.out.flush());
+        let written = serve::write_line(&mut self.out, line, self.as_json).and_then(|()| self.out.flush());
         match written {
             Err(error) if self.needs_reader && error.kind() == io::ErrorKind::BrokenPipe => Err(error),
             Err(_) => {

@@ -10,7 +10,7 @@ pub(crate) mod load;
 pub(crate) mod numbers;
 pub(crate) mod ping;
 pub(crate) mod prose;
+pub(crate) mod serve;
 pub(crate) mod style;
 pub(crate) mod talk;
 pub(crate) mod terminal_text;
-pub(crate) mod transcript;

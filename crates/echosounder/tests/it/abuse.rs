@@ -276,7 +276,7 @@ fn thirty_clients_at_once_receive_their_own_replies() {
     });
     let done = serving.stop();
     assert!(
-        done.stderr.ends_with("30 connections, 3000 messages, 21000 bytes, 0 dropped\n"),
+        done.stderr.ends_with("30 connections, 3,000 messages, 21,000 bytes, 0 dropped\n"),
         "{}",
         done.stderr
     );

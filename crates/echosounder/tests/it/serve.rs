@@ -189,7 +189,7 @@ fn the_transcript_shows_the_beginning_of_a_long_message() {
     let talk = run(&["talk", serving.endpoint()], format!("{long}\n").as_bytes());
     assert_eq!(talk.text().len(), CTIME + 5001);
     let line = serving.program().wait_for_lines(1).remove(0);
-    assert!(line.ends_with(&format!(": {}... (5000 bytes)", "x".repeat(4096))), "{line}");
+    assert!(line.ends_with(&format!(": {}... (5,000 bytes)", "x".repeat(4096))), "{line}");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn many_messages_are_shown_in_part_and_all_have_replies() {
     // The messages, and one line each for the begin and the end of the connection.
     assert_eq!(shown.len() + counts.sum::<usize>(), MESSAGES + 2);
     assert!(
-        done.stderr.ends_with("1 connection, 10000 messages, 50000 bytes, 0 dropped\n"),
+        done.stderr.ends_with("1 connection, 10,000 messages, 50,000 bytes, 0 dropped\n"),
         "{}",
         done.stderr
     );

@@ -47,7 +47,7 @@ fn a_message_takes_three_system_calls() {
     }
     drop(stream);
     let done = serving.stop();
-    assert!(done.stderr.contains("1000 messages, 5000 bytes"), "{}", done.stderr);
+    assert!(done.stderr.contains("1,000 messages, 5,000 bytes"), "{}", done.stderr);
 
     let table = fs::read_to_string(table).unwrap();
     let counts = counts(&table);

@@ -17,8 +17,8 @@ use crate::output::{Output, ResultFormat};
 use crate::render::json::EventTime;
 use crate::render::load::summary::{Summary, TriedRate};
 use crate::render::load::{csv, hdr, html, json, text};
+use crate::render::serve::note;
 use crate::render::style::Style;
-use crate::render::transcript::note;
 use crate::stderr::stderr;
 
 /// Writes to the console and to the files of a load.

@@ -9,8 +9,8 @@ use echosounder_socket::{Error, Kind};
 use crate::config;
 use crate::failure::{self, Advised, Outcome};
 use crate::output::Output;
+use crate::render::numbers::counted;
 use crate::render::numbers::grouped;
-use crate::render::transcript::counted;
 
 /// The usual reason why a server replies to no line.
 const EOL_HINT: &str = "a server that reads whole lines needs --eol lf or --eol crlf";
