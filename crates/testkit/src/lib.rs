@@ -43,7 +43,7 @@ mod skip;
 
 pub use clock::FakeClock;
 pub use folder::{Folder, unique};
-pub use forwarder::{Fate, Forwarder, Log, Passage, REQUEST_LEN, RequestLog};
+pub use forwarder::{Fate, Forwarder, Log, OneWay, Passage, REQUEST_LEN, RequestLog};
 pub use machine::{has_ipv6, installed, may_run};
 pub use pair::socket_pair;
 pub use patience::{PATIENCE, retry_interrupted, wait_for, wait_until};

@@ -88,9 +88,9 @@ impl<F: FnMut(u64) -> Fate> DatagramLink<F> {
             return;
         }
         let number = sequence(&held.bytes).unwrap();
-        let time = nanos(now());
+        let before = nanos(now());
         if self.facing.send_to(&held.bytes, &self.client.unwrap().into()).is_ok() {
-            self.log.requests.entry(number).or_default().replied_ns.push(time);
+            self.log.requests.entry(number).or_default().replied_ns.push(before..=nanos(now()));
             self.log.replies.push(number);
         }
     }

@@ -1,7 +1,7 @@
 //! What a forwarder did to each message.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// What happened to one request. Times are in nanoseconds since the Unix epoch.
 #[derive(Clone, Debug, Default)]
@@ -10,8 +10,8 @@ pub struct RequestLog {
     pub arrived_ns: u64,
     /// The timestamps in the first reply: when the server received the request, and when it sent the reply.
     pub server_ns: Option<(u64, u64)>,
-    /// When each reply was sent to the client.
-    pub replied_ns: Vec<u64>,
+    /// When each reply was sent to the client: the times before and after the system call.
+    pub replied_ns: Vec<RangeInclusive<u64>>,
 }
 
 /// What happened to all requests.
@@ -45,12 +45,24 @@ impl Log {
         self.replies.iter().filter(is_reordered).copied().collect()
     }
 
-    /// Returns how long a request took in each direction, in nanoseconds: from here to the server, and back.
-    pub fn one_way_ns(&self, number: u64) -> Option<(i64, i64)> {
+    /// Returns how long a request took in each direction, or `None` if it was lost or its reply has no timestamps.
+    pub fn one_way(&self, number: u64) -> Option<OneWay> {
         let request = self.requests.get(&number)?;
         let (received, sent) = request.server_ns?;
-        Some((span(request.arrived_ns, received), span(sent, *request.replied_ns.first()?)))
+        let replied = request.replied_ns.first()?;
+        let down_ns = span(sent, *replied.start())..=span(sent, *replied.end());
+        Some(OneWay { up_ns: span(request.arrived_ns, received), down_ns })
     }
+}
+
+/// How long a request took in each direction, in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneWay {
+    /// From its arrival at the forwarder to its arrival at the server.
+    pub up_ns: i64,
+    /// From the server's reply to the reply to the client: at least, and at most, since the forwarder may be suspended while it
+    /// sends.
+    pub down_ns: RangeInclusive<i64>,
 }
 
 fn span(from: u64, to: u64) -> i64 {
@@ -71,7 +83,8 @@ mod tests {
     fn counts_follow_from_the_replies() {
         let request = |replied_ns| RequestLog { replied_ns, ..RequestLog::default() };
         let log = Log {
-            requests: [(1, request(vec![5])), (2, request(vec![3, 4])), (3, request(vec![]))].into(),
+            requests: [(1, request(vec![5..=6])), (2, request(vec![3..=3, 4..=4])), (3, request(vec![]))]
+                .into(),
             replies: vec![2, 2, 1],
         };
         assert_eq!((log.lost(), log.duplicates(), log.reordered()), (1, 1, vec![1]));
@@ -79,8 +92,8 @@ mod tests {
 
     #[test]
     fn delays_are_between_here_and_the_server() {
-        let request = RequestLog { arrived_ns: 10, server_ns: Some((15, 20)), replied_ns: vec![18] };
+        let request = RequestLog { arrived_ns: 10, server_ns: Some((15, 20)), replied_ns: vec![18..=25] };
         let log = Log { requests: [(1, request)].into(), replies: vec![1] };
-        assert_eq!((log.one_way_ns(1), log.one_way_ns(2)), (Some((5, -2)), None));
+        assert_eq!((log.one_way(1), log.one_way(2)), (Some(OneWay { up_ns: 5, down_ns: -2..=5 }), None));
     }
 }

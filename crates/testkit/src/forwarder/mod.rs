@@ -23,7 +23,7 @@ use echosounder_socket::{
     ControlMessage, Events, Interest, MessageFlags, Poll, Socket, control_space, ready, set_timer_slack,
 };
 
-pub use log::{Log, RequestLog};
+pub use log::{Log, OneWay, RequestLog};
 
 use crate::PATIENCE;
 use datagrams::DatagramLink;

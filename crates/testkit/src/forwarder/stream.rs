@@ -101,8 +101,9 @@ impl<F: FnMut(u64) -> Fate> StreamLink<F> {
 
     fn forward(&mut self, direction: usize, bytes: &[u8]) -> io::Result<()> {
         for segment in bytes.chunks(self.flows[direction].segment_len) {
-            let time = nanos(now());
+            let before = nanos(now());
             send(&self.sockets[1 - direction], segment)?;
+            let after = nanos(now());
             let flow = &mut self.flows[direction];
             let complete = flow.bytes_sent / REQUEST_LEN..(flow.bytes_sent + segment.len()) / REQUEST_LEN;
             flow.bytes_sent += segment.len();
@@ -110,7 +111,7 @@ impl<F: FnMut(u64) -> Fate> StreamLink<F> {
                 let reply = &self.replies[index * REQUEST_LEN..(index + 1) * REQUEST_LEN];
                 let request = self.log.requests.entry(number(index)).or_default();
                 request.server_ns = server_times(reply).filter(|_| sequence(reply) == Some(number(index)));
-                request.replied_ns.push(time);
+                request.replied_ns.push(before..=after);
                 self.log.replies.push(number(index));
             }
         }
