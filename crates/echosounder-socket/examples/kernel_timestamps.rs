@@ -1,7 +1,7 @@
 //! Measures how long a datagram waits in the receive queue, with the kernel's timestamps.
 //!
-//! Run it with `cargo run --example kernel_timestamps`. The kernel notes when a datagram arrives (SO_TIMESTAMPNS,
-//! socket(7)) and returns that time as a control message with the datagram.
+//! Run it with `cargo run --example kernel_timestamps`. The kernel notes when a datagram arrives
+//! (SO_TIMESTAMPNS, socket(7)) and returns that time as a control message with the datagram.
 #![expect(clippy::print_stdout, reason = "the example prints its result")]
 
 use std::error::Error;

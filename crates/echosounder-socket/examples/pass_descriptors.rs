@@ -1,7 +1,8 @@
-//! Passes a listening socket to another process with SCM_RIGHTS (unix(7)), as a privileged parent does for a worker.
+//! Passes a listening socket to another process with SCM_RIGHTS (unix(7)), as a privileged parent
+//! does for a worker.
 //!
-//! Run it with `cargo run --example pass_descriptors`. The parent binds a port and passes the listener to a child, which
-//! accepts a connection and sends its process id.
+//! Run it with `cargo run --example pass_descriptors`. The parent binds a port and passes the
+//! listener to a child, which accepts a connection and sends its process id.
 #![expect(clippy::print_stdout, reason = "the example prints its result")]
 
 use std::error::Error;

@@ -1,4 +1,5 @@
-//! The textbook's TCP client. It sends each typed line without its newline and prints the reply. An empty line ends it.
+//! The textbook's TCP client. It sends each typed line without its newline and prints the reply. An
+//! empty line ends it.
 //!
 //! Run it with `cargo run --example tcp_client [PORT]`, after `tcp_server`.
 #![expect(clippy::print_stdout, reason = "the example prints the replies")]

@@ -1,4 +1,5 @@
-//! The textbook's TCP server. It replies to every chunk that it receives with the time and the chunk.
+//! The textbook's TCP server. It replies to every chunk that it receives with the time and the
+//! chunk.
 //!
 //! Run it with `cargo run --example tcp_server [PORT]`, and `tcp_client` in a second terminal.
 #![expect(clippy::print_stdout, reason = "the example reports what it does")]

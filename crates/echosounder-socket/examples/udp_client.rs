@@ -1,4 +1,5 @@
-//! The textbook's UDP client. It sends each typed line as a datagram and prints the reply. An empty line ends it.
+//! The textbook's UDP client. It sends each typed line as a datagram and prints the reply. An empty
+//! line ends it.
 //!
 //! Run it with `cargo run --example udp_client [PORT]`, after `udp_server`.
 #![expect(clippy::print_stdout, reason = "the example prints the replies")]

@@ -14,12 +14,13 @@ use crate::raw_address::RawAddress;
 
 /// A socket address of any family.
 ///
-/// Addresses of unknown families are kept as bytes, so they can be passed back to the kernel unchanged.
+/// Addresses of unknown families are kept as bytes, so they can be passed back to the kernel
+/// unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// No address: AF_UNSPEC. The kernel reports it as the source of data on a connection. Connecting a datagram socket to
-    /// it dissolves the association with its peer (connect(2)).
+    /// No address: AF_UNSPEC. The kernel reports it as the source of data on a connection.
+    /// Connecting a datagram socket to it dissolves the association with its peer (connect(2)).
     Unspecified,
     /// AF_INET: ip(7).
     Inet(SocketAddrV4),
@@ -33,7 +34,8 @@ pub enum Address {
     Tipc(TipcAddress),
     /// AF_VSOCK: vsock(7).
     Vsock(VsockAddress),
-    /// An address of another family or form: the bytes of the whole `sockaddr`, including the family.
+    /// An address of another family or form: the bytes of the whole `sockaddr`, including the
+    /// family.
     Other(Box<[u8]>),
 }
 
@@ -47,7 +49,8 @@ impl Address {
         }
     }
 
-    /// Returns the address with another port. Addresses of families other than IP are returned unchanged.
+    /// Returns the address with another port. Addresses of families other than IP are returned
+    /// unchanged.
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {
         match &mut self {
@@ -72,8 +75,9 @@ impl Address {
         self.ip().is_some_and(|ip| ip.is_unspecified())
     }
 
-    /// Returns whether a peer at this address is on this host. `local` is the address of our own socket, which
-    /// equals the peer's IP address if a host connects to itself by an address of a network interface.
+    /// Returns whether a peer at this address is on this host. `local` is the address of our own
+    /// socket, which equals the peer's IP address if a host connects to itself by an address of a
+    /// network interface.
     pub fn locality(&self, local: Option<&Self>) -> Locality {
         let is_here = match (self, local) {
             (Self::Unix(_) | Self::Netlink(_), _) => true,
@@ -91,8 +95,8 @@ impl Address {
         if is_here { Locality::ThisHost } else { Locality::OtherHost }
     }
 
-    /// Returns what an error of an operation with a peer at this address says about the peer, if the address family
-    /// gives the error number a meaning that it does not have in others.
+    /// Returns what an error of an operation with a peer at this address says about the peer, if
+    /// the address family gives the error number a meaning that it does not have in others.
     pub fn peer_failure(&self, operation: PeerOperation, error: &io::Error) -> Option<PeerFailure> {
         match self {
             Self::Unix(_) => unix::peer_failure(error),
@@ -170,7 +174,8 @@ impl From<VsockAddress> for Address {
 }
 
 impl fmt::Display for Address {
-    /// Writes the address as in an endpoint, without the scheme. A UNIX socket without a name is `unnamed`.
+    /// Writes the address as in an endpoint, without the scheme. A UNIX socket without a name is
+    /// `unnamed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unspecified => f.write_str("unspecified"),
@@ -192,8 +197,8 @@ impl TryFrom<&Address> for RawAddress {
     ///
     /// # Errors
     ///
-    /// EINVAL for an address that the kernel would truncate or take for another: an empty path, a path with a NUL byte,
-    /// or more bytes than an address of the family has.
+    /// EINVAL for an address that the kernel would truncate or take for another: an empty path, a
+    /// path with a NUL byte, or more bytes than an address of the family has.
     fn try_from(address: &Address) -> io::Result<Self> {
         let fits = match address {
             Address::Unix(name) => name.fits(),

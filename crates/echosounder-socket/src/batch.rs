@@ -12,18 +12,20 @@ use crate::family::tipc::TipcAddress;
 use crate::raw_address::RawAddress;
 use crate::sys::batch::{HEAD_MAX, Slots};
 
-/// Maximum number of datagrams that the kernel cuts one send into: UDP_MAX_SEGMENTS before Linux 6.9.
+/// Maximum number of datagrams that the kernel cuts one send into: UDP_MAX_SEGMENTS before Linux
+/// 6.9.
 const SEGMENTS_MAX: usize = 64;
 
 /// Maximum length of a segmented send: an IPv4 packet without its headers.
 const GROUP_MAX: usize = 65_507;
 
-/// Maximum length of a segment: an IPv6 packet on Ethernet without its headers. Most devices refuse longer segments
-/// (EMSGSIZE).
+/// Maximum length of a segment: an IPv6 packet on Ethernet without its headers. Most devices refuse
+/// longer segments (EMSGSIZE).
 const SEGMENT_MAX: usize = 1452;
 
-/// Buffers to receive several datagrams at once with [`Socket::recv_many`](crate::Socket::recv_many), and to reply to each
-/// with its own bytes after a prefix.
+/// Buffers to receive several datagrams at once with
+/// [`Socket::recv_many`](crate::Socket::recv_many), and to reply to each with its own bytes after a
+/// prefix.
 ///
 /// A reply is sent from the buffer that its request was received into. Only the prefix is copied.
 #[derive(Debug)]
@@ -45,10 +47,12 @@ pub struct Received {
     pub truncated: bool,
     /// Its destination, if the socket has the option [`IP_PKTINFO`](crate::option::IP_PKTINFO).
     pub packet_info: Option<PacketInfo>,
-    /// Number of datagrams that the socket has dropped so far because its receive buffer was full, if it has the option
-    /// [`SO_RXQ_OVFL`](crate::option::SO_RXQ_OVFL) and has dropped any. The number wraps around.
+    /// Number of datagrams that the socket has dropped so far because its receive buffer was full,
+    /// if it has the option [`SO_RXQ_OVFL`](crate::option::SO_RXQ_OVFL) and has dropped any. The
+    /// number wraps around.
     pub overflows: Option<u32>,
-    /// The sending process, if the socket has the option [`SO_PASSCRED`](crate::option::SO_PASSCRED).
+    /// The sending process, if the socket has the option
+    /// [`SO_PASSCRED`](crate::option::SO_PASSCRED).
     pub credentials: Option<Credentials>,
     /// The TIPC service that it was addressed to, if any.
     pub tipc_destination: Option<TipcAddress>,
@@ -74,7 +78,8 @@ impl Batch {
         }
     }
 
-    /// Creates buffers for `count` datagrams of at most `size` bytes each, if there is memory for them.
+    /// Creates buffers for `count` datagrams of at most `size` bytes each, if there is memory for
+    /// them.
     ///
     /// # Errors
     ///
@@ -93,7 +98,8 @@ impl Batch {
         Ok(self.received)
     }
 
-    /// Returns the bytes of a received datagram. The caller may change them; a reply sends their content at that time.
+    /// Returns the bytes of a received datagram. The caller may change them; a reply sends their
+    /// content at that time.
     ///
     /// # Panics
     ///
@@ -118,7 +124,8 @@ impl Batch {
         metadata
     }
 
-    /// Returns the source of a received datagram, or, after [`reply`](Self::reply), the destination of the reply.
+    /// Returns the source of a received datagram, or, after [`reply`](Self::reply), the destination
+    /// of the reply.
     ///
     /// A source that the kernel does not report is [`Address::Unspecified`], or
     /// [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed) over AF_UNIX.
@@ -134,9 +141,11 @@ impl Batch {
         }
     }
 
-    /// Queues a reply to a received datagram: the first [`Self::HEAD_MAX`] bytes of `head`, then the datagram's own bytes.
+    /// Queues a reply to a received datagram: the first [`Self::HEAD_MAX`] bytes of `head`, then
+    /// the datagram's own bytes.
     ///
-    /// `from` sets the source address and, unless it is 0, the interface. `to` sets a destination other than the sender.
+    /// `from` sets the source address and, unless it is 0, the interface. `to` sets a destination
+    /// other than the sender.
     ///
     /// # Errors
     ///
@@ -144,7 +153,8 @@ impl Batch {
     ///
     /// # Panics
     ///
-    /// If `index` is not less than the number of received datagrams, or not greater than that of the previous reply.
+    /// If `index` is not less than the number of received datagrams, or not greater than that of
+    /// the previous reply.
     pub fn reply(
         &mut self,
         index: usize,
@@ -165,12 +175,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Sends the queued replies without waiting. Calls `failed` with the index of the datagram for each reply that could
-    /// not be sent, and continues with the next.
+    /// Sends the queued replies without waiting. Calls `failed` with the index of the datagram for
+    /// each reply that could not be sent, and continues with the next.
     ///
-    /// With `segments`, which only UDP sockets support, consecutive replies of one size to one peer are handed to the
-    /// kernel in one send that it cuts into datagrams (UDP_SEGMENT, udp(7)). If the kernel refuses, they are sent one by
-    /// one.
+    /// With `segments`, which only UDP sockets support, consecutive replies of one size to one peer
+    /// are handed to the kernel in one send that it cuts into datagrams (UDP_SEGMENT, udp(7)). If
+    /// the kernel refuses, they are sent one by one.
     #[doc(alias = "sendmmsg")]
     #[doc(alias = "UDP_SEGMENT")]
     pub fn send(&mut self, socket: &impl AsFd, segments: bool, mut failed: impl FnMut(usize, io::Error)) {
@@ -184,7 +194,8 @@ impl Batch {
         self.replies.clear();
     }
 
-    /// Prepares the sends for a range of replies, and writes to `groups` the replies that each send carries.
+    /// Prepares the sends for a range of replies, and writes to `groups` the replies that each send
+    /// carries.
     fn group(&mut self, replies: Range<usize>, segments: bool, groups: &mut Vec<Range<usize>>) {
         self.slots.begin();
         groups.clear();
@@ -197,8 +208,8 @@ impl Batch {
         }
     }
 
-    /// Returns the end of the replies that one segmented send can carry: consecutive replies of the size of the one at
-    /// `start`, and one shorter reply after them.
+    /// Returns the end of the replies that one segmented send can carry: consecutive replies of the
+    /// size of the one at `start`, and one shorter reply after them.
     fn group_end(&self, start: usize, last: usize) -> usize {
         let size = self.slots.reply_len(start);
         if size == 0 || SEGMENT_MAX < size {
@@ -224,8 +235,8 @@ impl Batch {
         name(one).is_same(name(other)) && self.slots.reply_control(one) == self.slots.reply_control(other)
     }
 
-    /// Sends groups up to the first that failed as segments and was sent as single replies instead. Returns the first
-    /// reply that must be grouped again.
+    /// Sends groups up to the first that failed as segments and was sent as single replies instead.
+    /// Returns the first reply that must be grouped again.
     fn send_groups(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -235,7 +246,8 @@ impl Batch {
         let mut next = 0;
         while next < groups.len() {
             match self.slots.send(fd, next) {
-                // sendmmsg(2) sends at least one message or fails. The maximum guards against an endless loop.
+                // sendmmsg(2) sends at least one message or fails. The maximum guards against an
+                // endless loop.
                 Ok(sent) => next += sent.max(1),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {

@@ -7,10 +7,11 @@ use std::ops::{Deref, DerefMut};
 
 /// A buffer to receive into or to send from, which starts on a 64-byte boundary.
 ///
-/// glibc places every large allocation 16 bytes after a page boundary. On AMD processors with the flag `fsrm` (Zen 3
-/// and later) the kernel's copy to user space (`rep movsb`) runs at less than half speed if the destination lies a few
-/// bytes after a page boundary. One machine was slow at offsets of 8 to 31 bytes (14.7 µs instead of 6.0 µs for a
-/// receive of 16 KiB), another at an offset of 8 only. A buffer on a cache line boundary was fast on both.
+/// glibc places every large allocation 16 bytes after a page boundary. On AMD processors with the
+/// flag `fsrm` (Zen 3 and later) the kernel's copy to user space (`rep movsb`) runs at less than
+/// half speed if the destination lies a few bytes after a page boundary. One machine was slow at
+/// offsets of 8 to 31 bytes (14.7 µs instead of 6.0 µs for a receive of 16 KiB), another at an
+/// offset of 8 only. A buffer on a cache line boundary was fast on both.
 ///
 /// ```
 /// use echosounder_socket::IoBuffer;
@@ -59,10 +60,11 @@ impl IoBuffer {
         self.bytes.truncate(self.start);
     }
 
-    /// Calls `append` with a vector to which it appends content. If the vector is reallocated, the content is then moved
-    /// to the next boundary.
+    /// Calls `append` with a vector to which it appends content. If the vector is reallocated, the
+    /// content is then moved to the next boundary.
     ///
-    /// The vector starts with padding of any length, so `append` must not rely on its length or remove anything.
+    /// The vector starts with padding of any length, so `append` must not rely on its length or
+    /// remove anything.
     ///
     /// ```
     /// use echosounder_socket::IoBuffer;
@@ -78,8 +80,8 @@ impl IoBuffer {
         result
     }
 
-    /// Returns a pointer to the content that is not derived from a reference, so that pointers from earlier calls stay
-    /// valid.
+    /// Returns a pointer to the content that is not derived from a reference, so that pointers from
+    /// earlier calls stay valid.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.bytes.as_mut_ptr().wrapping_add(self.start)
     }
@@ -103,8 +105,8 @@ impl IoBuffer {
     }
 }
 
-/// Checks that there is memory for an allocation of `len` bytes, by allocating and freeing as much. Stable Rust has no
-/// fallible way to allocate zeroed memory without touching its pages.
+/// Checks that there is memory for an allocation of `len` bytes, by allocating and freeing as much.
+/// Stable Rust has no fallible way to allocate zeroed memory without touching its pages.
 pub(crate) fn check_memory(len: usize) -> io::Result<()> {
     let mut trial = Vec::<u8>::new();
     let reserved = trial.try_reserve_exact(len);

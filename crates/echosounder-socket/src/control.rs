@@ -1,7 +1,8 @@
-//! Control messages, also called ancillary data: descriptors, credentials, timestamps and addresses that accompany a
-//! message. See cmsg(3).
+//! Control messages, also called ancillary data: descriptors, credentials, timestamps and addresses
+//! that accompany a message. See cmsg(3).
 //!
-//! Received ones are [`ControlMessage`]s; those to send are [`SendControl`]s. Unknown types are kept as bytes.
+//! Received ones are [`ControlMessage`]s; those to send are [`SendControl`]s. Unknown types are
+//! kept as bytes.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,8 +19,8 @@ const HEADER: usize = size_of::<libc::cmsghdr>();
 const ALIGN: usize = size_of::<usize>();
 const _: () = assert!(HEADER == 16 && ALIGN == 8, "cmsghdr is laid out here as on 64-bit Linux");
 
-/// Maximum length of the control messages of one datagram in a batch. It fits IPV6_PKTINFO, SO_RXQ_OVFL and
-/// SCM_CREDENTIALS together, and TIPC_DESTNAME.
+/// Maximum length of the control messages of one datagram in a batch. It fits IPV6_PKTINFO,
+/// SO_RXQ_OVFL and SCM_CREDENTIALS together, and TIPC_DESTNAME.
 pub(crate) const BATCH_CONTROL_MAX: usize = 128;
 
 /// Returns the buffer space in bytes for one control message with `len` bytes of data.
@@ -90,21 +91,25 @@ pub enum ControlMessage {
     Tos(u8),
     /// The traffic class on arrival, DSCP and ECN: IPV6_TCLASS, RFC 3542.
     TrafficClass(i32),
-    /// The arrival time since the Unix epoch, by the system clock: SCM_TIMESTAMP and SCM_TIMESTAMPNS, socket(7).
+    /// The arrival time since the Unix epoch, by the system clock: SCM_TIMESTAMP and
+    /// SCM_TIMESTAMPNS, socket(7).
     Timestamp(Duration),
-    /// The arrival or departure time since the Unix epoch: SCM_TIMESTAMPING, the kernel's timestamping document.
+    /// The arrival or departure time since the Unix epoch: SCM_TIMESTAMPING, the kernel's
+    /// timestamping document.
     Timestamping {
         /// By the system clock, if the kernel has taken it.
         software: Option<Duration>,
         /// By the clock of the network interface, if that has taken it.
         hardware: Option<Duration>,
     },
-    /// The length in bytes of the datagrams received as one; the last may be shorter: UDP_GRO, udp(7).
+    /// The length in bytes of the datagrams received as one; the last may be shorter: UDP_GRO,
+    /// udp(7).
     UdpGro(i32),
-    /// Number of datagrams that this socket has dropped since its creation: SO_RXQ_OVFL, socket(7). It wraps around.
+    /// Number of datagrams that this socket has dropped since its creation: SO_RXQ_OVFL, socket(7).
+    /// It wraps around.
     Overflow(u32),
-    /// An error from the socket's error queue, received with [`MessageFlags::ERRQUEUE`](crate::MessageFlags::ERRQUEUE):
-    /// IP_RECVERR, IPV6_RECVERR, ip(7).
+    /// An error from the socket's error queue, received with
+    /// [`MessageFlags::ERRQUEUE`](crate::MessageFlags::ERRQUEUE): IP_RECVERR, IPV6_RECVERR, ip(7).
     Error(ExtendedError),
     /// The reason why a TIPC connection ended or a message was returned: TIPC_ERRINFO.
     TipcError {
@@ -133,7 +138,8 @@ pub enum ControlMessage {
 pub struct ExtendedError {
     /// The error number.
     pub errno: u32,
-    /// The origin: SO_EE_ORIGIN_LOCAL (1), SO_EE_ORIGIN_ICMP (2), SO_EE_ORIGIN_ICMP6 (3) and following.
+    /// The origin: SO_EE_ORIGIN_LOCAL (1), SO_EE_ORIGIN_ICMP (2), SO_EE_ORIGIN_ICMP6 (3) and
+    /// following.
     pub origin: u8,
     /// The ICMP type.
     pub kind: u8,
@@ -148,8 +154,8 @@ pub struct ExtendedError {
 }
 
 impl ControlMessage {
-    /// Decodes a control message. SCM_RIGHTS and SCM_PIDFD become [`Unknown`](Self::Unknown), because only a receive can
-    /// take ownership of descriptors.
+    /// Decodes a control message. SCM_RIGHTS and SCM_PIDFD become [`Unknown`](Self::Unknown),
+    /// because only a receive can take ownership of descriptors.
     pub fn decode(raw: RawControl<'_>) -> Self {
         Self::known(raw).unwrap_or_else(|| Self::Unknown {
             level: raw.level,
@@ -279,8 +285,9 @@ pub struct PacketInfo {
 }
 
 impl PacketInfo {
-    /// Returns the same without the interface, so that a reply can take another route than its request. An IPv6
-    /// link-local address keeps its interface, because it is valid on that interface only.
+    /// Returns the same without the interface, so that a reply can take another route than its
+    /// request. An IPv6 link-local address keeps its interface, because it is valid on that
+    /// interface only.
     #[must_use]
     pub fn by_any_interface(self) -> Self {
         let link_local = matches!(self.local, IpAddr::V6(local) if local.is_unicast_link_local());
@@ -303,7 +310,8 @@ impl PacketInfo {
         Some(Self { destination: address, local: address, interface: fields.u32(16)? })
     }
 
-    /// Writes the control message that sends a datagram from `local` through `interface`, and returns its length.
+    /// Writes the control message that sends a datagram from `local` through `interface`, and
+    /// returns its length.
     pub(crate) fn encode(&self, control: &mut [u8]) -> usize {
         match self.local {
             IpAddr::V4(local) => {
@@ -330,8 +338,8 @@ pub enum SendControl<'a> {
     Rights(&'a [BorrowedFd<'a>]),
     /// Send the identity of this process, which the kernel checks: SCM_CREDENTIALS, unix(7).
     Credentials(Credentials),
-    /// Send from the [`local`](PacketInfo::local) address, through the [`interface`](PacketInfo::interface) unless it is
-    /// 0: IP_PKTINFO, IPV6_PKTINFO.
+    /// Send from the [`local`](PacketInfo::local) address, through the
+    /// [`interface`](PacketInfo::interface) unless it is 0: IP_PKTINFO, IPV6_PKTINFO.
     PacketInfo(PacketInfo),
     /// Set the time to live: IP_TTL, ip(7).
     Ttl(i32),
@@ -341,11 +349,12 @@ pub enum SendControl<'a> {
     Tos(u8),
     /// Set the traffic class: IPV6_TCLASS, RFC 3542.
     TrafficClass(i32),
-    /// Cut the message into datagrams of this many bytes; the last carries the rest: UDP_SEGMENT, udp(7).
+    /// Cut the message into datagrams of this many bytes; the last carries the rest: UDP_SEGMENT,
+    /// udp(7).
     UdpSegment(u16),
-    /// A control message of another type. SCM_RIGHTS and SCM_CREDENTIALS are refused with `InvalidInput`: use
-    /// [`Rights`](Self::Rights), which only accepts descriptors that the caller has borrowed, and
-    /// [`Credentials`](Self::Credentials).
+    /// A control message of another type. SCM_RIGHTS and SCM_CREDENTIALS are refused with
+    /// `InvalidInput`: use [`Rights`](Self::Rights), which only accepts descriptors that the caller
+    /// has borrowed, and [`Credentials`](Self::Credentials).
     Raw(RawControl<'a>),
 }
 
@@ -395,7 +404,8 @@ impl SendControl<'_> {
     }
 }
 
-/// Writes the control message that cuts a send into datagrams of `size` bytes, and returns its length.
+/// Writes the control message that cuts a send into datagrams of `size` bytes, and returns its
+/// length.
 pub(crate) fn put_segment_size(control: &mut [u8], size: u16) -> usize {
     put(control, libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes())
 }

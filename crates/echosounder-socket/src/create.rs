@@ -36,8 +36,8 @@ impl Transport {
         Socket::pair(self.pair_family(), self.socket_type(), self.protocol())
     }
 
-    /// Whether an error of creating or binding a socket, or of connecting to this machine, means that the machine
-    /// lacks the address family, IPv6 addresses or the VSOCK loopback.
+    /// Whether an error of creating or binding a socket, or of connecting to this machine, means
+    /// that the machine lacks the address family, IPv6 addresses or the VSOCK loopback.
     pub fn is_absent(self, address: &Address, error: &io::Error) -> bool {
         let no_address = error.kind() == io::ErrorKind::AddrNotAvailable;
         let is_missing = match address {
@@ -54,7 +54,8 @@ impl Transport {
 /// How [`create_server`] makes a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerOptions {
-    /// Whether an IPv6 socket takes IPv4 peers too; their addresses are mapped then (`::ffff:192.0.2.1`).
+    /// Whether an IPv6 socket takes IPv4 peers too; their addresses are mapped then
+    /// (`::ffff:192.0.2.1`).
     pub dual_stack: bool,
     /// Whether other sockets of this user may have the same address: SO_REUSEPORT, socket(7).
     pub reuse_port: bool,
@@ -64,8 +65,9 @@ pub struct ServerOptions {
 
 /// A socket that is bound and, if the transport has connections, listens.
 ///
-/// SO_REUSEADDR is set for connections, so that a server can start again at once, and not for datagrams, where it
-/// would let two servers have one address. TIPC listens before it binds, since a bind is published at once.
+/// SO_REUSEADDR is set for connections, so that a server can start again at once, and not for
+/// datagrams, where it would let two servers have one address. TIPC listens before it binds, since
+/// a bind is published at once.
 ///
 /// # Errors
 ///
@@ -151,8 +153,9 @@ pub enum ConnectionError {
     Connect(FailedAttempts),
 }
 
-/// A socket that is connected to the first of an endpoint's addresses that takes the call, one after the other,
-/// each within the timeout; the socket keeps the timeout. With `source`, it leaves from there.
+/// A socket that is connected to the first of an endpoint's addresses that takes the call, one
+/// after the other, each within the timeout; the socket keeps the timeout. With `source`, it leaves
+/// from there.
 ///
 /// # Errors
 ///
@@ -194,11 +197,11 @@ pub fn create_connection(
     Err(ConnectionError::Connect(FailedAttempts { endpoint: endpoint.clone(), attempts }))
 }
 
-/// Whether an address is that of a multicast group or a broadcast address, so that one message to it may be
-/// answered by many hosts.
+/// Whether an address is that of a multicast group or a broadcast address, so that one message to
+/// it may be answered by many hosts.
 ///
-/// Only the kernel knows the broadcast addresses of its networks. It refuses to connect a datagram socket without
-/// SO_BROADCAST to one (connect(2)). Connecting a datagram socket sends nothing.
+/// Only the kernel knows the broadcast addresses of its networks. It refuses to connect a datagram
+/// socket without SO_BROADCAST to one (connect(2)). Connecting a datagram socket sends nothing.
 ///
 /// # Errors
 ///

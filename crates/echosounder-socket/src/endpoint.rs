@@ -60,8 +60,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the address is not of the transport's family, or is not one that a client can connect
-    /// to, such as an unnamed UNIX socket.
+    /// `InvalidInput` if the address is not of the transport's family, or is not one that a client
+    /// can connect to, such as an unnamed UNIX socket.
     pub fn at(transport: Transport, address: &Address) -> io::Result<Self> {
         let name = match (transport.form(), address) {
             (NameForm::Inet, Address::Inet(address)) => Name::Inet(Host::V4(*address.ip()), address.port()),
@@ -90,7 +90,8 @@ impl Endpoint {
         &self.name
     }
 
-    /// Returns the addresses of the name in the order in which to try them. A host name may have several.
+    /// Returns the addresses of the name in the order in which to try them. A host name may have
+    /// several.
     ///
     /// The call blocks while the resolver looks up a host name: getaddrinfo(3).
     ///
@@ -116,12 +117,12 @@ impl Endpoint {
 }
 
 impl Transport {
-    /// Returns an address of this host for each address family of the transport, with a free port, for a server
-    /// and a client on one machine.
+    /// Returns an address of this host for each address family of the transport, with a free port,
+    /// for a server and a client on one machine.
     ///
-    /// TIPC services have no port that the kernel could choose, and a client finds one by its name alone,
-    /// whatever its socket type. The address of a TIPC transport is therefore a service type of its own, with
-    /// the process id as the instance.
+    /// TIPC services have no port that the kernel could choose, and a client finds one by its name
+    /// alone, whatever its socket type. The address of a TIPC transport is therefore a service type
+    /// of its own, with the process id as the instance.
     pub fn loopback_addresses(self) -> Vec<Address> {
         match self.form() {
             NameForm::Inet => vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()],
@@ -192,7 +193,8 @@ fn without_scheme<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     scheme.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// Returns the text before a colon if it is a mistyped scheme rather than a host: `tcp:b`, `unix-stream:/x`.
+/// Returns the text before a colon if it is a mistyped scheme rather than a host: `tcp:b`,
+/// `unix-stream:/x`.
 fn mistaken_scheme(text: &str) -> Option<&str> {
     let (before, after) = text.split_once(':')?;
     let known = Transport::all().any(|transport| transport.scheme().eq_ignore_ascii_case(before));

@@ -26,8 +26,8 @@ pub enum EndpointError {
     /// The host is neither a name nor an address.
     #[error("host {0:?} is neither a name nor an address")]
     BadHost(String),
-    /// The host consists of numbers only and is not an IPv4 address. inet_aton(3) would read some of these as
-    /// an address that the user did not mean.
+    /// The host consists of numbers only and is not an IPv4 address. inet_aton(3) would read some
+    /// of these as an address that the user did not mean.
     #[error("host {0:?} is not an IPv4 address, which has four decimal numbers from 0 to 255")]
     BadV4(String),
     /// The text in brackets is not an IPv6 address.

@@ -1,4 +1,5 @@
-//! The meaning of the kernel's error numbers, for programs that must decide what to do about an error.
+//! The meaning of the kernel's error numbers, for programs that must decide what to do about an
+//! error.
 
 use std::io;
 
@@ -20,8 +21,8 @@ pub enum PeerOperation {
     Transfer,
 }
 
-/// Returns whether the process or the system has temporarily run out of descriptors (EMFILE, ENFILE) or memory (ENOBUFS,
-/// ENOMEM).
+/// Returns whether the process or the system has temporarily run out of descriptors (EMFILE,
+/// ENFILE) or memory (ENOBUFS, ENOMEM).
 pub fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
@@ -31,36 +32,37 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Returns whether this kernel lacks the address family, or the type or protocol within it: EAFNOSUPPORT,
-/// ESOCKTNOSUPPORT, EPROTONOSUPPORT.
+/// Returns whether this kernel lacks the address family, or the type or protocol within it:
+/// EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT.
 pub fn is_family_absent(error: &io::Error) -> bool {
     let absent = [libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT];
     error.raw_os_error().is_some_and(|errno| absent.contains(&errno))
 }
 
-/// Returns whether this kernel lacks a feature: the system call (ENOSYS), the option (ENOPROTOOPT, EOPNOTSUPP), the
-/// device (ENODEV) or the upper-layer protocol of TCP_ULP (ENOENT).
+/// Returns whether this kernel lacks a feature: the system call (ENOSYS), the option (ENOPROTOOPT,
+/// EOPNOTSUPP), the device (ENODEV) or the upper-layer protocol of TCP_ULP (ENOENT).
 pub fn is_feature_absent(error: &io::Error) -> bool {
     let absent = [libc::ENOSYS, libc::ENOPROTOOPT, libc::EOPNOTSUPP, libc::ENODEV, libc::ENOENT];
     error.raw_os_error().is_some_and(|errno| absent.contains(&errno))
 }
 
-/// Returns whether no route leads to the peer, our own address is not available, or a gateway or packet filter has
-/// rejected the packet.
+/// Returns whether no route leads to the peer, our own address is not available, or a gateway or
+/// packet filter has rejected the packet.
 pub fn is_unreachable(error: &io::Error) -> bool {
     let unreachable =
         [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::ENETDOWN, libc::EHOSTDOWN];
     error.raw_os_error().is_some_and(|errno| unreachable.contains(&errno))
 }
 
-/// Returns whether no route leads to the peer: [`is_unreachable`] without EADDRNOTAVAIL, which concerns our own address.
+/// Returns whether no route leads to the peer: [`is_unreachable`] without EADDRNOTAVAIL, which
+/// concerns our own address.
 pub(crate) fn has_no_route(error: &io::Error) -> bool {
     is_unreachable(error) && error.kind() != io::ErrorKind::AddrNotAvailable
 }
 
-/// Returns whether an error may come from an ICMP message about an earlier packet: ip(7), `icmp_err_convert` in
-/// net/ipv4/icmp.c, `tab_unreach` in net/ipv6/icmp.c. A connected datagram socket returns such an error from its next
-/// call.
+/// Returns whether an error may come from an ICMP message about an earlier packet: ip(7),
+/// `icmp_err_convert` in net/ipv4/icmp.c, `tab_unreach` in net/ipv6/icmp.c. A connected datagram
+/// socket returns such an error from its next call.
 pub fn is_from_icmp(error: &io::Error) -> bool {
     let converted = [
         libc::ENETUNREACH,
@@ -77,13 +79,14 @@ pub fn is_from_icmp(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| converted.contains(&errno))
 }
 
-/// Returns whether a packet filter or a seccomp filter of this machine forbids the operation: EPERM. Routes and file
-/// permissions return EACCES instead.
+/// Returns whether a packet filter or a seccomp filter of this machine forbids the operation:
+/// EPERM. Routes and file permissions return EACCES instead.
 pub fn is_forbidden(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPERM)
 }
 
-/// Returns whether the connection was lost because the network below it was shut down or reset: ESHUTDOWN, ENETRESET.
+/// Returns whether the connection was lost because the network below it was shut down or reset:
+/// ESHUTDOWN, ENETRESET.
 pub fn is_connection_lost(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ESHUTDOWN | libc::ENETRESET))
 }

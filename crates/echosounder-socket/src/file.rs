@@ -11,17 +11,19 @@ use crate::wait::CallWait;
 
 /// A socket that is read and written like a file, with a buffer for each direction.
 ///
-/// The file has its own duplicate of the descriptor. The connection ends when every descriptor of the socket is closed.
-/// The write buffer is flushed when the file is dropped; only an explicit flush reports an error.
+/// The file has its own duplicate of the descriptor. The connection ends when every descriptor of
+/// the socket is closed. The write buffer is flushed when the file is dropped; only an explicit
+/// flush reports an error.
 ///
-/// The file also has its own timeout, initially that of the socket: use [`get_ref`](Self::get_ref) to change it. The
-/// timeout of the original socket does not affect the file, although both share the descriptor's blocking mode: a file
-/// without a timeout waits, in the kernel or with poll(2).
+/// The file also has its own timeout, initially that of the socket: use [`get_ref`](Self::get_ref)
+/// to change it. The timeout of the original socket does not affect the file, although both share
+/// the descriptor's blocking mode: a file without a timeout waits, in the kernel or with poll(2).
 ///
-/// A read that times out may have consumed bytes that were not returned. Every later read therefore fails, so that the
-/// caller cannot continue in the middle of a record. With a timeout of zero, a read that would block can be repeated,
-/// except a [`read_exact`](Read::read_exact) that has received a part. Do not use [`lines`](BufRead::lines) or
-/// [`split`](BufRead::split) with a timeout of zero: both drop an incomplete record.
+/// A read that times out may have consumed bytes that were not returned. Every later read therefore
+/// fails, so that the caller cannot continue in the middle of a record. With a timeout of zero, a
+/// read that would block can be repeated, except a [`read_exact`](Read::read_exact) that has
+/// received a part. Do not use [`lines`](BufRead::lines) or [`split`](BufRead::split) with a
+/// timeout of zero: both drop an incomplete record.
 #[derive(Debug)]
 pub struct SocketFile {
     reader: BufReader<Reader>,
@@ -48,7 +50,8 @@ enum ReadFailure {
 struct Writer(Arc<Socket>);
 
 impl Socket {
-    /// Returns a file object for this socket, with a duplicate of its descriptor and its current timeout.
+    /// Returns a file object for this socket, with a duplicate of its descriptor and its current
+    /// timeout.
     ///
     /// # Errors
     ///
@@ -78,8 +81,8 @@ impl Socket {
 }
 
 impl SocketFile {
-    /// Returns the file's own socket, to set its timeout or options. Reading from it or writing to it bypasses the
-    /// buffers.
+    /// Returns the file's own socket, to set its timeout or options. Reading from it or writing to
+    /// it bypasses the buffers.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};

@@ -1,4 +1,5 @@
-//! Features of the running kernel other than sockets. Each function tries one; an error is the reason why it is absent.
+//! Features of the running kernel other than sockets. Each function tries one; an error is the
+//! reason why it is absent.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -28,7 +29,8 @@ pub fn landlock() -> io::Result<i64> {
     sys::kernel::landlock_version()
 }
 
-/// Checks whether seccomp filters can make system calls fail with an error: SECCOMP_RET_ERRNO, seccomp(2).
+/// Checks whether seccomp filters can make system calls fail with an error: SECCOMP_RET_ERRNO,
+/// seccomp(2).
 ///
 /// # Errors
 ///
@@ -37,8 +39,8 @@ pub fn seccomp() -> io::Result<()> {
     sys::kernel::seccomp_action(libc::SECCOMP_RET_ERRNO)
 }
 
-/// Returns the VSOCK context id of this machine: vsock(7). A host without guests has that of the host, 2, or
-/// VMADDR_CID_ANY.
+/// Returns the VSOCK context id of this machine: vsock(7). A host without guests has that of the
+/// host, 2, or VMADDR_CID_ANY.
 ///
 /// # Errors
 ///
@@ -60,11 +62,13 @@ pub struct InterfaceTimestamping {
     pub hardware_receive: bool,
 }
 
-/// Returns the packet timestamps that an interface supports: ETHTOOL_GET_TS_INFO, the kernel's timestamping document.
+/// Returns the packet timestamps that an interface supports: ETHTOOL_GET_TS_INFO, the kernel's
+/// timestamping document.
 ///
 /// # Errors
 ///
-/// As ioctl(2): ENODEV if the interface does not exist, EOPNOTSUPP if its driver does not answer the request.
+/// As ioctl(2): ENODEV if the interface does not exist, EOPNOTSUPP if its driver does not answer
+/// the request.
 pub fn interface_timestamping(interface: &str) -> io::Result<InterfaceTimestamping> {
     let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
     let bits = sys::kernel::timestamping(socket.as_fd(), &CString::new(interface)?)?;

@@ -1,22 +1,26 @@
-//! Linux sockets of every address family, with one socket object, one address type and one notation for endpoints.
+//! Linux sockets of every address family, with one socket object, one address type and one notation
+//! for endpoints.
 //!
-//! `std::net` covers TCP and UDP, `std::os::unix::net` covers UNIX streams and datagrams. This crate covers those and
-//! UNIX seqpacket, VSOCK, TIPC, netlink, MPTCP and SCTP, with socket options, control messages, batches of datagrams
-//! and readiness polling. All `unsafe` code is in one private module; everything public is safe and built on
-//! [`OwnedFd`](std::os::fd::OwnedFd). Calls and options have the semantics of the Linux manual pages, which each item
-//! names.
+//! `std::net` covers TCP and UDP, `std::os::unix::net` covers UNIX streams and datagrams. This
+//! crate covers those and UNIX seqpacket, VSOCK, TIPC, netlink, MPTCP and SCTP, with socket
+//! options, control messages, batches of datagrams and readiness polling. All `unsafe` code is in
+//! one private module; everything public is safe and built on [`OwnedFd`](std::os::fd::OwnedFd).
+//! Calls and options have the semantics of the Linux manual pages, which each item names.
 //!
 //! # Overview
 //!
-//! - An [`Endpoint`] is what a user writes, for example `tcp://localhost:21567` or `unix:/run/echo`: a [`Transport`] and
-//!   a name. [`Endpoint::resolve`] turns it into [`Address`]es.
-//! - [`create_server`] and [`create_connection`] create a bound or connected [`Socket`] in one call.
+//! - An [`Endpoint`] is what a user writes, for example `tcp://localhost:21567` or
+//!   `unix:/run/echo`: a [`Transport`] and a name. [`Endpoint::resolve`] turns it into
+//!   [`Address`]es.
+//! - [`create_server`] and [`create_connection`] create a bound or connected [`Socket`] in one
+//!   call.
 //! - A [`Socket`] has the methods of Python's socket object; the tables below map one to the other.
 //! - [`option`] lists the socket options, each with the type of its value.
 //! - [`SendControl`] and [`ControlMessage`] are the control messages of sendmsg(2) and recvmsg(2).
 //! - A [`Batch`] receives and sends many datagrams per system call.
 //! - A [`Poll`] waits for many descriptors with epoll(7), [`ready`] for a few with poll(2).
-//! - [`Signals`] receives signals through a descriptor, and a [`StopToken`] stops loops from other threads.
+//! - [`Signals`] receives signals through a descriptor, and a [`StopToken`] stops loops from other
+//!   threads.
 //!
 //! # Examples
 //!
@@ -53,12 +57,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The folder `examples/` contains complete programs: a TCP and a UDP server and client, passing descriptors to another
-//! process, and kernel timestamps.
+//! The folder `examples/` contains complete programs: a TCP and a UDP server and client, passing
+//! descriptors to another process, and kernel timestamps.
 //!
 //! # Python's socket object, method by method
 //!
-//! The search of this documentation also finds items by their Python names and by the names of the system calls.
+//! The search of this documentation also finds items by their Python names and by the names of the
+//! system calls.
 //!
 //! ## Server
 //!

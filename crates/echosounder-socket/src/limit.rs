@@ -7,14 +7,17 @@ use crate::sys;
 /// The soft limit of most systems, assumed if a sandbox refuses the query.
 const USUAL_FD_LIMIT: u64 = 1024;
 
-/// Raises the soft limit of open descriptors to the hard limit and returns it: RLIMIT_NOFILE, getrlimit(2).
+/// Raises the soft limit of open descriptors to the hard limit and returns it: RLIMIT_NOFILE,
+/// getrlimit(2).
 ///
-/// The change affects the whole process and the programs that it executes later. Code that uses select(2) fails with
-/// descriptors from 1024 on, and code that closes every possible descriptor takes longer.
+/// The change affects the whole process and the programs that it executes later. Code that uses
+/// select(2) fails with descriptors from 1024 on, and code that closes every possible descriptor
+/// takes longer.
 ///
 /// # Errors
 ///
-/// As getrlimit(2). If a seccomp filter refuses the call, the limit stays as it is and no error is returned.
+/// As getrlimit(2). If a seccomp filter refuses the call, the limit stays as it is and no error is
+/// returned.
 #[doc(alias = "RLIMIT_NOFILE")]
 pub fn raise_fd_limit() -> io::Result<u64> {
     let (soft, hard) = match sys::process::fd_limit() {
@@ -27,8 +30,8 @@ pub fn raise_fd_limit() -> io::Result<u64> {
     Ok(soft)
 }
 
-/// Ignores SIGXFSZ, so that a write beyond the file size limit (RLIMIT_FSIZE, getrlimit(2)) fails with EFBIG instead of
-/// ending the process.
+/// Ignores SIGXFSZ, so that a write beyond the file size limit (RLIMIT_FSIZE, getrlimit(2)) fails
+/// with EFBIG instead of ending the process.
 ///
 /// The change affects the whole process and the programs that it executes later.
 ///
@@ -41,8 +44,8 @@ pub fn ignore_file_size_signal() -> io::Result<()> {
     sys::process::ignore(libc::SIGXFSZ)
 }
 
-/// Sets the timer slack of this thread to 1 ns, so that its waits end on time rather than up to 50 µs late, at the cost of
-/// more interrupts: PR_SET_TIMERSLACK, prctl(2).
+/// Sets the timer slack of this thread to 1 ns, so that its waits end on time rather than up to 50
+/// µs late, at the cost of more interrupts: PR_SET_TIMERSLACK, prctl(2).
 ///
 /// Threads that this thread creates later inherit the setting.
 ///

@@ -24,8 +24,8 @@ impl IpVersion {
     }
 }
 
-/// The side on which an endpoint is used. `*` means every address of this host to a server, and this host to a
-/// client.
+/// The side on which an endpoint is used. `*` means every address of this host to a server, and
+/// this host to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The endpoint is bound.

@@ -1,4 +1,5 @@
-//! Socket options, under their kernel names. The type of a constant is the type of the option's value.
+//! Socket options, under their kernel names. The type of a constant is the type of the option's
+//! value.
 //!
 //! Set and read an option that is not listed here with [`SocketOption::new`], or as bytes with
 //! [`Socket::set_option_bytes`] and [`Socket::option_bytes`](crate::Socket::option_bytes).
@@ -33,7 +34,8 @@ pub struct SocketOption<T> {
 }
 
 impl<T> SocketOption<T> {
-    /// Defines an option that this module lacks, with the level and name from its protocol's header file.
+    /// Defines an option that this module lacks, with the level and name from its protocol's header
+    /// file.
     pub const fn new(level: i32, name: i32) -> Self {
         Self { level, name, value: PhantomData }
     }
@@ -61,7 +63,8 @@ pub trait OptionValue: Sized {
     /// Returns the value as the kernel reads it.
     fn encode(&self) -> Vec<u8>;
 
-    /// Returns whether the kernel accepts the whole value. A value that it would truncate is not set.
+    /// Returns whether the kernel accepts the whole value. A value that it would truncate is not
+    /// set.
     fn fits(&self) -> bool {
         true
     }
@@ -120,7 +123,8 @@ pub struct MemoryInfo {
     pub optmem: u32,
     /// Packets that arrived while the socket was locked.
     pub backlog: u32,
-    /// Number of messages dropped since the socket was created, because a queue was full. It wraps around.
+    /// Number of messages dropped since the socket was created, because a queue was full. It wraps
+    /// around.
     pub drops: u32,
 }
 
@@ -191,8 +195,9 @@ impl OptionValue for Option<Duration> {
     }
 }
 
-/// A name of at most 15 bytes without a NUL. The kernel would truncate longer names of interfaces, congestion controls
-/// and upper-layer protocols. A returned name may end in a NUL, which is removed.
+/// A name of at most 15 bytes without a NUL. The kernel would truncate longer names of interfaces,
+/// congestion controls and upper-layer protocols. A returned name may end in a NUL, which is
+/// removed.
 impl OptionValue for String {
     const LEN_MAX: usize = 64;
 
@@ -315,8 +320,8 @@ const AF_VSOCK: i32 = libc::AF_VSOCK;
 
 /// Join a multicast group: ip(7). Write-only.
 pub const IP_ADD_MEMBERSHIP: SocketOption<Membership> = of(libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP);
-/// Choose the local port at connect rather than at bind, so that connections to different peers can share it: ip(7),
-/// Linux 4.2.
+/// Choose the local port at connect rather than at bind, so that connections to different peers can
+/// share it: ip(7), Linux 4.2.
 pub const IP_BIND_ADDRESS_NO_PORT: SocketOption<bool> = of(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
 /// Leave a multicast group: ip(7). Write-only.
 pub const IP_DROP_MEMBERSHIP: SocketOption<Membership> = of(libc::IPPROTO_IP, libc::IP_DROP_MEMBERSHIP);
@@ -334,7 +339,8 @@ pub const IP_MULTICAST_LOOP: SocketOption<bool> = of(libc::IPPROTO_IP, libc::IP_
 pub const IP_MULTICAST_TTL: SocketOption<i32> = of(libc::IPPROTO_IP, libc::IP_MULTICAST_TTL);
 /// Receive the destination address and interface with each datagram: ip(7).
 pub const IP_PKTINFO: SocketOption<bool> = of(libc::IPPROTO_IP, libc::IP_PKTINFO);
-/// Queue errors with their origin, for [`MessageFlags::ERRQUEUE`](crate::MessageFlags::ERRQUEUE): ip(7).
+/// Queue errors with their origin, for [`MessageFlags::ERRQUEUE`](crate::MessageFlags::ERRQUEUE):
+/// ip(7).
 pub const IP_RECVERR: SocketOption<bool> = of(libc::IPPROTO_IP, libc::IP_RECVERR);
 /// Receive the type of service with each datagram: ip(7).
 pub const IP_RECVTOS: SocketOption<bool> = of(libc::IPPROTO_IP, libc::IP_RECVTOS);
@@ -359,7 +365,8 @@ pub const IPV6_MULTICAST_ALL: SocketOption<bool> = of(libc::IPPROTO_IPV6, 29);
 pub const IPV6_MULTICAST_HOPS: SocketOption<i32> = of(libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS);
 /// Receive the multicast messages that this host sends: ipv6(7).
 pub const IPV6_MULTICAST_LOOP: SocketOption<bool> = of(libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP);
-/// Queue errors with their origin, for [`MessageFlags::ERRQUEUE`](crate::MessageFlags::ERRQUEUE): ipv6(7).
+/// Queue errors with their origin, for [`MessageFlags::ERRQUEUE`](crate::MessageFlags::ERRQUEUE):
+/// ipv6(7).
 pub const IPV6_RECVERR: SocketOption<bool> = of(libc::IPPROTO_IPV6, libc::IPV6_RECVERR);
 /// Receive the hop limit with each datagram: ipv6(7).
 pub const IPV6_RECVHOPLIMIT: SocketOption<bool> = of(libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT);
@@ -391,7 +398,8 @@ pub const NETLINK_PKTINFO: SocketOption<bool> = of(libc::SOL_NETLINK, libc::NETL
 pub const SCTP_NODELAY: SocketOption<bool> = of(libc::IPPROTO_SCTP, libc::SCTP_NODELAY);
 /// Whether the socket listens: socket(7). Read-only.
 pub const SO_ACCEPTCONN: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
-/// The only interface to send and receive through; empty for any: socket(7). Needs no privilege since Linux 5.7.
+/// The only interface to send and receive through; empty for any: socket(7). Needs no privilege
+/// since Linux 5.7.
 pub const SO_BINDTODEVICE: SocketOption<String> = of(libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
 /// Allow sending to broadcast addresses: socket(7).
 pub const SO_BROADCAST: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_BROADCAST);
@@ -448,7 +456,8 @@ pub const SO_SNDBUFFORCE: SocketOption<i32> = of(libc::SOL_SOCKET, libc::SO_SNDB
 pub const SO_SNDTIMEO: SocketOption<Duration> = of(libc::SOL_SOCKET, libc::SO_SNDTIMEO);
 /// Receive the arrival time with each datagram, in microseconds: socket(7).
 pub const SO_TIMESTAMP: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_TIMESTAMP);
-/// Timestamp received or sent packets, a sum of SOF_TIMESTAMPING_ flags: the kernel's timestamping document.
+/// Timestamp received or sent packets, a sum of SOF_TIMESTAMPING_ flags: the kernel's timestamping
+/// document.
 pub const SO_TIMESTAMPING: SocketOption<u32> = of(libc::SOL_SOCKET, libc::SO_TIMESTAMPING);
 /// Receive the arrival time with each datagram, in nanoseconds: socket(7).
 pub const SO_TIMESTAMPNS: SocketOption<bool> = of(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS);
@@ -484,15 +493,16 @@ pub const TCP_QUICKACK: SocketOption<bool> = of(libc::IPPROTO_TCP, libc::TCP_QUI
 pub const TCP_SYNCNT: SocketOption<i32> = of(libc::IPPROTO_TCP, libc::TCP_SYNCNT);
 /// Milliseconds that sent data may stay unacknowledged before the connection is lost: tcp(7).
 pub const TCP_USER_TIMEOUT: SocketOption<i32> = of(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT);
-/// Timeout of a connect in milliseconds, 8000 by default: linux/tipc.h. Do not set less than 4: some kernels divide
-/// by zero (CVE-2026-43411).
+/// Timeout of a connect in milliseconds, 8000 by default: linux/tipc.h. Do not set less than 4:
+/// some kernels divide by zero (CVE-2026-43411).
 pub const TIPC_CONN_TIMEOUT: SocketOption<u32> = of(libc::SOL_TIPC, 130);
 /// Drop messages that have no receiver instead of returning them: linux/tipc.h.
 pub const TIPC_DEST_DROPPABLE: SocketOption<bool> = of(libc::SOL_TIPC, 129);
 /// Join a group: linux/tipc.h. Leave it by clearing option 136 with
 /// [`Socket::clear_option`](crate::Socket::clear_option).
 pub const TIPC_GROUP_JOIN: SocketOption<TipcGroup> = of(libc::SOL_TIPC, 135);
-/// Importance of sent messages, 0 to 3: how full a receive queue may be to accept them: linux/tipc.h.
+/// Importance of sent messages, 0 to 3: how full a receive queue may be to accept them:
+/// linux/tipc.h.
 pub const TIPC_IMPORTANCE: SocketOption<u32> = of(libc::SOL_TIPC, 127);
 /// Send small segments at once: linux/tipc.h. Write-only.
 pub const TIPC_NODELAY: SocketOption<bool> = of(libc::SOL_TIPC, 138);
@@ -511,6 +521,6 @@ pub const UDP_SEGMENT: SocketOption<i32> = of(libc::SOL_UDP, libc::UDP_SEGMENT);
 pub const SOF_TIMESTAMPING_SOFTWARE: u32 = libc::SOF_TIMESTAMPING_SOFTWARE;
 /// Flag of [`SO_TIMESTAMPING`]: timestamp packets when the kernel gets them from the interface.
 pub const SOF_TIMESTAMPING_RX_SOFTWARE: u32 = libc::SOF_TIMESTAMPING_RX_SOFTWARE;
-/// Flag of [`SO_TIMESTAMPING`]: timestamp packets when the kernel passes them to the interface. The timestamps arrive
-/// on the error queue, with the packets.
+/// Flag of [`SO_TIMESTAMPING`]: timestamp packets when the kernel passes them to the interface. The
+/// timestamps arrive on the error queue, with the packets.
 pub const SOF_TIMESTAMPING_TX_SOFTWARE: u32 = libc::SOF_TIMESTAMPING_TX_SOFTWARE;

@@ -16,8 +16,8 @@ pub enum Interest {
     Write,
     /// Readable or writable.
     Both,
-    /// Readable, for a listener that several polls wait for: the kernel wakes one of them (EPOLLEXCLUSIVE). The entry
-    /// cannot be modified, only removed: epoll_ctl(2).
+    /// Readable, for a listener that several polls wait for: the kernel wakes one of them
+    /// (EPOLLEXCLUSIVE). The entry cannot be modified, only removed: epoll_ctl(2).
     ReadExclusive,
 }
 
@@ -36,8 +36,8 @@ impl Interest {
     }
 }
 
-/// The readiness of a descriptor. A descriptor with an error or a hang-up is both readable and writable; the next call
-/// returns the error.
+/// The readiness of a descriptor. A descriptor with an error or a hang-up is both readable and
+/// writable; the next call returns the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readiness {
     /// A read does not block.
@@ -98,8 +98,8 @@ impl Poll {
         self.control(libc::EPOLL_CTL_DEL, fd.as_fd(), 0, Interest::Read)
     }
 
-    /// Waits until a descriptor is ready or the timeout has passed, and replaces `events` with the ready descriptors.
-    /// `None` means no timeout. A signal ends the wait early, without events.
+    /// Waits until a descriptor is ready or the timeout has passed, and replaces `events` with the
+    /// ready descriptors. `None` means no timeout. A signal ends the wait early, without events.
     ///
     /// # Errors
     ///
@@ -113,7 +113,8 @@ impl Poll {
 
     /// Waits like [`wait`](Self::wait), with a timeout in nanoseconds: epoll_pwait2(2).
     ///
-    /// The timeout is rounded up to a millisecond before Linux 5.11, and where a seccomp filter refuses the call.
+    /// The timeout is rounded up to a millisecond before Linux 5.11, and where a seccomp filter
+    /// refuses the call.
     ///
     /// # Errors
     ///
@@ -170,9 +171,11 @@ pub struct Event {
     pub ready: Readiness,
 }
 
-/// Waits until one of a few descriptors is ready or the timeout has passed: poll(2). `None` means no timeout.
+/// Waits until one of a few descriptors is ready or the timeout has passed: poll(2). `None` means
+/// no timeout.
 ///
-/// Regular files are always ready; epoll(7) refuses them. A signal ends the wait early, with no descriptor ready.
+/// Regular files are always ready; epoll(7) refuses them. A signal ends the wait early, with no
+/// descriptor ready.
 ///
 /// # Errors
 ///
@@ -191,7 +194,8 @@ pub fn ready<const N: usize>(
     Ok(list.map(|fd| Readiness::of(i32::from(fd.revents))))
 }
 
-/// Returns whether a descriptor becomes ready within the timeout: one poll(2). A signal is an error.
+/// Returns whether a descriptor becomes ready within the timeout: one poll(2). A signal is an
+/// error.
 pub(crate) fn ready_once(
     fd: BorrowedFd<'_>,
     interest: Interest,
@@ -202,7 +206,8 @@ pub(crate) fn ready_once(
     Ok(list[0].revents != 0)
 }
 
-/// Returns whether the peer of a connection has shut down its sending direction: POLLRDHUP, poll(2).
+/// Returns whether the peer of a connection has shut down its sending direction: POLLRDHUP,
+/// poll(2).
 pub(crate) fn peer_has_finished(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let mut list = [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 }];
     sys::poll::poll(&mut list, 0)?;
@@ -226,8 +231,8 @@ fn millis(timeout: Option<Duration>) -> i32 {
     }
 }
 
-/// Wakes a [`Poll`] from another thread: eventfd(2). After [`wake`](Self::wake) it is readable until
-/// [`reset`](Self::reset).
+/// Wakes a [`Poll`] from another thread: eventfd(2). After [`wake`](Self::wake) it is readable
+/// until [`reset`](Self::reset).
 #[derive(Debug)]
 pub struct Waker {
     fd: OwnedFd,

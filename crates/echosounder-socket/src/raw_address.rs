@@ -45,7 +45,8 @@ impl RawAddress {
         self.len
     }
 
-    /// Sets the length that the kernel reported, which exceeds the capacity if it truncated the address.
+    /// Sets the length that the kernel reported, which exceeds the capacity if it truncated the
+    /// address.
     pub(crate) fn set_len(&mut self, len: u32) {
         self.len = len.min(Self::CAPACITY);
     }
@@ -55,7 +56,8 @@ impl RawAddress {
         &self.bytes[..self.len as usize]
     }
 
-    /// Returns whether all bytes are equal. Comparing words is faster than a call of memcmp(3) for so few bytes.
+    /// Returns whether all bytes are equal. Comparing words is faster than a call of memcmp(3) for
+    /// so few bytes.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let ((words, rest), (others, other_rest)) =
             (self.as_bytes().as_chunks::<8>(), other.as_bytes().as_chunks());

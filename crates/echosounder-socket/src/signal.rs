@@ -23,8 +23,9 @@ pub enum Signal {
 
 /// Receives signals that would otherwise end the process, until it is dropped.
 ///
-/// Create it before the first thread, because threads inherit the signal mask. When it is dropped, the signals have
-/// their usual effect again, so a second Ctrl-C ends a program that is slow to stop.
+/// Create it before the first thread, because threads inherit the signal mask. When it is dropped,
+/// the signals have their usual effect again, so a second Ctrl-C ends a program that is slow to
+/// stop.
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
@@ -85,8 +86,8 @@ impl Signal {
         sys::process::kill(pid, self.number())
     }
 
-    /// Returns whether this process ignores the signal, as a process that nohup(1) has started ignores SIGHUP.
-    /// [`Signals`] receives ignored signals too.
+    /// Returns whether this process ignores the signal, as a process that nohup(1) has started
+    /// ignores SIGHUP. [`Signals`] receives ignored signals too.
     ///
     /// # Errors
     ///

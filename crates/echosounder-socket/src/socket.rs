@@ -1,4 +1,5 @@
-//! The socket object: one type for every address family, with the methods of Python's socket object.
+//! The socket object: one type for every address family, with the methods of Python's socket
+//! object.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -36,11 +37,13 @@ pub enum Shutdown {
 
 /// A socket of any address family. Dropping it closes its descriptor.
 ///
-/// Programs that this process executes do not inherit the descriptor of a socket that this crate has created.
+/// Programs that this process executes do not inherit the descriptor of a socket that this crate
+/// has created.
 ///
 /// # How calls wait
 ///
-/// [`set_timeout`](Self::set_timeout) selects one of three modes for every call that may have to wait:
+/// [`set_timeout`](Self::set_timeout) selects one of three modes for every call that may have to
+/// wait:
 ///
 /// | timeout | descriptor | a call that would block |
 /// |---|---|---|
@@ -48,26 +51,29 @@ pub enum Shutdown {
 /// | zero | non-blocking | fails with `WouldBlock` |
 /// | longer | non-blocking | waits with poll(2), and fails with `TimedOut` at the deadline |
 ///
-/// Every call is tried before it waits, so a call that does not block costs one system call in every mode. The
-/// timeout covers the whole call and is measured by the monotonic clock. SO_RCVTIMEO and SO_SNDTIMEO are not used,
-/// except to connect to a UNIX listener whose queue is full.
+/// Every call is tried before it waits, so a call that does not block costs one system call in
+/// every mode. The timeout covers the whole call and is measured by the monotonic clock.
+/// SO_RCVTIMEO and SO_SNDTIMEO are not used, except to connect to a UNIX listener whose queue is
+/// full.
 ///
-/// Duplicates of a descriptor share its blocking mode; the timeout belongs to this object. A timeout holds even if a
-/// duplicate changes the mode: receives and sends pass MSG_DONTWAIT, and [`accept`](Self::accept),
-/// [`connect`](Self::connect) and [`send_file`](Self::send_file) check the mode first. Two cases depend on the shared
-/// mode: a socket without a timeout fails with `WouldBlock` once a duplicate has a timeout, and an accept or connect
-/// with a timeout of zero blocks once a duplicate has none.
+/// Duplicates of a descriptor share its blocking mode; the timeout belongs to this object. A
+/// timeout holds even if a duplicate changes the mode: receives and sends pass MSG_DONTWAIT, and
+/// [`accept`](Self::accept), [`connect`](Self::connect) and [`send_file`](Self::send_file) check
+/// the mode first. Two cases depend on the shared mode: a socket without a timeout fails with
+/// `WouldBlock` once a duplicate has a timeout, and an accept or connect with a timeout of zero
+/// blocks once a duplicate has none.
 ///
 /// # Signals
 ///
-/// A write to a closed connection returns EPIPE and never raises SIGPIPE. A call that a signal handler interrupts is
-/// continued, unless the [hook](crate::set_interrupt_hook) returns an error.
+/// A write to a closed connection returns EPIPE and never raises SIGPIPE. A call that a signal
+/// handler interrupts is continued, unless the [hook](crate::set_interrupt_hook) returns an error.
 #[derive(Debug)]
 #[doc(alias = "fileno")]
 pub struct Socket {
     fd: OwnedFd,
     timeout: Timeout,
-    /// The family's number once it is known, else [`UNKNOWN`]. The meaning of an empty source address depends on it.
+    /// The family's number once it is known, else [`UNKNOWN`]. The meaning of an empty source
+    /// address depends on it.
     family: AtomicI32,
 }
 
@@ -98,7 +104,8 @@ impl MessageFlags {
     pub const OOB: Self = Self(libc::MSG_OOB);
     /// Leave the received data in the queue.
     pub const PEEK: Self = Self(libc::MSG_PEEK);
-    /// Received: the message was longer than the buffer. Requested: return the length of the whole message.
+    /// Received: the message was longer than the buffer. Requested: return the length of the whole
+    /// message.
     pub const TRUNC: Self = Self(libc::MSG_TRUNC);
     /// Wait until the buffer is full.
     pub const WAITALL: Self = Self(libc::MSG_WAITALL);
@@ -120,11 +127,11 @@ impl std::ops::BitOr for MessageFlags {
 /// A message that [`Socket::recv_msg`] has received.
 #[derive(Debug)]
 pub struct Message {
-    /// Number of bytes received into the buffers. With [`MessageFlags::TRUNC`] requested, the length of the message,
-    /// which may exceed that of the buffers.
+    /// Number of bytes received into the buffers. With [`MessageFlags::TRUNC`] requested, the
+    /// length of the message, which may exceed that of the buffers.
     pub len: usize,
-    /// The source address. The kernel reports none on most connections; it is then [`Address::Unspecified`], or
-    /// [`UnixName::Unnamed`] over AF_UNIX.
+    /// The source address. The kernel reports none on most connections; it is then
+    /// [`Address::Unspecified`], or [`UnixName::Unnamed`] over AF_UNIX.
     pub from: Address,
     /// The control messages received with it.
     pub control: Vec<ControlMessage>,
@@ -189,11 +196,13 @@ impl From<FromFdError> for io::Error {
 
 /// Creating and converting sockets.
 impl Socket {
-    /// Creates a socket: socket(2). It is blocking unless the type contains SOCK_NONBLOCK, and close-on-exec.
+    /// Creates a socket: socket(2). It is blocking unless the type contains SOCK_NONBLOCK, and
+    /// close-on-exec.
     ///
     /// # Errors
     ///
-    /// As socket(2). [`is_family_absent`](crate::is_family_absent) recognises a family that this kernel lacks.
+    /// As socket(2). [`is_family_absent`](crate::is_family_absent) recognises a family that this
+    /// kernel lacks.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -205,7 +214,8 @@ impl Socket {
     #[doc(alias = "socket")]
     pub fn new(family: Family, kind: Type, protocol: Protocol) -> io::Result<Self> {
         match sys::socket::socket(family.0, kind.0, protocol.0) {
-            // MPTCP that is disabled (net.mptcp.enabled) is reported like a protocol that the kernel lacks.
+            // MPTCP that is disabled (net.mptcp.enabled) is reported like a protocol that the
+            // kernel lacks.
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
                 Err(io::Error::from_raw_os_error(libc::EPROTONOSUPPORT))
             }
@@ -235,8 +245,8 @@ impl Socket {
 
     /// Creates a `Socket` from a descriptor, which keeps its blocking mode.
     ///
-    /// [`family`](Self::family), [`socket_type`](Self::socket_type) and [`protocol`](Self::protocol) then return the
-    /// arguments that the socket was created with.
+    /// [`family`](Self::family), [`socket_type`](Self::socket_type) and
+    /// [`protocol`](Self::protocol) then return the arguments that the socket was created with.
     ///
     /// # Errors
     ///
@@ -264,7 +274,8 @@ impl Socket {
         }
     }
 
-    /// Returns a second descriptor of the same socket, with the same timeout: fcntl(2) with F_DUPFD_CLOEXEC.
+    /// Returns a second descriptor of the same socket, with the same timeout: fcntl(2) with
+    /// F_DUPFD_CLOEXEC.
     ///
     /// # Errors
     ///
@@ -287,9 +298,9 @@ impl Socket {
 
     /// Converts the socket to its descriptor, which stays open. The same as `OwnedFd::from`.
     ///
-    /// The descriptor keeps its blocking mode. That of a socket with a timeout is non-blocking: call
-    /// [`set_blocking(true)`](Self::set_blocking) before the conversion, or `set_nonblocking(false)` on the std type
-    /// after it.
+    /// The descriptor keeps its blocking mode. That of a socket with a timeout is non-blocking:
+    /// call [`set_blocking(true)`](Self::set_blocking) before the conversion, or
+    /// `set_nonblocking(false)` on the std type after it.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -308,8 +319,9 @@ impl Socket {
 
     /// Closes the socket and returns the error of close(2), which dropping the socket ignores.
     ///
-    /// The descriptor is closed even if there is an error. EINTR is not reported, because Linux has closed the
-    /// descriptor by then (close(2)), nor is ECONNRESET, which is about a peer that no longer matters.
+    /// The descriptor is closed even if there is an error. EINTR is not reported, because Linux has
+    /// closed the descriptor by then (close(2)), nor is ECONNRESET, which is about a peer that no
+    /// longer matters.
     ///
     /// # Errors
     ///
@@ -332,7 +344,8 @@ impl Socket {
         }
     }
 
-    /// Returns whether programs that this process executes inherit the descriptor: FD_CLOEXEC, fcntl(2).
+    /// Returns whether programs that this process executes inherit the descriptor: FD_CLOEXEC,
+    /// fcntl(2).
     ///
     /// # Errors
     ///
@@ -353,7 +366,8 @@ impl Socket {
         sys::socket::is_inheritable(self.as_fd())
     }
 
-    /// Sets whether programs that this process executes inherit the descriptor. The default is that they do not.
+    /// Sets whether programs that this process executes inherit the descriptor. The default is that
+    /// they do not.
     ///
     /// # Errors
     ///
@@ -398,7 +412,8 @@ impl Socket {
         sys::socket::bind(self.as_fd(), address)
     }
 
-    /// Starts to listen for connections: listen(2). The queue is as long as the system allows (net.core.somaxconn).
+    /// Starts to listen for connections: listen(2). The queue is as long as the system allows
+    /// (net.core.somaxconn).
     ///
     /// # Errors
     ///
@@ -419,7 +434,8 @@ impl Socket {
         self.listen_with(u32::MAX)
     }
 
-    /// Starts to listen for connections, with a queue of `backlog` connections, limited by net.core.somaxconn.
+    /// Starts to listen for connections, with a queue of `backlog` connections, limited by
+    /// net.core.somaxconn.
     ///
     /// # Errors
     ///
@@ -444,7 +460,8 @@ impl Socket {
         sys::socket::listen(self.as_fd(), i32::try_from(backlog).unwrap_or(i32::MAX))
     }
 
-    /// Accepts the next connection and returns it as a blocking socket, with the peer's address: accept4(2).
+    /// Accepts the next connection and returns it as a blocking socket, with the peer's address:
+    /// accept4(2).
     ///
     /// # Errors
     ///
@@ -471,7 +488,8 @@ impl Socket {
         Ok((Self::with(fd, None, self.family.load(Ordering::Relaxed)), peer))
     }
 
-    /// Accepts the next connection and returns it as a non-blocking socket, with the peer's address: accept4(2).
+    /// Accepts the next connection and returns it as a non-blocking socket, with the peer's
+    /// address: accept4(2).
     ///
     /// # Errors
     ///
@@ -503,13 +521,16 @@ impl Socket {
         Ok((fd, Address::from(&peer)))
     }
 
-    /// Connects to a peer. A datagram socket then sends to the peer and receives from it only: connect(2).
+    /// Connects to a peer. A datagram socket then sends to the peer and receives from it only:
+    /// connect(2).
     ///
-    /// A timeout also limits the wait at a UNIX listener whose queue is full, which poll(2) does not report as ready.
+    /// A timeout also limits the wait at a UNIX listener whose queue is full, which poll(2) does
+    /// not report as ready.
     ///
     /// # Errors
     ///
-    /// As connect(2). A non-blocking socket returns EINPROGRESS: see [`is_in_progress`](Self::is_in_progress).
+    /// As connect(2). A non-blocking socket returns EINPROGRESS: see
+    /// [`is_in_progress`](Self::is_in_progress).
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -554,7 +575,8 @@ impl Socket {
         }
     }
 
-    /// Connects to a UNIX listener whose queue is full, with SO_SNDTIMEO to limit the wait in the kernel.
+    /// Connects to a UNIX listener whose queue is full, with SO_SNDTIMEO to limit the wait in the
+    /// kernel.
     fn connect_at_queue(&self, address: &RawAddress, wait: &CallWait) -> io::Result<()> {
         let before = self.option(option::SO_SNDTIMEO)?;
         let nonblocking = sys::socket::is_nonblocking(self.as_fd())?;
@@ -599,8 +621,9 @@ impl Socket {
         }
     }
 
-    /// Returns whether an error of a non-blocking connect means that the connection is being established. The socket
-    /// becomes writable when that ends, and [`take_error`](Self::take_error) then returns the result.
+    /// Returns whether an error of a non-blocking connect means that the connection is being
+    /// established. The socket becomes writable when that ends, and
+    /// [`take_error`](Self::take_error) then returns the result.
     ///
     /// ```
     /// use echosounder_socket::{Family, Interest, Protocol, Socket, Type, ready};
@@ -627,8 +650,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As shutdown(2): `NotConnected` if the peer has closed the connection, EINVAL for one direction of a TIPC
-    /// connection.
+    /// As shutdown(2): `NotConnected` if the peer has closed the connection, EINVAL for one
+    /// direction of a TIPC connection.
     ///
     /// ```
     /// use echosounder_socket::{Family, Shutdown, Protocol, Socket, Type};
@@ -750,7 +773,8 @@ impl Socket {
         self.option(option::SO_PROTOCOL)
     }
 
-    /// Sets the permissions that the path of a UNIX socket will have when it is bound, less the umask: fchmod(2).
+    /// Sets the permissions that the path of a UNIX socket will have when it is bound, less the
+    /// umask: fchmod(2).
     ///
     /// Setting them before the bind leaves no moment at which other users can connect.
     ///
@@ -765,8 +789,8 @@ impl Socket {
 
 /// Receiving and sending.
 impl Socket {
-    /// Receives into a buffer and returns the number of bytes: recv(2). Zero is the end of a connection, or an empty
-    /// datagram.
+    /// Receives into a buffer and returns the number of bytes: recv(2). Zero is the end of a
+    /// connection, or an empty datagram.
     ///
     /// An empty buffer receives nothing: no system call is made, and a datagram stays in the queue.
     ///
@@ -794,7 +818,8 @@ impl Socket {
         self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, self.mode()))
     }
 
-    /// Receives into the spare capacity of a vector, after its content, and returns the number of bytes.
+    /// Receives into the spare capacity of a vector, after its content, and returns the number of
+    /// bytes.
     ///
     /// The spare capacity does not have to be initialised. A vector without any receives nothing.
     ///
@@ -819,11 +844,13 @@ impl Socket {
         self.call(Interest::Read, || sys::socket::recv_append(self.as_fd(), buffer, self.mode()))
     }
 
-    /// Receives one message and returns its length, which exceeds that of the buffer if the message was truncated:
-    /// MSG_TRUNC, recv(2). TIPC does not report the length of a truncated message; it is then the buffer's plus one.
+    /// Receives one message and returns its length, which exceeds that of the buffer if the message
+    /// was truncated: MSG_TRUNC, recv(2). TIPC does not report the length of a truncated message;
+    /// it is then the buffer's plus one.
     ///
-    /// The peer chooses the length, so `&buffer[..len]` panics when a peer sends a longer message than expected.
-    /// Compare `len` with the buffer's length first, or take `&buffer[..len.min(buffer.len())]`.
+    /// The peer chooses the length, so `&buffer[..len]` panics when a peer sends a longer message
+    /// than expected. Compare `len` with the buffer's length first, or take
+    /// `&buffer[..len.min(buffer.len())]`.
     ///
     /// # Errors
     ///
@@ -850,8 +877,8 @@ impl Socket {
 
     /// Receives a datagram and returns its length and source address: recvfrom(2).
     ///
-    /// The kernel reports no source on most connections; it is then [`Address::Unspecified`], or [`UnixName::Unnamed`]
-    /// over AF_UNIX.
+    /// The kernel reports no source on most connections; it is then [`Address::Unspecified`], or
+    /// [`UnixName::Unnamed`] over AF_UNIX.
     ///
     /// # Errors
     ///
@@ -878,9 +905,10 @@ impl Socket {
 
     /// Receives a message into several buffers, with its control messages: recvmsg(2).
     ///
-    /// `control` is the buffer space for control messages in bytes: see [`control_space`](crate::control_space). The
-    /// kernel drops control messages that do not fit and sets [`MessageFlags::CTRUNC`]. Received descriptors belong to
-    /// the [`Message`], which closes them when it is dropped; with no space for them the kernel installs none.
+    /// `control` is the buffer space for control messages in bytes: see
+    /// [`control_space`](crate::control_space). The kernel drops control messages that do not fit
+    /// and sets [`MessageFlags::CTRUNC`]. Received descriptors belong to the [`Message`], which
+    /// closes them when it is dropped; with no space for them the kernel installs none.
     ///
     /// # Errors
     ///
@@ -919,8 +947,8 @@ impl Socket {
         Ok(Message { len, from: self.sender(&from), control, flags: MessageFlags(flags) })
     }
 
-    /// Receives the messages in the queue, as many as the batch holds, and returns their number: recvmmsg(2). The
-    /// call waits for the first message only.
+    /// Receives the messages in the queue, as many as the batch holds, and returns their number:
+    /// recvmmsg(2). The call waits for the first message only.
     ///
     /// # Errors
     ///
@@ -967,9 +995,11 @@ impl Socket {
         self.call(Interest::Write, || sys::socket::send(self.as_fd(), bytes, self.mode()))
     }
 
-    /// Sends all bytes, in several calls if necessary, under one timeout. An empty slice is sent as one empty message.
+    /// Sends all bytes, in several calls if necessary, under one timeout. An empty slice is sent as
+    /// one empty message.
     ///
-    /// SCTP refuses a send that exceeds its send buffer (EMSGSIZE); such data is sent in smaller parts.
+    /// SCTP refuses a send that exceeds its send buffer (EMSGSIZE); such data is sent in smaller
+    /// parts.
     ///
     /// # Errors
     ///
@@ -995,7 +1025,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As send(2), with the number of bytes sent before the error; `WouldBlock` with [`MessageFlags::DONTWAIT`].
+    /// As send(2), with the number of bytes sent before the error; `WouldBlock` with
+    /// [`MessageFlags::DONTWAIT`].
     ///
     /// ```
     /// use echosounder_socket::{MessageFlags, ServerOptions, Transport, create_connection, create_server};
@@ -1040,8 +1071,9 @@ impl Socket {
         }
     }
 
-    /// Returns the source of a message that the kernel reported as `from`. It reports an empty address for the peer of a
-    /// connection and for an unbound UNIX socket, which has the address "unnamed".
+    /// Returns the source of a message that the kernel reported as `from`. It reports an empty
+    /// address for the peer of a connection and for an unbound UNIX socket, which has the address
+    /// "unnamed".
     fn sender(&self, from: &RawAddress) -> Address {
         if from.len() == 0 && self.is_unix() { UnixName::Unnamed.into() } else { Address::from(from) }
     }
@@ -1059,7 +1091,8 @@ impl Socket {
         self.socket_type().is_ok_and(|kind| kind == Type::STREAM)
     }
 
-    /// Sends a datagram to an address: sendto(2). On an unconnected TIPC stream or seqpacket socket it also connects.
+    /// Sends a datagram to an address: sendto(2). On an unconnected TIPC stream or seqpacket socket
+    /// it also connects.
     ///
     /// # Errors
     ///
@@ -1082,7 +1115,8 @@ impl Socket {
         self.call(Interest::Write, || sys::socket::send_to(self.as_fd(), bytes, self.mode(), &to))
     }
 
-    /// Sends a message from several buffers, with control messages, to an address or to the peer: sendmsg(2).
+    /// Sends a message from several buffers, with control messages, to an address or to the peer:
+    /// sendmsg(2).
     ///
     /// # Errors
     ///
@@ -1118,8 +1152,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As sendmmsg(2), if the first message cannot be sent. An error of a later message ends the call early; send the
-    /// rest in a second call to learn the reason.
+    /// As sendmmsg(2), if the first message cannot be sent. An error of a later message ends the
+    /// call early; send the rest in a second call to learn the reason.
     ///
     /// ```
     /// use echosounder_socket::{Family, Outgoing, Protocol, Socket, Type};
@@ -1145,16 +1179,16 @@ impl Socket {
         self.call(Interest::Write, || sys::message::send_many(self.as_fd(), &ready, self.mode()))
     }
 
-    /// Sends `count` bytes of a file, or all of it, from `offset` on: sendfile(2). Returns the number of bytes sent, which
-    /// is less than `count` if the file ends.
+    /// Sends `count` bytes of a file, or all of it, from `offset` on: sendfile(2). Returns the
+    /// number of bytes sent, which is less than `count` if the file ends.
     ///
-    /// The kernel copies the bytes directly if the file and the socket support it. The position of the file does not
-    /// change. The timeout applies to each wait, not to the whole transfer.
+    /// The kernel copies the bytes directly if the file and the socket support it. The position of
+    /// the file does not change. The timeout applies to each wait, not to the whole transfer.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a socket that is non-blocking or not a stream, otherwise as sendfile(2), with the number of
-    /// bytes sent before the error.
+    /// `InvalidInput` for a socket that is non-blocking or not a stream, otherwise as sendfile(2),
+    /// with the number of bytes sent before the error.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -1191,7 +1225,8 @@ impl Socket {
         let mut wait = self.call_wait();
         let size = sys::sendfile::size(file).map_err(|source| Unfinished { sent, source })?;
         loop {
-            // A count beyond the end of the file makes the kernel set MSG_MORE, and SCTP then waits for more data.
+            // A count beyond the end of the file makes the kernel set MSG_MORE, and SCTP then waits
+            // for more data.
             let known = Some(size.saturating_sub(offset + sent)).filter(|&left| left != 0);
             let wanted = count.map_or(SEND_FILE_MAX, |count| (count - sent).min(SEND_FILE_MAX));
             let wanted = known.map_or(wanted, |left| wanted.min(left));
@@ -1288,9 +1323,10 @@ impl Socket {
 
     /// Sets any option, with its value as bytes: setsockopt(2).
     ///
-    /// The values of some options contain memory addresses or descriptor numbers (SO_ATTACH_FILTER, SO_ATTACH_BPF,
-    /// IPT_SO_SET_REPLACE, RDS_GET_MR, XDP_UMEM_REG). The kernel reads or writes that memory and uses that descriptor
-    /// without regard to its owner in this process, so the caller must make sure that the value is valid.
+    /// The values of some options contain memory addresses or descriptor numbers (SO_ATTACH_FILTER,
+    /// SO_ATTACH_BPF, IPT_SO_SET_REPLACE, RDS_GET_MR, XDP_UMEM_REG). The kernel reads or writes
+    /// that memory and uses that descriptor without regard to its owner in this process, so the
+    /// caller must make sure that the value is valid.
     ///
     /// # Errors
     ///
@@ -1310,8 +1346,8 @@ impl Socket {
         sys::socket::set_option(self.as_fd(), level, name, value)
     }
 
-    /// Sets any option with a null pointer as its value and a length of `len`: setsockopt(2). Some options of the
-    /// kernel take only that.
+    /// Sets any option with a null pointer as its value and a length of `len`: setsockopt(2). Some
+    /// options of the kernel take only that.
     ///
     /// # Errors
     ///
@@ -1348,11 +1384,13 @@ impl Socket {
         Ok(value)
     }
 
-    /// Returns whether a receive of no bytes from a connected [`SEQPACKET`](crate::Type::SEQPACKET) socket of UNIX or
-    /// VSOCK was the end of the connection rather than a message without content. recv(2) returns 0 for both.
+    /// Returns whether a receive of no bytes from a connected [`SEQPACKET`](crate::Type::SEQPACKET)
+    /// socket of UNIX or VSOCK was the end of the connection rather than a message without content.
+    /// recv(2) returns 0 for both.
     ///
-    /// The kernel reports when the peer has finished (POLLRDHUP, poll(2)), but earlier messages may still have to
-    /// be received. If that is nothing but empty messages, they are taken for the end.
+    /// The kernel reports when the peer has finished (POLLRDHUP, poll(2)), but earlier messages may
+    /// still have to be received. If that is nothing but empty messages, they are taken for the
+    /// end.
     ///
     /// # Errors
     ///
@@ -1445,7 +1483,8 @@ impl Socket {
         self.timeout() != Some(Duration::ZERO)
     }
 
-    /// Sets how long calls wait. `None` means no limit, zero not at all. See [`Socket`] for the three modes.
+    /// Sets how long calls wait. `None` means no limit, zero not at all. See [`Socket`] for the
+    /// three modes.
     ///
     /// # Errors
     ///
@@ -1498,13 +1537,15 @@ impl Socket {
         CallWait::new(self.timeout())
     }
 
-    /// Returns MSG_DONTWAIT for a socket with a timeout, so that the shared blocking mode does not matter.
+    /// Returns MSG_DONTWAIT for a socket with a timeout, so that the shared blocking mode does not
+    /// matter.
     pub(crate) fn mode(&self) -> i32 {
         if self.timeout().is_some() { libc::MSG_DONTWAIT } else { 0 }
     }
 
-    /// Makes a call that has no MSG_DONTWAIT with the descriptor in non-blocking mode, if this socket has a timeout. The
-    /// mode is not checked for a timeout of zero, which would cost a server one system call per accept.
+    /// Makes a call that has no MSG_DONTWAIT with the descriptor in non-blocking mode, if this
+    /// socket has a timeout. The mode is not checked for a timeout of zero, which would cost a
+    /// server one system call per accept.
     fn nonblocking<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         if !self.call_wait().has_limit() || sys::socket::is_nonblocking(self.as_fd())? {
             return call();

@@ -9,9 +9,10 @@ use crate::poll::Waker;
 
 /// A request to stop. Any thread can make it, and every clone shows it.
 ///
-/// A loop that waits adds the token to its [`Poll`](crate::Poll), or waits for it with [`ready`](crate::ready): the token
-/// is readable after the first [`stop`](Self::stop) and stays so. A loop that does not wait checks
-/// [`is_stopped`](Self::is_stopped), which needs no system call. Built on eventfd(2).
+/// A loop that waits adds the token to its [`Poll`](crate::Poll), or waits for it with
+/// [`ready`](crate::ready): the token is readable after the first [`stop`](Self::stop) and stays
+/// so. A loop that does not wait checks [`is_stopped`](Self::is_stopped), which needs no system
+/// call. Built on eventfd(2).
 ///
 /// ```
 /// use echosounder_socket::{Interest, StopToken, ready};

@@ -1,8 +1,9 @@
-//! The table of transports: one row per combination of address family, socket type and protocol, one
-//! column per fact that a server or a client needs to know.
+//! The table of transports: one row per combination of address family, socket type and protocol,
+//! one column per fact that a server or a client needs to know.
 //!
-//! Code above this crate asks for a fact ([`Transport::half_closes`], [`Transport::shares_addresses`])
-//! instead of comparing transports, so that a new transport works everywhere once its row is here.
+//! Code above this crate asks for a fact ([`Transport::half_closes`],
+//! [`Transport::shares_addresses`]) instead of comparing transports, so that a new transport works
+//! everywhere once its row is here.
 
 use std::io;
 
@@ -42,7 +43,8 @@ pub enum Transport {
     Netlink,
     /// SOCK_STREAM with IPPROTO_MPTCP over AF_INET and AF_INET6: RFC 8684.
     Mptcp,
-    /// SOCK_STREAM with IPPROTO_SCTP over AF_INET and AF_INET6, one socket per association: sctp(7).
+    /// SOCK_STREAM with IPPROTO_SCTP over AF_INET and AF_INET6, one socket per association:
+    /// sctp(7).
     Sctp,
 }
 
@@ -307,8 +309,9 @@ impl Transport {
         }
     }
 
-    /// Returns the command that enables the transport in a kernel where it is absent, and what that kernel must
-    /// be built with, as advice to print; `None` for a transport that every Linux kernel has.
+    /// Returns the command that enables the transport in a kernel where it is absent, and what that
+    /// kernel must be built with, as advice to print; `None` for a transport that every Linux
+    /// kernel has.
     pub fn requirement(self) -> Option<&'static str> {
         self.row().requirement
     }
@@ -326,32 +329,32 @@ impl Transport {
         self.kind() != Kind::Datagrams
     }
 
-    /// Whether a server must call listen(2) before bind(2). TIPC publishes a service when it is bound, and
-    /// refuses connections that arrive before the socket listens.
+    /// Whether a server must call listen(2) before bind(2). TIPC publishes a service when it is
+    /// bound, and refuses connections that arrive before the socket listens.
     pub fn listens_before_bind(self) -> bool {
         self.row().listens_before_bind
     }
 
-    /// Whether a listener needs SO_REUSEADDR to bind a port while connections of an earlier listener are in
-    /// TIME-WAIT: tcp(7).
+    /// Whether a listener needs SO_REUSEADDR to bind a port while connections of an earlier
+    /// listener are in TIME-WAIT: tcp(7).
     pub fn needs_reuse_addr(self) -> bool {
         self.has_connections() && self.has_hosts()
     }
 
-    /// Whether several sockets can bind one address if all set SO_REUSEPORT, and the kernel then distributes
-    /// the peers among them: socket(7).
+    /// Whether several sockets can bind one address if all set SO_REUSEPORT, and the kernel then
+    /// distributes the peers among them: socket(7).
     pub fn shares_addresses(self) -> bool {
         self.row().shares_addresses
     }
 
-    /// Whether a client must bind a name of its own to receive replies. An unbound UNIX datagram socket has
-    /// no address: unix(7).
+    /// Whether a client must bind a name of its own to receive replies. An unbound UNIX datagram
+    /// socket has no address: unix(7).
     pub fn needs_client_name(self) -> bool {
         self.form() == NameForm::Unix && self.kind() == Kind::Datagrams
     }
 
-    /// Whether a server replies to a path of the file system, which another socket can take over between the
-    /// request and the reply.
+    /// Whether a server replies to a path of the file system, which another socket can take over
+    /// between the request and the reply.
     pub fn replies_to_paths(self) -> bool {
         self.form() == NameForm::Unix && self.kind() == Kind::Datagrams
     }
@@ -362,14 +365,14 @@ impl Transport {
         self.has_hosts() && self.kind() == Kind::Datagrams
     }
 
-    /// Whether a connected socket also receives from sockets other than its peer. The source of a message
-    /// then does not identify the peer's reply.
+    /// Whether a connected socket also receives from sockets other than its peer. The source of a
+    /// message then does not identify the peer's reply.
     pub fn receives_from_any(self) -> bool {
         self.row().receives_from_any
     }
 
-    /// Whether a read of zero bytes on a connection may be an empty message rather than the end. The other
-    /// transports do not deliver empty messages.
+    /// Whether a read of zero bytes on a connection may be an empty message rather than the end.
+    /// The other transports do not deliver empty messages.
     pub fn receives_empty_messages(self) -> bool {
         self.row().receives_empty_messages
     }
@@ -377,20 +380,20 @@ impl Transport {
 
 /// How a connection ends.
 impl Transport {
-    /// Whether one side of a connection can shut down its direction and still receive from the other. TIPC
-    /// and SCTP shut down both directions at once.
+    /// Whether one side of a connection can shut down its direction and still receive from the
+    /// other. TIPC and SCTP shut down both directions at once.
     pub fn half_closes(self) -> bool {
         self.row().half_closes
     }
 
-    /// Whether an error of a receive means that the peer has closed the connection. TIPC returns ECONNRESET
-    /// after the last byte where other families return zero bytes.
+    /// Whether an error of a receive means that the peer has closed the connection. TIPC returns
+    /// ECONNRESET after the last byte where other families return zero bytes.
     pub fn is_end(self, error: &io::Error) -> bool {
         self.row().reset_is_end && error.kind() == io::ErrorKind::ConnectionReset
     }
 
-    /// Whether close(2) and shutdown(2) may block even on a non-blocking socket. TIPC waits up to 8 seconds
-    /// for a congested peer; such a connection is not writable.
+    /// Whether close(2) and shutdown(2) may block even on a non-blocking socket. TIPC waits up to 8
+    /// seconds for a congested peer; such a connection is not writable.
     pub fn close_may_block(self) -> bool {
         self.row().close_may_block
     }
@@ -398,22 +401,23 @@ impl Transport {
 
 /// Socket options.
 impl Transport {
-    /// Returns which options at the level IPPROTO_TCP its sockets have. An MPTCP socket passes some of them on
-    /// to its subflows, more with each kernel version.
+    /// Returns which options at the level IPPROTO_TCP its sockets have. An MPTCP socket passes some
+    /// of them on to its subflows, more with each kernel version.
     pub fn tcp_options(self) -> TcpOptions {
         self.row().tcp_options
     }
 
-    /// Returns the option that makes the kernel send small messages at once, without Nagle's algorithm.
-    /// With [`TcpOptions::Some`], a kernel may not have it.
+    /// Returns the option that makes the kernel send small messages at once, without Nagle's
+    /// algorithm. With [`TcpOptions::Some`], a kernel may not have it.
     pub fn nodelay(self) -> Option<SocketOption<bool>> {
         self.row().nodelay
     }
 
-    /// Returns the option that limits how many bytes of datagrams a server's socket can have in flight.
+    /// Returns the option that limits how many bytes of datagrams a server's socket can have in
+    /// flight.
     ///
-    /// Received datagrams are charged to the receiver (SO_RCVBUF), except that unread datagrams of a UNIX
-    /// socket are charged to their sender (SO_SNDBUF): unix(7).
+    /// Received datagrams are charged to the receiver (SO_RCVBUF), except that unread datagrams of
+    /// a UNIX socket are charged to their sender (SO_SNDBUF): unix(7).
     pub fn queue_limit(self) -> Option<SocketOption<i32>> {
         self.row().queue_limit
     }
@@ -423,8 +427,8 @@ impl Transport {
         self.row().timestamping
     }
 
-    /// Whether the kernel queues errors with the packet that caused them if IP_RECVERR is set: ip(7). A stream
-    /// socket returns its errors from the next operation instead.
+    /// Whether the kernel queues errors with the packet that caused them if IP_RECVERR is set:
+    /// ip(7). A stream socket returns its errors from the next operation instead.
     pub fn has_error_queue(self) -> bool {
         self.has_hosts() && self.kind() == Kind::Datagrams
     }

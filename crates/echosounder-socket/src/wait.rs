@@ -12,12 +12,12 @@ use crate::sys;
 /// The function that decides whether an interrupted call is continued.
 static INTERRUPT_HOOK: OnceLock<fn() -> io::Result<()>> = OnceLock::new();
 
-/// Sets the function that is called when a signal handler may have interrupted a call of a [`Socket`](crate::Socket):
-/// after EINTR, and after a send that was cut short (signal(7)).
+/// Sets the function that is called when a signal handler may have interrupted a call of a
+/// [`Socket`](crate::Socket): after EINTR, and after a send that was cut short (signal(7)).
 ///
-/// If the function returns an error, the call returns that error. Otherwise, and without a hook, the call continues
-/// under its original deadline. A handler installed with SA_RESTART does not interrupt calls. Like signal handlers,
-/// the hook is set for the whole process.
+/// If the function returns an error, the call returns that error. Otherwise, and without a hook,
+/// the call continues under its original deadline. A handler installed with SA_RESTART does not
+/// interrupt calls. Like signal handlers, the hook is set for the whole process.
 ///
 /// # Errors
 ///
@@ -102,7 +102,8 @@ impl CallWait {
         Self { limit, polls_without_limit: false, deadline: None, false_alarms: 0 }
     }
 
-    /// Returns a wait that, without a timeout, also waits if a duplicate has made the descriptor non-blocking.
+    /// Returns a wait that, without a timeout, also waits if a duplicate has made the descriptor
+    /// non-blocking.
     pub(crate) fn in_any_mode(timeout: Option<Duration>) -> Self {
         Self { polls_without_limit: timeout.is_none(), ..Self::new(timeout) }
     }
@@ -123,13 +124,14 @@ impl CallWait {
         self.limit.is_some()
     }
 
-    /// Returns whether to wait with poll(2) after an operation returned `WouldBlock`. On a blocking descriptor that error
-    /// means that SO_RCVTIMEO or SO_SNDTIMEO has expired.
+    /// Returns whether to wait with poll(2) after an operation returned `WouldBlock`. On a blocking
+    /// descriptor that error means that SO_RCVTIMEO or SO_SNDTIMEO has expired.
     fn polls(&self, fd: BorrowedFd<'_>) -> io::Result<bool> {
         Ok(self.has_limit() || self.polls_without_limit && sys::socket::is_nonblocking(fd)?)
     }
 
-    /// Carries out an operation: first without waiting, then again whenever poll(2) reports the descriptor ready.
+    /// Carries out an operation: first without waiting, then again whenever poll(2) reports the
+    /// descriptor ready.
     pub(crate) fn call<T>(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -156,7 +158,8 @@ impl CallWait {
     ///
     /// `TimedOut`, without an error number, after the deadline.
     pub(crate) fn until_ready(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
-        // Checked before poll(2) too: a descriptor that is always ready would otherwise keep the call going for ever.
+        // Checked before poll(2) too: a descriptor that is always ready would otherwise keep the
+        // call going for ever.
         if self.left() == Some(Duration::ZERO) {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -179,8 +182,9 @@ impl CallWait {
         }
     }
 
-    /// Pauses after false alarms, longer after each. poll(2) reports some sockets as ready although the operation would
-    /// block: an unconnected UNIX datagram socket as writable, a socket with a queued error as readable.
+    /// Pauses after false alarms, longer after each. poll(2) reports some sockets as ready although
+    /// the operation would block: an unconnected UNIX datagram socket as writable, a socket with a
+    /// queued error as readable.
     fn pause(&self) -> io::Result<()> {
         let Some(doublings) = self.false_alarms.checked_sub(1) else { return Ok(()) };
         let pause = Duration::from_millis(1 << doublings.min(5)).min(PAUSE_MAX);

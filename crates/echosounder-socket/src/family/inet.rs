@@ -157,7 +157,8 @@ fn parse_v6(text: &str) -> Result<Host, EndpointError> {
         Some((ip, zone)) => (ip, Some(if encodes_percent(zone) { &zone[2..] } else { zone })),
         None => (text, None),
     };
-    // An interface name has 1 to 15 bytes without a slash or space. A colon or bracket could not be parsed again.
+    // An interface name has 1 to 15 bytes without a slash or space. A colon or bracket could not be
+    // parsed again.
     let fits = |zone: &str| {
         (1..=15).contains(&zone.len())
             && zone
@@ -170,8 +171,8 @@ fn parse_v6(text: &str) -> Result<Host, EndpointError> {
     Ok(Host::V6(ip.parse().map_err(|_| bad())?, zone.map(Into::into)))
 }
 
-/// Returns whether a zone begins with an encoded percent sign, as in `%25eth0`: RFC 6874. A number is the index of an
-/// interface even if it begins with 25.
+/// Returns whether a zone begins with an encoded percent sign, as in `%25eth0`: RFC 6874. A number
+/// is the index of an interface even if it begins with 25.
 fn encodes_percent(zone: &str) -> bool {
     zone.starts_with("25") && 2 < zone.len() && !is_number(zone)
 }
@@ -200,7 +201,8 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns whether inet_aton(3) accepts the text as a part of an address: decimal, octal or hexadecimal.
+/// Returns whether inet_aton(3) accepts the text as a part of an address: decimal, octal or
+/// hexadecimal.
 fn is_aton_number(text: &str) -> bool {
     let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     is_number(text) || hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))

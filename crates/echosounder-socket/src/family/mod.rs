@@ -47,7 +47,8 @@ impl fmt::Display for Family {
     }
 }
 
-/// A socket type: the second argument of socket(2). It may include SOCK_NONBLOCK; SOCK_CLOEXEC is always added.
+/// A socket type: the second argument of socket(2). It may include SOCK_NONBLOCK; SOCK_CLOEXEC is
+/// always added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "SOCK_STREAM")]
 pub struct Type(pub i32);
@@ -78,7 +79,8 @@ impl fmt::Display for Type {
     }
 }
 
-/// A protocol within a family: the third argument of socket(2). The meaning of a number depends on the family.
+/// A protocol within a family: the third argument of socket(2). The meaning of a number depends on
+/// the family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "IPPROTO_TCP")]
 pub struct Protocol(pub i32);
@@ -92,7 +94,8 @@ impl Protocol {
     pub const UDP: Self = Self(libc::IPPROTO_UDP);
     /// Multipath TCP, of AF_INET and AF_INET6: RFC 8684, since Linux 5.6.
     pub const MPTCP: Self = Self(libc::IPPROTO_MPTCP);
-    /// SCTP, of AF_INET and AF_INET6: sctp(7). With [`Type::STREAM`], one socket for each association.
+    /// SCTP, of AF_INET and AF_INET6: sctp(7). With [`Type::STREAM`], one socket for each
+    /// association.
     pub const SCTP: Self = Self(libc::IPPROTO_SCTP);
     /// Routes, addresses and links, of AF_NETLINK: rtnetlink(7).
     pub const NETLINK_ROUTE: Self = Self(libc::NETLINK_ROUTE);

@@ -3,10 +3,10 @@
 //! Processes use it to communicate with the kernel, and with each other through
 //! [`NETLINK_USERSOCK`](super::Protocol::NETLINK_USERSOCK).
 //!
-//! - A port id identifies a socket, not a process, and any process may bind any free one. Port id 0 is the kernel.
-//!   [`SO_PASSCRED`](crate::option::SO_PASSCRED) identifies the sending process.
-//! - ENOBUFS from a receive means that messages were lost. Later receives continue with the messages in the queue; a
-//!   program that tracks kernel state must request it again.
+//! - A port id identifies a socket, not a process, and any process may bind any free one. Port id 0
+//!   is the kernel. [`SO_PASSCRED`](crate::option::SO_PASSCRED) identifies the sending process.
+//! - ENOBUFS from a receive means that messages were lost. Later receives continue with the
+//!   messages in the queue; a program that tracks kernel state must request it again.
 //! - An empty message cannot be sent: ENODATA, since Linux 5.16.
 //! - A connected socket receives from its peer only. The kernel refuses messages from others.
 
@@ -18,7 +18,8 @@ use crate::raw_address::RawAddress;
 /// The address of a netlink socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NetlinkAddress {
-    /// The socket's number within its protocol. 0 is the kernel; in a bind, 0 lets the kernel choose a free one.
+    /// The socket's number within its protocol. 0 is the kernel; in a bind, 0 lets the kernel
+    /// choose a free one.
     pub port_id: u32,
     /// The multicast groups, one bit for each of the first 32.
     pub groups: u32,

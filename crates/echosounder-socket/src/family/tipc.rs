@@ -1,25 +1,31 @@
 //! AF_TIPC: services of a cluster, addressed by name rather than by node. See linux/tipc.h.
 //!
-//! A server binds a service address or a range of them. Any number of sockets may bind the same address, and one socket
-//! any number of addresses. A client connects or sends to the service, and the cluster chooses one of its sockets. The
-//! kernel reports the socket's own address as the source and peer address, never the service.
+//! A server binds a service address or a range of them. Any number of sockets may bind the same
+//! address, and one socket any number of addresses. A client connects or sends to the service, and
+//! the cluster chooses one of its sockets. The kernel reports the socket's own address as the
+//! source and peer address, never the service.
 //!
-//! - A bind publishes the service at once. Call `listen` before `bind`, or connections in between are refused.
-//! - A connect returns when the peer calls `accept`, so one thread cannot do both. If no socket is bound to the service,
-//!   it fails at once with EHOSTUNREACH.
-//! - There is no half-close: only [`Shutdown::Both`](crate::Shutdown::Both) is possible. The peer reads the end once.
-//! - A close or shutdown waits up to 8 seconds for a peer that does not read, even on a non-blocking socket. Such a
-//!   connection is not writable.
-//! - After the data that a peer sent before it closed, a receive fails with ECONNRESET. With buffer space for control
-//!   messages it returns zero bytes and [`ControlMessage::TipcError`](crate::ControlMessage::TipcError) instead.
+//! - A bind publishes the service at once. Call `listen` before `bind`, or connections in between
+//!   are refused.
+//! - A connect returns when the peer calls `accept`, so one thread cannot do both. If no socket is
+//!   bound to the service, it fails at once with EHOSTUNREACH.
+//! - There is no half-close: only [`Shutdown::Both`](crate::Shutdown::Both) is possible. The peer
+//!   reads the end once.
+//! - A close or shutdown waits up to 8 seconds for a peer that does not read, even on a
+//!   non-blocking socket. Such a connection is not writable.
+//! - After the data that a peer sent before it closed, a receive fails with ECONNRESET. With buffer
+//!   space for control messages it returns zero bytes and
+//!   [`ControlMessage::TipcError`](crate::ControlMessage::TipcError) instead.
 //! - The receiver discards empty messages.
 //! - A message has at most [`MESSAGE_MAX`] bytes.
 //! - The kernel drops a message to a service that no socket is bound to. If
-//!   [`TIPC_DEST_DROPPABLE`](crate::option::TIPC_DEST_DROPPABLE) is off, it returns the message as a receive of zero bytes
-//!   with [`ControlMessage::TipcReturned`](crate::ControlMessage::TipcReturned).
+//!   [`TIPC_DEST_DROPPABLE`](crate::option::TIPC_DEST_DROPPABLE) is off, it returns the message as
+//!   a receive of zero bytes with
+//!   [`ControlMessage::TipcReturned`](crate::ControlMessage::TipcReturned).
 //! - A message to a range goes to every socket that is bound to a service in the range. Option 133
-//!   (TIPC_MCAST_BROADCAST) selects the network's broadcast for this, option 134 (TIPC_MCAST_REPLICAST) one message per
-//!   node. Both are set with [`Socket::clear_option`](crate::Socket::clear_option), since they have no value.
+//!   (TIPC_MCAST_BROADCAST) selects the network's broadcast for this, option 134
+//!   (TIPC_MCAST_REPLICAST) one message per node. Both are set with
+//!   [`Socket::clear_option`](crate::Socket::clear_option), since they have no value.
 
 use std::fmt;
 use std::io;
@@ -46,7 +52,8 @@ pub enum TipcAddress {
         /// The socket's number on the node.
         reference: u32,
     },
-    /// A service: TIPC_SERVICE_ADDR. A message to it goes to one of the sockets that are bound to it.
+    /// A service: TIPC_SERVICE_ADDR. A message to it goes to one of the sockets that are bound to
+    /// it.
     Service {
         /// The service type: `type` in linux/tipc.h.
         service: u32,
@@ -57,7 +64,8 @@ pub enum TipcAddress {
         /// In a send or connect: the node to look the service up on; 0 for all.
         domain: u32,
     },
-    /// The instances from `lower` to `upper`: TIPC_SERVICE_RANGE. A message goes to every socket bound to one of them.
+    /// The instances from `lower` to `upper`: TIPC_SERVICE_RANGE. A message goes to every socket
+    /// bound to one of them.
     Range {
         /// The service type.
         service: u32,
@@ -186,13 +194,14 @@ impl TipcAddress {
         }
     }
 
-    /// Returns whether the address can be written as an endpoint: one service, looked up on all nodes.
+    /// Returns whether the address can be written as an endpoint: one service, looked up on all
+    /// nodes.
     pub(crate) fn is_service(&self) -> bool {
         matches!(*self, Self::Service { service, domain: 0, .. } if RESERVED <= service)
     }
 
-    /// Returns the address that withdraws this one in a bind, which has a negative scope; `None` for the address of a
-    /// socket.
+    /// Returns the address that withdraws this one in a bind, which has a negative scope; `None`
+    /// for the address of a socket.
     pub(crate) fn withdrawal(&self) -> Option<RawAddress> {
         let mut raw = RawAddress::of_family(super::Family::TIPC);
         self.put_scoped(&mut raw, -self.scope()?.number());
@@ -225,7 +234,8 @@ pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
 }
 
 impl fmt::Display for TipcAddress {
-    /// Writes a service as in an endpoint, a range as `TYPE:LOWER-UPPER`, a socket as `NODE/NUMBER`.
+    /// Writes a service as in an endpoint, a range as `TYPE:LOWER-UPPER`, a socket as
+    /// `NODE/NUMBER`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Socket { node, reference } => write!(f, "{node:x}/{reference}")?,

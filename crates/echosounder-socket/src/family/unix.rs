@@ -1,10 +1,11 @@
 //! AF_UNIX: paths and abstract names. See unix(7).
 //!
-//! - A datagram from an unbound socket has no source address, so it cannot be replied to. Binding to
-//!   [`UnixName::Unnamed`] makes the kernel choose an abstract name.
-//! - SOCK_SEQPACKET: recv(2) returns zero for an empty message and at the end. See [`Socket::has_ended`].
-//! - A non-blocking connect to a listener whose queue is full fails with EAGAIN, and poll(2) does not report when the queue
-//!   has space.
+//! - A datagram from an unbound socket has no source address, so it cannot be replied to. Binding
+//!   to [`UnixName::Unnamed`] makes the kernel choose an abstract name.
+//! - SOCK_SEQPACKET: recv(2) returns zero for an empty message and at the end. See
+//!   [`Socket::has_ended`].
+//! - A non-blocking connect to a listener whose queue is full fails with EAGAIN, and poll(2) does
+//!   not report when the queue has space.
 //! - Closing a socket with unread input resets the connection.
 //!
 //! [`Socket::has_ended`]: crate::Socket::has_ended
@@ -23,7 +24,8 @@ use crate::endpoint_error::EndpointError;
 use crate::errno::{PeerFailure, is_forbidden};
 use crate::raw_address::RawAddress;
 
-/// Maximum length of a path in bytes: all of `sun_path`, because Linux does not need the final NUL (unix(7)).
+/// Maximum length of a path in bytes: all of `sun_path`, because Linux does not need the final NUL
+/// (unix(7)).
 pub const PATH_MAX: usize = 108;
 
 /// Maximum length of an abstract name in bytes: `sun_path` without the initial NUL.
@@ -39,7 +41,8 @@ const _: () = assert!(PATH_MAX == 108 && ABSTRACT_MAX == 107);
 pub enum UnixName {
     /// No name, as an unbound client has. In a bind, the kernel chooses an abstract name.
     Unnamed,
-    /// A path in the file system: 1 to 108 bytes without a NUL. System calls refuse other paths with `InvalidInput`.
+    /// A path in the file system: 1 to 108 bytes without a NUL. System calls refuse other paths
+    /// with `InvalidInput`.
     Path(Box<[u8]>),
     /// A name in the abstract namespace, without its initial NUL: at most 107 bytes of any value.
     Abstract(Box<[u8]>),
@@ -51,8 +54,8 @@ impl UnixName {
         *self != Self::Unnamed && self.fits()
     }
 
-    /// Returns whether the kernel represents the name unchanged. It ends a path at the first NUL and takes an empty path for
-    /// an abstract name.
+    /// Returns whether the kernel represents the name unchanged. It ends a path at the first NUL
+    /// and takes an empty path for an abstract name.
     pub(crate) fn fits(&self) -> bool {
         match self {
             Self::Unnamed => true,
@@ -126,8 +129,8 @@ impl fmt::Display for UnixName {
     }
 }
 
-/// The identity of the socket at a path: device and inode. It is unique while the socket is pinned by a
-/// [`PinnedSocket`].
+/// The identity of the socket at a path: device and inode. It is unique while the socket is pinned
+/// by a [`PinnedSocket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathIdentity {
     device: u64,
@@ -157,18 +160,19 @@ impl PathIdentity {
         self.owner
     }
 
-    /// Returns whether this user is known to have bound the socket. In a user namespace all unmapped users share one
-    /// user id, which therefore proves nothing: user_namespaces(7).
+    /// Returns whether this user is known to have bound the socket. In a user namespace all
+    /// unmapped users share one user id, which therefore proves nothing: user_namespaces(7).
     pub fn is_owned_by(&self, user: u32) -> bool {
         self.owner == user && (user != overflow_user() || maps_all_users())
     }
 }
 
-/// An open reference to a socket in the file system. A message sent to its [`name`](Self::name) reaches this socket, even
-/// if its path has been replaced.
+/// An open reference to a socket in the file system. A message sent to its [`name`](Self::name)
+/// reaches this socket, even if its path has been replaced.
 ///
-/// The owner of a path could replace it by a link, and so make a server send its reply to a socket that the owner has no
-/// permission to write to. A server avoids that by pinning the socket and checking its owner before it replies.
+/// The owner of a path could replace it by a link, and so make a server send its reply to a socket
+/// that the owner has no permission to write to. A server avoids that by pinning the socket and
+/// checking its owner before it replies.
 #[derive(Debug)]
 pub struct PinnedSocket {
     /// Keeps the name valid.
@@ -182,7 +186,8 @@ impl PinnedSocket {
     ///
     /// # Errors
     ///
-    /// As open(2): `NotFound` if nothing is there; `InvalidInput` if it is not a socket, but a symbolic link for example.
+    /// As open(2): `NotFound` if nothing is there; `InvalidInput` if it is not a socket, but a
+    /// symbolic link for example.
     pub fn open(path: &[u8]) -> io::Result<Self> {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
         let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(OsStr::from_bytes(path))?;
@@ -205,10 +210,11 @@ impl PinnedSocket {
     }
 }
 
-/// Returns what an error says about the peer, where AF_UNIX has a meaning of its own for it: unix(7).
+/// Returns what an error says about the peer, where AF_UNIX has a meaning of its own for it:
+/// unix(7).
 pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
-    // No socket is at the path (ENOENT), or the socket is connected to another peer and takes messages from that
-    // one only (EPERM).
+    // No socket is at the path (ENOENT), or the socket is connected to another peer and takes
+    // messages from that one only (EPERM).
     let is_refused = error.kind() == io::ErrorKind::NotFound || is_forbidden(error);
     is_refused.then_some(PeerFailure::Refused)
 }

@@ -1,9 +1,11 @@
 //! AF_VSOCK: virtual machines and their hosts, by context id and port. See vsock(7).
 //!
 //! - A connection can be half-closed, as with TCP.
-//! - Connections within one machine need the loopback transport (vsock_loopback, Linux 5.6). Without it, binding to
-//!   `local` fails with EADDRNOTAVAIL, binding to `any` succeeds, and connecting to this machine fails.
-//! - The local address of a client that has not been bound has the context id `any`. The peer sees the real one.
+//! - Connections within one machine need the loopback transport (vsock_loopback, Linux 5.6).
+//!   Without it, binding to `local` fails with EADDRNOTAVAIL, binding to `any` succeeds, and
+//!   connecting to this machine fails.
+//! - The local address of a client that has not been bound has the context id `any`. The peer sees
+//!   the real one.
 //! - An empty message is not sent.
 //! - Before Linux 6.4 a message that cannot be sent fails with ENOMEM, even if it is too long.
 
@@ -35,7 +37,8 @@ impl VsockAddress {
     /// In a bind: a free port that the kernel chooses. VMADDR_PORT_ANY.
     pub const PORT_ANY: u32 = libc::VMADDR_PORT_ANY;
 
-    /// Parses `CID`, `CID:PORT` or `:PORT`. CID is a number, `any`, `local` or `host`; port 0 lets the kernel choose.
+    /// Parses `CID`, `CID:PORT` or `:PORT`. CID is a number, `any`, `local` or `host`; port 0 lets
+    /// the kernel choose.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         let (cid, port) = match text.split_once(':') {
             Some((cid, port)) => (cid, Some(port)),

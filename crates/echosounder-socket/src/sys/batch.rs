@@ -27,13 +27,15 @@ struct ControlBuffer([u8; BATCH_CONTROL_MAX]);
 
 /// The headers and buffers of a batch, allocated once.
 ///
-/// The headers contain pointers into the other vectors. None of these ever grows, so the pointers stay valid.
+/// The headers contain pointers into the other vectors. None of these ever grows, so the pointers
+/// stay valid.
 pub(crate) struct Slots {
     size: usize,
     /// Number of bytes from one slot to the next.
     stride: usize,
-    /// One slot per datagram: [`HEAD_MAX`] bytes for the prefix of the reply, then the datagram, so that the reply is
-    /// contiguous. Every datagram starts on a boundary of [`IoBuffer::ALIGN`] bytes.
+    /// One slot per datagram: [`HEAD_MAX`] bytes for the prefix of the reply, then the datagram, so
+    /// that the reply is contiguous. Every datagram starts on a boundary of [`IoBuffer::ALIGN`]
+    /// bytes.
     buffer: IoBuffer,
     /// The source of each datagram, then the destination of its reply.
     names: Vec<RawAddress>,
@@ -47,7 +49,8 @@ pub(crate) struct Slots {
     send_controls: Vec<ControlBuffer>,
 }
 
-// SAFETY: the raw pointers point into the vectors of the same struct, which are sent along with them.
+// SAFETY: the raw pointers point into the vectors of the same struct, which are sent along with
+// them.
 unsafe impl Send for Slots {}
 
 impl Slots {
@@ -71,7 +74,8 @@ impl Slots {
             sends: Vec::with_capacity(count),
             send_controls: vec![ControlBuffer([0; BATCH_CONTROL_MAX]); count],
         };
-        // A pointer from `as_mut_ptr` is not derived from a reference to the content, so later borrows do not invalidate it.
+        // A pointer from `as_mut_ptr` is not derived from a reference to the content, so later
+        // borrows do not invalidate it.
         let (buffer, parts) = (slots.buffer.as_mut_ptr(), slots.receive_parts.as_mut_ptr());
         let (names, controls) = (slots.names.as_mut_ptr(), slots.controls.as_mut_ptr());
         for index in 0..count {
@@ -93,11 +97,13 @@ impl Slots {
         self.received.len()
     }
 
-    /// Receives the queued datagrams and returns their number. On a blocking descriptor it waits for the first only.
+    /// Receives the queued datagrams and returns their number. On a blocking descriptor it waits
+    /// for the first only.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, flags: i32) -> io::Result<usize> {
         let buffer = self.buffer.as_mut_ptr();
         for index in 0..self.received.len() {
-            // A borrow of the bytes since the last receive may have invalidated the earlier pointer.
+            // A borrow of the bytes since the last receive may have invalidated the earlier
+            // pointer.
             self.receive_parts[index].iov_base = buffer.wrapping_add(self.start(index)).cast();
             let header = &mut self.received[index].msg_hdr;
             header.msg_namelen = RawAddress::CAPACITY;
@@ -105,7 +111,8 @@ impl Slots {
             message::set_control(header, control, BATCH_CONTROL_MAX);
         }
         let mut receive = |flags: i32| {
-            // SAFETY: each header points to buffers of the lengths that it contains, which `self` owns.
+            // SAFETY: each header points to buffers of the lengths that it contains, which `self`
+            // owns.
             unsafe { message::receive_headers(fd, &mut self.received, flags) }
         };
         let received = match receive(flags | libc::MSG_CMSG_CLOEXEC) {
@@ -115,7 +122,8 @@ impl Slots {
         for (name, message) in self.names.iter_mut().zip(&self.received[..received]) {
             name.set_len(message.msg_hdr.msg_namelen);
         }
-        // Any sender to a UNIX socket can attach descriptors, which the kernel has installed in this process.
+        // Any sender to a UNIX socket can attach descriptors, which the kernel has installed in
+        // this process.
         (0..received).for_each(|index| message::close_descriptors(self.control(index)));
         Ok(received)
     }
@@ -140,8 +148,8 @@ impl Slots {
         self.received[index].msg_hdr.msg_flags & libc::MSG_TRUNC != 0
     }
 
-    /// Prepares reply number `reply`: `head`, then the bytes of datagram `index`, to its source or to `to`. `control` writes
-    /// the control messages and returns their length.
+    /// Prepares reply number `reply`: `head`, then the bytes of datagram `index`, to its source or
+    /// to `to`. `control` writes the control messages and returns their length.
     pub(crate) fn prepare(
         &mut self,
         reply: usize,
@@ -183,7 +191,8 @@ impl Slots {
         self.sends.clear();
     }
 
-    /// Adds a send of the prepared replies in a range: one reply, or several as segments of one size.
+    /// Adds a send of the prepared replies in a range: one reply, or several as segments of one
+    /// size.
     pub(crate) fn add(&mut self, replies: std::ops::Range<usize>) {
         let first = replies.start;
         let mut send = self.replies[first];
@@ -203,11 +212,12 @@ impl Slots {
         self.sends.push(send);
     }
 
-    /// Sends the added sends from `first` on without waiting, and returns how many were sent. An error concerns the
-    /// first; none was sent then.
+    /// Sends the added sends from `first` on without waiting, and returns how many were sent. An
+    /// error concerns the first; none was sent then.
     pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, first: usize) -> io::Result<usize> {
         without_signal(fd, libc::MSG_DONTWAIT, |flags| {
-            // SAFETY: each header points to bytes of the lengths that it contains, which `self` owns.
+            // SAFETY: each header points to bytes of the lengths that it contains, which `self`
+            // owns.
             unsafe { message::send_headers(fd, &mut self.sends[first..], flags) }
         })
     }

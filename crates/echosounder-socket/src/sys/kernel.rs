@@ -79,7 +79,8 @@ pub(crate) fn timestamping(socket: BorrowedFd<'_>, interface: &CStr) -> io::Resu
     Ok(info.so_timestamping)
 }
 
-/// Returns the context id of this machine, from an open /dev/vsock: IOCTL_VM_SOCKETS_GET_LOCAL_CID, linux/vm_sockets.h.
+/// Returns the context id of this machine, from an open /dev/vsock: IOCTL_VM_SOCKETS_GET_LOCAL_CID,
+/// linux/vm_sockets.h.
 pub(crate) fn local_cid(device: BorrowedFd<'_>) -> io::Result<u32> {
     const IOCTL_VM_SOCKETS_GET_LOCAL_CID: libc::Ioctl = 0x7b9;
     let mut cid = 0_u32;

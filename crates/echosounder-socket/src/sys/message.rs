@@ -36,7 +36,8 @@ pub(crate) fn receive(
     let start = if control == 0 { ptr::null_mut() } else { space.as_mut_ptr().cast() };
     set_control(&mut header, start, control);
     let mut receive = |flags| {
-        // SAFETY: the header points to buffers of the lengths that it contains, borrowed or owned here.
+        // SAFETY: the header points to buffers of the lengths that it contains, borrowed or owned
+        // here.
         length(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) })
     };
     // Without buffer space for control messages the kernel installs no descriptors.
@@ -53,22 +54,23 @@ pub(crate) fn receive(
     Ok(Received { len, from, control: take(bytes), flags: header.msg_flags & !cloexec })
 }
 
-/// Returns whether a receive failed because its family refuses MSG_CMSG_CLOEXEC: AF_PACKET and AF_KEY refuse unknown
-/// flags. Only AF_UNIX passes descriptors, and it accepts the flag.
+/// Returns whether a receive failed because its family refuses MSG_CMSG_CLOEXEC: AF_PACKET and
+/// AF_KEY refuse unknown flags. Only AF_UNIX passes descriptors, and it accepts the flag.
 pub(super) fn refuses_cloexec(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP))
         && family(fd).is_some_and(|family| family != libc::AF_UNIX)
 }
 
-/// Decodes control messages that the kernel has just written, and takes ownership of their descriptors. Must be called
-/// once per receive.
+/// Decodes control messages that the kernel has just written, and takes ownership of their
+/// descriptors. Must be called once per receive.
 pub(super) fn take(bytes: &[u8]) -> Vec<ControlMessage> {
     RawControl::walk(bytes)
         .map(|raw| descriptors(raw).unwrap_or_else(|| ControlMessage::decode(raw)))
         .collect()
 }
 
-/// Closes the descriptors in control messages that the kernel has just written. Must be called once per receive.
+/// Closes the descriptors in control messages that the kernel has just written. Must be called once
+/// per receive.
 pub(super) fn close_descriptors(bytes: &[u8]) {
     RawControl::walk(bytes).for_each(|raw| drop(descriptors(raw)));
 }
@@ -101,7 +103,8 @@ pub(crate) fn send(
 ) -> io::Result<usize> {
     let header = sending(buffers, control, to);
     without_signal(fd, flags, |flags| {
-        // SAFETY: the header points to bytes of the lengths that it contains, which outlive the call.
+        // SAFETY: the header points to bytes of the lengths that it contains, which outlive the
+        // call.
         length(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags) })
     })
 }
@@ -113,7 +116,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) to: Option<RawAddress>,
 }
 
-/// Sends messages and returns how many were sent. An error concerns the first message; none was sent then.
+/// Sends messages and returns how many were sent. An error concerns the first message; none was
+/// sent then.
 pub(crate) fn send_many(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>], flags: i32) -> io::Result<usize> {
     let header = |message: &Outgoing<'_>| libc::mmsghdr {
         msg_hdr: sending(message.buffers, &message.control, message.to.as_ref()),
@@ -121,13 +125,14 @@ pub(crate) fn send_many(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>], flags: i3
     };
     let mut headers: Vec<libc::mmsghdr> = messages.iter().map(header).collect();
     without_signal(fd, flags, |flags| {
-        // SAFETY: each header points to bytes of the lengths that it contains, borrowed by `messages`.
+        // SAFETY: each header points to bytes of the lengths that it contains, borrowed by
+        // `messages`.
         unsafe { send_headers(fd, &mut headers, flags) }
     })
 }
 
-/// Sends messages with sendmmsg(2), or one by one with sendmsg(2) where that is missing, and returns how many were sent.
-/// An error concerns the first message; none was sent then.
+/// Sends messages with sendmmsg(2), or one by one with sendmsg(2) where that is missing, and
+/// returns how many were sent. An error concerns the first message; none was sent then.
 ///
 /// # Safety
 ///
@@ -151,8 +156,8 @@ pub(super) unsafe fn send_headers(
     })
 }
 
-/// Receives messages with recvmmsg(2), or one by one with recvmsg(2) where that is missing, and returns their number.
-/// It waits for the first message only.
+/// Receives messages with recvmmsg(2), or one by one with recvmsg(2) where that is missing, and
+/// returns their number. It waits for the first message only.
 ///
 /// # Safety
 ///
@@ -181,7 +186,8 @@ pub(super) unsafe fn receive_headers(
     })
 }
 
-/// Processes one message after the other until one fails, and returns the number processed. Fails if the first does.
+/// Processes one message after the other until one fails, and returns the number processed. Fails
+/// if the first does.
 fn one_by_one(
     headers: &mut [libc::mmsghdr],
     mut operation: impl FnMut(usize, &mut libc::mmsghdr) -> io::Result<usize>,
@@ -196,7 +202,8 @@ fn one_by_one(
     Ok(headers.len())
 }
 
-/// Returns the header of a message to send. The kernel only reads the memory that it points to (sendmsg(2)).
+/// Returns the header of a message to send. The kernel only reads the memory that it points to
+/// (sendmsg(2)).
 fn sending(buffers: &[IoSlice<'_>], control: &[u8], to: Option<&RawAddress>) -> libc::msghdr {
     let mut header = empty_header();
     if let Some(to) = to {
@@ -210,14 +217,15 @@ fn sending(buffers: &[IoSlice<'_>], control: &[u8], to: Option<&RawAddress>) -> 
     header
 }
 
-/// Returns an empty header. Some C libraries have private padding fields, so it cannot be written as a literal.
+/// Returns an empty header. Some C libraries have private padding fields, so it cannot be written
+/// as a literal.
 pub(super) fn empty_header() -> libc::msghdr {
     // SAFETY: null pointers and zero lengths are a valid header.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
-/// Sets the buffers of a message. The kernel and glibc use `size_t` for counts and lengths in a header, musl shorter
-/// types.
+/// Sets the buffers of a message. The kernel and glibc use `size_t` for counts and lengths in a
+/// header, musl shorter types.
 pub(super) fn set_parts(header: &mut libc::msghdr, parts: *mut libc::iovec, count: usize) {
     header.msg_iov = parts;
     header.msg_iovlen = count as _;

@@ -1,7 +1,8 @@
-//! System calls as safe functions over borrowed descriptors. All `unsafe` code of the project is here.
+//! System calls as safe functions over borrowed descriptors. All `unsafe` code of the project is
+//! here.
 //!
-//! Every `unsafe` block contains one operation and says why it is sound. These functions return the kernel's results
-//! unchanged; the modules above interpret them.
+//! Every `unsafe` block contains one operation and says why it is sound. These functions return the
+//! kernel's results unchanged; the modules above interpret them.
 
 pub(crate) mod batch;
 pub(crate) mod interface;
@@ -26,8 +27,9 @@ fn length(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
-/// Returns whether a system call is missing: the kernel lacks it (ENOSYS), or a seccomp filter refuses it. The default
-/// filters of older container runtimes return EPERM for calls that they do not know.
+/// Returns whether a system call is missing: the kernel lacks it (ENOSYS), or a seccomp filter
+/// refuses it. The default filters of older container runtimes return EPERM for calls that they do
+/// not know.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }

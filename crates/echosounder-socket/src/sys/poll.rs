@@ -20,7 +20,8 @@ pub(crate) fn create() -> io::Result<OwnedFd> {
     }
 }
 
-/// Takes ownership of a descriptor that the kernel has just created without flags, and sets close-on-exec.
+/// Takes ownership of a descriptor that the kernel has just created without flags, and sets
+/// close-on-exec.
 fn own(fd: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just created this descriptor for us.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
@@ -68,8 +69,8 @@ pub(crate) fn wait_precise(
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     };
-    // Older C libraries have no wrapper for this call.
-    // SAFETY: the vector has capacity for the number of events passed to the call, and the time outlives it.
+    // Older C libraries have no wrapper for this call. SAFETY: the vector has capacity for the
+    // number of events passed to the call, and the time outlives it.
     let count = unsafe {
         libc::syscall(
             libc::SYS_epoll_pwait2,

@@ -7,8 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::length;
 
-/// Sends at most `count` bytes of a file from `offset` and returns how many were sent. The position of the file does not
-/// change.
+/// Sends at most `count` bytes of a file from `offset` and returns how many were sent. The position
+/// of the file does not change.
 pub(crate) fn sendfile(
     fd: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
@@ -20,7 +20,8 @@ pub(crate) fn sendfile(
     length(unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &raw mut offset, count) })
 }
 
-/// Returns the length of a file according to fstat(2), which is 0 for files without one, as in /proc.
+/// Returns the length of a file according to fstat(2), which is 0 for files without one, as in
+/// /proc.
 pub(crate) fn size(file: BorrowedFd<'_>) -> io::Result<u64> {
     let mut about = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `about` has the size of the structure that the call writes.

@@ -5,7 +5,8 @@ use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// Returns the port of a service. `kind` is the socket type of its protocol, SOCK_STREAM or SOCK_DGRAM.
+/// Returns the port of a service. `kind` is the socket type of its protocol, SOCK_STREAM or
+/// SOCK_DGRAM.
 pub(crate) fn port(name: &str, kind: libc::c_int) -> Option<u16> {
     // Miri has no resolver.
     if cfg!(miri) {
@@ -17,7 +18,8 @@ pub(crate) fn port(name: &str, kind: libc::c_int) -> Option<u16> {
     hints.ai_family = libc::AF_INET;
     hints.ai_socktype = kind;
     let mut list = ptr::null_mut();
-    // SAFETY: the name ends in NUL, the hints and the list outlive the call, and the host pointer is null.
+    // SAFETY: the name ends in NUL, the hints and the list outlive the call, and the host pointer
+    // is null.
     if unsafe { libc::getaddrinfo(ptr::null(), name.as_ptr(), &raw const hints, &raw mut list) } != 0 {
         return None;
     }

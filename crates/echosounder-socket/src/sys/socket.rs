@@ -52,7 +52,8 @@ pub(crate) fn accept(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, Raw
     }
     let mut len = RawAddress::CAPACITY;
     let mut peer = RawAddress::empty();
-    // SAFETY: `peer` has `len` bytes; the kernel writes no more, and writes the length of the address to `len`.
+    // SAFETY: `peer` has `len` bytes; the kernel writes no more, and writes the length of the
+    // address to `len`.
     let fd = check(unsafe { libc::accept(fd.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut len) })?;
     peer.set_len(len);
     // SAFETY: the kernel has just created this descriptor for us.
@@ -68,7 +69,8 @@ fn accept_with_flags(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, Raw
     let flags = flags | libc::SOCK_CLOEXEC;
     let mut len = RawAddress::CAPACITY;
     let mut peer = RawAddress::empty();
-    // SAFETY: `peer` has `len` bytes; the kernel writes no more, and writes the length of the address to `len`.
+    // SAFETY: `peer` has `len` bytes; the kernel writes no more, and writes the length of the
+    // address to `len`.
     let accepted =
         check(unsafe { libc::accept4(fd.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut len, flags) });
     let accepted = match accepted {
@@ -97,8 +99,8 @@ pub(super) fn family(fd: BorrowedFd<'_>) -> Option<i32> {
 
 /// Sends without raising SIGPIPE.
 ///
-/// Some families refuse MSG_NOSIGNAL: RDS with EOPNOTSUPP; X.25, AX.25, NET/ROM and Rose with EINVAL. For these the send
-/// is repeated without the flag while SIGPIPE is blocked.
+/// Some families refuse MSG_NOSIGNAL: RDS with EOPNOTSUPP; X.25, AX.25, NET/ROM and Rose with
+/// EINVAL. For these the send is repeated without the flag while SIGPIPE is blocked.
 pub(super) fn without_signal<T>(
     fd: BorrowedFd<'_>,
     flags: i32,
@@ -121,7 +123,8 @@ fn refuses_flags(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
 pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     let mut len = RawAddress::CAPACITY;
     let mut address = RawAddress::empty();
-    // SAFETY: `address` has `len` bytes; the kernel writes no more, and writes the length of the address to `len`.
+    // SAFETY: `address` has `len` bytes; the kernel writes no more, and writes the length of the
+    // address to `len`.
     check(unsafe { libc::getsockname(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut len) })?;
     address.set_len(len);
     Ok(address)
@@ -130,7 +133,8 @@ pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
 pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     let mut len = RawAddress::CAPACITY;
     let mut address = RawAddress::empty();
-    // SAFETY: `address` has `len` bytes; the kernel writes no more, and writes the length of the address to `len`.
+    // SAFETY: `address` has `len` bytes; the kernel writes no more, and writes the length of the
+    // address to `len`.
     check(unsafe { libc::getpeername(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut len) })?;
     address.set_len(len);
     Ok(address)

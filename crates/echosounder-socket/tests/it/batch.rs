@@ -31,7 +31,8 @@ fn receive(batch: &mut Batch, socket: &Socket) -> usize {
     socket.recv_many(batch).unwrap()
 }
 
-/// Returns a UNIX server and clients. A datagram between them is in the queue as soon as it is sent.
+/// Returns a UNIX server and clients. A datagram between them is in the queue as soon as it is
+/// sent.
 fn unix_server<const N: usize>() -> (Socket, Address, [Socket; N]) {
     let (server, name) = bound(Transport::UnixDatagram, &UNNAMED);
     server.set_blocking(false).unwrap();
@@ -285,7 +286,8 @@ fn second_reply_to_a_datagram_panics() {
     batch.reply(0, b"", None, None).unwrap();
 }
 
-/// Returns a UDP socket that is bound to the wildcard address and receives the destination of each datagram.
+/// Returns a UDP socket that is bound to the wildcard address and receives the destination of each
+/// datagram.
 fn wildcard(v6_only: Option<bool>) -> (Socket, u16) {
     let every = match v6_only {
         Some(_) => Address::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
@@ -526,7 +528,8 @@ fn refused_segments_are_sent_one_by_one() {
 fn long_runs_of_segments_are_split() {
     let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let (client, _) = in_one_piece(&LOOPBACK[0]);
-    // Short datagrams reach the maximum count: 64 and 36. Long ones reach the maximum length: 46 and 34.
+    // Short datagrams reach the maximum count: 64 and 36. Long ones reach the maximum length: 46
+    // and 34.
     for (len, count) in [(10, 100), (1400, 80)] {
         for _ in 0..count {
             client.send_to(&vec![b'x'; len], &name).unwrap();

@@ -57,7 +57,8 @@ fn udp(loopback: &Address) -> (Socket, Socket) {
     (client, server)
 }
 
-/// Returns the writing ends of pipes, to pass to a peer, and the reading ends, which show when every writing end is closed.
+/// Returns the writing ends of pipes, to pass to a peer, and the reading ends, which show when
+/// every writing end is closed.
 fn pipes(count: usize) -> (Vec<PipeReader>, Vec<PipeWriter>) {
     (0..count).map(|_| io::pipe().unwrap()).unzip()
 }
@@ -428,7 +429,8 @@ fn packet_info_selects_the_source_address() {
         client.send(b"call").unwrap();
         let (info, from) = asked(&server);
         assert_eq!((info.local, info.destination, from), (ip.into(), ip.into(), client_name.clone()));
-        // A plain reply leaves from the address that the route selects, so the connected client does not receive it.
+        // A plain reply leaves from the address that the route selects, so the connected client
+        // does not receive it.
         server.send_to(b"plain", &client_name).unwrap();
         send(&server, b"answer", &[SendControl::PacketInfo(info)], Some(&client_name));
         let mut received = vec![receive(&client, 0, MessageFlags::NONE).1];

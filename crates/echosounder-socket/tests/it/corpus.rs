@@ -1,5 +1,5 @@
-//! Replays the fuzzing corpus. The properties are symbolic links into `fuzz/`, so that this crate can be packaged; the
-//! corpus is not packaged.
+//! Replays the fuzzing corpus. The properties are symbolic links into `fuzz/`, so that this crate
+//! can be packaged; the corpus is not packaged.
 
 #[path = "properties/address.rs"]
 mod address;

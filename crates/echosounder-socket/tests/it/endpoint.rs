@@ -72,7 +72,8 @@ fn unix_name() -> impl Strategy<Value = UnixName> {
     ]
 }
 
-/// Checks that the printed endpoint parses to the same endpoint and consists of printable characters.
+/// Checks that the printed endpoint parses to the same endpoint and consists of printable
+/// characters.
 fn check_printed(endpoint: &Endpoint) -> Result<(), TestCaseError> {
     let printed = endpoint.to_string();
     prop_assert!(printed.bytes().all(|byte| byte.is_ascii_graphic()), "{}", printed);

@@ -28,7 +28,8 @@ pub(crate) struct Fixture {
     pub(crate) family: Family,
 }
 
-/// Returns whether VSOCK works within this machine: many kernels have the family without the loopback.
+/// Returns whether VSOCK works within this machine: many kernels have the family without the
+/// loopback.
 static VSOCK_LOOPBACK: LazyLock<Result<(), String>> = LazyLock::new(|| {
     let fixture = Fixture { transport: Transport::VsockStream, family: Family::VSOCK };
     let call = || {
@@ -587,7 +588,8 @@ fn connect_without_listener_fails(fixture: &Fixture) {
         client.set_timeout(timeout).unwrap();
         assert_eq!(client.connect_ex(&name), expected);
         let again = client.take_error();
-        // SCTP reports the error twice if the connect blocked, and so does VSOCK in late versions of Linux 6.1.
+        // SCTP reports the error twice if the connect blocked, and so does VSOCK in late versions
+        // of Linux 6.1.
         let twice = fixture.transport == Transport::Sctp || fixture.family == Family::VSOCK;
         assert!(again.is_ok() || twice, "{again:?}");
     }

@@ -232,7 +232,8 @@ fn send_file_sends_large_files_in_parts() {
     }
 }
 
-/// sendfile(2) has no flag against SIGPIPE. The process restores the default action of SIGPIPE, which std ignores.
+/// sendfile(2) has no flag against SIGPIPE. The process restores the default action of SIGPIPE,
+/// which std ignores.
 #[test]
 fn send_file_to_a_closed_peer_raises_no_signal() {
     if is_alone() {

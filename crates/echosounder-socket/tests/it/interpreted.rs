@@ -1,5 +1,5 @@
-//! Tests that Miri can run, which checks every pointer: TCP connections, pairs and ownership of descriptors. Miri supports
-//! neither datagrams nor control messages.
+//! Tests that Miri can run, which checks every pointer: TCP connections, pairs and ownership of
+//! descriptors. Miri supports neither datagrams nor control messages.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! Tests of endpoints, addresses and sockets. They use loopback addresses, abstract names and temporary folders, and need
-//! no privilege.
+//! Tests of endpoints, addresses and sockets. They use loopback addresses, abstract names and
+//! temporary folders, and need no privilege.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -98,7 +98,8 @@ fn rds_sockets_work_with_every_send() {
     check((&one).write_vectored(&pieces));
 }
 
-/// AF_ALG has no addresses: an accept that requests the peer's address fails and closes the new socket.
+/// AF_ALG has no addresses: an accept that requests the peer's address fails and closes the new
+/// socket.
 #[test]
 fn alg_socket_accepts_without_an_address() {
     let Some(algorithm) = socket("af_alg", libc::AF_ALG, Type::SEQPACKET, 0) else { return };

@@ -126,7 +126,8 @@ fn address(fixture: &Fixture, output: &str) -> Address {
     }
 }
 
-/// Returns lengths that fit the buffers of a stream in both directions, and the maximum message length.
+/// Returns lengths that fit the buffers of a stream in both directions, and the maximum message
+/// length.
 fn lengths(fixture: &Fixture) -> Vec<usize> {
     let longest = fixture.message_max().filter(|_| fixture.transport.kind() != Kind::Stream);
     [1, 1000, 65_483].into_iter().chain(longest).collect()

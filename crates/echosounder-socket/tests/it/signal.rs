@@ -12,8 +12,9 @@ use echosounder_socket::{
 use crate::alone::{Process, is_alone, send_line};
 use crate::{LOOPBACK, PATIENCE, bound, connected, field, skip};
 
-/// Starts the process with default signal dispositions: a shell starts background jobs with SIGINT ignored, which would
-/// be inherited. The signals are blocked, since the thread that runs the test is not the first one.
+/// Starts the process with default signal dispositions: a shell starts background jobs with SIGINT
+/// ignored, which would be inherited. The signals are blocked, since the thread that runs the test
+/// is not the first one.
 fn start_receiving(test: &str) -> Process {
     let by = ["env", "--default-signal=INT,TERM", "--block-signal=INT,TERM"];
     Process::start(&by, test).unwrap()

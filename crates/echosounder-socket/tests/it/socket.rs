@@ -497,7 +497,8 @@ fn send_all_with_passes_its_flags() {
     assert_eq!(&urgent, b"!");
     assert_eq!(read(&server), b"rest");
 
-    // MSG_DONTWAIT prevents waiting whatever the timeout is; the error contains the number of bytes sent.
+    // MSG_DONTWAIT prevents waiting whatever the timeout is; the error contains the number of bytes
+    // sent.
     let (one, other) = Transport::UnixStream.pair().unwrap();
     let error = one.send_all_with(&[7; 10_000_000], MessageFlags::DONTWAIT).unwrap_err();
     assert_eq!(error.source.kind(), ErrorKind::WouldBlock);

@@ -1,4 +1,5 @@
-//! The system calls of each method, and its behaviour when a signal interrupts it, as strace(1) records them.
+//! The system calls of each method, and its behaviour when a signal interrupts it, as strace(1)
+//! records them.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -210,7 +211,8 @@ fn calls_make_the_expected_system_calls() {
     check("option", &["getsockopt"]);
     check("duplicate", &["fcntl"]);
     check("close", &["close"]);
-    // The socket type, blocking SIGPIPE, the file's length, with a timeout the blocking mode, and the file.
+    // The socket type, blocking SIGPIPE, the file's length, with a timeout the blocking mode, and
+    // the file.
     let before = &["getsockopt", "rt_sigpending", "rt_sigprocmask", "fstat"][..];
     let sent = &["sendfile", "rt_sigpending"][..];
     check("send_file", &[before, &["fcntl"], sent, &["rt_sigprocmask"]].concat());

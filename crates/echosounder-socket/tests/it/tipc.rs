@@ -178,7 +178,8 @@ fn end_is_an_error_or_a_control_message() {
         assert_eq!(bytes, b"last words");
         let ended = |message: &ControlMessage| matches!(message, ControlMessage::TipcError { .. });
         assert!(!message.control.iter().any(ended), "{message:?}");
-        // With buffer space for control messages the reason is one of them; without, it is the error.
+        // With buffer space for control messages the reason is one of them; without, it is the
+        // error.
         let (message, _) = receive(&client);
         assert_eq!(message.len, 0);
         assert!(matches!(message.control[..], [ControlMessage::TipcError { code: 1.., .. }]), "{message:?}");

@@ -410,7 +410,8 @@ fn option_length_is_that_of_the_kernel() {
     let congestion = socket.option(option::TCP_CONGESTION).unwrap();
     socket.set_option(option::TCP_CONGESTION, congestion.clone()).unwrap();
     assert_eq!(socket.option(option::TCP_CONGESTION).unwrap(), congestion);
-    // A null pointer with length 0 removes the interface; with length 4 the kernel cannot read the value.
+    // A null pointer with length 0 removes the interface; with length 4 the kernel cannot read the
+    // value.
     socket.set_option(option::SO_BINDTODEVICE, "lo".into()).unwrap();
     assert_eq!(socket.option(option::SO_BINDTODEVICE).unwrap(), "lo");
     if let Err(error) = socket.clear_option(libc::SOL_SOCKET, libc::SO_BINDTODEVICE, 0) {

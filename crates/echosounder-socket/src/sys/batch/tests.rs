@@ -1,5 +1,5 @@
-//! The headers lead where the slots look: held against what the kernel does with them, with no kernel in between, so
-//! that Miri can watch.
+//! The headers lead where the slots look: held against what the kernel does with them, with no
+//! kernel in between, so that Miri can watch.
 
 use std::ptr;
 use std::thread;
@@ -16,7 +16,8 @@ fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: 
     let part = unsafe { *header.msg_iov };
     for (target, written) in [(part.iov_base, bytes), (header.msg_name, from), (header.msg_control, control)]
     {
-        // SAFETY: each pointer points to a buffer of the slots that is longer than the bytes written.
+        // SAFETY: each pointer points to a buffer of the slots that is longer than the bytes
+        // written.
         unsafe { ptr::copy_nonoverlapping(written.as_ptr(), target.cast(), written.len()) };
     }
     message.msg_len = u32::try_from(bytes.len()).expect("a short datagram");
@@ -25,7 +26,8 @@ fn deliver(slots: &mut Slots, index: usize, bytes: &[u8], from: &[u8], control: 
     slots.names[index].set_len(u32::try_from(from.len()).expect("a short name"));
 }
 
-/// Reads a reply through its header, as sendmmsg(2) does: where it goes to, its bytes, its control messages.
+/// Reads a reply through its header, as sendmmsg(2) does: where it goes to, its bytes, its control
+/// messages.
 fn sent(slots: &Slots, reply: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let header = slots.replies[reply].msg_hdr;
     let read = |start: *const u8, len: usize| {
@@ -89,7 +91,8 @@ fn every_datagram_is_aligned_and_has_space_for_a_prefix() {
 #[test]
 #[should_panic(expected = "fit the address space")]
 fn overflowing_total_length_panics() {
-    // Without overflow checks, as in a release build, this was a buffer of 4 KiB with slots of 6 EiB.
+    // Without overflow checks, as in a release build, this was a buffer of 4 KiB with slots of 6
+    // EiB.
     let size = (usize::MAX / 3) - 128 + 1366;
     let _ = Slots::new(3, size);
 }
