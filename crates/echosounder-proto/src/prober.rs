@@ -358,7 +358,9 @@ impl<F: ProbeFormat> Prober<F> {
             }
         }
     }
+}
 
+impl<F: ProbeFormat> Prober<F> {
     fn send_next(&mut self, due: MonoTime, now: Moment, buffer: &mut Vec<u8>) -> ProbeOutput {
         buffer.clear();
         let number = self.next;

@@ -6,6 +6,7 @@
 //! [`PingControl`] stops the measurement or asks for a report from another thread.
 
 mod connector;
+mod context;
 mod control;
 mod detail;
 mod directions;
@@ -19,6 +20,7 @@ mod series;
 mod session;
 mod statistics;
 mod thresholds;
+mod transfer;
 
 pub use control::PingControl;
 pub use directions::{ClockRelation, Drift, OneWayDelay, PeerClockReport};

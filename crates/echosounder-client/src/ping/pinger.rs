@@ -9,11 +9,12 @@ use echosounder_proto::{Clock, MonoTime};
 use echosounder_socket::{Error, Events, Interest, IoBuffer, Poll, set_timer_slack};
 
 use super::connector::{ConnectOutcome, Connector};
+use super::context::Context;
 use super::control::PingControl;
 use super::detail::Detail;
 use super::event::{PingEvent, TargetEvent};
 use super::plan::Ping;
-use super::session::{Context, Session};
+use super::session::Session;
 use crate::clock::SystemClock;
 use crate::error::ClientError;
 use crate::starvation::Starvation;
