@@ -21,11 +21,19 @@ impl Detail {
         if count <= FULL_TARGETS_MAX { Self::Full } else { Self::Compact }
     }
 
-    /// Returns an empty distribution.
+    /// Returns an empty distribution for delays.
     pub(super) fn distribution(self) -> Distribution {
         match self {
             Self::Full => Distribution::default(),
             Self::Compact => Distribution::with_buckets_max(63),
+        }
+    }
+
+    /// Returns an empty distribution for times that matter less than delays.
+    pub(super) fn minor_distribution(self) -> Distribution {
+        match self {
+            Self::Full => Distribution::default(),
+            Self::Compact => Distribution::with_buckets_max(31),
         }
     }
 

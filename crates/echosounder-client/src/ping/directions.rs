@@ -103,7 +103,7 @@ pub(super) struct Variation {
 
 impl Variation {
     pub(super) fn new(detail: Detail) -> Self {
-        Self { last: None, distribution: detail.distribution() }
+        Self { last: None, distribution: detail.minor_distribution() }
     }
 
     pub(super) fn add(&mut self, number: u64, transit_ns: i64) {

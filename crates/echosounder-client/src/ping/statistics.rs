@@ -52,10 +52,10 @@ impl Statistics {
             rtt: detail.distribution(),
             rtt_jitter: Jitter::default(),
             rtt_variation: Variation::new(detail),
-            server: detail.distribution(),
-            send_delay: detail.distribution(),
-            kernel_tx_delay: detail.distribution(),
-            kernel_rx_delay: detail.distribution(),
+            server: detail.minor_distribution(),
+            send_delay: detail.minor_distribution(),
+            kernel_tx_delay: detail.minor_distribution(),
+            kernel_rx_delay: detail.minor_distribution(),
             directions: Directions::new(clock, is_guess, detail),
             timestamps: TimestampSupport::None,
             series: Series::new(detail.points_max()),
@@ -175,7 +175,7 @@ impl Statistics {
 }
 
 fn empty_interval(detail: Detail) -> PingInterval {
-    PingInterval { answered: 0, lost: 0, rtt: detail.distribution() }
+    PingInterval { answered: 0, lost: 0, rtt: detail.minor_distribution() }
 }
 
 fn support(sample: &Sample) -> TimestampSupport {
@@ -216,6 +216,23 @@ mod tests {
     fn resident() -> u64 {
         let pages = fs::read_to_string("/proc/self/statm").unwrap();
         pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+
+    /// Returns whether this is the process in which the test is alone. Otherwise it runs that process, and
+    /// fails if that does.
+    fn is_alone(test: &str) -> bool {
+        if env::var_os(ALONE).is_some() {
+            return true;
+        }
+        let name = format!("ping::statistics::tests::{test}");
+        let alone = Command::new(env::current_exe().unwrap())
+            .args(["--exact", &name, "--test-threads", "1", "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let [stdout, stderr] = [&alone.stdout, &alone.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        assert!(alone.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
+        false
     }
 
     /// Sends so many requests in simulated time, of which one in a hundred is lost and one in a
@@ -294,15 +311,7 @@ mod tests {
     #[test]
     #[expect(clippy::print_stderr, reason = "the figure is worth knowing, not only that it is small")]
     fn memory_does_not_grow_with_the_number_of_requests() {
-        if env::var_os(ALONE).is_none() {
-            let name = "ping::statistics::tests::memory_does_not_grow_with_the_number_of_requests";
-            let alone = Command::new(env::current_exe().unwrap())
-                .args(["--exact", name, "--test-threads", "1", "--nocapture"])
-                .env(ALONE, "1")
-                .output()
-                .unwrap();
-            let told = String::from_utf8_lossy(&alone.stdout);
-            assert!(alone.status.success() && told.contains("1 passed"), "{told}");
+        if !is_alone("memory_does_not_grow_with_the_number_of_requests") {
             return;
         }
         let count = env::var(SAMPLES).map_or(400_000, |samples| samples.parse().unwrap());
@@ -319,5 +328,30 @@ mod tests {
         eprintln!("{} requests: {} KiB, then {} KiB", report.sent(), before / 1024, resident() / 1024);
         assert!(resident() < before + (4 << 20), "{before} {}", resident());
         assert!(count * 99 / 100 <= report.answered + report.late + 2000);
+    }
+    #[test]
+    #[expect(clippy::print_stderr, reason = "the figure is worth knowing, not only that it is small")]
+    fn one_of_many_targets_takes_at_most_16_kib() {
+        const TARGETS: u64 = 200;
+        if !is_alone("one_of_many_targets_takes_at_most_16_kib") {
+            return;
+        }
+        let pace = ProbePace::Open { interval: Duration::from_secs(1) };
+        let plan = ProbePlan { pace, count: None, timeout: Duration::from_secs(1), end: None };
+        let payload = Payload::with_placeholder(64);
+        let mut targets = Vec::new();
+        let before = resident();
+        for _ in 0..TARGETS {
+            let prober = Prober::new(TextEcho::messages(payload), plan, moment(0).mono);
+            let statistics =
+                Statistics::new(ClockRelation::Free, false, moment(0).mono, Detail::of_targets(5000));
+            targets.push((prober, statistics));
+        }
+        for (prober, statistics) in &mut targets {
+            simulate(prober, statistics, 300);
+        }
+        let bytes = (resident() - before) / TARGETS;
+        eprintln!("{bytes} bytes for each target");
+        assert!(bytes <= 16 << 10, "{bytes}");
     }
 }
