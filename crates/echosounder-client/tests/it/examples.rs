@@ -1,0 +1,28 @@
+//! The examples, run as a program would use the crate.
+
+use std::net::UdpSocket;
+use std::thread;
+
+#[path = "../../examples/probe.rs"]
+#[expect(dead_code, reason = "the test calls the function that main calls")]
+mod probe;
+
+#[test]
+fn probe_returns_the_round_trip_time() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("udp://{}", server.local_addr().unwrap());
+    let echo = thread::spawn(move || {
+        let mut message = [0; 128];
+        let (len, client) = server.recv_from(&mut message).unwrap();
+        server.send_to(&message[..len], client).unwrap()
+    });
+    assert!(!probe::probe(&endpoint).unwrap().is_zero());
+    assert_eq!(echo.join().unwrap(), 64);
+}
+
+#[test]
+fn probe_of_a_closed_port_is_an_error() {
+    let unused = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", unused.local_addr().unwrap());
+    assert_eq!(probe::probe(&endpoint).unwrap_err().to_string(), "REFUSED");
+}
