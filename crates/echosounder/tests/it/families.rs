@@ -1,5 +1,5 @@
-//! Sockets that not every kernel has: our server and client with Python's and with each other, and what is said where
-//! a family is missing.
+//! Sockets that not every kernel has: `serve` and `talk` with each other and with Python programs,
+//! and the messages where a family is missing.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,7 +10,7 @@ use crate::support::{
     Program, Serving, assert_stamped, finish, has_ipv6, json_lines, now, python, run, skip, unique,
 };
 
-/// Every scheme that not every kernel has, and the family that it is of.
+/// Every scheme that not every kernel has, with its family.
 const SCHEMES: [(&str, &str); 9] = [
     ("vsock", "vsock"),
     ("vsock-seqpacket", "vsock"),
@@ -23,7 +23,7 @@ const SCHEMES: [(&str, &str); 9] = [
     ("sctp", "sctp"),
 ];
 
-/// An endpoint of this scheme, on any port that is free or of a name that nobody else has.
+/// Returns an endpoint of this scheme with a free port or a unique name.
 pub(crate) fn endpoint(scheme: &str) -> String {
     static SERVICE: AtomicU32 = AtomicU32::new(0);
     match scheme {
@@ -37,7 +37,7 @@ pub(crate) fn endpoint(scheme: &str) -> String {
     }
 }
 
-/// The schemes that this kernel has.
+/// Returns the schemes that this kernel has.
 pub(crate) fn schemes() -> Vec<&'static str> {
     let is_there = |scheme: &str| {
         let endpoint: Endpoint = endpoint(scheme).parse().unwrap();
@@ -54,15 +54,15 @@ pub(crate) fn schemes() -> Vec<&'static str> {
     found.map(|(scheme, _)| *scheme).collect()
 }
 
-/// The words for `family.py` that say where an endpoint is.
-fn words(endpoint: &str) -> String {
+/// Returns the arguments that name an endpoint to `family.py`.
+fn python_address(endpoint: &str) -> String {
     let (scheme, name) = endpoint.split_once("://").unwrap();
     let name = name.split('?').next().unwrap();
     let parts = name.split(':').map(|part| if part == "local" { "1" } else { part });
     [scheme].into_iter().chain(parts).collect::<Vec<_>>().join(" ")
 }
 
-fn assert_answers(text: &str, start: u64, context: &str) {
+fn assert_replies(text: &str, start: u64, context: &str) {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{context}: {text}");
     assert_stamped(lines[0].as_bytes(), start, b"hello");
@@ -70,13 +70,13 @@ fn assert_answers(text: &str, start: u64, context: &str) {
 }
 
 #[test]
-fn our_server_and_our_client_talk() {
+fn talk_works_with_serve() {
     for scheme in schemes() {
         let serving = Serving::at(&[&endpoint(scheme)]);
         let start = now();
         let talk = run(&["talk", "--lines", serving.endpoint()], b"hello\nworld\n");
         assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{scheme}");
-        assert_answers(talk.text(), start, scheme);
+        assert_replies(talk.text(), start, scheme);
         let done = serving.stop();
         assert_eq!(done.code, Some(0), "{scheme}");
         assert!(done.stderr.ends_with(", 2 messages, 10 bytes, 0 dropped\n"), "{scheme}: {}", done.stderr);
@@ -84,18 +84,19 @@ fn our_server_and_our_client_talk() {
 }
 
 #[test]
-fn pythons_client_talks_to_our_server() {
+fn a_python_client_works_with_serve() {
     let schemes = schemes();
     let endpoints: Vec<String> = schemes.iter().map(|scheme| endpoint(scheme)).collect();
     let serving = Serving::at(&endpoints.iter().map(String::as_str).collect::<Vec<_>>());
-    let args = ["ask".to_owned()].into_iter().chain(serving.endpoints().iter().map(|name| words(name)));
+    let args =
+        ["ask".to_owned()].into_iter().chain(serving.endpoints().iter().map(|name| python_address(name)));
     let Some(mut client) = python("family.py", args) else { return };
     let start = now();
     let done = finish(&mut client, b"hello\nworld\n");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     for scheme in &schemes {
         let answers = done.text().lines().filter_map(|line| line.strip_prefix(scheme)?.strip_prefix(' '));
-        assert_answers(&answers.collect::<Vec<_>>().join("\n"), start, scheme);
+        assert_replies(&answers.collect::<Vec<_>>().join("\n"), start, scheme);
     }
     let done = serving.stop();
     let messages = format!(", {} messages, {} bytes, 0 dropped\n", 2 * schemes.len(), 10 * schemes.len());
@@ -103,17 +104,17 @@ fn pythons_client_talks_to_our_server() {
 }
 
 #[test]
-fn our_client_talks_to_pythons_server() {
-    // Python has other words for any port.
+fn talk_works_with_a_python_server() {
+    // Python has other numbers for a free port.
     let asked: Vec<String> =
         schemes().iter().map(|scheme| endpoint(scheme).replace("local:0", "1:4294967295")).collect();
-    let args = ["serve".to_owned()].into_iter().chain(asked.iter().map(|name| words(name)));
+    let args = ["serve".to_owned()].into_iter().chain(asked.iter().map(|name| python_address(name)));
     let Some(mut server) = python("family.py", args) else { return };
     let server = Program::start(&mut server);
-    for (told, asked) in server.wait_for_lines(asked.len()).iter().zip(&asked) {
-        let (scheme, told) = told.split_once(' ').unwrap();
+    for (shown, asked) in server.wait_for_lines(asked.len()).iter().zip(&asked) {
+        let (scheme, shown) = shown.split_once(' ').unwrap();
         let numbers: Vec<&str> =
-            told.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+            shown.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
         let endpoint = match scheme {
             "netlink" => format!("netlink://{}", numbers[0]),
             "mptcp" | "sctp" => format!("{scheme}://127.0.0.1:{}", numbers.last().unwrap()),
@@ -123,12 +124,12 @@ fn our_client_talks_to_pythons_server() {
         let start = now();
         let talk = run(&["talk", "--lines", &endpoint], b"hello\nworld\n");
         assert_eq!((talk.code, talk.stderr.as_str()), (Some(0), ""), "{endpoint}");
-        assert_answers(talk.text(), start, scheme);
+        assert_replies(talk.text(), start, scheme);
     }
 }
 
 #[test]
-fn a_ping_of_every_socket_tells_each_way() {
+fn ping_measures_both_directions_on_every_socket() {
     schemes().iter().for_each(|scheme| assert_both_ways(&endpoint(scheme)));
     let name = unique();
     for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {
@@ -141,7 +142,7 @@ fn a_ping_of_every_socket_tells_each_way() {
 }
 
 #[test]
-fn nobody_there_is_told_in_a_word() {
+fn an_absent_server_is_reported_as_refused() {
     for scheme in schemes() {
         let serving = Serving::at(&[&endpoint(scheme)]);
         let endpoint = serving.endpoint().to_owned();
@@ -153,8 +154,8 @@ fn nobody_there_is_told_in_a_word() {
 }
 
 #[test]
-fn a_family_that_is_missing_is_told_and_the_others_are_served() {
-    // No kernel has all protocols of AF_INET; of those with a scheme, it takes one that is not there.
+fn a_missing_family_is_reported_and_the_others_are_served() {
+    // The test needs a scheme whose family or protocol this kernel lacks.
     let missing = SCHEMES.iter().map(|(scheme, _)| endpoint(scheme)).find(|name| {
         let endpoint: Endpoint = name.parse().unwrap();
         let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
@@ -172,10 +173,14 @@ fn a_family_that_is_missing_is_told_and_the_others_are_served() {
     assert!(done.stderr.starts_with(&format!("note: cannot bind {name}")), "{}", done.stderr);
     assert!(done.stderr.contains("\nhint: run \"sounder doctor\" to see"), "{}", done.stderr);
 
-    let alone = run(&["serve", &missing], b"");
-    assert_eq!(alone.code, Some(1), "{}", alone.stderr);
-    assert!(alone.stderr.starts_with(&format!("sounder: cannot bind {name}")), "{}", alone.stderr);
-    // Port 0 is any port of a server, and none to connect to.
+    let only_missing = run(&["serve", &missing], b"");
+    assert_eq!(only_missing.code, Some(1), "{}", only_missing.stderr);
+    assert!(
+        only_missing.stderr.starts_with(&format!("sounder: cannot bind {name}")),
+        "{}",
+        only_missing.stderr
+    );
+    // A client cannot connect to port 0.
     let target = missing.strip_suffix(":0").map_or_else(|| missing.clone(), |host| format!("{host}:1"));
     let talk = run(&["talk", &target], b"");
     assert_eq!(talk.code, Some(1), "{}", talk.stderr);
@@ -183,7 +188,7 @@ fn a_family_that_is_missing_is_told_and_the_others_are_served() {
 }
 
 #[test]
-fn the_doctor_tells_of_everything_and_of_what_is_missing_what_would_help() {
+fn doctor_lists_every_check_and_a_remedy_for_what_is_missing() {
     let doctor = run(&["doctor", "--json"], b"");
     assert_eq!((doctor.code, doctor.stderr.as_str()), (Some(0), ""));
     let found = json_lines(doctor.text());
@@ -201,7 +206,7 @@ fn the_doctor_tells_of_everything_and_of_what_is_missing_what_would_help() {
             assert_eq!(check["remedy"].is_null(), status == "works", "{check}");
         }
     }
-    // A missing loopback is not a missing family, and the context id stands for itself.
+    // A missing VSOCK loopback is not a missing family, and the context id has a check of its own.
     let vsock = found.iter().find(|check| check["check"] == "vsock").unwrap();
     let reason = vsock["reason"].as_str().unwrap_or_default();
     let family = Socket::new(Family::VSOCK, Type::STREAM, Protocol::DEFAULT);
@@ -210,8 +215,8 @@ fn the_doctor_tells_of_everything_and_of_what_is_missing_what_would_help() {
         family.is_ok() && !reason.is_empty()
     );
     let cid = found.iter().find(|check| check["check"] == "VSOCK CID").unwrap();
-    let told = cid["reason"].as_str().unwrap().split(',').next().unwrap();
-    assert_eq!(cid["status"] == "works", told == "none assigned" || told.parse::<u32>().is_ok(), "{cid}");
+    let shown = cid["reason"].as_str().unwrap().split(',').next().unwrap();
+    assert_eq!(cid["status"] == "works", shown == "none assigned" || shown.parse::<u32>().is_ok(), "{cid}");
     for name in ["tcp", "udp", "unix", "unix-dgram", "unix-seqpacket"] {
         let works = |check: &&serde_json::Value| check["check"] == name && check["status"] == "works";
         assert!(found.iter().any(|check| works(&check)), "{name}");

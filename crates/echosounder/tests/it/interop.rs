@@ -1,4 +1,4 @@
-//! Our server with other clients, and our client with other servers, byte for byte.
+//! `sounder serve` with other clients, and `sounder talk` with other servers, byte for byte.
 
 use std::process::Command;
 
@@ -7,14 +7,14 @@ use crate::support::{
     now, python, run, skip, sounder, unique,
 };
 
-/// What is said in every conversation: text, something long, and bytes that are no text. None holds a newline, at
-/// which some clients would cut.
+/// Returns the messages that every client sends: text, a long message, and bytes that are not text.
+/// None has a newline, at which some clients would split it.
 fn messages() -> [Vec<u8>; 3] {
     [b"hello".to_vec(), vec![b'x'; 900], b"\x00\xff\x1b[31m\r\xe2\x80\xae".to_vec()]
 }
 
-/// Has a client that passes on what it is given say the messages one by one, and compares what comes back.
-fn converse(client: &mut Command) -> Program {
+/// Lets a client that forwards its input send the messages one by one, and compares the replies.
+fn exchange_messages(client: &mut Command) -> Program {
     let start = now();
     let shown = format!("{client:?}");
     let mut client = Program::start(client);
@@ -23,24 +23,24 @@ fn converse(client: &mut Command) -> Program {
         client.write(&message);
         let end = heard + CTIME + message.len();
         let all = client.wait_for_bytes(end);
-        assert_eq!(all.len(), end, "{shown} hears what it should and no more");
+        assert_eq!(all.len(), end, "{shown} receives the replies and nothing else");
         assert_stamped(&all[heard..], start, &message);
         heard = end;
     }
     client
 }
 
-/// Has the client talk; when its input ends the conversation does, and so does the client.
-fn converse_until_the_end(client: Option<Command>) {
+/// Lets the client exchange messages. It must end when its input ends.
+fn exchange_until_end_of_input(client: Option<Command>) {
     let Some(mut client) = client else { return };
-    let done = converse(&mut client).finish();
+    let done = exchange_messages(&mut client).finish();
     assert_eq!(done.code, Some(0), "{client:?}: {}", done.stderr);
 }
 
-/// Has the client talk, and leaves it to its fate: without connections there is no end.
-fn converse_a_while(client: Option<Command>) {
+/// Lets the client exchange messages. Without connections it has no end, so it is killed.
+fn exchange_and_kill(client: Option<Command>) {
     let Some(mut client) = client else { return };
-    drop(converse(&mut client));
+    drop(exchange_messages(&mut client));
 }
 
 fn with_args(name: &str, args: &[&str]) -> Option<Command> {
@@ -49,11 +49,11 @@ fn with_args(name: &str, args: &[&str]) -> Option<Command> {
     Some(command)
 }
 
-/// Netcat from OpenBSD; others of that name have other options.
+/// Returns OpenBSD's netcat. Other programs of that name have other options.
 fn netcat(args: &[&str]) -> Option<Command> {
     let help = finish(installed("nc")?.arg("-h"), b"");
     if !help.stderr.contains("OpenBSD") {
-        skip("nc", "not that of OpenBSD");
+        skip("nc", "it is not OpenBSD's netcat");
         return None;
     }
     with_args("nc", args)
@@ -63,12 +63,12 @@ fn loopbacks() -> Vec<&'static str> {
     if has_ipv6() { vec!["127.0.0.1", "[::1]"] } else { vec!["127.0.0.1"] }
 }
 
-/// Has a textbook client say three lines, and compares what it shows.
+/// Lets a client of the textbook send three lines, and compares its output.
 fn textbook_client(name: &str, endpoint: &str) {
     let (host, port) = host_and_port(endpoint);
     let Some(mut client) = python(name, [host, port]) else { return };
     let start = now();
-    let done = finish(&mut client, b"hello\n  indented, \xc3\xa9\nbye\n\nnot said\n");
+    let done = finish(&mut client, b"hello\n  indented, \xc3\xa9\nbye\n\nnot sent\n");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     let lines: Vec<&str> = done.text().lines().collect();
     assert_eq!(lines.len(), 3, "{}", done.text());
@@ -78,7 +78,7 @@ fn textbook_client(name: &str, endpoint: &str) {
 }
 
 #[test]
-fn textbook_clients_talk_to_our_server() {
+fn textbook_clients_work_with_the_server() {
     for host in loopbacks() {
         let serving = Serving::at(&[&format!("tcp://{host}:0"), &format!("udp://{host}:0")]);
         textbook_client("tcp_client.py", &serving.endpoints()[0]);
@@ -87,57 +87,57 @@ fn textbook_clients_talk_to_our_server() {
 }
 
 #[test]
-fn other_clients_talk_to_our_tcp_server() {
+fn other_clients_work_with_the_tcp_server() {
     for address in loopbacks() {
         let serving = Serving::at(&[&format!("tcp://{address}:0")]);
         let (host, port) = host_and_port(serving.endpoint());
-        converse_until_the_end(with_args("socat", &["-", &format!("TCP:{}", serving.address())]));
-        converse_until_the_end(with_args("ncat", &[host, port]));
-        converse_until_the_end(netcat(&["-N", host, port]));
+        exchange_until_end_of_input(with_args("socat", &["-", &format!("TCP:{}", serving.address())]));
+        exchange_until_end_of_input(with_args("ncat", &[host, port]));
+        exchange_until_end_of_input(netcat(&["-N", host, port]));
     }
 }
 
 #[test]
-fn other_clients_talk_to_our_udp_server() {
+fn other_clients_work_with_the_udp_server() {
     for address in loopbacks() {
         let serving = Serving::at(&[&format!("udp://{address}:0")]);
         let (host, port) = host_and_port(serving.endpoint());
-        converse_a_while(with_args("socat", &["-", &format!("UDP:{}", serving.address())]));
-        converse_a_while(with_args("ncat", &["-u", host, port]));
-        converse_a_while(netcat(&["-u", host, port]));
+        exchange_and_kill(with_args("socat", &["-", &format!("UDP:{}", serving.address())]));
+        exchange_and_kill(with_args("ncat", &["-u", host, port]));
+        exchange_and_kill(netcat(&["-u", host, port]));
     }
 }
 
 #[test]
-fn other_clients_talk_to_our_unix_streams() {
+fn other_clients_work_with_unix_streams() {
     let folder = Folder::new();
     let (path, name) = (folder.join("s"), unique());
     let _serving = Serving::at(&[&format!("unix:{path}"), &format!("@{name}")]);
-    converse_until_the_end(with_args("socat", &["-", &format!("UNIX-CONNECT:{path}")]));
-    converse_until_the_end(with_args("socat", &["-", &format!("ABSTRACT-CONNECT:{name}")]));
-    converse_until_the_end(with_args("ncat", &["-U", &path]));
-    converse_until_the_end(netcat(&["-N", "-U", &path]));
+    exchange_until_end_of_input(with_args("socat", &["-", &format!("UNIX-CONNECT:{path}")]));
+    exchange_until_end_of_input(with_args("socat", &["-", &format!("ABSTRACT-CONNECT:{name}")]));
+    exchange_until_end_of_input(with_args("ncat", &["-U", &path]));
+    exchange_until_end_of_input(netcat(&["-N", "-U", &path]));
 }
 
 #[test]
-fn other_clients_talk_to_our_unix_datagrams() {
+fn other_clients_work_with_unix_datagrams() {
     let folder = Folder::new();
     let (path, name) = (folder.join("d"), unique());
     let _serving = Serving::at(&[&format!("unix-dgram:{path}"), &format!("unix-dgram:@{name}")]);
     let ours = folder.join("socat");
-    converse_a_while(with_args("socat", &["-", &format!("UNIX-SENDTO:{path},bind={ours}")]));
+    exchange_and_kill(with_args("socat", &["-", &format!("UNIX-SENDTO:{path},bind={ours}")]));
     let ours = unique();
-    converse_a_while(with_args("socat", &["-", &format!("ABSTRACT-SENDTO:{name},bind={ours}")]));
-    converse_a_while(netcat(&["-u", "-U", "-s", &folder.join("nc"), &path]));
+    exchange_and_kill(with_args("socat", &["-", &format!("ABSTRACT-SENDTO:{name},bind={ours}")]));
+    exchange_and_kill(netcat(&["-u", "-U", "-s", &folder.join("nc"), &path]));
 }
 
 #[test]
-fn other_clients_talk_to_our_seqpackets() {
+fn other_clients_work_with_unix_seqpackets() {
     let folder = Folder::new();
     let (path, name) = (folder.join("q"), unique());
     let _serving = Serving::at(&[&format!("unix-seqpacket:{path}"), &format!("unix-seqpacket:@{name}")]);
-    converse_until_the_end(with_args("socat", &["-", &format!("UNIX-CONNECT:{path},type=5")]));
-    converse_until_the_end(with_args("socat", &["-", &format!("ABSTRACT-CONNECT:{name},type=5")]));
+    exchange_until_end_of_input(with_args("socat", &["-", &format!("UNIX-CONNECT:{path},type=5")]));
+    exchange_until_end_of_input(with_args("socat", &["-", &format!("ABSTRACT-CONNECT:{name},type=5")]));
     for address in [path, format!("\0{name}")] {
         let Some(mut client) = python("seqpacket_client.py", [hex(address.as_bytes())]) else { return };
         let start = now();
@@ -149,13 +149,14 @@ fn other_clients_talk_to_our_seqpackets() {
     }
 }
 
-/// Arguments cannot hold a NUL byte, but abstract names begin with one.
+/// Returns bytes in hexadecimal. An argument cannot contain the NUL byte with which an abstract
+/// name begins.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
-fn local_time_is_that_of_the_zone() {
+fn ctime_timestamps_follow_tz() {
     let Some(mut python) = installed("python3") else { return };
     let mut serve = sounder(["serve", "tcp://127.0.0.1:0"]);
     let serving = Serving::start(serve.env("TZ", "Europe/Berlin"), 1);
@@ -169,25 +170,25 @@ fn local_time_is_that_of_the_zone() {
     assert!(ctimes.text().contains(&format!("'{stamp}'")), "{stamp} is not of {}", ctimes.text());
 }
 
-/// Asks a server with our client, and checks that it echoes.
+/// Checks that a server echoes what `sounder talk` sends.
 fn assert_echoes(endpoint: &str) {
     assert_echoes_to(&["talk", endpoint], endpoint);
 }
 
-/// The same, line by line: `ncat --exec` loses what its program has not said when the client's input ends, whatever the
-/// client (`nc -N` and socat fare no better).
-fn assert_echoes_in_turn(endpoint: &str) {
+/// As [`assert_echoes`], line by line: when the client's input ends, `ncat --exec` loses the output
+/// that its program has not written yet, whichever client it is.
+fn assert_echoes_by_line(endpoint: &str) {
     assert_echoes_to(&["talk", "--lines", endpoint], endpoint);
 }
 
 fn assert_echoes_to(args: &[&str], endpoint: &str) {
     let talk = run(args, b"hello\n  world, \xc3\xa9\n");
-    let answers = "hello\n  world, é\n";
-    assert_eq!((talk.text(), talk.stderr.as_str(), talk.code), (answers, "", Some(0)), "{endpoint}");
+    let replies = "hello\n  world, é\n";
+    assert_eq!((talk.text(), talk.stderr.as_str(), talk.code), (replies, "", Some(0)), "{endpoint}");
 }
 
 #[test]
-fn our_client_talks_to_textbook_servers() {
+fn talk_works_with_textbook_servers() {
     for (script, scheme) in [("tcp_server.py", "tcp"), ("udp_server.py", "udp")] {
         for host in loopbacks() {
             let Some(mut server) = python(script, [host.trim_matches(['[', ']'])]) else { return };
@@ -204,21 +205,24 @@ fn our_client_talks_to_textbook_servers() {
 }
 
 #[test]
-fn more_than_the_textbook_server_reads_at_once_comes_back_in_pieces() {
+fn a_textbook_server_replies_to_a_long_message_in_parts() {
     let Some(mut server) = python("tcp_server.py", ["127.0.0.1"]) else { return };
     let server = Program::start(&mut server);
     let endpoint = format!("tcp://127.0.0.1:{}", server.wait_for_lines(1)[0]);
     let long = "x".repeat(5000);
     let talk = run(&["talk", "--json", &endpoint], format!("{long}\nshort\n").as_bytes());
-    let answers = talk.objects();
-    let texts: Vec<&str> = answers.iter().map(|answer| answer["text"].as_str().unwrap()).collect();
+    let replies = talk.objects();
+    let texts: Vec<&str> = replies.iter().map(|answer| answer["text"].as_str().unwrap()).collect();
     assert_eq!((talk.code, texts.len()), (Some(0), 2), "{texts:?}");
     let (x, stamps) = (texts[0].matches('x').count(), texts[0].matches('[').count());
-    assert!(x == 5000 && 5 <= stamps, "the answer is all of its pieces: {x} in {stamps}");
+    assert!(
+        x == 5000 && 5 <= stamps,
+        "the reply consists of all its parts: {x} bytes with {stamps} timestamps"
+    );
     assert!(texts[1].ends_with("] short"));
 }
 
-/// Starts socat, and returns it with the port that it tells.
+/// Starts socat, and returns it with the port that it reports.
 pub(crate) fn socat(address: &str, what: &str) -> Option<(Program, String)> {
     let mut socat = installed("socat")?;
     let server = Program::start(socat.args(["-d", "-d", address, what]));
@@ -229,7 +233,7 @@ pub(crate) fn socat(address: &str, what: &str) -> Option<(Program, String)> {
 }
 
 #[test]
-fn our_client_talks_to_other_tcp_servers() {
+fn talk_works_with_other_tcp_servers() {
     for (host, family) in [("127.0.0.1", 4), ("[::1]", 6)].into_iter().take(loopbacks().len()) {
         for what in ["PIPE", "EXEC:cat"] {
             let address = format!("TCP{family}-LISTEN:0,bind={host},fork");
@@ -241,13 +245,13 @@ fn our_client_talks_to_other_tcp_servers() {
     let Some(mut ncat) = installed("ncat") else { return };
     let server = Program::start(ncat.args(["-v", "-l", "127.0.0.1", &port, "--exec", "/bin/cat"]));
     server.wait_for_stderr("Listening on");
-    assert_echoes_in_turn(&format!("tcp://127.0.0.1:{port}"));
+    assert_echoes_by_line(&format!("tcp://127.0.0.1:{port}"));
 }
 
 #[test]
-fn our_client_talks_to_other_udp_servers() {
+fn talk_works_with_other_udp_servers() {
     for (host, family) in [("127.0.0.1", 4), ("[::1]", 6)].into_iter().take(loopbacks().len()) {
-        // It forks for nobody: a fork would not know that its peer has gone, and stay.
+        // Without `fork`: a child would not notice that its UDP peer has ended, and would remain.
         let address = format!("UDP{family}-LISTEN:0,bind={host}");
         let Some((_server, port)) = socat(&address, "PIPE") else { return };
         assert_echoes(&format!("udp://{host}:{port}"));
@@ -260,7 +264,7 @@ fn our_client_talks_to_other_udp_servers() {
 }
 
 #[test]
-fn our_client_talks_to_other_unix_servers() {
+fn talk_works_with_other_unix_servers() {
     let folder = Folder::new();
     let path = |name| folder.join(name);
     let name = unique();
@@ -283,5 +287,5 @@ fn our_client_talks_to_other_unix_servers() {
     let Some(mut ncat) = installed("ncat") else { return };
     let server = Program::start(ncat.args(["-v", "-l", "-U", &path("n"), "--exec", "/bin/cat"]));
     server.wait_for_stderr("Listening on");
-    assert_echoes_in_turn(&path("n"));
+    assert_echoes_by_line(&path("n"));
 }
