@@ -49,6 +49,22 @@ impl Transport {
         };
         is_family_absent(error) || is_missing
     }
+
+    /// Checks that this machine can connect to `address` if it is its own: VSOCK needs a loopback for that. Without one
+    /// a connection to the local context id goes to the hypervisor, which never answers it, and only bind(2) fails.
+    ///
+    /// # Errors
+    ///
+    /// As bind(2), if the loopback [is absent](Self::is_absent).
+    pub fn check_loopback(self, address: &Address) -> io::Result<()> {
+        let local = VsockAddress { cid: VsockAddress::CID_LOCAL, port: VsockAddress::PORT_ANY };
+        match address {
+            Address::Vsock(address) if address.cid == VsockAddress::CID_LOCAL => {}
+            _ => return Ok(()),
+        }
+        let bound = self.socket(address).and_then(|socket| socket.bind(&local.into()));
+        bound.or_else(|error| if self.is_absent(address, &error) { Err(error) } else { Ok(()) })
+    }
 }
 
 /// How [`create_server`] makes a socket.

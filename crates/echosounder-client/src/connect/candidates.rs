@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use echosounder_proto::FailureKind;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, Transport, is_multicast_or_broadcast};
 
 use super::options::{ConnectOptions, IpOptions, Source};
@@ -135,7 +134,11 @@ impl Candidates {
     fn start(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), ClientError> {
         let socket =
             self.transport.socket(address).map_err(|error| connect_error(self.transport, address, error))?;
-        self.check_vsock_loopback(address)?;
+        if let Err(error) = self.transport.check_loopback(address) {
+            let endpoint = Endpoint::display(self.transport, address);
+            let error = Error::new(Operation::Connect.as_str(), &endpoint, error);
+            return Err(ClientError::FamilyAbsent(error));
+        }
         if let Some(source) = &self.source {
             source.bind(&socket)?;
         }
@@ -192,23 +195,6 @@ impl Candidates {
                 ClientError::Local(error.with_address(address))
             }
             _ => connect_error(self.transport, address, error),
-        }
-    }
-
-    /// Fails if this machine has no VSOCK loopback. A connection to the local CID would go to the hypervisor, which
-    /// never answers. Only bind(2) shows that the loopback is missing.
-    fn check_vsock_loopback(&self, address: &Address) -> Result<(), ClientError> {
-        let Address::Vsock(VsockAddress { cid: VsockAddress::CID_LOCAL, .. }) = address else {
-            return Ok(());
-        };
-        let local = VsockAddress { cid: VsockAddress::CID_LOCAL, port: VsockAddress::PORT_ANY };
-        let bound = self.transport.socket(address).and_then(|socket| socket.bind(&local.into()));
-        match bound {
-            Err(error) if self.transport.is_absent(address, &error) => {
-                let endpoint = Endpoint::display(self.transport, address);
-                Err(ClientError::FamilyAbsent(Error::new(Operation::Connect.as_str(), &endpoint, error)))
-            }
-            _ => Ok(()),
         }
     }
 

@@ -7,8 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use echosounder_proto::{Clock, MonoTime, NUMBERED_MIN};
-use echosounder_socket::family::vsock::VsockAddress;
-use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, is_multicast_or_broadcast, ready};
+use echosounder_socket::{
+    Address, Endpoint, Error, Kind, Locality, Socket, is_multicast_or_broadcast, ready,
+};
 
 use super::error::LoadError;
 use super::generator::Generator;
@@ -184,13 +185,6 @@ fn spawn(
 
 /// Returns whether the server is on another host.
 fn is_remote(address: &Address, sockets: &[Socket]) -> bool {
-    match address {
-        Address::Unix(_) | Address::Netlink(_) => false,
-        Address::Vsock(address) => address.cid != VsockAddress::CID_LOCAL,
-        address => {
-            // A connection to an address of this host comes from the same address.
-            let here = || sockets.first()?.local_addr().ok()?.ip();
-            address.ip().is_some_and(|ip| !ip.is_loopback() && !ip.is_unspecified() && here() != Some(ip))
-        }
-    }
+    let local = sockets.first().and_then(|socket| socket.local_addr().ok());
+    address.locality(local.as_ref()) == Locality::OtherHost
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use echosounder_proto::{
     LossReason, MonoTime, ProbeEvent, ProbeInput, ProbeOutput, Prober, Sample, TextEcho,
 };
-use echosounder_socket::family::vsock::VsockAddress;
-use echosounder_socket::{Address, Socket};
+use echosounder_socket::{Address, Locality, Socket};
 
 use super::connector::ConnectOutcome;
 use super::context::Context;
@@ -212,15 +211,10 @@ impl Session {
 
     /// Returns how the peer's clock relates to this machine's, as far as the addresses show.
     fn likely_clock(&self) -> ClockRelation {
-        let is_local = match &self.link.address {
-            Address::Unix(_) | Address::Netlink(_) => true,
-            Address::Vsock(address) => address.cid == VsockAddress::CID_LOCAL,
-            // A host that sends to itself does so from the address that it sends to.
-            address => address.ip().is_some_and(|ip| {
-                ip.is_loopback() || self.link.local.as_ref().and_then(Address::ip) == Some(ip)
-            }),
-        };
-        if is_local { ClockRelation::Same } else { ClockRelation::Free }
+        match self.link.address.locality(self.link.local.as_ref()) {
+            Locality::ThisHost => ClockRelation::Same,
+            Locality::OtherHost | Locality::Unknown => ClockRelation::Free,
+        }
     }
 
     fn connect(&mut self, context: &mut Context) -> Result<(), ClientError> {
