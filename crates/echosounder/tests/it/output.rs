@@ -348,11 +348,11 @@ fn stuck() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Returns whether a process has started its thread for signals.
-fn watches_signals(pid: u32) -> bool {
+/// Returns whether a process has started a thread of this name.
+fn has_thread(pid: u32, name: &str) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let mut names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
-    names.any(|name| name == "signals\n")
+    names.any(|line| line.trim_end() == name)
 }
 
 /// Runs a command whose standard output nobody reads, sends it a signal if there is one, and waits for its end.
@@ -362,7 +362,9 @@ fn run_unread(command: &mut Command, signal: Option<Signal>) -> (Option<i32>, St
     // The command's copy would keep the pipe open.
     command.stdout(Stdio::null());
     if let Some(signal) = signal {
-        wait_until("the watch for signals", || watches_signals(child.id()));
+        // A load that is stopped before its first thread has nothing to report.
+        let thread = if command.get_args().any(|arg| arg == "load") { "load" } else { "signals" };
+        wait_until("the thread that the signal needs", || has_thread(child.id(), thread));
         signal.send(child.id()).unwrap();
     }
     let status = wait_for("the end of the program", || child.try_wait().unwrap());

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::Duration;
@@ -397,6 +397,9 @@ fn ping_with_a_count_ends_whatever_the_server_does() {
             drop(listener);
             let mut buffer = [0; REQUEST_LEN];
             stream.read_exact(&mut buffer).and_then(|()| stream.write_all(&buffer)).unwrap();
+            // Closing with unread requests would reset the connection and discard the reply.
+            stream.shutdown(Shutdown::Write).unwrap();
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
         });
         endpoint
     };

@@ -503,16 +503,23 @@ fn flood_is_bounded_and_can_be_interrupted() {
 fn blocked_terminal_does_not_delay_a_signal() {
     for term in ["xterm-256color", "dumb"] {
         let (tell, stuck) = mpsc::channel();
+        let (block, blocked) = mpsc::channel();
         let endpoint = server(move |mut stream| {
+            stream.write_all(b"first\n").unwrap();
+            blocked.recv().unwrap();
             // A timeout shows that all buffers between the two ends are full.
             stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
             while stream.write_all(&[1; 65536]).is_ok() {}
             tell.send(()).unwrap();
+            // The connection stays open until the client ends.
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let _ = stream.read(&mut [0]);
         });
         let Some(mut terminal) = Terminal::talk(&[&endpoint], &[("TERM", term)]) else { return };
-        terminal.shows(|screen| screen.contains("Server: "));
+        terminal.shows(|screen| screen.contains("Server: first"));
         let showing = Arc::clone(&terminal.showing);
         let held = showing.lock().unwrap();
+        block.send(()).unwrap();
         stuck.recv_timeout(PATIENCE).unwrap();
         let pid = terminal.child.process_id().unwrap();
         assert!(sh(&format!("kill -TERM {pid}")).status().unwrap().success());
