@@ -210,7 +210,7 @@ fn many_messages_are_shown_in_part_and_all_have_replies() {
         done.text().lines().partition(|line| line.starts_with('('));
     let counts = left_out.iter().map(|line| {
         let count = line.strip_prefix('(').unwrap().strip_suffix(" left out)").unwrap();
-        count.split(' ').next().unwrap().parse::<usize>().unwrap()
+        count.split(' ').next().unwrap().replace(',', "").parse::<usize>().unwrap()
     });
     assert!(shown.len() <= 100 * seconds, "{} lines in less than {seconds} s", shown.len());
     assert!(!left_out.is_empty() && left_out.len() <= seconds, "{left_out:?}");
