@@ -1,5 +1,5 @@
-//! What the fuzzer has found worth keeping, tried again. The laws are links into `fuzz/`, so that this crate can be
-//! packaged; its corpus is not packaged.
+//! Replays the corpus of the fuzzer. The properties are links into `fuzz/`, so that this crate can
+//! be packaged without the corpus.
 
 #[path = "properties/reader.rs"]
 mod reader;

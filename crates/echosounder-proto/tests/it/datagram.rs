@@ -20,7 +20,7 @@ fn rule(stamp: &str, plain: PlainEcho) -> DatagramFilter {
 
 proptest! {
     #[test]
-    fn no_answer_is_ever_answered(
+    fn no_reply_is_replied_to(
         call in any::<Vec<u8>>(), blank: bool,
         mine in prop::sample::select(vec!["ctime", "rfc3339", "unix", "ns", "[{unix}] {peer}> "]),
         theirs in prop::sample::select(vec!["ctime", "rfc3339", "unix", "ns", "none"]),
@@ -30,15 +30,15 @@ proptest! {
         let mut message = if blank { [&TIMESTAMP_PLACEHOLDER[..], &call].concat() } else { call };
         let mut head = Vec::new();
         responder.respond_to_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
-        let answer = [head, message].concat();
-        prop_assert!(starts_with_timestamp(&answer));
-        let verdict = rule(theirs, PlainEcho::Metered).check(&datagram(&answer, Sender::Local), at(0));
+        let reply = [head, message].concat();
+        prop_assert!(starts_with_timestamp(&reply));
+        let verdict = rule(theirs, PlainEcho::Metered).check(&datagram(&reply, Sender::Local), at(0));
         prop_assert_eq!(verdict, Err(DropReason::Stamped));
     }
 }
 
 #[test]
-fn every_reason_that_is_the_rules() {
+fn every_reason_of_the_filter_occurs() {
     let mut stamping = rule("ctime", PlainEcho::Local);
     let hello = datagram(b"hello", Sender::Remote);
     assert_eq!(stamping.check(&hello, at(0)), Ok(()));
@@ -48,12 +48,12 @@ fn every_reason_that_is_the_rules() {
     assert_eq!(stamping.check(&datagram(b"x", Sender::Nameless), at(0)), Err(DropReason::Nameless));
     assert_eq!(stamping.check(&datagram(b"x", Sender::Own), at(0)), Err(DropReason::Own));
     assert_eq!(stamping.check(&datagram(b"x", Sender::Service), at(0)), Err(DropReason::Service));
-    let answer = datagram(b"[Sun Nov 22 12:19:36 2026] hello", Sender::Local);
-    assert_eq!(stamping.check(&answer, at(0)), Err(DropReason::Stamped));
+    let reply = datagram(b"[Sun Nov 22 12:19:36 2026] hello", Sender::Local);
+    assert_eq!(stamping.check(&reply, at(0)), Err(DropReason::Stamped));
 }
 
 #[test]
-fn the_plain_echo_answers_strangers_only_as_often_as_agreed() {
+fn the_plain_echo_to_remote_hosts_is_rate_limited() {
     let hello = datagram(b"hello", Sender::Remote);
     assert_eq!(rule("none", PlainEcho::Local).check(&hello, at(0)), Err(DropReason::Remote));
     assert_eq!(rule("none", PlainEcho::Local).check(&datagram(b"hello", Sender::Local), at(0)), Ok(()));

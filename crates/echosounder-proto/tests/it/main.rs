@@ -1,4 +1,4 @@
-//! The laws of the protocol, none of which needs a socket or a clock.
+//! Tests of the protocol, without a socket or a clock.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -16,8 +16,8 @@ mod timestamp;
 
 use echosounder_proto::{Input, LocalTime, Responder, StampContext};
 
-/// Answers `input` as a server does that reads it in one go, however many turns its answers take.
-fn answer_all(responder: &Responder, input: &[u8], input_kind: Input) -> (Vec<u8>, usize) {
+/// Replies to `input` as a server does that reads it at once, in as many turns as needed.
+fn reply_all(responder: &Responder, input: &[u8], input_kind: Input) -> (Vec<u8>, usize) {
     let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
     let mut out = Vec::new();
     let mut consumed = 0;
@@ -31,7 +31,7 @@ fn answer_all(responder: &Responder, input: &[u8], input_kind: Input) -> (Vec<u8
     }
 }
 
-/// Cuts `bytes` after each of the lengths, the last piece being what is left.
+/// Cuts `bytes` after each of the lengths; the last piece is the rest.
 fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     for &length in lengths {

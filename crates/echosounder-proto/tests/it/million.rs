@@ -1,5 +1,5 @@
-//! A million probes over a lossy link in virtual time: the same seed gives the same counts, whatever
-//! becomes of the prober's insides.
+//! A million probes over a lossy link in virtual time: the same seed gives the same counts,
+//! whatever becomes of the prober's insides.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,8 +12,8 @@ use echosounder_proto::{
 
 use echosounder_testkit::Random;
 
-/// What became of the requests, and the sum of the numbers of each kind, which tells more than how many
-/// there were.
+/// What became of the requests, and the sum of the numbers of each kind, which tells more than how
+/// many there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     answered: (u64, u64),
@@ -42,7 +42,8 @@ fn moment(nanos: u64) -> Moment {
     Moment { wall: WallTime::from_nanos(1_795_346_376_000_000_000 + nanos), mono }
 }
 
-/// A delay in nanoseconds: mostly short, seldom longer than the timeout; `None` if the packet is lost.
+/// A delay in nanoseconds: mostly short, seldom longer than the timeout; `None` if the packet is
+/// lost.
 fn delay(random: &mut Random) -> Option<u64> {
     let short = random.next_u64() % 2_000_000;
     match random.next_u64() % 64 {

@@ -1,4 +1,4 @@
-//! What is told of the peer's clock, against what it really shows. Everything is in nanoseconds.
+//! Estimates of the peer's clock against the true offset. All numbers are nanoseconds.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 const HOUR: i64 = 3_600_000_000_000;
 
-/// Sun Nov 22 12:19:36 2026, more or less.
+/// About Sun Nov 22 12:19:36 2026.
 const EPOCH: i64 = 1_795_346_376_123_456_789;
 
-/// The peer's clock: how far it is ahead of ours at the beginning, and how many billionths it is fast.
+/// The peer's clock: its offset at the beginning, and its drift in parts per billion.
 #[derive(Clone, Copy, Debug)]
 struct Truth {
     ahead: i64,
@@ -35,13 +35,13 @@ impl Truth {
         WallTime::from_nanos(at.checked_add_signed(self.ahead(at)).unwrap())
     }
 
-    /// A call that leaves then, and how long it takes there, at the peer, and back.
+    /// Returns a request that is sent then and takes so long up, at the peer, and down.
     fn sample(self, sent: u64, [up, residence, down]: [u64; 3]) -> Sample {
         let stamp = Timestamp::Ns { rx: self.shows(sent + up), tx: self.shows(sent + up + residence) };
         sample(sent, sent + up + residence + down, stamp)
     }
 
-    /// Whether an estimate is right.
+    /// Asserts that the true offset is within an estimate.
     #[track_caller]
     fn is_within(self, estimate: OffsetEstimate, at: u64) {
         let off = estimate.ahead.abs_diff(self.ahead(at));
@@ -81,7 +81,8 @@ trait Draw {
     /// Returns a number between the two, each decade as likely as the others.
     fn decades(&mut self, low: u64, high: u64) -> u64;
 
-    /// Returns a number that is mostly little more than `scale`, from a distribution without a variance.
+    /// Returns a number that is mostly little more than `scale`, from a distribution without a
+    /// variance.
     fn heavy(&mut self, scale: u64) -> u64;
 }
 
@@ -112,7 +113,7 @@ impl Draw for Random {
 }
 
 #[test]
-fn the_truth_is_within_what_is_told_of_it() {
+fn the_true_offset_is_within_the_estimate() {
     for seed in 0..150 {
         let mut random = Random::new(seed);
         let ahead = EPOCH + random.within(-12 * HOUR, 12 * HOUR);
@@ -136,7 +137,7 @@ fn the_truth_is_within_what_is_told_of_it() {
             if call.is_power_of_two() || call == count {
                 let estimate = clock.estimate(mono(now)).unwrap();
                 truth.is_within(estimate, now);
-                // Some time later it is known less well.
+                // The uncertainty grows with time.
                 truth.is_within(clock.estimate(mono(now + 10 * SECOND)).unwrap(), now + 10 * SECOND);
                 is_sensible(estimate, now, &least, interval);
             }
@@ -145,8 +146,8 @@ fn the_truth_is_within_what_is_told_of_it() {
     }
 }
 
-/// Nothing is less certain than half the least round trip, and what drift makes of that in the time that is looked
-/// back to.
+/// The uncertainty is at most half the minimum round trip, and what drift adds to that in the
+/// remembered time.
 #[track_caller]
 #[expect(
     clippy::cast_precision_loss,
@@ -163,7 +164,7 @@ fn is_sensible(estimate: OffsetEstimate, now: u64, least: &[(u64, u64)], interva
 }
 
 #[test]
-fn what_is_known_gets_better() {
+fn the_estimate_improves_with_time() {
     let truth = Truth { ahead: EPOCH, ppb: -37_000 };
     let mut clock = PeerClock::new();
     assert_eq!(clock.estimate(mono(0)), None);
@@ -179,12 +180,12 @@ fn what_is_known_gets_better() {
     assert!(second.uncertainty < 300 * US, "{second:?}");
     assert!((50 * US..55 * US).contains(&minute.uncertainty), "{minute:?}");
     assert!(minute.drift_uncertainty < 3e-6, "{minute:?}");
-    // The ways there and back are unequal, and nobody can see that.
+    // The delays are unequal, which no estimate can show.
     assert!(minute.ahead.abs_diff(truth.ahead(60 * SECOND) + 10_000) < 2 * US, "{minute:?}");
 }
 
 #[test]
-fn excess_is_what_a_call_takes_longer_than_the_quickest() {
+fn excess_is_the_delay_above_the_fastest() {
     let paths = [[60 * US, 5 * US, 40 * US], [5 * US, 5 * US, 30 * MS], [MS, 400 * MS, MS]];
     for (path, ppb) in paths.into_iter().zip([0, 200_000, -150_000]) {
         let truth = Truth { ahead: EPOCH, ppb };
@@ -198,9 +199,9 @@ fn excess_is_what_a_call_takes_longer_than_the_quickest() {
             for (up, down) in [(0, 0), (300 * US, 0), (0, 70 * US), (20 * MS, 3 * US)] {
                 let sample = truth.sample(calls * interval, [path[0] + up, path[1], path[2] + down]);
                 clock.observe(&sample);
-                let (told_up, told_down) = clock.excess(&sample).unwrap();
-                for (told, is) in [(told_up, up), (told_down, down)] {
-                    let off = told.abs_diff(Duration::from_nanos(is));
+                let (excess_up, excess_down) = clock.excess(&sample).unwrap();
+                for (excess, is) in [(excess_up, up), (excess_down, down)] {
+                    let off = excess.abs_diff(Duration::from_nanos(is));
                     assert!(off < Duration::from_micros(5), "{off:?} {path:?} {ppb} {interval}");
                 }
             }
@@ -230,7 +231,7 @@ fn a_step_is_counted_and_forgotten() {
 }
 
 #[test]
-fn a_clock_that_changes_its_pace_is_not_stepped() {
+fn a_change_of_drift_is_no_step() {
     let before = Truth { ahead: EPOCH, ppb: -5_000 };
     let turn = 100 * SECOND;
     let ppb = 25_000;
@@ -261,14 +262,15 @@ fn rounding_is_no_step() {
     }
 }
 
-/// Calls a server that tells whole seconds, aimed at their edges, and returns what is known after each call.
+/// Sends requests to a server that shows whole seconds, aimed at their edges, and returns the
+/// estimate after each.
 fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: u64) -> Vec<OffsetEstimate> {
     let mut random = Random::new(interval + up);
     let pace = ProbePace::Open { interval: Duration::from_nanos(interval) };
     let plan = ProbePlan { pace, count: Some(count), timeout: Duration::from_secs(1), end: None };
     let mut prober = Prober::new(TextEcho::messages(Payload::new(64)), plan, mono(3 * SECOND));
     let mut clock = PeerClock::new();
-    let mut told = Vec::new();
+    let mut estimates = Vec::new();
     while let Some(due) = prober.due() {
         let sent = due.as_nanos();
         let mut message = Vec::new();
@@ -276,21 +278,21 @@ fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: 
         let [up, down] = [up, down].map(|least| least + random.heavy(jitter));
         let second = truth.shows(sent + up).seconds();
         let received = sent + up + down;
-        let answer = sample(sent, received, Timestamp::Ctime(Some(second)));
-        clock.observe(&answer);
-        assert_eq!(clock.excess(&answer), None);
+        let reply = sample(sent, received, Timestamp::Ctime(Some(second)));
+        clock.observe(&reply);
+        assert_eq!(clock.excess(&reply), None);
         prober.handle(ProbeInput::Received { bytes: &message, at: times(received) });
-        let next = prober.due().unwrap_or(answer.received.program.mono);
-        prober.aim(clock.edge(next, answer.rtt()).unwrap());
-        told.push(clock.estimate(mono(received)).unwrap());
-        truth.is_within(*told.last().unwrap(), received);
+        let next = prober.due().unwrap_or(reply.received.program.mono);
+        prober.aim(clock.edge(next, reply.rtt()).unwrap());
+        estimates.push(clock.estimate(mono(received)).unwrap());
+        truth.is_within(*estimates.last().unwrap(), received);
     }
     assert_eq!(clock.steps(), 0);
-    told
+    estimates
 }
 
 #[test]
-fn a_clock_that_tells_whole_seconds_is_known_as_well() {
+fn a_clock_with_whole_seconds_is_estimated_too() {
     for (interval, count) in
         [(SECOND, 30), (2 * SECOND, 30), (200 * MS, 150), (500 * MS, 60), (300 * MS, 300)]
     {
@@ -299,10 +301,11 @@ fn a_clock_that_tells_whole_seconds_is_known_as_well() {
         {
             for ppb in [0, 30_000, -100_000] {
                 let truth = Truth { ahead: EPOCH + 5 * HOUR, ppb };
-                let told = aimed(truth, interval, path, jitter, count);
+                let estimates = aimed(truth, interval, path, jitter, count);
                 let rtt = path[0] + path[1] + 2 * jitter;
-                let last = told.last().unwrap();
-                // The tick by which such a clock may lag stays unknown, and with it some of its drift.
+                let last = estimates.last().unwrap();
+                // The tick by which such a clock may lag stays unknown, and with it some of the
+                // drift.
                 assert!(last.uncertainty <= rtt + 15 * MS, "{interval} {path:?} {ppb}: {last:?}");
             }
         }
@@ -322,7 +325,7 @@ fn hostile() -> impl Strategy<Value = u64> {
 
 proptest! {
     #[test]
-    fn no_stamp_makes_it_panic_or_lose_its_mind(
+    fn no_timestamp_panics_or_corrupts_the_estimate(
         answers in vec((0..4_u8, hostile(), hostile(), hostile(), 0..SECOND), 1..150), later: u64,
     ) {
         let mut clock = PeerClock::new();
@@ -334,9 +337,9 @@ proptest! {
                 2 => Timestamp::Rfc3339(None),
                 _ => Timestamp::Ns { rx: time, tx: WallTime::from_nanos(tx) },
             };
-            let answer = sample(sent, sent.saturating_add(rtt), stamp);
-            clock.observe(&answer);
-            let _ = (clock.excess(&answer), clock.edge(mono(later), answer.rtt()));
+            let reply = sample(sent, sent.saturating_add(rtt), stamp);
+            clock.observe(&reply);
+            let _ = (clock.excess(&reply), clock.edge(mono(later), reply.rtt()));
         }
         prop_assert!(clock.steps() < 150);
         for at in [0, later, u64::MAX] {

@@ -1,4 +1,5 @@
-//! The prober against a peer, over a link in virtual time. Whatever happens is written down; nothing waits.
+//! The prober and a server over a simulated link in virtual time. Scenarios are data; nothing
+//! waits.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -13,7 +14,7 @@ use echosounder_testkit::Random;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// How long the server has a message.
+/// How long the server holds a message.
 const RESIDENCE: Duration = Duration::from_micros(5);
 
 /// From the program to the wire, and from the wire to the program.
@@ -58,18 +59,18 @@ const fn every(interval: Duration) -> ProbePace {
     ProbePace::Open { interval }
 }
 
-/// What the link does with one call, and with its answer.
+/// What the link does with one request and with its reply.
 #[derive(Clone, Copy, Debug)]
 struct Fate {
     up: Option<Duration>,
-    /// Of each copy of the answer.
+    /// The delay of each copy of the reply.
     down: [Option<Duration>; 2],
 }
 
 const FAIR: Fate =
     Fate { up: Some(Duration::from_micros(400)), down: [Some(Duration::from_micros(600)), None] };
 
-/// What a fair call and its answer take.
+/// The round-trip time over a fair link.
 const FAIR_RTT: Duration = Duration::from_micros(1005);
 
 const LOST_UP: Fate = Fate { up: None, ..FAIR };
@@ -80,43 +81,44 @@ const fn slow_up(up: Duration) -> Fate {
     Fate { up: Some(up), ..FAIR }
 }
 
-const fn twice(again: Duration) -> Fate {
+const fn duplicated(again: Duration) -> Fate {
     Fate { down: [FAIR.down[0], Some(again)], ..FAIR }
 }
 
-/// Who answers.
+/// The kind of server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Peer {
-    /// Our own server, with this stamp.
+    /// Our own server, with this template.
     Ours(&'static str),
-    /// Puts `[ctime] ` before everything, and knows no blank.
+    /// Puts `[ctime] ` before everything, and knows no placeholder.
     Textbook,
-    /// Sends back what it gets; so does a socket that is connected to itself.
+    /// Sends back what it receives, as a socket does that is connected to itself.
     Plain,
-    /// Puts a timestamp before each message that nobody else writes, and quotes the message as Python does.
+    /// Puts a timestamp before each message that nobody else writes, and quotes the message as
+    /// Python does.
     Quoting,
     /// Does not echo at all.
     Web,
 }
 
-/// What happens besides.
+/// An event of a scenario.
 #[derive(Clone, Debug)]
-enum Happening {
+enum Incident {
     /// The client does not run until then; its kernel does.
     StandStill(u64),
     /// The server is gone until then.
     Restart(u64),
-    /// The server's clock is set to be so much ahead, in milliseconds.
+    /// The server's clock is set ahead by that many milliseconds.
     ServerClock(i64),
-    /// The client's clock on the wall is set to be so much ahead.
+    /// The client's wall clock is set ahead by that many milliseconds.
     ClientClock(i64),
-    /// Somebody sends this.
+    /// These bytes arrive.
     Arrives(Vec<u8>),
-    /// The kernel says that nobody is there.
+    /// The kernel reports that nothing listens at the address.
     Refused,
 }
 
-use Happening::{Arrives, ClientClock, Refused, Restart, ServerClock, StandStill};
+use Incident::{Arrives, ClientClock, Refused, Restart, ServerClock, StandStill};
 
 #[derive(Clone, Copy)]
 struct Scenario<'a> {
@@ -124,17 +126,17 @@ struct Scenario<'a> {
     plan: Plan,
     peer: Peer,
     link: &'a dyn Fn(u64) -> Fate,
-    /// Whether the kernel tells when packets left and came.
+    /// Whether the kernel timestamps packets.
     kernel: bool,
     /// How long a packet waits in this host before the kernel hands it to the wire.
     to_wire: Duration,
-    /// How often a stream's server reads; what came in between is one piece.
+    /// How often the server of a stream reads; what arrived meanwhile is one read.
     reads_every: Duration,
-    /// At most so many bytes of a stream arrive at once.
+    /// The most bytes of a stream that arrive together.
     segment: usize,
-    script: &'a [(u64, Happening)],
+    script: &'a [(u64, Incident)],
     expect: Tally,
-    /// What every answered call takes, if all take the same.
+    /// The round-trip time of every request, if all have the same.
     rtt: Option<Duration>,
 }
 
@@ -148,16 +150,16 @@ struct Tally {
     reordered: u64,
     unexpected: u64,
     skipped: u64,
-    /// Calls that could not be sent.
+    /// Requests that could not be sent.
     unsent: u64,
 }
 
-/// What the wire holds.
+/// What is on its way.
 enum Packet {
-    Call(u64, Vec<u8>),
-    Answer(Vec<u8>),
-    Script(Happening),
-    /// The server looks at what a stream has brought.
+    Request(u64, Vec<u8>),
+    Reply(Vec<u8>),
+    Script(Incident),
+    /// The server reads from a stream.
     Read,
 }
 
@@ -166,22 +168,22 @@ struct World<'a> {
     scenario: Scenario<'a>,
     prober: Prober<TextEcho>,
     now: u64,
-    /// What happens when; what happens at once, in the order in which it came about.
+    /// What arrives when; at the same time, in the order of sending.
     wire: BTreeMap<(u64, u64), (u64, Packet)>,
     sequence: u64,
-    /// A connection's packets do not live longer than it.
+    /// The current connection. Packets of earlier ones are dropped.
     connection: u64,
-    /// Nothing on a stream overtakes: when the last that was sent arrives there, and back.
+    /// When the last packet of a stream arrives, in each direction: none overtakes it.
     last: [u64; 2],
     still: Range<u64>,
     gone: Range<u64>,
     server_ahead: i64,
     client_ahead: i64,
-    /// What the server has of the stream and has not read.
+    /// What the server has received from the stream and not read.
     unread: Vec<u8>,
-    /// When the server was called and when it answered, by its own clock.
+    /// When the server received each request and replied, by its own clock.
     truth: BTreeMap<u64, (u64, u64)>,
-    /// What was heard, with the time at which it was.
+    /// The events of the prober, with their times.
     events: Vec<(u64, ProbeEvent)>,
     due: Vec<u64>,
     /// Requests that were sent.
@@ -211,13 +213,13 @@ impl<'a> World<'a> {
             sent: BTreeSet::new(),
             tally: Tally::default(),
         };
-        for (after, happening) in scenario.script {
-            world.put(start + after, Packet::Script(happening.clone()));
+        for (after, incident) in scenario.script {
+            world.put(start + after, Packet::Script(incident.clone()));
         }
         world
     }
 
-    /// Runs until all calls are done with and the wire is empty.
+    /// Runs until all requests have an outcome and nothing is on its way.
     fn run(&mut self) -> Tally {
         for _ in 0..1_000_000 {
             let arrival = self.wire.first_key_value().map(|((time, _), _)| *time);
@@ -239,10 +241,10 @@ impl<'a> World<'a> {
                 }
             }
         }
-        panic!("{}: it never ends", self.scenario.name);
+        panic!("{}: it does not end", self.scenario.name);
     }
 
-    /// When the client does what it would do then.
+    /// Returns when the client, which may stand still, does what is due then.
     fn awake(&self, time: u64) -> u64 {
         if self.still.contains(&time) { self.still.end } else { time }
     }
@@ -252,8 +254,8 @@ impl<'a> World<'a> {
         self.wire.insert((time, self.sequence), (self.connection, packet));
     }
 
-    /// Puts what takes its way there (0) or back (1).
-    fn convey(&mut self, way: usize, time: u64, packet: Packet) {
+    /// Sends a packet in one direction: up (0) or down (1).
+    fn transmit(&mut self, way: usize, time: u64, packet: Packet) {
         if self.scenario.plan.stream {
             self.last[way] = self.last[way].max(time);
         }
@@ -302,16 +304,16 @@ impl<'a> World<'a> {
             self.prober.handle(ProbeInput::Transmitted { packet: &bytes, at });
         }
         if let Some(up) = (self.scenario.link)(number).up {
-            self.convey(0, leaves + nanos(up), Packet::Call(number, bytes));
+            self.transmit(0, leaves + nanos(up), Packet::Request(number, bytes));
         }
     }
 
     fn arrive(&mut self, connection: u64, packet: Packet) {
         match packet {
-            Packet::Script(happening) => self.happen(happening),
+            Packet::Script(incident) => self.apply(incident),
             _ if self.scenario.plan.stream && connection != self.connection => {}
-            Packet::Call(..) if self.gone.contains(&self.now) => {}
-            Packet::Call(_, bytes) if self.scenario.plan.stream => {
+            Packet::Request(..) if self.gone.contains(&self.now) => {}
+            Packet::Request(_, bytes) if self.scenario.plan.stream => {
                 let every = nanos(self.scenario.reads_every);
                 if self.unread.is_empty() {
                     self.put(
@@ -322,22 +324,22 @@ impl<'a> World<'a> {
                 self.unread.extend(bytes);
             }
             Packet::Read => {
-                let answer = self.answer_stream();
-                for segment in answer.chunks(self.scenario.segment) {
-                    // A stream's answers take their way as the first call's does.
+                let reply = self.reply_stream();
+                for segment in reply.chunks(self.scenario.segment) {
+                    // All replies of a stream have the delay of the first.
                     let down = (self.scenario.link)(1).down[0].unwrap();
                     let arrives = self.now + nanos(RESIDENCE) + nanos(down);
-                    self.convey(1, arrives, Packet::Answer(segment.to_vec()));
+                    self.transmit(1, arrives, Packet::Reply(segment.to_vec()));
                 }
             }
-            Packet::Call(number, bytes) => {
-                let answer = self.answer_message(number, bytes);
+            Packet::Request(number, bytes) => {
+                let reply = self.reply_message(number, bytes);
                 for down in (self.scenario.link)(number).down.into_iter().flatten() {
                     let arrives = self.now + nanos(RESIDENCE) + nanos(down);
-                    self.convey(1, arrives, Packet::Answer(answer.clone()));
+                    self.transmit(1, arrives, Packet::Reply(reply.clone()));
                 }
             }
-            Packet::Answer(bytes) => {
+            Packet::Reply(bytes) => {
                 let awake = self.awake(self.now + if self.scenario.kernel { nanos(FROM_WIRE) } else { 0 });
                 let kernel = self.scenario.kernel.then(|| self.moment(self.now));
                 self.receive(&bytes, Times { program: self.moment(awake), kernel });
@@ -349,13 +351,13 @@ impl<'a> World<'a> {
         self.prober.handle(ProbeInput::Received { bytes, at });
     }
 
-    fn happen(&mut self, happening: Happening) {
-        match happening {
+    fn apply(&mut self, incident: Incident) {
+        match incident {
             StandStill(until) => self.still = self.now..at(1000) + until,
             Restart(until) => {
                 self.gone = self.now..at(1000) + until;
                 if self.scenario.plan.stream {
-                    self.cut();
+                    self.disconnect();
                 }
             }
             ServerClock(ahead) => self.server_ahead = ahead * 1_000_000,
@@ -369,7 +371,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn cut(&mut self) {
+    fn disconnect(&mut self) {
         self.prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(self.now) });
         self.connection += 1;
         self.last = [0; 2];
@@ -416,7 +418,7 @@ impl<'a> World<'a> {
         Responder { stamp, framing: Framing::default() }
     }
 
-    fn answer_message(&mut self, number: u64, mut message: Vec<u8>) -> Vec<u8> {
+    fn reply_message(&mut self, number: u64, mut message: Vec<u8>) -> Vec<u8> {
         let rx = self.server_clock(self.now);
         let tx = rx + nanos(RESIDENCE);
         self.truth.insert(number, (rx, tx));
@@ -434,7 +436,7 @@ impl<'a> World<'a> {
         [head, message].concat()
     }
 
-    fn answer_stream(&mut self) -> Vec<u8> {
+    fn reply_stream(&mut self) -> Vec<u8> {
         let input = std::mem::take(&mut self.unread);
         let label = self.label();
         let mut context = StampContext::anonymous(&label);
@@ -457,15 +459,15 @@ impl<'a> World<'a> {
         out
     }
 
-    /// Every call ends once, whatever the link does.
-    fn holds(&self) {
+    /// Asserts that every request has one outcome.
+    fn assert_one_outcome_each(&self) {
         let name = self.scenario.name;
         let mut ends: BTreeMap<u64, Vec<&ProbeEvent>> = BTreeMap::new();
         for (_, event) in &self.events {
             match event {
                 ProbeEvent::Replied { sample, .. } | ProbeEvent::Late { sample, .. } => {
                     ends.entry(sample.number).or_default().push(event);
-                    self.is_true(sample);
+                    self.assert_true(sample);
                 }
                 ProbeEvent::Lost { number, .. } => ends.entry(*number).or_default().push(event),
                 ProbeEvent::Duplicate(_) | ProbeEvent::Unexpected | ProbeEvent::Disconnected => {}
@@ -488,8 +490,8 @@ impl<'a> World<'a> {
         assert!(self.due.is_sorted(), "{name}: {:?}", self.due);
     }
 
-    /// A sample tells what really was.
-    fn is_true(&self, sample: &Sample) {
+    /// Asserts that a sample shows what really happened.
+    fn assert_true(&self, sample: &Sample) {
         let name = self.scenario.name;
         let late = self.scenario.plan.timeout < sample.rtt();
         assert!(
@@ -503,16 +505,15 @@ impl<'a> World<'a> {
             return;
         }
         let (rx, tx) = self.truth[&sample.number];
-        if let Some(Timestamp::Ns { rx: told_rx, tx: told_tx }) = sample.timestamp {
-            assert_eq!((told_rx.as_nanos(), told_tx.as_nanos()), (rx, tx), "{name}");
+        if let Some(Timestamp::Ns { rx: shown_rx, tx: shown_tx }) = sample.timestamp {
+            assert_eq!((shown_rx.as_nanos(), shown_tx.as_nanos()), (rx, tx), "{name}");
             assert_eq!(sample.residence(), Some(RESIDENCE), "{name}");
         }
         let fate = (self.scenario.link)(sample.number);
         let to_wire = if self.scenario.kernel { self.scenario.to_wire } else { Duration::ZERO };
         let takes = |down: Duration| to_wire + fate.up.unwrap() + RESIDENCE + down;
         let known = fate.down.into_iter().flatten().any(|down| takes(down) == sample.rtt());
-        let stood_still =
-            self.scenario.script.iter().any(|(_, happening)| matches!(happening, StandStill(_)));
+        let stood_still = self.scenario.script.iter().any(|(_, incident)| matches!(incident, StandStill(_)));
         assert!(known || stood_still, "{name}: {sample:?}");
     }
 }
@@ -521,15 +522,16 @@ fn stamped(label: &LocalTime, message: &[u8]) -> Vec<u8> {
     [b"[", &label.ctime[..], b"] ", message].concat()
 }
 
-/// What a server in Python writes that formats bytes as text: quoted, and with newlines that are spelt out.
+/// Returns what a server in Python writes that formats bytes as text: quoted, with escaped
+/// newlines.
 fn quoted(message: &[u8]) -> Vec<u8> {
     let text = str::from_utf8(message).unwrap().replace('\n', "\\n");
     format!("[b'Fri Nov 27 12:19:36 2026'] b'{text}'").into_bytes()
 }
 
-/// Ten calls to our own server, ten each second, none of them waited for longer than a second.
+/// Ten requests to our own server, ten each second, with a timeout of a second.
 const PLAIN: Scenario<'static> = Scenario {
-    name: "nothing happens",
+    name: "a perfect link",
     plan: Plan { stream: false, payload: PAYLOAD, pace: every(ms(100)), count: Some(10), timeout: ms(1000) },
     peer: Peer::Ours("ctime"),
     link: &|_| FAIR,
@@ -538,13 +540,13 @@ const PLAIN: Scenario<'static> = Scenario {
     reads_every: ms(0),
     segment: 1500,
     script: &[],
-    expect: WELL,
+    expect: ALL_REPLIED,
     rtt: None,
 };
 
 const PAYLOAD: Payload = Payload::new(64);
 
-const WELL: Tally = Tally {
+const ALL_REPLIED: Tally = Tally {
     sent: 10,
     answered: 10,
     lost: 0,
@@ -558,15 +560,15 @@ const WELL: Tally = Tally {
 
 const STREAM: Plan = Plan { stream: true, ..PLAIN.plan };
 
-/// Seven answered, three not.
-const THREE_LOST: Tally = Tally { answered: 7, lost: 3, ..WELL };
+/// Seven requests are replied to, three are not.
+const THREE_LOST: Tally = Tally { answered: 7, lost: 3, ..ALL_REPLIED };
 
 #[track_caller]
 fn check(scenarios: &[Scenario<'_>]) {
     for scenario in scenarios {
         let mut world = World::new(*scenario);
         let tally = world.run();
-        world.holds();
+        world.assert_one_outcome_each();
         assert_eq!(tally, scenario.expect, "{}", scenario.name);
         for (_, event) in &world.events {
             if let (ProbeEvent::Replied { sample, .. }, Some(rtt)) = (event, scenario.rtt) {
@@ -577,7 +579,7 @@ fn check(scenarios: &[Scenario<'_>]) {
 }
 
 #[test]
-fn whoever_answers_every_call_is_timed() {
+fn every_kind_of_server_is_timed() {
     let peers = [
         ("our server", Peer::Ours("ctime")),
         ("our server, rfc3339", Peer::Ours("rfc3339")),
@@ -614,26 +616,26 @@ fn a_reply_may_contain_the_request_in_any_decoration() {
 }
 
 #[test]
-fn a_bracket_does_not_begin_a_reply() {
+fn brackets_alone_are_no_reply() {
     let brackets = [(at(250), Arrives(b"[[[[".to_vec()))];
-    // What stands before the next reply does not hide it.
+    // Bytes before the next reply do not hide it.
     check(&[Scenario { name: "brackets", plan: STREAM, script: &brackets, ..PLAIN }]);
-    let alone = Tally { answered: 0, lost: 10, unexpected: 1, ..WELL };
-    let nobody = Scenario { name: "brackets alone", plan: STREAM, link: &|_| LOST_UP, ..PLAIN };
-    check(&[Scenario { script: &[(at(950), Arrives(b"[[[[".to_vec()))], expect: alone, ..nobody }]);
+    let alone = Tally { answered: 0, lost: 10, unexpected: 1, ..ALL_REPLIED };
+    let alone_lost = Scenario { name: "brackets alone", plan: STREAM, link: &|_| LOST_UP, ..PLAIN };
+    check(&[Scenario { script: &[(at(950), Arrives(b"[[[[".to_vec()))], expect: alone, ..alone_lost }]);
 }
 
 #[test]
-fn a_request_that_waits_in_this_host_is_late_all_the_same() {
+fn time_in_the_queues_of_this_host_counts() {
     let queued = Scenario { name: "queued", kernel: true, to_wire: ms(1500), ..PLAIN };
     check(&[
-        Scenario { expect: Tally { answered: 0, lost: 10, late: 10, ..WELL }, ..queued },
+        Scenario { expect: Tally { answered: 0, lost: 10, late: 10, ..ALL_REPLIED }, ..queued },
         Scenario { plan: Plan { timeout: ms(2000), ..PLAIN.plan }, rtt: Some(ms(1500) + FAIR_RTT), ..queued },
     ]);
 }
 
 #[test]
-fn messages_are_lost_and_late_and_come_twice_and_in_another_order() {
+fn lost_late_duplicate_and_reordered_messages_are_counted() {
     check(&[
         PLAIN,
         Scenario {
@@ -649,42 +651,42 @@ fn messages_are_lost_and_late_and_come_twice_and_in_another_order() {
             ..PLAIN
         },
         Scenario {
-            name: "one comes twice",
-            link: &|n| if n == 4 { twice(ms(5)) } else { FAIR },
-            expect: Tally { duplicates: 1, ..WELL },
+            name: "one is duplicated",
+            link: &|n| if n == 4 { duplicated(ms(5)) } else { FAIR },
+            expect: Tally { duplicates: 1, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
-            name: "one comes twice, and long after it would have been given up",
-            link: &|n| if n == 4 { twice(ms(5000)) } else { FAIR },
-            expect: Tally { duplicates: 1, ..WELL },
+            name: "one is duplicated long after its timeout",
+            link: &|n| if n == 4 { duplicated(ms(5000)) } else { FAIR },
+            expect: Tally { duplicates: 1, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
             name: "one is overtaken by two",
             link: &|n| if n == 3 { slow_up(ms(250)) } else { FAIR },
-            expect: Tally { reordered: 1, ..WELL },
+            expect: Tally { reordered: 1, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
             name: "one overtakes nine",
             link: &|n| if n == 10 { FAIR } else { slow_up(ms(950)) },
-            expect: Tally { reordered: 9, ..WELL },
+            expect: Tally { reordered: 9, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
             name: "one is late",
             link: &|n| if n == 2 { slow_up(ms(1500)) } else { FAIR },
-            expect: Tally { answered: 9, lost: 1, late: 1, reordered: 1, ..WELL },
+            expect: Tally { answered: 9, lost: 1, late: 1, reordered: 1, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
-            name: "one is late, and late again",
+            name: "one is late twice",
             link: &|n| if n == 2 { Fate { down: [Some(ms(1500)), Some(ms(1600))], ..FAIR } } else { FAIR },
-            expect: Tally { answered: 9, lost: 1, late: 1, duplicates: 1, reordered: 1, ..WELL },
+            expect: Tally { answered: 9, lost: 1, late: 1, duplicates: 1, reordered: 1, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
@@ -697,50 +699,50 @@ fn messages_are_lost_and_late_and_come_twice_and_in_another_order() {
         Scenario {
             name: "all are late",
             plan: Plan { timeout: ms(1), ..PLAIN.plan },
-            expect: Tally { answered: 0, lost: 10, late: 10, ..WELL },
+            expect: Tally { answered: 0, lost: 10, late: 10, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
-            name: "nobody is there",
+            name: "no server",
             link: &|_| LOST_UP,
-            expect: Tally { answered: 0, lost: 10, ..WELL },
+            expect: Tally { answered: 0, lost: 10, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
-            name: "nobody is there, which the kernel says once",
+            name: "one is refused",
             link: &|n| if n == 1 { LOST_UP } else { FAIR },
             script: &[(at(50), Refused), (at(60), Refused)],
-            expect: Tally { answered: 9, lost: 1, ..WELL },
+            expect: Tally { answered: 9, lost: 1, ..ALL_REPLIED },
             ..PLAIN
         },
     ]);
 }
 
 #[test]
-fn answers_to_what_was_not_asked_are_unexpected() {
+fn messages_that_match_no_request_are_unexpected() {
     let message = |payload: Payload, number| {
         let mut message = Vec::new();
         payload.write(number, &mut message);
         message
     };
-    let answer = |number| (at(250), Arrives(message(PAYLOAD, number)));
-    let [never, next, null] = [99, 4, 0].map(answer);
+    let reply = |number| (at(250), Arrives(message(PAYLOAD, number)));
+    let [never, next, null] = [99, 4, 0].map(reply);
     let short = (at(250), Arrives(message(Payload::new(30), 2)));
     let nonsense = (at(250), Arrives(b"who is there?".to_vec()));
     for unexpected in [never, next, null, short, nonsense] {
-        let expect = Tally { unexpected: 1, ..WELL };
+        let expect = Tally { unexpected: 1, ..ALL_REPLIED };
         check(&[Scenario { name: "one is unexpected", script: &[unexpected], expect, ..PLAIN }]);
     }
     check(&[Scenario {
-        name: "what is no echo is unexpected",
+        name: "a server that does not echo",
         peer: Peer::Web,
-        expect: Tally { answered: 0, lost: 10, unexpected: 10, ..WELL },
+        expect: Tally { answered: 0, lost: 10, unexpected: 10, ..ALL_REPLIED },
         ..PLAIN
     }]);
 }
 
 #[test]
-fn no_clock_on_a_wall_matters() {
+fn steps_of_wall_clocks_do_not_matter() {
     let scripts: [&[_]; 5] = [
         &[(0, ServerClock(10_800_000))],
         &[(0, ServerClock(-10_800_000))],
@@ -757,67 +759,63 @@ fn no_clock_on_a_wall_matters() {
 }
 
 #[test]
-fn a_server_restarts() {
+fn requests_during_a_restart_of_the_server_are_lost() {
     let script = &[(at(350), Restart(at(650)))];
     check(&[
-        Scenario { name: "messages vanish", script, expect: THREE_LOST, ..PLAIN },
+        Scenario { name: "messages are lost", script, expect: THREE_LOST, ..PLAIN },
         Scenario {
-            name: "the connection is cut",
+            name: "the connection is lost",
             plan: STREAM,
             script,
-            expect: Tally { unsent: 3, answered: 7, ..WELL },
+            expect: Tally { unsent: 3, answered: 7, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
-            name: "the connection is cut while calls are under way",
+            name: "the connection is lost with requests in flight",
             plan: STREAM,
             link: &|n| slow_up(ms(if n < 5 { 250 } else { 10 })),
             script,
-            // Calls 2, 3 and 4 were under way, 5, 6 and 7 could not be sent.
-            expect: Tally { unsent: 3, answered: 4, lost: 3, ..WELL },
+            // Requests 2, 3 and 4 were in flight, 5, 6 and 7 could not be sent.
+            expect: Tally { unsent: 3, answered: 4, lost: 3, ..ALL_REPLIED },
             ..PLAIN
         },
     ]);
 }
 
 #[test]
-fn a_machine_that_stands_still_leaves_calls_out() {
+fn requests_that_are_due_during_a_standstill_are_skipped() {
     let still = |until| [(at(150), StandStill(at(until)))];
     let skipping = Scenario {
         name: "for five seconds",
         script: &still(5150),
-        // Those due from 200 ms to 5,000 ms are left out; the next was due 50 ms before it leaves.
-        expect: Tally { skipped: 49, ..WELL },
+        // Those due from 200 ms to 5,000 ms are skipped; the next was due 50 ms before it is sent.
+        expect: Tally { skipped: 49, ..ALL_REPLIED },
         rtt: Some(FAIR_RTT),
         ..PLAIN
     };
     check(&[
         skipping,
+        Scenario { name: "for half a second: five requests are due together", script: &still(620), ..PLAIN },
         Scenario {
-            name: "for half a second: the five that are due leave at once",
-            script: &still(620),
-            ..PLAIN
-        },
-        Scenario {
-            name: "one second is not too long for one call a second",
+            name: "one second is not too long for one request per second",
             plan: Plan { pace: every(ms(1000)), ..PLAIN.plan },
             script: &still(1900),
             ..PLAIN
         },
         Scenario {
-            name: "while an answer arrives in time, as the kernel says",
+            name: "while a reply arrives in time by the kernel's clock",
             link: &|n| if n == 2 { slow_up(ms(100)) } else { FAIR },
             script: &still(5150),
             kernel: true,
-            expect: Tally { skipped: 49, ..WELL },
+            expect: Tally { skipped: 49, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
-            name: "while an answer arrives, nobody knows when",
+            name: "while a reply arrives at an unknown time",
             link: &|n| if n == 2 { slow_up(ms(100)) } else { FAIR },
             script: &still(5150),
-            expect: Tally { skipped: 49, answered: 9, lost: 1, late: 1, ..WELL },
+            expect: Tally { skipped: 49, answered: 9, lost: 1, late: 1, ..ALL_REPLIED },
             ..PLAIN
         },
     ]);
@@ -831,13 +829,13 @@ fn a_machine_that_stands_still_leaves_calls_out() {
 }
 
 #[test]
-fn without_an_interval_the_next_leaves_when_the_last_is_done_with() {
+fn a_closed_loop_sends_when_the_last_request_is_settled() {
     let plan = Plan { pace: ProbePace::Closed, ..PLAIN.plan };
     let lossy = Scenario {
         name: "one is lost",
         plan,
         link: &|n| if n == 4 { LOST_UP } else { FAIR },
-        expect: Tally { answered: 9, lost: 1, ..WELL },
+        expect: Tally { answered: 9, lost: 1, ..ALL_REPLIED },
         rtt: Some(FAIR_RTT),
         ..PLAIN
     };
@@ -863,22 +861,22 @@ fn without_an_interval_the_next_leaves_when_the_last_is_done_with() {
 fn short_numbers_wrap_around() {
     let payload = Payload::with_placeholder(TIMESTAMP_PLACEHOLDER.len() + 3);
     let plan = Plan { payload, pace: every(ms(1)), count: Some(350), ..PLAIN.plan };
-    let sent = Tally { sent: 350, answered: 350, ..WELL };
+    let sent = Tally { sent: 350, answered: 350, ..ALL_REPLIED };
     check(&[
         Scenario { name: "two digits", plan, expect: sent, rtt: Some(FAIR_RTT), ..PLAIN },
         Scenario {
-            name: "two digits, with ninety under way",
+            name: "two digits, with ninety in flight",
             plan,
             link: &|_| slow_up(ms(90)),
             expect: sent,
             ..PLAIN
         },
         Scenario {
-            name: "two digits, lost, twice and overtaken",
+            name: "two digits, lost, duplicated and overtaken",
             plan,
             link: &|n| match n % 100 {
                 7 => LOST_UP,
-                23 => twice(ms(10)),
+                23 => duplicated(ms(10)),
                 55 => slow_up(ms(20)),
                 _ => FAIR,
             },
@@ -889,10 +887,10 @@ fn short_numbers_wrap_around() {
 }
 
 #[test]
-fn streams_have_no_bounds() {
-    let late = Tally { answered: 4, lost: 6, late: 6, ..WELL };
+fn replies_on_streams_may_be_split_and_merged() {
+    let late = Tally { answered: 4, lost: 6, late: 6, ..ALL_REPLIED };
     let fast = Plan { pace: every(ms(1)), count: Some(200), ..STREAM };
-    let many = Tally { sent: 200, answered: 200, ..WELL };
+    let many = Tally { sent: 200, answered: 200, ..ALL_REPLIED };
     for (name, peer) in
         [("ours", Peer::Ours("ctime")), ("the textbook's", Peer::Textbook), ("plain", Peer::Plain)]
     {
@@ -901,11 +899,12 @@ fn streams_have_no_bounds() {
             Scenario { name, plan: fast, peer, segment: 7, reads_every: ms(25), expect: many, ..PLAIN },
             Scenario { name, plan: fast, peer, segment: 2000, reads_every: ms(50), expect: many, ..PLAIN },
             Scenario {
-                name: "what is behind a late one is late",
+                name: "a late reply delays those after it",
                 plan: STREAM,
                 peer,
                 link: &|n| if n == 3 { slow_up(ms(1500)) } else { FAIR },
-                // Calls 3 to 10 are answered at once when 1,701 ms have gone: 9 and 10 are the first in time.
+                // Requests 3 to 10 are replied to together after 1,701 ms: 9 and 10 are the first
+                // in time.
                 expect: late,
                 ..PLAIN
             },
@@ -915,12 +914,12 @@ fn streams_have_no_bounds() {
         name: "a server that does not echo is reported when the first request is given up",
         plan: STREAM,
         peer: Peer::Web,
-        expect: Tally { answered: 0, lost: 10, unexpected: 1, ..WELL },
+        expect: Tally { answered: 0, lost: 10, unexpected: 1, ..ALL_REPLIED },
         ..PLAIN
     }]);
 }
 
-/// A link that does everything, at random, and the same each time.
+/// A link that does everything at random, the same for the same seed.
 fn wild(seed: u64) -> impl Fn(u64) -> Fate {
     move |number| {
         let mut random = Random::new(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -944,8 +943,8 @@ fn delay(random: &mut Random) -> Option<Duration> {
     }
 }
 
-fn happenings() -> impl Strategy<Value = Vec<(u64, Happening)>> {
-    let happening = prop_oneof![
+fn incidents() -> impl Strategy<Value = Vec<(u64, Incident)>> {
+    let incident = prop_oneof![
         (0..8000_u64).prop_map(|until| StandStill(at(until))),
         (0..8000_u64).prop_map(|until| Restart(at(until))),
         (-5_000_000..5_000_000_i64).prop_map(ServerClock),
@@ -953,17 +952,17 @@ fn happenings() -> impl Strategy<Value = Vec<(u64, Happening)>> {
         vec(any::<u8>(), 0..100).prop_map(Arrives),
         Just(Refused),
     ];
-    vec(((0..8000_u64).prop_map(at), happening), 0..6)
+    vec(((0..8000_u64).prop_map(at), incident), 0..6)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn every_call_ends_once_whatever_the_link_does(
+    fn every_request_has_one_outcome(
         seed: u64, stream: bool, kernel: bool, peer in 0..6_usize, len in prop_oneof![8..70_usize, 1000..1400_usize],
         interval in prop_oneof![Just(0_u64), 1..50_u64, 100..2500_u64], wait in 1..3000_u64, count in 1..60_u64,
-        reads_every in 0..100_u64, segment in 1..2000_usize, script in happenings(),
+        reads_every in 0..100_u64, segment in 1..2000_usize, script in incidents(),
     ) {
         let peers = [
             Peer::Ours("ctime"),
@@ -985,17 +984,17 @@ proptest! {
             reads_every: ms(reads_every),
             segment,
             script: &script,
-            expect: WELL,
+            expect: ALL_REPLIED,
             rtt: None,
         });
         prop_assert_eq!(world.run().sent, count);
-        world.holds();
+        world.assert_one_outcome_each();
     }
 
     #[test]
     fn no_sequence_of_inputs_panics(
         stream: bool, len in 0..80_usize, placeholder: bool, interval: u64, timeout: u64, count: Option<u64>,
-        end: Option<u64>, deeds in vec((0..14_u8, any::<u64>(), any::<u8>(), vec(any::<u8>(), 0..60)), 0..60),
+        end: Option<u64>, actions in vec((0..14_u8, any::<u64>(), any::<u8>(), vec(any::<u8>(), 0..60)), 0..60),
     ) {
         let payload = if placeholder { Payload::with_placeholder(len) } else { Payload::new(len) };
         let pace = ProbePace::from_interval(Duration::from_nanos(interval));
@@ -1003,11 +1002,11 @@ proptest! {
         let format = if stream { TextEcho::stream(payload) } else { TextEcho::messages(payload) };
         let mut prober = Prober::new(format, ProbePlan { pace, count, timeout, end }, mono(0));
         let (mut sent, mut buffer) = (VecDeque::new(), Vec::new());
-        for (deed, time, small, bytes) in deeds {
+        for (action, time, small, bytes) in actions {
             let now = Moment { wall: WallTime::from_nanos(time), mono: mono(time) };
             let kind = [FailureKind::Refused, FailureKind::Dns, FailureKind::Timeout][usize::from(small % 3)];
-            let reply = if deed == 6 { sent.pop_front().unwrap_or_default() } else { bytes };
-            match deed {
+            let reply = if action == 6 { sent.pop_front().unwrap_or_default() } else { bytes };
+            match action {
                 0..=3 => match prober.poll(now, &mut buffer) {
                     Some(ProbeOutput::Send { .. }) => sent.push_back(buffer.clone()),
                     Some(ProbeOutput::Connect) if small % 2 == 0 => prober.handle(ProbeInput::Connected),
@@ -1033,7 +1032,7 @@ proptest! {
     }
 }
 
-/// A stream's link loses nothing.
+/// The link of a stream, which loses nothing.
 fn tame(seed: u64) -> impl Fn(u64) -> Fate {
     let wild = wild(seed);
     move |number| {
@@ -1078,7 +1077,7 @@ fn given_up(requests: u64) -> (Prober<TextEcho>, Vec<Vec<u8>>) {
 }
 
 #[test]
-fn requests_long_ago_are_forgotten() {
+fn requests_given_up_long_ago_are_forgotten() {
     let (mut prober, sent) = given_up(70_000);
     let mut event_of = |number: usize| {
         let now = moment(at(80_000));
@@ -1206,8 +1205,9 @@ fn a_stream_keeps_the_order_of_replies_however_many_requests_were_not_sent() {
     );
 }
 
-/// What a prober reports about requests, one each 10 ms, whose link is cut at 25 ms and can be connected
-/// again, or not, as `connect` says of each time; the numbers that were lost, with their reasons.
+/// What a prober reports about requests, one each 10 ms, whose link is cut at 25 ms and can be
+/// connected again, or not, as `connect` says of each time; the numbers that were lost, with their
+/// reasons.
 fn reconnect(connect: impl Fn(u64) -> Option<FailureKind>) -> (Vec<u64>, Vec<(u64, LossReason)>) {
     let plan = Plan { pace: every(ms(10)), count: Some(30), ..STREAM };
     let (mut prober, mut buffer) = (plan.prober(mono(0)), Vec::new());

@@ -11,7 +11,7 @@ use crate::cut;
 
 const SERVERS: [&str; 6] = ["ctime", "rfc3339", "unix", "ns", "none", "[{ctime}] "];
 
-/// What a server answers that reads `input` in these pieces, cut further at `size`.
+/// Returns what a server replies that reads `input` in these pieces, split further at `size`.
 fn serve(stamp: &Template, input: &[u8], reads: &[usize], size: usize, fills: bool) -> Vec<u8> {
     let framing = Framing::Size(NonZeroUsize::new(size).unwrap());
     let responder = Responder { stamp: stamp.clone(), framing };
@@ -29,7 +29,7 @@ fn serve(stamp: &Template, input: &[u8], reads: &[usize], size: usize, fills: bo
     out
 }
 
-/// What the pinger sends: a payload that does not begin with a bracket and holds no stamp.
+/// What a ping sends: a payload that does not begin with a bracket and holds no timestamp.
 fn message() -> impl Strategy<Value = Vec<u8>> {
     ("[!-Z^-z][ -~]{0,200}\n", any::<bool>())
         .prop_map(
@@ -46,7 +46,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn every_message_is_recovered_whatever_the_server_splits_or_merges(
+    fn every_message_is_recovered_from_split_and_merged_reads(
         messages in vec(message(), 1..8), reads in vec(1..300_usize, 0..20), size in 1..400_usize,
         arrivals in vec(1..300_usize, 0..40), server in 0..SERVERS.len(), fills: bool,
     ) {
@@ -68,16 +68,16 @@ proptest! {
     }
 
     #[test]
-    fn in_lockstep_every_message_has_its_stamp(messages in vec(message(), 1..8), server in 0..4_usize) {
+    fn in_lockstep_every_message_has_its_timestamp(messages in vec(message(), 1..8), server in 0..4_usize) {
         let stamp: Template = SERVERS[server].parse().unwrap();
         let mut reader = EchoReader::new();
         for message in &messages {
             reader.sent(message);
-            let answer = serve(&stamp, message, &[], 1024, true);
+            let reply = serve(&stamp, message, &[], 1024, true);
             let mut echoes = Vec::new();
-            prop_assert_eq!(reader.receive(&answer, |echo| echoes.push(echo)), Ok(()));
+            prop_assert_eq!(reader.receive(&reply, |echo| echoes.push(echo)), Ok(()));
             prop_assert_eq!(echoes.len(), 1);
-            prop_assert_eq!(echoes[0].end, answer.len());
+            prop_assert_eq!(echoes[0].end, reply.len());
             prop_assert!(echoes[0].stamp.is_some());
             let exact = matches!(echoes[0].stamp, Some(Timestamp::Ns { .. }));
             prop_assert!(exact || !message.starts_with(TIMESTAMP_PLACEHOLDER));
@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_comes_back_panics(sent in vec(any::<Vec<u8>>(), 0..4), back in vec(any::<Vec<u8>>(), 0..6)) {
+    fn no_received_bytes_panic(sent in vec(any::<Vec<u8>>(), 0..4), back in vec(any::<Vec<u8>>(), 0..6)) {
         let mut reader = EchoReader::new();
         sent.iter().for_each(|message| reader.sent(message));
         for bytes in back {
@@ -108,7 +108,7 @@ fn read(sent: &[&[u8]], back: &[u8]) -> Result<Vec<Option<Timestamp>>, NotAnEcho
 const NOON: Timestamp = Timestamp::Ctime(Some(1_795_349_976));
 
 #[test]
-fn only_a_stamp_right_before_a_message_is_its_own() {
+fn only_a_timestamp_right_before_a_message_belongs_to_it() {
     let merged = b"[Sun Nov 22 12:19:36 2026] onetwo";
     assert_eq!(read(&[b"one", b"two"], merged), Ok(vec![Some(NOON), None]));
     let split = b"[Sun Nov 22 12:19:36 2026] one[Sun Nov 22 12:19:36 2026] two";
@@ -117,7 +117,7 @@ fn only_a_stamp_right_before_a_message_is_its_own() {
 }
 
 #[test]
-fn other_echoes_and_none() {
+fn other_echo_servers_are_followed_or_refused() {
     assert_eq!(read(&[b"plain"], b"plain"), Ok(vec![None]));
     assert_eq!(read(&[b"typed ["], b"typed ["), Ok(vec![None]));
     assert_eq!(read(&[TIMESTAMP_PLACEHOLDER], TIMESTAMP_PLACEHOLDER), Ok(vec![None]));
@@ -127,8 +127,8 @@ fn other_echoes_and_none() {
     let stamps = b"[Sun Nov 22 12:19:36 2026] [Sun Nov 22 12:19:36 2026] ";
     assert_eq!(read(&[b"one"], stamps), Err(NotAnEcho));
     let quoted = b"[Sun Nov 22 12:19:36 2026] again";
-    let answer = [&b"[Mon Nov 23 00:00:00 2026] "[..], quoted].concat();
-    assert_eq!(read(&[quoted], &answer), Ok(vec![Some(Timestamp::Ctime(Some(1_795_392_000)))]));
-    let answer = [&quoted[..27], quoted].concat();
-    assert_eq!(read(&[quoted], &answer).map(|stamps| stamps.len()), Ok(1));
+    let reply = [&b"[Mon Nov 23 00:00:00 2026] "[..], quoted].concat();
+    assert_eq!(read(&[quoted], &reply), Ok(vec![Some(Timestamp::Ctime(Some(1_795_392_000)))]));
+    let reply = [&quoted[..27], quoted].concat();
+    assert_eq!(read(&[quoted], &reply).map(|stamps| stamps.len()), Ok(1));
 }

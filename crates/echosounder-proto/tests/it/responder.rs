@@ -7,7 +7,7 @@ use echosounder_proto::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::{answer_all, cut};
+use crate::{cut, reply_all};
 
 const STAMP: &[u8] = b"[Sun Nov 22 12:19:36 2026] ";
 
@@ -23,7 +23,7 @@ fn line(max: usize) -> Framing {
     Framing::Line(NonZeroUsize::new(max).unwrap())
 }
 
-/// Bytes in which newlines and the blank are frequent enough to matter.
+/// Bytes in which newlines and the placeholder are frequent.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => vec(any::<u8>(), 0..60),
@@ -34,7 +34,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// The textbook's server: reads at most `buffer` bytes at a time, and answers each read.
+/// The textbook's server: it reads at most `buffer` bytes at a time, and replies to each read.
 fn textbook(reads: &[&[u8]], buffer: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for piece in reads.iter().flat_map(|read| read.chunks(buffer)) {
@@ -53,103 +53,103 @@ fn filled() -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn by_size_it_is_the_textbook_server_fed_the_same_reads(
+    fn by_size_it_equals_the_textbook_server(
         input in input(), cuts in vec(1..4000_usize, 0..8), buffer in 1..2000_usize,
     ) {
         let reads = cut(&input, &cuts);
         let responder = stamping(size(buffer));
         let mut out = Vec::new();
         for read in &reads {
-            let (answer, consumed) = answer_all(&responder, read, Input::More);
+            let (reply, consumed) = reply_all(&responder, read, Input::More);
             prop_assert_eq!(consumed, read.len());
-            out.extend(answer);
+            out.extend(reply);
         }
         prop_assert_eq!(out, textbook(&reads, buffer));
     }
 
     #[test]
-    fn by_line_the_cuts_do_not_matter(
+    fn by_line_the_segmentation_does_not_matter(
         input in input(), cuts in vec(1..400_usize, 0..20), max in 1..500_usize,
     ) {
         let responder = stamping(line(max));
-        let (whole, consumed) = answer_all(&responder, &input, Input::Last);
+        let (whole, consumed) = reply_all(&responder, &input, Input::Last);
         prop_assert_eq!(consumed, input.len());
 
         let mut out = Vec::new();
         let mut kept = Vec::new();
         for read in cut(&input, &cuts) {
             kept.extend_from_slice(read);
-            let (answer, consumed) = answer_all(&responder, &kept, Input::More);
-            out.extend(answer);
+            let (reply, consumed) = reply_all(&responder, &kept, Input::More);
+            out.extend(reply);
             kept.drain(..consumed);
             prop_assert!(kept.len() < max);
         }
-        out.extend(answer_all(&responder, &kept, Input::Last).0);
+        out.extend(reply_all(&responder, &kept, Input::Last).0);
         prop_assert_eq!(out, whole);
     }
 
     #[test]
-    fn no_byte_is_added_or_lost_beside_the_stamps(input in input(), by_line: bool, limit in 1..2000_usize) {
+    fn nothing_is_added_or_lost_beside_the_prefixes(input in input(), by_line: bool, limit in 1..2000_usize) {
         let framing = if by_line { line(limit) } else { size(limit) };
         let mut responder = stamping(framing);
         responder.stamp = Template::none();
         let unblanked: Vec<u8> = input.iter().map(|&byte| if byte == b'[' { b'(' } else { byte }).collect();
-        prop_assert_eq!(answer_all(&responder, &unblanked, Input::Last).0, unblanked);
+        prop_assert_eq!(reply_all(&responder, &unblanked, Input::Last).0, unblanked);
     }
 
     #[test]
-    fn one_turn_gives_at_most_twice_the_input_and_a_stamp(
+    fn one_turn_appends_at_most_twice_the_input_and_a_prefix(
         input in input(), limit in 1..100_usize, template in "[ -z]{0,128}",
     ) {
         let Ok(stamp) = template.parse() else { return Ok(()) };
         let responder = Responder { stamp, framing: size(limit) };
         let mut out = b"before".to_vec();
         let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
-        let mut heard = Vec::new();
-        let consumed = responder.respond(&input, Input::More, &mut context, &mut out, |m| heard.extend_from_slice(m));
+        let mut received = Vec::new();
+        let consumed = responder.respond(&input, Input::More, &mut context, &mut out, |m| received.extend_from_slice(m));
         prop_assert!(out.len() - 6 <= 2 * input.len() + PREFIX_MAX);
         prop_assert!(input.is_empty() || 0 < consumed);
-        prop_assert_eq!(&heard, &input[..consumed]);
+        prop_assert_eq!(&received, &input[..consumed]);
         prop_assert_eq!(context.seq, consumed.div_ceil(limit) as u64);
     }
 
     #[test]
-    fn it_knows_beforehand_whether_an_answer_shows_exact_times(input in input(), buffer in 1..2000_usize) {
+    fn it_predicts_whether_a_reply_shows_exact_times(input in input(), buffer in 1..2000_usize) {
         let mut responder = stamping(size(buffer));
         responder.stamp = Template::none();
-        let answered = answer_all(&responder, &input, Input::More).0;
+        let answered = reply_all(&responder, &input, Input::More).0;
         prop_assert_eq!(responder.needs_exact_time(&input), answered != input);
     }
 }
 
 #[test]
-fn a_message_is_answered_whole() {
+fn a_message_is_replied_to_as_a_whole() {
     let responder = stamping(Framing::Message);
     let input = [b'm'; 5000];
-    assert_eq!(answer_all(&responder, &input, Input::More).0, [STAMP, &input].concat());
+    assert_eq!(reply_all(&responder, &input, Input::More).0, [STAMP, &input].concat());
 }
 
 #[test]
-fn an_unfinished_line_waits_for_its_end() {
+fn an_unfinished_line_waits_for_its_newline() {
     let responder = stamping(line(8));
-    assert_eq!(answer_all(&responder, b"ab\ncd", Input::More), ([STAMP, b"ab\n"].concat(), 3));
-    assert_eq!(answer_all(&responder, b"cd", Input::Last), ([STAMP, b"cd"].concat(), 2));
-    assert_eq!(answer_all(&responder, b"12345678", Input::More), ([STAMP, b"12345678"].concat(), 8));
-    assert_eq!(answer_all(&responder, b"1234567\n", Input::More), ([STAMP, b"1234567\n"].concat(), 8));
+    assert_eq!(reply_all(&responder, b"ab\ncd", Input::More), ([STAMP, b"ab\n"].concat(), 3));
+    assert_eq!(reply_all(&responder, b"cd", Input::Last), ([STAMP, b"cd"].concat(), 2));
+    assert_eq!(reply_all(&responder, b"12345678", Input::More), ([STAMP, b"12345678"].concat(), 8));
+    assert_eq!(reply_all(&responder, b"1234567\n", Input::More), ([STAMP, b"1234567\n"].concat(), 8));
 }
 
 #[test]
-fn no_line_is_longer_than_what_a_server_keeps() {
+fn a_line_is_at_most_as_long_as_the_buffer() {
     let long = vec![b'x'; FRAME_MAX + 1];
     assert_eq!(line(usize::MAX).frame_len(&long, Input::More), Some(FRAME_MAX));
 }
 
 #[test]
-fn a_blank_is_filled_at_its_own_length_whatever_the_stamp() {
+fn a_placeholder_is_filled_in_at_its_own_length() {
     for stamp in ["ctime", "rfc3339", "unix", "ns", "none", "{seq}"] {
         let responder = Responder { stamp: stamp.parse().unwrap(), framing: Framing::default() };
         let call = [&TIMESTAMP_PLACEHOLDER[..], b"payload"].concat();
-        assert_eq!(answer_all(&responder, &call, Input::More).0, [&filled()[..], b"payload"].concat());
+        assert_eq!(reply_all(&responder, &call, Input::More).0, [&filled()[..], b"payload"].concat());
 
         let (mut message, mut head) = (call, b"stale".to_vec());
         responder.respond_to_datagram(
@@ -162,7 +162,7 @@ fn a_blank_is_filled_at_its_own_length_whatever_the_stamp() {
 }
 
 #[test]
-fn an_empty_datagram_gets_a_stamp() {
+fn an_empty_datagram_gets_a_prefix() {
     let responder = stamping(Framing::default());
     let mut head = Vec::new();
     responder.respond_to_datagram(&mut [], &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
@@ -170,7 +170,7 @@ fn an_empty_datagram_gets_a_stamp() {
 }
 
 #[test]
-fn times_around_a_receive_stand_in_the_stamp() {
+fn the_prefix_shows_receive_and_send_times() {
     let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
     context.rx = WallTime::from_nanos(0);
     context.tx = WallTime::from_nanos(u64::MAX);

@@ -18,7 +18,7 @@ fn render(template: &str, peer: &str) -> String {
 }
 
 #[test]
-fn every_shape_and_field() {
+fn every_shape_and_field_is_rendered() {
     for (template, stamp) in [
         ("ctime", "[Sun Nov 22 12:19:36 2026] |"),
         ("rfc3339", "[2026-11-22T12:19:36.123456789+01:00] |"),
@@ -34,7 +34,7 @@ fn every_shape_and_field() {
 }
 
 #[test]
-fn a_stamp_that_is_the_same_for_a_whole_second_is_known() {
+fn a_prefix_that_changes_once_a_second_is_rendered_ahead() {
     let rendered = |text: &str| {
         let stamp = text.parse::<Template>().unwrap().render_per_second(&LocalTime::EXAMPLE, "b");
         stamp.map(|stamp| String::from_utf8(stamp).unwrap() + "|")
@@ -48,7 +48,7 @@ fn a_stamp_that_is_the_same_for_a_whole_second_is_known() {
 }
 
 #[test]
-fn what_is_wrong_with_a_template_is_named() {
+fn template_errors_name_the_wrong_part() {
     let error = |text: &str| text.parse::<Template>().unwrap_err();
     assert_eq!(error("[{ctime"), TemplateError::Unclosed);
     assert_eq!(error("{time}"), TemplateError::UnknownField("time".into()));
@@ -64,13 +64,13 @@ fn what_is_wrong_with_a_template_is_named() {
 }
 
 #[test]
-fn a_stamp_shows_nothing_that_does_not_print() {
+fn a_prefix_has_only_printable_characters() {
     assert_eq!(render("{peer}", "\u{1b}[2Jé\n"), "?[2J???|");
     assert_eq!(render("{peer}", &"p".repeat(500)).len(), PREFIX_MAX + 1);
 }
 
 #[test]
-fn templates_that_begin_with_a_shape() {
+fn templates_that_begin_with_a_built_in_shape_are_recognised() {
     let begins = |text: &str| text.parse::<Template>().unwrap().starts_with_builtin();
     for text in ["ctime", "rfc3339", "unix", "ns", "[{ctime}] {peer} says: ", "[{rx} {tx}] "] {
         assert!(begins(text), "{text}");
@@ -84,14 +84,14 @@ fn templates_that_begin_with_a_shape() {
 
 proptest! {
     #[test]
-    fn no_text_panics_and_no_stamp_is_too_long(text in any::<String>(), peer in any::<String>()) {
+    fn no_text_panics_and_no_prefix_is_too_long(text in any::<String>(), peer in any::<String>()) {
         if text.parse::<Template>().is_ok() {
             prop_assert!(render(&text, &peer).len() <= PREFIX_MAX + 1);
         }
     }
 
     #[test]
-    fn what_begins_with_a_shape_is_recognised(tail in "[ -z]{0,40}") {
+    fn a_prefix_with_a_built_in_shape_is_a_timestamp(tail in "[ -z]{0,40}") {
         for shape in ["[{ctime}] ", "[{rfc3339}] ", "[{unix}] ", "[{rx} {tx}] "] {
             let Ok(template) = format!("{shape}{tail}").parse::<Template>() else { continue };
             prop_assert!(template.starts_with_builtin());

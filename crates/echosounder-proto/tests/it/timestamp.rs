@@ -6,7 +6,7 @@ use echosounder_proto::{
 use proptest::prelude::*;
 
 #[test]
-fn every_prefix_of_a_stamp_is_partial_and_more_is_ignored() {
+fn the_beginning_of_a_timestamp_is_partial_and_its_tail_is_ignored() {
     for stamp in [
         "[Sun Nov 22 12:19:36 2026] ",
         "[Tue Dec  1 00:00:00 2026] ",
@@ -23,14 +23,14 @@ fn every_prefix_of_a_stamp_is_partial_and_more_is_ignored() {
 }
 
 #[test]
-fn the_blank_is_nobodys_answer() {
+fn the_placeholder_is_no_timestamp() {
     assert!(!starts_with_timestamp(TIMESTAMP_PLACEHOLDER));
     assert!(!starts_with_timestamp(b"[0000000000000000000 0000000000000000000] payload"));
     assert!(starts_with_timestamp(b"[0000000000000000000 0000000000000000001] payload"));
 }
 
 #[test]
-fn what_is_nearly_a_stamp_is_none() {
+fn near_misses_are_no_timestamps() {
     for text in [
         "Sun Nov 22 12:19:36 2026 ",
         "[Sun Nov 22 12:19:36 2026]x",
@@ -45,7 +45,7 @@ fn what_is_nearly_a_stamp_is_none() {
 }
 
 #[test]
-fn an_ns_stamp_tells_its_times() {
+fn an_ns_timestamp_shows_both_times() {
     let Scan::Timestamp(Timestamp::Ns { rx, tx }, 42) = scan(b"[1795346376123456789 9999999999999999999] ")
     else {
         panic!("it is an ns stamp");
@@ -54,7 +54,7 @@ fn an_ns_stamp_tells_its_times() {
     assert_eq!(tx, WallTime::from_nanos(9_999_999_999_999_999_999));
 }
 
-/// What the stamp of this text tells.
+/// Returns the timestamp that this text begins with.
 fn reading(text: &str) -> Option<Reading> {
     match scan(text.as_bytes()) {
         Scan::Timestamp(stamp, _) => stamp.reading(),
@@ -63,7 +63,7 @@ fn reading(text: &str) -> Option<Reading> {
 }
 
 #[test]
-fn every_stamp_tells_its_clock() {
+fn every_timestamp_has_a_reading() {
     const SECOND: u64 = 1_795_346_376;
     let exact = WallTime::from_nanos(SECOND * 1_000_000_000 + 123_456_789);
     let fine = Reading { rx: exact, tx: exact, resolution: Duration::ZERO, zoned: true };
@@ -74,13 +74,13 @@ fn every_stamp_tells_its_clock() {
     let coarse = Reading { rx: whole, tx: whole, resolution: Duration::from_millis(1010), zoned: false };
     assert_eq!(reading("[Sun Nov 22 12:19:36 2026] "), Some(coarse));
     let first = WallTime::from_nanos(1_796_083_200_000_000_000);
-    assert_eq!(reading("[Tue Dec  1 00:00:00 2026] ").map(|told| told.rx), Some(first));
+    assert_eq!(reading("[Tue Dec  1 00:00:00 2026] ").map(|reading| reading.rx), Some(first));
     let leap_day = WallTime::from_nanos(1_709_164_800_000_000_000);
-    assert_eq!(reading("[Thu Feb 29 00:00:00 2024] ").map(|told| told.rx), Some(leap_day));
+    assert_eq!(reading("[Thu Feb 29 00:00:00 2024] ").map(|reading| reading.rx), Some(leap_day));
 }
 
 #[test]
-fn a_stamp_of_a_time_that_does_not_exist_is_still_one() {
+fn a_timestamp_of_an_impossible_time_is_still_recognised() {
     for text in [
         "[Sun Nop 22 12:19:36 2026] ",
         "[Sun Nov 31 12:19:36 2026] ",
@@ -99,7 +99,7 @@ fn a_stamp_of_a_time_that_does_not_exist_is_still_one() {
 
 proptest! {
     #[test]
-    fn nothing_panics(bytes in any::<Vec<u8>>(), head in "\\[[0-9 .:T+A-Za-z-]{0,50}\\]? ?") {
+    fn no_bytes_panic(bytes in any::<Vec<u8>>(), head in "\\[[0-9 .:T+A-Za-z-]{0,50}\\]? ?") {
         scan(&bytes);
         scan(head.as_bytes());
     }
