@@ -62,7 +62,7 @@ Examples:
   sounder demo                        a short tour, needs no other command
   sounder serve                       echo server on localhost, TCP and UDP
   sounder talk                        type a line, get it back with a timestamp
-  sounder ping HOST                   round-trip time, loss, jitter, each direction
+  sounder ping HOST                   delay, loss and jitter, in each direction
   sounder load --self                 how fast the server is on this machine
   sounder doctor                      which socket types work on this machine
   echo hi | sounder talk udp://HOST   send one message, print the reply";
@@ -374,8 +374,8 @@ pub(crate) struct Ping {
 ///
 /// Without --rate this is a closed loop: each connection keeps --depth messages in flight and sends
 /// the next one when a reply arrives. With --rate it is an open loop: messages are sent on
-/// schedule, and latency counts from the scheduled time, so that the time in which the server
-/// stalls is measured too.
+/// schedule, and latency counts from the scheduled time, so that a stalled server cannot hide
+/// its delay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
