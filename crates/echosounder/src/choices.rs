@@ -43,7 +43,7 @@ fn possible_value<T>((name, _, help): &Choice<T>) -> PossibleValue {
     PossibleValue::new(*name).help(*help)
 }
 
-/// What `serve` prints to standard output; `None` depends on whether that is a terminal.
+/// The transcript of `serve`; `None` depends on whether standard output is a terminal.
 pub(crate) type AutoTranscript = Option<Transcript>;
 
 pub(crate) const TRANSCRIPT: Choices<AutoTranscript> = Choices(&[

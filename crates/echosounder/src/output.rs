@@ -71,7 +71,7 @@ pub(crate) enum ResultFormat {
     Html,
 }
 
-/// What a server prints to standard output; each level includes the one before.
+/// The events that a server prints to standard output. Each level includes the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Transcript {
     Off,

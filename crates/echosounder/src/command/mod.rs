@@ -1,4 +1,5 @@
-//! What is done: one module a command.
+//! The commands, one module each, and the parts that they share: signals, the console, result files
+//! and the server that a command starts for itself.
 
 mod console;
 pub(crate) mod demo;

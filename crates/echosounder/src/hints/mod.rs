@@ -1,4 +1,5 @@
-//! Hints below an error: what the user probably meant, and what may help.
+//! Hints that are printed below an error: the correction of an argument, or the setting of this
+//! machine that may help.
 
 pub(crate) mod endpoint;
 pub(crate) mod socket;

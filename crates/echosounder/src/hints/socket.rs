@@ -1,4 +1,4 @@
-//! What may help when this machine could not carry out an operation on a socket.
+//! Hints for operations on sockets that this machine could not carry out.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use echosounder_socket::{Address, Error, is_forbidden, is_other_type, is_too_lon
 /// otherwise: ip(7), vsock(7).
 const UNPRIVILEGED_PORT: u32 = 1024;
 
-/// Returns what may help when a server could not bind an address.
+/// Returns a hint for a server that could not bind an address.
 pub(crate) fn bind_error(error: &Error) -> Option<&'static str> {
     if error.cause().kind() != io::ErrorKind::PermissionDenied {
         return None;
@@ -23,7 +23,7 @@ pub(crate) fn bind_error(error: &Error) -> Option<&'static str> {
     (1..UNPRIVILEGED_PORT).contains(&port).then_some("ports below 1024 require CAP_NET_BIND_SERVICE")
 }
 
-/// Returns what may help when this machine could not carry out an operation with a peer.
+/// Returns a hint for a client that failed because of this machine.
 pub(crate) fn client_error(error: &ClientError) -> Option<&'static str> {
     match error {
         ClientError::Local(error) => local_error(error),

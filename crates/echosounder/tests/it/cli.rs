@@ -214,14 +214,14 @@ fn every_command_has_a_man_page() {
     let folder = Folder::new();
     let pages = folder.join("man1");
     assert_eq!(run(&["man", &pages], b"").all(), (Some(0), "", ""));
-    for (page, tells) in [
+    for (page, part) in [
         ("sounder.1", "sounder\\-serve(1)"),
         ("sounder-serve.1", "\\-\\-stall\\-timeout"),
         ("sounder-talk.1", "\\-\\-source"),
         ("sounder-demo.1", "verified echoes"),
     ] {
         let text = fs::read_to_string(Path::new(&pages).join(page)).unwrap();
-        assert!(text.contains(tells), "{page}: {text}");
+        assert!(text.contains(part), "{page}: {text}");
     }
     let pages: Vec<_> = fs::read_dir(&pages).unwrap().map(|page| page.unwrap().path()).collect();
     assert_eq!(pages.len(), 9);

@@ -99,13 +99,13 @@ fn server_works_with_any_fault_of_its_log() {
 
 #[test]
 fn exit_status_of_other_commands_does_not_depend_on_the_log() {
-    let nobody = format!("tcp://127.0.0.1:{}", closed_port());
+    let unreachable = format!("tcp://127.0.0.1:{}", closed_port());
     for args in [
         &["demo", "--json"][..],
         &["ping", "--self", "-c", "1", "-i", "10ms"],
-        &["ping", "-c", "1", &nobody],
-        &["load", "-n", "10", &nobody],
-        &["talk", &nobody],
+        &["ping", "-c", "1", &unreachable],
+        &["load", "-n", "10", &unreachable],
+        &["talk", &unreachable],
         &["doctor", "--json"],
         &["ping", "--no-such-flag"],
     ] {
@@ -135,9 +135,9 @@ fn late_reader_gets_the_complete_log() {
         log.extend_from_slice(&chunk[..len]);
     }
     let log = String::from_utf8(log).unwrap();
-    let said = log.trim_start_matches('x');
+    let messages = log.trim_start_matches('x');
     let expected = format!(
         "Waiting for connection on unix:@{name}\n1 connection (1 connected now), 1 message, 5 bytes, 0 dropped\n"
     );
-    assert_eq!(said, expected);
+    assert_eq!(messages, expected);
 }

@@ -17,7 +17,7 @@ pub(super) struct Check {
     pub(super) status: Status,
     /// The cause of a failure, or a detail of a success.
     pub(super) reason: Option<String>,
-    /// What enables it.
+    /// The setting, permission or kernel that enables it.
     pub(super) remedy: Option<String>,
 }
 
