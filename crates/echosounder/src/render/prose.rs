@@ -15,7 +15,7 @@ use super::numbers::{counted, grouped, in_millis, nanos, percentage, rate};
 /// How a delay in nanoseconds is written.
 type Delay = fn(f64) -> String;
 
-/// What is known of two clocks beside the report.
+/// Facts about two clocks that the report does not contain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clocks<'a> {
     /// The address of the peer.

@@ -61,7 +61,7 @@ pub(crate) fn listening(
     json::event(out, time, &Object::Listening { endpoint, kind })
 }
 
-/// Writes what is not served.
+/// Writes a note.
 pub(crate) fn note(out: &mut dyn Write, time: &EventTime, note: &str) -> io::Result<()> {
     json::event(out, time, &Object::Note { note })
 }

@@ -27,7 +27,7 @@ pub(crate) fn listening(out: &mut dyn Write, endpoint: &Endpoint, as_json: bool)
     }
 }
 
-/// Writes what is not served, or why a result is incomplete.
+/// Writes a note: a part of the endpoints that is not served, or why a result is incomplete.
 pub(crate) fn note(out: &mut dyn Write, note: &str, as_json: bool) -> io::Result<()> {
     if as_json { json::note(out, &EventTime::now(), note) } else { text::note(out, note) }
 }

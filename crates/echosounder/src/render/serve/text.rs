@@ -14,7 +14,7 @@ pub(crate) fn listening(out: &mut dyn Write, endpoint: &str, kind: &str) -> io::
     writeln!(out, "Waiting for {kind} on {endpoint}")
 }
 
-/// Writes what is not served.
+/// Writes a note.
 pub(crate) fn note(out: &mut dyn Write, note: &str) -> io::Result<()> {
     writeln!(out, "note: {}", Harmless(note))
 }
