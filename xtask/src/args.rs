@@ -24,9 +24,10 @@ pub(crate) enum Task {
 
 /// Run a command in a kernel that has TIPC, VSOCK and SCTP
 ///
-/// The guest sees this machine's files read-only, with the same working directory and environment. It may write in /run,
-/// /dev/shm and $TMPDIR, which are its own. The command's standard input is empty. The exit status is that of the command,
-/// or 128+N if signal N ended it, or 125 if no guest booted or the time limit was reached.
+/// The guest sees this machine's files read-only, with the same working directory and environment.
+/// It may write in /run, /dev/shm and $TMPDIR, which are its own. The command's standard input is
+/// empty. The exit status is that of the command, or 128+N if signal N ended it, or 125 if no guest
+/// booted or the time limit was reached.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Guest {
     #[command(flatten)]
@@ -39,9 +40,9 @@ pub(crate) struct Guest {
 
 /// Run a server and a client in two kernels, joined by an Ethernet link with a TIPC bearer
 ///
-/// Both commands are lines for the shell; each line of their output gets the name of the guest as a prefix. CLIENT starts
-/// when the link is up and SERVER has bound a service, or after half a minute. The exit status is that of CLIENT, after
-/// which the server is ended.
+/// Both commands are lines for the shell; each line of their output gets the name of the guest as a
+/// prefix. CLIENT starts when the link is up and SERVER has bound a service, or after half a
+/// minute. The exit status is that of CLIENT, after which the server is ended.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bearer {
     #[command(flatten)]
@@ -56,8 +57,9 @@ pub(crate) struct Bearer {
 
 /// Draw the README's pictures from real runs of the program
 ///
-/// Writes demo.svg and ping.svg, the terminal output of `sounder demo` and `sounder ping`, and report.png, the HTML report
-/// of a ping. The report needs chromium; without it a note says so and the old picture stays.
+/// Writes demo.svg and ping.svg, the terminal output of `sounder demo` and `sounder ping`, and
+/// report.png, the HTML report of a ping. The report needs chromium; without it a note says so and
+/// the old picture stays.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Picture {
     /// Program to run [default: a release build of this repository]

@@ -1,4 +1,5 @@
-//! Two guests joined by an Ethernet link, to test that a client in one kernel gets replies from a server in the other.
+//! Two guests joined by an Ethernet link, to test that a client in one kernel gets replies from a
+//! server in the other.
 
 use std::ffi::OsString;
 use std::os::unix::net::UnixDatagram;

@@ -1,4 +1,5 @@
-//! The commands that boot a guest: User-Mode Linux or QEMU, with its consoles, files and Ethernet device.
+//! The commands that boot a guest: User-Mode Linux or QEMU, with its consoles, files and Ethernet
+//! device.
 
 use std::env;
 use std::ffi::OsString;
@@ -26,8 +27,8 @@ pub(crate) fn ethernet_device(kernel: Kernel) -> &'static str {
 
 /// Returns the command that runs a kernel until the guest ends or the time limit is reached.
 ///
-/// The guest's log is appended to `log` in `folder`, and its consoles are standard output and error. With `mac`, standard
-/// input is its Ethernet device.
+/// The guest's log is appended to `log` in `folder`, and its consoles are standard output and
+/// error. With `mac`, standard input is its Ethernet device.
 pub(crate) fn command(
     kernel: Kernel,
     fetched: &Path,
@@ -35,12 +36,13 @@ pub(crate) fn command(
     machine: Machine,
     mac: Option<&str>,
 ) -> Command {
-    // The output of the kernel as a program goes to the log too, apart from that of the job. Descriptors are duplicated,
-    // since UML would make the caller's non-blocking.
+    // The output of the kernel as a program goes to the log too, apart from that of the job.
+    // Descriptors are duplicated, since UML would make the caller's non-blocking.
     const DESCRIPTORS: &str = r#"ulimit -c 0; exec 3>>"$0" 4>&1 5>&2 >&3 2>&3 && exec "$@""#;
     let mut command = Command::new("sh");
     command.args(["-c", DESCRIPTORS]).arg(folder.join("log"));
-    // The caller's environment is for the job alone: the kernel and the shell that starts it would act on some variables.
+    // The caller's environment is for the job alone: the kernel and the shell that starts it would
+    // act on some variables.
     command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
     // The guest ends with this program.
     command.args(["setpriv", "--pdeathsig", "TERM"]);
@@ -53,8 +55,8 @@ pub(crate) fn command(
 }
 
 fn uml(command: &mut Command, fetched: &Path, folder: &Path, machine: Machine, mac: Option<&str>) {
-    // The guest's memory is a file that must be executable. /dev/shm may be small or noexec; the target folder is neither,
-    // since cargo builds and runs programs there.
+    // The guest's memory is a file that must be executable. /dev/shm may be small or noexec; the
+    // target folder is neither, since cargo builds and runs programs there.
     command.env("TMPDIR", fetched);
     command.arg(fetched.join("root/usr/bin/linux.uml"));
     command.arg(format!("mem={}M", machine.memory));
@@ -74,7 +76,8 @@ fn qemu(command: &mut Command, fetched: &Path, folder: &Path, machine: Machine, 
     command.arg("env").arg(libraries);
     command.arg(fetched.join("root/usr/bin/qemu-system-x86_64"));
     command.arg("-L").arg(share.join("qemu")).arg("-L").arg(share.join("seabios"));
-    // KVM may be present and still unfit for this kernel, and then the guest would hang instead of failing.
+    // KVM may be present and still unfit for this kernel, and then the guest would hang instead of
+    // failing.
     command.args(["-accel", "tcg", "-M", "q35", "-cpu", "max", "-m", &machine.memory.to_string()]);
     command.args(["-nodefaults", "-no-reboot", "-display", "none"]);
     for descriptor in ["3", "4", "5"] {

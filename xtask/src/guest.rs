@@ -83,8 +83,8 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Starts a guest that runs a command, and forwards its output; if there is a link, each line gets the node's name as a
-    /// prefix.
+    /// Starts a guest that runs a command, and forwards its output; if there is a link, each line
+    /// gets the node's name as a prefix.
     pub(crate) fn start(
         kernel: Kernel,
         machine: Machine,
@@ -156,7 +156,8 @@ impl Guest {
 
     /// Ends the guest if it still runs.
     pub(crate) fn end(self) -> Result<Ended> {
-        // SIGTERM, since a kernel that gets SIGKILL cannot end its processes, and std sends no other signal.
+        // SIGTERM, since a kernel that gets SIGKILL cannot end its processes, and std sends no
+        // other signal.
         let pid = self.child.id().to_string();
         Command::new("sh")
             .args(["-c", "kill \"$0\"", &pid])
@@ -193,7 +194,8 @@ fn spawn_relay(
             None => forward(&mut from, to),
         };
         if forwarded.is_err() {
-            // The reader has gone. Reading on lets the guest run to its end, since full pipes would block its consoles.
+            // The reader has gone. Reading on lets the guest run to its end, since full pipes would
+            // block its consoles.
             let _ = io::copy(&mut from, &mut io::sink());
         }
     })

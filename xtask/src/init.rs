@@ -1,4 +1,5 @@
-//! A guest's first process: a script that prepares the guest, runs the job, and reports its exit status in the log.
+//! A guest's first process: a script that prepares the guest, runs the job, and reports its exit
+//! status in the log.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -75,8 +76,9 @@ pub(crate) fn status(log: &str) -> Option<u8> {
 
 /// Appends the definition of the shell function `job`.
 ///
-/// env(1) sets the variables, because a shell accepts only some names and gives some of them a meaning of its own. It is this
-/// machine's env, since that of busybox prefers its built-in commands to this machine's.
+/// env(1) sets the variables, because a shell accepts only some names and gives some of them a
+/// meaning of its own. It is this machine's env, since that of busybox prefers its built-in
+/// commands to this machine's.
 fn define_job(job: &Job<'_>, script: &mut Vec<u8>) {
     script.extend(b"job() {\ncd ");
     quote(job.folder.as_os_str(), script);
@@ -96,7 +98,8 @@ fn define_job(job: &Job<'_>, script: &mut Vec<u8>) {
     script.extend(b"\n}\n");
 }
 
-/// Returns whether a variable is passed to the guest. The others name folders that it lacks or cannot write to.
+/// Returns whether a variable is passed to the guest. The others name folders that it lacks or
+/// cannot write to.
 fn is_passed(name: &OsStr) -> bool {
     ["TMPDIR", "XDG_RUNTIME_DIR"].iter().all(|ours| name != *ours)
 }

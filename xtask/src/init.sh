@@ -1,5 +1,6 @@
-# The first process of a guest. init.rs writes the lines before this one: they set `busybox`, `modules`, `out`, `err`, `link`
-# (and with it `device`, `tipc` and `libraries`) and define `job`. The output of this script goes to the guest's log.
+# The first process of a guest. init.rs writes the lines before this one: they set `busybox`,
+# `modules`, `out`, `err`, `link` (and with it `device`, `tipc` and `libraries`) and define `job`.
+# The output of this script goes to the guest's log.
 
 b() { "$busybox" "$@"; }
 tipc() { LD_LIBRARY_PATH=$libraries "$tipc" "$@"; }
@@ -26,8 +27,8 @@ prepare() {
     ulimit -c 0
 }
 
-# The job writes to pipes, so that its output is not a terminal. `b cat &` would start a shell that runs cat, and `$!` would be
-# the number of that shell.
+# The job writes to pipes, so that its output is not a terminal. `b cat &` would start a shell that
+# runs cat, and `$!` would be the number of that shell.
 connect() {
     for console in out err; do
         eval "b stty -F \"\$$console\" raw -echo"
@@ -72,7 +73,8 @@ kill_rest() {
     done 2>/dev/null
 }
 
-# The guest powers off when this script ends, for whatever reason. If the preparation fails, the job does not start.
+# The guest powers off when this script ends, for whatever reason. If the preparation fails, the job
+# does not start.
 trap 'b poweroff -f' EXIT
 set -e
 prepare

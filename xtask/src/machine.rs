@@ -23,8 +23,8 @@ pub(crate) struct Machine {
 impl Machine {
     /// Returns the kernels to try, the best first.
     pub(crate) fn candidates(self) -> Vec<Kernel> {
-        // Before Linux 6.7, User-Mode Linux cannot restore the registers of a CPU with AMX, whose state is larger than its
-        // buffer: it panics before its first process runs.
+        // Before Linux 6.7, User-Mode Linux cannot restore the registers of a CPU with AMX, whose
+        // state is larger than its buffer: it panics before its first process runs.
         let has_amx = || fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains(" amx_tile"));
         match self.kernel {
             Some(kernel) => vec![kernel],
@@ -34,7 +34,8 @@ impl Machine {
     }
 }
 
-/// How a guest's kernel is run. Both come from Debian packages, need no privilege and see this machine's files.
+/// How a guest's kernel is run. Both come from Debian packages, need no privilege and see this
+/// machine's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kernel {
     /// User-Mode Linux: the kernel is a program

@@ -1,7 +1,8 @@
 //! `cargo xtask`: tasks for developers of this repository that cargo does not do.
 //!
-//! A kernel without TIPC, VSOCK or SCTP cannot show whether the socket crate supports them. [`guest`] boots one that has them,
-//! without any privilege, and [`bearer`] boots two that are joined by an Ethernet link. [`picture`] draws the README's pictures.
+//! A kernel without TIPC, VSOCK or SCTP cannot show whether the socket crate supports them.
+//! [`guest`] boots one that has them, without any privilege, and [`bearer`] boots two that are
+//! joined by an Ethernet link. [`picture`] draws the README's pictures.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -22,7 +23,8 @@ use clap::Parser;
 use crate::args::{Args, Task};
 use crate::notice::notice;
 
-/// The exit status if this program failed and not the command that it was to run, as with env(1) and timeout(1).
+/// The exit status if this program failed and not the command that it was to run, as with env(1)
+/// and timeout(1).
 const NOT_RUN: u8 = 125;
 
 fn main() -> ExitCode {

@@ -1,5 +1,5 @@
-//! Prints a summary of what the test programs of this run have skipped. cargo runs test programs in the order of their
-//! packages' names, so this one is the last of the workspace.
+//! Prints a summary of what the test programs of this run have skipped. cargo runs test programs in
+//! the order of their packages' names, so this one is the last of the workspace.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -21,10 +21,12 @@ use echosounder_proto::{Clock, Moment, MonoTime, WallTime};
 pub struct FakeClock(Arc<Mutex<Moment>>);
 
 impl FakeClock {
-    /// The wall time at which a new clock stands: 2026-11-22T11:19:36Z, in nanoseconds since the Unix epoch.
+    /// The wall time at which a new clock stands: 2026-11-22T11:19:36Z, in nanoseconds since the
+    /// Unix epoch.
     pub const START_UNIX_NS: u64 = 1_795_346_376_000_000_000;
 
-    /// Returns a clock that stands at [`START_UNIX_NS`](Self::START_UNIX_NS), its monotonic time at zero.
+    /// Returns a clock that stands at [`START_UNIX_NS`](Self::START_UNIX_NS), its monotonic time at
+    /// zero.
     pub fn new() -> Self {
         let wall = WallTime::from_nanos(Self::START_UNIX_NS);
         Self(Arc::new(Mutex::new(Moment { wall, mono: MonoTime::from_origin(Duration::ZERO) })))

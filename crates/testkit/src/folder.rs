@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
-/// Returns a name that no other test uses, in this process or another. It fits into a UNIX socket name.
+/// Returns a name that no other test uses, in this process or another. It fits into a UNIX socket
+/// name.
 pub fn unique() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("sounder-test-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
@@ -17,7 +18,8 @@ pub fn unique() -> String {
 pub struct Folder(TempDir);
 
 impl Folder {
-    /// Creates a folder in the system's folder for temporary files, which is short enough for UNIX socket paths.
+    /// Creates a folder in the system's folder for temporary files, which is short enough for UNIX
+    /// socket paths.
     #[expect(clippy::new_without_default, reason = "creating a folder is an action, not a default value")]
     pub fn new() -> Self {
         Self(TempDir::with_prefix("sounder-test-").unwrap())

@@ -1,7 +1,8 @@
 //! What the tests of the other crates share.
 //!
-//! It is a dev-dependency. Unit tests of `echosounder-proto` and `echosounder-socket` must not use it, only their tests in
-//! `tests/it`: it depends on these two crates, and their unit tests are another build, with other types.
+//! It is a dev-dependency. Unit tests of `echosounder-proto` and `echosounder-socket` must not use
+//! it, only their tests in `tests/it`: it depends on these two crates, and their unit tests are
+//! another build, with other types.
 //!
 //! | a test needs | it uses |
 //! |---|---|
@@ -15,9 +16,9 @@
 //! | to wait for something without an event of its own | [`wait_for`], [`wait_until`], [`PATIENCE`] |
 //! | something that this machine lacks | [`skip()`], [`installed`], [`has_ipv6`] |
 //!
-//! A test waits for the event itself, at most for [`PATIENCE`], and then fails with a message that says what did not
-//! happen. It never sleeps to give something time, and it asserts no upper bound on elapsed time that a busy machine
-//! would break.
+//! A test waits for the event itself, at most for [`PATIENCE`], and then fails with a message that
+//! says what did not happen. It never sleeps to give something time, and it asserts no upper bound
+//! on elapsed time that a busy machine would break.
 //!
 //! ```
 //! use echosounder_testkit::{Program, sh};

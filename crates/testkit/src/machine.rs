@@ -16,7 +16,8 @@ pub fn installed(name: &str) -> Option<Command> {
     found.then(|| Command::new(name))
 }
 
-/// Returns the command, which runs its last arguments as another command, if it can do so on this machine; else skips.
+/// Returns the command, which runs its last arguments as another command, if it can do so on this
+/// machine; else skips.
 pub fn may_run(command: Command) -> Option<Command> {
     let mut trial = Command::new(command.get_program());
     let tried = finish(trial.args(command.get_args()).arg("true"), b"");

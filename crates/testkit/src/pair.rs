@@ -4,7 +4,8 @@ use echosounder_socket::{Socket, Transport};
 
 use crate::PATIENCE;
 
-/// Returns two connected UNIX sockets of this transport whose calls fail after [`PATIENCE`] instead of blocking forever.
+/// Returns two connected UNIX sockets of this transport whose calls fail after [`PATIENCE`] instead
+/// of blocking forever.
 pub fn socket_pair(transport: Transport) -> (Socket, Socket) {
     let (one, other) = transport.pair().unwrap();
     one.set_timeout(Some(PATIENCE)).unwrap();

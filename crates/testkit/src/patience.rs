@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for something that must happen.
 ///
-/// A test that passes does not wait for it, so it is long enough for a machine whose cores are all busy with other work.
+/// A test that passes does not wait for it, so it is long enough for a machine whose cores are all
+/// busy with other work.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long [`wait_for`] pauses before it looks again.

@@ -14,9 +14,10 @@ const ATTEMPTS: u32 = 100;
 
 /// Returns a port on loopback that refuses TCP connections and UDP datagrams.
 ///
-/// The test program holds the port until it ends, so nothing else can come to listen there: the TCP socket is bound
-/// without listening, and the UDP socket is connected to another port, so the kernel rejects datagrams from everywhere else.
-/// Both hold for 127.0.0.1 and, if this machine has it, ::1.
+/// The test program holds the port until it ends, so nothing else can come to listen there: the TCP
+/// socket is bound without listening, and the UDP socket is connected to another port, so the
+/// kernel rejects datagrams from everywhere else. Both hold for 127.0.0.1 and, if this machine has
+/// it, ::1.
 pub fn closed_port() -> u16 {
     static HELD: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
     let (port, sockets) = (0..ATTEMPTS).find_map(|_| hold_port()).expect("a port is free");
@@ -48,10 +49,11 @@ fn hold_udp(host: impl Into<IpAddr> + Copy, port: u16) -> Option<Socket> {
     socket.connect(&Address::from(discard)).ok().map(|()| socket)
 }
 
-/// Returns a port of 127.0.0.1 that is free now and that the kernel gives to nobody who asks for any port.
+/// Returns a port of 127.0.0.1 that is free now and that the kernel gives to nobody who asks for
+/// any port.
 ///
-/// Use it for a program that must be told its port, or for a port that is first closed and then opened. Each call returns
-/// another port.
+/// Use it for a program that must be told its port, or for a port that is first closed and then
+/// opened. Each call returns another port.
 pub fn free_port() -> u16 {
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();

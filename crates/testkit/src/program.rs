@@ -75,7 +75,8 @@ pub fn json_lines(text: &str) -> Vec<serde_json::Value> {
 }
 
 impl Program {
-    /// Starts a program. Its outputs are read as they come, so it never waits for the test to read them.
+    /// Starts a program. Its outputs are read as they come, so it never waits for the test to read
+    /// them.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
@@ -113,14 +114,16 @@ impl Program {
         self.stdin = None;
     }
 
-    /// Waits until it has written `len` bytes to standard output; returns all that it has written there.
+    /// Waits until it has written `len` bytes to standard output; returns all that it has written
+    /// there.
     #[track_caller]
     pub fn wait_for_bytes(&self, len: usize) -> Vec<u8> {
         let wanted = format!("{len} bytes on standard output");
         self.record.wait(&wanted, |state| len <= state.stdout.len()).stdout.clone()
     }
 
-    /// Waits until it has written `count` lines to standard output; returns all that it has written there.
+    /// Waits until it has written `count` lines to standard output; returns all that it has written
+    /// there.
     #[track_caller]
     pub fn wait_for_lines(&self, count: usize) -> Vec<String> {
         let wanted = format!("{count} lines on standard output");
@@ -134,7 +137,8 @@ impl Program {
         self.wait_until_stderr(&format!("{text:?} on standard error"), |stderr| stderr.contains(text))
     }
 
-    /// Waits until standard error satisfies a condition, which `wanted` describes; returns all of standard error.
+    /// Waits until standard error satisfies a condition, which `wanted` describes; returns all of
+    /// standard error.
     #[track_caller]
     pub fn wait_until_stderr(&self, wanted: &str, condition: impl Fn(&str) -> bool) -> String {
         let state = self.record.wait(wanted, |state| condition(&String::from_utf8_lossy(&state.stderr)));
@@ -199,7 +203,8 @@ impl Record {
         self.state.lock().unwrap()
     }
 
-    /// Waits until the condition holds. Fails if the program has ended without it, or if it takes too long.
+    /// Waits until the condition holds. Fails if the program has ended without it, or if it takes
+    /// too long.
     #[track_caller]
     fn wait(&self, wanted: &str, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let (state, _) = self

@@ -1,4 +1,5 @@
-//! Skipped tests: reported as they happen, and noted in a file of the run, which `xtask/tests/skipped.rs` sums up.
+//! Skipped tests: reported as they happen, and noted in a file of the run, which
+//! `xtask/tests/skipped.rs` sums up.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -9,14 +10,16 @@ use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Reports that something cannot be tested on this machine, once for each reason: `skipped NAME: REASON`.
+/// Reports that something cannot be tested on this machine, once for each reason: `skipped NAME:
+/// REASON`.
 ///
-/// The line goes to standard error directly, since the test harness would capture what is printed by macro.
+/// The line goes to standard error directly, since the test harness would capture what is printed
+/// by macro.
 ///
 /// # Panics
 ///
-/// If SOUNDER_NO_SKIP is set, unless SOUNDER_ELSEWHERE, a list separated by commas, says that `name` is tested in
-/// another step.
+/// If SOUNDER_NO_SKIP is set, unless SOUNDER_ELSEWHERE, a list separated by commas, says that
+/// `name` is tested in another step.
 #[track_caller]
 pub fn skip(name: &str, reason: impl Display) {
     static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -45,17 +48,19 @@ pub fn open_skip_file() -> io::Result<File> {
 
 /// Returns the path of this run's file of skipped tests.
 ///
-/// All test programs of a run have one parent, cargo. Its start time distinguishes it from an earlier process with the same
-/// number.
+/// All test programs of a run have one parent, cargo. Its start time distinguishes it from an
+/// earlier process with the same number.
 pub fn skip_file() -> PathBuf {
     let parent = parent_id();
     let stat = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
-    // proc_pid_stat(5): the start time is the 20th field after the name, which may contain anything.
+    // proc_pid_stat(5): the start time is the 20th field after the name, which may contain
+    // anything.
     let start = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(19)).unwrap_or("0");
     scratch().join("skipped").join(format!("{parent}-{start}"))
 }
 
-/// Returns the folder that cargo leaves to tests, `target/tmp`, or that of the variable CARGO_TARGET_TMPDIR.
+/// Returns the folder that cargo leaves to tests, `target/tmp`, or that of the variable
+/// CARGO_TARGET_TMPDIR.
 fn scratch() -> PathBuf {
     if let Some(folder) = env::var_os("CARGO_TARGET_TMPDIR") {
         return folder.into();

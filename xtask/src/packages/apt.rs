@@ -10,9 +10,11 @@ use anyhow::Result;
 use crate::command::output;
 use crate::notice::notice;
 
-/// Downloads packages and unpacks them into the folder `root`, with those of their dependencies that are not installed.
+/// Downloads packages and unpacks them into the folder `root`, with those of their dependencies
+/// that are not installed.
 ///
-/// `newest` names a package that depends on the newest version of another one, which is unpacked without dependencies.
+/// `newest` names a package that depends on the newest version of another one, which is unpacked
+/// without dependencies.
 pub(super) fn fetch(folder: &Path, needed: &[&str], newest: Option<&str>) -> Result<()> {
     notice(format!("fetching {}", needed.iter().copied().chain(newest).collect::<Vec<_>>().join(", ")));
     let debs = folder.join("debs");

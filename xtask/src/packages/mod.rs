@@ -1,4 +1,5 @@
-//! The Debian packages of a guest's kernel and tools: downloaded once, unpacked in cargo's target folder, never installed.
+//! The Debian packages of a guest's kernel and tools: downloaded once, unpacked in cargo's target
+//! folder, never installed.
 
 mod apt;
 mod image;
@@ -17,8 +18,8 @@ use crate::machine::Kernel;
 use apt::fetch;
 use image::copy_kernel;
 
-/// The modules of TIPC, VSOCK, SCTP, RDS and AF_ALG, of the link between two guests, and of an interface with a link-local
-/// address, each after its dependencies.
+/// The modules of TIPC, VSOCK, SCTP, RDS and AF_ALG, of the link between two guests, and of an
+/// interface with a link-local address, each after its dependencies.
 ///
 /// Some kernels have some of them built in.
 const MODULES: [&str; 20] = [
@@ -58,7 +59,8 @@ const FILE_MODULES: [&str; 10] = [
     "fs/9p/9p",
 ];
 
-/// The first process of QEMU's guest: mounts this machine's files and continues with the init script there.
+/// The first process of QEMU's guest: mounts this machine's files and continues with the init
+/// script there.
 const INITRD_INIT: &str = r#"#!/busybox sh
 trap '/busybox poweroff -f' EXIT
 set -e
@@ -112,21 +114,24 @@ pub(crate) fn tipc() -> Result<Tipc> {
     Ok(Tipc { program: unpacked(&folder, "sbin/tipc"), libraries: libraries(&folder) })
 }
 
-/// Returns the folders of the libraries that were downloaded with a program, as LD_LIBRARY_PATH has them.
+/// Returns the folders of the libraries that were downloaded with a program, as LD_LIBRARY_PATH has
+/// them.
 pub(crate) fn libraries(folder: &Path) -> OsString {
     let folders =
         ["root/usr/lib/x86_64-linux-gnu", "root/lib/x86_64-linux-gnu"].map(|path| folder.join(path));
     env::join_paths(folders).unwrap_or_default()
 }
 
-/// Returns the path of a file of a package. Debian moves files from `/` to `/usr` from release to release.
+/// Returns the path of a file of a package. Debian moves files from `/` to `/usr` from release to
+/// release.
 fn unpacked(folder: &Path, name: &str) -> PathBuf {
     let root = folder.join("root");
     let usr = root.join("usr").join(name);
     if usr.exists() { usr } else { root.join(name) }
 }
 
-/// Returns a folder, after filling it the first time. It exists completely or not at all, even if several processes create it.
+/// Returns a folder, after filling it the first time. It exists completely or not at all, even if
+/// several processes create it.
 fn once(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     // This program is in the folder `debug` of cargo's target folder.
     let program = env::current_exe().context("cannot find this program")?;
@@ -149,7 +154,8 @@ fn once(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     made.with_context(|| format!("cannot fetch {name}")).map(|()| folder)
 }
 
-/// Copies those of the named modules that a kernel has, numbered in the order in which they must be loaded.
+/// Copies those of the named modules that a kernel has, numbered in the order in which they must be
+/// loaded.
 fn copy_modules(versions: &Path, names: &[&str], to: &Path) -> Result<()> {
     let version = fs::read_dir(versions)?.next().context("the package has no modules")??;
     fs::create_dir_all(to)?;

@@ -14,7 +14,8 @@ use crate::args;
 use crate::command::output;
 use crate::notice::notice;
 
-/// The width of a pictured terminal in characters: as wide as the longest line, within these limits.
+/// The width of a pictured terminal in characters: as wide as the longest line, within these
+/// limits.
 const COLUMNS_MIN: u16 = 80;
 const COLUMNS_MAX: u16 = 124;
 

@@ -13,21 +13,24 @@ const FONT_SIZE: u16 = 14;
 
 const BACKGROUND: &str = "#16181d";
 const FOREGROUND: &str = "#d6d9df";
-/// The sixteen named colours of a terminal: normal and bright black, red, green, yellow, blue, magenta, cyan, white.
+/// The sixteen named colours of a terminal: normal and bright black, red, green, yellow, blue,
+/// magenta, cyan, white.
 const PALETTE: [&str; 16] = [
     "#3b4048", "#f07178", "#8fd17f", "#e8c26a", "#6cb0f5", "#d08ff0", "#5fd0d0", "#d6d9df", "#6b7280",
     "#ff8b92", "#a5e394", "#f7d98a", "#8cc4ff", "#e0abff", "#7fe3e3", "#ffffff",
 ];
 
-/// Returns a picture of a terminal of `columns` characters after a command line and its output, which may contain ANSI
-/// sequences.
+/// Returns a picture of a terminal of `columns` characters after a command line and its output,
+/// which may contain ANSI sequences.
 pub(super) fn draw(command: &str, output: &str, columns: u16) -> String {
-    // Lines longer than the terminal continue on the next row, so there may be more rows than lines.
+    // Lines longer than the terminal continue on the next row, so there may be more rows than
+    // lines.
     let rows = output.len() / usize::from(columns) + output.lines().count() + 2;
     let rows = NonZeroU16::new(u16::try_from(rows).unwrap_or(u16::MAX)).unwrap_or(NonZeroU16::MIN);
     let mut parser = Parser::new(rows, NonZeroU16::new(columns).unwrap_or(NonZeroU16::MIN), 0);
     parser.process(format!("\x1b[1m$ {command}\x1b[0m\r\n").as_bytes());
-    // On a terminal the kernel turns each newline into a carriage return and a newline: ONLCR, termios(3).
+    // On a terminal the kernel turns each newline into a carriage return and a newline: ONLCR,
+    // termios(3).
     parser.process(output.replace('\n', "\r\n").as_bytes());
     let used = 1 + (0..rows.get()).rev().find(|&row| !is_blank(parser.screen(), row, columns)).unwrap_or(0);
     render(command, parser.screen(), used, columns)
@@ -101,7 +104,8 @@ impl Run<'_> {
     }
 }
 
-/// Splits a row into runs; a gap of two or more spaces ends a run, so that columns of a table are placed one by one.
+/// Splits a row into runs; a gap of two or more spaces ends a run, so that columns of a table are
+/// placed one by one.
 fn runs(screen: &Screen, row: u16, columns: u16) -> Vec<Run<'_>> {
     let mut runs: Vec<Run<'_>> = Vec::new();
     for column in 0..columns {
@@ -136,7 +140,8 @@ fn has_same_style(one: &Cell, other: &Cell) -> bool {
     style(one) == style(other)
 }
 
-/// Returns a colour as CSS. Of the 256 indexed colours, only the named ones occur here; others become the default.
+/// Returns a colour as CSS. Of the 256 indexed colours, only the named ones occur here; others
+/// become the default.
 fn color(color: Color, default: &str) -> String {
     match color {
         Color::Default => default.to_owned(),

@@ -1,5 +1,6 @@
-//! `sounder ping` as a process: its measurements against a link that knows what it did, signals, outputs, exit statuses, and
-//! servers of others. Losses, late replies and clocks are tested in virtual time, in the crates below.
+//! `sounder ping` as a process: its measurements against a link that knows what it did, signals,
+//! outputs, exit statuses, and servers of others. Losses, late replies and clocks are tested in
+//! virtual time, in the crates below.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -344,7 +345,8 @@ fn peer_without_a_route_is_unreachable() {
     }
 }
 
-/// Starts a UDP server that sends what `replies` returns for a request and its sequence number. It ends with the test program.
+/// Starts a UDP server that sends what `replies` returns for a request and its sequence number. It
+/// ends with the test program.
 fn datagrams(mut replies: impl FnMut(u64, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> String {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let endpoint = format!("udp://{}", socket.local_addr().unwrap());
@@ -497,7 +499,8 @@ fn flood_of_replies_is_summarised() {
     let left_out: u64 =
         lines.iter().filter(|line| line["event"] == "left_out").map(|line| count(line, "count")).sum();
     assert_eq!(reported + left_out, count(&result, "unexpected") + count(&result, "duplicate"), "{result}");
-    // At most 100 are reported in each second. On a busy machine the ping may last two seconds or three.
+    // At most 100 are reported in each second. On a busy machine the ping may last two seconds or
+    // three.
     assert!((100..=300).contains(&reported) && 0 < left_out, "{reported} and {left_out}");
     assert!(fs::read_to_string(path).unwrap().lines().count() as u64 <= 6 + reported);
     let text = run(&["ping", "-c", "5", "-i", "20ms", &flood()], b"");
@@ -511,8 +514,8 @@ fn second_signal_ends_the_process_and_removes_the_folder() {
     let mut command = sounder(["ping", "--json", "--self", "-i", "0"]);
     command.env_remove("XDG_RUNTIME_DIR").env("TMPDIR", folder.path());
     let mut child = command.stdout(writer).spawn().unwrap();
-    // Once the pipe is full, the program cannot print its summary and so cannot end after the first signal. Each of the
-    // 16 pages of the pipe may lack one line.
+    // Once the pipe is full, the program cannot print its summary and so cannot end after the first
+    // signal. Each of the 16 pages of the pipe may lack one line.
     wait_until("a full pipe", || 56_000 < rustix::io::ioctl_fionread(&reader).unwrap());
     let entries = || fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(entries(), 1);
@@ -700,7 +703,8 @@ fn missed_threshold_is_named_and_the_ping_fails() {
             fate.up.copies = usize::from(number % 4 != 1);
             fate
         });
-        // Two of eight are lost. At the end they have waited longer than the slowest reply, although not for -W.
+        // Two of eight are lost. At the end they have waited longer than the slowest reply,
+        // although not for -W.
         let pinging =
             pinging(&[&[forwarder.endpoint(), "-i", "20ms", "-W", "5s", "-w", "20s"], thresholds].concat());
         await_line(&pinging, |line| line["seq"] == 8 && is_answered(line));
@@ -730,7 +734,8 @@ fn missed_threshold_is_named_and_the_ping_fails() {
     assert!(count(&end(&done), "answered") < 1000, "{}", end(&done));
 }
 
-/// Fails unless the replies of a server have timestamps of this kind, and the result what follows from them.
+/// Fails unless the replies of a server have timestamps of this kind, and the result what follows
+/// from them.
 #[track_caller]
 fn assert_timestamps(endpoint: &str, kind: &str) {
     // One request at a time, since a server that reads several at once stamps only the first reply.
@@ -984,7 +989,8 @@ fn every_line_of_a_long_run_matches_the_schema() {
     assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""));
     let lines = done.objects();
     assert_lines(&lines);
-    // The schema is strict: it rejects a line with an additional key, a missing one, or one of another type.
+    // The schema is strict: it rejects a line with an additional key, a missing one, or one of
+    // another type.
     for line in &lines {
         let mut more = line.clone();
         more["more"] = 1.into();
@@ -998,7 +1004,8 @@ fn every_line_of_a_long_run_matches_the_schema() {
     }
 }
 
-/// Returns how many requests the test of memory sends: 150,000, or the number in SOUNDER_PING_REQUESTS.
+/// Returns how many requests the test of memory sends: 150,000, or the number in
+/// SOUNDER_PING_REQUESTS.
 fn requests() -> u64 {
     std::env::var("SOUNDER_PING_REQUESTS").map_or(150_000, |requests| requests.parse().unwrap())
 }
@@ -1024,7 +1031,8 @@ fn memory_does_not_grow_with_the_number_of_requests() {
     assert_lines(&done.objects());
 }
 
-/// Fails unless a server on this endpoint answers all requests and the delays of both directions are known.
+/// Fails unless a server on this endpoint answers all requests and the delays of both directions
+/// are known.
 #[track_caller]
 pub(crate) fn assert_both_ways(endpoint: &str) {
     let serving = Serving::at(&[endpoint]);

@@ -1,11 +1,12 @@
 //! The README's examples are run and must print what the README shows.
 //!
-//! A `console` block consists of lines `$ COMMAND`, each followed by the output. A command that ends in ` &` runs beside the
-//! following ones, and `$ kill -INT %1` ends it and is followed by its remaining output. A port of 127.0.0.1 or ::1 that a
-//! command beside the others prints stands for the port that it has bound when the block is run.
+//! A `console` block consists of lines `$ COMMAND`, each followed by the output. A command that
+//! ends in ` &` runs beside the following ones, and `$ kill -INT %1` ends it and is followed by its
+//! remaining output. A port of 127.0.0.1 or ::1 that a command beside the others prints stands for
+//! the port that it has bound when the block is run.
 //!
-//! Words and columns must be the same; fractions, times, ports and random names may differ, and lines that depend on the
-//! machine may be missing.
+//! Words and columns must be the same; fractions, times, ports and random names may differ, and
+//! lines that depend on the machine may be missing.
 
 use std::fs;
 use std::path::Path;
@@ -39,7 +40,8 @@ fn steps(block: &str) -> Vec<(&str, Vec<&str>)> {
     steps
 }
 
-/// Returns a shell that runs a command line in this folder, with `sounder` first in the path and one pipe for both outputs.
+/// Returns a shell that runs a command line in this folder, with `sounder` first in the path and
+/// one pipe for both outputs.
 fn shell(command: &str, folder: &Folder) -> Command {
     let ours = Path::new(env!("CARGO_BIN_EXE_sounder")).parent().unwrap();
     let mut path = ours.as_os_str().to_owned();
@@ -116,13 +118,14 @@ struct Word {
     end: usize,
 }
 
-/// Splits a text into lines of words, without the lines and the parts of words that differ from run to run.
+/// Splits a text into lines of words, without the lines and the parts of words that differ from run
+/// to run.
 fn normalised(text: &str) -> Vec<Vec<Word>> {
     text.lines().filter(|line| !depends_on_machine(line)).map(words).collect()
 }
 
-/// Returns whether a line is printed on some machines only: about a socket family that not every kernel has, about how busy
-/// this machine is, or about a class of delays.
+/// Returns whether a line is printed on some machines only: about a socket family that not every
+/// kernel has, about how busy this machine is, or about a class of delays.
 fn depends_on_machine(line: &str) -> bool {
     let line = line.trim_start();
     let families = ["vsock", "tipc", "netlink://", "mptcp", "sctp", "not on this machine:"];
@@ -135,7 +138,8 @@ fn depends_on_machine(line: &str) -> bool {
 
 /// Returns the words of a line.
 fn words(line: &str) -> Vec<Word> {
-    // These have spaces in them, or characters that other rules would replace, and always the same length.
+    // These have spaces in them, or characters that other rules would replace, and always the same
+    // length.
     let line = replace_pattern(line, "AAA AAA _9 99:99:99 9999", "CTIME");
     let line = replace_pattern(&line, "9999-99-99T99:99:99.999999999+99:99", "RFC3339");
     let mut words: Vec<Word> = Vec::new();
@@ -168,8 +172,8 @@ fn normalised_word(word: &str) -> String {
     replace_decimals(&word)
 }
 
-/// Replaces the parts that match a pattern, in which `9` is a digit, `_` a digit or a space, `A` a letter and `+` a sign, by a
-/// name that is filled up to the same length.
+/// Replaces the parts that match a pattern, in which `9` is a digit, `_` a digit or a space, `A` a
+/// letter and `+` a sign, by a name that is filled up to the same length.
 fn replace_pattern(line: &str, pattern: &str, name: &str) -> String {
     let matches = |at: usize| {
         let Some(part) = line.get(at..at + pattern.len()) else { return false };
@@ -203,7 +207,8 @@ fn replace_after(word: &str, before: &str, name: &str, is_replaced: fn(char) -> 
     out
 }
 
-/// Replaces decimal fractions such as `0.087` or `+0.013`; not addresses, nor names such as `p99.9`.
+/// Replaces decimal fractions such as `0.087` or `+0.013`; not addresses, nor names such as
+/// `p99.9`.
 fn replace_decimals(word: &str) -> String {
     let is_part = |char: char| char.is_ascii_digit() || char == '.' || char == ',';
     let Some(start) = word.find(|char: char| char.is_ascii_digit()) else { return word.to_owned() };
@@ -229,8 +234,8 @@ fn text_of(lines: &[Vec<Word>]) -> String {
 
 /// Returns whether two lines with the same words have the same columns.
 ///
-/// A word after two or more spaces begins a column, in which both words begin, or both end, at the same place. Other words
-/// follow their column, whatever its place.
+/// A word after two or more spaces begins a column, in which both words begin, or both end, at the
+/// same place. Other words follow their column, whatever its place.
 fn same_columns(one: &[Word], other: &[Word]) -> bool {
     let mut ends = (0, 0);
     one.iter().zip(other).all(|(one, other)| {

@@ -17,7 +17,8 @@ pub(crate) use echosounder_testkit::{
 /// Length of `[{ctime}] `.
 pub(crate) const CTIME: usize = 27;
 
-/// Removes the time from events, since it differs from run to run; each event must have one, within the last minute.
+/// Removes the time from events, since it differs from run to run; each event must have one, within
+/// the last minute.
 pub(crate) fn without_times(mut events: Vec<serde_json::Value>) -> Vec<serde_json::Value> {
     for event in &mut events {
         let keys = event.as_object_mut().unwrap();
@@ -109,7 +110,8 @@ impl Serving {
     }
 }
 
-/// Returns the endpoints in complete lines `Waiting for … on ENDPOINT`, or in the events of `--json`.
+/// Returns the endpoints in complete lines `Waiting for … on ENDPOINT`, or in the events of
+/// `--json`.
 fn bound_endpoints(stderr: &str) -> Vec<String> {
     let whole = stderr.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     let named = whole.filter_map(|line| match line.strip_prefix("Waiting for ") {
@@ -129,7 +131,8 @@ pub(crate) fn host_and_port(endpoint: &str) -> (&str, &str) {
     (host.trim_start_matches('[').trim_end_matches(']'), port)
 }
 
-/// Returns a command for one of the Python programs in `tests/it/textbook`, or skips if there is no Python.
+/// Returns a command for one of the Python programs in `tests/it/textbook`, or skips if there is no
+/// Python.
 pub(crate) fn python<S: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Option<Command> {
     let mut python = installed("python3")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/textbook").join(name);
@@ -138,8 +141,8 @@ pub(crate) fn python<S: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item =
     Some(python)
 }
 
-/// Returns a command that runs its arguments in a network namespace that has only a loopback interface, or skips if this
-/// user may not create one.
+/// Returns a command that runs its arguments in a network namespace that has only a loopback
+/// interface, or skips if this user may not create one.
 pub(crate) fn private_network() -> Option<Command> {
     let mut unshare = installed("unshare")?;
     let loopback = python("loopback.py", [] as [&str; 0])?;
@@ -147,8 +150,8 @@ pub(crate) fn private_network() -> Option<Command> {
     may_run(unshare)
 }
 
-/// Returns a command that runs its arguments in a mount namespace where `/etc/hosts` is this file, or skips if this user
-/// may not create one.
+/// Returns a command that runs its arguments in a mount namespace where `/etc/hosts` is this file,
+/// or skips if this user may not create one.
 pub(crate) fn private_hosts(hosts: &str) -> Option<Command> {
     let mut unshare = installed("unshare")?;
     let mount = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
@@ -162,8 +165,8 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Returns the ctime(3) text of every second since `start` in this process's time zone, and of the second before: time(2)
-/// reads a clock that is up to one tick behind.
+/// Returns the ctime(3) text of every second since `start` in this process's time zone, and of the
+/// second before: time(2) reads a clock that is up to one tick behind.
 pub(crate) fn ctimes_since(start: u64) -> Vec<String> {
     (start - 1..=now()).map(ctime).collect()
 }
@@ -191,7 +194,8 @@ pub(crate) fn assert_stamped(reply: &[u8], start: u64, message: &[u8]) {
     );
 }
 
-/// Starts a TCP server that calls `serve` for each connection on a thread of its own; returns its endpoint.
+/// Starts a TCP server that calls `serve` for each connection on a thread of its own; returns its
+/// endpoint.
 pub(crate) fn connections(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());

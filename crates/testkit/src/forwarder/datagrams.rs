@@ -11,7 +11,8 @@ use echosounder_socket::{Events, Interest, Poll, Socket};
 use super::log::server_times;
 use super::{Fate, Log, nanos, now, receive, sequence, wait};
 
-/// A datagram that waits. The one that is due first leaves first, and among equals the one that came first.
+/// A datagram that waits. The one that is due first leaves first, and among equals the one that
+/// came first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     due: Duration,

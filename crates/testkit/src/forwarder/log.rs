@@ -8,7 +8,8 @@ use std::ops::{Range, RangeInclusive};
 pub struct RequestLog {
     /// When the kernel received the request from the client.
     pub arrived_ns: u64,
-    /// The timestamps in the first reply: when the server received the request, and when it sent the reply.
+    /// The timestamps in the first reply: when the server received the request, and when it sent
+    /// the reply.
     pub server_ns: Option<(u64, u64)>,
     /// When each reply was sent to the client: the times before and after the system call.
     pub replied_ns: Vec<RangeInclusive<u64>>,
@@ -45,7 +46,8 @@ impl Log {
         self.replies.iter().filter(is_reordered).copied().collect()
     }
 
-    /// Returns how long a request took in each direction, or `None` if it was lost or its reply has no timestamps.
+    /// Returns how long a request took in each direction, or `None` if it was lost or its reply has
+    /// no timestamps.
     pub fn one_way(&self, number: u64) -> Option<OneWay> {
         let request = self.requests.get(&number)?;
         let (received, sent) = request.server_ns?;
@@ -60,8 +62,8 @@ impl Log {
 pub struct OneWay {
     /// From its arrival at the forwarder to its arrival at the server.
     pub up_ns: i64,
-    /// From the server's reply to the reply to the client: at least, and at most, since the forwarder may be suspended while it
-    /// sends.
+    /// From the server's reply to the reply to the client: at least, and at most, since the
+    /// forwarder may be suspended while it sends.
     pub down_ns: RangeInclusive<i64>,
 }
 

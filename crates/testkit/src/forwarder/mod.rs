@@ -1,9 +1,10 @@
-//! A link that loses, delays, duplicates and reorders, and records what it did, so that a test can compare what `sounder ping`
-//! measured with what happened.
+//! A link that loses, delays, duplicates and reorders, and records what it did, so that a test can
+//! compare what `sounder ping` measured with what happened.
 //!
-//! A [`Forwarder`] listens on loopback and forwards to a server. For each request a closure decides by its sequence number
-//! what happens to it and to its replies; with a [`Random`](crate::Random) of a fixed seed the same happens in every run.
-//! Requests are text echo probes of [`REQUEST_LEN`] bytes.
+//! A [`Forwarder`] listens on loopback and forwards to a server. For each request a closure decides
+//! by its sequence number what happens to it and to its replies; with a [`Random`](crate::Random)
+//! of a fixed seed the same happens in every run. Requests are text echo probes of [`REQUEST_LEN`]
+//! bytes.
 
 mod datagrams;
 mod log;
@@ -88,8 +89,9 @@ impl Forwarder {
 
     /// Forwards one connection to a `tcp://ADDRESS:PORT` server.
     ///
-    /// The bytes of each read are held for the longest delay of the requests that they belong to, and are then sent in
-    /// segments of `segment_lens` bytes: those of the requests, and those of the replies. Nothing is lost or reordered.
+    /// The bytes of each read are held for the longest delay of the requests that they belong to,
+    /// and are then sent in segments of `segment_lens` bytes: those of the requests, and those of
+    /// the replies. Nothing is lost or reordered.
     pub fn stream(
         server: &str,
         segment_lens: (usize, usize),
