@@ -1,4 +1,4 @@
-//! The asker's reader, with whatever is sent and whatever comes back.
+//! Properties of the echo reader: it recovers every message from a server, and survives any other bytes.
 
 use std::num::NonZeroUsize;
 
@@ -10,8 +10,8 @@ use super::script::{Script, cut};
 
 const SERVERS: [&str; 6] = ["ctime", "rfc3339", "unix", "ns", "none", "[{unix}] "];
 
-/// Reads the input as a script: a server, what it is sent, and where the bytes are cut on both ways. With a first
-/// byte from 128 on, what comes back is the input's rest, whatever that is.
+/// Reads the input as a script: a server, the messages, and where the bytes are split in both directions. If the
+/// first byte is 128 or more, the rest of the input comes back in place of replies.
 pub(crate) fn holds(input: &[u8]) {
     let mut script = Script(input);
     let choice = script.byte();
@@ -21,43 +21,44 @@ pub(crate) fn holds(input: &[u8]) {
         let framing = Framing::Size(NonZeroUsize::MIN.saturating_add(script.number()));
         let stamp = SERVERS[choice % SERVERS.len()].parse().expect("a built-in stamp");
         let server = Server { responder: Responder { stamp, framing }, fills: choice < 64 };
-        recovers(&messages, &server.answers(&messages.concat(), &reads), &arrivals);
+        recovers(&messages, &server.replies(&messages.concat(), &reads), &arrivals);
     } else {
         survives(&messages, script.0, &arrivals);
     }
 }
 
-/// What the asker may send: a line. It holds no stamp, and a blank only at its beginning, with no bracket behind.
+/// Returns a line that a client may send. It contains no timestamp, and a placeholder only at its beginning, without a
+/// bracket after it.
 fn message(script: &mut Script<'_>) -> Vec<u8> {
-    let blank = script.byte() % 2 == 1;
+    let has_placeholder = script.byte() % 2 == 1;
     let len = script.byte();
     let mut payload = script.bytes(len).to_vec();
     payload.push(b'\n');
-    let stamped = |at: usize| {
+    let has_timestamp = |at: usize| {
         let rest = &payload[at..];
         rest.starts_with(TIMESTAMP_PLACEHOLDER) || matches!(scan(rest), Scan::Timestamp(..))
     };
-    if (0..payload.len()).any(stamped) || blank && payload[0] == b'[' {
+    if (0..payload.len()).any(has_timestamp) || has_placeholder && payload[0] == b'[' {
         payload = b"\n".into();
     }
-    if blank { [&TIMESTAMP_PLACEHOLDER[..], &payload].concat() } else { payload }
+    if has_placeholder { [&TIMESTAMP_PLACEHOLDER[..], &payload].concat() } else { payload }
 }
 
 struct Server {
     responder: Responder,
-    /// Whether it knows the blank; others put a stamp before it.
+    /// Whether it fills placeholders in; other servers put a timestamp before them.
     fills: bool,
 }
 
 impl Server {
-    /// What it answers, reading `input` in these pieces.
-    fn answers(&self, input: &[u8], reads: &[usize]) -> Vec<u8> {
+    /// Returns the replies to `input`, read in these pieces.
+    fn replies(&self, input: &[u8], reads: &[usize]) -> Vec<u8> {
         let Framing::Size(size) = self.responder.framing else { return Vec::new() };
         let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
         let mut out = Vec::new();
         for piece in cut(input, reads).iter().flat_map(|read| read.chunks(size.get())) {
-            let asked = if self.fills { piece } else { b"." };
-            self.responder.respond(asked, Input::More, &mut context, &mut out, |_| {});
+            let request = if self.fills { piece } else { b"." };
+            self.responder.respond(request, Input::More, &mut context, &mut out, |_| {});
             if !self.fills {
                 out.pop();
                 out.extend_from_slice(piece);
@@ -67,12 +68,12 @@ impl Server {
     }
 }
 
-/// Every message is told, whatever the server has split or merged.
-fn recovers(messages: &[Vec<u8>], answers: &[u8], arrivals: &[usize]) {
+/// Asserts that every message is recovered, however the replies are split and merged.
+fn recovers(messages: &[Vec<u8>], replies: &[u8], arrivals: &[usize]) {
     let mut reader = EchoReader::new();
     messages.iter().for_each(|message| reader.sent(message));
     let mut whole = 0;
-    for bytes in cut(answers, arrivals) {
+    for bytes in cut(replies, arrivals) {
         let mut ends = Vec::new();
         assert_eq!(reader.receive(bytes, |echo| ends.push(echo.end)), Ok(()), "it is an echo");
         assert!(ends.is_sorted() && ends.iter().all(|&end| end <= bytes.len()));
@@ -82,7 +83,7 @@ fn recovers(messages: &[Vec<u8>], answers: &[u8], arrivals: &[usize]) {
     assert_eq!(whole, messages.len());
 }
 
-/// Whatever comes back, no more is told than was sent.
+/// Asserts that no more messages come back than were sent, whatever the bytes are.
 fn survives(messages: &[Vec<u8>], back: &[u8], arrivals: &[usize]) {
     let mut reader = EchoReader::new();
     messages.iter().for_each(|message| reader.sent(message));

@@ -1,4 +1,4 @@
-//! What a server says, with whatever stamp, to whatever it hears.
+//! Properties of the responder, for any template and any input.
 
 use std::num::NonZeroUsize;
 
@@ -9,7 +9,7 @@ use echosounder_proto::{
 
 use super::script::{Script, cut};
 
-/// Reads the input as a script: a stamp, a peer's name, a framing, where the input is cut, and the input.
+/// Reads the input as a script: a template, the peer's name, the framing, where the input is split, and the input.
 pub(crate) fn holds(input: &[u8]) {
     let mut script = Script(input);
     let len = script.byte();
@@ -18,29 +18,33 @@ pub(crate) fn holds(input: &[u8]) {
     let peer = String::from_utf8_lossy(script.bytes(len)).into_owned();
     let limit = NonZeroUsize::MIN.saturating_add(script.number());
     let (by_line, cuts) = (script.byte() % 2 == 1, script.lengths());
-    let heard = script.0;
+    let received = script.0;
 
     let Ok(stamp) = String::from_utf8_lossy(stamp).parse::<Template>() else { return };
     let framing = if by_line { Framing::Line(limit) } else { Framing::Size(limit) };
     let context = StampContext { peer: &peer, ..StampContext::anonymous(&LocalTime::EXAMPLE) };
 
     let responder = Responder { stamp: stamp.clone(), framing };
-    let whole = answer_all(&responder, &mut context.clone(), heard, Input::Last);
-    assert_eq!(whole.1, heard.len(), "at the end nothing is left");
+    let whole = reply_all(&responder, &mut context.clone(), received, Input::Last);
+    assert_eq!(whole.1, received.len(), "at the end nothing is left");
     if by_line {
-        assert_eq!(in_pieces(&responder, &mut context.clone(), heard, &cuts), whole.0, "cuts do not matter");
+        assert_eq!(
+            in_pieces(&responder, &mut context.clone(), received, &cuts),
+            whole.0,
+            "the segmentation does not matter"
+        );
     }
     let plain = Responder { stamp: Template::none(), framing };
     if !by_line {
-        let untouched = answer_all(&plain, &mut context.clone(), heard, Input::More).0 == heard;
-        assert_eq!(plain.needs_exact_time(heard), !untouched, "only a blank is filled in");
+        let untouched = reply_all(&plain, &mut context.clone(), received, Input::More).0 == received;
+        assert_eq!(plain.needs_exact_time(received), !untouched, "only a placeholder is filled in");
     }
-    responds_to_datagram(&Responder { stamp, framing: Framing::Message }, context, heard);
+    responds_to_datagram(&Responder { stamp, framing: Framing::Message }, context, received);
 }
 
-/// Answers `input` as a server does that reads it in one go, however many turns its answers take; returns how much
-/// of it was answered, too.
-fn answer_all(
+/// Replies to `input` as a server does that reads it at once, in as many turns as needed. Returns the replies, and how
+/// many bytes they cover.
+fn reply_all(
     responder: &Responder,
     context: &mut StampContext<'_>,
     input: &[u8],
@@ -49,55 +53,63 @@ fn answer_all(
     let (mut all, mut consumed) = (Vec::new(), 0);
     loop {
         let rest = &input[consumed..];
-        let (mut out, mut heard, before) = (Vec::new(), Vec::new(), context.seq);
+        let (mut out, mut messages, before) = (Vec::new(), Vec::new(), context.seq);
         let taken =
-            responder.respond(rest, input_kind, context, &mut out, |message| heard.push(message.to_vec()));
+            responder.respond(rest, input_kind, context, &mut out, |message| messages.push(message.to_vec()));
         assert!(out.len() <= 2 * rest.len() + PREFIX_MAX, "a turn is bounded");
-        assert_eq!(heard.concat(), rest[..taken], "what was heard is what was taken");
-        assert_eq!(context.seq - before, heard.len() as u64);
-        assert!(heard.iter().all(|message| out.ends_with(message) || heard.len() > 1 || blank(message)));
+        assert_eq!(messages.concat(), rest[..taken], "the messages are the bytes that were covered");
+        assert_eq!(context.seq - before, messages.len() as u64);
+        assert!(
+            messages
+                .iter()
+                .all(|message| out.ends_with(message) || messages.len() > 1 || has_placeholder(message))
+        );
         all.extend(out);
         consumed += taken;
         if taken == 0 {
-            assert_eq!(responder.framing.frame_len(rest, input_kind), None, "of a piece one is always taken");
+            assert_eq!(
+                responder.framing.frame_len(rest, input_kind),
+                None,
+                "a complete message is always taken"
+            );
             return (all, consumed);
         }
     }
 }
 
-fn blank(message: &[u8]) -> bool {
+fn has_placeholder(message: &[u8]) -> bool {
     message.starts_with(TIMESTAMP_PLACEHOLDER)
 }
 
-/// Answers `input` as a server does that reads it in pieces, and keeps an unfinished line.
+/// Replies to `input` as a server does that reads it in pieces and buffers an unfinished line.
 fn in_pieces(responder: &Responder, context: &mut StampContext<'_>, input: &[u8], cuts: &[usize]) -> Vec<u8> {
-    let (mut all, mut kept) = (Vec::new(), Vec::new());
+    let (mut all, mut buffered) = (Vec::new(), Vec::new());
     for read in cut(input, cuts) {
-        kept.extend_from_slice(read);
-        let (out, consumed) = answer_all(responder, context, &kept, Input::More);
+        buffered.extend_from_slice(read);
+        let (out, consumed) = reply_all(responder, context, &buffered, Input::More);
         all.extend(out);
-        kept.drain(..consumed);
+        buffered.drain(..consumed);
     }
-    all.extend(answer_all(responder, context, &kept, Input::Last).0);
+    all.extend(reply_all(responder, context, &buffered, Input::Last).0);
     all
 }
 
-/// A datagram is answered like a message, and an answer never.
-fn responds_to_datagram(responder: &Responder, context: StampContext<'_>, heard: &[u8]) {
-    let (mut message, mut head) = (heard.to_vec(), b"stale".to_vec());
+/// Asserts that a datagram is replied to like a message, and that a reply never is.
+fn responds_to_datagram(responder: &Responder, context: StampContext<'_>, received: &[u8]) {
+    let (mut message, mut head) = (received.to_vec(), b"stale".to_vec());
     responder.respond_to_datagram(&mut message, &mut context.clone(), &mut head);
-    let answer = [head, message].concat();
-    if !heard.is_empty() {
-        assert_eq!(answer_all(responder, &mut context.clone(), heard, Input::More).0, answer);
+    let reply = [head, message].concat();
+    if !received.is_empty() {
+        assert_eq!(reply_all(responder, &mut context.clone(), received, Input::More).0, reply);
     }
 
-    if let Some(stamp) = answer.strip_suffix(heard) {
+    if let Some(stamp) = reply.strip_suffix(received) {
         assert!(stamp.len() <= PREFIX_MAX && stamp.iter().all(|byte| matches!(byte, b' '..=b'~')));
     }
-    if responder.stamp.starts_with_builtin() || blank(heard) {
-        assert!(starts_with_timestamp(&answer), "an answer is known for one");
+    if responder.stamp.starts_with_builtin() || has_placeholder(received) {
+        assert!(starts_with_timestamp(&reply), "a reply is recognised");
         let now = MonoTime::from_origin(std::time::Duration::ZERO);
-        let datagram = Datagram { bytes: &answer, sender: Sender::Local, to_group: false, truncated: false };
+        let datagram = Datagram { bytes: &reply, sender: Sender::Local, to_group: false, truncated: false };
         let verdict = DatagramFilter::new(&responder.stamp, PlainEcho::Metered, now).check(&datagram, now);
         assert_eq!(verdict, Err(DropReason::Stamped));
     }
