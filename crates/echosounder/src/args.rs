@@ -91,7 +91,8 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0  Success.
   1  The peer failed (REFUSED, TIMEOUT, UNREACHABLE, DNS or CLOSED), a reply
-     is missing, a threshold was exceeded, or a socket family is absent.
+     is missing, a threshold was missed, or a requested socket family is
+     absent.
   2  Wrong usage, or this machine failed: bind, permission, no local ports,
      disk.";
 

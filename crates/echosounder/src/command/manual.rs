@@ -164,7 +164,10 @@ fn signals(name: &str) -> Vec<(&'static str, &'static str)> {
             end,
             "Stop sending, print the result, write the output files and exit. A second signal ends the program at once.",
         )],
-        "sounder-talk" => vec![(end, "End the session and exit.")],
+        "sounder-talk" => vec![(
+            end,
+            "End the session and exit. A second signal restores the terminal and ends the program at once.",
+        )],
         "sounder-demo" => {
             vec![(end, "Remove socket paths and exit. A second signal ends the program at once.")]
         }
