@@ -1,4 +1,4 @@
-//! The program as its users meet it: what it prints, how it ends, whom it gets on with.
+//! Tests of `sounder` as a process: output, exit statuses, signals, and other programs as peers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
