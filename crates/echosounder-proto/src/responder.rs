@@ -1,11 +1,10 @@
 //! The echo rule of a server: from the bytes of a connection or a datagram to their reply.
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::framing::{Framing, Input};
+use crate::stamp_context::StampContext;
 use crate::template::{PREFIX_MAX, TIMESTAMP_PLACEHOLDER, Template, decimal, starts_with_placeholder};
-use crate::time::{LocalTime, WallTime};
 
 /// The echo rule of one endpoint: every message is returned after a timestamp prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,34 +13,6 @@ pub struct Responder {
     pub stamp: Template,
     /// How a stream is split into messages.
     pub framing: Framing,
-}
-
-/// The values that a prefix can show.
-#[derive(Clone, Copy)]
-pub struct StampContext<'a> {
-    /// The time of day, for `{ctime}`, `{rfc3339}` and `{unix}`.
-    pub label: &'a LocalTime,
-    /// When the message arrived.
-    pub rx: WallTime,
-    /// When its reply is sent.
-    pub tx: WallTime,
-    /// The address of the client.
-    pub peer: &'a dyn fmt::Display,
-    /// The address that the client used.
-    pub local: &'a dyn fmt::Display,
-    /// This machine's name.
-    pub host: &'a str,
-    /// How many messages have been replied to on this connection or socket.
-    pub seq: u64,
-    /// The prefix, if it was rendered before: [`Template::render_per_second`].
-    pub stamp: Option<&'a [u8]>,
-}
-
-impl<'a> StampContext<'a> {
-    /// Returns a context without addresses, in which all happens at the time of `label`.
-    pub fn anonymous(label: &'a LocalTime) -> Self {
-        Self { label, rx: label.wall, tx: label.wall, peer: &"", local: &"", host: "", seq: 0, stamp: None }
-    }
 }
 
 impl Responder {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::str::FromStr;
 
-use crate::responder::StampContext;
+use crate::stamp_context::StampContext;
 use crate::time::LocalTime;
 
 /// The longest rendered prefix in bytes.
