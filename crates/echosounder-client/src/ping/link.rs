@@ -21,7 +21,7 @@ pub(super) struct Link {
     /// `None` while there is no connection.
     pub(super) socket: Option<Socket>,
     pub(super) timestamps: KernelTimestamps,
-    /// Bytes that a stream has not taken.
+    /// Bytes that the kernel has not accepted from a stream.
     unsent: VecDeque<u8>,
     /// The token of the socket in the poll.
     token: u64,
@@ -66,7 +66,7 @@ impl Link {
         self.socket.take().is_some()
     }
 
-    /// Sends a message. What a stream does not take is kept.
+    /// Sends a message. Bytes that a stream does not accept stay with the link.
     pub(super) fn send(&mut self, message: &[u8], poll: &Poll) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
         let is_stream = self.transport.kind() == Kind::Stream;
@@ -79,7 +79,7 @@ impl Link {
         if self.unsent.is_empty() { Ok(()) } else { poll.modify(socket, self.token, Interest::Both) }
     }
 
-    /// Sends what was kept of a stream, as far as the kernel takes it.
+    /// Sends the remaining bytes of a stream, as far as the kernel accepts them.
     pub(super) fn flush(&mut self, poll: &Poll) -> io::Result<()> {
         let Some(socket) = self.socket.as_ref().filter(|_| !self.unsent.is_empty()) else { return Ok(()) };
         match socket.send(self.unsent.make_contiguous()) {

@@ -279,7 +279,7 @@ impl Pinger {
         }
     }
 
-    /// Reports how all sessions stand, as was asked for.
+    /// Emits the requested reports of all sessions.
     fn report(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         let requests = match self.control.take_requests() {
             Ok(requests) => requests,
@@ -288,9 +288,9 @@ impl Pinger {
         for (index, slot) in self.slots.iter().enumerate() {
             let State::Running(session) = &slot.state else { continue };
             let report = || Box::new(session.report());
-            let mut tell = |event| emit(index, TargetEvent::Happened(event));
-            if requests.interim && !tell(PingEvent::Interim(report()))
-                || requests.checkpoint && !tell(PingEvent::Checkpoint(report()))
+            let mut report_event = |event| emit(index, TargetEvent::Happened(event));
+            if requests.interim && !report_event(PingEvent::Interim(report()))
+                || requests.checkpoint && !report_event(PingEvent::Checkpoint(report()))
             {
                 return false;
             }

@@ -89,7 +89,7 @@ impl Session {
                 Err(error) if self.link.transport.is_end(&error) => {
                     self.disconnect(FailureKind::Closed, context);
                 }
-                // It is about an earlier packet, and the error queue says which.
+                // It is about an earlier packet, which the error queue names.
                 Err(error) if self.link.timestamps.errors && is_about_earlier(kind, &error) => {
                     self.receive_errors(context)?;
                 }

@@ -128,7 +128,8 @@ fn start(
         }
     }
     let order = if in_turn { Order::InTurn } else { Order::AtOnce };
-    let pinger = Pinger::new(targets, order, Arc::clone(control)).context("cannot create a ping")?;
+    let pinger =
+        Pinger::new(targets, order, Arc::clone(control)).context("cannot prepare the measurement")?;
     let measure = move || {
         pinger.run(|place, event| {
             running -= usize::from(matches!(event, TargetEvent::Ended { .. }));

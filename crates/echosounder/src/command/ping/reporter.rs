@@ -125,7 +125,7 @@ impl Reporter {
     pub(super) fn take_only_error(&mut self) -> Option<anyhow::Error> {
         match self.targets.as_mut_slice() {
             [TargetState { target: None, error, .. }] => {
-                Some(error.take().unwrap_or_else(|| anyhow::anyhow!("nothing was called")))
+                Some(error.take().unwrap_or_else(|| anyhow::anyhow!("no target was measured")))
             }
             _ => None,
         }

@@ -107,6 +107,6 @@ fn miss_in_words(miss: Miss) -> String {
                 format!("the maximum is {rtt} ms, over {max} (fewer than 100 replies have no p99)")
             }
         }
-        Miss::P99 { rtt_ns: None, .. } => "nothing was answered, so there is no p99".to_owned(),
+        Miss::P99 { rtt_ns: None, .. } => "no request was replied to, so there is no p99".to_owned(),
     }
 }
