@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::{env, fs};
 
-use echosounder_socket::Transport;
-use echosounder_testkit::{Program, finish, installed, skip};
+use echosounder_socket::{Transport, create_connection};
+use echosounder_testkit::{Program, finish, has_ipv6, installed, skip};
 
 /// Length of `[Sun Nov 22 12:19:36 2026] `.
 const PREFIX_LEN: usize = 27;
@@ -130,10 +130,30 @@ fn socket_kinds_example_lists_every_transport() {
 }
 
 #[test]
-fn textbook_page_shows_the_programs_that_the_tests_run() {
+fn echo_example_serves_any_endpoint() {
+    for endpoint in ["tcp://127.0.0.1:0", "tcp://[::1]:0"] {
+        if endpoint.contains("::1") && !has_ipv6() {
+            continue;
+        }
+        let server = Program::start(example("echo").arg(endpoint));
+        let line = server.wait_for_lines(1).remove(0);
+        let address = line.strip_prefix("Waiting for connections at ").unwrap();
+        for message in ["hello", "again"] {
+            let client = create_connection(&format!("tcp://{address}").parse().unwrap(), None, None).unwrap();
+            client.send_all(message.as_bytes()).unwrap();
+            let mut reply = [0; 5];
+            client.recv(&mut reply).unwrap();
+            assert_eq!(&reply, message.as_bytes());
+        }
+    }
+}
+
+/// Checks that the Rust and Python code in a page is code that the tests run, and returns how many blocks there are.
+fn check_page(page: &str) -> Option<usize> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let Ok(page) = fs::read_to_string(root.join("../../docs/textbook.md")) else {
-        return skip("textbook", "the page is not part of this package");
+    let Ok(page) = fs::read_to_string(root.join("../..").join(page)) else {
+        skip("textbook", "the page is not part of this package");
+        return None;
     };
     let sources = |folder: &str| -> Vec<String> {
         let files = fs::read_dir(root.join(folder)).unwrap().map(|file| file.unwrap().path());
@@ -151,7 +171,16 @@ fn textbook_page_shows_the_programs_that_the_tests_run() {
         assert!(sources.iter().any(|source| source.contains(code)), "no program contains:\n{code}");
         checked += 1;
     }
-    assert_eq!(checked, 9, "{page}");
+    Some(checked)
+}
+
+#[test]
+fn pages_show_the_programs_that_the_tests_run() {
+    for (page, blocks) in [("docs/textbook.md", 9), ("README.md", 1)] {
+        if let Some(checked) = check_page(page) {
+            assert_eq!(checked, blocks, "{page}");
+        }
+    }
 }
 
 #[test]
