@@ -246,11 +246,7 @@ fn write_timing(out: &mut dyn Write, target: &Target, report: &PingReport) -> io
         count => format!("{} ", grouped(count)),
     };
     let earlier = typical(received).unwrap_or_else(none);
-    write!(
-        out,
-        "kernel   kernel timestamps: {}replies arrived {earlier} before this program woke up",
-        unless_all(received)
-    )?;
+    write!(out, "kernel   {}replies arrived {earlier} before this program woke up", unless_all(received))?;
     if let Some(later) = typical(sent) {
         write!(out, ", {}requests left {later} after they were sent", unless_all(sent))?;
     }
