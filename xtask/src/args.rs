@@ -57,9 +57,8 @@ pub(crate) struct Bearer {
 
 /// Draw the README's pictures from real runs of the program
 ///
-/// Writes demo.svg and ping.svg, the terminal output of `sounder demo` and `sounder ping`, and
-/// report.png, the HTML report of a ping. The report needs chromium; without it a note says so and
-/// the old picture stays.
+/// Writes demo.svg, the terminal output of `sounder demo`, and report.png, the HTML report of a
+/// ping. The report needs chromium; without it a note says so and the old picture stays.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Picture {
     /// Program to run [default: a release build of this repository]

@@ -20,7 +20,7 @@ const COLUMNS_MIN: u16 = 80;
 const COLUMNS_MAX: u16 = 124;
 
 /// The size of the pictured browser window in pixels.
-const WINDOW: &str = "1000,1100";
+const WINDOW: &str = "1000,1010";
 
 /// Draws all pictures, and returns the exit status.
 pub(crate) fn run(args: &args::Picture) -> Result<u8> {
@@ -33,8 +33,6 @@ pub(crate) fn run(args: &args::Picture) -> Result<u8> {
 
     draw(&sounder, "sounder demo", &folder.join("demo.svg"))?;
     let server = Server::start(&sounder, "udp://127.0.0.1:0")?;
-    let ping = format!("sounder ping -c 5 -i 0.2 {}", server.endpoint);
-    draw(&sounder, &ping, &folder.join("ping.svg"))?;
     draw_report(&sounder, &server.endpoint, &folder.join("report.png"))?;
     Ok(0)
 }
