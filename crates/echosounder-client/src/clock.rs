@@ -80,6 +80,11 @@ impl Deadline {
         Self(nanos.map(|nanos| MonoTime::from_origin(Duration::from_nanos(nanos))))
     }
 
+    /// Returns the point in time; `None` for a deadline that never comes.
+    pub(crate) fn time(self) -> Option<MonoTime> {
+        self.0
+    }
+
     /// Returns the time left at `now`; `None` for a deadline that never comes.
     pub(crate) fn left(self, now: MonoTime) -> Option<Duration> {
         self.0.map(|deadline| deadline - now)

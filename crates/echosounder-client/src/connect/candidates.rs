@@ -2,21 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
 
 use echosounder_proto::FailureKind;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Endpoint, Error, Kind, Socket, Transport, is_multicast_or_broadcast};
+use echosounder_socket::{
+    Address, Endpoint, Error, Events, Interest, Kind, Poll, Socket, Transport, is_multicast_or_broadcast,
+};
 
+use super::attempt::Attempt;
 use super::options::{ConnectOptions, IpOptions, Source};
 use super::race::{Race, connect_error, refuse_self_connection};
 use super::resolve;
 use crate::clock::Deadline;
 use crate::error::{ClientError, Operation};
 use crate::wait_limit::WaitLimit;
-
-/// How long an address is tried alone before the next is tried beside it (RFC 8305 §5).
-const STAGGER: Duration = Duration::from_millis(250);
 
 /// How many connections of [`connect_many`] are established at the same time.
 const PENDING_MAX: usize = 128;
@@ -64,7 +63,6 @@ impl Candidates {
 
     /// Connects to the first address that accepts; `None` if every address has been tried before.
     ///
-    /// Connections start one after another, each a stagger after the one before or as soon as all of those have failed.
     /// A datagram socket is connected to the next address without a check: only a request shows whether a server
     /// listens there.
     pub(crate) fn connect(&mut self, deadline: Deadline) -> Option<Result<(Socket, Address), ClientError>> {
@@ -88,46 +86,75 @@ impl Candidates {
         Some(Err(ClientError::combine(failures)))
     }
 
+    /// Connects to the first address that accepts, and blocks meanwhile.
     fn race(&mut self, deadline: Deadline) -> Result<(Socket, Address), ClientError> {
-        let mut race =
-            Race::new(self.transport, &self.limit).map_err(|error| self.local_error("poll", error))?;
-        let mut next_start = Deadline::after(self.limit.now(), Duration::ZERO);
+        let poll = Poll::new().map_err(|error| self.local_error("poll", error))?;
+        poll.add(self.limit.stop(), 0, Interest::Read).map_err(|error| self.local_error("poll", error))?;
+        let (mut attempt, mut events) = (self.attempt(deadline), Events::with_capacity(8));
         loop {
-            self.check_stop()?;
-            let (now, idle) = (self.limit.now(), race.is_idle());
-            if deadline.is_over(now) {
-                return Err(self.too_late(race));
+            if let Some(result) = self.step(&mut attempt, &poll, 0) {
+                return result;
             }
-            if (idle || next_start.is_over(now))
-                && let Some(address) = self.addresses.pop_front()
-            {
-                next_start = Deadline::after(now, STAGGER);
-                match self.start(&address, deadline) {
-                    Ok((socket, true)) => return Ok((socket, address)),
-                    Ok((socket, false)) => {
-                        race.enter(socket, address).map_err(|error| self.local_error("poll", error))?
-                    }
-                    Err(error) => race.failures.push(error),
-                }
-            } else if idle {
-                return Err(race.into_error());
-            } else {
-                let until = if self.addresses.is_empty() { deadline } else { deadline.earlier(next_start) };
-                let winner = race.wait(until, &self.limit);
-                if let Some(winner) = winner.map_err(|error| self.local_error("poll", error))? {
-                    return Ok(winner);
-                }
-            }
+            let left = self.due(&attempt).left(self.limit.now());
+            poll.wait(&mut events, left).map_err(|error| self.local_error("poll", error))?;
         }
     }
 
-    /// Returns why no address has accepted in time.
-    fn too_late(&mut self, mut race: Race) -> ClientError {
-        if !race.has_begun() {
-            let next = self.addresses.pop_front();
-            race.failures.extend(next.map(|address| self.timed_out(&address)));
+    /// Creates an attempt to connect that does not block, to be advanced by [`step`](Self::step).
+    pub(crate) fn attempt(&self, deadline: Deadline) -> Attempt {
+        Attempt::new(self.transport, self.limit.now(), deadline)
+    }
+
+    /// Returns when the next [step](Self::step) of an attempt is due, if none of its sockets is
+    /// ready before.
+    pub(crate) fn due(&self, attempt: &Attempt) -> Deadline {
+        let deadline = attempt.deadline();
+        if self.addresses.is_empty() { deadline } else { deadline.earlier(attempt.next_start()) }
+    }
+
+    /// Looks at the connections of an attempt, and starts the next one if it is due. Returns the
+    /// outcome, or `None` if there is none yet. Sockets that are being connected are in `poll`, with
+    /// `token`.
+    ///
+    /// Connections start one after another, each a stagger after the one before or as soon as all
+    /// of those have failed. A connection to a UNIX socket blocks while the queue of its listener is
+    /// full.
+    pub(crate) fn step(
+        &mut self,
+        attempt: &mut Attempt,
+        poll: &Poll,
+        token: u64,
+    ) -> Option<Result<(Socket, Address), ClientError>> {
+        match attempt.take_established(poll) {
+            Ok(None) => {}
+            Ok(Some(winner)) => return Some(Ok(winner)),
+            Err(error) => return Some(Err(self.local_error("poll", error))),
         }
-        race.into_error()
+        loop {
+            if let Err(stopped) = self.check_stop() {
+                return Some(Err(stopped));
+            }
+            let now = self.limit.now();
+            if attempt.deadline().is_over(now) {
+                return Some(Err(attempt.take_error(self.addresses.pop_front())));
+            }
+            if !attempt.is_idle() && !attempt.next_start().is_over(now) {
+                return None;
+            }
+            let Some(address) = self.addresses.pop_front() else {
+                return attempt.is_idle().then(|| Err(attempt.take_error(None)));
+            };
+            attempt.started(now);
+            match self.start(&address, attempt.deadline()) {
+                Ok((socket, true)) => return Some(Ok((socket, address))),
+                Ok((socket, false)) => {
+                    if let Err(error) = attempt.enter(socket, address, poll, token) {
+                        return Some(Err(self.local_error("poll", error)));
+                    }
+                }
+                Err(error) => attempt.fail(error),
+            }
+        }
     }
 
     /// Starts to connect. Returns the socket, and whether it is connected already.
@@ -267,6 +294,8 @@ fn test_connect(address: &Address) -> Result<(), io::ErrorKind> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use echosounder_socket::StopToken;
     use echosounder_testkit::closed_port;
 

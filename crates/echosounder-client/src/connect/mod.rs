@@ -4,6 +4,7 @@
 //! [`Candidates`] holds the addresses that have not been tried. A caller keeps it until the peer has replied: a
 //! datagram socket learns only from its first request that no server listens at an address.
 
+mod attempt;
 mod candidates;
 mod options;
 mod race;
@@ -11,4 +12,5 @@ mod resolve;
 
 pub use options::{ConnectOptions, IpOptions, Source};
 
+pub(crate) use attempt::Attempt;
 pub(crate) use candidates::{Candidates, connect_many};

@@ -29,16 +29,6 @@ impl Race {
         Ok(Self { transport, poll, events, pending: Vec::new(), failures: Vec::new() })
     }
 
-    /// Returns whether any address has been tried.
-    pub(super) fn has_begun(&self) -> bool {
-        !self.pending.is_empty() || !self.failures.is_empty()
-    }
-
-    /// Returns whether no connection is being established.
-    pub(super) fn is_idle(&self) -> bool {
-        self.pending.iter().all(Option::is_none)
-    }
-
     pub(super) fn enter(&mut self, socket: Socket, address: Address) -> io::Result<()> {
         self.poll.add(&socket, self.pending.len() as u64, Interest::Write)?;
         self.pending.push(Some((socket, address)));

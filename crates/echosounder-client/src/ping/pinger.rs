@@ -8,7 +8,7 @@ use std::time::Duration;
 use echosounder_proto::{Clock, MonoTime};
 use echosounder_socket::{Error, Events, Interest, IoBuffer, Poll, set_timer_slack};
 
-use super::connector::{ConnectOutcome, Connector};
+use super::connector::{ConnectOutcome, Connector, index_of};
 use super::context::Context;
 use super::control::PingControl;
 use super::detail::Detail;
@@ -134,7 +134,9 @@ impl Pinger {
     /// Waits until something is due or ready, and deals with it. Returns whether to go on.
     fn turn(&mut self, events: &mut Events, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         let now = self.context.clock.mono();
-        let wait = self.deadlines.first().map_or(WAIT_MAX, |(deadline, _)| *deadline - now);
+        let due = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let due = due.into_iter().chain(self.context.connector.deadline()).min();
+        let wait = due.map_or(WAIT_MAX, |due| due - now);
         if let Err(error) = self.context.poll.wait_precise(events, wait.min(WAIT_MAX)) {
             return self.fail_all(&error, emit);
         }
@@ -144,14 +146,23 @@ impl Pinger {
             let goes_on = match event.token {
                 STOP => return true,
                 CONTROL => self.report(emit),
-                CONNECTOR => self.take_connected(emit),
-                token => usize::try_from(token).is_ok_and(|index| self.run_session(index, true, emit)),
+                CONNECTOR => {
+                    self.context.connector.receive(&self.context.poll);
+                    true
+                }
+                token => match index_of(token) {
+                    Some(index) => {
+                        self.context.connector.resume(index, &self.context.poll);
+                        true
+                    }
+                    None => usize::try_from(token).is_ok_and(|index| self.run_session(index, true, emit)),
+                },
             };
             if !goes_on {
                 return false;
             }
         }
-        self.run_due(emit)
+        self.take_connected(emit) && self.run_due(emit)
     }
 
     /// Gives each session whose time has come a turn.
@@ -226,7 +237,8 @@ impl Pinger {
             let timeout = ping.connect.wait.min(ping.deadline.unwrap_or(ping.connect.wait));
             let options = ping.connect.clone();
             slot.state = State::Opening(ping, began);
-            let goes_on = match self.context.connector.connect(index, &options, timeout) {
+            let context = &mut self.context;
+            let goes_on = match context.connector.connect(index, &options, timeout, &context.poll) {
                 Ok(None) => true,
                 Ok(Some(outcome)) => self.opened(index, outcome, emit),
                 Err(error) => self.end(index, Some(error), emit),
@@ -240,7 +252,8 @@ impl Pinger {
 
     /// Takes what the connector has done.
     fn take_connected(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
-        while let Some((index, outcome)) = self.context.connector.take() {
+        let now = self.context.clock.mono();
+        while let Some((index, outcome)) = self.context.connector.take(now, &self.context.poll) {
             let goes_on = match &mut self.slots[index].state {
                 State::Running(session) => {
                     let result = session.connected(outcome, &mut self.context);

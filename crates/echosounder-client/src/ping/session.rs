@@ -221,7 +221,7 @@ impl Session {
         let now = context.clock.mono();
         let left = self.prober.plan().end.map_or(self.ping.connect.wait, |end| end - now);
         let timeout = self.ping.connect.wait.min(left);
-        match context.connector.connect(self.index, &self.ping.connect, timeout)? {
+        match context.connector.connect(self.index, &self.ping.connect, timeout, &context.poll)? {
             Some(outcome) => self.connected(outcome, context),
             None => Ok(()),
         }

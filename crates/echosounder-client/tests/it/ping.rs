@@ -10,7 +10,7 @@ use echosounder_client::{
     ClockRelation, ConnectOptions, FailureKind, IpOptions, LossReason, Order, Ping, PingControl, PingEvent,
     PingReply, PingReport, Pinger, ProbePace, TargetEvent, TimestampSource,
 };
-use echosounder_socket::{IpVersion, StopToken};
+use echosounder_socket::{IpVersion, Socket, StopToken, Transport};
 use echosounder_testkit::{FakeClock, PATIENCE};
 
 const TIMEOUT: Duration = Duration::from_secs(3600);
@@ -239,6 +239,57 @@ fn many_targets_are_measured_by_one_loop() {
         }
     }
     assert_eq!(replies, 4 * TARGETS as u64);
+}
+
+/// Returns a listener whose queue is full, so that no other connection is established, and what
+/// fills the queue.
+fn full_listener() -> (Socket, SocketAddr, Vec<Socket>) {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0)).into();
+    let listener = Transport::Tcp.socket(&any).unwrap();
+    listener.bind(&any).unwrap();
+    listener.listen_with(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let waiting = (0..4).map(|_| {
+        let socket = Transport::Tcp.socket(&address).unwrap();
+        socket.set_blocking(false).unwrap();
+        // It is in progress: the kernel accepts the first of them and drops the others.
+        let _ = socket.connect(&address);
+        socket
+    });
+    let waiting = waiting.collect();
+    let address = SocketAddr::from(([127, 0, 0, 1], address.port().unwrap()));
+    (listener, address, waiting)
+}
+
+#[test]
+fn targets_that_do_not_accept_delay_no_other_target() {
+    // More than there are threads that look names up.
+    const SILENT: usize = 200;
+    let (_listener, silent, _waiting) = full_listener();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let targets = (0..SILENT).map(|_| ping(&format!("tcp://{silent}"), Some(1)));
+    let target = ping(&format!("tcp://{}", listener.local_addr().unwrap()), Some(1));
+    let running = Running::start(targets.chain([target]).collect(), Order::AtOnce);
+    while !matches!(running.next(), (SILENT, TargetEvent::Started(_))) {}
+    running.control.stop();
+    running.thread.join().unwrap();
+}
+
+#[test]
+fn a_connection_times_out_by_the_deadline_of_its_target() {
+    let (_listener, silent, _waiting) = full_listener();
+    let target = Ping { deadline: Some(INTERVAL), ..ping(&format!("tcp://{silent}"), Some(1)) };
+    let running = Running::start(vec![target], Order::AtOnce);
+    // The first advance may come before the target is opened.
+    let (_, ended) = loop {
+        running.advance(INTERVAL);
+        if let Ok(event) = running.events.recv_timeout(Duration::from_millis(10)) {
+            break event;
+        }
+    };
+    let TargetEvent::Ended { error: Some(error), .. } = ended else { panic!("{ended:?}") };
+    assert_eq!(error.failure_kind(), Some(FailureKind::Timeout), "{error}");
+    running.thread.join().unwrap();
 }
 
 #[test]
