@@ -337,7 +337,8 @@ impl Pinger {
                 return emit(index, TargetEvent::Ended { report: None, error });
             }
         };
-        let error = error.or_else(|| session.finish(&mut self.context).err());
+        let finished = session.finish(&mut self.context);
+        let error = error.or_else(|| finished.err());
         let goes_on = self.emit_events(index, emit);
         let report = Some(Box::new(session.report()));
         emit(index, TargetEvent::Ended { report, error }) && goes_on

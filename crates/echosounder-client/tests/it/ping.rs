@@ -293,6 +293,18 @@ fn a_connection_times_out_by_the_deadline_of_its_target() {
 }
 
 #[test]
+fn a_request_that_is_too_long_is_reported_as_not_sent() {
+    let peer = UdpPeer::bind();
+    let running = Running::start(vec![Ping { size_bytes: 65_508, ..peer.ping(Some(2)) }], Order::AtOnce);
+    let lost = running.event();
+    assert!(matches!(lost, PingEvent::Lost { number: 1, reason: LossReason::NotSent, .. }), "{lost:?}");
+    let (_, TargetEvent::Ended { report, error }) = running.next() else { panic!("it must end") };
+    assert!(error.is_some_and(|error| error.failure_kind().is_none()));
+    assert_eq!(report.map(|report| (report.sent(), report.lost.total())), Some((1, 1)));
+    running.thread.join().unwrap();
+}
+
+#[test]
 fn a_closed_connection_is_made_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = ping(&format!("tcp://{}", listener.local_addr().unwrap()), Some(2));
