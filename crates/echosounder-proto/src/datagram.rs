@@ -131,7 +131,7 @@ impl DatagramFilter {
         Self { stamped: !stamp.is_none(), plain, bucket: TokenBucket::full(now) }
     }
 
-    /// Checks whether the datagram is to be replied to.
+    /// Checks whether the server may reply to the datagram.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use crate::reader::EchoReader;
 use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::timestamp::Timestamp;
 
-/// Finds the requests of a measurement in a stream, whatever is before, between and after them.
+/// Finds the requests of a measurement in a stream, with any bytes before, between and after them.
 ///
 /// It is the second choice, for servers that the [reader](EchoReader) cannot follow: a request
 /// counts as returned when as many bytes as it has have arrived from its beginning on, so inserted

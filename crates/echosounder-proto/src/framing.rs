@@ -5,13 +5,13 @@ use core::num::NonZeroUsize;
 /// The longest message on a stream in bytes, and the longest unfinished line that is buffered.
 pub const FRAME_MAX: usize = 64 * 1024;
 
-/// What counts as one message.
+/// The division of received bytes into messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// The bytes of one read, split into messages of at most that many bytes.
     Size(NonZeroUsize),
-    /// Each line with its newline. A line that reaches that many bytes, at most [`FRAME_MAX`], or
-    /// that the peer ends without a newline, counts as it is.
+    /// Each line with its newline. A line also ends when it reaches that many bytes, at most
+    /// [`FRAME_MAX`], or at the end of the input.
     Line(NonZeroUsize),
     /// The bytes of one read: for sockets that keep the bounds of messages.
     Message,

@@ -11,7 +11,7 @@ use alloc::collections::VecDeque;
 /// once.
 const HOLES_MIN: usize = 1024;
 
-/// What a reply is, by the number of the request that it contains.
+/// The relation of a reply to the requests, by the number that it contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match<R> {
     /// The first reply to a request in flight, which leaves the table.
@@ -131,8 +131,8 @@ impl<R> InFlight<R> {
         record.map(|record| (number, record))
     }
 
-    /// Gives the oldest request in flight up if `is_expired` says so, and returns it. To be called
-    /// until it returns `None`.
+    /// Gives the oldest request in flight up if `is_expired` returns `true` for it, and returns
+    /// it. Call it until it returns `None`.
     pub fn expire(&mut self, is_expired: impl FnOnce(&R) -> bool) -> Option<(u64, &mut R)> {
         let (number, record) = self.first()?;
         if is_expired(record) { self.give_up(number).map(|record| (number, record)) } else { None }

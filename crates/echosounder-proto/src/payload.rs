@@ -66,8 +66,8 @@ impl Payload {
         self.len - self.body_len() + digits_of(self.body_len())
     }
 
-    /// Finds the first message in `bytes`, whatever is before and after it, if the next message
-    /// will have the number `next`. Only the head of the message is compared: the placeholder or
+    /// Finds the first message in `bytes`, with any bytes before and after it. `next` is the number
+    /// of the next message. Only the head of the message is compared: the placeholder or
     /// the timestamp in its place, and the number.
     pub(crate) fn locate(self, bytes: &[u8], next: u64) -> Option<Located> {
         if !self.has_placeholder {

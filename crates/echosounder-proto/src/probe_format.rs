@@ -32,8 +32,8 @@ pub trait ProbeFormat {
     /// Returns the number of the request in a packet that the kernel or an ICMP error quotes.
     fn find(&self, packet: &[u8], next: u64) -> Option<u64>;
 
-    /// Returns whether another request can be written: a connection may owe too many replies
-    /// already.
+    /// Returns whether another request can be written: too many replies may be outstanding on
+    /// a connection.
     fn can_write(&self) -> bool {
         true
     }

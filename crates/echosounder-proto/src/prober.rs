@@ -69,7 +69,7 @@ pub enum ProbeInput<'a> {
     },
     /// The network reports that a request was not delivered.
     Undelivered {
-        /// What is quoted of the request; without it, the oldest request in flight has failed.
+        /// The quoted part of the request; without it, the oldest request in flight has failed.
         packet: Option<&'a [u8]>,
         /// How the peer or the network failed.
         kind: FailureKind,
@@ -132,14 +132,14 @@ pub enum ProbeOutput {
 pub enum ProbeEvent {
     /// It was replied to in time.
     Replied {
-        /// What was measured.
+        /// The measured times.
         sample: Sample,
         /// Why it had counted as lost before, if it had: an ICMP error may be wrong.
         given_up: Option<LossReason>,
     },
     /// It was replied to after the timeout.
     Late {
-        /// What was measured.
+        /// The measured times.
         sample: Sample,
         /// Why it had counted as lost before.
         given_up: LossReason,
@@ -163,7 +163,7 @@ pub enum ProbeEvent {
     Disconnected,
 }
 
-/// What is remembered of a request.
+/// The record of a request.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     due: MonoTime,
@@ -271,14 +271,14 @@ impl<F: ProbeFormat> Prober<F> {
         self.schedule.aim(phase);
     }
 
-    /// Returns whether nothing has become of any request yet, so that a peer that refuses the first
-    /// one may still be looked for at another address.
+    /// Returns whether no request has an outcome yet. Until then, the caller may try another
+    /// address of the peer.
     pub fn has_no_outcome(&self) -> bool {
         !self.has_outcome
     }
 
-    /// Returns whether a request has waited for its reply for as long as it may. What the socket
-    /// has received is to be handled before the next [`poll`](Self::poll) then.
+    /// Returns whether a request has waited for its reply for as long as it may. In
+    /// that case, handle all received data before the next [`poll`](Self::poll).
     pub fn is_expiring(&self, now: MonoTime) -> bool {
         self.expiry().is_some_and(|expiry| expiry <= now)
     }
@@ -290,7 +290,7 @@ impl<F: ProbeFormat> Prober<F> {
         has_settled || self.is_stopped && self.events.is_empty() || self.is_past_end(now)
     }
 
-    /// Returns when [`poll`](Self::poll) is to be called next if nothing else happens.
+    /// Returns when to call [`poll`](Self::poll) next if nothing else happens.
     pub fn deadline(&self) -> Option<MonoTime> {
         if !self.events.is_empty() {
             return Some(MonoTime::from_origin(Duration::ZERO));

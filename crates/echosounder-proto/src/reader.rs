@@ -19,7 +19,7 @@ use crate::timestamp::{Scan, Timestamp, scan};
 pub struct EchoReader {
     /// Bytes that were sent and have not come back.
     sent: VecDeque<u8>,
-    /// Lengths of the messages in `sent`; the first one counts what is left of it.
+    /// Lengths of the messages in `sent`; the first one counts its remaining bytes.
     lengths: VecDeque<usize>,
     /// Whether the first message in `sent` has begun to come back.
     begun: bool,

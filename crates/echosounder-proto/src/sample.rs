@@ -1,4 +1,4 @@
-//! What was measured of one request.
+//! The measured times of one request.
 
 use core::time::Duration;
 

@@ -11,12 +11,12 @@ const STALL: Duration = Duration::from_secs(1);
 /// Requests to a server whose clock shows whole seconds are aimed at the seconds' edges.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What decides when the next request is sent.
+/// The rule that decides when the next request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbePace {
     /// Closed loop: the next request is sent when the last was replied to or given up.
     Closed,
-    /// Open loop: requests are sent at a fixed interval, whatever comes back.
+    /// Open loop: requests are sent at a fixed interval, whether or not replies arrive.
     Open {
         /// The time from one request to the next; not zero.
         interval: Duration,
@@ -46,7 +46,7 @@ pub(crate) struct Schedule {
     upcoming: MonoTime,
     /// When the last request was replied to or given up.
     settled: MonoTime,
-    /// Where in each second requests are to be sent.
+    /// The position within each second at which requests are sent.
     phase: Option<Duration>,
     skipped: u64,
 }

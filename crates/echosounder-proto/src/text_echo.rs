@@ -9,11 +9,11 @@ use crate::payload::Payload;
 use crate::probe_format::{ProbeFormat, ProbeReply};
 use crate::reader::EchoReader;
 
-/// Requests that a stream may owe at once. No stream is trusted to bring back more.
-const OWED_MAX: usize = 65_536;
+/// Maximum number of outstanding requests on a stream.
+const OUTSTANDING_MAX: usize = 65_536;
 
-/// Bytes of requests that a stream may owe at once.
-const OWED_BYTES_MAX: usize = 64 << 20;
+/// Maximum bytes of outstanding requests on a stream.
+const OUTSTANDING_BYTES_MAX: usize = 64 << 20;
 
 /// Numbered text messages to an echo server.
 ///
@@ -26,7 +26,7 @@ pub struct TextEcho {
     stream: Option<EchoStream>,
 }
 
-/// What a stream is to bring back.
+/// The expected echo of a stream.
 #[derive(Debug, Default)]
 struct EchoStream {
     reader: EchoReader,
@@ -34,8 +34,8 @@ struct EchoStream {
     finder: Option<Finder>,
     /// Requests that have not come back, in the order in which they were sent. A finder needs no
     /// order.
-    owed: VecDeque<u64>,
-    /// Whether bytes have come in which no request was found, and that was not reported.
+    outstanding: VecDeque<u64>,
+    /// Whether bytes without a request have arrived since the last report of such bytes.
     unmatched: bool,
 }
 
@@ -57,7 +57,7 @@ impl ProbeFormat for TextEcho {
         self.payload.write(number, out);
         if let Some(stream) = self.stream.as_mut().filter(|stream| stream.finder.is_none()) {
             stream.reader.sent(&out[start..]);
-            stream.owed.push_back(number);
+            stream.outstanding.push_back(number);
         }
     }
 
@@ -76,8 +76,10 @@ impl ProbeFormat for TextEcho {
     }
 
     fn can_write(&self) -> bool {
-        let owed = self.stream.as_ref().map_or(0, |stream| stream.owed.len());
-        owed == 0 || owed < OWED_MAX && owed.saturating_mul(self.payload.len()) < OWED_BYTES_MAX
+        let outstanding = self.stream.as_ref().map_or(0, |stream| stream.outstanding.len());
+        outstanding == 0
+            || outstanding < OUTSTANDING_MAX
+                && outstanding.saturating_mul(self.payload.len()) < OUTSTANDING_BYTES_MAX
     }
 
     fn reset(&mut self) {
@@ -96,18 +98,18 @@ impl EchoStream {
         if self.finder.is_some() {
             return self.search(payload, bytes, next, replies);
         }
-        let owed = &mut self.owed;
+        let outstanding = &mut self.outstanding;
         let result = self.reader.receive(bytes, |echo| {
             let ends_read = echo.end == bytes.len();
             let reply = |number| ProbeReply { number, timestamp: echo.stamp, ends_read };
-            replies.extend(owed.pop_front().map(reply));
+            replies.extend(outstanding.pop_front().map(reply));
         });
         self.unmatched = !self.reader.unread().is_empty();
         if result.is_err() {
             let reader = core::mem::take(&mut self.reader);
-            let first = self.owed.front().map(|number| (*number, payload.len()));
+            let first = self.outstanding.front().map(|number| (*number, payload.len()));
             self.finder = Some(Finder::after(&reader, payload, first));
-            self.owed.clear();
+            self.outstanding.clear();
             self.search(payload, reader.unread(), next, replies);
         }
     }

@@ -43,7 +43,7 @@ pub struct Reading {
 }
 
 impl Timestamp {
-    /// Returns what it shows of its clock, or `None` if it shows no time.
+    /// Returns the clock reading that it contains, or `None` if it contains no time.
     pub fn reading(self) -> Option<Reading> {
         let (rx, tx, resolution, zoned) = match self {
             Self::Ns { rx, tx } => (rx, tx, Duration::ZERO, true),

@@ -157,8 +157,8 @@ impl BacklogBudget {
         }
     }
 
-    /// Counts a backlog of `before` bytes as one of `after` bytes. A message is read whole whatever
-    /// its size, so the used bytes can exceed the maximum for a while.
+    /// Counts a backlog of `before` bytes as one of `after` bytes. A message of any size is read
+    /// whole, so the used bytes can exceed the maximum for a while.
     fn change(&mut self, before: usize, after: usize) {
         self.used = self.used.saturating_sub(before) + after;
     }

@@ -90,7 +90,7 @@ pub enum Completion {
     Sent(usize),
     /// The output is one message that is too long for the kernel to send.
     MessageTooLong,
-    /// The send failed. The messages count as replied to, and the connection is to be closed.
+    /// The send failed. The messages count as replied to, and the connection must be closed.
     SendFailed,
     /// The connection is shut down.
     ShutDown,
@@ -152,7 +152,7 @@ impl Connection {
             (_, Interest::Write) if ready.writable => self.continue_backlog(context),
             (_, Interest::Read) if ready.readable => match context.budget.read_size() {
                 Some(max) => self.receive(max),
-                // Whatever is read now must be sendable at once.
+                // The reply to a read now must be sendable at once.
                 None => Operation::CheckWritable,
             },
             _ => self.end_turn(self.interest),
@@ -381,8 +381,8 @@ impl Connection {
     }
 }
 
-/// Returns whether `new` completes a frame of which `unfinished` bytes are there already, none of
-/// them a newline.
+/// Returns whether `new` completes a frame that has `unfinished` bytes already, none of them a
+/// newline.
 fn ends_frame(framing: Framing, unfinished: usize, new: &[u8]) -> bool {
     match framing {
         Framing::Line(max) => {

@@ -28,7 +28,7 @@ pub(crate) struct Link {
 pub(crate) enum TurnEnd {
     /// The connection waits for this event.
     Waits(Interest),
-    /// The connection is to be closed.
+    /// The connection must be closed.
     Closes,
 }
 

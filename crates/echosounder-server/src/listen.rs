@@ -42,7 +42,7 @@ pub enum BindError {
 /// An address that the server does not serve, although it serves others.
 #[derive(Debug)]
 pub struct Note {
-    /// What is missing, and why.
+    /// The missing address, and the reason.
     pub error: Error,
     /// Whether the whole endpoint is missing. If not, other addresses of its name are served.
     pub whole_endpoint: bool,

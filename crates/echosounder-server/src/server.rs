@@ -117,7 +117,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Running {
     stop: StopToken,
-    /// Readable as soon as a worker has ended for whatever reason.
+    /// Readable as soon as a worker has ended for any reason.
     ended: Arc<Waker>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     counters: Vec<Arc<Counters>>,

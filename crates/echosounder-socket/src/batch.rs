@@ -36,7 +36,7 @@ pub struct Batch {
     unnamed_sender: Address,
     /// Indices of the datagrams to reply to, in ascending order.
     replies: Vec<usize>,
-    /// The replies that each send carries. Kept here to reuse the allocation.
+    /// The replies that each send carries. A field, to reuse the allocation.
     groups: Vec<Range<usize>>,
 }
 

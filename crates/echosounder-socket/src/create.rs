@@ -51,7 +51,7 @@ impl Transport {
     }
 
     /// Checks that this machine can connect to `address` if it is its own: VSOCK needs a loopback for that. Without one
-    /// a connection to the local context id goes to the hypervisor, which never answers it, and only bind(2) fails.
+    /// a connection to the local context id goes to the hypervisor, which never replies, and only bind(2) fails.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 
 use std::io;
 
-/// What an error of an operation says about the peer.
+/// The failure of a peer that an error of an operation indicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerFailure {
     /// The host is reachable, but no socket accepts the message or the connection.

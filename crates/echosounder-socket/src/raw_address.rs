@@ -26,7 +26,7 @@ impl RawAddress {
         raw
     }
 
-    /// Returns the address with these bytes, of which at most 128 are used.
+    /// Returns the address with these bytes. Bytes beyond the first 128 are ignored.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut raw = Self::empty();
         raw.put(&bytes[..bytes.len().min(Self::CAPACITY as usize)]);

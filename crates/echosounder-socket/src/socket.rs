@@ -92,7 +92,7 @@ impl MessageFlags {
     pub const NONE: Self = Self(0);
     /// Control messages were lost because the buffer was too small.
     pub const CTRUNC: Self = Self(libc::MSG_CTRUNC);
-    /// Do not wait, whatever the timeout is.
+    /// Do not wait, even if the socket has a timeout.
     pub const DONTWAIT: Self = Self(libc::MSG_DONTWAIT);
     /// The end of a record.
     pub const EOR: Self = Self(libc::MSG_EOR);

@@ -60,7 +60,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     {
         return Err(UsageError(format!(
             "--stamp on {endpoint} must begin with \"[{{ctime}}] \", \"[{{rfc3339}}] \", \"[{{unix}}] \" or \
-             \"[{{rx}} {{tx}}] \", or two servers could answer each other for ever"
+             \"[{{rx}} {{tx}}] \", or two servers could reply to each other for ever"
         ))
         .into());
     }
@@ -123,7 +123,7 @@ pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) load: echosounder_client::Load,
-    /// The options of a ramp, if there is to be one.
+    /// The options of a ramp, if --ramp was given.
     pub(crate) ramp: Option<RampOptions>,
     pub(crate) with_server: bool,
     pub(crate) output: Vec<OutputFile>,

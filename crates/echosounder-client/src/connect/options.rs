@@ -1,4 +1,4 @@
-//! What a caller chooses about a connection.
+//! The options of a connection attempt.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

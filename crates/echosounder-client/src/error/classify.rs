@@ -174,7 +174,7 @@ mod tests {
         ("EHOSTDOWN",       112, ["UUU", "...", "UUU", "UUU", "..."]),
     ];
 
-    /// Errors with higher numbers, or that say nothing about a peer.
+    /// Errors with higher numbers, and errors that do not concern a peer.
     const MORE: [(&str, i32, [&str; 5]); 3] = [
         ("EHOSTUNREACH", 113, ["UUU", "...", "UUU", "RRR", "..."]),
         ("EALREADY", 114, ["...", "...", "...", "...", "..."]),

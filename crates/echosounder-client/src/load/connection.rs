@@ -105,7 +105,7 @@ impl Connection {
         self.left(taken)
     }
 
-    /// Gives the oldest message in flight up if it was due before `due`. To be called until it
+    /// Gives the oldest message in flight up if it was due before `due`. Call it until it
     /// returns `None`.
     pub(super) fn expire(&mut self, due: Duration) -> Option<u64> {
         let expired = self.in_flight.expire(|request| request.due < due);
@@ -128,8 +128,7 @@ impl Connection {
         self.finder.as_mut().map(|finder| (finder, &self.in_flight))
     }
 
-    /// Writes bytes to the stream, behind those that are unsent, and keeps what the kernel does not
-    /// accept.
+    /// Appends bytes to the stream. Bytes that the kernel does not accept stay unsent.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
         let sent = match self.unsent.is_empty() {

@@ -87,7 +87,7 @@ pub struct Generator<C> {
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
     pub(super) recorder: Recorder,
-    /// Since when no reply has arrived, although messages were sent or are to be sent.
+    /// Since when no reply has arrived, although messages were sent or are due.
     pub(super) silent_since: Option<Duration>,
     pub(super) refusals: Refusals,
     pub(super) sweep: Sweep,

@@ -42,8 +42,8 @@ impl Inbox {
     }
 }
 
-/// Reads a reply to one message, whatever a server has put around the message. `next` is the number
-/// of the next message.
+/// Reads a reply to one message, even if the server has put text around the message. `next` is the
+/// number of the next message.
 pub(super) fn read_reply(reply: &[u8], next: u64, scratch: &mut Vec<u8>) -> Option<Returned> {
     Payload::read(reply, scratch).or_else(|| Payload::find_in(reply, next))
 }

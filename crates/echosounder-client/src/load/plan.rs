@@ -11,7 +11,7 @@ use super::pace::Pace;
 /// are not sent.
 const BACKLOG_MAX_BYTES: usize = 256 << 20;
 
-/// What a [`Generator`](super::Generator) sends, and for how long.
+/// The messages that a [`Generator`](super::Generator) sends, their pace and their duration.
 #[derive(Clone, Debug)]
 pub struct LoadPlan {
     /// The number of the thread among those of the load, from 0. It also seeds the random numbers.

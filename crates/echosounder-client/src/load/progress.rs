@@ -80,7 +80,7 @@ impl Progress {
         shared.sent.load(Ordering::Relaxed).saturating_sub(self.last.sent)
     }
 
-    /// Reports the events that are due when the load has run for `elapsed`. To be called several
+    /// Reports the events that are due when the load has run for `elapsed`. Call it several
     /// times per second.
     pub(super) fn report(
         &mut self,

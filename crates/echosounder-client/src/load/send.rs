@@ -187,7 +187,7 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Sends each message as a datagram, in as few calls as possible.
+    /// Sends each message as a datagram, in as few system calls as possible.
     fn send_datagrams(&mut self, index: usize) -> Result<usize, Failure> {
         let Some(socket) = &self.connections[index].socket else { return Ok(0) };
         if self.outbox.len() == 1 {
@@ -219,7 +219,7 @@ impl<C: Clock> Generator<C> {
     }
 
     /// Handles an error of a send: the last `count` messages were not sent now, or never will be.
-    /// Returns how many are to be taken back.
+    /// Returns how many of them the caller must send again.
     fn send_failed(&mut self, index: usize, count: usize, error: io::Error) -> Result<usize, Failure> {
         if is_transient(&error) {
             // Netlink and TIPC sockets for datagrams do not become writable again; the next sweep

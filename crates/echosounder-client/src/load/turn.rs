@@ -25,8 +25,8 @@ const GRACE: Duration = Duration::from_millis(100);
 const SILENT_TIMEOUTS: u32 = 3;
 
 impl<C: Clock> Generator<C> {
-    /// Sends the messages that are due, waits at most `wait_max` for events, and receives what has
-    /// arrived. Returns whether the load goes on.
+    /// Sends the messages that are due, waits at most `wait_max` for events, and receives the
+    /// replies that have arrived. Returns whether the load goes on.
     ///
     /// # Errors
     ///

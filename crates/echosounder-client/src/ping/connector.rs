@@ -37,7 +37,7 @@ pub(super) struct ConnectOutcome {
     pub(super) result: Result<(Socket, Address), ClientError>,
 }
 
-/// Connects sockets for sessions, each of which is known by its index.
+/// Connects sockets for sessions. The index of a session identifies its connection.
 pub(super) struct Connector {
     limit: WaitLimit,
     jobs: Sender<Job>,

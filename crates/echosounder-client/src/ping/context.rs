@@ -1,4 +1,4 @@
-//! What the sessions of a pinger share.
+//! The state that the sessions of a pinger share.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ pub(super) struct Context {
     pub(super) connector: Connector,
     /// How much the statistics of a session remember.
     pub(super) detail: Detail,
-    /// What was received.
+    /// The bytes of the last receive.
     pub(super) buffer: IoBuffer,
     /// The request that is sent.
     pub(super) message: Vec<u8>,
     pub(super) starvation: Starvation,
-    /// What has happened and was not reported yet.
+    /// Events that were not reported yet.
     pub(super) events: Vec<PingEvent>,
 }

@@ -32,7 +32,7 @@ pub struct OneWayDelay {
     pub down_ns: i64,
 }
 
-/// What is known of the peer's clock.
+/// The state of the peer's clock, as far as the measurement shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PeerClockReport {
     /// By which relation of the clocks one-way delays were measured.
@@ -43,8 +43,8 @@ pub struct PeerClockReport {
     /// requests although the second was sent after the reply to the first had arrived. Its
     /// timestamps are then ignored.
     pub stands_still: bool,
-    /// How far the peer's clock is ahead of this machine's, in nanoseconds: the middle of what is
-    /// possible. If its time zone is unknown, whole quarters of an hour are left out.
+    /// How far the peer's clock is ahead of this machine's, in nanoseconds: the middle of the
+    /// possible range. If its time zone is unknown, whole quarters of an hour are left out.
     pub offset_ns: Option<i64>,
     /// By how much the offset may be wrong, in nanoseconds.
     pub offset_uncertainty_ns: Option<u64>,
@@ -147,7 +147,7 @@ pub(super) struct Directions {
     is_guess: bool,
     contradicted: bool,
     stands_still: bool,
-    /// When the last reply arrived, and what the peer's clock showed when it was sent.
+    /// When the last reply arrived, and the time that the peer's clock showed when it was sent.
     last_reading: Option<(MonoTime, WallTime)>,
     peer: PeerClock,
     /// Whether the timestamps state a time zone, or need none.
@@ -203,7 +203,7 @@ impl Directions {
         }
         let steps = self.peer.steps();
         if self.peer.is_contradicted_by(sample) {
-            // Earlier replies are counted by what was known then.
+            // Earlier replies are counted by the bounds that held at their time.
             self.count_pending();
         }
         self.peer.observe(sample);
@@ -247,7 +247,7 @@ impl Directions {
             before.is_some_and(|(received, tx)| received <= sample.sent.program.mono && tx == reading.rx);
         if is_same && !self.stands_still {
             self.stands_still = true;
-            // What was derived from its timestamps is void.
+            // Results that were derived from its timestamps are void.
             self.peer = PeerClock::new();
             self.pending.clear();
             (self.up, self.down) = (Direction::new(self.detail), Direction::new(self.detail));
@@ -363,8 +363,8 @@ impl Directions {
         }
     }
 
-    /// Returns where in a second the request that is due then is to be sent, if the peer's
-    /// timestamps show whole seconds only.
+    /// Returns the position within a second at which to send the request that is due at `next`,
+    /// if the peer's timestamps show whole seconds only.
     pub(super) fn edge(&self, next: MonoTime, rtt: Duration) -> Option<Duration> {
         self.is_coarse.then(|| self.peer.edge(next, rtt)).flatten()
     }

@@ -1,4 +1,4 @@
-//! What a ping reports while it runs.
+//! The events that a ping reports while it runs.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ pub struct ResolvedTarget {
     pub address: Address,
     /// The local address of the socket, if it is connected.
     pub local: Option<Address>,
-    /// What the kernel timestamps.
+    /// The timestamps that the kernel supports on the socket.
     pub kernel: KernelTimestamps,
     /// How the peer's clock is assumed to relate to this machine's.
     pub clock: ClockRelation,

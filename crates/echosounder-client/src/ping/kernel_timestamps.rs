@@ -26,7 +26,7 @@ const ORIGIN_LOCAL: u8 = 1;
 /// The origin of an "error" that is the time of a send: linux/errqueue.h.
 const ORIGIN_TIMESTAMPING: u8 = 4;
 
-/// What the kernel reports about the packets of a socket.
+/// The timestamps and errors that the kernel reports about the packets of a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelTimestamps {
     /// When requests are sent.

@@ -1,5 +1,5 @@
-//! One target's socket: connected or not, with its kernel timestamps and what the kernel has not
-//! taken.
+//! One target's socket: connected or not, with its kernel timestamps and the bytes that the
+//! kernel has not accepted.
 
 use std::collections::VecDeque;
 use std::io;

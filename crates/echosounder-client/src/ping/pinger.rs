@@ -22,7 +22,7 @@ use crate::starvation::Starvation;
 /// The longest wait: a signal or a step of the clock must not be waited for longer.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
-/// Bytes of one read of a stream, and what a reply may have beyond its request.
+/// Maximum bytes of one read of a stream, and of the text that a server adds to a request.
 const READ_BYTES: usize = 64 * 1024;
 
 /// Sockets that one wait reports at most.
@@ -173,7 +173,7 @@ impl Pinger {
         due.into_iter().all(|index| self.run_session(index, false, emit))
     }
 
-    /// Gives a session a turn, reports what has happened, and ends the session if it is over.
+    /// Gives a session a turn, reports its events, and ends the session if it is over.
     fn run_session(
         &mut self,
         index: usize,
@@ -187,8 +187,8 @@ impl Pinger {
         self.settle(index, result, emit)
     }
 
-    /// Reports what has happened in a session, notes when its next turn is due, and ends it if it
-    /// is over or this machine has failed.
+    /// Reports the events of a session, records when its next turn is due, and ends it if it is
+    /// over or this machine has failed.
     fn settle(
         &mut self,
         index: usize,
@@ -215,17 +215,17 @@ impl Pinger {
         true
     }
 
-    /// Reports what has happened in a session.
+    /// Reports the events of a session.
     fn emit_events(&mut self, index: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         self.context.events.drain(..).all(|event| emit(index, TargetEvent::Happened(event)))
     }
 
-    /// Begins with the target behind this one, if it was to wait for it.
+    /// Starts the next target, if the targets are measured in turn.
     fn open_next(&mut self, index: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         self.order == Order::AtOnce || self.open(index + 1, emit)
     }
 
-    /// Begins with the targets from `first` on: one of them, or all.
+    /// Starts the targets from `first` on: all of them, or one if they are measured in turn.
     fn open(&mut self, first: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         for index in first..self.slots.len() {
             if self.order == Order::InTurn && self.slots.iter().any(Slot::is_active) {
@@ -250,7 +250,7 @@ impl Pinger {
         true
     }
 
-    /// Takes what the connector has done.
+    /// Takes the results of the connector.
     fn take_connected(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         let now = self.context.clock.mono();
         while let Some((index, outcome)) = self.context.connector.take(now, &self.context.poll) {

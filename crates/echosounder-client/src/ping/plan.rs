@@ -1,4 +1,4 @@
-//! What a ping is to do.
+//! The options of a ping.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub const STREAM_REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 2;
 /// requests.
 pub const REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 8;
 
-/// What to measure at one target.
+/// The options of one target's measurement.
 #[derive(Clone, Debug)]
 pub struct Ping {
     /// The target. Its `wait` is how long each reply may take.

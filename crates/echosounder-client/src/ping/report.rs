@@ -118,7 +118,7 @@ pub struct DelayReport {
     pub variation: Distribution,
 }
 
-/// What was measured at one target.
+/// The result of one target's measurement.
 #[derive(Clone, Debug)]
 pub struct PingReport {
     /// Requests that were replied to in time.
@@ -152,7 +152,7 @@ pub struct PingReport {
     pub kernel_tx_delay: Distribution,
     /// How long before the program the kernel received replies, as far as it has reported that.
     pub kernel_rx_delay: Distribution,
-    /// What is known of the peer's clock.
+    /// The state of the peer's clock, as far as the measurement shows it.
     pub clock: PeerClockReport,
     /// Which timestamps the replies had.
     pub timestamps: TimestampSupport,

@@ -44,8 +44,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Begins to measure a target. Unless a single request is to be sent, a peer that cannot be
-    /// reached yet is no error: it is tried again for the requests.
+    /// Begins to measure a target. If more than one request is planned, an unreachable peer is no
+    /// error yet: each request tries to connect again.
     ///
     /// Fails if the name has no address, if this machine fails, or, with a count of one, if the
     /// peer cannot be reached.
@@ -111,7 +111,7 @@ impl Session {
         self.statistics.report(self.prober.skipped())
     }
 
-    /// Returns whether nothing more is to be done.
+    /// Returns whether the measurement has ended.
     pub(super) fn is_over(&self, now: MonoTime) -> bool {
         self.prober.is_over(now)
     }
@@ -121,7 +121,7 @@ impl Session {
         self.prober.deadline()
     }
 
-    /// Receives what has come, and sends what is due.
+    /// Receives the replies that have arrived, and sends the requests that are due.
     pub(super) fn turn(&mut self, is_ready: bool, context: &mut Context) -> Result<(), ClientError> {
         let mut has_received = is_ready;
         if is_ready {
@@ -150,7 +150,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the measurement: what has come is counted, and nothing more is waited for.
+    /// Ends the measurement: replies that have arrived count, and no further reply is awaited.
     pub(super) fn finish(&mut self, context: &mut Context) -> Result<(), ClientError> {
         let received = self.receive(context);
         let now = context.clock.now();
@@ -239,7 +239,7 @@ impl Session {
                 self.statistics.lost(reason, sent.mono, at);
                 PingEvent::Lost { number, sent: sent.wall, reason }
             }
-            // A socket that receives from any sender receives what is not meant for it.
+            // A socket that receives from any sender also receives data of unrelated senders.
             ProbeEvent::Unexpected if self.link.transport.receives_from_any() => return,
             ProbeEvent::Unexpected => {
                 self.statistics.unexpected();

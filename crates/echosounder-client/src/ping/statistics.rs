@@ -112,12 +112,12 @@ impl Statistics {
         delay
     }
 
-    /// Returns where in a second the request that is due then is to be sent.
+    /// Returns the position within a second at which to send the request that is due at `next`.
     pub(super) fn edge(&self, next: MonoTime, rtt: Duration) -> Option<Duration> {
         self.directions.edge(next, rtt)
     }
 
-    /// Counts a request that was sent, or was to be sent, at `sent` and counts as lost since `at`.
+    /// Counts a request that was sent or due at `sent`, and counts as lost since `at`.
     pub(super) fn lost(&mut self, reason: LossReason, sent: MonoTime, at: MonoTime) {
         *self.lost.of(reason) += 1;
         self.last = self.last.max(at);
@@ -133,7 +133,7 @@ impl Statistics {
         self.unexpected += 1;
     }
 
-    /// Returns what has happened since the last call.
+    /// Returns the counts since the previous call, and starts a new interval.
     pub(super) fn take_interval(&mut self) -> PingInterval {
         std::mem::replace(&mut self.interval, empty_interval(self.detail))
     }
@@ -235,8 +235,8 @@ mod tests {
         false
     }
 
-    /// Sends so many requests in simulated time, of which one in a hundred is lost and one in a
-    /// thousand is replied to late.
+    /// Sends `count` requests in simulated time. One in a hundred is lost, and one in a thousand
+    /// gets its reply late.
     fn simulate(prober: &mut Prober<TextEcho>, statistics: &mut Statistics, count: u64) {
         let last = prober.requests() + count;
         let mut message = Vec::new();
@@ -247,7 +247,7 @@ mod tests {
             if number.is_multiple_of(100) {
                 continue;
             }
-            // Delays of all sizes, whatever their number.
+            // Delays of all sizes.
             let delay = 1000 + number.wrapping_mul(2_654_435_761) % (1 << (10 + number % 25));
             let delay = if number.is_multiple_of(1001) { 1_500_000_000 } else { delay.min(900_000_000) };
             let (rx, received) = (moment(sent + delay / 3).wall, moment(sent + delay));
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    /// Does what the prober wants then, and counts what has become of requests.
+    /// Polls the prober until it has a request to send, and counts the outcomes of requests.
     fn poll(prober: &mut Prober<TextEcho>, at: u64, message: &mut Vec<u8>, statistics: &mut Statistics) {
         while let Some(output) = prober.poll(moment(at), message) {
             match output {

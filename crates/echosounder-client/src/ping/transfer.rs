@@ -27,8 +27,8 @@ impl Session {
         let mut sent = self.link.send(&context.message, &context.poll);
         let is_datagram = self.link.transport.kind() == Kind::Datagrams;
         if is_datagram && sent.as_ref().is_err_and(|error| !is_transient(error)) {
-            // The error may be about an earlier packet, of which the error queue says more: this
-            // one has not been sent yet.
+            // The error may be about an earlier packet, and this one unsent: the error queue has
+            // the details.
             if self.receive_errors(context)? {
                 return Ok(());
             }
@@ -62,7 +62,7 @@ impl Session {
         flushed.or_else(|error| self.fail_by(Operation::Send, error, context))
     }
 
-    /// Receives what has come.
+    /// Receives the replies that have arrived.
     pub(super) fn receive(&mut self, context: &mut Context) -> Result<(), ClientError> {
         self.receive_errors(context)?;
         let kind = self.link.transport.kind();
@@ -103,7 +103,8 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what the error queue holds. Returns whether all begins anew at another address.
+    /// Takes the events of the error queue. Returns whether the session starts again at another
+    /// address.
     fn receive_errors(&mut self, context: &mut Context) -> Result<bool, ClientError> {
         loop {
             let Some(socket) = &self.link.socket else { return Ok(false) };
@@ -117,7 +118,7 @@ impl Session {
                 }
                 Some(ErrorQueueEvent::Failed { len, error }) => {
                     let error = io::Error::from_raw_os_error(i32::try_from(error.errno).unwrap_or(0));
-                    // Whatever a router has against a packet, there is no route for it.
+                    // A router that rejects a packet for another reason has no route for it.
                     let kind = self.link.failure_kind(Operation::Receive, &error);
                     let kind = kind.unwrap_or(FailureKind::Unreachable);
                     if self.fail_undelivered(Some(len), kind, context)? {

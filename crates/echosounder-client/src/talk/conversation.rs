@@ -28,7 +28,7 @@ pub enum TalkMode {
     /// once.
     Interactive,
     /// A program or a file supplies them. An empty line is an empty message; a stream has no such message and sends
-    /// nothing. After the end of the input the peer may finish what it sends.
+    /// nothing. After the end of the input, data from the peer is still received.
     Scripted,
 }
 
@@ -169,7 +169,7 @@ impl<L: LineSource> Talk<L> {
         }
     }
 
-    /// Waits for a line, and passes on what the peer sends meanwhile.
+    /// Waits for a line, and passes on data that the peer sends meanwhile.
     fn next(
         &mut self,
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
@@ -206,7 +206,7 @@ impl<L: LineSource> Talk<L> {
         }
     }
 
-    /// Takes what the peer has sent before a program's line is sent. Returns whether the peer is still there.
+    /// Receives the data that has arrived before the next scripted line. Returns whether the connection is still open.
     fn is_open(
         &mut self,
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
@@ -301,7 +301,7 @@ impl<L: LineSource> Talk<L> {
         on_event(TalkEvent::LineFailed { line: self.line, len, reason }).map_err(TalkError::Output)
     }
 
-    /// Takes what the peer still sends after the end of the input.
+    /// Receives the data that the peer sends after the end of the input.
     fn drain(
         &mut self,
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,

@@ -10,7 +10,7 @@ const READ_MAX: usize = 16 * 1024;
 
 /// A source of lines. Its descriptor becomes readable when [`fill`](Self::fill) has something to read.
 pub trait LineSource: AsFd {
-    /// Reads the available bytes, once. To be called when the descriptor is readable.
+    /// Reads the available bytes, once. Call it when the descriptor is readable.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ pub(super) enum Arrival {
     Report(io::Error),
 }
 
-/// What has ended a wait.
+/// The event that has ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Woken {
     /// Data has arrived.

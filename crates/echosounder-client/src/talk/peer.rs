@@ -210,7 +210,7 @@ impl Peer {
         self.link.error(operation, error)
     }
 
-    /// Reads once, and passes on what has arrived.
+    /// Reads once, and passes on the data.
     pub(super) fn read<E>(
         &mut self,
         on_received: &mut impl FnMut(Received<'_>) -> Result<(), E>,

@@ -68,7 +68,7 @@ pub struct Pipe<I> {
     summary: PipeSummary,
 }
 
-/// Bytes of the input that are to be sent.
+/// Bytes of the input that are not sent yet.
 #[derive(Debug, Default)]
 struct Outgoing {
     bytes: Vec<u8>,

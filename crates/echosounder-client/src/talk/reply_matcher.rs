@@ -1,7 +1,7 @@
 //! Finds the request that received data belongs to. No I/O, and time is a parameter.
 //!
 //! A message socket delivers whole replies, which are matched by the message that they end with. On a stream the matcher
-//! follows the echo byte by byte. If the peer sends anything but an echo, whatever it sends next is the reply to the last
+//! follows the echo byte by byte. If the peer sends anything but an echo, the data that follows is the reply to the last
 //! request; such a reply ends with a newline or with silence.
 
 use std::time::Duration;
@@ -12,10 +12,10 @@ use echosounder_socket::{Kind, Transport};
 use super::received::{Received, ReceivedKind};
 use crate::clock::Deadline;
 
-/// How many requests without a reply are remembered, so that their late replies are known.
+/// Maximum number of requests without a reply that are remembered, to recognise late replies.
 const REMEMBERED_MAX: usize = 256;
 
-/// How many bytes of messages they have at most.
+/// Maximum bytes of their messages.
 const REMEMBERED_BYTES_MAX: usize = 4 << 20;
 
 /// How many bytes must arrive while a reply is awaited for the stream to count as flowing.
@@ -24,7 +24,7 @@ const FLOW_BYTES: usize = 64 * 1024;
 /// How long a stream must be silent before a reply without a newline at its end counts as complete.
 pub(super) const QUIET: Duration = Duration::from_millis(300);
 
-/// The requests without a reply, and what has been observed about the peer's replies.
+/// The requests without a reply, and the observed form of the peer's replies.
 #[derive(Debug)]
 pub(super) struct ReplyMatcher {
     transport: Transport,
@@ -165,7 +165,7 @@ impl ReplyMatcher {
         fragment.is_some_and(|fragment| fragment.is_reply && deadline.includes(fragment.arrived_at))
     }
 
-    /// Takes data that has arrived at `now`, and passes it on with what it is.
+    /// Takes data that has arrived at `now`, and passes it on with its kind.
     pub(super) fn receive<E>(
         &mut self,
         bytes: &[u8],
@@ -266,7 +266,7 @@ impl ReplyMatcher {
         Ok(if is_echo { &[] } else { rest })
     }
 
-    /// Returns what a whole message is.
+    /// Returns the kind of a whole message.
     fn match_message(&mut self, reply: &[u8], now: MonoTime) -> ReceivedKind {
         let Some((_, current)) = self.remembered().last() else { return ReceivedKind::Unexpected };
         let is_repeated = |last: &LastEcho| *last.reply == *reply && last.message != current.message;
@@ -322,7 +322,7 @@ mod tests {
         matcher.start_request(message, at(0));
     }
 
-    /// Returns what the bytes are, and whether the last reply is still awaited.
+    /// Returns the kind of the bytes, and whether the last reply is still awaited.
     fn receive(matcher: &mut ReplyMatcher, bytes: &[u8]) -> (ReceivedKind, bool) {
         let mut kind = None;
         let mut on_received = |received: Received<'_>| {

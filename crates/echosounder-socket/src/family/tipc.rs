@@ -224,7 +224,7 @@ impl TipcAddress {
     }
 }
 
-/// Returns what an error says about the peer, where AF_TIPC has a meaning of its own for it.
+/// Returns the failure of the peer that an error indicates, if AF_TIPC gives it its own meaning.
 pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
     match error.kind() {
         // No socket is bound to the service.

@@ -210,7 +210,7 @@ impl PinnedSocket {
     }
 }
 
-/// Returns what an error says about the peer, where AF_UNIX has a meaning of its own for it:
+/// Returns the failure of the peer that an error indicates, if AF_UNIX gives it its own meaning:
 /// unix(7).
 pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
     // No socket is at the path (ENOENT), or the socket is connected to another peer and takes

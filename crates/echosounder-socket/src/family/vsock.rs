@@ -83,7 +83,7 @@ impl VsockAddress {
     }
 }
 
-/// Returns what an error says about the peer, where AF_VSOCK has a meaning of its own for it.
+/// Returns the failure of the peer that an error indicates, if AF_VSOCK gives it its own meaning.
 pub(crate) fn peer_failure(operation: PeerOperation, error: &io::Error) -> Option<PeerFailure> {
     if operation == PeerOperation::Connect && error.kind() == io::ErrorKind::ConnectionReset {
         // No socket listens on the port.

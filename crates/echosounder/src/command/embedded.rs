@@ -25,7 +25,7 @@ pub(crate) struct Embedded {
     running: Running,
     /// The endpoints that it serves.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// What it does not serve, as sentences.
+    /// Sentences about the endpoints that it does not serve.
     pub(crate) notes: Vec<String>,
     /// The folder of its sockets, removed when it is dropped.
     folder: Option<TempDir>,

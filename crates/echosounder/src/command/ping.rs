@@ -37,7 +37,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     result_file::find_stdout(&mut config.output);
     // A file that cannot be written must not fail after the measurement.
     let files = ResultFiles::open(&config.output)?;
-    // Before the first thread, which inherits what is blocked.
+    // Before the first thread, which inherits the blocked signals.
     let signals = signals::receive(&[Signal::Quit])?;
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
     settle(&mut config);

@@ -36,7 +36,7 @@ impl FirstSignal {
 /// Blocks the signals that stop a command, and `reports`, so that [`stop_on_signal`] can receive
 /// them.
 ///
-/// Threads inherit what is blocked, so this must come before the first thread.
+/// Threads inherit the blocked signals, so call this before the first thread starts.
 pub(super) fn receive(reports: &[Signal]) -> Result<Signals> {
     let mut signals = vec![Signal::Interrupt, Signal::Terminate];
     // nohup(1) ignores SIGHUP so that a command outlives its terminal.

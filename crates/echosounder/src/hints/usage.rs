@@ -176,7 +176,7 @@ fn flags(word: &str) -> Vec<String> {
     }
 }
 
-/// Returns whether a command of ours has this flag, with whatever meaning.
+/// Returns whether this command of ours has this flag, with any meaning.
 fn has_flag(program: &Command, command: Option<&str>, flag: &str) -> bool {
     let command = command.and_then(|command| program.find_subcommand(command));
     command.is_some_and(|command| {

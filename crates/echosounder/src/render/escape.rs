@@ -20,7 +20,7 @@ impl Display for Escaped<'_> {
 }
 
 /// Displays a message that contains untrusted characters so that nothing in it acts on a terminal.
-/// Parts of it may be escaped already, so a backslash stays as it is.
+/// Parts of it may be escaped already, so a backslash stays unchanged.
 pub(crate) struct Harmless<'a>(pub(crate) &'a str);
 
 impl Display for Harmless<'_> {

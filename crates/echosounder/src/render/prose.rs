@@ -1,5 +1,5 @@
-//! Sentences about a result that several formats share: the text report and the HTML report say the
-//! same thing in the same words and differ only in how they write delays.
+//! Sentences about a result that several formats share: the text report and the HTML report use the
+//! same words and differ only in how they write delays.
 
 use std::time::Duration;
 

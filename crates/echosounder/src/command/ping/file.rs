@@ -69,7 +69,7 @@ impl ResultFiles {
                 return sink.error;
             }
             // If no target was found, an old histogram is worth more than an empty one, and an old report more than
-            // one that only says how this machine failed.
+            // one that only contains the failure of this machine.
             let of_peer =
                 |state: &TargetState| state.error.as_ref().and_then(failure::failure_kind).is_some();
             let is_worthless = !has_found

@@ -1,4 +1,4 @@
-//! What the command knows of each target.
+//! The state of each target of a ping.
 
 use std::time::SystemTime;
 

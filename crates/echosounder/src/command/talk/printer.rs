@@ -1,4 +1,4 @@
-//! What a conversation prints: prompts, replies, and messages about lines without a reply.
+//! The output of a conversation: prompts, replies, and messages about lines without a reply.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;

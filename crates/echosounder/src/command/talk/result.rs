@@ -1,4 +1,4 @@
-//! The outcome of a conversation or a pipe: the exit status, and the error that counts what is missing.
+//! The outcome of a conversation or a pipe: the exit status, and the error that counts missing replies.
 
 use std::io;
 

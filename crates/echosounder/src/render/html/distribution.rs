@@ -25,7 +25,7 @@ const MARK_WIDTH: f64 = 0.06;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Texts {
     pub(crate) title: &'static str,
-    /// What has been measured, as a plural: `round trips`.
+    /// The name of the measured times in the plural, such as "round trips".
     pub(crate) plural: &'static str,
     /// One of them, for counts: `reply`.
     pub(crate) noun: Noun,

@@ -1,5 +1,5 @@
-//! What HTML reports consist of: the page, its tables, and figures as inline SVG. `ping::html` and
-//! `load::html` put them together.
+//! The parts of HTML reports: the page, its tables, and figures as inline SVG. `ping::html` and
+//! `load::html` combine them.
 //!
 //! A report is one file that loads nothing. It is both HTML and XML, so that a parser can check it,
 //! and it is complete without its script, which adds a readout and a switch between linear and

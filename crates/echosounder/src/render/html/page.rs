@@ -11,7 +11,7 @@ use crate::render::numbers::{Unit, delay};
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
-/// A browser that shows the report loads nothing, whatever the report contains.
+/// A browser that shows the report loads nothing, even if the report contains hostile text.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// Returns the title of a report: the command, when it began, and whether it is an interim report.

@@ -28,7 +28,7 @@ pub(super) type Labels = Vec<(f64, String)>;
 pub(crate) struct Figure {
     pub(super) id: String,
     pub(super) title: &'static str,
-    /// What the figure shows, in words.
+    /// A description of the figure in words.
     pub(super) description: String,
     /// The class and the name of each curve.
     pub(super) legend: Vec<(&'static str, String)>,

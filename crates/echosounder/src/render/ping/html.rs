@@ -16,7 +16,7 @@ use crate::render::html::{Text, percentiles, range, zoned};
 use crate::render::numbers::{self, Unit, counted, delay, grouped, nanos, percentage_of};
 use crate::render::prose::{self, capitalized, median_and_max};
 
-/// What has become of a target.
+/// The result of a target, or its error.
 pub(crate) struct Measured<'a> {
     /// The endpoint as it was typed.
     pub(crate) endpoint: &'a str,

@@ -60,7 +60,7 @@ impl Target {
         }
     }
 
-    /// Returns what a sentence about the clocks needs.
+    /// Returns the facts for a sentence about the clocks.
     pub(crate) fn clocks(&self) -> Clocks<'_> {
         Clocks { peer: &self.address, own: self.own_clock }
     }

@@ -51,7 +51,7 @@ enum Object<'a> {
     },
 }
 
-/// Writes that an endpoint is served. `kind` says what arrives there.
+/// Writes that an endpoint is served. `kind` is "connection" or "message".
 pub(crate) fn listening(
     out: &mut dyn Write,
     time: &EventTime,

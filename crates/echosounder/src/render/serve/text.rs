@@ -9,7 +9,7 @@ use super::event::TranscriptEvent;
 use crate::render::escape::{Escaped, Harmless};
 use crate::render::numbers::{counted, grouped};
 
-/// Writes that an endpoint is served. `kind` says what arrives there.
+/// Writes that an endpoint is served. `kind` is "connection" or "message".
 pub(crate) fn listening(out: &mut dyn Write, endpoint: &str, kind: &str) -> io::Result<()> {
     writeln!(out, "Waiting for {kind} on {endpoint}")
 }
