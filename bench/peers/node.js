@@ -38,7 +38,7 @@ function reply(bytes) {
 
 function serve(socket) {
   socket.on('data', bytes => {
-    // What the kernel does not take is kept; then nothing more is read until it has gone.
+    // Node buffers the bytes that the kernel does not accept. Until they have left, do not read.
     if (!socket.write(reply(bytes))) {
       socket.pause();
       socket.once('drain', () => socket.resume());

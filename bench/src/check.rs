@@ -21,7 +21,7 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 /// length.
 const SOCKPERF: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 64];
 
-/// What a server puts before the bytes that it echoes.
+/// The bytes that a server puts before its echo.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ReplyFormat {
     Stamped,

@@ -212,7 +212,7 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// Opens the folder beside this program, so that the next run finds what was built.
+    /// Opens the folder beside this program, so that the next run finds the built servers.
     pub fn open() -> Result<Self> {
         let folder = env::current_exe()?.parent().context("a program is in a folder")?.join("peers");
         fs::create_dir_all(&folder)?;

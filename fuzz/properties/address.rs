@@ -15,9 +15,9 @@ pub(crate) fn holds(input: &[u8]) {
         };
         return assert!(too_long, "{address:?}");
     };
-    assert_eq!(Address::from(&raw), address, "what was read is written and read again");
+    assert_eq!(Address::from(&raw), address, "a decoded address is encoded and decoded again");
     if let Address::Other(bytes) = &address {
-        assert_eq!(raw.as_bytes(), &**bytes, "what is not known is kept");
+        assert_eq!(raw.as_bytes(), &**bytes, "unknown families keep their bytes");
         assert!(input.starts_with(bytes));
     }
     if let Some(family) = input.first_chunk() {
@@ -36,9 +36,13 @@ pub(crate) fn holds(input: &[u8]) {
     for transport in Transport::all() {
         assert!(!Endpoint::display(transport, &address).is_empty());
         let Ok(endpoint) = Endpoint::at(transport, &address) else { continue };
-        assert_eq!(endpoint.to_string().parse(), Ok(endpoint.clone()), "what is shown can be written");
-        let places = endpoint.resolve(Side::Server, IpVersion::Any).expect("an address needs no look-up");
-        assert_eq!(places, [without_flow(address.clone())], "an endpoint at an address leads there");
+        assert_eq!(
+            endpoint.to_string().parse(),
+            Ok(endpoint.clone()),
+            "a displayed endpoint parses to itself"
+        );
+        let addresses = endpoint.resolve(Side::Server, IpVersion::Any).expect("an address needs no lookup");
+        assert_eq!(addresses, [without_flow(address.clone())], "an endpoint at an address leads there");
     }
 }
 

@@ -8,8 +8,8 @@ pub(crate) fn holds(input: &[u8]) {
     let mut behind = input.as_ptr();
     for raw in &messages {
         let data = raw.data.as_ptr_range();
-        assert!(behind < data.start, "one stands behind the other, each with its header");
-        assert!(data.end <= input.as_ptr_range().end, "nothing is read behind the end");
+        assert!(behind < data.start, "messages follow one another, each with its header");
+        assert!(data.end <= input.as_ptr_range().end, "no message extends beyond the input");
         behind = data.end;
         check(*raw);
     }
@@ -17,13 +17,13 @@ pub(crate) fn holds(input: &[u8]) {
     let written = write(&messages);
     // The kernel does not pad the last control message.
     assert!(written.len() <= input.len().next_multiple_of(size_of::<usize>()));
-    assert!(RawControl::walk(&written).eq(messages), "what was read is written and read again");
+    assert!(RawControl::walk(&written).eq(messages), "decoded messages are encoded and decoded again");
 }
 
 fn check(raw: RawControl<'_>) {
     match ControlMessage::decode(raw) {
         ControlMessage::Unknown { level, kind, data } => {
-            assert_eq!(RawControl { level, kind, data: &data }, raw, "what is not known is kept");
+            assert_eq!(RawControl { level, kind, data: &data }, raw, "unknown messages keep their bytes");
         }
         ControlMessage::Rights(_) | ControlMessage::Pidfd(_) => panic!("bytes are no descriptors"),
         ControlMessage::TipcReturned(data) => assert_eq!(*data, *raw.data),

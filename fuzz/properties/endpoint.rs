@@ -9,14 +9,14 @@ pub(crate) fn holds(input: &[u8]) {
     let endpoint: Endpoint = match text.parse() {
         Ok(endpoint) => endpoint,
         Err(error) => {
-            let told = error.to_string();
-            assert!(!told.is_empty() && !told.contains(char::is_control), "{told:?} prints");
+            let text = error.to_string();
+            assert!(!text.is_empty() && !text.contains(char::is_control), "{text:?} prints");
             return;
         }
     };
     let shown = endpoint.to_string();
     assert!(shown.bytes().all(|byte| matches!(byte, b'!'..=b'~')), "{shown:?} prints");
-    assert_eq!(shown.parse(), Ok(endpoint.clone()), "what is shown is the same endpoint");
+    assert_eq!(shown.parse(), Ok(endpoint.clone()), "a displayed endpoint parses to itself");
 
     for address in [Side::Server, Side::Client].into_iter().flat_map(|side| addresses(&endpoint, side)) {
         let there = Endpoint::at(endpoint.transport(), &address).expect("an endpoint leads to its addresses");
@@ -27,16 +27,16 @@ pub(crate) fn holds(input: &[u8]) {
 
 /// Returns the addresses of an endpoint that needs no lookup.
 fn addresses(endpoint: &Endpoint, side: Side) -> Vec<Address> {
-    let asks = match endpoint.name() {
+    let needs_lookup = match endpoint.name() {
         Name::Inet(Host::Any, _) => side == Side::Client,
         Name::Inet(Host::Name(_), _) => true,
         Name::Inet(Host::V6(_, Some(zone)), _) => !is_index(zone),
         _ => false,
     };
-    if asks {
+    if needs_lookup {
         return Vec::new();
     }
-    endpoint.resolve(side, IpVersion::Any).expect("nobody has to be asked")
+    endpoint.resolve(side, IpVersion::Any).expect("the endpoint needs no lookup")
 }
 
 /// Returns whether a text is an interface index: digits without a sign.

@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_end_where_the_framing_says() {
+    fn frames_end_at_the_bounds_of_the_framing() {
         for max in [1, 2, 5, 100] {
             for (unfinished, new) in [(0, "x"), (0, "x\ny"), (1, "\n"), (3, "xx"), (4, "x"), (99, "x")] {
                 let whole = ["u".repeat(unfinished).as_bytes(), new.as_bytes()].concat();

@@ -1,4 +1,4 @@
-//! What the tests of the other crates share.
+//! Helpers that the tests of the other crates share.
 //!
 //! It is a dev-dependency. Unit tests of `echosounder-proto` and `echosounder-socket` must not use
 //! it, only their tests in `tests/it`: it depends on these two crates, and their unit tests are

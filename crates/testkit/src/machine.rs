@@ -1,4 +1,4 @@
-//! What this machine has.
+//! The capabilities of this machine.
 
 use std::env;
 use std::net::UdpSocket;

@@ -1,4 +1,4 @@
-//! Programs that run beside a test: what they have written so far, and how they ended.
+//! Programs that run beside a test: their output so far, and their exit status.
 
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
@@ -15,7 +15,7 @@ pub struct Program {
     record: Arc<Record>,
 }
 
-/// What a program has written and how it ended, with a way to wait for changes.
+/// The output and the exit status of a program, with a way to wait for changes.
 #[derive(Debug, Default)]
 struct Record {
     state: Mutex<State>,

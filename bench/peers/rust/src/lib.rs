@@ -1,4 +1,4 @@
-//! What the servers share: the timestamp and the replies.
+//! The parts that the servers share: the timestamp and the replies.
 
 use std::io;
 use std::net::UdpSocket;

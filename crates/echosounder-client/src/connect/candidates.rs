@@ -49,7 +49,8 @@ impl Candidates {
     /// Fails if an address stands for many hosts. A connected socket receives only from the address that it is
     /// connected to, and no reply ever comes from the address of a group.
     pub(crate) fn refuse_multicast(&self, endpoint: &Endpoint) -> Result<(), ClientError> {
-        if !self.addresses().any(|address| is_multicast_or_broadcast(address).is_ok_and(|is_many| is_many)) {
+        if !self.addresses().any(|address| is_multicast_or_broadcast(address).is_ok_and(|is_group| is_group))
+        {
             return Ok(());
         }
         let reason = io::Error::other("it is a multicast or broadcast address");

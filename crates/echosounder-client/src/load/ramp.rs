@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn search_ends_whatever_it_learns() {
+    fn search_ends_for_any_outcomes() {
         assert_eq!(search(0.0), (None, STEPS_MAX));
         assert_eq!(search(f64::INFINITY).1, STEPS_MAX);
         let mut fickle = Search::default();

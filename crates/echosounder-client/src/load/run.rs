@@ -45,8 +45,8 @@ pub fn load(load: &Load, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<Load
     let transport = load.connect.endpoint.transport();
     let limit = WaitLimit::new(load.stop.clone(), Duration::MAX);
     let mut candidates = Candidates::resolve(&load.connect, limit.after(load.connect.wait), &limit)?;
-    let is_many = |address: &&Address| is_multicast_or_broadcast(address).is_ok_and(|is_many| is_many);
-    if let Some(address) = candidates.addresses().find(is_many) {
+    let is_group = |address: &&Address| is_multicast_or_broadcast(address).is_ok_and(|is_group| is_group);
+    if let Some(address) = candidates.addresses().find(is_group) {
         return Err(LoadError::Multicast(Endpoint::display(transport, address)));
     }
     let mut failures = Vec::new();

@@ -141,7 +141,7 @@ fn load_of_a_number_of_messages_ends_with_the_last_reply() {
 }
 
 #[test]
-fn open_loop_sends_on_schedule_whatever_comes_back() {
+fn open_loop_sends_on_schedule_without_replies() {
     let plan = LoadPlan { duration: Some(millis(50)), ..plan(Transport::UnixDatagram, open_loop(1000.0)) };
     let mut bench = Bench::new(plan);
     let mut replies = Vec::new();

@@ -152,7 +152,7 @@ fn a_request_without_a_reply_is_lost_after_the_timeout() {
 }
 
 #[test]
-fn duplicates_and_unexpected_messages_are_told_apart() {
+fn duplicates_and_unexpected_messages_are_distinguished() {
     let peer = UdpPeer::bind();
     let running = Running::start(vec![peer.ping(Some(2))], Order::AtOnce);
     let (request, from) = peer.receive();

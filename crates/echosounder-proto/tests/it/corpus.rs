@@ -15,16 +15,16 @@ mod timestamp;
 use replay::replay;
 
 #[test]
-fn the_laws_of_timestamps_hold_of_the_corpus() {
+fn timestamp_corpus_satisfies_the_properties() {
     replay("timestamp", timestamp::holds);
 }
 
 #[test]
-fn the_laws_of_the_reader_hold_of_the_corpus() {
+fn reader_corpus_satisfies_the_properties() {
     replay("reader", reader::holds);
 }
 
 #[test]
-fn the_laws_of_the_responder_hold_of_the_corpus() {
+fn responder_corpus_satisfies_the_properties() {
     replay("responder", responder::holds);
 }

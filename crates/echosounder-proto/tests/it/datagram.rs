@@ -21,13 +21,13 @@ fn rule(stamp: &str, plain: PlainEcho) -> DatagramFilter {
 proptest! {
     #[test]
     fn no_reply_is_replied_to(
-        call in any::<Vec<u8>>(), blank: bool,
+        request in any::<Vec<u8>>(), has_placeholder: bool,
         mine in prop::sample::select(vec!["ctime", "rfc3339", "unix", "ns", "[{unix}] {peer}> "]),
         theirs in prop::sample::select(vec!["ctime", "rfc3339", "unix", "ns", "none"]),
     ) {
         let stamp: Template = mine.parse().unwrap();
         let responder = Responder { stamp, framing: Framing::default() };
-        let mut message = if blank { [&TIMESTAMP_PLACEHOLDER[..], &call].concat() } else { call };
+        let mut message = if has_placeholder { [&TIMESTAMP_PLACEHOLDER[..], &request].concat() } else { request };
         let mut head = Vec::new();
         responder.respond_to_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
         let reply = [head, message].concat();
@@ -63,11 +63,11 @@ fn the_plain_echo_to_remote_hosts_is_rate_limited() {
     );
 
     let mut metered = rule("none", PlainEcho::Metered);
-    let mut answered = |millis| (0..1000).filter(|_| metered.check(&hello, at(millis)).is_ok()).count();
-    assert_eq!(answered(0), 100);
-    assert_eq!(answered(99), 0);
-    assert_eq!(answered(100), 1);
-    assert_eq!(answered(350), 2);
-    assert_eq!(answered(400), 1);
-    assert_eq!(answered(3_600_000), 100);
+    let mut replies = |millis| (0..1000).filter(|_| metered.check(&hello, at(millis)).is_ok()).count();
+    assert_eq!(replies(0), 100);
+    assert_eq!(replies(99), 0);
+    assert_eq!(replies(100), 1);
+    assert_eq!(replies(350), 2);
+    assert_eq!(replies(400), 1);
+    assert_eq!(replies(3_600_000), 100);
 }

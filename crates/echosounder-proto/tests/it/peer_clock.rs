@@ -127,14 +127,14 @@ fn the_true_offset_is_within_the_estimate() {
 
         let mut clock = PeerClock::new();
         let (mut now, mut least) = (0, Vec::new());
-        for call in 1..=count {
-            let sent = uptime + call * interval;
+        for request in 1..=count {
+            let sent = uptime + request * interval;
             let [up, residence, down] = [0, 1, 2].map(|part| quickest[part] + random.heavy(jitter[part]));
             let sample = truth.sample(sent, [up, residence, down]);
             clock.observe(&sample);
             now = now.max(sent + up + residence + down);
             least.push((sent, up + down));
-            if call.is_power_of_two() || call == count {
+            if request.is_power_of_two() || request == count {
                 let estimate = clock.estimate(mono(now)).unwrap();
                 truth.is_within(estimate, now);
                 // The uncertainty grows with time.
@@ -185,19 +185,19 @@ fn the_estimate_improves_with_time() {
 }
 
 #[test]
-fn excess_is_the_delay_above_the_fastest() {
+fn packet_delay_variation_is_the_delay_above_the_fastest() {
     let paths = [[60 * US, 5 * US, 40 * US], [5 * US, 5 * US, 30 * MS], [MS, 400 * MS, MS]];
     for (path, ppb) in paths.into_iter().zip([0, 200_000, -150_000]) {
         let truth = Truth { ahead: EPOCH, ppb };
         for interval in [10 * MS, 200 * MS, SECOND, 10 * SECOND] {
             let mut clock = PeerClock::new();
-            let calls = 100.max(10 * SECOND / interval);
-            for call in 1..calls {
-                let sample = truth.sample(call * interval, path);
+            let requests = 100.max(10 * SECOND / interval);
+            for request in 1..requests {
+                let sample = truth.sample(request * interval, path);
                 clock.observe(&sample);
             }
             for (up, down) in [(0, 0), (300 * US, 0), (0, 70 * US), (20 * MS, 3 * US)] {
-                let sample = truth.sample(calls * interval, [path[0] + up, path[1], path[2] + down]);
+                let sample = truth.sample(requests * interval, [path[0] + up, path[1], path[2] + down]);
                 clock.observe(&sample);
                 let (excess_up, excess_down) = clock.excess(&sample).unwrap();
                 for (excess, is) in [(excess_up, up), (excess_down, down)] {
@@ -216,14 +216,14 @@ fn a_step_is_counted_and_forgotten() {
             let mut truth = Truth { ahead: EPOCH, ppb: 20_000 };
             let mut random = Random::new(interval);
             let mut clock = PeerClock::new();
-            for call in 1..300 {
-                if call == 100 {
+            for request in 1..300 {
+                if request == 100 {
                     truth.ahead += step;
                 }
-                let sent = call * interval;
+                let sent = request * interval;
                 let up = 200 * US + random.heavy(30 * US);
                 clock.observe(&truth.sample(sent, [up, 5 * US, 250 * US]));
-                assert_eq!(clock.steps(), u64::from(100 <= call), "{step} {interval} {call}");
+                assert_eq!(clock.steps(), u64::from(100 <= request), "{step} {interval} {request}");
                 truth.is_within(clock.estimate(mono(sent)).unwrap(), sent);
             }
         }
@@ -253,8 +253,8 @@ fn rounding_is_no_step() {
         let truth = Truth { ahead: EPOCH, ppb };
         let mut clock = PeerClock::new();
         let uptime = 500 * 86_400 * SECOND;
-        for call in 0..300_000 {
-            clock.observe(&truth.sample(uptime + call * 1_000_003, path));
+        for request in 0..300_000 {
+            clock.observe(&truth.sample(uptime + request * 1_000_003, path));
         }
         assert_eq!(clock.steps(), 0, "{path:?} {ppb}");
         let now = uptime + 300 * SECOND;
@@ -326,10 +326,10 @@ fn hostile() -> impl Strategy<Value = u64> {
 proptest! {
     #[test]
     fn no_timestamp_panics_or_corrupts_the_estimate(
-        answers in vec((0..4_u8, hostile(), hostile(), hostile(), 0..SECOND), 1..150), later: u64,
+        replies in vec((0..4_u8, hostile(), hostile(), hostile(), 0..SECOND), 1..150), later: u64,
     ) {
         let mut clock = PeerClock::new();
-        for (kind, rx, tx, sent, rtt) in answers {
+        for (kind, rx, tx, sent, rtt) in replies {
             let time = WallTime::from_nanos(rx);
             let stamp = match kind {
                 0 => Timestamp::Unix(time),

@@ -59,30 +59,30 @@ const fn every(interval: Duration) -> ProbePace {
     ProbePace::Open { interval }
 }
 
-/// What the link does with one request and with its reply.
+/// The delays of one request and of its reply; `None` is a loss.
 #[derive(Clone, Copy, Debug)]
-struct Fate {
+struct Transit {
     up: Option<Duration>,
     /// The delay of each copy of the reply.
     down: [Option<Duration>; 2],
 }
 
-const FAIR: Fate =
-    Fate { up: Some(Duration::from_micros(400)), down: [Some(Duration::from_micros(600)), None] };
+const FAIR: Transit =
+    Transit { up: Some(Duration::from_micros(400)), down: [Some(Duration::from_micros(600)), None] };
 
 /// The round-trip time over a fair link.
 const FAIR_RTT: Duration = Duration::from_micros(1005);
 
-const LOST_UP: Fate = Fate { up: None, ..FAIR };
+const LOST_UP: Transit = Transit { up: None, ..FAIR };
 
-const LOST_DOWN: Fate = Fate { down: [None, None], ..FAIR };
+const LOST_DOWN: Transit = Transit { down: [None, None], ..FAIR };
 
-const fn slow_up(up: Duration) -> Fate {
-    Fate { up: Some(up), ..FAIR }
+const fn slow_up(up: Duration) -> Transit {
+    Transit { up: Some(up), ..FAIR }
 }
 
-const fn duplicated(again: Duration) -> Fate {
-    Fate { down: [FAIR.down[0], Some(again)], ..FAIR }
+const fn duplicated(again: Duration) -> Transit {
+    Transit { down: [FAIR.down[0], Some(again)], ..FAIR }
 }
 
 /// The kind of server.
@@ -125,7 +125,7 @@ struct Scenario<'a> {
     name: &'a str,
     plan: Plan,
     peer: Peer,
-    link: &'a dyn Fn(u64) -> Fate,
+    link: &'a dyn Fn(u64) -> Transit,
     /// Whether the kernel timestamps packets.
     kernel: bool,
     /// How long a packet waits in this host before the kernel hands it to the wire.
@@ -135,13 +135,13 @@ struct Scenario<'a> {
     /// The most bytes of a stream that arrive together.
     segment: usize,
     script: &'a [(u64, Incident)],
-    expect: Tally,
+    expect: Counts,
     /// The round-trip time of every request, if all have the same.
     rtt: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
+struct Counts {
     sent: u64,
     answered: u64,
     lost: u64,
@@ -188,7 +188,7 @@ struct World<'a> {
     due: Vec<u64>,
     /// Requests that were sent.
     sent: BTreeSet<u64>,
-    tally: Tally,
+    counts: Counts,
 }
 
 impl<'a> World<'a> {
@@ -211,7 +211,7 @@ impl<'a> World<'a> {
             events: Vec::new(),
             due: Vec::new(),
             sent: BTreeSet::new(),
-            tally: Tally::default(),
+            counts: Counts::default(),
         };
         for (after, incident) in scenario.script {
             world.put(start + after, Packet::Script(incident.clone()));
@@ -220,15 +220,15 @@ impl<'a> World<'a> {
     }
 
     /// Runs until all requests have an outcome and nothing is on its way.
-    fn run(&mut self) -> Tally {
+    fn run(&mut self) -> Counts {
         for _ in 0..1_000_000 {
             let arrival = self.wire.first_key_value().map(|((time, _), _)| *time);
             let wake = self.prober.deadline().map(|wake| self.awake(wake.as_nanos().max(self.now)));
             match (arrival, wake) {
                 (None, None) => {
                     assert!(self.prober.is_over(mono(self.now)));
-                    self.tally.skipped = self.prober.skipped();
-                    return self.tally;
+                    self.counts.skipped = self.prober.skipped();
+                    return self.counts;
                 }
                 (Some(arrival), _) if wake.is_none_or(|wake| arrival <= wake) => {
                     self.now = arrival;
@@ -294,7 +294,7 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, number: u64, bytes: Vec<u8>) {
-        self.tally.sent += 1;
+        self.counts.sent += 1;
         assert_eq!(number, self.prober.requests());
         assert!(self.sent.insert(number));
         let mut leaves = self.now;
@@ -380,25 +380,25 @@ impl<'a> World<'a> {
 
     fn count(&mut self, event: ProbeEvent) {
         match event {
-            ProbeEvent::Replied { .. } => self.tally.answered += 1,
-            ProbeEvent::Late { .. } => self.tally.late += 1,
-            ProbeEvent::Duplicate(_) => self.tally.duplicates += 1,
-            ProbeEvent::Lost { number, .. } if self.sent.contains(&number) => self.tally.lost += 1,
+            ProbeEvent::Replied { .. } => self.counts.answered += 1,
+            ProbeEvent::Late { .. } => self.counts.late += 1,
+            ProbeEvent::Duplicate(_) => self.counts.duplicates += 1,
+            ProbeEvent::Lost { number, .. } if self.sent.contains(&number) => self.counts.lost += 1,
             ProbeEvent::Lost { sent, .. } => {
-                self.tally.sent += 1;
-                self.tally.unsent += 1;
+                self.counts.sent += 1;
+                self.counts.unsent += 1;
                 self.due.push(sent.mono.as_nanos());
             }
-            ProbeEvent::Unexpected => self.tally.unexpected += 1,
+            ProbeEvent::Unexpected => self.counts.unexpected += 1,
             ProbeEvent::Disconnected => {}
         }
         if let ProbeEvent::Replied { sample, given_up } = event {
-            self.tally.reordered += u64::from(sample.reordered);
+            self.counts.reordered += u64::from(sample.reordered);
             // What was reported as lost turned out to be there.
-            self.tally.lost -= u64::from(given_up.is_some());
+            self.counts.lost -= u64::from(given_up.is_some());
         }
         if let ProbeEvent::Late { sample, .. } = event {
-            self.tally.reordered += u64::from(sample.reordered);
+            self.counts.reordered += u64::from(sample.reordered);
         }
         self.events.push((self.now, event));
     }
@@ -483,10 +483,10 @@ impl<'a> World<'a> {
             );
             assert!(once, "{name}: {number} {events:?}");
         }
-        let tally = self.tally;
-        assert_eq!(tally.sent, ends.len() as u64, "{name}");
-        assert_eq!(tally.sent, tally.unsent + tally.answered + tally.lost, "{name}: {tally:?}");
-        assert_eq!(tally.sent, self.prober.requests(), "{name}");
+        let counts = self.counts;
+        assert_eq!(counts.sent, ends.len() as u64, "{name}");
+        assert_eq!(counts.sent, counts.unsent + counts.answered + counts.lost, "{name}: {counts:?}");
+        assert_eq!(counts.sent, self.prober.requests(), "{name}");
         assert!(self.due.is_sorted(), "{name}: {:?}", self.due);
     }
 
@@ -546,7 +546,7 @@ const PLAIN: Scenario<'static> = Scenario {
 
 const PAYLOAD: Payload = Payload::new(64);
 
-const ALL_REPLIED: Tally = Tally {
+const ALL_REPLIED: Counts = Counts {
     sent: 10,
     answered: 10,
     lost: 0,
@@ -561,15 +561,15 @@ const ALL_REPLIED: Tally = Tally {
 const STREAM: Plan = Plan { stream: true, ..PLAIN.plan };
 
 /// Seven requests are replied to, three are not.
-const THREE_LOST: Tally = Tally { answered: 7, lost: 3, ..ALL_REPLIED };
+const THREE_LOST: Counts = Counts { answered: 7, lost: 3, ..ALL_REPLIED };
 
 #[track_caller]
 fn check(scenarios: &[Scenario<'_>]) {
     for scenario in scenarios {
         let mut world = World::new(*scenario);
-        let tally = world.run();
+        let counts = world.run();
         world.assert_one_outcome_each();
-        assert_eq!(tally, scenario.expect, "{}", scenario.name);
+        assert_eq!(counts, scenario.expect, "{}", scenario.name);
         for (_, event) in &world.events {
             if let (ProbeEvent::Replied { sample, .. }, Some(rtt)) = (event, scenario.rtt) {
                 assert_eq!(sample.rtt(), rtt, "{}", scenario.name);
@@ -620,7 +620,7 @@ fn brackets_alone_are_no_reply() {
     let brackets = [(at(250), Arrives(b"[[[[".to_vec()))];
     // Bytes before the next reply do not hide it.
     check(&[Scenario { name: "brackets", plan: STREAM, script: &brackets, ..PLAIN }]);
-    let alone = Tally { answered: 0, lost: 10, unexpected: 1, ..ALL_REPLIED };
+    let alone = Counts { answered: 0, lost: 10, unexpected: 1, ..ALL_REPLIED };
     let alone_lost = Scenario { name: "brackets alone", plan: STREAM, link: &|_| LOST_UP, ..PLAIN };
     check(&[Scenario { script: &[(at(950), Arrives(b"[[[[".to_vec()))], expect: alone, ..alone_lost }]);
 }
@@ -629,7 +629,7 @@ fn brackets_alone_are_no_reply() {
 fn time_in_the_queues_of_this_host_counts() {
     let queued = Scenario { name: "queued", kernel: true, to_wire: ms(1500), ..PLAIN };
     check(&[
-        Scenario { expect: Tally { answered: 0, lost: 10, late: 10, ..ALL_REPLIED }, ..queued },
+        Scenario { expect: Counts { answered: 0, lost: 10, late: 10, ..ALL_REPLIED }, ..queued },
         Scenario { plan: Plan { timeout: ms(2000), ..PLAIN.plan }, rtt: Some(ms(1500) + FAIR_RTT), ..queued },
     ]);
 }
@@ -653,40 +653,40 @@ fn lost_late_duplicate_and_reordered_messages_are_counted() {
         Scenario {
             name: "one is duplicated",
             link: &|n| if n == 4 { duplicated(ms(5)) } else { FAIR },
-            expect: Tally { duplicates: 1, ..ALL_REPLIED },
+            expect: Counts { duplicates: 1, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
             name: "one is duplicated long after its timeout",
             link: &|n| if n == 4 { duplicated(ms(5000)) } else { FAIR },
-            expect: Tally { duplicates: 1, ..ALL_REPLIED },
+            expect: Counts { duplicates: 1, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
             name: "one is overtaken by two",
             link: &|n| if n == 3 { slow_up(ms(250)) } else { FAIR },
-            expect: Tally { reordered: 1, ..ALL_REPLIED },
+            expect: Counts { reordered: 1, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
             name: "one overtakes nine",
             link: &|n| if n == 10 { FAIR } else { slow_up(ms(950)) },
-            expect: Tally { reordered: 9, ..ALL_REPLIED },
+            expect: Counts { reordered: 9, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
             name: "one is late",
             link: &|n| if n == 2 { slow_up(ms(1500)) } else { FAIR },
-            expect: Tally { answered: 9, lost: 1, late: 1, reordered: 1, ..ALL_REPLIED },
+            expect: Counts { answered: 9, lost: 1, late: 1, reordered: 1, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
         Scenario {
             name: "one is late twice",
-            link: &|n| if n == 2 { Fate { down: [Some(ms(1500)), Some(ms(1600))], ..FAIR } } else { FAIR },
-            expect: Tally { answered: 9, lost: 1, late: 1, duplicates: 1, reordered: 1, ..ALL_REPLIED },
+            link: &|n| if n == 2 { Transit { down: [Some(ms(1500)), Some(ms(1600))], ..FAIR } } else { FAIR },
+            expect: Counts { answered: 9, lost: 1, late: 1, duplicates: 1, reordered: 1, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
@@ -699,20 +699,20 @@ fn lost_late_duplicate_and_reordered_messages_are_counted() {
         Scenario {
             name: "all are late",
             plan: Plan { timeout: ms(1), ..PLAIN.plan },
-            expect: Tally { answered: 0, lost: 10, late: 10, ..ALL_REPLIED },
+            expect: Counts { answered: 0, lost: 10, late: 10, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
             name: "no server",
             link: &|_| LOST_UP,
-            expect: Tally { answered: 0, lost: 10, ..ALL_REPLIED },
+            expect: Counts { answered: 0, lost: 10, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
             name: "one is refused",
             link: &|n| if n == 1 { LOST_UP } else { FAIR },
             script: &[(at(50), Refused), (at(60), Refused)],
-            expect: Tally { answered: 9, lost: 1, ..ALL_REPLIED },
+            expect: Counts { answered: 9, lost: 1, ..ALL_REPLIED },
             ..PLAIN
         },
     ]);
@@ -730,13 +730,13 @@ fn messages_that_match_no_request_are_unexpected() {
     let short = (at(250), Arrives(message(Payload::new(30), 2)));
     let nonsense = (at(250), Arrives(b"who is there?".to_vec()));
     for unexpected in [never, next, null, short, nonsense] {
-        let expect = Tally { unexpected: 1, ..ALL_REPLIED };
+        let expect = Counts { unexpected: 1, ..ALL_REPLIED };
         check(&[Scenario { name: "one is unexpected", script: &[unexpected], expect, ..PLAIN }]);
     }
     check(&[Scenario {
         name: "a server that does not echo",
         peer: Peer::Web,
-        expect: Tally { answered: 0, lost: 10, unexpected: 10, ..ALL_REPLIED },
+        expect: Counts { answered: 0, lost: 10, unexpected: 10, ..ALL_REPLIED },
         ..PLAIN
     }]);
 }
@@ -767,7 +767,7 @@ fn requests_during_a_restart_of_the_server_are_lost() {
             name: "the connection is lost",
             plan: STREAM,
             script,
-            expect: Tally { unsent: 3, answered: 7, ..ALL_REPLIED },
+            expect: Counts { unsent: 3, answered: 7, ..ALL_REPLIED },
             rtt: Some(FAIR_RTT),
             ..PLAIN
         },
@@ -777,7 +777,7 @@ fn requests_during_a_restart_of_the_server_are_lost() {
             link: &|n| slow_up(ms(if n < 5 { 250 } else { 10 })),
             script,
             // Requests 2, 3 and 4 were in flight, 5, 6 and 7 could not be sent.
-            expect: Tally { unsent: 3, answered: 4, lost: 3, ..ALL_REPLIED },
+            expect: Counts { unsent: 3, answered: 4, lost: 3, ..ALL_REPLIED },
             ..PLAIN
         },
     ]);
@@ -790,7 +790,7 @@ fn requests_that_are_due_during_a_standstill_are_skipped() {
         name: "for five seconds",
         script: &still(5150),
         // Those due from 200 ms to 5,000 ms are skipped; the next was due 50 ms before it is sent.
-        expect: Tally { skipped: 49, ..ALL_REPLIED },
+        expect: Counts { skipped: 49, ..ALL_REPLIED },
         rtt: Some(FAIR_RTT),
         ..PLAIN
     };
@@ -808,14 +808,14 @@ fn requests_that_are_due_during_a_standstill_are_skipped() {
             link: &|n| if n == 2 { slow_up(ms(100)) } else { FAIR },
             script: &still(5150),
             kernel: true,
-            expect: Tally { skipped: 49, ..ALL_REPLIED },
+            expect: Counts { skipped: 49, ..ALL_REPLIED },
             ..PLAIN
         },
         Scenario {
             name: "while a reply arrives at an unknown time",
             link: &|n| if n == 2 { slow_up(ms(100)) } else { FAIR },
             script: &still(5150),
-            expect: Tally { skipped: 49, answered: 9, lost: 1, late: 1, ..ALL_REPLIED },
+            expect: Counts { skipped: 49, answered: 9, lost: 1, late: 1, ..ALL_REPLIED },
             ..PLAIN
         },
     ]);
@@ -835,7 +835,7 @@ fn a_closed_loop_sends_when_the_last_request_is_settled() {
         name: "one is lost",
         plan,
         link: &|n| if n == 4 { LOST_UP } else { FAIR },
-        expect: Tally { answered: 9, lost: 1, ..ALL_REPLIED },
+        expect: Counts { answered: 9, lost: 1, ..ALL_REPLIED },
         rtt: Some(FAIR_RTT),
         ..PLAIN
     };
@@ -861,7 +861,7 @@ fn a_closed_loop_sends_when_the_last_request_is_settled() {
 fn short_numbers_wrap_around() {
     let payload = Payload::with_placeholder(TIMESTAMP_PLACEHOLDER.len() + 3);
     let plan = Plan { payload, pace: every(ms(1)), count: Some(350), ..PLAIN.plan };
-    let sent = Tally { sent: 350, answered: 350, ..ALL_REPLIED };
+    let sent = Counts { sent: 350, answered: 350, ..ALL_REPLIED };
     check(&[
         Scenario { name: "two digits", plan, expect: sent, rtt: Some(FAIR_RTT), ..PLAIN },
         Scenario {
@@ -880,7 +880,7 @@ fn short_numbers_wrap_around() {
                 55 => slow_up(ms(20)),
                 _ => FAIR,
             },
-            expect: Tally { answered: 346, lost: 4, duplicates: 4, reordered: 3, ..sent },
+            expect: Counts { answered: 346, lost: 4, duplicates: 4, reordered: 3, ..sent },
             ..PLAIN
         },
     ]);
@@ -888,9 +888,9 @@ fn short_numbers_wrap_around() {
 
 #[test]
 fn replies_on_streams_may_be_split_and_merged() {
-    let late = Tally { answered: 4, lost: 6, late: 6, ..ALL_REPLIED };
+    let late = Counts { answered: 4, lost: 6, late: 6, ..ALL_REPLIED };
     let fast = Plan { pace: every(ms(1)), count: Some(200), ..STREAM };
-    let many = Tally { sent: 200, answered: 200, ..ALL_REPLIED };
+    let many = Counts { sent: 200, answered: 200, ..ALL_REPLIED };
     for (name, peer) in
         [("ours", Peer::Ours("ctime")), ("the textbook's", Peer::Textbook), ("plain", Peer::Plain)]
     {
@@ -914,13 +914,13 @@ fn replies_on_streams_may_be_split_and_merged() {
         name: "a server that does not echo is reported when the first request is given up",
         plan: STREAM,
         peer: Peer::Web,
-        expect: Tally { answered: 0, lost: 10, unexpected: 1, ..ALL_REPLIED },
+        expect: Counts { answered: 0, lost: 10, unexpected: 1, ..ALL_REPLIED },
         ..PLAIN
     }]);
 }
 
 /// A link that does everything at random, the same for the same seed.
-fn wild(seed: u64) -> impl Fn(u64) -> Fate {
+fn wild(seed: u64) -> impl Fn(u64) -> Transit {
     move |number| {
         let mut random = Random::new(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let up = delay(&mut random);
@@ -928,7 +928,7 @@ fn wild(seed: u64) -> impl Fn(u64) -> Fate {
             delay(&mut random),
             Some(delay(&mut random)).filter(|_| random.next_u64().is_multiple_of(8)).flatten(),
         ];
-        Fate { up, down }
+        Transit { up, down }
     }
 }
 
@@ -1033,11 +1033,11 @@ proptest! {
 }
 
 /// The link of a stream, which loses nothing.
-fn tame(seed: u64) -> impl Fn(u64) -> Fate {
+fn tame(seed: u64) -> impl Fn(u64) -> Transit {
     let wild = wild(seed);
     move |number| {
-        let Fate { up, down } = wild(number);
-        Fate { up: up.or(FAIR.up), down: [down[0].or(FAIR.down[0]), None] }
+        let Transit { up, down } = wild(number);
+        Transit { up: up.or(FAIR.up), down: [down[0].or(FAIR.down[0]), None] }
     }
 }
 
@@ -1160,7 +1160,7 @@ fn a_residence_longer_than_the_round_trip_is_none() {
 }
 
 #[test]
-fn a_stream_that_owes_too_much_is_sent_no_more() {
+fn a_stream_with_too_many_outstanding_requests_gets_no_more() {
     for (size, most) in [(64, 65_536), (1 << 20, 64)] {
         let pace = every(Duration::from_nanos(1));
         let plan = Plan { stream: true, payload: Payload::new(size), pace, count: None, ..PLAIN.plan };

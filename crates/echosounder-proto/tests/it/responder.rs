@@ -76,15 +76,15 @@ proptest! {
         prop_assert_eq!(consumed, input.len());
 
         let mut out = Vec::new();
-        let mut kept = Vec::new();
+        let mut unfinished = Vec::new();
         for read in cut(&input, &cuts) {
-            kept.extend_from_slice(read);
-            let (reply, consumed) = reply_all(&responder, &kept, Input::More);
+            unfinished.extend_from_slice(read);
+            let (reply, consumed) = reply_all(&responder, &unfinished, Input::More);
             out.extend(reply);
-            kept.drain(..consumed);
-            prop_assert!(kept.len() < max);
+            unfinished.drain(..consumed);
+            prop_assert!(unfinished.len() < max);
         }
-        out.extend(reply_all(&responder, &kept, Input::Last).0);
+        out.extend(reply_all(&responder, &unfinished, Input::Last).0);
         prop_assert_eq!(out, whole);
     }
 

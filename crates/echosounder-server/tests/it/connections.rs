@@ -102,7 +102,7 @@ fn a_message_that_is_too_long_is_dropped_and_counted() {
 }
 
 #[test]
-fn an_empty_message_is_told_from_the_end() {
+fn an_empty_message_is_distinguished_from_the_end() {
     let mut server = TestWorker::new("ctime", size(1024), BACKLOG_MAX);
     let client = server.connect(Transport::UnixSeqpacket, "a", 4096);
     assert_eq!((send(&client, b"one"), client.send(b"").unwrap(), send(&client, b"last")), (3, 0, 4));

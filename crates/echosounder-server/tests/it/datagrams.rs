@@ -301,7 +301,7 @@ fn a_client_that_binds_its_path_again_gets_replies() {
     }
 }
 
-/// The kernel cannot tell sockets of one user apart. The timestamp in the reply ends the exchange.
+/// The kernel cannot distinguish sockets of one user. The timestamp in the reply ends the exchange.
 #[test]
 fn two_servers_of_one_user_do_not_loop_over_a_swapped_path() {
     let folder = Folder::new();
@@ -323,17 +323,17 @@ fn descriptors_passed_with_a_datagram_are_closed() {
     let mut server = worker_at(&folder, "ctime", "server");
     let client = Transport::UnixDatagram.socket(&UnixName::Unnamed.into()).unwrap();
     client.bind(&UnixName::Unnamed.into()).unwrap();
-    let (kept, given) = io::pipe().unwrap();
+    let (reader, passed) = io::pipe().unwrap();
     let to = UnixName::Path(folder.path().join("server").as_os_str().as_bytes().into()).into();
-    let fds = [given.as_fd(), given.as_fd()];
+    let fds = [passed.as_fd(), passed.as_fd()];
     client
         .send_msg(&[IoSlice::new(b"hello")], &[SendControl::Rights(&fds)], Some(&to), MessageFlags::NONE)
         .unwrap();
-    drop(given);
+    drop(passed);
     server.turn();
     assert_eq!(server.totals().messages, 1);
     // The pipe ends when all copies of its write end are closed.
-    let [state] = ready([(kept.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
+    let [state] = ready([(reader.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
     assert!(state.readable, "the worker holds the write end");
 }
 

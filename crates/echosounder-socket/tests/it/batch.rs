@@ -14,9 +14,8 @@ use crate::{
 
 /// Sends the queued replies, none of which may fail.
 fn send(batch: &mut Batch, socket: &Socket) {
-    batch.send(socket, on_hosts(socket), |index, error| {
-        panic!("the answer to {index} did not leave: {error}")
-    });
+    batch
+        .send(socket, on_hosts(socket), |index, error| panic!("the reply to {index} did not leave: {error}"));
 }
 
 /// Sends the queued replies and returns those that failed.
@@ -66,8 +65,8 @@ fn replies_go_to_their_senders() {
             send(&mut batch, &server);
         }
         for number in 0..9 {
-            let answer = [&[b'>', number], &call(number)[..]].concat();
-            assert_eq!(read(&clients[usize::from(number) % 3]), answer);
+            let reply = [&[b'>', number], &call(number)[..]].concat();
+            assert_eq!(read(&clients[usize::from(number) % 3]), reply);
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Fixture {
 /// loopback.
 static VSOCK_LOOPBACK: LazyLock<Result<(), String>> = LazyLock::new(|| {
     let fixture = Fixture { transport: Transport::VsockStream, family: Family::VSOCK };
-    let call = || {
+    let request = || {
         let listener = fixture.transport.socket(&fixture.address())?;
         listener.bind(&fixture.address())?;
         listener.listen()?;
@@ -40,7 +40,7 @@ static VSOCK_LOOPBACK: LazyLock<Result<(), String>> = LazyLock::new(|| {
         client_socket.set_timeout(Some(Duration::from_secs(1)))?;
         client_socket.connect(&listener.local_addr()?)
     };
-    call().map_err(|error: io::Error| error.to_string())
+    request().map_err(|error: io::Error| error.to_string())
 });
 
 impl Fixture {
@@ -706,30 +706,30 @@ fn send_all_times_out_and_counts(fixture: &Fixture) {
 
 fn file_object_reads_and_writes_lines(fixture: &Fixture) {
     let (client, server) = fixture.connection();
-    let mut calling = client.make_file().unwrap();
+    let mut client_file = client.make_file().unwrap();
     drop(client);
-    let mut answering = server.make_file().unwrap();
+    let mut server_file = server.make_file().unwrap();
     drop(server);
-    writeln!(calling, "ahoy").unwrap();
-    writeln!(calling, "there").unwrap();
-    calling.flush().unwrap();
+    writeln!(client_file, "ahoy").unwrap();
+    writeln!(client_file, "there").unwrap();
+    client_file.flush().unwrap();
     let mut line = String::new();
     for expected in ["ahoy\n", "there\n"] {
         line.clear();
-        answering.read_line(&mut line).unwrap();
+        server_file.read_line(&mut line).unwrap();
         assert_eq!(line, expected);
     }
-    answering.write_all(b"echo").unwrap();
-    answering.flush().unwrap();
+    server_file.write_all(b"echo").unwrap();
+    server_file.flush().unwrap();
     let mut buffer = [0; 4];
-    calling.read_exact(&mut buffer).unwrap();
+    client_file.read_exact(&mut buffer).unwrap();
     assert_eq!(&buffer, b"echo");
     // The last file flushes its buffer and closes the connection.
-    answering.write_all(b"rest").unwrap();
-    drop(answering);
-    calling.read_exact(&mut buffer).unwrap();
+    server_file.write_all(b"rest").unwrap();
+    drop(server_file);
+    client_file.read_exact(&mut buffer).unwrap();
     assert_eq!(&buffer, b"rest");
-    match calling.read(&mut buffer) {
+    match client_file.read(&mut buffer) {
         Ok(len) => assert_eq!(len, 0),
         Err(error) => assert!(fixture.transport.is_end(&error), "{error}"),
     }
@@ -816,12 +816,12 @@ fn reply_goes_to_the_sender(fixture: &Fixture) {
     let (server, name) = fixture.server();
     let clients = [fixture.client_socket(), fixture.client_socket()];
     for client in &clients {
-        client.send_to(b"call", &name).unwrap();
+        client.send_to(b"request", &name).unwrap();
     }
     let mut buffer = [0; 64];
     for client in &clients {
         let (len, from) = server.recv_from(&mut buffer).unwrap();
-        assert_eq!((&buffer[..len], &from), (b"call".as_slice(), &client.local_addr().unwrap()));
+        assert_eq!((&buffer[..len], &from), (b"request".as_slice(), &client.local_addr().unwrap()));
         server.send_to(b"answer", &from).unwrap();
         assert_eq!(client.recv_from(&mut buffer).unwrap(), (6, server.local_addr().unwrap()));
         assert_eq!(&buffer[..6], b"answer");
@@ -848,22 +848,22 @@ fn batch_is_received_and_replied_to(fixture: &Fixture) {
     let (server, name) = fixture.server();
     let clients = [fixture.client_socket(), fixture.client_socket()];
     clients.iter().for_each(|client| client.connect(&name).unwrap());
-    let calls = [&b"one"[..], b"a longer one", b"three"];
-    for (call, client) in calls.iter().zip(clients.iter().cycle()) {
-        client.send(call).unwrap();
+    let requests = [&b"one"[..], b"a longer one", b"three"];
+    for (request, client) in requests.iter().zip(clients.iter().cycle()) {
+        client.send(request).unwrap();
     }
     let mut batch = Batch::new(2, 8);
     let mut received = 0;
-    while received < calls.len() {
+    while received < requests.len() {
         for index in 0..server.recv_many(&mut batch).unwrap() {
-            let call = calls[received];
+            let request = requests[received];
             assert_eq!(batch.sender(index), clients[received % 2].local_addr().unwrap());
-            assert_eq!(batch.bytes(index), &call[..call.len().min(8)]);
-            assert_eq!(batch.metadata(index).truncated, 8 < call.len());
+            assert_eq!(batch.bytes(index), &request[..request.len().min(8)]);
+            assert_eq!(batch.metadata(index).truncated, 8 < request.len());
             batch.reply(index, b"> ", None, None).unwrap();
             received += 1;
         }
-        batch.send(&server, false, |index, error| panic!("the answer to {index} did not leave: {error}"));
+        batch.send(&server, false, |index, error| panic!("the reply to {index} did not leave: {error}"));
     }
     assert_eq!(fixture.receive_one(&clients[0]), b"> one");
     assert_eq!(fixture.receive_one(&clients[1]), b"> a longer");
@@ -879,12 +879,12 @@ fn connected_socket_receives_from_others_or_not(fixture: &Fixture) {
     let (server, name) = fixture.server();
     let client = fixture.client_socket();
     client.connect(&name).unwrap();
-    let stranger = fixture.client_socket();
-    let sent = stranger.send_to(b"stranger", &client.local_addr().unwrap());
+    let other_client = fixture.client_socket();
+    let sent = other_client.send_to(b"other", &client.local_addr().unwrap());
     server.send_to(b"server", &client.local_addr().unwrap()).unwrap();
     let received = fixture.receive_one(&client);
     if fixture.transport.receives_from_any() {
-        assert_eq!(received, b"stranger");
+        assert_eq!(received, b"other");
         return;
     }
     assert_eq!(received, b"server");

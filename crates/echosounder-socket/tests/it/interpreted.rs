@@ -26,20 +26,20 @@ fn request_and_reply() {
     assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());
 
     client.send_all(b"ahoy").unwrap();
-    let mut kept = Vec::with_capacity(6);
-    kept.extend_from_slice(b"> ");
-    while kept.len() < 6 {
-        assert_ne!(server.recv_append(&mut kept).unwrap(), 0);
+    let mut appended = Vec::with_capacity(6);
+    appended.extend_from_slice(b"> ");
+    while appended.len() < 6 {
+        assert_ne!(server.recv_append(&mut appended).unwrap(), 0);
     }
-    assert_eq!(kept, b"> ahoy");
-    assert_eq!(server.recv_append(&mut kept).unwrap(), 0, "no capacity is left");
+    assert_eq!(appended, b"> ahoy");
+    assert_eq!(server.recv_append(&mut appended).unwrap(), 0, "no capacity is left");
 
-    assert_eq!(server.send(&kept).unwrap(), 6);
+    assert_eq!(server.send(&appended).unwrap(), 6);
     let (mut buffer, mut len) = ([0; 6], 0);
     while len < 6 {
         len += client.recv(&mut buffer[len..]).unwrap();
     }
-    assert_eq!(buffer[..], kept);
+    assert_eq!(buffer[..], appended);
     server.shutdown(Shutdown::Both).unwrap();
 }
 

@@ -64,7 +64,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Returns the type and the content of each reply in a message.
-fn answers(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+fn replies(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     let mut found = Vec::new();
     while HEADER <= bytes.len() {
         let len = u32_at(bytes, 0) as usize;
@@ -75,13 +75,13 @@ fn answers(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
 }
 
 /// Returns the index and the name of the link in a reply.
-fn link(answer: &[u8]) -> (u32, String) {
-    let mut rest = &answer[16..];
+fn link(reply: &[u8]) -> (u32, String) {
+    let mut rest = &reply[16..];
     loop {
         let len = usize::from(u16_at(rest, 0));
         if u16_at(rest, 2) == IFLA_IFNAME {
             let name = rest[4..len].strip_suffix(b"\0").unwrap();
-            return (u32_at(answer, 4), String::from_utf8(name.into()).unwrap());
+            return (u32_at(reply, 4), String::from_utf8(name.into()).unwrap());
         }
         rest = &rest[len.next_multiple_of(4)..];
     }
@@ -95,11 +95,11 @@ fn kernel_at_port_0_lists_the_links() {
     'dump: loop {
         let (message, bytes) = receive(&socket, MessageFlags::NONE);
         assert_eq!(message.from, KERNEL.into());
-        for (kind, answer) in answers(&bytes) {
+        for (kind, reply) in replies(&bytes) {
             match kind {
                 DONE => break 'dump,
-                NEW_LINK => links.push(link(answer)),
-                other => panic!("an answer of type {other}"),
+                NEW_LINK => links.push(link(reply)),
+                other => panic!("a reply of type {other}"),
             }
         }
         assert_eq!((u32_at(&bytes, 8), u32_at(&bytes, 12)), (7, number));
@@ -147,8 +147,8 @@ fn peek_returns_the_length_of_a_message() {
     assert!(100 < peeked.len && peeked.flags.contains(MessageFlags::TRUNC));
     let (message, bytes) = receive(&socket, MessageFlags::NONE);
     assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (peeked.len, false));
-    let [(NEW_LINK, answer)] = answers(&bytes)[..] else { panic!("{bytes:?}") };
-    assert_eq!(link(answer).1, "lo");
+    let [(NEW_LINK, reply)] = replies(&bytes)[..] else { panic!("{bytes:?}") };
+    assert_eq!(link(reply).1, "lo");
 }
 
 /// Returns a socket that has lost replies of the kernel.
@@ -171,7 +171,7 @@ fn lost_messages_are_reported_once_and_earlier_ones_remain() {
     assert_eq!(lost.raw_os_error(), Some(libc::ENOBUFS));
     assert!(echosounder_socket::is_out_of_resources(&lost));
     let left = (0..100).take_while(|_| socket.recv(&mut buffer).is_ok()).count();
-    assert!(0 < left && left < 100, "{left} answers are left");
+    assert!(0 < left && left < 100, "{left} replies are left");
     assert_eq!(socket.recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
     // The socket still works.
     ask(&socket, Some(interface_index("lo").unwrap()));

@@ -1,9 +1,9 @@
-"""A peer that is not ours: Python's socket module, as a server that echoes or as a client that compares.
+"""A peer built on Python's socket module: a server that echoes, or a client that compares.
 
-usage: peer.py server SCHEME VERSION ADDRESS...          VERSION is 4 or 6, and counts where there are hosts
+usage: peer.py server SCHEME VERSION ADDRESS...          VERSION is 4 or 6; other families ignore it
        peer.py client SCHEME VERSION ADDRESS... -- LENGTH...
 
-Addresses are words. What it has to tell it says in lines, an address or a word in each.
+Addresses are words. Each line of the output is an address or a word.
 """
 
 import os
@@ -40,7 +40,7 @@ def make(scheme, version):
 
 
 def address(sock, words):
-    """The address that the words tell."""
+    """Returns the address that the words name."""
     if sock.family == socket.AF_UNIX:
         return b"" if words == ["-"] else bytes.fromhex(words[0])
     if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -50,21 +50,21 @@ def address(sock, words):
     return numbers + (0,) if has("AF_TIPC", sock) else numbers
 
 
-def tell(sock, address):
-    """Says an address in words."""
+def emit_address(sock, address):
+    """Prints an address in words."""
     if sock.family == socket.AF_UNIX:
-        say(os.fsencode(address).hex() if address else "-")
+        emit(os.fsencode(address).hex() if address else "-")
     elif has("AF_TIPC", sock):
-        say(*address[:3])
+        emit(*address[:3])
     else:
-        say(*address[:2])
+        emit(*address[:2])
 
 
 def has(family, sock):
     return sock.family == getattr(socket, family, None)
 
 
-def say(*words):
+def emit(*words):
     print(*words, flush=True)
 
 
@@ -74,62 +74,62 @@ def is_datagram(sock):
 
 def serve(sock, words):
     name = address(sock, words)
-    # What a TIPC socket binds is published at once, and called by its name.
+    # A TIPC bind is published at once, so the socket listens before. Clients use the bound name.
     if has("AF_TIPC", sock):
         if not is_datagram(sock):
             sock.listen()
         sock.bind(name)
-        tell(sock, name)
+        emit_address(sock, name)
     else:
         sock.bind(name)
         if not is_datagram(sock):
             sock.listen()
-        tell(sock, sock.getsockname())
-    answer_datagrams(sock) if is_datagram(sock) else answer_connection(sock)
+        emit_address(sock, sock.getsockname())
+    reply_to_datagrams(sock) if is_datagram(sock) else reply_to_connection(sock)
 
 
-def answer_datagrams(sock):
+def reply_to_datagrams(sock):
     while True:
         data, peer = sock.recvfrom(1 << 18)
-        tell(sock, peer)
+        emit_address(sock, peer)
         sock.sendto(data, peer)
         if data == b"stop":
             return
 
 
-def answer_connection(listener):
+def reply_to_connection(listener):
     sock, peer = listener.accept()
     sock.settimeout(PATIENCE)
-    tell(sock, peer)
-    tell(sock, sock.getsockname())
+    emit_address(sock, peer)
+    emit_address(sock, sock.getsockname())
     received = 0
     while True:
         try:
             data = sock.recv(1 << 18)
         except ConnectionResetError:
-            # So TIPC tells the end.
+            # TIPC reports the end of a connection this way.
             data = b""
         if not data:
-            return say("received", received)
+            return emit("received", received)
         received += len(data)
         sock.sendall(data)
 
 
-def call(sock, words, lengths):
+def exchange(sock, words, lengths):
     to = address(sock, words)
     if is_datagram(sock):
         if not has("AF_TIPC", sock):
             sock.bind(address(sock, ["-"]) if sock.family == socket.AF_UNIX else nobody(sock))
-        tell(sock, sock.getsockname())
+        emit_address(sock, sock.getsockname())
     else:
         if sock.family == socket.AF_UNIX:
             sock.bind(b"")
         sock.connect(to)
-        tell(sock, sock.getsockname())
-        tell(sock, sock.getpeername())
+        emit_address(sock, sock.getsockname())
+        emit_address(sock, sock.getpeername())
     for length in lengths:
-        say(length, "same" if echo(sock, to, pattern(length)) else "different")
-    say("done")
+        emit(length, "same" if echo(sock, to, pattern(length)) else "different")
+    emit("done")
 
 
 def nobody(sock):
@@ -164,7 +164,7 @@ def main(role, scheme, version, *words):
         serve(sock, list(words))
     else:
         end = words.index("--")
-        call(sock, list(words[:end]), list(map(int, words[end + 1 :])))
+        exchange(sock, list(words[:end]), list(map(int, words[end + 1 :])))
 
 
 main(*sys.argv[1:])

@@ -82,8 +82,8 @@ fn closing_a_reuseport_listener_drops_its_queue() {
     let clients: Vec<Socket> = (0..64).map(|_| connected(Transport::Tcp, &name)).collect();
     drop(one);
     other.set_blocking(false).unwrap();
-    let kept = (0..64).take_while(|_| other.accept().is_ok()).count();
-    assert!(0 < kept && kept < 64, "{kept} connections of 64 were in one queue");
+    let accepted = (0..64).take_while(|_| other.accept().is_ok()).count();
+    assert!(0 < accepted && accepted < 64, "{accepted} connections of 64 were in one queue");
     let reset = clients
         .iter()
         .filter(|client| {
@@ -92,7 +92,7 @@ fn closing_a_reuseport_listener_drops_its_queue() {
             client.recv(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
         })
         .count();
-    assert_eq!(reset, 64 - kept);
+    assert_eq!(reset, 64 - accepted);
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn close_with_unread_input_resets_the_connection() {
             client.send(b"call").unwrap();
             wait_readable(&server);
             server.set_blocking(false).unwrap();
-            let answer = vec![7; 1 << 16];
-            let sent: usize = (0..10_000).map_while(|_| server.send(&answer).ok()).sum();
+            let reply = vec![7; 1 << 16];
+            let sent: usize = (0..10_000).map_while(|_| server.send(&reply).ok()).sum();
             (client, server, sent)
         };
         /// Receives to the end and returns the bytes and the result.
@@ -158,12 +158,12 @@ fn refused_datagram_fails_one_later_call_of_a_connected_socket() {
         assert_eq!(kind(client.recv(&mut [0; 8])), ErrorKind::ConnectionRefused);
         assert_eq!(kind(client.recv(&mut [0; 8])), ErrorKind::WouldBlock);
 
-        let (stranger, name) = bound(Transport::Udp, loopback);
-        stranger.send_to(b"anybody?", &nobody).unwrap();
+        let (other, name) = bound(Transport::Udp, loopback);
+        other.send_to(b"anybody?", &nobody).unwrap();
         // A reply from here arrives later than a refusal would.
-        stranger.send_to(b"myself", &name).unwrap();
-        assert_eq!(read(&stranger), b"myself");
-        stranger.take_error().unwrap();
+        other.send_to(b"myself", &name).unwrap();
+        assert_eq!(read(&other), b"myself");
+        other.take_error().unwrap();
     }
 }
 
@@ -472,17 +472,17 @@ fn wait_ends_in_time_on_an_always_ready_socket() {
 /// A service manager passes listeners (sd_listen_fds(3)) and keeps its own descriptors of them.
 #[test]
 fn inherited_listener_is_recognised_and_outlives_its_creator() {
-    let kept = tcp_server(ServerOptions::default(), &LOOPBACK[0]);
-    let handed = Socket::from_fd(kept.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    let listener = tcp_server(ServerOptions::default(), &LOOPBACK[0]);
+    let handed = Socket::from_fd(listener.as_fd().try_clone_to_owned().unwrap()).unwrap();
     assert_eq!((handed.family().unwrap(), handed.socket_type().unwrap()), (Family::INET, Type::STREAM));
     assert!(handed.option(option::SO_ACCEPTCONN).unwrap());
     // The blocking mode belongs to the socket, so both descriptors share it.
     handed.set_blocking(false).unwrap();
-    assert_eq!(kind(kept.accept()), ErrorKind::WouldBlock);
+    assert_eq!(kind(listener.accept()), ErrorKind::WouldBlock);
     drop(handed);
-    let client = connected(Transport::Tcp, &kept.local_addr().unwrap());
-    wait_readable(&kept);
-    assert_eq!(kept.accept().unwrap().1, client.local_addr().unwrap());
+    let client = connected(Transport::Tcp, &listener.local_addr().unwrap());
+    wait_readable(&listener);
+    assert_eq!(listener.accept().unwrap().1, client.local_addr().unwrap());
     // A descriptor that is not a socket is refused.
     let (pipe, _) = io::pipe().unwrap();
     assert_eq!(Socket::from_fd(pipe.into()).unwrap_err().source.raw_os_error(), Some(88));

@@ -32,27 +32,27 @@ fn pinned_socket_receives_after_its_path_is_replaced() {
     let folder = Folder::new();
     let (path, aside) = (folder.path_of_len(90), folder.path_of_len(91));
     let (looked_at, _) = bound(Transport::UnixDatagram, &at(&path));
-    let held = hold(&path).unwrap();
-    assert_eq!(held.identity().owner(), effective_user_id());
+    let pinned = hold(&path).unwrap();
+    assert_eq!(pinned.identity().owner(), effective_user_id());
 
     let sender = Transport::UnixDatagram.socket(&UNNAMED).unwrap();
     fs::rename(&path, &aside).unwrap();
     let (other, _) = bound(Transport::UnixDatagram, &at(&path));
     let leads_to_held =
-        |path: &Path| PathIdentity::at(path.as_os_str().as_bytes()).unwrap() == held.identity();
+        |path: &Path| PathIdentity::at(path.as_os_str().as_bytes()).unwrap() == pinned.identity();
     assert!(leads_to_held(&aside) && !leads_to_held(&path));
-    sender.send_to(b"answer", &held.name().clone().into()).unwrap();
+    sender.send_to(b"answer", &pinned.name().clone().into()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
     assert!(is_silent(&other));
     // Even after the path was removed.
     fs::remove_file(&aside).unwrap();
-    sender.send_to(b"answer", &held.name().clone().into()).unwrap();
+    sender.send_to(b"answer", &pinned.name().clone().into()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
     drop(looked_at);
-    let gone = sender.send_to(b"answer", &held.name().clone().into()).unwrap_err();
+    let gone = sender.send_to(b"answer", &pinned.name().clone().into()).unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::ConnectionRefused);
-    let name = held.name().clone();
-    drop(held);
+    let name = pinned.name().clone();
+    drop(pinned);
     assert!(sender.send_to(b"answer", &name.into()).is_err());
     assert!(is_silent(&other));
 }
@@ -83,10 +83,10 @@ fn pinned_listener_accepts_connections() {
     let path = folder.path_of_len(90);
     let (listener, _) = bound(Transport::UnixStream, &at(&path));
     listener.listen().unwrap();
-    let held = hold(&path).unwrap();
+    let pinned = hold(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let client = Transport::UnixStream.socket(&UNNAMED).unwrap();
-    client.connect(&held.name().clone().into()).unwrap();
+    client.connect(&pinned.name().clone().into()).unwrap();
     listener.accept().unwrap();
 }
 

@@ -89,14 +89,14 @@ fn a_python_client_works_with_serve() {
     let endpoints: Vec<String> = schemes.iter().map(|scheme| endpoint(scheme)).collect();
     let serving = Serving::at(&endpoints.iter().map(String::as_str).collect::<Vec<_>>());
     let args =
-        ["ask".to_owned()].into_iter().chain(serving.endpoints().iter().map(|name| python_address(name)));
+        ["request".to_owned()].into_iter().chain(serving.endpoints().iter().map(|name| python_address(name)));
     let Some(mut client) = python("family.py", args) else { return };
     let start = now();
     let done = finish(&mut client, b"hello\nworld\n");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     for scheme in &schemes {
-        let answers = done.text().lines().filter_map(|line| line.strip_prefix(scheme)?.strip_prefix(' '));
-        assert_replies(&answers.collect::<Vec<_>>().join("\n"), start, scheme);
+        let replies = done.text().lines().filter_map(|line| line.strip_prefix(scheme)?.strip_prefix(' '));
+        assert_replies(&replies.collect::<Vec<_>>().join("\n"), start, scheme);
     }
     let done = serving.stop();
     let messages = format!(", {} messages, {} bytes, 0 dropped\n", 2 * schemes.len(), 10 * schemes.len());

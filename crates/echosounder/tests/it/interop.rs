@@ -18,14 +18,14 @@ fn exchange_messages(client: &mut Command) -> Program {
     let start = now();
     let shown = format!("{client:?}");
     let mut client = Program::start(client);
-    let mut heard = 0;
+    let mut received = 0;
     for message in messages() {
         client.write(&message);
-        let end = heard + CTIME + message.len();
+        let end = received + CTIME + message.len();
         let all = client.wait_for_bytes(end);
         assert_eq!(all.len(), end, "{shown} receives the replies and nothing else");
-        assert_stamped(&all[heard..], start, &message);
-        heard = end;
+        assert_stamped(&all[received..], start, &message);
+        received = end;
     }
     client
 }
@@ -212,7 +212,7 @@ fn a_textbook_server_replies_to_a_long_message_in_parts() {
     let long = "x".repeat(5000);
     let talk = run(&["talk", "--json", &endpoint], format!("{long}\nshort\n").as_bytes());
     let replies = talk.objects();
-    let texts: Vec<&str> = replies.iter().map(|answer| answer["text"].as_str().unwrap()).collect();
+    let texts: Vec<&str> = replies.iter().map(|reply| reply["text"].as_str().unwrap()).collect();
     assert_eq!((talk.code, texts.len()), (Some(0), 2), "{texts:?}");
     let (x, stamps) = (texts[0].matches('x').count(), texts[0].matches('[').count());
     assert!(
@@ -226,8 +226,8 @@ fn a_textbook_server_replies_to_a_long_message_in_parts() {
 pub(crate) fn socat(address: &str, what: &str) -> Option<(Program, String)> {
     let mut socat = installed("socat")?;
     let server = Program::start(socat.args(["-d", "-d", address, what]));
-    let told = server.wait_for_stderr("listening on");
-    let line = told.lines().find(|line| line.contains("listening on")).unwrap();
+    let stderr = server.wait_for_stderr("listening on");
+    let line = stderr.lines().find(|line| line.contains("listening on")).unwrap();
     let port = line.rsplit(':').next().unwrap().to_owned();
     Some((server, port))
 }

@@ -1,4 +1,4 @@
-//! The files of `-o` are complete or unchanged, whatever happens while they are written.
+//! The files of `-o` are complete or unchanged after any failure while they are written.
 
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};

@@ -389,7 +389,7 @@ fn peers_that_do_not_echo_are_named() {
 }
 
 #[test]
-fn ping_with_a_count_ends_whatever_the_server_does() {
+fn ping_with_a_count_ends_with_any_faulty_server() {
     // Replies once, then closes the connection and the listener.
     let replies_once = || {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -893,8 +893,8 @@ fn ip_options_and_source_are_on_the_wire() {
     socket.set_timeout(Some(PATIENCE)).unwrap();
     let pinging = pinging(&[&endpoint, "-Q", "ef", "-t", "7", "-I", "127.0.0.9", "-i", "20ms"]);
     let mut buffer = [0; 2048];
-    let room = control_space(4) + control_space(4);
-    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], room, MessageFlags::NONE).unwrap();
+    let space = control_space(4) + control_space(4);
+    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE).unwrap();
     let option = |wanted: fn(&ControlMessage) -> Option<i32>| message.control.iter().find_map(wanted);
     let tos =
         option(|control| if let ControlMessage::Tos(tos) = control { Some((*tos).into()) } else { None });

@@ -47,7 +47,7 @@ impl Schema {
         schema
     }
 
-    /// Checks a value, and returns what is wrong with it.
+    /// Checks a value, and returns its first violation of the schema.
     pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
         self.apply(&self.0, value)
     }

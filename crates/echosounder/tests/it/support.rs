@@ -1,4 +1,4 @@
-//! `sounder` as a program under test, peers for it, and what this file re-exports from the testkit.
+//! `sounder` as a program under test, peers for it, and re-exports from the testkit.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -260,13 +260,13 @@ fn paused_input_and_output_lose_nothing() {
 #[test]
 fn blocked_output_does_not_delay_a_signal() {
     for (lines, signal) in [(&[][..], "INT"), (&[], "TERM"), (&["--lines"], "TERM")] {
-        let (tell, stuck) = mpsc::channel();
+        let (report, stuck) = mpsc::channel();
         let server = Server::with(move |mut client| {
             receive(&mut client);
             // A timeout shows that all buffers between the two ends are full.
             client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
             while client.write_all(&[b'x'; 65536]).is_ok() {}
-            tell.send(()).unwrap();
+            report.send(()).unwrap();
             client
         });
         let mut talk = sounder([&["talk"], lines, &[&server.endpoint]].concat());

@@ -34,7 +34,7 @@ struct Terminal {
     home: Folder,
 }
 
-/// What a program has done to the terminal besides writing on it.
+/// Changes of the terminal by a program, apart from the text.
 #[derive(Default)]
 struct Acts {
     seen: Vec<String>,
@@ -502,7 +502,7 @@ fn flood_is_bounded_and_can_be_interrupted() {
 #[test]
 fn blocked_terminal_does_not_delay_a_signal() {
     for term in ["xterm-256color", "dumb"] {
-        let (tell, stuck) = mpsc::channel();
+        let (report, stuck) = mpsc::channel();
         let (block, blocked) = mpsc::channel();
         let endpoint = server(move |mut stream| {
             stream.write_all(b"first\n").unwrap();
@@ -510,7 +510,7 @@ fn blocked_terminal_does_not_delay_a_signal() {
             // A timeout shows that all buffers between the two ends are full.
             stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
             while stream.write_all(&[1; 65536]).is_ok() {}
-            tell.send(()).unwrap();
+            report.send(()).unwrap();
             // The connection stays open until the client ends.
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let _ = stream.read(&mut [0]);

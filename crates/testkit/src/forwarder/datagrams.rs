@@ -28,7 +28,7 @@ pub(super) struct DatagramLink<F> {
     beyond: Socket,
     client: Option<SocketAddr>,
     decide: F,
-    /// Kept for the replies, and for requests that are sent twice.
+    /// The socket stays open for the replies, and for requests that are sent twice.
     fates: BTreeMap<u64, Fate>,
     held: BinaryHeap<Reverse<Held>>,
     received: u64,

@@ -1,4 +1,4 @@
-//! What a forwarder did to each message.
+//! The record of a forwarder: what happened to each message.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};

@@ -124,7 +124,7 @@ impl Forwarder {
         &self.endpoint
     }
 
-    /// Ends the forwarder and returns what it did.
+    /// Ends the forwarder and returns its log.
     pub fn end(mut self) -> Log {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
@@ -146,7 +146,7 @@ fn timestamped(socket: impl Into<OwnedFd>) -> Socket {
 }
 
 /// Returns the time since the Unix epoch.
-#[expect(clippy::disallowed_methods, reason = "the log is compared with what a program measured meanwhile")]
+#[expect(clippy::disallowed_methods, reason = "the log is compared with the measurements of a program")]
 fn now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
@@ -163,7 +163,7 @@ struct Arrival {
     from: Option<SocketAddr>,
 }
 
-/// Reads what has arrived, or returns `None` if nothing has.
+/// Reads the available bytes, or returns `None` if there are none.
 fn receive(socket: &Socket, buffer: &mut [u8]) -> Option<Arrival> {
     let message =
         socket.recv_msg(&mut [IoSliceMut::new(buffer)], control_space(48), MessageFlags::NONE).ok()?;

@@ -21,7 +21,7 @@ const DOWN: usize = 1;
 /// The bytes of one direction.
 struct Flow {
     segment_len: usize,
-    /// What has arrived and is not due yet, with the time when it is, since the Unix epoch.
+    /// Bytes that have arrived and are not due yet, with their due time since the Unix epoch.
     held: VecDeque<(Duration, Vec<u8>)>,
     bytes_received: usize,
     bytes_sent: usize,

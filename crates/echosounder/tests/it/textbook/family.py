@@ -1,7 +1,7 @@
-"""The textbook's servers and clients on sockets of other families: family.py serve|ask 'SCHEME WHERE...'...
+"""The textbook's servers and clients on sockets of other families: family.py serve|request 'SCHEME WHERE...'...
 
-WHERE is a host and a port, a context id and a port, a type and an instance, or a port id. A server tells where it is, a client what
-it hears, each line behind the scheme.
+WHERE is a host and a port, a context id and a port, a type and an instance, or a port id. A server prints its
+address, a client prints each reply; every line begins with the scheme.
 """
 
 import signal
@@ -25,7 +25,7 @@ FAMILIES = {
 
 
 class End:
-    """A socket, and where the server is."""
+    """A socket, and the address of the server."""
 
     def __init__(self, scheme, *where):
         self.family, kind, protocol = FAMILIES[scheme]
@@ -43,7 +43,7 @@ class End:
             self.name = self.own = (where[0], numbers[-1])
 
     def listen(self):
-        """Takes its place; a TIPC service is published when it is bound, so it listens before."""
+        """Binds and listens. A TIPC service is published when it is bound, so it listens before."""
         if self.connected and self.family == "AF_TIPC":
             self.socket.listen(5)
         self.socket.bind(self.own)
@@ -62,9 +62,9 @@ class End:
                     while message := peer.recv(1024):
                         peer.send(stamped(message))
                 except ConnectionResetError:
-                    assert self.family == "AF_TIPC", "only there it is how a peer closes"
+                    assert self.family == "AF_TIPC", "only a TIPC peer closes with a reset"
 
-    def ask(self, message):
+    def request(self, message):
         if self.connected:
             self.socket.send(message)
             return self.socket.recv(1024)
@@ -78,17 +78,17 @@ def stamped(message):
 
 signal.alarm(60)
 role, *ends = sys.argv[1:]
-messages = sys.stdin.buffer.read().splitlines() if role == "ask" else []
+messages = sys.stdin.buffer.read().splitlines() if role == "request" else []
 for scheme, *where in (end.split() for end in ends):
     end = End(scheme, *where)
-    if role == "ask":
+    if role == "request":
         if end.connected:
             end.socket.connect(end.name)
         for message in messages:
-            print(scheme, end.ask(message).decode())
+            print(scheme, end.request(message).decode())
         end.socket.close()
     else:
         print(scheme, end.listen(), flush=True)
         threading.Thread(target=end.serve, daemon=True).start()
-# The servers go on until somebody ends the input.
+# The servers run until the input ends.
 sys.stdin.buffer.read()

@@ -1,4 +1,4 @@
-"""Sends a UDP datagram over IPv4 that says it comes from somebody else: FROM TO MESSAGE."""
+"""Sends a UDP datagram over IPv4 with a forged source address: FROM TO MESSAGE."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""A UDP echo whose network reports of each message, before the answer leaves, that it was too long or refused (ICMP)."""
+"""A UDP echo that first sends, for each message, an ICMP error: the message was too long, or refused."""
 
 import signal
 import socket
@@ -16,7 +16,7 @@ def checksum(data):
 
 
 def report(client, server):
-    """Tells the client that its datagram has not arrived: destination unreachable, with the datagram's headers."""
+    """Sends the client an ICMP error, destination unreachable, with the headers of its datagram."""
     udp = struct.pack("!HHHH", client[1], server[1], 8, 0)
     addresses = [socket.inet_aton(address[0]) for address in (client, server)]
     ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 0, 0x4000, 64, socket.IPPROTO_UDP, 0, *addresses)

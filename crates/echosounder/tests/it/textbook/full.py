@@ -1,4 +1,4 @@
-"""A listener whose queue is full: whoever calls now hears nothing at all."""
+"""A listener whose queue is full: further connections are neither accepted nor refused."""
 
 import signal
 import socket
@@ -12,11 +12,11 @@ listener.bind((host, 0))
 listener.listen(0)
 waiting = []
 while True:
-    caller = socket.socket(family, socket.SOCK_STREAM)
-    caller.settimeout(0.2)
-    waiting.append(caller)
+    client = socket.socket(family, socket.SOCK_STREAM)
+    client.settimeout(0.2)
+    waiting.append(client)
     try:
-        caller.connect(listener.getsockname())
+        client.connect(listener.getsockname())
     except TimeoutError:
         break
 print(listener.getsockname()[1], flush=True)

@@ -1,5 +1,5 @@
 """Forges, again and again until it is killed, ICMP errors about UDP datagrams from any of the ephemeral ports to HOST:PORT:
-fragmentation needed, port unreachable, host unreachable. Says so once it has sent the first of each."""
+fragmentation needed, port unreachable, host unreachable. Prints "forging" after the first error of each kind."""
 
 import signal
 import socket
@@ -29,12 +29,12 @@ def error(code, source_port):
 
 
 with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as forger:
-    told = False
+    reported = False
     while True:
         for code in (4, 3, 1):
             for source_port in range(first, last + 1):
                 forger.sendto(error(code, source_port), (host, 0))
-        if not told:
+        if not reported:
             print("forging", flush=True)
-            told = True
+            reported = True
         time.sleep(0.002)

@@ -1,4 +1,4 @@
-"""Brings the loopback up, of a network that has just been made, and becomes the program in its arguments."""
+"""Brings up the loopback interface of a new network namespace, and executes the program in its arguments."""
 
 import fcntl
 import os

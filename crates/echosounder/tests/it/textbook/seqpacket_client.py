@@ -1,4 +1,4 @@
-"""A client over SOCK_SEQPACKET: each line is a message, and each message has an answer. The address is in hexadecimal."""
+"""A client over SOCK_SEQPACKET: each line is a message, and each message gets a reply. The address is in hexadecimal."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""The textbook's TCP client: each line is sent without its newline, what one recv brings is the answer to it."""
+"""The textbook's TCP client: each line is sent without its newline, and one recv returns the reply."""
 
 import signal
 import socket
@@ -13,9 +13,9 @@ for line in sys.stdin.buffer:
     if not line:
         break
     server.send(line)
-    answer = server.recv(1024)
-    if not answer:
+    reply = server.recv(1024)
+    if not reply:
         break
-    sys.stdout.buffer.write(b"Server: %s\n" % answer)
+    sys.stdout.buffer.write(b"Server: %s\n" % reply)
     sys.stdout.flush()
 server.close()

@@ -1,4 +1,4 @@
-"""The textbook's TCP server: one client at a time, each piece of at most 1,024 bytes is answered with the time and itself."""
+"""The textbook's TCP server: one client at a time, the reply to each read of at most 1,024 bytes is the time and the bytes."""
 
 import signal
 import socket

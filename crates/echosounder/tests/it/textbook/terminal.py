@@ -1,4 +1,4 @@
-"""Runs a program on a terminal of its own, and passes on what is typed and what is shown."""
+"""Runs a program on a terminal of its own, and passes its input and output on."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""The textbook's UDP client: each line is a datagram, the next datagram that comes is the answer to it."""
+"""The textbook's UDP client: each line is a datagram, and the next datagram that arrives is the reply."""
 
 import signal
 import socket
@@ -12,9 +12,9 @@ for line in sys.stdin.buffer:
     if not line:
         break
     server.sendto(line, (host, int(port)))
-    answer, _ = server.recvfrom(1024)
-    if not answer:
+    reply, _ = server.recvfrom(1024)
+    if not reply:
         break
-    sys.stdout.buffer.write(b"Server: %s\n" % answer)
+    sys.stdout.buffer.write(b"Server: %s\n" % reply)
     sys.stdout.flush()
 server.close()

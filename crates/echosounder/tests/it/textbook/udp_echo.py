@@ -1,4 +1,4 @@
-"""The echo of RFC 862 over UDP: each datagram goes back to its sender as it is."""
+"""The echo of RFC 862 over UDP: each datagram goes back to its sender unchanged."""
 
 import signal
 import socket
