@@ -107,7 +107,7 @@ Examples:
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
 Datagrams that start with a timestamp or come from a port below 1024 get no
-reply, so that two servers never answer each other for ever.
+reply, so that two servers never reply to each other for ever.
 
 Ctrl-C shuts down cleanly; SIGUSR1 prints statistics.
 
@@ -150,7 +150,7 @@ pub(crate) struct Serve {
     /// With --stamp none, reply to datagrams from other hosts too, at most 10 per second
     ///
     /// The limit applies to each socket of each thread. A reply without a timestamp looks like a
-    /// request: without the limit, two such servers could answer each other for ever.
+    /// request: without the limit, two such servers could reply to each other for ever.
     #[arg(long)]
     pub(crate) allow_plain_echo: bool,
 
@@ -209,8 +209,8 @@ pub(crate) struct Serve {
 /// In lockstep, a reply ends when it contains the line that was sent, with a newline, or after 0.3
 /// s of silence. Each reply is printed unchanged; a newline is added if it lacks one. If the reply
 /// is incomplete after --wait, the line counts as unanswered; the part that has arrived is printed.
-/// A late reply is not mistaken for the reply to the next line if the two can be told apart. Data
-/// that arrives before the first line, such as a greeting, belongs to no line; on connections, talk
+/// A late reply is not mistaken for the reply to the next line if the two can be distinguished.
+/// Data that arrives before the first line, such as a greeting, belongs to no line; on connections, talk
 /// waits up to 0.25 s for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
