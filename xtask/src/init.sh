@@ -73,7 +73,7 @@ kill_rest() {
     done 2>/dev/null
 }
 
-# The guest powers off when this script ends, for whatever reason. If the preparation fails, the job
+# The guest powers off when this script ends, for any reason. If the preparation fails, the job
 # does not start.
 trap 'b poweroff -f' EXIT
 set -e

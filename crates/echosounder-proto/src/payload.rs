@@ -170,7 +170,7 @@ fn write_body(number: u64, len: usize, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Where a message was found.
+/// The position of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Located {
     /// Its complete number.

@@ -38,7 +38,7 @@ pub trait ProbeFormat {
         true
     }
 
-    /// Forgets what the connection was to bring back, because it has ended.
+    /// Forgets the outstanding requests of the connection, because it has ended.
     fn reset(&mut self) {}
 
     /// Returns once whether a stream has brought bytes in which no reply was found.

@@ -37,7 +37,7 @@ const LOOKUP_PAUSE: Duration = Duration::from_secs(5);
 /// stepped in between.
 const APART_MAX: Duration = Duration::from_secs(60);
 
-/// What a prober is to do.
+/// The plan of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbePlan {
     /// What decides when the next request is sent.
@@ -112,7 +112,7 @@ pub enum ProbeInput<'a> {
     },
 }
 
-/// What the driver of a prober is to do.
+/// An action or an event that a prober returns to its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeOutput {
     /// Send the request in the buffer at once.
@@ -239,7 +239,7 @@ impl<F: ProbeFormat> Prober<F> {
         }
     }
 
-    /// Returns what the prober is to do.
+    /// Returns the plan of the measurement.
     pub fn plan(&self) -> &ProbePlan {
         &self.plan
     }
@@ -303,8 +303,8 @@ impl<F: ProbeFormat> Prober<F> {
         [due, self.expiry(), self.plan.end].into_iter().flatten().min()
     }
 
-    /// Returns what the driver is to do now, or `None` if that is nothing before the
-    /// [`deadline`](Self::deadline). A request to be sent replaces the contents of `buffer`.
+    /// Returns the next action or event for the driver, or `None` if there is none before the
+    /// [`deadline`](Self::deadline). A request to send replaces the contents of `buffer`.
     pub fn poll(&mut self, now: Moment, buffer: &mut Vec<u8>) -> Option<ProbeOutput> {
         if self.events.is_empty() && !self.is_stopped {
             self.expire(self.plan.timeout, now.mono);

@@ -25,7 +25,7 @@ impl Times {
         self.kernel.unwrap_or(self.program)
     }
 
-    /// Returns the time between what the kernel and the program saw.
+    /// Returns the difference between the kernel's and the program's time.
     pub fn difference(&self) -> Option<Duration> {
         self.kernel.map(|kernel| kernel.mono.max(self.program.mono) - kernel.mono.min(self.program.mono))
     }

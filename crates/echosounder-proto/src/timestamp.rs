@@ -29,7 +29,7 @@ pub enum Timestamp {
 /// second.
 const CTIME_RESOLUTION: Duration = Duration::from_millis(1010);
 
-/// What a timestamp shows of its clock.
+/// The clock reading of a timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The time when the request was received.

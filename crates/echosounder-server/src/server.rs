@@ -69,7 +69,7 @@ impl Server {
         self.bound.iter().map(|bound| &bound.endpoint)
     }
 
-    /// Returns what the server does not serve.
+    /// Returns the addresses that the server does not serve.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }
@@ -95,8 +95,8 @@ impl Server {
         Ok(running)
     }
 
-    /// Returns the maximum number of connections: the configured one, or what the limit of
-    /// descriptors allows.
+    /// Returns the maximum number of connections: the configured one, or the one that the limit
+    /// of descriptors allows.
     fn connections_max(&self) -> Result<usize, StartError> {
         let limit = raise_fd_limit().map_err(StartError::System)?;
         let open = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);

@@ -1,5 +1,5 @@
-//! What a connection borrows for its turn: the service, the worker's buffers and the backlog
-//! budget.
+//! The values that a connection borrows for its turn: the service, the worker's buffers and the
+//! backlog budget.
 
 use echosounder_proto::{Clock, FRAME_MAX, Moment};
 use echosounder_socket::IoBuffer;

@@ -40,7 +40,7 @@ pub struct Batch {
     groups: Vec<Range<usize>>,
 }
 
-/// What the kernel reported about a received datagram.
+/// The kernel's report about a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Whether the datagram was longer than its buffer.
@@ -109,7 +109,7 @@ impl Batch {
         self.slots.bytes_mut(index)
     }
 
-    /// Returns what the kernel reported about a received datagram.
+    /// Returns the kernel's report about a received datagram.
     pub fn metadata(&self, index: usize) -> Received {
         let mut metadata = Received { truncated: self.slots.is_truncated(index), ..Received::default() };
         for raw in RawControl::walk(self.slots.control(index)) {

@@ -1,4 +1,4 @@
-//! What the addresses of a name depend on besides the name.
+//! The parameters of a lookup besides the name: the IP version and the side.
 
 use std::net::SocketAddr;
 

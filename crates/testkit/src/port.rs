@@ -52,8 +52,8 @@ fn hold_udp(host: impl Into<IpAddr> + Copy, port: u16) -> Option<Socket> {
 /// Returns a port of 127.0.0.1 that is free now and that the kernel gives to nobody who asks for
 /// any port.
 ///
-/// Use it for a program that must be told its port, or for a port that is first closed and then
-/// opened. Each call returns another port.
+/// Use it for a program that needs its port as an argument, or for a port that is first closed and
+/// then opened. Each call returns another port.
 pub fn free_port() -> u16 {
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();

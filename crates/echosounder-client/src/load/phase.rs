@@ -1,4 +1,4 @@
-//! Where a load is in its course.
+//! The phases of a load.
 
 use std::time::Duration;
 

@@ -53,7 +53,7 @@ impl<C: Clock> Generator<C> {
                 (0..self.connections.len()).try_for_each(|index| self.enqueue(index, depth))
             }
             Pace::Open { .. } => {
-                // Where a sandbox refuses, waits end up to 50 µs late.
+                // If a sandbox refuses this, waits end up to 50 µs late.
                 let _ = set_timer_slack();
                 Ok(())
             }

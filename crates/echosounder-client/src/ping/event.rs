@@ -63,7 +63,7 @@ pub enum PingEvent {
     Checkpoint(Box<PingReport>),
 }
 
-/// Where a target was found.
+/// The address of a target, and the state of its socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedTarget {
     /// The endpoint with the address that requests are sent to.

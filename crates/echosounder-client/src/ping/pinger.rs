@@ -118,7 +118,7 @@ impl Pinger {
     ///
     /// The calling thread keeps exact timers afterwards: [`set_timer_slack`].
     pub fn run(mut self, mut emit: impl FnMut(usize, TargetEvent) -> bool) {
-        // Where a sandbox refuses, waits end up to 50 µs later.
+        // If a sandbox refuses this, waits end up to 50 µs late.
         let _ = set_timer_slack();
         let mut events = Events::with_capacity(EVENTS_MAX);
         let emit: &mut dyn FnMut(usize, TargetEvent) -> bool = &mut emit;

@@ -191,8 +191,8 @@ impl Session {
         Ok(true)
     }
 
-    /// Where there are no hosts, a datagram socket stays with the very socket that it was connected
-    /// to.
+    /// Disconnects a datagram socket of a family without hosts: it would stay connected to a socket
+    /// that is gone, even after another socket has bound the address.
     fn disconnect_without_hosts(&mut self, kind: FailureKind, context: &Context) {
         let transport = self.link.transport;
         if transport.kind() != Kind::Datagrams || !transport.has_hosts() {

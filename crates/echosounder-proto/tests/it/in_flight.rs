@@ -96,7 +96,7 @@ fn a_lost_request_does_not_keep_the_entries_of_later_ones() {
     assert_eq!(table.take_first(), Some((0, 0)));
 }
 
-/// What a request has become, as the laws see it.
+/// The state of a request in the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     InFlight,
@@ -106,8 +106,7 @@ enum State {
 }
 
 proptest! {
-    /// Whatever is done in whatever order, the table says the same as a map of all requests ever
-    /// sent.
+    /// After any operations in any order, the table matches as a map of all requests does.
     #[test]
     fn it_matches_as_a_table_of_all_requests_would(
         step in 1..5_u64,

@@ -1,5 +1,5 @@
-//! A million probes over a lossy link in virtual time: the same seed gives the same counts,
-//! whatever becomes of the prober's insides.
+//! A million probes over a lossy link in virtual time: the same seed gives the same counts
+//! in every version of the prober.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,8 +12,8 @@ use echosounder_proto::{
 
 use echosounder_testkit::Random;
 
-/// What became of the requests, and the sum of the numbers of each kind, which tells more than how
-/// many there were.
+/// The outcomes of the requests, and the sum of the numbers of each kind, which shows more than
+/// their count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     answered: (u64, u64),

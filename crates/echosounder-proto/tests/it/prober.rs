@@ -37,7 +37,7 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap()
 }
 
-/// What a scenario's prober is to do.
+/// The plan of a scenario's prober.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     stream: bool,
@@ -92,7 +92,7 @@ enum Peer {
     Ours(&'static str),
     /// Puts `[ctime] ` before everything, and knows no placeholder.
     Textbook,
-    /// Sends back what it receives, as a socket does that is connected to itself.
+    /// Returns the bytes unchanged, as a socket that is connected to itself.
     Plain,
     /// Puts a timestamp before each message that nobody else writes, and quotes the message as
     /// Python does.
@@ -154,7 +154,7 @@ struct Counts {
     unsent: u64,
 }
 
-/// What is on its way.
+/// A packet on its way.
 enum Packet {
     Request(u64, Vec<u8>),
     Reply(Vec<u8>),
@@ -179,7 +179,7 @@ struct World<'a> {
     gone: Range<u64>,
     server_ahead: i64,
     client_ahead: i64,
-    /// What the server has received from the stream and not read.
+    /// Bytes of the stream that the server has received and not read.
     unread: Vec<u8>,
     /// When the server received each request and replied, by its own clock.
     truth: BTreeMap<u64, (u64, u64)>,
@@ -394,7 +394,7 @@ impl<'a> World<'a> {
         }
         if let ProbeEvent::Replied { sample, given_up } = event {
             self.counts.reordered += u64::from(sample.reordered);
-            // What was reported as lost turned out to be there.
+            // The request had been reported as lost, and its reply has arrived.
             self.counts.lost -= u64::from(given_up.is_some());
         }
         if let ProbeEvent::Late { sample, .. } = event {
@@ -522,7 +522,7 @@ fn stamped(label: &LocalTime, message: &[u8]) -> Vec<u8> {
     [b"[", &label.ctime[..], b"] ", message].concat()
 }
 
-/// Returns what a server in Python writes that formats bytes as text: quoted, with escaped
+/// Returns the reply of a Python server that formats bytes as text: quoted, with escaped
 /// newlines.
 fn quoted(message: &[u8]) -> Vec<u8> {
     let text = str::from_utf8(message).unwrap().replace('\n', "\\n");
@@ -1063,7 +1063,7 @@ fn receive(prober: &mut Prober<TextEcho>, bytes: &[u8], now: Moment) {
     prober.handle(ProbeInput::Received { bytes, at: Times::of(now) });
 }
 
-/// A prober that has sent that many requests, one each millisecond, all of which were given up.
+/// Returns a prober that has sent and given up that many requests, one each millisecond.
 fn given_up(requests: u64) -> (Prober<TextEcho>, Vec<Vec<u8>>) {
     let plan = Plan { pace: every(ms(1)), count: Some(requests), ..PLAIN.plan };
     let (mut prober, mut sent) = (plan.prober(mono(0)), Vec::new());
@@ -1134,7 +1134,7 @@ fn an_error_fails_the_request_that_it_quotes_or_the_oldest() {
     assert_eq!(lost(&fail(None)), Some((1, unreachable)));
     assert_eq!(lost(&fail(Some(b"no request"))), Some((3, unreachable)));
     assert_eq!(fail(None), []);
-    // What a router says may be wrong.
+    // The report of a router may be wrong.
     receive(&mut prober, &requests[1], now);
     let [ProbeEvent::Replied { sample, given_up }] = drain(&mut prober, now).0[..] else {
         panic!("it was replied to in time")
@@ -1267,7 +1267,7 @@ fn requests_that_come_due_while_connecting_are_lost_when_that_fails() {
     prober.handle(ProbeInput::ConnectFailed { kind: FailureKind::Timeout, at: moment(at(350)) });
     let lost = drain(&mut prober, moment(at(350))).0;
     assert_eq!((lost.len(), prober.requests()), (4, 4));
-    // Where it succeeds they are sent, all at once.
+    // If the connection succeeds, they are all sent at once.
     let mut prober = plan.prober(mono(0));
     prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(0) });
     let disconnected = Some(ProbeOutput::Event(ProbeEvent::Disconnected));

@@ -66,7 +66,7 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     Ok(if is_incomplete { Outcome::Incomplete } else { Outcome::Done })
 }
 
-/// Prints what the server does not serve.
+/// Prints the addresses that the server does not serve.
 fn print_notes(notes: &[Note], output: Output) -> Result<()> {
     for missing in notes {
         let text = format!("{}: {}", missing.error, plain(&missing.error.cause().to_string()));

@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(Harmless(message).to_string(), shown);
     }
 
-    /// Counts what a terminal does besides displaying characters.
+    /// Counts the actions of a terminal other than displaying characters.
     #[derive(Default)]
     struct Actions(usize);
 

@@ -235,7 +235,7 @@ fn text_of(lines: &[Vec<Word>]) -> String {
 /// Returns whether two lines with the same words have the same columns.
 ///
 /// A word after two or more spaces begins a column, in which both words begin, or both end, at the
-/// same place. Other words follow their column, whatever its place.
+/// same place. Other words follow their column to any position.
 fn same_columns(one: &[Word], other: &[Word]) -> bool {
     let mut ends = (0, 0);
     one.iter().zip(other).all(|(one, other)| {

@@ -112,8 +112,8 @@ impl Schema {
         Ok(())
     }
 
-    /// Checks that exactly one of the parts fits. If none does, the one of the same event tells
-    /// why.
+    /// Checks that exactly one of the parts fits. If none does, the error is that of the part
+    /// for the same event.
     fn apply_one(&self, parts: &[Value], value: &Value) -> Result<(), String> {
         let (fitting, others): (Vec<_>, Vec<_>) =
             parts.iter().map(|part| (part, self.apply(part, value))).partition(|(_, result)| result.is_ok());

@@ -33,7 +33,8 @@ use stream::StreamLink;
 /// Bytes of each request that a forwarder expects.
 pub const REQUEST_LEN: usize = 64;
 
-/// Where a request has its sequence number: 19 digits behind the timestamp placeholder of 42 bytes.
+/// The position of the sequence number in a request: 19 digits behind the timestamp placeholder of
+/// 42 bytes.
 const SEQUENCE: Range<usize> = 42..61;
 
 /// How long a forwarder waits at most before it looks whether it has to end.

@@ -1,5 +1,5 @@
-//! The headers lead where the slots look: held against what the kernel does with them, with no
-//! kernel in between, so that Miri can watch.
+//! The headers point to the buffers of their slots. These tests read and write through the headers
+//! as the kernel does, so that Miri can check the accesses.
 
 use std::ptr;
 use std::thread;
@@ -67,7 +67,7 @@ fn headers_point_to_the_received_and_sent_bytes() {
             (vec![9, 1, round], [b"> !".as_slice(), &[b'a' + round; 6]].concat(), vec![])
         );
         assert_eq!(sent(&slots, 1), (vec![8, 8], vec![b'a' + round; 7], vec![4, 5]));
-        // Moving the slots, to another thread even, does not move what the headers lead to.
+        // Moving the slots, to another thread even, does not move the buffers of the headers.
         slots = thread::spawn(|| slots).join().expect("nothing can go wrong");
     }
 }
