@@ -16,7 +16,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// The clocks of this machine: the wall clock, and the monotonic clock counted from when this was made.
+/// The clocks of this machine: the wall clock, and the monotonic clock counted from when this was
+/// made.
 ///
 /// Copies share one origin, so their times can be compared.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +67,8 @@ impl Clock for SystemClock {
 
 /// A point in time by which an operation must end, or never.
 ///
-/// It is made from and compared with times that one [`Clock`] has returned; times of two clocks have two origins.
+/// It is made from and compared with times that one [`Clock`] has returned; times of two clocks
+/// have two origins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<MonoTime>);
 

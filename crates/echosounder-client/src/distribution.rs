@@ -49,8 +49,8 @@ struct Bucket {
 }
 
 impl Distribution {
-    /// Creates an empty distribution that has at most that many buckets. The wider the values spread, the less precise
-    /// are its percentiles.
+    /// Creates an empty distribution that has at most that many buckets. The wider the values
+    /// spread, the less precise are its percentiles.
     pub(crate) fn with_buckets_max(buckets_max: usize) -> Self {
         Self { buckets_max, ..Self::default() }
     }
@@ -227,8 +227,8 @@ fn index_of(nanos: i64) -> i32 {
     if nanos < 0 { -1 - index } else { index }
 }
 
-/// Returns the first index of those that are not distinguished from this one: towards zero. An arithmetic shift keeps
-/// negative values apart from positive ones.
+/// Returns the first index of those that are not distinguished from this one: towards zero. An
+/// arithmetic shift keeps negative values apart from positive ones.
 fn coarse(index: i32, bits: u32) -> i32 {
     if index < 0 { !(!index >> bits << bits) } else { index >> bits << bits }
 }

@@ -1,8 +1,10 @@
-//! The client side of an echo service with timestamps: connect, send messages, match their replies, and measure.
+//! The client side of an echo service with timestamps: connect, send messages, match their replies,
+//! and measure.
 //!
-//! [`Peer`] connects to an endpoint and exchanges single messages. [`Talk`] runs a conversation line by line, and
-//! [`Pipe`] passes bytes in both directions at once. [`Pinger`] measures delay and loss, [`load()`] generates load, and
-//! [`ramp`] searches for the highest rate that a server sustains. This crate neither serves nor prints.
+//! [`Peer`] connects to an endpoint and exchanges single messages. [`Talk`] runs a conversation
+//! line by line, and [`Pipe`] passes bytes in both directions at once. [`Pinger`] measures delay
+//! and loss, [`load()`] generates load, and [`ramp`] searches for the highest rate that a server
+//! sustains. This crate neither serves nor prints.
 //!
 //! A timeout bounds a whole operation, however many addresses or packets it takes. A
 //! [`StopToken`](echosounder_socket::StopToken) ends every wait at once.

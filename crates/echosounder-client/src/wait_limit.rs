@@ -1,4 +1,5 @@
-//! What ends a wait before its event: a request to stop, or the end of the time for the whole operation.
+//! What ends a wait before its event: a request to stop, or the end of the time for the whole
+//! operation.
 
 use std::array;
 use std::fmt;
@@ -16,10 +17,11 @@ use crate::clock::{Deadline, SystemClock};
 /// How many descriptors one wait can watch beside the stop token.
 const WATCHED_MAX: usize = 3;
 
-/// The clock of an operation, and the two things that end each of its waits early: its [`StopToken`], and the limit of
-/// its time.
+/// The clock of an operation, and the two things that end each of its waits early: its
+/// [`StopToken`], and the limit of its time.
 ///
-/// Clones share the clock and the token, so that connecting, talking and writing the output end together.
+/// Clones share the clock and the token, so that connecting, talking and writing the output end
+/// together.
 #[derive(Clone)]
 pub struct WaitLimit {
     clock: Arc<dyn Clock + Send + Sync>,
@@ -28,15 +30,16 @@ pub struct WaitLimit {
 }
 
 impl WaitLimit {
-    /// Returns a limit by the system's clock that ends all waits when `stop` is stopped or `time` has passed from now
-    /// on. [`Duration::MAX`] means no limit of time.
+    /// Returns a limit by the system's clock that ends all waits when `stop` is stopped or `time`
+    /// has passed from now on. [`Duration::MAX`] means no limit of time.
     pub fn new(stop: StopToken, time: Duration) -> Self {
         Self::with_clock(Arc::new(SystemClock::new()), stop, time)
     }
 
     /// Returns a limit by another clock, for tests that decide what time it is.
     ///
-    /// The kernel measures the waits themselves. A test moves the clock and then causes an event that ends the wait.
+    /// The kernel measures the waits themselves. A test moves the clock and then causes an event
+    /// that ends the wait.
     pub fn with_clock(clock: Arc<dyn Clock + Send + Sync>, stop: StopToken, time: Duration) -> Self {
         let deadline = Deadline::after(clock.mono(), time);
         Self { clock, stop, deadline }
@@ -70,9 +73,11 @@ impl WaitLimit {
         &self.stop
     }
 
-    /// Waits until one of `watched` is ready or `until` has come. Returns `None` if the operation is to end.
+    /// Waits until one of `watched` is ready or `until` has come. Returns `None` if the operation
+    /// is to end.
     ///
-    /// A `None` in `watched` is never ready: it leaves out a descriptor whose events are not wanted now.
+    /// A `None` in `watched` is never ready: it leaves out a descriptor whose events are not wanted
+    /// now.
     pub(crate) fn wait<'a, const N: usize>(
         &'a self,
         watched: [impl Into<Option<(BorrowedFd<'a>, Interest)>>; N],
@@ -91,8 +96,8 @@ impl WaitLimit {
         Ok((!is_to_end).then(|| array::from_fn(|index| ready[index])))
     }
 
-    /// Calls a function that may block for long, on a thread of its own. Returns `None` if it has not returned by
-    /// `until` or the operation is to end; the thread then ends with the function.
+    /// Calls a function that may block for long, on a thread of its own. Returns `None` if it has
+    /// not returned by `until` or the operation is to end; the thread then ends with the function.
     pub(crate) fn call_blocking<T: Send + 'static>(
         &self,
         thread_name: &str,

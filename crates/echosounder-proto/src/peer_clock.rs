@@ -59,8 +59,8 @@ impl Sample {
 /// An estimate of the peer's clock at some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OffsetEstimate {
-    /// How far it is ahead of the monotonic clock, in nanoseconds: the middle of the possible range.
-    /// It is exact if the minimum delays of both directions are equal.
+    /// How far it is ahead of the monotonic clock, in nanoseconds: the middle of the possible
+    /// range. It is exact if the minimum delays of both directions are equal.
     pub ahead: i64,
     /// By how much that may be wrong, in nanoseconds, however unequal the directions are.
     pub uncertainty: u64,

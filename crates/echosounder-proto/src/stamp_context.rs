@@ -21,7 +21,8 @@ pub struct StampContext<'a> {
     pub host: &'a str,
     /// How many messages have been replied to on this connection or socket.
     pub seq: u64,
-    /// The prefix, if it was rendered before: [`Template::render_per_second`](crate::Template::render_per_second).
+    /// The prefix, if it was rendered before:
+    /// [`Template::render_per_second`](crate::Template::render_per_second).
     pub stamp: Option<&'a [u8]>,
 }
 

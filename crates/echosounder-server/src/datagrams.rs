@@ -47,8 +47,8 @@ const OTHER_LEN_MAX: usize = 256 * 1024;
 /// Serves one datagram socket.
 ///
 /// The socket is not in an epoll set: for each datagram that leaves a socket, the kernel wakes
-/// every poller of it, which costs a twentieth of a reply. The worker waits for the socket only when
-/// it has no datagrams left.
+/// every poller of it, which costs a twentieth of a reply. The worker waits for the socket only
+/// when it has no datagrams left.
 #[derive(Debug)]
 pub struct DatagramWorker<C, O> {
     socket: Socket,

@@ -95,8 +95,8 @@ impl Address {
         if is_here { Locality::ThisHost } else { Locality::OtherHost }
     }
 
-    /// Returns the failure of the peer that an error of an operation with this address indicates, if
-    /// the address family gives the error number a meaning that it does not have in others.
+    /// Returns the failure of the peer that an error of an operation with this address indicates,
+    /// if the address family gives the error number a meaning that it does not have in others.
     pub fn peer_failure(&self, operation: PeerOperation, error: &io::Error) -> Option<PeerFailure> {
         match self {
             Self::Unix(_) => unix::peer_failure(error),

@@ -50,8 +50,9 @@ impl Transport {
         is_family_absent(error) || is_missing
     }
 
-    /// Checks that this machine can connect to `address` if it is its own: VSOCK needs a loopback for that. Without one
-    /// a connection to the local context id goes to the hypervisor, which never replies, and only bind(2) fails.
+    /// Checks that this machine can connect to `address` if it is its own: VSOCK needs a loopback
+    /// for that. Without one a connection to the local context id goes to the hypervisor, which
+    /// never replies, and only bind(2) fails.
     ///
     /// # Errors
     ///

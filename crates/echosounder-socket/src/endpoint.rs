@@ -121,8 +121,8 @@ impl Transport {
     /// for a server and a client on one machine.
     ///
     /// TIPC services have no port that the kernel could choose, and a client finds one by its name
-    /// alone, and does not depend on its socket type. The address of a TIPC transport is therefore a service type
-    /// of its own, with the process id as the instance.
+    /// alone, and does not depend on its socket type. The address of a TIPC transport is therefore
+    /// a service type of its own, with the process id as the instance.
     pub fn loopback_addresses(self) -> Vec<Address> {
         match self.form() {
             NameForm::Inet => vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()],

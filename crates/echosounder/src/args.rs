@@ -210,8 +210,8 @@ pub(crate) struct Serve {
 /// s of silence. Each reply is printed unchanged; a newline is added if it lacks one. If the reply
 /// is incomplete after --wait, the line counts as unanswered; the part that has arrived is printed.
 /// A late reply is not mistaken for the reply to the next line if the two can be distinguished.
-/// Data that arrives before the first line, such as a greeting, belongs to no line; on connections, talk
-/// waits up to 0.25 s for it.
+/// Data that arrives before the first line, such as a greeting, belongs to no line; on connections,
+/// talk waits up to 0.25 s for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 

@@ -46,8 +46,8 @@ impl Candidates {
         })
     }
 
-    /// Fails if an address stands for many hosts. A connected socket receives only from the address that it is
-    /// connected to, and no reply ever comes from the address of a group.
+    /// Fails if an address stands for many hosts. A connected socket receives only from the address
+    /// that it is connected to, and no reply ever comes from the address of a group.
     pub(crate) fn refuse_multicast(&self, endpoint: &Endpoint) -> Result<(), ClientError> {
         if !self.addresses().any(|address| is_multicast_or_broadcast(address).is_ok_and(|is_group| is_group))
         {
@@ -64,8 +64,8 @@ impl Candidates {
 
     /// Connects to the first address that accepts; `None` if every address has been tried before.
     ///
-    /// A datagram socket is connected to the next address without a check: only a request shows whether a server
-    /// listens there.
+    /// A datagram socket is connected to the next address without a check: only a request shows
+    /// whether a server listens there.
     pub(crate) fn connect(&mut self, deadline: Deadline) -> Option<Result<(Socket, Address), ClientError>> {
         if self.addresses.is_empty() {
             return None;
@@ -114,12 +114,12 @@ impl Candidates {
     }
 
     /// Looks at the connections of an attempt, and starts the next one if it is due. Returns the
-    /// outcome, or `None` if there is none yet. Sockets that are being connected are in `poll`, with
-    /// `token`.
+    /// outcome, or `None` if there is none yet. Sockets that are being connected are in `poll`,
+    /// with `token`.
     ///
     /// Connections start one after another, each a stagger after the one before or as soon as all
-    /// of those have failed. A connection to a UNIX socket blocks while the queue of its listener is
-    /// full.
+    /// of those have failed. A connection to a UNIX socket blocks while the queue of its listener
+    /// is full.
     pub(crate) fn step(
         &mut self,
         attempt: &mut Attempt,
@@ -182,8 +182,8 @@ impl Candidates {
         }
     }
 
-    /// Connects to a UNIX socket. If the queue of its listener is full, no event shows when it no longer is. A blocking
-    /// connect(2) then waits on a thread of its own.
+    /// Connects to a UNIX socket. If the queue of its listener is full, no event shows when it no
+    /// longer is. A blocking connect(2) then waits on a thread of its own.
     fn connect_to_path(&self, socket: &Socket, address: &Address, deadline: Deadline) -> io::Result<()> {
         if self.transport.needs_client_name() {
             // The kernel makes up an abstract name: unix(7), autobind feature.
@@ -203,13 +203,14 @@ impl Candidates {
 
     /// Returns whose failure an immediate error of connect(2) is.
     ///
-    /// Some errors have two causes. To connect an unbound datagram socket to the same address shows which of them it is,
-    /// since neither a missing port nor the source address can make that fail.
+    /// Some errors have two causes. To connect an unbound datagram socket to the same address shows
+    /// which of them it is, since neither a missing port nor the source address can make that fail.
     fn classify(&self, address: &Address, error: io::Error) -> ClientError {
         use io::ErrorKind::{AddrNotAvailable, InvalidInput};
         let endpoint = Endpoint::display(self.transport, address);
         match (error.kind(), address, &self.source) {
-            // Either no local port is free, or no address of this machine has a route to that IPv6 address.
+            // Either no local port is free, or no address of this machine has a route to that IPv6
+            // address.
             (AddrNotAvailable, Address::Inet6(_), None) if test_connect(address) == Err(AddrNotAvailable) => {
                 ClientError::Peer(
                     FailureKind::Unreachable,
@@ -239,8 +240,8 @@ impl Candidates {
     }
 }
 
-/// Establishes `count` connections to the first address that accepts one. If the operation is to stop meanwhile, the
-/// connections that are there by then are returned.
+/// Establishes `count` connections to the first address that accepts one. If the operation is to
+/// stop meanwhile, the connections that are there by then are returned.
 pub(crate) fn connect_many(
     candidates: &mut Candidates,
     options: &ConnectOptions,

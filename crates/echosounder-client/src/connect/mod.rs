@@ -1,8 +1,9 @@
-//! Connecting to an endpoint: look its name up, try its addresses with staggered starts, and return the first socket
-//! that is connected.
+//! Connecting to an endpoint: look its name up, try its addresses with staggered starts, and return
+//! the first socket that is connected.
 //!
-//! [`Candidates`] holds the addresses that have not been tried. A caller keeps it until the peer has replied: a
-//! datagram socket learns only from its first request that no server listens at an address.
+//! [`Candidates`] holds the addresses that have not been tried. A caller keeps it until the peer
+//! has replied: a datagram socket learns only from its first request that no server listens at an
+//! address.
 
 mod attempt;
 mod candidates;

@@ -23,7 +23,8 @@ pub struct ConnectOptions {
     pub wait: Duration,
 }
 
-/// Header fields of outgoing IP packets. `None` leaves a field to the kernel. Other families ignore them.
+/// Header fields of outgoing IP packets. `None` leaves a field to the kernel. Other families ignore
+/// them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IpOptions {
     /// The differentiated services code point, 0 to 63 (RFC 2474).
@@ -60,8 +61,9 @@ impl Source {
         let failed = |object: &str, error| ClientError::Local(Error::new("bind", &object, error));
         match self {
             Self::Address(ip) => {
-                // The kernel then chooses the port on connect, so that connections to different peers can share it:
-                // ip(7). A kernel without the option (before Linux 4.2) chooses the port now.
+                // The kernel then chooses the port on connect, so that connections to different
+                // peers can share it: ip(7). A kernel without the option (before Linux 4.2) chooses
+                // the port now.
                 let _ = socket.set_option(option::IP_BIND_ADDRESS_NO_PORT, true);
                 socket.bind(&SocketAddr::new(*ip, 0).into()).map_err(|error| match error.kind() {
                     io::ErrorKind::AddrInUse => ClientError::no_port(Operation::Bind, ip),

@@ -16,7 +16,8 @@ pub(super) struct Race {
     transport: Transport,
     poll: Poll,
     events: Events,
-    /// In the order of their starts. A connection that has been established or has failed leaves `None`.
+    /// In the order of their starts. A connection that has been established or has failed leaves
+    /// `None`.
     pending: Vec<Option<(Socket, Address)>>,
     /// How connections have failed so far.
     pub(super) failures: Vec<ClientError>,
@@ -35,8 +36,8 @@ impl Race {
         Ok(())
     }
 
-    /// Waits until connections have been established or have failed, `until` has come, or the operation is to stop.
-    /// Returns the first connection that has been established.
+    /// Waits until connections have been established or have failed, `until` has come, or the
+    /// operation is to stop. Returns the first connection that has been established.
     pub(super) fn wait(
         &mut self,
         until: Deadline,
@@ -56,7 +57,8 @@ impl Race {
         Ok(None)
     }
 
-    /// Returns why no connection has been established: how some have failed, and that the others took too long.
+    /// Returns why no connection has been established: how some have failed, and that the others
+    /// took too long.
     pub(super) fn into_error(self) -> ClientError {
         let mut failures = self.failures;
         for (_, address) in self.pending.into_iter().flatten() {
@@ -71,8 +73,9 @@ pub(super) fn connect_error(transport: Transport, address: &Address, error: io::
     ClientError::new(Operation::Connect, &Endpoint::display(transport, address), address, error)
 }
 
-/// Fails if a socket is connected to itself: the kernel can choose the port that the socket connects to as its local
-/// port, and TCP then establishes a connection although nobody listens there.
+/// Fails if a socket is connected to itself: the kernel can choose the port that the socket
+/// connects to as its local port, and TCP then establishes a connection although nobody listens
+/// there.
 pub(super) fn refuse_self_connection(socket: &Socket) -> io::Result<()> {
     let local = socket.local_addr()?;
     // Only IP sockets have such ports, and not every other family has peer names.

@@ -41,8 +41,8 @@ pub(super) fn addresses(
     Ok(in_order(addresses))
 }
 
-/// Looks a name up on a thread of its own, since getaddrinfo(3) has no timeout. An address is converted at once, so
-/// that a busy machine cannot make it time out.
+/// Looks a name up on a thread of its own, since getaddrinfo(3) has no timeout. An address is
+/// converted at once, so that a busy machine cannot make it time out.
 fn look_up(
     options: &ConnectOptions,
     deadline: Deadline,
@@ -64,9 +64,10 @@ fn look_up(
     }
 }
 
-/// Returns whose failure a failed lookup is. An error of the kernel is this machine's: the interface of a scope does
-/// not exist, for instance. An error of the resolver means that the name has no address, unless this machine has no
-/// descriptors left: getaddrinfo(3) takes a file that it cannot open for a file without names.
+/// Returns whose failure a failed lookup is. An error of the kernel is this machine's: the
+/// interface of a scope does not exist, for instance. An error of the resolver means that the name
+/// has no address, unless this machine has no descriptors left: getaddrinfo(3) takes a file that it
+/// cannot open for a file without names.
 fn lookup_error(options: &ConnectOptions, error: Error) -> ClientError {
     match (error.cause().raw_os_error(), check_descriptors()) {
         (Some(_), _) => ClientError::Local(error),
@@ -86,8 +87,8 @@ fn in_order(addresses: Vec<Address>) -> VecDeque<Address> {
     interleave(addresses).into_iter().take(ADDRESSES_MAX).collect()
 }
 
-/// Alternates between the two address families and keeps the order within each, so that a family without a route costs
-/// one stagger only (RFC 8305 §4).
+/// Alternates between the two address families and keeps the order within each, so that a family
+/// without a route costs one stagger only (RFC 8305 §4).
 fn interleave(addresses: Vec<Address>) -> Vec<Address> {
     let first_is_v6 = addresses.first().is_some_and(is_v6);
     let (first, second): (Vec<_>, Vec<_>) =

@@ -1,4 +1,5 @@
-//! Whose failure the error of a socket operation is: the peer's, a missing address family's, or this machine's.
+//! Whose failure the error of a socket operation is: the peer's, a missing address family's, or
+//! this machine's.
 
 use std::io;
 
@@ -35,8 +36,8 @@ pub(crate) fn failure_kind(
 
 /// Returns whose failure an error is.
 ///
-/// The next operation of a datagram socket also returns errors that ICMP has reported about an earlier datagram: see
-/// [`is_about_earlier`](super::earlier::is_about_earlier).
+/// The next operation of a datagram socket also returns errors that ICMP has reported about an
+/// earlier datagram: see [`is_about_earlier`](super::earlier::is_about_earlier).
 pub(super) fn classify(operation: Operation, error: &io::Error, address: &Address) -> Class {
     match address {
         // A peer cannot make any other operation fail.
@@ -61,7 +62,8 @@ fn classify_ip(operation: Operation, error: &io::Error, address: &Address) -> Cl
     use Class::{Local, Peer};
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, InvalidInput, WouldBlock};
     match error.kind() {
-        // No local port is free: a connection fails with EADDRNOTAVAIL, a datagram socket with EAGAIN.
+        // No local port is free: a connection fails with EADDRNOTAVAIL, a datagram socket with
+        // EAGAIN.
         AddrNotAvailable | WouldBlock if operation == Operation::Connect => Local,
         // The local address of the socket was removed.
         AddrNotAvailable => Peer(FailureKind::Unreachable),
@@ -121,9 +123,9 @@ mod tests {
 
     use super::*;
 
-    /// The class of each error of connect(2), send(2), recv(2), socket(2) and bind(2), on connect, on send and on receive:
-    /// `R`efused, `T`imeout, `U`nreachable, `C`losed, `A`bsent, or local, `.`. The numbers are those of
-    /// asm-generic/errno.h, which x86-64, aarch64 and riscv64 share.
+    /// The class of each error of connect(2), send(2), recv(2), socket(2) and bind(2), on connect,
+    /// on send and on receive: `R`efused, `T`imeout, `U`nreachable, `C`losed, `A`bsent, or local,
+    /// `.`. The numbers are those of asm-generic/errno.h, which x86-64, aarch64 and riscv64 share.
     #[rustfmt::skip]
     const TABLE: [(&str, i32, [&str; 5]); 45] = [
         //                       host   unix   vsock  tipc   netlink

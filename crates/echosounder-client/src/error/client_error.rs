@@ -19,7 +19,8 @@ pub enum ClientError {
     /// The peer has failed, or the network on the way to it.
     #[error("{0}")]
     Peer(FailureKind, #[source] Error),
-    /// Every address of the endpoint has failed; these are the failures, in the order in which they happened.
+    /// Every address of the endpoint has failed; these are the failures, in the order in which they
+    /// happened.
     #[error("{}", sentences(.0))]
     AllAddresses(Vec<Self>),
     /// The operation was stopped.
@@ -79,7 +80,8 @@ impl ClientError {
         )
     }
 
-    /// Returns how the peer has failed, or `None` if this machine has failed: then nothing is known about the peer.
+    /// Returns how the peer has failed, or `None` if this machine has failed: then nothing is known
+    /// about the peer.
     pub fn failure_kind(&self) -> Option<FailureKind> {
         match self {
             Self::Peer(kind, _) => Some(*kind),

@@ -4,17 +4,18 @@ use std::io;
 
 use echosounder_socket::{Kind, is_from_icmp};
 
-/// Returns whether an error of a connected datagram socket is about an earlier datagram: ICMP has reported it, or the
-/// kernel has dropped messages for which the receiver had no buffer space (netlink(7)).
+/// Returns whether an error of a connected datagram socket is about an earlier datagram: ICMP has
+/// reported it, or the kernel has dropped messages for which the receiver had no buffer space
+/// (netlink(7)).
 ///
-/// Such an error says nothing about the next datagram. It is counted and ends nothing, since anybody who knows the port
-/// can forge it.
+/// Such an error says nothing about the next datagram. It is counted and ends nothing, since
+/// anybody who knows the port can forge it.
 pub(crate) fn is_about_earlier(kind: Kind, error: &io::Error) -> bool {
     kind == Kind::Datagrams && (is_from_icmp(error) || error.kind() == io::ErrorKind::ConnectionReset)
 }
 
-/// Sends on a connected socket, twice if the first error may be about an earlier datagram. Returns the result of the last
-/// send, and the earlier error.
+/// Sends on a connected socket, twice if the first error may be about an earlier datagram. Returns
+/// the result of the last send, and the earlier error.
 pub(crate) fn send_twice<T>(
     kind: Kind,
     mut send: impl FnMut() -> io::Result<T>,

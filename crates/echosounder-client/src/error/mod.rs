@@ -1,8 +1,9 @@
 //! How the client fails, and whose failure an error is.
 //!
-//! [`ClientError`] separates a failure of the peer, which has a [`FailureKind`](echosounder_proto::FailureKind), from a
-//! failure of this machine. `classify` decides it from the operation, the address and the error number; `earlier`
-//! recognises the errors that a datagram socket returns about datagrams it has sent before.
+//! [`ClientError`] separates a failure of the peer, which has a
+//! [`FailureKind`](echosounder_proto::FailureKind), from a failure of this machine. `classify`
+//! decides it from the operation, the address and the error number; `earlier` recognises the errors
+//! that a datagram socket returns about datagrams it has sent before.
 
 mod classify;
 mod client_error;

@@ -96,8 +96,8 @@ impl Connector {
     }
 
     /// Looks the endpoint up and connects to it. Returns the outcome if there is one at once;
-    /// otherwise it will be [taken](Self::take). Sockets that are being connected are in `poll`, with
-    /// the tokens of [`token`].
+    /// otherwise it will be [taken](Self::take). Sockets that are being connected are in `poll`,
+    /// with the tokens of [`token`].
     pub(super) fn connect(
         &mut self,
         index: usize,

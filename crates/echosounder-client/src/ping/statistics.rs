@@ -218,8 +218,8 @@ mod tests {
         pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
     }
 
-    /// Returns whether this is the process in which the test is alone. Otherwise it runs that process, and
-    /// fails if that does.
+    /// Returns whether this is the process in which the test is alone. Otherwise it runs that
+    /// process, and fails if that does.
     fn is_alone(test: &str) -> bool {
         if env::var_os(ALONE).is_some() {
             return true;

@@ -76,7 +76,8 @@ mod tests {
     use crate::ping::directions::ClockRelation;
     use crate::ping::statistics::Statistics;
 
-    /// The report of requests with round-trip times of 1 ms, 2 ms and so on, and of some that were lost.
+    /// The report of requests with round-trip times of 1 ms, 2 ms and so on, and of some that were
+    /// lost.
     fn report(replied: u64, lost: u64) -> PingReport {
         let mono = |millis| MonoTime::from_origin(Duration::from_millis(millis));
         let mut statistics = Statistics::new(ClockRelation::Free, true, mono(0), Detail::Full);

@@ -1,4 +1,5 @@
-//! A writer on a thread of its own, so that an output that accepts nothing holds up neither the peer nor a signal.
+//! A writer on a thread of its own, so that an output that accepts nothing holds up neither the
+//! peer nor a signal.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -53,7 +54,8 @@ impl BackgroundWriter {
     /// If no thread or descriptor is left.
     pub fn start(out: impl Write + Send + 'static, limit: WaitLimit) -> io::Result<Self> {
         let (full, buffers) = mpsc::sync_channel(PENDING_MAX);
-        // The channel holds a report on every buffer and the last report, so that the thread never waits to report.
+        // The channel holds a report on every buffer and the last report, so that the thread never
+        // waits to report.
         let (sender, reports) = mpsc::sync_channel(PENDING_MAX + 2);
         let waker = Arc::new(Waker::new()?);
         let alarm = Arc::clone(&waker);
@@ -77,7 +79,8 @@ impl BackgroundWriter {
         self.spare.push(buffer);
     }
 
-    /// Passes the first `len` bytes of a buffer to the thread. There must be [capacity](Self::has_capacity).
+    /// Passes the first `len` bytes of a buffer to the thread. There must be
+    /// [capacity](Self::has_capacity).
     pub(crate) fn push(&mut self, buffer: IoBuffer, len: usize) {
         self.pending += 1;
         // It fails only after a failed write, whose error is the next report.
@@ -162,7 +165,8 @@ impl AsFd for BackgroundWriter {
     }
 }
 
-/// Writes buffers until the channel is closed, a write fails, or the receiver of the reports is gone.
+/// Writes buffers until the channel is closed, a write fails, or the receiver of the reports is
+/// gone.
 fn write_all(
     mut out: impl Write,
     buffers: &Receiver<(IoBuffer, usize)>,

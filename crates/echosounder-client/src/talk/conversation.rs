@@ -1,4 +1,5 @@
-//! A conversation in lockstep: each line of the input is a request, and the next line waits for its reply.
+//! A conversation in lockstep: each line of the input is a request, and the next line waits for its
+//! reply.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,7 +16,8 @@ use super::peer::Peer;
 use super::received::{Received, RequestOutcome};
 use crate::error::ClientError;
 
-/// How long to wait for a program's next line after the peer has closed, to find out whether a line was not sent.
+/// How long to wait for a program's next line after the peer has closed, to find out whether a line
+/// was not sent.
 const AFTER_CLOSE: Duration = Duration::from_secs(1);
 
 /// How many reads of the input count the lines that were not sent.
@@ -24,11 +26,11 @@ const COUNTING_READS_MAX: usize = 256;
 /// Who writes the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TalkMode {
-    /// A person types them. An empty line ends the conversation if no line ending is sent, and every end takes effect at
-    /// once.
+    /// A person types them. An empty line ends the conversation if no line ending is sent, and
+    /// every end takes effect at once.
     Interactive,
-    /// A program or a file supplies them. An empty line is an empty message; a stream has no such message and sends
-    /// nothing. After the end of the input, data from the peer is still received.
+    /// A program or a file supplies them. An empty line is an empty message; a stream has no such
+    /// message and sends nothing. After the end of the input, data from the peer is still received.
     Scripted,
 }
 
@@ -103,7 +105,8 @@ enum Next {
 }
 
 impl<L: LineSource> Talk<L> {
-    /// Returns a conversation that has not begun. It ends with the [`WaitLimit`](crate::WaitLimit) of its peer.
+    /// Returns a conversation that has not begun. It ends with the [`WaitLimit`](crate::WaitLimit)
+    /// of its peer.
     pub fn new(peer: Peer, lines: L, eol: Eol, mode: TalkMode) -> Self {
         let summary = TalkSummary {
             sent: 0,
@@ -116,13 +119,13 @@ impl<L: LineSource> Talk<L> {
         Self { peer, lines, eol, mode, summary, line: 0, is_reached: false }
     }
 
-    /// Runs the conversation until the input ends, an empty line is typed, or the peer closes. Reports each event to
-    /// `on_event`.
+    /// Runs the conversation until the input ends, an empty line is typed, or the peer closes.
+    /// Reports each event to `on_event`.
     ///
     /// # Errors
     ///
-    /// If the peer, the input or `on_event` fails. An error of kind `Interrupted` from `on_event` stops the conversation
-    /// without an error.
+    /// If the peer, the input or `on_event` fails. An error of kind `Interrupted` from `on_event`
+    /// stops the conversation without an error.
     pub fn run(
         mut self,
         mut on_event: impl FnMut(TalkEvent<'_>) -> io::Result<()>,
@@ -206,7 +209,8 @@ impl<L: LineSource> Talk<L> {
         }
     }
 
-    /// Receives the data that has arrived before the next scripted line. Returns whether the connection is still open.
+    /// Receives the data that has arrived before the next scripted line. Returns whether the
+    /// connection is still open.
     fn is_open(
         &mut self,
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,

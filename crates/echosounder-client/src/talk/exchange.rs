@@ -1,4 +1,5 @@
-//! One request and its reply: sending, waiting, and what errors about earlier datagrams mean for it.
+//! One request and its reply: sending, waiting, and what errors about earlier datagrams mean for
+//! it.
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use crate::error::{ClientError, Operation, failure_kind};
 /// How long a reply may still arrive after the network has reported an error about the request.
 const AFTER_REPORT: Duration = Duration::from_secs(1);
 
-/// The same if nothing has ever arrived from the peer, and another report or another address makes the error credible.
+/// The same if nothing has ever arrived from the peer, and another report or another address makes
+/// the error credible.
 const AFTER_CREDIBLE_REPORT: Duration = Duration::from_millis(100);
 
 /// A request that has failed alone: the next one may succeed.
@@ -24,7 +26,8 @@ const AFTER_CREDIBLE_REPORT: Duration = Duration::from_millis(100);
 pub(super) enum FailedRequest {
     /// It could not be sent, or the network has refused it.
     Refused(ClientError),
-    /// It cannot be sent as one message: it is too long, or it is empty and the family has no empty messages.
+    /// It cannot be sent as one message: it is too long, or it is empty and the family has no empty
+    /// messages.
     Unsendable(ClientError),
 }
 
@@ -41,8 +44,9 @@ impl Peer {
     /// [`ConnectOptions::wait`](crate::ConnectOptions::wait). On a stream that time
     /// begins again with each part of the message that was sent, and with each 64 KiB of the echo.
     ///
-    /// Data that arrives meanwhile is passed to `on_received`. A reply that is not complete in time stays a fragment.
-    /// A datagram that is refused before anything has arrived is sent to the next address of the endpoint.
+    /// Data that arrives meanwhile is passed to `on_received`. A reply that is not complete in time
+    /// stays a fragment. A datagram that is refused before anything has arrived is sent to the next
+    /// address of the endpoint.
     ///
     /// # Errors
     ///
@@ -55,8 +59,8 @@ impl Peer {
         self.try_request(message, on_received)?.map_err(|failed| failed.into_error().into())
     }
 
-    /// Does what [`request`](Self::request) does, and distinguishes a failure of this request alone from a failure of the
-    /// peer.
+    /// Does what [`request`](Self::request) does, and distinguishes a failure of this request alone
+    /// from a failure of the peer.
     pub(super) fn try_request<E: From<ClientError>>(
         &mut self,
         message: &[u8],
@@ -92,7 +96,8 @@ impl Peer {
         }
     }
 
-    /// Returns whether an error of a send is about this message alone: the family cannot send a message of its length.
+    /// Returns whether an error of a send is about this message alone: the family cannot send a
+    /// message of its length.
     fn is_unsendable(&self, message: &[u8], error: &io::Error) -> bool {
         // Netlink refuses empty messages (ENODATA).
         let is_empty_refused =
@@ -164,26 +169,27 @@ impl Peer {
         Ok(RequestOutcome::Replied)
     }
 
-    /// Returns whether a reply may still be in time. The silence that ends a reply may last longer than the wait for it.
+    /// Returns whether a reply may still be in time. The silence that ends a reply may last longer
+    /// than the wait for it.
     fn is_in_time(&self, deadline: Deadline) -> bool {
         !deadline.is_over(self.limit().now()) || self.matcher.is_reply_in_time(deadline)
     }
 
-    /// Returns when a wait for the reply is to end: with the silence that ends a fragment, or with the deadline unless it
-    /// is over.
+    /// Returns when a wait for the reply is to end: with the silence that ends a fragment, or with
+    /// the deadline unless it is over.
     fn wake_up(&self, deadline: Deadline) -> Deadline {
         let quiet = self.next_deadline();
         if deadline.is_over(self.limit().now()) { quiet } else { quiet.earlier(deadline) }
     }
 
-    /// Returns the deadline of a reply after progress. On a stream the time to wait begins again when a part of the
-    /// message was sent, and when much of its echo has arrived.
+    /// Returns the deadline of a reply after progress. On a stream the time to wait begins again
+    /// when a part of the message was sent, and when much of its echo has arrived.
     fn prolonged(&self, deadline: Deadline) -> Deadline {
         if self.transport().kind() == Kind::Stream { self.limit().after(self.wait()) } else { deadline }
     }
 
-    /// Returns whether an error of a send means that the peer has closed the connection. Data that it has sent before can
-    /// still be read.
+    /// Returns whether an error of a send means that the peer has closed the connection. Data that
+    /// it has sent before can still be read.
     fn is_closed_by(&self, error: &io::Error) -> bool {
         self.transport().kind() != Kind::Datagrams
             && failure_kind(Operation::Send, error, self.link.address()) == Some(FailureKind::Closed)
@@ -206,10 +212,11 @@ impl Peer {
         Ok(RequestOutcome::Closed)
     }
 
-    /// Notes an error that the network has reported, and returns until when a reply may still arrive.
+    /// Notes an error that the network has reported, and returns until when a reply may still
+    /// arrive.
     ///
-    /// The reply may be there already, behind the report. If nothing has ever arrived, it is not awaited for long once a
-    /// second report has come or the endpoint has another address.
+    /// The reply may be there already, behind the report. If nothing has ever arrived, it is not
+    /// awaited for long once a second report has come or the endpoint has another address.
     fn deadline_after(&self, reports: &mut Reports, error: io::Error) -> Deadline {
         reports.count += 1;
         if is_too_long(&error) {

@@ -3,8 +3,8 @@
 /// The line ending that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eol {
-    /// A conversation sends lines without their newlines, and an empty line that is typed ends it. A pipe passes the bytes
-    /// unchanged.
+    /// A conversation sends lines without their newlines, and an empty line that is typed ends it.
+    /// A pipe passes the bytes unchanged.
     None,
     /// A line feed (LF).
     Lf,
@@ -16,7 +16,8 @@ pub enum Eol {
 #[derive(Debug)]
 pub(crate) struct Translator {
     eol: Eol,
-    /// Whether the last byte was a carriage return. For [`Eol::Lf`] it is held back, since a line feed may follow.
+    /// Whether the last byte was a carriage return. For [`Eol::Lf`] it is held back, since a line
+    /// feed may follow.
     after_return: bool,
 }
 

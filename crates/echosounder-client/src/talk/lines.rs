@@ -8,7 +8,8 @@ use crate::nonblocking::would_block;
 /// The largest read of the input.
 const READ_MAX: usize = 16 * 1024;
 
-/// A source of lines. Its descriptor becomes readable when [`fill`](Self::fill) has something to read.
+/// A source of lines. Its descriptor becomes readable when [`fill`](Self::fill) has something to
+/// read.
 pub trait LineSource: AsFd {
     /// Reads the available bytes, once. Call it when the descriptor is readable.
     ///
@@ -62,7 +63,8 @@ pub struct Lines<I> {
 }
 
 impl<I: Read> Lines<I> {
-    /// Returns the lines of `input`. A line that is longer than `max` bytes is returned without its bytes.
+    /// Returns the lines of `input`. A line that is longer than `max` bytes is returned without its
+    /// bytes.
     pub fn new(input: I, max: usize) -> Self {
         Self { input, max, buffer: Vec::new(), searched: 0, skipped: 0, ended: false }
     }

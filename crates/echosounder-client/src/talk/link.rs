@@ -1,4 +1,5 @@
-//! The socket of a conversation: a single send, receive or wait, and which of their errors end the conversation.
+//! The socket of a conversation: a single send, receive or wait, and which of their errors end the
+//! conversation.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -93,8 +94,9 @@ impl Link {
         &self.buffer[..len]
     }
 
-    /// Returns whether a read of zero bytes was an empty message rather than the end. After an empty message, either
-    /// nothing is readable or a message that is not empty; after the end, the socket stays readable.
+    /// Returns whether a read of zero bytes was an empty message rather than the end. After an
+    /// empty message, either nothing is readable or a message that is not empty; after the end, the
+    /// socket stays readable.
     fn was_empty_message(&self) -> bool {
         let peek = || self.socket.recv_msg(&mut [IoSliceMut::new(&mut [0])], 0, MessageFlags::PEEK);
         self.transport.receives_empty_messages()
@@ -116,7 +118,8 @@ impl Link {
         })
     }
 
-    /// Half-closes the connection, if the transport can: the peer then knows that nothing more will be sent.
+    /// Half-closes the connection, if the transport can: the peer then knows that nothing more will
+    /// be sent.
     pub(super) fn half_close(&self) -> Result<(), ClientError> {
         match self.socket.shutdown(Shutdown::Write) {
             Err(error) if self.transport.half_closes() && error.kind() != io::ErrorKind::NotConnected => {

@@ -1,8 +1,10 @@
-//! Talking to a peer: in lockstep ([`Talk`]), as a pipe ([`Pipe`]), or one request at a time ([`Peer`]).
+//! Talking to a peer: in lockstep ([`Talk`]), as a pipe ([`Pipe`]), or one request at a time
+//! ([`Peer`]).
 //!
-//! A [`Peer`] is a connected socket that knows which reply belongs to which request. [`Talk`] reads lines from a
-//! [`LineSource`] and sends each through the peer; [`Pipe`] passes bytes in both directions and needs a stream. Both
-//! write through a [`BackgroundWriter`] and end with the [`WaitLimit`](crate::WaitLimit) of their peer.
+//! A [`Peer`] is a connected socket that knows which reply belongs to which request. [`Talk`] reads
+//! lines from a [`LineSource`] and sends each through the peer; [`Pipe`] passes bytes in both
+//! directions and needs a stream. Both write through a [`BackgroundWriter`] and end with the
+//! [`WaitLimit`](crate::WaitLimit) of their peer.
 
 mod background_writer;
 mod conversation;

@@ -23,13 +23,14 @@ const MORE_GREETING: Duration = Duration::from_millis(50);
 /// How long a whole greeting may take once it has begun.
 const GREETING_MAX: Duration = Duration::from_secs(2);
 
-/// How many reads in a row [`Peer::catch_up`] makes, so that a peer that sends without end cannot hold up a line.
+/// How many reads in a row [`Peer::catch_up`] makes, so that a peer that sends without end cannot
+/// hold up a line.
 const READS_MAX: usize = 16;
 
 /// A peer that replies to messages.
 ///
-/// [`request`](Self::request) sends a message and waits for its reply. Data that arrives at other times is taken by
-/// [`receive`](Self::receive), when the descriptor of the peer is readable.
+/// [`request`](Self::request) sends a message and waits for its reply. Data that arrives at other
+/// times is taken by [`receive`](Self::receive), when the descriptor of the peer is readable.
 #[derive(Debug)]
 pub struct Peer {
     endpoint: Endpoint,
@@ -48,8 +49,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If an address stands for many hosts, or if no address accepts: then the error lists how each has failed. A
-    /// datagram socket shows that only with the first request.
+    /// If an address stands for many hosts, or if no address accepts: then the error lists how each
+    /// has failed. A datagram socket shows that only with the first request.
     pub fn connect(options: ConnectOptions, limit: WaitLimit) -> Result<Self, ClientError> {
         let deadline = limit.within(options.wait);
         let mut candidates = Candidates::resolve(&options, deadline, &limit)?;
@@ -60,8 +61,8 @@ impl Peer {
         Ok(Self { candidates: Some(candidates), ..Self::with_socket(socket, address, endpoint, wait, limit) })
     }
 
-    /// Uses a socket that is connected already and does not block. `address` is the address of its peer, `endpoint` the
-    /// endpoint to name it by, and `wait` how long to wait for each reply.
+    /// Uses a socket that is connected already and does not block. `address` is the address of its
+    /// peer, `endpoint` the endpoint to name it by, and `wait` how long to wait for each reply.
     pub fn with_socket(
         socket: Socket,
         address: Address,
@@ -75,7 +76,8 @@ impl Peer {
         Self { endpoint, wait, link, candidates: None, matcher: ReplyMatcher::new(transport), greeting }
     }
 
-    /// Takes data that has arrived, without a wait. Returns `false` if the peer has closed the connection.
+    /// Takes data that has arrived, without a wait. Returns `false` if the peer has closed the
+    /// connection.
     ///
     /// # Errors
     ///
@@ -91,7 +93,8 @@ impl Peer {
         }
     }
 
-    /// Takes all data that is there now, and ends a fragment whose silence is over. Returns whether more may arrive.
+    /// Takes all data that is there now, and ends a fragment whose silence is over. Returns whether
+    /// more may arrive.
     pub(crate) fn catch_up<E: From<ClientError>>(
         &mut self,
         on_received: &mut impl FnMut(Received<'_>) -> Result<(), E>,
@@ -113,8 +116,8 @@ impl Peer {
         self.matcher.quiet_deadline()
     }
 
-    /// Waits a little for a greeting, which belongs to no request, unless a request was sent before. Returns whether more
-    /// may arrive.
+    /// Waits a little for a greeting, which belongs to no request, unless a request was sent
+    /// before. Returns whether more may arrive.
     pub(crate) fn receive_greeting<E: From<ClientError>>(
         &mut self,
         on_received: &mut impl FnMut(Received<'_>) -> Result<(), E>,
@@ -139,9 +142,10 @@ impl Peer {
         }
     }
 
-    /// Half-closes the connection, and takes the data that the peer still sends until it closes, too: at most for the time
-    /// of [`ConnectOptions::wait`], which begins again after each 64 KiB. On a transport without a half-close only missing
-    /// replies are awaited, and on datagrams nothing is.
+    /// Half-closes the connection, and takes the data that the peer still sends until it closes,
+    /// too: at most for the time of [`ConnectOptions::wait`], which begins again after each 64 KiB.
+    /// On a transport without a half-close only missing replies are awaited, and on datagrams
+    /// nothing is.
     ///
     /// # Errors
     ///
@@ -169,12 +173,14 @@ impl Peer {
         Ok(RequestOutcome::Replied)
     }
 
-    /// Half-closes the connection, if the transport can: the peer then knows that nothing more will be sent.
+    /// Half-closes the connection, if the transport can: the peer then knows that nothing more will
+    /// be sent.
     pub(crate) fn half_close(&self) -> Result<(), ClientError> {
         self.link.half_close()
     }
 
-    /// Returns whether data has ever arrived from the peer. On datagrams nothing else shows that a server is there.
+    /// Returns whether data has ever arrived from the peer. On datagrams nothing else shows that a
+    /// server is there.
     pub fn has_replied(&self) -> bool {
         self.matcher.has_received()
     }
@@ -223,7 +229,8 @@ impl Peer {
         Ok(arrival)
     }
 
-    /// Ends a fragment if it ends with a newline or nothing has arrived for a while, and nothing more is readable.
+    /// Ends a fragment if it ends with a newline or nothing has arrived for a while, and nothing
+    /// more is readable.
     pub(super) fn settle<E>(
         &mut self,
         on_received: &mut impl FnMut(Received<'_>) -> Result<(), E>,

@@ -1,4 +1,5 @@
-//! A pipe to a peer: bytes pass unchanged between a stream, an input and an output, in both directions at once.
+//! A pipe to a peer: bytes pass unchanged between a stream, an input and an output, in both
+//! directions at once.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -18,7 +19,8 @@ use crate::nonblocking::would_block;
 /// The largest read of the input.
 const READ_MAX: usize = 64 * 1024;
 
-/// How many bytes may be in flight for their echo to mark the end, on a transport without a half-close.
+/// How many bytes may be in flight for their echo to mark the end, on a transport without a
+/// half-close.
 const ECHO_MAX: usize = 1024 * 1024;
 
 /// How long to wait for input after the peer has closed, to find out whether some was not sent.
@@ -111,7 +113,8 @@ struct Ready {
 }
 
 impl<I: Read + AsFd> Pipe<I> {
-    /// Connects a stream with an input and an output. It ends with the [`WaitLimit`](crate::WaitLimit) of its peer.
+    /// Connects a stream with an input and an output. It ends with the
+    /// [`WaitLimit`](crate::WaitLimit) of its peer.
     pub fn new(peer: Peer, input: I, output: BackgroundWriter, eol: Eol) -> Self {
         let echo = (!peer.transport().half_closes()).then(EchoReader::new);
         let summary = PipeSummary {
@@ -140,12 +143,14 @@ impl<I: Read + AsFd> Pipe<I> {
         }
     }
 
-    /// Passes bytes until the peer has closed, or has sent nothing for [`ConnectOptions::wait`] after the end of the
-    /// input. If the peer stops sending first, input is still sent to it until the input ends or pauses for as long.
+    /// Passes bytes until the peer has closed, or has sent nothing for [`ConnectOptions::wait`]
+    /// after the end of the input. If the peer stops sending first, input is still sent to it until
+    /// the input ends or pauses for as long.
     ///
     /// # Errors
     ///
-    /// If the input, the output or this machine fails. A failure of the peer is a part of the result.
+    /// If the input, the output or this machine fails. A failure of the peer is a part of the
+    /// result.
     ///
     /// [`ConnectOptions::wait`]: crate::ConnectOptions::wait
     pub fn run(mut self) -> Result<PipeSummary, TalkError> {

@@ -18,7 +18,8 @@ pub enum ReceivedKind {
     Fragment,
     /// A reply, or the last of it, which may be empty, with its round-trip time.
     Reply(Duration),
-    /// A reply, or the last of it, that arrived when the wait for it had ended, with its round-trip time.
+    /// A reply, or the last of it, that arrived when the wait for it had ended, with its round-trip
+    /// time.
     LateReply(Duration),
     /// Data that matches no request, or the last of it, which may be empty.
     Unexpected,

@@ -1,8 +1,9 @@
 //! Finds the request that received data belongs to. No I/O, and time is a parameter.
 //!
-//! A message socket delivers whole replies, which are matched by the message that they end with. On a stream the matcher
-//! follows the echo byte by byte. If the peer sends anything but an echo, the data that follows is the reply to the last
-//! request; such a reply ends with a newline or with silence.
+//! A message socket delivers whole replies, which are matched by the message that they end with. On
+//! a stream the matcher follows the echo byte by byte. If the peer sends anything but an echo, the
+//! data that follows is the reply to the last request; such a reply ends with a newline or with
+//! silence.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ pub(super) struct ReplyMatcher {
     next_number: u64,
     /// The bytes that are to come back on a stream, until the peer sends something else.
     echo: Option<EchoReader>,
-    /// Whether a message has come back, so that a reply without the message in it belongs to another request.
+    /// Whether a message has come back, so that a reply without the message in it belongs to
+    /// another request.
     is_echo_server: bool,
     /// Bytes that have arrived since the stream last counted as flowing.
     arrived_bytes: usize,
@@ -105,8 +107,8 @@ impl ReplyMatcher {
         }
     }
 
-    /// Ends the wait for replies. Replies that arrive from now on are late, and a fragment that has begun to arrive is
-    /// forgotten.
+    /// Ends the wait for replies. Replies that arrive from now on are late, and a fragment that has
+    /// begun to arrive is forgotten.
     pub(super) fn give_up(&mut self) {
         self.fragment = None;
         while self.requests.expire(|_| true).is_some() {}
@@ -137,7 +139,8 @@ impl ReplyMatcher {
         self.arrived_bytes = 0;
     }
 
-    /// Returns whether so many bytes have arrived since this was last true that the stream flows rather than drips.
+    /// Returns whether so many bytes have arrived since this was last true that the stream flows
+    /// rather than drips.
     pub(super) fn is_flowing(&mut self) -> bool {
         let is_flowing = FLOW_BYTES <= self.arrived_bytes;
         if is_flowing {
@@ -158,8 +161,8 @@ impl ReplyMatcher {
         fragment.is_some_and(|fragment| fragment.ends_line || QUIET <= now - fragment.arrived_at)
     }
 
-    /// Returns whether the fragment is a reply whose bytes so far have arrived by `deadline`. If a silence then completes
-    /// it, it has arrived in time.
+    /// Returns whether the fragment is a reply whose bytes so far have arrived by `deadline`. If a
+    /// silence then completes it, it has arrived in time.
     pub(super) fn is_reply_in_time(&self, deadline: Deadline) -> bool {
         let fragment = self.fragment.as_ref();
         fragment.is_some_and(|fragment| fragment.is_reply && deadline.includes(fragment.arrived_at))
@@ -235,8 +238,9 @@ impl ReplyMatcher {
         }
     }
 
-    /// Takes the echoes at the beginning of a stream's data, and returns the rest. Data that arrives while no reply is
-    /// expected is not an echo, and does not show that the peer is not an echo server.
+    /// Takes the echoes at the beginning of a stream's data, and returns the rest. Data that
+    /// arrives while no reply is expected is not an echo, and does not show that the peer is not an
+    /// echo server.
     fn take_echoes<'a, E>(
         &mut self,
         bytes: &'a [u8],
@@ -283,11 +287,11 @@ impl ReplyMatcher {
         kind
     }
 
-    /// Returns the request that a whole message is the reply to: the longest message that the reply ends with, and the
-    /// last of equal ones.
+    /// Returns the request that a whole message is the reply to: the longest message that the reply
+    /// ends with, and the last of equal ones.
     ///
-    /// An empty message matches an empty reply, and any reply of an echo server that matches no other request. Anything
-    /// else that a connected peer sends is the reply to the last request.
+    /// An empty message matches an empty reply, and any reply of an echo server that matches no
+    /// other request. Anything else that a connected peer sends is the reply to the last request.
     fn request_of(&self, reply: &[u8]) -> Option<u64> {
         let is_in_reply = |message: &[u8]| !message.is_empty() && reply.ends_with(message);
         let echoed = self.remembered().filter(|(_, request)| is_in_reply(&request.message));

@@ -22,7 +22,8 @@ fn connect(options: ConnectOptions) -> Result<Peer, ClientError> {
     Peer::connect(options, WaitLimit::new(StopToken::new().unwrap(), Duration::MAX))
 }
 
-/// Returns a UNIX listener whose queue is full, its endpoint, and the connections that fill the queue.
+/// Returns a UNIX listener whose queue is full, its endpoint, and the connections that fill the
+/// queue.
 fn full_queue(folder: &Folder) -> (Socket, String, Vec<Socket>) {
     let endpoint = format!("unix:{}", folder.join("full"));
     let address = endpoint.parse::<Endpoint>().unwrap();

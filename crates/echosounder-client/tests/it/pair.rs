@@ -8,8 +8,8 @@ use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Endpoint, Socket, StopToken};
 use echosounder_testkit::{FakeClock, PATIENCE, socket_pair};
 
-/// How long the peer waits for a reply. Decisions depend on the fake clock alone, but a wait that no event ends takes this
-/// long by the real clock before the peer looks at the fake one.
+/// How long the peer waits for a reply. Decisions depend on the fake clock alone, but a wait that
+/// no event ends takes this long by the real clock before the peer looks at the fake one.
 pub(crate) const WAIT: Duration = Duration::from_millis(20);
 
 /// The test's end of a socket pair, and what it controls.

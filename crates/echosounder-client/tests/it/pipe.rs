@@ -21,7 +21,8 @@ fn pipe(peer: Peer, limit: WaitLimit, eol: Eol) -> (Pipe<UnixStream>, Ends) {
     (Pipe::new(peer, reader, writer, eol), Ends { input, output })
 }
 
-/// Runs a pipe with this input, and returns its result, its output, and what the server's side returns.
+/// Runs a pipe with this input, and returns its result, its output, and what the server's side
+/// returns.
 fn run<T: Send + 'static>(
     input: &[u8],
     eol: Eol,

@@ -117,8 +117,9 @@ fn data_before_the_first_request_is_unexpected() {
 /// The length of a chunk that makes a stream flow, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// Sends chunks of an echo. Before each, time passes; two of these spans are longer than the wait for a reply, one is not.
-/// The next chunk is sent when the client has received the one before. Returns early when the client gives up.
+/// Sends chunks of an echo. Before each, time passes; two of these spans are longer than the wait
+/// for a reply, one is not. The next chunk is sent when the client has received the one before.
+/// Returns early when the client gives up.
 fn send_slowly(pair: &Pair, chunks: usize, len: usize, received: &mpsc::Receiver<usize>) {
     for _ in 0..chunks {
         pair.clock.advance(3 * WAIT / 4);

@@ -148,7 +148,8 @@ fn echo_example_serves_any_endpoint() {
     }
 }
 
-/// Checks that the Rust and Python code in a page is code that the tests run, and returns how many blocks there are.
+/// Checks that the Rust and Python code in a page is code that the tests run, and returns how many
+/// blocks there are.
 fn check_page(page: &str) -> Option<usize> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let Ok(page) = fs::read_to_string(root.join("../..").join(page)) else {

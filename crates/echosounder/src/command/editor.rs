@@ -1,7 +1,8 @@
 //! The line editor of a conversation on a terminal, on a thread of its own.
 //!
-//! The conversation requests a line and gets it through a channel, so that it can wait for the line and for the peer at
-//! the same time. Text that is printed meanwhile appears above the line that is being typed.
+//! The conversation requests a line and gets it through a channel, so that it can wait for the line
+//! and for the peer at the same time. Text that is printed meanwhile appears above the line that is
+//! being typed.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -67,7 +68,8 @@ pub(crate) enum Printed {
 }
 
 impl Editor {
-    /// Starts the editor. `typed` are the keys that were pressed before; they become its first lines.
+    /// Starts the editor. `typed` are the keys that were pressed before; they become its first
+    /// lines.
     pub(crate) fn start(typed: &[u8]) -> io::Result<(Self, EditedLines)> {
         let (lines, received) = mpsc::channel();
         let (requests, requested) = mpsc::channel();
@@ -112,7 +114,8 @@ impl Editor {
         let _ = self.requests.send(());
     }
 
-    /// Prints a text above the line that is being typed, as soon as the text before it is on the screen.
+    /// Prints a text above the line that is being typed, as soon as the text before it is on the
+    /// screen.
     ///
     /// # Errors
     ///
@@ -133,8 +136,8 @@ impl Editor {
         Ok(Printed::NotTyping(text))
     }
 
-    /// Ends the line that is being typed, and waits a moment until the editor has released the terminal. Returns the text
-    /// that the editor has not printed.
+    /// Ends the line that is being typed, and waits a moment until the editor has released the
+    /// terminal. Returns the text that the editor has not printed.
     pub(crate) fn finish(self) -> io::Result<Option<String>> {
         let is_waiting = || matches!(self.printer.try_send(String::new()), Err(TrySendError::Full(_)));
         if is_waiting() && self.reading.load(Ordering::Acquire) {
@@ -215,7 +218,8 @@ impl Work {
                 },
             };
             self.reading.store(false, Ordering::Release);
-            // The line is stored now, since the program may be killed. The conversation does not need the history.
+            // The line is stored now, since the program may be killed. The conversation does not
+            // need the history.
             let _ = self.line_editor.sync_history();
             let Some(line) = line else { break };
             if self.lines.send(line).is_err() {
@@ -227,8 +231,8 @@ impl Work {
     }
 }
 
-/// Splits the keys that were pressed before the editor started into whole lines and the beginning of the next. Control
-/// keys are left out.
+/// Splits the keys that were pressed before the editor started into whole lines and the beginning
+/// of the next. Control keys are left out.
 fn early_lines(typed: &[u8]) -> (VecDeque<String>, String) {
     let text = String::from_utf8_lossy(typed).replace('\r', "\n");
     let text = text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "");

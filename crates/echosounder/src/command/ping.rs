@@ -65,8 +65,8 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     }
 }
 
-/// Decides what depends on all targets: which receive timestamps they all have, and how much of the time each gets if
-/// they are measured one after another.
+/// Decides what depends on all targets: which receive timestamps they all have, and how much of the
+/// time each gets if they are measured one after another.
 fn settle(config: &mut config::Ping) {
     let has_kernel = |target: &Ping| TimestampSource::has_kernel(target.connect.endpoint.transport());
     let common =
@@ -80,7 +80,8 @@ fn settle(config: &mut config::Ping) {
     }
 }
 
-/// Starts a server at the targets, or on every family if there are none. Its endpoints become the targets.
+/// Starts a server at the targets, or on every family if there are none. Its endpoints become the
+/// targets.
 fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
     let wanted: Vec<_> = config.targets.iter().map(|ping| ping.connect.endpoint.clone()).collect();
     let server = if wanted.is_empty() { Embedded::everywhere() } else { Embedded::at(wanted) }?;
@@ -91,8 +92,8 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
     Ok(server)
 }
 
-/// Lets a signal end the ping, and another one the process at once, after it has removed the folder of the server's
-/// sockets. SIGQUIT (Ctrl-\) requests interim statistics.
+/// Lets a signal end the ping, and another one the process at once, after it has removed the folder
+/// of the server's sockets. SIGQUIT (Ctrl-\) requests interim statistics.
 fn watch_signals(signals: Signals, control: &Arc<PingControl>, folder: Option<PathBuf>) -> Result<()> {
     let (reporting, stop) = (Arc::clone(control), control.stop_token().clone());
     // A folder that is gone already needs no removal.

@@ -1,4 +1,5 @@
-//! The terminal of a conversation: its modes, its cursor reports, and the rest of its input at the end.
+//! The terminal of a conversation: its modes, its cursor reports, and the rest of its input at the
+//! end.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -20,14 +21,15 @@ const DISCARD_MAX: Duration = Duration::from_secs(2);
 /// Requests a cursor position report: DSR, replied to by CPR (ECMA-48).
 const REQUEST_CURSOR: &[u8] = b"\x1b[6n";
 
-/// Turns bracketed paste on, so that a pasted line end is text and not the Enter key (xterm control sequences).
+/// Turns bracketed paste on, so that a pasted line end is text and not the Enter key (xterm control
+/// sequences).
 const MARK_PASTES: &[u8] = b"\x1b[?2004h";
 
 /// Turns bracketed paste off.
 const MARK_NO_PASTES: &[u8] = b"\x1b[?2004l";
 
-/// A terminal on standard input. Dropping it discards the rest of a paste, so that the shell does not run it, and
-/// restores the modes.
+/// A terminal on standard input. Dropping it discards the rest of a paste, so that the shell does
+/// not run it, and restores the modes.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     original: Termios,
@@ -35,13 +37,14 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Returns the terminal on standard input. This process must be in its foreground process group: otherwise a change
-    /// of the modes stops the process (SIGTTOU, termios(3)).
+    /// Returns the terminal on standard input. This process must be in its foreground process
+    /// group: otherwise a change of the modes stops the process (SIGTTOU, termios(3)).
     pub(crate) fn of_input() -> io::Result<Self> {
         Ok(Self { original: tcgetattr(io::stdin())?, marks_pastes: false })
     }
 
-    /// Turns echo and line editing off: keys can be read at once and are not shown. Ctrl-C still sends a signal.
+    /// Turns echo and line editing off: keys can be read at once and are not shown. Ctrl-C still
+    /// sends a signal.
     pub(crate) fn stop_echo(&self) -> io::Result<()> {
         let mut modes = self.original.clone();
         modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
@@ -59,8 +62,9 @@ impl Terminal {
         write(MARK_PASTES)
     }
 
-    /// Returns whether the terminal reports the position of its cursor, which the line editor requests before each prompt,
-    /// and the keys that were pressed before the report. Echo must be off.
+    /// Returns whether the terminal reports the position of its cursor, which the line editor
+    /// requests before each prompt, and the keys that were pressed before the report. Echo must be
+    /// off.
     pub(crate) fn reports_cursor(&self) -> io::Result<(bool, Vec<u8>)> {
         write(REQUEST_CURSOR)?;
         let deadline = now() + REPORT_WAIT;
@@ -71,7 +75,8 @@ impl Terminal {
                 return Ok((false, typed));
             }
             let mut chunk = [0; 256];
-            // A copy of the descriptor is read, since the buffer of std's stdin would keep bytes that are not taken here.
+            // A copy of the descriptor is read, since the buffer of std's stdin would keep bytes
+            // that are not taken here.
             let len = input()?.read(&mut chunk)?;
             typed.extend_from_slice(&chunk[..len]);
             if remove_cursor_report(&mut typed) {
@@ -106,8 +111,8 @@ impl Drop for Terminal {
     }
 }
 
-/// Returns a function that restores the modes of the terminal on standard input, for a process that a signal is about to
-/// kill.
+/// Returns a function that restores the modes of the terminal on standard input, for a process that
+/// a signal is about to kill.
 pub(crate) fn restorer() -> io::Result<impl FnOnce() + Send + 'static> {
     let original = tcgetattr(io::stdin())?;
     Ok(move || {
@@ -171,7 +176,8 @@ fn has_input(wait: Duration) -> io::Result<bool> {
     ready([(io::stdin().as_fd(), Interest::Read)], Some(wait)).map(|[input]| input.readable)
 }
 
-/// Writes a few bytes to the terminal, or nothing if it accepts none now: it may be stopped (Ctrl-S).
+/// Writes a few bytes to the terminal, or nothing if it accepts none now: it may be stopped
+/// (Ctrl-S).
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     let out = io::stdout();
     let [writable] = ready([(out.as_fd(), Interest::Write)], Some(Duration::ZERO))?;

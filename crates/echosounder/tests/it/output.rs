@@ -280,7 +280,8 @@ fn pipes_and_descriptors_are_written_in_place() {
             let objects = json_lines(done.text());
             assert_eq!((objects.len(), &objects[0]["event"]), (1, &event.into()), "{name}: {done:?}");
         }
-        // The file of a descriptor is not replaced, so that the descriptor still leads to the result.
+        // The file of a descriptor is not replaced, so that the descriptor still leads to the
+        // result.
         let held = folder.join("held");
         let script = format!("exec 3<>{held}; {sounder} {command} -o /dev/fd/3 >&2; cat <&3");
         let done = finish(&mut sh(&script), b"");
@@ -355,7 +356,8 @@ fn has_thread(pid: u32, name: &str) -> bool {
     names.any(|line| line.trim_end() == name)
 }
 
-/// Runs a command whose standard output nobody reads, sends it a signal if there is one, and waits for its end.
+/// Runs a command whose standard output nobody reads, sends it a signal if there is one, and waits
+/// for its end.
 fn run_unread(command: &mut Command, signal: Option<Signal>) -> (Option<i32>, String) {
     let (_reader, writer) = stuck();
     let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();

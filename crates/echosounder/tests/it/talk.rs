@@ -61,8 +61,8 @@ fn port() -> (UdpSocket, String) {
     (port, endpoint)
 }
 
-/// Returns a command that runs our client where the name `both` has the addresses ::1 and 127.0.0.1, in that order, as
-/// long as the folder exists.
+/// Returns a command that runs our client where the name `both` has the addresses ::1 and
+/// 127.0.0.1, in that order, as long as the folder exists.
 pub(crate) fn where_both_is_a_name() -> Option<(Command, Folder)> {
     if !has_ipv6() {
         return None;
@@ -245,7 +245,8 @@ fn any_bytes_pass_unchanged() {
 #[test]
 fn paused_input_and_output_lose_nothing() {
     let serving = Serving::with(&["--stamp", "none", "tcp://127.0.0.1:0"], 1);
-    // This is more than all buffers on the way hold. The output is read only when the input is blocked.
+    // This is more than all buffers on the way hold. The output is read only when the input is
+    // blocked.
     let pipeline = "head -c 30000000 /dev/zero | tr '\\0' x | \"$SOUNDER\" talk \"$AT\" | { read wait <\"$GO\"; cat; } | wc -c";
     let folder = Folder::new();
     let go = folder.join("go");
@@ -603,7 +604,8 @@ fn silent_address_does_not_delay_the_others() {
     let silent = Program::start(&mut silent);
     let port = silent.wait_for_lines(1).remove(0);
     let serving = Serving::at(&[&format!("tcp://127.0.0.1:{port}")]);
-    // The time is for all addresses together. Without staggered starts the first would use all of it.
+    // The time is for all addresses together. Without staggered starts the first would use all of
+    // it.
     client.args(["talk", "-v", "-w", "5s", &format!("both:{port}")]);
     let talk = finish(&mut client, b"hello\n");
     assert_eq!((talk.code, talk.text().len()), (Some(0), CTIME + 6), "{}", talk.stderr);
@@ -970,7 +972,8 @@ fn escape_character_in_a_path_is_shown_escaped() {
 
 #[test]
 fn connection_to_itself_is_refused() {
-    // With a single local port, a connection to that port comes from the port itself, and TCP establishes it.
+    // With a single local port, a connection to that port comes from the port itself, and TCP
+    // establishes it.
     let Some(mut alone) = private_network() else { return };
     let call = "echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range && exec \"$0\" talk 127.0.0.1:40000";
     let talk = finish(alone.args(["sh", "-c", call]).arg(env!("CARGO_BIN_EXE_sounder")), b"hello\n");

@@ -1,4 +1,5 @@
-//! Conversations on a full-featured terminal. A terminal parser turns the output into the screen that a user sees.
+//! Conversations on a full-featured terminal. A terminal parser turns the output into the screen
+//! that a user sees.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -404,7 +405,8 @@ fn pasted_text_is_one_message() {
 
 #[test]
 fn rest_of_a_paste_never_reaches_the_shell() {
-    // With the line editor, on a terminal without cursor reports, and on a terminal that can only print.
+    // With the line editor, on a terminal without cursor reports, and on a terminal that can only
+    // print.
     for (reports_cursor, term) in [(true, "xterm-256color"), (false, "xterm-256color"), (true, "dumb")] {
         let (endpoint, received) = recorder();
         let script = format!(
@@ -413,7 +415,8 @@ fn rest_of_a_paste_never_reaches_the_shell() {
         let Some(mut terminal) = Terminal::shell(&script) else { return };
         terminal.reports_cursor = reports_cursor;
         terminal.shows(|screen| screen.ends_with('>'));
-        // Without bracketed paste the text counts as typed, and its empty line ends the conversation.
+        // Without bracketed paste the text counts as typed, and its empty line ends the
+        // conversation.
         terminal.press(&format!("one\r\r{}", "echo run by the shell\r".repeat(100)));
         assert_eq!(received.recv_timeout(PATIENCE).unwrap(), b"one");
         terminal.shows(|screen| screen.contains("code 0"));

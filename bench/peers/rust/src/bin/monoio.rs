@@ -1,4 +1,5 @@
-//! A task for each connection, on monoio over io_uring. Usage: monoio tcp|udp PORT, monoio unix PATH
+//! A task for each connection, on monoio over io_uring. Usage: monoio tcp|udp PORT, monoio unix
+//! PATH
 
 use std::cell::RefCell;
 use std::io;

@@ -1,4 +1,5 @@
-//! A thread for each connection, with std. Usage: threads tcp|udp PORT, threads unix|unix-dgram PATH
+//! A thread for each connection, with std. Usage: threads tcp|udp PORT, threads unix|unix-dgram
+//! PATH
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;

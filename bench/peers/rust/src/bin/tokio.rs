@@ -1,4 +1,5 @@
-//! A task for each connection, on tokio's runtime of one thread. Usage: tokio tcp|udp PORT, tokio unix|unix-dgram PATH
+//! A task for each connection, on tokio's runtime of one thread. Usage: tokio tcp|udp PORT, tokio
+//! unix|unix-dgram PATH
 
 use std::cell::RefCell;
 use std::io;

@@ -73,8 +73,8 @@ impl<'a> LoadOutput<'a> {
         });
     }
 
-    /// Writes the report so far to the files. A file that cannot be written keeps its old content; the next checkpoint
-    /// tries again.
+    /// Writes the report so far to the files. A file that cannot be written keeps its old content;
+    /// the next checkpoint tries again.
     pub(super) fn checkpoint(&self, load: &Load, report: &LoadReport) {
         let Self { started, steps, .. } = self;
         let summary = Summary { load, report, started, steps, server_cpu: None };
@@ -83,8 +83,8 @@ impl<'a> LoadOutput<'a> {
         }
     }
 
-    /// Writes the files and then the result on the console, as far as each is possible. Returns the last failure of a file;
-    /// the others are reported before.
+    /// Writes the files and then the result on the console, as far as each is possible. Returns the
+    /// last failure of a file; the others are reported before.
     pub(super) fn finish(
         mut self,
         load: &Load,

@@ -46,7 +46,8 @@ impl ResultFiles {
         }
     }
 
-    /// Writes the reports so far. If that fails, the old file stays, and the next report is tried again.
+    /// Writes the reports so far. If that fails, the old file stays, and the next report is tried
+    /// again.
     pub(super) fn save(&mut self, states: &[TargetState], thresholds: Thresholds) {
         for sink in &mut self.files {
             if sink.has_lines() {
@@ -68,8 +69,8 @@ impl ResultFiles {
                 sink.publish();
                 return sink.error;
             }
-            // If no target was found, an old histogram is worth more than an empty one, and an old report more than
-            // one that only contains the failure of this machine.
+            // If no target was found, an old histogram is worth more than an empty one, and an old
+            // report more than one that only contains the failure of this machine.
             let of_peer =
                 |state: &TargetState| state.error.as_ref().and_then(failure::failure_kind).is_some();
             let is_worthless = !has_found

@@ -78,8 +78,8 @@ impl Reporter {
         }
     }
 
-    /// Reports events until all targets have ended. When standard output has failed, only a result file needs the rest;
-    /// a ping that would not end by itself is then stopped.
+    /// Reports events until all targets have ended. When standard output has failed, only a result
+    /// file needs the rest; a ping that would not end by itself is then stopped.
     pub(super) fn run(
         &mut self,
         receiver: &Receiver<(usize, TargetEvent)>,
@@ -107,8 +107,8 @@ impl Reporter {
         }
     }
 
-    /// Writes the files, then the statistics. A failure of one stops no other; the last failure of a file is returned,
-    /// and the others are reported before.
+    /// Writes the files, then the statistics. A failure of one stops no other; the last failure of
+    /// a file is returned, and the others are reported before.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.find_no_echo();
         let mut failures = std::mem::take(&mut self.files).finish(&self.targets, self.thresholds);
@@ -121,7 +121,8 @@ impl Reporter {
         last.map_or(written, Err)
     }
 
-    /// Returns the error of a single target that was not found: there is nothing else to report of it.
+    /// Returns the error of a single target that was not found: there is nothing else to report of
+    /// it.
     pub(super) fn take_only_error(&mut self) -> Option<anyhow::Error> {
         match self.targets.as_mut_slice() {
             [TargetState { target: None, error, .. }] => {

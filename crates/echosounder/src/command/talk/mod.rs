@@ -70,8 +70,8 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     converse(&config, output, peer, lines, printer)
 }
 
-/// Returns a writer to standard output. On a terminal it escapes what could act on the terminal, unless the bytes are to
-/// be written unchanged.
+/// Returns a writer to standard output. On a terminal it escapes what could act on the terminal,
+/// unless the bytes are to be written unchanged.
 fn stdout_writer(unchanged: bool, limit: WaitLimit) -> Result<BackgroundWriter> {
     let out = File::from(io::stdout().as_fd().try_clone_to_owned().context("cannot write the output")?);
     let writer = match io::stdout().is_terminal() && !unchanged {

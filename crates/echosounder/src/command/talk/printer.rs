@@ -20,7 +20,8 @@ use crate::render::talk::json;
 use crate::render::terminal_text::unfinished;
 use crate::stderr::stderr;
 
-/// The longest message whose reply with the longest timestamp fits in a UDP datagram: 65,507 - 128 bytes.
+/// The longest message whose reply with the longest timestamp fits in a UDP datagram: 65,507 - 128
+/// bytes.
 const REPLY_FITS_MAX: usize = 65_379;
 
 /// How many bytes of a reply are shown on a terminal.
@@ -189,7 +190,8 @@ impl Printer {
             return Ok(());
         }
         self.last_byte = None;
-        // Requests were sent without newlines. With one after each reply, programs can separate the replies.
+        // Requests were sent without newlines. With one after each reply, programs can separate the
+        // replies.
         let is_reply = matches!(received.kind, ReceivedKind::Reply(_) | ReceivedKind::LateReply(_));
         let is_whole = self.kind != Kind::Stream || is_reply;
         if is_whole && self.adds_newline && last_byte != Some(b'\n') {
@@ -218,7 +220,8 @@ impl Printer {
         self.writer.write((line + "\n").as_bytes())
     }
 
-    /// Returns the line that shows a reply to a person. `reply` may be the beginning of a reply of `len` bytes.
+    /// Returns the line that shows a reply to a person. `reply` may be the beginning of a reply of
+    /// `len` bytes.
     fn labelled(&self, reply: &[u8], len: usize, rtt: Option<Duration>) -> String {
         let mut line = if reply.len() < len {
             let whole = &reply[..reply.len() - unfinished(reply)];

@@ -1,4 +1,5 @@
-//! The outcome of a conversation or a pipe: the exit status, and the error that counts missing replies.
+//! The outcome of a conversation or a pipe: the exit status, and the error that counts missing
+//! replies.
 
 use std::io;
 
@@ -88,7 +89,8 @@ fn time_over(config: &config::Talk, output: Output) -> Result<Outcome> {
     fail(config, output, Some(FailureKind::Timeout), format!("stopped after {deadline:?} (--deadline)"))
 }
 
-/// Returns a failure of the peer as an error. Without one the message is printed, and the outcome is incomplete.
+/// Returns a failure of the peer as an error. Without one the message is printed, and the outcome
+/// is incomplete.
 fn fail(
     config: &config::Talk,
     output: Output,

@@ -14,8 +14,8 @@ const POINTS_PER_NINE: f64 = 40.0;
 /// A distribution with the class of its colour and its name.
 pub(crate) type Curve<'a> = (&'static str, &'static str, &'a Distribution);
 
-/// Returns the figure. `noun` names the measured things in the plural, such as "requests". The first curve sets the
-/// axis of shares; curves without values are left out.
+/// Returns the figure. `noun` names the measured things in the plural, such as "requests". The
+/// first curve sets the axis of shares; curves without values are left out.
 pub(crate) fn figure(id: String, noun: &str, curves: &[Curve<'_>]) -> Figure {
     let curves: Vec<Curve<'_>> = curves.iter().copied().filter(|(.., times)| times.count() != 0).collect();
     let main = curves.first().map_or_else(Distribution::default, |(.., times)| (*times).clone());

@@ -11,7 +11,8 @@ use echosounder_socket::{IpVersion, StopToken};
 
 use super::*;
 
-/// Starts a peer that echoes `requests` messages, with timestamps or without, and drops one in `every`.
+/// Starts a peer that echoes `requests` messages, with timestamps or without, and drops one in
+/// `every`.
 fn peer(timestamps: bool, every: u64, requests: u64) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let peer = socket.try_clone().unwrap();
