@@ -18,7 +18,7 @@ use echosounder_socket::{
     Socket, Transport, create_server, option, ready,
 };
 
-use crate::python::{python_calls, python_is_called};
+use crate::python::{python_client_gets_echoes, python_server_echoes};
 use crate::{Folder, PATIENCE, UNNAMED, skip};
 
 /// A transport over one of its address families, if this kernel has it.
@@ -214,8 +214,8 @@ macro_rules! all {
             buffer_sizes_are_read_back
             readiness_is_reported
             pairs_exist_for_unix_and_tipc
-            python_is_called
-            python_calls
+            python_server_echoes
+            python_client_gets_echoes
         }
     };
 }

@@ -133,7 +133,7 @@ fn lengths(fixture: &Fixture) -> Vec<usize> {
     [1, 1000, 65_483].into_iter().chain(longest).collect()
 }
 
-pub(crate) fn python_is_called(fixture: &Fixture) {
+pub(crate) fn python_server_echoes(fixture: &Fixture) {
     let Some(mut python) = Python::start(fixture, "server", &fixture.address(), &[]) else { return };
     let name = address(fixture, &python.next_line());
     let client = fixture.client_socket();
@@ -170,7 +170,7 @@ pub(crate) fn python_is_called(fixture: &Fixture) {
     assert!(python.child.wait().unwrap().success());
 }
 
-pub(crate) fn python_calls(fixture: &Fixture) {
+pub(crate) fn python_client_gets_echoes(fixture: &Fixture) {
     let (server, name) = fixture.server();
     let lengths = lengths(fixture);
     let Some(mut python) = Python::start(fixture, "client", &name, &lengths) else { return };
