@@ -10,8 +10,8 @@ use std::time::Duration;
 use echosounder_socket::{Endpoint, Family, IpVersion, Protocol, Side, Socket, Type};
 
 use crate::support::{
-    CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, connections, finish, has_ipv6, now,
-    private_hosts, private_network, python, retry_interrupted, run, sh, sounder, unique, wait_until,
+    CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, connections, finish, has_ipv6, json_lines,
+    now, private_hosts, private_network, python, retry_interrupted, run, sh, sounder, unique, wait_until,
     without_times,
 };
 
@@ -678,6 +678,15 @@ fn json_has_one_object_per_reply() {
         reply(None, Some("ff00"), rtt(2)),
     ];
     assert_eq!((done.code, &replies[..]), (Some(0), &expected[..]));
+}
+
+#[test]
+fn json_object_of_the_connection() {
+    let server = Server::with(|mut client| echo(&mut client));
+    let talk = run(&["talk", "--json", "-v", &server.endpoint], b"one\n");
+    let note = serde_json::json!({ "event": "note", "note": format!("connected to {}", server.endpoint) });
+    assert_eq!((talk.code, without_times(json_lines(&talk.stderr))), (Some(0), vec![note]));
+    server.join();
 }
 
 #[test]

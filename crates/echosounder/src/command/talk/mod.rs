@@ -12,7 +12,7 @@ use echosounder_client::{
 };
 use echosounder_socket::{Kind, StopToken};
 
-use self::printer::{Printer, Prompt, Style};
+use self::printer::{Printer, Prompt, Style, print_connected};
 use super::editor::Editor;
 use super::signals;
 use super::terminal::{self, Terminal};
@@ -55,7 +55,7 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     // With datagrams only a reply shows at which address of a name a server is.
     let reached = (kind != Kind::Datagrams).then(|| peer.peer_endpoint());
     if let Some(endpoint) = reached.as_ref().filter(|_| config.verbose) {
-        writeln!(stderr(), "Connected to {endpoint}")?;
+        print_connected(endpoint, output.json)?;
     }
     if kind == Kind::Stream && !config.lines && !output.json {
         let writer = stdout_writer(config.raw, limit)?;

@@ -16,6 +16,7 @@ use crate::output::Output;
 use crate::render::escape::Escaped;
 use crate::render::json::EventTime;
 use crate::render::numbers::grouped;
+use crate::render::serve::note;
 use crate::render::talk::json;
 use crate::render::terminal_text::unfinished;
 use crate::stderr::stderr;
@@ -81,6 +82,14 @@ pub(super) struct Printer {
     last_byte: Option<u8>,
 }
 
+/// Prints to standard error where the peer is.
+pub(super) fn print_connected(endpoint: &str, as_json: bool) -> io::Result<()> {
+    match as_json {
+        true => note(&mut stderr(), &format!("connected to {endpoint}"), true),
+        false => writeln!(stderr(), "Connected to {endpoint}"),
+    }
+}
+
 impl Printer {
     pub(super) fn new(
         config: &config::Talk,
@@ -139,7 +148,7 @@ impl Printer {
             return Ok(());
         }
         self.reached = Some(endpoint.to_owned());
-        if self.verbose { writeln!(stderr(), "Connected to {endpoint}") } else { Ok(()) }
+        if self.verbose { print_connected(endpoint, self.style == Style::Json) } else { Ok(()) }
     }
 
     fn print_prompt(&mut self) -> io::Result<()> {
