@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::Duration;
 
 use echosounder_socket::option::{IP_RECVTOS, IP_RECVTTL};
-use echosounder_socket::{ControlMessage, MessageFlags, Socket, control_space};
+use echosounder_socket::{ControlMessage, MessageFlags, Socket, Transport, control_space};
 use echosounder_testkit::{Fate, Forwarder, Log, OneWay, Passage, REQUEST_LEN, Random};
 use serde_json::Value;
 
@@ -802,6 +802,25 @@ fn dead_target_does_not_affect_the_others() {
 }
 
 #[test]
+fn signal_before_targets_are_connected_is_reported_once() {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
+    let listener = Transport::Tcp.socket(&any).unwrap();
+    listener.bind(&any).unwrap();
+    listener.listen_with(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    // One connection fills the queue. The kernel does not establish the next ones.
+    let filling = Transport::Tcp.socket(&address).unwrap();
+    filling.connect(&address).unwrap();
+    let silent = format!("tcp://127.0.0.1:{}", address.port().unwrap());
+    let serving = Serving::at(&["udp://127.0.0.1:0"]);
+    let pinging = Program::start(&mut sounder(["ping", serving.endpoint(), &silent, &silent, &silent]));
+    pinging.wait_for_lines(1);
+    pinging.signal("INT");
+    let done = pinging.finish();
+    assert_eq!((done.code, &*done.stderr), (Some(1), "sounder: interrupted\n"), "{}", done.text());
+}
+
+#[test]
 fn next_address_of_a_name_is_used_after_a_refusal() {
     let Some((mut command, _folder)) = where_both_is_a_name() else { return };
     let serving = Serving::at(&["udp://127.0.0.1:0"]);
@@ -830,12 +849,12 @@ fn next_address_of_a_name_is_used_after_a_refusal() {
 #[test]
 fn deadline_and_signal_end_a_pending_connect() {
     // A listener whose queue is full accepts no connection.
-    let listener = echosounder_socket::Transport::Tcp.socket(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let listener = Transport::Tcp.socket(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     listener.bind(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     listener.listen_with(0).unwrap();
     let address = listener.local_addr().unwrap();
     let fill = || {
-        let client = echosounder_socket::Transport::Tcp.socket(&address).unwrap();
+        let client = Transport::Tcp.socket(&address).unwrap();
         client.set_blocking(false).unwrap();
         let _ = client.connect(&address);
         client

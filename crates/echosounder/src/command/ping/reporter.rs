@@ -55,6 +55,8 @@ pub(super) struct Reporter {
     print_time: bool,
     /// Whether the hint how to start a server was written.
     has_hinted: bool,
+    /// Whether it was reported that a signal came before a target was connected.
+    has_reported_stop: bool,
     thresholds: Thresholds,
     stdout: StdoutSink,
     /// Limits the lines that peers can cause.
@@ -70,6 +72,7 @@ impl Reporter {
             format: Format { output, style: console.style(output), verbose: config.verbose },
             print_time: config.print_time,
             has_hinted: false,
+            has_reported_stop: false,
             thresholds: config.thresholds,
             stdout: StdoutSink { console, error: None },
             line_rate_limit: LineRateLimit::new(),
@@ -267,10 +270,14 @@ impl Reporter {
         }
     }
 
-    /// Reports an error at once, unless the error of a single target ends the command anyway.
+    /// Reports an error at once, unless the error of a single target ends the command anyway. A
+    /// signal, which stops all targets, is reported once.
     fn report_failure(&mut self, index: usize, error: ClientError) {
+        let is_stop = matches!(error, ClientError::Stopped);
+        let is_repeated = is_stop && self.has_reported_stop;
+        self.has_reported_stop |= is_stop;
         let error = Advised::at(self.targets[index].given(), error, INSTEAD);
-        if 1 < self.targets.len() || self.targets[index].target.is_some() {
+        if !is_repeated && (1 < self.targets.len() || self.targets[index].target.is_some()) {
             failure::report(&error, self.format.output);
         }
         self.targets[index].error = Some(error);
