@@ -891,7 +891,7 @@ fn connected_socket_receives_from_others_or_not(fixture: &Fixture) {
     match fixture.family {
         Family::UNIX => assert_eq!(errno(sent), Some(libc::EPERM)),
         Family::NETLINK => assert_eq!(errno(sent), Some(libc::ECONNREFUSED)),
-        _ => assert_eq!(sent.unwrap(), 8),
+        _ => assert_eq!(sent.unwrap(), 5),
     }
 }
 
