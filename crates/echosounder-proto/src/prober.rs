@@ -314,7 +314,11 @@ impl<F: ProbeFormat> Prober<F> {
         }
         let due = self.due().filter(|due| (*due).max(self.paused_until) <= now.mono)?;
         if self.is_past_end(now.mono) {
-            return None;
+            // A connection that is still being made was not established in time.
+            if matches!(self.link, Link::Connecting { .. }) {
+                self.fail_to_connect(FailureKind::Timeout, now);
+            }
+            return self.events.pop_front().map(ProbeOutput::Event);
         }
         match self.link {
             Link::Connecting { .. } => return None,

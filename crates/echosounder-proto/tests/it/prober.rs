@@ -1278,6 +1278,22 @@ fn requests_that_come_due_while_connecting_are_lost_when_that_fails() {
 }
 
 #[test]
+fn requests_that_come_due_while_connecting_are_lost_at_the_end() {
+    let plan = ProbePlan { pace: every(ms(100)), count: None, timeout: ms(1000), end: Some(mono(at(350))) };
+    let (mut prober, mut buffer) = (Prober::new(TextEcho::stream(STREAM.payload), plan, mono(0)), Vec::new());
+    prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(0) });
+    let disconnected = Some(ProbeOutput::Event(ProbeEvent::Disconnected));
+    assert_eq!(prober.poll(moment(0), &mut buffer), disconnected);
+    assert_eq!(prober.poll(moment(0), &mut buffer), Some(ProbeOutput::Connect));
+    assert_eq!(prober.deadline(), Some(mono(at(350))));
+    let timeout = LossReason::Peer(FailureKind::Timeout);
+    let lost = drain(&mut prober, moment(at(350))).0;
+    assert_eq!(lost.len(), 4);
+    assert!(lost.iter().all(|event| matches!(event, ProbeEvent::Lost { reason, .. } if *reason == timeout)));
+    assert!(prober.is_over(mono(at(350))));
+}
+
+#[test]
 fn a_closed_loop_pauses_after_a_failure() {
     let plan = Plan { pace: ProbePace::Closed, count: Some(3), ..PLAIN.plan };
     let mut prober = plan.prober(mono(0));
