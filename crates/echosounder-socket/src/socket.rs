@@ -387,7 +387,7 @@ impl Socket {
     }
 }
 
-/// Addresses and connections.
+/// Binding, listening and connecting.
 impl Socket {
     /// Binds the socket to an address: bind(2). A TIPC socket can be bound to several.
     ///
@@ -671,7 +671,10 @@ impl Socket {
         };
         sys::socket::shutdown(self.as_fd(), how)
     }
+}
 
+/// Addresses, family, type and protocol.
+impl Socket {
     /// Returns the socket's own address: getsockname(2).
     ///
     /// # Errors
@@ -787,7 +790,7 @@ impl Socket {
     }
 }
 
-/// Receiving and sending.
+/// Receiving.
 impl Socket {
     /// Receives into a buffer and returns the number of bytes: recv(2). Zero is the end of a
     /// connection, or an empty datagram.
@@ -971,7 +974,10 @@ impl Socket {
         batch.set_unnamed_sender(|| self.sender(&RawAddress::empty()));
         Ok(received)
     }
+}
 
+/// Sending.
+impl Socket {
     /// Sends bytes and returns how many the kernel has accepted: send(2).
     ///
     /// # Errors
@@ -1178,7 +1184,10 @@ impl Socket {
         let ready = ready.collect::<io::Result<Vec<_>>>()?;
         self.call(Interest::Write, || sys::message::send_many(self.as_fd(), &ready, self.mode()))
     }
+}
 
+/// Sending files.
+impl Socket {
     /// Sends `count` bytes of a file, or all of it, from `offset` on: sendfile(2). Returns the
     /// number of bytes sent, which is less than `count` if the file ends.
     ///
