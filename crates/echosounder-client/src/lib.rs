@@ -68,8 +68,8 @@ pub use load::{
 pub use ping::{
     ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
     PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingReply, PingReport, Pinger,
-    Point, REQUEST_BYTES_MIN, ResolvedTarget, STREAM_REQUEST_BYTES_MIN, Series, Spreads, TargetEvent,
-    Thresholds, TimestampSource, TimestampSupport, Verdict,
+    Point, REQUEST_BYTES_MIN, ResolvedTarget, RttRange, STREAM_REQUEST_BYTES_MIN, Series, Spreads,
+    TargetEvent, Thresholds, TimestampSource, TimestampSupport, Verdict,
 };
 pub use talk::{
     BackgroundWriter, CloseReason, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary,

@@ -18,9 +18,9 @@
 //! use echosounder_proto::{Responder, Input, Framing, StampContext, Template, LocalTime};
 //!
 //! let responder = Responder { stamp: Template::ctime(), framing: Framing::default() };
-//! let label = LocalTime::EXAMPLE; // the server renders it once a second
+//! let local_time = LocalTime::EXAMPLE; // the server renders it once a second
 //! let mut out = Vec::new();
-//! let consumed = responder.respond(b"hello", Input::More, &mut StampContext::anonymous(&label), &mut out, |_| {});
+//! let consumed = responder.respond(b"hello", Input::More, &mut StampContext::anonymous(&local_time), &mut out, |_| {});
 //! assert_eq!(consumed, 5);
 //! assert_eq!(out, b"[Sun Nov 22 12:19:36 2026] hello");
 //! ```
@@ -55,7 +55,7 @@ pub use finder::{Finder, Found};
 pub use framing::{FRAME_MAX, Framing, Input};
 pub use in_flight::{InFlight, Match};
 pub use payload::{NUMBERED_MIN, Payload, Returned};
-pub use peer_clock::{OffsetEstimate, PeerClock};
+pub use peer_clock::{DelayVariation, OffsetEstimate, PeerClock};
 pub use probe_format::{ProbeFormat, ProbeReply};
 pub use prober::{ProbeEvent, ProbeInput, ProbeOutput, ProbePlan, Prober};
 pub use reader::{Echo, EchoReader, NotAnEcho};

@@ -109,6 +109,15 @@ impl Point {
     }
 }
 
+/// How much longer than the fastest one request and its reply took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DelayVariation {
+    /// From the client to the server.
+    pub up: Duration,
+    /// From the server to the client.
+    pub down: Duration,
+}
+
 impl PeerClock {
     /// Creates an estimate without any reply.
     pub fn new() -> Self {
@@ -213,16 +222,16 @@ impl PeerClock {
         })
     }
 
-    /// Returns how much longer than the fastest the request and the reply took; `None` if the
-    /// timestamp shows no time, or whole seconds.
-    pub fn excess(&self, sample: &Sample) -> Option<(Duration, Duration)> {
+    /// Returns how much longer than the fastest the request and the reply took (the packet delay
+    /// variation of RFC 5481); `None` if the timestamp shows no time, or whole seconds.
+    pub fn delay_variation(&self, sample: &Sample) -> Option<DelayVariation> {
         let bounds = sample.bounds().filter(|_| sample.is_exact())?;
         self.blocks.back()?;
         let (sent, received) = (float(sample.sent.program.mono), float(sample.received.best().mono));
         let up = self.relative(bounds.high) - self.high(sent, self.drift);
         let down = self.low(received, self.drift) - self.relative(bounds.low);
         let span = |nanos: f64| Duration::from_nanos(whole(nanos).max(0).unsigned_abs());
-        Some((span(up), span(down)))
+        Some(DelayVariation { up: span(up), down: span(down) })
     }
 
     /// Returns where in a second of the monotonic clock a request must be sent around that time, if

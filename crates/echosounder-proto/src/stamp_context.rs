@@ -8,7 +8,7 @@ use crate::time::{LocalTime, WallTime};
 #[derive(Clone, Copy)]
 pub struct StampContext<'a> {
     /// The time of day, for `{ctime}`, `{rfc3339}` and `{unix}`.
-    pub label: &'a LocalTime,
+    pub local_time: &'a LocalTime,
     /// When the message arrived.
     pub rx: WallTime,
     /// When its reply is sent.
@@ -27,8 +27,17 @@ pub struct StampContext<'a> {
 }
 
 impl<'a> StampContext<'a> {
-    /// Returns a context without addresses, in which all happens at the time of `label`.
-    pub fn anonymous(label: &'a LocalTime) -> Self {
-        Self { label, rx: label.wall, tx: label.wall, peer: &"", local: &"", host: "", seq: 0, stamp: None }
+    /// Returns a context without addresses, in which all happens at the time of `local_time`.
+    pub fn anonymous(local_time: &'a LocalTime) -> Self {
+        Self {
+            local_time,
+            rx: local_time.wall,
+            tx: local_time.wall,
+            peer: &"",
+            local: &"",
+            host: "",
+            seq: 0,
+            stamp: None,
+        }
     }
 }

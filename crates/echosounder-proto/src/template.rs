@@ -133,12 +133,12 @@ impl Template {
     }
 
     /// Returns the prefix of one second, if it is the same for all messages in it.
-    pub fn render_per_second(&self, label: &LocalTime, host: &str) -> Option<Vec<u8>> {
+    pub fn render_per_second(&self, local_time: &LocalTime, host: &str) -> Option<Vec<u8>> {
         if self.has(|field| !matches!(field, Field::Ctime | Field::Host)) {
             return None;
         }
         let mut stamp = Vec::new();
-        self.render(&StampContext { host, ..StampContext::anonymous(label) }, &mut stamp);
+        self.render(&StampContext { host, ..StampContext::anonymous(local_time) }, &mut stamp);
         Some(stamp)
     }
 
@@ -217,19 +217,19 @@ impl From<&str> for Piece {
 
 impl Field {
     fn render(self, context: &StampContext<'_>, stamp: &mut BoundedWriter<'_>) {
-        let label = context.label;
+        let local_time = context.local_time;
         match self {
-            Self::Ctime => stamp.put(&label.ctime),
+            Self::Ctime => stamp.put(&local_time.ctime),
             Self::Rfc3339 => {
-                stamp.put(&label.date_time);
+                stamp.put(&local_time.date_time);
                 stamp.put(b".");
-                stamp.put(&decimal::<9>(label.wall.subsec_nanos()));
-                stamp.put(&label.offset);
+                stamp.put(&decimal::<9>(local_time.wall.subsec_nanos()));
+                stamp.put(&local_time.offset);
             }
             Self::Unix => {
-                stamp.put(&decimal::<10>(label.wall.seconds()));
+                stamp.put(&decimal::<10>(local_time.wall.seconds()));
                 stamp.put(b".");
-                stamp.put(&decimal::<9>(label.wall.subsec_nanos()));
+                stamp.put(&decimal::<9>(local_time.wall.subsec_nanos()));
             }
             Self::Rx => stamp.put(&decimal::<19>(context.rx.as_nanos())),
             Self::Tx => stamp.put(&decimal::<19>(context.tx.as_nanos())),

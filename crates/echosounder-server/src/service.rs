@@ -134,7 +134,7 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
         let arrival = request.arrival;
         let exact = arrival != self.now;
         let mut context = StampContext {
-            label: self.stamp_cache.time(),
+            local_time: self.stamp_cache.time(),
             rx: arrival.wall,
             tx: if exact { arrival.wall_at(self.clock.now().mono) } else { arrival.wall },
             peer: request.peer,
@@ -176,7 +176,7 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
             self.observer.observe(ServerEvent::Message { peer, bytes: message });
         }
         let mut context = StampContext {
-            label: self.stamp_cache.time(),
+            local_time: self.stamp_cache.time(),
             rx: self.now.wall,
             tx,
             peer,

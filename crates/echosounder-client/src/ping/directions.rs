@@ -269,8 +269,8 @@ impl Directions {
 
     /// Returns how far the delays are above the fastest seen.
     fn above_fastest(&self, sample: &Sample) -> Option<OneWayDelay> {
-        let (up, down) = self.peer.excess(sample)?;
-        Some(OneWayDelay { up_ns: nanos(up), down_ns: nanos(down) })
+        let variation = self.peer.delay_variation(sample)?;
+        Some(OneWayDelay { up_ns: nanos(variation.up), down_ns: nanos(variation.down) })
     }
 
     /// Notes that the peer is another from now on, with another clock.

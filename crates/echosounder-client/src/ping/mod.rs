@@ -29,5 +29,5 @@ pub use kernel_timestamps::{KernelTimestamps, TimestampSource};
 pub use pinger::{Order, Pinger};
 pub use plan::{Ping, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
 pub use report::{DelayReport, LossCounts, PingInterval, PingReport, Spreads, TimestampSupport, Verdict};
-pub use series::{Point, Series};
+pub use series::{Point, RttRange, Series};
 pub use thresholds::{Miss, Percent, Thresholds};

@@ -13,12 +13,21 @@ pub struct Point {
     pub answered: u64,
     /// Requests that were lost.
     pub lost: u64,
-    /// The minimum and the maximum round-trip time.
-    pub rtt: Option<(Duration, Duration)>,
+    /// The range of the round-trip times.
+    pub rtt: Option<RttRange>,
     /// The maximum outbound delay, in nanoseconds.
-    pub up: Option<i64>,
+    pub up_max_ns: Option<i64>,
     /// The maximum return delay, in nanoseconds.
-    pub down: Option<i64>,
+    pub down_max_ns: Option<i64>,
+}
+
+/// The minimum and the maximum of some round-trip times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RttRange {
+    /// The minimum.
+    pub min: Duration,
+    /// The maximum.
+    pub max: Duration,
 }
 
 /// The points of a measurement in the order of time. When there are too many, each two become one:
@@ -49,8 +58,14 @@ impl Series {
 
     /// Adds a request that was replied to.
     pub(super) fn replied(&mut self, at: Duration, rtt: Duration, delay: Option<OneWayDelay>) {
-        let (up, down) = (delay.map(|delay| delay.up_ns), delay.map(|delay| delay.down_ns));
-        self.add(Point { at, answered: 1, lost: 0, rtt: Some((rtt, rtt)), up, down });
+        self.add(Point {
+            at,
+            answered: 1,
+            lost: 0,
+            rtt: Some(RttRange { min: rtt, max: rtt }),
+            up_max_ns: delay.map(|delay| delay.up_ns),
+            down_max_ns: delay.map(|delay| delay.down_ns),
+        });
     }
 
     /// Adds a request that was lost.
@@ -111,11 +126,13 @@ impl Point {
         self.answered += other.answered;
         self.lost += other.lost;
         self.rtt = match (self.rtt, other.rtt) {
-            (Some((low, high)), Some((least, most))) => Some((low.min(least), high.max(most))),
-            (some, other) => some.or(other),
+            (Some(own), Some(other)) => {
+                Some(RttRange { min: own.min.min(other.min), max: own.max.max(other.max) })
+            }
+            (own, other) => own.or(other),
         };
-        self.up = self.up.max(other.up);
-        self.down = self.down.max(other.down);
+        self.up_max_ns = self.up_max_ns.max(other.up_max_ns);
+        self.down_max_ns = self.down_max_ns.max(other.down_max_ns);
     }
 }
 
@@ -170,6 +187,6 @@ mod tests {
         assert_eq!(points.iter().map(|point| point.answered).sum::<u64>(), 99_000);
         assert_eq!(points.iter().map(|point| point.lost).sum::<u64>(), 1000);
         assert!(points.windows(2).all(|pair| pair[0].at + series.width() <= pair[1].at));
-        assert!(points.iter().all(|point| point.rtt == Some((millis(1), millis(10)))));
+        assert!(points.iter().all(|point| point.rtt == Some(RttRange { min: millis(1), max: millis(10) })));
     }
 }

@@ -199,9 +199,9 @@ fn packet_delay_variation_is_the_delay_above_the_fastest() {
             for (up, down) in [(0, 0), (300 * US, 0), (0, 70 * US), (20 * MS, 3 * US)] {
                 let sample = truth.sample(requests * interval, [path[0] + up, path[1], path[2] + down]);
                 clock.observe(&sample);
-                let (excess_up, excess_down) = clock.excess(&sample).unwrap();
-                for (excess, is) in [(excess_up, up), (excess_down, down)] {
-                    let off = excess.abs_diff(Duration::from_nanos(is));
+                let variation = clock.delay_variation(&sample).unwrap();
+                for (measured, is) in [(variation.up, up), (variation.down, down)] {
+                    let off = measured.abs_diff(Duration::from_nanos(is));
                     assert!(off < Duration::from_micros(5), "{off:?} {path:?} {ppb} {interval}");
                 }
             }
@@ -280,7 +280,7 @@ fn aimed(truth: Truth, interval: u64, [up, down]: [u64; 2], jitter: u64, count: 
         let received = sent + up + down;
         let reply = sample(sent, received, Timestamp::Ctime(Some(second)));
         clock.observe(&reply);
-        assert_eq!(clock.excess(&reply), None);
+        assert_eq!(clock.delay_variation(&reply), None);
         prober.handle(ProbeInput::Received { bytes: &message, at: times(received) });
         let next = prober.due().unwrap_or(reply.received.program.mono);
         prober.aim(clock.edge(next, reply.rtt()).unwrap());
@@ -339,7 +339,7 @@ proptest! {
             };
             let reply = sample(sent, sent.saturating_add(rtt), stamp);
             clock.observe(&reply);
-            let _ = (clock.excess(&reply), clock.edge(mono(later), reply.rtt()));
+            let _ = (clock.delay_variation(&reply), clock.edge(mono(later), reply.rtt()));
         }
         prop_assert!(clock.steps() < 150);
         for at in [0, later, u64::MAX] {

@@ -403,7 +403,7 @@ impl<'a> World<'a> {
         self.events.push((self.now, event));
     }
 
-    fn label(&self) -> LocalTime {
+    fn local_time(&self) -> LocalTime {
         let wall = WallTime::from_nanos(self.server_clock(self.now));
         let second = wall.seconds() % 86_400;
         let text = format!("Sun Nov 22 {:02}:{:02}:{:02} 2026", second / 3600, second / 60 % 60, second % 60);
@@ -422,13 +422,13 @@ impl<'a> World<'a> {
         let rx = self.server_clock(self.now);
         let tx = rx + nanos(RESIDENCE);
         self.truth.insert(number, (rx, tx));
-        let label = self.label();
-        let mut context = StampContext::anonymous(&label);
+        let local_time = self.local_time();
+        let mut context = StampContext::anonymous(&local_time);
         (context.rx, context.tx) = (WallTime::from_nanos(rx), WallTime::from_nanos(tx));
         let mut head = Vec::new();
         match self.scenario.peer {
             Peer::Ours(_) => self.responder().respond_to_datagram(&mut message, &mut context, &mut head),
-            Peer::Textbook => head = stamped(&label, b""),
+            Peer::Textbook => head = stamped(&local_time, b""),
             Peer::Plain => {}
             Peer::Quoting => message = quoted(&message),
             Peer::Web => message = b"HTTP/1.1 400\r\n".to_vec(),
@@ -438,8 +438,8 @@ impl<'a> World<'a> {
 
     fn reply_stream(&mut self) -> Vec<u8> {
         let input = std::mem::take(&mut self.unread);
-        let label = self.label();
-        let mut context = StampContext::anonymous(&label);
+        let local_time = self.local_time();
+        let mut context = StampContext::anonymous(&local_time);
         context.rx = WallTime::from_nanos(self.server_clock(self.now));
         context.tx = context.rx + RESIDENCE;
         let mut out = Vec::new();
@@ -451,7 +451,9 @@ impl<'a> World<'a> {
                     taken += self.responder().respond(rest, Input::More, &mut context, &mut out, |_| {});
                 }
             }
-            Peer::Textbook => out = input.chunks(1024).flat_map(|piece| stamped(&label, piece)).collect(),
+            Peer::Textbook => {
+                out = input.chunks(1024).flat_map(|piece| stamped(&local_time, piece)).collect()
+            }
             Peer::Plain => out = input,
             Peer::Quoting => out = input.chunks(1024).flat_map(quoted).collect(),
             Peer::Web => out = b"HTTP/1.1 400\r\n".to_vec(),
@@ -518,8 +520,8 @@ impl<'a> World<'a> {
     }
 }
 
-fn stamped(label: &LocalTime, message: &[u8]) -> Vec<u8> {
-    [b"[", &label.ctime[..], b"] ", message].concat()
+fn stamped(local_time: &LocalTime, message: &[u8]) -> Vec<u8> {
+    [b"[", &local_time.ctime[..], b"] ", message].concat()
 }
 
 /// Returns the reply of a Python server that formats bytes as text: quoted, with escaped

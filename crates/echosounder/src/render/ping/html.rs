@@ -221,10 +221,10 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
     let (points, width) = (report.series.points(), report.series.width());
     let span = points.last().map_or(0.0, |last| nanos(last.at + width));
     let is_single = width.is_zero();
-    let up: Vec<_> = points.iter().map(|point| point.up.map(|nanos| nanos as f64)).collect();
-    let down: Vec<_> = points.iter().map(|point| point.down.map(|nanos| nanos as f64)).collect();
-    let low: Vec<_> = points.iter().map(|point| point.rtt.map(|(least, _)| nanos(least))).collect();
-    let rtt: Vec<_> = points.iter().map(|point| point.rtt.map(|(_, most)| nanos(most))).collect();
+    let up: Vec<_> = points.iter().map(|point| point.up_max_ns.map(|nanos| nanos as f64)).collect();
+    let down: Vec<_> = points.iter().map(|point| point.down_max_ns.map(|nanos| nanos as f64)).collect();
+    let low: Vec<_> = points.iter().map(|point| point.rtt.map(|rtt| nanos(rtt.min))).collect();
+    let rtt: Vec<_> = points.iter().map(|point| point.rtt.map(|rtt| nanos(rtt.max))).collect();
     let unit = Unit::for_delay(rtt.iter().flatten().copied().fold(0.0, f64::max) / 10.0);
     let (name, shape) = match is_single {
         true => ("round trip", Shape::Dots),
@@ -271,14 +271,14 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
 /// Returns the values of a point for the readout.
 fn reading(point: &echosounder_client::Point, unit: Unit) -> String {
     let mut parts = Vec::new();
-    if let Some((least, most)) = point.rtt.map(|(least, most)| (nanos(least), nanos(most))) {
+    if let Some((least, most)) = point.rtt.map(|rtt| (nanos(rtt.min), nanos(rtt.max))) {
         let rtt = match least < most {
             true => format!("rtt {} to {}", unit.brief(least), unit.brief(most)),
             false => format!("rtt {}", unit.brief(most)),
         };
         let way =
             |name, value: Option<i64>| value.map(|nanos| format!("{name} {}", unit.brief(nanos as f64)));
-        let values = [Some(rtt), way("up", point.up), way("down", point.down)];
+        let values = [Some(rtt), way("up", point.up_max_ns), way("down", point.down_max_ns)];
         let values: Vec<String> = values.into_iter().flatten().collect();
         parts.push(format!("{} {}", values.join(", "), unit.name));
     }
