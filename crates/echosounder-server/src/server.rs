@@ -30,7 +30,10 @@ const DESCRIPTORS_SPARE: usize = 8;
 #[non_exhaustive]
 pub enum StartError {
     /// The configured number of connections exceeds the process's limit of open descriptors.
-    #[error("cannot serve {wanted} connections: the limit of open files allows {available}")]
+    #[error(
+        "cannot serve {wanted} connection{}: the limit of open files allows {available}",
+        if *wanted == 1 { "" } else { "s" }
+    )]
     Descriptors {
         /// The configured number of connections.
         wanted: usize,

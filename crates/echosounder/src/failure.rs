@@ -292,10 +292,12 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
             Some("\"ss -lp\" shows which process listens there")
         }
         (Some(BindError::Bind(error)), _) => hints::socket::bind_error(error),
-        _ if matches!(find(error), Some(StartError::Descriptors { .. })) => {
-            Some("raise \"ulimit -n\", or lower --max-connections")
-        }
-        _ => None,
+        _ => match find(error) {
+            // A lower maximum than one connection would not help.
+            Some(StartError::Descriptors { wanted: 1, .. }) => Some("raise \"ulimit -n\""),
+            Some(StartError::Descriptors { .. }) => Some("raise \"ulimit -n\", or lower --max-connections"),
+            _ => None,
+        },
     }
 }
 

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{
-    CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, has_ipv6, host_and_port, json_lines, now,
-    retry_interrupted, run, sh, sounder, unique, without_times,
+    CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, finish, has_ipv6, host_and_port, json_lines,
+    now, retry_interrupted, run, sh, sounder, unique, without_times,
 };
 
 /// Connects to a server.
@@ -453,6 +453,18 @@ fn a_maximum_beyond_the_limit_of_open_files_is_refused() {
     assert_eq!(refused.code, Some(2));
     let hint = "\nhint: raise \"ulimit -n\", or lower --max-connections\n";
     assert!(refused.stderr.ends_with(hint), "{}", refused.stderr);
+}
+
+#[test]
+fn without_descriptors_for_a_connection_only_the_limit_can_be_raised() {
+    for command in ["demo", "ping --self -c 1", "serve tcp://127.0.0.1:0"] {
+        let program = env!("CARGO_BIN_EXE_sounder");
+        let refused = finish(&mut sh(&format!("ulimit -n 14; exec '{program}' {command}")), b"");
+        assert_eq!(refused.code, Some(2), "{command}: {}", refused.stderr);
+        let message =
+            "cannot serve 1 connection: the limit of open files allows 0\nhint: raise \"ulimit -n\"\n";
+        assert!(refused.stderr.ends_with(message), "{command}: {}", refused.stderr);
+    }
 }
 
 #[test]
