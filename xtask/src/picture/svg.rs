@@ -140,7 +140,7 @@ fn has_same_style(one: &Cell, other: &Cell) -> bool {
     style(one) == style(other)
 }
 
-/// Returns a colour as CSS. Of the 256 indexed colours, only the named ones occur here; others
+/// Returns a colour as CSS. Only the named ones of the 256 indexed colours occur here; others
 /// become the default.
 fn color(color: Color, default: &str) -> String {
     match color {
