@@ -83,7 +83,7 @@ impl EchoReader {
         self.read(&held, held_before, &mut each)
     }
 
-    /// Takes bytes, the first `held_before` of which had arrived before.
+    /// Takes bytes. The first `held_before` bytes had arrived before.
     fn read(
         &mut self,
         arrived: &[u8],

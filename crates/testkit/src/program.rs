@@ -63,7 +63,7 @@ impl Finished {
         (self.code, self.text(), &self.stderr)
     }
 
-    /// Returns the lines of standard output, each of which must be JSON.
+    /// Returns the lines of standard output. Each line must be JSON.
     pub fn objects(&self) -> Vec<serde_json::Value> {
         json_lines(self.text())
     }

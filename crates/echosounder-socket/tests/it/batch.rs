@@ -12,7 +12,7 @@ use crate::{
     LOOPBACK, PATIENCE, UNNAMED, bound, connected, everywhere, link_local, read, skip, wait_readable,
 };
 
-/// Sends the queued replies, none of which may fail.
+/// Sends the queued replies, and fails if the send of any reply fails.
 fn send(batch: &mut Batch, socket: &Socket) {
     batch
         .send(socket, on_hosts(socket), |index, error| panic!("the reply to {index} did not leave: {error}"));
