@@ -299,6 +299,7 @@ mod interface;
 pub mod kernel;
 mod limit;
 mod lookup;
+mod message;
 pub mod option;
 mod poll;
 mod raw_address;
@@ -331,12 +332,11 @@ pub use file::SocketFile;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
 pub use limit::{ignore_file_size_signal, raise_fd_limit, set_timer_slack};
 pub use lookup::{IpVersion, Side};
+pub use message::{Message, MessageFlags, Outgoing, Unfinished};
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
 pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
-pub use socket::{
-    FromFdError, Message, MessageFlags, Outgoing, Shutdown, Socket, Unfinished, effective_user_id,
-};
+pub use socket::{FromFdError, Shutdown, Socket, effective_user_id};
 pub use stop::StopToken;
 pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};
 pub use wait::set_interrupt_hook;

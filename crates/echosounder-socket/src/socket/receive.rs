@@ -1,0 +1,216 @@
+//! Receiving: bytes, messages and batches.
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+
+use super::{Socket, UNKNOWN};
+use crate::address::Address;
+use crate::batch::Batch;
+use crate::family::unix::UnixName;
+use crate::message::{Message, MessageFlags};
+use crate::poll::Interest;
+use crate::raw_address::RawAddress;
+use crate::sys;
+
+/// Receiving.
+impl Socket {
+    /// Receives into a buffer and returns the number of bytes: recv(2). Zero is the end of a
+    /// connection, or an empty datagram.
+    ///
+    /// An empty buffer receives nothing: no system call is made, and a datagram stays in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As recv(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.send_all(b"ahoy")?;
+    /// drop(one);
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(other.recv(&mut buffer)?, 4);
+    /// assert_eq!(other.recv(&mut buffer)?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "recv_into")]
+    #[doc(alias = "read")]
+    pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, self.mode()))
+    }
+
+    /// Receives into the spare capacity of a vector, after its content, and returns the number of
+    /// bytes.
+    ///
+    /// The spare capacity does not have to be initialised. A vector without any receives nothing.
+    ///
+    /// # Errors
+    ///
+    /// As recv(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// one.send(b"ahoy")?;
+    /// let mut buffer = Vec::with_capacity(64 * 1024);
+    /// assert_eq!(other.recv_append(&mut buffer)?, 4);
+    /// assert_eq!(buffer, b"ahoy");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn recv_append(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        if buffer.len() == buffer.capacity() {
+            return Ok(0);
+        }
+        self.call(Interest::Read, || sys::socket::recv_append(self.as_fd(), buffer, self.mode()))
+    }
+
+    /// Receives one message and returns its length, which exceeds that of the buffer if the message
+    /// was truncated: MSG_TRUNC, recv(2). TIPC does not report the length of a truncated message;
+    /// it is then the buffer's plus one.
+    ///
+    /// The peer chooses the length, so `&buffer[..len]` panics when a peer sends a longer message
+    /// than expected. Compare `len` with the buffer's length first, or take
+    /// `&buffer[..len.min(buffer.len())]`.
+    ///
+    /// # Errors
+    ///
+    /// As recv(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// one.send(b"longer than a buffer")?;
+    /// let mut buffer = [0; 6];
+    /// let len = other.recv_message(&mut buffer)?;
+    /// assert_eq!(len, 20);
+    /// assert_eq!(&buffer[..len.min(buffer.len())], b"longer");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "MSG_TRUNC")]
+    pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = buffer.len();
+        let message = self.recv_msg(&mut [IoSliceMut::new(buffer)], 0, MessageFlags::TRUNC)?;
+        let truncated = message.flags.contains(MessageFlags::TRUNC);
+        Ok(if truncated { message.len.max(size + 1) } else { message.len })
+    }
+
+    /// Receives a datagram and returns its length and source address: recvfrom(2).
+    ///
+    /// The kernel reports no source on most connections; it is then [`Address::Unspecified`], or
+    /// [`UnixName::Unnamed`] over AF_UNIX.
+    ///
+    /// # Errors
+    ///
+    /// As recvfrom(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::net::{Ipv4Addr, UdpSocket};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// socket.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// let peer = UdpSocket::bind("127.0.0.1:0")?;
+    /// peer.send_to(b"ahoy", ("127.0.0.1", socket.local_addr()?.port().unwrap_or(0)))?;
+    /// assert_eq!(socket.recv_from(&mut [0; 16])?, (4, peer.local_addr()?.into()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "recvfrom")]
+    #[doc(alias = "recvfrom_into")]
+    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
+        let receive = || sys::socket::recv_from(self.as_fd(), buffer, self.mode());
+        let (len, from) = self.call(Interest::Read, receive)?;
+        Ok((len, self.sender(&from)))
+    }
+
+    /// Receives a message into several buffers, with its control messages: recvmsg(2).
+    ///
+    /// `control` is the buffer space for control messages in bytes: see
+    /// [`control_space`](crate::control_space). The kernel drops control messages that do not fit
+    /// and sets [`MessageFlags::CTRUNC`]. Received descriptors belong to the [`Message`], which
+    /// closes them when it is dropped; with no space for them the kernel installs none.
+    ///
+    /// # Errors
+    ///
+    /// As recvmsg(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{ControlMessage, Family, MessageFlags, Protocol, SendControl, Socket, Type};
+    /// use echosounder_socket::control_space;
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// let ours = [std::io::stdin()];
+    /// let fds = [ours[0].as_fd()];
+    /// one.send_msg(&[IoSlice::new(b"take this")], &[SendControl::Rights(&fds)], None, MessageFlags::NONE)?;
+    ///
+    /// let mut buffer = [0; 16];
+    /// let space = control_space(size_of::<i32>());
+    /// let message = other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
+    /// assert_eq!(message.len, 9);
+    /// assert!(matches!(&message.control[..], [ControlMessage::Rights(fds)] if fds.len() == 1));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "recvmsg")]
+    #[doc(alias = "recv_fds")]
+    #[doc(alias = "recvmsg_into")]
+    pub fn recv_msg(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        control: usize,
+        flags: MessageFlags,
+    ) -> io::Result<Message> {
+        let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.0 | self.mode());
+        let sys::message::Received { len, from, control, flags } =
+            self.call_wait_with(flags).call(self.as_fd(), Interest::Read, receive)?;
+        Ok(Message { len, from: self.sender(&from), control, flags: MessageFlags(flags) })
+    }
+
+    /// Receives the messages in the queue, as many as the batch holds, and returns their number:
+    /// recvmmsg(2). The call waits for the first message only.
+    ///
+    /// # Errors
+    ///
+    /// As recvmmsg(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Batch, Family, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// one.send(b"ahoy")?;
+    /// one.send(b"there")?;
+    /// let mut batch = Batch::new(8, 64);
+    /// assert_eq!(other.recv_many(&mut batch)?, 2);
+    /// assert_eq!(batch.bytes(1), b"there");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "recvmmsg")]
+    pub fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
+        let received = self.call(Interest::Read, || batch.receive(self.as_fd(), self.mode()))?;
+        batch.set_unnamed_sender(|| self.sender(&RawAddress::empty()));
+        Ok(received)
+    }
+
+    /// Returns the source of a message that the kernel reported as `from`. It reports an empty
+    /// address for the peer of a connection and for an unbound UNIX socket, which has the address
+    /// "unnamed".
+    fn sender(&self, from: &RawAddress) -> Address {
+        if from.len() == 0 && self.is_unix() { UnixName::Unnamed.into() } else { Address::from(from) }
+    }
+
+    fn is_unix(&self) -> bool {
+        let mut family = self.family.load(Ordering::Relaxed);
+        if family == UNKNOWN {
+            family = self.family().map_or(UNKNOWN, |family| family.0);
+            self.family.store(family, Ordering::Relaxed);
+        }
+        family == libc::AF_UNIX
+    }
+}
