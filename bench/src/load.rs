@@ -366,7 +366,7 @@ fn connected(scenario: &Scenario, endpoint: &Endpoint, own: &Path) -> Result<Soc
     if scenario.load.segments {
         socket.set_option(option::UDP_SEGMENT, i32::try_from(scenario.load.size)?)?;
     }
-    socket.set_blocking(false)?;
+    socket.set_nonblocking(true)?;
     Ok(socket)
 }
 

@@ -7,7 +7,7 @@ use echosounder_socket::{Kind, Socket, is_out_of_resources, option};
 /// Prepares a connected socket for a measuring loop: non-blocking, and without delay for small
 /// messages.
 pub(crate) fn prepare(socket: &Socket, kind: Kind) -> io::Result<()> {
-    socket.set_blocking(false)?;
+    socket.set_nonblocking(true)?;
     if kind == Kind::Stream && socket.local_addr()?.ip().is_some() {
         // Not every stream of a host has the option: SCTP does not.
         let _ = socket.set_option(option::TCP_NODELAY, true);

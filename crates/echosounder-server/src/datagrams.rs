@@ -85,7 +85,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         plain_echo: PlainEcho,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
-        socket.set_blocking(false)?;
+        socket.set_nonblocking(true)?;
         if let Address::Unix(_) = address {
             // The reply cache compares the sender's user with the owner of its path.
             socket.set_option(option::SO_PASSCRED, true)?;

@@ -174,7 +174,7 @@ fn bind_address(transport: Transport, address: &Address, options: BindOptions) -
         if !transport.shares_addresses() {
             // A datagram socket has one worker, so that replies leave in the order of the requests.
             if transport.has_connections() {
-                sockets.push(sockets[0].duplicate()?);
+                sockets.push(sockets[0].try_clone()?);
             }
             continue;
         }
@@ -194,7 +194,7 @@ fn bind_address(transport: Transport, address: &Address, options: BindOptions) -
 /// connections inherit.
 fn prepare(transport: Transport, address: &Address, options: BindOptions) -> io::Result<Socket> {
     let socket = transport.socket(address)?;
-    socket.set_blocking(false)?;
+    socket.set_nonblocking(true)?;
     if let Address::Inet6(_) = address {
         socket.set_option(option::IPV6_V6ONLY, true)?;
     }

@@ -74,7 +74,7 @@ impl Socket {
     /// ```
     #[doc(alias = "makefile")]
     pub fn make_file(&self) -> io::Result<SocketFile> {
-        let socket = Arc::new(self.duplicate()?);
+        let socket = Arc::new(self.try_clone()?);
         let reader = Reader { socket: Arc::clone(&socket), broken_by: None };
         Ok(SocketFile { reader: BufReader::new(reader), writer: BufWriter::new(Writer(socket)) })
     }

@@ -172,7 +172,7 @@
 //!
 //! | Python | Rust | difference |
 //! |---|---|---|
-//! | `setblocking` | [`Socket::set_blocking`] | |
+//! | `setblocking` | [`Socket::set_nonblocking`] | |
 //! | `getblocking` | [`Socket::is_blocking`] | |
 //! | `settimeout` | [`Socket::set_timeout`] | there is no default timeout for new sockets |
 //! | `gettimeout` | [`Socket::timeout`] | |
@@ -188,7 +188,7 @@
 //! one.set_timeout(Some(Duration::from_millis(10)))?;
 //! assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::TimedOut);
 //!
-//! one.set_blocking(false)?;
+//! one.set_nonblocking(true)?;
 //! assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
 //! assert_eq!((one.timeout(), one.is_blocking()), (Some(Duration::ZERO), false));
 //! # Ok::<(), std::io::Error>(())
@@ -201,7 +201,7 @@
 //! | `fileno` | [`as_raw_fd`](std::os::fd::AsRawFd::as_raw_fd) | a closed socket cannot exist |
 //! | `makefile` | [`Socket::make_file`] | a [`SocketFile`]: bytes, buffered, both directions |
 //! | `sendfile` | [`Socket::send_file`] | the position of the file does not change |
-//! | `dup` | [`Socket::duplicate`] | |
+//! | `dup` | [`Socket::try_clone`] | |
 //! | `detach` | [`Socket::into_fd`] | |
 //! | `fromfd`, `socket(fileno=…)` | [`Socket::from_fd`] | takes ownership of the descriptor |
 //! | `get_inheritable` | [`Socket::inheritable`] | |
@@ -223,7 +223,7 @@
 //! assert_eq!(line, "ahoy\n");
 //!
 //! one.send_file(&File::open("Cargo.toml")?, 0, Some(9))?;
-//! let copy = other.duplicate()?;
+//! let copy = other.try_clone()?;
 //! assert_ne!(copy.as_raw_fd(), other.as_raw_fd());
 //! let copy = Socket::from_fd(copy.into_fd())?;
 //! assert_eq!(copy.recv(&mut [0; 16])?, 9);
@@ -336,7 +336,9 @@ pub use message::{Message, MessageFlags, Outgoing, Unfinished};
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
 pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
-pub use socket::{FromFdError, Shutdown, Socket, effective_user_id};
+pub use socket::{FromFdError, Socket, effective_user_id};
+#[doc(no_inline)]
+pub use std::net::Shutdown;
 pub use stop::StopToken;
 pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};
 pub use wait::set_interrupt_hook;

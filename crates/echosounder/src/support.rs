@@ -23,7 +23,7 @@ pub(crate) fn send_byte(transport: Transport, address: &Address) -> io::Result<(
         local => local,
     };
     let client = transport.socket(address)?;
-    client.set_blocking(false)?;
+    client.set_nonblocking(true)?;
     match client.connect(&to) {
         Err(error) if Socket::is_in_progress(&error) => {}
         result => result?,

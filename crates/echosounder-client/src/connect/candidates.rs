@@ -189,16 +189,16 @@ impl Candidates {
             // The kernel makes up an abstract name: unix(7), autobind feature.
             socket.bind(&Address::Unix(UnixName::Unnamed))?;
         }
-        socket.set_blocking(false)?;
+        socket.set_nonblocking(true)?;
         match socket.connect(address) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return result,
         }
-        let (waiting, to) = (socket.duplicate()?, address.clone());
+        let (waiting, to) = (socket.try_clone()?, address.clone());
         waiting.set_timeout(deadline.left(self.limit.now()))?;
         let connected = self.limit.call_blocking("connect", deadline, move || waiting.connect(&to))?;
         connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
-        socket.set_blocking(false)
+        socket.set_nonblocking(true)
     }
 
     /// Returns whose failure an immediate error of connect(2) is.
@@ -281,7 +281,7 @@ pub(crate) fn connect_many(
 
 /// Starts to connect. Returns whether the socket is connected already.
 fn start_to_connect(socket: &Socket, address: &Address) -> io::Result<bool> {
-    socket.set_blocking(false)?;
+    socket.set_nonblocking(true)?;
     match socket.connect(address) {
         Err(error) if Socket::is_in_progress(&error) => Ok(false),
         result => result.and_then(|()| refuse_self_connection(socket)).map(|()| true),

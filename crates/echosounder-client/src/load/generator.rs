@@ -57,7 +57,7 @@ const EVENTS_MAX: usize = 256;
 ///     timeout: Duration::from_secs(1),
 ///     backlog_max_bytes: 1 << 20,
 /// };
-/// ours.set_blocking(false)?;
+/// ours.set_nonblocking(true)?;
 /// let mut generator = Generator::new(plan, vec![ours], SystemClock::new(), StopToken::new()?)?;
 /// while generator.turn(Duration::MAX)? {}
 /// assert_eq!((generator.counts().sent, generator.counts().answered), (100, 100));

@@ -34,7 +34,7 @@ fn full_queue(folder: &Folder) -> (Socket, String, Vec<Socket>) {
     let mut waiting = Vec::new();
     loop {
         let socket = Transport::UnixStream.socket(&address).unwrap();
-        socket.set_blocking(false).unwrap();
+        socket.set_nonblocking(true).unwrap();
         if socket.connect(&address).is_err() {
             return (listener, endpoint, waiting);
         }

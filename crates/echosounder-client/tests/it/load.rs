@@ -56,8 +56,8 @@ fn open_loop(rate: f64) -> Pace {
 impl Bench {
     fn new(plan: LoadPlan) -> Self {
         let (ours, server) = plan.transport.pair().unwrap();
-        ours.set_blocking(false).unwrap();
-        server.set_blocking(false).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        server.set_nonblocking(true).unwrap();
         let (clock, stop) = (FakeClock::new(), StopToken::new().unwrap());
         let generator = Generator::new(plan, vec![ours], clock.clone(), stop.clone()).unwrap();
         Self { clock, generator, server, stop }

@@ -49,7 +49,7 @@ fn pair_with(
 ) -> (Peer, Pair) {
     let endpoint: Endpoint = format!("{scheme}:@test").parse().unwrap();
     let (client, server) = socket_pair(endpoint.transport());
-    client.set_blocking(false).unwrap();
+    client.set_nonblocking(true).unwrap();
     let address = Address::Unix(UnixName::Unnamed);
     let peer = Peer::with_socket(client, address, endpoint, wait, limit.clone());
     (peer, Pair { server, clock, stop, limit })

@@ -251,7 +251,7 @@ fn full_listener() -> (Socket, SocketAddr, Vec<Socket>) {
     let address = listener.local_addr().unwrap();
     let waiting = (0..4).map(|_| {
         let socket = Transport::Tcp.socket(&address).unwrap();
-        socket.set_blocking(false).unwrap();
+        socket.set_nonblocking(true).unwrap();
         // It is in progress: the kernel accepts the first of them and drops the others.
         let _ = socket.connect(&address);
         socket

@@ -90,7 +90,7 @@ fn stop_ends_a_pipe_whose_output_nobody_reads() {
     let (peer, pair) = pair("unix");
     let (pipe, ends) = pipe(peer, pair.limit.clone(), Eol::None);
     let server = thread::spawn(move || {
-        pair.server.set_blocking(false).unwrap();
+        pair.server.set_nonblocking(true).unwrap();
         // More than the buffers on the way hold, so that the pipe waits for its output.
         while pair.server.send(&[b'x'; 64 * 1024]).is_ok() {}
         pair.stop.stop();

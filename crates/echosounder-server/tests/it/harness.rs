@@ -144,7 +144,7 @@ impl TestWorker {
     pub(crate) fn connect(&mut self, transport: Transport, name: &str, buffer: i32) -> Socket {
         let (near, far) = transport.pair().unwrap();
         for end in [&near, &far] {
-            end.set_blocking(false).unwrap();
+            end.set_nonblocking(true).unwrap();
             end.set_option(option::SO_SNDBUF, buffer).unwrap();
         }
         self.worker.adopt(near, named(name), transport).unwrap();

@@ -36,7 +36,7 @@ fn listen() -> (Socket, Endpoint) {
     let endpoint: Endpoint = format!("unix:@{}", unique()).parse().unwrap();
     let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
     let listener = endpoint.transport().socket(&address).unwrap();
-    listener.set_blocking(false).unwrap();
+    listener.set_nonblocking(true).unwrap();
     listener.bind(&address).unwrap();
     listener.listen().unwrap();
     (listener, endpoint)
@@ -45,7 +45,7 @@ fn listen() -> (Socket, Endpoint) {
 /// Connects a client, which may still be in the listener's queue.
 fn connect(endpoint: &Endpoint) -> Socket {
     let socket = Client::of(endpoint).socket;
-    socket.set_blocking(false).unwrap();
+    socket.set_nonblocking(true).unwrap();
     socket
 }
 
@@ -138,7 +138,7 @@ fn an_ending_worker_accepts_nothing_from_a_shared_listener() {
         (worker(Limits::new(9, None), None, 60), worker(Limits::new(9, None), None, 60));
     let (listener, endpoint) = listen();
     for server in [&mut one, &mut other] {
-        server.worker.serve(listener.duplicate().unwrap(), endpoint.transport()).unwrap();
+        server.worker.serve(listener.try_clone().unwrap(), endpoint.transport()).unwrap();
     }
     let lingering = Client {
         socket: one.connect(Transport::UnixStream, "lingering", 4096),

@@ -171,7 +171,7 @@ fn a_stop_does_not_reset_a_client_whose_input_is_unread() {
         let (running, endpoints) = start(Config { stamp: "none".parse().unwrap(), ..config(&[&name]) });
         let client = Client::of(&endpoints[0]);
         // Fill the buffers of both directions, so that unread input is left at the stop.
-        client.socket.set_blocking(false).unwrap();
+        client.socket.set_nonblocking(true).unwrap();
         let mut sent = 0;
         loop {
             while let Ok(taken) = client.socket.send(&[b'x'; 20_000]) {
@@ -242,7 +242,7 @@ fn echo_everything(name: &str, framing: Framing, seed: u64) {
     let stamp = "none".parse().unwrap();
     let (running, endpoints) = start(Config { stamp, framing, ..config(&[name]) });
     let client = Client::of(&endpoints[0]);
-    let writer = Client { socket: client.socket.duplicate().unwrap(), kind: client.kind, half_closes: true };
+    let writer = Client { socket: client.socket.try_clone().unwrap(), kind: client.kind, half_closes: true };
     thread::scope(|scope| {
         scope.spawn(move || send_everything(&writer.socket, seed));
         let mut text = Text(Random::new(seed));

@@ -110,7 +110,7 @@ fn datagrams_follow_the_same_rules() {
     near.bind(&unnamed).unwrap();
     far.bind(&unnamed).unwrap();
     far.connect(&near.local_addr().unwrap()).unwrap();
-    far.set_blocking(false).unwrap();
+    far.set_nonblocking(true).unwrap();
     let mut server = TestDatagramWorker::new("ctime", near);
 
     server.clock.step_when_read(-HOUR, 5_000);

@@ -1,6 +1,7 @@
 //! Binding, listening, accepting and connecting, and the addresses of both ends.
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,17 +14,6 @@ use crate::poll::Interest;
 use crate::raw_address::RawAddress;
 use crate::sys;
 use crate::wait::CallWait;
-
-/// The direction of a connection that [`Socket::shutdown`] ends: shutdown(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// The receiving direction: no further reads.
-    Read,
-    /// The sending direction: no further writes, and the peer reads the end.
-    Write,
-    /// Both directions.
-    Both,
-}
 
 /// Binding, listening and connecting.
 impl Socket {
@@ -270,7 +260,7 @@ impl Socket {
     ///
     /// let server = TcpListener::bind("127.0.0.1:0")?;
     /// let client = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-    /// client.set_blocking(false)?;
+    /// client.set_nonblocking(true)?;
     /// if let Err(error) = client.connect(&server.local_addr()?.into()) {
     ///     assert!(Socket::is_in_progress(&error), "{error}");
     ///     ready([(client.as_fd(), Interest::Write)], None)?;

@@ -6,8 +6,6 @@ mod options;
 mod receive;
 mod send;
 
-pub use connect::Shutdown;
-
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -186,21 +184,21 @@ impl Socket {
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// let again = one.duplicate()?;
+    /// let again = one.try_clone()?;
     /// drop(one); // The connection goes on through the other descriptor.
     /// again.send(b"ahoy")?;
     /// assert_eq!(other.recv(&mut [0; 16])?, 4);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "dup")]
-    pub fn duplicate(&self) -> io::Result<Self> {
+    pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self::with(self.fd.try_clone()?, self.timeout(), self.family.load(Ordering::Relaxed)))
     }
 
     /// Converts the socket to its descriptor, which stays open. The same as `OwnedFd::from`.
     ///
     /// The descriptor keeps its blocking mode. That of a socket with a timeout is non-blocking:
-    /// call [`set_blocking(true)`](Self::set_blocking) before the conversion, or
+    /// call [`set_nonblocking(false)`](Self::set_nonblocking) before the conversion, or
     /// `set_nonblocking(false)` on the std type after it.
     ///
     /// ```
@@ -290,7 +288,8 @@ impl Socket {
 
 /// Blocking modes.
 impl Socket {
-    /// Sets whether calls wait: `true` means no timeout, `false` a timeout of zero.
+    /// Sets whether calls fail with `WouldBlock` instead of waiting: `true` means a timeout of zero,
+    /// `false` no timeout.
     ///
     /// # Errors
     ///
@@ -301,14 +300,14 @@ impl Socket {
     /// use std::io::ErrorKind;
     ///
     /// let (one, _other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// one.set_blocking(false)?;
+    /// one.set_nonblocking(true)?;
     /// assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "setblocking")]
     #[doc(alias = "FIONBIO")]
-    pub fn set_blocking(&self, blocking: bool) -> io::Result<()> {
-        self.set_timeout(if blocking { None } else { Some(Duration::ZERO) })
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.set_timeout(nonblocking.then_some(Duration::ZERO))
     }
 
     /// Returns whether calls wait, with or without a timeout.
@@ -366,7 +365,7 @@ impl Socket {
     /// assert_eq!(socket.timeout(), None);
     /// socket.set_timeout(Some(Duration::from_secs(5)))?;
     /// assert_eq!(socket.timeout(), Some(Duration::from_secs(5)));
-    /// socket.set_blocking(false)?;
+    /// socket.set_nonblocking(true)?;
     /// assert_eq!(socket.timeout(), Some(Duration::ZERO));
     /// # Ok::<(), std::io::Error>(())
     /// ```

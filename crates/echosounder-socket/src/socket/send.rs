@@ -31,7 +31,7 @@ impl Socket {
     /// use std::io::ErrorKind;
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// one.set_blocking(false)?;
+    /// one.set_nonblocking(true)?;
     /// let accepted = one.send(&[0; 10_000_000])?;
     /// assert!(accepted < 10_000_000, "more than the kernel's buffers hold");
     /// drop(other);

@@ -34,7 +34,7 @@ fn receive(batch: &mut Batch, socket: &Socket) -> usize {
 /// sent.
 fn unix_server<const N: usize>() -> (Socket, Address, [Socket; N]) {
     let (server, name) = bound(Transport::UnixDatagram, &UNNAMED);
-    server.set_blocking(false).unwrap();
+    server.set_nonblocking(true).unwrap();
     let clients = std::array::from_fn(|_| connected(Transport::UnixDatagram, &name));
     (server, name, clients)
 }
@@ -102,7 +102,7 @@ fn reply_sends_the_bytes_at_the_time_of_the_send() {
     assert_eq!(read(&client), b"One_");
     assert_eq!(read(&client), b"head _owt");
 
-    client.set_blocking(false).unwrap();
+    client.set_nonblocking(true).unwrap();
     assert_eq!(client.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
     send(&mut batch, &server);
     assert_eq!(client.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);

@@ -569,7 +569,7 @@ fn raw_descriptors_and_credentials_are_refused() {
         let outgoing = [Outgoing { buffers: &pieces, control: &raw, to: None }];
         assert_eq!(one.send_many(&outgoing).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
-    other.set_blocking(false).unwrap();
+    other.set_nonblocking(true).unwrap();
     assert_eq!(other.recv(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 

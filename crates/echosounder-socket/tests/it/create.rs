@@ -54,7 +54,7 @@ fn backlog_is_applied() {
     let name = listener.local_addr().unwrap();
     let call = || {
         let client = Transport::UnixStream.socket(&name).unwrap();
-        client.set_blocking(false).unwrap();
+        client.set_nonblocking(true).unwrap();
         client.connect_ex(&name)
     };
     assert_eq!([call(), call()], [0, libc::EAGAIN]);

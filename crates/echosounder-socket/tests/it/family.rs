@@ -406,14 +406,14 @@ fn peeked_message_stays(fixture: &Fixture) {
         }
     }
     assert_eq!(fixture.receive_one(&server), b"ahoy");
-    server.set_blocking(false).unwrap();
+    server.set_nonblocking(true).unwrap();
     assert_eq!(kind(server.recv(&mut [0; 64])), ErrorKind::WouldBlock);
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a wait takes is what is tested")]
 fn receive_waits_until_its_timeout(fixture: &Fixture) {
     let (client, server) = fixture.connected_pair();
-    server.set_blocking(false).unwrap();
+    server.set_nonblocking(true).unwrap();
     assert!(!server.is_blocking());
     let mut buffer = [0; 64];
     assert_eq!(kind(server.recv(&mut buffer)), ErrorKind::WouldBlock);
@@ -455,7 +455,7 @@ fn blocked_receive_is_woken(fixture: &Fixture) {
 
 fn duplicate_shares_the_socket(fixture: &Fixture) {
     let (client, server) = fixture.connected_pair();
-    let again = server.duplicate().unwrap();
+    let again = server.try_clone().unwrap();
     assert_ne!(server.as_raw_fd(), again.as_raw_fd());
     assert_eq!(again.timeout(), Some(PATIENCE));
     assert_eq!(again.local_addr().unwrap(), server.local_addr().unwrap());
@@ -466,7 +466,7 @@ fn duplicate_shares_the_socket(fixture: &Fixture) {
 
 fn new_sockets_are_close_on_exec(fixture: &Fixture) {
     let (client, server) = fixture.connected_pair();
-    let again = server.duplicate().unwrap();
+    let again = server.try_clone().unwrap();
     for socket in [client, server, again] {
         assert!(!socket.inheritable().unwrap());
         socket.set_inheritable(true).unwrap();
@@ -537,7 +537,7 @@ fn both_sides_report_both_addresses(fixture: &Fixture) {
 
 fn accept_waits_until_its_timeout(fixture: &Fixture) {
     let (listener, name) = fixture.server();
-    listener.set_blocking(false).unwrap();
+    listener.set_nonblocking(true).unwrap();
     assert_eq!(kind(listener.accept()), ErrorKind::WouldBlock);
     assert_eq!(kind(listener.accept_nonblocking()), ErrorKind::WouldBlock);
     listener.set_timeout(Some(Duration::from_millis(20))).unwrap();
@@ -558,7 +558,7 @@ fn accept_waits_until_its_timeout(fixture: &Fixture) {
 fn nonblocking_connect_completes(fixture: &Fixture) {
     let (listener, name) = fixture.server();
     let client = fixture.client_socket();
-    client.set_blocking(false).unwrap();
+    client.set_nonblocking(true).unwrap();
     match client.connect(&name) {
         Err(error) => assert!(Socket::is_in_progress(&error), "{error}"),
         // UNIX refuses at once, without waiting.
@@ -683,7 +683,7 @@ fn empty_send_on_a_stream_delivers_nothing(fixture: &Fixture) {
     }
     client.send(b"after").unwrap();
     assert_eq!(fixture.receive_all(&server, 5), b"after");
-    server.set_blocking(false).unwrap();
+    server.set_nonblocking(true).unwrap();
     assert_eq!(kind(server.recv(&mut [0; 64])), ErrorKind::WouldBlock);
 }
 
@@ -697,7 +697,7 @@ fn send_all_times_out_and_counts(fixture: &Fixture) {
     assert!(0 < sent && sent < bytes.len());
     assert_eq!(error.to_string(), format!("sent {sent} bytes"));
 
-    client.set_blocking(false).unwrap();
+    client.set_nonblocking(true).unwrap();
     let error = (0..10_000).find_map(|_| client.send(&bytes[..10_000]).err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     // The counted bytes were sent.
@@ -869,7 +869,7 @@ fn batch_is_received_and_replied_to(fixture: &Fixture) {
     assert_eq!(fixture.receive_one(&clients[1]), b"> a longer");
     assert_eq!(fixture.receive_one(&clients[0]), b"> three");
 
-    server.set_blocking(false).unwrap();
+    server.set_nonblocking(true).unwrap();
     assert_eq!(kind(server.recv_many(&mut batch)), ErrorKind::WouldBlock);
     server.set_timeout(Some(Duration::from_millis(20))).unwrap();
     assert_eq!(kind(server.recv_many(&mut batch)), ErrorKind::TimedOut);

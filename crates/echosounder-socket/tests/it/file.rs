@@ -59,7 +59,7 @@ fn timed_out_file_refuses_reads() {
 #[test]
 fn nonblocking_read_can_be_repeated() {
     let (one, other) = pair();
-    other.set_blocking(false).unwrap();
+    other.set_nonblocking(true).unwrap();
     let mut file = other.make_file().unwrap();
     assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
     one.send(b"line\n").unwrap();
@@ -117,7 +117,7 @@ fn file_uses_its_own_timeout() {
     assert_eq!(file.as_fd().as_raw_fd(), file.get_ref().as_raw_fd());
     // After SO_RCVTIMEO has expired in the kernel, the file does not wait again.
     let mut file = other.make_file().unwrap();
-    other.set_blocking(true).unwrap();
+    other.set_nonblocking(false).unwrap();
     other.set_option(option::SO_RCVTIMEO, Duration::from_millis(10)).unwrap();
     assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
@@ -125,7 +125,7 @@ fn file_uses_its_own_timeout() {
 #[test]
 fn partial_read_exact_refuses_further_reads() {
     let (one, other) = pair();
-    other.set_blocking(false).unwrap();
+    other.set_nonblocking(true).unwrap();
     let mut file = other.make_file().unwrap();
     let mut buffer = [0; 8];
     assert_eq!(file.read_exact(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -144,7 +144,7 @@ fn connection_ends_with_its_last_file() {
     let files = [one.make_file().unwrap(), one.make_file().unwrap()];
     drop(one);
     for mut file in files {
-        other.set_blocking(false).unwrap();
+        other.set_nonblocking(true).unwrap();
         assert_eq!(other.recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
         file.write_all(b"bye").unwrap();
         drop(file);
@@ -191,7 +191,7 @@ fn send_file_needs_a_blocking_stream() {
     let folder = Folder::new();
     let file = file_with(&folder, b"content");
     let (one, _other) = pair();
-    one.set_blocking(false).unwrap();
+    one.set_nonblocking(true).unwrap();
     let (datagrams, _peer) = Transport::UnixDatagram.pair().unwrap();
     for socket in [one, datagrams] {
         let error = socket.send_file(&file, 0, None).unwrap_err();

@@ -46,7 +46,7 @@ fn request_and_reply() {
 #[test]
 fn received_descriptors_have_one_owner() {
     let (one, other) = pair();
-    let second = one.duplicate().unwrap();
+    let second = one.try_clone().unwrap();
     assert_ne!(second.as_raw_fd(), one.as_raw_fd());
     assert!(!second.inheritable().unwrap());
     let number = one.as_raw_fd();

@@ -13,7 +13,7 @@ use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected};
 
 /// Makes the descriptor blocking through a duplicate, and returns the duplicate.
 fn made_blocking(socket: &Socket) -> Socket {
-    let duplicate = socket.duplicate().unwrap();
+    let duplicate = socket.try_clone().unwrap();
     duplicate.set_timeout(None).unwrap();
     duplicate
 }
@@ -50,7 +50,7 @@ fn receive_times_out_although_a_duplicate_blocks() {
             let (one, other) = Transport::UnixDatagram.pair().unwrap();
             one.set_timeout(Some(timeout)).unwrap();
             let duplicate = made_blocking(&one);
-            let again = one.duplicate().unwrap();
+            let again = one.try_clone().unwrap();
             assert_eq!(ends(name, move || call(&again)), expected, "{name}");
             // Receiving still works, and the duplicate's mode is unchanged.
             other.send(b"ahoy").unwrap();
@@ -107,7 +107,7 @@ fn accept_connect_and_send_file_time_out_although_a_duplicate_blocks() {
         listener.listen_with(0).unwrap();
         listener.set_timeout(Some(SOON)).unwrap();
         let duplicate = made_blocking(&listener);
-        let again = listener.duplicate().unwrap();
+        let again = listener.try_clone().unwrap();
         assert_eq!(ends("accept", move || again.accept()), ErrorKind::TimedOut);
         assert!(blocks(&duplicate));
         let _client = connected(transport, &name);

@@ -159,7 +159,7 @@ fn overrun(no_enobufs: bool) -> Socket {
     assert_eq!(socket.option(option::NETLINK_NO_ENOBUFS).unwrap(), no_enobufs);
     let loopback = interface_index("lo").unwrap();
     (0..100).for_each(|_| ask(&socket, Some(loopback)));
-    socket.set_blocking(false).unwrap();
+    socket.set_nonblocking(true).unwrap();
     socket
 }
 

@@ -32,7 +32,7 @@ fn wait(poll: &Poll, timeout: Option<Duration>) -> Vec<Event> {
 
 /// Fills the send buffer of a stream.
 fn fill(socket: &Socket) {
-    socket.set_blocking(false).unwrap();
+    socket.set_nonblocking(true).unwrap();
     let error = (0..10_000).find_map(|_| socket.send(&[0; 4096]).err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
 }
@@ -93,7 +93,7 @@ fn only_requested_events_are_reported() {
 fn closed_descriptor_leaves_the_set() {
     let poll = Poll::new().unwrap();
     let (one, other) = stream_pair();
-    let again = one.duplicate().unwrap();
+    let again = one.try_clone().unwrap();
     other.send(b"call").unwrap();
     poll.add(&one, 1, Interest::Read).unwrap();
     drop(one);

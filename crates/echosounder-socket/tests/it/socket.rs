@@ -153,7 +153,7 @@ fn truncated_message_returns_its_length() {
 fn accept_nonblocking_returns_socket_and_peer() {
     for (transport, address) in connections() {
         let (listener, name) = listening(transport, &address);
-        listener.set_blocking(false).unwrap();
+        listener.set_nonblocking(true).unwrap();
         assert_eq!(kind(listener.accept_nonblocking()), ErrorKind::WouldBlock);
 
         let client = connected(transport, &name);
@@ -170,9 +170,9 @@ fn accept_nonblocking_returns_socket_and_peer() {
 #[test]
 fn blocking_mode_can_be_changed() {
     let (one, other) = Transport::UnixStream.pair().unwrap();
-    one.set_blocking(false).unwrap();
+    one.set_nonblocking(true).unwrap();
     assert_eq!(kind(one.recv(&mut [0; 16])), ErrorKind::WouldBlock);
-    one.set_blocking(true).unwrap();
+    one.set_nonblocking(false).unwrap();
     thread::scope(|scope| {
         let reader = scope.spawn(|| one.recv(&mut [0; 16]));
         other.send(b"late").unwrap();
@@ -224,9 +224,9 @@ fn directions_shut_down_independently() {
 #[test]
 fn duplicate_shares_the_socket() {
     let (one, other) = Transport::UnixStream.pair().unwrap();
-    let again = one.duplicate().unwrap();
+    let again = one.try_clone().unwrap();
     assert_ne!(one.as_raw_fd(), again.as_raw_fd());
-    one.set_blocking(false).unwrap();
+    one.set_nonblocking(true).unwrap();
     assert_eq!(kind(again.recv(&mut [0; 16])), ErrorKind::WouldBlock);
 
     drop(one);
@@ -260,7 +260,7 @@ fn nonblocking_connect_leaves_one_error() {
     for address in LOOPBACK.iter() {
         let (_silent, name) = bound(Transport::Tcp, address);
         let client = Transport::Tcp.socket(&name).unwrap();
-        client.set_blocking(false).unwrap();
+        client.set_nonblocking(true).unwrap();
         let error = client.connect(&name).unwrap_err();
         assert!(Socket::is_in_progress(&error), "{error}");
         let [readiness] = ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
@@ -276,7 +276,7 @@ fn nonblocking_connect_succeeds() {
     for address in LOOPBACK.iter() {
         let (listener, name) = listening(Transport::Tcp, address);
         let client = Transport::Tcp.socket(&name).unwrap();
-        client.set_blocking(false).unwrap();
+        client.set_nonblocking(true).unwrap();
         assert!(Socket::is_in_progress(&client.connect(&name).unwrap_err()));
         let [readiness] = ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
         assert!(readiness.writable && !readiness.readable);
@@ -302,7 +302,7 @@ fn unreceived_datagram_is_refused_later() {
 fn fill(name: &Address) {
     loop {
         let client = Transport::UnixStream.socket(name).unwrap();
-        client.set_blocking(false).unwrap();
+        client.set_nonblocking(true).unwrap();
         match client.connect(name) {
             Ok(()) => {}
             Err(error) => return assert_eq!(error.kind(), ErrorKind::WouldBlock),
@@ -434,7 +434,7 @@ fn descriptors_are_close_on_exec() {
         let client = connected(transport, &name);
         wait_readable(&listener);
         let (server, _) = listener.accept_nonblocking().unwrap();
-        let again = server.duplicate().unwrap();
+        let again = server.try_clone().unwrap();
         assert!(![listener, client, server, again].iter().any(is_inherited));
     }
     for transport in UNIX {

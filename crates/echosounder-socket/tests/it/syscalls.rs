@@ -90,7 +90,7 @@ fn do_everything() {
 
     look("timeout", || one.timeout());
     look("option", || one.option(option::SO_RCVBUF)).unwrap();
-    let again = look("duplicate", || one.duplicate()).unwrap();
+    let again = look("duplicate", || one.try_clone()).unwrap();
     look("close", || again.close()).unwrap();
 }
 

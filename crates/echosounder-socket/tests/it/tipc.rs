@@ -108,7 +108,7 @@ fn message_to_a_range_reaches_every_bound_socket() {
         let (len, from) = server.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..len], from), (b"all".as_slice(), client.local_addr().unwrap()));
     }
-    servers[2].set_blocking(false).unwrap();
+    servers[2].set_nonblocking(true).unwrap();
     assert_eq!(servers[2].recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
@@ -315,7 +315,7 @@ fn service_scope_limits_visibility() {
     let servers = [(); 2].map(|()| {
         let server = socket(Transport::TipcRdm);
         server.bind(&at(service, 1)).unwrap();
-        server.set_blocking(false).unwrap();
+        server.set_nonblocking(true).unwrap();
         server
     });
     let client = socket(Transport::TipcRdm);

@@ -81,7 +81,7 @@ fn closing_a_reuseport_listener_drops_its_queue() {
     let other = tcp_server(options, &name);
     let clients: Vec<Socket> = (0..64).map(|_| connected(Transport::Tcp, &name)).collect();
     drop(one);
-    other.set_blocking(false).unwrap();
+    other.set_nonblocking(true).unwrap();
     let accepted = (0..64).take_while(|_| other.accept().is_ok()).count();
     assert!(0 < accepted && accepted < 64, "{accepted} connections of 64 were in one queue");
     let reset = clients
@@ -110,7 +110,7 @@ fn close_with_unread_input_resets_the_connection() {
             let (server, _) = listener.accept().unwrap();
             client.send(b"call").unwrap();
             wait_readable(&server);
-            server.set_blocking(false).unwrap();
+            server.set_nonblocking(true).unwrap();
             let reply = vec![7; 1 << 16];
             let sent: usize = (0..10_000).map_while(|_| server.send(&reply).ok()).sum();
             (client, server, sent)
@@ -154,7 +154,7 @@ fn refused_datagram_fails_one_later_call_of_a_connected_socket() {
         assert_eq!(kind(client.send(b"anybody?")), ErrorKind::ConnectionRefused);
         client.send(b"anybody?").unwrap();
         wait_readable(&client);
-        client.set_blocking(false).unwrap();
+        client.set_nonblocking(true).unwrap();
         assert_eq!(kind(client.recv(&mut [0; 8])), ErrorKind::ConnectionRefused);
         assert_eq!(kind(client.recv(&mut [0; 8])), ErrorKind::WouldBlock);
 
@@ -206,7 +206,7 @@ fn empty_buffer_leaves_a_datagram_unless_the_source_is_requested() {
         assert_eq!(read(&server), b"first");
         wait_readable(&server);
         assert_eq!(server.recv_from(&mut []).unwrap(), (0, client.local_addr().unwrap()));
-        server.set_blocking(false).unwrap();
+        server.set_nonblocking(true).unwrap();
         assert_eq!(kind(server.recv(&mut [0; 8])), ErrorKind::WouldBlock);
     }
 }
@@ -295,7 +295,7 @@ fn unix_datagram_reply_needs_a_bound_and_open_sender() {
 fn unix_datagram_queue_is_limited_by_messages() {
     let (_full, name) = bound(Transport::UnixDatagram, &UNNAMED);
     let client = Transport::UnixDatagram.socket(&name).unwrap();
-    client.set_blocking(false).unwrap();
+    client.set_nonblocking(true).unwrap();
     let taken = (0..10_000).take_while(|_| client.send_to(b"x", &name).is_ok()).count();
     let limit = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen");
     let limit: usize = limit.map_or(10, |text| text.trim().parse().unwrap());
@@ -312,7 +312,7 @@ fn connection_queue_holds_the_backlog_plus_one() {
     listener.listen_with(1).unwrap();
     let call = || {
         let client = Transport::UnixStream.socket(&name).unwrap();
-        client.set_blocking(false).unwrap();
+        client.set_nonblocking(true).unwrap();
         (errno_of(client.connect(&name)), client)
     };
     let calls = [call(), call(), call()];
@@ -323,7 +323,7 @@ fn connection_queue_holds_the_backlog_plus_one() {
     let clients: Vec<Socket> = (0..6)
         .map(|_| {
             let client = Transport::Tcp.socket(&name).unwrap();
-            client.set_blocking(false).unwrap();
+            client.set_nonblocking(true).unwrap();
             assert!(Socket::is_in_progress(&client.connect(&name).unwrap_err()));
             client
         })
@@ -365,7 +365,7 @@ fn connect_ex_returns_eagain_on_timeout_and_an_error_once() {
         assert_eq!(client.option(option::SO_ERROR).unwrap(), 0);
     }
     let client = Transport::Tcp.socket(&nobody).unwrap();
-    client.set_blocking(false).unwrap();
+    client.set_nonblocking(true).unwrap();
     assert_eq!(client.connect_ex(&nobody), libc::EINPROGRESS);
     ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
     assert_eq!(client.option(option::SO_ERROR).unwrap(), libc::ECONNREFUSED);
@@ -477,7 +477,7 @@ fn inherited_listener_is_recognised_and_outlives_its_creator() {
     assert_eq!((handed.family().unwrap(), handed.socket_type().unwrap()), (Family::INET, Type::STREAM));
     assert!(handed.option(option::SO_ACCEPTCONN).unwrap());
     // The blocking mode belongs to the socket, so both descriptors share it.
-    handed.set_blocking(false).unwrap();
+    handed.set_nonblocking(true).unwrap();
     assert_eq!(kind(listener.accept()), ErrorKind::WouldBlock);
     drop(handed);
     let client = connected(Transport::Tcp, &listener.local_addr().unwrap());

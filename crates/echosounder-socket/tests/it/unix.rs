@@ -23,7 +23,7 @@ fn hold(path: &Path) -> Result<PinnedSocket, ErrorKind> {
 }
 
 fn is_silent(socket: &Socket) -> bool {
-    socket.set_blocking(false).unwrap();
+    socket.set_nonblocking(true).unwrap();
     socket.recv(&mut [0; 8]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 

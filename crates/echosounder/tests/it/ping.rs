@@ -855,7 +855,7 @@ fn deadline_and_signal_end_a_pending_connect() {
     let address = listener.local_addr().unwrap();
     let fill = || {
         let client = Transport::Tcp.socket(&address).unwrap();
-        client.set_blocking(false).unwrap();
+        client.set_nonblocking(true).unwrap();
         let _ = client.connect(&address);
         client
     };

@@ -142,7 +142,7 @@ impl Drop for Forwarder {
 fn timestamped(socket: impl Into<OwnedFd>) -> Socket {
     let socket = Socket::from_fd(socket.into()).unwrap();
     socket.set_option(SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE).unwrap();
-    socket.set_blocking(false).unwrap();
+    socket.set_nonblocking(true).unwrap();
     socket
 }
 
