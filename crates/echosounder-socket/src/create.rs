@@ -9,8 +9,8 @@ use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::errno::{is_family_absent, is_feature_absent};
 use crate::error::Error;
-use crate::family::Family;
 use crate::family::vsock::VsockAddress;
+use crate::family::{Family, Protocol};
 use crate::lookup::{IpVersion, Side};
 use crate::option;
 use crate::socket::Socket;
@@ -18,6 +18,41 @@ use crate::transport::Transport;
 
 /// Creating sockets.
 impl Transport {
+    /// Returns the transport of a socket, such as one that a service manager has passed: SO_DOMAIN,
+    /// SO_TYPE and SO_PROTOCOL, socket(7).
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if the socket is of no transport. As getsockopt(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Transport, Type};
+    ///
+    /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+    /// assert_eq!(Transport::of(&socket)?, Transport::Udp);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn of(socket: &Socket) -> io::Result<Self> {
+        let family = match socket.family()? {
+            Family::INET6 => Family::INET,
+            family => family,
+        };
+        let kind = socket.option(option::SO_TYPE)?;
+        // The kernel reports the protocol that it chose for the default one.
+        let protocol = match socket.option(option::SO_PROTOCOL)? {
+            Protocol::TCP | Protocol::UDP if family == Family::INET => Protocol::DEFAULT,
+            protocol => protocol,
+        };
+        Self::all()
+            .find(|transport| {
+                (transport.pair_family(), transport.socket_type(), transport.protocol())
+                    == (family, kind, protocol)
+            })
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "no transport has such sockets"))
+    }
+
     /// Creates a socket that can be bound or connected to an address of the family of `address`.
     ///
     /// # Errors
