@@ -330,7 +330,7 @@ pub use error::Error;
 pub use family::{Family, Protocol, Type};
 pub use file::SocketFile;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
-pub use limit::{ignore_file_size_signal, raise_fd_limit, set_timer_slack};
+pub use limit::{fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack};
 pub use lookup::{IpVersion, Side};
 pub use message::{Message, MessageFlags, Outgoing, Unfinished};
 pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};

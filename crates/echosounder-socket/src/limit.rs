@@ -7,6 +7,20 @@ use crate::sys;
 /// The soft limit of most systems, assumed if a sandbox refuses the query.
 const USUAL_FD_LIMIT: u64 = 1024;
 
+/// Returns the soft limit of open descriptors of this process: RLIMIT_NOFILE, getrlimit(2).
+///
+/// # Errors
+///
+/// As getrlimit(2). If a seccomp filter refuses the call, 1024 is returned, the limit of most
+/// systems.
+#[doc(alias = "RLIMIT_NOFILE")]
+pub fn fd_limit() -> io::Result<u64> {
+    match sys::process::fd_limit() {
+        Err(error) if sys::is_missing(&error) => Ok(USUAL_FD_LIMIT),
+        limits => limits.map(|(soft, _)| soft),
+    }
+}
+
 /// Raises the soft limit of open descriptors to the hard limit and returns it: RLIMIT_NOFILE,
 /// getrlimit(2).
 ///
