@@ -1,21 +1,40 @@
 //! The configuration of a server.
 
 use std::num::NonZeroUsize;
+use std::thread;
 use std::time::Duration;
 
 use echosounder_proto::{Framing, PlainEcho, Template};
-use echosounder_socket::{Endpoint, IpVersion};
+use echosounder_socket::{IpVersion, Socket};
 
-use crate::limits::Timeouts;
+use crate::listen::BindError;
+use crate::server::Server;
+use crate::to_endpoint::ToEndpoint;
 
 /// How long a client may receive nothing, unless it is configured.
 const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The configuration of a server. Change the fields of [`Config::new`] as needed.
-#[derive(Clone, Debug)]
+/// How a server binds its endpoints and serves them: a builder of [`Server`].
+///
+/// The default has `ctime` timestamps, one worker thread and no limits. Each setting is a method,
+/// and a field that can be read and changed.
+///
+/// ```
+/// use std::time::Duration;
+/// use echosounder_server::Config;
+///
+/// let server = Config::new()
+///     .stamp("[{unix}] ".parse()?)
+///     .idle_timeout(Duration::from_secs(300))
+///     .connections_max(1000)
+///     .bind(["tcp://127.0.0.1:0", "udp://127.0.0.1:0"])?
+///     .start()?;
+/// assert_eq!(server.endpoints().count(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Config {
-    /// The endpoints to serve. A host name stands for each of its addresses.
-    pub endpoints: Vec<Endpoint>,
     /// Which addresses of a host name to use.
     pub ip_version: IpVersion,
     /// The timestamp prefix of replies.
@@ -34,18 +53,19 @@ pub struct Config {
     /// Maximum number of connections of one client host, or of one IPv6 /64 network; `None` means
     /// no limit.
     pub connections_per_host_max: Option<u32>,
-    /// How long connections may wait for their clients.
-    pub timeouts: Timeouts,
+    /// How long a client may send nothing; `None` means no limit.
+    pub idle_timeout: Option<Duration>,
+    /// How long a client may receive nothing although the server has output for it.
+    pub stall_timeout: Duration,
     /// The permissions of UNIX socket paths, less the umask.
     pub unix_mode: u32,
+    /// Whether [`Server::start`] raises the process's limit of open descriptors.
+    pub raise_fd_limit: bool,
 }
 
-impl Config {
-    /// Returns the configuration of a server with `ctime` timestamps and one worker thread, without
-    /// limits.
-    pub fn new(endpoints: Vec<Endpoint>) -> Self {
+impl Default for Config {
+    fn default() -> Self {
         Self {
-            endpoints,
             ip_version: IpVersion::Any,
             stamp: Template::ctime(),
             framing: Framing::default(),
@@ -54,8 +74,134 @@ impl Config {
             workers: NonZeroUsize::MIN,
             connections_max: None,
             connections_per_host_max: None,
-            timeouts: Timeouts { idle: None, stall: DEFAULT_STALL_TIMEOUT },
+            idle_timeout: None,
+            stall_timeout: DEFAULT_STALL_TIMEOUT,
             unix_mode: 0o600,
+            raise_fd_limit: false,
         }
+    }
+}
+
+/// Making a server.
+impl Config {
+    /// Returns the default configuration.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Binds every endpoint, or none: [`Server::bind`] with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub fn bind<E: ToEndpoint>(self, endpoints: impl IntoIterator<Item = E>) -> Result<Server, BindError> {
+        Server::bind_with(self, endpoints)
+    }
+
+    /// Takes bound sockets: [`Server::from_sockets`] with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::add_socket`].
+    ///
+    /// # Examples
+    ///
+    /// [`Server::from_sockets`] has one.
+    pub fn from_sockets<S: Into<Socket>>(
+        self,
+        sockets: impl IntoIterator<Item = S>,
+    ) -> Result<Server, BindError> {
+        let mut server = Server::empty(self);
+        sockets.into_iter().try_for_each(|socket| server.add_socket(socket))?;
+        Ok(server)
+    }
+}
+
+/// Settings. The [type](Self) has an example.
+impl Config {
+    /// Sets which addresses of a host name to use: those of IPv4, of IPv6, or both.
+    #[must_use]
+    pub fn ip_version(self, ip_version: IpVersion) -> Self {
+        Self { ip_version, ..self }
+    }
+
+    /// Sets the timestamp prefix of replies. [`Template::none`] echoes messages unchanged.
+    #[must_use]
+    pub fn stamp(self, stamp: Template) -> Self {
+        Self { stamp, ..self }
+    }
+
+    /// Sets how streams are split into messages.
+    #[must_use]
+    pub fn framing(self, framing: Framing) -> Self {
+        Self { framing, ..self }
+    }
+
+    /// Sets which clients of datagram sockets get replies without a timestamp, if the stamp is
+    /// [none](Template::none).
+    #[must_use]
+    pub fn plain_echo(self, plain_echo: PlainEcho) -> Self {
+        Self { plain_echo, ..self }
+    }
+
+    /// Sets this machine's name, for templates that show it. The default is empty.
+    #[must_use]
+    pub fn host(self, host: impl Into<String>) -> Self {
+        Self { host: host.into(), ..self }
+    }
+
+    /// Sets the number of threads that serve connections; 0 means as many as this process has
+    /// processors ([`available_parallelism`](thread::available_parallelism)).
+    ///
+    /// Each datagram socket that several threads can share has as many threads of its own.
+    #[must_use]
+    pub fn workers(self, workers: usize) -> Self {
+        let available = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self { workers: NonZeroUsize::new(workers).unwrap_or_else(available), ..self }
+    }
+
+    /// Sets the maximum number of connections. Without it there are as many as the limit of open
+    /// descriptors allows.
+    ///
+    /// A client beyond the maximum replaces the connection that has been idle longest, or waits.
+    #[must_use]
+    pub fn connections_max(self, max: usize) -> Self {
+        Self { connections_max: Some(max), ..self }
+    }
+
+    /// Sets the maximum number of connections of one client host, or of one IPv6 /64 network.
+    #[must_use]
+    pub fn connections_per_host_max(self, max: u32) -> Self {
+        Self { connections_per_host_max: Some(max), ..self }
+    }
+
+    /// Sets how long a client may send nothing before the server disconnects it.
+    #[must_use]
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        Self { idle_timeout: Some(timeout), ..self }
+    }
+
+    /// Sets how long a client may receive nothing, although the server has output for it, before
+    /// the server disconnects it. The default is 60 seconds.
+    #[must_use]
+    pub fn stall_timeout(self, timeout: Duration) -> Self {
+        Self { stall_timeout: timeout, ..self }
+    }
+
+    /// Sets the permissions of UNIX socket paths, less the umask. The default is `0o600`.
+    #[must_use]
+    pub fn unix_mode(self, mode: u32) -> Self {
+        Self { unix_mode: mode, ..self }
+    }
+
+    /// Sets whether [`Server::start`] raises the soft limit of open descriptors of the process to
+    /// the hard limit, so that it can serve more connections: RLIMIT_NOFILE, getrlimit(2). The
+    /// default is `false`.
+    ///
+    /// The limit stays raised when the server has stopped, and programs that the process executes
+    /// inherit it. Code that uses select(2) fails with descriptors from 1024 on.
+    #[must_use]
+    pub fn raise_fd_limit(self, raise: bool) -> Self {
+        Self { raise_fd_limit: raise, ..self }
     }
 }

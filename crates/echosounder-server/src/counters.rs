@@ -20,8 +20,24 @@ pub struct Counters {
     disconnects: [AtomicU64; DisconnectReason::ALL.len()],
 }
 
-/// The sums of all workers' counters.
+/// The sums of all workers' counters: [`Running::totals`](crate::Running::totals).
+///
+/// # Examples
+///
+/// ```
+/// use echosounder_server::Server;
+/// use echosounder_server::proto::DropReason;
+///
+/// let totals = Server::bind(["udp://127.0.0.1:0"])?.start()?.stop()?;
+/// assert_eq!((totals.messages, totals.dropped()), (0, 0));
+/// assert_eq!(totals.dropped_for(DropReason::Overflow), 0);
+/// for (reason, count) in totals.drops() {
+///     println!("{}: {count}", reason.word());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// Connections accepted.
     pub connections: u64,
@@ -33,10 +49,10 @@ pub struct Totals {
     pub bytes: u64,
     /// Connections that failed, and other operations that failed.
     pub errors: u64,
-    /// Messages dropped, by reason, in the order of [`DropReason::ALL`].
-    pub drops: [u64; DropReason::ALL.len()],
-    /// Clients disconnected by the server, by reason, in the order of [`DisconnectReason::ALL`].
-    pub disconnects: [u64; DisconnectReason::ALL.len()],
+    /// Messages dropped, in the order of [`DropReason::ALL`].
+    drops: [u64; DropReason::ALL.len()],
+    /// Clients disconnected by the server, in the order of [`DisconnectReason::ALL`].
+    disconnects: [u64; DisconnectReason::ALL.len()],
 }
 
 impl Counters {
@@ -88,6 +104,26 @@ impl Totals {
     /// Returns the number of messages dropped for any reason.
     pub fn dropped(&self) -> u64 {
         self.drops.iter().sum()
+    }
+
+    /// Returns the number of messages dropped for one reason.
+    pub fn dropped_for(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize]
+    }
+
+    /// Returns every reason to drop a message, with the number of messages dropped for it.
+    pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.into_iter().zip(self.drops)
+    }
+
+    /// Returns the number of clients disconnected by the server for one reason.
+    pub fn disconnected_for(&self, reason: DisconnectReason) -> u64 {
+        self.disconnects[reason as usize]
+    }
+
+    /// Returns every reason to disconnect a client, with the number of clients disconnected for it.
+    pub fn disconnects(&self) -> impl Iterator<Item = (DisconnectReason, u64)> {
+        DisconnectReason::ALL.into_iter().zip(self.disconnects)
     }
 
     /// Returns the number of clients disconnected by the server for any reason.

@@ -42,6 +42,7 @@ pub enum ServerEvent<'a> {
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum CloseReason<'a> {
     /// The client closed it, or the server is stopping.
     Finished,
@@ -52,7 +53,8 @@ pub enum CloseReason<'a> {
 }
 
 /// Why the server disconnected a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 #[repr(u8)]
 pub enum DisconnectReason {
     /// The client sent nothing for longer than the idle timeout.
@@ -82,21 +84,62 @@ impl DisconnectReason {
 
 /// Receives the events of one worker.
 ///
+/// A closure that takes a [`ServerEvent`] is an observer of all events, and `()` is one of none.
 /// The worker waits for each call to return, so an observer must neither block nor panic.
+///
+/// # Examples
+///
+/// An observer that counts connections, and does not want each message:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use echosounder_server::{Observer, Server, ServerEvent};
+///
+/// #[derive(Clone, Default)]
+/// struct Connections(Arc<AtomicUsize>);
+///
+/// impl Observer for Connections {
+///     fn observe(&mut self, event: ServerEvent<'_>) {
+///         if let ServerEvent::Connected { .. } = event {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+///
+///     fn wants_messages(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// let connections = Connections::default();
+/// let server = Server::bind(["tcp://127.0.0.1:0"])?.start_with(connections.clone())?;
+/// server.stop()?;
+/// assert_eq!(connections.0.load(Ordering::Relaxed), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Observer {
-    /// Handles an event.
-    fn observe(&mut self, event: ServerEvent<'_>);
+    /// Handles an event. The default ignores it.
+    fn observe(&mut self, event: ServerEvent<'_>) {
+        let _ = event;
+    }
 
-    /// Returns whether [`ServerEvent::Message`] is wanted. The worker asks once. To report every
-    /// message costs more than to reply to it.
-    fn wants_messages(&self) -> bool;
+    /// Returns whether [`ServerEvent::Message`] is wanted; the default is `true`. The worker asks
+    /// once. To report every message costs more than to reply to it.
+    fn wants_messages(&self) -> bool {
+        true
+    }
 }
 
 /// Ignores every event.
 impl Observer for () {
-    fn observe(&mut self, _: ServerEvent<'_>) {}
-
     fn wants_messages(&self) -> bool {
         false
+    }
+}
+
+/// Calls the closure with every event.
+impl<F: FnMut(ServerEvent<'_>)> Observer for F {
+    fn observe(&mut self, event: ServerEvent<'_>) {
+        self(event);
     }
 }

@@ -1,37 +1,41 @@
-//! The timestamped echo server, as a library.
+//! The timestamped echo server, as a library: `sounder serve` inside another program or a test.
 //!
-//! [`Server::bind`] binds every endpoint of a [`Config`] or none. [`Server::start`] then starts the
-//! worker threads, and [`Running::stop`] stops them in order and returns the counts. The server
-//! reports what happens to an [`Observer`]; it prints nothing itself.
-//!
-//! Inside, each thread runs one [`Worker`] with an epoll of its own, or one [`DatagramWorker`] for
-//! a datagram socket. An [`EchoService`] makes the replies of a worker. A [`Connection`] is a state
-//! without a socket: it returns the next [`Operation`] and is given its [`Completion`], so that
-//! another input-output loop, or a test, can drive it as well.
+//! [`Server::bind`] binds endpoints of every socket family, [`Server::start`] serves them in threads
+//! of its own, and [`Running::stop`] stops them in order and returns the counts:
 //!
 //! ```
-//! use echosounder_proto::Template;
-//! use echosounder_server::{Config, Server};
-//! use echosounder_socket::{IpVersion, Shutdown, Side};
+//! use std::net::UdpSocket;
+//! use echosounder_server::Server;
 //!
-//! let config = Config { stamp: Template::none(), ..Config::new(vec!["tcp://127.0.0.1:0".parse()?]) };
-//! let server = Server::bind(config)?;
-//! let endpoint = server.endpoints().next().expect("the server has one endpoint").clone();
-//! let running = server.start(|| ())?;
+//! let server = Server::bind(["udp://127.0.0.1:0"])?.start()?;
+//! let port = server.addresses().next().and_then(|address| address.port());
 //!
-//! let address = endpoint.resolve(Side::Client, IpVersion::Any)?.remove(0);
-//! let client = endpoint.transport().socket(&address)?;
-//! client.connect(&address)?;
-//! client.send(b"hello")?;
-//! let mut reply = [0; 16];
+//! let client = UdpSocket::bind("127.0.0.1:0")?;
+//! client.send_to(b"hello", ("127.0.0.1", port.expect("a UDP address has a port")))?;
+//! let mut reply = [0; 64];
 //! let len = client.recv(&mut reply)?;
-//! assert_eq!(&reply[..len], b"hello");
-//! client.shutdown(Shutdown::Write)?;
-//! assert_eq!(client.recv(&mut reply)?, 0);
+//! assert!(reply[..len].ends_with(b"] hello")); // [Sun Nov 22 12:19:36 2026] hello
 //!
-//! assert_eq!(running.stop()?.messages, 1);
+//! assert_eq!(server.stop()?.messages, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! - [`Config`] sets the timestamp, the framing of streams, the number of threads and the limits.
+//! - [`Server::start_with`] reports every event to a closure or another [`Observer`]. The server
+//!   prints nothing itself.
+//! - [`Server::from_sockets`] serves sockets that are bound already, such as those of a service
+//!   manager.
+//! - [`Running::wait`] blocks until the server ends; [`Running::stop_token`] ends it from another
+//!   thread.
+//!
+//! A server changes nothing in its process beside its own threads and descriptors: it raises the
+//! limit of open descriptors only if [`Config::raise_fd_limit`] is set.
+//!
+//! The types of other crates that these signatures need are re-exported: [`socket`] is
+//! `echosounder-socket`, [`proto`] is `echosounder-proto`.
+//!
+//! Inside, each thread runs one worker with an epoll of its own, or one worker for a datagram
+//! socket. The state of a connection does no input or output itself, so that a test can drive it.
 #![forbid(unsafe_code)]
 #![doc(test(attr(deny(warnings))))]
 
@@ -55,21 +59,33 @@ mod service;
 mod slots;
 mod stamp_cache;
 mod time_zone;
+mod to_endpoint;
 mod turn_context;
 mod wait_queues;
 mod worker;
 
-pub use backlog::BACKLOG_MAX;
-pub use clock::SystemClock;
 pub use config::Config;
-pub use connection::{Completion, Connection, Operation};
-pub use counters::{Counters, Totals};
-pub use datagrams::DatagramWorker;
+pub use counters::Totals;
+pub use echosounder_proto as proto;
+pub use echosounder_proto::{Framing, PlainEcho, Template};
+pub use echosounder_socket as socket;
+pub use echosounder_socket::{Endpoint, IpVersion, StopToken};
 pub use event::{CloseReason, DisconnectReason, Observer, ServerEvent};
-pub use limits::{Limits, Timeouts, WorkerLimits};
 pub use listen::{BindError, Note};
 pub use server::{Running, Server, StartError};
-pub use service::EchoService;
-pub use time_zone::local_time_zone;
-pub use turn_context::TurnContext;
-pub use worker::Worker;
+pub use to_endpoint::ToEndpoint;
+
+/// The parts of the server, for this project's tests and programs. They change without notice.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::backlog::BACKLOG_MAX;
+    pub use crate::clock::SystemClock;
+    pub use crate::connection::{Completion, Connection, Operation};
+    pub use crate::counters::Counters;
+    pub use crate::datagrams::DatagramWorker;
+    pub use crate::limits::{Limits, Timeouts, WorkerLimits};
+    pub use crate::service::EchoService;
+    pub use crate::time_zone::local_time_zone;
+    pub use crate::turn_context::TurnContext;
+    pub use crate::worker::Worker;
+}

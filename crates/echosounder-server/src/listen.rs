@@ -28,6 +28,9 @@ const DATAGRAM_BUFFER: i32 = 8 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
+    /// What was given as an endpoint is none.
+    #[error("cannot use the endpoint")]
+    Endpoint(#[source] io::Error),
     /// A host name has no address.
     #[error(transparent)]
     Resolve(Error),
@@ -39,8 +42,22 @@ pub enum BindError {
     Absent(Error),
 }
 
+/// Keeps the kind of the system's error; the error itself is the inner error.
+impl From<BindError> for io::Error {
+    fn from(error: BindError) -> Self {
+        let kind = match &error {
+            BindError::Endpoint(error) => error.kind(),
+            BindError::Resolve(error) | BindError::Bind(error) | BindError::Absent(error) => {
+                error.cause().kind()
+            }
+        };
+        Self::new(kind, error)
+    }
+}
+
 /// An address that the server does not serve, although it serves others.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Note {
     /// The missing address, and the reason.
     pub error: Error,
@@ -190,6 +207,33 @@ fn bind_address(transport: Transport, address: &Address, options: BindOptions) -
     Ok(Bound { endpoint, address, path, sockets })
 }
 
+/// Takes a socket that is bound already, for all workers.
+pub(crate) fn adopt(socket: Socket, options: BindOptions) -> Result<Bound, BindError> {
+    adopt_socket(socket, options)
+        .map_err(|error| BindError::Bind(Error::new("serve", &"a bound socket", error)))
+}
+
+fn adopt_socket(socket: Socket, options: BindOptions) -> io::Result<Bound> {
+    let transport = Transport::of(&socket)?;
+    let address = socket.local_addr()?;
+    let endpoint = Endpoint::at(transport, &address)?;
+    // getpeername(2) of a netlink socket succeeds always.
+    if transport != Transport::Netlink && socket.peer_addr().is_ok() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is connected"));
+    }
+    socket.set_nonblocking(true)?;
+    set_options(&socket, transport, &address, options)?;
+    let mut sockets = vec![socket];
+    if transport.has_connections() {
+        // Without effect on a socket that listens already, apart from the length of its queue.
+        sockets[0].listen()?;
+        for _ in 1..options.workers.get() {
+            sockets.push(sockets[0].try_clone()?);
+        }
+    }
+    Ok(Bound { endpoint, address, path: None, sockets })
+}
+
 /// Creates a socket and sets the options that must be set before it is bound, or that its
 /// connections inherit.
 fn prepare(transport: Transport, address: &Address, options: BindOptions) -> io::Result<Socket> {
@@ -198,22 +242,33 @@ fn prepare(transport: Transport, address: &Address, options: BindOptions) -> io:
     if let Address::Inet6(_) = address {
         socket.set_option(option::IPV6_V6ONLY, true)?;
     }
+    if transport.needs_reuse_addr() {
+        socket.set_option(option::SO_REUSEADDR, true)?;
+    }
+    set_options(&socket, transport, address, options)?;
+    Ok(socket)
+}
+
+/// Sets the options of a socket, bound or not, that its connections inherit or that datagrams need.
+fn set_options(
+    socket: &Socket,
+    transport: Transport,
+    address: &Address,
+    options: BindOptions,
+) -> io::Result<()> {
     if let Address::Unix(_) = address {
         // To close a descriptor that a client has passed may block for as long as that client
         // wants. Kernels before Linux 6.16 cannot refuse descriptors.
         let _ = socket.set_option(option::SO_PASSRIGHTS, false);
     }
-    if transport.needs_reuse_addr() {
-        socket.set_option(option::SO_REUSEADDR, true)?;
-    }
-    let set = set_connection_options(&socket, transport, options);
+    let set = set_connection_options(socket, transport, options);
     match transport.tcp_options() {
         // Each kernel version has some of the options, and the connection works without them.
         TcpOptions::Some => {}
         TcpOptions::None | TcpOptions::All => set?,
     }
     if transport.has_packet_info() {
-        prepare_for_packet_info(&socket, address)?;
+        prepare_for_packet_info(socket, address)?;
     }
     if let Some(queue_limit) = transport.queue_limit() {
         socket.set_option(queue_limit, DATAGRAM_BUFFER)?;
@@ -222,7 +277,7 @@ fn prepare(transport: Transport, address: &Address, options: BindOptions) -> io:
         // Set before the bind, so that the first datagram carries its sender's credentials, too.
         socket.set_option(option::SO_PASSCRED, true)?;
     }
-    Ok(socket)
+    Ok(())
 }
 
 /// Sets the options that accepted connections inherit.

@@ -34,11 +34,8 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Adds a socket to the list and to the poll.
     pub(crate) fn add(&mut self, poll: &Poll, socket: Socket, transport: Transport) -> io::Result<()> {
-        let interest = match transport.shares_addresses() {
-            true => Interest::Read,
-            // All workers poll the same socket. One of them is enough for each connection.
-            false => Interest::ReadExclusive,
-        };
+        // All workers may poll duplicates of one socket. One of them is enough for each connection.
+        let interest = Interest::ReadExclusive;
         poll.add(&socket, FIRST_TOKEN + self.list.len() as u64, interest)?;
         let accept_failures = Failures::default();
         self.list.push(Listener { socket, transport, interest, accept_failures, is_paused: false });

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use echosounder_proto::Responder;
-use echosounder_socket::{Endpoint, Socket, StopToken, Transport, Waker, raise_fd_limit};
+use echosounder_socket::{
+    Address, Endpoint, Interest, Socket, StopToken, Transport, Waker, fd_limit, raise_fd_limit, ready,
+};
 
 use crate::backlog::BACKLOG_MAX;
 use crate::clock::SystemClock;
@@ -15,10 +17,11 @@ use crate::config::Config;
 use crate::counters::{Counters, Totals};
 use crate::datagrams::{DatagramWorker, PINNED_MAX};
 use crate::event::Observer;
-use crate::limits::{Limits, WorkerLimits};
+use crate::limits::{Limits, Timeouts, WorkerLimits};
 use crate::listen::{self, BindError, BindOptions, Bound, Note};
 use crate::path::BoundPath;
 use crate::service::EchoService;
+use crate::to_endpoint::ToEndpoint;
 use crate::worker::Worker;
 
 /// Descriptors that are not available to connections, beside those that are open and those of the
@@ -45,7 +48,38 @@ pub enum StartError {
     System(#[source] io::Error),
 }
 
+/// Keeps the kind of the system's error; the error itself is the inner error.
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> Self {
+        let kind = match &error {
+            StartError::Descriptors { .. } => io::ErrorKind::QuotaExceeded,
+            StartError::System(error) => error.kind(),
+        };
+        Self::new(kind, error)
+    }
+}
+
 /// A server that has bound its endpoints and does not reply yet.
+///
+/// [`bind`](Self::bind) binds endpoints by the default [`Config`], [`Config::bind`] by another;
+/// [`start`](Self::start) starts the worker threads. Clients that connect before wait.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::TcpStream;
+/// use echosounder_server::Server;
+///
+/// let server = Server::bind(["tcp://127.0.0.1:0"])?.start()?;
+/// let address = server.addresses().next().and_then(|address| address.ip().zip(address.port()));
+///
+/// let mut client = TcpStream::connect(address.expect("a TCP server has an IP address and a port"))?;
+/// client.write_all(b"hello")?;
+/// client.shutdown(std::net::Shutdown::Write)?;
+/// let mut reply = String::new();
+/// client.read_to_string(&mut reply)?;
+/// assert!(reply.ends_with("] hello"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     config: Config,
@@ -53,23 +87,104 @@ pub struct Server {
     notes: Vec<Note>,
 }
 
+/// Making a server. [`Config`] makes one with other settings.
 impl Server {
-    /// Binds every endpoint, or none.
+    /// Binds every endpoint, or none, by the default [`Config`].
+    ///
+    /// An endpoint is a text such as `tcp://127.0.0.1:21567`, `udp://*` or `unix:/run/echo`, an
+    /// [`Endpoint`], or anything else that is [`ToEndpoint`]. Port 0 lets the kernel choose a free
+    /// port, which [`endpoints`](Self::endpoints) tells.
     ///
     /// # Errors
     ///
-    /// If an address is in use or cannot be bound. An endpoint that this machine lacks the address
-    /// family for becomes a [note](Self::notes), and is an error only if no other endpoint is left.
-    pub fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { ip_version, workers, unix_mode, timeouts, .. } = config;
-        let options = BindOptions { ip_version, workers, unix_mode, stall_timeout: timeouts.stall };
-        let (bound, notes) = listen::bind_all(&config.endpoints, options)?;
+    /// If a text is no endpoint, or if an address is in use or cannot be bound. An endpoint that
+    /// this machine lacks the address family for becomes a [note](Self::notes), and is an error
+    /// only if no other endpoint is left.
+    pub fn bind<E: ToEndpoint>(endpoints: impl IntoIterator<Item = E>) -> Result<Self, BindError> {
+        Self::bind_with(Config::default(), endpoints)
+    }
+
+    pub(crate) fn bind_with<E: ToEndpoint>(
+        config: Config,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<Self, BindError> {
+        let endpoints: Result<Vec<Endpoint>, _> =
+            endpoints.into_iter().map(|endpoint| endpoint.to_endpoint()).collect();
+        let endpoints = endpoints.map_err(BindError::Endpoint)?;
+        let Config { ip_version, workers, unix_mode, stall_timeout, .. } = config;
+        let options = BindOptions { ip_version, workers, unix_mode, stall_timeout };
+        let (bound, notes) = listen::bind_all(&endpoints, options)?;
         Ok(Self { config, bound, notes })
     }
 
+    /// Takes sockets that are bound already, such as those of a service manager (`sd_listen_fds`(3))
+    /// or of a test, by the default [`Config`].
+    ///
+    /// # Errors
+    ///
+    /// As [`add_socket`](Self::add_socket).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    /// use std::os::fd::OwnedFd;
+    /// use echosounder_server::{Server, socket::Socket};
+    ///
+    /// let bound = UdpSocket::bind("127.0.0.1:0")?;
+    /// let port = bound.local_addr()?.port();
+    /// let server = Server::from_sockets([Socket::try_from(OwnedFd::from(bound))?])?.start()?;
+    ///
+    /// let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// client.send_to(b"hello", ("127.0.0.1", port))?;
+    /// let mut reply = [0; 64];
+    /// let len = client.recv(&mut reply)?;
+    /// assert!(reply[..len].ends_with(b"] hello"));
+    /// server.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_sockets<S: Into<Socket>>(sockets: impl IntoIterator<Item = S>) -> Result<Self, BindError> {
+        Config::default().from_sockets(sockets)
+    }
+
+    /// Returns a server without endpoints.
+    pub(crate) fn empty(config: Config) -> Self {
+        Self { config, bound: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Adds a socket that is bound already. A socket with connections that does not listen yet
+    /// begins to.
+    ///
+    /// The server changes the mode of the socket, which its duplicates in other processes share: it
+    /// does not block afterwards. The server does not remove the path of a UNIX socket when it
+    /// stops. All workers share the one listener, and a datagram socket has one worker.
+    ///
+    /// # Errors
+    ///
+    /// If the socket is of no [`Transport`], if it is connected or has no address, or as
+    /// setsockopt(2).
+    ///
+    /// # Examples
+    ///
+    /// [`from_sockets`](Self::from_sockets) has one.
+    pub fn add_socket(&mut self, socket: impl Into<Socket>) -> Result<(), BindError> {
+        let Config { ip_version, workers, unix_mode, stall_timeout, .. } = self.config;
+        let options = BindOptions { ip_version, workers, unix_mode, stall_timeout };
+        self.bound.push(listen::adopt(socket.into(), options)?);
+        Ok(())
+    }
+}
+
+/// A bound server.
+impl Server {
     /// Returns the bound endpoints. Their ports are the real ones.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.bound.iter().map(|bound| &bound.endpoint)
+    }
+
+    /// Returns the bound addresses, in the order of the [endpoints](Self::endpoints).
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.bound.iter().map(|bound| &bound.address)
     }
 
     /// Returns the addresses that the server does not serve.
@@ -77,31 +192,77 @@ impl Server {
         &self.notes
     }
 
-    /// Starts to serve. Calls `observer` once for each worker.
+    /// Starts to serve, and reports nothing: [`start_with`](Self::start_with) an observer `()`.
     ///
-    /// This raises the process's limit of open descriptors permanently: [`raise_fd_limit`].
+    /// # Errors
+    ///
+    /// As [`start_with`](Self::start_with).
+    pub fn start(self) -> Result<Running, StartError> {
+        self.start_with(())
+    }
+
+    /// Starts to serve, and reports events to the observer: a closure, or another [`Observer`].
+    /// Each worker thread has a clone of it.
+    ///
+    /// The limit of open descriptors of the process stays as it is, unless
+    /// [`Config::raise_fd_limit`] is set.
     ///
     /// # Errors
     ///
     /// If the limit of descriptors does not allow the configured number of connections, or a worker
     /// cannot be created.
-    pub fn start<O: Observer + Send + 'static>(
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use echosounder_server::{Server, ServerEvent};
+    ///
+    /// let (sender, events) = mpsc::channel();
+    /// let server = Server::bind(["unix:@echosounder-example"])?.start_with(move |event: ServerEvent<'_>| {
+    ///     if let ServerEvent::Message { bytes, .. } = event {
+    ///         // Fails only if the receiver is gone.
+    ///         let _ = sender.send(bytes.to_vec());
+    ///     }
+    /// })?;
+    /// # use echosounder_server::socket::{Side, IpVersion};
+    /// # let endpoint = server.endpoints().next().unwrap();
+    /// # let address = endpoint.resolve(Side::Client, IpVersion::Any)?.remove(0);
+    /// # let client = endpoint.transport().socket(&address)?;
+    /// # client.connect(&address)?;
+    /// # client.send(b"hello")?;
+    /// // A client sends "hello".
+    /// assert_eq!(events.recv()?, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn start_with<O: Observer + Clone + Send + 'static>(
         self,
-        observer: impl FnMut() -> O,
+        observer: O,
     ) -> Result<Running, StartError> {
         let limits = Limits::new(self.connections_max()?, self.config.connections_per_host_max);
         let stop = StopToken::new().map_err(StartError::System)?;
         let ended = Arc::new(Waker::new().map_err(StartError::System)?);
-        let mut running =
-            Running { stop, ended, threads: Vec::new(), counters: Vec::new(), paths: Vec::new() };
-        running.start(self.config, self.bound, limits, observer).map_err(StartError::System)?;
+        let mut running = Running {
+            stop,
+            ended,
+            endpoints: self
+                .bound
+                .iter()
+                .map(|bound| (bound.endpoint.clone(), bound.address.clone()))
+                .collect(),
+            threads: Vec::new(),
+            counters: Vec::new(),
+            paths: Vec::new(),
+        };
+        running.start(self.config, self.bound, limits, &observer).map_err(StartError::System)?;
         Ok(running)
     }
 
     /// Returns the maximum number of connections: the configured one, or the one that the limit
     /// of descriptors allows.
     fn connections_max(&self) -> Result<usize, StartError> {
-        let limit = raise_fd_limit().map_err(StartError::System)?;
+        let limit = if self.config.raise_fd_limit { raise_fd_limit() } else { fd_limit() };
+        let limit = limit.map_err(StartError::System)?;
         let open = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
         let pinning = self.bound.iter().filter(|bound| bound.endpoint.transport().replies_to_paths()).count();
         let workers = self.config.workers.get();
@@ -117,17 +278,44 @@ impl Server {
 }
 
 /// A server that serves until it is stopped or dropped.
+///
+/// Dropping it does what [`stop`](Self::stop) does, and takes as long: at most about a second for
+/// the clients to close their connections.
+///
+/// # Examples
+///
+/// ```
+/// use echosounder_server::Server;
+///
+/// let server = Server::bind(["tcp://127.0.0.1:0"])?.start()?;
+/// println!("serving {}", server.endpoints().next().expect("it has one endpoint"));
+/// let totals = server.stop()?;
+/// assert_eq!(totals.messages, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Running {
     stop: StopToken,
     /// Readable as soon as a worker has ended for any reason.
     ended: Arc<Waker>,
+    endpoints: Vec<(Endpoint, Address)>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     counters: Vec<Arc<Counters>>,
     paths: Vec<BoundPath>,
 }
 
 impl Running {
+    /// Returns the endpoints that the server serves. Their ports are the real ones.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().map(|(endpoint, _)| endpoint)
+    }
+
+    /// Returns the addresses that the server serves, in the order of the
+    /// [endpoints](Self::endpoints).
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.endpoints.iter().map(|(_, address)| address)
+    }
+
     /// Returns a descriptor that becomes readable when a worker has ended, by a stop or by a
     /// failure.
     pub fn ended(&self) -> BorrowedFd<'_> {
@@ -139,8 +327,15 @@ impl Running {
         self.counters.iter().map(|counters| counters.totals()).sum()
     }
 
-    /// Stops the server: it replies to messages that have arrived and shuts every connection down.
-    /// Waits at most a few seconds for the clients to close.
+    /// Returns a token that stops the server from another thread. [`wait`](Self::wait) has an
+    /// example.
+    pub fn stop_token(&self) -> StopToken {
+        self.stop.clone()
+    }
+
+    /// Stops the server: it replies to messages that have arrived, shuts every connection down, and
+    /// waits at most a second for the clients to close theirs. Removes the paths of UNIX sockets
+    /// that it has bound.
     ///
     /// # Errors
     ///
@@ -150,18 +345,42 @@ impl Running {
         Ok(self.totals())
     }
 
+    /// Blocks until the server ends: until its [stop token](Self::stop_token) is stopped, or a
+    /// worker fails. Then ends all workers as [`stop`](Self::stop) does.
+    ///
+    /// # Errors
+    ///
+    /// If a worker has failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use echosounder_server::Server;
+    ///
+    /// let server = Server::bind(["udp://127.0.0.1:0"])?.start()?;
+    /// let stop = server.stop_token();
+    /// std::thread::spawn(move || stop.stop()); // When a signal arrives, for instance.
+    /// let totals = server.wait()?;
+    /// assert_eq!(totals.messages, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait(self) -> io::Result<Totals> {
+        ready([(self.ended(), Interest::Read)], None)?;
+        self.stop()
+    }
+
     /// Starts a worker for each datagram socket, and the configured number of workers for all
     /// listeners.
-    fn start<O: Observer + Send + 'static>(
+    fn start<O: Observer + Clone + Send + 'static>(
         &mut self,
         config: Config,
         bound: Vec<Bound>,
         limits: Limits,
-        mut observer: impl FnMut() -> O,
+        observer: &O,
     ) -> io::Result<()> {
-        let mut service = || {
+        let service = || {
             let responder = Responder { stamp: config.stamp.clone(), framing: config.framing };
-            EchoService::new(responder, config.host.as_str().into(), SystemClock::start(), observer())
+            EchoService::new(responder, config.host.as_str().into(), SystemClock::start(), observer.clone())
         };
         let mut listeners = Vec::new();
         for Bound { endpoint, path, sockets, .. } in bound {
@@ -181,7 +400,8 @@ impl Running {
         }
         let workers = if listeners.is_empty() { 0 } else { config.workers.get() };
         let backlog_max = BACKLOG_MAX / config.workers;
-        let limits = WorkerLimits { shared: Arc::new(limits), timeouts: config.timeouts, backlog_max };
+        let timeouts = Timeouts { idle: config.idle_timeout, stall: config.stall_timeout };
+        let limits = WorkerLimits { shared: Arc::new(limits), timeouts, backlog_max };
         for _ in 0..workers {
             self.start_worker(service(), limits.clone(), &mut listeners)?;
         }

@@ -15,7 +15,7 @@ use echosounder_client::{
     Thresholds, TimestampSource,
 };
 use echosounder_proto::PlainEcho;
-use echosounder_server::{Config, Timeouts};
+use echosounder_server::Config;
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
@@ -28,6 +28,7 @@ use crate::output::{Color, OutputFile, Transcript};
 /// The work of `serve`.
 #[derive(Debug)]
 pub(crate) struct Serve {
+    pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) server: Config,
     pub(crate) transcript: Transcript,
     /// Whether the endpoints are the default ones.
@@ -83,20 +84,21 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     check_services(&endpoints)?;
     let by_default = || if io::stdout().is_terminal() { Transcript::Messages } else { Transcript::Off };
     let transcript = args.transcript.unwrap_or_else(by_default);
-    let server = Config {
-        endpoints,
-        ip_version: ip_version(args.ip_version),
-        stamp: args.stamp,
-        framing: args.frame.unwrap_or_default(),
-        plain_echo: if args.allow_plain_echo { PlainEcho::Metered } else { PlainEcho::Local },
-        host: host_name(),
-        workers: args.workers.unwrap_or_else(cores),
-        connections_max: args.max_connections.map(NonZeroUsize::get),
-        connections_per_host_max: args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX)),
-        timeouts: Timeouts { idle: args.idle_timeout, stall: args.stall_timeout },
-        unix_mode: args.unix_mode.unwrap_or(0o600),
-    };
-    Ok(Serve { server, transcript, on_defaults, until_input_ends: args.until_input_ends })
+    let mut server = Config::new()
+        .ip_version(ip_version(args.ip_version))
+        .stamp(args.stamp)
+        .framing(args.frame.unwrap_or_default())
+        .plain_echo(if args.allow_plain_echo { PlainEcho::Metered } else { PlainEcho::Local })
+        .host(host_name())
+        .workers(args.workers.unwrap_or_else(cores).get())
+        .stall_timeout(args.stall_timeout)
+        .unix_mode(args.unix_mode.unwrap_or(0o600))
+        .raise_fd_limit(true);
+    server.connections_max = args.max_connections.map(NonZeroUsize::get);
+    server.connections_per_host_max =
+        args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX));
+    server.idle_timeout = args.idle_timeout;
+    Ok(Serve { endpoints, server, transcript, on_defaults, until_input_ends: args.until_input_ends })
 }
 
 /// Returns the work of `talk`.

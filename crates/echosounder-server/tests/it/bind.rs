@@ -7,14 +7,14 @@ use std::net::{TcpListener, ToSocketAddrs, UdpSocket};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use echosounder_server::{BindError, Config, Server, StartError};
+use echosounder_server::{BindError, StartError};
 use echosounder_socket::{Endpoint, Kind};
 
 use crate::{CTIME, Client, Event, Folder, Record, all_endpoints, config, has_ipv6, start, stop, unique};
 
 /// Returns why a server cannot bind these endpoints, in one line.
 fn bind_error(endpoints: &[&str]) -> String {
-    match Server::bind(config(endpoints)) {
+    match config(endpoints).bind() {
         Err(BindError::Bind(error)) => format!("{error}: {}", error.source().unwrap()),
         other => panic!("{other:?}"),
     }
@@ -62,18 +62,19 @@ fn an_address_in_use_is_refused_and_its_owner_is_undisturbed() {
         let names = all_endpoints(&folder);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let workers = NonZeroUsize::new(workers).unwrap();
-        let server = Server::bind(Config { workers, ..config(&names) }).unwrap();
+        let server = config(&names).with(|config| config.workers = workers).bind().unwrap();
         let endpoints: Vec<_> = server.endpoints().cloned().collect();
         let record = Record::default();
-        let running = server.start(|| record.clone()).unwrap();
+        let running = server.start_with(record.clone()).unwrap();
         // Several TIPC sockets may be bound to one service.
         let unique_addresses =
             endpoints.iter().map(Endpoint::to_string).filter(|name| !name.starts_with("tipc"));
         for endpoint in unique_addresses {
             for intruders in [1, 3] {
                 let workers = NonZeroUsize::new(intruders).unwrap();
-                let intruder = Config { workers, ..config(&["tcp://127.0.0.1:0", &endpoint]) };
-                let Err(BindError::Bind(error)) = Server::bind(intruder) else {
+                let intruder =
+                    config(&["tcp://127.0.0.1:0", &endpoint]).with(|config| config.workers = workers);
+                let Err(BindError::Bind(error)) = intruder.bind() else {
                     panic!("{endpoint} was bound twice");
                 };
                 assert!(error.to_string().contains(&endpoint), "{error}");
@@ -113,7 +114,7 @@ fn replies_are_correct_with_several_workers() {
     let folder = Folder::new();
     for name in all_endpoints(&folder) {
         let workers = NonZeroUsize::new(4).unwrap();
-        let (running, endpoints) = start(Config { workers, ..config(&[&name]) });
+        let (running, endpoints) = start(config(&[&name]).with(|config| config.workers = workers));
         let clients: Vec<_> = (0..40).map(|_| Client::of(&endpoints[0])).collect();
         for _ in 0..3 {
             clients.iter().for_each(|client| client.echo(b"hello"));
@@ -146,8 +147,7 @@ fn wildcard_sockets_reply_from_the_destination_address() {
 fn a_maximum_beyond_the_descriptor_limit_is_refused() {
     let mut greedy = config(&[&format!("unix:@{}", unique())]);
     greedy.connections_max = Some(usize::MAX);
-    let Err(StartError::Descriptors { wanted, available }) = Server::bind(greedy).unwrap().start(|| ())
-    else {
+    let Err(StartError::Descriptors { wanted, available }) = greedy.bind().unwrap().start() else {
         panic!("no process has so many descriptors");
     };
     assert!(available < wanted && 0 < available);

@@ -4,7 +4,6 @@ use std::env;
 use std::num::NonZeroUsize;
 use std::thread;
 
-use echosounder_server::Config;
 use echosounder_socket::{Endpoint, Kind};
 
 use crate::{Client, Folder, all_endpoints, config, start, stop};
@@ -23,7 +22,7 @@ fn clients_on_every_transport_at_once_receive_correct_replies() {
     let names = all_endpoints(&folder);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let workers = NonZeroUsize::new(2).unwrap();
-    let (running, endpoints) = start(Config { workers, ..config(&names) });
+    let (running, endpoints) = start(config(&names).with(|config| config.workers = workers));
     let send_all = |endpoint: &Endpoint, number: usize| {
         let client = Client::of(endpoint);
         for echo in 0..echoes() {

@@ -9,7 +9,6 @@ use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixDatagram;
 
 use echosounder_proto::{DropReason, Framing, LocalTime, Responder, StampContext, Template};
-use echosounder_server::{Config, Server};
 use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
@@ -61,7 +60,8 @@ fn a_reply_of_a_server_is_dropped_and_counted() {
     let folder = Folder::new();
     for name in endpoints_of_datagrams(&folder) {
         for stamp in ["ctime", "none"] {
-            let (running, endpoints) = start(Config { stamp: stamp.parse().unwrap(), ..config(&[&name]) });
+            let (running, endpoints) =
+                start(config(&[&name]).with(|config| config.stamp = stamp.parse().unwrap()));
             let client = Client::of(&endpoints[0]);
             for theirs in ["ctime", "rfc3339", "unix", "ns", "[{unix}] {peer}: "] {
                 client.send(&reply(theirs, b"hello"));
@@ -127,12 +127,12 @@ fn a_broadcast_datagram_is_counted() {
 #[test]
 fn datagrams_that_the_kernel_dropped_are_counted() {
     const REQUESTS: u64 = 400;
-    let server = Server::bind(config(&["udp://127.0.0.1:0"])).unwrap();
+    let server = config(&["udp://127.0.0.1:0"]).bind().unwrap();
     let endpoint = server.endpoints().next().unwrap().clone();
     let client = Client::of(&endpoint);
     // The server does not read yet, and this is more than the receive buffer that it requests.
     (0..REQUESTS).for_each(|_| client.send(&[b'x'; 60_000]));
-    let totals = stop(server.start(|| ()).unwrap());
+    let totals = stop(server.start().unwrap());
     let lost = dropped(&totals, DropReason::Overflow);
     assert!(0 < lost && lost < REQUESTS);
     assert_eq!((totals.messages + lost, totals.dropped()), (REQUESTS, lost));
@@ -172,7 +172,8 @@ fn two_servers_do_not_reply_to_each_other() {
         for stamps in [["ns", "ctime"], ["ctime", "ns"], ["none", "unix"], ["rfc3339", "none"]] {
             let servers = [(&name, stamps[0]), (&other, stamps[1])];
             let servers = servers.map(|(at, stamp)| {
-                let (running, endpoints) = start(Config { stamp: stamp.parse().unwrap(), ..config(&[at]) });
+                let (running, endpoints) =
+                    start(config(&[at]).with(|config| config.stamp = stamp.parse().unwrap()));
                 (running, Client::of(&endpoints[0]))
             });
             let mut message = b"spoofed".to_vec();
@@ -361,12 +362,12 @@ fn the_kernel_and_groups_get_no_reply_over_netlink() {
 #[test]
 fn closed_and_stalled_clients_do_not_delay_the_others() {
     let folder = Folder::new();
-    let server = Server::bind(config(&[&folder.endpoint("unix-dgram", "s")])).unwrap();
+    let server = config(&[&folder.endpoint("unix-dgram", "s")]).bind().unwrap();
     let gone = UnixDatagram::bind(folder.path().join("gone")).unwrap();
     gone.send_to(b"farewell", folder.path().join("s")).unwrap();
     drop(gone);
     let endpoint = server.endpoints().next().unwrap().clone();
-    let running = server.start(|| ()).unwrap();
+    let running = server.start().unwrap();
     let stalled = UnixDatagram::bind(folder.path().join("stalled")).unwrap();
     for _ in 0..1000 {
         stalled.send_to(b"no receive follows", folder.path().join("s")).unwrap();

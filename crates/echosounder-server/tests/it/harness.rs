@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_proto::{Clock, Framing, Moment, MonoTime, PlainEcho, Responder, WallTime};
-use echosounder_server::{
-    Counters, DatagramWorker, EchoService, Limits, Timeouts, Totals, Worker, WorkerLimits,
+use echosounder_server::Totals;
+use echosounder_server::internal::{
+    Counters, DatagramWorker, EchoService, Limits, Timeouts, Worker, WorkerLimits,
 };
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Socket, StopToken, Transport, option};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use echosounder_proto::Framing;
-use echosounder_server::{BACKLOG_MAX, DisconnectReason, Limits, Timeouts, Totals};
+use echosounder_server::internal::{BACKLOG_MAX, Limits, Timeouts};
+use echosounder_server::{DisconnectReason, Totals};
 use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport};
 
 use crate::harness::{TestWorker, receive, send};
@@ -17,7 +18,7 @@ fn worker(limits: Limits, idle: Option<u64>, stall: u64) -> TestWorker {
 }
 
 fn disconnects(totals: &Totals, reason: DisconnectReason) -> u64 {
-    totals.disconnects[reason as usize]
+    totals.disconnected_for(reason)
 }
 
 /// Returns whether the connection has ended or has been reset.
@@ -160,10 +161,8 @@ fn an_ending_worker_accepts_nothing_from_a_shared_listener() {
 
 #[test]
 fn a_host_has_its_maximum_of_connections_and_gets_permits_back() {
-    let (running, endpoints) = start(echosounder_server::Config {
-        connections_per_host_max: Some(2),
-        ..config(&["tcp://127.0.0.1:0"])
-    });
+    let (running, endpoints) =
+        start(config(&["tcp://127.0.0.1:0"]).with(|config| config.connections_per_host_max = Some(2)));
     let (first, second) = (Client::of(&endpoints[0]), Client::of(&endpoints[0]));
     first.echo(b"one");
     second.echo(b"two");
@@ -181,7 +180,7 @@ fn disconnecting_a_stalled_client_does_not_delay_the_others() {
     let folder = Folder::new();
     for name in all_endpoints(&folder) {
         let mut config = config(&[&name, &format!("unix:@{}", unique())]);
-        config.timeouts.stall = Duration::from_millis(200);
+        config.stall_timeout = Duration::from_millis(200);
         let (running, endpoints) = start(config);
         if endpoints[0].transport().kind() == Kind::Datagrams {
             continue;

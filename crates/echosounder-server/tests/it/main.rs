@@ -10,6 +10,7 @@ mod datagrams;
 mod examples;
 mod flood;
 mod harness;
+mod library;
 mod limits;
 mod path;
 mod service;
@@ -18,6 +19,7 @@ mod turns;
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,7 +29,7 @@ use std::time::Duration;
 
 use echosounder_proto::{DropReason, Framing};
 use echosounder_server::{
-    CloseReason, Config, DisconnectReason, Observer, Running, Server, ServerEvent, Timeouts, Totals,
+    BindError, CloseReason, Config, DisconnectReason, Observer, Running, Server, ServerEvent, Totals,
 };
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Endpoint, Interest, IpVersion, Kind, Shutdown, Side, Socket, ready};
@@ -76,6 +78,7 @@ impl Observer for Record {
                     CloseReason::Finished => Reason::Finished,
                     CloseReason::Failed(error) => Reason::Failed(error.kind()),
                     CloseReason::Disconnected(reason) => Reason::Disconnected(reason),
+                    _ => return,
                 };
                 Event::Closed(peer.to_string(), messages, reason)
             }
@@ -99,24 +102,52 @@ fn line(max: usize) -> Framing {
 }
 
 fn dropped(totals: &Totals, reason: DropReason) -> u64 {
-    totals.drops[reason as usize]
+    totals.dropped_for(reason)
 }
 
-/// Returns the configuration of a server on these endpoints with one worker.
-fn config(endpoints: &[&str]) -> Config {
-    let endpoints = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
-    Config {
-        host: "here".into(),
-        timeouts: Timeouts { idle: None, stall: PATIENCE },
-        ..Config::new(endpoints)
+/// A server to bind: its endpoints, and its configuration, which it stands for.
+struct Plan {
+    endpoints: Vec<String>,
+    config: Config,
+}
+
+impl Plan {
+    /// Changes the configuration.
+    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    fn bind(self) -> Result<Server, BindError> {
+        self.config.bind(self.endpoints)
     }
 }
 
+impl Deref for Plan {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl DerefMut for Plan {
+    fn deref_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+}
+
+/// Returns the plan of a server on these endpoints with one worker.
+fn config(endpoints: &[&str]) -> Plan {
+    let endpoints = endpoints.iter().map(|&endpoint| endpoint.to_owned()).collect();
+    Plan { endpoints, config: Config::new().host("here").stall_timeout(PATIENCE) }
+}
+
 /// Starts a server. Returns its endpoints as well.
-fn start(config: Config) -> (Running, Vec<Endpoint>) {
-    let server = Server::bind(config).unwrap();
-    let endpoints = server.endpoints().cloned().collect();
-    (server.start(|| ()).unwrap(), endpoints)
+fn start(plan: Plan) -> (Running, Vec<Endpoint>) {
+    let running = plan.bind().unwrap().start().unwrap();
+    let endpoints = running.endpoints().cloned().collect();
+    (running, endpoints)
 }
 
 /// Stops a server.

@@ -43,7 +43,7 @@ fn a_live_socket_is_never_replaced() {
         let stream = UnixListener::bind(folder.path().join("stream")).unwrap();
         let datagram = UnixDatagram::bind(folder.path().join("dgram")).unwrap();
         for name in ["stream", "dgram"] {
-            assert!(is_in_use(&Server::bind(config(&[&folder.endpoint(scheme, name)]))), "{scheme} {name}");
+            assert!(is_in_use(&config(&[&folder.endpoint(scheme, name)]).bind()), "{scheme} {name}");
             assert!(fs::symlink_metadata(folder.path().join(name)).unwrap().file_type().is_socket());
         }
         // Neither socket noticed the attempt.
@@ -64,7 +64,7 @@ fn other_files_are_left_alone() {
         symlink(folder.path().join("dead"), folder.path().join("link")).unwrap();
         symlink(folder.path().join("nothing"), folder.path().join("dangling")).unwrap();
         for name in ["file", "folder", "link", "dangling"] {
-            assert!(is_in_use(&Server::bind(config(&[&folder.endpoint(scheme, name)]))), "{scheme} {name}");
+            assert!(is_in_use(&config(&[&folder.endpoint(scheme, name)]).bind()), "{scheme} {name}");
         }
         assert_eq!(fs::read_to_string(folder.path().join("file")).unwrap(), "precious");
         assert!(folder.path().join("folder").is_dir() && folder.path().join("dead").exists());
@@ -99,7 +99,7 @@ fn permissions_are_the_mode_less_the_umask() {
             let folder = Folder::new();
             let mut config = config(&[&folder.endpoint(scheme, "s")]);
             config.unix_mode = mode;
-            let _server = Server::bind(config).unwrap();
+            let _server = config.bind().unwrap();
             let found = fs::metadata(folder.path().join("s")).unwrap().permissions().mode() & 0o7777;
             assert_eq!(found, mode & !umask);
         }
@@ -117,7 +117,7 @@ fn race(folder: &Folder, scheme: &str, rounds: usize) {
         let results: Vec<_> = thread::scope(|scope| {
             let starter = || {
                 barrier.wait();
-                Server::bind(config(&[&endpoint]))
+                config(&[&endpoint]).bind()
             };
             let starters: Vec<_> = (0..STARTERS).map(|_| scope.spawn(starter)).collect();
             starters.into_iter().map(|starter| starter.join().unwrap()).collect()
@@ -125,7 +125,7 @@ fn race(folder: &Folder, scheme: &str, rounds: usize) {
         let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
         assert_eq!(won.len(), 1, "{scheme}, round {round}: {lost:?}");
         assert!(lost.iter().all(is_in_use), "{lost:?}");
-        let running = won.into_iter().next().unwrap().unwrap().start(|| ()).unwrap();
+        let running = won.into_iter().next().unwrap().unwrap().start().unwrap();
         Client::of(&endpoint.parse().unwrap()).echo(b"hello");
         stop(running);
         assert!(!folder.path().join("s").exists());
@@ -171,7 +171,7 @@ fn a_dead_socket_is_replaced_even_without_the_lock() {
             let endpoint = folder.endpoint(scheme, "s");
             let (running, endpoints) = start(config(&[&endpoint]));
             Client::of(&endpoints[0]).echo(b"hello");
-            assert!(is_in_use(&Server::bind(config(&[&endpoint]))));
+            assert!(is_in_use(&config(&[&endpoint]).bind()));
             stop(running);
             assert_eq!(
                 lock.symlink_metadata().unwrap().is_symlink(),

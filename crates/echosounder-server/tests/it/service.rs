@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::thread;
 
 use echosounder_proto::Framing;
-use echosounder_server::{Config, Server};
 use echosounder_socket::{Interest, Kind, Shutdown, Socket, ready};
 use echosounder_testkit::Random;
 
@@ -37,10 +36,10 @@ fn every_transport_replies() {
 #[test]
 fn events_are_reported_and_counted() {
     let name = format!("unix-seqpacket:@{}", unique());
-    let server = Server::bind(config(&[&name])).unwrap();
+    let server = config(&[&name]).bind().unwrap();
     let endpoint = server.endpoints().next().unwrap().clone();
     let record = Record::default();
-    let running = server.start(|| record.clone()).unwrap();
+    let running = server.start_with(record.clone()).unwrap();
     assert_eq!(running.totals(), Default::default());
     let client = Client::of(&endpoint);
     client.echo(b"one");
@@ -87,7 +86,7 @@ fn a_stop_replies_to_messages_that_had_arrived() {
     for name in all_endpoints(&folder) {
         for workers in [1, 3] {
             let workers = NonZeroUsize::new(workers).unwrap();
-            let (running, endpoints) = start(Config { workers, ..config(&[&name]) });
+            let (running, endpoints) = start(config(&[&name]).with(|config| config.workers = workers));
             let clients: Vec<_> = (0..20).map(|_| Client::of(&endpoints[0])).collect();
             clients.iter().for_each(|client| client.send(b"hello"));
             let stopped = stopping(running);
@@ -107,7 +106,7 @@ fn a_stop_replies_to_messages_that_had_arrived() {
 fn a_stop_replies_to_an_unfinished_line() {
     let folder = Folder::new();
     for name in streams(&folder) {
-        let (running, endpoints) = start(Config { framing: line(1024), ..config(&[&name]) });
+        let (running, endpoints) = start(config(&[&name]).with(|config| config.framing = line(1024)));
         let client = Client::of(&endpoints[0]);
         client.echo(b"a line\n");
         client.send(b"no end");
@@ -168,7 +167,8 @@ fn a_stop_does_not_reset_a_client_that_keeps_sending() {
 fn a_stop_does_not_reset_a_client_whose_input_is_unread() {
     let folder = Folder::new();
     for name in streams(&folder) {
-        let (running, endpoints) = start(Config { stamp: "none".parse().unwrap(), ..config(&[&name]) });
+        let (running, endpoints) =
+            start(config(&[&name]).with(|config| config.stamp = "none".parse().unwrap()));
         let client = Client::of(&endpoints[0]);
         // Fill the buffers of both directions, so that unread input is left at the stop.
         client.socket.set_nonblocking(true).unwrap();
@@ -240,7 +240,8 @@ fn total_len() -> usize {
 
 fn echo_everything(name: &str, framing: Framing, seed: u64) {
     let stamp = "none".parse().unwrap();
-    let (running, endpoints) = start(Config { stamp, framing, ..config(&[name]) });
+    let (running, endpoints) =
+        start(config(&[name]).with(|config| (config.stamp, config.framing) = (stamp, framing)));
     let client = Client::of(&endpoints[0]);
     let writer = Client { socket: client.socket.try_clone().unwrap(), kind: client.kind, half_closes: true };
     thread::scope(|scope| {

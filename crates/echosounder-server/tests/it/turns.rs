@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use echosounder_proto::{EchoReader, Framing, Input, LocalTime, Responder, Scan, StampContext, scan};
-use echosounder_server::{Completion, Connection, Operation, TurnContext};
+use echosounder_server::internal::{Completion, Connection, Operation, TurnContext};
 use echosounder_socket::{Interest, Kind, Readiness, Transport};
 use proptest::collection::vec;
 use proptest::prelude::*;

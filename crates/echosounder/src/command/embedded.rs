@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, ensure};
-use echosounder_server::{Config, Note, Running, Server};
+use echosounder_server::{BindError, Config, Note, Running, Server};
 use echosounder_socket::family::unix::{PATH_MAX, UnixName};
 use echosounder_socket::{Address, Endpoint, Transport};
 use tempfile::TempDir;
@@ -46,18 +46,18 @@ impl Embedded {
             let absent = absent.join(" ");
             notes.push(format!("not on this machine: {absent}; run \"sounder doctor\" to see why"));
         }
-        let server = Server::bind(config(wanted.clone())).or_else(|error| {
+        let server = bind(&wanted).or_else(|error| {
             let mut works = Vec::new();
             for endpoint in wanted {
                 works.push(endpoint);
                 // Bound together with the former ones: the number of sockets may be the cause, not
                 // this kind of socket.
-                if let Err(error) = Server::bind(config(works.clone())) {
+                if let Err(error) = bind(&works) {
                     works.pop();
                     notes.push(format!("left out: {}", sentence(anyhow::Error::from(error).chain())));
                 }
             }
-            if works.is_empty() { Err(error) } else { Server::bind(config(works)) }
+            if works.is_empty() { Err(error) } else { bind(&works) }
         });
         let mut server = Self::start(server?, folder)?;
         server.notes.append(&mut notes);
@@ -65,15 +65,15 @@ impl Embedded {
     }
 
     /// Starts a server on these endpoints.
-    pub(crate) fn at(endpoints: Vec<Endpoint>) -> Result<Self> {
-        Self::start(Server::bind(config(endpoints))?, None)
+    pub(crate) fn at(endpoints: &[Endpoint]) -> Result<Self> {
+        Self::start(bind(endpoints)?, None)
     }
 
     fn start(server: Server, folder: Option<TempDir>) -> Result<Self> {
         let text = |note: &Note| format!("{}: {}", note.error, plain(&note.error.cause().to_string()));
         let notes = server.notes().iter().map(text).collect();
         let endpoints = server.endpoints().cloned().collect();
-        Ok(Self { running: server.start(|| ())?, endpoints, notes, folder })
+        Ok(Self { running: server.start()?, endpoints, notes, folder })
     }
 
     /// Returns the folder to remove if the program ends without stopping the server.
@@ -87,8 +87,8 @@ impl Embedded {
     }
 }
 
-fn config(endpoints: Vec<Endpoint>) -> Config {
-    Config { host: host_name(), workers: cores(), ..Config::new(endpoints) }
+fn bind(endpoints: &[Endpoint]) -> Result<Server, BindError> {
+    Config::new().host(host_name()).workers(cores().get()).raise_fd_limit(true).bind(endpoints)
 }
 
 /// Returns an endpoint for every transport that works on this machine, with a free port or a path

@@ -84,7 +84,7 @@ fn settle(config: &mut config::Ping) {
 /// targets.
 fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
     let wanted: Vec<_> = config.targets.iter().map(|ping| ping.connect.endpoint.clone()).collect();
-    let server = if wanted.is_empty() { Embedded::everywhere() } else { Embedded::at(wanted) }?;
+    let server = if wanted.is_empty() { Embedded::everywhere() } else { Embedded::at(&wanted) }?;
     if !output.quiet {
         server.notes.iter().try_for_each(|text| note(&mut stderr(), text, output.json))?;
     }

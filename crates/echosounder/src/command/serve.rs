@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_server::{Note, Running, Server};
+use echosounder_server::{Note, Running};
 use echosounder_socket::{Endpoint, Interest, Signal, StopToken, Waker, ready};
 
 use super::signals;
@@ -26,12 +26,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs the server until a signal stops it.
 pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
-    let server = Server::bind(config.server)?;
+    let server = config.server.bind(config.endpoints)?;
     // Threads inherit the signal mask, so the signals are blocked before the first thread starts. A
     // lookup of names can take long and should be interruptible, so they are blocked after it.
     let signals = signals::receive(&[Signal::User1, Signal::Quit])?;
     let is_incomplete = server.notes().iter().any(|note| note.whole_endpoint);
-    let endpoints: Vec<Endpoint> = server.endpoints().cloned().collect();
     print_notes(server.notes(), output)?;
 
     // Without a transcript, errors go to standard error.
@@ -41,9 +40,8 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     };
     let (reporter, writer) =
         transcript::start(config.transcript, output.json, out).context("cannot start the transcript")?;
-    let running = server.start(|| reporter.clone())?;
-    drop(reporter);
-    announce(&endpoints, config.on_defaults, output)?;
+    let running = server.start_with(reporter)?;
+    announce(running.endpoints(), config.on_defaults, output)?;
 
     let input = io::stdin();
     // If the end of input is not of interest, `ended` takes its place.
@@ -79,7 +77,11 @@ fn print_notes(notes: &[Note], output: Output) -> Result<()> {
 }
 
 /// Prints the endpoints, now that the server serves them.
-fn announce(endpoints: &[Endpoint], on_defaults: bool, output: Output) -> Result<()> {
+fn announce<'a>(
+    endpoints: impl Iterator<Item = &'a Endpoint>,
+    on_defaults: bool,
+    output: Output,
+) -> Result<()> {
     if output.quiet {
         return Ok(());
     }

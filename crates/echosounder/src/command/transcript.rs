@@ -111,9 +111,9 @@ impl Observer for Reporter {
                 peer: peer.to_string(),
                 messages,
                 reason: match reason {
-                    CloseReason::Finished => None,
                     CloseReason::Failed(error) => Some(plain(&error.to_string())),
                     CloseReason::Disconnected(reason) => Some(reason.name().to_owned()),
+                    _ => None,
                 },
             }),
             ServerEvent::Message { peer, bytes } if self.wants_messages() => {

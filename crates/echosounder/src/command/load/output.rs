@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{Load, LoadInterval, LoadReport, Step};
-use echosounder_server::local_time_zone;
+use echosounder_server::internal::local_time_zone;
 use echosounder_socket::StopToken;
 use jiff::{Timestamp, ZonedDateTime};
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use echosounder_client::{PingEvent, PingReport, Thresholds};
-use echosounder_server::local_time_zone;
+use echosounder_server::internal::local_time_zone;
 
 use super::summary::{missed_in_words, missed_names};
 use super::target_state::{TargetState, unix_now_ns};

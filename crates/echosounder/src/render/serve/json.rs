@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use echosounder_proto::DropReason;
-use echosounder_server::{DisconnectReason, Totals};
+use echosounder_server::Totals;
 use serde::Serialize;
 
 use super::event::{TranscriptEvent, TranscriptLine};
@@ -73,9 +72,8 @@ pub(crate) fn line(out: &mut dyn Write, line: &TranscriptLine) -> io::Result<()>
 
 /// Writes the statistics.
 pub(crate) fn summary(out: &mut dyn Write, time: &EventTime, totals: &Totals) -> io::Result<()> {
-    let dropped = DropReason::ALL.iter().map(|reason| reason.word()).zip(totals.drops).collect();
-    let disconnected = DisconnectReason::ALL.iter().map(|reason| reason.name());
-    let disconnected = disconnected.zip(totals.disconnects).collect();
+    let dropped = totals.drops().map(|(reason, count)| (reason.word(), count)).collect();
+    let disconnected = totals.disconnects().map(|(reason, count)| (reason.name(), count)).collect();
     let &Totals { connections, connected_now, messages, bytes, errors, .. } = totals;
     let object =
         Object::Summary { connections, connected_now, messages, bytes, errors, dropped, disconnected };

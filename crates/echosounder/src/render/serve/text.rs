@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use echosounder_proto::DropReason;
-use echosounder_server::{DisconnectReason, Totals};
+use echosounder_server::Totals;
 
 use super::event::TranscriptEvent;
 use crate::render::escape::{Escaped, Harmless};
@@ -42,8 +41,8 @@ pub(crate) fn line(out: &mut dyn Write, event: &TranscriptEvent) -> io::Result<(
 
 /// Writes the statistics.
 pub(crate) fn summary(out: &mut dyn Write, totals: &Totals) -> io::Result<()> {
-    let drops = DropReason::ALL.iter().map(|reason| reason.word()).zip(totals.drops);
-    let disconnects = DisconnectReason::ALL.iter().map(|reason| reason.name()).zip(totals.disconnects);
+    let drops = totals.drops().map(|(reason, count)| (reason.word(), count));
+    let disconnects = totals.disconnects().map(|(reason, count)| (reason.name(), count));
     let &Totals { connections, connected_now, messages, bytes, errors, .. } = totals;
     let [connections, messages, bytes] =
         [(connections, "connection"), (messages, "message"), (bytes, "byte")]
