@@ -173,7 +173,7 @@
 //! | Python | Rust | difference |
 //! |---|---|---|
 //! | `setblocking` | [`Socket::set_nonblocking`] | |
-//! | `getblocking` | [`Socket::is_blocking`] | |
+//! | `getblocking` | [`Socket::nonblocking`] | the opposite |
 //! | `settimeout` | [`Socket::set_timeout`] | there is no default timeout for new sockets |
 //! | `gettimeout` | [`Socket::timeout`] | |
 //!
@@ -183,14 +183,14 @@
 //! use std::time::Duration;
 //!
 //! let (one, _other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-//! assert_eq!((one.timeout(), one.is_blocking()), (None, true));
+//! assert_eq!((one.timeout(), one.nonblocking()), (None, false));
 //!
 //! one.set_timeout(Some(Duration::from_millis(10)))?;
 //! assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::TimedOut);
 //!
 //! one.set_nonblocking(true)?;
 //! assert_eq!(one.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
-//! assert_eq!((one.timeout(), one.is_blocking()), (Some(Duration::ZERO), false));
+//! assert_eq!((one.timeout(), one.nonblocking()), (Some(Duration::ZERO), true));
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -203,7 +203,7 @@
 //! | `sendfile` | [`Socket::send_file`] | the position of the file does not change |
 //! | `dup` | [`Socket::try_clone`] | |
 //! | `detach` | [`Socket::into_fd`] | |
-//! | `fromfd`, `socket(fileno=…)` | [`Socket::from_fd`] | takes ownership of the descriptor |
+//! | `fromfd`, `socket(fileno=…)` | [`Socket::from_fd`] | takes ownership of the descriptor; a [`SocketRef`] borrows it |
 //! | `get_inheritable` | [`Socket::inheritable`] | |
 //! | `set_inheritable` | [`Socket::set_inheritable`] | |
 //! | `if_nameindex` | [`interfaces`] | |
@@ -305,6 +305,7 @@ mod poll;
 mod raw_address;
 mod signal;
 mod socket;
+mod std_types;
 mod stop;
 mod sys;
 mod transport;
@@ -340,5 +341,6 @@ pub use socket::{FromFdError, Socket, effective_user_id};
 #[doc(no_inline)]
 pub use std::net::Shutdown;
 pub use stop::StopToken;
+pub use sys::raw_fd::SocketRef;
 pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};
 pub use wait::set_interrupt_hook;

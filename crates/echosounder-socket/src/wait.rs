@@ -51,12 +51,24 @@ pub(crate) fn interrupted() -> io::Result<()> {
 /// The timeout of a socket, which can be changed while other threads use the socket.
 #[derive(Debug)]
 pub(crate) struct Timeout {
-    /// Nanoseconds. Zero means no waiting, [`Self::NONE`] no limit.
+    /// Nanoseconds. Zero means no waiting, [`Self::NONE`] no limit, and [`Self::OF_DESCRIPTOR`] that
+    /// the blocking mode of the descriptor decides.
     nanos: AtomicU64,
 }
 
 impl Timeout {
     const NONE: u64 = u64::MAX;
+    const OF_DESCRIPTOR: u64 = u64::MAX - 1;
+
+    /// Returns the timeout of a socket whose calls wait in the kernel or not at all, as the
+    /// descriptor's blocking mode is at that moment.
+    pub(crate) fn of_descriptor() -> Self {
+        Self { nanos: AtomicU64::new(Self::OF_DESCRIPTOR) }
+    }
+
+    pub(crate) fn is_of_descriptor(&self) -> bool {
+        self.nanos.load(Ordering::Relaxed) == Self::OF_DESCRIPTOR
+    }
 
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         Self { nanos: AtomicU64::new(Self::encode(timeout)) }
@@ -66,16 +78,18 @@ impl Timeout {
         self.nanos.store(Self::encode(timeout), Ordering::Relaxed);
     }
 
+    /// Returns the timeout of this crate's own waiting; `None` if the kernel waits, if anything.
     pub(crate) fn get(&self) -> Option<Duration> {
         Some(self.nanos.load(Ordering::Relaxed))
-            .filter(|&nanos| nanos != Self::NONE)
+            .filter(|&nanos| nanos < Self::OF_DESCRIPTOR)
             .map(Duration::from_nanos)
     }
 
     fn encode(timeout: Option<Duration>) -> u64 {
         // A longer timeout than 584 years becomes 584 years.
-        let nanos =
-            |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).min(Self::NONE - 1);
+        let nanos = |timeout: Duration| {
+            u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).min(Self::OF_DESCRIPTOR - 1)
+        };
         timeout.map_or(Self::NONE, nanos)
     }
 }

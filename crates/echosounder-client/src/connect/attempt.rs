@@ -8,7 +8,7 @@ use std::time::Duration;
 use echosounder_proto::MonoTime;
 use echosounder_socket::{Address, Interest, Poll, Socket, Transport, ready};
 
-use super::race::{connect_error, refuse_self_connection};
+use super::race::{connect_error, connect_result};
 use crate::clock::Deadline;
 use crate::error::ClientError;
 
@@ -83,7 +83,7 @@ impl Attempt {
                 continue;
             }
             let (socket, address) = self.pending.remove(index);
-            match socket.take_error().and_then(|()| refuse_self_connection(&socket)) {
+            match connect_result(&socket) {
                 Ok(()) => return poll.remove(&socket).map(|()| Some((socket, address))),
                 Err(error) => self.fail(connect_error(self.transport, &address, error)),
             }

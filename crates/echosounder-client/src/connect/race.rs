@@ -49,7 +49,7 @@ impl Race {
             index += 1;
             let entry = usize::try_from(event.token).ok().and_then(|token| self.pending.get_mut(token));
             let Some((socket, address)) = entry.and_then(Option::take) else { continue };
-            match socket.take_error().and_then(|()| refuse_self_connection(&socket)) {
+            match connect_result(&socket) {
                 Ok(()) => return Ok(Some((socket, address))),
                 Err(error) => self.failures.push(connect_error(self.transport, &address, error)),
             }
@@ -71,6 +71,11 @@ impl Race {
 /// Returns the error of a connection to `address` that has failed.
 pub(super) fn connect_error(transport: Transport, address: &Address, error: io::Error) -> ClientError {
     ClientError::new(Operation::Connect, &Endpoint::display(transport, address), address, error)
+}
+
+/// Returns the result of a connect that has ended, and refuses a connection to itself.
+pub(super) fn connect_result(socket: &Socket) -> io::Result<()> {
+    socket.take_error()?.map_or_else(|| refuse_self_connection(socket), Err)
 }
 
 /// Fails if a socket is connected to itself: the kernel can choose the port that the socket

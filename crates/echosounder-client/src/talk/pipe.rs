@@ -167,7 +167,7 @@ impl<I: Read + AsFd> Pipe<I> {
             CloseReason::Peer => self.count_unsent()?,
             CloseReason::EndOfInput => {
                 // The peer may have closed the connection before the last bytes arrived there.
-                if let Err(error) = self.peer.socket().take_error() {
+                if let Err(error) | Ok(Some(error)) = self.peer.socket().take_error() {
                     self.lose_peer(Operation::Send, error)?;
                 }
             }

@@ -144,7 +144,7 @@ impl Socket {
     }
 
     fn accept_with(&self, flags: i32) -> io::Result<(OwnedFd, Address)> {
-        let accept = || self.nonblocking(|| sys::socket::accept(self.as_fd(), flags));
+        let accept = || self.in_nonblocking_mode(|| sys::socket::accept(self.as_fd(), flags));
         let (fd, peer) = self.call(Interest::Read, accept)?;
         Ok((fd, Address::from(&peer)))
     }
@@ -181,7 +181,7 @@ impl Socket {
         }
         let mut began = false;
         loop {
-            let error = match self.nonblocking(|| sys::socket::connect(self.as_fd(), &raw)) {
+            let error = match self.in_nonblocking_mode(|| sys::socket::connect(self.as_fd(), &raw)) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -192,7 +192,7 @@ impl Socket {
                 // SCTP also returns these from a blocking call that follows an interrupted one.
                 Some(libc::EINPROGRESS | libc::EALREADY) if wait.has_limit() || began => {
                     wait.until_ready(self.as_fd(), Interest::Write)?;
-                    return self.take_error();
+                    return self.pending_error();
                 }
                 Some(libc::EAGAIN) if wait.has_limit() && address.family() == Family::UNIX => {
                     return self.connect_at_queue(&raw, &wait);
@@ -251,7 +251,7 @@ impl Socket {
 
     /// Returns whether an error of a non-blocking connect means that the connection is being
     /// established. The socket becomes writable when that ends, and
-    /// [`take_error`](Self::take_error) then returns the result.
+    /// [`take_error`](Self::take_error) then returns the error of the connect, if there was one.
     ///
     /// ```
     /// use echosounder_socket::{Family, Interest, Protocol, Socket, Type, ready};
@@ -264,7 +264,7 @@ impl Socket {
     /// if let Err(error) = client.connect(&server.local_addr()?.into()) {
     ///     assert!(Socket::is_in_progress(&error), "{error}");
     ///     ready([(client.as_fd(), Interest::Write)], None)?;
-    ///     client.take_error()?;
+    ///     assert!(client.take_error()?.is_none());
     /// }
     /// assert_eq!(client.peer_addr()?, server.local_addr()?.into());
     /// # Ok::<(), std::io::Error>(())

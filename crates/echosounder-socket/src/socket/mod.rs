@@ -6,13 +6,15 @@ mod options;
 mod receive;
 mod send;
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use crate::family::{Family, Protocol, Type};
 use crate::message::MessageFlags;
+use crate::option::{SO_RCVTIMEO, SO_SNDTIMEO};
 use crate::poll::Interest;
 use crate::sys;
 use crate::wait::{CallWait, Timeout};
@@ -49,7 +51,46 @@ use crate::wait::{CallWait, Timeout};
 ///
 /// A write to a closed connection returns EPIPE and never raises SIGPIPE. A call that a signal
 /// handler interrupts is continued, unless the [hook](crate::set_interrupt_hook) returns an error.
-#[derive(Debug)]
+///
+/// # Conversions
+///
+/// Every socket type of std converts to a `Socket` and back with `From`, without a duplicate:
+/// [`TcpStream`](std::net::TcpStream), [`TcpListener`](std::net::TcpListener),
+/// [`UdpSocket`](std::net::UdpSocket), [`UnixStream`](std::os::unix::net::UnixStream),
+/// [`UnixListener`](std::os::unix::net::UnixListener) and
+/// [`UnixDatagram`](std::os::unix::net::UnixDatagram). A [`SocketRef`](crate::SocketRef) borrows any
+/// of them, and those of other crates.
+///
+/// A `Socket` made of std's type waits as that type did: without limit, or not at all if it was
+/// non-blocking. A read or write timeout of std's type remains in force in the kernel. A call
+/// without a timeout of its own then fails with `WouldBlock` when that expires. To have a timeout of
+/// this crate instead, call `socket.set_timeout(stream.read_timeout()?)`.
+///
+/// In the other direction the timeout decides:
+///
+/// | timeout | std's type |
+/// |---|---|
+/// | `None` | keeps the mode of the descriptor, which is blocking |
+/// | zero | non-blocking |
+/// | longer | blocking, with the timeout as its read and write timeout |
+///
+/// Conversions to a descriptor ([`into_fd`](Self::into_fd), `OwnedFd`, `IntoRawFd`) do not change
+/// its mode, so that of a socket with a timeout is non-blocking.
+///
+/// ```
+/// use echosounder_socket::Socket;
+/// use std::net::{TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// let listener = Socket::from(TcpListener::bind("127.0.0.1:0")?);
+/// let socket = Socket::from(TcpStream::connect(TcpListener::from(listener).local_addr()?)?);
+/// assert_eq!(socket.timeout(), None);
+///
+/// socket.set_timeout(Some(Duration::from_secs(1)))?;
+/// let stream = TcpStream::from(socket);
+/// assert_eq!(stream.read_timeout()?, Some(Duration::from_secs(1)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "fileno")]
 pub struct Socket {
     fd: OwnedFd,
@@ -142,7 +183,11 @@ impl Socket {
         Ok((Self::created(one, family, kind), Self::created(other, family, kind)))
     }
 
-    /// Creates a `Socket` from a descriptor, which keeps its blocking mode.
+    /// Creates a `Socket` from a descriptor, which keeps its blocking mode: a non-blocking one gets a
+    /// timeout of zero. A receive or send timeout of the descriptor (SO_RCVTIMEO, SO_SNDTIMEO)
+    /// remains in force: see [conversions](Socket#conversions).
+    ///
+    /// Std's socket types need no check and convert with `Socket::from`.
     ///
     /// [`family`](Self::family), [`socket_type`](Self::socket_type) and
     /// [`protocol`](Self::protocol) then return the arguments that the socket was created with.
@@ -154,8 +199,10 @@ impl Socket {
     /// ```
     /// use echosounder_socket::{Family, Socket, Type};
     /// use std::net::UdpSocket;
+    /// use std::os::fd::OwnedFd;
     ///
-    /// let socket = Socket::from_fd(UdpSocket::bind("127.0.0.1:0")?.into())?;
+    /// let fd = OwnedFd::from(UdpSocket::bind("127.0.0.1:0")?);
+    /// let socket = Socket::from_fd(fd)?;
     /// assert_eq!((socket.family()?, socket.socket_type()?), (Family::INET, Type::DGRAM));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -171,6 +218,30 @@ impl Socket {
             }
             Err(source) => Err(FromFdError { fd: socket.fd, source }),
         }
+    }
+
+    /// Wraps a descriptor without a check, and takes over its blocking mode.
+    pub(crate) fn adopted(fd: OwnedFd) -> Self {
+        // fcntl(2) does not fail for an open descriptor.
+        let nonblocking = sys::socket::is_nonblocking(fd.as_fd()).unwrap_or(false);
+        Self::with(fd, nonblocking.then_some(Duration::ZERO), UNKNOWN)
+    }
+
+    /// Wraps a descriptor without a system call. Its calls follow the descriptor's blocking mode.
+    pub(crate) fn in_any_mode(fd: OwnedFd) -> Self {
+        Self { fd, timeout: Timeout::of_descriptor(), family: AtomicI32::new(UNKNOWN) }
+    }
+
+    /// Returns the descriptor in the mode in which std's types wait as this socket does.
+    pub(crate) fn into_std_fd(self) -> OwnedFd {
+        if let Some(timeout) = self.timeout.get().filter(|timeout| !timeout.is_zero()) {
+            // None of these fails for an open socket. Should one fail all the same, calls of std's
+            // type wait longer or fail with `WouldBlock`.
+            let _ = self.set_option(SO_RCVTIMEO, timeout);
+            let _ = self.set_option(SO_SNDTIMEO, timeout);
+            let _ = sys::socket::set_nonblocking(self.as_fd(), false);
+        }
+        self.fd
     }
 
     /// Returns a second descriptor of the same socket, with the same timeout: fcntl(2) with
@@ -197,17 +268,18 @@ impl Socket {
 
     /// Converts the socket to its descriptor, which stays open. The same as `OwnedFd::from`.
     ///
-    /// The descriptor keeps its blocking mode. That of a socket with a timeout is non-blocking:
-    /// call [`set_nonblocking(false)`](Self::set_nonblocking) before the conversion, or
-    /// `set_nonblocking(false)` on the std type after it.
+    /// The descriptor keeps its blocking mode. That of a socket with a timeout is non-blocking: call
+    /// [`set_nonblocking(false)`](Self::set_nonblocking) before the conversion if the new owner
+    /// expects a blocking descriptor. The direct [conversion](Socket#conversions) to a socket type of
+    /// std, such as `TcpStream::from(socket)`, takes care of the mode.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::fs::File;
     /// use std::io::Write;
-    /// use std::os::unix::net::UnixStream;
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// UnixStream::from(one.into_fd()).write_all(b"ahoy")?;
+    /// File::from(one.into_fd()).write_all(b"ahoy")?;
     /// assert_eq!(other.recv(&mut [0; 16])?, 4);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -310,23 +382,25 @@ impl Socket {
         self.set_timeout(nonblocking.then_some(Duration::ZERO))
     }
 
-    /// Returns whether calls wait, with or without a timeout.
+    /// Returns whether calls fail with `WouldBlock` instead of waiting, which is the same as a
+    /// [timeout](Self::timeout) of zero.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
     /// use std::time::Duration;
     ///
     /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// assert!(socket.is_blocking());
+    /// assert!(!socket.nonblocking());
     /// socket.set_timeout(Some(Duration::from_secs(1)))?;
-    /// assert!(socket.is_blocking());
-    /// socket.set_timeout(Some(Duration::ZERO))?;
-    /// assert!(!socket.is_blocking());
+    /// assert!(!socket.nonblocking());
+    /// socket.set_nonblocking(true)?;
+    /// assert!(socket.nonblocking());
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "getblocking")]
-    pub fn is_blocking(&self) -> bool {
-        self.timeout() != Some(Duration::ZERO)
+    #[doc(alias = "is_blocking")]
+    pub fn nonblocking(&self) -> bool {
+        self.timeout() == Some(Duration::ZERO)
     }
 
     /// Sets how long calls wait. `None` means no limit, zero not at all. See [`Socket`] for the
@@ -357,6 +431,11 @@ impl Socket {
 
     /// Returns how long calls wait; `None` means no limit.
     ///
+    /// The timeout belongs to this object. It does not follow other owners of the descriptor that
+    /// change its blocking mode, and does not contain SO_RCVTIMEO and SO_SNDTIMEO. Only a
+    /// [`SocketRef`](crate::SocketRef) that has no timeout of its own returns the present mode of the
+    /// descriptor: fcntl(2).
+    ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
     /// use std::time::Duration;
@@ -371,6 +450,10 @@ impl Socket {
     /// ```
     #[doc(alias = "gettimeout")]
     pub fn timeout(&self) -> Option<Duration> {
+        if self.timeout.is_of_descriptor() {
+            let nonblocking = sys::socket::is_nonblocking(self.as_fd()).unwrap_or(false);
+            return nonblocking.then_some(Duration::ZERO);
+        }
         self.timeout.get()
     }
 
@@ -380,19 +463,19 @@ impl Socket {
     }
 
     fn call_wait(&self) -> CallWait {
-        CallWait::new(self.timeout())
+        CallWait::new(self.timeout.get())
     }
 
     /// Returns MSG_DONTWAIT for a socket with a timeout, so that the shared blocking mode does not
     /// matter.
     pub(crate) fn mode(&self) -> i32 {
-        if self.timeout().is_some() { libc::MSG_DONTWAIT } else { 0 }
+        if self.timeout.get().is_some() { libc::MSG_DONTWAIT } else { 0 }
     }
 
     /// Makes a call that has no MSG_DONTWAIT with the descriptor in non-blocking mode, if this
     /// socket has a timeout. The mode is not checked for a timeout of zero, which would cost a
     /// server one system call per accept.
-    fn nonblocking<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn in_nonblocking_mode<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         if !self.call_wait().has_limit() || sys::socket::is_nonblocking(self.as_fd())? {
             return call();
         }
@@ -415,57 +498,21 @@ impl AsFd for Socket {
     }
 }
 
-/// The number of the descriptor, as Python's `fileno()` returns it.
-///
-/// ```
-/// use echosounder_socket::{Family, Protocol, Socket, Type};
-/// use std::os::fd::AsRawFd;
-///
-/// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-/// assert!(2 < socket.as_raw_fd());
-/// # Ok::<(), std::io::Error>(())
-/// ```
-impl AsRawFd for Socket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
-impl TryFrom<OwnedFd> for Socket {
-    type Error = FromFdError;
-
-    fn try_from(fd: OwnedFd) -> Result<Self, FromFdError> {
-        Self::from_fd(fd)
-    }
-}
-
-impl From<Socket> for OwnedFd {
-    fn from(socket: Socket) -> Self {
-        socket.fd
-    }
-}
-
-impl Read for &Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.recv(buffer)
-    }
-
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.recv_msg(buffers, 0, MessageFlags::NONE).map(|message| message.len)
-    }
-}
-
-impl Write for &Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send(bytes)
-    }
-
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.send_msg(buffers, &[], None, MessageFlags::NONE)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// Shows the descriptor, the timeout and, as far as the kernel returns them, family and addresses.
+impl fmt::Debug for Socket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = formatter.debug_struct("Socket");
+        fields.field("fd", &self.fd.as_raw_fd());
+        if let Ok(family) = self.family() {
+            fields.field("family", &format_args!("{family}"));
+        }
+        if let Ok(address) = self.local_addr() {
+            fields.field("local_addr", &address);
+        }
+        if let Ok(address) = self.peer_addr() {
+            fields.field("peer_addr", &address);
+        }
+        fields.field("timeout", &self.timeout()).finish()
     }
 }
 

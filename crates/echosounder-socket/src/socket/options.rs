@@ -152,11 +152,14 @@ impl Socket {
         Ok(next.map_or(true, |message| message.len == 0))
     }
 
-    /// Returns the pending error of the socket and clears it: SO_ERROR, socket(7).
+    /// Returns the pending error of the socket, if there is one, and clears it: SO_ERROR, socket(7).
+    ///
+    /// A non-blocking connect reports its result this way: see
+    /// [`is_in_progress`](Self::is_in_progress).
     ///
     /// # Errors
     ///
-    /// The pending error.
+    /// As getsockopt(2), if the pending error cannot be read.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -165,15 +168,19 @@ impl Socket {
     /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
     /// one.send(b"unread")?;
     /// drop(other);
-    /// assert_eq!(one.take_error().unwrap_err().kind(), ErrorKind::ConnectionReset);
-    /// one.take_error()?; // The error was cleared.
+    /// let error = one.take_error()?.expect("the peer has discarded data");
+    /// assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    /// assert!(one.take_error()?.is_none(), "the error was cleared");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "SO_ERROR")]
-    pub fn take_error(&self) -> io::Result<()> {
-        match self.option(option::SO_ERROR)? {
-            0 => Ok(()),
-            errno => Err(io::Error::from_raw_os_error(errno)),
-        }
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        let errno = self.option(option::SO_ERROR)?;
+        Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
+    }
+
+    /// Returns the pending error as an error, whether it or reading it has failed.
+    pub(super) fn pending_error(&self) -> io::Result<()> {
+        self.take_error()?.map_or(Ok(()), Err)
     }
 }

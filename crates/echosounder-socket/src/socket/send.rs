@@ -270,7 +270,9 @@ impl Socket {
                 return Ok(sent);
             }
             let result = wait.call(self.as_fd(), Interest::Write, || {
-                self.nonblocking(|| sys::sendfile::sendfile(self.as_fd(), file, offset + sent, wanted))
+                self.in_nonblocking_mode(|| {
+                    sys::sendfile::sendfile(self.as_fd(), file, offset + sent, wanted)
+                })
             });
             let result = match result {
                 // Some files and some sockets support no sendfile(2).

@@ -10,6 +10,7 @@ pub(crate) mod kernel;
 pub(crate) mod message;
 pub(crate) mod poll;
 pub(crate) mod process;
+pub(crate) mod raw_fd;
 pub(crate) mod sendfile;
 pub(crate) mod service;
 pub(crate) mod sigmask;

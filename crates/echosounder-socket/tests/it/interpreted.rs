@@ -2,9 +2,9 @@
 //! descriptors. Miri supports neither datagrams nor control messages.
 
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use echosounder_socket::{Family, Protocol, Shutdown, Socket, Type};
+use echosounder_socket::{Family, Protocol, Shutdown, Socket, SocketRef, Type};
 
 fn tcp() -> Socket {
     Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT).unwrap()
@@ -55,4 +55,17 @@ fn received_descriptors_have_one_owner() {
     drop(fd);
     second.close().unwrap();
     drop(OwnedFd::from(other));
+}
+
+#[test]
+fn borrowed_socket_leaves_the_descriptor_open() {
+    let (one, other) = pair();
+    {
+        let borrowed = SocketRef::from(&one);
+        assert_eq!(borrowed.as_raw_fd(), one.as_raw_fd());
+        borrowed.send_all(b"ahoy").unwrap();
+    }
+    assert_eq!(SocketRef::from(other.as_fd()).recv(&mut [0; 8]).unwrap(), 4);
+    one.send_all(b"still open").unwrap();
+    assert_eq!(other.recv(&mut [0; 16]).unwrap(), 10);
 }

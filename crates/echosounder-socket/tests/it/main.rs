@@ -21,6 +21,7 @@ mod poll;
 mod python;
 mod signal;
 mod socket;
+mod std_types;
 mod syscalls;
 mod tipc;
 mod traps;
