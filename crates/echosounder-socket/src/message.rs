@@ -2,48 +2,75 @@
 
 use std::io::{self, IoSlice};
 
+use bitflags::bitflags;
+
 use crate::address::Address;
 use crate::control::{ControlMessage, SendControl};
 
-/// The MSG_ flags of send(2) and recv(2): how to send or receive a message, or how it was received.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct MessageFlags(pub i32);
+bitflags! {
+    /// The MSG_ flags of send(2) and recv(2): how to send or receive a message, or how it was
+    /// received.
+    ///
+    /// A set of flags: combine them with `|`. Numbers that have no constant here are kept; create
+    /// them with [`from_bits_retain`](Self::from_bits_retain).
+    ///
+    /// ```
+    /// use echosounder_socket::MessageFlags;
+    ///
+    /// let flags = MessageFlags::PEEK | MessageFlags::DONTWAIT;
+    /// assert!(flags.contains(MessageFlags::PEEK) && !flags.contains(MessageFlags::TRUNC));
+    /// assert_eq!(format!("{flags:?}"), "MessageFlags(PEEK | DONTWAIT)");
+    /// ```
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub struct MessageFlags: i32 {
+        /// Send: urgent data, tcp(7). Received: the data is urgent; in a TIPC group, a member has
+        /// joined or left.
+        const OOB = libc::MSG_OOB;
+        /// Receive: leave the data in the queue.
+        const PEEK = libc::MSG_PEEK;
+        /// Send: use no gateway, only directly connected networks.
+        const DONTROUTE = libc::MSG_DONTROUTE;
+        /// Received: control messages were lost because the buffer was too small.
+        const CTRUNC = libc::MSG_CTRUNC;
+        /// Received: the message was longer than the buffer. Receive: return the length of the
+        /// whole message; on a TCP socket, discard the data instead of copying it (tcp(7)).
+        const TRUNC = libc::MSG_TRUNC;
+        /// Do not wait, even if the socket has a timeout.
+        const DONTWAIT = libc::MSG_DONTWAIT;
+        /// The end of a record.
+        const EOR = libc::MSG_EOR;
+        /// Receive: wait until the buffer is full.
+        const WAITALL = libc::MSG_WAITALL;
+        /// Send: the peer has replied recently, so its entry in the neighbour table is valid
+        /// (arp(7)). Only datagram and raw sockets over IP have it.
+        const CONFIRM = libc::MSG_CONFIRM;
+        /// Receive: take the message from the error queue. Such a receive never waits.
+        const ERRQUEUE = libc::MSG_ERRQUEUE;
+        /// Send: do not raise SIGPIPE. This crate adds it to every send.
+        const NOSIGNAL = libc::MSG_NOSIGNAL;
+        /// Send: more data follows at once.
+        const MORE = libc::MSG_MORE;
+        /// [`recv_many`](crate::Socket::recv_many): wait for the first message only. This
+        /// crate adds it to every such call.
+        const WAITFORONE = libc::MSG_WAITFORONE;
+        /// Send: transmit from the caller's pages without a copy, if the socket has the option
+        /// SO_ZEROCOPY; since Linux 4.14. The pages must not change until
+        /// the error queue reports the completion.
+        const ZEROCOPY = libc::MSG_ZEROCOPY;
+        /// Send: connect and carry the data in the SYN (TCP Fast Open, RFC 7413); since Linux 3.7.
+        const FASTOPEN = libc::MSG_FASTOPEN;
+        /// Receive: set close-on-exec for received descriptors. This crate adds it to every receive
+        /// that can carry descriptors.
+        const CMSG_CLOEXEC = libc::MSG_CMSG_CLOEXEC;
 
-impl MessageFlags {
-    /// No flag.
-    pub const NONE: Self = Self(0);
-    /// Control messages were lost because the buffer was too small.
-    pub const CTRUNC: Self = Self(libc::MSG_CTRUNC);
-    /// Do not wait, even if the socket has a timeout.
-    pub const DONTWAIT: Self = Self(libc::MSG_DONTWAIT);
-    /// The end of a record.
-    pub const EOR: Self = Self(libc::MSG_EOR);
-    /// Receive from the error queue. Such a receive never waits.
-    pub const ERRQUEUE: Self = Self(libc::MSG_ERRQUEUE);
-    /// More data follows at once.
-    pub const MORE: Self = Self(libc::MSG_MORE);
-    /// Urgent data. In a TIPC group: a member has joined or left.
-    pub const OOB: Self = Self(libc::MSG_OOB);
-    /// Leave the received data in the queue.
-    pub const PEEK: Self = Self(libc::MSG_PEEK);
-    /// Received: the message was longer than the buffer. Requested: return the length of the whole
-    /// message.
-    pub const TRUNC: Self = Self(libc::MSG_TRUNC);
-    /// Wait until the buffer is full.
-    pub const WAITALL: Self = Self(libc::MSG_WAITALL);
-
-    /// Returns whether all flags of `other` are set.
-    pub fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+        // Flags of later kernels are kept.
+        const _ = !0;
     }
 }
 
-impl std::ops::BitOr for MessageFlags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
+impl MessageFlags {
+    /// No flag: the same as [`empty`](Self::empty).
+    pub const NONE: Self = Self::empty();
 }
 
 /// A message that [`Socket::recv_msg`] has received.

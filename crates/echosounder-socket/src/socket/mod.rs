@@ -487,7 +487,7 @@ impl Socket {
 
     /// Returns the wait of a call with these flags.
     fn call_wait_with(&self, flags: MessageFlags) -> CallWait {
-        let never = flags.0 & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE) != 0;
+        let never = flags.bits() & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE) != 0;
         if never { CallWait::new(Some(Duration::ZERO)) } else { self.call_wait() }
     }
 }

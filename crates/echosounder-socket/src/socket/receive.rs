@@ -167,10 +167,10 @@ impl Socket {
         control: usize,
         flags: MessageFlags,
     ) -> io::Result<Message> {
-        let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.0 | self.mode());
+        let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.bits() | self.mode());
         let sys::message::Received { len, from, control, flags } =
             self.call_wait_with(flags).call(self.as_fd(), Interest::Read, receive)?;
-        Ok(Message { len, from: self.sender(&from), control, flags: MessageFlags(flags) })
+        Ok(Message { len, from: self.sender(&from), control, flags: MessageFlags::from_bits_retain(flags) })
     }
 
     /// Receives the messages in the queue, as many as the batch holds, and returns their number:

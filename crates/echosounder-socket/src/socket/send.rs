@@ -98,7 +98,7 @@ impl Socket {
         let mut part_max = bytes.len();
         loop {
             let part = &bytes[sent..bytes.len().min(sent + part_max)];
-            let send = || sys::socket::send(self.as_fd(), part, flags.0 | self.mode());
+            let send = || sys::socket::send(self.as_fd(), part, flags.bits() | self.mode());
             match wait.call(self.as_fd(), Interest::Write, send) {
                 // A signal does not fail a send that has begun, but cuts it short: signal(7).
                 Ok(len) if len < part.len() => {
@@ -176,7 +176,8 @@ impl Socket {
         flags: MessageFlags,
     ) -> io::Result<usize> {
         let (control, to) = (SendControl::encode_all(control)?, to.map(RawAddress::try_from).transpose()?);
-        let send = || sys::message::send(self.as_fd(), buffers, &control, to.as_ref(), flags.0 | self.mode());
+        let send =
+            || sys::message::send(self.as_fd(), buffers, &control, to.as_ref(), flags.bits() | self.mode());
         self.call_wait_with(flags).call(self.as_fd(), Interest::Write, send)
     }
 

@@ -541,11 +541,11 @@ fn message_flags_are_those_of_the_kernel() {
         for (control, space) in [(&[][..], 0), (&[], ROOM), (&rights, ROOM)] {
             send(&one, b"ahoy", control, None);
             let (message, _) = receive(&other, space, MessageFlags::NONE);
-            assert_eq!(message.flags.0 & !expected, 0, "{transport:?}: {:?}", message.flags);
+            assert_eq!(message.flags.bits() & !expected, 0, "{transport:?}: {:?}", message.flags);
         }
         send(&one, b"ahoy", &rights, None);
         let (message, _) = receive(&other, 0, MessageFlags::NONE);
-        assert_eq!(message.flags.0 & !expected, libc::MSG_CTRUNC);
+        assert_eq!(message.flags.bits() & !expected, libc::MSG_CTRUNC);
     }
     for loopback in LOOPBACK.iter() {
         let (client, server) = udp(loopback);

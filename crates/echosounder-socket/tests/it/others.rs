@@ -67,7 +67,7 @@ fn packet_sockets_work_with_every_receive() {
 
     // A flag that the caller passes and the family does not support is still refused.
     let into = &mut [IoSliceMut::new(&mut buffer)];
-    let refused = packets.recv_msg(into, 64, MessageFlags(libc::MSG_CMSG_CLOEXEC)).unwrap_err();
+    let refused = packets.recv_msg(into, 64, MessageFlags::CMSG_CLOEXEC).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
 }
 
