@@ -131,10 +131,10 @@ impl Flood {
             outcome: Outcome::new()?,
             measured_from: now(),
         };
-        flood.poll.add(interrupt, SIGNALS, Interest::Read)?;
+        flood.poll.add(interrupt, SIGNALS, Interest::READ)?;
         for index in 0..load.connections + load.idle {
             let socket = connected(scenario, endpoint, &folder.join(format!("client-{index}")))?;
-            flood.poll.add(&socket, index as u64, Interest::Read)?;
+            flood.poll.add(&socket, index as u64, Interest::READ)?;
             flood.connections.push(Connection::new(socket));
             flood.send(index, 1)?;
             let start = now();
@@ -180,10 +180,10 @@ impl Flood {
                 bail!("interrupted");
             }
             let index = usize::try_from(event.token)?;
-            if event.ready.writable && self.connections[index].is_blocked {
+            if event.ready.can_write() && self.connections[index].is_blocked {
                 self.flush(index)?;
             }
-            if event.ready.readable {
+            if event.ready.can_read() {
                 if self.is_stream { self.receive_stream(index)? } else { self.receive_datagrams(index)? }
             }
         }
@@ -297,7 +297,7 @@ impl Flood {
         };
         if is_blocked != connection.is_blocked {
             connection.is_blocked = is_blocked;
-            let interest = if is_blocked { Interest::Both } else { Interest::Read };
+            let interest = if is_blocked { Interest::READ | Interest::WRITE } else { Interest::READ };
             self.poll.modify(&connection.socket, index as u64, interest)?;
         }
         Ok(())

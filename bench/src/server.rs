@@ -168,8 +168,8 @@ impl Interrupt {
 
     /// Waits for `span`, or fails if there is a signal. The signal stays pending.
     pub fn pause(&self, span: Duration) -> Result<()> {
-        let [signals] = ready([(self.0.as_fd(), Interest::Read)], Some(span))?;
-        ensure!(!signals.readable, "interrupted");
+        let [signals] = ready([(self.0.as_fd(), Interest::READ)], Some(span))?;
+        ensure!(!signals.can_read(), "interrupted");
         Ok(())
     }
 }

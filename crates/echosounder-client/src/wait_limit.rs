@@ -85,7 +85,7 @@ impl WaitLimit {
     ) -> io::Result<Option<[Readiness; N]>> {
         const { assert!(N <= WATCHED_MAX) };
         // The token fills the unused places. It is not ready unless the wait is over anyway.
-        let mut places = [(self.stop.as_fd(), Interest::Read); WATCHED_MAX + 1];
+        let mut places = [(self.stop.as_fd(), Interest::READ); WATCHED_MAX + 1];
         for (place, watched) in places.iter_mut().zip(watched) {
             if let Some(watched) = watched.into() {
                 *place = watched;
@@ -117,7 +117,7 @@ impl WaitLimit {
             if let Ok(result) = receiver.try_recv() {
                 return Ok(Some(result));
             }
-            if until.is_over(self.now()) || self.wait([(waker.as_fd(), Interest::Read)], until)?.is_none() {
+            if until.is_over(self.now()) || self.wait([(waker.as_fd(), Interest::READ)], until)?.is_none() {
                 return Ok(receiver.try_recv().ok());
             }
         }

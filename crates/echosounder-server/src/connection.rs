@@ -99,7 +99,7 @@ pub enum Completion {
 impl Connection {
     /// Creates an open connection with a client. `local` is only used by templates that show it.
     pub fn new(peer: Address, local: Option<Box<Address>>, transport: Transport) -> Self {
-        let (kind, state, interest) = (transport.kind(), State::Open, Interest::Read);
+        let (kind, state, interest) = (transport.kind(), State::Open, Interest::READ);
         Self { peer, local, transport, kind, state, interest, messages: 0, backlog: None }
     }
 
@@ -135,7 +135,7 @@ impl Connection {
     pub(crate) fn wait_state(&self) -> WaitState {
         match (self.state, self.interest) {
             (State::Lingering | State::Finishing, _) => WaitState::Ending,
-            (_, Interest::Read) => WaitState::Idle,
+            (_, Interest::READ) => WaitState::Idle,
             _ => WaitState::Stalled,
         }
     }
@@ -149,8 +149,8 @@ impl Connection {
     ) -> Operation {
         match (self.state, self.interest) {
             (State::Lingering, _) => Operation::Recv { offset: 0, max: context.input.len() },
-            (_, Interest::Write) if ready.writable => self.continue_backlog(context),
-            (_, Interest::Read) if ready.readable => match context.budget.read_size() {
+            (_, Interest::WRITE) if ready.can_write() => self.continue_backlog(context),
+            (_, Interest::READ) if ready.can_read() => match context.budget.read_size() {
                 Some(max) => self.receive(max),
                 // The reply to a read now must be sendable at once.
                 None => Operation::CheckWritable,
@@ -169,18 +169,18 @@ impl Connection {
     ) -> Operation {
         match completion {
             Completion::Writable(true) => self.receive(BacklogBudget::LAST_READ_SIZE),
-            Completion::Writable(false) => self.end_turn(Interest::Write),
+            Completion::Writable(false) => self.end_turn(Interest::WRITE),
             Completion::End if self.is_lingering() => Operation::Close,
             Completion::Received(_) | Completion::Truncated if self.is_lingering() => {
-                self.end_turn(Interest::Read)
+                self.end_turn(Interest::READ)
             }
             Completion::Received(len) => self.on_received(len, context),
             Completion::End => self.on_end(context),
             Completion::Truncated => {
                 context.service.add_drops(DropReason::Truncated, 1);
-                self.end_turn(Interest::Read)
+                self.end_turn(Interest::READ)
             }
-            Completion::WouldBlock => self.end_turn(Interest::Read),
+            Completion::WouldBlock => self.end_turn(Interest::READ),
             Completion::Sent(len) => self.on_sent(len, context),
             Completion::MessageTooLong => self.on_too_long(context),
             Completion::SendFailed => {
@@ -189,7 +189,7 @@ impl Connection {
             }
             Completion::ShutDown if self.state == State::Finishing => {
                 self.state = State::Lingering;
-                self.end_turn(Interest::Read)
+                self.end_turn(Interest::READ)
             }
             Completion::ShutDown => Operation::Close,
         }
@@ -207,7 +207,7 @@ impl Connection {
     /// remains. Call [`on_ready`](Self::on_ready) as if the connection were writable.
     pub fn finish(&mut self) {
         self.state = State::Finishing;
-        self.interest = Interest::Write;
+        self.interest = Interest::WRITE;
         if let Some(backlog) = &mut self.backlog {
             backlog.end_input();
         }
@@ -236,7 +236,7 @@ impl Connection {
 
     /// Sends the backlog's output, or else replies to its input.
     fn continue_backlog<C: Clock, O: Observer>(&mut self, context: &mut TurnContext<C, O>) -> Operation {
-        let Some(backlog) = &self.backlog else { return self.end_turn(Interest::Read) };
+        let Some(backlog) = &self.backlog else { return self.end_turn(Interest::READ) };
         if !backlog.unsent().is_empty() {
             return Operation::Send;
         }
@@ -258,7 +258,7 @@ impl Connection {
             // An unfinished line is neither scanned nor copied again until it is complete.
             if context.budget.read_size().is_some() && !ends_frame(framing, unfinished, new) {
                 context.budget.append(backlog, new);
-                return self.end_turn(Interest::Read);
+                return self.end_turn(Interest::READ);
             }
             self.load_unprocessed(context);
         }
@@ -270,7 +270,7 @@ impl Connection {
         self.state = State::PeerFinished;
         let len = self.unprocessed_len();
         if len == 0 || !self.transport.half_closes() {
-            return self.end_turn(Interest::Read);
+            return self.end_turn(Interest::READ);
         }
         self.load_unprocessed(context);
         let arrival = context.service.arrival(self.is_message(), &context.input[..len]);
@@ -321,14 +321,14 @@ impl Connection {
     fn on_sent<C: Clock, O: Observer>(&mut self, sent: usize, context: &mut TurnContext<C, O>) -> Operation {
         if self.has_unsent() {
             context.budget.remove_sent(&mut self.backlog, sent);
-            return self.end_turn(Interest::Read);
+            return self.end_turn(Interest::READ);
         }
         let Exchange { input_len, progress, .. } = context.exchange;
         context.service.counters().add_replies(progress.seq - self.messages, progress.consumed);
         self.messages = progress.seq;
         let nothing_remains = progress.consumed == input_len && sent == context.output.len();
         if nothing_remains && self.backlog.is_none() {
-            return self.end_turn(Interest::Read);
+            return self.end_turn(Interest::READ);
         }
         self.store_remainder(sent, context)
     }
@@ -339,7 +339,7 @@ impl Connection {
         let len = self.output(context).len();
         if self.has_unsent() {
             context.budget.remove_sent(&mut self.backlog, len);
-            return self.end_turn(Interest::Read);
+            return self.end_turn(Interest::READ);
         }
         self.store_remainder(len, context)
     }
@@ -356,7 +356,7 @@ impl Connection {
         let has_frame = framing.frame_len(unprocessed, self.input(&context.budget)).is_some();
         let unsent = &context.output[sent..];
         context.budget.store(&mut self.backlog, Remainder { unsent, unprocessed, arrival, has_frame });
-        self.end_turn(Interest::Read)
+        self.end_turn(Interest::READ)
     }
 
     /// Returns the last operation of a turn, or the shutdown before it. `interest` is the event to
@@ -366,7 +366,7 @@ impl Connection {
         match self.state {
             // The client's end is the end of both directions: nothing can be sent.
             State::PeerFinished if !self.transport.half_closes() => Operation::Close,
-            _ if is_pending => self.wait(Interest::Write),
+            _ if is_pending => self.wait(Interest::WRITE),
             State::PeerFinished | State::Finishing if self.backlog.is_none() => {
                 let both = !self.transport.half_closes();
                 Operation::Shutdown(if both { Shutdown::Both } else { Shutdown::Write })
@@ -426,7 +426,7 @@ mod tests {
         bytes: &[u8],
         context: &mut TurnContext<StoppedClock, ()>,
     ) -> Operation {
-        let ready = Readiness { readable: true, writable: true };
+        let ready = Readiness::READABLE | Readiness::WRITABLE;
         let Operation::Recv { offset, .. } = connection.on_ready(ready, context) else {
             panic!("the connection does not receive")
         };
@@ -449,7 +449,7 @@ mod tests {
         for position in 0..LEN {
             context.exchange.input_len = 0;
             let byte = if position + 1 == LEN { b'\n' } else { b'x' };
-            assert_eq!(turn(&mut connection, &[byte], &mut context), Operation::Wait(Interest::Read));
+            assert_eq!(turn(&mut connection, &[byte], &mut context), Operation::Wait(Interest::READ));
             // The input of a reply is scanned and copied whole.
             examined_bytes += context.exchange.input_len;
             if let Some(backlog) = &connection.backlog {

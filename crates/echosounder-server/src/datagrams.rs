@@ -164,10 +164,10 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     /// Waits for a datagram or for the stop, and returns whether to stop. After repeated failures
     /// to receive it only waits for the stop, and not longer than [`PAUSE`].
     fn wait(&mut self) -> io::Result<bool> {
-        let stop = (self.stop.as_fd(), Interest::Read);
+        let stop = (self.stop.as_fd(), Interest::READ);
         let waited = match self.receive_failures.should_pause() {
             true => ready([stop], Some(PAUSE)).map(drop),
-            false => ready([stop, (self.socket.as_fd(), Interest::Read)], None).map(drop),
+            false => ready([stop, (self.socket.as_fd(), Interest::READ)], None).map(drop),
         };
         let Err(error) = waited else {
             self.wait_failures.reset();

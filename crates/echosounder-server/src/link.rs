@@ -79,8 +79,8 @@ impl Link {
     }
 
     fn is_writable(&self) -> io::Result<bool> {
-        let [state] = ready([(self.socket.as_fd(), Interest::Write)], Some(Duration::ZERO))?;
-        Ok(state.writable)
+        let [state] = ready([(self.socket.as_fd(), Interest::WRITE)], Some(Duration::ZERO))?;
+        Ok(state.can_write())
     }
 
     /// Receives once.

@@ -35,7 +35,7 @@ impl Listeners {
     /// Adds a socket to the list and to the poll.
     pub(crate) fn add(&mut self, poll: &Poll, socket: Socket, transport: Transport) -> io::Result<()> {
         // All workers may poll duplicates of one socket. One of them is enough for each connection.
-        let interest = Interest::ReadExclusive;
+        let interest = Interest::READ | Interest::EXCLUSIVE;
         poll.add(&socket, FIRST_TOKEN + self.list.len() as u64, interest)?;
         let accept_failures = Failures::default();
         self.list.push(Listener { socket, transport, interest, accept_failures, is_paused: false });
@@ -84,8 +84,8 @@ impl Listener {
     /// Returns whether a client waits to be accepted. If that cannot be found out, no connection is
     /// evicted for it.
     pub(crate) fn is_readable(&self) -> bool {
-        ready([(self.socket.as_fd(), Interest::Read)], Some(Duration::ZERO))
-            .is_ok_and(|[state]| state.readable)
+        ready([(self.socket.as_fd(), Interest::READ)], Some(Duration::ZERO))
+            .is_ok_and(|[state]| state.can_read())
     }
 }
 

@@ -365,7 +365,7 @@ impl Running {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait(self) -> io::Result<Totals> {
-        ready([(self.ended(), Interest::Read)], None)?;
+        ready([(self.ended(), Interest::READ)], None)?;
         self.stop()
     }
 

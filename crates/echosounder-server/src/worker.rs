@@ -68,7 +68,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     /// If no descriptor or no memory is left.
     pub fn new(service: EchoService<C, O>, stop: StopToken, limits: WorkerLimits) -> io::Result<Self> {
         let poll = Poll::new()?;
-        poll.add(&stop, STOP_TOKEN, Interest::Read)?;
+        poll.add(&stop, STOP_TOKEN, Interest::READ)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
@@ -168,7 +168,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         self.report_error(operation, &error);
         // If this wait fails, the next turn reports it.
-        let _ = ready([(self.stop.as_fd(), Interest::Read)], Some(PAUSE));
+        let _ = ready([(self.stop.as_fd(), Interest::READ)], Some(PAUSE));
     }
 
     /// Counts a failed operation and reports it.
@@ -217,11 +217,11 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     /// epoll_ctl(2)), its listener leaves the poll instead, and later clients wait in the
     /// listener's queue.
     fn poll_connection(&mut self, socket: &Socket, token: u64, listener: Option<usize>) -> io::Result<()> {
-        match (self.poll.add(socket, token, Interest::Read), listener) {
+        match (self.poll.add(socket, token, Interest::READ), listener) {
             (Err(error), Some(listener)) if error.kind() == io::ErrorKind::StorageFull => {
                 self.context.service.report("watch", &error);
                 self.pause_listener(listener);
-                self.poll.add(socket, token, Interest::Read)
+                self.poll.add(socket, token, Interest::READ)
             }
             (result, _) => result,
         }
@@ -402,14 +402,13 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         self.listeners.remove_all(&self.poll)?;
         let deadline = self.now() + ENDING_MAX;
-        let writable = Readiness { readable: false, writable: true };
         for number in self.links.numbers() {
             if let Some(link) = self.links.get_mut(number) {
                 link.connection.finish();
                 // If this fails, the poll keeps the former interest, and the deadline ends the
                 // connection.
-                let _ = self.poll.modify(&link.socket, number as u64, Interest::Write);
-                self.turn_connection(number, writable);
+                let _ = self.poll.modify(&link.socket, number as u64, Interest::WRITE);
+                self.turn_connection(number, Readiness::WRITABLE);
             }
         }
         self.links.end_turn();

@@ -120,7 +120,7 @@ impl Read for Reader {
         }
         let receive = || sys::socket::recv(self.socket.as_fd(), buffer, self.socket.mode());
         let result =
-            CallWait::in_any_mode(self.socket.timeout()).call(self.socket.as_fd(), Interest::Read, receive);
+            CallWait::in_any_mode(self.socket.timeout()).call(self.socket.as_fd(), Interest::READ, receive);
         if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             self.broken_by = Some(ReadFailure::TimedOut);
         }
@@ -131,7 +131,7 @@ impl Read for Reader {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let send = || sys::socket::send(self.0.as_fd(), bytes, self.0.mode());
-        CallWait::in_any_mode(self.0.timeout()).call(self.0.as_fd(), Interest::Write, send)
+        CallWait::in_any_mode(self.0.timeout()).call(self.0.as_fd(), Interest::WRITE, send)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -334,7 +334,7 @@ pub use interface::{Interface, interface_index, interface_name, interfaces};
 pub use limit::{fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack};
 pub use lookup::{IpVersion, Side};
 pub use message::{Message, MessageFlags, Outgoing, Unfinished};
-pub use poll::{Event, Events, Interest, Poll, Readiness, Waker, ready};
+pub use poll::{Event, Events, EventsIter, Interest, Poll, PollFd, Readiness, Waker, poll, ready};
 pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
 pub use socket::{FromFdError, Socket, effective_user_id};

@@ -1,7 +1,7 @@
 //! A request to stop, shared by threads.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +15,8 @@ use crate::poll::Waker;
 /// call. Built on eventfd(2).
 ///
 /// ```
+/// use std::os::fd::AsFd;
+///
 /// use echosounder_socket::{Interest, StopToken, ready};
 ///
 /// let token = StopToken::new()?;
@@ -23,7 +25,7 @@ use crate::poll::Waker;
 ///
 /// token.stop();
 /// assert!(loop_side.is_stopped());
-/// ready([(std::os::fd::AsFd::as_fd(&loop_side), Interest::Read)], None)?;
+/// ready([(loop_side.as_fd(), Interest::READ)], None)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -63,5 +65,11 @@ impl StopToken {
 impl AsFd for StopToken {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.state.waker.as_fd()
+    }
+}
+
+impl AsRawFd for StopToken {
+    fn as_raw_fd(&self) -> RawFd {
+        self.state.waker.as_raw_fd()
     }
 }

@@ -314,9 +314,9 @@ fn is_closed_pipe(error: &Error) -> bool {
 /// Returns whether standard output has no reader. EPIPE alone does not prove it, since sockets fail
 /// with it too.
 fn output_has_no_reader() -> bool {
-    let state = ready([(io::stdout().as_fd(), Interest::Write)], Some(Duration::ZERO));
-    // Only writability is polled, so readability means an error or a hang-up (poll(2)).
-    state.is_ok_and(|[output]| output.readable)
+    let state = ready([(io::stdout().as_fd(), Interest::WRITE)], Some(Duration::ZERO));
+    // A pipe without a reader has an error: poll(2).
+    state.is_ok_and(|[output]| output.is_error() || output.is_hang_up())
 }
 
 /// Returns how the peer failed, if it did.

@@ -30,9 +30,9 @@ pub(crate) fn send_byte(transport: Transport, address: &Address) -> io::Result<(
     }
     let listener = transport.has_connections().then(|| server.accept()).transpose();
     if transport.has_connections() {
-        let [state] = ready([(client.as_fd(), Interest::Write)], Some(WAIT))?;
+        let [state] = ready([(client.as_fd(), Interest::WRITE)], Some(WAIT))?;
         client.take_error()?.map_or(Ok(()), Err)?;
-        if !state.writable {
+        if !state.can_write() {
             return Err(io::ErrorKind::TimedOut.into());
         }
     }

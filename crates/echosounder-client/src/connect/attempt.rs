@@ -63,7 +63,7 @@ impl Attempt {
         poll: &Poll,
         token: u64,
     ) -> io::Result<()> {
-        poll.add(&socket, token, Interest::Write)?;
+        poll.add(&socket, token, Interest::WRITE)?;
         self.pending.push((socket, address));
         Ok(())
     }
@@ -77,8 +77,8 @@ impl Attempt {
     pub(super) fn take_established(&mut self, poll: &Poll) -> io::Result<Option<(Socket, Address)>> {
         let mut index = 0;
         while let Some((socket, _)) = self.pending.get(index) {
-            let [readiness] = ready([(socket.as_fd(), Interest::Write)], Some(Duration::ZERO))?;
-            if !readiness.writable {
+            let [readiness] = ready([(socket.as_fd(), Interest::WRITE)], Some(Duration::ZERO))?;
+            if !readiness.can_write() {
                 index += 1;
                 continue;
             }

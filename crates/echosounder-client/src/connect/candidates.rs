@@ -90,7 +90,7 @@ impl Candidates {
     /// Connects to the first address that accepts, and blocks meanwhile.
     fn race(&mut self, deadline: Deadline) -> Result<(Socket, Address), ClientError> {
         let poll = Poll::new().map_err(|error| self.local_error("poll", error))?;
-        poll.add(self.limit.stop(), 0, Interest::Read).map_err(|error| self.local_error("poll", error))?;
+        poll.add(self.limit.stop(), 0, Interest::READ).map_err(|error| self.local_error("poll", error))?;
         let (mut attempt, mut events) = (self.attempt(deadline), Events::with_capacity(8));
         loop {
             if let Some(result) = self.step(&mut attempt, &poll, 0) {

@@ -26,12 +26,12 @@ pub(super) struct Race {
 impl Race {
     pub(super) fn new(transport: Transport, limit: &WaitLimit) -> io::Result<Self> {
         let (poll, events) = (Poll::new()?, Events::with_capacity(8));
-        poll.add(limit.stop(), STOP, Interest::Read)?;
+        poll.add(limit.stop(), STOP, Interest::READ)?;
         Ok(Self { transport, poll, events, pending: Vec::new(), failures: Vec::new() })
     }
 
     pub(super) fn enter(&mut self, socket: Socket, address: Address) -> io::Result<()> {
-        self.poll.add(&socket, self.pending.len() as u64, Interest::Write)?;
+        self.poll.add(&socket, self.pending.len() as u64, Interest::WRITE)?;
         self.pending.push(Some((socket, address)));
         Ok(())
     }

@@ -165,7 +165,11 @@ impl Connection {
             && let Some(socket) = &self.socket
         {
             self.polls_writable = writable;
-            poll.modify(socket, token, if writable { Interest::Both } else { Interest::Read })?;
+            poll.modify(
+                socket,
+                token,
+                if writable { Interest::READ | Interest::WRITE } else { Interest::READ },
+            )?;
         }
         Ok(())
     }

@@ -116,7 +116,7 @@ impl<C: Clock> Generator<C> {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         for (token, socket) in sockets.iter().enumerate() {
-            poll.add(socket, token as u64, Interest::Read)?;
+            poll.add(socket, token as u64, Interest::READ)?;
         }
         let seed = plan.thread as u64 + 1;
         let schedule = match plan.pace {

@@ -25,10 +25,10 @@ impl<C: Clock> Generator<C> {
         while let Some(event) = self.events.get(handled) {
             handled += 1;
             let index = usize::try_from(event.token).unwrap_or(usize::MAX);
-            if event.ready.writable && self.connections[index].polls_writable() {
+            if event.ready.can_write() && self.connections[index].polls_writable() {
                 self.flush(index)?;
             }
-            if event.ready.readable {
+            if event.ready.can_read() {
                 self.receive_from(index)?;
             }
         }

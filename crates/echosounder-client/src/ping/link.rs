@@ -52,7 +52,7 @@ impl Link {
         // The socket that is dropped leaves the poll.
         (self.socket, self.address) = (None, address);
         let ready = prepare(&socket, self.transport.kind())
-            .and_then(|()| poll.add(&socket, self.token, Interest::Read));
+            .and_then(|()| poll.add(&socket, self.token, Interest::READ));
         ready.map_err(|error| self.error(Operation::Prepare, error))?;
         self.timestamps = KernelTimestamps::enable(&socket, self.transport, &self.address, source);
         self.local = socket.local_addr().ok();
@@ -76,7 +76,11 @@ impl Link {
             result => return result.map(drop),
         };
         self.unsent.extend(&message[sent..]);
-        if self.unsent.is_empty() { Ok(()) } else { poll.modify(socket, self.token, Interest::Both) }
+        if self.unsent.is_empty() {
+            Ok(())
+        } else {
+            poll.modify(socket, self.token, Interest::READ | Interest::WRITE)
+        }
     }
 
     /// Sends the remaining bytes of a stream, as far as the kernel accepts them.
@@ -87,7 +91,7 @@ impl Link {
             Err(error) if is_transient(&error) => {}
             Err(error) => return Err(error),
         }
-        if self.unsent.is_empty() { poll.modify(socket, self.token, Interest::Read) } else { Ok(()) }
+        if self.unsent.is_empty() { poll.modify(socket, self.token, Interest::READ) } else { Ok(()) }
     }
 
     /// Returns whether a stream has bytes of earlier messages to send.

@@ -93,9 +93,9 @@ impl Pinger {
         clock: Arc<dyn Clock + Send + Sync>,
     ) -> io::Result<Self> {
         let (poll, connector) = (Poll::new()?, Connector::new(Arc::clone(&clock))?);
-        poll.add(&*control, CONTROL, Interest::Read)?;
-        poll.add(control.stop_token(), STOP, Interest::Read)?;
-        poll.add(&connector, CONNECTOR, Interest::Read)?;
+        poll.add(&*control, CONTROL, Interest::READ)?;
+        poll.add(control.stop_token(), STOP, Interest::READ)?;
+        poll.add(&connector, CONNECTOR, Interest::READ)?;
         let longest = targets.iter().map(|ping| ping.size_bytes).max().unwrap_or(0);
         let context = Context {
             clock,

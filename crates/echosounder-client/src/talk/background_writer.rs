@@ -141,8 +141,8 @@ impl BackgroundWriter {
         let deadline = self.limit.after(SOON);
         loop {
             let left = deadline.left(self.limit.now());
-            match ready([(self.waker.as_fd(), Interest::Read)], left) {
-                Ok([report]) if report.readable && matches!(self.collect(), Ok(false)) => {}
+            match ready([(self.waker.as_fd(), Interest::READ)], left) {
+                Ok([report]) if report.can_read() && matches!(self.collect(), Ok(false)) => {}
                 _ => return,
             }
         }
@@ -150,9 +150,9 @@ impl BackgroundWriter {
 
     /// Waits for a report. Returns whether the output was closed.
     fn wait(&mut self) -> io::Result<bool> {
-        let watched = [(self.waker.as_fd(), Interest::Read)];
+        let watched = [(self.waker.as_fd(), Interest::READ)];
         match self.limit.wait(watched, Deadline::NEVER)? {
-            Some([report]) if report.readable => self.collect(),
+            Some([report]) if report.can_read() => self.collect(),
             Some(_) => Ok(false),
             None => Err(io::ErrorKind::Interrupted.into()),
         }

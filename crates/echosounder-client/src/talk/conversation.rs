@@ -189,15 +189,15 @@ impl<L: LineSource> Talk<L> {
             if self.lines.is_done() {
                 return Ok(Next::Close(CloseReason::EndOfInput));
             }
-            let watched = [self.lines.as_fd(), self.peer.as_fd()].map(|fd| (fd, Interest::Read));
+            let watched = [self.lines.as_fd(), self.peer.as_fd()].map(|fd| (fd, Interest::READ));
             let ready = self.peer.limit().wait(watched, self.peer.next_deadline());
             let Some([input, peer]) = ready.map_err(TalkError::Input)? else {
                 return Ok(Next::Close(CloseReason::Stopped));
             };
-            if input.readable {
+            if input.can_read() {
                 self.lines.fill().map_err(TalkError::Input)?;
             }
-            let is_open = if peer.readable {
+            let is_open = if peer.can_read() {
                 self.peer.receive(&mut reporting(on_event))?
             } else {
                 self.peer.catch_up(&mut reporting(on_event))?
@@ -327,8 +327,8 @@ impl<L: LineSource> Talk<L> {
                 return Ok(());
             }
             let until = if self.summary.unsent == 0 { first_line } else { limit.after(Duration::ZERO) };
-            match limit.wait([(self.lines.as_fd(), Interest::Read)], until).map_err(TalkError::Input)? {
-                Some([input]) if input.readable => self.lines.fill().map_err(TalkError::Input)?,
+            match limit.wait([(self.lines.as_fd(), Interest::READ)], until).map_err(TalkError::Input)? {
+                Some([input]) if input.can_read() => self.lines.fill().map_err(TalkError::Input)?,
                 _ => break,
             }
         }

@@ -134,7 +134,7 @@ impl Peer {
                 self.matcher.give_up();
                 return if unsent.is_none() { reports.into_outcome() } else { Err(send_timed_out()) };
             }
-            let interest = if unsent.is_none() { Interest::Read } else { Interest::Both };
+            let interest = if unsent.is_none() { Interest::READ } else { Interest::READ | Interest::WRITE };
             match self.link.wait(interest, self.wake_up(deadline))? {
                 Woken::Stopped => return Ok(RequestOutcome::Stopped),
                 Woken::Otherwise => {}
@@ -202,7 +202,7 @@ impl Peer {
         on_received: &mut impl FnMut(Received<'_>) -> Result<(), E>,
     ) -> Result<RequestOutcome, Failure<E>> {
         while !deadline.is_over(self.limit().now()) {
-            match self.link.wait(Interest::Read, deadline)? {
+            match self.link.wait(Interest::READ, deadline)? {
                 Woken::Stopped => return Ok(RequestOutcome::Stopped),
                 Woken::Readable if matches!(self.read(on_received)?, Arrival::End) => break,
                 Woken::Readable | Woken::Otherwise => {}

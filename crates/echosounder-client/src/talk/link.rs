@@ -105,7 +105,7 @@ impl Link {
     }
 
     pub(super) fn is_readable(&self) -> io::Result<bool> {
-        ready([(self.as_fd(), Interest::Read)], Some(Duration::ZERO)).map(|[socket]| socket.readable)
+        ready([(self.as_fd(), Interest::READ)], Some(Duration::ZERO)).map(|[socket]| socket.can_read())
     }
 
     /// Waits until the socket is ready, `until` has come or the operation is to end.
@@ -113,7 +113,7 @@ impl Link {
         let woken = self.limit.wait([(self.as_fd(), interest)], until);
         Ok(match woken.map_err(|error| Failure::Socket(Operation::Wait, error))? {
             None => Woken::Stopped,
-            Some([socket]) if socket.readable => Woken::Readable,
+            Some([socket]) if socket.can_read() => Woken::Readable,
             Some(_) => Woken::Otherwise,
         })
     }

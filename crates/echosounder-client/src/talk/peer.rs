@@ -131,7 +131,7 @@ impl Peer {
                 return Ok(true);
             }
             let wait = if self.matcher.has_fragment() { self.next_deadline() } else { until };
-            match self.link.wait(Interest::Read, wait).map_err(|failure| self.link.error_of(failure))? {
+            match self.link.wait(Interest::READ, wait).map_err(|failure| self.link.error_of(failure))? {
                 Woken::Stopped => return Ok(true),
                 Woken::Readable if !self.receive(on_received)? => return Ok(false),
                 Woken::Readable => until = limit.after(MORE_GREETING),
@@ -162,7 +162,7 @@ impl Peer {
         let mut deadline = self.limit().after(self.wait);
         self.matcher.restart_flow();
         while !deadline.is_over(self.limit().now()) && (half_closes || self.matcher.expects_any()) {
-            match self.link.wait(Interest::Read, deadline).map_err(|failure| self.link.error_of(failure))? {
+            match self.link.wait(Interest::READ, deadline).map_err(|failure| self.link.error_of(failure))? {
                 Woken::Stopped => return Ok(RequestOutcome::Stopped),
                 Woken::Readable if !self.receive(on_received)? => return Ok(RequestOutcome::Closed),
                 Woken::Readable if self.matcher.is_flowing() => deadline = self.limit().after(self.wait),

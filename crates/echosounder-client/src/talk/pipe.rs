@@ -237,22 +237,22 @@ impl<I: Read + AsFd> Pipe<I> {
     /// Waits for the directions that can move bytes. Returns `None` if the pipe is to end.
     fn wait(&self, directions: Directions, until: Deadline) -> Result<Option<Ready>, TalkError> {
         let interest = match (directions.receive, directions.send) {
-            (true, true) => Some(Interest::Both),
-            (true, false) => Some(Interest::Read),
-            (false, true) => Some(Interest::Write),
+            (true, true) => Some(Interest::READ | Interest::WRITE),
+            (true, false) => Some(Interest::READ),
+            (false, true) => Some(Interest::WRITE),
             (false, false) => None,
         };
         // A descriptor whose bytes are not wanted now could be ready all the time.
         let watched = [
             interest.map(|interest| (self.peer.as_fd(), interest)),
-            directions.read_input.then(|| (self.input.as_fd(), Interest::Read)),
-            Some((self.output.as_fd(), Interest::Read)),
+            directions.read_input.then(|| (self.input.as_fd(), Interest::READ)),
+            Some((self.output.as_fd(), Interest::READ)),
         ];
         let ready = self.peer.limit().wait(watched, until).map_err(TalkError::Input)?;
         Ok(ready.map(|[peer, input, output]| Ready {
-            peer: peer.readable || peer.writable,
-            input: input.readable,
-            output: output.readable,
+            peer: peer.can_read() || peer.can_write(),
+            input: input.can_read(),
+            output: output.can_read(),
         }))
     }
 
@@ -387,8 +387,8 @@ impl<I: Read + AsFd> Pipe<I> {
         while !self.input_ended && unsent < COUNTING_BYTES_MAX {
             let is_first = unsent == 0 && self.peer_receives_no_more;
             let until = if is_first { first_read } else { limit.after(Duration::ZERO) };
-            match limit.wait([(self.input.as_fd(), Interest::Read)], until).map_err(TalkError::Input)? {
-                Some([input]) if input.readable => {}
+            match limit.wait([(self.input.as_fd(), Interest::READ)], until).map_err(TalkError::Input)? {
+                Some([input]) if input.can_read() => {}
                 _ => break,
             }
             match self.input.read(&mut self.buffer) {

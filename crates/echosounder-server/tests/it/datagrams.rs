@@ -334,8 +334,8 @@ fn descriptors_passed_with_a_datagram_are_closed() {
     server.turn();
     assert_eq!(server.totals().messages, 1);
     // The pipe ends when all copies of its write end are closed.
-    let [state] = ready([(reader.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
-    assert!(state.readable, "the worker holds the write end");
+    let [state] = ready([(reader.as_fd(), Interest::READ)], Some(PATIENCE)).unwrap();
+    assert!(state.can_read(), "the worker holds the write end");
 }
 
 #[test]

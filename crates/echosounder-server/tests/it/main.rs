@@ -302,8 +302,8 @@ impl Client {
     }
 
     fn is_readable(&self, wait: Duration) -> bool {
-        let [state] = ready([(self.socket.as_fd(), Interest::Read)], Some(wait)).unwrap();
-        state.readable
+        let [state] = ready([(self.socket.as_fd(), Interest::READ)], Some(wait)).unwrap();
+        state.can_read()
     }
 
     /// Sends a message and checks that its reply is the message with a `ctime` timestamp.

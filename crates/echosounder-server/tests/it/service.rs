@@ -177,8 +177,8 @@ fn a_stop_does_not_reset_a_client_whose_input_is_unread() {
             while let Ok(taken) = client.socket.send(&[b'x'; 20_000]) {
                 sent += taken;
             }
-            let [state] = ready([(client.socket.as_fd(), Interest::Write)], Some(PATIENCE / 100)).unwrap();
-            if !state.writable {
+            let [state] = ready([(client.socket.as_fd(), Interest::WRITE)], Some(PATIENCE / 100)).unwrap();
+            if !state.can_write() {
                 break;
             }
         }

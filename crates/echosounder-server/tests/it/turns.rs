@@ -115,10 +115,12 @@ struct Client {
 
 impl Client {
     fn readiness(&self) -> Readiness {
-        Readiness {
-            readable: !self.to_server.is_empty() || self.to_server.finished || self.vanished,
-            writable: self.to_client.bytes.len() < self.capacity || self.vanished,
-        }
+        let mut ready = Readiness::empty();
+        let is_readable = !self.to_server.is_empty() || self.to_server.finished;
+        ready.set(Readiness::READABLE, is_readable);
+        ready.set(Readiness::WRITABLE, self.to_client.bytes.len() < self.capacity);
+        ready.set(Readiness::HANG_UP, self.vanished);
+        ready
     }
 
     /// Gives the connection its turn if it is ready, and performs its operations. `max` bounds each
@@ -127,8 +129,8 @@ impl Client {
         let ready = self.readiness();
         let Some(connection) = &mut self.connection else { return };
         let is_ready = match connection.interest() {
-            Interest::Read => ready.readable,
-            _ => ready.writable,
+            Interest::READ => ready.can_read(),
+            _ => ready.can_write(),
         };
         if !is_ready {
             return;
@@ -146,7 +148,7 @@ impl Client {
                     self.connection = None;
                     break;
                 }
-                Operation::CheckWritable => Completion::Writable(ready.writable),
+                Operation::CheckWritable => Completion::Writable(ready.can_write()),
                 Operation::Recv { offset, max: wanted } => {
                     receives += 1;
                     match self.to_server.pop(self.kind, wanted.min(max)) {

@@ -145,7 +145,7 @@ impl Socket {
 
     fn accept_with(&self, flags: i32) -> io::Result<(OwnedFd, Address)> {
         let accept = || self.in_nonblocking_mode(|| sys::socket::accept(self.as_fd(), flags));
-        let (fd, peer) = self.call(Interest::Read, accept)?;
+        let (fd, peer) = self.call(Interest::READ, accept)?;
         Ok((fd, Address::from(&peer)))
     }
 
@@ -191,7 +191,7 @@ impl Socket {
                 Some(libc::EISCONN) if began => return Ok(()),
                 // SCTP also returns these from a blocking call that follows an interrupted one.
                 Some(libc::EINPROGRESS | libc::EALREADY) if wait.has_limit() || began => {
-                    wait.until_ready(self.as_fd(), Interest::Write)?;
+                    wait.until_ready(self.as_fd(), Interest::WRITE)?;
                     return self.pending_error();
                 }
                 Some(libc::EAGAIN) if wait.has_limit() && address.family() == Family::UNIX => {
@@ -263,7 +263,7 @@ impl Socket {
     /// client.set_nonblocking(true)?;
     /// if let Err(error) = client.connect(&server.local_addr()?.into()) {
     ///     assert!(Socket::is_in_progress(&error), "{error}");
-    ///     ready([(client.as_fd(), Interest::Write)], None)?;
+    ///     ready([(client.as_fd(), Interest::WRITE)], None)?;
     ///     assert!(client.take_error()?.is_none());
     /// }
     /// assert_eq!(client.peer_addr()?, server.local_addr()?.into());

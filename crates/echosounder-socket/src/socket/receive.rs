@@ -41,7 +41,7 @@ impl Socket {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.call(Interest::Read, || sys::socket::recv(self.as_fd(), buffer, self.mode()))
+        self.call(Interest::READ, || sys::socket::recv(self.as_fd(), buffer, self.mode()))
     }
 
     /// Receives into the spare capacity of a vector, after its content, and returns the number of
@@ -67,7 +67,7 @@ impl Socket {
         if buffer.len() == buffer.capacity() {
             return Ok(0);
         }
-        self.call(Interest::Read, || sys::socket::recv_append(self.as_fd(), buffer, self.mode()))
+        self.call(Interest::READ, || sys::socket::recv_append(self.as_fd(), buffer, self.mode()))
     }
 
     /// Receives one message and returns its length, which exceeds that of the buffer if the message
@@ -125,7 +125,7 @@ impl Socket {
     #[doc(alias = "recvfrom_into")]
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         let receive = || sys::socket::recv_from(self.as_fd(), buffer, self.mode());
-        let (len, from) = self.call(Interest::Read, receive)?;
+        let (len, from) = self.call(Interest::READ, receive)?;
         Ok((len, self.sender(&from)))
     }
 
@@ -169,7 +169,7 @@ impl Socket {
     ) -> io::Result<Message> {
         let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.bits() | self.mode());
         let sys::message::Received { len, from, control, flags } =
-            self.call_wait_with(flags).call(self.as_fd(), Interest::Read, receive)?;
+            self.call_wait_with(flags).call(self.as_fd(), Interest::READ, receive)?;
         Ok(Message { len, from: self.sender(&from), control, flags: MessageFlags::from_bits_retain(flags) })
     }
 
@@ -193,7 +193,7 @@ impl Socket {
     /// ```
     #[doc(alias = "recvmmsg")]
     pub fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
-        let received = self.call(Interest::Read, || batch.receive(self.as_fd(), self.mode()))?;
+        let received = self.call(Interest::READ, || batch.receive(self.as_fd(), self.mode()))?;
         batch.set_unnamed_sender(|| self.sender(&RawAddress::empty()));
         Ok(received)
     }

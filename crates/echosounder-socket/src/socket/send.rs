@@ -40,7 +40,7 @@ impl Socket {
     /// ```
     #[doc(alias = "write")]
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.call(Interest::Write, || sys::socket::send(self.as_fd(), bytes, self.mode()))
+        self.call(Interest::WRITE, || sys::socket::send(self.as_fd(), bytes, self.mode()))
     }
 
     /// Sends all bytes, in several calls if necessary, under one timeout. An empty slice is sent as
@@ -99,7 +99,7 @@ impl Socket {
         loop {
             let part = &bytes[sent..bytes.len().min(sent + part_max)];
             let send = || sys::socket::send(self.as_fd(), part, flags.bits() | self.mode());
-            match wait.call(self.as_fd(), Interest::Write, send) {
+            match wait.call(self.as_fd(), Interest::WRITE, send) {
                 // A signal does not fail a send that has begun, but cuts it short: signal(7).
                 Ok(len) if len < part.len() => {
                     sent += len;
@@ -144,7 +144,7 @@ impl Socket {
     #[doc(alias = "sendto")]
     pub fn send_to(&self, bytes: &[u8], to: &Address) -> io::Result<usize> {
         let to = RawAddress::try_from(to)?;
-        self.call(Interest::Write, || sys::socket::send_to(self.as_fd(), bytes, self.mode(), &to))
+        self.call(Interest::WRITE, || sys::socket::send_to(self.as_fd(), bytes, self.mode(), &to))
     }
 
     /// Sends a message from several buffers, with control messages, to an address or to the peer:
@@ -178,7 +178,7 @@ impl Socket {
         let (control, to) = (SendControl::encode_all(control)?, to.map(RawAddress::try_from).transpose()?);
         let send =
             || sys::message::send(self.as_fd(), buffers, &control, to.as_ref(), flags.bits() | self.mode());
-        self.call_wait_with(flags).call(self.as_fd(), Interest::Write, send)
+        self.call_wait_with(flags).call(self.as_fd(), Interest::WRITE, send)
     }
 
     /// Sends several messages and returns how many were sent: sendmmsg(2).
@@ -209,7 +209,7 @@ impl Socket {
             })
         });
         let ready = ready.collect::<io::Result<Vec<_>>>()?;
-        self.call(Interest::Write, || sys::message::send_many(self.as_fd(), &ready, self.mode()))
+        self.call(Interest::WRITE, || sys::message::send_many(self.as_fd(), &ready, self.mode()))
     }
 }
 
@@ -270,7 +270,7 @@ impl Socket {
             if wanted == 0 {
                 return Ok(sent);
             }
-            let result = wait.call(self.as_fd(), Interest::Write, || {
+            let result = wait.call(self.as_fd(), Interest::WRITE, || {
                 self.in_nonblocking_mode(|| {
                     sys::sendfile::sendfile(self.as_fd(), file, offset + sent, wanted)
                 })
@@ -309,6 +309,6 @@ impl Socket {
             return Ok(0);
         }
         let send = || sys::socket::send(self.as_fd(), &buffer[..len], self.mode());
-        wait.call(self.as_fd(), Interest::Write, send)
+        wait.call(self.as_fd(), Interest::WRITE, send)
     }
 }

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
@@ -88,9 +89,54 @@ pub(crate) fn wait_precise(
     Ok(())
 }
 
-pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: i32) -> io::Result<()> {
-    // SAFETY: `fds` has the length passed to the call.
-    check(unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) }).map(drop)
+/// A descriptor to wait for with [`poll`](crate::poll()), and its readiness.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use echosounder_socket::{Interest, PollFd, Transport, poll};
+///
+/// let (one, _other) = Transport::UnixStream.pair()?;
+/// let mut fds = [PollFd::new(&one, Interest::WRITE)];
+/// poll(&mut fds, Some(Duration::ZERO))?;
+/// assert!(fds[0].ready().is_writable());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+#[doc(alias = "pollfd")]
+#[repr(transparent)]
+pub struct PollFd<'fd> {
+    record: libc::pollfd,
+    lifetime: PhantomData<BorrowedFd<'fd>>,
+}
+
+impl<'fd> PollFd<'fd> {
+    pub(crate) fn from_bits(fd: BorrowedFd<'fd>, events: i16) -> Self {
+        let record = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+        Self { record, lifetime: PhantomData }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'fd> {
+        // SAFETY: the number is that of a descriptor that is borrowed for this lifetime.
+        unsafe { BorrowedFd::borrow_raw(self.record.fd) }
+    }
+
+    pub(crate) fn events(&self) -> i16 {
+        self.record.events
+    }
+
+    pub(crate) fn revents(&self) -> i16 {
+        self.record.revents
+    }
+}
+
+/// Returns the number of ready descriptors.
+pub(crate) fn poll(fds: &mut [PollFd<'_>], timeout: i32) -> io::Result<usize> {
+    let (list, len) = (fds.as_mut_ptr().cast::<libc::pollfd>(), fds.len());
+    // SAFETY: the list has the length passed to the call and outlives it. Its elements have the
+    // representation of the kernel's structure, of which the kernel writes only the readiness.
+    let count = check(unsafe { libc::poll(list, len as libc::nfds_t, timeout) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {

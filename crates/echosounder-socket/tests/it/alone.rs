@@ -63,8 +63,8 @@ impl Process {
 
     /// Returns whether the process sends something within the timeout.
     pub(crate) fn has_line(&self, timeout: Duration) -> bool {
-        let output = [(self.lines.get_ref().as_fd(), Interest::Read)];
-        !self.lines.buffer().is_empty() || ready(output, Some(timeout)).unwrap()[0].readable
+        let output = [(self.lines.get_ref().as_fd(), Interest::READ)];
+        !self.lines.buffer().is_empty() || ready(output, Some(timeout)).unwrap()[0].can_read()
     }
 
     /// Writes to the standard input of the process.

@@ -434,8 +434,8 @@ fn receive_waits_until_its_timeout(fixture: &Fixture) {
     // A receive of queued data does not wait in any mode.
     for timeout in [None, Some(Duration::ZERO), Some(limit)] {
         client.send(b"ahoy").unwrap();
-        let [readiness] = ready([(server.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
-        assert!(readiness.readable);
+        let [readiness] = ready([(server.as_fd(), Interest::READ)], Some(PATIENCE)).unwrap();
+        assert!(readiness.can_read());
         server.set_timeout(timeout).unwrap();
         assert_eq!(server.recv(&mut buffer).unwrap(), 4);
     }
@@ -489,14 +489,16 @@ fn buffer_sizes_are_read_back(fixture: &Fixture) {
 
 fn readiness_is_reported(fixture: &Fixture) {
     let (client, server) = fixture.connected_pair();
-    let now = |socket: &Socket| ready([(socket.as_fd(), Interest::Both)], Some(Duration::ZERO)).unwrap()[0];
-    assert!(now(&client).writable && now(&server).writable);
-    assert!(!now(&client).readable && !now(&server).readable);
+    let now = |socket: &Socket| {
+        ready([(socket.as_fd(), Interest::READ | Interest::WRITE)], Some(Duration::ZERO)).unwrap()[0]
+    };
+    assert!(now(&client).can_write() && now(&server).can_write());
+    assert!(!now(&client).can_read() && !now(&server).can_read());
     client.send(b"ahoy").unwrap();
-    let [readiness] = ready([(server.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
-    assert!(readiness.readable && !now(&client).readable);
+    let [readiness] = ready([(server.as_fd(), Interest::READ)], Some(PATIENCE)).unwrap();
+    assert!(readiness.can_read() && !now(&client).can_read());
     fixture.receive_one(&server);
-    assert!(!now(&server).readable);
+    assert!(!now(&server).can_read());
 }
 
 fn pairs_exist_for_unix_and_tipc(fixture: &Fixture) {
@@ -565,8 +567,8 @@ fn nonblocking_connect_completes(fixture: &Fixture) {
         Ok(()) => assert!([Family::UNIX, Family::VSOCK].contains(&fixture.family)),
     }
     let (server, _) = listener.accept().unwrap();
-    let [readiness] = ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
-    assert!(readiness.writable);
+    let [readiness] = ready([(client.as_fd(), Interest::WRITE)], Some(PATIENCE)).unwrap();
+    assert!(readiness.can_write());
     assert!(client.take_error().unwrap().is_none());
     client.send(b"ahoy").unwrap();
     assert_eq!(fixture.receive_one(&server), b"ahoy");

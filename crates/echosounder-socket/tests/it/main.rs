@@ -105,8 +105,8 @@ fn connected(transport: Transport, to: &Address) -> Socket {
 }
 
 fn wait_readable(socket: &impl AsFd) {
-    let [readiness] = ready([(socket.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
-    assert!(readiness.readable, "nothing came");
+    let [readiness] = ready([(socket.as_fd(), Interest::READ)], Some(PATIENCE)).unwrap();
+    assert!(readiness.can_read(), "nothing came");
 }
 
 /// Waits for data and returns the bytes of one receive.

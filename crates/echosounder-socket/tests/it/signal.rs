@@ -25,13 +25,12 @@ fn received_signal_does_not_end_the_process() {
     if is_alone() {
         let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate]).unwrap();
         let poll = Poll::new().unwrap();
-        poll.add(&signals, 1, Interest::Read).unwrap();
+        poll.add(&signals, 1, Interest::READ).unwrap();
         send_line(&format!("{:?}", signals.next().unwrap()));
         let mut events = Events::with_capacity(8);
         for _ in 0..3 {
             poll.wait(&mut events, Some(PATIENCE)).unwrap();
-            let readable = Readiness { readable: true, writable: false };
-            assert_eq!(events.get(0), Some(Event { token: 1, ready: readable }));
+            assert_eq!(events.get(0), Some(Event { token: 1, ready: Readiness::READABLE }));
             send_line(&format!("{:?}", signals.next().unwrap()));
         }
         return send_line(&format!("{:?}", signals.next().unwrap()));

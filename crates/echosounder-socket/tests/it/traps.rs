@@ -329,7 +329,7 @@ fn connection_queue_holds_the_backlog_plus_one() {
         })
         .collect();
     let done = |client: &&Socket| {
-        ready([(client.as_fd(), Interest::Write)], Some(Duration::ZERO)).unwrap()[0].writable
+        ready([(client.as_fd(), Interest::WRITE)], Some(Duration::ZERO)).unwrap()[0].can_write()
     };
     assert_eq!(clients.iter().filter(done).count(), 3);
     // The other clients retransmit, and no connection is lost.
@@ -367,7 +367,7 @@ fn connect_ex_returns_eagain_on_timeout_and_an_error_once() {
     let client = Transport::Tcp.socket(&nobody).unwrap();
     client.set_nonblocking(true).unwrap();
     assert_eq!(client.connect_ex(&nobody), libc::EINPROGRESS);
-    ready([(client.as_fd(), Interest::Write)], Some(PATIENCE)).unwrap();
+    ready([(client.as_fd(), Interest::WRITE)], Some(PATIENCE)).unwrap();
     assert_eq!(client.option(option::SO_ERROR).unwrap(), libc::ECONNREFUSED);
     assert_eq!(client.option(option::SO_ERROR).unwrap(), 0);
 }
@@ -462,8 +462,8 @@ fn wait_ends_in_time_on_an_always_ready_socket() {
     let (gone, nobody) = bound(Transport::Udp, &LOOPBACK[0]);
     drop(gone);
     udp.send_to(b"anybody?", &nobody).unwrap();
-    let [state] = ready([(udp.as_fd(), Interest::Read)], Some(PATIENCE)).unwrap();
-    assert!(state.readable);
+    let [state] = ready([(udp.as_fd(), Interest::READ)], Some(PATIENCE)).unwrap();
+    assert!(state.can_read());
     udp.set_timeout(soon).unwrap();
     assert_eq!(errno(udp.recv(&mut [0; 16])), Some(111), "the error itself, once");
     assert_eq!(kind(udp.recv(&mut [0; 16])), ErrorKind::TimedOut);

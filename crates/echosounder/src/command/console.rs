@@ -162,8 +162,8 @@ impl StdoutSink {
     fn wait_until_writable(&self) -> io::Result<()> {
         let since = now();
         loop {
-            let [state] = ready([(self.out.as_fd(), Interest::Write)], Some(CHECK_INTERVAL))?;
-            if state.writable {
+            let [state] = ready([(self.out.as_fd(), Interest::WRITE)], Some(CHECK_INTERVAL))?;
+            if state.can_write() {
                 return Ok(());
             }
             if is_overdue(since) {

@@ -128,8 +128,8 @@ impl Editor {
                 Ok(()) => return Ok(Printed::Done),
                 Err(TrySendError::Full(text) | TrySendError::Disconnected(text)) => text,
             };
-            let [stop] = ready([(stop, Interest::Read)], Some(CHECK_EVERY))?;
-            if stop.readable {
+            let [stop] = ready([(stop, Interest::READ)], Some(CHECK_EVERY))?;
+            if stop.can_read() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
         }

@@ -98,17 +98,17 @@ fn announce<'a>(
 /// Waits until one of `ends` is readable. Prints statistics whenever `report` wakes it.
 fn wait_for_end(ends: [BorrowedFd<'_>; 4], report: &Waker, running: &Running, output: Output) -> Result<()> {
     let [stop, ended, broken, input] = ends;
-    let waited = [report.as_fd(), stop, ended, broken, input].map(|fd| (fd, Interest::Read));
+    let waited = [report.as_fd(), stop, ended, broken, input].map(|fd| (fd, Interest::READ));
     let mut failures = 0;
     loop {
         match ready(waited, None) {
             Ok([report_state, ends @ ..]) => {
                 failures = 0;
-                if report_state.readable {
+                if report_state.can_read() {
                     report.reset().context("cannot read an eventfd")?;
                     summary(&mut stderr(), &running.totals(), output.json)?;
                 }
-                if ends.iter().any(|end| end.readable) {
+                if ends.iter().any(|end| end.can_read()) {
                     return Ok(());
                 }
             }

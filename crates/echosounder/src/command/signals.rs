@@ -105,7 +105,7 @@ fn discard_repeated(signals: &Signals) {
 /// Waits for the next signal.
 fn next(signals: &Signals) -> Signal {
     loop {
-        let waited = ready([(signals.as_fd(), Interest::Read)], None);
+        let waited = ready([(signals.as_fd(), Interest::READ)], None);
         match signals.next() {
             Ok(Some(signal)) => return signal,
             Ok(None) if waited.is_ok() => {}

@@ -173,17 +173,17 @@ pub(crate) fn input() -> io::Result<File> {
 }
 
 fn has_input(wait: Duration) -> io::Result<bool> {
-    ready([(io::stdin().as_fd(), Interest::Read)], Some(wait)).map(|[input]| input.readable)
+    ready([(io::stdin().as_fd(), Interest::READ)], Some(wait)).map(|[input]| input.can_read())
 }
 
 /// Writes a few bytes to the terminal, or nothing if it accepts none now: it may be stopped
 /// (Ctrl-S).
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     let out = io::stdout();
-    let [writable] = ready([(out.as_fd(), Interest::Write)], Some(Duration::ZERO))?;
+    let [writable] = ready([(out.as_fd(), Interest::WRITE)], Some(Duration::ZERO))?;
     // The lock of std's stdout is avoided: a thread that waits in a write may hold it.
     let mut out = File::from(out.as_fd().try_clone_to_owned()?);
-    if writable.writable { out.write_all(bytes) } else { Ok(()) }
+    if writable.can_write() { out.write_all(bytes) } else { Ok(()) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for the terminal are short and measured here")]

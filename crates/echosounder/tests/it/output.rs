@@ -343,8 +343,8 @@ fn stuck() -> (PipeReader, PipeWriter) {
     // It blocks until the reader is closed.
     thread::spawn(move || while filler.write_all(&[b'x'; 4096]).is_ok() {});
     wait_until("the pipe is full", || {
-        let [state] = ready([(writer.as_fd(), Interest::Write)], Some(Duration::ZERO)).unwrap();
-        !state.writable
+        let [state] = ready([(writer.as_fd(), Interest::WRITE)], Some(Duration::ZERO)).unwrap();
+        !state.can_write()
     });
     (reader, writer)
 }

@@ -43,8 +43,8 @@ impl<F: FnMut(u64) -> Fate> DatagramLink<F> {
 
     pub(super) fn run(mut self, stop: &AtomicBool) -> Log {
         let (poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(4));
-        poll.add(&self.facing, 0, Interest::Read).unwrap();
-        poll.add(&self.beyond, 1, Interest::Read).unwrap();
+        poll.add(&self.facing, 0, Interest::READ).unwrap();
+        poll.add(&self.beyond, 1, Interest::READ).unwrap();
         let mut buffer = [0; 65_536];
         while !stop.load(Ordering::Relaxed) {
             let due = self.held.peek().map(|Reverse(held)| held.due);

@@ -102,8 +102,8 @@ impl Forwarder {
         let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
         let server: SocketAddr = server.strip_prefix("tcp://").unwrap().parse().unwrap();
         Self::start(endpoint, move |stop| {
-            let wanted = [(listener.as_fd(), Interest::Read)];
-            assert!(ready(wanted, Some(PATIENCE)).unwrap()[0].readable, "no client has connected");
+            let wanted = [(listener.as_fd(), Interest::READ)];
+            assert!(ready(wanted, Some(PATIENCE)).unwrap()[0].can_read(), "no client has connected");
             let (facing, _) = listener.accept().unwrap();
             let beyond = TcpStream::connect(server).unwrap();
             StreamLink::new(facing, beyond, segment_lens, fate).run(&stop)

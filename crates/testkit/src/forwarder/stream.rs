@@ -54,7 +54,7 @@ impl<F: FnMut(u64) -> Fate> StreamLink<F> {
     /// Forwards until one side closes the connection.
     pub(super) fn run(mut self, stop: &AtomicBool) -> Log {
         let (poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(4));
-        self.sockets.iter().for_each(|socket| poll.add(socket, 0, Interest::Read).unwrap());
+        self.sockets.iter().for_each(|socket| poll.add(socket, 0, Interest::READ).unwrap());
         let mut buffer = [0; 65_536];
         while !stop.load(Ordering::Relaxed) {
             let dues = self.flows.iter().filter_map(|flow| flow.held.front().map(|(due, _)| *due));
@@ -129,8 +129,8 @@ fn send(socket: &Socket, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match socket.send(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let [state] = ready([(socket.as_fd(), Interest::Write)], Some(PATIENCE))?;
-                assert!(state.writable, "the receiver has not read for {PATIENCE:?}");
+                let [state] = ready([(socket.as_fd(), Interest::WRITE)], Some(PATIENCE))?;
+                assert!(state.can_write(), "the receiver has not read for {PATIENCE:?}");
             }
             sent => bytes = &bytes[sent?..],
         }

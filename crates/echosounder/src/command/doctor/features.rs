@@ -144,7 +144,7 @@ fn reuse_port() -> io::Result<Option<String>> {
 
 fn epoll_exclusive() -> io::Result<Option<String>> {
     let socket = server(Transport::Tcp, &loopback(), ServerOptions::default())?;
-    Poll::new()?.add(&socket, 0, Interest::ReadExclusive).map(|()| None)
+    Poll::new()?.add(&socket, 0, Interest::READ | Interest::EXCLUSIVE).map(|()| None)
 }
 
 /// Sends a datagram and returns the control messages that the receiver gets with it.
@@ -184,7 +184,7 @@ fn departure_time() -> io::Result<Option<String>> {
     let (sender, _receiver) = udp(&loopback())?;
     sender.set_option(option::SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE)?;
     sender.send(b"?")?;
-    ready([(sender.as_fd(), Interest::Read)], Some(WAIT))?;
+    ready([(sender.as_fd(), Interest::READ)], Some(WAIT))?;
     let mut buffer = [0; 64];
     let message = sender.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 256, MessageFlags::ERRQUEUE)?;
     let is_software =
