@@ -1,14 +1,13 @@
 //! Echoes what its clients send, one client at a time: `echo [ENDPOINT]`.
 #![expect(clippy::print_stdout, reason = "an example prints what it does")]
 
-use echosounder_socket::{Endpoint, IpVersion, ServerOptions, Side, create_server};
-use std::{env, error::Error};
+use echosounder_socket::{ServerOptions, create_server};
+use std::{env, io};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> io::Result<()> {
     let endpoint = env::args().nth(1);
-    let endpoint: Endpoint = endpoint.as_deref().unwrap_or("unix-seqpacket:@echo").parse()?;
-    let address = &endpoint.resolve(Side::Server, IpVersion::Any)?[0];
-    let server = create_server(endpoint.transport(), address, ServerOptions::default())?;
+    let endpoint = endpoint.as_deref().unwrap_or("unix-seqpacket:@echo");
+    let server = create_server(endpoint, ServerOptions::default())?;
     println!("Waiting for connections at {}", server.local_addr()?);
     loop {
         let (client, _peer) = server.accept()?;

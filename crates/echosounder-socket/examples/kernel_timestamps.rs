@@ -6,7 +6,6 @@
 
 use std::error::Error;
 use std::io::IoSliceMut;
-use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
 use echosounder_socket::option::SO_TIMESTAMPNS;
@@ -15,7 +14,7 @@ use echosounder_socket::{
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let receiver = create_server(Transport::Udp, &(Ipv4Addr::LOCALHOST, 0).into(), ServerOptions::default())?;
+    let receiver = create_server("udp://127.0.0.1:0", ServerOptions::default())?;
     receiver.set_option(SO_TIMESTAMPNS, true)?;
     let address = receiver.local_addr()?;
     let sender = Transport::Udp.socket(&address)?;

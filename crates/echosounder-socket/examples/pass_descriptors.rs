@@ -7,7 +7,6 @@
 
 use std::error::Error;
 use std::io::{IoSlice, IoSliceMut};
-use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::{self, Command};
 use std::{env, io};
@@ -28,7 +27,7 @@ fn parent() -> Result<(), Box<dyn Error>> {
     let (ours, theirs) = Transport::UnixStream.pair()?;
     let mut child = Command::new(env::current_exe()?).arg("worker").stdin(theirs.into_fd()).spawn()?;
 
-    let listener = create_server(Transport::Tcp, &(Ipv4Addr::LOCALHOST, 0).into(), ServerOptions::default())?;
+    let listener = create_server(("localhost", 0), ServerOptions::default())?;
     let address = listener.local_addr()?;
     let rights = [SendControl::Rights(&[listener.as_fd()])];
     ours.send_msg(&[IoSlice::new(b"listener")], &rights, None, MessageFlags::NONE)?;

@@ -6,7 +6,6 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 
 use echosounder_socket::{Family, Protocol, Socket, Type};
 
@@ -17,7 +16,7 @@ fn main() -> io::Result<()> {
     let port = env::args().nth(1).map_or(PORT, |port| port.parse().expect("PORT is a number"));
 
     let client = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-    client.connect(&(Ipv4Addr::LOCALHOST, port).into())?;
+    client.connect(("localhost", port))?;
 
     let mut buffer = [0; BUFFER_SIZE];
     loop {

@@ -4,7 +4,6 @@
 //! Run it with `cargo run --example tcp_server [PORT]`, and `tcp_client` in a second terminal.
 #![expect(clippy::print_stdout, reason = "the example reports what it does")]
 
-use std::net::Ipv4Addr;
 use std::{env, io};
 
 use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -17,7 +16,7 @@ fn main() -> io::Result<()> {
     let port = env::args().nth(1).map_or(PORT, |port| port.parse().expect("PORT is a number"));
 
     let server = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-    server.bind(&(Ipv4Addr::LOCALHOST, port).into())?;
+    server.bind(("localhost", port))?;
     server.listen_with(5)?;
     println!("Waiting for connections at {}", server.local_addr()?);
 

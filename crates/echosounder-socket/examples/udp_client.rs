@@ -6,7 +6,6 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 
 use echosounder_socket::{Family, Protocol, Socket, Type};
 
@@ -17,7 +16,6 @@ fn main() -> io::Result<()> {
     let port = env::args().nth(1).map_or(PORT, |port| port.parse().expect("PORT is a number"));
 
     let client = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
-    let server = (Ipv4Addr::LOCALHOST, port).into();
 
     let mut buffer = [0; BUFFER_SIZE];
     loop {
@@ -29,7 +27,7 @@ fn main() -> io::Result<()> {
         if message.is_empty() {
             return client.close();
         }
-        client.send_to(message.as_bytes(), &server)?;
+        client.send_to(message.as_bytes(), ("localhost", port))?;
         let (len, _) = client.recv_from(&mut buffer)?;
         println!("Server: {}", text(&buffer[..len]));
     }

@@ -3,7 +3,6 @@
 //! Run it with `cargo run --example udp_server [PORT]`, and `udp_client` in a second terminal.
 #![expect(clippy::print_stdout, reason = "the example reports what it does")]
 
-use std::net::Ipv4Addr;
 use std::{env, io};
 
 use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -16,7 +15,7 @@ fn main() -> io::Result<()> {
     let port = env::args().nth(1).map_or(PORT, |port| port.parse().expect("PORT is a number"));
 
     let server = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
-    server.bind(&(Ipv4Addr::LOCALHOST, port).into())?;
+    server.bind(("localhost", port))?;
     println!("Waiting for messages at {}", server.local_addr()?);
 
     let mut buffer = [0; BUFFER_SIZE];

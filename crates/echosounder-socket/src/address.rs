@@ -143,6 +143,24 @@ impl From<SocketAddr> for Address {
     }
 }
 
+impl From<&SocketAddr> for Address {
+    fn from(address: &SocketAddr) -> Self {
+        (*address).into()
+    }
+}
+
+impl From<SocketAddrV4> for Address {
+    fn from(address: SocketAddrV4) -> Self {
+        Self::Inet(address)
+    }
+}
+
+impl From<SocketAddrV6> for Address {
+    fn from(address: SocketAddrV6) -> Self {
+        Self::Inet6(address)
+    }
+}
+
 impl<T: Into<IpAddr>> From<(T, u16)> for Address {
     fn from((ip, port): (T, u16)) -> Self {
         SocketAddr::new(ip.into(), port).into()

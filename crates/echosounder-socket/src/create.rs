@@ -1,5 +1,6 @@
 //! A server's or a client's socket in one call, as most programs want it.
 
+use std::error;
 use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,9 +12,10 @@ use crate::errno::{is_family_absent, is_feature_absent};
 use crate::error::Error;
 use crate::family::vsock::VsockAddress;
 use crate::family::{Family, Protocol};
-use crate::lookup::{IpVersion, Side};
+use crate::lookup::Side;
 use crate::option;
 use crate::socket::Socket;
+use crate::to_endpoint::ToEndpoint;
 use crate::transport::Transport;
 
 /// Creating sockets.
@@ -98,91 +100,165 @@ impl Transport {
             Address::Vsock(address) if address.cid == VsockAddress::CID_LOCAL => {}
             _ => return Ok(()),
         }
-        let bound = self.socket(address).and_then(|socket| socket.bind(&local.into()));
+        let bound = self.socket(address).and_then(|socket| socket.bind(local));
         bound.or_else(|error| if self.is_absent(address, &error) { Err(error) } else { Ok(()) })
     }
 }
 
-/// How [`create_server`] makes a socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How [`create_server`] creates a socket.
+///
+/// ```
+/// use echosounder_socket::{ServerOptions, create_server};
+/// use std::net::Ipv6Addr;
+///
+/// let options = ServerOptions::default().dual_stack(true).backlog(16);
+/// let server = create_server((Ipv6Addr::UNSPECIFIED, 0), options)?;
+/// assert!(server.local_addr()?.is_wildcard());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ServerOptions {
-    /// Whether an IPv6 socket takes IPv4 peers too; their addresses are mapped then
-    /// (`::ffff:192.0.2.1`).
-    pub dual_stack: bool,
-    /// Whether other sockets of this user may have the same address: SO_REUSEPORT, socket(7).
-    pub reuse_port: bool,
-    /// Most connections that wait to be accepted; `None` for as many as the system allows.
-    pub backlog: Option<u32>,
+    dual_stack: bool,
+    reuse_port: bool,
+    backlog: Option<u32>,
 }
 
-/// A socket that is bound and, if the transport has connections, listens.
+impl ServerOptions {
+    /// Sets whether an IPv6 socket accepts IPv4 peers too: IPV6_V6ONLY, ipv6(7). Their addresses
+    /// are then mapped (`::ffff:192.0.2.1`). The default is that it does not, and that the option
+    /// is set.
+    #[must_use]
+    pub fn dual_stack(self, dual_stack: bool) -> Self {
+        Self { dual_stack, ..self }
+    }
+
+    /// Sets whether other sockets of this user may have the same address: SO_REUSEPORT, socket(7).
+    /// The default is that they may not.
+    #[must_use]
+    pub fn reuse_port(self, reuse_port: bool) -> Self {
+        Self { reuse_port, ..self }
+    }
+
+    /// Sets the maximum number of connections that wait to be accepted: listen(2). The default is
+    /// as many as the system allows (net.core.somaxconn).
+    #[must_use]
+    pub fn backlog(self, backlog: u32) -> Self {
+        Self { backlog: Some(backlog), ..self }
+    }
+}
+
+/// Creates a socket that is bound and, if the transport has connections, listens.
+///
+/// A host name is bound to its first address. The next is tried only if this machine lacks the
+/// address family of the one before; an address in use is an error. With
+/// [`dual_stack`](ServerOptions::dual_stack), only IPv6 addresses are tried.
 ///
 /// SO_REUSEADDR is set for connections, so that a server can start again at once, and not for
-/// datagrams, where it would let two servers have one address. TIPC listens before it binds, since
-/// a bind is published at once.
+/// datagrams, where it would let two servers have one address (socket(7)). A TIPC socket listens
+/// before it is bound, because a bind publishes the service at once.
 ///
 /// # Errors
 ///
-/// As the calls that it takes, with the address.
+/// As [`ToEndpoint::to_addresses`] and the system calls, with the address.
 ///
 /// ```
-/// use echosounder_socket::{ServerOptions, Transport, create_server};
-/// use std::net::Ipv6Addr;
+/// use echosounder_socket::{ServerOptions, create_connection, create_server};
 ///
-/// let options = ServerOptions { dual_stack: true, ..ServerOptions::default() };
-/// let server = create_server(Transport::Tcp, &(Ipv6Addr::UNSPECIFIED, 0).into(), options)?;
-/// assert!(server.local_addr()?.is_wildcard());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let server = create_server(("localhost", 0), ServerOptions::default())?;
+/// let client = create_connection(server.local_addr()?, None, None)?;
+/// let (connection, peer) = server.accept()?;
+/// assert_eq!(peer, client.local_addr()?);
+///
+/// let server = create_server("udp://127.0.0.1:0", ServerOptions::default())?;
+/// client.send_all(b"ahoy")?;
+/// # assert_eq!(connection.recv(&mut [0; 16])?, 4);
+/// # drop(server);
+/// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn create_server(
-    transport: Transport,
-    address: &Address,
-    options: ServerOptions,
-) -> Result<Socket, Error> {
-    let create = || {
-        if options.dual_stack && address.family() != Family::INET6 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "only an IPv6 socket takes both"));
-        }
-        let socket = transport.socket(address)?;
-        if address.family() == Family::INET6 {
-            socket.set_option(option::IPV6_V6ONLY, !options.dual_stack)?;
-        }
-        let listens = transport.has_connections();
-        if transport.needs_reuse_addr() {
-            socket.set_option(option::SO_REUSEADDR, true)?;
-        }
-        if options.reuse_port {
-            socket.set_option(option::SO_REUSEPORT, true)?;
-        }
-        let backlog = options.backlog.unwrap_or(u32::MAX);
-        if transport.listens_before_bind() {
-            socket.listen_with(backlog)?;
-            socket.bind(address)?;
-        } else {
-            socket.bind(address)?;
-            if listens {
-                socket.listen_with(backlog)?;
+pub fn create_server(endpoint: impl ToEndpoint, options: ServerOptions) -> Result<Socket, Error> {
+    let (transport, mut addresses) =
+        endpoint.to_addresses(Side::Server).map_err(|error| Error::from_io(error, "bind"))?;
+    if options.dual_stack && addresses.iter().any(|address| address.family() == Family::INET6) {
+        addresses.retain(|address| address.family() == Family::INET6);
+    }
+    let last = addresses.len().saturating_sub(1);
+    for (place, address) in addresses.iter().enumerate() {
+        match server_at(transport, address, options) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if place < last && transport.is_absent(address, &error) => {}
+            Err(error) => {
+                let object = Endpoint::display(transport, address);
+                return Err(Error::new("bind", &object, error).with_address(address));
             }
         }
-        Ok(socket)
-    };
-    create().map_err(|error| {
-        Error::new("bind", &Endpoint::display(transport, address), error).with_address(address)
-    })
+    }
+    Err(Error::new("bind", &"the endpoint", io::ErrorKind::NotFound.into()))
 }
 
-/// Nobody could be reached: what went wrong at each address.
+fn server_at(transport: Transport, address: &Address, options: ServerOptions) -> io::Result<Socket> {
+    if options.dual_stack && address.family() != Family::INET6 {
+        let message = "only an IPv6 socket accepts peers of both IP versions";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let socket = transport.socket(address)?;
+    if address.family() == Family::INET6 {
+        socket.set_option(option::IPV6_V6ONLY, !options.dual_stack)?;
+    }
+    if transport.needs_reuse_addr() {
+        socket.set_option(option::SO_REUSEADDR, true)?;
+    }
+    if options.reuse_port {
+        socket.set_option(option::SO_REUSEPORT, true)?;
+    }
+    let backlog = options.backlog.unwrap_or(u32::MAX);
+    if transport.listens_before_bind() {
+        socket.listen_with(backlog)?;
+        socket.bind(address)?;
+    } else {
+        socket.bind(address)?;
+        if transport.has_connections() {
+            socket.listen_with(backlog)?;
+        }
+    }
+    Ok(socket)
+}
+
+/// Why none of an endpoint's addresses could be connected to.
+///
+/// The source is the error of the last attempt; [`attempts`](Self::attempts) has all of them.
 #[derive(Debug)]
 pub struct FailedAttempts {
-    /// Whom was tried to reach.
-    pub endpoint: Endpoint,
-    /// How each address failed, in the order in which they were tried.
-    pub attempts: Vec<(Address, io::Error)>,
+    target: String,
+    attempts: Vec<(Address, io::Error)>,
+    /// Whether the attempts are displayed: within an `io::Error`.
+    shows_attempts: bool,
+}
+
+impl FailedAttempts {
+    /// Returns the endpoint, as text.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Returns the error of each address, in the order in which they were tried.
+    pub fn attempts(&self) -> &[(Address, io::Error)] {
+        &self.attempts
+    }
+
+    fn last(&self) -> Option<&io::Error> {
+        self.attempts.last().map(|(_, error)| error)
+    }
 }
 
 impl fmt::Display for FailedAttempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot connect to {}", self.endpoint)?;
+        write!(f, "cannot connect to {}", self.target)?;
+        if !self.shows_attempts {
+            return Ok(());
+        }
+        if let [(_, error)] = &self.attempts[..] {
+            return write!(f, ": {error}");
+        }
         for (place, (address, error)) in self.attempts.iter().enumerate() {
             let separator = if place == 0 { ": " } else { "; " };
             write!(f, "{separator}{address}: {error}")?;
@@ -191,49 +267,115 @@ impl fmt::Display for FailedAttempts {
     }
 }
 
-impl std::error::Error for FailedAttempts {}
+impl error::Error for FailedAttempts {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        let last = self.last().map(|error| error as &(dyn error::Error + 'static));
+        if self.shows_attempts { last.and_then(error::Error::source) } else { last }
+    }
+}
 
-/// Why [`create_connection`] made none.
-#[derive(Debug, thiserror::Error)]
+/// Why [`create_connection`] has failed.
+///
+/// It displays the endpoint; its source is the reason. Converted to an [`io::Error`], it keeps the
+/// kind of the reason, or of the last attempt, and displays every attempt with its reason.
+/// `io::Error::downcast` returns this type again.
+///
+/// ```
+/// use echosounder_socket::{ConnectionError, create_connection};
+/// use std::io;
+///
+/// let error = create_connection("tcp://127.0.0.1:0", None, None).unwrap_err();
+/// assert_eq!(error.to_string(), "cannot connect to tcp://127.0.0.1:0");
+/// let error = io::Error::from(error);
+/// assert_eq!(error.to_string(), "cannot connect to tcp://127.0.0.1:0: Connection refused (os error 111)");
+/// let ConnectionError::Connect(failed) = error.downcast()? else { panic!("the name was resolved") };
+/// assert_eq!(failed.attempts()[0].1.raw_os_error(), Some(111)); // ECONNREFUSED
+/// # Ok::<(), io::Error>(())
+/// ```
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// The name has no address.
-    #[error(transparent)]
+    /// The endpoint is invalid, or its name has no address.
     Resolve(Error),
-    /// None of its addresses took the call.
-    #[error(transparent)]
+    /// No address accepted the connection.
     Connect(FailedAttempts),
 }
 
-/// A socket that is connected to the first of an endpoint's addresses that takes the call, one
-/// after the other, each within the timeout; the socket keeps the timeout. With `source`, it leaves
-/// from there.
+impl ConnectionError {
+    /// Returns the kind of the reason: that of the last attempt, if there were several.
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Resolve(error) => error.kind(),
+            Self::Connect(failed) => failed.last().map_or(io::ErrorKind::NotFound, io::Error::kind),
+        }
+    }
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(error) => error.fmt(f),
+            Self::Connect(failed) => failed.fmt(f),
+        }
+    }
+}
+
+impl error::Error for ConnectionError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Resolve(error) => error.source(),
+            Self::Connect(failed) => failed.source(),
+        }
+    }
+}
+
+impl From<ConnectionError> for io::Error {
+    fn from(error: ConnectionError) -> Self {
+        let kind = error.kind();
+        let shown = match error {
+            ConnectionError::Resolve(error) => ConnectionError::Resolve(error.with_reason()),
+            ConnectionError::Connect(failed) => {
+                ConnectionError::Connect(FailedAttempts { shows_attempts: true, ..failed })
+            }
+        };
+        Self::new(kind, shown)
+    }
+}
+
+/// Creates a socket that is connected to the first of an endpoint's addresses that accepts, one
+/// after the other, each within the timeout. The socket keeps the timeout. With `source`, it is
+/// bound to that address first.
 ///
 /// # Errors
 ///
-/// If no address took it: how each of them failed.
+/// [`ConnectionError::Resolve`] as [`ToEndpoint::to_addresses`]; [`ConnectionError::Connect`] with
+/// the error of every address if none accepted.
 ///
 /// ```
-/// use echosounder_socket::{ServerOptions, Transport, create_connection, create_server};
-/// use std::net::Ipv4Addr;
+/// use echosounder_socket::{ServerOptions, create_connection, create_server};
+/// use std::time::Duration;
 ///
-/// let loopback = (Ipv4Addr::LOCALHOST, 0).into();
-/// let server = create_server(Transport::Tcp, &loopback, ServerOptions::default())?;
-/// let endpoint = format!("tcp://localhost:{}", server.local_addr()?.port().unwrap_or(0)).parse()?;
-/// let client = create_connection(&endpoint, None, None)?;
+/// let server = create_server(("localhost", 0), ServerOptions::default())?;
+/// let port = server.local_addr()?.port().unwrap_or(0);
+/// let client = create_connection(("localhost", port), Some(Duration::from_secs(5)), None)?;
 /// assert_eq!(client.peer_addr()?, server.local_addr()?);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+///
+/// let client = create_connection(format!("udp://localhost:{port}"), None, None)?;
+/// assert_eq!(client.peer_addr()?.port(), Some(port));
+/// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn create_connection(
-    endpoint: &Endpoint,
+    endpoint: impl ToEndpoint,
     timeout: Option<Duration>,
     source: Option<&Address>,
 ) -> Result<Socket, ConnectionError> {
-    let addresses = endpoint.resolve(Side::Client, IpVersion::Any).map_err(ConnectionError::Resolve)?;
+    let (transport, addresses) = endpoint
+        .to_addresses(Side::Client)
+        .map_err(|error| ConnectionError::Resolve(Error::from_io(error, "connect to")))?;
     let mut attempts = Vec::new();
     for address in addresses {
         let connect = || {
-            let socket = endpoint.transport().socket(&address)?;
+            let socket = transport.socket(&address)?;
             socket.set_timeout(timeout)?;
             if let Some(source) = source {
                 socket.bind(source)?;
@@ -246,11 +388,15 @@ pub fn create_connection(
             Err(error) => attempts.push((address, error)),
         }
     }
-    Err(ConnectionError::Connect(FailedAttempts { endpoint: endpoint.clone(), attempts }))
+    let target = match (endpoint.to_endpoint(), attempts.first()) {
+        (Err(_), Some((address, _))) => Endpoint::display(transport, address),
+        (endpoint, _) => endpoint.map_or_else(|_| String::new(), |endpoint| endpoint.to_string()),
+    };
+    Err(ConnectionError::Connect(FailedAttempts { target, attempts, shows_attempts: false }))
 }
 
-/// Whether an address is that of a multicast group or a broadcast address, so that one message to
-/// it may be answered by many hosts.
+/// Returns whether an address is that of a multicast group or a broadcast address, so that one
+/// message to it may be answered by many hosts.
 ///
 /// Only the kernel knows the broadcast addresses of its networks. It refuses to connect a datagram
 /// socket without SO_BROADCAST to one (connect(2)). Connecting a datagram socket sends nothing.

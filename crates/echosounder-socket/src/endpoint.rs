@@ -56,6 +56,29 @@ impl Name {
 }
 
 impl Endpoint {
+    /// Creates an endpoint from a transport and a name.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the name has another form than the transport's names, or no text stands
+    /// for it, such as a host name with a space.
+    ///
+    /// ```
+    /// use echosounder_socket::family::inet::Host;
+    /// use echosounder_socket::{Endpoint, Name, Transport};
+    ///
+    /// let endpoint = Endpoint::new(Transport::Udp, Name::Inet(Host::Name("localhost".into()), 7))?;
+    /// assert_eq!(endpoint.to_string(), "udp://localhost:7");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn new(transport: Transport, name: Name) -> io::Result<Self> {
+        let endpoint = Self { transport, name };
+        if endpoint.to_string().parse().as_ref() == Ok(&endpoint) {
+            return Ok(endpoint);
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "the name does not suit the transport"))
+    }
+
     /// Returns the endpoint of an address.
     ///
     /// # Errors
@@ -88,6 +111,10 @@ impl Endpoint {
     /// Returns the name.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    pub(crate) fn into_name(self) -> Name {
+        self.name
     }
 
     /// Returns the addresses of the name in the order in which to try them. A host name may have

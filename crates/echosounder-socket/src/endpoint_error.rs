@@ -1,5 +1,7 @@
 //! Why a text is not an endpoint: one variant, and one sentence, for each part that can be wrong.
 
+use std::io;
+
 use crate::transport::Transport;
 
 /// Why a text is not an [`Endpoint`](crate::Endpoint): the part that is wrong.
@@ -77,4 +79,11 @@ pub enum EndpointError {
 fn schemes() -> String {
     let schemes: Vec<&str> = Transport::all().map(Transport::prefix).collect();
     schemes.join(" ")
+}
+
+/// An error of the kind `InvalidInput` with the error as its payload.
+impl From<EndpointError> for io::Error {
+    fn from(error: EndpointError) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
 }

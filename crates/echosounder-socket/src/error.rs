@@ -1,24 +1,62 @@
 //! Errors that name the operation and the object.
 
+use std::error;
 use std::fmt;
 use std::io;
 
 use crate::address::Address;
 
 /// A failed operation on an object. The kernel's reason is its source.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {object}")]
+///
+/// Converted to an [`io::Error`], it keeps the reason's kind and displays the reason too, since a
+/// program that returns an `io::Result` shows the error alone. `io::Error::downcast` returns this
+/// type again, with the kernel's error number in its [`cause`](Self::cause).
+///
+/// ```
+/// use echosounder_socket::{Error, ServerOptions, create_server};
+/// use std::io;
+/// use std::net::TcpListener;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let taken = listener.local_addr()?;
+/// let error = create_server(taken, ServerOptions::default()).unwrap_err();
+/// assert_eq!(error.to_string(), format!("cannot bind tcp://{taken}"));
+/// assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+///
+/// let error = io::Error::from(error);
+/// assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+/// assert!(error.to_string().starts_with(&format!("cannot bind tcp://{taken}: Address already in use")));
+/// let error: Error = error.downcast()?;
+/// assert_eq!(error.cause().raw_os_error(), Some(98)); // EADDRINUSE
+/// # Ok::<(), io::Error>(())
+/// ```
+#[derive(Debug)]
 pub struct Error {
     operation: &'static str,
     object: String,
     address: Option<Address>,
     source: io::Error,
+    /// Whether the reason is displayed rather than returned as the source: within an `io::Error`.
+    shows_reason: bool,
 }
 
 impl Error {
     /// Creates an error of `operation`, a verb such as `bind` or `send to`, on `object`.
     pub fn new(operation: &'static str, object: &dyn fmt::Display, source: io::Error) -> Self {
-        Self { operation, object: object.to_string(), address: None, source }
+        Self { operation, object: object.to_string(), address: None, source, shows_reason: false }
+    }
+
+    /// Returns the error that an `io::Error` has been made of, or an error of `operation`.
+    pub(crate) fn from_io(error: io::Error, operation: &'static str) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => Self { shows_reason: false, ..error },
+            Err(error) => Self::new(operation, &"the endpoint", error),
+        }
+    }
+
+    /// Returns the error as it is within an `io::Error`.
+    pub(crate) fn with_reason(self) -> Self {
+        Self { shows_reason: true, ..self }
     }
 
     /// Adds the address that the operation was about.
@@ -37,6 +75,11 @@ impl Error {
         self.address.as_ref()
     }
 
+    /// Returns the kind of the kernel's reason.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
     /// Returns the kernel's reason.
     pub fn cause(&self) -> &io::Error {
         &self.source
@@ -45,5 +88,24 @@ impl Error {
     /// Returns the kernel's reason alone.
     pub fn into_cause(self) -> io::Error {
         self.source
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}", self.operation, self.object)?;
+        if self.shows_reason { write!(f, ": {}", self.source) } else { Ok(()) }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        if self.shows_reason { self.source.source() } else { Some(&self.source) }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error.with_reason())
     }
 }

@@ -27,21 +27,19 @@
 //! A server that replies to one client:
 //!
 //! ```
-//! use echosounder_socket::{ServerOptions, Side, create_connection, create_server};
-//! use echosounder_socket::{Endpoint, IpVersion};
+//! use echosounder_socket::{ServerOptions, create_connection, create_server};
 //!
-//! let endpoint: Endpoint = "tcp://127.0.0.1:0".parse()?; // Port 0: the kernel chooses a free one.
-//! let address = &endpoint.resolve(Side::Server, IpVersion::Any)?[0];
-//! let server = create_server(endpoint.transport(), address, ServerOptions::default())?;
+//! // Port 0: the kernel chooses a free one.
+//! let server = create_server(("localhost", 0), ServerOptions::default())?;
 //!
-//! let client = create_connection(&format!("tcp://{}", server.local_addr()?).parse()?, None, None)?;
+//! let client = create_connection(server.local_addr()?, None, None)?;
 //! client.send_all(b"hello")?;
 //!
 //! let (connection, _peer) = server.accept()?;
 //! let mut buffer = [0; 1024];
 //! let len = connection.recv(&mut buffer)?;
 //! assert_eq!(&buffer[..len], b"hello");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), std::io::Error>(())
 //! ```
 //!
 //! Two connected sockets that preserve message boundaries:
@@ -69,20 +67,19 @@
 //!
 //! | Python | Rust | difference |
 //! |---|---|---|
-//! | `create_server` | [`create_server`] | takes a [`Transport`] |
+//! | `create_server` | [`create_server`] | takes any endpoint: [`ToEndpoint`] |
 //! | `bind` | [`Socket::bind`] | |
 //! | `listen` | [`Socket::listen`] | maximum backlog; or [`Socket::listen_with`] |
 //! | `accept` | [`Socket::accept`] | or [`Socket::accept_nonblocking`] |
 //!
 //! ```
-//! use echosounder_socket::{Family, Protocol, ServerOptions, Socket, Transport, Type, create_server};
-//! use std::net::{Ipv4Addr, TcpStream};
+//! use echosounder_socket::{Family, Protocol, ServerOptions, Socket, Type, create_server};
+//! use std::net::TcpStream;
 //!
-//! let any_port = (Ipv4Addr::LOCALHOST, 0).into();
 //! let one = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-//! one.bind(&any_port)?;
+//! one.bind(("localhost", 0))?;
 //! one.listen()?;
-//! let other = create_server(Transport::Tcp, &any_port, ServerOptions::default())?;
+//! let other = create_server("tcp://127.0.0.1:0", ServerOptions::default())?;
 //!
 //! for server in [one, other] {
 //!     let client = TcpStream::connect(("127.0.0.1", server.local_addr()?.port().unwrap_or(0)))?;
@@ -90,31 +87,32 @@
 //!     assert_eq!(peer, client.local_addr()?.into());
 //!     connection.send_all(b"[Sun Nov 22 12:19:36 2026] ")?;
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), std::io::Error>(())
 //! ```
 //!
 //! ## Client
 //!
 //! | Python | Rust | difference |
 //! |---|---|---|
-//! | `create_connection` | [`create_connection`] | takes an [`Endpoint`]; the error lists every address |
+//! | `create_connection` | [`create_connection`] | takes any endpoint; the error lists every address |
 //! | `connect` | [`Socket::connect`] | the timeout also covers a full UNIX queue |
 //! | `connect_ex` | [`Socket::connect_ex`] | |
 //!
 //! ```
-//! use echosounder_socket::{ServerOptions, Transport, create_connection, create_server};
-//! use std::net::Ipv4Addr;
+//! use echosounder_socket::{
+//!     Family, Protocol, ServerOptions, Socket, Type, create_connection, create_server,
+//! };
 //!
-//! let server = create_server(Transport::Tcp, &(Ipv4Addr::LOCALHOST, 0).into(), ServerOptions::default())?;
+//! let server = create_server("tcp://127.0.0.1:0", ServerOptions::default())?;
 //! let address = server.local_addr()?;
 //!
-//! let client = Transport::Tcp.socket(&address)?;
+//! let client = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
 //! client.connect(&address)?;
 //! assert_eq!(client.connect_ex(&address), 106); // EISCONN
 //!
-//! let another = create_connection(&format!("tcp://{address}").parse()?, None, None)?;
+//! let another = create_connection(&address, None, None)?;
 //! assert_eq!(another.peer_addr()?, address);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), std::io::Error>(())
 //! ```
 //!
 //! ## Both sides
@@ -138,8 +136,7 @@
 //!
 //! ```
 //! use echosounder_socket::option::SO_RCVBUF;
-//! use echosounder_socket::{Address, Family, Protocol, Shutdown, Socket, Type};
-//! use std::net::Ipv4Addr;
+//! use echosounder_socket::{Family, Protocol, Shutdown, Socket, Type};
 //!
 //! // A stream: recv, send, sendall, shutdown.
 //! let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
@@ -152,10 +149,9 @@
 //! one.close()?;
 //!
 //! // Datagrams: recvfrom, sendto.
-//! let loopback = Address::from((Ipv4Addr::LOCALHOST, 0));
 //! let [server, client] = [(); 2].map(|()| Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT));
 //! let (server, client) = (server?, client?);
-//! server.bind(&loopback)?;
+//! server.bind(("localhost", 0))?;
 //! client.send_to(b"ahoy", &server.local_addr()?)?;
 //! let (len, from) = server.recv_from(&mut buffer)?;
 //! server.connect(&from)?;
@@ -308,6 +304,7 @@ mod socket;
 mod std_types;
 mod stop;
 mod sys;
+mod to_endpoint;
 mod transport;
 mod unbind;
 mod wait;
@@ -342,5 +339,6 @@ pub use socket::{FromFdError, Socket, effective_user_id};
 pub use std::net::Shutdown;
 pub use stop::StopToken;
 pub use sys::raw_fd::SocketRef;
+pub use to_endpoint::ToEndpoint;
 pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};
 pub use wait::set_interrupt_hook;

@@ -33,6 +33,11 @@ impl RawAddress {
         raw
     }
 
+    /// Returns the address family; [`Family::UNSPEC`] for an empty address.
+    pub(crate) fn family(&self) -> Family {
+        Family(self.field(0).map_or(0, |family| i32::from(u16::from_ne_bytes(family))))
+    }
+
     pub(crate) fn as_ptr(&self) -> *const u8 {
         self.bytes.as_ptr()
     }

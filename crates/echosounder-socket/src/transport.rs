@@ -5,6 +5,7 @@
 //! [`Transport::shares_addresses`]) instead of comparing transports, so that a new transport works
 //! everywhere once its row is here.
 
+use std::fmt;
 use std::io;
 
 use crate::family::{Family, Protocol, Type};
@@ -435,5 +436,12 @@ impl Transport {
 
     fn row(self) -> &'static Row {
         &TABLE[self as usize]
+    }
+}
+
+/// Writes the scheme: `tcp`, `unix-dgram`.
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.scheme())
     }
 }

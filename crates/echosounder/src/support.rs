@@ -12,7 +12,7 @@ const WAIT: Duration = Duration::from_millis(300);
 
 /// Sends a byte to a server at this address of this machine.
 pub(crate) fn send_byte(transport: Transport, address: &Address) -> io::Result<()> {
-    let server = create_server(transport, address, ServerOptions::default())
+    let server = create_server((transport, address), ServerOptions::default())
         .map_err(echosounder_socket::Error::into_cause)?;
     server.set_timeout(Some(WAIT))?;
     let to = match server.local_addr()? {

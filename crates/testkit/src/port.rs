@@ -46,7 +46,7 @@ fn bind(transport: Transport, host: impl Into<IpAddr>, port: u16) -> Option<Sock
 fn hold_udp(host: impl Into<IpAddr> + Copy, port: u16) -> Option<Socket> {
     let socket = bind(Transport::Udp, host, port)?;
     let discard = SocketAddr::new(host.into(), 9);
-    socket.connect(&Address::from(discard)).ok().map(|()| socket)
+    socket.connect(Address::from(discard)).ok().map(|()| socket)
 }
 
 /// Returns a port of 127.0.0.1 that is free now and that the kernel gives to nobody who asks for

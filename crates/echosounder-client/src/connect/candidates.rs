@@ -187,7 +187,7 @@ impl Candidates {
     fn connect_to_path(&self, socket: &Socket, address: &Address, deadline: Deadline) -> io::Result<()> {
         if self.transport.needs_client_name() {
             // The kernel makes up an abstract name: unix(7), autobind feature.
-            socket.bind(&Address::Unix(UnixName::Unnamed))?;
+            socket.bind(Address::Unix(UnixName::Unnamed))?;
         }
         socket.set_nonblocking(true)?;
         match socket.connect(address) {

@@ -65,7 +65,7 @@ impl Source {
                 // peers can share it: ip(7). A kernel without the option (before Linux 4.2) chooses
                 // the port now.
                 let _ = socket.set_option(option::IP_BIND_ADDRESS_NO_PORT, true);
-                socket.bind(&SocketAddr::new(*ip, 0).into()).map_err(|error| match error.kind() {
+                socket.bind(SocketAddr::new(*ip, 0)).map_err(|error| match error.kind() {
                     io::ErrorKind::AddrInUse => ClientError::no_port(Operation::Bind, ip),
                     _ => failed(&ip.to_string(), error),
                 })

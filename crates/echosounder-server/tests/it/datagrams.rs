@@ -323,7 +323,7 @@ fn descriptors_passed_with_a_datagram_are_closed() {
     let folder = Folder::new();
     let mut server = worker_at(&folder, "ctime", "server");
     let client = Transport::UnixDatagram.socket(&UnixName::Unnamed.into()).unwrap();
-    client.bind(&UnixName::Unnamed.into()).unwrap();
+    client.bind(UnixName::Unnamed).unwrap();
     let (reader, passed) = io::pipe().unwrap();
     let to = UnixName::Path(folder.path().join("server").as_os_str().as_bytes().into()).into();
     let fds = [passed.as_fd(), passed.as_fd()];
@@ -351,7 +351,7 @@ fn the_kernel_and_groups_get_no_reply_over_netlink() {
     // user: NL_CFG_F_NONROOT_SEND in net/netlink/af_netlink.c.
     let to = NetlinkAddress { groups: 1, ..*server };
     let group = Transport::Netlink.socket(&to.into()).unwrap();
-    group.send_to(b"to all", &to.into()).unwrap();
+    group.send_to(b"to all", to).unwrap();
     client.echo(b"there?");
     let totals = stop(running);
     // A socket that has not joined the group receives only the copy that is addressed to itself,

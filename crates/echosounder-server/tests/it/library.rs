@@ -148,7 +148,7 @@ fn a_bound_socket_that_does_not_listen_begins_to() {
         echosounder_socket::Protocol::DEFAULT,
     );
     let socket = socket.unwrap();
-    socket.bind(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let server = Server::from_sockets([socket]).unwrap().start().unwrap();
     Client::of(server.endpoints().next().unwrap()).echo(b"hello");
     assert_eq!(stop(server).messages, 1);

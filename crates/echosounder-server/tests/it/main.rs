@@ -245,7 +245,7 @@ impl Client {
         let socket = endpoint.transport().socket(&address).unwrap();
         let kind = endpoint.transport().kind();
         if kind == Kind::Datagrams && matches!(address, Address::Unix(_)) {
-            socket.bind(&Address::Unix(UnixName::Unnamed)).unwrap();
+            socket.bind(Address::Unix(UnixName::Unnamed)).unwrap();
         }
         socket.set_timeout(Some(PATIENCE)).unwrap();
         socket.connect(&address).unwrap();

@@ -109,7 +109,7 @@ fn datagrams_follow_the_same_rules() {
     let [near, far] = [(); 2].map(|()| Transport::UnixDatagram.socket(&unnamed).unwrap());
     near.bind(&unnamed).unwrap();
     far.bind(&unnamed).unwrap();
-    far.connect(&near.local_addr().unwrap()).unwrap();
+    far.connect(near.local_addr().unwrap()).unwrap();
     far.set_nonblocking(true).unwrap();
     let mut server = TestDatagramWorker::new("ctime", near);
 

@@ -136,6 +136,14 @@ pub(crate) fn parse(text: &str, transport: Transport) -> Result<(Host, u16), End
     }
 }
 
+/// Parses a host without a port. An IPv6 address may have brackets.
+pub(crate) fn parse_plain_host(text: &str) -> Result<Host, EndpointError> {
+    if let Some(inside) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return parse_v6(inside);
+    }
+    if text.contains(':') { parse_v6(text) } else { parse_host(text) }
+}
+
 fn parse_host(text: &str) -> Result<Host, EndpointError> {
     if text.is_empty() || text == "*" {
         return Ok(Host::Any);

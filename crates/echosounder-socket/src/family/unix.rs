@@ -109,6 +109,22 @@ impl UnixName {
     }
 }
 
+/// The path, not checked: a path that is empty, contains a NUL byte or exceeds 108 bytes is refused
+/// when it is used.
+///
+/// ```
+/// use echosounder_socket::family::unix::UnixName;
+/// use std::path::Path;
+///
+/// let name = UnixName::from(Path::new("/run/echo"));
+/// assert_eq!(name, UnixName::Path(b"/run/echo".as_slice().into()));
+/// ```
+impl From<&Path> for UnixName {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.as_os_str().as_bytes().into())
+    }
+}
+
 impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

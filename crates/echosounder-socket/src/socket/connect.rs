@@ -9,31 +9,37 @@ use std::time::Duration;
 use super::Socket;
 use crate::address::Address;
 use crate::family::{Family, Protocol, Type};
+use crate::lookup::Side;
 use crate::option;
 use crate::poll::Interest;
 use crate::raw_address::RawAddress;
 use crate::sys;
+use crate::to_endpoint::ToEndpoint;
 use crate::wait::CallWait;
 
 /// Binding, listening and connecting.
 impl Socket {
     /// Binds the socket to an address: bind(2). A TIPC socket can be bound to several.
     ///
+    /// The address is any value that names one: an [`Address`], a host and a port, a
+    /// [`SocketAddr`](std::net::SocketAddr), a path or text. See [`ToEndpoint`].
+    ///
     /// # Errors
     ///
-    /// As bind(2); EACCES for a port below 1024 without CAP_NET_BIND_SERVICE.
+    /// As [`ToEndpoint::to_address`] and bind(2); EACCES for a port below 1024 without
+    /// CAP_NET_BIND_SERVICE.
     ///
     /// ```
-    /// use echosounder_socket::{Address, Family, Protocol, Socket, Type};
-    /// use std::net::SocketAddr;
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
     ///
     /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-    /// socket.bind(&Address::from(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+    /// socket.bind(("localhost", 0))?;
     /// assert_ne!(socket.local_addr()?.port(), Some(0));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn bind(&self, address: &Address) -> io::Result<()> {
-        self.bind_raw(&RawAddress::try_from(address)?)
+    pub fn bind(&self, address: impl ToEndpoint) -> io::Result<()> {
+        let address = address.to_address(Side::Server, self.known_family())?;
+        self.bind_raw(&RawAddress::try_from(&*address)?)
     }
 
     pub(crate) fn bind_raw(&self, address: &RawAddress) -> io::Result<()> {
@@ -50,10 +56,9 @@ impl Socket {
     /// ```
     /// use echosounder_socket::option::SO_ACCEPTCONN;
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
-    /// use std::net::Ipv4Addr;
     ///
     /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-    /// socket.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// socket.bind(("localhost", 0))?;
     /// socket.listen()?;
     /// assert!(socket.option(SO_ACCEPTCONN)?);
     /// # Ok::<(), std::io::Error>(())
@@ -75,10 +80,10 @@ impl Socket {
     /// use std::time::Duration;
     ///
     /// let listener = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
-    /// listener.bind(&UnixName::Unnamed.into())?; // The kernel chooses a name.
+    /// listener.bind(UnixName::Unnamed)?; // The kernel chooses a name.
     /// listener.listen_with(0)?;
     /// let [first, second] = [(); 2].map(|()| Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT));
-    /// first?.connect(&listener.local_addr()?)?;
+    /// first?.connect(listener.local_addr()?)?;
     /// let second = second?;
     /// second.set_timeout(Some(Duration::from_millis(10)))?;
     /// assert!(second.connect(&listener.local_addr()?).is_err(), "the queue holds one connection");
@@ -97,11 +102,10 @@ impl Socket {
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
-    /// use std::net::SocketAddr;
     ///
     /// let [listener, client] = [(); 2].map(|()| Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT));
     /// let (listener, client) = (listener?, client?);
-    /// listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    /// listener.bind(("localhost", 0))?;
     /// listener.listen()?;
     ///
     /// client.connect(&listener.local_addr()?)?;
@@ -126,10 +130,10 @@ impl Socket {
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
     /// use std::io::ErrorKind;
-    /// use std::net::{Ipv4Addr, TcpStream};
+    /// use std::net::TcpStream;
     ///
     /// let listener = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-    /// listener.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// listener.bind(("localhost", 0))?;
     /// listener.listen()?;
     /// let _client = TcpStream::connect(("localhost", listener.local_addr()?.port().unwrap_or(0)))?;
     /// let (server, _) = listener.accept_nonblocking()?;
@@ -149,15 +153,18 @@ impl Socket {
         Ok((fd, Address::from(&peer)))
     }
 
-    /// Connects to a peer. A datagram socket then sends to the peer and receives from it only:
-    /// connect(2).
+    /// Connects to a peer: connect(2). A datagram socket then sends to the peer and receives from
+    /// it only.
+    ///
+    /// The address is any value that names one: see [`ToEndpoint`]. The first address of a host
+    /// name is used; [`create_connection`](crate::create_connection) tries all of them.
     ///
     /// A timeout also limits the wait at a UNIX listener whose queue is full, which poll(2) does
     /// not report as ready.
     ///
     /// # Errors
     ///
-    /// As connect(2). A non-blocking socket returns EINPROGRESS: see
+    /// As [`ToEndpoint::to_address`] and connect(2). A non-blocking socket returns EINPROGRESS: see
     /// [`is_in_progress`](Self::is_in_progress).
     ///
     /// ```
@@ -168,20 +175,24 @@ impl Socket {
     /// let server = UdpSocket::bind("127.0.0.1:0")?;
     /// let client = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
     /// client.set_timeout(Some(Duration::from_secs(5)))?;
-    /// client.connect(&server.local_addr()?.into())?;
+    /// client.connect(server.local_addr()?)?;
     /// client.send(b"ahoy")?;
     /// assert_eq!(server.recv(&mut [0; 16])?, 4);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn connect(&self, address: &Address) -> io::Result<()> {
-        let raw = RawAddress::try_from(address)?;
+    pub fn connect(&self, address: impl ToEndpoint) -> io::Result<()> {
+        let address = address.to_address(Side::Client, self.known_family())?;
+        self.connect_raw(&RawAddress::try_from(&*address)?)
+    }
+
+    fn connect_raw(&self, address: &RawAddress) -> io::Result<()> {
         let mut wait = self.call_wait();
         if wait.has_limit() {
             wait = wait.started();
         }
         let mut began = false;
         loop {
-            let error = match self.in_nonblocking_mode(|| sys::socket::connect(self.as_fd(), &raw)) {
+            let error = match self.in_nonblocking_mode(|| sys::socket::connect(self.as_fd(), address)) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -195,7 +206,7 @@ impl Socket {
                     return self.pending_error();
                 }
                 Some(libc::EAGAIN) if wait.has_limit() && address.family() == Family::UNIX => {
-                    return self.connect_at_queue(&raw, &wait);
+                    return self.connect_at_queue(address, &wait);
                 }
                 _ => return Err(error),
             }
@@ -238,10 +249,10 @@ impl Socket {
     ///
     /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
     /// let missing = UnixName::Path(b"/no/such/path".as_slice().into());
-    /// assert_eq!(socket.connect_ex(&missing.into()), 2); // ENOENT
+    /// assert_eq!(socket.connect_ex(missing), 2); // ENOENT
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn connect_ex(&self, address: &Address) -> i32 {
+    pub fn connect_ex(&self, address: impl ToEndpoint) -> i32 {
         match self.connect(address) {
             Ok(()) => 0,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => libc::EINTR,
@@ -261,7 +272,7 @@ impl Socket {
     /// let server = TcpListener::bind("127.0.0.1:0")?;
     /// let client = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
     /// client.set_nonblocking(true)?;
-    /// if let Err(error) = client.connect(&server.local_addr()?.into()) {
+    /// if let Err(error) = client.connect(server.local_addr()?) {
     ///     assert!(Socket::is_in_progress(&error), "{error}");
     ///     ready([(client.as_fd(), Interest::WRITE)], None)?;
     ///     assert!(client.take_error()?.is_none());
@@ -339,7 +350,7 @@ impl Socket {
     /// let server = UdpSocket::bind("127.0.0.1:0")?;
     /// let client = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
     /// assert_eq!(client.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-    /// client.connect(&server.local_addr()?.into())?;
+    /// client.connect(server.local_addr()?)?;
     /// assert_eq!(client.peer_addr()?, server.local_addr()?.into());
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -402,6 +413,14 @@ impl Socket {
     #[doc(alias = "proto")]
     pub fn protocol(&self) -> io::Result<Protocol> {
         self.option(option::SO_PROTOCOL)
+    }
+
+    /// Returns the family without a system call; [`Family::UNSPEC`] if it is not known.
+    pub(super) fn known_family(&self) -> Family {
+        match self.family.load(Ordering::Relaxed) {
+            super::UNKNOWN => Family::UNSPEC,
+            family => Family(family),
+        }
     }
 
     /// Sets the permissions that the path of a UNIX socket will have when it is bound, less the

@@ -112,10 +112,10 @@ impl Socket {
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
-    /// use std::net::{Ipv4Addr, UdpSocket};
+    /// use std::net::UdpSocket;
     ///
     /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
-    /// socket.bind(&(Ipv4Addr::LOCALHOST, 0).into())?;
+    /// socket.bind(("localhost", 0))?;
     /// let peer = UdpSocket::bind("127.0.0.1:0")?;
     /// peer.send_to(b"ahoy", ("127.0.0.1", socket.local_addr()?.port().unwrap_or(0)))?;
     /// assert_eq!(socket.recv_from(&mut [0; 16])?, (4, peer.local_addr()?.into()));

@@ -9,10 +9,12 @@ use crate::address::Address;
 use crate::control::SendControl;
 use crate::errno::is_too_long;
 use crate::family::Type;
+use crate::lookup::Side;
 use crate::message::{MessageFlags, Outgoing, Unfinished};
 use crate::poll::Interest;
 use crate::raw_address::RawAddress;
 use crate::sys;
+use crate::to_endpoint::ToEndpoint;
 use crate::wait::CallWait;
 
 /// Maximum number of bytes that one sendfile(2) is asked to send. CPython has the same limit.
@@ -77,11 +79,10 @@ impl Socket {
     /// [`MessageFlags::DONTWAIT`].
     ///
     /// ```
-    /// use echosounder_socket::{MessageFlags, ServerOptions, Transport, create_connection, create_server};
-    /// use std::net::Ipv4Addr;
+    /// use echosounder_socket::{MessageFlags, ServerOptions, create_connection, create_server};
     ///
-    /// let server = create_server(Transport::Tcp, &(Ipv4Addr::LOCALHOST, 0).into(), ServerOptions::default())?;
-    /// let client = create_connection(&format!("tcp://{}", server.local_addr()?).parse()?, None, None)?;
+    /// let server = create_server(("localhost", 0), ServerOptions::default())?;
+    /// let client = create_connection(server.local_addr()?, None, None)?;
     /// client.send_all_with(b"a header, ", MessageFlags::MORE)?;
     /// client.send_all(b"and what comes next")?; // Both leave in one segment.
     /// let (connection, _) = server.accept()?;
@@ -126,24 +127,26 @@ impl Socket {
     /// Sends a datagram to an address: sendto(2). On an unconnected TIPC stream or seqpacket socket
     /// it also connects.
     ///
+    /// The address is any value that names one: see [`ToEndpoint`]. A host name is looked up for
+    /// every call.
+    ///
     /// # Errors
     ///
-    /// As sendto(2).
+    /// As [`ToEndpoint::to_address`] and sendto(2).
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
-    /// use std::net::SocketAddr;
     ///
     /// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
-    /// socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
-    /// socket.send_to(b"ahoy", &socket.local_addr()?)?;
+    /// socket.bind(("localhost", 0))?;
+    /// socket.send_to(b"ahoy", socket.local_addr()?)?;
     /// let mut buffer = [0; 16];
     /// assert_eq!(socket.recv_from(&mut buffer)?, (4, socket.local_addr()?));
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "sendto")]
-    pub fn send_to(&self, bytes: &[u8], to: &Address) -> io::Result<usize> {
-        let to = RawAddress::try_from(to)?;
+    pub fn send_to(&self, bytes: &[u8], to: impl ToEndpoint) -> io::Result<usize> {
+        let to = RawAddress::try_from(&*to.to_address(Side::Client, self.known_family())?)?;
         self.call(Interest::WRITE, || sys::socket::send_to(self.as_fd(), bytes, self.mode(), &to))
     }
 

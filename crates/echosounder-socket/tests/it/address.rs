@@ -159,7 +159,7 @@ fn paths_of_any_length_round_trip() {
     }
     let path = folder.path_of_len(109);
     let socket = Transport::UnixStream.socket(&UNNAMED).unwrap();
-    assert_eq!(socket.bind(&at_path(&path)).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    assert_eq!(socket.bind(at_path(&path)).unwrap_err().raw_os_error(), Some(libc::EINVAL));
 }
 
 #[test]

@@ -552,7 +552,7 @@ fn segments_leave_from_the_requested_address() {
     // A connected socket receives from its peer only.
     let clients = [2, 3].map(|last| {
         let (client, _) = in_one_piece(&LOOPBACK[0]);
-        client.connect(&(Ipv4Addr::new(127, 0, 0, last), port).into()).unwrap();
+        client.connect((Ipv4Addr::new(127, 0, 0, last), port)).unwrap();
         client
     });
     for client in [0, 0, 1, 1] {

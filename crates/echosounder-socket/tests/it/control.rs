@@ -419,13 +419,13 @@ fn asked(server: &Socket) -> (PacketInfo, Address) {
 fn packet_info_selects_the_source_address() {
     let server = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
     server.set_option(option::IP_PKTINFO, true).unwrap();
-    server.bind(&(Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+    server.bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     let port = server.local_addr().unwrap().port().unwrap();
     for last in 1..=9 {
         let ip = Ipv4Addr::new(127, 0, 0, last);
         let (client, client_name) = bound(Transport::Udp, &LOOPBACK[0]);
         client.set_timeout(Some(PATIENCE)).unwrap();
-        client.connect(&(ip, port).into()).unwrap();
+        client.connect((ip, port)).unwrap();
         client.send(b"call").unwrap();
         let (info, from) = asked(&server);
         assert_eq!((info.local, info.destination, from), (ip.into(), ip.into(), client_name.clone()));
@@ -448,12 +448,12 @@ fn dual_stack_socket_replies_from_mapped_addresses() {
     let server = Transport::Udp.socket(&(Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
     server.set_option(option::IPV6_V6ONLY, false).unwrap();
     server.set_option(option::IPV6_RECVPKTINFO, true).unwrap();
-    server.bind(&(Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+    server.bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
     let port = server.local_addr().unwrap().port().unwrap();
     let ip = Ipv4Addr::new(127, 0, 0, 5);
     let (client, client_name) = bound(Transport::Udp, v4);
     client.set_timeout(Some(PATIENCE)).unwrap();
-    client.connect(&(ip, port).into()).unwrap();
+    client.connect((ip, port)).unwrap();
     client.send(b"call").unwrap();
     let (info, from) = asked(&server);
     let mapped = |ip: Ipv4Addr| IpAddr::from(ip.to_ipv6_mapped());
@@ -579,7 +579,7 @@ fn packet_info_selects_the_interface() {
     let lo = interface_index("lo").unwrap();
     let group = Ipv4Addr::new(239, 255, 86, 21);
     let server = Transport::Udp.socket(&LOOPBACK[0]).unwrap();
-    server.bind(&(Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+    server.bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     server.set_option(option::IP_ADD_MEMBERSHIP, Membership { group, interface: lo }).unwrap();
     server.set_option(option::IP_MULTICAST_ALL, false).unwrap();
     server.set_option(option::IP_PKTINFO, true).unwrap();

@@ -1,7 +1,7 @@
 //! `create_server` and `create_connection`.
 
 use std::error::Error as _;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use echosounder_socket::{
 use crate::{LOOPBACK, PATIENCE, UNNAMED, bound, wait_readable};
 
 fn server(transport: Transport, address: &Address, options: ServerOptions) -> Socket {
-    create_server(transport, address, options).unwrap()
+    create_server((transport, address), options).unwrap()
 }
 
 fn endpoint(text: &str) -> Endpoint {
@@ -30,7 +30,7 @@ fn create_server_sets_the_options_of_the_kind() {
         let udp = server(Transport::Udp, loopback, ServerOptions::default());
         assert!(!udp.option(option::SO_REUSEADDR).unwrap());
         for transport in [Transport::Tcp, Transport::Udp] {
-            let options = ServerOptions { reuse_port: true, ..ServerOptions::default() };
+            let options = ServerOptions::default().reuse_port(true);
             let one = server(transport, loopback, options);
             let other = server(transport, &one.local_addr().unwrap(), options);
             assert_eq!(one.local_addr().unwrap(), other.local_addr().unwrap());
@@ -39,7 +39,7 @@ fn create_server_sets_the_options_of_the_kind() {
     if let [_, _] = &LOOPBACK[..] {
         for dual_stack in [false, true] {
             for transport in [Transport::Tcp, Transport::Udp] {
-                let options = ServerOptions { dual_stack, ..ServerOptions::default() };
+                let options = ServerOptions::default().dual_stack(dual_stack);
                 let server = server(transport, &(Ipv6Addr::UNSPECIFIED, 0).into(), options);
                 assert_eq!(server.option(option::IPV6_V6ONLY).unwrap(), !dual_stack);
             }
@@ -49,7 +49,7 @@ fn create_server_sets_the_options_of_the_kind() {
 
 #[test]
 fn backlog_is_applied() {
-    let options = ServerOptions { backlog: Some(0), ..ServerOptions::default() };
+    let options = ServerOptions::default().backlog(0);
     let listener = server(Transport::UnixStream, &UNNAMED, options);
     let name = listener.local_addr().unwrap();
     let call = || {
@@ -64,7 +64,7 @@ fn backlog_is_applied() {
 fn failed_server_names_operation_and_address() {
     let taken = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default());
     let name = taken.local_addr().unwrap();
-    let error = create_server(Transport::Tcp, &name, ServerOptions::default()).unwrap_err();
+    let error = create_server(&name, ServerOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot bind tcp://{name}"));
     assert_eq!(error.cause().kind(), ErrorKind::AddrInUse);
     assert!(error.source().unwrap().to_string().contains("in use"));
@@ -94,17 +94,32 @@ fn failed_connection_lists_every_attempt() {
     let to = endpoint(&format!("tcp://localhost:{port}"));
     let error = create_connection(&to, Some(PATIENCE), None).unwrap_err();
     let ConnectionError::Connect(unreached) = &error else { panic!("{error}") };
-    assert_eq!(unreached.endpoint, to);
-    assert!(!unreached.attempts.is_empty());
-    let of_v4 = unreached.attempts.iter().find(|(address, _)| *address == nobody).unwrap();
+    assert_eq!(unreached.target(), to.to_string());
+    assert!(!unreached.attempts().is_empty());
+    let of_v4 = unreached.attempts().iter().find(|(address, _)| *address == nobody).unwrap();
     assert_eq!(of_v4.1.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(error.to_string(), format!("cannot connect to {to}"));
+    let last = unreached.attempts().last().unwrap().1.to_string();
+    assert_eq!(error.source().unwrap().to_string(), last);
+
+    // As an `io::Error`, it shows every reason, and has no source that repeats one.
+    let all: Vec<_> =
+        unreached.attempts().iter().map(|(at, error)| (at.clone(), error.to_string())).collect();
+    let error = io::Error::from(error);
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     let text = error.to_string();
     assert!(text.starts_with(&format!("cannot connect to {to}: ")), "{text}");
-    assert!(text.contains(&format!("127.0.0.1:{port}: Connection refused")), "{text}");
+    assert!(all.iter().all(|(_, reason)| text.contains(reason)), "{text}");
+    assert!(all.len() == 1 || all.iter().all(|(address, _)| text.contains(&address.to_string())), "{text}");
+    assert!(error.source().is_none());
+    assert!(matches!(error.downcast::<ConnectionError>().unwrap(), ConnectionError::Connect(_)));
 
-    let error = create_connection(&endpoint("tcp://no-such-host.invalid"), None, None).unwrap_err();
+    let error = create_connection(endpoint("tcp://no-such-host.invalid"), None, None).unwrap_err();
     assert!(matches!(error, ConnectionError::Resolve(_)));
     assert_eq!(error.to_string(), "cannot resolve no-such-host.invalid");
+    assert!(error.source().is_some());
+    let error = io::Error::from(error);
+    assert!(error.to_string().starts_with("cannot resolve no-such-host.invalid: "), "{error}");
 }
 
 #[test]
@@ -115,7 +130,7 @@ fn slow_connection_times_out() {
     let _first = create_connection(&to, None, None).unwrap();
     let error = create_connection(&to, Some(Duration::from_millis(20)), None).unwrap_err();
     let ConnectionError::Connect(unreached) = error else { panic!("{error}") };
-    let [(address, error)] = &unreached.attempts[..] else { panic!("{unreached}") };
+    let [(address, error)] = unreached.attempts() else { panic!("{unreached}") };
     assert_eq!((address, error.kind()), (&name, ErrorKind::TimedOut));
 }
 

@@ -139,7 +139,7 @@ fn echo_example_serves_any_endpoint() {
         let line = server.wait_for_lines(1).remove(0);
         let address = line.strip_prefix("Waiting for connections at ").unwrap();
         for message in ["hello", "again"] {
-            let client = create_connection(&format!("tcp://{address}").parse().unwrap(), None, None).unwrap();
+            let client = create_connection(address, None, None).unwrap();
             client.send_all(message.as_bytes()).unwrap();
             let mut reply = [0; 5];
             client.recv(&mut reply).unwrap();

@@ -34,7 +34,7 @@ static VSOCK_LOOPBACK: LazyLock<Result<(), String>> = LazyLock::new(|| {
     let fixture = Fixture { transport: Transport::VsockStream, family: Family::VSOCK };
     let request = || {
         let listener = fixture.transport.socket(&fixture.address())?;
-        listener.bind(&fixture.address())?;
+        listener.bind(fixture.address())?;
         listener.listen()?;
         let client_socket = fixture.transport.socket(&fixture.address())?;
         client_socket.set_timeout(Some(Duration::from_secs(1)))?;
@@ -47,7 +47,7 @@ impl Fixture {
     /// Returns the fixture, or skips the test if this kernel lacks the family.
     pub(crate) fn find(transport: Transport, family: Family) -> Option<Self> {
         let fixture = Self { transport, family };
-        let bind = || transport.socket(&fixture.address())?.bind(&fixture.address());
+        let bind = || transport.socket(&fixture.address())?.bind(fixture.address());
         let found = bind().map_err(|error| error.to_string());
         let found = if family == Family::VSOCK { VSOCK_LOOPBACK.clone() } else { found };
         match found {
@@ -83,7 +83,7 @@ impl Fixture {
     /// Returns a server's socket and the address to connect to.
     pub(crate) fn server(&self) -> (Socket, Address) {
         let address = self.address();
-        let server = create_server(self.transport, &address, ServerOptions::default()).unwrap();
+        let server = create_server((self.transport, &address), ServerOptions::default()).unwrap();
         server.set_timeout(Some(PATIENCE)).unwrap();
         // A TIPC socket has its own address, but clients connect to its service.
         let name = if self.family == Family::TIPC { address } else { server.local_addr().unwrap() };
@@ -126,7 +126,7 @@ impl Fixture {
         let ((server, name), client) = (self.server(), self.client_socket());
         client.connect(&name).unwrap();
         // The source of the message is the socket's own address, not the service.
-        server.connect(&client.local_addr().unwrap()).unwrap();
+        server.connect(client.local_addr().unwrap()).unwrap();
         (client, server)
     }
 
@@ -882,8 +882,8 @@ fn connected_socket_receives_from_others_or_not(fixture: &Fixture) {
     let client = fixture.client_socket();
     client.connect(&name).unwrap();
     let other_client = fixture.client_socket();
-    let sent = other_client.send_to(b"other", &client.local_addr().unwrap());
-    server.send_to(b"server", &client.local_addr().unwrap()).unwrap();
+    let sent = other_client.send_to(b"other", client.local_addr().unwrap());
+    server.send_to(b"server", client.local_addr().unwrap()).unwrap();
     let received = fixture.receive_one(&client);
     if fixture.transport.receives_from_any() {
         assert_eq!(received, b"other");

@@ -17,10 +17,10 @@ fn pair() -> (Socket, Socket) {
 #[test]
 fn request_and_reply() {
     let listener = tcp();
-    listener.bind(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    listener.bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.listen_with(1).unwrap();
     let client = tcp();
-    client.connect(&listener.local_addr().unwrap()).unwrap();
+    client.connect(listener.local_addr().unwrap()).unwrap();
     let (server, peer) = listener.accept().unwrap();
     assert_eq!(peer, client.local_addr().unwrap());
     assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());

@@ -24,6 +24,7 @@ mod socket;
 mod std_types;
 mod syscalls;
 mod tipc;
+mod to_endpoint;
 mod traps;
 mod unix;
 

@@ -27,7 +27,7 @@ const KERNEL: NetlinkAddress = NetlinkAddress { port_id: 0, groups: 0 };
 fn socket(protocol: Protocol) -> (Socket, u32) {
     let socket = Socket::new(Family::NETLINK, Type::RAW, protocol).unwrap();
     socket.set_timeout(Some(PATIENCE)).unwrap();
-    socket.bind(&KERNEL.into()).unwrap();
+    socket.bind(KERNEL).unwrap();
     let Address::Netlink(name) = socket.local_addr().unwrap() else { panic!("no netlink socket") };
     assert_ne!(name.port_id, 0);
     (socket, name.port_id)
@@ -45,7 +45,7 @@ fn ask(socket: &Socket, link: Option<u32>) {
     request.extend([0; 4]);
     request.extend(link.unwrap_or(0).to_ne_bytes());
     request.extend([0; 8]);
-    assert_eq!(socket.send_to(&request, &KERNEL.into()).unwrap(), 32);
+    assert_eq!(socket.send_to(&request, KERNEL).unwrap(), 32);
 }
 
 fn receive(socket: &Socket, flags: MessageFlags) -> (Message, Vec<u8>) {
@@ -134,7 +134,7 @@ fn sockets_get_distinct_port_ids() {
     }
     let again = Socket::new(Family::NETLINK, Type::DGRAM, Protocol::NETLINK_USERSOCK).unwrap();
     let taken = NetlinkAddress { port_id: sockets[0].1, groups: 0 };
-    assert_eq!(again.bind(&taken.into()).unwrap_err().kind(), ErrorKind::AddrInUse);
+    assert_eq!(again.bind(taken).unwrap_err().kind(), ErrorKind::AddrInUse);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn passcred_reports_the_sending_process() {
         (socket(Protocol::NETLINK_USERSOCK), socket(Protocol::NETLINK_USERSOCK));
     other.set_option(option::SO_PASSCRED, true).unwrap();
     let to = NetlinkAddress { port_id: number, groups: 0 };
-    one.send_to(b"ahoy", &to.into()).unwrap();
+    one.send_to(b"ahoy", to).unwrap();
     let (message, bytes) = receive(&other, MessageFlags::NONE);
     assert_eq!(bytes, b"ahoy");
     let from = NetlinkAddress { port_id: one_number, groups: 0 };
@@ -199,7 +199,7 @@ fn passcred_reports_the_sending_process() {
     let [ControlMessage::Credentials(who)] = &message.control[..] else { panic!("{:?}", message.control) };
     assert_eq!((u32::try_from(who.pid).unwrap(), who.uid), (process::id(), effective_user_id()));
 
-    one.send_to(b"batch", &to.into()).unwrap();
+    one.send_to(b"batch", to).unwrap();
     let mut batch = Batch::new(1, 8);
     assert_eq!(other.recv_many(&mut batch).unwrap(), 1);
     assert_eq!((batch.sender(0), batch.bytes(0)), (from.into(), &mut b"batch".to_owned()[..]));

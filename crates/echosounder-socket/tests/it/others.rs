@@ -39,8 +39,8 @@ fn socket(name: &str, family: i32, kind: Type, protocol: i32) -> Option<Socket> 
 #[test]
 fn packet_sockets_work_with_every_receive() {
     let Some(packets) = socket("af_packet", libc::AF_PACKET, Type::DGRAM, 0) else { return };
-    packets.bind(&loopback()).unwrap();
-    let send = || packets.send_to(b"a packet", &loopback()).unwrap();
+    packets.bind(loopback()).unwrap();
+    let send = || packets.send_to(b"a packet", loopback()).unwrap();
     let mut buffer = [0; 64];
 
     for space in [0, 256] {
@@ -78,7 +78,7 @@ fn rds_sockets_work_with_every_send() {
     let (Some(one), Some(other)) = (open(), open()) else { return };
     for socket in [&one, &other] {
         // RDS does not choose a port.
-        let port = (20_000..30_000).find(|&port| socket.bind(&([127, 0, 0, 1], port).into()).is_ok());
+        let port = (20_000..30_000).find(|&port| socket.bind(([127, 0, 0, 1], port)).is_ok());
         assert!(port.is_some());
     }
     let to = other.local_addr().unwrap();
@@ -109,7 +109,7 @@ fn alg_socket_accepts_without_an_address() {
     name.extend([0; 8]);
     name.extend(b"sha256");
     name.resize(88, 0);
-    if let Err(error) = algorithm.bind(&Address::Other(name.into())) {
+    if let Err(error) = algorithm.bind(Address::Other(name.into())) {
         return skip("af_alg", error.to_string());
     }
     for nonblocking in [false, true] {

@@ -168,7 +168,7 @@ fn error_queue_is_told_apart_from_data() {
     errors.add(&client, 1, Interest::empty()).unwrap();
     all.add(&client, 2, Interest::READ).unwrap();
 
-    server.send_to(b"data", &client.local_addr().unwrap()).unwrap();
+    server.send_to(b"data", client.local_addr().unwrap()).unwrap();
     assert_eq!(wait(&all, Some(PATIENCE)), [Event { token: 2, ready: READ }]);
     assert_eq!(now(&errors), [], "data does not wake who waits for errors alone");
     read(&client);

@@ -123,7 +123,7 @@ fn empty_datagram_is_received() {
             wait_readable(&server);
             assert_eq!(server.recv_from(&mut buffer).unwrap(), (len, client.local_addr().unwrap()));
         }
-        server.send_to(b"", &client.local_addr().unwrap()).unwrap();
+        server.send_to(b"", client.local_addr().unwrap()).unwrap();
         assert_eq!(read(&client), b"");
     }
 }

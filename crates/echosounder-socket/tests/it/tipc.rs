@@ -49,11 +49,11 @@ fn socket_binds_and_unbinds_several_services() {
     let node = TipcAddress::Service { service, instance: 2, scope: TipcScope::Node, domain: 0 };
     let many = range(service, 10, 20);
     for address in [one, node, many] {
-        server.bind(&address.into()).unwrap();
+        server.bind(address).unwrap();
     }
     let name = server.local_addr().unwrap();
     assert!(matches!(name, Address::Tipc(TipcAddress::Socket { .. })), "{name:?}");
-    let reaches = |instance| match client.send_to(b"call", &at(service, instance)) {
+    let reaches = |instance| match client.send_to(b"call", at(service, instance)) {
         Ok(_) => {
             assert_eq!(server.recv(&mut [0; 8]).unwrap(), 4);
             true
@@ -69,7 +69,7 @@ fn socket_binds_and_unbinds_several_services() {
     assert_eq!([1, 2, 10].map(reaches), [true, false, true]);
     server.unbind(&many).unwrap();
     assert_eq!([1, 2, 10].map(reaches), [true, false, false]);
-    server.bind(&many.into()).unwrap();
+    server.bind(many).unwrap();
     server.unbind_all().unwrap();
     assert_eq!([1, 2, 10].map(reaches), [false; 3]);
     // The socket's own address cannot be withdrawn.
@@ -98,11 +98,11 @@ fn message_to_a_range_reaches_every_bound_socket() {
     let Some(service) = service() else { return };
     let servers = [(1, 3), (3, 5), (9, 9)].map(|(lower, upper)| {
         let server = socket(Transport::TipcRdm);
-        server.bind(&range(service, lower, upper).into()).unwrap();
+        server.bind(range(service, lower, upper)).unwrap();
         server
     });
     let client = socket(Transport::TipcRdm);
-    client.send_to(b"all", &range(service, 2, 4).into()).unwrap();
+    client.send_to(b"all", range(service, 2, 4)).unwrap();
     for server in &servers[..2] {
         let mut buffer = [0; 8];
         let (len, from) = server.recv_from(&mut buffer).unwrap();
@@ -116,14 +116,14 @@ fn message_to_a_range_reaches_every_bound_socket() {
 fn destination_service_is_reported() {
     let Some(service) = service() else { return };
     let (server, client) = (socket(Transport::TipcDatagram), socket(Transport::TipcDatagram));
-    server.bind(&range(service, 5, 9).into()).unwrap();
-    client.send_to(b"call", &at(service, 7)).unwrap();
+    server.bind(range(service, 5, 9)).unwrap();
+    client.send_to(b"call", at(service, 7)).unwrap();
     let (message, _) = receive(&server);
     let [ControlMessage::TipcDestination(asked)] = message.control[..] else { panic!("{message:?}") };
     let TipcAddress::Range { service: reported, lower, upper, .. } = asked else { panic!("{asked}") };
     assert_eq!((reported, lower, upper), (service, 7, 7));
 
-    client.send_to(b"call", &at(service, 8)).unwrap();
+    client.send_to(b"call", at(service, 8)).unwrap();
     let mut batch = Batch::new(1, 8);
     assert_eq!(server.recv_many(&mut batch).unwrap(), 1);
     assert_eq!(batch.metadata(0).tipc_destination, Some(range(service, 8, 8)));
@@ -156,9 +156,9 @@ fn undeliverable_message_returns_unless_droppable() {
 fn connection(transport: Transport, service: u32) -> (Socket, Socket) {
     let (listener, client) = (socket(transport), socket(transport));
     listener.listen().unwrap();
-    listener.bind(&at(service, 1)).unwrap();
+    listener.bind(at(service, 1)).unwrap();
     let server = std::thread::scope(|scope| {
-        let connecting = scope.spawn(|| client.connect(&at(service, 1)).unwrap());
+        let connecting = scope.spawn(|| client.connect(at(service, 1)).unwrap());
         let (server, _) = listener.accept().unwrap();
         connecting.join().unwrap();
         server
@@ -207,8 +207,8 @@ fn send_to_connects_a_stream() {
     let Some(service) = service() else { return };
     let (listener, client) = (socket(Transport::TipcSeqpacket), socket(Transport::TipcSeqpacket));
     listener.listen().unwrap();
-    listener.bind(&at(service, 1)).unwrap();
-    assert_eq!(client.send_to(b"first", &at(service, 1)).unwrap(), 5);
+    listener.bind(at(service, 1)).unwrap();
+    assert_eq!(client.send_to(b"first", at(service, 1)).unwrap(), 5);
     let (server, _) = listener.accept().unwrap();
     server.set_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(server.recv(&mut [0; 8]).unwrap(), 5);
@@ -220,7 +220,7 @@ fn send_to_connects_a_stream() {
 fn topology_service_reports_publications() {
     let Some(service) = service() else { return };
     let topology = socket(Transport::TipcSeqpacket);
-    topology.connect(&at(1, 1)).unwrap();
+    topology.connect(at(1, 1)).unwrap();
     let (ports, for_ever, published, withdrawn) = (1_u32, u32::MAX, 1, 2);
     let mut request: Vec<u8> = [service, 0, 100, for_ever, ports].map(u32::to_ne_bytes).concat();
     request.extend(b"handle!!");
@@ -234,7 +234,7 @@ fn topology_service_reports_publications() {
         (field(16), field(12))
     };
     let server = socket(Transport::TipcRdm);
-    server.bind(&range(service, 7, 9).into()).unwrap();
+    server.bind(range(service, 7, 9)).unwrap();
     let Address::Tipc(TipcAddress::Socket { node, reference }) = server.local_addr().unwrap() else {
         panic!("a socket without a number")
     };
@@ -260,9 +260,9 @@ fn group_member_receives_membership_events() {
     let (known, _) = receive(&second);
     assert!(known.flags.contains(MessageFlags::OOB), "existing members are reported too");
 
-    first.send_to(b"to you", &at(group, 2)).unwrap();
+    first.send_to(b"to you", at(group, 2)).unwrap();
     assert_eq!(receive(&second).1, b"to you");
-    let bound = second.bind(&at(group, 3)).unwrap_err();
+    let bound = second.bind(at(group, 3)).unwrap_err();
     assert_eq!(bound.raw_os_error(), Some(libc::EACCES));
 
     let leave = 136;
@@ -295,7 +295,7 @@ fn options_are_read_back_as_set() {
         }
     }
     assert_eq!(rdm.option(option::TIPC_SOCK_RECVQ_DEPTH).unwrap(), 0);
-    rdm.send_to(b"to myself", &rdm.local_addr().unwrap()).unwrap();
+    rdm.send_to(b"to myself", rdm.local_addr().unwrap()).unwrap();
     assert_eq!(rdm.option(option::TIPC_SOCK_RECVQ_DEPTH).unwrap(), 1);
     assert!(0 < rdm.option(option::TIPC_SOCK_RECVQ_USED).unwrap());
 
@@ -314,18 +314,18 @@ fn service_scope_limits_visibility() {
     // Each connection reaches one of the two sockets of the service, in any order.
     let servers = [(); 2].map(|()| {
         let server = socket(Transport::TipcRdm);
-        server.bind(&at(service, 1)).unwrap();
+        server.bind(at(service, 1)).unwrap();
         server.set_nonblocking(true).unwrap();
         server
     });
     let client = socket(Transport::TipcRdm);
     for _ in 0..8 {
-        client.send_to(b"call", &at(service, 1)).unwrap();
+        client.send_to(b"call", at(service, 1)).unwrap();
         let received = servers.iter().filter(|server| server.recv(&mut [0; 8]).is_ok()).count();
         assert_eq!(received, 1);
     }
     assert_eq!(socket(Transport::TipcRdm).peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-    client.connect(&at(service, 1)).unwrap();
+    client.connect(at(service, 1)).unwrap();
     assert_eq!(
         client.peer_addr().unwrap_err().kind(),
         ErrorKind::NotConnected,

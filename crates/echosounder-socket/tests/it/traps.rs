@@ -45,7 +45,7 @@ fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
 }
 
 fn tcp_server(options: ServerOptions, address: &Address) -> Socket {
-    create_server(Transport::Tcp, address, options).unwrap()
+    create_server(address, options).unwrap()
 }
 
 fn port(socket: &Socket) -> u16 {
@@ -56,10 +56,10 @@ fn port(socket: &Socket) -> u16 {
 fn dual_stack_socket_occupies_the_port_of_both_versions() {
     let [_, _] = &LOOPBACK[..] else { return };
     let v6 = (Ipv6Addr::UNSPECIFIED, 0).into();
-    let both = tcp_server(ServerOptions { dual_stack: true, ..ServerOptions::default() }, &v6);
+    let both = tcp_server(ServerOptions::default().dual_stack(true), &v6);
     assert!(!both.option(option::IPV6_V6ONLY).unwrap());
     let v4 = Address::from((Ipv4Addr::UNSPECIFIED, port(&both)));
-    let refused = create_server(Transport::Tcp, &v4, ServerOptions::default()).unwrap_err();
+    let refused = create_server(&v4, ServerOptions::default()).unwrap_err();
     assert_eq!(refused.cause().kind(), ErrorKind::AddrInUse);
     assert_eq!(refused.to_string(), format!("cannot bind tcp://{v4}"));
 
@@ -75,7 +75,7 @@ fn dual_stack_socket_occupies_the_port_of_both_versions() {
 
 #[test]
 fn closing_a_reuseport_listener_drops_its_queue() {
-    let options = ServerOptions { reuse_port: true, ..ServerOptions::default() };
+    let options = ServerOptions::default().reuse_port(true);
     let one = tcp_server(options, &LOOPBACK[0]);
     let name = one.local_addr().unwrap();
     let other = tcp_server(options, &name);
@@ -264,11 +264,11 @@ fn udp_address_is_stolen_only_with_reuseaddr() {
     connected(Transport::Udp, &name).send(b"secret").unwrap();
     assert_eq!(read(&thief), b"secret");
 
-    let ours = create_server(Transport::Udp, &LOOPBACK[0], ServerOptions::default()).unwrap();
+    let ours = create_server((Transport::Udp, &LOOPBACK[0]), ServerOptions::default()).unwrap();
     assert!(!ours.option(option::SO_REUSEADDR).unwrap());
     let thief = Transport::Udp.socket(&name).unwrap();
     thief.set_option(option::SO_REUSEADDR, true).unwrap();
-    assert_eq!(kind(thief.bind(&ours.local_addr().unwrap())), ErrorKind::AddrInUse);
+    assert_eq!(kind(thief.bind(ours.local_addr().unwrap())), ErrorKind::AddrInUse);
 }
 
 #[test]

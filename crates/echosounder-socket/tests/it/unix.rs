@@ -41,19 +41,19 @@ fn pinned_socket_receives_after_its_path_is_replaced() {
     let leads_to_held =
         |path: &Path| PathIdentity::at(path.as_os_str().as_bytes()).unwrap() == pinned.identity();
     assert!(leads_to_held(&aside) && !leads_to_held(&path));
-    sender.send_to(b"answer", &pinned.name().clone().into()).unwrap();
+    sender.send_to(b"answer", pinned.name().clone()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
     assert!(is_silent(&other));
     // Even after the path was removed.
     fs::remove_file(&aside).unwrap();
-    sender.send_to(b"answer", &pinned.name().clone().into()).unwrap();
+    sender.send_to(b"answer", pinned.name().clone()).unwrap();
     assert_eq!(read(&looked_at), b"answer");
     drop(looked_at);
-    let gone = sender.send_to(b"answer", &pinned.name().clone().into()).unwrap_err();
+    let gone = sender.send_to(b"answer", pinned.name().clone()).unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::ConnectionRefused);
     let name = pinned.name().clone();
     drop(pinned);
-    assert!(sender.send_to(b"answer", &name.into()).is_err());
+    assert!(sender.send_to(b"answer", name).is_err());
     assert!(is_silent(&other));
 }
 
@@ -86,7 +86,7 @@ fn pinned_listener_accepts_connections() {
     let pinned = hold(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let client = Transport::UnixStream.socket(&UNNAMED).unwrap();
-    client.connect(&pinned.name().clone().into()).unwrap();
+    client.connect(pinned.name().clone()).unwrap();
     listener.accept().unwrap();
 }
 
@@ -114,7 +114,7 @@ fn truncated_paths_are_refused_by_every_call() {
         let good = Outgoing { buffers: &pieces, control: &[], to: Some(&name) };
         check(socket.send_many(&[good, Outgoing { to: Some(&refused), ..good }]).map(drop));
         for transport in [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket] {
-            let error = create_server(transport, &refused, ServerOptions::default()).unwrap_err();
+            let error = create_server((transport, &refused), ServerOptions::default()).unwrap_err();
             check(Err(error.into_cause()));
         }
         assert_eq!(socket.local_addr().unwrap(), UNNAMED);

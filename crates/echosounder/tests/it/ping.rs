@@ -850,7 +850,7 @@ fn next_address_of_a_name_is_used_after_a_refusal() {
 fn deadline_and_signal_end_a_pending_connect() {
     // A listener whose queue is full accepts no connection.
     let listener = Transport::Tcp.socket(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    listener.bind(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    listener.bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.listen_with(0).unwrap();
     let address = listener.local_addr().unwrap();
     let fill = || {

@@ -90,7 +90,7 @@ impl<F: FnMut(u64) -> Fate> DatagramLink<F> {
         }
         let number = sequence(&held.bytes).unwrap();
         let before = nanos(now());
-        if self.facing.send_to(&held.bytes, &self.client.unwrap().into()).is_ok() {
+        if self.facing.send_to(&held.bytes, self.client.unwrap()).is_ok() {
             self.log.requests.entry(number).or_default().replied_ns.push(before..=nanos(now()));
             self.log.replies.push(number);
         }

@@ -110,7 +110,7 @@ fn loopback() -> Address {
 }
 
 fn server(transport: Transport, address: &Address, options: ServerOptions) -> io::Result<Socket> {
-    let socket = create_server(transport, address, options).map_err(|error| error.into_cause())?;
+    let socket = create_server((transport, address), options).map_err(|error| error.into_cause())?;
     socket.set_timeout(Some(WAIT))?;
     Ok(socket)
 }
@@ -137,7 +137,7 @@ fn drops() -> io::Result<Option<String>> {
 }
 
 fn reuse_port() -> io::Result<Option<String>> {
-    let options = ServerOptions { reuse_port: true, ..ServerOptions::default() };
+    let options = ServerOptions::default().reuse_port(true);
     let one = server(Transport::Tcp, &loopback(), options)?;
     server(Transport::Tcp, &one.local_addr()?, options).map(|_| None)
 }
@@ -220,7 +220,7 @@ fn peer_credentials() -> io::Result<Option<String>> {
 
 fn low_port() -> io::Result<Option<String>> {
     let socket = Transport::Udp.socket(&loopback())?;
-    match socket.bind(&loopback().with_port(1)) {
+    match socket.bind(loopback().with_port(1)) {
         // The permission suffices if another socket has the port.
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
         result => result.map(|()| None),
