@@ -4,9 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::time::Duration;
 
 use echosounder_proto::{Moment, MonoTime, Times, WallTime};
-use echosounder_socket::option::{
-    self, SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_TX_SOFTWARE,
-};
+use echosounder_socket::option::{self, TimestampingFlags};
 use echosounder_socket::{
     Address, ControlMessage, ExtendedError, MessageFlags, Socket, Timestamping, Transport, control_space,
 };
@@ -90,16 +88,16 @@ impl KernelTimestamps {
             _ => option::IP_RECVERR,
         };
         let errors = transport.has_error_queue() && can(socket.set_option(recverr, true));
-        let (rx, report) = (SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE);
+        let receives = TimestampingFlags::RX_SOFTWARE | TimestampingFlags::SOFTWARE;
         let is_wanted = source == TimestampSource::Kernel;
         let timestamp = |flags| is_wanted && can(socket.set_option(option::SO_TIMESTAMPING, flags));
         match transport.timestamping() {
             Timestamping::None => Self { sends: false, receives: false, errors },
-            Timestamping::Receive => Self { sends: false, receives: timestamp(rx | report), errors },
+            Timestamping::Receive => Self { sends: false, receives: timestamp(receives), errors },
             Timestamping::SendAndReceive => {
                 // Times of sends arrive on the error queue.
-                let sends = errors && timestamp(rx | report | SOF_TIMESTAMPING_TX_SOFTWARE);
-                Self { sends, receives: sends || timestamp(rx | report), errors }
+                let sends = errors && timestamp(receives | TimestampingFlags::TX_SOFTWARE);
+                Self { sends, receives: sends || timestamp(receives), errors }
             }
         }
     }

@@ -22,10 +22,9 @@
 //!   [`TIPC_DEST_DROPPABLE`](crate::option::TIPC_DEST_DROPPABLE) is off, it returns the message as
 //!   a receive of zero bytes with
 //!   [`ControlMessage::TipcReturned`](crate::ControlMessage::TipcReturned).
-//! - A message to a range goes to every socket that is bound to a service in the range. Option 133
-//!   (TIPC_MCAST_BROADCAST) selects the network's broadcast for this, option 134
-//!   (TIPC_MCAST_REPLICAST) one message per node. Both are set with
-//!   [`Socket::clear_option`](crate::Socket::clear_option), since they have no value.
+//! - A message to a range goes to every socket that is bound to a service in the range.
+//!   [`TIPC_MCAST_BROADCAST`](crate::option::TIPC_MCAST_BROADCAST) selects the network's broadcast
+//!   for this, [`TIPC_MCAST_REPLICAST`](crate::option::TIPC_MCAST_REPLICAST) one message per node.
 
 use std::fmt;
 use std::io;

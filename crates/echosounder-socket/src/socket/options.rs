@@ -1,16 +1,17 @@
 //! Reading and setting socket options.
 
 use std::io::{self, IoSliceMut};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::Socket;
 use crate::message::MessageFlags;
-use crate::option::{self, OptionValue, SocketOption};
+use crate::option::{self, BpfInstruction, GetValue, SetValue, SocketOption};
 use crate::poll::peer_has_finished;
 use crate::sys;
 
-/// Maximum length of an option that is read as bytes. CPython has the same limit.
-const OPTION_MAX: usize = 1024;
+/// Maximum length in bytes of an option that is read as bytes. The longest values of the kernel, the
+/// tables of iptables(8) apart, are shorter.
+const OPTION_MAX: usize = 1 << 20;
 
 /// Socket options.
 impl Socket {
@@ -31,11 +32,8 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "setsockopt")]
-    pub fn set_option<T: OptionValue>(&self, option: SocketOption<T>, value: T) -> io::Result<()> {
-        if !value.fits() {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
-        self.set_option_bytes(option.level, option.name, &value.encode())
+    pub fn set_option<S: SetValue, G>(&self, option: SocketOption<S, G>, value: S) -> io::Result<()> {
+        sys::option::set(self.as_fd(), option, &value)
     }
 
     /// Returns the value of an option: getsockopt(2).
@@ -53,34 +51,8 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "getsockopt")]
-    pub fn option<T: OptionValue>(&self, option: SocketOption<T>) -> io::Result<T> {
-        let bytes = self.option_bytes(option.level, option.name, T::LEN_MAX)?;
-        T::decode(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-
-    /// Sets any option, with its value as bytes: setsockopt(2).
-    ///
-    /// The values of some options contain memory addresses or descriptor numbers (SO_ATTACH_FILTER,
-    /// SO_ATTACH_BPF, IPT_SO_SET_REPLACE, RDS_GET_MR, XDP_UMEM_REG). The kernel reads or writes
-    /// that memory and uses that descriptor without regard to its owner in this process, so the
-    /// caller must make sure that the value is valid.
-    ///
-    /// # Errors
-    ///
-    /// As setsockopt(2).
-    ///
-    /// ```
-    /// use echosounder_socket::{Family, Protocol, Socket, Type};
-    ///
-    /// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-    /// let (sol_socket, so_keepalive) = (1, 9);
-    /// socket.set_option_bytes(sol_socket, so_keepalive, &1_i32.to_ne_bytes())?;
-    /// assert_eq!(socket.option_bytes(sol_socket, so_keepalive, 4)?, 1_i32.to_ne_bytes());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[doc(alias = "setsockopt")]
-    pub fn set_option_bytes(&self, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
-        sys::socket::set_option(self.as_fd(), level, name, value)
+    pub fn option<S, G: GetValue>(&self, option: SocketOption<S, G>) -> io::Result<G> {
+        sys::option::get(self.as_fd(), option)
     }
 
     /// Sets any option with a null pointer as its value and a length of `len`: setsockopt(2). Some
@@ -91,14 +63,19 @@ impl Socket {
     /// As setsockopt(2).
     #[doc(alias = "setsockopt")]
     pub fn clear_option(&self, level: i32, name: i32, len: u32) -> io::Result<()> {
-        sys::socket::clear_option(self.as_fd(), level, name, len)
+        sys::option::clear(self.as_fd(), level, name, len)
     }
 
-    /// Returns the value of any option as bytes, at most `len_max` of them: getsockopt(2).
+    /// Returns the value of any option as bytes, at most `len_max` of them: getsockopt(2). The
+    /// kernel gets a buffer of zeros.
+    ///
+    /// [`Socket::option_with_input`] reads options whose getsockopt(2) takes input. A descriptor
+    /// that an option creates, such as that of SO_PEERPIDFD, stays open:
+    /// [`Socket::peer_pidfd`] returns it as an owner.
     ///
     /// # Errors
     ///
-    /// As getsockopt(2); `InvalidInput` if `len_max` is not from 1 to 1024.
+    /// As getsockopt(2); `InvalidInput` if `len_max` is not from 1 to 1,048,576.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -112,15 +89,117 @@ impl Socket {
     #[doc(alias = "getsockopt")]
     pub fn option_bytes(&self, level: i32, name: i32, len_max: usize) -> io::Result<Vec<u8>> {
         if !(1..=OPTION_MAX).contains(&len_max) {
-            let message = "the length of an option must be from 1 to 1024 bytes";
+            let message = "the length of an option must be from 1 to 1048576 bytes";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let mut value = vec![0; len_max];
-        let len = sys::socket::option(self.as_fd(), level, name, &mut value)?;
+        let len = sys::option::get_zeroed(self.as_fd(), level, name, &mut value)?;
         value.truncate(len);
         Ok(value)
     }
 
+    /// Attaches a classic BPF program, which decides for each packet whether and how many of its
+    /// bytes the socket receives: SO_ATTACH_FILTER, socket(7). It replaces an earlier program.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2): EINVAL if the kernel refuses the program, EPERM if
+    /// [`SO_LOCK_FILTER`](option::SO_LOCK_FILTER) is set.
+    ///
+    /// ```
+    /// use echosounder_socket::option::{BpfInstruction, SO_DETACH_FILTER};
+    /// use echosounder_socket::Transport;
+    ///
+    /// let (one, other) = Transport::UnixDatagram.pair()?;
+    /// other.attach_filter(&[BpfInstruction::ret(3)])?; // The first three bytes of each message.
+    /// one.send(b"ahoy")?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(other.recv(&mut buffer)?, 3);
+    /// assert_eq!(other.filter()?, [BpfInstruction::ret(3)]);
+    ///
+    /// other.set_option(SO_DETACH_FILTER, 0)?;
+    /// assert_eq!(other.filter()?, []);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "SO_ATTACH_FILTER")]
+    pub fn attach_filter(&self, program: &[BpfInstruction]) -> io::Result<()> {
+        sys::option::attach_program(self.as_fd(), libc::SO_ATTACH_FILTER, program)
+    }
+
+    /// Returns the classic BPF program of the socket; empty if it has none: SO_GET_FILTER, Linux
+    /// 3.8.
+    ///
+    /// # Errors
+    ///
+    /// As getsockopt(2): EACCES for an eBPF program. See [`Socket::attach_filter`] for an example.
+    #[doc(alias = "SO_GET_FILTER")]
+    pub fn filter(&self) -> io::Result<Vec<BpfInstruction>> {
+        // Programs have at most 4096 instructions: BPF_MAXINSNS, linux/bpf_common.h.
+        let bytes = self.option_bytes(libc::SOL_SOCKET, libc::SO_GET_FILTER, 4096 * BpfInstruction::LEN)?;
+        BpfInstruction::decode_all(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Attaches a classic BPF program that chooses the socket of a SO_REUSEPORT group for each
+    /// packet or connection by its index: SO_ATTACH_REUSEPORT_CBPF, socket(7), Linux 4.5. It applies
+    /// to the whole group. See [`Socket::attach_filter`] for an example of a program.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2).
+    #[doc(alias = "SO_ATTACH_REUSEPORT_CBPF")]
+    pub fn attach_reuseport_filter(&self, program: &[BpfInstruction]) -> io::Result<()> {
+        sys::option::attach_program(self.as_fd(), libc::SO_ATTACH_REUSEPORT_CBPF, program)
+    }
+
+    /// Attaches an eBPF program of type BPF_PROG_TYPE_SOCKET_FILTER: SO_ATTACH_BPF, socket(7), Linux
+    /// 3.19. The descriptor may be closed afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2): EINVAL if `program` is no such program.
+    #[doc(alias = "SO_ATTACH_BPF")]
+    pub fn attach_bpf(&self, program: BorrowedFd<'_>) -> io::Result<()> {
+        sys::option::attach_descriptor(self.as_fd(), libc::SO_ATTACH_BPF, program)
+    }
+
+    /// Attaches an eBPF program that chooses the socket of a SO_REUSEPORT group:
+    /// SO_ATTACH_REUSEPORT_EBPF, socket(7), Linux 4.5. The descriptor may be closed afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2): EINVAL if `program` is no such program.
+    #[doc(alias = "SO_ATTACH_REUSEPORT_EBPF")]
+    pub fn attach_reuseport_bpf(&self, program: BorrowedFd<'_>) -> io::Result<()> {
+        sys::option::attach_descriptor(self.as_fd(), libc::SO_ATTACH_REUSEPORT_EBPF, program)
+    }
+
+    /// Returns a pidfd of the process that connected, listened or created the pair: SO_PEERPIDFD,
+    /// Linux 6.5, close-on-exec. Unlike the process id of [`SO_PEERCRED`](option::SO_PEERCRED), it
+    /// does not refer to another process later.
+    ///
+    /// # Errors
+    ///
+    /// As getsockopt(2): ENODATA if there is no such process.
+    ///
+    /// ```
+    /// use echosounder_socket::Transport;
+    ///
+    /// let (one, _other) = Transport::UnixStream.pair()?;
+    /// match one.peer_pidfd() {
+    ///     Ok(process) => println!("our own pidfd: {process:?}"),
+    ///     Err(error) => println!("before Linux 6.5: {error}"),
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "SO_PEERPIDFD")]
+    pub fn peer_pidfd(&self) -> io::Result<OwnedFd> {
+        // 77 in asm-generic/socket.h. The kernel sets close-on-exec (pidfd_prepare).
+        sys::option::descriptor(self.as_fd(), libc::SOL_SOCKET, 77)
+    }
+}
+
+/// The state of a socket.
+impl Socket {
     /// Returns whether a receive of no bytes from a connected [`SEQPACKET`](crate::Type::SEQPACKET)
     /// socket of UNIX or VSOCK was the end of the connection rather than a message without content.
     /// recv(2) returns 0 for both.

@@ -8,6 +8,7 @@ pub(crate) mod batch;
 pub(crate) mod interface;
 pub(crate) mod kernel;
 pub(crate) mod message;
+pub(crate) mod option;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod raw_fd;
@@ -15,6 +16,7 @@ pub(crate) mod sendfile;
 pub(crate) mod service;
 pub(crate) mod sigmask;
 pub(crate) mod socket;
+mod unchecked;
 
 use std::io;
 

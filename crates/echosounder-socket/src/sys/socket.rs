@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 
+use super::option::get_zeroed;
 use super::sigmask::without_sigpipe;
 use super::{check, is_missing, length};
 use crate::family::Family;
@@ -93,7 +94,7 @@ fn accept_with_flags(fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, Raw
 /// Returns the address family, if the kernel reports it: SO_DOMAIN.
 pub(super) fn family(fd: BorrowedFd<'_>) -> Option<i32> {
     let mut value = [0; size_of::<i32>()];
-    let len = option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, &mut value).ok()?;
+    let len = get_zeroed(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, &mut value).ok()?;
     (len == value.len()).then(|| i32::from_ne_bytes(value))
 }
 
@@ -200,19 +201,6 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: i32) -> io::Result<()> {
     check(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
 
-pub(crate) fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
-    let len = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: `value` has the length passed to the call and outlives it.
-    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast(), len) }).map(drop)
-}
-
-pub(crate) fn option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
-    let mut len = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: `value` has `len` bytes; the kernel writes no more, and writes their number to `len`.
-    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) })?;
-    Ok(len as usize)
-}
-
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     let mut flag = libc::c_int::from(nonblocking);
     // SAFETY: FIONBIO reads the one int that the pointer points to.
@@ -222,12 +210,6 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
 pub(crate) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     // SAFETY: the call takes no pointers.
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) }).map(drop)
-}
-
-/// Sets an option with a null pointer as its value and a length.
-pub(crate) fn clear_option(fd: BorrowedFd<'_>, level: i32, name: i32, len: u32) -> io::Result<()> {
-    // SAFETY: the kernel checks user pointers and fails with EFAULT if it reads a null pointer.
-    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, ptr::null(), len) }).map(drop)
 }
 
 pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {

@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use echosounder_socket::option::{self, SocketOption};
+use echosounder_socket::option;
 use echosounder_socket::{
     Address, Batch, ControlMessage, Family, Kind, MessageFlags, PacketInfo, Socket, Transport, control_space,
 };
@@ -504,15 +504,12 @@ fn replies_of_one_size_are_segmented() {
     }
 }
 
-/// SOL_SOCKET and SO_NO_CHECK, from asm-generic/socket.h.
-const SO_NO_CHECK: SocketOption<bool> = SocketOption::new(1, 11);
-
 #[test]
 fn refused_segments_are_sent_one_by_one() {
     let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let (client, _) = in_one_piece(&LOOPBACK[0]);
     // The kernel refuses to segment for a socket without checksums (EIO).
-    server.set_option(SO_NO_CHECK, true).unwrap();
+    server.set_option(option::SO_NO_CHECK, true).unwrap();
     for number in 0..3_u8 {
         client.send_to(&[number; 10], &name).unwrap();
     }

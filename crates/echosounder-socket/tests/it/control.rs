@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::time::{Duration, SystemTime};
 
-use echosounder_socket::option::{self, Membership, SocketOption};
+use echosounder_socket::option::{self, Membership, TimestampingFlags};
 use echosounder_socket::{
     Address, Batch, ControlMessage, Credentials, ExtendedError, Family, Message, MessageFlags, Outgoing,
     PacketInfo, RawControl, SendControl, Socket, Transport, control_space, effective_user_id,
@@ -223,9 +223,8 @@ fn passcred_reports_the_sender() {
 
 #[test]
 fn passpidfd_reports_a_pidfd_of_the_sender() {
-    let so_passpidfd = SocketOption::<bool>::new(libc::SOL_SOCKET, 76);
     let (one, other) = pair(Transport::UnixDatagram);
-    if let Err(error) = other.set_option(so_passpidfd, true) {
+    if let Err(error) = other.set_option(option::SO_PASSPIDFD, true) {
         return skip("pidfd", error);
     }
     one.send(b"it is me").unwrap();
@@ -261,17 +260,14 @@ fn timestamp_option_reports_the_arrival() {
     }
 }
 
-const TX_SOFTWARE: u32 = 1 << 1;
-const RX_SOFTWARE: u32 = 1 << 3;
-const SOFTWARE: u32 = 1 << 4;
-const OPT_ID: u32 = 1 << 7;
 const ORIGIN_TIMESTAMPING: u8 = 4;
 
 #[test]
 fn timestamping_reports_the_arrival() {
     let (client, server) = udp(&LOOPBACK[0]);
-    server.set_option(option::SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE).unwrap();
-    assert_eq!(server.option(option::SO_TIMESTAMPING).unwrap(), RX_SOFTWARE | SOFTWARE);
+    let flags = TimestampingFlags::RX_SOFTWARE | TimestampingFlags::SOFTWARE;
+    server.set_option(option::SO_TIMESTAMPING, flags).unwrap();
+    assert_eq!(server.option(option::SO_TIMESTAMPING).unwrap(), flags);
     // The kernel enables timestamps asynchronously.
     for _ in 0..10_000 {
         let before = now();
@@ -288,7 +284,8 @@ fn timestamping_reports_the_arrival() {
 #[test]
 fn timestamping_reports_the_departure() {
     let (client, server) = udp(&LOOPBACK[0]);
-    client.set_option(option::SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE | OPT_ID).unwrap();
+    let flags = TimestampingFlags::TX_SOFTWARE | TimestampingFlags::SOFTWARE | TimestampingFlags::OPT_ID;
+    client.set_option(option::SO_TIMESTAMPING, flags).unwrap();
     for id in 0..3 {
         let before = now();
         client.send(b"ahoy").unwrap();
@@ -492,8 +489,7 @@ fn queued_error_has_origin_and_destination() {
 #[test]
 fn unknown_control_messages_round_trip() {
     let (client, server) = udp(&LOOPBACK[0]);
-    let ip_recvorigdstaddr = SocketOption::<bool>::new(libc::IPPROTO_IP, 20);
-    server.set_option(ip_recvorigdstaddr, true).unwrap();
+    server.set_option(option::IP_RECVORIGDSTADDR, true).unwrap();
     let ttl = 21_i32.to_ne_bytes();
     let raw = RawControl { level: libc::IPPROTO_IP, kind: libc::IP_TTL, data: &ttl };
     server.set_option(option::IP_RECVTTL, true).unwrap();

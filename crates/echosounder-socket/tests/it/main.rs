@@ -16,6 +16,7 @@ mod file;
 mod interpreted;
 mod modes;
 mod netlink;
+mod option;
 mod others;
 mod poll;
 mod python;

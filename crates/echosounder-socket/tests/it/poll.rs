@@ -162,7 +162,7 @@ fn error_is_reported_without_being_requested() {
 fn error_queue_is_told_apart_from_data() {
     let (server, name) = bound(Transport::Udp, &LOOPBACK[0]);
     let client = connected(Transport::Udp, &name);
-    let flags = option::SOF_TIMESTAMPING_SOFTWARE | option::SOF_TIMESTAMPING_TX_SOFTWARE;
+    let flags = option::TimestampingFlags::SOFTWARE | option::TimestampingFlags::TX_SOFTWARE;
     client.set_option(option::SO_TIMESTAMPING, flags).unwrap();
     let (errors, all) = (Poll::new().unwrap(), Poll::new().unwrap());
     errors.add(&client, 1, Interest::empty()).unwrap();

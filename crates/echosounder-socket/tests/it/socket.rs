@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::option::{self, OptionValue, SocketOption};
+use echosounder_socket::option::{self, GetValue, SetValue, SocketOption};
 use echosounder_socket::{
     Address, Family, Interest, Kind, MessageFlags, Protocol, Shutdown, Socket, Transport, Type, Waker,
     effective_user_id, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
@@ -360,7 +360,7 @@ fn path_has_the_set_permissions_less_the_umask() {
 
 /// Sets an option to another value and reads it.
 #[track_caller]
-fn check<T: OptionValue + Copy + PartialEq + std::fmt::Debug>(
+fn check<T: SetValue + GetValue + Copy + PartialEq + std::fmt::Debug>(
     socket: &Socket,
     option: SocketOption<T>,
     value: T,

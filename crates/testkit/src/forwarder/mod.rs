@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use echosounder_socket::option::{SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE};
+use echosounder_socket::option::{SO_TIMESTAMPING, TimestampingFlags};
 use echosounder_socket::{
     ControlMessage, Events, Interest, MessageFlags, Poll, Socket, control_space, ready, set_timer_slack,
 };
@@ -141,7 +141,8 @@ impl Drop for Forwarder {
 /// Makes a socket non-blocking and has the kernel report when each message arrived.
 fn timestamped(socket: impl Into<OwnedFd>) -> Socket {
     let socket = Socket::from_fd(socket.into()).unwrap();
-    socket.set_option(SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE).unwrap();
+    let flags = TimestampingFlags::RX_SOFTWARE | TimestampingFlags::SOFTWARE;
+    socket.set_option(SO_TIMESTAMPING, flags).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket
 }

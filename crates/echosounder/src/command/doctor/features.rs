@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use echosounder_socket::family::vsock::VsockAddress;
-use echosounder_socket::option::{self, SocketOption};
+use echosounder_socket::option::{self, SetValue, SocketOption, TimestampingFlags};
 use echosounder_socket::{
     Address, ControlMessage, Interest, MessageFlags, Poll, SendControl, ServerOptions, Socket, Transport,
     create_server, is_feature_absent, kernel, ready,
@@ -56,7 +56,7 @@ const FEATURES: [Feature; 23] = [
         || set_on_udp(option::IP_TRANSPARENT, true),
         "CAP_NET_ADMIN",
     ),
-    ("SO_ZEROCOPY", "send without a copy", || set_on_udp(SocketOption::new(1, 60), true), "Linux 5.0"),
+    ("SO_ZEROCOPY", "send without a copy", || set_on_udp(option::SO_ZEROCOPY, true), "Linux 5.0"),
     ("TCP_FASTOPEN", "data in the first packet of a connection", || set_on_tcp(option::TCP_FASTOPEN, 16), ""),
     ("TCP_ULP tls", "TLS in the kernel", kernel_tls, "\"modprobe tls\", or a kernel with CONFIG_TLS"),
     (
@@ -124,11 +124,11 @@ fn udp(address: &Address) -> io::Result<(Socket, Socket)> {
     Ok((sender, receiver))
 }
 
-fn set_on_udp<T: option::OptionValue>(option: SocketOption<T>, value: T) -> io::Result<Option<String>> {
+fn set_on_udp<S: SetValue, G>(option: SocketOption<S, G>, value: S) -> io::Result<Option<String>> {
     Transport::Udp.socket(&loopback())?.set_option(option, value).map(|()| None)
 }
 
-fn set_on_tcp<T: option::OptionValue>(option: SocketOption<T>, value: T) -> io::Result<Option<String>> {
+fn set_on_tcp<S: SetValue, G>(option: SocketOption<S, G>, value: S) -> io::Result<Option<String>> {
     Transport::Tcp.socket(&loopback())?.set_option(option, value).map(|()| None)
 }
 
@@ -179,10 +179,9 @@ fn arrival_time() -> io::Result<Option<String>> {
 }
 
 fn departure_time() -> io::Result<Option<String>> {
-    const TX_SOFTWARE: u32 = 1 << 1;
-    const SOFTWARE: u32 = 1 << 4;
     let (sender, _receiver) = udp(&loopback())?;
-    sender.set_option(option::SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE)?;
+    let flags = TimestampingFlags::TX_SOFTWARE | TimestampingFlags::SOFTWARE;
+    sender.set_option(option::SO_TIMESTAMPING, flags)?;
     sender.send(b"?")?;
     ready([(sender.as_fd(), Interest::READ)], Some(WAIT))?;
     let mut buffer = [0; 64];
@@ -204,12 +203,11 @@ fn segmentation() -> io::Result<Option<String>> {
 }
 
 fn kernel_tls() -> io::Result<Option<String>> {
-    const TCP_ULP: SocketOption<String> = SocketOption::new(6, 31);
     let listener = server(Transport::Tcp, &loopback(), ServerOptions::default())?;
     let client = Transport::Tcp.socket(&loopback())?;
     client.set_timeout(Some(WAIT))?;
     client.connect(&listener.local_addr()?)?;
-    client.set_option(TCP_ULP, "tls".into()).map(|()| None)
+    client.set_option(option::TCP_ULP, "tls".into()).map(|()| None)
 }
 
 fn peer_credentials() -> io::Result<Option<String>> {
