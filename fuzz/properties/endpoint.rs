@@ -5,7 +5,7 @@ use echosounder_socket::{Address, Endpoint, IpVersion, Name, Side};
 
 /// Reads the input as the text of an endpoint.
 pub(crate) fn holds(input: &[u8]) {
-    let Ok(text) = str::from_utf8(input) else { return };
+    let Ok(text) = std::str::from_utf8(input) else { return };
     let endpoint: Endpoint = match text.parse() {
         Ok(endpoint) => endpoint,
         Err(error) => {

@@ -124,7 +124,7 @@ impl<R> InFlight<R> {
     /// was not sent after all. Its number may be inserted again.
     pub fn take_back_last(&mut self) -> Option<(u64, R)> {
         let (first, last) = self.inserted?;
-        let (number, record) = self.line.pop_back_if(|(number, _)| *number == last)?;
+        let (number, record) = if self.line.back()?.0 == last { self.line.pop_back()? } else { return None };
         self.count -= 1;
         self.inserted = (first < number).then(|| (first, number - 1));
         self.trim();
@@ -246,8 +246,13 @@ impl<R> InFlight<R> {
     /// must not keep the entries of all that were sent after it. Each entry was inserted once, so
     /// this costs a step or two for each.
     fn trim(&mut self) {
-        while self.line.pop_front_if(|(_, record)| record.is_none()).is_some() {}
-        while self.line.pop_back_if(|(_, record)| record.is_none()).is_some() {}
+        let is_hole = |entry: Option<&(u64, Option<R>)>| entry.is_some_and(|(_, record)| record.is_none());
+        while is_hole(self.line.front()) {
+            self.line.pop_front();
+        }
+        while is_hole(self.line.back()) {
+            self.line.pop_back();
+        }
         if 2 * self.count + HOLES_MIN < self.line.len() {
             self.line.retain(|(_, record)| record.is_some());
         }

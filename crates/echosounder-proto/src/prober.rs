@@ -502,9 +502,7 @@ impl<F: ProbeFormat> Prober<F> {
         if self.in_flight.first().is_some_and(|(_, probe)| is_expired(probe)) {
             self.report_unmatched();
         }
-        while let Some((number, probe)) = self.in_flight.first()
-            && is_expired(probe)
-        {
+        while let Some((number, _)) = self.in_flight.first().filter(|(_, probe)| is_expired(probe)) {
             self.lose(number, FailureKind::Timeout.into(), at);
         }
     }

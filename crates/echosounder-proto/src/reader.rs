@@ -192,7 +192,10 @@ impl EchoReader {
 
     /// Ends the first message if it is complete, and returns its timestamp.
     fn completed(&mut self) -> Option<Option<Timestamp>> {
-        self.lengths.pop_front_if(|left| *left == 0)?;
+        if *self.lengths.front()? != 0 {
+            return None;
+        }
+        self.lengths.pop_front();
         self.begun = false;
         Some(self.stamp.take())
     }

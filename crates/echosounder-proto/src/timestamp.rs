@@ -182,7 +182,7 @@ fn rfc3339(text: &[u8]) -> Option<WallTime> {
 /// Returns the seconds from 1970 to a date and an `HH:MM:SS` of the proleptic Gregorian calendar. A
 /// leap second counts as the second after it.
 fn seconds(year: u64, month: u64, day: u64, time: &[u8]) -> Option<u64> {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
         2 => 28 + u64::from(leap(year)),
         4 | 6 | 9 | 11 => 30,

@@ -61,7 +61,7 @@ impl Limits {
     /// Returns a permit for one more connection, unless the maximum is reached.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let next = |count: usize| Some(count + 1).filter(|&count| count <= self.connections_max);
-        self.connections.try_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
+        self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
         Some(ConnectionPermit { limits: Arc::clone(self), host: None })
     }
 
@@ -91,7 +91,7 @@ impl ConnectionPermit {
         let max = self.limits.per_host_max.unwrap_or(u32::MAX);
         let next = |count: u32| Some(count + 1).filter(|&count| count <= max);
         let charged =
-            self.limits.hosts[counter as usize].try_update(Ordering::Relaxed, Ordering::Relaxed, next);
+            self.limits.hosts[counter as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         self.host = Some(counter).filter(|_| charged.is_ok());
         charged.is_ok().then_some(self)
     }

@@ -29,7 +29,8 @@ fn parent() -> Result<(), Box<dyn Error>> {
 
     let listener = create_server(("localhost", 0), ServerOptions::default())?;
     let address = listener.local_addr()?;
-    let rights = [SendControl::Rights(&[listener.as_fd()])];
+    let fds = [listener.as_fd()];
+    let rights = [SendControl::Rights(&fds)];
     ours.send_msg(&[IoSlice::new(b"listener")], &rights, None, MessageFlags::NONE)?;
     drop(listener); // The worker's descriptor keeps the socket open.
 

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn is_aligned(buffer: &IoBuffer) -> bool {
-        buffer.as_ptr().addr().is_multiple_of(IoBuffer::ALIGN)
+        buffer.as_ptr().addr() % IoBuffer::ALIGN == 0
     }
 
     #[test]

@@ -363,10 +363,10 @@ impl SendControl<'_> {
     pub(crate) fn encode_all(messages: &[SendControl<'_>]) -> io::Result<Vec<u8>> {
         let mut control = Vec::new();
         for message in messages {
-            if let SendControl::Raw(raw) = message
-                && raw.level == libc::SOL_SOCKET
-                && [libc::SCM_RIGHTS, libc::SCM_CREDENTIALS].contains(&raw.kind)
-            {
+            let is_refused = |raw: &RawControl<'_>| {
+                raw.level == libc::SOL_SOCKET && [libc::SCM_RIGHTS, libc::SCM_CREDENTIALS].contains(&raw.kind)
+            };
+            if matches!(message, SendControl::Raw(raw) if is_refused(raw)) {
                 let reason = "descriptors and credentials cannot be sent as raw control messages";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
             }

@@ -15,12 +15,13 @@ impl Credentials {
     pub(crate) const LEN: usize = 12;
 
     pub(crate) fn decode(data: &[u8]) -> Option<Self> {
-        let (fields, _) = data.as_chunks::<4>();
-        let &[pid, uid, gid] = fields.first_chunk()?;
+        let (pid, data) = data.split_first_chunk()?;
+        let (uid, data) = data.split_first_chunk()?;
+        let gid = data.first_chunk()?;
         Some(Self {
-            pid: i32::from_ne_bytes(pid),
-            uid: u32::from_ne_bytes(uid),
-            gid: u32::from_ne_bytes(gid),
+            pid: i32::from_ne_bytes(*pid),
+            uid: u32::from_ne_bytes(*uid),
+            gid: u32::from_ne_bytes(*gid),
         })
     }
 

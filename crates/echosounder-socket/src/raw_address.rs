@@ -64,11 +64,11 @@ impl RawAddress {
     /// Returns whether all bytes are equal. Comparing words is faster than a call of memcmp(3) for
     /// so few bytes.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let ((words, rest), (others, other_rest)) =
-            (self.as_bytes().as_chunks::<8>(), other.as_bytes().as_chunks());
-        let same =
-            |(word, other): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*word) == u64::from_ne_bytes(*other);
-        self.len == other.len && words.iter().zip(others).all(same) && rest == other_rest
+        let word = |bytes: &[u8]| bytes.first_chunk().map(|word| u64::from_ne_bytes(*word));
+        let (words, others) = (self.as_bytes().chunks_exact(8), other.as_bytes().chunks_exact(8));
+        self.len == other.len
+            && words.remainder() == others.remainder()
+            && words.zip(others).all(|(one, other)| word(one) == word(other))
     }
 
     /// Appends bytes, up to the capacity.

@@ -10,6 +10,7 @@
 //! | a path for files or UNIX sockets | [`Folder`], [`unique`] |
 //! | a port that refuses, or one for a program that cannot choose its own | [`closed_port`], [`free_port`] |
 //! | two connected sockets that cannot block forever | [`socket_pair`] |
+//! | a descriptor that is no socket | [`pipe`] |
 //! | time that passes when the test says so | [`FakeClock`] |
 //! | chance that is the same in every run | [`Random`] |
 //! | a network that loses, delays, duplicates and reorders | [`Forwarder`] |
@@ -46,7 +47,7 @@ pub use clock::FakeClock;
 pub use folder::{Folder, unique};
 pub use forwarder::{Fate, Forwarder, Log, OneWay, Passage, REQUEST_LEN, RequestLog};
 pub use machine::{has_ipv6, installed, may_run};
-pub use pair::socket_pair;
+pub use pair::{pipe, socket_pair};
 pub use patience::{PATIENCE, retry_interrupted, wait_for, wait_until};
 pub use port::{closed_port, free_port};
 pub use program::{Finished, Program, finish, json_lines, sh};

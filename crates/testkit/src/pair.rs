@@ -1,6 +1,10 @@
-//! Connected sockets without a network.
+//! Connected sockets without a network, and pipes.
+
+use std::fs::File;
 
 use echosounder_socket::{Socket, Transport};
+
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::PATIENCE;
 
@@ -11,6 +15,13 @@ pub fn socket_pair(transport: Transport) -> (Socket, Socket) {
     one.set_timeout(Some(PATIENCE)).unwrap();
     other.set_timeout(Some(PATIENCE)).unwrap();
     (one, other)
+}
+
+/// Returns the reading end and the writing end of a pipe. `std::io::pipe` needs Rust 1.87, and the
+/// socket crate supports older versions.
+pub fn pipe() -> (File, File) {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    (reader.into(), writer.into())
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Finished {
     ///
     /// If it is not UTF-8.
     pub fn text(&self) -> &str {
-        str::from_utf8(&self.stdout).unwrap()
+        std::str::from_utf8(&self.stdout).unwrap()
     }
 
     /// Returns the exit status and both outputs, to be compared at once.

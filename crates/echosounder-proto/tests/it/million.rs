@@ -99,7 +99,7 @@ fn simulate(seed: u64, probes: u64, pace: ProbePace, failures: bool) -> Outcome 
             });
         }
         let is_due = prober.due().is_some_and(|due| due.as_nanos() <= now);
-        let is_blocked = is_due && failures && random.next_u64().is_multiple_of(1000);
+        let is_blocked = is_due && failures && random.next_u64() % 1000 == 0;
         prober.handle(ProbeInput::Blocked(is_blocked));
         while let Some(output) = prober.poll(moment(now), &mut bytes) {
             let number = match output {
@@ -116,7 +116,7 @@ fn simulate(seed: u64, probes: u64, pace: ProbePace, failures: bool) -> Outcome 
             };
             if let Some(up) = delay(&mut random) {
                 delay(&mut random).into_iter().for_each(|down| put(up + down, Arrival::Reply));
-                if random.next_u64().is_multiple_of(64) {
+                if random.next_u64() % 64 == 0 {
                     delay(&mut random).into_iter().for_each(|down| put(up + down, Arrival::Reply));
                 }
             }

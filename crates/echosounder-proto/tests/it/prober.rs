@@ -527,7 +527,7 @@ fn stamped(local_time: &LocalTime, message: &[u8]) -> Vec<u8> {
 /// Returns the reply of a Python server that formats bytes as text: quoted, with escaped
 /// newlines.
 fn quoted(message: &[u8]) -> Vec<u8> {
-    let text = str::from_utf8(message).unwrap().replace('\n', "\\n");
+    let text = std::str::from_utf8(message).unwrap().replace('\n', "\\n");
     format!("[b'Fri Nov 27 12:19:36 2026'] b'{text}'").into_bytes()
 }
 
@@ -926,10 +926,8 @@ fn wild(seed: u64) -> impl Fn(u64) -> Transit {
     move |number| {
         let mut random = Random::new(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let up = delay(&mut random);
-        let down = [
-            delay(&mut random),
-            Some(delay(&mut random)).filter(|_| random.next_u64().is_multiple_of(8)).flatten(),
-        ];
+        let down =
+            [delay(&mut random), Some(delay(&mut random)).filter(|_| random.next_u64() % 8 == 0).flatten()];
         Transit { up, down }
     }
 }

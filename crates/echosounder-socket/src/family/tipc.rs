@@ -125,7 +125,7 @@ impl TipcScope {
     }
 
     fn of(number: u8) -> Option<Self> {
-        match number.cast_signed() {
+        match i8::from_ne_bytes([number]) {
             CLUSTER_SCOPE => Some(Self::Cluster),
             NODE_SCOPE => Some(Self::Node),
             _ => None,
@@ -168,7 +168,8 @@ impl TipcAddress {
             Self::Service { service, instance, domain, .. } => (SERVICE, [service, instance, domain]),
             Self::Range { service, lower, upper, .. } => (RANGE, [service, lower, upper]),
         };
-        raw.put(&[kind, scope.cast_unsigned()]);
+        raw.put(&[kind]);
+        raw.put(&scope.to_ne_bytes());
         fields.iter().for_each(|field| raw.put(&field.to_ne_bytes()));
     }
 

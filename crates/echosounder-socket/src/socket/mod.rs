@@ -113,10 +113,10 @@ const UNKNOWN: i32 = -1;
 /// ```
 /// use echosounder_socket::Socket;
 ///
-/// let (reader, _writer) = std::io::pipe()?;
-/// let error = Socket::from_fd(reader.into()).unwrap_err();
+/// let file = std::fs::File::open("/dev/null")?;
+/// let error = Socket::from_fd(file.into()).unwrap_err();
 /// assert_eq!(error.source.raw_os_error(), Some(88)); // ENOTSOCK
-/// let _reader = std::io::PipeReader::from(error.fd);
+/// let _file = std::fs::File::from(error.fd);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, thiserror::Error)]

@@ -15,10 +15,8 @@ use crate::raw_address::RawAddress;
 /// Maximum length of the prefix of a reply.
 pub(crate) const HEAD_MAX: usize = 128;
 
-const _: () = assert!(
-    HEAD_MAX.is_multiple_of(IoBuffer::ALIGN),
-    "a datagram starts on a boundary, because its slot does"
-);
+const _: () =
+    assert!(HEAD_MAX % IoBuffer::ALIGN == 0, "a datagram starts on a boundary, because its slot does");
 
 /// A buffer for control messages, with the alignment of `cmsghdr`.
 #[derive(Clone, Copy)]

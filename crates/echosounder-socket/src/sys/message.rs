@@ -82,8 +82,8 @@ fn descriptors(raw: RawControl<'_>) -> Option<ControlMessage> {
         return None;
     }
     // If the kernel could not create a pidfd, it writes a negative error number instead.
-    let numbers =
-        raw.data.as_chunks().0.iter().map(|number| RawFd::from_ne_bytes(*number)).filter(|fd| 0 <= *fd);
+    let numbers = raw.data.chunks_exact(size_of::<RawFd>()).filter_map(|number| number.first_chunk());
+    let numbers = numbers.map(|number| RawFd::from_ne_bytes(*number)).filter(|fd| 0 <= *fd);
     // SAFETY: the kernel has just created these descriptors for us and reports each of them once.
     let mut fds: Vec<OwnedFd> = numbers.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
     match (raw.kind, fds.len()) {

@@ -1,7 +1,7 @@
 //! Control messages: descriptors, credentials, timestamps and header fields.
 
-use std::fs;
-use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process;
@@ -13,6 +13,7 @@ use echosounder_socket::{
     PacketInfo, RawControl, SendControl, Socket, Transport, control_space, effective_user_id,
     interface_index,
 };
+use echosounder_testkit::pipe;
 
 use crate::alone::{Process, is_alone};
 use crate::{LOOPBACK, PATIENCE, bound, field, link_local, skip, wait_readable};
@@ -59,18 +60,18 @@ fn udp(loopback: &Address) -> (Socket, Socket) {
 
 /// Returns the writing ends of pipes, to pass to a peer, and the reading ends, which show when
 /// every writing end is closed.
-fn pipes(count: usize) -> (Vec<PipeReader>, Vec<PipeWriter>) {
-    (0..count).map(|_| io::pipe().unwrap()).unzip()
+fn pipes(count: usize) -> (Vec<File>, Vec<File>) {
+    (0..count).map(|_| pipe()).unzip()
 }
 
 /// Passes descriptors to the peer of a socket and closes them here.
-fn give(socket: &Socket, writers: Vec<PipeWriter>) {
+fn give(socket: &Socket, writers: Vec<File>) {
     let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
     send(socket, b"take", &[SendControl::Rights(&fds)], None);
 }
 
 /// Checks that every writing end is closed, also those of undelivered messages.
-fn check_closed(readers: Vec<PipeReader>) {
+fn check_closed(readers: Vec<File>) {
     for mut reader in readers {
         wait_readable(&reader);
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
@@ -99,7 +100,7 @@ fn received_descriptors_are_owned_and_close_on_exec() {
         for (fd, mut reader) in fds.into_iter().zip(&readers) {
             let flags = field(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()), "flags:");
             assert_ne!(i32::from_str_radix(&flags, 8).unwrap() & libc::O_CLOEXEC, 0);
-            PipeWriter::from(fd).write_all(b"x").unwrap();
+            File::from(fd).write_all(b"x").unwrap();
             reader.read_exact(&mut [0]).unwrap();
         }
         check_closed(readers);
@@ -532,8 +533,9 @@ fn message_flags_are_those_of_the_kernel() {
         let (one, other) = pair(transport);
         // The kernel sets MSG_EOR for complete records.
         let expected = if transport == Transport::UnixStream { 0 } else { libc::MSG_EOR };
-        let given = [io::stderr()];
-        let rights = [SendControl::Rights(&[given[0].as_fd()])];
+        let stderr = io::stderr();
+        let fds = [stderr.as_fd()];
+        let rights = [SendControl::Rights(&fds)];
         for (control, space) in [(&[][..], 0), (&[], ROOM), (&rights, ROOM)] {
             send(&one, b"ahoy", control, None);
             let (message, _) = receive(&other, space, MessageFlags::NONE);

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_socket::{Socket, Transport, option};
+use echosounder_testkit::pipe;
 
 use crate::alone::{Process, is_alone, send_line};
 use crate::{Folder, PATIENCE, field, skip};
@@ -180,7 +181,7 @@ fn send_file_copies_where_sendfile_is_unsupported() {
 
     // A pipe has no position.
     let (one, _other) = pair();
-    let (reader, mut writer) = io::pipe().unwrap();
+    let (reader, mut writer) = pipe();
     writer.write_all(b"piped").unwrap();
     drop(writer);
     assert_eq!(one.send_file(&reader, 0, None).unwrap_err().source.raw_os_error(), Some(libc::ESPIPE));

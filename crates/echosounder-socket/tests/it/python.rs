@@ -111,7 +111,7 @@ fn address(fixture: &Fixture, output: &str) -> Address {
             (ip, words[1].parse().unwrap()).into()
         }
         Family::UNIX => {
-            let digits = words[0].as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+            let digits = words[0].as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
             let bytes: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
             assert_eq!(bytes[0], 0, "it has been given an abstract name");
             UnixName::Abstract(bytes[1..].into()).into()

@@ -1,9 +1,10 @@
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::thread;
 use std::time::Duration;
-use std::{fs, thread};
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::option::{self, GetValue, SetValue, SocketOption};
@@ -11,6 +12,7 @@ use echosounder_socket::{
     Address, Family, Interest, Kind, MessageFlags, Protocol, Shutdown, Socket, Transport, Type, Waker,
     effective_user_id, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
 };
+use echosounder_testkit::pipe;
 
 use crate::alone::{Process, is_alone};
 use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected, everywhere, field, read, wait_readable};
@@ -468,13 +470,13 @@ fn nonblocking_type_sets_the_timeout() {
 
 #[test]
 fn from_fd_returns_a_descriptor_that_is_no_socket() {
-    let (reader, mut writer) = io::pipe().unwrap();
+    let (reader, mut writer) = pipe();
     let number = reader.as_raw_fd();
     let error = Socket::from_fd(OwnedFd::from(reader)).unwrap_err();
     assert_eq!(error.source.raw_os_error(), Some(libc::ENOTSOCK));
     assert_eq!(error.to_string(), format!("cannot use descriptor {number} as a socket"));
     writer.write_all(b"x").unwrap();
-    let mut reader = io::PipeReader::from(error.fd);
+    let mut reader = File::from(error.fd);
     assert_eq!(reader.read(&mut [0; 8]).unwrap(), 1);
 
     // TryFrom does the same. Converted to an io::Error, it keeps only the kernel's reason.

@@ -33,6 +33,7 @@ use echosounder_socket::{
     Address, Family, Interest, MessageFlags, ServerOptions, Shutdown, Socket, Transport, Type, create_server,
     option, ready,
 };
+use echosounder_testkit::pipe;
 
 use crate::{LOOPBACK, PATIENCE, UNNAMED, bound, connected, read, skip, wait_readable};
 
@@ -484,6 +485,6 @@ fn inherited_listener_is_recognised_and_outlives_its_creator() {
     wait_readable(&listener);
     assert_eq!(listener.accept().unwrap().1, client.local_addr().unwrap());
     // A descriptor that is not a socket is refused.
-    let (pipe, _) = io::pipe().unwrap();
+    let (pipe, _) = pipe();
     assert_eq!(Socket::from_fd(pipe.into()).unwrap_err().source.raw_os_error(), Some(88));
 }

@@ -73,7 +73,7 @@ fn span(from: u64, to: u64) -> i64 {
 
 /// Returns the two times of a `[RX TX] ` timestamp, or `None` if the message has none.
 pub(super) fn server_times(message: &[u8]) -> Option<(u64, u64)> {
-    let time = |digits: Range<usize>| str::from_utf8(message.get(digits)?).ok()?.parse().ok();
+    let time = |digits: Range<usize>| std::str::from_utf8(message.get(digits)?).ok()?.parse().ok();
     Some((time(1..20)?, time(21..40)?)).filter(|(rx, _)| *rx != 0)
 }
 

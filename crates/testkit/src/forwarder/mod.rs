@@ -185,5 +185,5 @@ fn wait(poll: &Poll, events: &mut Events, due: Option<Duration>) {
 
 /// Returns the sequence number of a request or of the reply to it.
 fn sequence(message: &[u8]) -> Option<u64> {
-    str::from_utf8(message.get(SEQUENCE)?).ok()?.parse().ok()
+    std::str::from_utf8(message.get(SEQUENCE)?).ok()?.parse().ok()
 }
