@@ -26,7 +26,7 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
-#![doc(test(attr(deny(warnings))))]
+#![doc(test(attr(deny(unused))))]
 
 extern crate alloc;
 

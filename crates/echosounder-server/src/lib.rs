@@ -37,7 +37,7 @@
 //! Inside, each thread runs one worker with an epoll of its own, or one worker for a datagram
 //! socket. The state of a connection does no input or output itself, so that a test can drive it.
 #![forbid(unsafe_code)]
-#![doc(test(attr(deny(warnings))))]
+#![doc(test(attr(deny(unused))))]
 
 mod backlog;
 mod clock;
@@ -89,3 +89,8 @@ pub mod internal {
     pub use crate::turn_context::TurnContext;
     pub use crate::worker::Worker;
 }
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -192,13 +192,11 @@ fn is_dead(path: &Path, address: &Address) -> bool {
 mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
 
-    use echosounder_testkit::Folder;
-
     use super::*;
 
     #[test]
     fn a_socket_that_replaced_the_dead_one_is_moved_back() {
-        let folder = Folder::new();
+        let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
         let dead = fs::symlink_metadata(&path).unwrap();

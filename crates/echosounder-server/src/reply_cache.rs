@@ -67,13 +67,12 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use echosounder_socket::effective_user_id;
-    use echosounder_testkit::Folder;
 
     use super::*;
 
     #[test]
     fn sockets_stay_pinned_until_they_are_evicted() {
-        let folder = Folder::new();
+        let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("peer");
         let uid = Some(effective_user_id());
         let mut cache = ReplyCache::default();

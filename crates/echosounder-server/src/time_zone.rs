@@ -64,7 +64,6 @@ mod tests {
     use std::fs;
     use std::process::Command;
 
-    use echosounder_testkit::Folder;
     use jiff::Timestamp;
 
     use super::*;
@@ -87,7 +86,7 @@ mod tests {
 
     #[test]
     fn large_files_and_fifos_are_not_read() {
-        let folder = Folder::new();
+        let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let (large, fifo) = (folder.join("large"), folder.join("fifo"));
         File::create(&large).unwrap().set_len(ZONE_FILE_MAX + 1).unwrap();

@@ -277,7 +277,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 #![deny(unsafe_code)]
-#![doc(test(attr(deny(warnings))))]
+#![doc(test(attr(deny(unused))))]
 
 mod address;
 mod batch;
@@ -342,3 +342,8 @@ pub use sys::raw_fd::SocketRef;
 pub use to_endpoint::ToEndpoint;
 pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};
 pub use wait::set_interrupt_hook;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -299,7 +299,6 @@ mod tests {
     use std::time::Duration;
 
     use echosounder_socket::StopToken;
-    use echosounder_testkit::closed_port;
 
     use super::*;
 
@@ -317,22 +316,30 @@ mod tests {
         }
     }
 
-    /// Returns addresses that refuse connections.
-    fn refusing(transport: Transport, count: usize) -> Candidates {
-        let closed = || std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, closed_port()));
-        candidates(transport, (0..count).map(|_| closed().into()))
+    /// Returns addresses that refuse connections as long as the sockets live, which are bound and do
+    /// not listen.
+    fn refusing(transport: Transport, count: usize) -> (Candidates, Vec<Socket>) {
+        let any_port = Address::from((std::net::Ipv4Addr::LOCALHOST, 0));
+        let bound = |_| {
+            let socket = Transport::Tcp.socket(&any_port).unwrap();
+            socket.bind(&any_port).unwrap();
+            socket
+        };
+        let sockets: Vec<Socket> = (0..count).map(bound).collect();
+        let addresses: Vec<Address> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        (candidates(transport, addresses), sockets)
     }
 
     #[test]
     fn no_other_address_is_tried_when_the_time_is_over() {
         for transport in [Transport::Tcp, Transport::Udp] {
-            let mut candidates = refusing(transport, 5);
+            let (mut candidates, _sockets) = refusing(transport, 5);
             let deadline = candidates.limit.after(Duration::ZERO);
             let error = candidates.connect(deadline).unwrap().unwrap_err();
             assert_eq!(error.failure_kind(), Some(FailureKind::Timeout), "{error}");
             assert_eq!(candidates.addresses().count(), 4);
         }
-        let mut in_time = refusing(Transport::Tcp, 5);
+        let (mut in_time, _sockets) = refusing(Transport::Tcp, 5);
         let error = in_time.connect(Deadline::NEVER).unwrap().unwrap_err();
         assert_eq!(
             (error.failure_kind(), in_time.addresses().count()),
