@@ -195,7 +195,7 @@
 //! | Python | Rust | difference |
 //! |---|---|---|
 //! | `fileno` | [`as_raw_fd`](std::os::fd::AsRawFd::as_raw_fd) | a closed socket cannot exist |
-//! | `makefile` | [`Socket::make_file`] | a [`SocketFile`]: bytes, buffered, both directions |
+//! | `makefile` | [`Socket::make_file`] | a [`SocketFile`]: bytes, buffered; [`SocketFile::into_split`] to write while iterating over lines |
 //! | `sendfile` | [`Socket::send_file`] | the position of the file does not change |
 //! | `dup` | [`Socket::try_clone`] | |
 //! | `detach` | [`Socket::into_fd`] | |
@@ -291,6 +291,7 @@ mod errno;
 mod error;
 pub mod family;
 mod file;
+mod from_fd_error;
 mod interface;
 pub mod kernel;
 mod limit;
@@ -307,6 +308,7 @@ mod sys;
 mod to_endpoint;
 mod transport;
 mod unbind;
+mod unfinished;
 mod wait;
 
 pub use address::{Address, Locality};
@@ -326,21 +328,23 @@ pub use errno::{
 };
 pub use error::Error;
 pub use family::{Family, Protocol, Type};
-pub use file::SocketFile;
+pub use file::{SocketFile, SocketReader, SocketWriter};
+pub use from_fd_error::FromFdError;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
 pub use limit::{fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack};
 pub use lookup::{IpVersion, Side};
-pub use message::{Message, MessageFlags, Outgoing, Unfinished};
+pub use message::{Message, MessageFlags, Outgoing};
 pub use poll::{Event, Events, EventsIter, Interest, Poll, PollFd, Readiness, Waker, poll, ready};
 pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
-pub use socket::{FromFdError, Socket, effective_user_id};
+pub use socket::{Socket, effective_user_id};
 #[doc(no_inline)]
 pub use std::net::Shutdown;
 pub use stop::StopToken;
 pub use sys::raw_fd::SocketRef;
 pub use to_endpoint::ToEndpoint;
 pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};
+pub use unfinished::Unfinished;
 pub use wait::set_interrupt_hook;
 
 /// The examples of the README are tests.

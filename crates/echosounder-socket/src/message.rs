@@ -1,6 +1,6 @@
 //! Messages of sendmsg(2) and recvmsg(2), and their flags.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 
 use bitflags::bitflags;
 
@@ -97,20 +97,4 @@ pub struct Outgoing<'a> {
     pub control: &'a [SendControl<'a>],
     /// The destination; `None` for the peer of a connected socket.
     pub to: Option<&'a Address>,
-}
-
-/// An error of a send that had to send more.
-#[derive(Debug, thiserror::Error)]
-#[error("sent {sent} bytes")]
-pub struct Unfinished {
-    /// Number of bytes sent before the error.
-    pub sent: u64,
-    /// The kernel's reason, or a timeout.
-    pub source: io::Error,
-}
-
-impl From<Unfinished> for io::Error {
-    fn from(error: Unfinished) -> Self {
-        error.source
-    }
 }

@@ -5,8 +5,9 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
+use crate::from_fd_error::FromFdError;
 use crate::message::MessageFlags;
-use crate::socket::{FromFdError, Socket};
+use crate::socket::Socket;
 
 /// Defines the conversions of one type of std in both directions.
 macro_rules! convert {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use crate::family::{Family, Protocol, Type};
+use crate::from_fd_error::FromFdError;
 use crate::message::MessageFlags;
 use crate::option::{SO_RCVTIMEO, SO_SNDTIMEO};
 use crate::poll::Interest;
@@ -106,34 +107,6 @@ const _: () = assert!(size_of::<Socket>() == 16);
 /// A number that no family has.
 const UNKNOWN: i32 = -1;
 
-/// The error of [`Socket::from_fd`]: a descriptor is not a socket.
-///
-/// Converting it to an [`io::Error`] keeps `source` and closes the descriptor.
-///
-/// ```
-/// use echosounder_socket::Socket;
-///
-/// let file = std::fs::File::open("/dev/null")?;
-/// let error = Socket::from_fd(file.into()).unwrap_err();
-/// assert_eq!(error.source.raw_os_error(), Some(88)); // ENOTSOCK
-/// let _file = std::fs::File::from(error.fd);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use descriptor {} as a socket", fd.as_raw_fd())]
-pub struct FromFdError {
-    /// The descriptor, still open.
-    pub fd: OwnedFd,
-    /// The kernel's reason.
-    pub source: io::Error,
-}
-
-impl From<FromFdError> for io::Error {
-    fn from(error: FromFdError) -> Self {
-        error.source
-    }
-}
-
 /// Creating and converting sockets.
 impl Socket {
     /// Creates a socket: socket(2). It is blocking unless the type contains SOCK_NONBLOCK, and
@@ -216,15 +189,18 @@ impl Socket {
                 socket.timeout.set(nonblocking.then_some(Duration::ZERO));
                 Ok(socket)
             }
-            Err(source) => Err(FromFdError { fd: socket.fd, source }),
+            Err(source) => Err(FromFdError::new(socket.fd, source)),
         }
     }
 
     /// Wraps a descriptor without a check, and takes over its blocking mode.
     pub(crate) fn adopted(fd: OwnedFd) -> Self {
+        let socket = Self::with(fd, None, UNKNOWN);
         // fcntl(2) does not fail for an open descriptor.
-        let nonblocking = sys::socket::is_nonblocking(fd.as_fd()).unwrap_or(false);
-        Self::with(fd, nonblocking.then_some(Duration::ZERO), UNKNOWN)
+        let nonblocking = sys::socket::is_nonblocking(socket.as_fd()).unwrap_or(false);
+        socket.timeout.set(nonblocking.then_some(Duration::ZERO));
+        socket.family.store(socket.family().map_or(UNKNOWN, |family| family.0), Ordering::Relaxed);
+        socket
     }
 
     /// Wraps a descriptor without a system call. Its calls follow the descriptor's blocking mode.

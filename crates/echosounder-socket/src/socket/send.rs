@@ -10,11 +10,12 @@ use crate::control::SendControl;
 use crate::errno::is_too_long;
 use crate::family::Type;
 use crate::lookup::Side;
-use crate::message::{MessageFlags, Outgoing, Unfinished};
+use crate::message::{MessageFlags, Outgoing};
 use crate::poll::Interest;
 use crate::raw_address::RawAddress;
 use crate::sys;
 use crate::to_endpoint::ToEndpoint;
+use crate::unfinished::Unfinished;
 use crate::wait::CallWait;
 
 /// Maximum number of bytes that one sendfile(2) is asked to send. CPython has the same limit.
@@ -105,14 +106,14 @@ impl Socket {
                 Ok(len) if len < part.len() => {
                     sent += len;
                     let interrupted = crate::wait::interrupted();
-                    interrupted.map_err(|source| Unfinished { sent: sent as u64, source })?;
+                    interrupted.map_err(|source| Unfinished::new(sent as u64, source))?;
                 }
                 Ok(len) => sent += len,
                 Err(error) if 1 < part.len() && is_too_long(&error) && self.is_stream() => {
                     part_max = part.len() / 2;
                     continue;
                 }
-                Err(source) => return Err(Unfinished { sent: sent as u64, source }),
+                Err(source) => return Err(Unfinished::new(sent as u64, source)),
             }
             if sent == bytes.len() {
                 return Ok(());
@@ -243,7 +244,7 @@ impl Socket {
     /// ```
     #[doc(alias = "sendfile")]
     pub fn send_file(&self, file: &impl AsFd, offset: u64, count: Option<u64>) -> Result<u64, Unfinished> {
-        let unfit = |source| Unfinished { sent: 0, source };
+        let unfit = |source| Unfinished::new(0, source);
         if self.timeout() == Some(Duration::ZERO) || self.socket_type().map_err(unfit)? != Type::STREAM {
             return Err(unfit(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -262,7 +263,7 @@ impl Socket {
     ) -> Result<u64, Unfinished> {
         let mut sent = 0;
         let mut wait = self.call_wait();
-        let size = sys::sendfile::size(file).map_err(|source| Unfinished { sent, source })?;
+        let size = sys::sendfile::size(file).map_err(|source| Unfinished::new(sent, source))?;
         loop {
             // A count beyond the end of the file makes the kernel set MSG_MORE, and SCTP then waits
             // for more data.
@@ -291,10 +292,10 @@ impl Socket {
                 Ok(len) => {
                     sent += len as u64;
                     if len < wanted {
-                        crate::wait::interrupted().map_err(|source| Unfinished { sent, source })?;
+                        crate::wait::interrupted().map_err(|source| Unfinished::new(sent, source))?;
                     }
                 }
-                Err(source) => return Err(Unfinished { sent, source }),
+                Err(source) => return Err(Unfinished::new(sent, source)),
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_socket::{Socket, Transport, option};
+use echosounder_socket::{Shutdown, Socket, SocketFile, Transport, option};
 use echosounder_testkit::pipe;
 
 use crate::alone::{Process, is_alone, send_line};
@@ -112,9 +112,9 @@ fn file_uses_its_own_timeout() {
     let (_one, other) = pair();
     other.set_timeout(None).unwrap();
     let mut file = other.make_file().unwrap();
-    file.get_ref().set_timeout(Some(Duration::from_millis(10))).unwrap();
+    file.set_timeout(Some(Duration::from_millis(10))).unwrap();
     assert_eq!(file.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
-    assert_eq!(other.timeout(), None);
+    assert_eq!((file.timeout(), other.timeout()), (Some(Duration::from_millis(10)), None));
     assert_eq!(file.as_fd().as_raw_fd(), file.get_ref().as_raw_fd());
     // After SO_RCVTIMEO has expired in the kernel, the file does not wait again.
     let mut file = other.make_file().unwrap();
@@ -137,6 +137,110 @@ fn partial_read_exact_refuses_further_reads() {
     one.send(b"rest").unwrap();
     let error = file.read(&mut buffer).unwrap_err();
     assert_eq!((error.kind(), error.to_string().contains("received only a part")), (ErrorKind::Other, true));
+}
+
+/// A socket with a timeout after the file was created makes the shared descriptor non-blocking. The
+/// file has no timeout and must wait.
+#[test]
+fn file_reads_on_after_its_socket_has_timed_out() {
+    let (one, other) = pair();
+    other.set_timeout(None).unwrap();
+    let mut file = other.make_file().unwrap();
+    other.set_timeout(Some(Duration::from_millis(10))).unwrap();
+    assert_eq!(other.recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
+    let writer = thread::spawn(move || {
+        one.send(b"late\n").unwrap();
+        one
+    });
+    let mut line = String::new();
+    file.read_line(&mut line).unwrap();
+    assert_eq!(line, "late\n");
+    writer.join().unwrap();
+}
+
+/// std's `read_line` and `read_to_string` drop a part of a character that precedes an error.
+#[test]
+fn partial_character_refuses_further_reads() {
+    type ReadText = fn(&mut SocketFile, &mut String) -> io::Result<usize>;
+    let reads: [ReadText; 2] = [|file, text| file.read_line(text), |file, text| file.read_to_string(text)];
+    for read in reads {
+        let (one, other) = pair();
+        other.set_nonblocking(true).unwrap();
+        let mut file = other.make_file().unwrap();
+        let mut text = String::from("before ");
+        // A part that ends between characters is returned, and the read can go on.
+        one.send("grü".as_bytes()).unwrap();
+        assert_eq!(read(&mut file, &mut text).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(text, "before grü");
+        let bytes = "ße\n".as_bytes();
+        one.send(&bytes[..1]).unwrap();
+        assert_eq!(read(&mut file, &mut text).unwrap_err().kind(), ErrorKind::WouldBlock);
+        one.send(&bytes[1..]).unwrap();
+        let error = read(&mut file, &mut text).unwrap_err();
+        assert!(error.to_string().contains("received only a part"), "{error}");
+        assert_eq!(text, "before grü");
+    }
+}
+
+#[test]
+fn lines_that_are_not_utf8_are_invalid_data() {
+    let (one, other) = pair();
+    one.send(b"good\nb\xffad\ngood again\n").unwrap();
+    drop(one);
+    let mut file = other.make_file().unwrap();
+    let mut text = String::new();
+    assert_eq!(file.read_line(&mut text).unwrap(), 5);
+    assert_eq!(file.read_line(&mut text).unwrap_err().kind(), ErrorKind::InvalidData);
+    assert_eq!(file.read_line(&mut text).unwrap(), 11);
+    assert_eq!(text, "good\ngood again\n");
+    assert_eq!(file.read_line(&mut text).unwrap(), 0);
+}
+
+#[test]
+fn halves_read_and_write_at_once() {
+    let (client, server) = pair();
+    let (reader, mut writer) = server.make_file().unwrap().into_split();
+    assert_eq!(reader.as_fd().as_raw_fd(), writer.as_raw_fd());
+    drop(server);
+    let server = thread::spawn(move || {
+        for line in reader.lines() {
+            writeln!(writer, "[{}]", line.unwrap()).unwrap();
+            writer.flush().unwrap();
+        }
+    });
+    let mut file = client.make_file().unwrap();
+    drop(client);
+    let mut reply = String::new();
+    for word in ["ahoy", "there"] {
+        writeln!(file, "{word}").unwrap();
+        file.flush().unwrap();
+        file.read_line(&mut reply).unwrap();
+    }
+    assert_eq!(reply, "[ahoy]\n[there]\n");
+    file.get_ref().shutdown(Shutdown::Write).unwrap();
+    server.join().unwrap();
+    assert_eq!(file.read(&mut [0; 8]).unwrap(), 0);
+}
+
+#[test]
+fn file_returns_its_socket() {
+    let (one, other) = pair();
+    let mut file = one.make_file().unwrap();
+    let number = file.as_raw_fd();
+    drop(one);
+    other.send(b"line\nrest").unwrap();
+    file.read_line(&mut String::new()).unwrap();
+    assert_eq!(file.buffer(), b"rest");
+    file.write_all(b"buffered").unwrap();
+    let socket = file.into_inner().unwrap();
+    assert_eq!((socket.as_raw_fd(), socket.timeout()), (number, None));
+    assert_eq!(other.recv(&mut [0; 16]).unwrap(), 8);
+
+    // A flush that fails is reported.
+    let mut file = socket.make_file().unwrap();
+    drop((socket, other));
+    file.write_all(b"nobody").unwrap();
+    assert_eq!(file.into_inner().unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
 #[test]

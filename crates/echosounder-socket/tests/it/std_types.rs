@@ -1,5 +1,6 @@
 //! Conversions between sockets and the types of std, and borrowed sockets.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -8,7 +9,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::time::Duration;
 
-use echosounder_socket::{Socket, SocketRef, Transport, option};
+use echosounder_socket::{FromFdError, Socket, SocketRef, Transport, Unfinished, option};
 
 use crate::{PATIENCE, unique};
 
@@ -170,6 +171,36 @@ fn other_descriptors_are_no_sockets() {
     assert_eq!(error.source.raw_os_error(), Some(libc::ENOTSOCK));
     let mut file = File::from(error.fd);
     assert_eq!(file.read(&mut [0; 8]).unwrap(), 0);
+}
+
+/// Converts errors with `?`, which must lose nothing.
+#[test]
+fn errors_become_io_errors() {
+    fn adopt(fd: OwnedFd) -> io::Result<Socket> {
+        Ok(Socket::from_fd(fd)?)
+    }
+    let error = adopt(File::open("/dev/null").unwrap().into()).unwrap_err();
+    let reason = io::Error::from_raw_os_error(libc::ENOTSOCK);
+    assert_eq!(error.kind(), reason.kind());
+    assert!(error.to_string().ends_with(&format!("as a socket: {reason}")), "{error}");
+    let error: FromFdError = error.downcast().unwrap();
+    assert_eq!(error.source.raw_os_error(), Some(libc::ENOTSOCK));
+    assert_eq!(File::from(error.fd).read(&mut [0; 8]).unwrap(), 0);
+
+    fn send(socket: &Socket) -> io::Result<()> {
+        Ok(socket.send_all(b"nobody")?)
+    }
+    let (one, other) = Transport::UnixStream.pair().unwrap();
+    drop(other);
+    let error = send(&one).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert!(error.source().is_none(), "the reason is displayed already");
+    let error: Unfinished = error.downcast().unwrap();
+    assert_eq!((error.sent, error.source.raw_os_error()), (0, Some(libc::EPIPE)));
+    // Alone, the error has its reason as its source.
+    let error = one.send_all(b"nobody").unwrap_err();
+    assert_eq!(error.to_string(), "cannot send more than 0 bytes");
+    assert_eq!(error.source().unwrap().to_string(), error.source.to_string());
 }
 
 #[test]
