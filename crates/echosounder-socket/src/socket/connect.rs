@@ -415,12 +415,14 @@ impl Socket {
         self.option(option::SO_PROTOCOL)
     }
 
-    /// Returns the family without a system call; [`Family::UNSPEC`] if it is not known.
+    /// Returns the family, which only a borrowed socket has to ask the kernel for, once;
+    /// [`Family::UNSPEC`] if the descriptor is not a socket.
     pub(super) fn known_family(&self) -> Family {
-        match self.family.load(Ordering::Relaxed) {
-            super::UNKNOWN => Family::UNSPEC,
-            family => Family(family),
+        if self.family.load(Ordering::Relaxed) == super::UNKNOWN {
+            let family = self.family().unwrap_or(Family::UNSPEC);
+            self.family.store(family.0, Ordering::Relaxed);
         }
+        Family(self.family.load(Ordering::Relaxed))
     }
 
     /// Sets the permissions that the path of a UNIX socket will have when it is bound, less the

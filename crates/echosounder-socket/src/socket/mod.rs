@@ -2,6 +2,7 @@
 //! object.
 
 mod connect;
+mod flags;
 mod options;
 mod receive;
 mod send;

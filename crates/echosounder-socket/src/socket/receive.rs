@@ -2,11 +2,11 @@
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
 
-use super::{Socket, UNKNOWN};
+use super::Socket;
 use crate::address::Address;
 use crate::batch::Batch;
+use crate::family::Family;
 use crate::family::unix::UnixName;
 use crate::message::{Message, MessageFlags};
 use crate::poll::Interest;
@@ -201,16 +201,11 @@ impl Socket {
     /// Returns the source of a message that the kernel reported as `from`. It reports an empty
     /// address for the peer of a connection and for an unbound UNIX socket, which has the address
     /// "unnamed".
-    fn sender(&self, from: &RawAddress) -> Address {
-        if from.len() == 0 && self.is_unix() { UnixName::Unnamed.into() } else { Address::from(from) }
-    }
-
-    fn is_unix(&self) -> bool {
-        let mut family = self.family.load(Ordering::Relaxed);
-        if family == UNKNOWN {
-            family = self.family().map_or(UNKNOWN, |family| family.0);
-            self.family.store(family, Ordering::Relaxed);
+    pub(super) fn sender(&self, from: &RawAddress) -> Address {
+        if from.len() == 0 && self.known_family() == Family::UNIX {
+            UnixName::Unnamed.into()
+        } else {
+            Address::from(from)
         }
-        family == libc::AF_UNIX
     }
 }

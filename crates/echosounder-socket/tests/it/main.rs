@@ -13,6 +13,7 @@ mod endpoint;
 mod examples;
 mod family;
 mod file;
+mod flags;
 mod interpreted;
 mod modes;
 mod netlink;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufRead, ErrorKind, IoSlice, IoSliceMut};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use echosounder_socket::{
-    Address, Batch, MessageFlags, Outgoing, Socket, Transport, option, set_interrupt_hook,
+    Address, Batch, MessageFlags, Outgoing, Socket, SocketRef, Transport, option, set_interrupt_hook,
 };
 
 use crate::alone::{Process, is_alone, send_line};
@@ -66,6 +67,9 @@ fn do_everything() {
         look(&format!("send_msg {mode}"), || one.send_msg(&pieces, &[], None, MessageFlags::NONE)).unwrap();
         let mut into = [IoSliceMut::new(&mut buffer)];
         look(&format!("recv_msg {mode}"), || other.recv_msg(&mut into, 64, MessageFlags::NONE)).unwrap();
+        look(&format!("send_with {mode}"), || one.send_with(b"ahoy", MessageFlags::DONTWAIT)).unwrap();
+        look(&format!("peek {mode}"), || other.peek(&mut buffer)).unwrap();
+        look(&format!("recv_with {mode}"), || other.recv_with(&mut buffer, MessageFlags::DONTWAIT)).unwrap();
         let outgoing = [Outgoing { buffers: &pieces, control: &[], to: None }];
         look(&format!("send_many {mode}"), || one.send_many(&outgoing)).unwrap();
         let mut behind = Vec::with_capacity(8);
@@ -90,7 +94,13 @@ fn do_everything() {
 
     look("timeout", || one.timeout());
     look("option", || one.option(option::SO_RCVBUF)).unwrap();
+    look("borrow", || SocketRef::from(&one));
+    look("borrow and send", || SocketRef::from(&one).send(b"ahoy")).unwrap();
     let again = look("duplicate", || one.try_clone()).unwrap();
+    let stream = look("to std, with a timeout", || UnixStream::from(again));
+    let again = look("from std", || Socket::from(stream));
+    let stream = look("to std", || UnixStream::from(again));
+    let again = Socket::from(stream);
     look("close", || again.close()).unwrap();
 }
 
@@ -190,6 +200,9 @@ fn calls_make_the_expected_system_calls() {
             ("recv_append", &["recvfrom"]),
             ("recv_msg", &["recvmsg"]),
             ("recv_many", &["recvmmsg"]),
+            ("send_with", &["sendto"]),
+            ("peek", &["recvfrom"]),
+            ("recv_with", &["recvfrom"]),
             ("recv nothing", &[]),
             ("recv_append nothing", &[]),
         ] {
@@ -210,7 +223,12 @@ fn calls_make_the_expected_system_calls() {
     check("make_file buffered", &[]);
     check("timeout", &[]);
     check("option", &["getsockopt"]);
+    check("borrow", &[]);
+    check("borrow and send", &["sendto"]);
     check("duplicate", &["fcntl"]);
+    check("to std, with a timeout", &["setsockopt", "setsockopt", "ioctl"]);
+    check("from std", &["fcntl", "getsockopt"]);
+    check("to std", &[]);
     check("close", &["close"]);
     // The socket type, blocking SIGPIPE, the file's length, with a timeout the blocking mode, and
     // the file.
@@ -267,7 +285,7 @@ fn interrupt(call: &str) {
         "sendfile" => {
             let file = File::open("/proc/self/exe").unwrap();
             let (one, _other) = Transport::UnixStream.pair().unwrap();
-            check_interrupted(|| one.send_file(&file, 0, Some(8)).map_err(io::Error::from), None);
+            check_interrupted(|| one.send_file(&file, 0, Some(8)).map_err(|error| error.source), None);
         }
         "poll" => {
             let (silent, _other) = Transport::UnixDatagram.pair().unwrap();
