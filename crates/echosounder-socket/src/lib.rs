@@ -21,6 +21,8 @@
 //! - A [`Poll`] waits for many descriptors with epoll(7), [`ready`] for a few with poll(2).
 //! - [`Signals`] receives signals through a descriptor, and a [`StopToken`] stops loops from other
 //!   threads.
+//! - Sockets convert to std's types and back, and a [`SocketRef`] borrows the sockets of other
+//!   crates. The pages of [`guide`] show both with tokio and mio.
 //!
 //! # Examples
 //!
@@ -292,6 +294,7 @@ mod error;
 pub mod family;
 mod file;
 mod from_fd_error;
+pub mod guide;
 mod interface;
 pub mod kernel;
 mod limit;
