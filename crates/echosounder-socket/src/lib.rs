@@ -334,7 +334,7 @@ pub use family::{Family, Protocol, Type};
 pub use file::{SocketFile, SocketReader, SocketWriter};
 pub use from_fd_error::FromFdError;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
-pub use limit::{fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack};
+pub use limit::{fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack, timer_slack};
 pub use lookup::{IpVersion, Side};
 pub use message::{Message, MessageFlags, Outgoing};
 pub use poll::{Event, Events, EventsIter, Interest, Poll, PollFd, Readiness, Waker, poll, ready};

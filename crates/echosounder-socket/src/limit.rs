@@ -1,6 +1,7 @@
 //! Process-wide settings: the descriptor limit, the file size limit and the timer slack.
 
 use std::io;
+use std::time::Duration;
 
 use crate::sys;
 
@@ -58,15 +59,43 @@ pub fn ignore_file_size_signal() -> io::Result<()> {
     sys::process::ignore(libc::SIGXFSZ)
 }
 
-/// Sets the timer slack of this thread to 1 ns, so that its waits end on time rather than up to 50
-/// µs late, at the cost of more interrupts: PR_SET_TIMERSLACK, prctl(2).
-///
-/// Threads that this thread creates later inherit the setting.
+/// Returns the timer slack of this thread, by how much its waits may end late: PR_GET_TIMERSLACK,
+/// prctl(2).
 ///
 /// # Errors
 ///
 /// As prctl(2).
+///
+/// # Examples
+///
+/// [`set_timer_slack`] has one.
+#[doc(alias = "PR_GET_TIMERSLACK")]
+pub fn timer_slack() -> io::Result<Duration> {
+    sys::process::timer_slack().map(Duration::from_nanos)
+}
+
+/// Sets the timer slack of this thread: PR_SET_TIMERSLACK, prctl(2).
+///
+/// Most threads have 50 µs. With 1 ns waits end on time, at the cost of more interrupts. Zero
+/// restores the default of the thread. Threads that this thread creates later inherit the setting.
+///
+/// # Errors
+///
+/// As prctl(2).
+///
+/// # Examples
+///
+/// ```
+/// use echosounder_socket::{set_timer_slack, timer_slack};
+/// use std::time::Duration;
+///
+/// let before = timer_slack()?;
+/// set_timer_slack(Duration::from_nanos(1))?;
+/// assert_eq!(timer_slack()?, Duration::from_nanos(1));
+/// set_timer_slack(before)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "PR_SET_TIMERSLACK")]
-pub fn set_timer_slack() -> io::Result<()> {
-    sys::process::set_timer_slack(1)
+pub fn set_timer_slack(slack: Duration) -> io::Result<()> {
+    sys::process::set_timer_slack(u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX))
 }

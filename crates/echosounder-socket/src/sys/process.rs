@@ -94,6 +94,13 @@ pub(crate) fn set_fd_limit(soft: u64, hard: u64) -> io::Result<()> {
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
 }
 
+/// Returns the timer slack of this thread in nanoseconds.
+pub(crate) fn timer_slack() -> io::Result<u64> {
+    // SAFETY: the call takes no pointers.
+    let slack = check(unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) })?;
+    Ok(u64::try_from(slack).unwrap_or(0))
+}
+
 pub(crate) fn set_timer_slack(nanos: u64) -> io::Result<()> {
     // SAFETY: the call takes no pointers.
     check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanos) }).map(drop)

@@ -114,7 +114,7 @@ impl Forwarder {
         let stop = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&stop);
         let thread = thread::spawn(move || {
-            set_timer_slack().unwrap();
+            set_timer_slack(Duration::from_nanos(1)).unwrap();
             run(shared)
         });
         Self { endpoint, stop, thread: Some(thread) }
