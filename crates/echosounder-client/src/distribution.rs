@@ -11,9 +11,6 @@ use hdrhistogram::Histogram;
 /// Times above one hour, in nanoseconds, count as one hour in percentiles.
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// Significant decimal digits of percentiles.
-const DIGITS: u8 = 3;
-
 /// Buckets of one power of two. 1024 buckets keep three significant digits: a bucket is at most
 /// 1/1024 of its value wide.
 const BUCKETS_PER_OCTAVE: u64 = 1024;
@@ -23,6 +20,18 @@ const BUCKETS_PER_OCTAVE: u64 = 1024;
 /// Count, minimum, maximum, mean and standard deviation are exact; percentiles have three
 /// significant digits. Memory grows by 8 bytes for each distinct value of three digits, so a
 /// distribution of a few values is small.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use echosounder_client::Distribution;
+///
+/// let times: Distribution = (1..=100).map(Duration::from_nanos).collect();
+/// assert_eq!((times.count(), times.min(), times.max()), (100, Some(1), Some(100)));
+/// assert_eq!((times.percentile(99.0), times.percentile(99.9)), (Some(99), None));
+/// assert_eq!(times.rank(99.9), Some(100));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Distribution {
     /// In ascending order. A full bucket is followed by another of the same index.
@@ -55,8 +64,8 @@ impl Distribution {
         Self { buckets_max, ..Self::default() }
     }
 
-    /// Adds one value.
-    pub(crate) fn record(&mut self, nanos: i64) {
+    /// Adds one value in nanoseconds.
+    pub fn record(&mut self, nanos: i64) {
         self.count_in_bucket(index_of(nanos), 1);
         (self.min, self.max) =
             if self.count == 0 { (nanos, nanos) } else { (self.min.min(nanos), self.max.max(nanos)) };
@@ -68,7 +77,7 @@ impl Distribution {
     }
 
     /// Adds one value that cannot be negative.
-    pub(crate) fn record_span(&mut self, span: Duration) {
+    pub fn record_span(&mut self, span: Duration) {
         self.record(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX));
     }
 
@@ -168,30 +177,36 @@ impl Distribution {
         Some(self.furthest_of(*bucket).clamp(self.min, self.max).saturating_add(self.shift))
     }
 
-    /// Returns the recorded values as a histogram in nanoseconds, without the [shift](Self::shift);
-    /// negative values are there as zero.
-    pub fn histogram(&self) -> Histogram<u64> {
-        let mut histogram = Histogram::new(DIGITS).expect("three digits are a valid precision");
-        for bucket in &self.buckets {
-            // The histogram grows as needed, up to the longest time.
-            let _ = histogram.record_n(
-                u64::try_from(self.furthest_of(*bucket)).unwrap_or(0).min(LONGEST_NS),
-                u64::from(bucket.count),
-            );
-        }
-        histogram
-    }
-
-    /// Returns the nanoseconds to add to each value of the [histogram](Self::histogram).
-    pub fn shift(&self) -> i64 {
-        self.shift
+    /// Returns the distinct values in ascending order, in nanoseconds and with three significant
+    /// digits, each with how often it occurs.
+    ///
+    /// A program that has a histogram of its own can fill it from these.
+    pub fn buckets(&self) -> impl Iterator<Item = (i64, u64)> {
+        self.buckets
+            .iter()
+            .map(|bucket| (self.furthest_of(*bucket).saturating_add(self.shift), u64::from(bucket.count)))
     }
 }
 
-impl From<&Histogram<u64>> for Distribution {
+impl FromIterator<Duration> for Distribution {
+    /// Records every time.
+    fn from_iter<I: IntoIterator<Item = Duration>>(times: I) -> Self {
+        let mut distribution = Self::default();
+        distribution.extend(times);
+        distribution
+    }
+}
+
+impl Extend<Duration> for Distribution {
+    fn extend<I: IntoIterator<Item = Duration>>(&mut self, times: I) {
+        times.into_iter().for_each(|time| self.record_span(time));
+    }
+}
+
+impl Distribution {
     /// Converts a histogram in nanoseconds. Minimum, maximum, mean and standard deviation are as
     /// precise as its buckets.
-    fn from(histogram: &Histogram<u64>) -> Self {
+    pub(crate) fn from_histogram(histogram: &Histogram<u64>) -> Self {
         if histogram.is_empty() {
             return Self::default();
         }
@@ -273,7 +288,7 @@ mod tests {
             let (rough, exact) = (limited.rank(percent).unwrap(), full.rank(percent).unwrap());
             assert!((rough - exact).abs() <= exact.abs() / 8, "{percent}: {rough} {exact}");
         }
-        assert_eq!(limited.histogram().len(), 100_000);
+        assert_eq!(limited.buckets().map(|(_, count)| count).sum::<u64>(), 100_000);
     }
 
     #[test]
@@ -328,17 +343,21 @@ mod tests {
     }
 
     #[test]
-    fn histogram_converts_both_ways() {
-        let mut histogram = Histogram::<u64>::new(DIGITS).unwrap();
+    fn histogram_converts() {
+        let mut histogram = Histogram::<u64>::new(3).unwrap();
         for (nanos, count) in [(0, 3), (1500, 1), (123_456_789, 5_000_000_000), (LONGEST_NS, 2)] {
             histogram.record_n(nanos, count).unwrap();
         }
-        let distribution = Distribution::from(&histogram);
+        let distribution = Distribution::from_histogram(&histogram);
         assert_eq!(distribution.count(), histogram.len());
         assert_eq!(distribution.rank(50.0), i64::try_from(histogram.value_at_percentile(50.0)).ok());
-        assert_eq!(distribution.histogram(), histogram);
         assert!((distribution.mean().unwrap() - histogram.mean()).abs() < 1e-3);
-        assert!(Distribution::from(&Histogram::<u64>::new(DIGITS).unwrap()).is_empty());
+        let mut again = Histogram::<u64>::new(3).unwrap();
+        for (nanos, count) in distribution.buckets() {
+            again.record_n(u64::try_from(nanos).unwrap().min(LONGEST_NS), count).unwrap();
+        }
+        assert_eq!(again, histogram);
+        assert!(Distribution::from_histogram(&Histogram::<u64>::new(3).unwrap()).is_empty());
     }
 
     #[test]

@@ -1,47 +1,44 @@
-//! The client side of an echo service with timestamps: connect, send messages, match their replies,
-//! and measure.
-//!
-//! [`Peer`] connects to an endpoint and exchanges single messages. [`Talk`] runs a conversation
-//! line by line, and [`Pipe`] passes bytes in both directions at once. [`Pinger`] measures delay
-//! and loss, [`load()`] generates load, and [`ramp`] searches for the highest rate that a server
-//! sustains. This crate neither serves nor prints.
-//!
-//! A timeout bounds a whole operation, however many addresses or packets it takes. A
-//! [`StopToken`](echosounder_socket::StopToken) ends every wait at once.
+//! Measure delay and loss, generate load, and talk to an echo server over every socket family:
+//! `sounder ping`, `load` and `talk` inside another program or a test.
 //!
 //! ```
-//! use std::io::{Read, Write};
 //! use std::time::Duration;
+//! use echosounder_client::{Load, Ping, echo};
 //!
-//! use echosounder_client::{ClientError, ConnectOptions, IpOptions, Peer, RequestOutcome, WaitLimit};
-//! use echosounder_socket::{IpVersion, StopToken};
-//!
-//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-//! # let endpoint = format!("tcp://{}", listener.local_addr()?).parse()?;
+//! # let server = std::net::UdpSocket::bind("127.0.0.1:0")?;
+//! # let endpoint = &format!("udp://{}", server.local_addr()?);
 //! # std::thread::spawn(move || {
-//! #     let (mut client, _) = listener.accept().expect("a client connects");
-//! #     let mut message = [0; 5];
-//! #     client.read_exact(&mut message).expect("the client sends a message");
-//! #     client.write_all(&[b"[Sun Nov 22 12:19:36 2026] ", &message[..]].concat()).expect("the client reads");
+//! #     let mut message = [0; 128];
+//! #     while let Ok((len, client)) = server.recv_from(&mut message) {
+//! #         server.send_to(&message[..len], client).expect("the client waits");
+//! #     }
 //! # });
-//! let options = ConnectOptions {
-//!     endpoint,
-//!     ip_version: IpVersion::Any,
-//!     source: None,
-//!     ip_options: IpOptions::default(),
-//!     wait: Duration::from_secs(5),
-//! };
-//! let limit = WaitLimit::new(StopToken::new()?, Duration::MAX);
-//! let mut peer = Peer::connect(options, limit)?;
-//! let mut reply = Vec::new();
-//! let outcome = peer.request(b"hello", &mut |received| {
-//!     reply.extend_from_slice(received.bytes);
-//!     Ok::<(), ClientError>(())
-//! })?;
-//! assert_eq!(outcome, RequestOutcome::Replied);
-//! assert_eq!(reply, b"[Sun Nov 22 12:19:36 2026] hello");
+//! // let endpoint = "udp://host:21567";
+//! assert_eq!(echo(endpoint, b"hello")?, b"hello");
+//!
+//! let report = Ping::to(endpoint).count(20).interval(Duration::ZERO).run()?;
+//! println!("{} % lost, p50 {:?}", report.loss_percent(), report.percentile(50.0));
+//!
+//! let report = Load::to(endpoint).connections(4).messages(1000).run()?;
+//! println!("{:.0} replies per second", report.rate());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! | to | simple | with all options and events |
+//! |---|---|---|
+//! | measure delay and loss | [`Ping`] | [`Pinger`] with [`PingOptions`] |
+//! | generate load | [`Load`] | [`load()`] and [`ramp`] with [`LoadOptions`] |
+//! | ask one question | [`echo`], [`Peer::ask`] | [`Peer::request`] |
+//! | hold a conversation, line by line | | [`Talk`] |
+//! | pass bytes in both directions at once | | [`Pipe`] |
+//!
+//! A target is a text such as `tcp://host:21567`, an [`Endpoint`], or anything else that is
+//! [`ToEndpoint`]. A timeout bounds a whole operation, however many addresses or packets it takes. A
+//! [`StopToken`] ends every wait at once. This crate neither serves nor prints, and changes nothing
+//! in its process beside its own threads and descriptors.
+//!
+//! The types of other crates that these signatures need are re-exported: [`socket`] is
+//! `echosounder-socket`, [`proto`] is `echosounder-proto`.
 #![forbid(unsafe_code)]
 #![doc(test(attr(deny(unused))))]
 
@@ -49,30 +46,42 @@ mod clock;
 mod connect;
 mod distribution;
 mod error;
+mod exact_timers;
 mod load;
 mod nonblocking;
 mod ping;
 mod starvation;
 mod talk;
+mod to_endpoint;
 mod wait_limit;
 
-pub use clock::SystemClock;
 pub use connect::{ConnectOptions, IpOptions, Source};
 pub use distribution::Distribution;
-pub use echosounder_proto::{FailureKind, LossReason, ProbePace};
+pub use echosounder_proto as proto;
+pub use echosounder_proto::{FailureKind, LossReason, ProbePace, WallTime};
+pub use echosounder_socket as socket;
+pub use echosounder_socket::{Endpoint, IpVersion, StopToken};
 pub use error::ClientError;
 pub use load::{
-    Counts, CpuShare, Generator, Load, LoadError, LoadEvent, LoadInterval, LoadPlan, LoadPoint, LoadReport,
-    Pace, PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange, Spacing, Step, load, ramp,
+    Counts, CpuShare, Load, LoadError, LoadEvent, LoadInterval, LoadOptions, LoadPoint, LoadReport, Pace,
+    PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange, Spacing, Step, load, ramp,
 };
 pub use ping::{
     ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
-    PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingReply, PingReport, Pinger,
-    Point, REQUEST_BYTES_MIN, ResolvedTarget, RttRange, STREAM_REQUEST_BYTES_MIN, Series, Spreads,
-    TargetEvent, Thresholds, TimestampSource, TimestampSupport, Verdict,
+    PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingOptions, PingReply, PingReport,
+    Pinger, Point, REQUEST_BYTES_MIN, ResolvedTarget, RttRange, STREAM_REQUEST_BYTES_MIN, Series, Spreads,
+    TargetEvent, TargetResult, Thresholds, TimestampSource, TimestampSupport, Verdict,
 };
 pub use talk::{
     BackgroundWriter, CloseReason, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary,
-    Received, ReceivedKind, RequestOutcome, Talk, TalkError, TalkEvent, TalkMode, TalkSummary,
+    Received, ReceivedKind, RequestOutcome, Talk, TalkError, TalkEvent, TalkMode, TalkSummary, echo,
 };
+pub use to_endpoint::ToEndpoint;
 pub use wait_limit::WaitLimit;
+
+/// The parts of the client, for this project's tests and programs. They change without notice.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::clock::SystemClock;
+    pub use crate::load::{Generator, LoadPlan};
+}

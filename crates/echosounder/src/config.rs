@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{
-    ConnectOptions, Eol, IpOptions, Pace, ProbePace, REQUEST_BYTES_MIN, RampOptions, Source, Spacing,
-    Thresholds, TimestampSource,
+    ConnectOptions, Eol, IpOptions, LoadOptions, Pace, PingOptions, ProbePace, REQUEST_BYTES_MIN,
+    RampOptions, Source, Spacing, Thresholds, TimestampSource,
 };
 use echosounder_proto::PlainEcho;
 use echosounder_server::Config;
@@ -124,7 +124,7 @@ pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// The work of `load`.
 #[derive(Debug)]
 pub(crate) struct Load {
-    pub(crate) load: echosounder_client::Load,
+    pub(crate) load: LoadOptions,
     /// The options of a ramp, if --ramp was given.
     pub(crate) ramp: Option<RampOptions>,
     pub(crate) with_server: bool,
@@ -155,19 +155,17 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         (_, Some(_)) => Some(Duration::from_secs(2)),
         (None, None) => Some(Duration::from_secs(10)),
     };
-    let load = echosounder_client::Load {
-        connect: connect_options(endpoint, args.ip_version, source, args.wait),
-        connections: args.connections,
-        pace,
-        sizes: args.size,
-        warm_up: args.warm_up,
-        duration: args.duration.or(default_duration),
-        messages: args.messages.map(|messages| messages.get() as u64),
-        threads: args.threads,
-        allow_remote: args.yes,
-        checkpoint_every: (!args.output.is_empty()).then_some(SAVE_EVERY),
-        stop: StopToken::new()?,
-    };
+    let mut load = LoadOptions::new(endpoint.clone(), StopToken::new()?);
+    load.connect = connect_options(endpoint, args.ip_version, source, args.wait);
+    load.connections = args.connections;
+    load.pace = pace;
+    load.sizes = args.size;
+    load.warm_up = args.warm_up;
+    load.duration = args.duration.or(default_duration);
+    load.messages = args.messages.map(|messages| messages.get() as u64);
+    load.threads = args.threads;
+    load.allow_remote = args.yes;
+    load.checkpoint_every = (!args.output.is_empty()).then_some(SAVE_EVERY);
     let ramp = args.ramp.map(|p99_max| RampOptions { p99_max, spacing });
     Ok(Load { load, ramp, with_server: args.with_server, output: args.output })
 }
@@ -176,9 +174,9 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
 #[derive(Debug)]
 pub(crate) struct Ping {
     /// One measurement for each target.
-    pub(crate) targets: Vec<echosounder_client::Ping>,
+    pub(crate) targets: Vec<PingOptions>,
     /// The measurement of each endpoint of our own server.
-    pub(crate) template: echosounder_client::Ping,
+    pub(crate) template: PingOptions,
     pub(crate) with_server: bool,
     /// Whether to measure the targets one after another instead of all at once.
     pub(crate) in_turn: bool,
@@ -217,21 +215,17 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     }
     check_timestamps(&args, &endpoints)?;
     let source = source_or_interface(args.source)?;
-    let template = echosounder_client::Ping {
-        connect: ConnectOptions {
-            ip_options: IpOptions { dscp: args.dscp, ttl: args.ttl },
-            ..connect_options(default("tcp"), args.ip_version, source, args.wait)
-        },
-        size_bytes: args.size.get(),
-        start_delay: Duration::ZERO,
-        pace: ProbePace::from_interval(interval),
-        count: args.count.map(|count| count.get() as u64),
-        deadline: args.deadline,
-        clock: args.clock,
-        timestamps: args.timestamps.unwrap_or_default(),
-    };
+    let mut template = PingOptions::new(default("tcp"));
+    template.connect = connect_options(default("tcp"), args.ip_version, source, args.wait)
+        .ip_options(IpOptions { dscp: args.dscp, ttl: args.ttl });
+    template.size_bytes = args.size.get();
+    template.pace = ProbePace::from_interval(interval);
+    template.count = args.count.map(|count| count.get() as u64);
+    template.deadline = args.deadline;
+    template.clock = args.clock;
+    template.timestamps = args.timestamps.unwrap_or_default();
     Ok(Ping {
-        targets: endpoints.into_iter().map(|endpoint| template.to(endpoint)).collect(),
+        targets: endpoints.into_iter().map(|endpoint| template.with_endpoint(endpoint)).collect(),
         template,
         with_server: args.with_server,
         in_turn,
@@ -316,8 +310,9 @@ fn connect_options(
     source: Option<Source>,
     wait: Duration,
 ) -> ConnectOptions {
-    let (ip_version, ip_options) = (ip_version(version), IpOptions::default());
-    ConnectOptions { endpoint, ip_version, source, ip_options, wait }
+    let mut options = ConnectOptions::new(endpoint).ip_version(ip_version(version)).wait(wait);
+    options.source = source;
+    options
 }
 
 fn default(scheme: &str) -> Endpoint {

@@ -8,8 +8,23 @@ use echosounder_socket::{Address, Endpoint, Error, IpVersion, Socket, option};
 
 use crate::error::{ClientError, Operation};
 
+/// How long to try to connect, and to wait for each reply, unless it is set.
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+
 /// The target of a connection, and how to connect to it.
-#[derive(Clone, Debug)]
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use echosounder_client::ConnectOptions;
+///
+/// let options = ConnectOptions::new("tcp://localhost".parse()?).wait(Duration::from_secs(1));
+/// assert_eq!(options.endpoint.to_string(), "tcp://localhost:21567");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConnectOptions {
     /// The target.
     pub endpoint: Endpoint,
@@ -21,6 +36,46 @@ pub struct ConnectOptions {
     pub ip_options: IpOptions,
     /// How long to try to connect, over all addresses; afterwards, how long to wait for each reply.
     pub wait: Duration,
+}
+
+/// Settings. The [type](Self) has an example.
+impl ConnectOptions {
+    /// Returns the options of a connection to `endpoint` that waits 5 seconds at most and leaves
+    /// everything else to the kernel.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            ip_version: IpVersion::Any,
+            source: None,
+            ip_options: IpOptions::default(),
+            wait: DEFAULT_WAIT,
+        }
+    }
+
+    /// Sets which addresses of a name to try: those of IPv4, of IPv6, or both.
+    #[must_use]
+    pub fn ip_version(self, ip_version: IpVersion) -> Self {
+        Self { ip_version, ..self }
+    }
+
+    /// Sets the local address or interface to connect from.
+    #[must_use]
+    pub fn source(self, source: Source) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
+    /// Sets header fields of the packets that are sent.
+    #[must_use]
+    pub fn ip_options(self, ip_options: IpOptions) -> Self {
+        Self { ip_options, ..self }
+    }
+
+    /// Sets how long to try to connect, over all addresses; afterwards, how long to wait for each
+    /// reply.
+    #[must_use]
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
 }
 
 /// Header fields of outgoing IP packets. `None` leaves a field to the kernel. Other families ignore
@@ -47,7 +102,8 @@ impl IpOptions {
 }
 
 /// The local end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Source {
     /// An address of this machine. Only peers of its address family can be reached from it.
     Address(IpAddr),

@@ -32,6 +32,19 @@ pub enum ClientError {
     /// This machine does not permit the operation, or lacks a resource for it.
     #[error(transparent)]
     Local(Error),
+    /// What was given as the target is no endpoint.
+    #[error("cannot use the target")]
+    Target(#[source] io::Error),
+    /// The options contradict each other or the transport of the target.
+    #[error("{0}")]
+    Options(String),
+}
+
+/// Keeps the kind of the system's error; the error itself is the inner error.
+impl From<ClientError> for io::Error {
+    fn from(error: ClientError) -> Self {
+        Self::new(error.kind(), error)
+    }
 }
 
 impl ClientError {
@@ -88,7 +101,20 @@ impl ClientError {
             Self::AllAddresses(failures) if failures.iter().any(Self::is_local) => None,
             // The last address is the one that the others fell back to.
             Self::AllAddresses(failures) => failures.iter().rev().find_map(Self::failure_kind),
-            Self::FamilyAbsent(_) | Self::Local(_) | Self::Stopped => None,
+            Self::FamilyAbsent(_) | Self::Local(_) | Self::Stopped | Self::Target(_) | Self::Options(_) => {
+                None
+            }
+        }
+    }
+
+    /// Returns the kind of the system's error; of the last one if several addresses have failed.
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Peer(_, error) | Self::FamilyAbsent(error) | Self::Local(error) => error.cause().kind(),
+            Self::AllAddresses(failures) => failures.last().map_or(io::ErrorKind::Other, Self::kind),
+            Self::Stopped => io::ErrorKind::Interrupted,
+            Self::Target(error) => error.kind(),
+            Self::Options(_) => io::ErrorKind::InvalidInput,
         }
     }
 
@@ -99,7 +125,7 @@ impl ClientError {
             Self::AllAddresses(failures) => {
                 !failures.is_empty() && failures.iter().all(Self::is_family_absent)
             }
-            Self::Peer(..) | Self::Stopped | Self::Local(_) => false,
+            Self::Peer(..) | Self::Stopped | Self::Local(_) | Self::Target(_) | Self::Options(_) => false,
         }
     }
 
@@ -108,7 +134,9 @@ impl ClientError {
         match self {
             Self::Local(_) => true,
             Self::AllAddresses(failures) => failures.iter().any(Self::is_local),
-            Self::Peer(..) | Self::Stopped | Self::FamilyAbsent(_) => false,
+            Self::Peer(..) | Self::Stopped | Self::FamilyAbsent(_) | Self::Target(_) | Self::Options(_) => {
+                false
+            }
         }
     }
 }

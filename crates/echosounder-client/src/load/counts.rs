@@ -2,6 +2,7 @@
 
 /// How many messages of a load had which outcome. Messages of the warm-up do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Messages sent.
     pub sent: u64,

@@ -1,5 +1,7 @@
 //! Why a load was refused or failed.
 
+use std::io;
+
 use echosounder_proto::NUMBERED_MIN;
 use echosounder_socket::Error;
 
@@ -36,4 +38,20 @@ pub enum LoadError {
     /// This machine failed.
     #[error(transparent)]
     Local(Error),
+}
+
+/// Keeps the kind of the system's error; the error itself is the inner error.
+impl From<LoadError> for io::Error {
+    fn from(error: LoadError) -> Self {
+        let kind = match &error {
+            LoadError::Connect(error) => error.kind(),
+            LoadError::Local(error) => error.cause().kind(),
+            LoadError::NotAnEcho(_) => io::ErrorKind::InvalidData,
+            LoadError::MessageTooShort
+            | LoadError::Multicast(_)
+            | LoadError::TooMuchInFlight { .. }
+            | LoadError::RemoteRate(_) => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
 }

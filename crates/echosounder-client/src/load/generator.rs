@@ -34,7 +34,8 @@ const EVENTS_MAX: usize = 256;
 /// ```
 /// use std::time::Duration;
 ///
-/// use echosounder_client::{Generator, LoadPlan, Pace, SizeRange, SystemClock};
+/// use echosounder_client::internal::{Generator, LoadPlan, SystemClock};
+/// use echosounder_client::{Pace, SizeRange};
 /// use echosounder_socket::{StopToken, Transport, family::unix::UnixName};
 ///
 /// let (ours, theirs) = Transport::UnixStream.pair()?;
@@ -173,12 +174,12 @@ impl<C: Clock> Generator<C> {
 
     /// Returns the times from when each message was due until its reply was complete.
     pub fn latency(&self) -> Distribution {
-        Distribution::from(self.recorder.latency())
+        Distribution::from_histogram(self.recorder.latency())
     }
 
     /// Returns the times from when each message of an open loop was due until it was sent.
     pub fn send_delay(&self) -> Distribution {
-        Distribution::from(self.recorder.send_delay())
+        Distribution::from_histogram(self.recorder.send_delay())
     }
 
     /// Returns the counters so far, and takes the times since the last result. Messages in flight

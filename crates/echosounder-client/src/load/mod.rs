@@ -1,10 +1,11 @@
 //! Generating load: many connections, a pace, and a check of every reply.
 //!
-//! [`load`](fn@load) connects to a server as [`Load`] describes, sends messages for a while and
+//! [`load`](fn@load) connects to a server as [`LoadOptions`] describe, sends messages for a while and
 //! returns a [`LoadReport`]; [`ramp`](fn@ramp) repeats that to find the highest rate that keeps a
 //! latency bound. Each thread owns some of the connections and shares nothing with the others but a
 //! few counters.
 
+mod builder;
 mod connection;
 mod counts;
 mod cpu;
@@ -30,10 +31,11 @@ mod shared;
 mod thread_result;
 mod turn;
 
+pub use builder::Load;
 pub use counts::Counts;
 pub use error::LoadError;
 pub use generator::Generator;
-pub use options::{Load, REMOTE_RATE_MAX, SizeRange};
+pub use options::{LoadOptions, REMOTE_RATE_MAX, SizeRange};
 pub use over_time::{LoadPoint, PointLatency};
 pub use pace::{Pace, Spacing};
 pub use plan::LoadPlan;

@@ -3,17 +3,29 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use echosounder_socket::StopToken;
+use echosounder_socket::{Endpoint, StopToken};
 
 use super::pace::Pace;
 use crate::connect::ConnectOptions;
 
-/// Messages per second that another host receives at most, unless [`Load::allow_remote`] is set.
+/// Messages per second that another host receives at most, unless [`LoadOptions::allow_remote`] is set.
 pub const REMOTE_RATE_MAX: f64 = 100_000.0;
 
+/// The default number of connections.
+const DEFAULT_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10).expect("10 is not 0");
+
+/// How long a load is measured, unless it is set.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+/// How long to wait for each reply, unless it is set.
+const DEFAULT_WAIT: Duration = Duration::from_secs(2);
+
 /// The options of a [`load`](fn@super::load).
+///
+/// [`Load`](super::Load) is a simpler way to generate load.
 #[derive(Clone, Debug)]
-pub struct Load {
+#[non_exhaustive]
+pub struct LoadOptions {
     /// The target, and how to connect to it. Its wait is also the timeout of each reply.
     pub connect: ConnectOptions,
     /// The number of connections, or of sockets if the transport has no connections.
@@ -38,6 +50,26 @@ pub struct Load {
     pub checkpoint_every: Option<Duration>,
     /// Ends the load early once it is set.
     pub stop: StopToken,
+}
+
+impl LoadOptions {
+    /// Returns the options of a load on 10 connections that sends a message of 64 bytes on each as
+    /// soon as the reply to the former has arrived, for 10 seconds, from one thread.
+    pub fn new(endpoint: Endpoint, stop: StopToken) -> Self {
+        Self {
+            connect: ConnectOptions::new(endpoint).wait(DEFAULT_WAIT),
+            connections: DEFAULT_CONNECTIONS,
+            pace: Pace::Closed { depth: 1 },
+            sizes: SizeRange { min: 64, max: 64 },
+            warm_up: Duration::ZERO,
+            duration: Some(DEFAULT_DURATION),
+            messages: None,
+            threads: NonZeroUsize::MIN,
+            allow_remote: false,
+            checkpoint_every: None,
+            stop,
+        }
+    }
 }
 
 /// The smallest and the largest size of messages, in bytes. Sizes between them are equally likely.

@@ -11,6 +11,7 @@ const POINTS_MAX: usize = 1024;
 
 /// A span of a load, usually one second. The points of a report follow each other without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoadPoint {
     /// The time from the end of the warm-up to the beginning of the span.
     pub at: Duration,
@@ -32,6 +33,7 @@ pub struct LoadPoint {
 /// Latencies of a span. Where several spans were merged into one point, each value is the highest
 /// of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PointLatency {
     /// The median by nearest rank.
     pub p50: Duration,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use echosounder_socket::{Address, Transport};
 
-use super::options::{Load, SizeRange};
+use super::options::{LoadOptions, SizeRange};
 use super::pace::Pace;
 
 /// Bytes that an open loop may have in flight or unsent on all connections. Messages beyond them
@@ -43,7 +43,7 @@ impl LoadPlan {
     /// Returns the plan of one of `threads` threads, which has `connections` of the connections to
     /// `address`.
     pub(super) fn of_thread(
-        load: &Load,
+        load: &LoadOptions,
         address: &Address,
         thread: usize,
         threads: usize,
@@ -93,37 +93,22 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::num::NonZeroUsize;
 
-    use echosounder_socket::{IpVersion, StopToken};
+    use echosounder_socket::StopToken;
 
     use super::*;
-    use crate::connect::{ConnectOptions, IpOptions};
     use crate::load::pace::Spacing;
 
-    fn load(pace: Pace, messages: Option<u64>) -> Load {
+    fn load(pace: Pace, messages: Option<u64>) -> LoadOptions {
         let count = |count| NonZeroUsize::new(count).unwrap();
-        Load {
-            connect: ConnectOptions {
-                endpoint: "tcp://127.0.0.1".parse().unwrap(),
-                ip_version: IpVersion::Any,
-                source: None,
-                ip_options: IpOptions::default(),
-                wait: Duration::from_secs(1),
-            },
-            connections: count(10),
-            pace,
-            sizes: SizeRange { min: 64, max: 64 },
-            warm_up: Duration::ZERO,
-            duration: None,
-            messages,
-            threads: count(4),
-            allow_remote: false,
-            checkpoint_every: None,
-            stop: StopToken::new().unwrap(),
-        }
+        let endpoint = "tcp://127.0.0.1".parse().unwrap();
+        let mut load = LoadOptions::new(endpoint, StopToken::new().unwrap());
+        (load.connections, load.threads) = (count(10), count(4));
+        (load.pace, load.messages, load.duration) = (pace, messages, None);
+        load
     }
 
     /// The plans of four threads, which have ten connections together.
-    fn plans(load: &Load) -> Vec<LoadPlan> {
+    fn plans(load: &LoadOptions) -> Vec<LoadPlan> {
         let address = (Ipv4Addr::LOCALHOST, 1).into();
         let plan = |(thread, connections)| LoadPlan::of_thread(load, &address, thread, 4, connections);
         [3, 3, 2, 2].into_iter().enumerate().map(plan).collect()

@@ -16,15 +16,17 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// An event of a running load.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LoadEvent<'a> {
     /// A second has passed.
     Interval(LoadInterval),
-    /// The report so far, every [`Load::checkpoint_every`](super::Load::checkpoint_every).
+    /// The report so far, every [`Load::checkpoint_every`](super::LoadOptions::checkpoint_every).
     Checkpoint(&'a LoadReport),
 }
 
 /// The progress of a load, reported every second.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct LoadInterval {
     /// The time since the start, including the warm-up.
     pub elapsed: Duration,
@@ -194,8 +196,8 @@ impl Sum {
         LoadReport {
             peer,
             counts: self.totals().counts,
-            latency: Distribution::from(&self.latency),
-            send_delay: Distribution::from(&self.send_delay),
+            latency: Distribution::from_histogram(&self.latency),
+            send_delay: Distribution::from_histogram(&self.send_delay),
             over_time: self.over_time.points().to_vec(),
             elapsed: self.elapsed(),
             cpu: busiest.max_by(|one, other| one.wanted().total_cmp(&other.wanted())).unwrap_or_default(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::LoadError;
-use super::options::Load;
+use super::options::LoadOptions;
 use super::pace::{Pace, Spacing};
 use super::progress::{LoadEvent, LoadInterval};
 use super::report::LoadReport;
@@ -33,6 +33,7 @@ pub struct RampOptions {
 
 /// An event of a running ramp.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RampEvent<'a> {
     /// A second of a step has passed.
     Interval(LoadInterval),
@@ -42,6 +43,7 @@ pub enum RampEvent<'a> {
 
 /// A rate that was tried.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Step {
     /// Messages per second.
     pub rate: f64,
@@ -59,7 +61,7 @@ pub struct Step {
 ///
 /// As [`load`](fn@load).
 pub fn ramp(
-    plan: &Load,
+    plan: &LoadOptions,
     options: RampOptions,
     mut on_event: impl FnMut(RampEvent<'_>),
 ) -> Result<Option<Step>, LoadError> {
@@ -69,7 +71,7 @@ pub fn ramp(
     // Fewer than a hundred messages have no 99th percentile.
     let lowest = plan.duration.map_or(1.0, |duration| 100.0 / duration.as_secs_f64().max(1e-9));
     while let Some(rate) = search.next().filter(|rate| lowest <= *rate) {
-        let plan = Load { pace: Pace::Open { rate, spacing }, checkpoint_every: None, ..plan.clone() };
+        let plan = LoadOptions { pace: Pace::Open { rate, spacing }, checkpoint_every: None, ..plan.clone() };
         let report = load(&plan, |event| match event {
             LoadEvent::Interval(interval) => on_event(RampEvent::Interval(interval)),
             LoadEvent::Checkpoint(_) => {}

@@ -10,7 +10,7 @@ use echosounder_socket::{Error, Kind};
 
 use super::counts::Counts;
 use super::error::LoadError;
-use super::options::Load;
+use super::options::LoadOptions;
 use super::over_time::LoadPoint;
 use super::thread_result::CpuShare;
 use crate::distribution::Distribution;
@@ -25,6 +25,7 @@ const SEND_DELAY_MAX: Duration = Duration::from_millis(1);
 
 /// The measurements of a load.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LoadReport {
     /// The address of the server, as an endpoint.
     pub peer: String,
@@ -97,7 +98,7 @@ impl LoadReport {
 
     /// Returns whether every expected reply arrived. Lost datagrams are a part of the measurement,
     /// unless `load` asked for a number of messages.
-    pub fn is_complete(&self, load: &Load) -> bool {
+    pub fn is_complete(&self, load: &LoadOptions) -> bool {
         let may_lose = load.connect.endpoint.transport().kind() == Kind::Datagrams && load.messages.is_none();
         self.counts.answered != 0
             && self.counts.unexpected == 0

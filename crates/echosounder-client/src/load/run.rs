@@ -13,7 +13,7 @@ use echosounder_socket::{
 
 use super::error::LoadError;
 use super::generator::Generator;
-use super::options::{Load, REMOTE_RATE_MAX};
+use super::options::{LoadOptions, REMOTE_RATE_MAX};
 use super::pace::Pace;
 use super::plan::LoadPlan;
 use super::progress::{LoadEvent, Progress};
@@ -40,7 +40,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(20);
 /// # Errors
 ///
 /// If the options contradict each other, or the server cannot be reached or fails.
-pub fn load(load: &Load, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<LoadReport, LoadError> {
+pub fn load(load: &LoadOptions, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<LoadReport, LoadError> {
     check(load)?;
     let transport = load.connect.endpoint.transport();
     let limit = WaitLimit::new(load.stop.clone(), Duration::MAX);
@@ -73,7 +73,7 @@ pub fn load(load: &Load, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<Load
 
 /// Checks that replies can be matched with messages, and that the messages in flight fit into
 /// memory.
-fn check(load: &Load) -> Result<(), LoadError> {
+fn check(load: &LoadOptions) -> Result<(), LoadError> {
     let is_datagram = load.connect.endpoint.transport().kind() == Kind::Datagrams;
     if is_datagram && load.sizes.min < NUMBERED_MIN {
         return Err(LoadError::MessageTooShort);
@@ -90,7 +90,7 @@ fn check(load: &Load) -> Result<(), LoadError> {
 
 /// Sends the load over connected sockets.
 fn run(
-    load: &Load,
+    load: &LoadOptions,
     sockets: Vec<Socket>,
     address: &Address,
     on_event: &mut impl FnMut(LoadEvent<'_>),
@@ -142,7 +142,7 @@ fn run(
 
 /// Divides the connections among the threads.
 fn generators(
-    load: &Load,
+    load: &LoadOptions,
     sockets: Vec<Socket>,
     address: &Address,
     clock: SystemClock,

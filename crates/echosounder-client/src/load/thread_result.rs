@@ -33,6 +33,7 @@ pub(super) struct ThreadResult {
 
 /// How a thread spent its time while it sent messages, as shares from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct CpuShare {
     /// The share of the time that the thread ran on a processor.
     pub busy: f64,

@@ -34,6 +34,7 @@ pub struct OneWayDelay {
 
 /// The state of the peer's clock, as far as the measurement shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PeerClockReport {
     /// By which relation of the clocks one-way delays were measured.
     pub relation: ClockRelation,

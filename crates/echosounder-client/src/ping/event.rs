@@ -12,6 +12,7 @@ use crate::error::ClientError;
 
 /// What happens at one target of a [`Pinger`](super::Pinger).
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TargetEvent {
     /// The target was found, and requests will be sent to it.
     Started(Box<ResolvedTarget>),
@@ -65,6 +66,7 @@ pub enum PingEvent {
 
 /// The address of a target, and the state of its socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResolvedTarget {
     /// The endpoint with the address that requests are sent to.
     pub endpoint: String,
@@ -80,6 +82,7 @@ pub struct ResolvedTarget {
 
 /// A request that was replied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PingReply {
     /// The number of the request.
     pub number: u64,
@@ -98,4 +101,21 @@ pub struct PingReply {
     pub late: bool,
     /// Whether the reply to a later request had arrived before.
     pub reordered: bool,
+}
+
+impl PingReply {
+    /// Returns a reply that arrived in time and in order, without one-way delays: for the tests of
+    /// a program that handles replies.
+    pub fn new(number: u64, sent: WallTime, rtt: Duration) -> Self {
+        Self {
+            number,
+            sent,
+            rtt,
+            delay: None,
+            residence: None,
+            clock: ClockRelation::Free,
+            late: false,
+            reordered: false,
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! becomes of each, to a link, which performs that on a socket, and to the statistics.
 //! [`PingControl`] stops the measurement or asks for a report from another thread.
 
+mod builder;
 mod connector;
 mod context;
 mod control;
@@ -22,12 +23,13 @@ mod statistics;
 mod thresholds;
 mod transfer;
 
+pub use builder::{Ping, TargetResult};
 pub use control::PingControl;
 pub use directions::{ClockRelation, Drift, OneWayDelay, PeerClockReport};
 pub use event::{PingEvent, PingReply, ResolvedTarget, TargetEvent};
 pub use kernel_timestamps::{KernelTimestamps, TimestampSource};
 pub use pinger::{Order, Pinger};
-pub use plan::{Ping, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
+pub use plan::{PingOptions, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
 pub use report::{DelayReport, LossCounts, PingInterval, PingReport, Spreads, TimestampSupport, Verdict};
 pub use series::{Point, RttRange, Series};
 pub use thresholds::{Miss, Percent, Thresholds};

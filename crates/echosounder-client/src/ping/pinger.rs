@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_proto::{Clock, MonoTime};
-use echosounder_socket::{Error, Events, Interest, IoBuffer, Poll, set_timer_slack};
+use echosounder_socket::{Error, Events, Interest, IoBuffer, Poll};
 
 use super::connector::{ConnectOutcome, Connector, index_of};
 use super::context::Context;
 use super::control::PingControl;
 use super::detail::Detail;
 use super::event::{PingEvent, TargetEvent};
-use super::plan::Ping;
+use super::plan::PingOptions;
 use super::session::Session;
 use crate::clock::SystemClock;
 use crate::error::ClientError;
+use crate::exact_timers::ExactTimers;
 use crate::starvation::Starvation;
 
 /// The longest wait: a signal or a step of the clock must not be waited for longer.
@@ -63,9 +64,9 @@ struct Slot {
 
 enum State {
     /// Its turn has not come.
-    Waiting(Box<Ping>),
+    Waiting(Box<PingOptions>),
     /// It is looked up and connected for the first time, since that time.
-    Opening(Box<Ping>, MonoTime),
+    Opening(Box<PingOptions>, MonoTime),
     Running(Box<Session>),
     Ended,
 }
@@ -75,8 +76,9 @@ impl Pinger {
     ///
     /// # Errors
     ///
-    /// If this machine has no descriptors left.
-    pub fn new(targets: Vec<Ping>, order: Order, control: Arc<PingControl>) -> io::Result<Self> {
+    /// `InvalidInput` if a request is smaller than the minimum of its transport. If this machine has
+    /// no descriptors left.
+    pub fn new(targets: Vec<PingOptions>, order: Order, control: Arc<PingControl>) -> io::Result<Self> {
         Self::with_clock(targets, order, control, Arc::new(SystemClock::new()))
     }
 
@@ -85,13 +87,15 @@ impl Pinger {
     ///
     /// # Errors
     ///
-    /// If this machine has no descriptors left.
+    /// `InvalidInput` if a request is smaller than the minimum of its transport. If this machine has
+    /// no descriptors left.
     pub fn with_clock(
-        targets: Vec<Ping>,
+        targets: Vec<PingOptions>,
         order: Order,
         control: Arc<PingControl>,
         clock: Arc<dyn Clock + Send + Sync>,
     ) -> io::Result<Self> {
+        targets.iter().try_for_each(PingOptions::check)?;
         let (poll, connector) = (Poll::new()?, Connector::new(Arc::clone(&clock))?);
         poll.add(&*control, CONTROL, Interest::READ)?;
         poll.add(control.stop_token(), STOP, Interest::READ)?;
@@ -116,10 +120,10 @@ impl Pinger {
     /// Measures until all targets have ended or the control's token is stopped. Each event is
     /// passed to `emit` with the index of its target; when `emit` returns `false`, all targets end.
     ///
-    /// The calling thread keeps exact timers afterwards: [`set_timer_slack`].
+    /// Meanwhile the calling thread has a timer slack of 1 ns: PR_SET_TIMERSLACK, prctl(2). Then it
+    /// has its former one again.
     pub fn run(mut self, mut emit: impl FnMut(usize, TargetEvent) -> bool) {
-        // If a sandbox refuses this, waits end up to 50 µs late.
-        let _ = set_timer_slack();
+        let _exact = ExactTimers::start();
         let mut events = Events::with_capacity(EVENTS_MAX);
         let emit: &mut dyn FnMut(usize, TargetEvent) -> bool = &mut emit;
         let mut goes_on = self.open(0, emit);

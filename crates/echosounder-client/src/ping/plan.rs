@@ -8,6 +8,7 @@ use echosounder_socket::{Endpoint, Kind};
 use super::directions::ClockRelation;
 use super::kernel_timestamps::TimestampSource;
 use crate::connect::ConnectOptions;
+use crate::error::ClientError;
 
 /// The shortest request on a stream, in bytes: the placeholder, a digit and a newline.
 pub const STREAM_REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 2;
@@ -16,9 +17,32 @@ pub const STREAM_REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 2;
 /// requests.
 pub const REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 8;
 
-/// The options of one target's measurement.
+/// The default time between two requests.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long to wait for each reply, unless it is set.
+const DEFAULT_WAIT: Duration = Duration::from_secs(2);
+
+/// The default size of a request, in bytes.
+const DEFAULT_SIZE_BYTES: usize = 64;
+
+/// The options of one target's measurement, for a [`Pinger`](super::Pinger).
+///
+/// [`Ping`](super::Ping) is a simpler way to measure.
+///
+/// # Examples
+///
+/// ```
+/// use echosounder_client::PingOptions;
+///
+/// let mut options = PingOptions::new("udp://localhost".parse()?);
+/// options.count = Some(20);
+/// assert_eq!(options.size_bytes, 64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct Ping {
+#[non_exhaustive]
+pub struct PingOptions {
     /// The target. Its `wait` is how long each reply may take.
     pub connect: ConnectOptions,
     /// Bytes of a request: at least [`REQUEST_BYTES_MIN`], on a stream
@@ -39,13 +63,45 @@ pub struct Ping {
     pub timestamps: TimestampSource,
 }
 
-impl Ping {
+impl PingOptions {
+    /// Returns the options of a measurement that sends a request of 64 bytes each second, waits 2
+    /// seconds for each reply and does not end.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            connect: ConnectOptions::new(endpoint).wait(DEFAULT_WAIT),
+            size_bytes: DEFAULT_SIZE_BYTES,
+            start_delay: Duration::ZERO,
+            pace: ProbePace::from_interval(DEFAULT_INTERVAL),
+            count: None,
+            deadline: None,
+            clock: None,
+            timestamps: TimestampSource::default(),
+        }
+    }
+
     /// Returns the same for another target.
     #[must_use]
-    pub fn to(&self, endpoint: Endpoint) -> Self {
+    pub fn with_endpoint(&self, endpoint: Endpoint) -> Self {
         let mut other = self.clone();
         other.connect.endpoint = endpoint;
         other
+    }
+
+    /// Returns the smallest size of a request to the target, in bytes.
+    pub fn size_bytes_min(&self) -> usize {
+        if self.is_stream() { STREAM_REQUEST_BYTES_MIN } else { REQUEST_BYTES_MIN }
+    }
+
+    /// Checks that requests are large enough to be told apart in the replies.
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        let (size, min) = (self.size_bytes, self.size_bytes_min());
+        if min <= size {
+            return Ok(());
+        }
+        let endpoint = &self.connect.endpoint;
+        Err(ClientError::Options(format!(
+            "the minimum request size on {endpoint} is {min} bytes, not {size}"
+        )))
     }
 
     /// Returns whether it is to find out only if the peer replies. A longer ping waits for a peer

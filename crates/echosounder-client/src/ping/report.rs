@@ -49,6 +49,7 @@ pub enum Verdict {
 /// By how much delay varies in each part of a round trip, in nanoseconds: from the minimum to the
 /// 95th percentile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Spreads {
     /// In the outbound direction.
     pub up_ns: i64,
@@ -60,6 +61,7 @@ pub struct Spreads {
 
 /// How many requests were lost, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LossCounts {
     /// Nothing listened at the address.
     pub refused: u64,
@@ -109,6 +111,7 @@ impl LossCounts {
 
 /// The delay of round trips or of one direction, and how it varied.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct DelayReport {
     /// The delay.
     pub delay: Distribution,
@@ -118,8 +121,9 @@ pub struct DelayReport {
     pub variation: Distribution,
 }
 
-/// The result of one target's measurement.
+/// The result of one target's measurement. [`Ping`](crate::Ping) has an example.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PingReport {
     /// Requests that were replied to in time.
     pub answered: u64,
@@ -174,6 +178,28 @@ impl PingReport {
         }
     }
 
+    /// Returns the shortest round-trip time; `None` if no reply arrived. [`rtt`](Self::rtt) has the
+    /// whole distribution.
+    pub fn min(&self) -> Option<Duration> {
+        self.rtt.delay.min().map(span)
+    }
+
+    /// Returns the mean round-trip time; `None` if no reply arrived.
+    pub fn mean(&self) -> Option<Duration> {
+        self.rtt.delay.mean().map(|nanos| Duration::from_secs_f64(nanos.max(0.0) / 1e9))
+    }
+
+    /// Returns the longest round-trip time; `None` if no reply arrived.
+    pub fn max(&self) -> Option<Duration> {
+        self.rtt.delay.max().map(span)
+    }
+
+    /// Returns the given percentile of the round-trip times, or `None` if none lies above it: fewer
+    /// than 100 replies have no 99th percentile. `percent` is from 0 to 100.
+    pub fn percentile(&self, percent: f64) -> Option<Duration> {
+        self.rtt.delay.percentile(percent).map(span)
+    }
+
     /// Returns how long this machine takes to run a thread that has become ready, in nanoseconds:
     /// the 95th percentile over replies or requests. The peer is assumed to be no better: its
     /// wake-ups are within `up`, since it takes its first time when it has received the request.
@@ -207,8 +233,13 @@ impl PingReport {
     }
 }
 
+fn span(nanos: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
 /// What happened since the last such report.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PingInterval {
     /// Requests that were replied to.
     pub answered: u64,

@@ -13,7 +13,7 @@ use super::detail::Detail;
 use super::directions::ClockRelation;
 use super::event::{PingEvent, PingReply, ResolvedTarget};
 use super::link::Link;
-use super::plan::Ping;
+use super::plan::PingOptions;
 use super::report::PingReport;
 use super::statistics::Statistics;
 use crate::connect::Candidates;
@@ -28,7 +28,7 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// A target that requests are sent to.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) ping: Ping,
+    pub(super) ping: PingOptions,
     index: usize,
     /// Addresses that were not tried, for as long as nothing has come of any request.
     pub(super) candidates: Candidates,
@@ -50,7 +50,7 @@ impl Session {
     /// Fails if the name has no address, if this machine fails, or, with a count of one, if the
     /// peer cannot be reached.
     pub(super) fn open(
-        ping: Ping,
+        ping: PingOptions,
         index: usize,
         began: MonoTime,
         outcome: ConnectOutcome,

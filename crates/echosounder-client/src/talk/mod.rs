@@ -6,6 +6,7 @@
 //! directions and needs a stream. Both write through a [`BackgroundWriter`] and end with the
 //! [`WaitLimit`](crate::WaitLimit) of their peer.
 
+mod ask;
 mod background_writer;
 mod conversation;
 mod exchange;
@@ -18,6 +19,7 @@ mod pipe;
 mod received;
 mod reply_matcher;
 
+pub use ask::echo;
 pub use background_writer::BackgroundWriter;
 pub use conversation::{LineFailure, Talk, TalkEvent, TalkMode, TalkSummary};
 pub use line_ending::Eol;

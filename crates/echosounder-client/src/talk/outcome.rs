@@ -6,6 +6,7 @@ use crate::error::ClientError;
 
 /// Why a conversation or a pipe has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CloseReason {
     /// The input has ended.
     EndOfInput,
@@ -32,4 +33,15 @@ pub enum TalkError {
     /// The output cannot be written.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
+}
+
+/// Keeps the kind of the system's error; the error itself is the inner error.
+impl From<TalkError> for io::Error {
+    fn from(error: TalkError) -> Self {
+        let kind = match &error {
+            TalkError::Peer(error) => error.kind(),
+            TalkError::Input(error) | TalkError::Output(error) => error.kind(),
+        };
+        Self::new(kind, error)
+    }
 }

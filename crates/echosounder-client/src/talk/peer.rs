@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use echosounder_socket::{Address, Endpoint, Interest, Kind, Socket, Transport};
+use echosounder_socket::{Address, Endpoint, Error, Interest, Kind, Socket, StopToken, Transport};
 
 use super::link::{Arrival, Failure, Link, Woken};
 use super::received::{Received, RequestOutcome};
@@ -12,6 +12,7 @@ use super::reply_matcher::ReplyMatcher;
 use crate::clock::Deadline;
 use crate::connect::{Candidates, ConnectOptions};
 use crate::error::{ClientError, Operation};
+use crate::to_endpoint::ToEndpoint;
 use crate::wait_limit::WaitLimit;
 
 /// How long after connecting the first line of a program waits for a greeting.
@@ -31,6 +32,10 @@ const READS_MAX: usize = 16;
 ///
 /// [`request`](Self::request) sends a message and waits for its reply. Data that arrives at other
 /// times is taken by [`receive`](Self::receive), when the descriptor of the peer is readable.
+///
+/// # Examples
+///
+/// [`ask`](Self::ask) has one.
 #[derive(Debug)]
 pub struct Peer {
     endpoint: Endpoint,
@@ -45,13 +50,30 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Connects to an endpoint: a text such as `tcp://host:21567`, an [`Endpoint`], or anything else
+    /// that is [`ToEndpoint`]. Connecting may take 5 seconds, and so may each reply afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_with`](Self::connect_with), or if the text is no endpoint.
+    ///
+    /// # Examples
+    ///
+    /// [`ask`](Self::ask) has one.
+    pub fn connect(target: impl ToEndpoint) -> Result<Self, ClientError> {
+        let endpoint = target.to_endpoint().map_err(ClientError::Target)?;
+        let local = |error| ClientError::Local(Error::new("connect to", &endpoint, error));
+        let stop = StopToken::new().map_err(local)?;
+        Self::connect_with(ConnectOptions::new(endpoint), WaitLimit::new(stop, Duration::MAX))
+    }
+
     /// Connects to an endpoint: its addresses are tried with staggered starts until one accepts.
     ///
     /// # Errors
     ///
     /// If an address stands for many hosts, or if no address accepts: then the error lists how each
     /// has failed. A datagram socket shows that only with the first request.
-    pub fn connect(options: ConnectOptions, limit: WaitLimit) -> Result<Self, ClientError> {
+    pub fn connect_with(options: ConnectOptions, limit: WaitLimit) -> Result<Self, ClientError> {
         let deadline = limit.within(options.wait);
         let mut candidates = Candidates::resolve(&options, deadline, &limit)?;
         candidates.refuse_multicast(&options.endpoint)?;

@@ -4,22 +4,16 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_client::{ClientError, ConnectOptions, FailureKind, IpOptions, Peer, Source, WaitLimit};
+use echosounder_client::{ClientError, ConnectOptions, FailureKind, Peer, Source, WaitLimit};
 use echosounder_socket::{Endpoint, IpVersion, Socket, StopToken, Transport};
 use echosounder_testkit::{Folder, PATIENCE, closed_port};
 
 fn options(endpoint: &str) -> ConnectOptions {
-    ConnectOptions {
-        endpoint: endpoint.parse().unwrap(),
-        ip_version: IpVersion::Any,
-        source: None,
-        ip_options: IpOptions::default(),
-        wait: PATIENCE,
-    }
+    ConnectOptions::new(endpoint.parse().unwrap()).wait(PATIENCE)
 }
 
 fn connect(options: ConnectOptions) -> Result<Peer, ClientError> {
-    Peer::connect(options, WaitLimit::new(StopToken::new().unwrap(), Duration::MAX))
+    Peer::connect_with(options, WaitLimit::new(StopToken::new().unwrap(), Duration::MAX))
 }
 
 /// Returns a UNIX listener whose queue is full, its endpoint, and the connections that fill the
@@ -66,8 +60,8 @@ fn multicast_address_is_a_local_failure() {
 
 #[test]
 fn source_of_another_family_has_no_address_to_connect_to() {
-    let source = Some(Source::Address("::1".parse().unwrap()));
-    let error = connect(ConnectOptions { source, ..options("tcp://127.0.0.1:7") }).unwrap_err();
+    let source = Source::Address("::1".parse().unwrap());
+    let error = connect(options("tcp://127.0.0.1:7").source(source)).unwrap_err();
     assert!(error.is_local(), "{error}");
 }
 
@@ -78,7 +72,7 @@ fn stop_ends_the_wait_for_a_full_queue() {
     let stop = StopToken::new().unwrap();
     let limit = WaitLimit::new(stop.clone(), Duration::MAX);
     let stopping = thread::spawn(move || stop.stop());
-    let error = Peer::connect(options(&endpoint), limit).unwrap_err();
+    let error = Peer::connect_with(options(&endpoint), limit).unwrap_err();
     assert!(matches!(error, ClientError::Stopped), "{error}");
     stopping.join().unwrap();
 }
@@ -87,8 +81,7 @@ fn stop_ends_the_wait_for_a_full_queue() {
 fn full_queue_times_out() {
     let folder = Folder::new();
     let (_listener, endpoint, _waiting) = full_queue(&folder);
-    let error =
-        connect(ConnectOptions { wait: Duration::from_millis(20), ..options(&endpoint) }).unwrap_err();
+    let error = connect(options(&endpoint).wait(Duration::from_millis(20))).unwrap_err();
     assert_eq!(error.failure_kind(), Some(FailureKind::Timeout), "{error}");
 }
 

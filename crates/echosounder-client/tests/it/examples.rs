@@ -8,7 +8,7 @@ use std::thread;
 mod probe;
 
 #[test]
-fn probe_returns_the_round_trip_time() {
+fn probe_reports_the_round_trip_time() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("udp://{}", server.local_addr().unwrap());
     let echo = thread::spawn(move || {
@@ -16,7 +16,9 @@ fn probe_returns_the_round_trip_time() {
         let (len, client) = server.recv_from(&mut message).unwrap();
         server.send_to(&message[..len], client).unwrap()
     });
-    assert!(!probe::probe(&endpoint).unwrap().is_zero());
+    let report = probe::probe(&endpoint, 1).unwrap();
+    assert_eq!((report.answered, report.lost.total()), (1, 0));
+    assert!(!report.min().unwrap().is_zero());
     assert_eq!(echo.join().unwrap(), 64);
 }
 
@@ -24,5 +26,5 @@ fn probe_returns_the_round_trip_time() {
 fn probe_of_a_closed_port_is_an_error() {
     let unused = UdpSocket::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", unused.local_addr().unwrap());
-    assert_eq!(probe::probe(&endpoint).unwrap_err().to_string(), "REFUSED");
+    assert_eq!(probe::probe(&endpoint, 1).unwrap_err().to_string(), "REFUSED");
 }

@@ -3,6 +3,7 @@
 
 mod connect;
 mod examples;
+mod library;
 mod load;
 mod pair;
 mod ping;

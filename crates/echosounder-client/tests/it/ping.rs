@@ -7,10 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use echosounder_client::{
-    ClockRelation, ConnectOptions, FailureKind, IpOptions, LossReason, Order, Ping, PingControl, PingEvent,
-    PingReply, PingReport, Pinger, ProbePace, TargetEvent, TimestampSource,
+    ClockRelation, FailureKind, LossReason, Order, PingControl, PingEvent, PingOptions, PingReply,
+    PingReport, Pinger, ProbePace, TargetEvent, TimestampSource,
 };
-use echosounder_socket::{IpVersion, Socket, StopToken, Transport};
+use echosounder_socket::{Socket, StopToken, Transport};
 use echosounder_testkit::{FakeClock, PATIENCE};
 
 const TIMEOUT: Duration = Duration::from_secs(3600);
@@ -25,7 +25,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(targets: Vec<Ping>, order: Order) -> Self {
+    fn start(targets: Vec<PingOptions>, order: Order) -> Self {
         let (clock, (sender, events)) = (FakeClock::new(), mpsc::channel());
         let control = Arc::new(PingControl::new(StopToken::new().unwrap()).unwrap());
         let pinger =
@@ -52,6 +52,7 @@ impl Running {
                 | TargetEvent::Happened(PingEvent::Checkpoint(_) | PingEvent::Interval(_)) => {}
                 TargetEvent::Happened(event) => return event,
                 TargetEvent::Ended { error, .. } => panic!("it has ended: {error:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -75,23 +76,20 @@ impl Running {
     }
 }
 
-fn ping(endpoint: &str, count: Option<u64>) -> Ping {
-    Ping {
-        connect: ConnectOptions {
-            endpoint: endpoint.parse().unwrap(),
-            ip_version: IpVersion::Any,
-            source: None,
-            ip_options: IpOptions::default(),
-            wait: TIMEOUT,
-        },
-        size_bytes: 64,
-        start_delay: Duration::ZERO,
-        pace: ProbePace::Open { interval: INTERVAL },
-        count,
-        deadline: None,
-        clock: Some(ClockRelation::Free),
-        timestamps: TimestampSource::User,
-    }
+fn ping(endpoint: &str, count: Option<u64>) -> PingOptions {
+    let mut options = PingOptions::new(endpoint.parse().unwrap());
+    options.connect.wait = TIMEOUT;
+    options.pace = ProbePace::Open { interval: INTERVAL };
+    options.count = count;
+    options.clock = Some(ClockRelation::Free);
+    options.timestamps = TimestampSource::User;
+    options
+}
+
+/// Returns the options after a change.
+fn with(mut options: PingOptions, change: impl FnOnce(&mut PingOptions)) -> PingOptions {
+    change(&mut options);
+    options
 }
 
 /// The peer's socket.
@@ -104,7 +102,7 @@ impl UdpPeer {
         Self(socket)
     }
 
-    fn ping(&self, count: Option<u64>) -> Ping {
+    fn ping(&self, count: Option<u64>) -> PingOptions {
         ping(&format!("udp://{}", self.0.local_addr().unwrap()), count)
     }
 
@@ -228,7 +226,7 @@ fn many_targets_are_measured_by_one_loop() {
             let _ = echo.send_to(&buffer[..len], from);
         }
     });
-    let targets = (0..TARGETS).map(|_| Ping { pace: ProbePace::Closed, ..peer.ping(Some(4)) });
+    let targets = (0..TARGETS).map(|_| with(peer.ping(Some(4)), |options| options.pace = ProbePace::Closed));
     let running = Running::start(targets.collect(), Order::AtOnce);
     let (mut ended, mut replies) = (0, 0);
     while ended < TARGETS {
@@ -278,7 +276,7 @@ fn targets_that_do_not_accept_delay_no_other_target() {
 #[test]
 fn a_connection_times_out_by_the_deadline_of_its_target() {
     let (_listener, silent, _waiting) = full_listener();
-    let target = Ping { deadline: Some(INTERVAL), ..ping(&format!("tcp://{silent}"), Some(1)) };
+    let target = with(ping(&format!("tcp://{silent}"), Some(1)), |options| options.deadline = Some(INTERVAL));
     let running = Running::start(vec![target], Order::AtOnce);
     // The first advance may come before the target is opened.
     let (_, ended) = loop {
@@ -295,7 +293,8 @@ fn a_connection_times_out_by_the_deadline_of_its_target() {
 #[test]
 fn a_request_that_is_too_long_is_reported_as_not_sent() {
     let peer = UdpPeer::bind();
-    let running = Running::start(vec![Ping { size_bytes: 65_508, ..peer.ping(Some(2)) }], Order::AtOnce);
+    let running =
+        Running::start(vec![with(peer.ping(Some(2)), |options| options.size_bytes = 65_508)], Order::AtOnce);
     let lost = running.event();
     assert!(matches!(lost, PingEvent::Lost { number: 1, reason: LossReason::NotSent, .. }), "{lost:?}");
     let (_, TargetEvent::Ended { report, error }) = running.next() else { panic!("it must end") };

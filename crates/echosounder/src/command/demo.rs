@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use echosounder_client::{
-    ClientError, ConnectOptions, IpOptions, Peer, Received, ReceivedKind, RequestOutcome, WaitLimit,
+    ClientError, ConnectOptions, Distribution, Peer, Received, ReceivedKind, RequestOutcome, WaitLimit,
 };
 use echosounder_proto::{Scan, scan};
-use echosounder_socket::{Endpoint, IpVersion, StopToken};
-use hdrhistogram::Histogram;
+use echosounder_socket::{Endpoint, StopToken};
 
 use crate::command::console::stdout;
 use crate::command::embedded::Embedded;
@@ -23,7 +22,6 @@ use crate::render::demo::json;
 use crate::render::demo::text::Table;
 use crate::render::escape::{Escaped, Harmless};
 use crate::render::json::EventTime;
-use crate::render::numbers::whole_nanos;
 use crate::render::serve::note;
 use crate::render::style::Style;
 use crate::stderr::stderr;
@@ -125,11 +123,11 @@ fn talk(out: &mut impl Write, endpoint: &Endpoint, stop: &StopToken) -> Result<b
 /// If a signal stops the command, so that the caller stops the server.
 fn echo(endpoint: Endpoint, stop: &StopToken) -> Result<Echoes> {
     let mut echoes = Echoes { endpoint: endpoint.to_string(), ..Echoes::default() };
-    let mut times = Histogram::<u64>::new(3)?;
+    let mut times = Distribution::default();
     let result = echo_all(endpoint, stop, &mut echoes, &mut times);
     ensure!(!stop.is_stopped(), "interrupted");
     echoes.error = result.err().map(|error| sentence(error.chain()));
-    echoes.rtt = (&times).into();
+    echoes.rtt = times;
     Ok(echoes)
 }
 
@@ -137,7 +135,7 @@ fn echo_all(
     endpoint: Endpoint,
     stop: &StopToken,
     echoes: &mut Echoes,
-    times: &mut Histogram<u64>,
+    times: &mut Distribution,
 ) -> Result<()> {
     let mut peer = connect(endpoint, stop)?;
     let mut reply = Vec::new();
@@ -149,7 +147,7 @@ fn echo_all(
             Some(_) if !is_echo(&reply, message.as_bytes()) => echoes.unexpected += 1,
             Some(rtt) => {
                 echoes.answered += 1;
-                times.record(whole_nanos(rtt))?;
+                times.record_span(rtt);
             }
             None => {
                 echoes.lost += 1;
@@ -165,14 +163,8 @@ fn is_complete(echoes: &Echoes) -> bool {
 }
 
 fn connect(endpoint: Endpoint, stop: &StopToken) -> Result<Peer> {
-    let options = ConnectOptions {
-        endpoint,
-        ip_version: IpVersion::Any,
-        source: None,
-        ip_options: IpOptions::default(),
-        wait: WAIT,
-    };
-    Ok(Peer::connect(options, WaitLimit::new(stop.clone(), Duration::MAX))?)
+    let options = ConnectOptions::new(endpoint).wait(WAIT);
+    Ok(Peer::connect_with(options, WaitLimit::new(stop.clone(), Duration::MAX))?)
 }
 
 /// Sends a message and appends the reply. Returns the round-trip time, or `None` if no reply

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_client::{Order, Ping, PingControl, Pinger, TargetEvent, TimestampSource};
+use echosounder_client::{Order, PingControl, PingOptions, Pinger, TargetEvent, TimestampSource};
 use echosounder_socket::{Signal, Signals, StopToken, raise_fd_limit};
 
 use self::file::ResultFiles;
@@ -68,7 +68,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
 /// Decides what depends on all targets: which receive timestamps they all have, and how much of the
 /// time each gets if they are measured one after another.
 fn settle(config: &mut config::Ping) {
-    let has_kernel = |target: &Ping| TimestampSource::has_kernel(target.connect.endpoint.transport());
+    let has_kernel = |target: &PingOptions| TimestampSource::has_kernel(target.connect.endpoint.transport());
     let common =
         if config.targets.iter().all(has_kernel) { TimestampSource::Kernel } else { TimestampSource::User };
     let count = u32::try_from(config.targets.len()).unwrap_or(u32::MAX).max(1);
@@ -88,7 +88,8 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
     if !output.quiet {
         server.notes.iter().try_for_each(|text| note(&mut stderr(), text, output.json))?;
     }
-    config.targets = server.endpoints.iter().map(|endpoint| config.template.to(endpoint.clone())).collect();
+    config.targets =
+        server.endpoints.iter().map(|endpoint| config.template.with_endpoint(endpoint.clone())).collect();
     Ok(server)
 }
 
@@ -102,8 +103,8 @@ fn watch_signals(signals: Signals, control: &Arc<PingControl>, folder: Option<Pa
 }
 
 /// Returns how long the ping takes if every reply arrives; `None` if it does not end by itself.
-fn length(targets: &[Ping], in_turn: bool) -> Option<Duration> {
-    let of = |ping: &Ping| {
+fn length(targets: &[PingOptions], in_turn: bool) -> Option<Duration> {
+    let of = |ping: &PingOptions| {
         let intervals = ping.count.map(|count| u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX));
         let interval = ping.pace.interval().unwrap_or_default();
         let by_count = intervals.map(|intervals| interval.saturating_mul(intervals));
@@ -116,7 +117,7 @@ fn length(targets: &[Ping], in_turn: bool) -> Option<Duration> {
 
 /// Starts the thread that measures all targets.
 fn start(
-    targets: &[Ping],
+    targets: &[PingOptions],
     control: &Arc<PingControl>,
     in_turn: bool,
 ) -> Result<Receiver<(usize, TargetEvent)>> {

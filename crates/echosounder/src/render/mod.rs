@@ -4,6 +4,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod escape;
+pub(crate) mod histogram;
 pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod load;

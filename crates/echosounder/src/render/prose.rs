@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use echosounder_client::{
-    ClockRelation, Drift, Load, LoadReport, LossCounts, Pace, PeerClockReport, PingReport, Spacing, Step,
-    TimestampSupport, Verdict,
+    ClockRelation, Drift, LoadOptions, LoadReport, LossCounts, Pace, PeerClockReport, PingReport, Spacing,
+    Step, TimestampSupport, Verdict,
 };
 use echosounder_socket::Kind;
 use echosounder_socket::kernel::ClockState;
@@ -147,7 +147,7 @@ pub(crate) fn median_and_max(p50: Option<i64>, max: Option<i64>, delay: Delay) -
 }
 
 /// Returns a load in a phrase: its connections, its pace and the sizes of its messages.
-pub(crate) fn load(load: &Load) -> String {
+pub(crate) fn load(load: &LoadOptions) -> String {
     let (low, high) = (load.sizes.min, load.sizes.max);
     let sizes = if low == high {
         counted(low as u64, "byte")
@@ -170,7 +170,7 @@ pub(crate) fn load(load: &Load) -> String {
 }
 
 /// Returns the unusual outcomes of a load's messages, each with its count.
-pub(crate) fn exceptions(load: &Load, report: &LoadReport) -> Vec<(u64, &'static str)> {
+pub(crate) fn exceptions(load: &LoadOptions, report: &LoadReport) -> Vec<(u64, &'static str)> {
     let counts = &report.counts;
     // A server that sends no timestamps leaves every reply without one.
     let unstamped = match counts.answered + counts.late {
@@ -219,7 +219,7 @@ pub(crate) fn bottleneck(report: &LoadReport) -> String {
 }
 
 /// Whether the load uses connections rather than datagram sockets.
-fn is_connected(load: &Load) -> bool {
+fn is_connected(load: &LoadOptions) -> bool {
     load.connect.endpoint.transport().kind() != Kind::Datagrams
 }
 

@@ -102,12 +102,14 @@ fn measure(
         let on_event = |event: LoadEvent<'_>| match event {
             LoadEvent::Interval(interval) => load_output.interval(&interval),
             LoadEvent::Checkpoint(report) => load_output.checkpoint(plan, report),
+            _ => {}
         };
         return load(plan, on_event).map(Some);
     };
     let best = ramp(&config.load, options, |event| match event {
         RampEvent::Interval(interval) => load_output.interval(&interval),
         RampEvent::Step(step) => load_output.step(step, options.p99_max),
+        _ => {}
     })?;
     Ok(best.map(|step| {
         config.load.pace = Pace::Open { rate: step.rate, spacing: options.spacing };

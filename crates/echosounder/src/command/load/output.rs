@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{Load, LoadInterval, LoadReport, Step};
+use echosounder_client::{LoadInterval, LoadOptions, LoadReport, Step};
 use echosounder_server::internal::local_time_zone;
 use echosounder_socket::StopToken;
 use jiff::{Timestamp, ZonedDateTime};
@@ -75,7 +75,7 @@ impl<'a> LoadOutput<'a> {
 
     /// Writes the report so far to the files. A file that cannot be written keeps its old content;
     /// the next checkpoint tries again.
-    pub(super) fn checkpoint(&self, load: &Load, report: &LoadReport) {
+    pub(super) fn checkpoint(&self, load: &LoadOptions, report: &LoadReport) {
         let Self { started, steps, .. } = self;
         let summary = Summary { load, report, started, steps, server_cpu: None };
         for file in self.files.iter().filter(|file| file.is_replaceable()) {
@@ -87,7 +87,7 @@ impl<'a> LoadOutput<'a> {
     /// last failure of a file; the others are reported before.
     pub(super) fn finish(
         mut self,
-        load: &Load,
+        load: &LoadOptions,
         report: &LoadReport,
         server_cpu: Option<Duration>,
     ) -> Result<()> {

@@ -158,6 +158,7 @@ impl Reporter {
                 error.into_iter().for_each(|error| self.report_failure(index, error));
                 self.targets[index].report = report;
             }
+            _ => {}
         }
     }
 

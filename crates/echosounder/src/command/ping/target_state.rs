@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use echosounder_client::{FailureKind, Ping, PingReport, ResolvedTarget};
+use echosounder_client::{FailureKind, PingOptions, PingReport, ResolvedTarget};
 use echosounder_socket::Endpoint;
 use echosounder_socket::kernel::clock_state;
 
@@ -14,7 +14,7 @@ use crate::render::ping::text::Row;
 pub(super) struct TargetState {
     /// The endpoint as it was given.
     pub(super) endpoint: String,
-    ping: Ping,
+    ping: PingOptions,
     /// The description, once the target was found.
     pub(super) target: Option<Target>,
     /// The result, once the measurement has ended.
@@ -27,7 +27,7 @@ pub(super) struct TargetState {
 }
 
 impl TargetState {
-    pub(super) fn new(ping: &Ping) -> Self {
+    pub(super) fn new(ping: &PingOptions) -> Self {
         Self {
             endpoint: ping.connect.endpoint.to_string(),
             ping: ping.clone(),

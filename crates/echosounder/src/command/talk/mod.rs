@@ -41,7 +41,7 @@ pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let clean_up = move || restore.into_iter().for_each(|restore| restore());
     signals::stop_on_signal(signals, stop.clone(), || (), clean_up)?;
     let limit = WaitLimit::new(stop.clone(), config.deadline.unwrap_or(Duration::MAX));
-    let peer = match Peer::connect(config.connect.clone(), limit.clone()) {
+    let peer = match Peer::connect_with(config.connect.clone(), limit.clone()) {
         // No message is needed: the user has sent the signal.
         Err(ClientError::Stopped) => return Ok(Outcome::Incomplete),
         result => result.map_err(|error| Advised::at(&config.connect.endpoint, error, ""))?,

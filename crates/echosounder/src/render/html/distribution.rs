@@ -6,6 +6,7 @@ use echosounder_client::Distribution;
 use super::axis::Axis;
 use super::scales::{TICKS_ALONG, TICKS_UP, delay_labels, lowest_of_log, range};
 use super::svg::{Drawing, Figure, HEIGHT, Layer, Pen, Scale, WIDTH};
+use crate::render::histogram;
 use crate::render::numbers::{Unit, grouped, plain};
 
 /// Most bars.
@@ -71,7 +72,7 @@ impl Bars {
             if axis.is_log() { (axis.high() / axis.low()).ln() / BAR_RATIO_MIN } else { f64::INFINITY };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 1 and 60")]
         let mut counts = vec![0; wanted.min(distinct).max(1.0) as usize];
-        for recorded in times.histogram().iter_recorded() {
+        for recorded in histogram::of(times).iter_recorded() {
             let position = axis.position(recorded.value_iterated_to() as f64) * counts.len() as f64;
             #[expect(
                 clippy::cast_possible_truncation,

@@ -8,6 +8,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
 use super::summary::Summary;
+use crate::render::histogram;
 
 /// Writes the log.
 pub(crate) fn log(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
@@ -16,6 +17,6 @@ pub(crate) fn log(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> 
     let mut log = IntervalLogWriterBuilder::new()
         .add_comment("latency in nanoseconds")
         .begin_log_with(&mut out, &mut serializer)?;
-    log.write_histogram(&summary.report.latency.histogram(), Duration::ZERO, summary.report.elapsed, None)
+    log.write_histogram(&histogram::of(&summary.report.latency), Duration::ZERO, summary.report.elapsed, None)
         .map_err(|error| io::Error::other(format!("{error:?}")))
 }

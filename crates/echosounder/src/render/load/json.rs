@@ -65,14 +65,14 @@ struct Object<'a> {
 
 /// Writes the progress of a load.
 pub(crate) fn interval(out: &mut dyn Write, time: &EventTime, now: &LoadInterval) -> io::Result<()> {
-    let LoadInterval { elapsed, sent, answered, rate } = *now;
+    let LoadInterval { elapsed, sent, answered, rate, .. } = *now;
     let elapsed_ns = whole_nanos(elapsed);
     json::event(out, time, &Interval { event: "interval", elapsed_ns, sent, answered, rate_per_s: rate })
 }
 
 /// Writes the result of a rate that a ramp has tried.
 pub(crate) fn step(out: &mut dyn Write, time: &EventTime, step: &Step) -> io::Result<()> {
-    let Step { rate, report, held } = step;
+    let Step { rate, report, held, .. } = step;
     json::event(
         out,
         time,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_client::{Load, LoadReport, Step};
+use echosounder_client::{LoadOptions, LoadReport, Step};
 use jiff::ZonedDateTime;
 
 /// Fewer replies than these would show the cost of connecting rather than of a message.
@@ -10,7 +10,7 @@ const COST_FROM: u64 = 1000;
 
 /// The result of a load, or of the part that has been measured so far.
 pub(crate) struct Summary<'a> {
-    pub(crate) load: &'a Load,
+    pub(crate) load: &'a LoadOptions,
     pub(crate) report: &'a LoadReport,
     /// When the command began.
     pub(crate) started: &'a ZonedDateTime,

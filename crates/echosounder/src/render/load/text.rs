@@ -6,6 +6,7 @@ use std::time::Duration;
 use echosounder_client::{Distribution, LoadInterval, Step};
 
 use super::summary::Summary;
+use crate::render::histogram;
 use crate::render::numbers::{grouped, millis, nanos, plain, rate};
 use crate::render::prose;
 use crate::render::style::Style;
@@ -45,7 +46,7 @@ pub(crate) fn progress(out: &mut dyn Write, style: Style, now: &LoadInterval) ->
 
 /// Writes the result of a rate that a ramp has tried.
 pub(crate) fn step(out: &mut dyn Write, style: Style, step: &Step, limit: Duration) -> io::Result<()> {
-    let Step { rate: tried, report, held } = step;
+    let Step { rate: tried, report, held, .. } = step;
     // Fewer than a hundred replies have no 99th percentile; then the maximum counts.
     let name = if report.percentile(99.0).is_some() { "p99" } else { "max" };
     let slow = report.p99_or_max().map_or_else(|| "-".to_owned(), |slow| millis(nanos(slow)));
@@ -125,7 +126,7 @@ fn write_table(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
 /// Writes the distribution as bars whose limits are 1, 2, 5, 10 and so on, from the first that has
 /// a reply.
 fn write_bars(out: &mut dyn Write, style: Style, latency: &Distribution) -> io::Result<()> {
-    let histogram = latency.histogram();
+    let histogram = histogram::of(latency);
     let longest = style.at_most(BAR_WIDTH_MAX + BAR_LABEL_WIDTH).saturating_sub(BAR_LABEL_WIDTH).max(1);
     let limits = (0..20).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u64.pow(power).min(u64::MAX / 5)));
     let limits: Vec<u64> = limits.skip_while(|&limit| limit <= histogram.min()).take(BARS_MAX).collect();
@@ -163,7 +164,8 @@ mod tests {
     #[test]
     fn progress_fits_a_narrow_terminal() {
         let (elapsed, answered) = (Duration::from_secs(3600), 12_345_678_901);
-        let now = LoadInterval { elapsed, sent: answered, answered, rate: 1_234_567.8 };
+        let mut now = LoadInterval::default();
+        (now.elapsed, now.sent, now.answered, now.rate) = (elapsed, answered, answered, 1_234_567.8);
         for (columns, expected) in [
             (None, "3600 s  12,345,678,901 answered  1,234,568/s"),
             (Some(80), "3600 s  12,345,678,901 answered  1,234,568/s"),

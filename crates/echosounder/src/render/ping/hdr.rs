@@ -9,6 +9,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use super::target::Target;
+use crate::render::histogram;
 
 /// Writes the log. With several targets each interval has the target's position as its tag.
 pub(crate) fn log(out: &mut dyn Write, results: &[(&Target, &PingReport)]) -> io::Result<()> {
@@ -23,7 +24,7 @@ pub(crate) fn log(out: &mut dyn Write, results: &[(&Target, &PingReport)]) -> io
     for (position, (_, report)) in results.iter().enumerate() {
         let tag = position.to_string();
         let tag = (results.len() != 1).then(|| Tag::new(&tag)).flatten();
-        log.write_histogram(&report.rtt.delay.histogram(), Duration::ZERO, report.elapsed, tag)
+        log.write_histogram(&histogram::of(&report.rtt.delay), Duration::ZERO, report.elapsed, tag)
             .map_err(|error| io::Error::other(format!("{error:?}")))?;
     }
     Ok(())

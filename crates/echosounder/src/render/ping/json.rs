@@ -188,7 +188,7 @@ fn write_interval(
     endpoint: &str,
     interval: &PingInterval,
 ) -> io::Result<()> {
-    let PingInterval { answered, lost, rtt } = interval;
+    let PingInterval { answered, lost, rtt, .. } = interval;
     json::event(
         out,
         time,

@@ -345,9 +345,9 @@ mod tests {
     fn failures_are_coloured() {
         let sent = WallTime::from_nanos(0);
         let answered = |late, reordered| {
-            let rtt = Duration::from_micros(1500);
-            let (delay, residence, clock) = (None, None, ClockRelation::Free);
-            PingEvent::Replied(PingReply { number: 7, sent, rtt, delay, residence, clock, late, reordered })
+            let mut reply = PingReply::new(7, sent, Duration::from_micros(1500));
+            (reply.late, reply.reordered) = (late, reordered);
+            PingEvent::Replied(reply)
         };
         let lost = |reason| PingEvent::Lost { number: 8, sent, reason };
         for (happened, colored) in [

@@ -4,10 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_client::{
-    ClockRelation, ConnectOptions, IpOptions, KernelTimestamps, Order, Ping, PingControl, Pinger, ProbePace,
-    TargetEvent, TimestampSource,
+    ClockRelation, KernelTimestamps, Order, PingControl, PingOptions, Pinger, ProbePace, TargetEvent,
 };
-use echosounder_socket::{IpVersion, StopToken};
+use echosounder_socket::StopToken;
 
 use super::*;
 
@@ -38,27 +37,14 @@ fn report(timestamps: bool, every: u64, count: u64, clock: Option<ClockRelation>
     let socket = peer(timestamps, every, count);
     let endpoint = format!("udp://{}", socket.local_addr().unwrap()).parse().unwrap();
     let wait = Duration::from_millis(if every <= count { 50 } else { 2000 });
-    let connect = ConnectOptions {
-        endpoint,
-        ip_version: IpVersion::Any,
-        source: None,
-        ip_options: IpOptions::default(),
-        wait,
-    };
-    let pace = ProbePace::from_interval(Duration::from_micros(if count < 10_000 { 200 } else { 0 }));
-    let ping = Ping {
-        connect,
-        size_bytes: 64,
-        start_delay: Duration::ZERO,
-        pace,
-        count: Some(count),
-        deadline: None,
-        clock,
-        timestamps: TimestampSource::Kernel,
-    };
+    let mut options = PingOptions::new(endpoint);
+    options.connect.wait = wait;
+    options.pace = ProbePace::from_interval(Duration::from_micros(if count < 10_000 { 200 } else { 0 }));
+    options.count = Some(count);
+    options.clock = clock;
     let control = Arc::new(PingControl::new(StopToken::new().unwrap()).unwrap());
     let mut result = None;
-    Pinger::new(vec![ping], Order::AtOnce, control).unwrap().run(|_, event| {
+    Pinger::new(vec![options], Order::AtOnce, control).unwrap().run(|_, event| {
         if let TargetEvent::Ended { report, error } = event {
             assert!(error.is_none(), "{error:?}");
             result = report;
