@@ -52,7 +52,6 @@ mod nonblocking;
 mod ping;
 mod starvation;
 mod talk;
-mod to_endpoint;
 mod wait_limit;
 
 pub use connect::{ConnectOptions, IpOptions, Source};
@@ -60,7 +59,7 @@ pub use distribution::Distribution;
 pub use echosounder_proto as proto;
 pub use echosounder_proto::{FailureKind, LossReason, ProbePace, WallTime};
 pub use echosounder_socket as socket;
-pub use echosounder_socket::{Endpoint, IpVersion, StopToken};
+pub use echosounder_socket::{Endpoint, IpVersion, StopToken, ToEndpoint};
 pub use error::ClientError;
 pub use load::{
     Counts, CpuShare, Load, LoadError, LoadEvent, LoadInterval, LoadOptions, LoadPoint, LoadReport, Pace,
@@ -76,7 +75,6 @@ pub use talk::{
     BackgroundWriter, CloseReason, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary,
     Received, ReceivedKind, RequestOutcome, Talk, TalkError, TalkEvent, TalkMode, TalkSummary, echo,
 };
-pub use to_endpoint::ToEndpoint;
 pub use wait_limit::WaitLimit;
 
 /// The parts of the client, for this project's tests and programs. They change without notice.

@@ -5,11 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_proto::{Framing, PlainEcho, Template};
-use echosounder_socket::{IpVersion, Socket};
+use echosounder_socket::{IpVersion, Socket, ToEndpoint};
 
 use crate::listen::BindError;
 use crate::server::Server;
-use crate::to_endpoint::ToEndpoint;
 
 /// How long a client may receive nothing, unless it is configured.
 const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -59,7 +59,6 @@ mod service;
 mod slots;
 mod stamp_cache;
 mod time_zone;
-mod to_endpoint;
 mod turn_context;
 mod wait_queues;
 mod worker;
@@ -69,11 +68,10 @@ pub use counters::Totals;
 pub use echosounder_proto as proto;
 pub use echosounder_proto::{Framing, PlainEcho, Template};
 pub use echosounder_socket as socket;
-pub use echosounder_socket::{Endpoint, IpVersion, StopToken};
+pub use echosounder_socket::{Endpoint, IpVersion, StopToken, ToEndpoint};
 pub use event::{CloseReason, DisconnectReason, Observer, ServerEvent};
 pub use listen::{BindError, Note};
 pub use server::{Running, Server, StartError};
-pub use to_endpoint::ToEndpoint;
 
 /// The parts of the server, for this project's tests and programs. They change without notice.
 #[doc(hidden)]

@@ -8,7 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use echosounder_proto::Responder;
 use echosounder_socket::{
-    Address, Endpoint, Interest, Socket, StopToken, Transport, Waker, fd_limit, raise_fd_limit, ready,
+    Address, Endpoint, Interest, Socket, StopToken, ToEndpoint, Transport, Waker, fd_limit, raise_fd_limit,
+    ready,
 };
 
 use crate::backlog::BACKLOG_MAX;
@@ -21,7 +22,6 @@ use crate::limits::{Limits, Timeouts, WorkerLimits};
 use crate::listen::{self, BindError, BindOptions, Bound, Note};
 use crate::path::BoundPath;
 use crate::service::EchoService;
-use crate::to_endpoint::ToEndpoint;
 use crate::worker::Worker;
 
 /// Descriptors that are not available to connections, beside those that are open and those of the

@@ -4,7 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use echosounder_socket::{Endpoint, Error, IpVersion, StopToken};
+use echosounder_socket::{Endpoint, Error, IpVersion, StopToken, ToEndpoint};
 
 use super::error::LoadError;
 use super::options::{LoadOptions, SizeRange};
@@ -15,7 +15,6 @@ use super::report::LoadReport;
 use super::run::load;
 use crate::connect::Source;
 use crate::error::ClientError;
-use crate::to_endpoint::ToEndpoint;
 
 /// A load on a server, as `sounder load` generates it: a builder that [runs](Self::run).
 ///

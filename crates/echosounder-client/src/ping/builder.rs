@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_proto::ProbePace;
-use echosounder_socket::{Endpoint, Error, IpVersion, StopToken};
+use echosounder_socket::{Endpoint, Error, IpVersion, StopToken, ToEndpoint};
 
 use super::control::PingControl;
 use super::directions::ClockRelation;
@@ -16,7 +16,6 @@ use super::plan::PingOptions;
 use super::report::PingReport;
 use crate::connect::{IpOptions, Source};
 use crate::error::ClientError;
-use crate::to_endpoint::ToEndpoint;
 
 /// The number of requests, unless it or the time is set.
 const DEFAULT_COUNT: u64 = 10;

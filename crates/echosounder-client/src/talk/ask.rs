@@ -1,12 +1,11 @@
 //! One request and its reply, as bytes.
 
 use echosounder_proto::FailureKind;
-use echosounder_socket::Error;
+use echosounder_socket::{Error, ToEndpoint};
 
 use super::peer::Peer;
 use super::received::{Received, ReceivedKind, RequestOutcome};
 use crate::error::{ClientError, Operation};
-use crate::to_endpoint::ToEndpoint;
 
 impl Peer {
     /// Sends a message and returns its reply, with the timestamp that a timestamped echo server puts

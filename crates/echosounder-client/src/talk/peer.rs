@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use echosounder_socket::{Address, Endpoint, Error, Interest, Kind, Socket, StopToken, Transport};
+use echosounder_socket::{
+    Address, Endpoint, Error, Interest, Kind, Socket, StopToken, ToEndpoint, Transport,
+};
 
 use super::link::{Arrival, Failure, Link, Woken};
 use super::received::{Received, RequestOutcome};
@@ -12,7 +14,6 @@ use super::reply_matcher::ReplyMatcher;
 use crate::clock::Deadline;
 use crate::connect::{Candidates, ConnectOptions};
 use crate::error::{ClientError, Operation};
-use crate::to_endpoint::ToEndpoint;
 use crate::wait_limit::WaitLimit;
 
 /// How long after connecting the first line of a program waits for a greeting.
