@@ -376,7 +376,7 @@ fn send_each(socket: &Socket, bytes: &[u8], size: usize) -> io::Result<usize> {
         return socket.send(bytes);
     }
     let parts: Vec<_> = bytes.chunks(size).map(|bytes| [IoSlice::new(bytes)]).collect();
-    let messages: Vec<_> = parts.iter().map(|buffers| Outgoing { buffers, control: &[], to: None }).collect();
+    let messages: Vec<_> = parts.iter().map(|buffers| Outgoing::new(buffers)).collect();
     Ok(socket.send_many(&messages)? * size)
 }
 

@@ -1,6 +1,8 @@
 //! Properties of control messages, for any bytes that the kernel might write.
 
-use echosounder_socket::{ControlMessage, RawControl, control_space};
+use std::time::SystemTime;
+
+use echosounder_socket::{ControlMessage, ControlSpace, RawControl};
 
 /// Reads the input as the control messages of one message.
 pub(crate) fn holds(input: &[u8]) {
@@ -21,27 +23,34 @@ pub(crate) fn holds(input: &[u8]) {
 }
 
 fn check(raw: RawControl<'_>) {
-    match ControlMessage::decode(raw) {
-        ControlMessage::Unknown { level, kind, data } => {
-            assert_eq!(RawControl { level, kind, data: &data }, raw, "unknown messages keep their bytes");
-        }
+    let message = ControlMessage::decode(raw);
+    assert_eq!(message.to_raw().as_raw(), raw, "no message loses bytes: {message:?}");
+    match message {
         ControlMessage::Rights(_) | ControlMessage::Pidfd(_) => panic!("bytes are no descriptors"),
-        ControlMessage::TipcReturned(data) => assert_eq!(*data, *raw.data),
         ControlMessage::PacketInfo(info) => {
             assert_eq!(info.destination.is_ipv4(), info.local.is_ipv4());
             assert!(info.is_to_group() || info.destination == info.local);
         }
-        // Debug reads every field, including addresses.
-        message => assert!(!format!("{message:?}").is_empty()),
+        ControlMessage::Timestamp(timestamp) => {
+            let since = timestamp.system_time().duration_since(SystemTime::UNIX_EPOCH);
+            assert_eq!(since.ok(), Some(timestamp.since_epoch()));
+        }
+        ControlMessage::Error(error) => {
+            let _ = (error.zerocopy(), error.path_mtu(), error.to_io_error());
+        }
+        // Debug has read every field, including addresses.
+        _ => {}
     }
+    assert!(!format!("{:?}", ControlMessage::decode(raw)).is_empty());
 }
 
 /// Encodes control messages as cmsg(3) describes.
 fn write(messages: &[RawControl<'_>]) -> Vec<u8> {
+    let header = ControlSpace::of(0).bytes();
     let mut written = Vec::new();
     for raw in messages {
-        let end = written.len() + control_space(raw.data.len());
-        written.extend_from_slice(&(control_space(0) + raw.data.len()).to_ne_bytes());
+        let end = written.len() + ControlSpace::of(raw.data.len()).bytes();
+        written.extend_from_slice(&(header + raw.data.len()).to_ne_bytes());
         written.extend_from_slice(&raw.level.to_ne_bytes());
         written.extend_from_slice(&raw.kind.to_ne_bytes());
         written.extend_from_slice(raw.data);

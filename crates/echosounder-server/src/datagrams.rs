@@ -256,7 +256,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             }
             _ => None,
         };
-        let bytes = self.batch.bytes(index);
+        let bytes = self.batch.bytes_mut(index);
         let len = bytes.len();
         let datagram = DatagramContext { peer: &peer, local, tx, seq: self.messages };
         self.service.reply_to_datagram(bytes, datagram, &mut self.prefix);

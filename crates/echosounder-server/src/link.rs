@@ -87,7 +87,10 @@ impl Link {
     #[inline]
     fn receive(&self, buffer: &mut [u8], max: usize, starvation: &mut Starvation) -> io::Result<Completion> {
         let received = match self.connection.kind() {
-            Kind::Messages => self.socket.recv_message(buffer),
+            Kind::Messages => match self.socket.recv_message(buffer) {
+                Ok(message) if message.is_truncated() => return Ok(Completion::Truncated),
+                message => message.map(|message| message.len),
+            },
             _ => {
                 let max = max.min(buffer.len());
                 self.socket.recv(&mut buffer[..max])
@@ -100,7 +103,6 @@ impl Link {
                 let is_end = !can_be_message || self.socket.has_ended()?;
                 Ok(if is_end { Completion::End } else { Completion::Received(0) })
             }
-            Ok(len) if buffer.len() < len => Ok(Completion::Truncated),
             Ok(len) => {
                 starvation.failures.reset();
                 Ok(Completion::Received(len))

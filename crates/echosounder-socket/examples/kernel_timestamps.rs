@@ -6,12 +6,10 @@
 
 use std::error::Error;
 use std::io::IoSliceMut;
-use std::time::{Duration, SystemTime};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use echosounder_socket::option::SO_TIMESTAMPNS;
-use echosounder_socket::{
-    ControlMessage, MessageFlags, ServerOptions, Transport, control_space, create_server,
-};
+use echosounder_socket::{ControlSpace, MessageFlags, ServerOptions, Transport, create_server};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let receiver = create_server("udp://127.0.0.1:0", ServerOptions::default())?;
@@ -22,20 +20,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     for _ in 0..5 {
         sender.send_to(b"ping", &address)?;
         let mut buffer = [0; 64];
-        let space = control_space(size_of::<[i64; 2]>());
+        let space = ControlSpace::TIMESTAMP;
         let message = receiver.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
         let received = now();
-        let arrived = message.control.iter().find_map(|control| match control {
-            ControlMessage::Timestamp(time) => Some(*time),
-            _ => None,
-        });
-        let arrived = arrived.ok_or("the kernel sent no timestamp")?;
-        println!("arrived at {arrived:?} since the epoch, read {:?} later", received.saturating_sub(arrived));
+        let arrived = message.timestamp().ok_or("the kernel sent no timestamp")?;
+        let waited = received.duration_since(arrived).unwrap_or_default();
+        println!(
+            "arrived at {:?} since the epoch, read {waited:?} later",
+            arrived.duration_since(UNIX_EPOCH)?
+        );
     }
     Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the kernel's timestamps are in system time")]
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+fn now() -> SystemTime {
+    SystemTime::now()
 }

@@ -12,7 +12,7 @@ use std::process::{self, Command};
 use std::{env, io};
 
 use echosounder_socket::{
-    ControlMessage, MessageFlags, SendControl, ServerOptions, Socket, Transport, control_space, create_server,
+    ControlSpace, MessageFlags, SendControl, ServerOptions, Socket, Transport, create_server,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,13 +46,9 @@ fn parent() -> Result<(), Box<dyn Error>> {
 fn worker() -> Result<(), Box<dyn Error>> {
     let parent = Socket::from_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
     let mut buffer = [0; 64];
-    let space = control_space(size_of::<i32>());
-    let message = parent.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
-    let descriptor = message.control.into_iter().find_map(|control| match control {
-        ControlMessage::Rights(mut descriptors) => descriptors.pop(),
-        _ => None,
-    });
-    let listener = Socket::from_fd(descriptor.ok_or("the parent passed no descriptor")?)?;
+    let space = ControlSpace::rights(1);
+    let mut message = parent.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
+    let listener = Socket::from_fd(message.take_rights().pop().ok_or("the parent passed no descriptor")?)?;
     let (connection, _) = listener.accept()?;
     connection.send_all(format!("accepted by worker {}", process::id()).as_bytes())?;
     Ok(())

@@ -6,9 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::address::Address;
 use crate::buffer::{IoBuffer, check_memory};
-use crate::control::{ControlMessage, PacketInfo, RawControl};
+use crate::control::{ControlMessage, ControlSpace, PacketInfo, RawControl};
 use crate::credentials::Credentials;
+use crate::datagram::{Datagram, Datagrams};
 use crate::family::tipc::TipcAddress;
+use crate::message::MessageFlags;
 use crate::raw_address::RawAddress;
 use crate::sys::batch::{HEAD_MAX, Slots};
 
@@ -23,11 +25,45 @@ const GROUP_MAX: usize = 65_507;
 /// longer segments (EMSGSIZE).
 const SEGMENT_MAX: usize = 1452;
 
+/// Space for the control messages of a datagram, unless the caller chooses another.
+const CONTROL: ControlSpace = ControlSpace::PACKET_INFO
+    .plus(ControlSpace::OVERFLOW)
+    .plus(ControlSpace::CREDENTIALS)
+    .plus(ControlSpace::TIMESTAMP);
+
 /// Buffers to receive several datagrams at once with
 /// [`Socket::recv_many`](crate::Socket::recv_many), and to reply to each with its own bytes after a
 /// prefix.
 ///
+/// The buffers are allocated once and reused by every receive. Each received datagram is a
+/// [`Datagram`]: its bytes, its source, its flags and its control messages, which are decoded when
+/// they are asked for. Descriptors that come with a datagram are closed: receive them with
+/// [`Socket::recv_msg`](crate::Socket::recv_msg).
+///
 /// A reply is sent from the buffer that its request was received into. Only the prefix is copied.
+///
+/// ```
+/// use echosounder_socket::{Batch, ControlSpace, Family, Protocol, Socket, Type, option};
+/// use std::net::Ipv4Addr;
+///
+/// let receiver = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+/// receiver.bind((Ipv4Addr::LOCALHOST, 0))?;
+/// receiver.set_option(option::IP_RECVTTL, true)?;
+/// let sender = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+/// sender.connect(receiver.local_addr()?)?;
+/// sender.send(b"one")?;
+/// sender.send(b"two")?;
+///
+/// // 32 datagrams of at most 2048 bytes, with space for one time to live each.
+/// let mut batch = Batch::with_control(32, 2048, ControlSpace::TTL);
+/// receiver.recv_many(&mut batch)?;
+/// for datagram in &batch {
+///     assert_eq!(datagram.bytes().len(), 3);
+///     assert_eq!(datagram.from(), Some(sender.local_addr()?));
+///     assert!(datagram.ttl().is_some_and(|ttl| 0 < ttl));
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Batch {
     slots: Slots,
@@ -64,13 +100,25 @@ impl Batch {
 
     /// Creates buffers for `count` datagrams of at most `size` bytes each.
     ///
+    /// The space for control messages fits a destination address, a number of dropped datagrams,
+    /// credentials and a timestamp. Use [`with_control`](Self::with_control) for others.
+    ///
     /// # Panics
     ///
     /// If the total length overflows the address space.
     pub fn new(count: usize, size: usize) -> Self {
-        let slots = Slots::new(count, size);
+        Self::with_control(count, size, CONTROL)
+    }
+
+    /// Creates buffers for `count` datagrams of at most `size` bytes each, with space for control
+    /// messages for each of them.
+    ///
+    /// # Panics
+    ///
+    /// If the total length overflows the address space.
+    pub fn with_control(count: usize, size: usize, control: ControlSpace) -> Self {
         Self {
-            slots,
+            slots: Slots::new(count, size, control),
             received: 0,
             unnamed_sender: Address::Unspecified,
             replies: Vec::with_capacity(count),
@@ -78,16 +126,50 @@ impl Batch {
         }
     }
 
-    /// Creates buffers for `count` datagrams of at most `size` bytes each, if there is memory for
-    /// them.
+    /// Creates buffers like [`new`](Self::new), if there is memory for them.
     ///
     /// # Errors
     ///
     /// ENOMEM, for example under a low limit of the address space (RLIMIT_AS).
     pub fn try_new(count: usize, size: usize) -> io::Result<Self> {
-        let slot = size.saturating_add(HEAD_MAX + 2 * IoBuffer::ALIGN);
+        Self::try_with_control(count, size, CONTROL)
+    }
+
+    /// Creates buffers like [`with_control`](Self::with_control), if there is memory for them.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, for example under a low limit of the address space (RLIMIT_AS).
+    pub fn try_with_control(count: usize, size: usize, control: ControlSpace) -> io::Result<Self> {
+        let fixed = HEAD_MAX + 2 * IoBuffer::ALIGN;
+        let slot = size.saturating_add(control.bytes()).saturating_add(fixed);
         check_memory(slot.saturating_mul(count))?;
-        Ok(Self::new(count, size))
+        Ok(Self::with_control(count, size, control))
+    }
+
+    /// Returns the number of datagrams that the last receive returned.
+    pub fn len(&self) -> usize {
+        self.received
+    }
+
+    /// Returns whether the last receive returned no datagram, or failed.
+    pub fn is_empty(&self) -> bool {
+        self.received == 0
+    }
+
+    /// Returns the maximum number of datagrams of one receive.
+    pub fn capacity(&self) -> usize {
+        self.slots.count()
+    }
+
+    /// Returns a received datagram; `None` if `index` is not less than [`len`](Self::len).
+    pub fn get(&self, index: usize) -> Option<Datagram<'_>> {
+        (index < self.received).then(|| Datagram::new(&self.slots, &self.unnamed_sender, index))
+    }
+
+    /// Returns an iterator over the received datagrams.
+    pub fn iter(&self) -> Datagrams<'_> {
+        Datagrams::new(&self.slots, &self.unnamed_sender, self.received)
     }
 
     /// Receives the queued datagrams, which replace those of the previous call.
@@ -98,20 +180,32 @@ impl Batch {
         Ok(self.received)
     }
 
-    /// Returns the bytes of a received datagram. The caller may change them; a reply sends their
-    /// content at that time.
+    /// Returns the bytes of a received datagram, the same as [`Datagram::bytes`].
     ///
     /// # Panics
     ///
     /// If `index` is not less than the number of received datagrams.
-    pub fn bytes(&mut self, index: usize) -> &mut [u8] {
+    pub fn bytes(&self, index: usize) -> &[u8] {
+        assert!(index < self.received, "datagram {index} of {}", self.received);
+        self.slots.bytes(index)
+    }
+
+    /// Returns the bytes of a received datagram, to change them; a reply sends their content at that
+    /// time.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not less than the number of received datagrams.
+    pub fn bytes_mut(&mut self, index: usize) -> &mut [u8] {
         assert!(index < self.received, "datagram {index} of {}", self.received);
         self.slots.bytes_mut(index)
     }
 
     /// Returns the kernel's report about a received datagram.
     pub fn metadata(&self, index: usize) -> Received {
-        let mut metadata = Received { truncated: self.slots.is_truncated(index), ..Received::default() };
+        let flags = MessageFlags::from_bits_retain(self.slots.flags(index));
+        let truncated = flags.contains(MessageFlags::TRUNC);
+        let mut metadata = Received { truncated, ..Received::default() };
         for raw in RawControl::walk(self.slots.control(index)) {
             match ControlMessage::decode(raw) {
                 ControlMessage::PacketInfo(info) => metadata.packet_info = Some(info),
@@ -267,6 +361,15 @@ impl Batch {
             }
         }
         groups.last().map_or(0, |group| group.end)
+    }
+}
+
+impl<'a> IntoIterator for &'a Batch {
+    type Item = Datagram<'a>;
+    type IntoIter = Datagrams<'a>;
+
+    fn into_iter(self) -> Datagrams<'a> {
+        self.iter()
     }
 }
 

@@ -53,7 +53,7 @@
 //! one.send(b"first")?;
 //! one.send(b"second")?;
 //! let mut buffer = [0; 16];
-//! assert_eq!(other.recv_message(&mut buffer)?, 5);
+//! assert_eq!(other.recv_message(&mut buffer)?.len, 5);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -241,14 +241,14 @@
 //! | `sendmsg` | [`Socket::send_msg`] | typed control messages: [`SendControl`] |
 //! | `recvmsg`, `recvmsg_into` | [`Socket::recv_msg`] | returns a [`Message`] with [`ControlMessage`]s |
 //! | `send_fds` | [`SendControl::Rights`] | |
-//! | `recv_fds` | [`ControlMessage::Rights`] | close-on-exec; dropping the message closes them |
+//! | `recv_fds` | [`Message::take_rights`] | close-on-exec; dropping the message closes them |
+//! | `CMSG_LEN`, `CMSG_SPACE` | [`ControlSpace`] | constants by type, and one for all |
 //! | none | [`Socket::send_many`] | sendmmsg(2): many messages per call |
 //! | none | [`Socket::recv_many`] | recvmmsg(2): many messages per call |
 //!
 //! ```
 //! use echosounder_socket::{
-//!     Batch, ControlMessage, Family, MessageFlags, Outgoing, Protocol, SendControl, Socket, Type,
-//!     control_space,
+//!     Batch, ControlSpace, Family, MessageFlags, Outgoing, Protocol, SendControl, Socket, Type,
 //! };
 //! use std::io::{IoSlice, IoSliceMut};
 //! use std::os::fd::AsFd;
@@ -261,17 +261,16 @@
 //! drop(passed);
 //!
 //! let mut buffer = [0; 32];
-//! let mut message =
-//!     other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control_space(4), MessageFlags::NONE)?;
+//! let space = ControlSpace::rights(1);
+//! let mut message = other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
 //! assert_eq!(message.len, 16);
-//! let Some(ControlMessage::Rights(mut fds)) = message.control.pop() else { panic!("no descriptor") };
-//! let passed = Socket::from_fd(fds.remove(0))?;
+//! let passed = Socket::from_fd(message.take_rights().remove(0))?;
 //! passed.send(b"thanks")?;
 //! assert_eq!(retained.recv(&mut buffer)?, 6);
 //!
 //! // Two messages per call, in both directions.
 //! let words = [[IoSlice::new(b"ahoy")], [IoSlice::new(b"there")]];
-//! let messages = words.each_ref().map(|buffers| Outgoing { buffers, control: &[], to: None });
+//! let messages = words.each_ref().map(|word| Outgoing::new(word));
 //! assert_eq!(one.send_many(&messages)?, 2);
 //! let mut batch = Batch::new(8, 64);
 //! assert_eq!(other.recv_many(&mut batch)?, 2);
@@ -287,6 +286,7 @@ mod buffer;
 mod control;
 mod create;
 mod credentials;
+mod datagram;
 mod endpoint;
 mod endpoint_error;
 mod errno;
@@ -317,12 +317,17 @@ mod wait;
 pub use address::{Address, Locality};
 pub use batch::{Batch, Received};
 pub use buffer::IoBuffer;
-pub use control::{ControlMessage, ExtendedError, PacketInfo, RawControl, SendControl, control_space};
+pub use control::{
+    ControlMessage, ControlSpace, ErrorProtocol, ExtendedError, PacketAuxData, PacketInfo, RawControl,
+    RawControlBuf, SctpReceiveInfo, SctpSendInfo, SendControl, Timestamp, TimestampResolution,
+    ZerocopyCompletion,
+};
 pub use create::{
     ConnectionError, FailedAttempts, ServerOptions, create_connection, create_server,
     is_multicast_or_broadcast,
 };
 pub use credentials::Credentials;
+pub use datagram::{Datagram, Datagrams};
 pub use endpoint::{Endpoint, Name};
 pub use endpoint_error::EndpointError;
 pub use errno::{
@@ -336,7 +341,7 @@ pub use from_fd_error::FromFdError;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
 pub use limit::{fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack, timer_slack};
 pub use lookup::{IpVersion, Side};
-pub use message::{Message, MessageFlags, Outgoing};
+pub use message::{Message, MessageFlags, MessageLen, Outgoing};
 pub use poll::{Event, Events, EventsIter, Interest, Poll, PollFd, Readiness, Waker, poll, ready};
 pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
@@ -344,6 +349,7 @@ pub use socket::{Socket, effective_user_id};
 #[doc(no_inline)]
 pub use std::net::Shutdown;
 pub use stop::StopToken;
+pub use sys::message::SendBatch;
 pub use sys::raw_fd::SocketRef;
 pub use to_endpoint::ToEndpoint;
 pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
+use crate::control::ControlSpace;
 use crate::from_fd_error::FromFdError;
 use crate::message::MessageFlags;
 use crate::socket::Socket;
@@ -90,7 +91,7 @@ impl Read for &Socket {
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.recv_msg(buffers, 0, MessageFlags::NONE).map(|message| message.len)
+        self.recv_msg(buffers, ControlSpace::NONE, MessageFlags::NONE).map(|message| message.len)
     }
 }
 

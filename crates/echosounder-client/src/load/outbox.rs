@@ -51,8 +51,7 @@ impl Outbox {
     /// Calls `send` with the messages as datagrams to the connected address.
     pub(super) fn with_datagrams<T>(&self, send: impl FnOnce(&[Outgoing<'_>]) -> T) -> T {
         let slices: Vec<[IoSlice<'_>; 1]> = self.messages().map(|message| [IoSlice::new(message)]).collect();
-        let datagrams: Vec<Outgoing<'_>> =
-            slices.iter().map(|buffers| Outgoing { buffers, control: &[], to: None }).collect();
+        let datagrams: Vec<Outgoing<'_>> = slices.iter().map(|buffers| Outgoing::new(buffers)).collect();
         send(&datagrams)
     }
 }

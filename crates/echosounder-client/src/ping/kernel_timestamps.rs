@@ -6,12 +6,12 @@ use std::time::Duration;
 use echosounder_proto::{Moment, MonoTime, Times, WallTime};
 use echosounder_socket::option::{self, TimestampingFlags};
 use echosounder_socket::{
-    Address, ControlMessage, ExtendedError, MessageFlags, Socket, Timestamping, Transport, control_space,
+    Address, ControlMessage, ControlSpace, ExtendedError, MessageFlags, Socket, Timestamping, Transport,
 };
 
 /// Bytes of control messages: a `struct scm_timestamping`, an error with the address of its origin,
 /// and others.
-const CONTROL_BYTES: usize = control_space(48) + control_space(64) + control_space(64);
+const CONTROL_SPACE: ControlSpace = ControlSpace::TIMESTAMPING.plus(ControlSpace::ERROR);
 
 /// A kernel time that is further than this from the program's comes from a clock that was stepped
 /// in between, and not from a program that stood still.
@@ -108,7 +108,7 @@ impl KernelTimestamps {
         if !self.receives {
             return socket.recv(buffer).map(|len| (len, None));
         }
-        let message = socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL_BYTES, MessageFlags::NONE)?;
+        let message = socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL_SPACE, MessageFlags::NONE)?;
         Ok((message.len, message.control.iter().find_map(software_time)))
     }
 
@@ -122,21 +122,19 @@ impl KernelTimestamps {
             return Ok(None);
         }
         let message =
-            match socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL_BYTES, MessageFlags::ERRQUEUE) {
+            match socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL_SPACE, MessageFlags::ERRQUEUE) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 result => result?,
             };
-        let len = message.len.min(buffer.len());
         let at = message.control.iter().find_map(software_time);
-        let error = message.control.iter().find_map(|control| match control {
-            ControlMessage::Error(error) => Some(error.clone()),
-            _ => None,
-        });
+        let error = message.error().cloned();
         Ok(match (at, error) {
             (Some(at), Some(error)) if error.origin == ORIGIN_TIMESTAMPING => {
-                Some(ErrorQueueEvent::Sent { len, at: wall(at) })
+                Some(ErrorQueueEvent::Sent { len: message.len, at: wall(at) })
             }
-            (_, Some(error)) if error.origin != ORIGIN_LOCAL => Some(ErrorQueueEvent::Failed { len, error }),
+            (_, Some(error)) if error.origin != ORIGIN_LOCAL => {
+                Some(ErrorQueueEvent::Failed { len: message.len, error })
+            }
             _ => Some(ErrorQueueEvent::Other),
         })
     }

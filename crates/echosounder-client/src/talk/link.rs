@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use echosounder_socket::{
-    Address, Endpoint, Interest, IoBuffer, Kind, MessageFlags, Shutdown, Socket, Transport, ready,
+    Address, ControlSpace, Endpoint, Interest, IoBuffer, Kind, MessageFlags, Shutdown, Socket, Transport,
+    ready,
 };
 
 use crate::clock::Deadline;
@@ -98,7 +99,8 @@ impl Link {
     /// empty message, either nothing is readable or a message that is not empty; after the end, the
     /// socket stays readable.
     fn was_empty_message(&self) -> bool {
-        let peek = || self.socket.recv_msg(&mut [IoSliceMut::new(&mut [0])], 0, MessageFlags::PEEK);
+        let peek =
+            || self.socket.recv_msg(&mut [IoSliceMut::new(&mut [0])], ControlSpace::NONE, MessageFlags::PEEK);
         self.transport.receives_empty_messages()
             && (self.is_readable().is_ok_and(|readable| !readable)
                 || peek().is_ok_and(|message| message.len != 0))

@@ -78,7 +78,7 @@ impl Socket {
     pub fn recv_from_with(&self, buffer: &mut [u8], flags: MessageFlags) -> io::Result<(usize, Address)> {
         let receive = || sys::socket::recv_from(self.as_fd(), buffer, flags.bits() | self.mode());
         let (len, from) = self.receive_wait(flags).call(self.as_fd(), Interest::READ, receive)?;
-        Ok((len.min(buffer.len()), self.sender(&from)))
+        Ok((len.min(buffer.len()), self.source(&from).unwrap_or(Address::Unspecified)))
     }
 
     /// Receives into a buffer and leaves the data in the queue: MSG_PEEK, recv(2).

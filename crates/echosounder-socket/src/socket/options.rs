@@ -4,6 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::Socket;
+use crate::control::ControlSpace;
 use crate::message::MessageFlags;
 use crate::option::{self, BpfInstruction, GetValue, SetValue, SocketOption};
 use crate::poll::peer_has_finished;
@@ -227,7 +228,7 @@ impl Socket {
         if !peer_has_finished(self.as_fd())? {
             return Ok(false);
         }
-        let next = self.recv_msg(&mut [IoSliceMut::new(&mut [0])], 0, MessageFlags::PEEK);
+        let next = self.recv_msg(&mut [IoSliceMut::new(&mut [0])], ControlSpace::NONE, MessageFlags::PEEK);
         Ok(next.map_or(true, |message| message.len == 0))
     }
 

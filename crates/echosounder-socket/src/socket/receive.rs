@@ -6,9 +6,10 @@ use std::os::fd::AsFd;
 use super::Socket;
 use crate::address::Address;
 use crate::batch::Batch;
+use crate::control::ControlSpace;
 use crate::family::Family;
 use crate::family::unix::UnixName;
-use crate::message::{Message, MessageFlags};
+use crate::message::{Message, MessageFlags, MessageLen};
 use crate::poll::Interest;
 use crate::raw_address::RawAddress;
 use crate::sys;
@@ -70,13 +71,11 @@ impl Socket {
         self.call(Interest::READ, || sys::socket::recv_append(self.as_fd(), buffer, self.mode()))
     }
 
-    /// Receives one message and returns its length, which exceeds that of the buffer if the message
-    /// was truncated: MSG_TRUNC, recv(2). TIPC does not report the length of a truncated message;
-    /// it is then the buffer's plus one.
+    /// Receives one message and returns its length, and that of the whole message if it was longer
+    /// than the buffer: MSG_TRUNC, recv(2).
     ///
-    /// The peer chooses the length, so `&buffer[..len]` panics when a peer sends a longer message
-    /// than expected. Compare `len` with the buffer's length first, or take
-    /// `&buffer[..len.min(buffer.len())]`.
+    /// TIPC does not report the length of a truncated message; `full_len` is then the buffer's
+    /// length plus one.
     ///
     /// # Errors
     ///
@@ -88,17 +87,17 @@ impl Socket {
     /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
     /// one.send(b"longer than a buffer")?;
     /// let mut buffer = [0; 6];
-    /// let len = other.recv_message(&mut buffer)?;
-    /// assert_eq!(len, 20);
-    /// assert_eq!(&buffer[..len.min(buffer.len())], b"longer");
+    /// let message = other.recv_message(&mut buffer)?;
+    /// assert_eq!(&buffer[..message.len], b"longer");
+    /// assert!(message.is_truncated());
+    /// assert_eq!(message.full_len, 20);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "MSG_TRUNC")]
-    pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let size = buffer.len();
-        let message = self.recv_msg(&mut [IoSliceMut::new(buffer)], 0, MessageFlags::TRUNC)?;
-        let truncated = message.flags.contains(MessageFlags::TRUNC);
-        Ok(if truncated { message.len.max(size + 1) } else { message.len })
+    pub fn recv_message(&self, buffer: &mut [u8]) -> io::Result<MessageLen> {
+        let message =
+            self.recv_msg(&mut [IoSliceMut::new(buffer)], ControlSpace::NONE, MessageFlags::TRUNC)?;
+        Ok(MessageLen { len: message.len, full_len: message.full_len })
     }
 
     /// Receives a datagram and returns its length and source address: recvfrom(2).
@@ -126,23 +125,24 @@ impl Socket {
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         let receive = || sys::socket::recv_from(self.as_fd(), buffer, self.mode());
         let (len, from) = self.call(Interest::READ, receive)?;
-        Ok((len, self.sender(&from)))
+        Ok((len, self.source(&from).unwrap_or(Address::Unspecified)))
     }
 
     /// Receives a message into several buffers, with its control messages: recvmsg(2).
     ///
-    /// `control` is the buffer space for control messages in bytes: see
-    /// [`control_space`](crate::control_space). The kernel drops control messages that do not fit
-    /// and sets [`MessageFlags::CTRUNC`]. Received descriptors belong to the [`Message`], which
-    /// closes them when it is dropped; with no space for them the kernel installs none.
+    /// `control` is the buffer space for control messages. The kernel drops control messages that do
+    /// not fit and sets [`MessageFlags::CTRUNC`]. Received descriptors belong to the [`Message`],
+    /// which closes them when it is dropped; with no space for them the kernel installs none.
+    ///
+    /// Control messages are decoded into a new vector. A [`Batch`], even of one datagram, receives
+    /// without an allocation.
     ///
     /// # Errors
     ///
     /// As recvmsg(2).
     ///
     /// ```
-    /// use echosounder_socket::{ControlMessage, Family, MessageFlags, Protocol, SendControl, Socket, Type};
-    /// use echosounder_socket::control_space;
+    /// use echosounder_socket::{ControlSpace, Family, MessageFlags, Protocol, SendControl, Socket, Type};
     /// use std::io::{IoSlice, IoSliceMut};
     /// use std::os::fd::AsFd;
     ///
@@ -152,10 +152,10 @@ impl Socket {
     /// one.send_msg(&[IoSlice::new(b"take this")], &[SendControl::Rights(&fds)], None, MessageFlags::NONE)?;
     ///
     /// let mut buffer = [0; 16];
-    /// let space = control_space(size_of::<i32>());
-    /// let message = other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
+    /// let space = ControlSpace::rights(1);
+    /// let mut message = other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
     /// assert_eq!(message.len, 9);
-    /// assert!(matches!(&message.control[..], [ControlMessage::Rights(fds)] if fds.len() == 1));
+    /// assert_eq!(message.take_rights().len(), 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "recvmsg")]
@@ -164,13 +164,22 @@ impl Socket {
     pub fn recv_msg(
         &self,
         buffers: &mut [IoSliceMut<'_>],
-        control: usize,
+        control: ControlSpace,
         flags: MessageFlags,
     ) -> io::Result<Message> {
-        let receive = || sys::message::receive(self.as_fd(), buffers, control, flags.bits() | self.mode());
-        let sys::message::Received { len, from, control, flags } =
-            self.call_wait_with(flags).call(self.as_fd(), Interest::READ, receive)?;
-        Ok(Message { len, from: self.sender(&from), control, flags: MessageFlags::from_bits_retain(flags) })
+        let capacity = buffers.iter().map(|buffer| buffer.len()).sum();
+        let receive =
+            || sys::message::receive(self.as_fd(), buffers, control.bytes(), flags.bits() | self.mode());
+        let received = self.call_wait_with(flags).call(self.as_fd(), Interest::READ, receive)?;
+        let requested = flags;
+        let flags = MessageFlags::from_bits_retain(received.flags);
+        let full_len = if (requested & flags).contains(MessageFlags::TRUNC) {
+            received.len.max(capacity + 1)
+        } else {
+            received.len.min(capacity)
+        };
+        let len = received.len.min(capacity);
+        Ok(Message { len, full_len, from: self.source(&received.from), control: received.control, flags })
     }
 
     /// Receives the messages in the queue, as many as the batch holds, and returns their number:
@@ -188,24 +197,47 @@ impl Socket {
     /// one.send(b"there")?;
     /// let mut batch = Batch::new(8, 64);
     /// assert_eq!(other.recv_many(&mut batch)?, 2);
-    /// assert_eq!(batch.bytes(1), b"there");
+    /// let words: Vec<&[u8]> = batch.iter().map(|datagram| datagram.bytes()).collect();
+    /// assert_eq!(words, [&b"ahoy"[..], b"there"]);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "recvmmsg")]
     pub fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
-        let received = self.call(Interest::READ, || batch.receive(self.as_fd(), self.mode()))?;
-        batch.set_unnamed_sender(|| self.sender(&RawAddress::empty()));
+        self.recv_many_with(batch, MessageFlags::NONE)
+    }
+
+    /// Receives messages like [`recv_many`](Self::recv_many), with flags for each of them.
+    ///
+    /// # Errors
+    ///
+    /// As recvmmsg(2); `WouldBlock` with [`MessageFlags::DONTWAIT`] or [`MessageFlags::ERRQUEUE`].
+    ///
+    /// ```
+    /// use echosounder_socket::{Batch, Family, MessageFlags, Protocol, Socket, Type};
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// one.send(b"longer than a buffer")?;
+    /// let mut batch = Batch::new(8, 6);
+    /// other.recv_many_with(&mut batch, MessageFlags::TRUNC)?;
+    /// let datagram = batch.get(0).expect("one datagram");
+    /// assert_eq!((datagram.bytes(), datagram.full_len()), (&b"longer"[..], 20));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "recvmmsg")]
+    pub fn recv_many_with(&self, batch: &mut Batch, flags: MessageFlags) -> io::Result<usize> {
+        let receive = || batch.receive(self.as_fd(), flags.bits() | self.mode());
+        let received = self.call_wait_with(flags).call(self.as_fd(), Interest::READ, receive)?;
+        batch.set_unnamed_sender(|| self.source(&RawAddress::empty()).unwrap_or(Address::Unspecified));
         Ok(received)
     }
 
     /// Returns the source of a message that the kernel reported as `from`. It reports an empty
     /// address for the peer of a connection and for an unbound UNIX socket, which has the address
     /// "unnamed".
-    pub(super) fn sender(&self, from: &RawAddress) -> Address {
-        if from.len() == 0 && self.known_family() == Family::UNIX {
-            UnixName::Unnamed.into()
-        } else {
-            Address::from(from)
+    pub(super) fn source(&self, from: &RawAddress) -> Option<Address> {
+        if from.len() == 0 {
+            return (self.known_family() == Family::UNIX).then(|| UnixName::Unnamed.into());
         }
+        Some(Address::from(from)).filter(|from| *from != Address::Unspecified)
     }
 }

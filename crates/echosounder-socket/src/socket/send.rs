@@ -14,6 +14,7 @@ use crate::message::{MessageFlags, Outgoing};
 use crate::poll::Interest;
 use crate::raw_address::RawAddress;
 use crate::sys;
+use crate::sys::message::SendBatch;
 use crate::to_endpoint::ToEndpoint;
 use crate::unfinished::Unfinished;
 use crate::wait::CallWait;
@@ -198,22 +199,47 @@ impl Socket {
     ///
     /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
     /// let words = [[IoSlice::new(b"ahoy")], [IoSlice::new(b"there")]];
-    /// let messages = words.each_ref().map(|buffers| Outgoing { buffers, control: &[], to: None });
+    /// let messages = words.each_ref().map(|word| Outgoing::new(word));
     /// assert_eq!(one.send_many(&messages)?, 2);
     /// assert_eq!(other.recv(&mut [0; 16])?, 4);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "sendmmsg")]
     pub fn send_many(&self, messages: &[Outgoing<'_>]) -> io::Result<usize> {
-        let ready = messages.iter().map(|message| {
-            Ok(sys::message::Outgoing {
-                buffers: message.buffers,
-                control: SendControl::encode_all(message.control)?,
-                to: message.to.map(RawAddress::try_from).transpose()?,
-            })
-        });
-        let ready = ready.collect::<io::Result<Vec<_>>>()?;
-        self.call(Interest::WRITE, || sys::message::send_many(self.as_fd(), &ready, self.mode()))
+        self.send_many_with(&mut SendBatch::new(), messages, MessageFlags::NONE)
+    }
+
+    /// Sends several messages like [`send_many`](Self::send_many), with flags for each of them, and
+    /// with memory that the caller keeps from call to call.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_many`](Self::send_many); `WouldBlock` with [`MessageFlags::DONTWAIT`].
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, MessageFlags, Outgoing, Protocol, SendBatch, Socket, Type};
+    /// use std::io::IoSlice;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::DGRAM, Protocol::DEFAULT)?;
+    /// let mut memory = SendBatch::new();
+    /// for round in 0..3_u8 {
+    ///     let bytes = [round];
+    ///     let parts = [IoSlice::new(&bytes)];
+    ///     one.send_many_with(&mut memory, &[Outgoing::new(&parts)], MessageFlags::DONTWAIT)?;
+    /// }
+    /// assert_eq!(other.recv(&mut [0; 16])?, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "sendmmsg")]
+    pub fn send_many_with(
+        &self,
+        memory: &mut SendBatch,
+        messages: &[Outgoing<'_>],
+        flags: MessageFlags,
+    ) -> io::Result<usize> {
+        memory.encode(messages)?;
+        let send = || memory.send(self.as_fd(), messages, flags.bits() | self.mode());
+        self.call_wait_with(flags).call(self.as_fd(), Interest::WRITE, send)
     }
 }
 

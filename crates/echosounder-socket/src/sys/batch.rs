@@ -9,7 +9,7 @@ use std::ptr;
 use super::message;
 use super::socket::without_signal;
 use crate::buffer::IoBuffer;
-use crate::control::{BATCH_CONTROL_MAX, put_segment_size};
+use crate::control::{ControlSpace, put_segment_size};
 use crate::raw_address::RawAddress;
 
 /// Maximum length of the prefix of a reply.
@@ -18,10 +18,14 @@ pub(crate) const HEAD_MAX: usize = 128;
 const _: () =
     assert!(HEAD_MAX % IoBuffer::ALIGN == 0, "a datagram starts on a boundary, because its slot does");
 
-/// A buffer for control messages, with the alignment of `cmsghdr`.
+/// Maximum length of the control messages of a reply: a source address and a segment size.
+pub(crate) const REPLY_CONTROL_MAX: usize =
+    ControlSpace::PACKET_INFO.plus(ControlSpace::SEGMENT_SIZE).bytes();
+
+/// A buffer for the control messages of a reply, with the alignment of `cmsghdr`.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct ControlBuffer([u8; BATCH_CONTROL_MAX]);
+struct ReplyControl([u8; REPLY_CONTROL_MAX]);
 
 /// The headers and buffers of a batch, allocated once.
 ///
@@ -37,14 +41,19 @@ pub(crate) struct Slots {
     buffer: IoBuffer,
     /// The source of each datagram, then the destination of its reply.
     names: Vec<RawAddress>,
-    controls: Vec<ControlBuffer>,
+    /// The control messages of each datagram, `control_len` bytes apart.
+    controls: IoBuffer,
+    /// Space for the control messages of one datagram in bytes, a multiple of 8.
+    control_len: usize,
+    /// MSG_CMSG_CLOEXEC if the last receive added it, else 0.
+    added_flags: i32,
     received: Vec<libc::mmsghdr>,
     receive_parts: Vec<libc::iovec>,
     replies: Vec<libc::mmsghdr>,
     reply_parts: Vec<libc::iovec>,
-    reply_controls: Vec<ControlBuffer>,
+    reply_controls: Vec<ReplyControl>,
     sends: Vec<libc::mmsghdr>,
-    send_controls: Vec<ControlBuffer>,
+    send_controls: Vec<ReplyControl>,
 }
 
 // SAFETY: the raw pointers point into the vectors of the same struct, which are sent along with
@@ -52,8 +61,11 @@ pub(crate) struct Slots {
 unsafe impl Send for Slots {}
 
 impl Slots {
-    /// Allocates slots for `count` datagrams of at most `size` bytes.
-    pub(crate) fn new(count: usize, size: usize) -> Self {
+    /// Allocates slots for `count` datagrams of at most `size` bytes, each with `control` space for
+    /// control messages.
+    pub(crate) fn new(count: usize, size: usize, control: ControlSpace) -> Self {
+        let control_len = control.bytes();
+        let controls = control_len.checked_mul(count).expect("control messages fit the address space");
         let stride = size.checked_add(HEAD_MAX).and_then(|len| len.checked_next_multiple_of(IoBuffer::ALIGN));
         let (stride, total) = stride
             .and_then(|stride| Some((stride, stride.checked_mul(count)?)))
@@ -63,14 +75,16 @@ impl Slots {
             stride,
             buffer: IoBuffer::zeroed(total),
             names: vec![RawAddress::empty(); count],
-            controls: vec![ControlBuffer([0; BATCH_CONTROL_MAX]); count],
+            controls: IoBuffer::zeroed(controls),
+            control_len,
+            added_flags: 0,
             received: vec![empty_header(); count],
             receive_parts: vec![part(ptr::null_mut(), 0); count],
             replies: vec![empty_header(); count],
             reply_parts: vec![part(ptr::null_mut(), 0); count],
-            reply_controls: vec![ControlBuffer([0; BATCH_CONTROL_MAX]); count],
+            reply_controls: vec![ReplyControl([0; REPLY_CONTROL_MAX]); count],
             sends: Vec::with_capacity(count),
-            send_controls: vec![ControlBuffer([0; BATCH_CONTROL_MAX]); count],
+            send_controls: vec![ReplyControl([0; REPLY_CONTROL_MAX]); count],
         };
         // A pointer from `as_mut_ptr` is not derived from a reference to the content, so later
         // borrows do not invalidate it.
@@ -81,7 +95,10 @@ impl Slots {
             let header = &mut slots.received[index].msg_hdr;
             message::set_parts(header, parts.wrapping_add(index), 1);
             header.msg_name = names.wrapping_add(index).cast();
-            message::set_control(header, controls.wrapping_add(index).cast(), BATCH_CONTROL_MAX);
+            if control_len != 0 {
+                let control = controls.wrapping_add(index * control_len);
+                message::set_control(header, control, control_len);
+            }
         }
         slots
     }
@@ -106,17 +123,20 @@ impl Slots {
             let header = &mut self.received[index].msg_hdr;
             header.msg_namelen = RawAddress::CAPACITY;
             let control = header.msg_control.cast();
-            message::set_control(header, control, BATCH_CONTROL_MAX);
+            message::set_control(header, control, self.control_len);
         }
         let mut receive = |flags: i32| {
             // SAFETY: each header points to buffers of the lengths that it contains, which `self`
             // owns.
             unsafe { message::receive_headers(fd, &mut self.received, flags) }
         };
-        let received = match receive(flags | libc::MSG_CMSG_CLOEXEC) {
-            Err(error) if message::refuses_cloexec(fd, &error) => receive(flags)?,
+        // Without buffer space for control messages the kernel installs no descriptors.
+        let cloexec = if self.control_len == 0 { 0 } else { libc::MSG_CMSG_CLOEXEC & !flags };
+        let received = match receive(flags | cloexec) {
+            Err(error) if cloexec != 0 && message::refuses_cloexec(fd, &error) => receive(flags)?,
             received => received?,
         };
+        self.added_flags = cloexec;
         for (name, message) in self.names.iter_mut().zip(&self.received[..received]) {
             name.set_len(message.msg_hdr.msg_namelen);
         }
@@ -127,10 +147,26 @@ impl Slots {
     }
 
     /// Returns the bytes of a received datagram.
-    pub(crate) fn bytes_mut(&mut self, index: usize) -> &mut [u8] {
+    pub(crate) fn bytes(&self, index: usize) -> &[u8] {
         let start = self.start(index);
-        let len = (self.received[index].msg_len as usize).min(self.size);
+        &self.buffer[start..start + self.len(index)]
+    }
+
+    /// Returns the bytes of a received datagram, to change them.
+    pub(crate) fn bytes_mut(&mut self, index: usize) -> &mut [u8] {
+        let (start, len) = (self.start(index), self.len(index));
         &mut self.buffer[start..start + len]
+    }
+
+    /// Returns the length of the received part of a datagram.
+    fn len(&self, index: usize) -> usize {
+        self.kernel_len(index).min(self.size)
+    }
+
+    /// Returns the length of a datagram that the kernel reported, which exceeds the size of the
+    /// buffer if MSG_TRUNC was requested and the datagram was longer.
+    pub(crate) fn kernel_len(&self, index: usize) -> usize {
+        self.received[index].msg_len as usize
     }
 
     pub(crate) fn name(&self, index: usize) -> &RawAddress {
@@ -139,11 +175,13 @@ impl Slots {
 
     pub(crate) fn control(&self, index: usize) -> &[u8] {
         let len = message::control_len(&self.received[index].msg_hdr);
-        &self.controls[index].0[..len.min(BATCH_CONTROL_MAX)]
+        let start = index * self.control_len;
+        &self.controls[start..start + len.min(self.control_len)]
     }
 
-    pub(crate) fn is_truncated(&self, index: usize) -> bool {
-        self.received[index].msg_hdr.msg_flags & libc::MSG_TRUNC != 0
+    /// Returns the flags that the kernel has set, without one that this crate has passed.
+    pub(crate) fn flags(&self, index: usize) -> i32 {
+        self.received[index].msg_hdr.msg_flags & !self.added_flags
     }
 
     /// Prepares reply number `reply`: `head`, then the bytes of datagram `index`, to its source or
@@ -154,13 +192,13 @@ impl Slots {
         index: usize,
         head: &[u8],
         to: Option<&RawAddress>,
-        control: impl FnOnce(&mut [u8; BATCH_CONTROL_MAX]) -> usize,
+        control: impl FnOnce(&mut [u8; REPLY_CONTROL_MAX]) -> usize,
     ) {
         let head_len = head.len().min(HEAD_MAX);
         let start = self.start(index) - head_len;
         self.buffer[start..start + head_len].copy_from_slice(&head[..head_len]);
         let control_len = control(&mut self.reply_controls[reply].0);
-        let len = head_len + self.bytes_mut(index).len();
+        let len = head_len + self.len(index);
         self.reply_parts[reply] = part(self.buffer.as_mut_ptr().wrapping_add(start), len);
 
         let header = &mut self.replies[reply].msg_hdr;
@@ -171,7 +209,7 @@ impl Slots {
         header.msg_name = self.names.as_mut_ptr().wrapping_add(index).cast();
         header.msg_namelen = self.names[index].len();
         let control = self.reply_controls.as_mut_ptr().wrapping_add(reply).cast();
-        message::set_control(header, control, control_len.min(BATCH_CONTROL_MAX));
+        message::set_control(header, control, control_len.min(REPLY_CONTROL_MAX));
     }
 
     /// Returns the length of a prepared reply.

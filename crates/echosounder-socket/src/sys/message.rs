@@ -1,6 +1,7 @@
 //! recvmsg(2) and sendmsg(2).
 #![expect(unsafe_code, reason = "system calls")]
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -8,11 +9,14 @@ use std::ptr;
 
 use super::socket::{family, without_signal};
 use super::{check, is_missing, length};
-use crate::control::{ControlMessage, RawControl, SCM_PIDFD};
+use crate::control::{ControlMessage, RawControl, SCM_PIDFD, SendControl};
+use crate::message::Outgoing;
 use crate::raw_address::RawAddress;
 
 /// A message as recvmsg(2) returns it.
 pub(crate) struct Received {
+    /// The result of the call, which exceeds the length of the buffers if MSG_TRUNC was requested
+    /// and the message was longer.
     pub(crate) len: usize,
     pub(crate) from: RawAddress,
     pub(crate) control: Vec<ControlMessage>,
@@ -109,26 +113,72 @@ pub(crate) fn send(
     })
 }
 
-/// One of several messages to send.
-pub(crate) struct Outgoing<'a> {
-    pub(crate) buffers: &'a [IoSlice<'a>],
-    pub(crate) control: Vec<u8>,
-    pub(crate) to: Option<RawAddress>,
+/// Memory for [`Socket::send_many_with`](crate::Socket::send_many_with), which reuses it in every
+/// call, so that a call allocates nothing once the memory has grown to its messages.
+///
+/// See [`Socket::send_many_with`](crate::Socket::send_many_with) for an example.
+#[derive(Default)]
+pub struct SendBatch {
+    /// The control messages of all messages, one after the other.
+    control: Vec<u8>,
+    /// For each message the end of its control messages, and its destination, if any.
+    encoded: Vec<(usize, Option<RawAddress>)>,
+    /// Pointers to the memory of the messages. Empty between calls.
+    headers: Vec<libc::mmsghdr>,
 }
 
-/// Sends messages and returns how many were sent. An error concerns the first message; none was
-/// sent then.
-pub(crate) fn send_many(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>], flags: i32) -> io::Result<usize> {
-    let header = |message: &Outgoing<'_>| libc::mmsghdr {
-        msg_hdr: sending(message.buffers, &message.control, message.to.as_ref()),
-        msg_len: 0,
-    };
-    let mut headers: Vec<libc::mmsghdr> = messages.iter().map(header).collect();
-    without_signal(fd, flags, |flags| {
-        // SAFETY: each header points to bytes of the lengths that it contains, borrowed by
-        // `messages`.
-        unsafe { send_headers(fd, &mut headers, flags) }
-    })
+// SAFETY: the raw pointers are in `headers`, which is empty between calls.
+unsafe impl Send for SendBatch {}
+
+// SAFETY: as above.
+unsafe impl Sync for SendBatch {}
+
+impl SendBatch {
+    /// Returns memory that grows as needed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Encodes the control messages and destinations of messages.
+    pub(crate) fn encode(&mut self, messages: &[Outgoing<'_>]) -> io::Result<()> {
+        self.control.clear();
+        self.encoded.clear();
+        for message in messages {
+            SendControl::append_all(message.control, &mut self.control)?;
+            let to = message.to.map(RawAddress::try_from).transpose()?;
+            self.encoded.push((self.control.len(), to));
+        }
+        Ok(())
+    }
+
+    /// Sends messages that were encoded before, and returns how many were sent. An error concerns
+    /// the first message; none was sent then.
+    pub(crate) fn send(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        messages: &[Outgoing<'_>],
+        flags: i32,
+    ) -> io::Result<usize> {
+        let mut start = 0;
+        for (message, (end, to)) in messages.iter().zip(&self.encoded) {
+            let msg_hdr = sending(message.buffers, &self.control[start..*end], to.as_ref());
+            self.headers.push(libc::mmsghdr { msg_hdr, msg_len: 0 });
+            start = *end;
+        }
+        let sent = without_signal(fd, flags, |flags| {
+            // SAFETY: each header points to bytes of the lengths that it contains, in `messages` or
+            // in `self`.
+            unsafe { send_headers(fd, &mut self.headers, flags) }
+        });
+        self.headers.clear();
+        sent
+    }
+}
+
+impl fmt::Debug for SendBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendBatch").finish_non_exhaustive()
+    }
 }
 
 /// Sends messages with sendmmsg(2), or one by one with sendmsg(2) where that is missing, and

@@ -5,7 +5,7 @@ use std::thread;
 
 use echosounder_socket::option;
 use echosounder_socket::{
-    Address, Batch, ControlMessage, Family, Kind, MessageFlags, PacketInfo, Socket, Transport, control_space,
+    Address, Batch, ControlMessage, ControlSpace, Family, Kind, MessageFlags, PacketInfo, Socket, Transport,
 };
 
 use crate::{
@@ -95,9 +95,9 @@ fn reply_sends_the_bytes_at_the_time_of_the_send() {
     let mut batch = Batch::new(8, 16);
     assert_eq!(server.recv_many(&mut batch).unwrap(), 4);
     batch.reply(1, b"", None, None).unwrap();
-    batch.bytes(2).reverse();
+    batch.bytes_mut(2).reverse();
     batch.reply(2, b"head ", None, None).unwrap();
-    batch.bytes(1)[0] = b'O';
+    batch.bytes_mut(1)[0] = b'O';
     send(&mut batch, &server);
     assert_eq!(read(&client), b"One_");
     assert_eq!(read(&client), b"head _owt");
@@ -475,8 +475,9 @@ fn in_one_piece(address: &Address) -> (Socket, Address) {
 /// Receives a message and returns its length, and the size of its segments if it has several.
 fn piece(client: &Socket) -> (usize, Option<i32>) {
     let mut buffer = vec![0; 65_536];
-    let message =
-        client.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control_space(4), MessageFlags::NONE).unwrap();
+    let message = client
+        .recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::of(4), MessageFlags::NONE)
+        .unwrap();
     let size = message.control.iter().find_map(|control| match control {
         ControlMessage::UdpGro(size) => Some(*size),
         _ => None,

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use echosounder_socket::option::{self, Membership, TimestampingFlags};
 use echosounder_socket::{
-    Address, Batch, ControlMessage, Credentials, ExtendedError, Family, Message, MessageFlags, Outgoing,
-    PacketInfo, RawControl, SendControl, Socket, Transport, control_space, effective_user_id,
+    Address, Batch, ControlMessage, ControlSpace, Credentials, ExtendedError, Family, Message, MessageFlags,
+    Outgoing, PacketInfo, RawControl, SendControl, Socket, TimestampResolution, Transport, effective_user_id,
     interface_index,
 };
 use echosounder_testkit::pipe;
@@ -19,7 +19,7 @@ use crate::alone::{Process, is_alone};
 use crate::{LOOPBACK, PATIENCE, bound, field, link_local, skip, wait_readable};
 
 /// Enough buffer space for all control messages of one datagram.
-const ROOM: usize = 512;
+const ROOM: ControlSpace = ControlSpace::ALL;
 
 fn send(socket: &Socket, bytes: &[u8], control: &[SendControl<'_>], to: Option<&Address>) {
     let sent = socket.send_msg(&[IoSlice::new(bytes)], control, to, MessageFlags::NONE).unwrap();
@@ -27,7 +27,7 @@ fn send(socket: &Socket, bytes: &[u8], control: &[SendControl<'_>], to: Option<&
 }
 
 /// Receives a message with `space` bytes for control messages.
-fn receive(socket: &Socket, control: usize, flags: MessageFlags) -> (Message, Vec<u8>) {
+fn receive(socket: &Socket, control: ControlSpace, flags: MessageFlags) -> (Message, Vec<u8>) {
     let mut buffer = vec![0; 1 << 16];
     let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], control, flags).unwrap();
     buffer.truncate(message.len);
@@ -93,7 +93,7 @@ fn received_descriptors_are_owned_and_close_on_exec() {
         let (one, other) = pair(transport);
         let (readers, writers) = pipes(4);
         give(&one, writers);
-        let (message, bytes) = receive(&other, control_space(4 * 4), MessageFlags::NONE);
+        let (message, bytes) = receive(&other, ControlSpace::rights(4), MessageFlags::NONE);
         assert_eq!((bytes, message.flags.contains(MessageFlags::CTRUNC)), (b"take".to_vec(), false));
         let fds = rights(message.control);
         assert_eq!(fds.len(), 4);
@@ -113,7 +113,7 @@ fn excess_descriptors_are_closed_and_flagged() {
         let (one, other) = pair(transport);
         let (readers, writers) = pipes(4);
         give(&one, writers);
-        let (message, _) = receive(&other, control_space(2 * 4), MessageFlags::NONE);
+        let (message, _) = receive(&other, ControlSpace::rights(2), MessageFlags::NONE);
         assert!(message.flags.contains(MessageFlags::CTRUNC));
         assert_eq!(rights(message.control).len(), 2);
         check_closed(readers);
@@ -124,11 +124,11 @@ fn excess_descriptors_are_closed_and_flagged() {
 fn receive_without_control_space_gets_no_descriptors() {
     let receivers: [fn(&Socket); 6] = [
         |socket| assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 4),
-        |socket| assert_eq!(socket.recv_message(&mut [0; 8]).unwrap(), 4),
+        |socket| assert_eq!(socket.recv_message(&mut [0; 8]).unwrap().len, 4),
         |socket| assert_eq!(socket.recv_from(&mut [0; 8]).unwrap().0, 4),
         |socket| assert_eq!(socket.recv_append(&mut Vec::with_capacity(8)).unwrap(), 4),
         |socket| {
-            let (message, _) = receive(socket, 0, MessageFlags::NONE);
+            let (message, _) = receive(socket, ControlSpace::NONE, MessageFlags::NONE);
             assert!(message.control.is_empty() && message.flags.contains(MessageFlags::CTRUNC));
         },
         |socket| {
@@ -170,7 +170,7 @@ fn at_most_253_descriptors_fit_one_message() {
         .unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     send(&one, b"x", &[SendControl::Rights(&fds[1..])], None);
-    let (message, _) = receive(&other, control_space(253 * 4), MessageFlags::NONE);
+    let (message, _) = receive(&other, ControlSpace::rights(253), MessageFlags::NONE);
     assert_eq!(rights(message.control).len(), 253);
 }
 
@@ -183,7 +183,7 @@ fn descriptors_do_not_leak() {
         let mut batch = Batch::new(4, 8);
         let before = count();
         for _ in 0..20 {
-            for space in [0, control_space(4), control_space(2 * 4), ROOM] {
+            for space in [ControlSpace::NONE, ControlSpace::rights(1), ControlSpace::rights(2), ROOM] {
                 give(&one, pipes(4).1);
                 drop(receive(&other, space, MessageFlags::NONE));
             }
@@ -247,14 +247,19 @@ fn now() -> Duration {
 #[test]
 fn timestamp_option_reports_the_arrival() {
     for loopback in LOOPBACK.iter() {
-        for (stamps, unit) in [(option::SO_TIMESTAMPNS, 1), (option::SO_TIMESTAMP, 1000)] {
+        for (stamps, unit, resolution) in [
+            (option::SO_TIMESTAMPNS, 1, TimestampResolution::Nanos),
+            (option::SO_TIMESTAMP, 1000, TimestampResolution::Micros),
+        ] {
             let (client, server) = udp(loopback);
             server.set_option(stamps, true).unwrap();
             let before = now().as_nanos() / unit;
             client.send(b"ahoy").unwrap();
             let control = beside(&server);
             let after = now().as_nanos() / unit;
-            let [ControlMessage::Timestamp(at)] = &control[..] else { panic!("{control:?}") };
+            let [ControlMessage::Timestamp(stamp)] = &control[..] else { panic!("{control:?}") };
+            let at = stamp.since_epoch();
+            assert_eq!(stamp.resolution(), resolution);
             assert!((before..=after).contains(&(at.as_nanos() / unit)), "{before} {at:?} {after}");
             assert_eq!(at.as_nanos() % unit, 0);
         }
@@ -362,7 +367,7 @@ fn segments_are_sent_and_coalesced() {
         let (client, server) = udp(loopback);
         send(&client, &[7; 530], &[SendControl::UdpSegment(100)], None);
         for len in [100, 100, 100, 100, 100, 30] {
-            assert_eq!(receive(&server, 0, MessageFlags::NONE).1, vec![7; len]);
+            assert_eq!(receive(&server, ControlSpace::NONE, MessageFlags::NONE).1, vec![7; len]);
         }
 
         server.set_option(option::UDP_GRO, true).unwrap();
@@ -410,7 +415,7 @@ fn asked(server: &Socket) -> (PacketInfo, Address) {
         })
         .collect();
     let [info] = infos[..] else { panic!("{:?}", message.control) };
-    (info, message.from)
+    (info, message.from.unwrap())
 }
 
 #[test]
@@ -431,9 +436,9 @@ fn packet_info_selects_the_source_address() {
         // does not receive it.
         server.send_to(b"plain", &client_name).unwrap();
         send(&server, b"answer", &[SendControl::PacketInfo(info)], Some(&client_name));
-        let mut received = vec![receive(&client, 0, MessageFlags::NONE).1];
+        let mut received = vec![receive(&client, ControlSpace::NONE, MessageFlags::NONE).1];
         if last == 1 {
-            received.push(receive(&client, 0, MessageFlags::NONE).1);
+            received.push(receive(&client, ControlSpace::NONE, MessageFlags::NONE).1);
             assert_eq!(received[0], b"plain");
         }
         assert_eq!(received.last().unwrap(), b"answer");
@@ -458,7 +463,7 @@ fn dual_stack_socket_replies_from_mapped_addresses() {
     assert_eq!((info.local, from.ip()), (mapped(ip), Some(mapped(Ipv4Addr::LOCALHOST))));
     assert_eq!(from.port(), client_name.port());
     send(&server, b"answer", &[SendControl::PacketInfo(info)], Some(&from));
-    assert_eq!(receive(&client, 0, MessageFlags::NONE).1, b"answer");
+    assert_eq!(receive(&client, ControlSpace::NONE, MessageFlags::NONE).1, b"answer");
 }
 
 #[test]
@@ -479,7 +484,7 @@ fn queued_error_has_origin_and_destination() {
         let refused = client.recv(&mut [0; 8]).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         let (message, bytes) = receive(&client, ROOM, MessageFlags::ERRQUEUE);
-        assert_eq!((bytes, &message.from), (b"anybody?".to_vec(), &nobody));
+        assert_eq!((bytes, message.from.as_ref()), (b"anybody?".to_vec(), Some(&nobody)));
         let [ControlMessage::Error(error)] = &message.control[..] else { panic!("{:?}", message.control) };
         assert_eq!(i32::try_from(error.errno).unwrap(), libc::ECONNREFUSED);
         assert_eq!((error.origin, error.kind, error.code), (origin, kind, code));
@@ -488,18 +493,18 @@ fn queued_error_has_origin_and_destination() {
 }
 
 #[test]
-fn unknown_control_messages_round_trip() {
+fn raw_control_messages_round_trip() {
     let (client, server) = udp(&LOOPBACK[0]);
-    server.set_option(option::IP_RECVORIGDSTADDR, true).unwrap();
     let ttl = 21_i32.to_ne_bytes();
     let raw = RawControl { level: libc::IPPROTO_IP, kind: libc::IP_TTL, data: &ttl };
     server.set_option(option::IP_RECVTTL, true).unwrap();
     send(&client, b"ahoy", &[SendControl::Raw(raw)], None);
     let control = beside(&server);
+    assert!(matches!(&control[..], [ControlMessage::Ttl(21)]), "{control:?}");
+    assert_eq!(control[0].to_raw().as_raw(), raw);
+    let unknown = RawControl { level: 1, kind: 999, data: b"?" };
     assert!(
-        matches!(&control[..], [ControlMessage::Ttl(21), ControlMessage::Unknown { level: 0, kind: 20, data }]
-            if data.len() == 16),
-        "{control:?}"
+        matches!(ControlMessage::decode(unknown), ControlMessage::Unknown(raw) if raw.as_raw() == unknown)
     );
 }
 
@@ -517,13 +522,13 @@ fn walk_ends_at_a_malformed_control_message() {
         assert!(walked(malformed).is_empty(), "{malformed:?}");
         assert_eq!(walked(&[&whole[..], malformed].concat()).len(), 1);
     }
-    assert_eq!([0, 1, 8, 9].map(control_space), [16, 24, 24, 32]);
+    assert_eq!([0, 1, 8, 9].map(|len| ControlSpace::of(len).bytes()), [16, 24, 24, 32]);
 }
 
 #[test]
 #[should_panic(expected = "fits the address space")]
 fn overflowing_control_space_panics() {
-    let _ = control_space(usize::MAX);
+    let _ = ControlSpace::of(usize::MAX);
 }
 
 /// The kernel returns MSG_CMSG_CLOEXEC, which the caller has not passed.
@@ -533,21 +538,20 @@ fn message_flags_are_those_of_the_kernel() {
         let (one, other) = pair(transport);
         // The kernel sets MSG_EOR for complete records.
         let expected = if transport == Transport::UnixStream { 0 } else { libc::MSG_EOR };
-        let stderr = io::stderr();
-        let fds = [stderr.as_fd()];
-        let rights = [SendControl::Rights(&fds)];
-        for (control, space) in [(&[][..], 0), (&[], ROOM), (&rights, ROOM)] {
+        let given = [io::stderr()];
+        let rights = [SendControl::Rights(&[given[0].as_fd()])];
+        for (control, space) in [(&[][..], ControlSpace::NONE), (&[], ROOM), (&rights, ROOM)] {
             send(&one, b"ahoy", control, None);
             let (message, _) = receive(&other, space, MessageFlags::NONE);
             assert_eq!(message.flags.bits() & !expected, 0, "{transport:?}: {:?}", message.flags);
         }
         send(&one, b"ahoy", &rights, None);
-        let (message, _) = receive(&other, 0, MessageFlags::NONE);
+        let (message, _) = receive(&other, ControlSpace::NONE, MessageFlags::NONE);
         assert_eq!(message.flags.bits() & !expected, libc::MSG_CTRUNC);
     }
     for loopback in LOOPBACK.iter() {
         let (client, server) = udp(loopback);
-        for space in [0, ROOM] {
+        for space in [ControlSpace::NONE, ROOM] {
             client.send(b"ahoy").unwrap();
             assert_eq!(receive(&server, space, MessageFlags::NONE).0.flags, MessageFlags::NONE);
         }
@@ -564,7 +568,7 @@ fn raw_descriptors_and_credentials_are_refused() {
         let pieces = [IoSlice::new(b"here")];
         let sent = one.send_msg(&pieces, &raw, None, MessageFlags::NONE);
         assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        let outgoing = [Outgoing { buffers: &pieces, control: &raw, to: None }];
+        let outgoing = [Outgoing::new(&pieces).with_control(&raw)];
         assert_eq!(one.send_many(&outgoing).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
     other.set_nonblocking(true).unwrap();
@@ -609,6 +613,6 @@ fn packet_info_selects_the_interface() {
         let info = PacketInfo { destination: local, local, interface: v6.scope_id() };
         assert_eq!(info.by_any_interface(), info, "it means something on this interface alone");
         send(&client, b"ahoy", &[SendControl::PacketInfo(info)], Some(&name));
-        assert_eq!(receive(&server, 0, MessageFlags::NONE).1, b"ahoy");
+        assert_eq!(receive(&server, ControlSpace::NONE, MessageFlags::NONE).1, b"ahoy");
     }
 }

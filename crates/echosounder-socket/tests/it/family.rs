@@ -14,8 +14,8 @@ use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{
-    Address, Batch, Family, Interest, Kind, MessageFlags, Outgoing, Protocol, ServerOptions, Shutdown,
-    Socket, Transport, create_server, option, ready,
+    Address, Batch, ControlSpace, Family, Interest, Kind, MessageFlags, Outgoing, Protocol, ServerOptions,
+    Shutdown, Socket, Transport, create_server, option, ready,
 };
 
 use crate::python::{python_client_gets_echoes, python_server_echoes};
@@ -370,19 +370,19 @@ fn buffers_are_gathered_and_scattered(fixture: &Fixture) {
     assert_eq!(client.send_msg(&pieces, &[], None, MessageFlags::NONE).unwrap(), 10);
     let (mut head, mut tail) = ([0; 3], [0; 64]);
     let mut buffer = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
-    let message = server.recv_msg(&mut buffer, 0, MessageFlags::NONE).unwrap();
+    let message = server.recv_msg(&mut buffer, ControlSpace::NONE, MessageFlags::NONE).unwrap();
     assert_eq!((message.len, message.control.len()), (10, 0));
     assert!(!message.flags.contains(MessageFlags::TRUNC));
     assert_eq!((&head, &tail[..7]), (b"aho", b"y there".as_slice()));
     if fixture.transport.kind() == Kind::Datagrams {
-        assert_eq!(message.from, client.local_addr().unwrap());
+        assert_eq!(message.from, Some(client.local_addr().unwrap()));
     }
 }
 
 fn send_many_sends_every_message(fixture: &Fixture) {
     let (client, server) = fixture.connected_pair();
     let words = [[IoSlice::new(b"one")], [IoSlice::new(b"three")], [IoSlice::new(b"seven")]];
-    let messages = words.each_ref().map(|buffers| Outgoing { buffers, control: &[], to: None });
+    let messages = words.each_ref().map(|buffers| Outgoing::new(buffers));
     assert_eq!(client.send_many(&messages).unwrap(), 3);
     assert_eq!(client.send_many(&[]).unwrap(), 0);
     let mut received = Vec::new();
@@ -397,7 +397,7 @@ fn peeked_message_stays(fixture: &Fixture) {
     client.send(b"ahoy").unwrap();
     for _ in 0..2 {
         let mut buffer = [0; 64];
-        match server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 0, MessageFlags::PEEK) {
+        match server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::NONE, MessageFlags::PEEK) {
             // Before Linux 6.6 VSOCK does not support MSG_PEEK here.
             Err(error) if fixture.transport == Transport::VsockSeqpacket => {
                 assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
@@ -428,7 +428,8 @@ fn receive_waits_until_its_timeout(fixture: &Fixture) {
     let error = server.recv(&mut buffer).unwrap_err();
     assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::TimedOut, None));
     assert!(limit <= begin.elapsed());
-    let message = server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 0, MessageFlags::DONTWAIT);
+    let message =
+        server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::NONE, MessageFlags::DONTWAIT);
     assert_eq!(kind(message), ErrorKind::WouldBlock);
 
     // A receive of queued data does not wait in any mode.
@@ -781,13 +782,17 @@ fn long_message_is_truncated(fixture: &Fixture) {
         let mut buffer = [0; 4];
         // TIPC reports that the message was truncated, but not its length.
         let reported = if fixture.family == Family::TIPC { 5 } else { 10 };
-        assert_eq!(server.recv_message(&mut buffer).unwrap(), reported);
+        let message = server.recv_message(&mut buffer).unwrap();
+        assert_eq!((message.len, message.full_len, message.is_truncated()), (4, reported, true));
         assert_eq!(&buffer, b"0123");
-        assert_eq!(server.recv_message(&mut buffer).unwrap(), 4);
+        let message = server.recv_message(&mut buffer).unwrap();
+        assert_eq!((message.len, message.full_len, message.is_truncated()), (4, 4, false));
         assert_eq!(&buffer, b"next");
 
         client.send(b"0123456789").unwrap();
-        let message = server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 0, MessageFlags::NONE).unwrap();
+        let message = server
+            .recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::NONE, MessageFlags::NONE)
+            .unwrap();
         assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (4, true));
     }
 }

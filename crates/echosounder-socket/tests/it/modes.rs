@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_socket::{Address, Batch, MessageFlags, Outgoing, Socket, Transport};
+use echosounder_socket::{Address, Batch, ControlSpace, MessageFlags, Outgoing, Socket, Transport};
 
 use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected};
 
@@ -38,11 +38,11 @@ fn receive_times_out_although_a_duplicate_blocks() {
             ("recv", |socket| socket.recv(&mut [0; 8])),
             ("recv_from", |socket| socket.recv_from(&mut [0; 8]).map(|(len, _)| len)),
             ("recv_append", |socket| socket.recv_append(&mut Vec::with_capacity(8))),
-            ("recv_message", |socket| socket.recv_message(&mut [0; 8])),
+            ("recv_message", |socket| socket.recv_message(&mut [0; 8]).map(|message| message.len)),
             ("recv_msg", |socket| {
                 let mut buffer = [0; 8];
                 let into = &mut [IoSliceMut::new(&mut buffer)];
-                socket.recv_msg(into, 64, MessageFlags::NONE).map(|message| message.len)
+                socket.recv_msg(into, ControlSpace::ALL, MessageFlags::NONE).map(|message| message.len)
             }),
             ("recv_many", |socket| socket.recv_many(&mut Batch::new(2, 8))),
         ];
@@ -71,7 +71,7 @@ fn send_times_out_although_a_duplicate_blocks() {
             }),
             ("send_many", |socket| {
                 let pieces = [IoSlice::new(&[0; 4096])];
-                socket.send_many(&[Outgoing { buffers: &pieces, control: &[], to: None }])
+                socket.send_many(&[Outgoing::new(&pieces)])
             }),
         ];
         for (name, call) in calls {

@@ -7,8 +7,8 @@ use std::process;
 
 use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::{
-    Address, Batch, ControlMessage, Family, Message, MessageFlags, Protocol, Socket, Type, effective_user_id,
-    interface_index, interface_name, interfaces, option,
+    Address, Batch, ControlMessage, ControlSpace, Family, Message, MessageFlags, Protocol, Socket, Type,
+    effective_user_id, interface_index, interface_name, interfaces, option,
 };
 
 use crate::PATIENCE;
@@ -50,7 +50,7 @@ fn ask(socket: &Socket, link: Option<u32>) {
 
 fn receive(socket: &Socket, flags: MessageFlags) -> (Message, Vec<u8>) {
     let mut buffer = vec![0; 1 << 17];
-    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 64, flags).unwrap();
+    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::ALL, flags).unwrap();
     buffer.truncate(message.len);
     (message, buffer)
 }
@@ -94,7 +94,7 @@ fn kernel_at_port_0_lists_the_links() {
     let mut links = Vec::new();
     'dump: loop {
         let (message, bytes) = receive(&socket, MessageFlags::NONE);
-        assert_eq!(message.from, KERNEL.into());
+        assert_eq!(message.from, Some(KERNEL.into()));
         for (kind, reply) in replies(&bytes) {
             match kind {
                 DONE => break 'dump,
@@ -142,11 +142,16 @@ fn peek_returns_the_length_of_a_message() {
     let (socket, _) = socket(Protocol::NETLINK_ROUTE);
     ask(&socket, Some(interface_index("lo").unwrap()));
     let peeked = socket
-        .recv_msg(&mut [IoSliceMut::new(&mut [])], 0, MessageFlags::PEEK | MessageFlags::TRUNC)
+        .recv_msg(
+            &mut [IoSliceMut::new(&mut [])],
+            ControlSpace::NONE,
+            MessageFlags::PEEK | MessageFlags::TRUNC,
+        )
         .unwrap();
-    assert!(100 < peeked.len && peeked.flags.contains(MessageFlags::TRUNC));
+    assert_eq!(peeked.len, 0);
+    assert!(100 < peeked.full_len && peeked.is_truncated());
     let (message, bytes) = receive(&socket, MessageFlags::NONE);
-    assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (peeked.len, false));
+    assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (peeked.full_len, false));
     let [(NEW_LINK, reply)] = replies(&bytes)[..] else { panic!("{bytes:?}") };
     assert_eq!(link(reply).1, "lo");
 }
@@ -195,14 +200,14 @@ fn passcred_reports_the_sending_process() {
     let (message, bytes) = receive(&other, MessageFlags::NONE);
     assert_eq!(bytes, b"ahoy");
     let from = NetlinkAddress { port_id: one_number, groups: 0 };
-    assert_eq!(message.from, from.into());
+    assert_eq!(message.from, Some(from.into()));
     let [ControlMessage::Credentials(who)] = &message.control[..] else { panic!("{:?}", message.control) };
     assert_eq!((u32::try_from(who.pid).unwrap(), who.uid), (process::id(), effective_user_id()));
 
     one.send_to(b"batch", to).unwrap();
     let mut batch = Batch::new(1, 8);
     assert_eq!(other.recv_many(&mut batch).unwrap(), 1);
-    assert_eq!((batch.sender(0), batch.bytes(0)), (from.into(), &mut b"batch".to_owned()[..]));
+    assert_eq!((batch.sender(0), batch.bytes(0)), (from.into(), &b"batch"[..]));
     assert_eq!(batch.metadata(0).credentials.unwrap().pid, who.pid);
     assert_ne!(one.as_raw_fd(), other.as_raw_fd());
 }

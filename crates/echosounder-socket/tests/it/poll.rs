@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use echosounder_socket::{
-    Event, Events, Interest, Kind, MessageFlags, Poll, PollFd, Readiness, Shutdown, Socket, Transport, Waker,
-    option, poll, ready,
+    ControlSpace, Event, Events, Interest, Kind, MessageFlags, Poll, PollFd, Readiness, Shutdown, Socket,
+    Transport, Waker, option, poll, ready,
 };
 
 use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected, everywhere, read, wait_readable};
@@ -178,7 +178,7 @@ fn error_queue_is_told_apart_from_data() {
     assert_eq!(now(&all), [Event { token: 2, ready: Readiness::ERROR }]);
     let mut buffer = [0; 64];
     let mut buffers = [IoSliceMut::new(&mut buffer)];
-    client.recv_msg(&mut buffers, 512, MessageFlags::ERRQUEUE).unwrap();
+    client.recv_msg(&mut buffers, ControlSpace::ALL, MessageFlags::ERRQUEUE).unwrap();
     assert_eq!((now(&errors), now(&all)), (vec![], vec![]), "an empty queue is no error");
 }
 
@@ -254,7 +254,7 @@ fn urgent_data_has_priority() {
         let [found] = ready([(server.as_fd(), interest)], None).unwrap();
         assert!(found.is_readable() && found.is_priority());
         let mut byte = [0; 1];
-        server.recv_msg(&mut [IoSliceMut::new(&mut byte)], 0, MessageFlags::OOB).unwrap();
+        server.recv_msg(&mut [IoSliceMut::new(&mut byte)], ControlSpace::NONE, MessageFlags::OOB).unwrap();
         assert_eq!((&byte, now(&poll)), (b"!", vec![]));
     }
 }

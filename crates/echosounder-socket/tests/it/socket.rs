@@ -9,8 +9,8 @@ use std::time::Duration;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::option::{self, GetValue, SetValue, SocketOption};
 use echosounder_socket::{
-    Address, Family, Interest, Kind, MessageFlags, Protocol, Shutdown, Socket, Transport, Type, Waker,
-    effective_user_id, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
+    Address, ControlSpace, Family, Interest, Kind, MessageFlags, Protocol, Shutdown, Socket, Transport, Type,
+    Waker, effective_user_id, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
 };
 use echosounder_testkit::pipe;
 
@@ -143,10 +143,11 @@ fn truncated_message_returns_its_length() {
         one.send(b"next").unwrap();
         let mut buffer = [0; 4];
         wait_readable(&other);
-        assert_eq!(other.recv_message(&mut buffer).unwrap(), 10);
+        let message = other.recv_message(&mut buffer).unwrap();
+        assert_eq!((message.len, message.full_len, message.is_truncated()), (4, 10, true));
         assert_eq!(&buffer, b"0123");
         wait_readable(&other);
-        assert_eq!(other.recv_message(&mut buffer).unwrap(), 4);
+        assert_eq!(other.recv_message(&mut buffer).unwrap().full_len, 4);
         assert_eq!(&buffer, b"next");
     }
 }
@@ -497,7 +498,7 @@ fn send_all_with_passes_its_flags() {
     wait_readable(&server);
     let mut urgent = [0; 1];
     let into = &mut [IoSliceMut::new(&mut urgent)];
-    assert_eq!(server.recv_msg(into, 0, MessageFlags::OOB).unwrap().len, 1);
+    assert_eq!(server.recv_msg(into, ControlSpace::NONE, MessageFlags::OOB).unwrap().len, 1);
     assert_eq!(&urgent, b"!");
     assert_eq!(read(&server), b"rest");
 

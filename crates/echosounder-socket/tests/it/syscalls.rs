@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use echosounder_socket::{
-    Address, Batch, MessageFlags, Outgoing, Socket, SocketRef, Transport, option, set_interrupt_hook,
+    Address, Batch, ControlSpace, MessageFlags, Outgoing, Socket, SocketRef, Transport, option,
+    set_interrupt_hook,
 };
 
 use crate::alone::{Process, is_alone, send_line};
@@ -66,11 +67,14 @@ fn do_everything() {
         let pieces = [IoSlice::new(b"ahoy")];
         look(&format!("send_msg {mode}"), || one.send_msg(&pieces, &[], None, MessageFlags::NONE)).unwrap();
         let mut into = [IoSliceMut::new(&mut buffer)];
-        look(&format!("recv_msg {mode}"), || other.recv_msg(&mut into, 64, MessageFlags::NONE)).unwrap();
+        look(&format!("recv_msg {mode}"), || {
+            other.recv_msg(&mut into, ControlSpace::ALL, MessageFlags::NONE)
+        })
+        .unwrap();
         look(&format!("send_with {mode}"), || one.send_with(b"ahoy", MessageFlags::DONTWAIT)).unwrap();
         look(&format!("peek {mode}"), || other.peek(&mut buffer)).unwrap();
         look(&format!("recv_with {mode}"), || other.recv_with(&mut buffer, MessageFlags::DONTWAIT)).unwrap();
-        let outgoing = [Outgoing { buffers: &pieces, control: &[], to: None }];
+        let outgoing = [Outgoing::new(&pieces)];
         look(&format!("send_many {mode}"), || one.send_many(&outgoing)).unwrap();
         let mut behind = Vec::with_capacity(8);
         look(&format!("recv_append {mode}"), || other.recv_append(&mut behind)).unwrap();
@@ -279,7 +283,7 @@ fn interrupt(call: &str) {
         }
         "sendmmsg" => {
             let pieces = [IoSlice::new(b"x")];
-            let outgoing = [Outgoing { buffers: &pieces, control: &[], to: None }];
+            let outgoing = [Outgoing::new(&pieces)];
             check_interrupted(|| one.send_many(&outgoing), None);
         }
         "sendfile" => {

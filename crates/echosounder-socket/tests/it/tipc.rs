@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
 use echosounder_socket::option::{self, TipcGroup};
 use echosounder_socket::{
-    Address, Batch, ControlMessage, Family, Message, MessageFlags, Shutdown, Socket, Transport,
+    Address, Batch, ControlMessage, ControlSpace, Family, Message, MessageFlags, Shutdown, Socket, Transport,
 };
 
 use crate::PATIENCE;
@@ -36,7 +36,9 @@ fn range(service: u32, lower: u32, upper: u32) -> TipcAddress {
 
 fn receive(socket: &Socket) -> (Message, Vec<u8>) {
     let mut buffer = vec![0; 1 << 17];
-    let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 1 << 17, MessageFlags::NONE).unwrap();
+    let message = socket
+        .recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::of(1 << 17), MessageFlags::NONE)
+        .unwrap();
     buffer.truncate(message.len);
     (message, buffer)
 }

@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
-    Address, Family, Interest, MessageFlags, ServerOptions, Shutdown, Socket, Transport, Type, create_server,
-    option, ready,
+    Address, ControlSpace, Family, Interest, MessageFlags, ServerOptions, Shutdown, Socket, Transport, Type,
+    create_server, option, ready,
 };
 use echosounder_testkit::pipe;
 
@@ -173,19 +173,24 @@ fn trunc_flag_returns_the_full_length() {
     let (client, server) = Transport::UnixDatagram.pair().unwrap();
     for (flags, reported) in [(MessageFlags::TRUNC, 500), (MessageFlags::NONE, 10)] {
         client.send(&[7; 500]).unwrap();
-        let message = server.recv_msg(&mut [IoSliceMut::new(&mut [0; 10])], 0, flags).unwrap();
-        assert_eq!((message.len, message.flags.contains(MessageFlags::TRUNC)), (reported, true));
+        let mut buffer = [0; 10];
+        let into = &mut [IoSliceMut::new(&mut buffer)];
+        let message = server.recv_msg(into, ControlSpace::NONE, flags).unwrap();
+        assert_eq!((message.len, message.full_len, message.is_truncated()), (10, reported, true));
     }
     client.send(&[7; 500]).unwrap();
-    let peeked = server.recv_msg(&mut [], 0, MessageFlags::PEEK | MessageFlags::TRUNC).unwrap();
-    assert_eq!(peeked.len, 500, "the length of the whole message");
+    let peeked =
+        server.recv_msg(&mut [], ControlSpace::NONE, MessageFlags::PEEK | MessageFlags::TRUNC).unwrap();
+    assert_eq!(peeked.full_len, 500, "the length of the whole message");
     assert_eq!(read(&server).len(), 500);
 }
 
 #[test]
 fn empty_unix_message_looks_like_the_end() {
     let (one, other) = Transport::UnixSeqpacket.pair().unwrap();
-    let receive = || other.recv_msg(&mut [IoSliceMut::new(&mut [0; 8])], 64, MessageFlags::NONE).unwrap();
+    let receive = || {
+        other.recv_msg(&mut [IoSliceMut::new(&mut [0; 8])], ControlSpace::TTL, MessageFlags::NONE).unwrap()
+    };
     one.send(b"").unwrap();
     let empty = receive();
     drop(one);

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_socket::option::{IP_RECVTOS, IP_RECVTTL};
-use echosounder_socket::{ControlMessage, MessageFlags, Socket, Transport, control_space};
+use echosounder_socket::{ControlMessage, ControlSpace, MessageFlags, Socket, Transport};
 use echosounder_testkit::{Fate, Forwarder, Log, OneWay, Passage, REQUEST_LEN, Random};
 use serde_json::Value;
 
@@ -912,7 +912,7 @@ fn ip_options_and_source_are_on_the_wire() {
     socket.set_timeout(Some(PATIENCE)).unwrap();
     let pinging = pinging(&[&endpoint, "-Q", "ef", "-t", "7", "-I", "127.0.0.9", "-i", "20ms"]);
     let mut buffer = [0; 2048];
-    let space = control_space(4) + control_space(4);
+    let space = ControlSpace::of(4) + ControlSpace::of(4);
     let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE).unwrap();
     let option = |wanted: fn(&ControlMessage) -> Option<i32>| message.control.iter().find_map(wanted);
     let tos =
@@ -920,7 +920,7 @@ fn ip_options_and_source_are_on_the_wire() {
     let ttl = option(|control| if let ControlMessage::Ttl(ttl) = control { Some(*ttl) } else { None });
     // The DSCP value is in the upper six bits.
     assert_eq!((tos, ttl), (Some(46 << 2), Some(7)));
-    assert_eq!(message.from.ip(), Some("127.0.0.9".parse().unwrap()));
+    assert_eq!(message.from.unwrap().ip(), Some("127.0.0.9".parse().unwrap()));
     assert_eq!(message.len, 64);
     pinging.signal("INT");
     pinging.wait();

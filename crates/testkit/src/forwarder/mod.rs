@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use echosounder_socket::option::{SO_TIMESTAMPING, TimestampingFlags};
 use echosounder_socket::{
-    ControlMessage, Events, Interest, MessageFlags, Poll, Socket, control_space, ready, set_timer_slack,
+    ControlMessage, ControlSpace, Events, Interest, MessageFlags, Poll, Socket, ready, set_timer_slack,
 };
 
 pub use log::{Log, OneWay, RequestLog};
@@ -168,12 +168,12 @@ struct Arrival {
 /// Reads the available bytes, or returns `None` if there are none.
 fn receive(socket: &Socket, buffer: &mut [u8]) -> Option<Arrival> {
     let message =
-        socket.recv_msg(&mut [IoSliceMut::new(buffer)], control_space(48), MessageFlags::NONE).ok()?;
+        socket.recv_msg(&mut [IoSliceMut::new(buffer)], ControlSpace::of(48), MessageFlags::NONE).ok()?;
     let time = message.control.iter().find_map(|control| match control {
         ControlMessage::Timestamping { software, .. } => *software,
         _ => None,
     });
-    let from = message.from.ip().zip(message.from.port()).map(SocketAddr::from);
+    let from = message.from.and_then(|from| Some(SocketAddr::from((from.ip()?, from.port()?))));
     Some(Arrival { len: message.len, time: time.unwrap_or_else(now), from })
 }
 

@@ -6,6 +6,7 @@ use std::thread;
 
 use super::{HEAD_MAX, Slots, message};
 use crate::buffer::IoBuffer;
+use crate::control::ControlSpace;
 use crate::raw_address::RawAddress;
 
 /// Writes a datagram through its header, as recvmmsg(2) does.
@@ -46,7 +47,7 @@ fn sent(slots: &Slots, reply: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 
 #[test]
 fn headers_point_to_the_received_and_sent_bytes() {
-    let mut slots = Slots::new(3, 16);
+    let mut slots = Slots::new(3, 16, ControlSpace::ALL);
     for round in 0..2_u8 {
         for (index, number) in [0, 1, 2].into_iter().enumerate() {
             deliver(&mut slots, index, &[b'a' + round; 7], &[9, number, round], &[round; 8]);
@@ -75,7 +76,7 @@ fn headers_point_to_the_received_and_sent_bytes() {
 #[test]
 fn every_datagram_is_aligned_and_has_space_for_a_prefix() {
     for size in [0, 1, 63, 64, 1500, 2048, 65_535, 256 * 1024] {
-        let slots = Slots::new(5, size);
+        let slots = Slots::new(5, size, ControlSpace::NONE);
         let places = || slots.receive_parts.iter().map(|part| part.iov_base.addr());
         assert!(places().all(|place| place % IoBuffer::ALIGN == 0), "{size} bytes");
         assert!(slots.receive_parts.iter().all(|part| part.iov_len == size));
@@ -94,11 +95,11 @@ fn overflowing_total_length_panics() {
     // Without overflow checks, as in a release build, this was a buffer of 4 KiB with slots of 6
     // EiB.
     let size = (usize::MAX / 3) - 128 + 1366;
-    let _ = Slots::new(3, size);
+    let _ = Slots::new(3, size, ControlSpace::TTL);
 }
 
 #[test]
 #[should_panic(expected = "fit the address space")]
 fn overflowing_slot_length_panics() {
-    let _ = Slots::new(1, usize::MAX);
+    let _ = Slots::new(1, usize::MAX, ControlSpace::TTL);
 }

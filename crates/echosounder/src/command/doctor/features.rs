@@ -8,8 +8,8 @@ use std::time::Duration;
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::option::{self, SetValue, SocketOption, TimestampingFlags};
 use echosounder_socket::{
-    Address, ControlMessage, Interest, MessageFlags, Poll, SendControl, ServerOptions, Socket, Transport,
-    create_server, is_feature_absent, kernel, ready,
+    Address, ControlMessage, ControlSpace, Interest, MessageFlags, Poll, SendControl, ServerOptions, Socket,
+    Transport, create_server, is_feature_absent, kernel, ready,
 };
 
 use super::check::{Check, check};
@@ -151,7 +151,8 @@ fn epoll_exclusive() -> io::Result<Option<String>> {
 fn control_messages(sender: &Socket, receiver: &Socket) -> io::Result<Vec<ControlMessage>> {
     sender.send(b"?")?;
     let mut buffer = [0];
-    let message = receiver.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 256, MessageFlags::NONE)?;
+    let message =
+        receiver.recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::ALL, MessageFlags::NONE)?;
     Ok(message.control)
 }
 
@@ -185,7 +186,8 @@ fn departure_time() -> io::Result<Option<String>> {
     sender.send(b"?")?;
     ready([(sender.as_fd(), Interest::READ)], Some(WAIT))?;
     let mut buffer = [0; 64];
-    let message = sender.recv_msg(&mut [IoSliceMut::new(&mut buffer)], 256, MessageFlags::ERRQUEUE)?;
+    let message =
+        sender.recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::ALL, MessageFlags::ERRQUEUE)?;
     let is_software =
         |message: &ControlMessage| matches!(message, ControlMessage::Timestamping { software: Some(_), .. });
     message.control.iter().any(is_software).then_some(None).ok_or_else(without_effect)
