@@ -4,15 +4,34 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use super::value::SocketOption;
-use super::{ip, ipv6, netlink, sctp, socket, tcp, tipc, udp, vsock};
+use super::{
+    alg, can, icmp, icmp6, ip, ipv6, mptcp, netlink, packet, sctp, socket, tcp, tipc, tls, udp, udplite,
+    vsock, xdp,
+};
 
 /// Returns the name, the level and the number of every option of this crate.
 pub fn list() -> impl Iterator<Item = (&'static str, i32, i32)> {
-    [socket::LIST, ip::LIST, ipv6::LIST, tcp::LIST, udp::LIST]
-        .into_iter()
-        .chain([netlink::LIST, tipc::LIST, vsock::LIST, sctp::LIST])
-        .flatten()
-        .copied()
+    let all = [
+        socket::LIST,
+        ip::LIST,
+        ipv6::LIST,
+        icmp::LIST,
+        icmp6::LIST,
+        tcp::LIST,
+        tls::LIST,
+        mptcp::LIST,
+        udp::LIST,
+        udplite::LIST,
+        netlink::LIST,
+        tipc::LIST,
+        vsock::LIST,
+        sctp::LIST,
+        packet::LIST,
+        can::LIST,
+        alg::LIST,
+        xdp::LIST,
+    ];
+    all.into_iter().flatten().copied()
 }
 
 /// The name of the option, or its level and number.

@@ -1,11 +1,13 @@
 //! Options of netlink: SOL_NETLINK, netlink(7). The numbers are those of linux/netlink.h.
 
-use super::value::{SocketOption, WriteOnly, options};
+use super::value::{ReadOnly, SocketOption, WriteOnly, options};
 
 options! {
     level libc::SOL_NETLINK;
     /// Join the group with this number: netlink(7).
     NETLINK_ADD_MEMBERSHIP: SocketOption<i32, WriteOnly> = libc::NETLINK_ADD_MEMBERSHIP;
+    /// Report to the sender of a broadcast that a receiver could not take it: netlink(7).
+    NETLINK_BROADCAST_ERROR: SocketOption<bool> = 4;
     /// Acknowledge without repeating the message: netlink(7).
     NETLINK_CAP_ACK: SocketOption<bool> = libc::NETLINK_CAP_ACK;
     /// Leave the group with this number: netlink(7).
@@ -14,6 +16,12 @@ options! {
     NETLINK_EXT_ACK: SocketOption<bool> = libc::NETLINK_EXT_ACK;
     /// Check dump requests strictly: Linux 4.20.
     NETLINK_GET_STRICT_CHK: SocketOption<bool> = libc::NETLINK_GET_STRICT_CHK;
+    /// Receive notifications of all network namespaces that have a number in this one: netlink(7).
+    /// Needs CAP_NET_BROADCAST.
+    NETLINK_LISTEN_ALL_NSID: SocketOption<bool> = 8;
+    /// The groups that the socket has joined, as a set of bits: group 1 is bit 0 of the first
+    /// number: netlink(7).
+    NETLINK_LIST_MEMBERSHIPS: SocketOption<ReadOnly, Vec<u32>> = 9;
     /// Do not report lost messages with ENOBUFS: netlink(7).
     NETLINK_NO_ENOBUFS: SocketOption<bool> = libc::NETLINK_NO_ENOBUFS;
     /// Receive the destination group with each message: netlink(7).

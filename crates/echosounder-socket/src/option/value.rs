@@ -164,7 +164,15 @@ macro_rules! layout_read {
     };
 }
 
-pub(super) use {layout_read, layout_write};
+/// Implements both traits for a structure.
+macro_rules! layout {
+    ($name:ident, $len:literal, $fields:tt) => {
+        $crate::option::value::layout_write!($name, $len, $fields);
+        $crate::option::value::layout_read!($name, $len, $fields);
+    };
+}
+
+pub(super) use {layout, layout_read, layout_write};
 
 /// Numbers, in native byte order.
 macro_rules! number {
@@ -403,6 +411,30 @@ macro_rules! named_number {
     )+};
 }
 
+/// Defines a number whose values have names, which people read in Debug output.
+macro_rules! named {
+    ($(#[$meta:meta])* $type:ident: $number:ty { $($(#[$value_meta:meta])* $name:ident = $value:literal;)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(pub $number);
+
+        impl $type {
+            $($(#[$value_meta])* pub const $name: Self = Self($value);)+
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self.0 {
+                    $($value => f.write_str(stringify!($name)),)+
+                    number => write!(f, concat!(stringify!($type), "({})"), number),
+                }
+            }
+        }
+
+        $crate::option::value::named_number!($type: $number);
+    };
+}
+
 /// Sets of flags that the `bitflags` crate has defined.
 macro_rules! flag_set {
     ($($type:ident: $number:ty),+ $(,)?) => {$(
@@ -424,7 +456,7 @@ macro_rules! flag_set {
     )+};
 }
 
-pub(super) use flag_set;
+pub(super) use {flag_set, named, named_number};
 
 named_number!(Family: i32, Type: i32, Protocol: i32);
 
@@ -441,7 +473,7 @@ macro_rules! options {
 pub(super) use options;
 
 /// Returns two encoded fields in a row.
-fn joined<const HALF: usize, const BOTH: usize>(one: [u8; HALF], other: [u8; HALF]) -> [u8; BOTH] {
+pub(super) fn joined<const HALF: usize, const BOTH: usize>(one: [u8; HALF], other: [u8; HALF]) -> [u8; BOTH] {
     const { assert!(2 * HALF == BOTH) };
     let mut both = [0; BOTH];
     both[..HALF].copy_from_slice(&one);

@@ -1,6 +1,12 @@
 //! Socket options: every constant is set and read, and values that the kernel would misread are
 //! refused.
 
+mod check;
+mod inet;
+mod makers;
+mod others;
+mod transport;
+
 use std::collections::HashSet;
 
 use echosounder_socket::Transport;
@@ -40,6 +46,41 @@ fn reuseport_filter_chooses_the_socket() {
             assert_eq!(group[chosen as usize].recv(&mut [0; 32]).unwrap(), 17);
         }
     }
+}
+
+/// All options of SOL_SOCKET, IPv4 and IPv6 are in `inet.rs`, those of transports in
+/// `transport.rs`.
+#[test]
+fn every_option_is_tested() {
+    let tables = [
+        inet::SOCKET,
+        inet::IP,
+        inet::IPV6,
+        inet::ICMP,
+        transport::TCP,
+        transport::UDP,
+        others::NETLINK,
+        others::TIPC,
+        others::VSOCK,
+        others::SCTP,
+        others::PACKET,
+        others::CAN,
+        others::ALG,
+        others::XDP,
+    ];
+    let tested: Vec<_> = tables.into_iter().flatten().map(|row| row.name).collect();
+    let all: Vec<_> = option::list().map(|(name, ..)| name).collect();
+    let missing: Vec<_> = all.iter().filter(|name| !tested.contains(name)).collect();
+    assert!(missing.is_empty(), "without a row: {missing:?}");
+    let unique: HashSet<_> = all.iter().collect();
+    assert_eq!((unique.len(), tested.len()), (all.len(), all.len()), "names occur once");
+    assert!(180 <= all.len(), "{} options", all.len());
+}
+
+#[test]
+fn numbers_of_options_occur_once() {
+    let numbers: HashSet<_> = option::list().map(|(_, level, number)| (level, number)).collect();
+    assert_eq!(numbers.len(), option::list().count());
 }
 
 #[test]
