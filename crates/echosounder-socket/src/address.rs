@@ -3,24 +3,62 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::str::FromStr;
 
+use crate::endpoint_error::EndpointError;
 use crate::errno::{PeerFailure, PeerOperation};
+use crate::family::alg::AlgAddress;
+use crate::family::can::CanAddress;
 use crate::family::netlink::NetlinkAddress;
+use crate::family::packet::PacketAddress;
 use crate::family::tipc::TipcAddress;
 use crate::family::unix::UnixName;
 use crate::family::vsock::VsockAddress;
-use crate::family::{Family, inet, tipc, unix, vsock};
+use crate::family::xdp::XdpAddress;
+use crate::family::{self, Family, inet, tipc, unix, vsock};
 use crate::raw_address::RawAddress;
 
 /// A socket address of any family.
 ///
 /// Addresses of unknown families are kept as bytes, so they can be passed back to the kernel
 /// unchanged.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+///
+/// # Text
+///
+/// `{}` writes an address as in an endpoint, without the scheme; `{:#}` adds the family where the
+/// text alone does not show it. [`FromStr`] parses what `{:#}` writes, and reads a text without a
+/// family as an IP address and port, a UNIX path with a slash, or `@` and an abstract name.
+///
+/// | family | `{}` | `{:#}` |
+/// |---|---|---|
+/// | AF_INET, AF_INET6 | `127.0.0.1:80`, `[fe80::1%2]:80` | the same |
+/// | AF_UNIX | `/run/echo`, `@echo`, `unnamed` | `unix:/run/echo` |
+/// | AF_VSOCK | `2:21567` | `vsock:2:21567` |
+/// | AF_TIPC | `70:1`, `70:1-9?scope=node`, `1001001/5` | `tipc:70:1` |
+/// | AF_NETLINK | `5`, `0?groups=0x1` | `netlink:5` |
+/// | AF_UNSPEC | `unspecified` | the same |
+/// | others | in words | `sockaddr:` and all bytes in hexadecimal |
+///
+/// The flow label of an IPv6 address has no text.
+///
+/// ```
+/// use echosounder_socket::Address;
+/// use std::net::{Ipv4Addr, SocketAddr};
+///
+/// let address: Address = "127.0.0.1:80".parse()?;
+/// assert_eq!(address, (Ipv4Addr::LOCALHOST, 80).into());
+/// assert_eq!(SocketAddr::try_from(&address)?, "127.0.0.1:80".parse()?);
+///
+/// let address: Address = "unix:/run/echo".parse()?;
+/// assert_eq!(format!("{address} or {address:#}"), "/run/echo or unix:/run/echo");
+/// assert_eq!(format!("{address:?}"), r#"Unix(Path("/run/echo"))"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Address {
-    /// No address: AF_UNSPEC. The kernel reports it as the source of data on a connection.
-    /// Connecting a datagram socket to it dissolves the association with its peer (connect(2)).
+    /// No address: AF_UNSPEC. Connecting a datagram socket to it dissolves the association with its
+    /// peer: see [`Socket::connect`](crate::Socket::connect).
     Unspecified,
     /// AF_INET: ip(7).
     Inet(SocketAddrV4),
@@ -34,10 +72,21 @@ pub enum Address {
     Tipc(TipcAddress),
     /// AF_VSOCK: vsock(7).
     Vsock(VsockAddress),
+    /// AF_PACKET: packet(7).
+    Packet(PacketAddress),
+    /// AF_CAN: linux/can.h.
+    Can(CanAddress),
+    /// AF_ALG: linux/if_alg.h.
+    Alg(Box<AlgAddress>),
+    /// AF_XDP: linux/if_xdp.h.
+    Xdp(XdpAddress),
     /// An address of another family or form: the bytes of the whole `sockaddr`, including the
     /// family.
     Other(Box<[u8]>),
 }
+
+// A server keeps one per connection.
+const _: () = assert!(size_of::<Address>() == 32);
 
 impl Address {
     /// Returns the port of an IP address; `None` for other families.
@@ -80,7 +129,7 @@ impl Address {
     /// network interface.
     pub fn locality(&self, local: Option<&Self>) -> Locality {
         let is_here = match (self, local) {
-            (Self::Unix(_) | Self::Netlink(_), _) => true,
+            (Self::Unix(_) | Self::Netlink(_) | Self::Alg(_), _) => true,
             (Self::Vsock(peer), _) => peer.cid == VsockAddress::CID_LOCAL,
             (Self::Tipc(peer), Some(Self::Tipc(local))) => match (peer.node(), local.node()) {
                 (Some(peer), Some(local)) => peer == local,
@@ -116,6 +165,10 @@ impl Address {
             Self::Netlink(_) => Family::NETLINK,
             Self::Tipc(_) => Family::TIPC,
             Self::Vsock(_) => Family::VSOCK,
+            Self::Packet(_) => Family::PACKET,
+            Self::Can(_) => Family::CAN,
+            Self::Alg(_) => Family::ALG,
+            Self::Xdp(_) => Family::XDP,
             Self::Other(bytes) => {
                 Family(i32::from(bytes.first_chunk().map_or(0, |family| u16::from_ne_bytes(*family))))
             }
@@ -124,7 +177,7 @@ impl Address {
 }
 
 /// The host of a peer, relative to this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Locality {
     /// This host.
     ThisHost,
@@ -191,10 +244,138 @@ impl From<VsockAddress> for Address {
     }
 }
 
+impl From<PacketAddress> for Address {
+    fn from(address: PacketAddress) -> Self {
+        Self::Packet(address)
+    }
+}
+
+impl From<CanAddress> for Address {
+    fn from(address: CanAddress) -> Self {
+        Self::Can(address)
+    }
+}
+
+impl From<AlgAddress> for Address {
+    fn from(address: AlgAddress) -> Self {
+        Self::Alg(Box::new(address))
+    }
+}
+
+impl From<XdpAddress> for Address {
+    fn from(address: XdpAddress) -> Self {
+        Self::Xdp(address)
+    }
+}
+
+impl From<std::os::unix::net::SocketAddr> for Address {
+    fn from(address: std::os::unix::net::SocketAddr) -> Self {
+        Self::Unix(address.into())
+    }
+}
+
+/// Keeps the scope id and the flow label.
+///
+/// # Errors
+///
+/// `InvalidInput` for an address of another family than IPv4 and IPv6.
+impl TryFrom<&Address> for SocketAddr {
+    type Error = io::Error;
+
+    fn try_from(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Inet(address) => Ok(Self::V4(*address)),
+            Address::Inet6(address) => Ok(Self::V6(*address)),
+            other => {
+                let message = format!("{other} of {} is not an IP address", other.family());
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+        }
+    }
+}
+
+/// As for a reference.
+impl TryFrom<Address> for SocketAddr {
+    type Error = io::Error;
+
+    fn try_from(address: Address) -> io::Result<Self> {
+        (&address).try_into()
+    }
+}
+
+/// # Errors
+///
+/// `InvalidInput` for an address of another family, or a name that std does not accept: a path of
+/// 108 bytes.
+impl TryFrom<&Address> for std::os::unix::net::SocketAddr {
+    type Error = io::Error;
+
+    fn try_from(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Unix(name) => name.try_into(),
+            other => {
+                let message = format!("{other} of {} is not a UNIX address", other.family());
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = EndpointError;
+
+    /// Parses the text of an address: see [`Address`](Self#text).
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        match text.split_once(':') {
+            Some(("unix", name)) => return name.parse().map(Self::Unix),
+            Some(("vsock", address)) => return address.parse().map(Self::Vsock),
+            Some(("tipc", address)) => return address.parse().map(Self::Tipc),
+            Some(("netlink", address)) => return address.parse().map(Self::Netlink),
+            Some(("sockaddr", digits)) => {
+                let bytes = hex(digits).filter(|bytes| bytes.len() <= RawAddress::CAPACITY as usize);
+                let bytes = bytes.ok_or_else(|| EndpointError::BadAddress(text.into()))?;
+                return Ok(Self::from(&RawAddress::from_bytes(&bytes)));
+            }
+            _ => {}
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(address.into());
+        }
+        match text {
+            "unspecified" => Ok(Self::Unspecified),
+            "unnamed" => Ok(Self::Unix(UnixName::Unnamed)),
+            name if name.starts_with('@') || name.contains('/') => name.parse().map(Self::Unix),
+            _ => Err(EndpointError::BadAddress(text.into())),
+        }
+    }
+}
+
+/// Decodes hexadecimal digits, two for each byte.
+fn hex(digits: &str) -> Option<Vec<u8>> {
+    if digits.len() % 2 != 0 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let pairs = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok());
+    pairs.collect()
+}
+
 impl fmt::Display for Address {
-    /// Writes the address as in an endpoint, without the scheme. A UNIX socket without a name is
-    /// `unnamed`.
+    /// Writes the text of the address: see [`Address`](Self#text).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            match self {
+                Self::Unix(_) => f.write_str("unix:")?,
+                Self::Netlink(_) => f.write_str("netlink:")?,
+                Self::Tipc(_) => f.write_str("tipc:")?,
+                Self::Vsock(_) => f.write_str("vsock:")?,
+                Self::Packet(_) | Self::Can(_) | Self::Alg(_) | Self::Xdp(_) | Self::Other(_) => {
+                    f.write_str("sockaddr:")?;
+                    let raw = RawAddress::try_from(self).map_err(|_| fmt::Error)?;
+                    return family::write_hex(f, raw.as_bytes(), "");
+                }
+                Self::Unspecified | Self::Inet(_) | Self::Inet6(_) => {}
+            }
+        }
         match self {
             Self::Unspecified => f.write_str("unspecified"),
             Self::Inet(address) => address.fmt(f),
@@ -203,6 +384,10 @@ impl fmt::Display for Address {
             Self::Netlink(address) => address.fmt(f),
             Self::Tipc(address) => address.fmt(f),
             Self::Vsock(address) => address.fmt(f),
+            Self::Packet(address) => address.fmt(f),
+            Self::Can(address) => address.fmt(f),
+            Self::Alg(address) => address.fmt(f),
+            Self::Xdp(address) => address.fmt(f),
             Self::Other(_) => self.family().fmt(f),
         }
     }
@@ -220,6 +405,7 @@ impl TryFrom<&Address> for RawAddress {
     fn try_from(address: &Address) -> io::Result<Self> {
         let fits = match address {
             Address::Unix(name) => name.fits(),
+            Address::Alg(address) => address.fits(),
             Address::Other(bytes) => bytes.len() <= Self::CAPACITY as usize,
             _ => true,
         };
@@ -237,6 +423,10 @@ impl TryFrom<&Address> for RawAddress {
             Address::Netlink(address) => address.put(&mut raw),
             Address::Tipc(address) => address.put(&mut raw),
             Address::Vsock(address) => address.put(&mut raw),
+            Address::Packet(address) => address.put(&mut raw),
+            Address::Can(address) => address.put(&mut raw),
+            Address::Alg(address) => address.put(&mut raw),
+            Address::Xdp(address) => address.put(&mut raw),
             // The length of a `sockaddr`, which connect(2) accepts for every family.
             Address::Unspecified => raw.put(&[0; 14]),
             Address::Other(_) => {}
@@ -254,6 +444,10 @@ impl From<&RawAddress> for Address {
             Some(Family::NETLINK) => NetlinkAddress::get(raw).map(Self::Netlink),
             Some(Family::TIPC) => TipcAddress::get(raw).map(Self::Tipc),
             Some(Family::VSOCK) => VsockAddress::get(raw).map(Self::Vsock),
+            Some(Family::PACKET) => PacketAddress::get(raw).map(Self::Packet),
+            Some(Family::CAN) => CanAddress::get(raw).map(Self::Can),
+            Some(Family::ALG) => AlgAddress::get(raw).map(|address| Self::Alg(Box::new(address))),
+            Some(Family::XDP) => XdpAddress::get(raw).map(Self::Xdp),
             Some(Family::UNSPEC) if raw.as_bytes().iter().all(|&byte| byte == 0) => Some(Self::Unspecified),
             None if raw.len() == 0 => Some(Self::Unspecified),
             _ => None,
@@ -262,9 +456,16 @@ impl From<&RawAddress> for Address {
     }
 }
 
-impl fmt::Debug for RawAddress {
+/// Writes the text of the [`Address`].
+impl fmt::Display for RawAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Address::from(self).fmt(f)
+    }
+}
+
+impl fmt::Debug for RawAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawAddress({self})")
     }
 }
 

@@ -20,14 +20,14 @@ use crate::transport::{DEFAULT_PORT, NameForm, Transport};
 /// A transport and a name, as users write it: `tcp://[::1]:21567`, `unix-dgram:@echo`.
 ///
 /// Parsing and printing are inverses: the printed text parses to the same endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     transport: Transport,
     name: Name,
 }
 
 /// A name, in the form of its address family.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Name {
     /// A host and a port. With port 0 the kernel chooses a free one.
@@ -211,6 +211,24 @@ impl FromStr for Endpoint {
             (Transport::Tcp, text)
         };
         Ok(Self { transport, name: Name::parse(name, transport)? })
+    }
+}
+
+/// Parses a scheme without its separator, ignoring case.
+///
+/// ```
+/// use echosounder_socket::Transport;
+///
+/// assert_eq!("unix-dgram".parse(), Ok(Transport::UnixDatagram));
+/// assert_eq!(Transport::UnixDatagram.to_string(), "unix-dgram");
+/// assert!("http".parse::<Transport>().is_err());
+/// ```
+impl FromStr for Transport {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let found = Self::all().find(|transport| transport.scheme().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| EndpointError::UnknownScheme(text.into()))
     }
 }
 

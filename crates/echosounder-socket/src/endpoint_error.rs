@@ -5,7 +5,7 @@ use std::io;
 use crate::transport::Transport;
 
 /// Why a text is not an [`Endpoint`](crate::Endpoint): the part that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
     /// The text is empty.
@@ -45,7 +45,7 @@ pub enum EndpointError {
     #[error("the path is empty")]
     NoPath,
     /// A path contains a NUL byte.
-    #[error("the path holds a NUL byte")]
+    #[error("the path contains a NUL byte")]
     NulInPath,
     /// A path of this many bytes does not fit `sun_path`.
     #[error("the path is {0} bytes long, over the 108 that a UNIX socket can have")]
@@ -71,6 +71,15 @@ pub enum EndpointError {
     /// The text after the question mark is not a scope.
     #[error("{0:?} is neither scope=node nor scope=cluster")]
     BadScope(String),
+    /// The text is not an [`Address`](crate::Address).
+    #[error("{0:?} is not a socket address")]
+    BadAddress(String),
+    /// A TIPC address is none of a service, a range and a socket.
+    #[error("{0:?} is not TYPE:INSTANCE, TYPE:LOWER-UPPER or NODE/NUMBER")]
+    BadTipcAddress(String),
+    /// The text after the question mark is not a set of netlink groups.
+    #[error("{0:?} is not groups= and a hexadecimal number such as 0x1")]
+    BadGroups(String),
     /// A netlink port id is not a number.
     #[error("port id {0:?} is not a number from 0 to {max}", max = u32::MAX)]
     BadPortId(String),

@@ -4,7 +4,7 @@
 use std::io;
 
 /// The failure of a peer that an error of an operation indicates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerFailure {
     /// The host is reachable, but no socket accepts the message or the connection.
     Refused,
@@ -13,7 +13,7 @@ pub enum PeerFailure {
 }
 
 /// The operation that failed. Some error numbers have a different meaning for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerOperation {
     /// connect(2).
     Connect,

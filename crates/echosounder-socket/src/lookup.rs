@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 /// The IP versions that a host name may resolve to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IpVersion {
     /// IPv4 and IPv6.
     #[default]
@@ -26,7 +26,7 @@ impl IpVersion {
 
 /// The side on which an endpoint is used. `*` means every address of this host to a server, and
 /// this host to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The endpoint is bound.
     Server,

@@ -1,8 +1,20 @@
 //! Socket addresses in the kernel's representation.
 
+use std::hash::{Hash, Hasher};
+
 use crate::family::Family;
 
 /// A socket address in the kernel's representation: a `sockaddr` of any family and its length.
+///
+/// ```
+/// use echosounder_socket::{Address, RawAddress};
+///
+/// let address: Address = "127.0.0.1:80".parse()?;
+/// let raw = RawAddress::try_from(&address)?;
+/// assert_eq!(raw.as_bytes()[2..8], [0, 80, 127, 0, 0, 1]);
+/// assert_eq!(Address::from(&raw), address);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub struct RawAddress {
@@ -83,6 +95,20 @@ impl RawAddress {
     /// Returns the bytes at an offset, or `None` beyond the end of the address.
     pub(crate) fn field<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.as_bytes().get(at..)?.first_chunk().copied()
+    }
+}
+
+impl PartialEq for RawAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other)
+    }
+}
+
+impl Eq for RawAddress {}
+
+impl Hash for RawAddress {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

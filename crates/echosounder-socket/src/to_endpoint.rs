@@ -10,11 +10,15 @@ use crate::endpoint::{Endpoint, Name};
 use crate::endpoint_error::EndpointError;
 use crate::error::Error;
 use crate::family::Family;
+use crate::family::alg::AlgAddress;
+use crate::family::can::CanAddress;
 use crate::family::inet;
 use crate::family::netlink::NetlinkAddress;
+use crate::family::packet::PacketAddress;
 use crate::family::tipc::TipcAddress;
 use crate::family::unix::UnixName;
 use crate::family::vsock::VsockAddress;
+use crate::family::xdp::XdpAddress;
 use crate::lookup::{IpVersion, Side};
 use crate::transport::Transport;
 
@@ -105,7 +109,7 @@ fn default_transport(address: &Address) -> io::Result<Transport> {
         Address::Vsock(_) => Ok(Transport::VsockStream),
         Address::Tipc(_) => Ok(Transport::TipcStream),
         Address::Netlink(_) => Ok(Transport::Netlink),
-        Address::Unspecified | Address::Other(_) => {
+        _ => {
             let reason = io::Error::new(io::ErrorKind::InvalidInput, "the address family has no endpoints");
             Err(Error::new("use", address, reason).into())
         }
@@ -225,6 +229,11 @@ address_types!(
     VsockAddress,
     TipcAddress,
     NetlinkAddress,
+    PacketAddress,
+    CanAddress,
+    AlgAddress,
+    XdpAddress,
+    std::os::unix::net::SocketAddr,
 );
 
 /// A host name or an IP address, and a port. The empty host and `*` mean every address of this host

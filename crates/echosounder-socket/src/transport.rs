@@ -15,7 +15,7 @@ use crate::option::{SCTP_NODELAY, SO_RCVBUF, SO_SNDBUF, SocketOption, TCP_NODELA
 pub const DEFAULT_PORT: u16 = 21567;
 
 /// A way to move bytes: an address family, a socket type and a protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Transport {
     /// SOCK_STREAM over AF_INET and AF_INET6: tcp(7).
@@ -50,7 +50,7 @@ pub enum Transport {
 }
 
 /// How a program uses the sockets of a transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Connections that carry a stream of bytes: accept, read, write.
     Stream,
@@ -61,7 +61,7 @@ pub enum Kind {
 }
 
 /// Which options at the level IPPROTO_TCP the sockets of a transport have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TcpOptions {
     /// None of them.
     None,
@@ -72,7 +72,7 @@ pub enum TcpOptions {
 }
 
 /// Which packets the kernel timestamps if SO_TIMESTAMPING is set on a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timestamping {
     /// None.
     None,

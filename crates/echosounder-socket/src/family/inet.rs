@@ -22,7 +22,7 @@ use crate::sys;
 use crate::transport::{DEFAULT_PORT, Kind, Transport};
 
 /// A host in an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {
     /// Empty or `*`: every address for a server, localhost for a client.
     Any,

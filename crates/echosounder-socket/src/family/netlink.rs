@@ -11,12 +11,24 @@
 //! - A connected socket receives from its peer only. The kernel refuses messages from others.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::endpoint_error::EndpointError;
 use crate::raw_address::RawAddress;
 
 /// The address of a netlink socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+///
+/// As text, it is the port id, followed by the groups if there are any: `0?groups=0x1`.
+///
+/// ```
+/// use echosounder_socket::family::netlink::NetlinkAddress;
+///
+/// // A socket that receives device events.
+/// let address = NetlinkAddress { port_id: 0, groups: 1 };
+/// assert_eq!(address.to_string(), "0?groups=0x1");
+/// assert_eq!("0?groups=0x1".parse(), Ok(address));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetlinkAddress {
     /// The socket's number within its protocol. 0 is the kernel; in a bind, 0 lets the kernel
     /// choose a free one.
@@ -47,8 +59,20 @@ const _: () = assert!(size_of::<libc::sockaddr_nl>() == 12);
 const _: () = assert!(std::mem::offset_of!(libc::sockaddr_nl, nl_pid) == 4);
 const _: () = assert!(std::mem::offset_of!(libc::sockaddr_nl, nl_groups) == 8);
 
+impl FromStr for NetlinkAddress {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let Some((port_id, groups)) = text.split_once('?') else { return Self::parse(text) };
+        let digits = groups.strip_prefix("groups=0x").and_then(super::hex_number);
+        let groups = digits.ok_or_else(|| EndpointError::BadGroups(groups.into()))?;
+        Ok(Self { groups, ..Self::parse(port_id)? })
+    }
+}
+
 impl fmt::Display for NetlinkAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.port_id)
+        write!(f, "{}", self.port_id)?;
+        if self.groups == 0 { Ok(()) } else { write!(f, "?groups={:#x}", self.groups) }
     }
 }

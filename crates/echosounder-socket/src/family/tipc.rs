@@ -28,6 +28,7 @@
 
 use std::fmt;
 use std::io;
+use std::str::FromStr;
 
 use crate::endpoint_error::EndpointError;
 use crate::errno::{PeerFailure, has_no_route};
@@ -42,7 +43,18 @@ pub const RESERVED: u32 = 64;
 const _: () = assert!(RESERVED == 64);
 
 /// The address of a TIPC socket or service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// As text, a service is `TYPE:INSTANCE`, a range `TYPE:LOWER-UPPER` and a socket `NODE/NUMBER`
+/// with the node in hexadecimal. A service and a range may be followed by `?scope=node`, a service
+/// also by `domain=` and a node.
+///
+/// ```
+/// use echosounder_socket::family::tipc::TipcAddress;
+///
+/// assert_eq!("70:1".parse(), Ok(TipcAddress::service(70, 1)));
+/// assert_eq!(TipcAddress::Socket { node: 0x1001001, reference: 5 }.to_string(), "1001001/5");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TipcAddress {
     /// One socket: TIPC_SOCKET_ADDR. The kernel assigns it; it cannot be bound.
     Socket {
@@ -78,7 +90,7 @@ pub enum TipcAddress {
 }
 
 /// The nodes that see a service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TipcScope {
     /// Every node of the cluster: TIPC_CLUSTER_SCOPE.
     #[default]
@@ -233,17 +245,58 @@ pub(crate) fn peer_failure(error: &io::Error) -> Option<PeerFailure> {
     }
 }
 
+impl FromStr for TipcAddress {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let bad = || EndpointError::BadTipcAddress(text.into());
+        if let Some((node, reference)) = text.split_once('/') {
+            let node = super::hex_number(node).ok_or_else(bad)?;
+            return Ok(Self::Socket { node, reference: super::number(reference).ok_or_else(bad)? });
+        }
+        let (name, parameters) = text.split_once('?').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        let (mut scope, mut domain) = (TipcScope::Cluster, 0);
+        for parameter in parameters.into_iter().flat_map(|parameters| parameters.split('&')) {
+            match parameter.split_once('=') {
+                Some(("scope", "node")) => scope = TipcScope::Node,
+                Some(("scope", "cluster")) => scope = TipcScope::Cluster,
+                Some(("domain", node)) => domain = super::hex_number(node).ok_or_else(bad)?,
+                _ => return Err(EndpointError::BadScope(parameter.into())),
+            }
+        }
+        let (service, rest) = name.split_once(':').ok_or_else(bad)?;
+        let service = super::number(service).ok_or_else(bad)?;
+        match rest.split_once('-') {
+            None => {
+                let instance = super::number(rest).ok_or_else(bad)?;
+                Ok(Self::Service { service, instance, scope, domain })
+            }
+            Some((lower, upper)) if domain == 0 => Ok(Self::Range {
+                service,
+                lower: super::number(lower).ok_or_else(bad)?,
+                upper: super::number(upper).ok_or_else(bad)?,
+                scope,
+            }),
+            Some(_) => Err(bad()),
+        }
+    }
+}
+
 impl fmt::Display for TipcAddress {
-    /// Writes a service as in an endpoint, a range as `TYPE:LOWER-UPPER`, a socket as
-    /// `NODE/NUMBER`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Socket { node, reference } => write!(f, "{node:x}/{reference}")?,
             Self::Service { service, instance, .. } => write!(f, "{service}:{instance}")?,
             Self::Range { service, lower, upper, .. } => write!(f, "{service}:{lower}-{upper}")?,
         }
-        match self.scope() {
-            Some(TipcScope::Node) => f.write_str("?scope=node"),
+        let is_node = self.scope() == Some(TipcScope::Node);
+        if is_node {
+            f.write_str("?scope=node")?;
+        }
+        match *self {
+            Self::Service { domain, .. } if domain != 0 => {
+                write!(f, "{}domain={domain:x}", if is_node { '&' } else { '?' })
+            }
             _ => Ok(()),
         }
     }

@@ -15,9 +15,12 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::OnceLock;
 
 use crate::endpoint_error::EndpointError;
@@ -31,13 +34,29 @@ pub const PATH_MAX: usize = 108;
 /// Maximum length of an abstract name in bytes: `sun_path` without the initial NUL.
 pub const ABSTRACT_MAX: usize = 107;
 
+/// The text of a socket without a name.
+const UNNAMED: &str = "unnamed";
+
 const _: () = assert!(std::mem::offset_of!(libc::sockaddr_un, sun_path) == 2);
 const _: () = assert!(size_of::<libc::sockaddr_un>() == 2 + PATH_MAX);
 // EndpointError names both limits.
 const _: () = assert!(PATH_MAX == 108 && ABSTRACT_MAX == 107);
 
 /// The name of a UNIX socket. Names are bytes, not text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+///
+/// As text, it is a path, `@` and an abstract name, or `unnamed`. Bytes that do not print, spaces
+/// and percent signs are written as `%` and two hexadecimal digits.
+///
+/// ```
+/// use echosounder_socket::family::unix::UnixName;
+///
+/// let name = UnixName::path("/run/my echo");
+/// assert_eq!(name.to_string(), "/run/my%20echo");
+/// assert_eq!("/run/my%20echo".parse(), Ok(name));
+/// assert_eq!("@echo".parse(), Ok(UnixName::abstract_name("echo")));
+/// assert_eq!(format!("{:?}", UnixName::abstract_name("a\0b")), r#"Abstract("a\x00b")"#);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum UnixName {
     /// No name, as an unbound client has. In a bind, the kernel chooses an abstract name.
     Unnamed,
@@ -49,6 +68,34 @@ pub enum UnixName {
 }
 
 impl UnixName {
+    /// Returns the name of a path. It is not checked: a path that is empty, contains a NUL byte or
+    /// exceeds 108 bytes is refused when it is used.
+    pub fn path(path: impl AsRef<Path>) -> Self {
+        Self::Path(path.as_ref().as_os_str().as_bytes().into())
+    }
+
+    /// Returns a name in the abstract namespace, without its initial NUL. It is not checked: more
+    /// than 107 bytes are refused when the name is used.
+    pub fn abstract_name(name: impl AsRef<[u8]>) -> Self {
+        Self::Abstract(name.as_ref().into())
+    }
+
+    /// Returns the path; `None` for other names.
+    ///
+    /// ```
+    /// use echosounder_socket::family::unix::UnixName;
+    /// use std::path::Path;
+    ///
+    /// assert_eq!(UnixName::path("/run/echo").as_path(), Some(Path::new("/run/echo")));
+    /// assert_eq!(UnixName::Unnamed.as_path(), None);
+    /// ```
+    pub fn as_path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(Path::new(OsStr::from_bytes(path))),
+            Self::Unnamed | Self::Abstract(_) => None,
+        }
+    }
+
     /// Returns whether a client can connect to the name.
     pub(crate) fn is_usable(&self) -> bool {
         *self != Self::Unnamed && self.fits()
@@ -109,33 +156,75 @@ impl UnixName {
     }
 }
 
-/// The path, not checked: a path that is empty, contains a NUL byte or exceeds 108 bytes is refused
-/// when it is used.
-///
-/// ```
-/// use echosounder_socket::family::unix::UnixName;
-/// use std::path::Path;
-///
-/// let name = UnixName::from(Path::new("/run/echo"));
-/// assert_eq!(name, UnixName::Path(b"/run/echo".as_slice().into()));
-/// ```
+/// As [`UnixName::path`].
 impl From<&Path> for UnixName {
     fn from(path: &Path) -> Self {
-        Self::Path(path.as_os_str().as_bytes().into())
+        Self::path(path)
+    }
+}
+
+impl From<SocketAddr> for UnixName {
+    fn from(address: SocketAddr) -> Self {
+        Self::from(&address)
+    }
+}
+
+impl From<&SocketAddr> for UnixName {
+    fn from(address: &SocketAddr) -> Self {
+        match (address.as_pathname(), address.as_abstract_name()) {
+            (Some(path), _) => Self::path(path),
+            (None, Some(name)) => Self::abstract_name(name),
+            (None, None) => Self::Unnamed,
+        }
+    }
+}
+
+/// # Errors
+///
+/// `InvalidInput` for a name that std does not accept, such as a path of 108 bytes.
+impl TryFrom<&UnixName> for SocketAddr {
+    type Error = io::Error;
+
+    fn try_from(name: &UnixName) -> io::Result<Self> {
+        match name {
+            // The empty path is std's name for an unnamed socket.
+            UnixName::Unnamed => Self::from_pathname(""),
+            UnixName::Path(path) if path.is_empty() => Err(io::ErrorKind::InvalidInput.into()),
+            UnixName::Path(path) => Self::from_pathname(OsStr::from_bytes(path)),
+            UnixName::Abstract(name) => Self::from_abstract_name(name),
+        }
+    }
+}
+
+impl FromStr for UnixName {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        if text == UNNAMED { Ok(Self::Unnamed) } else { Self::parse(text) }
+    }
+}
+
+impl fmt::Debug for UnixName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unnamed => f.write_str("Unnamed"),
+            Self::Path(path) => write!(f, "Path(\"{}\")", path.escape_ascii()),
+            Self::Abstract(name) => write!(f, "Abstract(\"{}\")", name.escape_ascii()),
+        }
     }
 }
 
 impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unnamed => f.write_str("unnamed"),
+            Self::Unnamed => f.write_str(UNNAMED),
             // A path that begins with @ would be parsed as an abstract name.
-            Self::Path(path) => match path.strip_prefix(b"@") {
-                Some(rest) => {
-                    f.write_str("%40")?;
+            Self::Path(path) => match &path[..] {
+                [first, rest @ ..] if *first == b'@' || **path == *UNNAMED.as_bytes() => {
+                    write!(f, "%{first:02X}")?;
                     encode(rest, f)
                 }
-                None => encode(path, f),
+                path => encode(path, f),
             },
             Self::Abstract(name) => {
                 f.write_str("@")?;
@@ -147,7 +236,7 @@ impl fmt::Display for UnixName {
 
 /// The identity of the socket at a path: device and inode. It is unique while the socket is pinned
 /// by a [`PinnedSocket`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PathIdentity {
     device: u64,
     inode: u64,

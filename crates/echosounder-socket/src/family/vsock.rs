@@ -11,6 +11,7 @@
 
 use std::fmt;
 use std::io;
+use std::str::FromStr;
 
 use crate::endpoint_error::EndpointError;
 use crate::errno::{PeerFailure, PeerOperation, has_no_route, is_feature_absent};
@@ -19,7 +20,18 @@ use crate::raw_address::RawAddress;
 use crate::transport::DEFAULT_PORT;
 
 /// The address of a VSOCK socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// As text, it is `CID:PORT`, with `any`, `local` and `host` for three of the context ids and 0 for
+/// [`PORT_ANY`](Self::PORT_ANY). Port 0 itself, which no program uses, has no text of its own.
+///
+/// ```
+/// use echosounder_socket::family::vsock::VsockAddress;
+///
+/// let address = VsockAddress { cid: VsockAddress::CID_HOST, port: 21567 };
+/// assert_eq!(address.to_string(), "host:21567");
+/// assert_eq!("host:21567".parse(), Ok(address));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VsockAddress {
     /// The context id of the machine.
     pub cid: u32,
@@ -97,6 +109,14 @@ pub(crate) fn peer_failure(operation: PeerOperation, error: &io::Error) -> Optio
 const _: () = assert!(size_of::<libc::sockaddr_vm>() == 16);
 const _: () = assert!(std::mem::offset_of!(libc::sockaddr_vm, svm_port) == 4);
 const _: () = assert!(std::mem::offset_of!(libc::sockaddr_vm, svm_cid) == 8);
+
+impl FromStr for VsockAddress {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        Self::parse(text)
+    }
+}
 
 impl fmt::Display for VsockAddress {
     /// Writes the address as in an endpoint: `local:21567`. Port 0 means any free port.

@@ -159,6 +159,10 @@ impl Socket {
     /// The address is any value that names one: see [`ToEndpoint`]. The first address of a host
     /// name is used; [`create_connection`](crate::create_connection) tries all of them.
     ///
+    /// Connecting a datagram socket to [`Address::Unspecified`] dissolves the association: the socket
+    /// then receives from everyone again, and sends only with an address. A connected TCP socket is
+    /// reset, and can be connected again.
+    ///
     /// A timeout also limits the wait at a UNIX listener whose queue is full, which poll(2) does
     /// not report as ready.
     ///
@@ -168,7 +172,7 @@ impl Socket {
     /// [`is_in_progress`](Self::is_in_progress).
     ///
     /// ```
-    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use echosounder_socket::{Address, Family, Protocol, Socket, Type};
     /// use std::net::UdpSocket;
     /// use std::time::Duration;
     ///
@@ -178,6 +182,9 @@ impl Socket {
     /// client.connect(server.local_addr()?)?;
     /// client.send(b"ahoy")?;
     /// assert_eq!(server.recv(&mut [0; 16])?, 4);
+    ///
+    /// client.connect(Address::Unspecified)?;
+    /// assert!(client.peer_addr().is_err());
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn connect(&self, address: impl ToEndpoint) -> io::Result<()> {

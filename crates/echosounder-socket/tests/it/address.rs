@@ -6,18 +6,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use echosounder_socket::family::alg::AlgAddress;
+use echosounder_socket::family::can::CanAddress;
 use echosounder_socket::family::netlink::NetlinkAddress;
+use echosounder_socket::family::packet::HardwareAddress;
 use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
+use echosounder_socket::family::xdp::XdpAddress;
 use echosounder_socket::{
-    Address, Batch, ControlSpace, Family, MessageFlags, Protocol, RawAddress, Socket, Transport, Type,
-    interface_index, is_family_absent,
+    Address, Batch, ControlSpace, EndpointError, Family, MessageFlags, Protocol, RawAddress, Socket, Transport, Type,
+    is_family_absent,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::{Folder, LOOPBACK, UNNAMED, bound, connected, link_local, skip, unique, wait_readable};
+use crate::{Folder, LOOPBACK, UNNAMED, bound, connected, link_local, unique, wait_readable};
 
 const UNIX: [Transport; 3] = [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket];
 
@@ -30,7 +34,7 @@ fn at_name(name: &[u8]) -> Address {
 }
 
 /// Families from this number on are unknown to the crate.
-const FAMILIES_KNOWN: u16 = 41;
+const FAMILIES_KNOWN: u16 = 46;
 
 fn address() -> impl Strategy<Value = Address> {
     prop_oneof![
@@ -43,10 +47,48 @@ fn address() -> impl Strategy<Value = Address> {
         any::<(u32, u32)>().prop_map(|(port_id, groups)| NetlinkAddress { port_id, groups }.into()),
         any::<(u32, u32)>().prop_map(|(cid, port)| VsockAddress { cid, port }.into()),
         tipc_address().prop_map(Address::Tipc),
+        packet_address(),
+        any::<(u32, u32, u32)>().prop_map(|(interface, rx_id, tx_id)| {
+            let mut address = CanAddress::new(interface);
+            (address.rx_id, address.tx_id) = (rx_id, tx_id);
+            address.into()
+        }),
+        ("[a-z]{0,13}", "[ -~]{0,63}", any::<(u32, u32)>()).prop_map(|(kind, name, (features, mask))| {
+            let mut address = AlgAddress::new(&kind, &name);
+            (address.features, address.mask) = (features, mask);
+            address.into()
+        }),
+        any::<(u32, u32, u16)>().prop_map(|(interface, queue, flags)| {
+            XdpAddress::new(interface, queue).with_flags(flags).into()
+        }),
         (FAMILIES_KNOWN..=u16::MAX, vec(any::<u8>(), 0..=126)).prop_map(|(family, rest)| {
             Address::Other([&family.to_ne_bytes()[..], &rest].concat().into())
         }),
     ]
+}
+
+fn packet_address() -> impl Strategy<Value = Address> {
+    (any::<(u16, u32, u16, u8)>(), vec(any::<u8>(), 0..=20)).prop_map(
+        |((protocol, interface, hardware_type, packet_type), hardware)| {
+            let mut bytes = u16::try_from(Family::PACKET.0).unwrap().to_ne_bytes().to_vec();
+            bytes.extend(protocol.to_be_bytes());
+            bytes.extend(interface.to_ne_bytes());
+            bytes.extend(hardware_type.to_ne_bytes());
+            bytes.extend([packet_type, u8::try_from(hardware.len()).unwrap()]);
+            bytes.extend(&hardware);
+            let address = Address::from(&RawAddress::from_bytes(&bytes));
+            match &address {
+                Address::Packet(packet) => {
+                    assert_eq!((packet.protocol, packet.interface), (protocol, interface));
+                    assert_eq!(packet.hardware().as_bytes(), hardware);
+                }
+                other => {
+                    assert!(matches!(other, Address::Other(kept) if **kept == bytes && 8 < hardware.len()))
+                }
+            }
+            address
+        },
+    )
 }
 
 fn tipc_address() -> impl Strategy<Value = TipcAddress> {
@@ -72,6 +114,120 @@ proptest! {
         prop_assert_eq!(Address::from(&raw), address.clone());
         let family = u16::try_from(address.family().0).unwrap();
         prop_assert_eq!(&raw.as_bytes()[..2], family.to_ne_bytes());
+    }
+}
+
+proptest! {
+    #[test]
+    fn addresses_round_trip_through_text(address in address()) {
+        let expected = match address.clone() {
+            // The flow label has no text, and port 0 means any port.
+            Address::Inet6(v6) => {
+                Address::Inet6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()))
+            }
+            Address::Vsock(VsockAddress { cid, port: 0 }) => {
+                VsockAddress { cid, port: VsockAddress::PORT_ANY }.into()
+            }
+            address => address,
+        };
+        prop_assert_eq!(format!("{address:#}").parse(), Ok(expected));
+    }
+
+    #[test]
+    fn address_text_never_panics(text in "[ -~é]{0,40}", scheme in 0..6_usize) {
+        let scheme = ["", "unix:", "vsock:", "tipc:", "netlink:", "sockaddr:"][scheme];
+        if let Ok(address) = format!("{scheme}{text}").parse::<Address>() {
+            prop_assert_eq!(format!("{address:#}").parse(), Ok(address));
+        }
+    }
+
+    #[test]
+    fn unix_names_convert_to_std_and_back(name in prop_oneof![
+        Just(UnixName::Unnamed),
+        vec(1..=u8::MAX, 1..=107).prop_map(|path| UnixName::Path(path.into())),
+        vec(any::<u8>(), 0..=107).prop_map(UnixName::abstract_name),
+    ]) {
+        let std = std::os::unix::net::SocketAddr::try_from(&name).unwrap();
+        prop_assert_eq!(std.is_unnamed(), name == UnixName::Unnamed);
+        prop_assert_eq!(std.as_pathname(), name.as_path());
+        prop_assert_eq!(Address::from(std), Address::Unix(name));
+    }
+}
+
+#[test]
+fn names_that_std_does_not_accept_are_refused() {
+    for name in [&b""[..], b"a\0b", &[b'a'; 108]] {
+        let address = Address::Unix(UnixName::Path(name.into()));
+        let error = std::os::unix::net::SocketAddr::try_from(&address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+    let error = std::os::unix::net::SocketAddr::try_from(&LOOPBACK[0]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    let error = SocketAddr::try_from(UNNAMED).unwrap_err();
+    assert_eq!(error.to_string(), "unnamed of AF_UNIX is not an IP address");
+}
+
+#[test]
+fn addresses_convert_to_std_with_scope_and_flow_label() {
+    let v4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7);
+    let v6 = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 7, 5, 3);
+    for std in [SocketAddr::from(v4), SocketAddr::from(v6)] {
+        let address = Address::from(&std);
+        assert_eq!(SocketAddr::try_from(&address).unwrap(), std);
+        assert_eq!(SocketAddr::try_from(address).unwrap(), std);
+    }
+    assert_eq!((Address::from(v4), Address::from(v6)), (Address::Inet(v4), Address::Inet6(v6)));
+}
+
+#[test]
+fn addresses_are_read_and_written_as_text() {
+    for (text, plain) in [
+        ("127.0.0.1:80", "127.0.0.1:80"),
+        ("[fe80::1%2]:80", "[fe80::1%2]:80"),
+        ("unspecified", "unspecified"),
+        ("unix:unnamed", "unnamed"),
+        ("unix:%75nnamed", "%75nnamed"),
+        ("unix:%40x", "%40x"),
+        ("unix:/run/x%20y", "/run/x%20y"),
+        ("unix:@x", "@x"),
+        ("vsock:any:0", "any:0"),
+        ("vsock:7:6", "7:6"),
+        ("tipc:70:1", "70:1"),
+        ("tipc:1:1-5?scope=node", "1:1-5?scope=node"),
+        ("tipc:70:1?scope=node&domain=1001", "70:1?scope=node&domain=1001"),
+        ("tipc:1001001/5", "1001001/5"),
+        ("netlink:5", "5"),
+        ("netlink:0?groups=0x1", "0?groups=0x1"),
+        ("sockaddr:2c010102", "family 300"),
+    ] {
+        let address: Address = text.parse().unwrap();
+        assert_eq!((format!("{address:#}").as_str(), address.to_string().as_str()), (text, plain));
+    }
+    assert_eq!("@x".parse(), Ok(at_name(b"x")));
+    assert_eq!("/run/x".parse(), Ok(at_path(Path::new("/run/x"))));
+    assert_eq!("unnamed".parse(), Ok(UNNAMED));
+    for refused in ["", "x", "127.0.0.1", "::1:80", "5:6", "sockaddr:1", "sockaddr:+1", "netlink:1?groups=1"]
+    {
+        assert!(refused.parse::<Address>().is_err(), "{refused}");
+    }
+    let long = format!("sockaddr:{}", "ff".repeat(129));
+    assert_eq!(long.parse::<Address>(), Err(EndpointError::BadAddress(long.clone())));
+}
+
+#[test]
+fn debug_output_is_readable() {
+    for (debug, expected) in [
+        (format!("{:?}", LOOPBACK[0]), "Inet(127.0.0.1:0)"),
+        (format!("{:?}", UnixName::path("/tmp/x")), "Path(\"/tmp/x\")"),
+        (format!("{:?}", at_name(b"a\0\"")), r#"Unix(Abstract("a\x00\""))"#),
+        (format!("{:?}", Family::UNIX), "Family(AF_UNIX)"),
+        (format!("{:?}", Type(libc::SOCK_DGRAM | libc::SOCK_NONBLOCK)), "Type(SOCK_DGRAM | SOCK_NONBLOCK)"),
+        (format!("{:?}", Type(99)), "Type(99)"),
+        (format!("{:?}", Protocol::UDP), "Protocol(17: IPPROTO_UDP)"),
+        (format!("{:?}", HardwareAddress::from([2, 0, 0, 0, 0, 1])), "HardwareAddress(02:00:00:00:00:01)"),
+        (format!("{:?}", RawAddress::try_from(&LOOPBACK[0]).unwrap()), "RawAddress(127.0.0.1:0)"),
+    ] {
+        assert_eq!(debug, expected);
     }
 }
 
@@ -204,26 +360,18 @@ fn datagram_source_is_the_name_or_unnamed() {
     }
 }
 
-/// The crate does not know AF_PACKET.
+/// J1939 uses fields of its own in `sockaddr_can`.
 #[test]
-fn unknown_families_keep_their_bytes() {
-    let family = Family(libc::AF_PACKET);
-    let socket = match Socket::new(family, Type::DGRAM, Protocol::DEFAULT) {
-        Err(error) => return skip("af_packet", error),
-        Ok(socket) => socket,
-    };
-    // A socket without a protocol receives nothing.
-    let loopback = interface_index("lo").unwrap();
-    let mut bytes = [0; 20];
-    bytes[..2].copy_from_slice(&u16::try_from(family.0).unwrap().to_ne_bytes());
-    bytes[4..8].copy_from_slice(&loopback.to_ne_bytes());
-    let address = Address::Other(bytes[..].into());
-    assert_eq!(address.family(), family);
-    socket.bind(&address).unwrap();
-    let name = socket.local_addr().unwrap();
-    assert!(matches!(&name, Address::Other(reported) if reported[..8] == bytes[..8]), "{name:?}");
-    assert_eq!(name.family(), family);
-    assert_eq!(name.to_string(), format!("family {}", libc::AF_PACKET));
+fn addresses_of_another_form_keep_their_bytes() {
+    for (family, len, at) in [(Family::CAN, 24, 16), (Family::XDP, 16, 12), (Family::VSOCK, 16, 12)] {
+        let mut bytes = vec![0; len];
+        bytes[..2].copy_from_slice(&u16::try_from(family.0).unwrap().to_ne_bytes());
+        bytes[at] = 1;
+        let raw = RawAddress::from_bytes(&bytes);
+        let address = Address::from(&raw);
+        assert_eq!((address.clone(), address.family()), (Address::Other(bytes.into()), family));
+        assert_eq!(RawAddress::try_from(&address).unwrap(), raw);
+    }
 }
 
 #[test]

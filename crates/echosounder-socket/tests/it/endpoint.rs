@@ -261,7 +261,7 @@ fn other_addresses_round_trip() {
             "70:1-2?scope=node",
         ),
         (Transport::TipcRdm, TipcAddress::service(1, 1).into(), "1:1"),
-        (Transport::Netlink, NetlinkAddress { port_id: 7, groups: 1 }.into(), "7"),
+        (Transport::Netlink, NetlinkAddress { port_id: 7, groups: 1 }.into(), "7?groups=0x1"),
         (Transport::Tcp, Address::from(VsockAddress { cid: 2, port: 7 }), "host:7"),
     ] {
         assert_eq!(Endpoint::at(transport, &address).unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -368,7 +368,7 @@ fn parse_errors_name_the_wrong_part() {
         ("[::1:7", EndpointError::UnclosedBracket, "the bracket [ of the IPv6 address is not closed"),
         ("udp://::1", EndpointError::BareV6("::1".into()), "an IPv6 address must be in brackets: [::1]"),
         ("unix:", EndpointError::NoPath, "the path is empty"),
-        ("/a%00b", EndpointError::NulInPath, "the path holds a NUL byte"),
+        ("/a%00b", EndpointError::NulInPath, "the path contains a NUL byte"),
         (
             &path,
             EndpointError::PathTooLong(109),

@@ -1,25 +1,25 @@
-//! Families without a transport, by number. They refuse flags and addresses that others accept.
+//! Families and protocols without a transport. Some refuse flags and addresses that others accept.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::UdpSocket;
 
+use echosounder_socket::family::alg::AlgAddress;
+use echosounder_socket::family::can::CanAddress;
+use echosounder_socket::family::netlink::NetlinkAddress;
+use echosounder_socket::family::packet::{ETH_P_ALL, ETH_P_IP, PacketAddress};
+use echosounder_socket::family::xdp::XdpAddress;
 use echosounder_socket::{
     Address, Batch, ControlSpace, Family, MessageFlags, Outgoing, Protocol, Socket, Type, interface_index,
 };
 
-use crate::{PATIENCE, skip};
+use crate::{PATIENCE, skip, unique};
 
 /// An Ethernet type for local experiments, which nothing else on this machine sends: IEEE 802.
 const EXPERIMENT: u16 = 0x88b5;
 
-/// The address of packets of our type on the loopback interface: `struct sockaddr_ll`, packet(7).
-fn loopback() -> Address {
-    let family = u16::try_from(libc::AF_PACKET).unwrap();
-    let index = i32::try_from(interface_index("lo").unwrap()).unwrap();
-    let mut bytes = family.to_ne_bytes().to_vec();
-    bytes.extend(EXPERIMENT.to_be_bytes());
-    bytes.extend(index.to_ne_bytes());
-    bytes.extend([0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]);
-    Address::Other(bytes.into())
+/// The address of packets of our type on the loopback interface.
+fn loopback() -> PacketAddress {
+    PacketAddress::new(EXPERIMENT, interface_index("lo").unwrap()).with_ethernet([0; 6])
 }
 
 fn socket(name: &str, family: i32, kind: Type, protocol: i32) -> Option<Socket> {
@@ -31,6 +31,149 @@ fn socket(name: &str, family: i32, kind: Type, protocol: i32) -> Option<Socket> 
         Err(error) => {
             skip(name, error.to_string());
             None
+        }
+    }
+}
+
+#[test]
+fn packet_socket_receives_the_frame_with_its_address() {
+    let protocol = Protocol::packet(ETH_P_ALL).0;
+    let Some(packets) = socket("af_packet", libc::AF_PACKET, Type::RAW, protocol) else { return };
+    let index = interface_index("lo").unwrap();
+    packets.bind(PacketAddress::new(ETH_P_IP, index)).unwrap();
+    let Address::Packet(name) = packets.local_addr().unwrap() else { panic!("not AF_PACKET") };
+    assert_eq!((name.protocol, name.interface), (ETH_P_IP, index));
+    assert_eq!(name.hardware_type, libc::ARPHRD_LOOPBACK);
+    assert_eq!(name.hardware().as_bytes(), [0; 6]);
+
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let word = format!("frame {}", unique());
+    udp.send_to(word.as_bytes(), udp.local_addr().unwrap()).unwrap();
+    loop {
+        // Other frames of this machine arrive, too.
+        let mut frame = [0; 2048];
+        let (len, from) = packets.recv_from(&mut frame).unwrap();
+        let Address::Packet(from) = from else { panic!("not AF_PACKET") };
+        assert_eq!((from.interface, from.protocol), (index, ETH_P_IP));
+        assert!([PacketAddress::HOST, PacketAddress::OUTGOING].contains(&from.packet_type) || len == 0);
+        // An Ethernet header of 14 bytes, an IPv4 header of 20, a UDP header of 8.
+        if frame[..len].get(42..) == Some(word.as_bytes()) {
+            assert_eq!(frame[12..14], ETH_P_IP.to_be_bytes());
+            break;
+        }
+    }
+}
+
+/// An echo request (RFC 792) with a checksum that the kernel fills in only for ICMPv6 and for
+/// datagram sockets.
+fn echo_request(kind: u8) -> [u8; 16] {
+    let mut request = *b"\0\0\0\0\0\0\0\x07echo it!";
+    request[0] = kind;
+    let sum: u32 = request.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let checksum = !u16::try_from(sum).unwrap();
+    request[2..4].copy_from_slice(&checksum.to_be_bytes());
+    request
+}
+
+#[test]
+fn icmp_sockets_ping_the_loopback_address() {
+    for (name, kind, header) in [("icmp datagrams", Type::DGRAM, 0), ("raw icmp", Type::RAW, 20)] {
+        let Some(icmp) = socket(name, libc::AF_INET, kind, Protocol::ICMP.0) else { continue };
+        assert_eq!(icmp.protocol().unwrap(), Protocol::ICMP);
+        icmp.connect(("127.0.0.1", 0)).unwrap();
+        icmp.send(&echo_request(8)).unwrap();
+        loop {
+            let mut reply = [0; 1500];
+            let len = icmp.recv(&mut reply).unwrap();
+            // A raw socket also receives the request, and what others send.
+            let message = &reply[header..len];
+            if message[0] == 0 && message.ends_with(b"\0\x07echo it!") {
+                break;
+            }
+        }
+    }
+    let Some(icmp) = socket("icmpv6", libc::AF_INET6, Type::RAW, Protocol::ICMPV6.0) else { return };
+    if let Err(error) = icmp.connect(("::1", 0)) {
+        return skip("ipv6", error);
+    }
+    icmp.send(&echo_request(128)).unwrap();
+    loop {
+        let mut reply = [0; 1500];
+        let len = icmp.recv(&mut reply).unwrap();
+        if reply[0] == 129 && reply[..len].ends_with(b"\0\x07echo it!") {
+            break;
+        }
+    }
+}
+
+/// Each protocol of AF_NETLINK that this kernel has can be bound, and so can a group.
+#[test]
+fn netlink_protocols_are_bound() {
+    for protocol in [
+        Protocol::NETLINK_ROUTE,
+        Protocol::NETLINK_SOCK_DIAG,
+        Protocol::NETLINK_NETFILTER,
+        Protocol::NETLINK_XFRM,
+        Protocol::NETLINK_AUDIT,
+        Protocol::NETLINK_CONNECTOR,
+        Protocol::NETLINK_CRYPTO,
+        Protocol::NETLINK_GENERIC,
+        Protocol::NETLINK_KOBJECT_UEVENT,
+    ] {
+        let Some(socket) = socket(&protocol.to_string(), libc::AF_NETLINK, Type::RAW, protocol.0) else {
+            continue;
+        };
+        socket.bind(NetlinkAddress::default()).unwrap();
+        let Address::Netlink(name) = socket.local_addr().unwrap() else { panic!("not AF_NETLINK") };
+        assert_ne!(name.port_id, 0);
+    }
+    let protocol = Protocol::NETLINK_KOBJECT_UEVENT;
+    let Some(events) = socket("uevents", libc::AF_NETLINK, Type::RAW, protocol.0) else { return };
+    let group = NetlinkAddress { port_id: 0, groups: 1 };
+    match events.bind(group) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return skip("uevents", error),
+        bound => bound.unwrap(),
+    }
+    let Address::Netlink(name) = events.local_addr().unwrap() else { panic!("not AF_NETLINK") };
+    assert_eq!(name.groups, 1);
+}
+
+/// Families that this kernel has create a socket, which tells its family.
+#[test]
+fn families_create_sockets() {
+    for (family, kind, protocol) in [
+        (Family::PACKET, Type::DGRAM, Protocol::DEFAULT),
+        (Family::CAN, Type::RAW, Protocol::CAN_RAW),
+        (Family::ALG, Type::SEQPACKET, Protocol::DEFAULT),
+        (Family::XDP, Type::RAW, Protocol::DEFAULT),
+        (Family::BLUETOOTH, Type::SEQPACKET, Protocol::DEFAULT),
+        (Family::RDS, Type::SEQPACKET, Protocol::DEFAULT),
+        (Family::KCM, Type::DGRAM, Protocol::DEFAULT),
+        (Family::QIPCRTR, Type::DGRAM, Protocol::DEFAULT),
+        (Family::SMC, Type::STREAM, Protocol::DEFAULT),
+        (Family::PPPOX, Type::STREAM, Protocol::DEFAULT),
+        (Family::INET, Type::RAW, Protocol::RAW),
+        (Family::INET, Type::RAW, Protocol::IGMP),
+        (Family::INET, Type::DGRAM, Protocol::UDPLITE),
+        (Family::INET, Type::DCCP, Protocol::DCCP),
+    ] {
+        let Some(socket) = socket(&format!("{family} {protocol}"), family.0, kind, protocol.0) else {
+            continue;
+        };
+        assert_eq!((socket.family().unwrap(), socket.socket_type().unwrap()), (family, kind));
+        match (family, protocol) {
+            (Family::CAN, _) => {
+                socket.bind(CanAddress::new(0)).unwrap();
+                assert_eq!(socket.local_addr().unwrap(), CanAddress::new(0).into());
+            }
+            // An XDP socket needs memory before it can be bound.
+            (Family::XDP, _) => {
+                let address = XdpAddress::new(interface_index("lo").unwrap(), 0);
+                assert_eq!(socket.bind(address).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            }
+            (Family::INET, Protocol::UDPLITE) => socket.bind(("127.0.0.1", 0)).unwrap(),
+            _ => {}
         }
     }
 }
@@ -103,13 +246,7 @@ fn rds_sockets_work_with_every_send() {
 #[test]
 fn alg_socket_accepts_without_an_address() {
     let Some(algorithm) = socket("af_alg", libc::AF_ALG, Type::SEQPACKET, 0) else { return };
-    // struct sockaddr_alg: family, type[14], feature, mask, name[64].
-    let mut name = u16::try_from(libc::AF_ALG).unwrap().to_ne_bytes().to_vec();
-    name.extend(b"hash\0\0\0\0\0\0\0\0\0\0");
-    name.extend([0; 8]);
-    name.extend(b"sha256");
-    name.resize(88, 0);
-    if let Err(error) = algorithm.bind(Address::Other(name.into())) {
+    if let Err(error) = algorithm.bind(AlgAddress::new("hash", "sha256")) {
         return skip("af_alg", error.to_string());
     }
     for nonblocking in [false, true] {
