@@ -15,8 +15,8 @@ use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::family::xdp::XdpAddress;
 use echosounder_socket::{
-    Address, Batch, ControlSpace, EndpointError, Family, MessageFlags, Protocol, RawAddress, Socket, Transport, Type,
-    is_family_absent,
+    Address, Batch, ControlSpace, EndpointError, Family, MessageFlags, Protocol, RawAddress, Socket,
+    Transport, Type, is_family_absent,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
