@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let cores = thread::available_parallelism()?.get();
     ensure!(2 <= cores, "the server and the load need a core each");
     println!("cpu: {}\n", machine::processor());
-    let files = echosounder_socket::raise_fd_limit()?;
+    let files = echosounder_socket::internal::raise_fd_limit()?;
     let mut report = Report::new(arguments.rounds(), &arguments.spans());
     report.save(arguments.markdown.as_deref(), arguments.json.as_deref())?;
     let ready = build(&arguments.peers, &mut report)?;

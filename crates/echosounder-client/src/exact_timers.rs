@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_socket::{set_timer_slack, timer_slack};
+use echosounder_socket::internal::{set_timer_slack, timer_slack};
 
 /// The timer slack of an exact timer.
 const EXACT: Duration = Duration::from_nanos(1);

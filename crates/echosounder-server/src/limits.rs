@@ -26,7 +26,8 @@ pub struct WorkerLimits {
     pub shared: Arc<Limits>,
     /// How long connections may wait for their peers.
     pub timeouts: Timeouts,
-    /// Bytes of backlog that this worker may hold: its part of [`BACKLOG_MAX`](crate::BACKLOG_MAX).
+    /// Bytes of backlog that this worker may hold: its part of
+    /// [`BACKLOG_MAX`](crate::internal::BACKLOG_MAX).
     pub backlog_max: usize,
 }
 

@@ -6,9 +6,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::internal::TcpOptions;
 use echosounder_socket::{
-    Address, Endpoint, Error, IpVersion, Side, Socket, TcpOptions, Transport, is_multicast_or_broadcast,
-    option,
+    Address, Endpoint, Error, IpVersion, Side, Socket, Transport, is_multicast_or_broadcast, option,
 };
 
 use crate::path::BoundPath;

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Socket, Transport, effective_user_id, ready};
+use echosounder_socket::internal::effective_user_id;
+use echosounder_socket::{Address, Socket, Transport, ready};
 
 /// How often to try a lock that other servers hold only for a moment.
 const LOCK_TRIES: u32 = 50;

@@ -9,7 +9,7 @@ use std::io;
 
 use echosounder_proto::DropReason;
 use echosounder_socket::Address;
-use echosounder_socket::family::unix::{PathIdentity, PinnedSocket};
+use echosounder_socket::internal::{PathIdentity, PinnedSocket};
 
 /// Maximum number of sockets that stay pinned between turns.
 pub(crate) const CAPACITY: usize = 32;
@@ -66,7 +66,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixDatagram;
 
-    use echosounder_socket::effective_user_id;
+    use echosounder_socket::internal::effective_user_id;
 
     use super::*;
 

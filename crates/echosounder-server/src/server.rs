@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use echosounder_proto::Responder;
+use echosounder_socket::internal::{fd_limit, raise_fd_limit};
 use echosounder_socket::{
-    Address, Endpoint, Interest, Socket, StopToken, ToEndpoint, Transport, Waker, fd_limit, raise_fd_limit,
-    ready,
+    Address, Endpoint, Interest, Socket, StopToken, ToEndpoint, Transport, Waker, ready,
 };
 
 use crate::backlog::BACKLOG_MAX;

@@ -63,8 +63,8 @@ impl<C: Clock, O: Observer> TurnContext<C, O> {
         self.service.begin_turn();
     }
 
-    /// Returns the input buffer, into which [`Operation::Recv`](crate::Operation::Recv) is
-    /// performed.
+    /// Returns the input buffer, into which [`Operation::Recv`](crate::internal::Operation::Recv)
+    /// is performed.
     pub fn input_mut(&mut self) -> &mut [u8] {
         &mut self.input
     }

@@ -296,8 +296,8 @@ mod file;
 mod from_fd_error;
 pub mod guide;
 mod interface;
-pub mod kernel;
-mod limit;
+#[doc(hidden)]
+pub mod internal;
 mod lookup;
 mod message;
 pub mod option;
@@ -339,20 +339,19 @@ pub use family::{Family, Protocol, Type};
 pub use file::{SocketFile, SocketReader, SocketWriter};
 pub use from_fd_error::FromFdError;
 pub use interface::{Interface, interface_index, interface_name, interfaces};
-pub use limit::{fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack, timer_slack};
 pub use lookup::{IpVersion, Side};
 pub use message::{Message, MessageFlags, MessageLen, Outgoing};
 pub use poll::{Event, Events, EventsIter, Interest, Poll, PollFd, Readiness, Waker, poll, ready};
 pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
-pub use socket::{Socket, effective_user_id};
+pub use socket::Socket;
 #[doc(no_inline)]
 pub use std::net::Shutdown;
 pub use stop::StopToken;
 pub use sys::message::SendBatch;
 pub use sys::raw_fd::SocketRef;
 pub use to_endpoint::ToEndpoint;
-pub use transport::{DEFAULT_PORT, Kind, TcpOptions, Timestamping, Transport};
+pub use transport::{Kind, Transport};
 pub use unfinished::Unfinished;
 pub use wait::set_interrupt_hook;
 

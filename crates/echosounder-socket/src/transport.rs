@@ -309,13 +309,6 @@ impl Transport {
             NameForm::Netlink => Family::NETLINK,
         }
     }
-
-    /// Returns the command that enables the transport in a kernel where it is absent, and what that
-    /// kernel must be built with, as advice to print; `None` for a transport that every Linux
-    /// kernel has.
-    pub fn requirement(self) -> Option<&'static str> {
-        self.row().requirement
-    }
 }
 
 /// How a server and a client use its sockets.
@@ -328,6 +321,34 @@ impl Transport {
     /// Whether a server listens and accepts connections.
     pub fn has_connections(self) -> bool {
         self.kind() != Kind::Datagrams
+    }
+
+    /// Whether a wildcard socket can receive the destination address of each datagram (IP_PKTINFO,
+    /// IPV6_RECVPKTINFO) and reply from it: ip(7).
+    pub fn has_packet_info(self) -> bool {
+        self.has_hosts() && self.kind() == Kind::Datagrams
+    }
+
+    /// Whether one side of a connection can shut down its direction and still receive from the
+    /// other. TIPC and SCTP shut down both directions at once.
+    pub fn half_closes(self) -> bool {
+        self.row().half_closes
+    }
+
+    fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+}
+
+/// What the server and the client of this project do differently with the sockets of each
+/// transport. Not part of the public API.
+#[doc(hidden)]
+impl Transport {
+    /// Returns the command that enables the transport in a kernel where it is absent, and what that
+    /// kernel must be built with, as advice to print; `None` for a transport that every Linux
+    /// kernel has.
+    pub fn requirement(self) -> Option<&'static str> {
+        self.row().requirement
     }
 
     /// Whether a server must call listen(2) before bind(2). TIPC publishes a service when it is
@@ -360,12 +381,6 @@ impl Transport {
         self.form() == NameForm::Unix && self.kind() == Kind::Datagrams
     }
 
-    /// Whether a wildcard socket can receive the destination address of each datagram (IP_PKTINFO,
-    /// IPV6_RECVPKTINFO) and reply from it: ip(7).
-    pub fn has_packet_info(self) -> bool {
-        self.has_hosts() && self.kind() == Kind::Datagrams
-    }
-
     /// Whether a connected socket also receives from sockets other than its peer. The source of a
     /// message then does not identify the peer's reply.
     pub fn receives_from_any(self) -> bool {
@@ -376,15 +391,6 @@ impl Transport {
     /// The other transports do not deliver empty messages.
     pub fn receives_empty_messages(self) -> bool {
         self.row().receives_empty_messages
-    }
-}
-
-/// How a connection ends.
-impl Transport {
-    /// Whether one side of a connection can shut down its direction and still receive from the
-    /// other. TIPC and SCTP shut down both directions at once.
-    pub fn half_closes(self) -> bool {
-        self.row().half_closes
     }
 
     /// Whether an error of a receive means that the peer has closed the connection. TIPC returns
@@ -398,10 +404,7 @@ impl Transport {
     pub fn close_may_block(self) -> bool {
         self.row().close_may_block
     }
-}
 
-/// Socket options.
-impl Transport {
     /// Returns which options at the level IPPROTO_TCP its sockets have. An MPTCP socket passes some
     /// of them on to its subflows, more with each kernel version.
     pub fn tcp_options(self) -> TcpOptions {
@@ -432,10 +435,6 @@ impl Transport {
     /// ip(7). A stream socket returns its errors from the next operation instead.
     pub fn has_error_queue(self) -> bool {
         self.has_hosts() && self.kind() == Kind::Datagrams
-    }
-
-    fn row(self) -> &'static Row {
-        &TABLE[self as usize]
     }
 }
 

@@ -16,7 +16,8 @@ use clap::error::ContextKind;
 use echosounder_client::{ClientError, FailureKind, LoadError, TalkError};
 use echosounder_server::{BindError, StartError};
 use echosounder_socket::family::inet::Host;
-use echosounder_socket::{DEFAULT_PORT, Endpoint, Interest, Name, Transport, is_out_of_descriptors, ready};
+use echosounder_socket::internal::DEFAULT_PORT;
+use echosounder_socket::{Endpoint, Interest, Name, Transport, is_out_of_descriptors, ready};
 use serde::Serialize;
 
 use crate::hints;

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 fn run_program() -> ExitCode {
     // Before the first thread, which inherits it. If this fails, a file over the size limit ends
     // the program by SIGXFSZ.
-    let _ = echosounder_socket::ignore_file_size_signal();
+    let _ = echosounder_socket::internal::ignore_file_size_signal();
     let color = color_of_usage();
     let mut program = Args::command();
     program.build();

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use echosounder_proto::Clock;
-use echosounder_socket::{Endpoint, Kind, set_timer_slack};
+use echosounder_socket::internal::set_timer_slack;
+use echosounder_socket::{Endpoint, Kind};
 
 use super::connection::Connection;
 use super::cpu::CpuMeter;

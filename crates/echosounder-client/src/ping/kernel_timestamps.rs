@@ -4,9 +4,10 @@ use std::io::{self, IoSliceMut};
 use std::time::Duration;
 
 use echosounder_proto::{Moment, MonoTime, Times, WallTime};
+use echosounder_socket::internal::Timestamping;
 use echosounder_socket::option::{self, TimestampingFlags};
 use echosounder_socket::{
-    Address, ControlMessage, ControlSpace, ExtendedError, MessageFlags, Socket, Timestamping, Transport,
+    Address, ControlMessage, ControlSpace, ExtendedError, MessageFlags, Socket, Transport,
 };
 
 /// Bytes of control messages: a `struct scm_timestamping`, an error with the address of its origin,

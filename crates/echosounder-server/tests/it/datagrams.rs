@@ -11,9 +11,9 @@ use std::os::unix::net::UnixDatagram;
 use echosounder_proto::{DropReason, Framing, LocalTime, Responder, StampContext, Template};
 use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::internal::effective_user_id;
 use echosounder_socket::{
-    Endpoint, Interest, Kind, MessageFlags, Name, SendControl, Socket, Transport, effective_user_id, option,
-    ready,
+    Endpoint, Interest, Kind, MessageFlags, Name, SendControl, Socket, Transport, option, ready,
 };
 
 use crate::harness::TestDatagramWorker;

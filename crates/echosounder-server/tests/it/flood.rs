@@ -1,6 +1,7 @@
 //! Clients that send and never receive.
 
-use echosounder_socket::{Socket, Transport, raise_fd_limit};
+use echosounder_socket::internal::raise_fd_limit;
+use echosounder_socket::{Socket, Transport};
 
 use crate::harness::{TestWorker, receive, receive_all, send};
 use crate::size;

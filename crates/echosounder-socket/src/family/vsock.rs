@@ -10,13 +10,16 @@
 //! - Before Linux 6.4 a message that cannot be sent fails with ENOMEM, even if it is too long.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::str::FromStr;
 
 use crate::endpoint_error::EndpointError;
 use crate::errno::{PeerFailure, PeerOperation, has_no_route, is_feature_absent};
 use crate::lookup::Side;
 use crate::raw_address::RawAddress;
+use crate::sys;
 use crate::transport::DEFAULT_PORT;
 
 /// The address of a VSOCK socket.
@@ -48,6 +51,25 @@ impl VsockAddress {
     pub const CID_HOST: u32 = libc::VMADDR_CID_HOST;
     /// In a bind: a free port that the kernel chooses. VMADDR_PORT_ANY.
     pub const PORT_ANY: u32 = libc::VMADDR_PORT_ANY;
+
+    /// Returns the context id of this machine: IOCTL_VM_SOCKETS_GET_LOCAL_CID, vsock(7).
+    ///
+    /// A host without guests has [`CID_HOST`](Self::CID_HOST) or [`CID_ANY`](Self::CID_ANY).
+    ///
+    /// # Errors
+    ///
+    /// ENOENT if /dev/vsock does not exist, EACCES if this process may not open it.
+    ///
+    /// ```no_run
+    /// use echosounder_socket::family::vsock::VsockAddress;
+    ///
+    /// println!("this machine is {}", VsockAddress::local_cid()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "IOCTL_VM_SOCKETS_GET_LOCAL_CID")]
+    pub fn local_cid() -> io::Result<u32> {
+        sys::kernel::local_cid(File::open("/dev/vsock")?.as_fd())
+    }
 
     /// Parses `CID`, `CID:PORT` or `:PORT`. CID is a number, `any`, `local` or `host`; port 0 lets
     /// the kernel choose.

@@ -492,9 +492,3 @@ impl fmt::Debug for Socket {
         fields.field("timeout", &self.timeout()).finish()
     }
 }
-
-/// Returns the effective user id of this process: geteuid(2).
-#[doc(alias = "geteuid")]
-pub fn effective_user_id() -> u32 {
-    sys::process::effective_user_id()
-}

@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::time::{Duration, SystemTime};
 
+use echosounder_socket::internal::effective_user_id;
 use echosounder_socket::option::{self, Membership, TimestampingFlags};
 use echosounder_socket::{
     Address, Batch, ControlMessage, ControlSpace, Credentials, ExtendedError, Family, Message, MessageFlags,
-    Outgoing, PacketInfo, RawControl, SendControl, Socket, TimestampResolution, Transport, effective_user_id,
-    interface_index,
+    Outgoing, PacketInfo, RawControl, SendControl, Socket, TimestampResolution, Transport, interface_index,
 };
 use echosounder_testkit::pipe;
 

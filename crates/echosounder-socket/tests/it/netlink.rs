@@ -6,9 +6,10 @@ use std::os::fd::AsRawFd;
 use std::process;
 
 use echosounder_socket::family::netlink::NetlinkAddress;
+use echosounder_socket::internal::effective_user_id;
 use echosounder_socket::{
     Address, Batch, ControlMessage, ControlSpace, Family, Message, MessageFlags, Protocol, Socket, Type,
-    effective_user_id, interface_index, interface_name, interfaces, option,
+    interface_index, interface_name, interfaces, option,
 };
 
 use crate::PATIENCE;

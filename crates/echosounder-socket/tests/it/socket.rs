@@ -7,10 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::internal::{effective_user_id, raise_fd_limit};
 use echosounder_socket::option::{self, GetValue, SetValue, SocketOption};
 use echosounder_socket::{
     Address, ControlSpace, Family, Interest, Kind, MessageFlags, Protocol, Shutdown, Socket, Transport, Type,
-    Waker, effective_user_id, is_family_absent, is_out_of_resources, is_unreachable, raise_fd_limit, ready,
+    Waker, is_family_absent, is_out_of_resources, is_unreachable, ready,
 };
 use echosounder_testkit::pipe;
 

@@ -6,10 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use echosounder_socket::family::unix::{PathIdentity, PinnedSocket, UnixName};
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::internal::effective_user_id;
+use echosounder_socket::internal::{PathIdentity, PinnedSocket};
 use echosounder_socket::{
     Address, Batch, MessageFlags, Outgoing, ServerOptions, Socket, Transport, create_server,
-    effective_user_id,
 };
 
 use crate::{Folder, PATIENCE, UNNAMED, bound, read};

@@ -8,9 +8,8 @@ use std::fs;
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
-use echosounder_socket::{
-    Family, Protocol, Socket, Transport, Type, interfaces, is_feature_absent, kernel, raise_fd_limit,
-};
+use echosounder_socket::internal::{kernel, raise_fd_limit};
+use echosounder_socket::{Family, Protocol, Socket, Transport, Type, interfaces, is_feature_absent};
 use serde::Serialize;
 
 use self::check::{Check, Status, check};
@@ -50,7 +49,7 @@ pub(crate) fn run(output: Output) -> Result<Outcome> {
 fn machine() -> String {
     let file = |name| fs::read_to_string(name).unwrap_or_default();
     let version = file("/proc/sys/kernel/osrelease");
-    let user = echosounder_socket::effective_user_id();
+    let user = echosounder_socket::internal::effective_user_id();
     let who = if user == 0 { "as root".to_owned() } else { format!("as user {user}") };
     format!("Linux {} on {}, {who}", Escaped(version.trim().as_bytes()), std::env::consts::ARCH)
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{Order, PingControl, PingOptions, Pinger, TargetEvent, TimestampSource};
-use echosounder_socket::{Signal, Signals, StopToken, raise_fd_limit};
+use echosounder_socket::internal::raise_fd_limit;
+use echosounder_socket::{Signal, Signals, StopToken};
 
 use self::file::ResultFiles;
 use self::reporter::Reporter;

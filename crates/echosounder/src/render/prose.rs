@@ -8,7 +8,7 @@ use echosounder_client::{
     Step, TimestampSupport, Verdict,
 };
 use echosounder_socket::Kind;
-use echosounder_socket::kernel::ClockState;
+use echosounder_socket::internal::kernel::ClockState;
 
 use super::numbers::{counted, grouped, in_millis, nanos, percentage, rate};
 

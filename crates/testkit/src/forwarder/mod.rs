@@ -19,10 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
+use echosounder_socket::internal::set_timer_slack;
 use echosounder_socket::option::{SO_TIMESTAMPING, TimestampingFlags};
-use echosounder_socket::{
-    ControlMessage, ControlSpace, Events, Interest, MessageFlags, Poll, Socket, ready, set_timer_slack,
-};
+use echosounder_socket::{ControlMessage, ControlSpace, Events, Interest, MessageFlags, Poll, Socket, ready};
 
 pub use log::{Log, OneWay, RequestLog};
 

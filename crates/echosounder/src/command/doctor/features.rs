@@ -6,10 +6,11 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use echosounder_socket::family::vsock::VsockAddress;
+use echosounder_socket::internal::kernel;
 use echosounder_socket::option::{self, SetValue, SocketOption, TimestampingFlags};
 use echosounder_socket::{
     Address, ControlMessage, ControlSpace, Interest, MessageFlags, Poll, SendControl, ServerOptions, Socket,
-    Transport, create_server, is_feature_absent, kernel, ready,
+    Transport, create_server, is_feature_absent, ready,
 };
 
 use super::check::{Check, check};
@@ -215,7 +216,7 @@ fn kernel_tls() -> io::Result<Option<String>> {
 fn peer_credentials() -> io::Result<Option<String>> {
     let (one, _other) = Transport::UnixStream.pair()?;
     let peer = one.option(option::SO_PEERCRED)?;
-    (peer.uid == echosounder_socket::effective_user_id()).then_some(None).ok_or_else(without_effect)
+    (peer.uid == echosounder_socket::internal::effective_user_id()).then_some(None).ok_or_else(without_effect)
 }
 
 fn low_port() -> io::Result<Option<String>> {
@@ -228,7 +229,7 @@ fn low_port() -> io::Result<Option<String>> {
 }
 
 fn vsock_cid() -> io::Result<Option<String>> {
-    kernel::vsock_cid().map(|cid| {
+    VsockAddress::local_cid().map(|cid| {
         Some(match cid {
             VsockAddress::CID_HOST => "2, the host".to_owned(),
             VsockAddress::CID_ANY => "none assigned".to_owned(),

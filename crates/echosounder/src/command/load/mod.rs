@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{LoadError, LoadEvent, LoadReport, Pace, RampEvent, load, ramp};
-use echosounder_socket::raise_fd_limit;
+use echosounder_socket::internal::raise_fd_limit;
 
 use self::output::{LoadOutput, report_note};
 use self::server_process::ServerProcess;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use echosounder_client::{FailureKind, PingOptions, PingReport, ResolvedTarget};
 use echosounder_socket::Endpoint;
-use echosounder_socket::kernel::clock_state;
+use echosounder_socket::internal::kernel::clock_state;
 
 use crate::failure;
 use crate::render::ping::target::Target;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use echosounder_client::{ClockRelation, KernelTimestamps, ResolvedTarget};
 use echosounder_socket::Address;
-use echosounder_socket::kernel::ClockState;
+use echosounder_socket::internal::kernel::ClockState;
 
 use crate::render::prose::Clocks;
 

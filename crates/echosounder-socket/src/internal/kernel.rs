@@ -2,7 +2,6 @@
 //! reason why it is absent.
 
 use std::ffi::CString;
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -37,16 +36,6 @@ pub fn landlock() -> io::Result<i64> {
 /// ENOSYS or EOPNOTSUPP if the kernel lacks it.
 pub fn seccomp() -> io::Result<()> {
     sys::kernel::seccomp_action(libc::SECCOMP_RET_ERRNO)
-}
-
-/// Returns the VSOCK context id of this machine: vsock(7). A host without guests has that of the
-/// host, 2, or VMADDR_CID_ANY.
-///
-/// # Errors
-///
-/// ENOENT if /dev/vsock does not exist, EACCES if this process may not open it.
-pub fn vsock_cid() -> io::Result<u32> {
-    sys::kernel::local_cid(File::open("/dev/vsock")?.as_fd())
 }
 
 /// The packet timestamps that a network interface supports.

@@ -1,4 +1,5 @@
-//! Process-wide settings: the descriptor limit, the file size limit and the timer slack.
+//! Facts and settings of this process: its user, the descriptor limit, the file size limit and the
+//! timer slack.
 
 use std::io;
 use std::time::Duration;
@@ -86,7 +87,7 @@ pub fn timer_slack() -> io::Result<Duration> {
 /// # Examples
 ///
 /// ```
-/// use echosounder_socket::{set_timer_slack, timer_slack};
+/// use echosounder_socket::internal::{set_timer_slack, timer_slack};
 /// use std::time::Duration;
 ///
 /// let before = timer_slack()?;
@@ -98,4 +99,10 @@ pub fn timer_slack() -> io::Result<Duration> {
 #[doc(alias = "PR_SET_TIMERSLACK")]
 pub fn set_timer_slack(slack: Duration) -> io::Result<()> {
     sys::process::set_timer_slack(u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Returns the effective user id of this process: geteuid(2).
+#[doc(alias = "geteuid")]
+pub fn effective_user_id() -> u32 {
+    sys::process::effective_user_id()
 }

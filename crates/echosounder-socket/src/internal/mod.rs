@@ -1,0 +1,12 @@
+//! What the other crates of this project need beyond the public API. It is not part of that API,
+//! has no documentation page, and may change in any release.
+
+pub mod kernel;
+mod pinned_socket;
+mod process;
+
+pub use self::pinned_socket::{PathIdentity, PinnedSocket};
+pub use self::process::{
+    effective_user_id, fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack, timer_slack,
+};
+pub use crate::transport::{DEFAULT_PORT, TcpOptions, Timestamping};
