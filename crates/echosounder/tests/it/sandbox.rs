@@ -60,8 +60,10 @@ fn older_system_calls_replace_refused_ones() {
             let done = finish(&mut load, b"");
             assert_eq!(done.code, Some(0), "{error} of {calls}: {done:?}");
         }
+        // The totals may count a connection that the load generator closed before it had read the
+        // last reply.
         let done = serving.stop();
-        assert_eq!((done.code, done.stderr.contains("error")), (Some(0), false), "{calls}: {}", done.stderr);
+        assert_eq!((done.code, errors(&done.stderr)), (Some(0), vec![]), "{calls}: {}", done.stderr);
     }
 }
 
