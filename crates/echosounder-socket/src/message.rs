@@ -57,8 +57,8 @@ bitflags! {
         /// crate adds it to every such call.
         const WAITFORONE = libc::MSG_WAITFORONE;
         /// Send: transmit from the caller's pages without a copy, if the socket has the option
-        /// SO_ZEROCOPY; since Linux 4.14. The pages must not change until
-        /// [`ExtendedError::zerocopy`] reports the completion.
+        /// [`SO_ZEROCOPY`](crate::option::SO_ZEROCOPY); since Linux 4.14. The pages must not change
+        /// until [`ExtendedError::zerocopy`] reports the completion.
         const ZEROCOPY = libc::MSG_ZEROCOPY;
         /// Send: connect and carry the data in the SYN (TCP Fast Open, RFC 7413); since Linux 3.7.
         const FASTOPEN = libc::MSG_FASTOPEN;

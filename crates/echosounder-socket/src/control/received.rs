@@ -21,21 +21,23 @@ use crate::family::tipc::TipcAddress;
 pub enum ControlMessage {
     /// Descriptors that the peer has passed, close-on-exec: SCM_RIGHTS, unix(7).
     Rights(Vec<OwnedFd>),
-    /// A pidfd of the sending process: SCM_PIDFD, since Linux 6.5. The option SO_PASSPIDFD enables
-    /// it.
+    /// A pidfd of the sending process: SCM_PIDFD, since Linux 6.5. The option
+    /// [`SO_PASSPIDFD`](crate::option::SO_PASSPIDFD) enables it.
     Pidfd(OwnedFd),
     /// The sending process: SCM_CREDENTIALS, unix(7), netlink(7). The option
     /// [`SO_PASSCRED`](crate::option::SO_PASSCRED) enables it.
     Credentials(Credentials),
-    /// The security label of the sending process: SCM_SECURITY, unix(7). The option SO_PASSSEC
-    /// enables it, if a security module such as SELinux runs.
+    /// The security label of the sending process: SCM_SECURITY, unix(7). The option
+    /// [`SO_PASSSEC`](crate::option::SO_PASSSEC) enables it, if a security module such as SELinux
+    /// runs.
     Security(Box<[u8]>),
     /// The destination address and interface: IP_PKTINFO, ip(7), IPV6_PKTINFO, ipv6(7). The options
     /// [`IP_PKTINFO`](crate::option::IP_PKTINFO) and
     /// [`IPV6_RECVPKTINFO`](crate::option::IPV6_RECVPKTINFO) enable it.
     PacketInfo(PacketInfo),
     /// The destination address and port before a packet filter changed them: IP_ORIGDSTADDR,
-    /// IPV6_ORIGDSTADDR. The options IP_RECVORIGDSTADDR and IPV6_RECVORIGDSTADDR enable it.
+    /// IPV6_ORIGDSTADDR. The options [`IP_RECVORIGDSTADDR`](crate::option::IP_RECVORIGDSTADDR) and
+    /// [`IPV6_RECVORIGDSTADDR`](crate::option::IPV6_RECVORIGDSTADDR) enable it.
     OriginalDestination(SocketAddr),
     /// The time to live on arrival, 1 to 255: IP_TTL, ip(7). The option
     /// [`IP_RECVTTL`](crate::option::IP_RECVTTL) enables it.
@@ -58,18 +60,20 @@ pub enum ControlMessage {
     /// The length in bytes of the largest fragment of an IPv6 datagram: IPV6_RECVFRAGSIZE, since
     /// Linux 4.10. The option of the same name enables it.
     FragmentSizeV6(i32),
-    /// The options of the IPv4 header: IP_RECVOPTS, ip(7). The option of the same name enables it.
+    /// The options of the IPv4 header: [`IP_RECVOPTS`](crate::option::IP_RECVOPTS), ip(7). The
+    /// option of the same name enables it.
     IpOptions(Box<[u8]>),
     /// The options of the IPv4 header with the timestamps and the route filled in, fit for a reply:
-    /// IP_RETOPTS, ip(7). The option of the same name enables it.
+    /// [`IP_RETOPTS`](crate::option::IP_RETOPTS), ip(7). The option of the same name enables it.
     IpReturnOptions(Box<[u8]>),
-    /// The hop-by-hop options header: IPV6_HOPOPTS, RFC 3542. The option IPV6_RECVHOPOPTS enables
-    /// it.
+    /// The hop-by-hop options header: IPV6_HOPOPTS, RFC 3542. The option
+    /// [`IPV6_RECVHOPOPTS`](crate::option::IPV6_RECVHOPOPTS) enables it.
     HopByHopOptions(Box<[u8]>),
-    /// The routing header: IPV6_RTHDR, RFC 3542. The option IPV6_RECVRTHDR enables it.
+    /// The routing header: IPV6_RTHDR, RFC 3542. The option
+    /// [`IPV6_RECVRTHDR`](crate::option::IPV6_RECVRTHDR) enables it.
     RoutingHeader(Box<[u8]>),
-    /// The destination options header: IPV6_DSTOPTS, RFC 3542. The option IPV6_RECVDSTOPTS enables
-    /// it.
+    /// The destination options header: IPV6_DSTOPTS, RFC 3542. The option
+    /// [`IPV6_RECVDSTOPTS`](crate::option::IPV6_RECVDSTOPTS) enables it.
     DestinationOptions(Box<[u8]>),
     /// The arrival time by the system clock: SCM_TIMESTAMP and SCM_TIMESTAMPNS, socket(7). The
     /// options [`SO_TIMESTAMP`](crate::option::SO_TIMESTAMP) and
@@ -102,13 +106,14 @@ pub enum ControlMessage {
     /// Number of datagrams that this socket has dropped since its creation: SO_RXQ_OVFL, socket(7).
     /// It wraps around. The option [`SO_RXQ_OVFL`](crate::option::SO_RXQ_OVFL) enables it.
     Overflow(u32),
-    /// The mark of the packet: SO_MARK, since Linux 5.19. The option SO_RCVMARK enables it.
+    /// The mark of the packet: SO_MARK, since Linux 5.19. The option
+    /// [`SO_RCVMARK`](crate::option::SO_RCVMARK) enables it.
     Mark(u32),
-    /// The priority of the packet: SO_PRIORITY, since Linux 6.14. The option SO_RCVPRIORITY enables
-    /// it.
+    /// The priority of the packet: SO_PRIORITY, since Linux 6.14. The option
+    /// [`SO_RCVPRIORITY`](crate::option::SO_RCVPRIORITY) enables it.
     Priority(u32),
     /// Number of bytes in the receive queue after this receive: TCP_CM_INQ, since Linux 4.18. The
-    /// option TCP_INQ enables it.
+    /// option [`TCP_INQ`](crate::option::TCP_INQ) enables it.
     TcpInq(i32),
     /// The type of a TLS record other than data, for example 21 for an alert: TLS_GET_RECORD_TYPE,
     /// from the kernel's document networking/tls.

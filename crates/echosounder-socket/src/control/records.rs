@@ -39,7 +39,7 @@ impl SctpSendInfo {
 }
 
 /// How an SCTP message was received: `struct sctp_rcvinfo`, RFC 6458, section 5.3.5. The option
-/// SCTP_RECVRCVINFO enables it.
+/// [`SCTP_RECVRCVINFO`](crate::option::SCTP_RECVRCVINFO) enables it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SctpReceiveInfo {
@@ -95,8 +95,8 @@ impl SctpReceiveInfo {
     }
 }
 
-/// Facts about a received frame: `struct tpacket_auxdata`, packet(7). The option PACKET_AUXDATA
-/// enables it.
+/// Facts about a received frame: `struct tpacket_auxdata`, packet(7). The option
+/// [`PACKET_AUXDATA`](crate::option::PACKET_AUXDATA) enables it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PacketAuxData {

@@ -55,8 +55,8 @@ pub enum SendControl<'a> {
     /// Fail with EMSGSIZE instead of sending an IPv6 datagram in fragments: IPV6_DONTFRAG, RFC 3542.
     DontFragment(bool),
     /// Set the options of the IPv4 header, in the form that
-    /// [`ControlMessage::IpReturnOptions`](crate::ControlMessage::IpReturnOptions) has: IP_RETOPTS,
-    /// ip(7).
+    /// [`ControlMessage::IpReturnOptions`](crate::ControlMessage::IpReturnOptions) has:
+    /// [`IP_RETOPTS`](crate::option::IP_RETOPTS), ip(7).
     IpOptions(&'a [u8]),
     /// Add a hop-by-hop options header: IPV6_HOPOPTS, RFC 3542. It needs CAP_NET_RAW.
     HopByHopOptions(&'a [u8]),
@@ -73,8 +73,8 @@ pub enum SendControl<'a> {
     /// Set the priority of the packet: SO_PRIORITY, socket(7), since Linux 6.14. More than 6 needs
     /// CAP_NET_ADMIN or CAP_NET_RAW.
     Priority(u32),
-    /// Send at a time of the clock that the option SO_TXTIME has chosen: SCM_TXTIME, since Linux
-    /// 4.19. It needs a queueing discipline such as etf, tc-etf(8).
+    /// Send at a time of the clock that the option [`SO_TXTIME`](crate::option::SO_TXTIME) has
+    /// chosen: SCM_TXTIME, since Linux 4.19. It needs a queueing discipline such as etf, tc-etf(8).
     TransmitTime(Duration),
     /// Take departure times of this message: the flags SOF_TIMESTAMPING_TX_ of
     /// [`SO_TIMESTAMPING`](crate::option::SO_TIMESTAMPING), from the kernel's document

@@ -52,7 +52,7 @@ impl ControlSpace {
     pub const SEGMENT_SIZE: Self = Self::of(4);
     /// The number of dropped datagrams: [`SO_RXQ_OVFL`](crate::option::SO_RXQ_OVFL).
     pub const OVERFLOW: Self = Self::of(4);
-    /// A pidfd of the sender: SO_PASSPIDFD.
+    /// A pidfd of the sender: [`SO_PASSPIDFD`](crate::option::SO_PASSPIDFD).
     pub const PIDFD: Self = Self::of(4);
     /// One arrival time: [`SO_TIMESTAMP`](crate::option::SO_TIMESTAMP),
     /// [`SO_TIMESTAMPNS`](crate::option::SO_TIMESTAMPNS).

@@ -208,6 +208,8 @@ impl Socket {
 
     /// Receives messages like [`recv_many`](Self::recv_many), with flags for each of them.
     ///
+    /// With [`MessageFlags::PEEK`] every place of the batch holds the first message in the queue.
+    ///
     /// # Errors
     ///
     /// As recvmmsg(2); `WouldBlock` with [`MessageFlags::DONTWAIT`] or [`MessageFlags::ERRQUEUE`].

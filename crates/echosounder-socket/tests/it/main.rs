@@ -5,6 +5,7 @@
 
 mod address;
 mod alone;
+mod ancillary;
 mod batch;
 mod control;
 mod corpus;

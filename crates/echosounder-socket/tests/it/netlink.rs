@@ -139,6 +139,15 @@ fn sockets_get_distinct_port_ids() {
 }
 
 #[test]
+fn packet_info_reports_the_group() {
+    let (socket, _) = socket(Protocol::NETLINK_ROUTE);
+    socket.set_option(option::NETLINK_PKTINFO, true).unwrap();
+    ask(&socket, Some(interface_index("lo").unwrap()));
+    let (message, _) = receive(&socket, MessageFlags::NONE);
+    assert!(matches!(message.control[..], [ControlMessage::NetlinkGroup(0)]), "{message:?}");
+}
+
+#[test]
 fn peek_returns_the_length_of_a_message() {
     let (socket, _) = socket(Protocol::NETLINK_ROUTE);
     ask(&socket, Some(interface_index("lo").unwrap()));

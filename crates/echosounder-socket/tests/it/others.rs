@@ -9,7 +9,8 @@ use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::family::packet::{ETH_P_ALL, ETH_P_IP, PacketAddress};
 use echosounder_socket::family::xdp::XdpAddress;
 use echosounder_socket::{
-    Address, Batch, ControlSpace, Family, MessageFlags, Outgoing, Protocol, Socket, Type, interface_index,
+    Address, Batch, ControlMessage, ControlSpace, Family, MessageFlags, Outgoing, Protocol, Socket, Type,
+    interface_index, option,
 };
 
 use crate::{PATIENCE, skip, unique};
@@ -207,6 +208,14 @@ fn packet_sockets_work_with_every_receive() {
     send();
     let received = packets.recv_many(&mut batch).unwrap();
     assert!(1 <= received && batch.bytes(0) == b"a packet");
+
+    packets.set_option(option::PACKET_AUXDATA, true).unwrap();
+    send();
+    let into = &mut [IoSliceMut::new(&mut buffer)];
+    let message = packets.recv_msg(into, ControlSpace::ALL, MessageFlags::NONE).unwrap();
+    let [ControlMessage::PacketAuxData(facts)] = message.control[..] else { panic!("{message:?}") };
+    assert_eq!((facts.len, facts.snapshot_len, facts.vlan()), (8, 8, None));
+    packets.set_option(option::PACKET_AUXDATA, false).unwrap();
 
     // A flag that the caller passes and the family does not support is still refused.
     let into = &mut [IoSliceMut::new(&mut buffer)];
