@@ -96,7 +96,7 @@
 //!
 //! | Python | Rust | difference |
 //! |---|---|---|
-//! | `create_connection` | [`create_connection`] | takes any endpoint; the error lists every address |
+//! | `create_connection` | [`create_connection`] | takes any endpoint; tries its addresses as RFC 8305 recommends |
 //! | `connect` | [`Socket::connect`] | the timeout also covers a full UNIX queue |
 //! | `connect_ex` | [`Socket::connect_ex`] | |
 //!
@@ -283,6 +283,7 @@
 mod address;
 mod batch;
 mod buffer;
+mod connection;
 mod control;
 mod create;
 mod credentials;
@@ -317,15 +318,13 @@ mod wait;
 pub use address::{Address, Locality};
 pub use batch::{Batch, Received};
 pub use buffer::IoBuffer;
+pub use connection::{ConnectionError, FailedAttempts, create_connection};
 pub use control::{
     ControlMessage, ControlSpace, ErrorProtocol, ExtendedError, PacketAuxData, PacketInfo, RawControl,
     RawControlBuf, SctpReceiveInfo, SctpSendInfo, SendControl, Timestamp, TimestampResolution,
     ZerocopyCompletion,
 };
-pub use create::{
-    ConnectionError, FailedAttempts, ServerOptions, create_connection, create_server,
-    is_multicast_or_broadcast,
-};
+pub use create::{ServerOptions, create_server, is_multicast_or_broadcast};
 pub use credentials::Credentials;
 pub use datagram::{Datagram, Datagrams};
 pub use endpoint::{Endpoint, Name};

@@ -80,13 +80,18 @@ impl fmt::Debug for PollFd<'_> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
-    match sys::poll::poll(fds, millis(timeout)) {
+    match poll_once(fds, timeout) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
             fds.iter_mut().for_each(|fd| fd.set_interest(fd.interest()));
             Ok(0)
         }
         result => result,
     }
+}
+
+/// Waits like [`poll`], but returns the error if a signal interrupts the call.
+pub(crate) fn poll_once(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
+    sys::poll::poll(fds, millis(timeout))
 }
 
 /// Waits until one of a few descriptors is ready or the timeout has passed, and returns the

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::slice;
 use std::time::Duration;
 
-pub(crate) use self::fds::{peer_has_finished, ready_once};
+pub(crate) use self::fds::{peer_has_finished, poll_once, ready_once};
 pub use self::fds::{poll, ready};
 pub use self::interest::{Interest, Readiness};
 pub use self::waker::Waker;

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use echosounder_socket::{
-    Address, ConnectionError, Endpoint, ServerOptions, Socket, Transport, create_connection, create_server,
-    is_multicast_or_broadcast, option,
+    Address, ConnectionError, Endpoint, ServerOptions, Side, Socket, ToEndpoint, Transport,
+    create_connection, create_server, is_multicast_or_broadcast, option,
 };
 
 use crate::{LOOPBACK, PATIENCE, UNNAMED, bound, wait_readable};
@@ -132,6 +132,67 @@ fn slow_connection_times_out() {
     let ConnectionError::Connect(unreached) = error else { panic!("{error}") };
     let [(address, error)] = unreached.attempts() else { panic!("{unreached}") };
     assert_eq!((address, error.kind()), (&name, ErrorKind::TimedOut));
+}
+
+/// A name with several addresses.
+struct Addresses(Vec<Address>);
+
+impl ToEndpoint for Addresses {
+    fn to_endpoint(&self) -> io::Result<Endpoint> {
+        "tcp://several".to_endpoint()
+    }
+
+    fn to_addresses(&self, _side: Side) -> io::Result<(Transport, Vec<Address>)> {
+        Ok((Transport::Tcp, self.0.clone()))
+    }
+}
+
+/// Returns a listener whose queue is full. The kernel discards further requests to connect.
+fn full_listener() -> ([Socket; 2], Address) {
+    let listener = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default().backlog(0));
+    let name = listener.local_addr().unwrap();
+    let queued = create_connection(&name, None, None).unwrap();
+    ([listener, queued], name)
+}
+
+/// RFC 8305: an address that does not reply does not delay the others for long.
+#[test]
+fn addresses_are_tried_beside_each_other() {
+    let (_full, silent) = full_listener();
+    let (_refusing, refusing) = bound(Transport::Tcp, &LOOPBACK[0]);
+    let listener = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default());
+    let good = listener.local_addr().unwrap();
+    for timeout in [None, Some(PATIENCE)] {
+        // Without the race, the first address alone takes two minutes.
+        let to = Addresses(vec![silent.clone(), refusing.clone(), silent.clone(), good.clone()]);
+        let client = create_connection(to, timeout, None).unwrap();
+        assert_eq!((client.peer_addr().unwrap(), client.timeout()), (good.clone(), timeout));
+        wait_readable(&listener);
+        let (connection, _) = listener.accept().unwrap();
+        connection.send_all(b"x").unwrap();
+        assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1, "the socket waits as its timeout says");
+    }
+    let source = (Ipv4Addr::new(127, 0, 0, 3), 0).into();
+    let to = Addresses(vec![refusing, good]);
+    let client = create_connection(to, None, Some(&source)).unwrap();
+    assert_eq!(client.local_addr().unwrap().ip(), source.ip());
+}
+
+#[test]
+fn failed_race_lists_every_attempt() {
+    let (_full, silent) = full_listener();
+    let (_refusing, refusing) = bound(Transport::Tcp, &LOOPBACK[0]);
+    let to = Addresses(vec![silent.clone(), refusing.clone(), silent.clone()]);
+    let error = create_connection(to, Some(Duration::from_millis(20)), None).unwrap_err();
+    let ConnectionError::Connect(failed) = error else { panic!("{error}") };
+    assert_eq!(failed.target(), "tcp://several:21567");
+    let found: Vec<_> = failed.attempts().iter().map(|(at, error)| (at.clone(), error.kind())).collect();
+    let [first, second, third] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(*first, (silent.clone(), ErrorKind::TimedOut));
+    assert_eq!(*second, (refusing, ErrorKind::ConnectionRefused));
+    assert_eq!(*third, (silent, ErrorKind::TimedOut));
+    let none = create_connection(Addresses(Vec::new()), None, None).unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::NotFound);
 }
 
 #[test]
