@@ -204,7 +204,7 @@
 //! | `fromfd`, `socket(fileno=…)` | [`Socket::from_fd`] | takes ownership of the descriptor; a [`SocketRef`] borrows it |
 //! | `get_inheritable` | [`Socket::inheritable`] | |
 //! | `set_inheritable` | [`Socket::set_inheritable`] | |
-//! | `if_nameindex` | [`interfaces`] | |
+//! | `if_nameindex` | [`interfaces`] | with flags and addresses |
 //! | `if_nametoindex` | [`interface_index`] | |
 //! | `if_indextoname` | [`interface_name`] | |
 //!
@@ -337,7 +337,9 @@ pub use error::Error;
 pub use family::{Family, Protocol, Type};
 pub use file::{SocketFile, SocketReader, SocketWriter};
 pub use from_fd_error::FromFdError;
-pub use interface::{Interface, interface_index, interface_name, interfaces};
+pub use interface::{
+    Interface, InterfaceAddress, InterfaceFlags, interface_index, interface_name, interfaces,
+};
 pub use lookup::{IpVersion, Side};
 pub use message::{Message, MessageFlags, MessageLen, Outgoing};
 pub use poll::{Event, Events, EventsIter, Interest, Poll, PollFd, Readiness, Waker, poll, ready};

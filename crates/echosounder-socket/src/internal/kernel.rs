@@ -1,9 +1,10 @@
 //! Features of the running kernel other than sockets. Each function tries one; an error is the
 //! reason why it is absent.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use crate::family::{Family, Protocol, Type};
@@ -58,9 +59,9 @@ pub struct InterfaceTimestamping {
 ///
 /// As ioctl(2): ENODEV if the interface does not exist, EOPNOTSUPP if its driver does not answer
 /// the request.
-pub fn interface_timestamping(interface: &str) -> io::Result<InterfaceTimestamping> {
+pub fn interface_timestamping(interface: impl AsRef<OsStr>) -> io::Result<InterfaceTimestamping> {
     let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
-    let bits = sys::kernel::timestamping(socket.as_fd(), &CString::new(interface)?)?;
+    let bits = sys::kernel::timestamping(socket.as_fd(), &CString::new(interface.as_ref().as_bytes())?)?;
     let has = |bit: libc::c_uint| bits & bit != 0;
     Ok(InterfaceTimestamping {
         software_send: has(libc::SOF_TIMESTAMPING_TX_SOFTWARE),

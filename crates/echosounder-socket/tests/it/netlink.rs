@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::{ErrorKind, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
 use std::process;
 
 use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::internal::effective_user_id;
 use echosounder_socket::{
-    Address, Batch, ControlMessage, ControlSpace, Family, Message, MessageFlags, Protocol, Socket, Type,
-    interface_index, interface_name, interfaces, option,
+    Address, Batch, ControlMessage, ControlSpace, Family, InterfaceFlags, Message, MessageFlags, Protocol,
+    Socket, Type, interface_index, interface_name, interfaces, option,
 };
 
 use crate::PATIENCE;
@@ -106,17 +107,62 @@ fn kernel_at_port_0_lists_the_links() {
         assert_eq!((u32_at(&bytes, 8), u32_at(&bytes, 12)), (7, number));
     }
     // The C library returns the same list.
-    let mut known: Vec<_> =
-        interfaces().unwrap().into_iter().map(|interface| (interface.index, interface.name)).collect();
+    let mut known: Vec<_> = interfaces()
+        .unwrap()
+        .into_iter()
+        .map(|interface| (interface.index, interface.name.into_string().unwrap()))
+        .collect();
     known.sort_unstable();
     links.sort_unstable();
     assert_eq!(links, known);
     for (index, name) in &links {
         assert_eq!(interface_index(name).unwrap(), *index);
-        assert_eq!(interface_name(*index).unwrap(), *name);
+        assert_eq!(interface_name(*index).unwrap(), name.as_str());
     }
     assert!(links.iter().any(|(_, name)| name == "lo"));
     assert!(fs::read_to_string("/proc/net/dev").unwrap().lines().count() == links.len() + 2);
+}
+
+/// The addresses are those of /proc/net/if_inet6 and of `ip address`.
+#[test]
+fn interfaces_have_flags_and_addresses() {
+    let list = interfaces().unwrap();
+    let lo = list.iter().find(|interface| interface.name == "lo").unwrap();
+    assert!(lo.flags.contains(InterfaceFlags::LOOPBACK | InterfaceFlags::UP), "{lo:?}");
+    assert!(!lo.flags.intersects(InterfaceFlags::BROADCAST | InterfaceFlags::POINT_TO_POINT), "{lo:?}");
+    assert_eq!(lo.hardware.unwrap().as_bytes(), [0; 6]);
+    let v4 = lo.addresses.iter().find(|address| address.ip == Ipv4Addr::LOCALHOST).unwrap();
+    assert_eq!((v4.prefix_len, v4.broadcast, v4.peer), (8, None, None));
+
+    let mut v6: Vec<_> = list
+        .iter()
+        .flat_map(|interface| {
+            let v6 = interface.addresses.iter().filter(|address| address.ip.is_ipv6());
+            v6.map(|address| {
+                let IpAddr::V6(ip) = address.ip else { unreachable!("filtered") };
+                (interface.name.to_str().unwrap(), format!("{:032x}", ip.to_bits()), address.prefix_len)
+            })
+        })
+        .collect();
+    let file = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let mut expected: Vec<_> = file
+        .lines()
+        .map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            (fields[5], fields[0].to_owned(), u8::from_str_radix(fields[2], 16).unwrap())
+        })
+        .collect();
+    v6.sort();
+    expected.sort();
+    assert_eq!(v6, expected);
+    for interface in &list {
+        let path = format!("/sys/class/net/{}/address", interface.name.to_str().unwrap());
+        let Ok(address) = fs::read_to_string(path) else { continue };
+        assert_eq!(
+            interface.hardware.map(|hardware| hardware.to_string()),
+            Some(address.trim().to_owned()).filter(|text| !text.is_empty())
+        );
+    }
 }
 
 #[test]

@@ -440,7 +440,7 @@ fn truncated_names_are_refused() {
     }
     assert_eq!(socket.option(option::SO_BINDTODEVICE).unwrap(), "");
     assert_eq!(socket.option(option::TCP_CONGESTION).unwrap(), congestion);
-    let too_long = echosounder_socket::internal::kernel::interface_timestamping(&"l".repeat(16));
+    let too_long = echosounder_socket::internal::kernel::interface_timestamping("l".repeat(16));
     assert_eq!(errno(too_long), Some(libc::ENODEV));
 }
 

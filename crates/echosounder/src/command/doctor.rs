@@ -133,7 +133,7 @@ fn timestamps() -> io::Result<Vec<Check>> {
             ))
         });
         let absent = result.as_ref().is_err_and(is_feature_absent);
-        let name = Escaped(interface.name.as_bytes()).to_string();
+        let name = Escaped(interface.name.as_encoded_bytes()).to_string();
         check("timestamps", &name, "SO_TIMESTAMPING", result, absent, None)
     });
     Ok(checks.collect())
