@@ -2,6 +2,7 @@
 
 /// The identity of a process: `struct ucred`, unix(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Credentials {
     /// The process id, in the reader's PID namespace.
     pub pid: i32,

@@ -24,6 +24,12 @@
 //! - Sockets convert to std's types and back, and a [`SocketRef`] borrows the sockets of other
 //!   crates. The pages of [`guide`] show both with tokio and mio.
 //!
+//! # Features
+//!
+//! - `serde`, off by default: [`Address`], [`Endpoint`], [`Transport`] and the addresses of the
+//!   families serialize as text and deserialize from it. Records of the kernel such as
+//!   [`TcpInfo`](option::TcpInfo) serialize as objects.
+//!
 //! # Examples
 //!
 //! A server that replies to one client:
@@ -304,6 +310,8 @@ mod message;
 pub mod option;
 mod poll;
 mod raw_address;
+#[cfg(feature = "serde")]
+mod serde_text;
 mod signal;
 mod socket;
 mod std_types;

@@ -6,6 +6,7 @@ use super::value::{GetValue, ReadOnly, SocketOption, options};
 /// The state of a Multipath TCP connection: `struct mptcp_info`, linux/mptcp.h. Numbers that the
 /// kernel does not report are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 #[doc(alias = "mptcp_info")]
 pub struct MptcpInfo {

@@ -66,6 +66,7 @@ impl GetValue for TxTime {
 
 /// The kernel memory of a socket in bytes, and the messages that it has dropped: linux/sock_diag.h.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct MemoryInfo {
     /// Receive queue.

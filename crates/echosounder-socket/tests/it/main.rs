@@ -22,6 +22,8 @@ mod option;
 mod others;
 mod poll;
 mod python;
+#[cfg(feature = "serde")]
+mod serde;
 mod signal;
 mod socket;
 mod std_types;
