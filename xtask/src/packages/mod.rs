@@ -18,11 +18,11 @@ use crate::machine::Kernel;
 use apt::fetch;
 use image::copy_kernel;
 
-/// The modules of TIPC, VSOCK, SCTP, RDS and AF_ALG, of the link between two guests, and of an
-/// interface with a link-local address, each after its dependencies.
+/// The modules of TIPC, VSOCK, SCTP, RDS, AF_ALG, TLS and CAN, of the link between two guests, and of
+/// an interface with a link-local address, each after its dependencies.
 ///
 /// Some kernels have some of them built in.
-const MODULES: [&str; 20] = [
+const MODULES: [&str; 31] = [
     "lib/crc-ccitt",
     "net/ipv6/ipv6",
     "net/ipv4/udp_tunnel",
@@ -39,6 +39,17 @@ const MODULES: [&str; 20] = [
     "crypto/af_alg",
     "crypto/algif_hash",
     "crypto/sha256_generic",
+    "lib/crypto/libaes",
+    "crypto/aes_generic",
+    "crypto/gf128mul",
+    "crypto/ghash-generic",
+    "crypto/ctr",
+    "crypto/gcm",
+    "crypto/algif_aead",
+    "crypto/algif_rng",
+    "net/tls/tls",
+    "net/can/can",
+    "net/can/can-raw",
     "net/core/failover",
     "drivers/net/net_failover",
     "drivers/net/virtio_net",
