@@ -17,7 +17,7 @@ options! {
     /// Check dump requests strictly: Linux 4.20.
     NETLINK_GET_STRICT_CHK: SocketOption<bool> = libc::NETLINK_GET_STRICT_CHK;
     /// Receive notifications of all network namespaces that have a number in this one: netlink(7).
-    /// Needs CAP_NET_BROADCAST.
+    /// Setting it needs CAP_NET_BROADCAST; older kernels, such as Linux 6.1, cannot read it.
     NETLINK_LISTEN_ALL_NSID: SocketOption<bool> = 8;
     /// The groups that the socket has joined, as a set of bits: group 1 is bit 0 of the first
     /// number: netlink(7).

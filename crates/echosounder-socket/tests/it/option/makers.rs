@@ -157,6 +157,11 @@ pub(super) fn sctp_client() -> io::Result<Made> {
     connected(sctp(Type::STREAM)?, listener)
 }
 
+/// Returns a one-to-one socket of SCTP that is bound to all addresses.
+pub(super) fn sctp_on_all_addresses() -> io::Result<Made> {
+    prepared(sctp(Type::STREAM), |socket| socket.bind(loopback(Ipv4Addr::UNSPECIFIED)))
+}
+
 /// Returns a UDP socket that is connected to itself.
 pub(super) fn udp_to_itself() -> io::Result<Made> {
     prepared(udp(), |socket| {

@@ -50,7 +50,7 @@ pub(super) const NETLINK: &[Row] = rows! {
     NETLINK_DROP_MEMBERSHIP => takes(subscribed(), 1);
     NETLINK_EXT_ACK => toggles(netlink());
     NETLINK_GET_STRICT_CHK => toggles(netlink());
-    NETLINK_LISTEN_ALL_NSID => toggles(netlink());
+    NETLINK_LISTEN_ALL_NSID => takes(netlink(), true);
     NETLINK_LIST_MEMBERSHIPS => reads(subscribed(), |groups| groups[0] == 1);
     NETLINK_NO_ENOBUFS => toggles(netlink());
     NETLINK_PKTINFO => toggles(netlink());
@@ -82,7 +82,7 @@ pub(super) const SCTP: &[Row] = rows! {
     SCTP_ADAPTATION_LAYER => keeps(sctp(Type::STREAM), 7, 7);
     SCTP_ASSOCINFO => copies(sctp(Type::STREAM));
     SCTP_AUTOCLOSE => keeps(sctp(Type::SEQPACKET), 9, 9);
-    SCTP_AUTO_ASCONF => toggles(sctp(Type::STREAM));
+    SCTP_AUTO_ASCONF => toggles(sctp_on_all_addresses());
     SCTP_CONTEXT => keeps(sctp(Type::STREAM), value(9), value(9));
     SCTP_DEFAULT_SNDINFO => keeps(
         sctp(Type::STREAM),
