@@ -1,8 +1,5 @@
-//! Socket options, under their kernel names. The type of a constant is the type of the option's
-//! value.
-//!
-//! Set and read an option that is not listed here with [`SocketOption::new`], or as bytes with
-//! [`Socket::set_option_bytes`] and [`Socket::option_bytes`](crate::Socket::option_bytes).
+//! Socket options, under their kernel names. The types of a constant are the types of the values
+//! that are set and read.
 //!
 //! ```
 //! use echosounder_socket::{Family, Protocol, Socket, Type, option};
@@ -16,6 +13,54 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # The most used options
+//!
+//! | purpose | options |
+//! |---|---|
+//! | reuse or share an address | [`SO_REUSEADDR`], [`SO_REUSEPORT`] |
+//! | bind before the address exists | [`IP_FREEBIND`], [`IPV6_FREEBIND`] |
+//! | choose an interface | [`SO_BINDTODEVICE`], [`SO_BINDTOIFINDEX`] |
+//! | accept IPv4 on IPv6 or not | [`IPV6_V6ONLY`] |
+//! | size the buffers | [`SO_RCVBUF`], [`SO_SNDBUF`], [`TCP_NOTSENT_LOWAT`] |
+//! | send at once, or in full segments | [`TCP_NODELAY`], [`TCP_CORK`] |
+//! | notice that an idle peer is gone | [`SO_KEEPALIVE`], [`TCP_KEEPIDLE`], [`TCP_KEEPINTVL`], [`TCP_KEEPCNT`] |
+//! | notice that a silent peer is gone | [`TCP_USER_TIMEOUT`] |
+//! | wait for unsent data on close | [`SO_LINGER`] |
+//! | observe a connection | [`TCP_INFO`], [`SO_MEMINFO`] |
+//! | set DSCP and ECN | [`IP_TOS`], [`IPV6_TCLASS`] |
+//! | set time to live or hop limit | [`IP_TTL`], [`IPV6_UNICAST_HOPS`] |
+//! | mark packets for the firewall | [`SO_MARK`], [`SO_PRIORITY`] |
+//! | join a multicast group | [`IP_ADD_MEMBERSHIP`], [`IPV6_ADD_MEMBERSHIP`], [`MCAST_JOIN_SOURCE_GROUP`] |
+//! | send multicast or broadcast | [`IP_MULTICAST_IF`], [`IPV6_MULTICAST_IF`], [`SO_BROADCAST`] |
+//! | receive the time of arrival | [`SO_TIMESTAMPNS`], [`SO_TIMESTAMPING`] |
+//! | receive destination and interface | [`IP_PKTINFO`], [`IPV6_RECVPKTINFO`] |
+//! | receive the time to live | [`IP_RECVTTL`], [`IPV6_RECVHOPLIMIT`] |
+//! | receive errors with their origin | [`IP_RECVERR`], [`IPV6_RECVERR`] |
+//! | discover the path MTU | [`IP_MTU_DISCOVER`], [`IP_MTU`] |
+//! | many datagrams in one call | [`UDP_SEGMENT`], [`UDP_GRO`] |
+//! | identify a local peer | [`SO_PEERCRED`], [`SO_PASSCRED`], [`Socket::peer_pidfd`] |
+//! | filter packets | [`Socket::attach_filter`], [`Socket::attach_reuseport_filter`] |
+//!
+//! # Kinds of options
+//!
+//! The type [`SocketOption<i32>`](SocketOption) is set and read as an `i32`,
+//! `SocketOption<ReadOnly, i32>` is only read, and `SocketOption<Membership, WriteOnly>` is only
+//! set. What an option does not support does not compile. A bool is an `int`, 0 or 1, and a
+//! [`Duration`](std::time::Duration) a `struct timeval`; other units are in the description of the
+//! option.
+//!
+//! An option that the kernel does not have is refused with ENOPROTOOPT or EOPNOTSUPP
+//! ([`is_feature_absent`](crate::is_feature_absent)). "Linux 5.9" in a description is the version
+//! that brought the option; those without one are older than Linux 4.9.
+//!
+//! Define an option that is not listed here with [`SocketOption::new`], or set and read it as bytes
+//! with [`Socket::set_option_bytes`], [`Socket::option_bytes`] and [`Socket::option_with_input`].
+//!
+//! [`Socket::attach_filter`]: crate::Socket::attach_filter
+//! [`Socket::attach_reuseport_filter`]: crate::Socket::attach_reuseport_filter
+//! [`Socket::option_bytes`]: crate::Socket::option_bytes
+//! [`Socket::option_with_input`]: crate::Socket::option_with_input
+//! [`Socket::peer_pidfd`]: crate::Socket::peer_pidfd
 //! [`Socket::set_option_bytes`]: crate::Socket::set_option_bytes
 
 mod alg;

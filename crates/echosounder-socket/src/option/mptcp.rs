@@ -3,6 +3,18 @@
 
 use super::value::{GetValue, ReadOnly, SocketOption, options};
 
+bitflags::bitflags! {
+    /// Properties of a Multipath TCP connection: the MPTCP_INFO_FLAG_ flags of linux/mptcp.h.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct MptcpFlags: u32 {
+        /// The connection uses plain TCP, because the peer or a middlebox does not know Multipath
+        /// TCP: MPTCP_INFO_FLAG_FALLBACK.
+        const FALLBACK = 1;
+        /// The key of the peer is known: MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED.
+        const REMOTE_KEY_RECEIVED = 2;
+    }
+}
+
 /// The state of a Multipath TCP connection: `struct mptcp_info`, linux/mptcp.h. Numbers that the
 /// kernel does not report are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,9 +34,8 @@ pub struct MptcpInfo {
     pub add_addr_signal_max: u8,
     /// Maximum of `add_addr_accepted`.
     pub add_addr_accepted_max: u8,
-    /// MPTCP_INFO_FLAG_FALLBACK (1): the connection uses plain TCP;
-    /// MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED (2).
-    pub flags: u32,
+    /// Properties of the connection.
+    pub flags: MptcpFlags,
     /// The number of the connection on this host.
     pub token: u32,
     /// The sequence number of the next byte to send.
@@ -70,7 +81,7 @@ impl GetValue for MptcpInfo {
             subflows_max: byte(3),
             add_addr_signal_max: byte(4),
             add_addr_accepted_max: byte(5),
-            flags: number(8)?,
+            flags: MptcpFlags::from_bits_retain(number(8)?),
             token: number(12)?,
             write_seq: long(16)?,
             snd_una: long(24)?,

@@ -3,7 +3,7 @@
 //! PACKET_RX_RING and PACKET_TX_RING need a mapping of memory and are set with
 //! [`Socket::set_option_bytes`](crate::Socket::set_option_bytes).
 
-use super::value::{GetValue, ReadOnly, SetValue, SocketOption, WriteOnly, layout_read, options};
+use super::value::{GetValue, ReadOnly, SetValue, SocketOption, WriteOnly, layout_read, named, options};
 
 /// Which packets of an interface a socket receives besides those to this host: `struct packet_mreq`,
 /// packet(7).
@@ -55,16 +55,57 @@ impl SetValue for PacketMembership {
 pub struct PacketFanout {
     /// The number of the group in its network namespace.
     pub group: u16,
-    /// How to choose the socket, a PACKET_FANOUT_ constant of linux/if_packet.h, such as 0 for a
-    /// hash of the flow or 1 for one after the other, and PACKET_FANOUT_FLAG_ flags.
-    pub mode: u16,
+    /// How the kernel chooses the socket.
+    pub mode: PacketFanoutMode,
+    /// How the kernel treats full sockets and fragments.
+    pub flags: PacketFanoutFlags,
+}
+
+named! {
+    /// How the kernel chooses the socket of a group: the PACKET_FANOUT_ constants of
+    /// linux/if_packet.h.
+    PacketFanoutMode: u8 {
+        /// By a hash of the flow, so that a flow stays with one socket.
+        HASH = 0;
+        /// One after the other.
+        LOAD_BALANCE = 1;
+        /// By the processor that received the packet.
+        CPU = 2;
+        /// The first socket until it is full, then the next.
+        ROLLOVER = 3;
+        /// At random.
+        RANDOM = 4;
+        /// By the receive queue of the interface.
+        QUEUE = 5;
+        /// By a classic BPF program.
+        CBPF = 6;
+        /// By an eBPF program.
+        EBPF = 7;
+    }
+}
+
+bitflags::bitflags! {
+    /// How a group treats full sockets and fragments: the PACKET_FANOUT_FLAG_ flags of
+    /// linux/if_packet.h.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PacketFanoutFlags: u16 {
+        /// Use another socket if the chosen one is full.
+        const ROLLOVER = 0x1000;
+        /// Let the kernel choose an unused number of a group, if `group` is 0.
+        const UNIQUE_ID = 0x2000;
+        /// Do not pass packets that this host sends to the group: Linux 5.15.
+        const IGNORE_OUTGOING = 0x4000;
+        /// Reassemble fragments before the socket is chosen.
+        const DEFRAGMENT = 0x8000;
+    }
 }
 
 impl SetValue for PacketFanout {
     type Bytes = [u8; 4];
 
     fn encode(&self) -> Option<[u8; 4]> {
-        (u32::from(self.mode) << 16 | u32::from(self.group)).encode()
+        let mode = u32::from(self.mode.0) | u32::from(self.flags.bits());
+        (mode << 16 | u32::from(self.group)).encode()
     }
 }
 
@@ -72,8 +113,13 @@ impl GetValue for PacketFanout {
     const LEN_MAX: usize = 4;
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let [group, mode] = [u32::decode(bytes)? & 0xffff, u32::decode(bytes)? >> 16];
-        Some(Self { group: group.try_into().ok()?, mode: mode.try_into().ok()? })
+        let value = u32::decode(bytes)?;
+        let flags = u16::try_from(value >> 16 & 0xff00).ok()?;
+        Some(Self {
+            group: u16::try_from(value & 0xffff).ok()?,
+            mode: PacketFanoutMode(u8::try_from(value >> 16 & 0xff).ok()?),
+            flags: PacketFanoutFlags::from_bits_retain(flags),
+        })
     }
 }
 

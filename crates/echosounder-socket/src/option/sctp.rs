@@ -217,24 +217,75 @@ pub struct SctpPeerParameters {
     pub path_mtu: u32,
     /// The delay of acknowledgements in milliseconds, if SPP_SACKDELAY_ENABLE is set.
     pub sack_delay_ms: u32,
-    /// A sum of the SPP_ flags of linux/sctp.h, such as SPP_HB_ENABLE (1).
-    pub flags: u32,
+    /// Which of the other fields to set, and which mechanisms are on.
+    pub flags: SctpPeerFlags,
     /// The flow label of IPv6, if SPP_IPV6_FLOWLABEL is set.
     pub flow_label: u32,
     /// The DSCP value, if SPP_DSCP is set.
     pub dscp: u8,
 }
 
-layout!(SctpPeerParameters, 156, {
-    association: i32 = 0,
-    heartbeat_ms: u32 = 132,
-    retransmissions_max: u16 = 136,
-    path_mtu: u32 = 138,
-    sack_delay_ms: u32 = 142,
-    flags: u32 = 146,
-    flow_label: u32 = 150,
-    dscp: u8 = 154,
-});
+bitflags::bitflags! {
+    /// Mechanisms of a peer's addresses: the SPP_ flags of linux/sctp.h.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SctpPeerFlags: u32 {
+        /// Send heartbeats.
+        const HEARTBEAT_ENABLE = 1 << 0;
+        /// Do not send heartbeats.
+        const HEARTBEAT_DISABLE = 1 << 1;
+        /// Send a heartbeat at once.
+        const HEARTBEAT_DEMAND = 1 << 2;
+        /// Discover the path MTU.
+        const PATH_MTU_DISCOVERY_ENABLE = 1 << 3;
+        /// Use `path_mtu`.
+        const PATH_MTU_DISCOVERY_DISABLE = 1 << 4;
+        /// Delay acknowledgements by `sack_delay_ms`.
+        const SACK_DELAY_ENABLE = 1 << 5;
+        /// Acknowledge at once.
+        const SACK_DELAY_DISABLE = 1 << 6;
+        /// A heartbeat interval of 0 is meant.
+        const HEARTBEAT_TIME_IS_ZERO = 1 << 7;
+        /// Set `flow_label`.
+        const IPV6_FLOW_LABEL = 1 << 8;
+        /// Set `dscp`.
+        const DSCP = 1 << 9;
+    }
+}
+
+impl SetValue for SctpPeerParameters {
+    type Bytes = [u8; 156];
+
+    fn encode(&self) -> Option<[u8; 156]> {
+        let mut bytes = [0; 156];
+        bytes[..4].copy_from_slice(&self.association.to_ne_bytes());
+        bytes[132..136].copy_from_slice(&self.heartbeat_ms.to_ne_bytes());
+        bytes[136..138].copy_from_slice(&self.retransmissions_max.to_ne_bytes());
+        bytes[138..142].copy_from_slice(&self.path_mtu.to_ne_bytes());
+        bytes[142..146].copy_from_slice(&self.sack_delay_ms.to_ne_bytes());
+        bytes[146..150].copy_from_slice(&self.flags.bits().to_ne_bytes());
+        bytes[150..154].copy_from_slice(&self.flow_label.to_ne_bytes());
+        bytes[154] = self.dscp;
+        Some(bytes)
+    }
+}
+
+impl GetValue for SctpPeerParameters {
+    const LEN_MAX: usize = 156;
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let number = |at: usize| u32::decode(bytes.get(at..)?);
+        Some(Self {
+            association: i32::decode(bytes)?,
+            heartbeat_ms: number(132)?,
+            retransmissions_max: u16::decode(bytes.get(136..)?)?,
+            path_mtu: number(138)?,
+            sack_delay_ms: number(142)?,
+            flags: SctpPeerFlags::from_bits_retain(number(146)?),
+            flow_label: number(150)?,
+            dscp: u8::decode(bytes.get(154..)?)?,
+        })
+    }
+}
 
 named! {
     /// The state of an association: `enum sctp_sstat_state`, linux/sctp.h.

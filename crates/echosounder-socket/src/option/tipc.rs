@@ -1,6 +1,6 @@
 //! Options of TIPC: SOL_TIPC. The numbers are those of linux/tipc.h.
 
-use super::value::{ReadOnly, SocketOption, WriteOnly, layout_write, options};
+use super::value::{ReadOnly, SetValue, SocketOption, WriteOnly, options};
 
 /// Membership in a TIPC group: `struct tipc_group_req`, linux/tipc.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,11 +12,33 @@ pub struct TipcGroup {
     pub instance: u32,
     /// 2 for the whole cluster, 3 for this node only.
     pub scope: u32,
-    /// TIPC_GROUP_LOOPBACK (1), TIPC_GROUP_MEMBER_EVTS (2).
-    pub flags: u32,
+    /// What the member receives.
+    pub flags: TipcGroupFlags,
 }
 
-layout_write!(TipcGroup, 16, { group: u32 = 0, instance: u32 = 4, scope: u32 = 8, flags: u32 = 12 });
+bitflags::bitflags! {
+    /// What a member of a TIPC group receives: the TIPC_GROUP_ flags of linux/tipc.h.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TipcGroupFlags: u32 {
+        /// The messages that the member itself sends: TIPC_GROUP_LOOPBACK.
+        const LOOPBACK = 1;
+        /// Messages without content when members join and leave: TIPC_GROUP_MEMBER_EVTS.
+        const MEMBER_EVENTS = 2;
+    }
+}
+
+impl SetValue for TipcGroup {
+    type Bytes = [u8; 16];
+
+    fn encode(&self) -> Option<[u8; 16]> {
+        let mut bytes = [0; 16];
+        let fields = [self.group, self.instance, self.scope, self.flags.bits()];
+        for (to, field) in bytes.chunks_mut(4).zip(fields) {
+            to.copy_from_slice(&field.to_ne_bytes());
+        }
+        Some(bytes)
+    }
+}
 
 options! {
     level libc::SOL_TIPC;

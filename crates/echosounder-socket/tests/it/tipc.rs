@@ -5,7 +5,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
-use echosounder_socket::option::{self, TipcGroup};
+use echosounder_socket::option::{self, TipcGroup, TipcGroupFlags};
 use echosounder_socket::{
     Address, Batch, ControlMessage, ControlSpace, Family, Message, MessageFlags, Shutdown, Socket, Transport,
 };
@@ -250,7 +250,7 @@ fn group_member_receives_membership_events() {
     let Some(group) = service() else { return };
     let member = |instance| {
         let member = socket(Transport::TipcRdm);
-        let request = TipcGroup { group, instance, scope: 2, flags: 2 };
+        let request = TipcGroup { group, instance, scope: 2, flags: TipcGroupFlags::MEMBER_EVENTS };
         member.set_option(option::TIPC_GROUP_JOIN, request).unwrap();
         member
     };

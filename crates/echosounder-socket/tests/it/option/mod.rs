@@ -8,9 +8,18 @@ mod others;
 mod transport;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use echosounder_socket::Transport;
-use echosounder_socket::option::{self, BpfInstruction};
+use echosounder_socket::option::{
+    self, BpfInstruction, CanFilter, GetValue, Icmp6Filter, InterfaceIndex, MemoryInfo, MptcpInfo,
+    PacketFanout, PathMtu, PortRange, SctpEvents, SctpPeerParameters, SctpStatus, SetValue, TcpInfo,
+    TimestampingFlags, XdpMmapOffsets,
+};
+use proptest::prelude::*;
 
 use crate::LOOPBACK;
 
@@ -45,6 +54,52 @@ fn reuseport_filter_chooses_the_socket() {
             client.send_to(b"to the chosen one", &name).unwrap();
             assert_eq!(group[chosen as usize].recv(&mut [0; 32]).unwrap(), 17);
         }
+    }
+}
+
+proptest! {
+    /// The kernel is trusted for memory safety only: no bytes make a value panic.
+    #[test]
+    fn values_decode_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn decode<V: GetValue>(bytes: &[u8]) {
+            let fits = &bytes[..bytes.len().min(V::LEN_MAX)];
+            let _ = V::decode(fits);
+        }
+        decode::<TcpInfo>(&bytes);
+        decode::<MptcpInfo>(&bytes);
+        decode::<SctpStatus>(&bytes);
+        decode::<SctpEvents>(&bytes);
+        decode::<SctpPeerParameters>(&bytes);
+        decode::<MemoryInfo>(&bytes);
+        decode::<PathMtu>(&bytes);
+        decode::<SocketAddrV4>(&bytes);
+        decode::<Icmp6Filter>(&bytes);
+        decode::<Vec<CanFilter>>(&bytes);
+        decode::<Vec<u32>>(&bytes);
+        decode::<PacketFanout>(&bytes);
+        decode::<XdpMmapOffsets>(&bytes);
+        decode::<Duration>(&bytes);
+        decode::<Option<Duration>>(&bytes);
+        decode::<String>(&bytes);
+        decode::<OsString>(&bytes);
+    }
+
+    #[test]
+    fn encoded_values_decode_to_themselves(number: u64, low: u16, high: u16) {
+        fn round_trip<V: GetValue + SetValue + PartialEq + Debug>(value: V) {
+            let bytes = value.encode().unwrap();
+            assert_eq!(V::decode(bytes.as_ref()), Some(value));
+        }
+        round_trip(number);
+        round_trip(i64::from_ne_bytes(number.to_ne_bytes()));
+        round_trip(low);
+        round_trip(low.to_ne_bytes()[0]);
+        round_trip(Duration::from_micros(number >> 1));
+        round_trip(Ipv4Addr::from(u32::from(low) << 16 | u32::from(high)));
+        round_trip(PortRange { low, high });
+        round_trip(InterfaceIndex(u32::from(low) << 16 | u32::from(high)));
+        round_trip(TimestampingFlags::from_bits_retain(u32::from(low) << 16 | u32::from(high)));
+        round_trip(Icmp6Filter::BLOCK_ALL.pass(low.to_ne_bytes()[0]).pass(high.to_ne_bytes()[0]));
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use echosounder_socket::Type;
 use echosounder_socket::option::{
-    self, AeadTagLength, CanFilter, PacketFanout, PacketMembership, PacketSelection, SctpDelayedSack,
-    SctpEvent, SctpEvents, SctpInit, SctpRto, SctpSendInfo, SctpState, SctpValue, TipcGroup,
+    self, AeadTagLength, CanFilter, PacketFanout, PacketFanoutFlags, PacketFanoutMode, PacketMembership,
+    PacketSelection, SctpDelayedSack, SctpEvent, SctpEvents, SctpInit, SctpRto, SctpSendInfo, SctpState,
+    SctpValue, TipcGroup, TipcGroupFlags,
 };
 
 use super::check::{Needs, Row, check, copies, keeps, reads, rows, takes, toggles, works};
@@ -18,7 +19,7 @@ fn value(value: u32) -> SctpValue {
 }
 
 fn tipc_group() -> TipcGroup {
-    TipcGroup { group: 2_000_000_077, instance: 1, scope: 3, flags: 0 }
+    TipcGroup { group: 2_000_000_077, instance: 1, scope: 3, flags: TipcGroupFlags::empty() }
 }
 
 fn in_tipc_group() -> io::Result<Made> {
@@ -31,12 +32,13 @@ fn promiscuous() -> PacketMembership {
 
 /// The group is of this process, as other tests may use the same number.
 fn fanout() -> PacketFanout {
-    PacketFanout { group: u16::try_from(process::id() & 0x7fff).unwrap(), mode: 0 }
+    let group = u16::try_from(process::id() & 0x7fff).unwrap();
+    PacketFanout { group, mode: PacketFanoutMode::HASH, flags: PacketFanoutFlags::empty() }
 }
 
 /// Another group, whose packets go to another socket when one is full.
 fn rolling_over() -> PacketFanout {
-    PacketFanout { group: fanout().group | 0x8000, mode: 0x1000 }
+    PacketFanout { group: fanout().group | 0x8000, flags: PacketFanoutFlags::ROLLOVER, ..fanout() }
 }
 
 fn subscribed() -> io::Result<Made> {
