@@ -37,7 +37,8 @@ pub enum Sender {
 }
 
 /// Why a datagram is not replied to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 #[repr(u8)]
 pub enum DropReason {
     /// It begins with a filled timestamp, so it is a reply itself.
@@ -68,7 +69,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order in which they are reported.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: &'static [Self] = &[
         Self::Stamped,
         Self::Truncated,
         Self::Group,

@@ -34,6 +34,18 @@ pub enum Input {
 }
 
 impl Framing {
+    /// Returns whether `new` completes a message of which `unfinished` bytes have arrived before,
+    /// none of them a newline.
+    pub fn completes(self, unfinished: usize, new: &[u8]) -> bool {
+        match self {
+            Self::Line(max) => {
+                let missing = max.get().min(FRAME_MAX).saturating_sub(unfinished);
+                missing <= new.len() || new.contains(&b'\n')
+            }
+            Self::Size(_) | Self::Message => true,
+        }
+    }
+
     /// Returns the length of the first message of `input`, or `None` if it is not complete yet.
     pub fn frame_len(self, input: &[u8], kind: Input) -> Option<usize> {
         if input.is_empty() {

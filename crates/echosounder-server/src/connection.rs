@@ -5,7 +5,7 @@
 //! [`Connection::on_ready`] and ends with [`Operation::Wait`] or [`Operation::Close`]. It has at
 //! most one receive and one send, so that connections take equal turns.
 
-use echosounder_proto::{Clock, DropReason, Framing, Input, Moment};
+use echosounder_proto::{Clock, DropReason, Input, Moment};
 use echosounder_socket::{Address, Interest, Kind, Readiness, Shutdown, Transport};
 
 use crate::backlog::{BacklogBudget, BacklogSlot, Remainder};
@@ -256,7 +256,7 @@ impl Connection {
             let new = &context.input[unfinished..len];
             let framing = context.service.responder(false).framing;
             // An unfinished line is neither scanned nor copied again until it is complete.
-            if context.budget.read_size().is_some() && !ends_frame(framing, unfinished, new) {
+            if context.budget.read_size().is_some() && !framing.completes(unfinished, new) {
                 context.budget.append(backlog, new);
                 return self.end_turn(Interest::READ);
             }
@@ -381,23 +381,12 @@ impl Connection {
     }
 }
 
-/// Returns whether `new` completes a frame that has `unfinished` bytes already, none of them a
-/// newline.
-fn ends_frame(framing: Framing, unfinished: usize, new: &[u8]) -> bool {
-    match framing {
-        Framing::Line(max) => {
-            max.get().min(echosounder_proto::FRAME_MAX) <= unfinished + new.len() || new.contains(&b'\n')
-        }
-        Framing::Size(_) | Framing::Message => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
     use std::time::Duration;
 
-    use echosounder_proto::{FRAME_MAX, MonoTime, Responder, Template, WallTime};
+    use echosounder_proto::{FRAME_MAX, Framing, MonoTime, Responder, Template, WallTime};
 
     use super::*;
     use crate::backlog::BACKLOG_MAX;
@@ -486,7 +475,7 @@ mod tests {
                 let framing = line(max);
                 if framing.frame_len(&whole[..unfinished], Input::More).is_none() {
                     let ends = framing.frame_len(&whole, Input::More).is_some();
-                    assert_eq!(ends_frame(framing, unfinished, new.as_bytes()), ends, "{max} {whole:?}");
+                    assert_eq!(framing.completes(unfinished, new.as_bytes()), ends, "{max} {whole:?}");
                 }
             }
         }

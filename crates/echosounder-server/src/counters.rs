@@ -113,7 +113,7 @@ impl Totals {
 
     /// Returns every reason to drop a message, with the number of messages dropped for it.
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
-        DropReason::ALL.into_iter().zip(self.drops)
+        DropReason::ALL.iter().copied().zip(self.drops)
     }
 
     /// Returns the number of clients disconnected by the server for one reason.
@@ -123,7 +123,7 @@ impl Totals {
 
     /// Returns every reason to disconnect a client, with the number of clients disconnected for it.
     pub fn disconnects(&self) -> impl Iterator<Item = (DisconnectReason, u64)> {
-        DisconnectReason::ALL.into_iter().zip(self.disconnects)
+        DisconnectReason::ALL.iter().copied().zip(self.disconnects)
     }
 
     /// Returns the number of clients disconnected by the server for any reason.

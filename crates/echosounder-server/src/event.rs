@@ -69,7 +69,7 @@ pub enum DisconnectReason {
 
 impl DisconnectReason {
     /// Every reason, in the order of reports.
-    pub const ALL: [Self; 4] = [Self::Idle, Self::Stalled, Self::Evicted, Self::Refused];
+    pub const ALL: &'static [Self] = &[Self::Idle, Self::Stalled, Self::Evicted, Self::Refused];
 
     /// Returns the reason as one word for reports.
     pub fn name(self) -> &'static str {
