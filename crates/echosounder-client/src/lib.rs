@@ -72,8 +72,8 @@ pub use ping::{
     TargetEvent, TargetResult, Thresholds, TimestampSource, TimestampSupport, Verdict,
 };
 pub use talk::{
-    BackgroundWriter, CloseReason, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary,
-    Received, ReceivedKind, RequestOutcome, Talk, TalkError, TalkEvent, TalkMode, TalkSummary, echo,
+    BackgroundWriter, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary, Received,
+    ReceivedKind, RequestOutcome, Talk, TalkEnd, TalkError, TalkEvent, TalkMode, TalkSummary, echo,
 };
 pub use wait_limit::WaitLimit;
 
@@ -83,3 +83,8 @@ pub mod internal {
     pub use crate::clock::SystemClock;
     pub use crate::load::{Generator, LoadPlan};
 }
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

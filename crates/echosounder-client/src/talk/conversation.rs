@@ -11,7 +11,7 @@ use echosounder_socket::{Interest, Kind};
 use super::exchange::FailedRequest;
 use super::line_ending::{Eol, Translator};
 use super::lines::{Line, LineSource};
-use super::outcome::{CloseReason, TalkError};
+use super::outcome::{TalkEnd, TalkError};
 use super::peer::Peer;
 use super::received::{Received, RequestOutcome};
 use crate::error::ClientError;
@@ -83,7 +83,7 @@ pub struct TalkSummary {
     /// The first failure of the peer.
     pub failure: Option<FailureKind>,
     /// Why the conversation has ended.
-    pub close_reason: CloseReason,
+    pub close_reason: TalkEnd,
 }
 
 /// A conversation between the lines of an input and a peer.
@@ -101,7 +101,7 @@ pub struct Talk<L> {
 
 enum Next {
     Line(Line),
-    Close(CloseReason),
+    Close(TalkEnd),
 }
 
 impl<L: LineSource> Talk<L> {
@@ -114,7 +114,7 @@ impl<L: LineSource> Talk<L> {
             unsent: 0,
             more_unsent: false,
             failure: None,
-            close_reason: CloseReason::EndOfInput,
+            close_reason: TalkEnd::EndOfInput,
         };
         Self { peer, lines, eol, mode, summary, line: 0, is_reached: false }
     }
@@ -131,15 +131,13 @@ impl<L: LineSource> Talk<L> {
         mut on_event: impl FnMut(TalkEvent<'_>) -> io::Result<()>,
     ) -> Result<TalkSummary, TalkError> {
         let reason = match self.converse(&mut on_event) {
-            Err(TalkError::Output(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                CloseReason::Stopped
-            }
+            Err(TalkError::Output(error)) if error.kind() == io::ErrorKind::Interrupted => TalkEnd::Stopped,
             result => result?,
         };
-        let is_time_over = reason == CloseReason::Stopped && self.peer.limit().is_over();
-        self.summary.close_reason = if is_time_over { CloseReason::TimeLimit } else { reason };
+        let is_time_over = reason == TalkEnd::Stopped && self.peer.limit().is_over();
+        self.summary.close_reason = if is_time_over { TalkEnd::TimeLimit } else { reason };
         let is_incomplete = self.summary.replied < self.summary.sent || self.summary.unsent != 0;
-        if reason == CloseReason::Peer && is_incomplete {
+        if reason == TalkEnd::Peer && is_incomplete {
             self.summary.failure.get_or_insert(FailureKind::Closed);
         }
         Ok(self.summary)
@@ -148,7 +146,7 @@ impl<L: LineSource> Talk<L> {
     fn converse(
         &mut self,
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
-    ) -> Result<CloseReason, TalkError> {
+    ) -> Result<TalkEnd, TalkError> {
         let reason = loop {
             on_event(TalkEvent::Prompt).map_err(TalkError::Output)?;
             match self.next(on_event)? {
@@ -161,8 +159,8 @@ impl<L: LineSource> Talk<L> {
             }
         };
         match (self.mode, reason) {
-            (TalkMode::Scripted, CloseReason::EndOfInput) => self.drain(on_event),
-            (TalkMode::Scripted, CloseReason::Peer) => self.count_unsent().map(|()| reason),
+            (TalkMode::Scripted, TalkEnd::EndOfInput) => self.drain(on_event),
+            (TalkMode::Scripted, TalkEnd::Peer) => self.count_unsent().map(|()| reason),
             (TalkMode::Scripted, _) => Ok(reason),
             (TalkMode::Interactive, _) => {
                 // A person who leaves does not wait for the peer, and an error no longer matters.
@@ -182,17 +180,17 @@ impl<L: LineSource> Talk<L> {
                 self.line += 1;
                 if self.mode == TalkMode::Scripted && !self.is_open(on_event)? {
                     self.summary.unsent += 1;
-                    return Ok(Next::Close(CloseReason::Peer));
+                    return Ok(Next::Close(TalkEnd::Peer));
                 }
                 return Ok(Next::Line(line));
             }
             if self.lines.is_done() {
-                return Ok(Next::Close(CloseReason::EndOfInput));
+                return Ok(Next::Close(TalkEnd::EndOfInput));
             }
             let watched = [self.lines.as_fd(), self.peer.as_fd()].map(|fd| (fd, Interest::READ));
             let ready = self.peer.limit().wait(watched, self.peer.next_deadline());
             let Some([input, peer]) = ready.map_err(TalkError::Input)? else {
-                return Ok(Next::Close(CloseReason::Stopped));
+                return Ok(Next::Close(TalkEnd::Stopped));
             };
             if input.can_read() {
                 self.lines.fill().map_err(TalkError::Input)?;
@@ -204,7 +202,7 @@ impl<L: LineSource> Talk<L> {
             };
             self.report_reached(on_event)?;
             if !is_open {
-                return Ok(Next::Close(CloseReason::Peer));
+                return Ok(Next::Close(TalkEnd::Peer));
             }
         }
     }
@@ -224,7 +222,7 @@ impl<L: LineSource> Talk<L> {
         &mut self,
         line: Line,
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
-    ) -> Result<Option<CloseReason>, TalkError> {
+    ) -> Result<Option<TalkEnd>, TalkError> {
         let len = line.len;
         if line.is_too_long() {
             self.summary.unsent += 1;
@@ -233,7 +231,7 @@ impl<L: LineSource> Talk<L> {
         }
         if line.bytes.is_empty() && self.eol == Eol::None {
             match self.mode {
-                TalkMode::Interactive => return Ok(Some(CloseReason::EmptyLine)),
+                TalkMode::Interactive => return Ok(Some(TalkEnd::EmptyLine)),
                 TalkMode::Scripted if self.peer.transport().kind() == Kind::Stream => return Ok(None),
                 TalkMode::Scripted => {}
             }
@@ -248,8 +246,8 @@ impl<L: LineSource> Talk<L> {
                 self.summary.replied += 1;
                 return Ok(None);
             }
-            Ok(RequestOutcome::Closed) => return Ok(Some(CloseReason::Peer)),
-            Ok(RequestOutcome::Stopped) => return Ok(Some(CloseReason::Stopped)),
+            Ok(RequestOutcome::Closed) => return Ok(Some(TalkEnd::Peer)),
+            Ok(RequestOutcome::Stopped) => return Ok(Some(TalkEnd::Stopped)),
             Ok(RequestOutcome::TimedOut) => {
                 self.summary.failure.get_or_insert(FailureKind::Timeout);
                 LineFailure::TimedOut
@@ -309,10 +307,10 @@ impl<L: LineSource> Talk<L> {
     fn drain(
         &mut self,
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
-    ) -> Result<CloseReason, TalkError> {
+    ) -> Result<TalkEnd, TalkError> {
         let outcome = self.peer.drain(&mut reporting(on_event))?;
         let is_stopped = outcome == RequestOutcome::Stopped;
-        Ok(if is_stopped { CloseReason::Stopped } else { CloseReason::EndOfInput })
+        Ok(if is_stopped { TalkEnd::Stopped } else { TalkEnd::EndOfInput })
     }
 
     /// Counts the lines of the input that can no longer be sent.

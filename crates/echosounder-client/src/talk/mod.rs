@@ -24,7 +24,7 @@ pub use background_writer::BackgroundWriter;
 pub use conversation::{LineFailure, Talk, TalkEvent, TalkMode, TalkSummary};
 pub use line_ending::Eol;
 pub use lines::{Line, LineSource, Lines};
-pub use outcome::{CloseReason, TalkError};
+pub use outcome::{TalkEnd, TalkError};
 pub use peer::Peer;
 pub use pipe::{Pipe, PipeSummary};
 pub use received::{Received, ReceivedKind, RequestOutcome};

@@ -7,7 +7,7 @@ use crate::error::ClientError;
 /// Why a conversation or a pipe has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CloseReason {
+pub enum TalkEnd {
     /// The input has ended.
     EndOfInput,
     /// An empty line was typed.

@@ -10,7 +10,7 @@ use echosounder_socket::{Interest, IoBuffer};
 
 use super::background_writer::BackgroundWriter;
 use super::line_ending::{Eol, Translator};
-use super::outcome::{CloseReason, TalkError};
+use super::outcome::{TalkEnd, TalkError};
 use super::peer::Peer;
 use crate::clock::Deadline;
 use crate::error::{ClientError, Operation};
@@ -43,7 +43,7 @@ pub struct PipeSummary {
     /// How the connection has failed.
     pub failure: Option<ClientError>,
     /// Why the pipe has ended.
-    pub close_reason: CloseReason,
+    pub close_reason: TalkEnd,
 }
 
 /// A stream between an input and an output.
@@ -123,7 +123,7 @@ impl<I: Read + AsFd> Pipe<I> {
             unsent_bytes: 0,
             more_unsent: false,
             failure: None,
-            close_reason: CloseReason::EndOfInput,
+            close_reason: TalkEnd::EndOfInput,
         };
         Self {
             peer,
@@ -164,14 +164,14 @@ impl<I: Read + AsFd> Pipe<I> {
         };
         self.summary.close_reason = reason;
         match reason {
-            CloseReason::Peer => self.count_unsent()?,
-            CloseReason::EndOfInput => {
+            TalkEnd::Peer => self.count_unsent()?,
+            TalkEnd::EndOfInput => {
                 // The peer may have closed the connection before the last bytes arrived there.
                 if let Err(error) | Ok(Some(error)) = self.peer.socket().take_error() {
                     self.lose_peer(Operation::Send, error)?;
                 }
             }
-            CloseReason::Stopped | CloseReason::TimeLimit | CloseReason::EmptyLine => {
+            TalkEnd::Stopped | TalkEnd::TimeLimit | TalkEnd::EmptyLine => {
                 self.output.finish_soon();
                 return Ok(self.summary);
             }
@@ -186,19 +186,19 @@ impl<I: Read + AsFd> Pipe<I> {
     }
 
     /// Returns why nothing is left to do, if that is so.
-    fn close_reason(&self) -> Option<CloseReason> {
+    fn close_reason(&self) -> Option<TalkEnd> {
         let is_echo_complete = self.echo.as_ref().is_some_and(|reader| reader.pending() == 0);
         if self.peer_receives_no_more && self.peer_sends_no_more {
-            Some(CloseReason::Peer)
+            Some(TalkEnd::Peer)
         } else if self.is_finished && (self.peer_sends_no_more || is_echo_complete) {
-            Some(CloseReason::EndOfInput)
+            Some(TalkEnd::EndOfInput)
         } else {
             None
         }
     }
 
     /// Waits until something can be done, and does it. Returns why the pipe ends, if it does.
-    fn turn(&mut self) -> Result<Option<CloseReason>, TalkError> {
+    fn turn(&mut self) -> Result<Option<TalkEnd>, TalkError> {
         let directions = Directions {
             receive: !self.peer_sends_no_more && self.output.has_capacity(),
             send: !self.outgoing.is_empty() && !self.peer_receives_no_more,
@@ -229,7 +229,7 @@ impl<I: Read + AsFd> Pipe<I> {
         }
         if silence_counts && self.quiet.is_over(self.peer.limit().now()) {
             let is_done = self.is_finished;
-            return Ok(Some(if is_done { CloseReason::EndOfInput } else { CloseReason::Peer }));
+            return Ok(Some(if is_done { TalkEnd::EndOfInput } else { TalkEnd::Peer }));
         }
         Ok(None)
     }
@@ -407,6 +407,6 @@ impl<I: Read + AsFd> Pipe<I> {
 }
 
 /// Returns which of the two limits has ended a wait.
-fn limit_reason(peer: &Peer) -> CloseReason {
-    if peer.limit().is_over() { CloseReason::TimeLimit } else { CloseReason::Stopped }
+fn limit_reason(peer: &Peer) -> TalkEnd {
+    if peer.limit().is_over() { TalkEnd::TimeLimit } else { TalkEnd::Stopped }
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use echosounder_client::{BackgroundWriter, CloseReason, Eol, Peer, Pipe, PipeSummary, WaitLimit};
+use echosounder_client::{BackgroundWriter, Eol, Peer, Pipe, PipeSummary, TalkEnd, WaitLimit};
 
 use crate::pair::{Pair, WAIT, pair};
 
@@ -50,7 +50,7 @@ fn bytes_pass_unchanged_in_both_directions() {
     });
     assert_eq!((received, output), (input.to_vec(), b"first\n\xff\x00 last".to_vec()));
     assert_eq!((summary.sent_bytes, summary.received_bytes), (input.len() as u64, 13));
-    assert_eq!((summary.unsent_bytes, summary.close_reason), (0, CloseReason::EndOfInput));
+    assert_eq!((summary.unsent_bytes, summary.close_reason), (0, TalkEnd::EndOfInput));
     assert!(summary.failure.is_none());
 }
 
@@ -67,7 +67,7 @@ fn silence_after_the_end_of_input_ends_the_pipe() {
         pair.clock.advance(WAIT);
         pair
     });
-    assert_eq!((summary.close_reason, output), (CloseReason::EndOfInput, Vec::new()));
+    assert_eq!((summary.close_reason, output), (TalkEnd::EndOfInput, Vec::new()));
     drop(pair);
 }
 
@@ -79,10 +79,7 @@ fn input_that_the_peer_did_not_receive_is_counted() {
     ends.input.write_all(b"too late").unwrap();
     drop(ends.input);
     let summary = pipe.run().unwrap();
-    assert_eq!(
-        (summary.close_reason, summary.unsent_bytes, summary.more_unsent),
-        (CloseReason::Peer, 8, false)
-    );
+    assert_eq!((summary.close_reason, summary.unsent_bytes, summary.more_unsent), (TalkEnd::Peer, 8, false));
 }
 
 #[test]
@@ -97,6 +94,6 @@ fn stop_ends_a_pipe_whose_output_nobody_reads() {
         pair
     });
     let summary = pipe.run().unwrap();
-    assert_eq!(summary.close_reason, CloseReason::Stopped);
+    assert_eq!(summary.close_reason, TalkEnd::Stopped);
     drop((ends, server.join().unwrap()));
 }

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_client::{
-    ClientError, CloseReason, Eol, FailureKind, LineFailure, Lines, Peer, Received, ReceivedKind,
-    RequestOutcome, Talk, TalkEvent, TalkMode, TalkSummary,
+    ClientError, Eol, FailureKind, LineFailure, Lines, Peer, Received, ReceivedKind, RequestOutcome, Talk,
+    TalkEnd, TalkEvent, TalkMode, TalkSummary,
 };
 use echosounder_socket::Shutdown;
 
@@ -239,7 +239,7 @@ fn talk(peer: Peer, input: &[u8], eol: Eol, mode: TalkMode) -> (TalkSummary, Vec
 }
 
 /// The summary of a conversation in which every line has a reply.
-fn complete(lines: u64, close_reason: CloseReason) -> TalkSummary {
+fn complete(lines: u64, close_reason: TalkEnd) -> TalkSummary {
     TalkSummary { sent: lines, replied: lines, unsent: 0, more_unsent: false, failure: None, close_reason }
 }
 
@@ -257,7 +257,7 @@ fn lines_are_sent_in_lockstep_and_the_end_of_input_half_closes() {
     let closing = thread::spawn(move || drop(server.join().unwrap()));
     let (summary, events) = talk(peer, b"one\ntwo\n", Eol::None, TalkMode::Scripted);
     closing.join().unwrap();
-    assert_eq!(summary, complete(2, CloseReason::EndOfInput));
+    assert_eq!(summary, complete(2, TalkEnd::EndOfInput));
     assert_eq!(events, ["one reply", "two reply", "bye\n", " unexpected"]);
 }
 
@@ -273,7 +273,7 @@ fn greeting_belongs_to_no_line() {
     let closing = thread::spawn(move || drop(server.join().unwrap()));
     let (summary, events) = talk(peer, b"HELO me\n", Eol::CrLf, TalkMode::Scripted);
     closing.join().unwrap();
-    assert_eq!(summary, complete(1, CloseReason::EndOfInput));
+    assert_eq!(summary, complete(1, TalkEnd::EndOfInput));
     assert_eq!(events, ["220 ready\r\n", " unexpected", "250 hello\r\n", " reply"]);
 }
 
@@ -290,10 +290,7 @@ fn line_without_a_reply_is_reported_and_the_next_one_sent() {
     let (summary, events) = talk(peer, b"one\ntwo\n", Eol::None, TalkMode::Scripted);
     server.join().unwrap();
     assert_eq!((summary.sent, summary.replied), (2, 1));
-    assert_eq!(
-        (summary.failure, summary.close_reason),
-        (Some(FailureKind::Timeout), CloseReason::EndOfInput)
-    );
+    assert_eq!((summary.failure, summary.close_reason), (Some(FailureKind::Timeout), TalkEnd::EndOfInput));
     assert_eq!(events, ["line 1 timed out", "one late", "two reply"]);
 }
 
@@ -307,7 +304,7 @@ fn line_that_is_too_long_is_reported_and_the_next_one_sent() {
     let input = [&[b'x'; 2000][..], b"\nshort\n"].concat();
     let (summary, events) = talk(peer, &input, Eol::None, TalkMode::Scripted);
     server.join().unwrap();
-    assert_eq!(summary, TalkSummary { unsent: 1, ..complete(1, CloseReason::EndOfInput) });
+    assert_eq!(summary, TalkSummary { unsent: 1, ..complete(1, TalkEnd::EndOfInput) });
     assert_eq!(events, ["line 1 too long", "short reply"]);
 }
 
@@ -322,7 +319,7 @@ fn lines_after_the_peer_has_closed_count_as_unsent() {
     });
     let (summary, events) = talk(peer, b"one\ntwo\nthree\n", Eol::None, TalkMode::Scripted);
     server.join().unwrap();
-    assert_eq!((events, summary.close_reason), (vec!["one reply".to_owned()], CloseReason::Peer));
+    assert_eq!((events, summary.close_reason), (vec!["one reply".to_owned()], TalkEnd::Peer));
     // The peer may close before the second line is sent or after that.
     assert_eq!((summary.replied, summary.sent + summary.unsent, summary.more_unsent), (1, 3, false));
     assert_eq!(summary.failure, Some(FailureKind::Closed));
@@ -338,7 +335,7 @@ fn empty_line_ends_an_interactive_conversation() {
     });
     let (summary, events) = talk(peer, b"one\n\ntwo\n", Eol::None, TalkMode::Interactive);
     server.join().unwrap();
-    assert_eq!((summary, events), (complete(1, CloseReason::EmptyLine), vec!["one reply".to_owned()]));
+    assert_eq!((summary, events), (complete(1, TalkEnd::EmptyLine), vec!["one reply".to_owned()]));
 }
 
 #[test]
@@ -350,7 +347,7 @@ fn end_of_the_time_limit_ends_a_conversation() {
     });
     let (summary, events) = talk(peer, b"one\n", Eol::None, TalkMode::Scripted);
     server.join().unwrap();
-    assert_eq!((summary.close_reason, events), (CloseReason::TimeLimit, Vec::new()));
+    assert_eq!((summary.close_reason, events), (TalkEnd::TimeLimit, Vec::new()));
 }
 
 #[test]
@@ -363,5 +360,5 @@ fn interrupted_output_stops_a_conversation() {
         _ => Ok(()),
     };
     let talk = Talk::new(peer, Lines::new(reader, 1024), Eol::None, TalkMode::Scripted);
-    assert_eq!(talk.run(on_event).unwrap(), complete(0, CloseReason::Stopped));
+    assert_eq!(talk.run(on_event).unwrap(), complete(0, TalkEnd::Stopped));
 }

@@ -10,7 +10,7 @@ use echosounder_client::{
     ClientError, ConnectOptions, Distribution, Peer, Received, ReceivedKind, RequestOutcome, WaitLimit,
 };
 use echosounder_proto::{Scan, scan};
-use echosounder_socket::{Endpoint, StopToken};
+use echosounder_socket::{Endpoint, Signal, StopToken};
 
 use crate::command::console::stdout;
 use crate::command::embedded::Embedded;
@@ -34,7 +34,7 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// Shows the tour, or prints an object for each endpoint.
 pub(crate) fn run(output: Output) -> Result<Outcome> {
-    let signals = signals::receive(&[])?;
+    let signals = signals::receive(&[Signal::User1])?;
     let server = Embedded::everywhere()?;
     let stop = StopToken::new().context("cannot create an eventfd")?;
     let folder = server.folder();

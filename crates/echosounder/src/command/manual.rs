@@ -158,7 +158,7 @@ fn signals(name: &str) -> Vec<(&'static str, &'static str)> {
                 end,
                 "Print the summary, write the output files and exit. A second signal ends the program at once.",
             ),
-            ("SIGQUIT", "Print the summary so far, write it to the output files and continue."),
+            ("SIGUSR1, SIGQUIT", "Print the summary so far, write it to the output files and continue."),
         ],
         "sounder-load" => vec![(
             end,

@@ -39,7 +39,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     // A file that cannot be written must not fail after the measurement.
     let files = ResultFiles::open(&config.output)?;
     // Before the first thread, which inherits the blocked signals.
-    let signals = signals::receive(&[Signal::Quit])?;
+    let signals = signals::receive(&[Signal::User1, Signal::Quit])?;
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
     settle(&mut config);
     let control = StopToken::new().and_then(PingControl::new).context("cannot create an eventfd")?;
@@ -95,7 +95,8 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
 }
 
 /// Lets a signal end the ping, and another one the process at once, after it has removed the folder
-/// of the server's sockets. SIGQUIT (Ctrl-\) requests interim statistics.
+/// of the server's sockets. SIGUSR1 and SIGQUIT (Ctrl-\) request interim
+/// statistics.
 fn watch_signals(signals: Signals, control: &Arc<PingControl>, folder: Option<PathBuf>) -> Result<()> {
     let (reporting, stop) = (Arc::clone(control), control.stop_token().clone());
     // A folder that is gone already needs no removal.

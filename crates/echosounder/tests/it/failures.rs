@@ -213,6 +213,12 @@ fn exhausted_descriptors_are_never_a_failure_of_the_peer() {
 }
 
 #[test]
+fn targets_without_any_result_have_no_table() {
+    let done = run(&["ping", "-c", "1", "tcp://one.invalid", "tcp://two.invalid"], b"");
+    assert_eq!((done.code, done.text()), (Some(1), ""), "{done:?}");
+}
+
+#[test]
 fn oversized_message_is_a_local_failure() {
     let folder = Folder::new();
     let v4 = "a UDP message over IPv4 has at most 65,507 bytes";

@@ -580,7 +580,7 @@ fn signals_end_the_ping_or_print_interim_statistics() {
         await_line(&pinging, is_answered);
         pinging.signal("QUIT");
         await_line(&pinging, |line| line["event"] == "interim");
-        pinging.signal("QUIT");
+        pinging.signal("USR1");
         await_lines(&pinging, 0, 2, |line| line["event"] == "interim");
         pinging.signal(signal);
         let done = pinging.wait();

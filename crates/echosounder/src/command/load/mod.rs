@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{LoadError, LoadEvent, LoadReport, Pace, RampEvent, load, ramp};
+use echosounder_socket::Signal;
 use echosounder_socket::internal::raise_fd_limit;
 
 use self::output::{LoadOutput, report_note};
@@ -25,7 +26,7 @@ pub(crate) fn run(mut config: config::Load, output: Output) -> Result<Outcome> {
     // A file that cannot be written is reported before the load, not after it.
     let files = result_file::open_all(&config.output)?;
     // Before the server starts, which must not be left behind, and before the first thread.
-    let signals = signals::receive(&[])?;
+    let signals = signals::receive(&[Signal::User1])?;
     let server =
         config.with_server.then(|| ServerProcess::start(&config.load.connect.endpoint)).transpose()?;
     if let Some(server) = &server {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_client::{
-    BackgroundWriter, ClientError, CloseReason, Eol, LineSource, Lines, Peer, Pipe, Talk, TalkError,
-    TalkMode, WaitLimit,
+    BackgroundWriter, ClientError, Eol, LineSource, Lines, Peer, Pipe, Talk, TalkEnd, TalkError, TalkMode,
+    WaitLimit,
 };
-use echosounder_socket::{Kind, StopToken};
+use echosounder_socket::{Kind, Signal, StopToken};
 
 use self::printer::{Printer, Prompt, Style, print_connected};
 use super::editor::Editor;
@@ -34,7 +34,7 @@ const MESSAGE_LINE_MAX: usize = 1024 * 1024;
 /// Runs a conversation until the input or the peer ends it.
 pub(crate) fn run(config: config::Talk, output: Output) -> Result<Outcome> {
     let is_interactive = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.json;
-    let signals = signals::receive(&[])?;
+    let signals = signals::receive(&[Signal::User1])?;
     let stop = StopToken::new().context("cannot create an eventfd")?;
     let restore =
         is_interactive.then(terminal::restorer).transpose().context("cannot set up the terminal")?;
@@ -128,7 +128,7 @@ fn converse(
     let mode = printer.mode();
     let result = Talk::new(peer, lines, config.eol, mode).run(|event| printer.print(event));
     // The terminal is restored before an error is printed on it.
-    printer.finish(result.as_ref().map_or(CloseReason::EmptyLine, |summary| summary.close_reason))?;
+    printer.finish(result.as_ref().map_or(TalkEnd::EmptyLine, |summary| summary.close_reason))?;
     let summary = result.map_err(|error| match error {
         TalkError::Peer(error) => Advised::at(&config.connect.endpoint, error, ""),
         error => error.into(),

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use echosounder_client::{
-    BackgroundWriter, ClientError, CloseReason, Eol, LineFailure, Received, ReceivedKind, TalkEvent, TalkMode,
+    BackgroundWriter, ClientError, Eol, LineFailure, Received, ReceivedKind, TalkEnd, TalkEvent, TalkMode,
 };
 use echosounder_socket::{Kind, StopToken};
 
@@ -303,26 +303,26 @@ impl Printer {
     }
 
     /// Prints the last fragment, ends the line that the prompt is on, and releases the terminal.
-    pub(super) fn finish(mut self, reason: CloseReason) -> io::Result<()> {
-        let is_open = !matches!(reason, CloseReason::Stopped | CloseReason::TimeLimit);
+    pub(super) fn finish(mut self, reason: TalkEnd) -> io::Result<()> {
+        let is_open = !matches!(reason, TalkEnd::Stopped | TalkEnd::TimeLimit);
         if self.reply_len != 0 && is_open {
             self.print_reply(None)?;
         }
         let ends_prompt_line = match self.prompt {
             Prompt::None => return Ok(()),
-            Prompt::Plain => self.is_typing && reason != CloseReason::EmptyLine,
+            Prompt::Plain => self.is_typing && reason != TalkEnd::EmptyLine,
             Prompt::Editor(editor) => {
                 let unprinted = editor.finish()?;
                 if let Some(line) = unprinted.filter(|_| is_open) {
                     self.writer.write((line + "\n").as_bytes())?;
                 }
-                self.is_typing && (reason == CloseReason::Peer || !is_open)
+                self.is_typing && (reason == TalkEnd::Peer || !is_open)
             }
         };
         if ends_prompt_line {
             terminal::write(b"\n")?;
         }
-        if reason == CloseReason::Peer {
+        if reason == TalkEnd::Peer {
             writeln!(stderr(), "{} closed the connection", self.endpoint)?;
         }
         Ok(())

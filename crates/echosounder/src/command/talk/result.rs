@@ -4,7 +4,7 @@
 use std::io;
 
 use anyhow::Result;
-use echosounder_client::{ClientError, CloseReason, Eol, FailureKind, PipeSummary, TalkSummary};
+use echosounder_client::{ClientError, Eol, FailureKind, PipeSummary, TalkEnd, TalkSummary};
 use echosounder_socket::{Error, Kind};
 
 use crate::config;
@@ -23,17 +23,17 @@ pub(super) fn of_talk(
     summary: TalkSummary,
     is_interactive: bool,
 ) -> Result<Outcome> {
-    if summary.close_reason == CloseReason::TimeLimit {
+    if summary.close_reason == TalkEnd::TimeLimit {
         return time_over(config, output);
     }
     let without_reply = summary.sent - summary.replied;
     // A user who stops the conversation does not wait for the reply that is in flight.
     let is_stopped =
-        summary.close_reason == CloseReason::Stopped && (is_interactive || summary.failure.is_none());
+        summary.close_reason == TalkEnd::Stopped && (is_interactive || summary.failure.is_none());
     if summary.unsent == 0 && (without_reply == 0 || is_stopped) {
         return Ok(Outcome::Done);
     }
-    if is_interactive && summary.close_reason == CloseReason::Peer {
+    if is_interactive && summary.close_reason == TalkEnd::Peer {
         return fail(config, output, summary.failure, "the last line got no reply".into());
     }
     // A person has seen a message about each line, and --quiet hides all but the exit status.
@@ -70,8 +70,8 @@ fn missing_lines(without_reply: u64, summary: &TalkSummary) -> String {
 pub(super) fn of_pipe(config: &config::Talk, output: Output, summary: PipeSummary) -> Result<Outcome> {
     let unsent = summary.unsent_bytes;
     let (failure, cause) = match summary.failure {
-        _ if summary.close_reason == CloseReason::TimeLimit => return time_over(config, output),
-        _ if summary.close_reason == CloseReason::Stopped => return Ok(Outcome::Done),
+        _ if summary.close_reason == TalkEnd::TimeLimit => return time_over(config, output),
+        _ if summary.close_reason == TalkEnd::Stopped => return Ok(Outcome::Done),
         None if unsent == 0 => return Ok(Outcome::Done),
         Some(failure) if unsent == 0 => return Err(failure.into()),
         Some(failure) => (failure.failure_kind(), "the connection was lost"),
