@@ -179,9 +179,13 @@ pub(crate) fn exceptions(load: &LoadOptions, report: &LoadReport) -> Vec<(u64, &
     };
     let closed =
         if is_connected(load) { "connections closed by the server" } else { "sockets refused by the server" };
+    let skipped = match load.connections.get() as u64 {
+        all if counts.connections_closed == all => "skipped: due when no connection was open any more",
+        _ => "skipped: due, but not sent for lack of buffer space or time",
+    };
     [
         (counts.duplicate, "duplicate replies"),
-        (counts.skipped, "skipped: due, but not sent for lack of buffer space or time"),
+        (counts.skipped, skipped),
         (counts.without_timestamp, unstamped),
         (counts.connections_closed, closed),
         (counts.network_errors, "errors about earlier messages reported by the network (ICMP)"),

@@ -50,7 +50,8 @@ pub(super) fn write(
             writeln!(out, "missed   {}: {}", target.endpoint, style.bad(miss_in_words(miss)))?;
         }
     }
-    if 1 < targets.len() && !output.json {
+    // Without any result each target has reported its error, and the rows would be empty.
+    if 1 < targets.len() && !results.is_empty() && !output.json {
         let rows: Vec<Row<'_>> = targets.iter().map(TargetState::row).collect();
         text::comparison(out, style, &rows)?;
         text::compared_by(out, targets.iter().filter_map(|state| state.target.as_ref()))?;
