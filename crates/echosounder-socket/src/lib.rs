@@ -353,7 +353,7 @@ pub use message::{Message, MessageFlags, MessageLen, Outgoing};
 pub use poll::{Event, Events, EventsIter, Interest, Poll, PollFd, Readiness, Waker, poll, ready};
 pub use raw_address::RawAddress;
 pub use signal::{Signal, Signals};
-pub use socket::Socket;
+pub use socket::{Incoming, Socket};
 #[doc(no_inline)]
 pub use std::net::Shutdown;
 pub use stop::StopToken;

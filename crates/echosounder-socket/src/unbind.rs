@@ -14,11 +14,25 @@ impl Socket {
     /// # Errors
     ///
     /// As bind(2): EINVAL if the socket is not bound to the name.
+    ///
+    /// ```no_run
+    /// use echosounder_socket::{Address, Endpoint, IpVersion, Side, Transport};
+    ///
+    /// // Needs a kernel with TIPC.
+    /// let endpoint: Endpoint = "tipc-rdm://4711:1".parse()?;
+    /// let address = &endpoint.resolve(Side::Server, IpVersion::Any)?[0];
+    /// let socket = Transport::TipcRdm.socket(address)?;
+    /// socket.bind(address)?;
+    /// if let Address::Tipc(name) = address {
+    ///     socket.unbind(name)?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unbind(&self, address: &TipcAddress) -> io::Result<()> {
         self.bind_raw(&address.withdrawal().ok_or(io::ErrorKind::InvalidInput)?)
     }
 
-    /// Withdraws every name that a TIPC socket is bound to.
+    /// Withdraws every name that a TIPC socket is bound to. See [`unbind`](Self::unbind) for one.
     ///
     /// # Errors
     ///

@@ -3,7 +3,9 @@
 
 mod connect;
 mod flags;
+mod incoming;
 mod options;
+mod queues;
 mod receive;
 mod send;
 
@@ -20,6 +22,8 @@ use crate::option::{SO_RCVTIMEO, SO_SNDTIMEO};
 use crate::poll::Interest;
 use crate::sys;
 use crate::wait::{CallWait, Timeout};
+
+pub use incoming::Incoming;
 
 /// A socket of any address family. Dropping it closes its descriptor.
 ///
@@ -224,6 +228,10 @@ impl Socket {
     /// Returns a second descriptor of the same socket, with the same timeout: fcntl(2) with
     /// F_DUPFD_CLOEXEC.
     ///
+    /// Both descriptors share the blocking mode, which [`set_timeout`](Self::set_timeout) and
+    /// [`set_nonblocking`](Self::set_nonblocking) change. See [`Socket`](Self#how-calls-wait) for the
+    /// two cases in which one socket notices what the other sets.
+    ///
     /// # Errors
     ///
     /// EMFILE if the process has no descriptor left.
@@ -320,6 +328,24 @@ impl Socket {
     /// # Errors
     ///
     /// As fcntl(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Family, Protocol, Socket, Type};
+    /// use std::io::Read;
+    /// use std::os::fd::AsRawFd;
+    /// use std::process::Command;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// other.set_inheritable(true)?;
+    /// let script = format!("echo ahoy >&{}", other.as_raw_fd());
+    /// Command::new("sh").args(["-c", &script]).status()?;
+    /// drop(other);
+    /// let mut received = String::new();
+    /// (&one).read_to_string(&mut received)?;
+    /// assert_eq!(received, "ahoy\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "FD_CLOEXEC")]
     pub fn set_inheritable(&self, inheritable: bool) -> io::Result<()> {
         sys::socket::set_inheritable(self.as_fd(), inheritable)
     }
@@ -382,6 +408,10 @@ impl Socket {
 
     /// Sets how long calls wait. `None` means no limit, zero not at all. See [`Socket`] for the
     /// three modes.
+    ///
+    /// The timeout belongs to this object, but the blocking mode to the descriptor: duplicates and
+    /// other owners of it, such as a std type or a runtime, find it non-blocking while there is a
+    /// timeout. In a loop of tokio or mio, only zero is right: see [`guide`](crate::guide).
     ///
     /// # Errors
     ///

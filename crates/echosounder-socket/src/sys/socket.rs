@@ -207,6 +207,32 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw mut flag) }).map(drop)
 }
 
+/// Returns the number of bytes in the receive queue.
+pub(crate) fn recv_queue_len(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut len: libc::c_int = 0;
+    // SAFETY: FIONREAD writes the one int that the pointer points to.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut len) })?;
+    Ok(usize::try_from(len).unwrap_or(0))
+}
+
+/// Returns the number of bytes in the send queue.
+pub(crate) fn send_queue_len(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut len: libc::c_int = 0;
+    // SIOCOUTQ of <linux/sockios.h> is the same number.
+    // SAFETY: TIOCOUTQ writes the one int that the pointer points to.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut len) })?;
+    Ok(usize::try_from(len).unwrap_or(0))
+}
+
+/// Returns whether the socket is at the urgent mark.
+pub(crate) fn is_at_mark(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut at_mark: libc::c_int = 0;
+    // SIOCATMARK of <asm-generic/sockios.h>, which the libc crate lacks, is 0x8905.
+    // SAFETY: SIOCATMARK writes the one int that the pointer points to.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x8905, &raw mut at_mark) })?;
+    Ok(at_mark != 0)
+}
+
 pub(crate) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     // SAFETY: the call takes no pointers.
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) }).map(drop)

@@ -129,10 +129,12 @@ fn urgent_byte_is_received_apart() {
     let [readiness] = ready([(server.as_fd(), Interest::PRIORITY)], Some(PATIENCE)).unwrap();
     assert!(readiness.is_priority());
     let mut buffer = [0; 8];
+    assert!(!server.is_at_mark().unwrap());
     assert_eq!(server.recv_with(&mut buffer[..1], MessageFlags::OOB).unwrap(), 1);
     assert_eq!(buffer[0], b'!');
     assert_eq!(server.recv(&mut buffer).unwrap(), 4);
     assert_eq!(&buffer[..4], b"data");
+    assert!(server.is_at_mark().unwrap());
 }
 
 #[test]
@@ -168,4 +170,27 @@ fn borrowed_socket_sends_to_a_host_name() {
     socket.set_option(option::SO_BROADCAST, true).unwrap();
     socket.send_to_with(b"ahoy", ("localhost", to.port()), MessageFlags::DONTWAIT).unwrap();
     assert_eq!(socket.recv_from(&mut [0; 8]).unwrap(), (4, to.into()));
+}
+
+#[test]
+fn queues_are_measured() {
+    for (one, other) in [Transport::UnixStream.pair().unwrap(), tcp_pair()] {
+        assert_eq!((other.recv_queue_len().unwrap(), one.send_queue_len().unwrap()), (0, 0));
+        one.send(b"ahoy").unwrap();
+        one.send(b"there").unwrap();
+        assert_eq!(other.recv_with(&mut [0; 9], MessageFlags::WAITALL | MessageFlags::PEEK).unwrap(), 9);
+        assert_eq!(other.recv_queue_len().unwrap(), 9);
+        other.recv(&mut [0; 16]).unwrap();
+        assert_eq!(other.recv_queue_len().unwrap(), 0);
+    }
+    // The length of the first datagram counts.
+    let (one, other) = Transport::UnixDatagram.pair().unwrap();
+    one.send(b"ahoy").unwrap();
+    one.send(b"there").unwrap();
+    assert_eq!(other.recv_queue_len().unwrap(), 4);
+    assert!(9 <= one.send_queue_len().unwrap());
+    assert!(other.is_at_mark().is_err() || !other.is_at_mark().unwrap());
+    let (listener, _) = bound(Transport::Tcp, &LOOPBACK[0]);
+    listener.listen().unwrap();
+    assert_eq!(listener.recv_queue_len().unwrap_err().raw_os_error(), Some(libc::EINVAL));
 }

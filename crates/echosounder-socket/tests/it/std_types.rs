@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use echosounder_socket::{FromFdError, Socket, SocketRef, Transport, Unfinished, option};
 
-use crate::{PATIENCE, unique};
+use crate::{PATIENCE, UNNAMED, bound, connected, unique};
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -171,6 +171,23 @@ fn other_descriptors_are_no_sockets() {
     assert_eq!(error.source.raw_os_error(), Some(libc::ENOTSOCK));
     let mut file = File::from(error.fd);
     assert_eq!(file.read(&mut [0; 8]).unwrap(), 0);
+}
+
+#[test]
+fn listener_is_an_iterator() {
+    let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
+    listener.listen().unwrap();
+    let clients = [connected(Transport::UnixStream, &name), connected(Transport::UnixStream, &name)];
+    for (client, connection) in clients.iter().zip(listener.incoming()) {
+        let connection = connection.unwrap();
+        assert_eq!(connection.timeout(), None);
+        connection.send(b"ahoy").unwrap();
+        assert_eq!(client.recv(&mut [0; 8]).unwrap(), 4);
+    }
+    // An error does not end it.
+    listener.set_nonblocking(true).unwrap();
+    let kinds: Vec<_> = listener.incoming().take(2).map(|result| result.unwrap_err().kind()).collect();
+    assert_eq!(kinds, [ErrorKind::WouldBlock; 2]);
 }
 
 /// Converts errors with `?`, which must lose nothing.
