@@ -422,7 +422,7 @@ impl Socket {
         self.option(option::SO_PROTOCOL)
     }
 
-    /// Returns the family, which only a borrowed socket has to ask the kernel for, once;
+    /// Returns the family, for which a borrowed or adopted socket asks the kernel once;
     /// [`Family::UNSPEC`] if the descriptor is not a socket.
     pub(super) fn known_family(&self) -> Family {
         if self.family.load(Ordering::Relaxed) == super::UNKNOWN {

@@ -204,7 +204,6 @@ impl Socket {
         // fcntl(2) does not fail for an open descriptor.
         let nonblocking = sys::socket::is_nonblocking(socket.as_fd()).unwrap_or(false);
         socket.timeout.set(nonblocking.then_some(Duration::ZERO));
-        socket.family.store(socket.family().map_or(UNKNOWN, |family| family.0), Ordering::Relaxed);
         socket
     }
 

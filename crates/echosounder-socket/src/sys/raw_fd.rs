@@ -107,13 +107,24 @@ impl fmt::Debug for SocketRef<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+    use std::net::Ipv4Addr;
+    use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd};
 
-    use crate::{Family, Protocol, Socket, Type};
+    use crate::{Family, Protocol, Socket, SocketRef, Type};
+
+    /// Returns a connection over TCP. Miri does not support receives from a socket pair.
+    fn connection() -> (Socket, Socket) {
+        let tcp = || Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT).unwrap();
+        let (listener, client) = (tcp(), tcp());
+        listener.bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.listen_with(1).unwrap();
+        client.connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
 
     #[test]
     fn raw_descriptor_has_one_owner() {
-        let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT).unwrap();
+        let (one, other) = connection();
         let number = one.as_raw_fd();
         assert_eq!(one.into_raw_fd(), number);
         // SAFETY: `into_raw_fd` has just given up the descriptor.
@@ -122,5 +133,17 @@ mod tests {
         assert_eq!(other.recv(&mut [0; 8]).unwrap(), 4);
         drop(again);
         assert_eq!(other.recv(&mut [0; 8]).unwrap(), 0, "the descriptor is closed");
+    }
+
+    #[test]
+    fn borrowed_socket_leaves_the_descriptor_open() {
+        let (one, other) = connection();
+        for borrowed in [SocketRef::from(&one), SocketRef::from(one.as_fd())] {
+            assert_eq!(borrowed.as_raw_fd(), one.as_raw_fd());
+            borrowed.send_all(b"ahoy").unwrap();
+            assert_eq!(SocketRef::from(&other).recv(&mut [0; 8]).unwrap(), 4);
+        }
+        one.send_all(b"still open").unwrap();
+        assert_eq!(other.recv(&mut [0; 16]).unwrap(), 10);
     }
 }

@@ -3,11 +3,11 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, UNIX_EPOCH};
 
 use echosounder_socket::{
-    ControlMessage, ErrorProtocol, ExtendedError, Family, Protocol, RawControl, Shutdown, Socket, SocketRef,
+    ControlMessage, ErrorProtocol, ExtendedError, Family, Protocol, RawControl, Shutdown, Socket,
     TimestampResolution, Type,
 };
 
@@ -60,19 +60,6 @@ fn received_descriptors_have_one_owner() {
     drop(fd);
     second.close().unwrap();
     drop(OwnedFd::from(other));
-}
-
-#[test]
-fn borrowed_socket_leaves_the_descriptor_open() {
-    let (one, other) = pair();
-    {
-        let borrowed = SocketRef::from(&one);
-        assert_eq!(borrowed.as_raw_fd(), one.as_raw_fd());
-        borrowed.send_all(b"ahoy").unwrap();
-    }
-    assert_eq!(SocketRef::from(other.as_fd()).recv(&mut [0; 8]).unwrap(), 4);
-    one.send_all(b"still open").unwrap();
-    assert_eq!(other.recv(&mut [0; 16]).unwrap(), 10);
 }
 
 /// Bytes as the kernel writes them for each type of control message, on a little-endian machine.
