@@ -6,38 +6,67 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use crate::sys;
 use crate::sys::sigmask::SignalSet;
 
-/// A signal that a program may want to handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A signal that ends a process unless the program handles it: signal(7).
+///
+/// [`Signals`] has an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Signal {
     /// SIGINT: Ctrl-C on the terminal.
+    #[doc(alias = "SIGINT")]
     Interrupt,
     /// SIGTERM: the usual request of a service manager to stop.
+    #[doc(alias = "SIGTERM")]
     Terminate,
     /// SIGHUP: the terminal was closed.
+    #[doc(alias = "SIGHUP")]
     Hangup,
     /// SIGUSR1: a meaning that the program defines.
+    #[doc(alias = "SIGUSR1")]
     User1,
     /// SIGQUIT: Ctrl-\ on the terminal.
+    #[doc(alias = "SIGQUIT")]
     Quit,
 }
 
-/// Receives signals that would otherwise end the process, until it is dropped.
+/// Receives signals that would otherwise end the process, until it is dropped: signalfd(2).
 ///
-/// Create it before the first thread, because threads inherit the signal mask. When it is dropped,
-/// the signals have their usual effect again, so a second Ctrl-C ends a program that is slow to
-/// stop.
+/// It is readable while a signal is pending. Wait for it with a [`Poll`](crate::Poll) or with
+/// [`ready`](crate::ready()), and then call [`next`](Self::next).
+///
+/// The signals are blocked in this thread and in the threads that it creates later. Create it
+/// before the first other thread, since a signal ends the process if any thread does not block it.
+/// Programs that this thread executes inherit the blocked signals: sigprocmask(2). When it is
+/// dropped, this thread blocks the signals no longer and they have their usual effect again, so a
+/// second Ctrl-C ends a program that is slow to stop.
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// use std::time::Duration;
+///
+/// use echosounder_socket::{Interest, Signal, Signals, ready};
+///
+/// let signals = Signals::receive(&[Signal::Interrupt, Signal::Terminate])?;
+/// let [state] = ready([(signals.as_fd(), Interest::READ)], Some(Duration::ZERO))?;
+/// if state.can_read() {
+///     println!("stopped by {:?}", signals.next()?);
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
+#[doc(alias = "signalfd")]
 pub struct Signals {
     fd: OwnedFd,
     blocked: SignalSet,
 }
 
 impl Signals {
-    /// Blocks the signals and starts to receive them.
+    /// Blocks the signals in this thread and starts to receive them. The descriptor is non-blocking
+    /// and close-on-exec.
     ///
     /// # Errors
     ///
-    /// As signalfd(2).
+    /// As signalfd(2): EMFILE if the process has no descriptor left.
     pub fn receive(signals: &[Signal]) -> io::Result<Self> {
         let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
         let blocked = SignalSet::of(&numbers)?;
@@ -74,13 +103,26 @@ impl Drop for Signals {
 
 impl Signal {
     /// Every signal of this type.
-    pub const ALL: [Self; 5] = [Self::Interrupt, Self::Terminate, Self::Hangup, Self::User1, Self::Quit];
+    pub const ALL: &[Self] = &[Self::Interrupt, Self::Terminate, Self::Hangup, Self::User1, Self::Quit];
 
-    /// Sends the signal to another process: kill(2).
+    /// Sends the signal to a process: kill(2).
     ///
     /// # Errors
     ///
-    /// As kill(2).
+    /// As kill(2): ESRCH if there is no such process, EPERM if it belongs to another user.
+    /// `InvalidInput` if `pid` is 0 or does not fit the kernel's type, which would mean several
+    /// processes.
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    ///
+    /// use echosounder_socket::Signal;
+    ///
+    /// let mut child = Command::new("sleep").arg("60").spawn()?;
+    /// Signal::Terminate.send(child.id())?;
+    /// child.wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "kill")]
     pub fn send(self, pid: u32) -> io::Result<()> {
         sys::process::kill(pid, self.number())
@@ -92,6 +134,18 @@ impl Signal {
     /// # Errors
     ///
     /// As sigaction(2).
+    ///
+    /// ```
+    /// use echosounder_socket::{Signal, Signals};
+    ///
+    /// // Leave the effect of nohup(1).
+    /// let mut wanted = vec![Signal::Interrupt, Signal::Terminate];
+    /// if !Signal::Hangup.is_ignored()? {
+    ///     wanted.push(Signal::Hangup);
+    /// }
+    /// let _signals = Signals::receive(&wanted)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "sigaction")]
     #[doc(alias = "SIG_IGN")]
     pub fn is_ignored(self) -> io::Result<bool> {

@@ -120,7 +120,7 @@ impl Messages {
                 // Block all signals here: otherwise the kernel could deliver one to this thread,
                 // with its default action. They stay blocked even if the descriptor cannot be
                 // created.
-                let _signals = Signals::receive(&Signal::ALL);
+                let _signals = Signals::receive(Signal::ALL);
                 self.write_all()
             };
             thread::Builder::new().name("stderr".into()).spawn(write).is_ok()

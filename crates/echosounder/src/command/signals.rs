@@ -91,7 +91,7 @@ fn next_end(signals: &Signals, report: &dyn Fn()) -> Signal {
     loop {
         match next(signals) {
             signal @ (Signal::Interrupt | Signal::Terminate | Signal::Hangup) => return signal,
-            Signal::User1 | Signal::Quit => report(),
+            _ => report(),
         }
     }
 }
