@@ -58,7 +58,7 @@ pub trait ToEndpoint {
     /// # Errors
     ///
     /// `InvalidInput` if the text is not an endpoint (the source is the
-    /// [`EndpointError`](crate::EndpointError)), the name does not suit the transport, or the
+    /// [`EndpointError`]), the name does not suit the transport, or the
     /// address has no endpoint.
     fn to_endpoint(&self) -> io::Result<Endpoint>;
 

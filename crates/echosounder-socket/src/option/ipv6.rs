@@ -118,7 +118,7 @@ options! {
     IPV6_MTU: SocketOption<i32> = libc::IPV6_MTU;
     /// Path MTU discovery: ipv6(7).
     IPV6_MTU_DISCOVER: SocketOption<PathMtuDiscovery> = libc::IPV6_MTU_DISCOVER;
-    /// [`IP_MULTICAST_ALL`] for IPv6: Linux 4.20.
+    /// [`IP_MULTICAST_ALL`](crate::option::IP_MULTICAST_ALL) for IPv6: Linux 4.20.
     IPV6_MULTICAST_ALL: SocketOption<bool> = 29;
     /// Hop limit of multicast messages: ipv6(7).
     IPV6_MULTICAST_HOPS: SocketOption<i32> = libc::IPV6_MULTICAST_HOPS;
