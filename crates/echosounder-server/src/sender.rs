@@ -3,7 +3,8 @@
 use echosounder_proto::Sender;
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Address, Locality, Received};
+use echosounder_socket::internal::Received;
+use echosounder_socket::{Address, Locality};
 
 /// The first port that is not reserved for services: IPPORT_RESERVED, ip(7).
 const FIRST_UNRESERVED_PORT: u16 = 1024;

@@ -32,15 +32,12 @@ const CONTROL: ControlSpace = ControlSpace::PACKET_INFO
     .plus(ControlSpace::TIMESTAMP);
 
 /// Buffers to receive several datagrams at once with
-/// [`Socket::recv_many`](crate::Socket::recv_many), and to reply to each with its own bytes after a
-/// prefix.
+/// [`Socket::recv_many`](crate::Socket::recv_many).
 ///
 /// The buffers are allocated once and reused by every receive. Each received datagram is a
 /// [`Datagram`]: its bytes, its source, its flags and its control messages, which are decoded when
 /// they are asked for. Descriptors that come with a datagram are closed: receive them with
 /// [`Socket::recv_msg`](crate::Socket::recv_msg).
-///
-/// A reply is sent from the buffer that its request was received into. Only the prefix is copied.
 ///
 /// ```
 /// use echosounder_socket::{Batch, ControlSpace, Family, Protocol, Socket, Type, option};
@@ -76,6 +73,10 @@ pub struct Batch {
     groups: Vec<Range<usize>>,
 }
 
+// The echo server replies to each datagram with the datagram's own bytes after a prefix. A reply is
+// sent from the buffer that its request was received into; only the prefix is copied. These methods
+// and this type are for that server alone.
+
 /// The kernel's report about a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
@@ -96,6 +97,7 @@ pub struct Received {
 
 impl Batch {
     /// Maximum length of the prefix of a reply, in bytes.
+    #[doc(hidden)]
     pub const HEAD_MAX: usize = HEAD_MAX;
 
     /// Creates buffers for `count` datagrams of at most `size` bytes each.
@@ -202,6 +204,7 @@ impl Batch {
     }
 
     /// Returns the kernel's report about a received datagram.
+    #[doc(hidden)]
     pub fn metadata(&self, index: usize) -> Received {
         let flags = MessageFlags::from_bits_retain(self.slots.flags(index));
         let truncated = flags.contains(MessageFlags::TRUNC);
@@ -218,8 +221,7 @@ impl Batch {
         metadata
     }
 
-    /// Returns the source of a received datagram, or, after [`reply`](Self::reply), the destination
-    /// of the reply.
+    /// Returns the source of a received datagram.
     ///
     /// A source that the kernel does not report is [`Address::Unspecified`], or
     /// [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed) over AF_UNIX.
@@ -249,6 +251,7 @@ impl Batch {
     ///
     /// If `index` is not less than the number of received datagrams, or not greater than that of
     /// the previous reply.
+    #[doc(hidden)]
     pub fn reply(
         &mut self,
         index: usize,
@@ -277,6 +280,7 @@ impl Batch {
     /// the kernel refuses, they are sent one by one.
     #[doc(alias = "sendmmsg")]
     #[doc(alias = "UDP_SEGMENT")]
+    #[doc(hidden)]
     pub fn send(&mut self, socket: &impl AsFd, segments: bool, mut failed: impl FnMut(usize, io::Error)) {
         let mut groups = std::mem::take(&mut self.groups);
         let mut first = 0;

@@ -40,8 +40,6 @@ impl<'a> Datagram<'a> {
 
     /// Returns the source; `None` if the kernel reports none, as on most connections. A UNIX socket
     /// without a name is [`UnixName::Unnamed`](crate::family::unix::UnixName::Unnamed).
-    ///
-    /// After [`Batch::reply`](crate::Batch::reply) it is the destination of the reply.
     pub fn from(&self) -> Option<Address> {
         let name = self.slots.name(self.index);
         let address = if name.len() == 0 { self.unnamed_sender.clone() } else { Address::from(name) };

@@ -324,7 +324,7 @@ mod unfinished;
 mod wait;
 
 pub use address::{Address, Locality};
-pub use batch::{Batch, Received};
+pub use batch::Batch;
 pub use buffer::IoBuffer;
 pub use connection::{ConnectionError, FailedAttempts, create_connection};
 pub use control::{
