@@ -286,6 +286,11 @@
 #![deny(unsafe_code)]
 #![doc(test(attr(deny(unused))))]
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", not(target_arch = "sparc64"))))]
+compile_error!(
+    "echosounder-socket supports 64-bit Linux, such as x86-64, aarch64 and riscv64, but not Android or SPARC"
+);
+
 mod address;
 mod batch;
 mod buffer;

@@ -67,7 +67,7 @@ pub(crate) fn wait_precise(
     events.clear();
     let capacity = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
     let timeout = libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     };
     // Older C libraries have no wrapper for this call. SAFETY: the vector has capacity for the
