@@ -194,7 +194,7 @@ pub(super) unsafe fn send_headers(
 ) -> io::Result<usize> {
     let count = libc::c_uint::try_from(headers.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the caller guarantees valid headers.
-    let sent = check(unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) });
+    let sent = check(unsafe { sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags) });
     match sent {
         // EPERM may also come from a packet filter; sendmsg(2) then returns it again.
         Err(error) if is_missing(&error) => {}
@@ -204,6 +204,30 @@ pub(super) unsafe fn send_headers(
         // SAFETY: as above.
         length(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header.msg_hdr, flags) })
     })
+}
+
+/// Calls sendmmsg(2).
+///
+/// # Safety
+///
+/// As [`send_headers`], for `count` headers.
+#[cfg(not(target_env = "musl"))]
+unsafe fn sendmmsg(fd: RawFd, headers: *mut libc::mmsghdr, count: libc::c_uint, flags: i32) -> i32 {
+    // SAFETY: the caller guarantees valid headers.
+    unsafe { libc::sendmmsg(fd, headers, count, flags) }
+}
+
+/// Calls sendmmsg(2). musl's function calls sendmsg(2) for each message, because it must clear the
+/// padding of the headers; [`empty_header`] has cleared it.
+///
+/// # Safety
+///
+/// As [`send_headers`], for `count` headers.
+#[cfg(target_env = "musl")]
+unsafe fn sendmmsg(fd: RawFd, headers: *mut libc::mmsghdr, count: libc::c_uint, flags: i32) -> i32 {
+    // SAFETY: the caller guarantees valid headers.
+    let sent = unsafe { libc::syscall(libc::SYS_sendmmsg, fd, headers, count, flags) };
+    i32::try_from(sent).unwrap_or(i32::MAX)
 }
 
 /// Receives messages with recvmmsg(2), or one by one with recvmsg(2) where that is missing, and
@@ -279,6 +303,12 @@ pub(super) fn empty_header() -> libc::msghdr {
 pub(super) fn set_parts(header: &mut libc::msghdr, parts: *mut libc::iovec, count: usize) {
     header.msg_iov = parts;
     header.msg_iovlen = count as _;
+}
+
+/// Returns the number of buffers of a message.
+#[cfg(test)]
+pub(super) fn part_count(header: &libc::msghdr) -> usize {
+    header.msg_iovlen as _
 }
 
 /// Sets the buffer of the control messages and its length.

@@ -538,8 +538,9 @@ fn message_flags_are_those_of_the_kernel() {
         let (one, other) = pair(transport);
         // The kernel sets MSG_EOR for complete records.
         let expected = if transport == Transport::UnixStream { 0 } else { libc::MSG_EOR };
-        let given = [io::stderr()];
-        let rights = [SendControl::Rights(&[given[0].as_fd()])];
+        let stderr = io::stderr();
+        let fds = [stderr.as_fd()];
+        let rights = [SendControl::Rights(&fds)];
         for (control, space) in [(&[][..], ControlSpace::NONE), (&[], ROOM), (&rights, ROOM)] {
             send(&one, b"ahoy", control, None);
             let (message, _) = receive(&other, space, MessageFlags::NONE);

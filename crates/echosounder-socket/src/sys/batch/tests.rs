@@ -36,7 +36,7 @@ fn sent(slots: &Slots, reply: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
         unsafe { std::slice::from_raw_parts(start, len) }.to_vec()
     };
     let mut bytes = Vec::new();
-    for index in 0..header.msg_iovlen {
+    for index in 0..message::part_count(&header) {
         // SAFETY: the header contains the number of parts.
         let part = unsafe { *header.msg_iov.wrapping_add(index) };
         bytes.extend(read(part.iov_base.cast(), part.iov_len));
