@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::family::unix::UnixName;
+use crate::sys;
 
 /// The identity of the socket at a path: device and inode. It is unique while the socket is pinned
 /// by a [`PinnedSocket`].
@@ -71,8 +72,7 @@ impl PinnedSocket {
     /// As open(2): `NotFound` if nothing is there; `InvalidInput` if it is not a socket, but a
     /// symbolic link for example.
     pub fn open(path: &[u8]) -> io::Result<Self> {
-        let flags = libc::O_PATH | libc::O_NOFOLLOW;
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(OsStr::from_bytes(path))?;
+        let file = sys::path::open(path)?;
         let identity = PathIdentity::of(&file.metadata()?)?;
         // The kernel would resolve /proc/self again for each message.
         let process = Path::new("/proc").join(fs::read_link("/proc/self")?);

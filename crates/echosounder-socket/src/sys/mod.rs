@@ -12,6 +12,7 @@ pub(crate) mod interface;
 pub(crate) mod kernel;
 pub(crate) mod message;
 pub(crate) mod option;
+pub(crate) mod path;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod raw_fd;
