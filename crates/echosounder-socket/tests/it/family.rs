@@ -698,7 +698,7 @@ fn send_all_times_out_and_counts(fixture: &Fixture) {
     assert_eq!(error.source.kind(), ErrorKind::TimedOut);
     let sent = usize::try_from(error.sent).unwrap();
     assert!(0 < sent && sent < bytes.len());
-    assert_eq!(error.to_string(), format!("sent {sent} bytes"));
+    assert_eq!(error.to_string(), format!("cannot send more than {sent} bytes"));
 
     client.set_nonblocking(true).unwrap();
     let error = (0..10_000).find_map(|_| client.send(&bytes[..10_000]).err()).unwrap();
