@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{
-    ConnectOptions, Eol, IpOptions, LoadOptions, Pace, PingOptions, ProbePace, REQUEST_BYTES_MIN,
-    RampOptions, Source, Spacing, Thresholds, TimestampSource,
+    ConnectOptions, Eol, LoadOptions, Pace, PingOptions, ProbePace, REQUEST_BYTES_MIN, RampOptions, Source,
+    Spacing, Thresholds, TimestampSource,
 };
 use echosounder_proto::PlainEcho;
 use echosounder_server::Config;
@@ -166,7 +166,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
     load.threads = args.threads;
     load.allow_remote = args.yes;
     load.checkpoint_every = (!args.output.is_empty()).then_some(SAVE_EVERY);
-    let ramp = args.ramp.map(|p99_max| RampOptions { p99_max, spacing });
+    let ramp = args.ramp.map(|p99_max| RampOptions::new(p99_max).spacing(spacing));
     Ok(Load { load, ramp, with_server: args.with_server, output: args.output })
 }
 
@@ -216,14 +216,17 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     check_timestamps(&args, &endpoints)?;
     let source = source_or_interface(args.source)?;
     let mut template = PingOptions::new(default("tcp"));
-    template.connect = connect_options(default("tcp"), args.ip_version, source, args.wait)
-        .ip_options(IpOptions { dscp: args.dscp, ttl: args.ttl });
+    template.connect = connect_options(default("tcp"), args.ip_version, source, args.wait);
+    let ip_options = &mut template.connect.ip_options;
+    (ip_options.dscp, ip_options.ttl) = (args.dscp, args.ttl);
     template.size_bytes = args.size.get();
     template.pace = ProbePace::from_interval(interval);
     template.count = args.count.map(|count| count.get() as u64);
     template.deadline = args.deadline;
     template.clock = args.clock;
     template.timestamps = args.timestamps.unwrap_or_default();
+    let mut thresholds = Thresholds::default();
+    (thresholds.loss_max, thresholds.p99_max) = (args.max_loss, args.max_p99);
     Ok(Ping {
         targets: endpoints.into_iter().map(|endpoint| template.with_endpoint(endpoint)).collect(),
         template,
@@ -232,7 +235,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         timestamps: args.timestamps,
         print_time: args.print_time,
         verbose: args.verbose,
-        thresholds: Thresholds { loss_max: args.max_loss, p99_max: args.max_p99 },
+        thresholds,
         output: args.output,
     })
 }

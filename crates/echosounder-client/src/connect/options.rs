@@ -81,6 +81,7 @@ impl ConnectOptions {
 /// Header fields of outgoing IP packets. `None` leaves a field to the kernel. Other families ignore
 /// them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IpOptions {
     /// The differentiated services code point, 0 to 63 (RFC 2474).
     pub dscp: Option<u8>,
@@ -89,6 +90,27 @@ pub struct IpOptions {
 }
 
 impl IpOptions {
+    /// Sets the differentiated services code point, 0 to 63 (RFC 2474).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use echosounder_client::{IpOptions, Ping};
+    ///
+    /// let ping = Ping::to("udp://host").ip_options(IpOptions::default().dscp(46).ttl(8));
+    /// # drop(ping);
+    /// ```
+    #[must_use]
+    pub fn dscp(self, dscp: u8) -> Self {
+        Self { dscp: Some(dscp), ..self }
+    }
+
+    /// Sets the time to live of IPv4, or the hop limit of IPv6.
+    #[must_use]
+    pub fn ttl(self, ttl: u8) -> Self {
+        Self { ttl: Some(ttl), ..self }
+    }
+
     pub(crate) fn apply(self, socket: &Socket, address: &Address) -> io::Result<()> {
         let (traffic_class, hops) = match address {
             Address::Inet(_) => (option::IP_TOS, option::IP_TTL),

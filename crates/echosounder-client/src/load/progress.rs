@@ -1,5 +1,6 @@
 //! Watching a load while it runs: intervals, checkpoints, and the sum of all measurements.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub struct LoadInterval {
 /// Watches the threads of a load and sums up their results.
 pub(super) struct Progress {
     peer: String,
+    connections: NonZeroUsize,
     warm_up: Duration,
     /// The last interval, or the start.
     last: LoadInterval,
@@ -62,12 +64,14 @@ struct Request {
 impl Progress {
     pub(super) fn new(
         peer: String,
+        connections: NonZeroUsize,
         threads: usize,
         warm_up: Duration,
         checkpoint_every: Option<Duration>,
     ) -> Self {
         Self {
             peer,
+            connections,
             warm_up,
             last: LoadInterval { elapsed: Duration::ZERO, sent: 0, answered: 0, rate: 0.0 },
             checkpoint_every,
@@ -104,7 +108,7 @@ impl Progress {
         self.sum.end_point(request.at.saturating_sub(self.warm_up));
         if self.checkpoint_every.is_some_and(|every| every <= elapsed - self.last_checkpoint) {
             self.last_checkpoint = elapsed;
-            on_event(LoadEvent::Checkpoint(&self.sum.report(self.peer.clone(), shared)));
+            on_event(LoadEvent::Checkpoint(&self.sum.report(self.peer.clone(), self.connections, shared)));
         }
     }
 
@@ -112,7 +116,7 @@ impl Progress {
     pub(super) fn finish(mut self, shared: &Shared) -> LoadReport {
         shared.take_results().iter().for_each(|result| self.sum.add(result));
         self.sum.end_point(self.sum.elapsed());
-        self.sum.report(self.peer, shared)
+        self.sum.report(self.peer, self.connections, shared)
     }
 }
 
@@ -191,10 +195,11 @@ impl Sum {
     }
 
     /// Returns the report until the last point.
-    fn report(&self, peer: String, shared: &Shared) -> LoadReport {
+    fn report(&self, peer: String, connections: NonZeroUsize, shared: &Shared) -> LoadReport {
         let busiest = self.latest.iter().map(|latest| latest.cpu);
         LoadReport {
             peer,
+            connections,
             counts: self.totals().counts,
             latency: Distribution::from_histogram(&self.latency),
             send_delay: Distribution::from_histogram(&self.send_delay),

@@ -24,11 +24,26 @@ const KEPT_RATE_MIN: f64 = 0.95;
 
 /// The options of a [`ramp`](fn@ramp).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RampOptions {
     /// The bound of the 99th percentile of the latency.
     pub p99_max: Duration,
     /// The intervals between messages.
     pub spacing: Spacing,
+}
+
+impl RampOptions {
+    /// Returns the options of a ramp that keeps the 99th percentile of the latency within `p99_max`,
+    /// with equal intervals between messages.
+    pub fn new(p99_max: Duration) -> Self {
+        Self { p99_max, spacing: Spacing::Even }
+    }
+
+    /// Sets the intervals between messages.
+    #[must_use]
+    pub fn spacing(self, spacing: Spacing) -> Self {
+        Self { spacing, ..self }
+    }
 }
 
 /// An event of a running ramp.
@@ -84,7 +99,7 @@ pub fn ramp(
         on_event(RampEvent::Step(&step));
         // A server that did not reply at this rate will not reply at a lower one.
         if best.is_none()
-            && let Some(failure) = step.report.failure(plan.connections)
+            && let Some(failure) = step.report.failure()
         {
             return Err(failure);
         }

@@ -29,6 +29,8 @@ const SEND_DELAY_MAX: Duration = Duration::from_millis(1);
 pub struct LoadReport {
     /// The address of the server, as an endpoint.
     pub peer: String,
+    /// The number of connections, or of sockets if the transport has no connections.
+    pub connections: NonZeroUsize,
     /// The outcomes of the measured messages.
     pub counts: Counts,
     /// The times from when each message was due until its reply was complete.
@@ -73,14 +75,14 @@ impl LoadReport {
     }
 
     /// Returns the server's failure, if it replied to no measured message, or stopped replying.
-    pub fn failure(&self, connections: NonZeroUsize) -> Option<LoadError> {
+    pub fn failure(&self) -> Option<LoadError> {
         let counts = &self.counts;
         let has_replied = counts.answered + counts.late != 0;
         let (kind, cause) = match self.silence {
             _ if !has_replied && counts.unexpected != 0 => {
                 return Some(LoadError::NotAnEcho(self.peer.clone()));
             }
-            _ if !has_replied && counts.connections_closed == connections.get() as u64 => {
+            _ if !has_replied && counts.connections_closed == self.connections.get() as u64 => {
                 (FailureKind::Closed, "the server closed every connection".to_owned())
             }
             Some(silence) if self.answered_total != 0 => {
@@ -132,11 +134,10 @@ fn span(nanos: Option<i64>) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN;
-
     fn report(counts: Counts) -> LoadReport {
         LoadReport {
             peer: "tcp://127.0.0.1:1".into(),
+            connections: NonZeroUsize::MIN,
             counts,
             latency: Distribution::default(),
             send_delay: Distribution::default(),
@@ -150,7 +151,7 @@ mod tests {
     }
 
     fn failure_kind(report: &LoadReport) -> Option<FailureKind> {
-        match report.failure(CONNECTIONS)? {
+        match report.failure()? {
             LoadError::Connect(error) => error.failure_kind(),
             error => panic!("{error}"),
         }
@@ -166,7 +167,7 @@ mod tests {
         let closed = Counts { connections_closed: 1, ..sent };
         assert_eq!(failure_kind(&report(closed)), Some(FailureKind::Closed));
         let unexpected = report(Counts { unexpected: 1, ..closed });
-        assert!(matches!(unexpected.failure(CONNECTIONS), Some(LoadError::NotAnEcho(_))));
+        assert!(matches!(unexpected.failure(), Some(LoadError::NotAnEcho(_))));
         // The server replied until it fell silent.
         let silent = LoadReport { silence: Some(Duration::from_secs(3)), ..report(answered) };
         assert_eq!(failure_kind(&silent), Some(FailureKind::Timeout));

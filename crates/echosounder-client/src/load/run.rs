@@ -123,7 +123,8 @@ fn run(
         local("start a thread for", error)
     })?;
 
-    let mut progress = Progress::new(peer.clone(), threads.len(), load.warm_up, load.checkpoint_every);
+    let mut progress =
+        Progress::new(peer.clone(), load.connections, threads.len(), load.warm_up, load.checkpoint_every);
     let mut is_over_limit = false;
     while !threads.iter().all(JoinHandle::is_finished) {
         let _ = ready([], Some(WATCH_EVERY));

@@ -61,6 +61,7 @@ pub struct PeerClockReport {
 
 /// How much faster the peer's clock runs than this machine's.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Drift {
     /// In parts per million.
     pub ppm: f64,

@@ -27,6 +27,7 @@ const ORIGIN_TIMESTAMPING: u8 = 4;
 
 /// The timestamps and errors that the kernel reports about the packets of a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KernelTimestamps {
     /// When requests are sent.
     pub sends: bool,

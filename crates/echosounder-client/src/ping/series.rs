@@ -6,6 +6,7 @@ use super::directions::OneWayDelay;
 
 /// What happened in one span of a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Point {
     /// When the first of its requests was sent, since the start of the measurement.
     pub at: Duration,
@@ -23,6 +24,7 @@ pub struct Point {
 
 /// The minimum and the maximum of some round-trip times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RttRange {
     /// The minimum.
     pub min: Duration,

@@ -22,6 +22,7 @@ impl Percent {
 
 /// Limits that a result must keep. `None` means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Thresholds {
     /// The maximum packet loss.
     pub loss_max: Option<Percent>,

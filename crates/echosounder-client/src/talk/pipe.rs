@@ -31,6 +31,7 @@ const COUNTING_BYTES_MAX: usize = 1024 * 1024;
 
 /// The result of a pipe.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct PipeSummary {
     /// Bytes that the kernel has accepted for the peer.
     pub sent_bytes: u64,

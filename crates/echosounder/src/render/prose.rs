@@ -122,7 +122,7 @@ fn offset(clocks: Clocks<'_>, report: &PingReport, ahead: i64, uncertainty: u64,
     let sign = if ahead < 0 { '−' } else { '+' };
     let (far, within) = (delay(ahead.unsigned_abs() as f64), delay(uncertainty as f64));
     let mut text = format!("offset of {} {sign}{far} ±{within}", clocks.peer);
-    if let Some(Drift { ppm: drift, uncertainty_ppm: within }) = report.clock.drift {
+    if let Some(Drift { ppm: drift, uncertainty_ppm: within, .. }) = report.clock.drift {
         let sign = if drift < 0.0 { '−' } else { '+' };
         text += &format!(", drift {sign}{:.1} µs/s ±{within:.1}", drift.abs());
     }

@@ -82,7 +82,7 @@ fn run_with(
         .filter(|_| config.ramp.is_none())
         .map(|(after, before)| after.saturating_sub(before));
     load_output.finish(&config.load, &report, server_cpu)?;
-    match report.failure(config.load.connections) {
+    match report.failure() {
         Some(error) if !is_stopped => return Err(failed(error)),
         _ => {}
     }
