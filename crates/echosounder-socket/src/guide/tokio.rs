@@ -32,20 +32,19 @@
 //! kernel received it:
 //!
 //! ```
-//! use echosounder_socket::{ControlMessage, Family, MessageFlags, Protocol, Socket, Type};
-//! use echosounder_socket::{control_space, option};
+//! use echosounder_socket::{ControlSpace, Family, MessageFlags, Protocol, Socket, Type, option};
 //! use std::io::{self, IoSliceMut};
+//! use std::time::SystemTime;
 //! use tokio::io::Interest;
 //! use tokio::io::unix::AsyncFd;
 //!
-//! async fn receive(socket: &AsyncFd<Socket>, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
+//! async fn receive(socket: &AsyncFd<Socket>, buffer: &mut [u8]) -> io::Result<(usize, Option<SystemTime>)> {
 //!     let message = socket
 //!         .async_io(Interest::READABLE, |socket| {
-//!             socket.recv_msg(&mut [IoSliceMut::new(buffer)], control_space(16), MessageFlags::NONE)
+//!             socket.recv_msg(&mut [IoSliceMut::new(buffer)], ControlSpace::TIMESTAMP, MessageFlags::NONE)
 //!         })
 //!         .await?;
-//!     let has_time = message.control.iter().any(|one| matches!(one, ControlMessage::Timestamp(_)));
-//!     Ok((message.len, has_time))
+//!     Ok((message.len, message.timestamp()))
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
@@ -59,7 +58,8 @@
 //! let peer = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
 //! peer.send_to(b"ahoy", &address)?;
 //! let mut buffer = [0; 64];
-//! assert_eq!(receive(&socket, &mut buffer).await?, (4, true));
+//! let (len, arrived) = receive(&socket, &mut buffer).await?;
+//! assert!(len == 4 && arrived.is_some());
 //! # Ok::<(), io::Error>(())
 //! # })?;
 //! # Ok::<(), io::Error>(())

@@ -123,6 +123,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no ioctl(2) on sockets")]
     fn raw_descriptor_has_one_owner() {
         let (one, other) = connection();
         let number = one.as_raw_fd();
