@@ -196,7 +196,7 @@ pub fn create_connection(
 
 /// Alternates between IPv6 and IPv4 and keeps the order within each, so that a family without a
 /// route costs one delay only: RFC 8305, section 4.
-fn interleave(addresses: Vec<Address>) -> VecDeque<Address> {
+pub fn interleave(addresses: Vec<Address>) -> VecDeque<Address> {
     let first_family = addresses.first().map(Address::family);
     let (first, second): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| Some(address.family()) == first_family);

@@ -6,6 +6,7 @@ use std::io;
 
 use echosounder_proto::FailureKind;
 use echosounder_socket::family::inet::Host;
+use echosounder_socket::internal::interleave;
 use echosounder_socket::{Address, Error, Name, Side, is_out_of_descriptors};
 
 use super::options::{ConnectOptions, Source};
@@ -27,7 +28,7 @@ pub(super) fn addresses(
 ) -> Result<VecDeque<Address>, ClientError> {
     let mut addresses = look_up(options, deadline, limit)?;
     if let Some(Source::Address(ip)) = &options.source {
-        addresses.retain(|address| is_v6(address) == ip.is_ipv6());
+        addresses.retain(|address| matches!(address, Address::Inet6(_)) == ip.is_ipv6());
         if addresses.is_empty() {
             let reason = format!("the name has no address of the family of {ip}");
             let error = io::Error::new(io::ErrorKind::NotFound, reason);
@@ -83,48 +84,18 @@ fn check_descriptors() -> io::Result<()> {
     files.map(drop)
 }
 
+/// Alternates between the address families (RFC 8305 §4), and keeps the first addresses only.
 fn in_order(addresses: Vec<Address>) -> VecDeque<Address> {
-    interleave(addresses).into_iter().take(ADDRESSES_MAX).collect()
-}
-
-/// Alternates between the two address families and keeps the order within each, so that a family
-/// without a route costs one stagger only (RFC 8305 §4).
-fn interleave(addresses: Vec<Address>) -> Vec<Address> {
-    let first_is_v6 = addresses.first().is_some_and(is_v6);
-    let (first, second): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| is_v6(address) == first_is_v6);
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut mixed = Vec::new();
-    loop {
-        let pair = [first.next(), second.next()];
-        if pair.iter().all(Option::is_none) {
-            return mixed;
-        }
-        mixed.extend(pair.into_iter().flatten());
-    }
-}
-
-fn is_v6(address: &Address) -> bool {
-    matches!(address, Address::Inet6(_))
+    let mut addresses = interleave(addresses);
+    addresses.truncate(ADDRESSES_MAX);
+    addresses
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
-
-    #[test]
-    fn families_alternate_and_keep_their_order() {
-        let addresses = |texts: &[&str]| -> Vec<Address> {
-            texts.iter().map(|text| text.parse::<SocketAddr>().unwrap().into()).collect()
-        };
-        let sorted = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "127.0.0.1:1", "127.0.0.2:1"]);
-        let mixed = addresses(&["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1", "[::3]:1"]);
-        assert_eq!(interleave(sorted), mixed);
-        assert_eq!(interleave(addresses(&["127.0.0.1:1"])), addresses(&["127.0.0.1:1"]));
-        assert_eq!(interleave(Vec::new()), Vec::new());
-    }
 
     #[test]
     fn at_most_sixteen_addresses_are_tried_from_both_families() {
@@ -132,7 +103,10 @@ mod tests {
         let v4 = (0..3000_u16).map(|n| (Ipv4Addr::from(0xcb00_7100 + u32::from(n)), 7).into());
         let tried = in_order(v6.chain(v4).collect());
         assert_eq!(tried.len(), ADDRESSES_MAX);
-        assert_eq!(tried.iter().filter(|address| is_v6(address)).count(), ADDRESSES_MAX / 2);
+        assert_eq!(
+            tried.iter().filter(|address| matches!(address, Address::Inet6(_))).count(),
+            ADDRESSES_MAX / 2
+        );
         let few = in_order((0..3).map(|n| (Ipv4Addr::new(192, 0, 2, n), 7).into()).collect());
         assert_eq!(few.len(), 3);
     }

@@ -10,4 +10,5 @@ pub use self::process::{
     effective_user_id, fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack, timer_slack,
 };
 pub use crate::batch::Received;
+pub use crate::connection::interleave;
 pub use crate::transport::{DEFAULT_PORT, TcpOptions, Timestamping};
