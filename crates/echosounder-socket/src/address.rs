@@ -17,6 +17,7 @@ use crate::family::vsock::VsockAddress;
 use crate::family::xdp::XdpAddress;
 use crate::family::{self, Family, inet, tipc, unix, vsock};
 use crate::raw_address::RawAddress;
+use crate::sys;
 
 /// A socket address of any family.
 ///
@@ -116,6 +117,35 @@ impl Address {
             Self::Inet(address) => Some((*address.ip()).into()),
             Self::Inet6(address) => Some((*address.ip()).into()),
             _ => None,
+        }
+    }
+
+    /// Returns the host name of an IP address: getnameinfo(3). The call blocks while the resolver
+    /// looks it up.
+    ///
+    /// Whoever owns the address chooses the name, which may contain control characters and proves
+    /// nothing. Escape it before printing it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the address has no name; EAFNOSUPPORT for an address of another family.
+    ///
+    /// ```no_run
+    /// use echosounder_socket::Address;
+    ///
+    /// let address: Address = "127.0.0.1:0".parse()?;
+    /// println!("{}", address.lookup_name()?.escape_debug()); // Often "localhost".
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "getnameinfo")]
+    #[doc(alias = "gethostbyaddr")]
+    pub fn lookup_name(&self) -> io::Result<String> {
+        match self {
+            Self::Inet(_) | Self::Inet6(_) => {
+                let raw = RawAddress::try_from(self)?;
+                sys::service::names(&raw, libc::NI_NAMEREQD | libc::NI_NUMERICSERV).map(|(host, _)| host)
+            }
+            _ => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
         }
     }
 

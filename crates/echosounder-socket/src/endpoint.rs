@@ -15,7 +15,9 @@ use crate::family::tipc::{TipcAddress, TipcScope};
 use crate::family::unix::UnixName;
 use crate::family::vsock::VsockAddress;
 use crate::lookup::{IpVersion, Side};
-use crate::transport::{DEFAULT_PORT, NameForm, Transport};
+use crate::raw_address::RawAddress;
+use crate::sys;
+use crate::transport::{DEFAULT_PORT, Kind, NameForm, Transport};
 
 /// A transport and a name, as users write it: `tcp://[::1]:21567`, `unix-dgram:@echo`.
 ///
@@ -140,6 +142,42 @@ impl Endpoint {
                 Ok(addresses.into_iter().map(Address::from).collect())
             }
         }
+    }
+}
+
+/// Names of services.
+impl Transport {
+    /// Returns the port of a service: services(5). `None` if it is not listed, or the transport's
+    /// names have no host.
+    ///
+    /// MPTCP and SCTP use the services of TCP.
+    ///
+    /// ```
+    /// use echosounder_socket::Transport;
+    ///
+    /// if let Some(port) = Transport::Tcp.service_port("ssh") {
+    ///     assert_eq!((port, Transport::Tcp.service_name(port).as_deref()), (22, Some("ssh")));
+    /// }
+    /// assert_eq!(Transport::Tcp.service_port("no such service"), None);
+    /// ```
+    #[doc(alias = "getservbyname")]
+    pub fn service_port(self, name: &str) -> Option<u16> {
+        self.has_hosts().then(|| sys::service::port(name, self.service_type())).flatten()
+    }
+
+    /// Returns the name of the service on a port: services(5). `None` if it is not listed, or the
+    /// transport's names have no host. See [`service_port`](Self::service_port) for an example.
+    #[doc(alias = "getservbyport")]
+    pub fn service_name(self, port: u16) -> Option<String> {
+        let address = RawAddress::try_from(&Address::from((Ipv4Addr::LOCALHOST, port))).ok()?;
+        let datagram = if self.service_type() == libc::SOCK_DGRAM { libc::NI_DGRAM } else { 0 };
+        let (_, name) = sys::service::names(&address, libc::NI_NUMERICHOST | datagram).ok()?;
+        let is_name = !name.bytes().all(|byte| byte.is_ascii_digit());
+        (self.has_hosts() && is_name).then_some(name)
+    }
+
+    fn service_type(self) -> i32 {
+        if self.kind() == Kind::Datagrams { libc::SOCK_DGRAM } else { libc::SOCK_STREAM }
     }
 }
 

@@ -10,7 +10,8 @@ use crate::address::Address;
 ///
 /// Converted to an [`io::Error`], it keeps the reason's kind and displays the reason too, since a
 /// program that returns an `io::Result` shows the error alone. `io::Error::downcast` returns this
-/// type again, with the kernel's error number in its [`cause`](Self::cause).
+/// type again, with the kernel's error number in its [`cause`](Self::cause), which functions such as
+/// [`is_unreachable`](crate::is_unreachable) look at.
 ///
 /// ```
 /// use echosounder_socket::{Error, ServerOptions, create_server};

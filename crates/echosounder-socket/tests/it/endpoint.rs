@@ -593,3 +593,37 @@ fn zone_is_an_interface_name_or_index() {
     assert_eq!(error.to_string(), "cannot resolve [fe80::1%no-such-iface]");
     assert_eq!(error.cause().raw_os_error(), Some(libc::ENODEV));
 }
+
+#[test]
+fn services_have_names_both_ways() {
+    for (transport, service, port) in
+        [(Transport::Tcp, "ssh", 22), (Transport::Udp, "ntp", 123), (Transport::Sctp, "ssh", 22)]
+    {
+        let Some(found) = transport.service_port(service) else {
+            skip("services", service);
+            continue;
+        };
+        assert_eq!(found, port);
+        assert_eq!(transport.service_name(port).as_deref(), Some(service));
+    }
+    // Dynamic ports have no service: RFC 6335.
+    assert_eq!(Transport::Udp.service_name(65_432), None);
+    assert_eq!(Transport::Tcp.service_port("nul\0"), None);
+    assert_eq!(Transport::UnixStream.service_port("ssh"), None);
+    assert_eq!(Transport::UnixStream.service_name(22), None);
+}
+
+#[test]
+fn ip_address_has_a_host_name() {
+    match Address::from((Ipv4Addr::LOCALHOST, 0)).lookup_name() {
+        Ok(name) => {
+            let addresses = resolved(&format!("{name}:1"), Side::Client, IpVersion::V4);
+            assert!(addresses.contains(&SocketAddr::from((Ipv4Addr::LOCALHOST, 1))), "{name}");
+        }
+        Err(error) => skip("host name", error),
+    }
+    // An address for documentation, which no file lists: RFC 5737.
+    assert!(Address::from((Ipv4Addr::new(192, 0, 2, 1), 0)).lookup_name().is_err());
+    let unix = Address::Unix(UnixName::Unnamed).lookup_name().unwrap_err();
+    assert_eq!(unix.raw_os_error(), Some(libc::EAFNOSUPPORT));
+}
