@@ -78,7 +78,7 @@
 //! | `create_server` | [`create_server`] | takes any endpoint: [`ToEndpoint`] |
 //! | `bind` | [`Socket::bind`] | |
 //! | `listen` | [`Socket::listen`] | maximum backlog; or [`Socket::listen_with`] |
-//! | `accept` | [`Socket::accept`] | or [`Socket::accept_nonblocking`] |
+//! | `accept` | [`Socket::accept`] | or [`Socket::accept_nonblocking`], [`Socket::incoming`] |
 //!
 //! ```
 //! use echosounder_socket::{Family, Protocol, ServerOptions, Socket, Type, create_server};
@@ -129,11 +129,11 @@
 //! |---|---|---|
 //! | `socket` | [`Socket::new`] | |
 //! | `socketpair` | [`Socket::pair`] | the family is required |
-//! | `recv` | [`Socket::recv`] | into a buffer, like `recv_into` |
-//! | `send` | [`Socket::send`] | |
+//! | `recv` | [`Socket::recv`] | into a buffer, like `recv_into`; with flags: [`Socket::recv_with`], [`Socket::peek`] |
+//! | `send` | [`Socket::send`] | with flags: [`Socket::send_with`] |
 //! | `sendall` | [`Socket::send_all`], [`Socket::send_all_with`] | an error contains the number of bytes sent: [`Unfinished`] |
 //! | `recvfrom` | [`Socket::recv_from`] | into a buffer, like `recvfrom_into` |
-//! | `sendto` | [`Socket::send_to`] | with flags: [`Socket::send_msg`] |
+//! | `sendto` | [`Socket::send_to`] | with flags: [`Socket::send_to_with`] |
 //! | `getpeername` | [`Socket::peer_addr`] | |
 //! | `getsockname` | [`Socket::local_addr`] | |
 //! | `getsockopt` | [`Socket::option`] | typed: see [`option`]; or [`Socket::option_bytes`] |

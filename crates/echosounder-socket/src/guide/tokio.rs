@@ -29,22 +29,21 @@
 //!
 //! `async_io` makes a call when the socket is ready, and repeats it after `WouldBlock`. Every method
 //! of [`Socket`](crate::Socket) works there. This receives a datagram and the time at which the
-//! kernel received it:
+//! kernel received it. The registration is `unsafe` since tokio 1.54, because tokio cannot know that a
+//! type keeps its descriptor open; earlier versions name it `AsyncFd::new`:
 //!
 //! ```
-//! use echosounder_socket::{ControlSpace, Family, MessageFlags, Protocol, Socket, Type, option};
+//! use echosounder_socket::{ControlSpace, Family, Message, MessageFlags, Protocol, Socket, Type, option};
 //! use std::io::{self, IoSliceMut};
-//! use std::time::SystemTime;
 //! use tokio::io::Interest;
 //! use tokio::io::unix::AsyncFd;
 //!
-//! async fn receive(socket: &AsyncFd<Socket>, buffer: &mut [u8]) -> io::Result<(usize, Option<SystemTime>)> {
-//!     let message = socket
-//!         .async_io(Interest::READABLE, |socket| {
-//!             socket.recv_msg(&mut [IoSliceMut::new(buffer)], ControlSpace::TIMESTAMP, MessageFlags::NONE)
-//!         })
-//!         .await?;
-//!     Ok((message.len, message.timestamp()))
+//! async fn receive(socket: &AsyncFd<Socket>, buffer: &mut [u8]) -> io::Result<Message> {
+//!     let receive = |socket: &Socket| {
+//!         let buffers = &mut [IoSliceMut::new(buffer)];
+//!         socket.recv_msg(buffers, ControlSpace::TIMESTAMP, MessageFlags::NONE)
+//!     };
+//!     socket.async_io(Interest::READABLE, receive).await
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
@@ -53,13 +52,15 @@
 //! socket.set_option(option::SO_TIMESTAMPNS, true)?;
 //! socket.set_nonblocking(true)?;
 //! let address = socket.local_addr()?;
-//! let socket = AsyncFd::new(socket)?;
+//! // SAFETY: a `Socket` owns its descriptor and keeps it open.
+//! let socket = unsafe { AsyncFd::register(socket) }?;
 //!
 //! let peer = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
 //! peer.send_to(b"ahoy", &address)?;
 //! let mut buffer = [0; 64];
-//! let (len, arrived) = receive(&socket, &mut buffer).await?;
-//! assert!(len == 4 && arrived.is_some());
+//! let message = receive(&socket, &mut buffer).await?;
+//! assert_eq!(&buffer[..message.len], b"ahoy");
+//! assert!(message.timestamp().is_some());
 //! # Ok::<(), io::Error>(())
 //! # })?;
 //! # Ok::<(), io::Error>(())
@@ -77,7 +78,8 @@
 //!     let socket = transport.socket(address)?;
 //!     socket.set_nonblocking(true)?;
 //!     let result = socket.connect(address);
-//!     let socket = AsyncFd::new(socket)?;
+//!     // SAFETY: a `Socket` owns its descriptor and keeps it open.
+//!     let socket = unsafe { AsyncFd::register(socket) }?;
 //!     match result {
 //!         Err(error) if Socket::is_in_progress(&error) => {
 //!             let _guard = socket.writable().await?;
