@@ -4,8 +4,9 @@
 //! `std::net` covers TCP and UDP, `std::os::unix::net` covers UNIX streams and datagrams. This
 //! crate covers those and UNIX seqpacket, VSOCK, TIPC, netlink, MPTCP and SCTP, with socket
 //! options, control messages, batches of datagrams and readiness polling. All `unsafe` code is in
-//! one private module; everything public is safe and built on [`OwnedFd`](std::os::fd::OwnedFd).
-//! Calls and options have the semantics of the Linux manual pages, which each item names.
+//! one private module. Everything public is built on [`OwnedFd`](std::os::fd::OwnedFd) and safe,
+//! apart from the functions for raw descriptors and for socket options that this crate does not
+//! know. Calls and options have the semantics of the Linux manual pages, which each item names.
 //!
 //! # Overview
 //!
@@ -137,7 +138,7 @@
 //! | `getpeername` | [`Socket::peer_addr`] | |
 //! | `getsockname` | [`Socket::local_addr`] | |
 //! | `getsockopt` | [`Socket::option`] | typed: see [`option`]; or [`Socket::option_bytes`] |
-//! | `setsockopt` | [`Socket::set_option`] | [`Socket::set_option_bytes`], [`Socket::clear_option`] |
+//! | `setsockopt` | [`Socket::set_option`] | typed: see [`option`] |
 //! | `family`, `type`, `proto` | [`Socket::family`], [`Socket::socket_type`], [`Socket::protocol`] | |
 //! | `shutdown` | [`Socket::shutdown`] | |
 //! | `close` | [`Socket::close`] | dropping the socket closes it too |

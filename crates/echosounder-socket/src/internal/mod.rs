@@ -11,4 +11,5 @@ pub use self::process::{
 };
 pub use crate::batch::Received;
 pub use crate::connection::interleave;
+pub use crate::option::names::list as option_list;
 pub use crate::transport::{DEFAULT_PORT, TcpOptions, Timestamping};

@@ -72,7 +72,7 @@ mod ip;
 mod ipv6;
 mod mptcp;
 mod multicast;
-mod names;
+pub(crate) mod names;
 mod netlink;
 mod packet;
 mod sctp;
@@ -112,8 +112,6 @@ pub use multicast::{
     FilterMode, Group, GroupFilter, GroupSource, Membership, Membership6, MulticastInterface, SourceFilter,
     SourceMembership,
 };
-#[doc(hidden)]
-pub use names::list;
 pub use tcp_info::{TcpCongestionState, TcpInfo, TcpInfoOptions, TcpState};
 pub use timestamping::TimestampingFlags;
 pub use value::{GetValue, ReadOnly, SetValue, SocketOption, WriteOnly};

@@ -14,6 +14,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use echosounder_socket::Transport;
+use echosounder_socket::internal::option_list;
 use echosounder_socket::option::{
     self, BpfInstruction, CanFilter, GetValue, Icmp6Filter, InterfaceIndex, MemoryInfo, MptcpInfo,
     PacketFanout, PathMtu, PortRange, SctpEvents, SctpPeerParameters, SctpStatus, SetValue, TcpInfo,
@@ -124,7 +125,7 @@ fn every_option_is_tested() {
         others::XDP,
     ];
     let tested: Vec<_> = tables.into_iter().flatten().map(|row| row.name).collect();
-    let all: Vec<_> = option::list().map(|(name, ..)| name).collect();
+    let all: Vec<_> = option_list().map(|(name, ..)| name).collect();
     let missing: Vec<_> = all.iter().filter(|name| !tested.contains(name)).collect();
     assert!(missing.is_empty(), "without a row: {missing:?}");
     let unique: HashSet<_> = all.iter().collect();
@@ -134,8 +135,8 @@ fn every_option_is_tested() {
 
 #[test]
 fn numbers_of_options_occur_once() {
-    let numbers: HashSet<_> = option::list().map(|(_, level, number)| (level, number)).collect();
-    assert_eq!(numbers.len(), option::list().count());
+    let numbers: HashSet<_> = option_list().map(|(_, level, number)| (level, number)).collect();
+    assert_eq!(numbers.len(), option_list().count());
 }
 
 #[test]
