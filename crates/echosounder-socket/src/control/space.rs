@@ -88,12 +88,40 @@ impl ControlSpace {
         Self(space.expect("a control message fits the address space"))
     }
 
+    /// Returns a space of exactly this number of bytes. Use [`of`](Self::of) for the space of one
+    /// control message.
+    ///
+    /// The kernel cuts a control message that does not fit, so an exact size limits the data: 20
+    /// bytes are a header and one descriptor, CMSG_LEN in cmsg(3). A sum with another space counts
+    /// the bytes as the next multiple of 8, because each control message begins at one.
+    ///
+    /// ```
+    /// use echosounder_socket::{ControlSpace, Family, MessageFlags, Protocol, SendControl, Socket, Type};
+    /// use std::io::{IoSlice, IoSliceMut, stdin};
+    /// use std::os::fd::AsFd;
+    ///
+    /// let (one, other) = Socket::pair(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
+    /// let stdin = stdin();
+    /// let two = SendControl::Rights(&[stdin.as_fd(), stdin.as_fd()]);
+    /// one.send_msg(&[IoSlice::new(b"x")], &[two], None, MessageFlags::NONE)?;
+    ///
+    /// let one_only = ControlSpace::from_bytes(20);
+    /// let mut message = other.recv_msg(&mut [IoSliceMut::new(&mut [0])], one_only, MessageFlags::NONE)?;
+    /// assert_eq!(message.take_rights().len(), 1);
+    /// assert!(message.is_control_truncated());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "CMSG_LEN")]
+    pub const fn from_bytes(bytes: usize) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the space of one SCM_RIGHTS with `count` descriptors. The kernel passes at most 253
     /// in one message (SCM_MAX_FD).
     ///
     /// With space for fewer descriptors than the peer sent, the kernel closes the rest and sets
     /// [`MessageFlags::CTRUNC`](crate::MessageFlags::CTRUNC). The space of an odd number has room
-    /// for one more, because of the alignment.
+    /// for one more, because of the alignment; [`from_bytes`](Self::from_bytes) can be exact.
     ///
     /// # Panics
     ///
@@ -109,10 +137,15 @@ impl ControlSpace {
     /// If the result overflows the address space.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
-        Self(self.0.checked_add(other.0).expect("control messages fit the address space"))
+        let sum = match (self.0.checked_next_multiple_of(ALIGN), other.0.checked_next_multiple_of(ALIGN)) {
+            (Some(one), Some(other)) => one.checked_add(other),
+            _ => None,
+        };
+        Self(sum.expect("control messages fit the address space"))
     }
 
-    /// Returns the number of bytes, a multiple of 8.
+    /// Returns the number of bytes. It is a multiple of 8, except for the result of
+    /// [`from_bytes`](Self::from_bytes).
     pub const fn bytes(self) -> usize {
         self.0
     }

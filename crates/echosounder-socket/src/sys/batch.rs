@@ -41,10 +41,12 @@ pub(crate) struct Slots {
     buffer: IoBuffer,
     /// The source of each datagram, then the destination of its reply.
     names: Vec<RawAddress>,
-    /// The control messages of each datagram, `control_len` bytes apart.
+    /// The control messages of each datagram, `control_stride` bytes apart.
     controls: IoBuffer,
-    /// Space for the control messages of one datagram in bytes, a multiple of 8.
+    /// Space for the control messages of one datagram in bytes.
     control_len: usize,
+    /// `control_len`, rounded up to the alignment of a control message.
+    control_stride: usize,
     /// MSG_CMSG_CLOEXEC if the last receive added it, else 0.
     added_flags: i32,
     received: Vec<libc::mmsghdr>,
@@ -65,7 +67,10 @@ impl Slots {
     /// control messages.
     pub(crate) fn new(count: usize, size: usize, control: ControlSpace) -> Self {
         let control_len = control.bytes();
-        let controls = control_len.checked_mul(count).expect("control messages fit the address space");
+        let (control_stride, controls) = control_len
+            .checked_next_multiple_of(align_of::<libc::cmsghdr>())
+            .and_then(|stride| Some((stride, stride.checked_mul(count)?)))
+            .expect("control messages fit the address space");
         let stride = size.checked_add(HEAD_MAX).and_then(|len| len.checked_next_multiple_of(IoBuffer::ALIGN));
         let (stride, total) = stride
             .and_then(|stride| Some((stride, stride.checked_mul(count)?)))
@@ -77,6 +82,7 @@ impl Slots {
             names: vec![RawAddress::empty(); count],
             controls: IoBuffer::zeroed(controls),
             control_len,
+            control_stride,
             added_flags: 0,
             received: vec![empty_header(); count],
             receive_parts: vec![part(ptr::null_mut(), 0); count],
@@ -96,7 +102,7 @@ impl Slots {
             message::set_parts(header, parts.wrapping_add(index), 1);
             header.msg_name = names.wrapping_add(index).cast();
             if control_len != 0 {
-                let control = controls.wrapping_add(index * control_len);
+                let control = controls.wrapping_add(index * control_stride);
                 message::set_control(header, control, control_len);
             }
         }
@@ -175,7 +181,7 @@ impl Slots {
 
     pub(crate) fn control(&self, index: usize) -> &[u8] {
         let len = message::control_len(&self.received[index].msg_hdr);
-        let start = index * self.control_len;
+        let start = index * self.control_stride;
         &self.controls[start..start + len.min(self.control_len)]
     }
 

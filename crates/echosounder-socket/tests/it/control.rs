@@ -120,6 +120,42 @@ fn excess_descriptors_are_closed_and_flagged() {
     }
 }
 
+/// 20 bytes fit a header and one descriptor, as CMSG_LEN has it; CMSG_SPACE fits two.
+#[test]
+fn exact_control_space_limits_descriptors() {
+    for transport in CARRIERS {
+        let (one, other) = pair(transport);
+        for (bytes, expected) in [(20, 1), (23, 1), (24, 2), (28, 3)] {
+            let (readers, writers) = pipes(4);
+            give(&one, writers);
+            let (mut message, _) = receive(&other, ControlSpace::from_bytes(bytes), MessageFlags::NONE);
+            assert!(message.is_control_truncated());
+            assert_eq!(message.take_rights().len(), expected, "{bytes} bytes");
+            check_closed(readers);
+        }
+        let (readers, writers) = pipes(4);
+        give(&one, writers);
+        // Less than a header: the kernel writes nothing.
+        let (message, _) = receive(&other, ControlSpace::from_bytes(15), MessageFlags::NONE);
+        assert!(message.is_control_truncated() && message.control.is_empty());
+        check_closed(readers);
+    }
+    // In a batch every datagram has that space.
+    let (client, server) = udp(&LOOPBACK[0]);
+    server.set_option(option::IP_RECVTTL, true).unwrap();
+    server.set_option(option::IP_RECVTOS, true).unwrap();
+    let mut batch = Batch::with_control(3, 8, ControlSpace::from_bytes(20));
+    (0..3).for_each(|_| send(&client, b"ahoy", &[], None));
+    (0..3).for_each(|_| wait_readable(&server));
+    assert_eq!(server.recv_many(&mut batch).unwrap(), 3);
+    for datagram in batch.iter() {
+        assert_eq!(datagram.control().count(), 1);
+        assert!(datagram.flags().contains(MessageFlags::CTRUNC));
+    }
+    assert_eq!((ControlSpace::from_bytes(20) + ControlSpace::TTL).bytes(), 48);
+    assert_eq!((ControlSpace::TTL + ControlSpace::from_bytes(20)).bytes(), 48);
+}
+
 #[test]
 fn receive_without_control_space_gets_no_descriptors() {
     let receivers: [fn(&Socket); 6] = [
