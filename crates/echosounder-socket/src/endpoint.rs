@@ -92,7 +92,7 @@ impl Endpoint {
             (NameForm::Inet, Address::Inet(address)) => Name::Inet(Host::V4(*address.ip()), address.port()),
             (NameForm::Inet, Address::Inet6(address)) => Name::Inet(Host::of(address), address.port()),
             (NameForm::Unix, Address::Unix(name)) if name.is_usable() => Name::Unix(name.clone()),
-            (NameForm::Vsock, Address::Vsock(address)) if address.port != 0 => Name::Vsock(*address),
+            (NameForm::Vsock, Address::Vsock(address)) => Name::Vsock(*address),
             (NameForm::Tipc, Address::Tipc(address)) if address.is_service() => Name::Tipc(*address),
             (NameForm::Netlink, Address::Netlink(address)) if address.groups == 0 => Name::Netlink(*address),
             _ => return Err(io::ErrorKind::InvalidInput.into()),

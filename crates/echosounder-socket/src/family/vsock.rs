@@ -25,7 +25,7 @@ use crate::transport::DEFAULT_PORT;
 /// The address of a VSOCK socket.
 ///
 /// As text, it is `CID:PORT`, with `any`, `local` and `host` for three of the context ids and 0 for
-/// [`PORT_ANY`](Self::PORT_ANY). Port 0 itself, which no program uses, has no text of its own.
+/// [`PORT_ANY`](Self::PORT_ANY). The text of port 0 itself, which hardly any program uses, is `0x0`.
 ///
 /// ```
 /// use echosounder_socket::family::vsock::VsockAddress;
@@ -41,6 +41,9 @@ pub struct VsockAddress {
     /// The port. Binding a port below 1024 needs CAP_NET_BIND_SERVICE.
     pub port: u32,
 }
+
+/// The text of port 0: that of [`VsockAddress::PORT_ANY`] is "0".
+const PORT_ZERO: &str = "0x0";
 
 impl VsockAddress {
     /// Any context id of this machine: VMADDR_CID_ANY.
@@ -72,7 +75,7 @@ impl VsockAddress {
     }
 
     /// Parses `CID`, `CID:PORT` or `:PORT`. CID is a number, `any`, `local` or `host`; port 0 lets
-    /// the kernel choose.
+    /// the kernel choose, `0x0` is port 0 itself.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         let (cid, port) = match text.split_once(':') {
             Some((cid, port)) => (cid, Some(port)),
@@ -86,6 +89,7 @@ impl VsockAddress {
         };
         let port = match port {
             None => u32::from(DEFAULT_PORT),
+            Some(PORT_ZERO) => 0,
             Some(port) => match super::number(port) {
                 None => return Err(EndpointError::BadVsockPort(port.into())),
                 Some(0) => Self::PORT_ANY,
@@ -141,7 +145,8 @@ impl FromStr for VsockAddress {
 }
 
 impl fmt::Display for VsockAddress {
-    /// Writes the address as in an endpoint: `local:21567`. Port 0 means any free port.
+    /// Writes the address as in an endpoint: `local:21567`. Port 0 means any free port, `0x0` port 0
+    /// itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cid {
             Self::CID_ANY => f.write_str("any")?,
@@ -149,6 +154,10 @@ impl fmt::Display for VsockAddress {
             Self::CID_HOST => f.write_str("host")?,
             cid => write!(f, "{cid}")?,
         }
-        write!(f, ":{}", if self.port == Self::PORT_ANY { 0 } else { self.port })
+        match self.port {
+            Self::PORT_ANY => f.write_str(":0"),
+            0 => write!(f, ":{PORT_ZERO}"),
+            port => write!(f, ":{port}"),
+        }
     }
 }
