@@ -147,7 +147,9 @@ impl From<ConnectionError> for io::Error {
 ///
 /// `timeout` limits each attempt, from its own beginning; `None` leaves the limit to the kernel
 /// (about two minutes for TCP: net.ipv4.tcp_syn_retries). It does not limit the lookup of a host
-/// name. The socket keeps the timeout. With a timeout of zero nothing is waited for, and the attempt
+/// name. The socket keeps the timeout. If the [hook](crate::set_interrupt_hook) for interrupted calls
+/// returns an error, every attempt ends, and that error is the last of
+/// [`FailedAttempts::attempts`]. With a timeout of zero nothing is waited for, and the attempt
 /// fails with EINPROGRESS unless it ends at once. With `source`, the socket is bound to that address
 /// first.
 ///
@@ -179,7 +181,8 @@ pub fn create_connection(
         .to_addresses(Side::Client)
         .map_err(|error| ConnectionError::Resolve(Error::from_io(error, "connect to")))?;
     let waits = timeout != Some(Duration::ZERO);
-    let race = Race { transport, timeout, source, pending: Vec::new(), failed: Vec::new() };
+    let race =
+        Race { transport, timeout, source, pending: Vec::new(), failed: Vec::new(), is_stopped: false };
     let result = if waits && 1 < addresses.len() && transport.kind() != Kind::Datagrams {
         race.connect(interleave(addresses))
     } else {
@@ -228,21 +231,28 @@ struct Race<'a> {
     source: Option<&'a Address>,
     pending: Vec<Pending>,
     failed: Failures,
+    /// Whether the last failure is the error of the hook for interrupted calls, after which no other
+    /// address is tried.
+    is_stopped: bool,
 }
 
 impl Race<'_> {
     /// Tries one address after the other.
     fn connect_in_turn(mut self, addresses: Vec<Address>) -> Result<Socket, Failures> {
         for address in addresses {
-            let connect = || {
+            let mut is_stopped = false;
+            let mut connect = || {
                 let socket = self.socket(&address)?;
                 socket.set_timeout(self.timeout)?;
-                socket.connect(&address)?;
+                socket.connect_or_stop(&address, &mut is_stopped)?;
                 Ok(socket)
             };
             match connect() {
                 Ok(socket) => return Ok(socket),
                 Err(error) => self.failed.push((address, error)),
+            }
+            if is_stopped {
+                break;
             }
         }
         Err(self.failed)
@@ -259,6 +269,7 @@ impl Race<'_> {
                     next_start = now + ATTEMPT_DELAY;
                     match self.start(address, now) {
                         Some(socket) => return self.finish(socket),
+                        None if self.is_stopped => return Err(self.failed),
                         None => continue,
                     }
                 }
@@ -282,10 +293,11 @@ impl Race<'_> {
 
     /// Starts an attempt. Returns the socket if it is connected already.
     fn start(&mut self, address: Address, now: Instant) -> Option<Socket> {
-        let connect = || {
+        let mut is_stopped = false;
+        let mut connect = || {
             let socket = self.socket(&address)?;
             socket.set_nonblocking(true)?;
-            match socket.connect(&address) {
+            match socket.connect_or_stop(&address, &mut is_stopped) {
                 Err(error) if Socket::is_in_progress(&error) => Ok((socket, false)),
                 result => result.map(|()| (socket, true)),
             }
@@ -298,6 +310,7 @@ impl Race<'_> {
             }
             Err(error) => self.failed.push((address, error)),
         }
+        self.is_stopped = is_stopped;
         None
     }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::poll::{Interest, ready, ready_once};
+use crate::poll::{Interest, poll_once, ready_once};
 use crate::sys;
 
 /// The function that decides whether an interrupted call is continued.
@@ -19,6 +19,11 @@ static INTERRUPT_HOOK: OnceLock<fn() -> io::Result<()>> = OnceLock::new();
 /// the call continues under its original deadline. A handler installed with SA_RESTART does not
 /// interrupt calls. Like signal handlers, the hook is set for the whole process.
 ///
+/// An error of the kind [`Interrupted`](io::ErrorKind::Interrupted) becomes one of the kind
+/// [`Other`](io::ErrorKind::Other), with the hook's error inside: the loops of std, for example
+/// [`read_to_end`](io::Read::read_to_end) and [`write_all`](io::Write::write_all), repeat a call that
+/// returns `Interrupted`.
+///
 /// # Errors
 ///
 /// `AlreadyExists` if a hook is set.
@@ -30,7 +35,7 @@ static INTERRUPT_HOOK: OnceLock<fn() -> io::Result<()>> = OnceLock::new();
 /// static STOP: AtomicBool = AtomicBool::new(false);
 ///
 /// echosounder_socket::set_interrupt_hook(|| match STOP.load(Ordering::Relaxed) {
-///     true => Err(io::ErrorKind::Interrupted.into()),
+///     true => Err(io::Error::other("stopped by a signal")),
 ///     false => Ok(()),
 /// })?;
 /// # Ok::<(), io::Error>(())
@@ -45,7 +50,12 @@ pub fn set_interrupt_hook(hook: fn() -> io::Result<()>) -> io::Result<()> {
 
 /// Calls the hook after a signal.
 pub(crate) fn interrupted() -> io::Result<()> {
-    INTERRUPT_HOOK.get().map_or(Ok(()), |hook| hook())
+    let result = INTERRUPT_HOOK.get().map_or(Ok(()), |hook| hook());
+    result.map_err(|error| match error.kind() {
+        // std's loops would repeat the call.
+        io::ErrorKind::Interrupted => io::Error::other(error),
+        _ => error,
+    })
 }
 
 /// The timeout of a socket, which can be changed while other threads use the socket.
@@ -105,6 +115,8 @@ pub(crate) struct CallWait {
     deadline: Option<Instant>,
     /// Number of consecutive waits after which the operation would still have blocked.
     false_alarms: u32,
+    /// Whether the hook for interrupted calls has returned an error.
+    is_stopped: bool,
 }
 
 /// The longest pause after a false alarm.
@@ -113,7 +125,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(32);
 impl CallWait {
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         let limit = timeout.filter(|timeout| !timeout.is_zero());
-        Self { limit, polls_without_limit: false, deadline: None, false_alarms: 0 }
+        Self { limit, polls_without_limit: false, deadline: None, false_alarms: 0, is_stopped: false }
     }
 
     /// Returns a wait that, without a timeout, also waits if a duplicate has made the descriptor
@@ -122,15 +134,19 @@ impl CallWait {
         Self { polls_without_limit: timeout.is_none(), ..Self::new(timeout) }
     }
 
-    /// Sets the deadline now rather than at the first wait.
-    pub(crate) fn started(mut self) -> Self {
-        self.start();
-        self
-    }
-
     /// Grants the whole timeout again.
     pub(crate) fn restart(&mut self) {
         self.deadline = None;
+    }
+
+    /// Calls the hook after a signal.
+    pub(crate) fn interrupted(&mut self) -> io::Result<()> {
+        interrupted().inspect_err(|_| self.is_stopped = true)
+    }
+
+    /// Returns whether the error of the call is that of the hook.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     /// Returns whether an operation that would block waits with poll(2), up to a limit.
@@ -154,7 +170,7 @@ impl CallWait {
     ) -> io::Result<T> {
         loop {
             match operation() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted()?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.interrupted()?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.polls(fd)? => {
                     self.until_ready(fd, interest)?
                 }
@@ -190,7 +206,7 @@ impl CallWait {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 Ok(false) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted()?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.interrupted()?,
                 Err(error) => return Err(error),
             }
         }
@@ -199,11 +215,14 @@ impl CallWait {
     /// Pauses after false alarms, longer after each. poll(2) reports some sockets as ready although
     /// the operation would block: an unconnected UNIX datagram socket as writable, a socket with a
     /// queued error as readable.
-    fn pause(&self) -> io::Result<()> {
+    fn pause(&mut self) -> io::Result<()> {
         let Some(doublings) = self.false_alarms.checked_sub(1) else { return Ok(()) };
         let pause = Duration::from_millis(1 << doublings.min(5)).min(PAUSE_MAX);
         let pause = self.left().map_or(pause, |left| left.min(pause));
-        ready([], Some(pause)).map(drop)
+        match poll_once(&mut [], Some(pause)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.interrupted(),
+            result => result.map(drop),
+        }
     }
 
     /// Returns the time until the deadline; `None` means no limit.
@@ -211,7 +230,8 @@ impl CallWait {
         self.deadline.map(|deadline| deadline.saturating_duration_since(now()))
     }
 
-    fn start(&mut self) {
+    /// Sets the deadline now rather than at the first wait.
+    pub(crate) fn start(&mut self) {
         if self.deadline.is_none() {
             // A deadline beyond the range of the clock means no limit.
             self.deadline = self.limit.and_then(|limit| now().checked_add(limit));

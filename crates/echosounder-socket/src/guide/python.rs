@@ -66,7 +66,7 @@
 //!
 //! let client = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
 //! client.connect(&address)?;
-//! assert_eq!(client.connect_ex(&address), 106); // EISCONN
+//! assert_eq!(client.connect_ex(&address)?, 106); // EISCONN
 //!
 //! let another = create_connection(&address, None, None)?;
 //! assert_eq!(another.peer_addr()?, address);

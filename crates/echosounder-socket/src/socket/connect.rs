@@ -189,14 +189,20 @@ impl Socket {
     /// ```
     pub fn connect(&self, address: impl ToEndpoint) -> io::Result<()> {
         let address = address.to_address(Side::Client, self.known_family())?;
-        self.connect_raw(&RawAddress::try_from(&*address)?)
+        self.connect_raw(&RawAddress::try_from(&*address)?, &mut self.call_wait())
     }
 
-    fn connect_raw(&self, address: &RawAddress) -> io::Result<()> {
+    /// Connects like [`connect`](Self::connect), and sets `is_stopped` if the error is that of the
+    /// hook for interrupted calls.
+    pub(crate) fn connect_or_stop(&self, address: &Address, is_stopped: &mut bool) -> io::Result<()> {
         let mut wait = self.call_wait();
-        if wait.has_limit() {
-            wait = wait.started();
-        }
+        let result = self.connect_raw(&RawAddress::try_from(address)?, &mut wait);
+        *is_stopped = wait.is_stopped();
+        result
+    }
+
+    fn connect_raw(&self, address: &RawAddress, wait: &mut CallWait) -> io::Result<()> {
+        wait.start();
         let mut began = false;
         loop {
             let error = match self.in_nonblocking_mode(|| sys::socket::connect(self.as_fd(), address)) {
@@ -205,7 +211,7 @@ impl Socket {
             };
             match error.raw_os_error() {
                 // A second call continues the first and returns EALREADY or EISCONN.
-                Some(libc::EINTR) => crate::wait::interrupted()?,
+                Some(libc::EINTR) => wait.interrupted()?,
                 Some(libc::EISCONN) if began => return Ok(()),
                 // SCTP also returns these from a blocking call that follows an interrupted one.
                 Some(libc::EINPROGRESS | libc::EALREADY) if wait.has_limit() || began => {
@@ -213,7 +219,7 @@ impl Socket {
                     return self.pending_error();
                 }
                 Some(libc::EAGAIN) if wait.has_limit() && address.family() == Family::UNIX => {
-                    return self.connect_at_queue(address, &wait);
+                    return self.connect_at_queue(address, wait);
                 }
                 _ => return Err(error),
             }
@@ -223,7 +229,7 @@ impl Socket {
 
     /// Connects to a UNIX listener whose queue is full, with SO_SNDTIMEO to limit the wait in the
     /// kernel.
-    fn connect_at_queue(&self, address: &RawAddress, wait: &CallWait) -> io::Result<()> {
+    fn connect_at_queue(&self, address: &RawAddress, wait: &mut CallWait) -> io::Result<()> {
         let before = self.option(option::SO_SNDTIMEO)?;
         let nonblocking = sys::socket::is_nonblocking(self.as_fd())?;
         sys::socket::set_nonblocking(self.as_fd(), false)?;
@@ -233,7 +239,7 @@ impl Socket {
             self.set_option(option::SO_SNDTIMEO, left)?;
             match sys::socket::connect(self.as_fd(), address) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if let Err(error) = crate::wait::interrupted() {
+                    if let Err(error) = wait.interrupted() {
                         break Err(error);
                     }
                 }
@@ -248,7 +254,13 @@ impl Socket {
         result
     }
 
-    /// Connects and returns the error number, or 0 on success. A timeout is EAGAIN, as in Python.
+    /// Connects and returns the error number of connect(2), or 0 on success. A timeout is EAGAIN, as
+    /// in Python.
+    ///
+    /// # Errors
+    ///
+    /// What is not the result of a connect(2): as [`ToEndpoint::to_address`], EINVAL for an invalid
+    /// address, and the error of the [hook](crate::set_interrupt_hook) for interrupted calls.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};
@@ -256,14 +268,17 @@ impl Socket {
     ///
     /// let socket = Socket::new(Family::UNIX, Type::STREAM, Protocol::DEFAULT)?;
     /// let missing = UnixName::Path(b"/no/such/path".as_slice().into());
-    /// assert_eq!(socket.connect_ex(missing), 2); // ENOENT
+    /// assert_eq!(socket.connect_ex(missing)?, 2); // ENOENT
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn connect_ex(&self, address: impl ToEndpoint) -> i32 {
-        match self.connect(address) {
-            Ok(()) => 0,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => libc::EINTR,
-            Err(error) => error.raw_os_error().unwrap_or(libc::EAGAIN),
+    pub fn connect_ex(&self, address: impl ToEndpoint) -> io::Result<i32> {
+        let address = address.to_address(Side::Client, self.known_family())?;
+        let raw = RawAddress::try_from(&*address)?;
+        let mut wait = self.call_wait();
+        match self.connect_raw(&raw, &mut wait) {
+            Ok(()) => Ok(0),
+            Err(error) if wait.is_stopped() => Err(error),
+            Err(error) => Ok(error.raw_os_error().unwrap_or(libc::EAGAIN)),
         }
     }
 

@@ -94,9 +94,7 @@ impl Socket {
     #[doc(alias = "sendall")]
     pub fn send_all_with(&self, bytes: &[u8], flags: MessageFlags) -> Result<(), Unfinished> {
         let mut wait = self.call_wait_with(flags);
-        if wait.has_limit() {
-            wait = wait.started();
-        }
+        wait.start();
         let mut sent = 0;
         let mut part_max = bytes.len();
         loop {
@@ -122,7 +120,7 @@ impl Socket {
         }
     }
 
-    fn is_stream(&self) -> bool {
+    pub(super) fn is_stream(&self) -> bool {
         self.socket_type().is_ok_and(|kind| kind == Type::STREAM)
     }
 

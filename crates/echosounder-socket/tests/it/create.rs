@@ -55,7 +55,7 @@ fn backlog_is_applied() {
     let call = || {
         let client = Transport::UnixStream.socket(&name).unwrap();
         client.set_nonblocking(true).unwrap();
-        client.connect_ex(&name)
+        client.connect_ex(&name).unwrap()
     };
     assert_eq!([call(), call()], [0, libc::EAGAIN]);
 }
@@ -135,7 +135,7 @@ fn slow_connection_times_out() {
 }
 
 /// A name with several addresses.
-struct Addresses(Vec<Address>);
+pub(crate) struct Addresses(pub(crate) Vec<Address>);
 
 impl ToEndpoint for Addresses {
     fn to_endpoint(&self) -> io::Result<Endpoint> {
@@ -148,7 +148,7 @@ impl ToEndpoint for Addresses {
 }
 
 /// Returns a listener whose queue is full. The kernel discards further requests to connect.
-fn full_listener() -> ([Socket; 2], Address) {
+pub(crate) fn full_listener() -> ([Socket; 2], Address) {
     let listener = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default().backlog(0));
     let name = listener.local_addr().unwrap();
     let queued = create_connection(&name, None, None).unwrap();

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use echosounder_socket::{
-    Address, Batch, ControlSpace, MessageFlags, Outgoing, Socket, SocketRef, Transport, option,
-    set_interrupt_hook,
+    Address, Batch, ConnectionError, ControlSpace, MessageFlags, Outgoing, Socket, SocketRef, Transport,
+    create_connection, option, set_interrupt_hook,
 };
 
 use crate::alone::{Process, is_alone, send_line};
+use crate::create::{Addresses, full_listener};
 use crate::{Folder, LOOPBACK, PATIENCE, UNNAMED, bound, connected, skip, wait_readable};
 
 const MODES: [(&str, Option<Duration>); 3] =
@@ -264,14 +265,31 @@ fn check_interrupted<T: std::fmt::Debug>(mut call: impl FnMut() -> io::Result<T>
     assert_eq!(call().err().map(|error| error.kind()), ends);
     assert_eq!(INTERRUPTED.load(Ordering::Relaxed), 1);
     REFUSES.store(true, Ordering::Relaxed);
-    assert_eq!(call().unwrap_err().to_string(), "enough");
+    check_refusal(&call().unwrap_err());
     assert_eq!(INTERRUPTED.load(Ordering::Relaxed), 2);
+}
+
+/// The error of the hook does not make std's loops repeat the call.
+fn check_refusal(error: &io::Error) {
+    assert_eq!((error.to_string().as_str(), error.kind()), ("enough", ErrorKind::Other));
+}
+
+/// The hook ends all attempts to connect.
+fn check_stopped(to: &[Address], timeout: Option<Duration>) {
+    REFUSES.store(true, Ordering::Relaxed);
+    let error = create_connection(Addresses(to.to_vec()), timeout, None).unwrap_err();
+    let ConnectionError::Connect(failed) = error else { panic!("{error}") };
+    let [(address, error)] = failed.attempts() else { panic!("{:?}", failed.attempts()) };
+    assert_eq!(*address, to[0]);
+    check_refusal(error);
+    assert_eq!(INTERRUPTED.load(Ordering::Relaxed), 1);
 }
 
 fn interrupt(call: &str) {
     set_interrupt_hook(|| {
         INTERRUPTED.fetch_add(1, Ordering::Relaxed);
-        if REFUSES.load(Ordering::Relaxed) { Err(io::Error::other("enough")) } else { Ok(()) }
+        let refused = || io::Error::new(ErrorKind::Interrupted, "enough");
+        if REFUSES.load(Ordering::Relaxed) { Err(refused()) } else { Ok(()) }
     })
     .unwrap();
     assert_eq!(set_interrupt_hook(|| Ok(())).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -310,6 +328,41 @@ fn interrupt(call: &str) {
             listener.listen().unwrap();
             check_interrupted(|| Transport::UnixStream.socket(&name).unwrap().connect(&name), None);
         }
+        "connect_ex" => {
+            let (listener, name) = bound(Transport::UnixStream, &UNNAMED);
+            listener.listen().unwrap();
+            check_interrupted(|| Transport::UnixStream.socket(&name).unwrap().connect_ex(&name), None);
+        }
+        "pause" => {
+            // poll(2) always reports the socket as writable.
+            let (_receiver, name) = bound(Transport::UnixDatagram, &UNNAMED);
+            let sender = Transport::UnixDatagram.socket(&name).unwrap();
+            while sender.send_to_with(b"x", &name, MessageFlags::DONTWAIT).is_ok() {}
+            sender.set_timeout(Some(Duration::from_millis(500))).unwrap();
+            REFUSES.store(true, Ordering::Relaxed);
+            check_refusal(&sender.send_to(b"x", &name).unwrap_err());
+        }
+        "read_line" => {
+            let (one, other) = Transport::UnixStream.pair().unwrap();
+            one.send(b"one\nother\n").unwrap();
+            check_interrupted(|| other.make_file().unwrap().read_line(&mut String::new()), None);
+        }
+        "write_all" => {
+            let (one, _other) = Transport::UnixStream.pair().unwrap();
+            check_interrupted(|| io::Write::write_all(&mut &one, b"ahoy"), None);
+        }
+        "race" => {
+            let (_full, silent) = full_listener();
+            let (listener, good) = bound(Transport::Tcp, &LOOPBACK[0]);
+            listener.listen().unwrap();
+            check_stopped(&[silent, good], Some(PATIENCE));
+        }
+        "start of a race" | "zero" => {
+            let (listener, good) = bound(Transport::Tcp, &LOOPBACK[0]);
+            listener.listen().unwrap();
+            let timeout = if call == "zero" { Duration::ZERO } else { PATIENCE };
+            check_stopped(&[good.clone(), good], Some(timeout));
+        }
         other => panic!("{other} is not interrupted"),
     }
 }
@@ -322,13 +375,24 @@ fn interrupted_call_consults_the_hook() {
     if !has_strace() {
         return;
     }
-    for call in
-        ["recvfrom", "recvmsg", "recvmmsg", "sendmsg", "sendmmsg", "sendfile", "poll", "accept4", "connect"]
-    {
+    let plain =
+        ["recvfrom", "recvmsg", "recvmmsg", "sendmsg", "sendmmsg", "sendfile", "poll", "accept4", "connect"];
+    // Interrupts every other call, beginning with the first.
+    let plain = plain.map(|call| (call, call, "1+2"));
+    let others = [
+        ("connect_ex", "connect", "1+2"),
+        // The first poll(2) is not a pause.
+        ("pause", "poll", "2"),
+        ("read_line", "recvfrom", "1+2"),
+        ("write_all", "sendto", "1+2"),
+        ("race", "poll", "1"),
+        ("start of a race", "connect", "1"),
+        ("zero", "connect", "1"),
+    ];
+    for (call, injected, when) in plain.into_iter().chain(others) {
         let set = format!("{CALL}={call}");
-        let trace = format!("trace={call}");
-        // strace interrupts every other call, beginning with the first.
-        let inject = format!("inject={call}:error=EINTR:when=1+2");
+        let trace = format!("trace={injected}");
+        let inject = format!("inject={injected}:error=EINTR:when={when}");
         let by = ["env", &set, "strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
         let test = "syscalls::interrupted_call_consults_the_hook";
         let (status, output) = Process::start(&by, test).unwrap().end();

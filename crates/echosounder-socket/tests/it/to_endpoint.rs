@@ -130,7 +130,7 @@ fn socket_methods_take_every_kind_of_value() {
     assert_eq!(client.send_to(b"3", format!("localhost:{port}")).unwrap(), 1);
     assert_eq!(client.send_to(b"4", SocketAddr::from(([127, 0, 0, 1], port))).unwrap(), 1);
     client.connect(format!("udp://localhost:{port}").as_str()).unwrap();
-    assert_eq!(client.connect_ex((Ipv4Addr::LOCALHOST, port)), 0);
+    assert_eq!(client.connect_ex((Ipv4Addr::LOCALHOST, port)).unwrap(), 0);
     client.send(b"5").unwrap();
     for expected in b'1'..=b'5' {
         let mut buffer = [0; 2];

@@ -109,7 +109,7 @@ fn truncated_paths_are_refused_by_every_call() {
         };
         check(socket.bind(&refused));
         check(socket.connect(&refused));
-        assert_eq!(socket.connect_ex(&refused), libc::EINVAL);
+        check(socket.connect_ex(&refused).map(drop));
         check(socket.send_to(b"ahoy", &refused).map(drop));
         check(socket.send_msg(&pieces, &[], Some(&refused), MessageFlags::NONE).map(drop));
         let good = Outgoing::new(&pieces).to(&name);
