@@ -26,8 +26,8 @@ bitflags! {
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub struct MessageFlags: i32 {
-        /// Send: urgent data, tcp(7). Received: the data is urgent; in a TIPC group, a member has
-        /// joined or left.
+        /// Send: urgent data, tcp(7). Receive: take the urgent byte of a stream; such a receive never
+        /// waits. Received: the data is urgent; in a TIPC group, a member has joined or left.
         const OOB = libc::MSG_OOB;
         /// Receive: leave the data in the queue.
         const PEEK = libc::MSG_PEEK;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use super::Socket;
 use crate::address::Address;
@@ -12,7 +11,6 @@ use crate::poll::Interest;
 use crate::raw_address::RawAddress;
 use crate::sys;
 use crate::to_endpoint::ToEndpoint;
-use crate::wait::CallWait;
 
 /// Receiving and sending with flags.
 ///
@@ -23,8 +21,8 @@ impl Socket {
     ///
     /// The result is the number of bytes in the buffer, also with [`MessageFlags::TRUNC`], with which
     /// the kernel returns the length of the whole message. [`recv_message`](Self::recv_message)
-    /// returns that length. With [`MessageFlags::DONTWAIT`], [`ERRQUEUE`](MessageFlags::ERRQUEUE) or
-    /// [`OOB`](MessageFlags::OOB), the call never waits.
+    /// returns that length. With [`MessageFlags::DONTWAIT`], [`ERRQUEUE`](MessageFlags::ERRQUEUE) or,
+    /// on a stream, [`OOB`](MessageFlags::OOB), the call never waits.
     ///
     /// # Errors
     ///
@@ -50,7 +48,7 @@ impl Socket {
             return Ok(0);
         }
         let receive = || sys::socket::recv(self.as_fd(), buffer, flags.bits() | self.mode());
-        let len = self.receive_wait(flags).call(self.as_fd(), Interest::READ, receive)?;
+        let len = self.receive(flags, receive)?;
         Ok(len.min(buffer.len()))
     }
 
@@ -77,7 +75,7 @@ impl Socket {
     #[doc(alias = "recv_from_with_flags")]
     pub fn recv_from_with(&self, buffer: &mut [u8], flags: MessageFlags) -> io::Result<(usize, Address)> {
         let receive = || sys::socket::recv_from(self.as_fd(), buffer, flags.bits() | self.mode());
-        let (len, from) = self.receive_wait(flags).call(self.as_fd(), Interest::READ, receive)?;
+        let (len, from) = self.receive(flags, receive)?;
         Ok((len.min(buffer.len()), self.source(&from).unwrap_or(Address::Unspecified)))
     }
 
@@ -173,14 +171,5 @@ impl Socket {
         let to = RawAddress::try_from(&*to.to_address(Side::Client, self.known_family())?)?;
         let send = || sys::socket::send_to(self.as_fd(), bytes, flags.bits() | self.mode(), &to);
         self.call_wait_with(flags).call(self.as_fd(), Interest::WRITE, send)
-    }
-
-    /// Returns the wait of a receive with these flags. A receive of urgent data never waits in the
-    /// kernel (tcp(7)), and poll(2) reports ordinary data, not urgent data, as readable.
-    fn receive_wait(&self, flags: MessageFlags) -> CallWait {
-        if flags.contains(MessageFlags::OOB) {
-            return CallWait::new(Some(Duration::ZERO));
-        }
-        self.call_wait_with(flags)
     }
 }

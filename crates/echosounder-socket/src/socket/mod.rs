@@ -491,6 +491,21 @@ impl Socket {
         result
     }
 
+    /// Carries out a receive with these flags, and waits up to the timeout if it would block.
+    ///
+    /// A receive of urgent data from a stream never waits, because poll(2) reports ordinary data as
+    /// readable, not urgent data: tcp(7). Other sockets ignore MSG_OOB.
+    fn receive<T>(&self, flags: MessageFlags, mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        let is_urgent = flags.contains(MessageFlags::OOB);
+        let receive = || match receive() {
+            Err(error) if is_urgent && error.kind() == io::ErrorKind::WouldBlock && self.is_stream() => {
+                Ok(Err(error))
+            }
+            result => result.map(Ok),
+        };
+        self.call_wait_with(flags).call(self.as_fd(), Interest::READ, receive)?
+    }
+
     /// Returns the wait of a call with these flags.
     fn call_wait_with(&self, flags: MessageFlags) -> CallWait {
         let never = flags.bits() & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE) != 0;

@@ -134,12 +134,15 @@ impl Socket {
     /// not fit and sets [`MessageFlags::CTRUNC`]. Received descriptors belong to the [`Message`],
     /// which closes them when it is dropped; with no space for them the kernel installs none.
     ///
+    /// With [`MessageFlags::DONTWAIT`], [`ERRQUEUE`](MessageFlags::ERRQUEUE) or, on a stream,
+    /// [`OOB`](MessageFlags::OOB), the call never waits.
+    ///
     /// Control messages are decoded into a new vector. A [`Batch`], even of one datagram, receives
     /// without an allocation.
     ///
     /// # Errors
     ///
-    /// As recvmsg(2).
+    /// As recvmsg(2); `WouldBlock` if the call does not wait and there is nothing to receive.
     ///
     /// ```
     /// use echosounder_socket::{ControlSpace, Family, MessageFlags, Protocol, SendControl, Socket, Type};
@@ -170,7 +173,7 @@ impl Socket {
         let capacity = buffers.iter().map(|buffer| buffer.len()).sum();
         let receive =
             || sys::message::receive(self.as_fd(), buffers, control.bytes(), flags.bits() | self.mode());
-        let received = self.call_wait_with(flags).call(self.as_fd(), Interest::READ, receive)?;
+        let received = self.receive(flags, receive)?;
         let requested = flags;
         let flags = MessageFlags::from_bits_retain(received.flags);
         let full_len = if (requested & flags).contains(MessageFlags::TRUNC) {
@@ -228,7 +231,7 @@ impl Socket {
     #[doc(alias = "recvmmsg")]
     pub fn recv_many_with(&self, batch: &mut Batch, flags: MessageFlags) -> io::Result<usize> {
         let receive = || batch.receive(self.as_fd(), flags.bits() | self.mode());
-        let received = self.call_wait_with(flags).call(self.as_fd(), Interest::READ, receive)?;
+        let received = self.receive(flags, receive)?;
         batch.set_unnamed_sender(|| self.source(&RawAddress::empty()).unwrap_or(Address::Unspecified));
         Ok(received)
     }

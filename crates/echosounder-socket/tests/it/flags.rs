@@ -1,11 +1,13 @@
 //! Flags of a single receive or send.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use echosounder_socket::{Interest, MessageFlags, Socket, SocketRef, Transport, option, ready};
+use echosounder_socket::{
+    Batch, ControlSpace, Interest, MessageFlags, Socket, SocketRef, Transport, option, ready,
+};
 
 use crate::{LOOPBACK, PATIENCE, UNNAMED, bound, connected, wait_readable};
 
@@ -135,6 +137,50 @@ fn urgent_byte_is_received_apart() {
     assert_eq!(server.recv(&mut buffer).unwrap(), 4);
     assert_eq!(&buffer[..4], b"data");
     assert!(server.is_at_mark().unwrap());
+}
+
+/// Receives with each method that takes flags, and returns the errors.
+fn receive_with_all(socket: &Socket, flags: MessageFlags) -> [ErrorKind; 4] {
+    [
+        kind(socket.recv_with(&mut [0; 1], flags)),
+        kind(socket.recv_from_with(&mut [0; 1], flags)),
+        kind(socket.recv_msg(&mut [IoSliceMut::new(&mut [0; 1])], ControlSpace::NONE, flags)),
+        kind(socket.recv_many_with(&mut Batch::new(2, 8), flags)),
+    ]
+}
+
+/// UDP ignores MSG_OOB, so the receive waits as any other.
+#[test]
+fn urgent_receive_waits_on_datagram_sockets() {
+    let (socket, _) = bound(Transport::Udp, &LOOPBACK[0]);
+    socket.set_timeout(Some(Duration::from_millis(20))).unwrap();
+    assert_eq!(receive_with_all(&socket, MessageFlags::OOB), [ErrorKind::TimedOut; 4]);
+    socket.set_nonblocking(true).unwrap();
+    assert_eq!(receive_with_all(&socket, MessageFlags::OOB), [ErrorKind::WouldBlock; 4]);
+}
+
+/// The urgent byte is announced before it arrives (RFC 6093, section 3.1). A receive of it fails
+/// until then, and poll(2) reports the ordinary data before it.
+#[test]
+fn urgent_receive_does_not_wait_on_streams() {
+    let (listener, name) = bound(Transport::Tcp, &LOOPBACK[0]);
+    listener.set_option(option::SO_RCVBUF, 4096).unwrap();
+    listener.listen().unwrap();
+    let client = connected(Transport::Tcp, &name);
+    client.set_option(option::SO_SNDBUF, 100_000).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    server.set_timeout(Some(PATIENCE)).unwrap();
+    // More than the receive buffer holds.
+    client.send_with(&[7; 60_000], MessageFlags::OOB).unwrap();
+    loop {
+        match server.recv_with(&mut [0; 1], MessageFlags::OOB) {
+            Ok(_) => panic!("the urgent byte is the last"),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "it is not announced yet"),
+        }
+        server.recv(&mut [0; 1000]).unwrap();
+    }
+    assert_eq!(receive_with_all(&server, MessageFlags::OOB), [ErrorKind::WouldBlock; 4]);
 }
 
 #[test]
