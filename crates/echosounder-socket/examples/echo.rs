@@ -9,11 +9,12 @@ fn main() -> io::Result<()> {
     let endpoint = endpoint.as_deref().unwrap_or("unix-seqpacket:@echo");
     let server = create_server(endpoint, ServerOptions::default())?;
     println!("Waiting for connections at {}", server.local_addr()?);
-    loop {
-        let (client, _peer) = server.accept()?;
+    for client in server.incoming() {
+        let client = client?;
         let mut buffer = [0; 1024];
         while let len @ 1.. = client.recv(&mut buffer)? {
             client.send_all(&buffer[..len])?;
         }
     }
+    Ok(())
 }

@@ -4,40 +4,27 @@
 //! Run it with `cargo run --example tcp_client [PORT]`, after `tcp_server`.
 #![expect(clippy::print_stdout, reason = "the example prints the replies")]
 
-use std::env;
-use std::io::{self, Write};
+use std::{env, io};
 
-use echosounder_socket::{Family, Protocol, Socket, Type};
+use echosounder_socket::create_connection;
 
 const PORT: u16 = 21567;
-const BUFFER_SIZE: usize = 1024;
 
 fn main() -> io::Result<()> {
     let port = env::args().nth(1).map_or(PORT, |port| port.parse().expect("PORT is a number"));
-
-    let client = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
-    client.connect(("localhost", port))?;
-
-    let mut buffer = [0; BUFFER_SIZE];
-    loop {
-        print!(">");
-        io::stdout().flush()?;
-        let mut line = String::new();
-        io::stdin().read_line(&mut line)?;
-        let message = line.trim_end_matches('\n');
-        if message.is_empty() {
-            return client.close();
+    let client = create_connection(("localhost", port), None, None)?;
+    for line in io::stdin().lines() {
+        let line = line?;
+        if line.is_empty() {
+            break;
         }
-        client.send_all(message.as_bytes())?;
+        client.send_all(line.as_bytes())?;
+        let mut buffer = [0; 1024];
         let len = client.recv(&mut buffer)?;
         if len == 0 {
-            return client.close();
+            break;
         }
-        println!("Server: {}", text(&buffer[..len]));
+        println!("Server: {}", String::from_utf8_lossy(&buffer[..len]).replace(char::is_control, "?"));
     }
-}
-
-/// Converts received bytes to text that is safe to print on a terminal.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace(char::is_control, "?")
+    client.close()
 }

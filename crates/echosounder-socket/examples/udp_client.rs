@@ -4,36 +4,24 @@
 //! Run it with `cargo run --example udp_client [PORT]`, after `udp_server`.
 #![expect(clippy::print_stdout, reason = "the example prints the replies")]
 
-use std::env;
-use std::io::{self, Write};
+use std::{env, io};
 
 use echosounder_socket::{Family, Protocol, Socket, Type};
 
 const PORT: u16 = 21567;
-const BUFFER_SIZE: usize = 1024;
 
 fn main() -> io::Result<()> {
     let port = env::args().nth(1).map_or(PORT, |port| port.parse().expect("PORT is a number"));
-
     let client = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
-
-    let mut buffer = [0; BUFFER_SIZE];
-    loop {
-        print!(">");
-        io::stdout().flush()?;
-        let mut line = String::new();
-        io::stdin().read_line(&mut line)?;
-        let message = line.trim_end_matches('\n');
-        if message.is_empty() {
-            return client.close();
+    for line in io::stdin().lines() {
+        let line = line?;
+        if line.is_empty() {
+            break;
         }
-        client.send_to(message.as_bytes(), ("localhost", port))?;
-        let (len, _) = client.recv_from(&mut buffer)?;
-        println!("Server: {}", text(&buffer[..len]));
+        client.send_to(line.as_bytes(), ("localhost", port))?;
+        let mut buffer = [0; 1024];
+        let (len, _server) = client.recv_from(&mut buffer)?;
+        println!("Server: {}", String::from_utf8_lossy(&buffer[..len]).replace(char::is_control, "?"));
     }
-}
-
-/// Converts received bytes to text that is safe to print on a terminal.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace(char::is_control, "?")
+    client.close()
 }

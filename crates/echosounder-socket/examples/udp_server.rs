@@ -9,28 +9,19 @@ use echosounder_socket::{Family, Protocol, Socket, Type};
 use jiff::ZonedDateTime;
 
 const PORT: u16 = 21567;
-const BUFFER_SIZE: usize = 1024;
 
 fn main() -> io::Result<()> {
     let port = env::args().nth(1).map_or(PORT, |port| port.parse().expect("PORT is a number"));
-
     let server = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
     server.bind(("localhost", port))?;
     println!("Waiting for messages at {}", server.local_addr()?);
-
-    let mut buffer = [0; BUFFER_SIZE];
+    let mut buffer = [0; 1024];
     loop {
         let (len, client) = server.recv_from(&mut buffer)?;
-        println!("Client {client}: {}", text(&buffer[..len]));
         let time = ZonedDateTime::now().strftime("%a %b %e %H:%M:%S %Y");
         let reply = [format!("[{time}] ").as_bytes(), &buffer[..len]].concat();
         if let Err(error) = server.send_to(&reply, &client) {
             println!("Error: {error}");
         }
     }
-}
-
-/// Converts received bytes to text that is safe to print on a terminal.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace(char::is_control, "?")
 }

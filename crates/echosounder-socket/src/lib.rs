@@ -1,11 +1,11 @@
 //! Sockets of every family that Linux has: TCP, UDP, UNIX, VSOCK, TIPC, netlink, MPTCP, SCTP, packet,
 //! CAN and more.
 //!
-//! Start a server or connect to one on any of them with one call, and limit every call with one
-//! timeout. Pass descriptors to other processes. Receive the destination, the time to live and the
-//! kernel's timestamp of each datagram. Set and read more than 280 typed options. Receive hundreds
-//! of datagrams with one system call, and wait for thousands of sockets at once. There is one
-//! socket type, [`Socket`], with the method names of std, and one address type, [`Address`].
+//! Start a server or connect to one with one call, over any transport, and limit how long calls
+//! wait. Pass descriptors to other processes. Receive the destination, the time to live and the
+//! kernel's timestamp of each datagram. Set and read 299 typed options. Receive hundreds of
+//! datagrams with one system call, and wait for thousands of sockets at once. There is one socket
+//! type, [`Socket`], with the method names of std, and one address type, [`Address`].
 //!
 //! # A server
 //!

@@ -15,6 +15,7 @@ mod examples;
 mod family;
 mod file;
 mod flags;
+mod guide;
 mod interpreted;
 mod modes;
 mod netlink;
