@@ -6,6 +6,7 @@ use super::value::{GetValue, ReadOnly, SocketOption, options};
 bitflags::bitflags! {
     /// Properties of a Multipath TCP connection: the MPTCP_INFO_FLAG_ flags of linux/mptcp.h.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    #[cfg_attr(feature = "serde", derive(serde::Serialize))]
     pub struct MptcpFlags: u32 {
         /// The connection uses plain TCP, because the peer or a middlebox does not know Multipath
         /// TCP: MPTCP_INFO_FLAG_FALLBACK.
