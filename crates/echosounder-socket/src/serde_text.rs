@@ -14,7 +14,7 @@ use crate::family::netlink::NetlinkAddress;
 use crate::family::tipc::TipcAddress;
 use crate::family::unix::UnixName;
 use crate::family::vsock::VsockAddress;
-use crate::option::{TcpCongestionState, TcpInfoOptions, TcpState};
+use crate::option::{MptcpFlags, TcpCongestionState, TcpInfoOptions, TcpState};
 use crate::transport::Transport;
 
 /// Reads a value from its text.
@@ -71,4 +71,5 @@ as_number! {
     TcpState: state => state.0;
     TcpCongestionState: state => state.0;
     TcpInfoOptions: options => options.bits();
+    MptcpFlags: flags => flags.bits();
 }

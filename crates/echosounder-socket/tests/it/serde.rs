@@ -7,8 +7,8 @@ use echosounder_socket::family::netlink::NetlinkAddress;
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::family::vsock::VsockAddress;
-use echosounder_socket::option::TCP_INFO;
-use echosounder_socket::{Address, Endpoint, RawAddress, Socket, Transport};
+use echosounder_socket::option::{MemoryInfo, MptcpInfo, TCP_INFO};
+use echosounder_socket::{Address, Credentials, Endpoint, RawAddress, Socket, Transport};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -78,4 +78,14 @@ fn tcp_info_is_an_object() {
     let json = serde_json::to_value(info).unwrap();
     assert_eq!(json["snd_mss"], info.snd_mss);
     assert_eq!(json["rtt"]["nanos"], info.rtt.subsec_nanos());
+}
+
+#[test]
+fn other_records_of_the_kernel_are_objects() {
+    let json = serde_json::to_value(MptcpInfo::default()).unwrap();
+    assert_eq!((&json["flags"], &json["token"]), (&0.into(), &0.into()));
+    let json = serde_json::to_value(MemoryInfo::default()).unwrap();
+    assert!(json.is_object());
+    let json = serde_json::to_value(Credentials { pid: 7, uid: 8, gid: 9 }).unwrap();
+    assert_eq!(json["pid"], 7);
 }
