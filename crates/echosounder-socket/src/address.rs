@@ -207,6 +207,13 @@ impl Address {
 }
 
 /// The host of a peer, relative to this one.
+///
+/// ```
+/// use echosounder_socket::{Address, Locality};
+///
+/// let address: Address = "127.0.0.1:7".parse().unwrap();
+/// assert_eq!(address.locality(None), Locality::ThisHost);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Locality {
     /// This host.

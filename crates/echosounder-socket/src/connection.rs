@@ -22,6 +22,8 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Why none of an endpoint's addresses could be connected to.
 ///
 /// The source is the error of the last attempt; [`attempts`](Self::attempts) has all of them.
+///
+/// See [`ConnectionError`] for an example.
 #[derive(Debug)]
 pub struct FailedAttempts {
     target: String,

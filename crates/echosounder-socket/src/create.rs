@@ -229,6 +229,14 @@ fn server_at(transport: Transport, address: &Address, options: ServerOptions) ->
 /// # Errors
 ///
 /// If no datagram socket of the family can be created.
+///
+/// ```
+/// use echosounder_socket::is_multicast_or_broadcast;
+///
+/// assert!(is_multicast_or_broadcast(&"239.1.2.3:7".parse().unwrap())?);
+/// assert!(!is_multicast_or_broadcast(&"127.0.0.1:7".parse().unwrap())?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn is_multicast_or_broadcast(address: &Address) -> io::Result<bool> {
     let Some(ip) = address.ip() else { return Ok(false) };
     if ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST {

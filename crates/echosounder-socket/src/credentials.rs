@@ -1,6 +1,15 @@
 //! The identity of a process, as the kernel reports it beside a message or for a connection.
 
 /// The identity of a process: `struct ucred`, unix(7).
+///
+/// ```
+/// use echosounder_socket::{Transport, option};
+///
+/// let (one, _other) = Transport::UnixStream.pair()?;
+/// let peer = one.option(option::SO_PEERCRED)?;
+/// assert_eq!(u32::try_from(peer.pid), Ok(std::process::id()));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Credentials {

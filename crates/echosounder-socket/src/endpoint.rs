@@ -22,6 +22,17 @@ use crate::transport::{DEFAULT_PORT, Kind, NameForm, Transport};
 /// A transport and a name, as users write it: `tcp://[::1]:21567`, `unix-dgram:@echo`.
 ///
 /// Parsing and printing are inverses: the printed text parses to the same endpoint.
+///
+/// ```
+/// use echosounder_socket::{Endpoint, IpVersion, Name, Side, Transport};
+///
+/// let endpoint: Endpoint = "udp://127.0.0.1:21567".parse()?;
+/// assert_eq!(endpoint.transport(), Transport::Udp);
+/// assert!(matches!(endpoint.name(), Name::Inet(_, 21567)));
+/// let addresses = endpoint.resolve(Side::Client, IpVersion::Any)?;
+/// assert_eq!(Endpoint::at(Transport::Udp, &addresses[0])?, endpoint);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     transport: Transport,
@@ -29,6 +40,8 @@ pub struct Endpoint {
 }
 
 /// A name, in the form of its address family.
+///
+/// See [`Endpoint`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Name {

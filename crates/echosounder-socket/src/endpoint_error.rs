@@ -5,6 +5,13 @@ use std::io;
 use crate::transport::Transport;
 
 /// Why a text is not an [`Endpoint`](crate::Endpoint): the part that is wrong.
+///
+/// ```
+/// use echosounder_socket::{Endpoint, EndpointError};
+///
+/// let error: EndpointError = "udp:/localhost".parse::<Endpoint>().unwrap_err();
+/// println!("{error}");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {

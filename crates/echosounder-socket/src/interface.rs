@@ -49,6 +49,8 @@ bitflags! {
 }
 
 /// A network interface.
+///
+/// See [`interfaces`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Interface {
@@ -65,6 +67,8 @@ pub struct Interface {
 }
 
 /// An IP address of a network interface.
+///
+/// See [`interfaces`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct InterfaceAddress {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 /// The IP versions that a host name may resolve to.
+///
+/// See [`Endpoint`](crate::Endpoint) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IpVersion {
     /// IPv4 and IPv6.
@@ -26,6 +28,8 @@ impl IpVersion {
 
 /// The side on which an endpoint is used. `*` means every address of this host to a server, and
 /// this host to a client.
+///
+/// See [`Endpoint`](crate::Endpoint) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The endpoint is bound.

@@ -15,6 +15,19 @@ use crate::option::{SCTP_NODELAY, SO_RCVBUF, SO_SNDBUF, SocketOption, TCP_NODELA
 pub const DEFAULT_PORT: u16 = 21567;
 
 /// A way to move bytes: an address family, a socket type and a protocol.
+///
+/// ```
+/// use echosounder_socket::{Kind, Transport};
+///
+/// // A program that works over any transport asks what it needs to know.
+/// for transport in Transport::all().filter(|transport| transport.kind() == Kind::Stream) {
+///     println!("{}: {} {}", transport.scheme(), transport.socket_type(), transport.half_closes());
+/// }
+/// let (one, other) = Transport::UnixSeqpacket.pair()?;
+/// one.send(b"ahoy")?;
+/// assert_eq!(other.recv(&mut [0; 16])?, 4);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Transport {
@@ -50,6 +63,8 @@ pub enum Transport {
 }
 
 /// How a program uses the sockets of a transport.
+///
+/// See [`Transport`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Connections that carry a stream of bytes: accept, read, write.

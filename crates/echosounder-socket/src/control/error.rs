@@ -12,6 +12,31 @@ use crate::raw_address::RawAddress;
 /// Departure times ([`SO_TIMESTAMPING`](crate::option::SO_TIMESTAMPING)) and completions of
 /// [`MessageFlags::ZEROCOPY`](crate::MessageFlags::ZEROCOPY) come in the same form; the origin tells
 /// them apart.
+///
+/// ```
+/// use echosounder_socket::{ControlSpace, MessageFlags, PollFd, Interest, Transport, option, poll};
+/// use std::io::IoSliceMut;
+///
+/// let address = "127.0.0.1:9".parse().unwrap();
+/// let socket = Transport::Udp.socket(&address)?;
+/// socket.set_option(option::IP_RECVERR, true)?;
+/// # let closed = Transport::Udp.socket(&address)?;
+/// # closed.bind(([127, 0, 0, 1], 0))?;
+/// # let address = closed.local_addr()?;
+/// # drop(closed);
+/// socket.connect(&address)?; // Nobody receives at this port.
+/// socket.send(b"anybody?")?;
+///
+/// // An interest of nothing waits for errors alone.
+/// poll(&mut [PollFd::new(&socket, Interest::empty())], None)?;
+/// let mut buffer = [0; 64];
+/// let flags = MessageFlags::ERRQUEUE;
+/// let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::ERROR, flags)?;
+/// let error = message.error().expect("the queue is not empty");
+/// assert_eq!(error.to_io_error().kind(), std::io::ErrorKind::ConnectionRefused);
+/// assert_eq!(&buffer[..message.len], b"anybody?");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ExtendedError {
@@ -34,6 +59,8 @@ pub struct ExtendedError {
 }
 
 /// The protocol whose control message an [`ExtendedError`] was.
+///
+/// See [`ExtendedError`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ErrorProtocol {
@@ -49,6 +76,8 @@ pub enum ErrorProtocol {
 
 /// The completion of sends with [`MessageFlags::ZEROCOPY`](crate::MessageFlags::ZEROCOPY): the
 /// kernel no longer reads their pages. From the kernel's document networking/msg_zerocopy.
+///
+/// [`ExtendedError::zerocopy`] returns it; [`ExtendedError`] shows how to read the error queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ZerocopyCompletion {

@@ -10,6 +10,8 @@ use crate::control::raw::{RawControl, put};
 /// The options [`IP_PKTINFO`](crate::option::IP_PKTINFO) and
 /// [`IPV6_RECVPKTINFO`](crate::option::IPV6_RECVPKTINFO) enable it for received datagrams. See
 /// [`Message::packet_info`](crate::Message::packet_info) for an example.
+///
+/// [`Message`](crate::Message) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PacketInfo {
     /// The destination in the datagram's header, which may be a multicast or broadcast address.

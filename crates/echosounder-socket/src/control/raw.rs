@@ -70,6 +70,8 @@ impl fmt::Debug for RawControl<'_> {
 /// A control message that owns its data: level, type and data.
 ///
 /// [`ControlMessage::to_raw`](crate::ControlMessage::to_raw) returns one.
+///
+/// [`RawControl`] has an example.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RawControlBuf {
     /// The protocol level, for example SOL_SOCKET.

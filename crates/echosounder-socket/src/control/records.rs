@@ -40,6 +40,8 @@ impl SctpSendInfo {
 
 /// How an SCTP message was received: `struct sctp_rcvinfo`, RFC 6458, section 5.3.5. The option
 /// [`SCTP_RECVRCVINFO`](crate::option::SCTP_RECVRCVINFO) enables it.
+///
+/// It is received as the control messages of [`Message`](crate::Message) are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SctpReceiveInfo {
@@ -97,6 +99,8 @@ impl SctpReceiveInfo {
 
 /// Facts about a received frame: `struct tpacket_auxdata`, packet(7). The option
 /// [`PACKET_AUXDATA`](crate::option::PACKET_AUXDATA) enables it.
+///
+/// It is received as the control messages of [`Message`](crate::Message) are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PacketAuxData {

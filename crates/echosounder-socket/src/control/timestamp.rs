@@ -7,6 +7,9 @@ use crate::control::raw::Fields;
 /// The arrival time of a message by the system clock: SCM_TIMESTAMP and SCM_TIMESTAMPNS, socket(7).
 ///
 /// See [`Message::timestamp`](crate::Message::timestamp) for an example.
+///
+/// [`Message::timestamp`](crate::Message::timestamp) returns the time itself; [`Message`](crate::Message)
+/// has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp {
     since_epoch: Duration,
@@ -14,6 +17,8 @@ pub struct Timestamp {
 }
 
 /// The resolution of a [`Timestamp`], which depends on the socket option that enabled it.
+///
+/// See [`Timestamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TimestampResolution {
     /// Microseconds: [`SO_TIMESTAMP`](crate::option::SO_TIMESTAMP).

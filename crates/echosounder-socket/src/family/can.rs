@@ -3,6 +3,17 @@
 //! - A socket of [`Protocol::CAN_RAW`](super::Protocol::CAN_RAW) is bound to an interface and
 //!   receives whole frames: `struct can_frame`, linux/can.h.
 //! - A virtual interface for experiments: `ip link add vcan0 type vcan`.
+//!
+//! ```no_run
+//! use echosounder_socket::family::can::CanAddress;
+//! use echosounder_socket::{Family, Protocol, Socket, Type, interface_index};
+//!
+//! let socket = Socket::new(Family::CAN, Type::RAW, Protocol::CAN_RAW)?;
+//! socket.bind(CanAddress::new(interface_index("can0")?))?;
+//! let mut frame = [0; 16]; // struct can_frame, linux/can.h
+//! socket.recv(&mut frame)?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fmt;
 

@@ -9,6 +9,16 @@
 //!
 //! - A socket supports some options of TCP, more with each kernel version.
 //! - After the peer has closed the connection, sends succeed for up to a minute.
+//!
+//! ```
+//! use echosounder_socket::{ServerOptions, create_connection, create_server};
+//!
+//! let server = create_server("tcp://[::1]:0", ServerOptions::default())
+//!     .or_else(|_| create_server("tcp://127.0.0.1:0", ServerOptions::default()))?; // Without IPv6.
+//! let client = create_connection(server.local_addr()?, None, None)?;
+//! assert_eq!(client.peer_addr()?.port(), server.local_addr()?.port());
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fmt;
 use std::io;
@@ -22,6 +32,8 @@ use crate::sys;
 use crate::transport::{DEFAULT_PORT, Kind, Transport};
 
 /// A host in an endpoint.
+///
+/// [`Endpoint::new`](crate::Endpoint::new) has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {
     /// Empty or `*`: every address for a server, localhost for a client.

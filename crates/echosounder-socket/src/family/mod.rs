@@ -1,6 +1,14 @@
 //! The address families: their addresses, and where their sockets behave differently from others.
 //!
 //! A new family is one file here and one row per transport in `transport.rs`.
+//!
+//! ```
+//! use echosounder_socket::{Family, Protocol, Socket, Type};
+//!
+//! let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+//! assert_eq!((socket.family()?, socket.protocol()?), (Family::INET, Protocol::UDP));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 pub mod alg;
 pub mod can;

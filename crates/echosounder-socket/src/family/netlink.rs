@@ -9,6 +9,27 @@
 //!   messages in the queue; a program that tracks kernel state must request it again.
 //! - An empty message cannot be sent: ENODATA, since Linux 5.16.
 //! - A connected socket receives from its peer only. The kernel refuses messages from others.
+//!
+//! ```
+//! use echosounder_socket::family::netlink::NetlinkAddress;
+//! use echosounder_socket::{Family, Protocol, Socket, Type};
+//!
+//! let socket = Socket::new(Family::NETLINK, Type::RAW, Protocol::NETLINK_ROUTE)?;
+//! socket.connect(NetlinkAddress::default())?; // Port 0 is the kernel.
+//!
+//! // struct nlmsghdr and struct rtgenmsg: RTM_GETLINK (18), NLM_F_REQUEST | NLM_F_DUMP (0x301).
+//! let mut request = [0; 20];
+//! request[..4].copy_from_slice(&20_u32.to_ne_bytes());
+//! request[4..6].copy_from_slice(&18_u16.to_ne_bytes());
+//! request[6..8].copy_from_slice(&0x301_u16.to_ne_bytes());
+//! socket.send(&request)?;
+//!
+//! let mut buffer = vec![0; 32 * 1024];
+//! let message = socket.recv_message(&mut buffer)?;
+//! assert!(!message.is_truncated());
+//! assert_eq!(buffer[4..6], 16_u16.to_ne_bytes()); // RTM_NEWLINK
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fmt;
 use std::str::FromStr;

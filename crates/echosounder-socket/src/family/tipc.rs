@@ -25,6 +25,17 @@
 //! - A message to a range goes to every socket that is bound to a service in the range.
 //!   [`TIPC_MCAST_BROADCAST`](crate::option::TIPC_MCAST_BROADCAST) selects the network's broadcast
 //!   for this, [`TIPC_MCAST_REPLICAST`](crate::option::TIPC_MCAST_REPLICAST) one message per node.
+//!
+//! ```no_run
+//! use echosounder_socket::{ServerOptions, create_connection, create_server};
+//!
+//! let server = create_server("tipc://21567:1", ServerOptions::default())?;
+//! let client = create_connection("tipc://21567:1", None, None)?;
+//! client.send_all(b"ahoy")?;
+//! let (connection, _peer) = server.accept()?;
+//! assert_eq!(connection.recv(&mut [0; 16])?, 4);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fmt;
 use std::io;

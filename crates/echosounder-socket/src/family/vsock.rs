@@ -8,6 +8,17 @@
 //!   the real one.
 //! - An empty message is not sent.
 //! - Before Linux 6.4 a message that cannot be sent fails with ENOMEM, even if it is too long.
+//!
+//! ```no_run
+//! use echosounder_socket::{ServerOptions, create_connection, create_server};
+//!
+//! let server = create_server("vsock://any:21567", ServerOptions::default())?;
+//! let client = create_connection("vsock://local:21567", None, None)?;
+//! client.send_all(b"ahoy")?;
+//! let (connection, _peer) = server.accept()?;
+//! assert_eq!(connection.recv(&mut [0; 16])?, 4);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fmt;
 use std::fs::File;

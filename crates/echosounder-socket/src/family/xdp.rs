@@ -3,6 +3,16 @@
 //!
 //! The rings of a socket are in memory that the program shares with the kernel (mmap(2)), which this
 //! crate does not offer. It has the address and the number of the family for programs that do.
+//!
+//! ```no_run
+//! use echosounder_socket::family::xdp::XdpAddress;
+//! use echosounder_socket::{Family, Protocol, Socket, Type, interface_index};
+//!
+//! let socket = Socket::new(Family::XDP, Type::RAW, Protocol::DEFAULT)?;
+//! // The bind succeeds once the socket has memory and rings: XDP_UMEM_REG and others.
+//! socket.bind(XdpAddress::new(interface_index("eth0")?, 0))?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fmt;
 

@@ -4,6 +4,8 @@
 use super::value::{SetValue, SocketOption, WriteOnly, options};
 
 /// The length of the authentication tag of an AEAD cipher in bytes, 1 to 255.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AeadTagLength(pub u8);
 

@@ -8,6 +8,15 @@ const SOL_CAN_RAW: i32 = 101;
 
 /// Receive the frames whose identifier, under the mask, is that of the filter: `struct can_filter`,
 /// linux/can.h.
+///
+/// ```no_run
+/// use echosounder_socket::option::{CAN_RAW_FILTER, CanFilter};
+/// use echosounder_socket::{Family, Protocol, Socket, Type};
+///
+/// let socket = Socket::new(Family::CAN, Type::RAW, Protocol::CAN_RAW)?;
+/// socket.set_option(CAN_RAW_FILTER, vec![CanFilter { id: 0x123, mask: 0x7ff }])?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "can_filter")]
 pub struct CanFilter {

@@ -11,6 +11,8 @@ use crate::family::Protocol;
 named! {
     /// Whether the kernel discovers the path MTU, and whether it fragments packets: the IP_PMTUDISC_
     /// constants of linux/in.h, which IPv6 has too.
+    ///
+    /// See [how to set and read options](crate::option).
     PathMtuDiscovery: i32 {
         /// Fragment packets to the MTU of the interface; never set the flag "don't fragment".
         DONT = 0;
@@ -49,6 +51,18 @@ impl GetValue for InterfaceIndex {
 }
 
 /// A range of ports. 0 as a limit means the limit of the system.
+///
+/// ```
+/// use echosounder_socket::option::{IP_LOCAL_PORT_RANGE, PortRange};
+/// use echosounder_socket::{Family, Protocol, Socket, Type, is_feature_absent};
+///
+/// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::DEFAULT)?;
+/// match socket.set_option(IP_LOCAL_PORT_RANGE, PortRange { low: 40_000, high: 40_999 }) {
+///     Err(error) if is_feature_absent(&error) => {} // Before Linux 6.3.
+///     result => result?,
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PortRange {
     /// The lowest port.

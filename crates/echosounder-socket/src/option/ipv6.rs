@@ -9,6 +9,8 @@ use crate::family::Family;
 
 bitflags::bitflags! {
     /// Which source addresses to prefer: RFC 5014, the IPV6_PREFER_SRC_ flags of linux/in6.h.
+    ///
+    /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct AddressPreferences: u32 {
         /// A temporary address: RFC 8981.
@@ -31,6 +33,8 @@ bitflags::bitflags! {
 flag_set!(AddressPreferences: u32);
 
 /// The path MTU to a peer: `struct ip6_mtuinfo`, RFC 3542.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "ip6_mtuinfo")]

@@ -10,6 +10,10 @@
 //! assert!(65536 <= socket.option(option::SO_RCVBUF)?);
 //! socket.set_option(option::SO_LINGER, Some(Duration::from_secs(2)))?;
 //! assert_eq!(socket.option(option::SO_LINGER)?, Some(Duration::from_secs(2)));
+//! // Options that can only be read, or only be set:
+//! assert_eq!(socket.option(option::SO_TYPE)?, Type::STREAM);
+//! println!("{:?}", socket.option(option::TCP_INFO)?.rtt);
+//! socket.set_option(option::SO_CNX_ADVICE, 1)?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!

@@ -5,6 +5,8 @@ use super::value::{GetValue, ReadOnly, SocketOption, options};
 
 bitflags::bitflags! {
     /// Properties of a Multipath TCP connection: the MPTCP_INFO_FLAG_ flags of linux/mptcp.h.
+    ///
+    /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     #[cfg_attr(feature = "serde", derive(serde::Serialize))]
     pub struct MptcpFlags: u32 {
@@ -18,6 +20,8 @@ bitflags::bitflags! {
 
 /// The state of a Multipath TCP connection: `struct mptcp_info`, linux/mptcp.h. Numbers that the
 /// kernel does not report are 0.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -5,6 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::value::SetValue;
 
 /// Membership in an IPv4 multicast group on one interface: `struct ip_mreqn`, ip(7).
+///
+/// ```
+/// use echosounder_socket::option::{IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, Membership};
+/// use echosounder_socket::{Family, Protocol, Socket, Type, interface_index};
+///
+/// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+/// let membership = Membership { group: [239, 1, 2, 3].into(), interface: interface_index("lo")? };
+/// socket.set_option(IP_ADD_MEMBERSHIP, membership)?;
+/// socket.set_option(IP_DROP_MEMBERSHIP, membership)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "ip_mreqn")]
 pub struct Membership {
@@ -26,6 +37,8 @@ impl SetValue for Membership {
 }
 
 /// Membership in an IPv6 multicast group on one interface: `struct ipv6_mreq`, ipv6(7).
+///
+/// It is used as a [`Membership`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "ipv6_mreq")]
 pub struct Membership6 {
@@ -81,6 +94,21 @@ impl SetValue for MulticastInterface {
 }
 
 /// Membership in an IPv4 multicast group for one source: `struct ip_mreq_source`, ip(7).
+///
+/// ```
+/// use echosounder_socket::option::{IP_ADD_SOURCE_MEMBERSHIP, SourceMembership};
+/// use echosounder_socket::{Family, Protocol, Socket, Type};
+/// use std::net::Ipv4Addr;
+///
+/// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+/// let membership = SourceMembership {
+///     group: [239, 1, 2, 3].into(),
+///     source: Ipv4Addr::LOCALHOST,
+///     interface: Ipv4Addr::LOCALHOST,
+/// };
+/// socket.set_option(IP_ADD_SOURCE_MEMBERSHIP, membership)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "ip_mreq_source")]
 pub struct SourceMembership {
@@ -106,6 +134,8 @@ impl SetValue for SourceMembership {
 }
 
 /// Whether a list of sources contains the wanted or the unwanted ones: RFC 3678.
+///
+/// See [`SourceFilter`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FilterMode {
     /// Receive messages of all sources but these: MCAST_EXCLUDE.
@@ -125,6 +155,26 @@ impl FilterMode {
 }
 
 /// All sources of an IPv4 group: `struct ip_msfilter`, ip(7).
+///
+/// ```
+/// use echosounder_socket::option::{
+///     FilterMode, IP_ADD_MEMBERSHIP, IP_MSFILTER, Membership, SourceFilter,
+/// };
+/// use echosounder_socket::{Family, Protocol, Socket, Type, interface_index};
+/// use std::net::Ipv4Addr;
+///
+/// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+/// let group = Ipv4Addr::from([239, 1, 2, 3]);
+/// socket.set_option(IP_ADD_MEMBERSHIP, Membership { group, interface: interface_index("lo")? })?;
+/// let filter = SourceFilter {
+///     group,
+///     interface: Ipv4Addr::LOCALHOST,
+///     mode: FilterMode::Include,
+///     sources: vec![Ipv4Addr::LOCALHOST],
+/// };
+/// socket.set_option(IP_MSFILTER, filter)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "ip_msfilter")]
 pub struct SourceFilter {
@@ -151,6 +201,8 @@ impl SetValue for SourceFilter {
 }
 
 /// A multicast group on one interface: `struct group_req`, RFC 3678.
+///
+/// See [`GroupSource`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "group_req")]
 pub struct Group {
@@ -172,6 +224,21 @@ impl SetValue for Group {
 }
 
 /// A source of a multicast group on one interface: `struct group_source_req`, RFC 3678.
+///
+/// ```
+/// use echosounder_socket::option::{GroupSource, MCAST_JOIN_SOURCE_GROUP};
+/// use echosounder_socket::{Family, Protocol, Socket, Type, interface_index};
+/// use std::net::Ipv4Addr;
+///
+/// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+/// let group = GroupSource {
+///     group: [239, 1, 2, 3].into(),
+///     source: Ipv4Addr::LOCALHOST.into(),
+///     interface: interface_index("lo")?,
+/// };
+/// socket.set_option(MCAST_JOIN_SOURCE_GROUP, group)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "group_source_req")]
 pub struct GroupSource {
@@ -196,6 +263,8 @@ impl SetValue for GroupSource {
 }
 
 /// All sources of a group on one interface: `struct group_filter`, RFC 3678.
+///
+/// It is used as a [`SourceFilter`] is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "group_filter")]
 pub struct GroupFilter {

@@ -7,6 +7,8 @@ use super::value::{GetValue, ReadOnly, SetValue, SocketOption, WriteOnly, layout
 
 /// Which packets of an interface a socket receives besides those to this host: `struct packet_mreq`,
 /// packet(7).
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "packet_mreq")]
 pub struct PacketMembership {
@@ -17,6 +19,8 @@ pub struct PacketMembership {
 }
 
 /// Packets of an interface: the PACKET_MR_ constants of linux/if_packet.h.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PacketSelection {
@@ -50,6 +54,17 @@ impl SetValue for PacketMembership {
 }
 
 /// A group of sockets that share packets: packet(7).
+///
+/// ```no_run
+/// use echosounder_socket::option::{PACKET_FANOUT, PacketFanout, PacketFanoutFlags, PacketFanoutMode};
+/// use echosounder_socket::{Family, Protocol, Socket, Type, family::packet::ETH_P_ALL};
+///
+/// let socket = Socket::new(Family::PACKET, Type::RAW, Protocol::packet(ETH_P_ALL))?;
+/// let fanout =
+///     PacketFanout { group: 7, mode: PacketFanoutMode::HASH, flags: PacketFanoutFlags::empty() };
+/// socket.set_option(PACKET_FANOUT, fanout)?; // After the bind to an interface.
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "fanout_args")]
 pub struct PacketFanout {
@@ -64,6 +79,8 @@ pub struct PacketFanout {
 named! {
     /// How the kernel chooses the socket of a group: the PACKET_FANOUT_ constants of
     /// linux/if_packet.h.
+    ///
+    /// See [`PacketFanout`] for an example.
     PacketFanoutMode: u8 {
         /// By a hash of the flow, so that a flow stays with one socket.
         HASH = 0;
@@ -87,6 +104,8 @@ named! {
 bitflags::bitflags! {
     /// How a group treats full sockets and fragments: the PACKET_FANOUT_FLAG_ flags of
     /// linux/if_packet.h.
+    ///
+    /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct PacketFanoutFlags: u16 {
         /// Use another socket if the chosen one is full.
@@ -124,6 +143,8 @@ impl GetValue for PacketFanout {
 }
 
 /// Numbers of packets since the last read: `struct tpacket_stats`, packet(7).
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "tpacket_stats")]
@@ -137,6 +158,8 @@ pub struct PacketStatistics {
 layout_read!(PacketStatistics, 8, { packets: u32 = 0, drops: u32 = 4 });
 
 /// How often a group used another socket: `struct tpacket_rollover_stats`, linux/if_packet.h.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "tpacket_rollover_stats")]

@@ -12,6 +12,15 @@ use super::value::{GetValue, ReadOnly, SetValue, SocketOption, WriteOnly, layout
 
 /// Numbers of streams and attempts of new associations: `struct sctp_initmsg`, RFC 6458, 8.1.3. Zero
 /// leaves a number unchanged.
+///
+/// ```no_run
+/// use echosounder_socket::option::{SCTP_INITMSG, SctpInit};
+/// use echosounder_socket::{Family, Protocol, Socket, Type};
+///
+/// let socket = Socket::new(Family::INET, Type::STREAM, Protocol::SCTP)?;
+/// socket.set_option(SCTP_INITMSG, SctpInit { streams_out: 10, ..SctpInit::default() })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "sctp_initmsg")]
 pub struct SctpInit {
@@ -31,6 +40,8 @@ layout!(SctpInit, 8, {
 
 /// Retransmission timeouts in milliseconds: `struct sctp_rtoinfo`, RFC 6458, 8.1.1. Zero leaves a
 /// number unchanged.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "sctp_rtoinfo")]
 pub struct SctpRto {
@@ -47,6 +58,8 @@ pub struct SctpRto {
 layout!(SctpRto, 16, { association: i32 = 0, initial_ms: u32 = 4, max_ms: u32 = 8, min_ms: u32 = 12 });
 
 /// Limits of an association: `struct sctp_assocparams`, RFC 6458, 8.1.2.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "sctp_assocparams")]
 pub struct SctpAssociationParameters {
@@ -74,6 +87,8 @@ layout!(SctpAssociationParameters, 20, {
 });
 
 /// A number of an association: `struct sctp_assoc_value`, RFC 6458.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "sctp_assoc_value")]
 pub struct SctpValue {
@@ -87,6 +102,8 @@ layout!(SctpValue, 8, { association: i32 = 0, value: u32 = 4 });
 
 /// Delay and frequency of acknowledgements: `struct sctp_sack_info`, RFC 6458, 8.1.19. Zero leaves a
 /// number unchanged.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "sctp_sack_info")]
 pub struct SctpDelayedSack {
@@ -101,6 +118,8 @@ pub struct SctpDelayedSack {
 layout!(SctpDelayedSack, 12, { association: i32 = 0, delay_ms: u32 = 4, frequency: u32 = 8 });
 
 /// Stream and flags of a sent message: `struct sctp_sndinfo`, RFC 6458, 5.3.4.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "sctp_sndinfo")]
 pub struct SctpSendInfo {
@@ -121,6 +140,8 @@ layout!(SctpSendInfo, 16, {
 });
 
 /// A type of notification to receive or not: `struct sctp_event`, RFC 6458, 6.2.2.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "sctp_event")]
 pub struct SctpEvent {
@@ -146,6 +167,8 @@ impl SetValue for SctpEvent {
 
 bitflags::bitflags! {
     /// Notifications that a socket receives: `struct sctp_event_subscribe`, RFC 6458, 6.2.1.
+    ///
+    /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     #[doc(alias = "sctp_event_subscribe")]
     pub struct SctpEvents: u16 {
@@ -204,6 +227,8 @@ impl GetValue for SctpEvents {
 
 /// Heartbeats and path MTU of the peer's addresses: `struct sctp_paddrparams`, RFC 6458, 8.1.12. The
 /// address is left out, which stands for all addresses.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "sctp_paddrparams")]
 pub struct SctpPeerParameters {
@@ -227,6 +252,8 @@ pub struct SctpPeerParameters {
 
 bitflags::bitflags! {
     /// Mechanisms of a peer's addresses: the SPP_ flags of linux/sctp.h.
+    ///
+    /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct SctpPeerFlags: u32 {
         /// Send heartbeats.
@@ -289,6 +316,8 @@ impl GetValue for SctpPeerParameters {
 
 named! {
     /// The state of an association: `enum sctp_sstat_state`, linux/sctp.h.
+    ///
+    /// [`SctpStatus`] has an example.
     SctpState: i32 {
         /// There is no association.
         EMPTY = 0;
@@ -312,6 +341,14 @@ named! {
 }
 
 /// The state of an association and of its primary path: `struct sctp_status`, RFC 6458, 8.2.1.
+///
+/// ```no_run
+/// use echosounder_socket::{create_connection, option};
+///
+/// let socket = create_connection("sctp://localhost:21567", None, None)?;
+/// println!("{} ms", socket.option(option::SCTP_STATUS)?.srtt_ms);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "sctp_status")]

@@ -12,6 +12,8 @@ use crate::family::{Family, Protocol, Type};
 
 bitflags::bitflags! {
     /// Buffer sizes that the kernel must not adjust: the SOCK_ flags of linux/socket.h.
+    ///
+    /// See [`SO_BUF_LOCK`].
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct BufferLocks: u32 {
         /// The size of the send buffer, as after setting [`SO_SNDBUF`]: SOCK_SNDBUF_LOCK.
@@ -26,6 +28,8 @@ flag_set!(BufferLocks: u32);
 bitflags::bitflags! {
     /// How the kernel treats the times of [`SO_TXTIME`]: the SOF_TXTIME_ flags of
     /// linux/net_tstamp.h.
+    ///
+    /// See [`TxTime`] for an example.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct TxTimeFlags: u32 {
         /// The time is the latest rather than the earliest: SOF_TXTIME_DEADLINE_MODE.
@@ -37,6 +41,17 @@ bitflags::bitflags! {
 }
 
 /// The clock of the times at which messages are sent: `struct sock_txtime`, linux/net_tstamp.h.
+///
+/// ```
+/// use echosounder_socket::option::{SO_TXTIME, TxTime, TxTimeFlags};
+/// use echosounder_socket::{Family, Protocol, Socket, Type};
+///
+/// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+/// // By CLOCK_MONOTONIC. `SendControl::TransmitTime` is the time of a message.
+/// socket.set_option(SO_TXTIME, TxTime { clock: 1, flags: TxTimeFlags::REPORT_ERRORS })?;
+/// assert_eq!(socket.option(SO_TXTIME)?.clock, 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "sock_txtime")]
 pub struct TxTime {
@@ -65,6 +80,14 @@ impl GetValue for TxTime {
 }
 
 /// The kernel memory of a socket in bytes, and the messages that it has dropped: linux/sock_diag.h.
+///
+/// ```
+/// use echosounder_socket::{Family, Protocol, Socket, Type, option};
+///
+/// let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
+/// assert_eq!(socket.option(option::SO_MEMINFO)?.drops, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

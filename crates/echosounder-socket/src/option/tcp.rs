@@ -11,6 +11,8 @@ use super::value::{ReadOnly, SetValue, SocketOption, WriteOnly, layout, options}
 const MD5_KEY_MAX: usize = 80;
 
 /// The key that signs the segments to and from a peer: `struct tcp_md5sig`, linux/tcp.h.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[doc(alias = "tcp_md5sig")]
 pub struct TcpMd5Key {
@@ -58,6 +60,8 @@ impl SetValue for TcpMd5Key {
 
 /// A TCP option that the peers of a restored connection have negotiated: `struct tcp_repair_opt`,
 /// linux/tcp.h.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "tcp_repair_opt")]
 pub struct TcpRepairOption {
@@ -76,6 +80,8 @@ impl SetValue for Vec<TcpRepairOption> {
 }
 
 /// The windows of a restored connection: `struct tcp_repair_window`, linux/tcp.h.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "tcp_repair_window")]
 pub struct TcpRepairWindow {

@@ -6,6 +6,8 @@ use super::value::{GetValue, named};
 
 named! {
     /// The state of a TCP connection: RFC 9293, linux/tcp_states.h.
+    ///
+    /// See [`TcpInfo`] for an example.
     TcpState: u8 {
         /// Data can be sent and received.
         ESTABLISHED = 1;
@@ -34,6 +36,8 @@ named! {
 
 named! {
     /// The state of congestion control: `enum tcp_ca_state`, linux/tcp.h.
+    ///
+    /// See [`TcpInfo`] for an example.
     TcpCongestionState: u8 {
         /// Nothing unusual.
         OPEN = 0;
@@ -51,6 +55,8 @@ named! {
 bitflags::bitflags! {
     /// Options that the peers of a TCP connection have negotiated: the TCPI_OPT_ flags of
     /// linux/tcp.h.
+    ///
+    /// See [`TcpInfo`] for an example.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct TcpInfoOptions: u8 {
         /// Timestamps: RFC 7323.

@@ -3,6 +3,16 @@
 use super::value::{ReadOnly, SetValue, SocketOption, WriteOnly, options};
 
 /// Membership in a TIPC group: `struct tipc_group_req`, linux/tipc.h.
+///
+/// ```no_run
+/// use echosounder_socket::option::{TIPC_GROUP_JOIN, TipcGroup, TipcGroupFlags};
+/// use echosounder_socket::{Family, Protocol, Socket, Type};
+///
+/// let socket = Socket::new(Family::TIPC, Type::RDM, Protocol::DEFAULT)?;
+/// let (group, flags) = (21567, TipcGroupFlags::MEMBER_EVENTS);
+/// socket.set_option(TIPC_GROUP_JOIN, TipcGroup { group, instance: 1, scope: 3, flags })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "tipc_group_req")]
 pub struct TipcGroup {
@@ -18,6 +28,8 @@ pub struct TipcGroup {
 
 bitflags::bitflags! {
     /// What a member of a TIPC group receives: the TIPC_GROUP_ flags of linux/tipc.h.
+    ///
+    /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct TipcGroupFlags: u32 {
         /// The messages that the member itself sends: TIPC_GROUP_LOOPBACK.

@@ -8,6 +8,18 @@ use std::fmt;
 use super::value::{SetValue, SocketOption, WriteOnly, options};
 
 /// The keys of one direction of a TLS connection: `struct tls_crypto_info`, linux/tls.h.
+///
+/// ```no_run
+/// use echosounder_socket::option::{TCP_ULP, TLS_TX, TlsCipher, TlsKeys, TlsVersion};
+/// use echosounder_socket::create_connection;
+///
+/// let socket = create_connection(("localhost", 21567), None, None)?;
+/// // The keys are those of the handshake, which a TLS library has done.
+/// let cipher = TlsCipher::Aes128Gcm { iv: [1; 8], key: [2; 16], salt: [3; 4], sequence: [0; 8] };
+/// socket.set_option(TCP_ULP, "tls".into())?;
+/// socket.set_option(TLS_TX, TlsKeys { version: TlsVersion::V1_3, cipher })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "tls_crypto_info")]
 pub struct TlsKeys {
@@ -18,6 +30,8 @@ pub struct TlsKeys {
 }
 
 /// A version of TLS.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsVersion {
@@ -28,6 +42,8 @@ pub enum TlsVersion {
 }
 
 /// A cipher with its keys. `sequence` is the number of the next record.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsCipher {

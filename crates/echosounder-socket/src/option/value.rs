@@ -64,10 +64,14 @@ impl<S, G> Clone for SocketOption<S, G> {
 impl<S, G> Copy for SocketOption<S, G> {}
 
 /// The value type of options that cannot be set. It has no values.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadOnly {}
 
 /// The value type of options that cannot be read. It has no values.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WriteOnly {}
 
@@ -463,7 +467,9 @@ named_number!(Family: i32, Type: i32, Protocol: i32);
 /// Defines the options of a level, and lists them under their names.
 macro_rules! options {
     (level $level:expr; $($(#[$meta:meta])* $name:ident: $type:ty = $number:expr;)+) => {
-        $($(#[$meta])* pub const $name: $type = $crate::option::value::SocketOption::of($level, $number);)+
+        $($(#[$meta])*
+        #[doc = "\n\nSee [how to set and read options](crate::option)."]
+        pub const $name: $type = $crate::option::value::SocketOption::of($level, $number);)+
 
         /// The name, level and number of each option of this file.
         pub(super) const LIST: &[(&str, i32, i32)] = &[$((stringify!($name), $level, $number)),+];

@@ -8,6 +8,8 @@ use super::value::{GetValue, ReadOnly, SocketOption, WriteOnly, flag_set, layout
 
 /// Where the fields of a ring are in its mapping, in bytes: `struct xdp_ring_offset`,
 /// linux/if_xdp.h.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "xdp_ring_offset")]
@@ -27,6 +29,8 @@ layout_read!(XdpRingOffset, 32, {
 });
 
 /// The offsets of the four rings: `struct xdp_mmap_offsets`, linux/if_xdp.h.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "xdp_mmap_offsets")]
@@ -52,6 +56,8 @@ impl GetValue for XdpMmapOffsets {
 
 /// Numbers of dropped packets and invalid descriptors: `struct xdp_statistics`, linux/if_xdp.h,
 /// Linux 5.9.
+///
+/// See [how to set and read options](crate::option).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "xdp_statistics")]
@@ -81,6 +87,8 @@ layout_read!(XdpStatistics, 48, {
 
 bitflags::bitflags! {
     /// Properties of an AF_XDP socket: `struct xdp_options`, linux/if_xdp.h.
+    ///
+    /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct XdpOptions: u32 {
         /// The driver reads and writes packets in the memory of the program.
