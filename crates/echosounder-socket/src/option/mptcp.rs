@@ -8,7 +8,6 @@ bitflags::bitflags! {
     ///
     /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    #[cfg_attr(feature = "serde", derive(serde::Serialize))]
     pub struct MptcpFlags: u32 {
         /// The connection uses plain TCP, because the peer or a middlebox does not know Multipath
         /// TCP: MPTCP_INFO_FLAG_FALLBACK.
