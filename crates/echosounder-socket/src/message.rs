@@ -56,9 +56,9 @@ bitflags! {
         /// [`recv_many`](crate::Socket::recv_many): wait for the first message only. This
         /// crate adds it to every such call.
         const WAITFORONE = libc::MSG_WAITFORONE;
-        /// Send: transmit from the caller's pages without a copy, if the socket has the option
-        /// [`SO_ZEROCOPY`](crate::option::SO_ZEROCOPY); since Linux 4.14. The pages must not change
-        /// until [`ExtendedError::zerocopy`] reports the completion.
+        /// Send: transmit from the caller's pages without a copy; since Linux 4.14. Only the unsafe
+        /// [`Socket::send_msg_zerocopy`](crate::Socket::send_msg_zerocopy) takes it; other sends fail
+        /// with `InvalidInput`, because the kernel reads the memory after the call.
         const ZEROCOPY = libc::MSG_ZEROCOPY;
         /// Send: connect and carry the data in the SYN (TCP Fast Open, RFC 7413); since Linux 3.7.
         const FASTOPEN = libc::MSG_FASTOPEN;

@@ -74,7 +74,7 @@ pub enum ErrorProtocol {
     Vsock,
 }
 
-/// The completion of sends with [`MessageFlags::ZEROCOPY`](crate::MessageFlags::ZEROCOPY): the
+/// The completion of sends with [`Socket::send_msg_zerocopy`](crate::Socket::send_msg_zerocopy): the
 /// kernel no longer reads their pages. From the kernel's document networking/msg_zerocopy.
 ///
 /// [`ExtendedError::zerocopy`] returns it; [`ExtendedError`] shows how to read the error queue.

@@ -263,7 +263,7 @@ options! {
     SO_TYPE: SocketOption<ReadOnly, Type> = libc::SO_TYPE;
     /// Report on the error queue whether a station acknowledged the frame: Linux 3.3.
     SO_WIFI_STATUS: SocketOption<bool> = libc::SO_WIFI_STATUS;
-    /// Allow [`MessageFlags::ZEROCOPY`](crate::MessageFlags::ZEROCOPY), which sends from the
+    /// Allow [`Socket::send_msg_zerocopy`](crate::Socket::send_msg_zerocopy), which sends from the
     /// caller's memory without a copy: Linux 4.14.
     SO_ZEROCOPY: SocketOption<bool> = libc::SO_ZEROCOPY;
 }

@@ -507,7 +507,7 @@ impl Socket {
     }
 
     /// Returns the wait of a call with these flags.
-    fn call_wait_with(&self, flags: MessageFlags) -> CallWait {
+    pub(crate) fn call_wait_with(&self, flags: MessageFlags) -> CallWait {
         let never = flags.bits() & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE) != 0;
         if never { CallWait::new(Some(Duration::ZERO)) } else { self.call_wait() }
     }

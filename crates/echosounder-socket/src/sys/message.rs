@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use super::socket::{family, without_signal};
+use super::socket::{family, with_any_flags, without_signal};
 use super::{check, is_missing, length};
 use crate::control::{ControlMessage, RawControl, SCM_PIDFD, SendControl};
 use crate::message::Outgoing;
@@ -109,6 +109,26 @@ pub(crate) fn send(
     without_signal(fd, flags, |flags| {
         // SAFETY: the header points to bytes of the lengths that it contains, which outlive the
         // call.
+        length(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags) })
+    })
+}
+
+/// Sends one message with MSG_ZEROCOPY, to `to` or to the peer.
+///
+/// # Safety
+///
+/// The kernel reads the memory of `buffers` until it reports the completion of the send.
+pub(super) unsafe fn send_zerocopy(
+    fd: BorrowedFd<'_>,
+    buffers: &[IoSlice<'_>],
+    control: &[u8],
+    to: Option<&RawAddress>,
+    flags: i32,
+) -> io::Result<usize> {
+    let header = sending(buffers, control, to);
+    with_any_flags(fd, flags | libc::MSG_ZEROCOPY, |flags| {
+        // SAFETY: the header points to bytes of the lengths that it contains, which outlive the
+        // call. The caller promises that those of the message also outlive the transmission.
         length(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags) })
     })
 }

@@ -102,7 +102,24 @@ pub(super) fn family(fd: BorrowedFd<'_>) -> Option<i32> {
 ///
 /// Some families refuse MSG_NOSIGNAL: RDS with EOPNOTSUPP; X.25, AX.25, NET/ROM and Rose with
 /// EINVAL. For these the send is repeated without the flag while SIGPIPE is blocked.
+///
+/// # Errors
+///
+/// `InvalidInput` for MSG_ZEROCOPY: the kernel would read the memory after the borrow has ended.
 pub(super) fn without_signal<T>(
+    fd: BorrowedFd<'_>,
+    flags: i32,
+    send: impl FnMut(i32) -> io::Result<T>,
+) -> io::Result<T> {
+    if flags & libc::MSG_ZEROCOPY != 0 {
+        let reason = "MSG_ZEROCOPY needs the unsafe Socket::send_msg_zerocopy";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    with_any_flags(fd, flags, send)
+}
+
+/// Sends like [`without_signal`], also with MSG_ZEROCOPY.
+pub(super) fn with_any_flags<T>(
     fd: BorrowedFd<'_>,
     flags: i32,
     mut send: impl FnMut(i32) -> io::Result<T>,

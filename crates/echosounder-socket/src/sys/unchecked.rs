@@ -1,11 +1,16 @@
 //! Public functions with promises that the compiler cannot check.
 #![expect(unsafe_code, reason = "functions that only their callers can make sound")]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
-use super::option;
+use super::{message, option};
+use crate::address::Address;
+use crate::control::SendControl;
+use crate::message::MessageFlags;
 use crate::option::SocketOption;
+use crate::poll::Interest;
+use crate::raw_address::RawAddress;
 use crate::socket::Socket;
 
 impl<S, G> SocketOption<S, G> {
@@ -106,5 +111,111 @@ impl Socket {
         // SAFETY: the caller makes the same promise.
         let len = unsafe { option::get_bytes(self.as_fd(), level, name, value)? };
         Ok(len.min(value.len()))
+    }
+}
+
+/// Sending from memory that the kernel reads after the call.
+impl Socket {
+    /// Sends a message like [`send_msg`](Self::send_msg), without a copy of its bytes: MSG_ZEROCOPY,
+    /// since Linux 4.14.
+    ///
+    /// The socket needs the option [`SO_ZEROCOPY`](crate::option::SO_ZEROCOPY); without it the kernel
+    /// copies the bytes, and reports no completion. The completion comes through the error queue:
+    /// [`ExtendedError::zerocopy`](crate::ExtendedError::zerocopy). The kernel's document
+    /// networking/msg_zerocopy recommends the flag for more than 10 KB per call. All other sends
+    /// refuse the flag.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_msg`](Self::send_msg); ENOBUFS if there are too many sends without a completion.
+    ///
+    /// # Safety
+    ///
+    /// The kernel reads the memory of `buffers` after the call. Until it has reported the completion
+    /// of this send, that memory must stay allocated and must not change, also if the socket is closed.
+    ///
+    /// ```
+    /// use echosounder_socket::option::SO_ZEROCOPY;
+    /// use echosounder_socket::{
+    ///     ControlSpace, Interest, MessageFlags, ServerOptions, create_connection, create_server, ready,
+    /// };
+    /// use std::io::IoSlice;
+    /// use std::os::fd::AsFd;
+    ///
+    /// static PAGES: [u8; 16384] = [7; 16384];
+    ///
+    /// let server = create_server("127.0.0.1:0", ServerOptions::default())?;
+    /// let client = create_connection(server.local_addr()?, None, None)?;
+    /// client.set_option(SO_ZEROCOPY, true)?;
+    /// // SAFETY: the memory is static, and never changes.
+    /// unsafe { client.send_msg_zerocopy(&[IoSlice::new(&PAGES)], &[], None, MessageFlags::NONE)? };
+    ///
+    /// let (connection, _) = server.accept()?;
+    /// connection.recv_with(&mut [0; 16384], MessageFlags::WAITALL)?;
+    /// ready([(client.as_fd(), Interest::empty())], None)?; // The error queue is not empty.
+    /// let message = client.recv_msg(&mut [], ControlSpace::ERROR, MessageFlags::ERRQUEUE)?;
+    /// let completion = message.error().and_then(|error| error.zerocopy()).expect("a completion");
+    /// assert_eq!((completion.first, completion.last), (0, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "MSG_ZEROCOPY")]
+    pub unsafe fn send_msg_zerocopy(
+        &self,
+        buffers: &[IoSlice<'_>],
+        control: &[SendControl<'_>],
+        to: Option<&Address>,
+        flags: MessageFlags,
+    ) -> io::Result<usize> {
+        let (control, to) = (SendControl::encode_all(control)?, to.map(RawAddress::try_from).transpose()?);
+        let send = || {
+            let flags = flags.bits() | self.mode();
+            // SAFETY: the caller makes the same promise.
+            unsafe { message::send_zerocopy(self.as_fd(), buffers, &control, to.as_ref(), flags) }
+        };
+        self.call_wait_with(flags).call(self.as_fd(), Interest::WRITE, send)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSliceMut;
+
+    use crate::control::ControlSpace;
+    use crate::create::{ServerOptions, create_server};
+    use crate::option::SO_ZEROCOPY;
+    use crate::poll::ready;
+    use crate::transport::Transport;
+
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no error queue")]
+    fn zerocopy_sends_report_their_completion() -> io::Result<()> {
+        let listener = create_server("127.0.0.1:0", ServerOptions::default())?;
+        let client = Transport::Tcp.socket(&listener.local_addr()?)?;
+        client.connect(listener.local_addr()?)?;
+        let (server, _) = listener.accept()?;
+        client.set_option(SO_ZEROCOPY, true)?;
+        let bytes = vec![7; 20_000];
+        for _ in 0..2 {
+            let parts = [IoSlice::new(&bytes)];
+            // SAFETY: the bytes live until the test has seen the completion, and do not change.
+            let sent = unsafe { client.send_msg_zerocopy(&parts, &[], None, MessageFlags::NONE)? };
+            assert_eq!(sent, bytes.len());
+        }
+        let mut buffer = vec![0; 40_000];
+        let into = &mut [IoSliceMut::new(&mut buffer)];
+        assert_eq!(server.recv_msg(into, ControlSpace::NONE, MessageFlags::WAITALL)?.len, 40_000);
+        let mut next = 0;
+        while next < 2 {
+            ready([(client.as_fd(), Interest::READ)], None)?;
+            let message = client.recv_msg(&mut [], ControlSpace::ERROR, MessageFlags::ERRQUEUE)?;
+            let completion = message.error().and_then(|error| error.zerocopy()).expect("a completion");
+            assert_eq!(completion.first, next);
+            assert!(completion.copied, "a receiver on this host gets a copy");
+            next = completion.last + 1;
+        }
+        assert_eq!(next, 2);
+        Ok(())
     }
 }
