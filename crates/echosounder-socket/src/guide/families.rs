@@ -25,13 +25,15 @@
 //! - *pair*: [`Transport::pair`](crate::Transport::pair) creates two connected sockets.
 //! - *half-close*: after [`shutdown`](crate::Socket::shutdown) of one direction, the socket still
 //!   receives. TIPC and SCTP shut down both directions at once.
-//! - *batch*: one [`recv_many`](crate::Socket::recv_many) receives several datagrams.
+//! - *batch*: one [`recv_many`](crate::Socket::recv_many) receives several datagrams. It also
+//!   receives several messages of a `unix-seqpacket` connection.
 //!   [`send_many`](crate::Socket::send_many) works everywhere.
 //! - *packet info*: the destination address and the interface of a message
 //!   ([`Message::packet_info`](crate::Message::packet_info)).
 //! - *timestamps*: the kernel's times of arrival (rx) and departure (tx) with
 //!   [`SO_TIMESTAMPING`](crate::option::SO_TIMESTAMPING). That of a read on a stream is the time of
-//!   its last byte.
+//!   its last byte. Messages of `unix-dgram` and `unix-seqpacket` have a time of arrival with
+//!   [`SO_TIMESTAMPNS`](crate::option::SO_TIMESTAMPNS).
 //! - *kernel*: the Linux version that brought it, the module that it needs.
 //! - *tested*: on the host that runs the tests, or in a guest whose kernel has the module.
 //!

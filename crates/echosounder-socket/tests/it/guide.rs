@@ -1,8 +1,10 @@
 //! The tables of the guide state what the table of transports does. The suites of `family.rs` test
 //! that the kernel does it, too.
 
+use std::io::IoSliceMut;
+
 use echosounder_socket::internal::Timestamping;
-use echosounder_socket::{Family, Kind, Transport};
+use echosounder_socket::{Batch, ControlSpace, Family, Kind, MessageFlags, Transport, option};
 
 /// Returns the cells of the rows of a table, which begin with a cell in backticks.
 fn rows(page: &str) -> Vec<Vec<String>> {
@@ -51,4 +53,26 @@ fn table_of_families_states_the_facts_of_each_transport() {
         let module = transport.requirement();
         assert_eq!(row[8] == "every", module.is_none(), "{transport}: {module:?}");
     }
+}
+
+#[test]
+fn unix_messages_have_arrival_times_and_come_in_batches() {
+    for transport in [Transport::UnixDatagram, Transport::UnixSeqpacket] {
+        let (one, other) = transport.pair().unwrap();
+        other.set_option(option::SO_TIMESTAMPNS, true).unwrap();
+        one.send(b"one").unwrap();
+        one.send(b"two").unwrap();
+        let mut batch = Batch::with_control(4, 64, ControlSpace::TIMESTAMP);
+        assert_eq!(other.recv_many(&mut batch).unwrap(), 2, "{transport}");
+        for datagram in &batch {
+            assert!(datagram.timestamp().is_some(), "{transport}");
+        }
+    }
+    let (one, other) = Transport::UnixStream.pair().unwrap();
+    other.set_option(option::SO_TIMESTAMPNS, true).unwrap();
+    one.send(b"one").unwrap();
+    let mut buffer = [0; 8];
+    let space = ControlSpace::TIMESTAMP;
+    let message = other.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE).unwrap();
+    assert_eq!(message.timestamp(), None);
 }
