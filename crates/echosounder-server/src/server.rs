@@ -93,7 +93,7 @@ impl Server {
     ///
     /// An endpoint is a text such as `tcp://127.0.0.1:21567`, `udp://*` or `unix:/run/echo`, an
     /// [`Endpoint`], or anything else that is [`ToEndpoint`]. Port 0 lets the kernel choose a free
-    /// port, which [`endpoints`](Self::endpoints) tells.
+    /// port; [`endpoints`](Self::endpoints) returns it.
     ///
     /// # Errors
     ///

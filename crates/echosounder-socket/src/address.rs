@@ -123,7 +123,7 @@ impl Address {
     /// Returns the host name of an IP address: getnameinfo(3). The call blocks while the resolver
     /// looks it up.
     ///
-    /// Whoever owns the address chooses the name, which may contain control characters and proves
+    /// The owner of the address chooses the name, which may contain control characters and proves
     /// nothing. Escape it before printing it.
     ///
     /// # Errors

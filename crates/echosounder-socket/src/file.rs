@@ -12,8 +12,8 @@ use crate::wait::CallWait;
 
 /// A socket that is read and written like a file, with a buffer for each direction.
 ///
-/// [`Socket::make_file`] creates one. It implements [`Read`], [`BufRead`] and [`Write`]. What is
-/// written stays in the buffer until it is full or flushed, so call [`flush`](Write::flush) before
+/// [`Socket::make_file`] creates one. It implements [`Read`], [`BufRead`] and [`Write`]. Written
+/// bytes stay in the buffer until it is full or flushed, so call [`flush`](Write::flush) before
 /// waiting for a reply. [`into_split`](Self::into_split) returns two halves, to write while an
 /// iterator such as [`lines`](BufRead::lines) reads, or to read and write in different threads.
 ///

@@ -31,7 +31,8 @@
 //!
 //! # A client
 //!
-//! The timeout holds for the connect and for each later call:
+//! This client of that server waits at most 2 seconds for the connection, and as long for each later
+//! call, which then fails with `TimedOut`:
 //!
 //! ```
 //! use echosounder_socket::create_connection;
@@ -56,6 +57,8 @@
 //!
 //! # Datagrams
 //!
+//! A server and a client for UDP, in one program:
+//!
 //! ```
 //! use echosounder_socket::{ServerOptions, Transport, create_connection, create_server};
 //!
@@ -71,7 +74,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The folder `examples/` contains complete programs.
+//! The folder `examples/` contains complete programs: a TCP and a UDP server and client, passing
+//! descriptors to another process, and kernel timestamps.
 //!
 //! # Where to find what
 //!
@@ -90,7 +94,7 @@
 //! | wait for many sockets, or for a few | [`Poll`]; [`poll()`], [`ready`] |
 //! | stop a loop: from a thread, on a signal | [`StopToken`], [`Waker`]; [`Signals`] |
 //! | list network interfaces | [`interfaces`] |
-//! | understand an error | [`Error`], [`ConnectionError`], [`is_unreachable`] and its neighbours, [`PeerFailure`] |
+//! | understand an error | [`Error`], [`ConnectionError`], functions such as [`is_unreachable`], [`PeerFailure`] |
 //! | use sockets of std and of other crates | `From`; [`SocketRef`] |
 //!
 //! Pages of the guide:

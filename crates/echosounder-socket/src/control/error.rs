@@ -10,30 +10,27 @@ use crate::raw_address::RawAddress;
 /// An error and its origin, from the error queue of a socket: `struct sock_extended_err`, ip(7).
 ///
 /// Departure times ([`SO_TIMESTAMPING`](crate::option::SO_TIMESTAMPING)) and completions of
-/// [`MessageFlags::ZEROCOPY`](crate::MessageFlags::ZEROCOPY) come in the same form; the origin tells
-/// them apart.
+/// [`MessageFlags::ZEROCOPY`](crate::MessageFlags::ZEROCOPY) come in the same form, with another
+/// origin.
 ///
 /// ```
-/// use echosounder_socket::{ControlSpace, MessageFlags, PollFd, Interest, Transport, option, poll};
-/// use std::io::IoSliceMut;
+/// use echosounder_socket::{ControlSpace, Interest, MessageFlags, PollFd, ServerOptions, Transport};
+/// use echosounder_socket::{create_connection, create_server, option, poll};
+/// use std::io::{ErrorKind, IoSliceMut};
 ///
-/// let address = "127.0.0.1:9".parse().unwrap();
-/// let socket = Transport::Udp.socket(&address)?;
+/// let server = create_server("udp://127.0.0.1:0", ServerOptions::default())?;
+/// let socket = create_connection((Transport::Udp, server.local_addr()?), None, None)?;
+/// drop(server); // Nobody receives at that port any more.
 /// socket.set_option(option::IP_RECVERR, true)?;
-/// # let closed = Transport::Udp.socket(&address)?;
-/// # closed.bind(([127, 0, 0, 1], 0))?;
-/// # let address = closed.local_addr()?;
-/// # drop(closed);
-/// socket.connect(&address)?; // Nobody receives at this port.
 /// socket.send(b"anybody?")?;
 ///
-/// // An interest of nothing waits for errors alone.
+/// // The empty interest waits for errors alone.
 /// poll(&mut [PollFd::new(&socket, Interest::empty())], None)?;
 /// let mut buffer = [0; 64];
 /// let flags = MessageFlags::ERRQUEUE;
 /// let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], ControlSpace::ERROR, flags)?;
 /// let error = message.error().expect("the queue is not empty");
-/// assert_eq!(error.to_io_error().kind(), std::io::ErrorKind::ConnectionRefused);
+/// assert_eq!(error.to_io_error().kind(), ErrorKind::ConnectionRefused);
 /// assert_eq!(&buffer[..message.len], b"anybody?");
 /// # Ok::<(), std::io::Error>(())
 /// ```

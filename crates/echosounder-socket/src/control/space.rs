@@ -120,8 +120,8 @@ impl ControlSpace {
     /// in one message (SCM_MAX_FD).
     ///
     /// With space for fewer descriptors than the peer sent, the kernel closes the rest and sets
-    /// [`MessageFlags::CTRUNC`](crate::MessageFlags::CTRUNC). The space of an odd number has room
-    /// for one more, because of the alignment; [`from_bytes`](Self::from_bytes) can be exact.
+    /// [`MessageFlags::CTRUNC`](crate::MessageFlags::CTRUNC). The space for an odd number
+    /// fits one more, because of the alignment; [`from_bytes`](Self::from_bytes) can be exact.
     ///
     /// # Panics
     ///

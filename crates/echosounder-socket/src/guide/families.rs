@@ -34,7 +34,7 @@
 //!   [`SO_TIMESTAMPING`](crate::option::SO_TIMESTAMPING). That of a read on a stream is the time of
 //!   its last byte. Messages of `unix-dgram` and `unix-seqpacket` have a time of arrival with
 //!   [`SO_TIMESTAMPNS`](crate::option::SO_TIMESTAMPNS).
-//! - *kernel*: the Linux version that brought it, the module that it needs.
+//! - *kernel*: the Linux version that brought it, and the module or setting that it needs.
 //! - *tested*: on the host that runs the tests, or in a guest whose kernel has the module.
 //!
 //! # What works on all of them

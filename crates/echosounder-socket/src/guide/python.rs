@@ -51,7 +51,7 @@
 //! |---|---|---|
 //! | `create_connection` | [`create_connection`] | takes any endpoint; tries its addresses as RFC 8305 recommends |
 //! | `connect` | [`Socket::connect`] | the timeout also covers a full UNIX queue |
-//! | `connect_ex` | [`Socket::connect_ex`] | |
+//! | `connect_ex` | [`Socket::connect_ex`] | `Ok` with the error number |
 //! | `getaddrinfo` | [`Endpoint::resolve`] | the calls above look names up themselves |
 //! | `getnameinfo` | [`Address::lookup_name`] | |
 //! | `getservbyname`, `getservbyport` | [`Transport::service_port`], [`Transport::service_name`] | |

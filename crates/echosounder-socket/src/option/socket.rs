@@ -13,7 +13,7 @@ use crate::family::{Family, Protocol, Type};
 bitflags::bitflags! {
     /// Buffer sizes that the kernel must not adjust: the SOCK_ flags of linux/socket.h.
     ///
-    /// See [`SO_BUF_LOCK`].
+    /// See [how to set and read options](crate::option).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct BufferLocks: u32 {
         /// The size of the send buffer, as after setting [`SO_SNDBUF`]: SOCK_SNDBUF_LOCK.

@@ -85,11 +85,10 @@ bitflags::bitflags! {
 /// use echosounder_socket::option::{TCP_INFO, TcpState};
 /// use echosounder_socket::Socket;
 /// use std::net::{TcpListener, TcpStream};
-/// use std::os::fd::OwnedFd;
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// let stream = TcpStream::connect(listener.local_addr()?)?;
-/// let socket = Socket::from_fd(OwnedFd::from(stream))?;
+/// let socket = Socket::from(stream);
 /// let info = socket.option(TCP_INFO)?;
 /// assert_eq!(info.state, TcpState::ESTABLISHED);
 /// println!("{:?} round trip, {} retransmissions", info.rtt, info.total_retrans);

@@ -43,7 +43,7 @@ bitflags::bitflags! {
         const PEER_CLOSED = bit(libc::EPOLLRDHUP);
         /// Report readiness once when it begins or when more data arrives, not as long as it lasts
         /// (edge-triggered). After an event, read or write until the call returns
-        /// [`WouldBlock`](std::io::ErrorKind::WouldBlock), since what is left causes no other
+        /// [`WouldBlock`](std::io::ErrorKind::WouldBlock), since remaining data causes no other
         /// event: epoll(7).
         #[doc(alias = "EPOLLET")]
         #[doc(alias = "edge-triggered")]

@@ -30,20 +30,19 @@ pub use crate::sys::poll::PollFd;
 /// ready, so it can be added to another set or to the reactor of an asynchronous runtime.
 ///
 /// ```
-/// use echosounder_socket::{Address, Events, Interest, Poll, Transport};
-/// use std::net::Ipv4Addr;
+/// use echosounder_socket::{Events, Interest, Poll, ServerOptions, Transport};
+/// use echosounder_socket::{create_connection, create_server};
 ///
 /// // Two servers in one loop. The token is the index of the server.
-/// let any_port = Address::from((Ipv4Addr::LOCALHOST, 0));
-/// let servers = [Transport::Udp.socket(&any_port)?, Transport::Udp.socket(&any_port)?];
+/// let server = || create_server("udp://localhost:0", ServerOptions::default());
+/// let servers = [server()?, server()?];
 /// let poll = Poll::new()?;
 /// for (token, server) in (0..).zip(&servers) {
-///     server.bind(&any_port)?;
 ///     poll.add(server, token, Interest::READ)?;
 /// }
 ///
-/// let client = Transport::Udp.socket(&any_port)?;
-/// client.send_to(b"ahoy", &servers[1].local_addr()?)?;
+/// let client = create_connection((Transport::Udp, servers[1].local_addr()?), None, None)?;
+/// client.send(b"ahoy")?;
 ///
 /// let mut events = Events::with_capacity(64);
 /// poll.wait(&mut events, None)?;

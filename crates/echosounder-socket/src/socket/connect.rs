@@ -86,7 +86,7 @@ impl Socket {
     /// first?.connect(listener.local_addr()?)?;
     /// let second = second?;
     /// second.set_timeout(Some(Duration::from_millis(10)))?;
-    /// assert!(second.connect(&listener.local_addr()?).is_err(), "the queue holds one connection");
+    /// assert!(second.connect(listener.local_addr()?).is_err(), "the queue holds one connection");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn listen_with(&self, backlog: u32) -> io::Result<()> {
@@ -108,7 +108,7 @@ impl Socket {
     /// listener.bind(("localhost", 0))?;
     /// listener.listen()?;
     ///
-    /// client.connect(&listener.local_addr()?)?;
+    /// client.connect(listener.local_addr()?)?;
     /// let (server, peer) = listener.accept()?;
     /// assert_eq!(peer, client.local_addr()?);
     /// assert_eq!(server.timeout(), None);
@@ -259,8 +259,9 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// What is not the result of a connect(2): as [`ToEndpoint::to_address`], EINVAL for an invalid
-    /// address, and the error of the [hook](crate::set_interrupt_hook) for interrupted calls.
+    /// Only errors that connect(2) does not return: as [`ToEndpoint::to_address`], EINVAL for an
+    /// invalid address, and the error of the [hook](crate::set_interrupt_hook) for interrupted
+    /// calls.
     ///
     /// ```
     /// use echosounder_socket::{Family, Protocol, Socket, Type};

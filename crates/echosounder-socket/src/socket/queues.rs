@@ -64,7 +64,7 @@ impl Socket {
     /// Returns whether the next byte to receive is the one that followed urgent data: sockatmark(3),
     /// SIOCATMARK, tcp(7).
     ///
-    /// A receive ends at the urgent mark, so this tells whether the mark has been reached. The
+    /// A receive ends at the urgent mark, so this method shows whether a receive has reached it. The
     /// urgent byte itself is received with [`MessageFlags::OOB`](crate::MessageFlags::OOB).
     ///
     /// # Errors
