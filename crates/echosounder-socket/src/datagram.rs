@@ -78,12 +78,12 @@ impl<'a> Datagram<'a> {
     /// let sender = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT)?;
     /// sender.connect(receiver.local_addr()?)?;
     /// let cut = [SendControl::UdpSegment(4)];
-    /// sender.send_msg(&[IoSlice::new(b"ahoythere")], &cut, None, MessageFlags::NONE)?;
+    /// sender.send_msg(&[IoSlice::new(b"ahoymate!")], &cut, None, MessageFlags::NONE)?;
     ///
     /// let mut batch = Batch::with_control(8, 65_535, ControlSpace::SEGMENT_SIZE);
     /// receiver.recv_many(&mut batch)?;
     /// let datagrams: Vec<&[u8]> = batch.iter().flat_map(|datagram| datagram.segments()).collect();
-    /// assert_eq!(datagrams, [&b"ahoy"[..], b"ther", b"e"]);
+    /// assert_eq!(datagrams, [&b"ahoy"[..], b"mate", b"!"]);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "UDP_GRO")]

@@ -11,7 +11,8 @@
 //! | `recv(1024)` returns new bytes | [`recv`](Socket::recv) fills a buffer of the caller and returns the number of bytes |
 //! | `OSError`, `timeout`, `BlockingIOError` | [`io::Error`](std::io::Error) with a [`kind`](std::io::Error::kind): `TimedOut`, `WouldBlock` and others |
 //! | `with socket:`, `close()` | a socket is closed when it is dropped |
-//! | `AF_INET`, `SOCK_STREAM` | [`Family::INET`], [`Type::STREAM`] |
+//! | `AF_INET`, `SOCK_STREAM`, `IPPROTO_UDP` | [`Family::INET`], [`Type::STREAM`], [`Protocol::UDP`] |
+//! | `MSG_PEEK \| MSG_DONTWAIT` | `MessageFlags::PEEK \| MessageFlags::DONTWAIT` |
 //! | `setsockopt(SOL_SOCKET, SO_RCVBUF, 65536)` | `set_option(SO_RCVBUF, 65536)`: the constant has the level and the type of the value |
 //! | `select`, `selectors` | [`ready`], [`poll()`]; [`Poll`] |
 //!
@@ -54,6 +55,7 @@
 //! | `connect_ex` | [`Socket::connect_ex`] | `Ok` with the error number |
 //! | `getaddrinfo` | [`Endpoint::resolve`] | the calls above look names up themselves |
 //! | `getnameinfo` | [`Address::lookup_name`] | |
+//! | `gethostbyname`, `gethostbyaddr` | [`Endpoint::resolve`], [`Address::lookup_name`] | |
 //! | `getservbyname`, `getservbyport` | [`Transport::service_port`], [`Transport::service_name`] | |
 //!
 //! ```
@@ -234,10 +236,22 @@
 //! assert_eq!(batch.bytes(0), b"ahoy");
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! # Other functions of the module
+//!
+//! | Python | Rust |
+//! |---|---|
+//! | `inet_aton`, `inet_pton` | [`"192.0.2.1".parse::<IpAddr>()`](std::net::IpAddr) |
+//! | `inet_ntoa`, `inet_ntop` | `Display` of [`IpAddr`](std::net::IpAddr) |
+//! | `htons`, `ntohs`, `htonl`, `ntohl` | [`u16::to_be`], [`u16::from_be`], [`u32::to_be`], [`u32::from_be`] |
+//! | `setdefaulttimeout` | none; call [`Socket::set_timeout`] on each socket |
+//! | `sendmsg_afalg` | [`SendControl::AlgOperation`], [`SendControl::AlgIv`], [`SendControl::AlgAssociatedLen`] |
+//! | `CAPI`, `share`, `fromshare`, `ioctl` | none |
+//! | `gethostname`, `sethostname` | none; they do not concern sockets |
 
 #[cfg(doc)]
 use crate::{
-    Address, Batch, ControlMessage, ControlSpace, Endpoint, Family, Message, Poll, SendControl,
+    Address, Batch, ControlMessage, ControlSpace, Endpoint, Family, Message, Poll, Protocol, SendControl,
     ServerOptions, Socket, SocketFile, SocketRef, ToEndpoint, Transport, Type, Unfinished, create_connection,
     create_server, interface_index, interface_name, interfaces, option, poll, ready,
 };

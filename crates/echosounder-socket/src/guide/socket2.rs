@@ -68,6 +68,13 @@
 //! | `join_ssm_v4(&source, &group, &interface)` | [`IP_ADD_SOURCE_MEMBERSHIP`](option::IP_ADD_SOURCE_MEMBERSHIP) |
 //! | `set_multicast_if_v4(&address)` | [`IP_MULTICAST_IF`](option::IP_MULTICAST_IF) |
 //! | `attach_filter(&[SockFilter])` | [`Socket::attach_filter`] |
+//! | `set_reuse_port`, `set_broadcast`, `set_mark`, `set_passcred`, `set_cpu_affinity` | [`SO_REUSEPORT`](option::SO_REUSEPORT), [`SO_BROADCAST`](option::SO_BROADCAST), [`SO_MARK`](option::SO_MARK), [`SO_PASSCRED`](option::SO_PASSCRED), [`SO_INCOMING_CPU`](option::SO_INCOMING_CPU) |
+//! | `is_listener`, `cookie`, `set_out_of_band_inline` | [`SO_ACCEPTCONN`](option::SO_ACCEPTCONN), [`SO_COOKIE`](option::SO_COOKIE), [`SO_OOBINLINE`](option::SO_OOBINLINE) |
+//! | `set_ttl_v4`, `set_tos_v4`, `set_freebind_v4`, `set_header_included_v4` | [`IP_TTL`](option::IP_TTL), [`IP_TOS`](option::IP_TOS), [`IP_FREEBIND`](option::IP_FREEBIND), [`IP_HDRINCL`](option::IP_HDRINCL) |
+//! | `set_ip_transparent_v4`, `original_dst_v4` | [`IP_TRANSPARENT`](option::IP_TRANSPARENT), [`SO_ORIGINAL_DST`](option::SO_ORIGINAL_DST) |
+//! | `set_unicast_hops_v6`, `set_tclass_v6`, `join_multicast_v6` | [`IPV6_UNICAST_HOPS`](option::IPV6_UNICAST_HOPS), [`IPV6_TCLASS`](option::IPV6_TCLASS), [`IPV6_ADD_MEMBERSHIP`](option::IPV6_ADD_MEMBERSHIP) |
+//! | `set_tcp_mss`, `set_tcp_cork`, `set_tcp_quickack`, `set_tcp_user_timeout` | [`TCP_MAXSEG`](option::TCP_MAXSEG), [`TCP_CORK`](option::TCP_CORK), [`TCP_QUICKACK`](option::TCP_QUICKACK), [`TCP_USER_TIMEOUT`](option::TCP_USER_TIMEOUT) |
+//! | `set_cloexec(false)` | [`Socket::set_inheritable`] |
 //!
 //! A listener as socket2 makes it:
 //!
