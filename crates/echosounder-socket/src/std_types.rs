@@ -91,6 +91,8 @@ impl Read for &Socket {
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let count = self.vector_len(buffers.len());
+        let buffers = &mut buffers[..count];
         self.recv_msg(buffers, ControlSpace::NONE, MessageFlags::NONE).map(|message| message.len)
     }
 }
@@ -119,10 +121,20 @@ impl Write for &Socket {
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.send_msg(buffers, &[], None, MessageFlags::NONE)
+        self.send_msg(&buffers[..self.vector_len(buffers.len())], &[], None, MessageFlags::NONE)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Socket {
+    /// Returns how many of `count` buffers one call of a std trait transfers. A stream may transfer
+    /// less than all, so it gets no more than the kernel takes; a message must not be cut.
+    fn vector_len(&self, count: usize) -> usize {
+        /// UIO_MAXIOV of linux/uio.h: recvmsg(2) and sendmsg(2) fail with EMSGSIZE beyond it.
+        const MAX: usize = 1024;
+        if MAX < count && self.is_stream() { MAX } else { count }
     }
 }

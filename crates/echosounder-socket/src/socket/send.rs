@@ -120,7 +120,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn is_stream(&self) -> bool {
+    pub(crate) fn is_stream(&self) -> bool {
         self.socket_type().is_ok_and(|kind| kind == Type::STREAM)
     }
 

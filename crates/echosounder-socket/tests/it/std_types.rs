@@ -51,6 +51,19 @@ fn convert<S: Into<Socket> + From<Socket> + AsRawFd + AsFd>(std: S, transport: T
     assert_eq!((socket.as_raw_fd(), socket.timeout()), (number, None));
 }
 
+/// std's streams transfer less; a message would be cut.
+#[test]
+fn vectored_calls_take_any_number_of_buffers() {
+    let (mut one, mut other) = Transport::UnixStream.pair().unwrap();
+    assert_eq!(one.write_vectored(&[IoSlice::new(b"x"); 2000]).unwrap(), 1024);
+    let mut bytes = [0; 2000];
+    let mut buffers: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
+    assert_eq!(other.read_vectored(&mut buffers).unwrap(), 1024);
+    let (mut one, _other) = Transport::UnixDatagram.pair().unwrap();
+    let error = one.write_vectored(&[IoSlice::new(b"x"); 2000]).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+}
+
 #[test]
 fn std_types_convert_both_ways() {
     let (tcp, _peer) = tcp_pair();
