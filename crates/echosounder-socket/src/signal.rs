@@ -40,6 +40,10 @@ pub enum Signal {
 /// dropped, this thread blocks the signals no longer and they have their usual effect again, so a
 /// second Ctrl-C ends a program that is slow to stop.
 ///
+/// The signal mask belongs to the thread, not to this object. Drop it in the thread that has created
+/// it. The drop also unblocks signals that were blocked before, or that another `Signals` of the same
+/// thread receives.
+///
 /// ```
 /// use std::os::fd::AsFd;
 /// use std::time::Duration;
@@ -70,8 +74,10 @@ impl Signals {
     pub fn receive(signals: &[Signal]) -> io::Result<Self> {
         let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
         let blocked = SignalSet::of(&numbers)?;
+        // Created first, so that a failure leaves no signal blocked.
+        let fd = sys::process::signalfd(&blocked)?;
         sys::sigmask::change_mask(libc::SIG_BLOCK, &blocked)?;
-        Ok(Self { fd: sys::process::signalfd(&blocked)?, blocked })
+        Ok(Self { fd, blocked })
     }
 
     /// Returns the next pending signal, or `None` if no signal is pending.

@@ -72,6 +72,37 @@ fn dropped_signals_restore_the_default() {
     }
 }
 
+/// Returns whether SIGTERM is blocked in this thread.
+fn blocks_sigterm() -> bool {
+    let mask = field("/proc/thread-self/status", "SigBlk:");
+    u64::from_str_radix(&mask, 16).unwrap() & 1 << (libc::SIGTERM - 1) != 0
+}
+
+#[test]
+fn failed_creation_blocks_no_signal() {
+    if is_alone() {
+        let before = blocks_sigterm();
+        let (socket, _other) = Transport::UnixStream.pair().unwrap();
+        let mut all = Vec::new();
+        let full = loop {
+            match socket.try_clone() {
+                Ok(another) => all.push(another),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.raw_os_error(), Some(libc::EMFILE));
+        assert_eq!(Signals::receive(&[Signal::Terminate]).unwrap_err().raw_os_error(), Some(libc::EMFILE));
+        drop(all);
+        return send_line(&format!("{before} {}", blocks_sigterm()));
+    }
+    let by = ["prlimit", "--nofile=64", "env", "--default-signal=TERM"];
+    let test = "signal::failed_creation_blocks_no_signal";
+    let mut process = Process::start(&by, test).unwrap();
+    assert_eq!(process.next_line(), "false false");
+    let (status, rest) = process.end();
+    assert!(status.success(), "{rest}");
+}
+
 #[test]
 fn ignored_signal_is_received() {
     if is_alone() {
