@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lookup::Side;
+use crate::option;
 use crate::poll::{Interest, PollFd, poll_once};
 use crate::socket::Socket;
 use crate::to_endpoint::ToEndpoint;
@@ -153,7 +154,7 @@ impl From<ConnectionError> for io::Error {
 /// returns an error, every attempt ends, and that error is the last of
 /// [`FailedAttempts::attempts`]. With a timeout of zero nothing is waited for, and the attempt
 /// fails with EINPROGRESS unless it ends at once. With `source`, the socket is bound to that address
-/// first.
+/// first; if it has a port, with SO_REUSEADDR, because several attempts share the port.
 ///
 /// # Errors
 ///
@@ -354,6 +355,10 @@ impl Race<'_> {
     fn socket(&self, address: &Address) -> io::Result<Socket> {
         let socket = self.transport.socket(address)?;
         if let Some(source) = self.source {
+            if source.port().is_some_and(|port| port != 0) {
+                // Attempts beside each other have the same source and different destinations.
+                socket.set_option(option::SO_REUSEADDR, true)?;
+            }
             socket.bind(source)?;
         }
         Ok(socket)

@@ -178,6 +178,19 @@ fn addresses_are_tried_beside_each_other() {
     assert_eq!(client.local_addr().unwrap().ip(), source.ip());
 }
 
+/// The attempts share the source: the port belongs to the first when the second is bound.
+#[test]
+fn race_from_one_port_succeeds() {
+    let (_full, silent) = full_listener();
+    let listener = server(Transport::Tcp, &LOOPBACK[0], ServerOptions::default());
+    let good = listener.local_addr().unwrap();
+    // 127.0.0.4 is not used by other tests, so the port stays free.
+    let (free, source) = bound(Transport::Tcp, &(Ipv4Addr::new(127, 0, 0, 4), 0).into());
+    drop(free);
+    let client = create_connection(Addresses(vec![silent, good]), Some(PATIENCE), Some(&source)).unwrap();
+    assert_eq!(client.local_addr().unwrap(), source);
+}
+
 #[test]
 fn failed_race_lists_every_attempt() {
     let (_full, silent) = full_listener();
