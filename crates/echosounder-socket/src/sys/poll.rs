@@ -42,6 +42,13 @@ pub(crate) fn control(
     check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) }).map(drop)
 }
 
+/// Returns the number of events to ask for. epoll_wait(2) fails with EINVAL above EP_MAX_EVENTS of
+/// fs/eventpoll.c.
+fn event_max(capacity: usize) -> i32 {
+    const MAX: usize = i32::MAX as usize / size_of::<libc::epoll_event>();
+    i32::try_from(capacity.min(MAX)).unwrap_or(i32::MAX)
+}
+
 /// Fills `events` up to its capacity. The timeout is in milliseconds; -1 means none.
 pub(crate) fn wait(
     epoll: BorrowedFd<'_>,
@@ -49,7 +56,7 @@ pub(crate) fn wait(
     timeout: i32,
 ) -> io::Result<()> {
     events.clear();
-    let capacity = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
+    let capacity = event_max(events.capacity());
     // SAFETY: the vector has capacity for the number of events passed to the call.
     let count =
         check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), capacity, timeout) })?;
@@ -65,7 +72,7 @@ pub(crate) fn wait_precise(
     timeout: Duration,
 ) -> io::Result<()> {
     events.clear();
-    let capacity = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
+    let capacity = event_max(events.capacity());
     let timeout = libc::timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
@@ -171,4 +178,16 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 pub(crate) fn read(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
     // SAFETY: `bytes` has the length passed to the call and outlives it.
     length(unsafe { libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_asks_for_no_more_events_than_the_kernel_takes() {
+        assert_eq!(event_max(64), 64);
+        let max = libc::c_int::MAX as usize / size_of::<libc::epoll_event>();
+        assert_eq!(event_max(usize::MAX), i32::try_from(max).expect("less than the maximum"));
+    }
 }
