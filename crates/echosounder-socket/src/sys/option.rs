@@ -87,6 +87,10 @@ pub(super) unsafe fn get_bytes(
     // The length of this option is a number of instructions, not of bytes (net/core/filter.c,
     // sk_get_filter).
     let unit = if (level, name) == (libc::SOL_SOCKET, libc::SO_GET_FILTER) { BpfInstruction::LEN } else { 1 };
+    if !value.is_empty() && value.len() < unit {
+        // The kernel would take a length of zero for the question how long the program is.
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
     let mut len = libc::socklen_t::try_from(value.len() / unit).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: `value` has `len` units; the kernel writes no more, and writes their number to `len`.
     check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) })?;

@@ -225,3 +225,14 @@ fn options_of_algorithms_are_set_and_read() {
 fn options_of_xdp_are_set_and_read() {
     check(XDP);
 }
+
+/// The length of the option counts instructions; a shorter buffer would ask how many there are.
+#[test]
+fn filter_does_not_fit_a_part_of_an_instruction() {
+    let Made { socket, .. } = filtered().unwrap();
+    for len in 1..8 {
+        let error = socket.option_bytes(libc::SOL_SOCKET, libc::SO_GET_FILTER, len).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{len} bytes");
+    }
+    assert_eq!(socket.option_bytes(libc::SOL_SOCKET, libc::SO_GET_FILTER, 8).unwrap().len(), 8);
+}
