@@ -153,7 +153,10 @@ pub(crate) fn parse_plain_host(text: &str) -> Result<Host, EndpointError> {
     if let Some(inside) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return parse_v6(inside);
     }
-    if text.contains(':') { parse_v6(text) } else { parse_host(text) }
+    if text.contains(':') {
+        return parse_v6(text).map_err(|_| EndpointError::BadHost(text.into()));
+    }
+    parse_host(text)
 }
 
 fn parse_host(text: &str) -> Result<Host, EndpointError> {

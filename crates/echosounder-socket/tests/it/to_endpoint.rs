@@ -138,6 +138,11 @@ fn socket_methods_take_every_kind_of_value() {
         assert_eq!(buffer[0], expected);
     }
 
+    for host in ["localhost:1", "tcp://x", "::1::"] {
+        let error = (host, 7).to_endpoint().unwrap_err().to_string();
+        assert!(error.contains("is neither a name nor an address"), "{error}");
+    }
+
     let folder = Folder::new();
     let path = folder.path().join("socket");
     let server = create_server(path.as_path(), ServerOptions::default()).unwrap();
