@@ -27,8 +27,13 @@ use crate::sys;
 /// # Text
 ///
 /// `{}` writes an address as in an endpoint, without the scheme; `{:#}` adds the family where the
-/// text alone does not show it. [`FromStr`] parses what `{:#}` writes, and reads a text without a
-/// family as an IP address and port, a UNIX path with a slash, or `@` and an abstract name.
+/// text alone does not show it. [`FromStr`] parses what `{:#}` writes, with the family in capitals
+/// too, and reads a text without a family as an IP address and port, a UNIX path that begins with
+/// `/`, `./` or `../`, or `@` and an abstract name.
+///
+/// The text `unix:unnamed` is the address of a socket without a name. An
+/// [`Endpoint`](crate::Endpoint) of that text has the path `unnamed`, since no client can connect to
+/// a socket without a name.
 ///
 /// | family | `{}` | `{:#}` |
 /// |---|---|---|
@@ -358,20 +363,30 @@ impl TryFrom<&Address> for std::os::unix::net::SocketAddr {
     }
 }
 
+/// As for a reference.
+impl TryFrom<Address> for std::os::unix::net::SocketAddr {
+    type Error = io::Error;
+
+    fn try_from(address: Address) -> io::Result<Self> {
+        (&address).try_into()
+    }
+}
+
 impl FromStr for Address {
     type Err = EndpointError;
 
     /// Parses the text of an address: see [`Address`](Self#text).
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        match text.split_once(':') {
-            Some(("unix", name)) => return name.parse().map(Self::Unix),
-            Some(("vsock", address)) => return address.parse().map(Self::Vsock),
-            Some(("tipc", address)) => return address.parse().map(Self::Tipc),
-            Some(("netlink", address)) => return address.parse().map(Self::Netlink),
-            Some(("sockaddr", digits)) => {
-                let bytes = hex(digits).filter(|bytes| bytes.len() <= RawAddress::CAPACITY as usize);
-                let bytes = bytes.ok_or_else(|| EndpointError::BadAddress(text.into()))?;
-                return Ok(Self::from(&RawAddress::from_bytes(&bytes)));
+        let bad = || EndpointError::BadAddress(text.into());
+        let (family, rest) = text.split_once(':').unwrap_or_default();
+        match family.to_ascii_lowercase().as_str() {
+            "unix" => return rest.parse().map(Self::Unix),
+            "vsock" => return rest.parse().map(Self::Vsock),
+            "tipc" => return rest.parse().map(Self::Tipc),
+            "netlink" => return rest.parse().map(Self::Netlink),
+            "sockaddr" => {
+                let bytes = hex(rest).filter(|bytes| bytes.len() <= RawAddress::CAPACITY as usize);
+                return Ok(Self::from(&RawAddress::from_bytes(&bytes.ok_or_else(bad)?)));
             }
             _ => {}
         }
@@ -381,8 +396,8 @@ impl FromStr for Address {
         match text {
             "unspecified" => Ok(Self::Unspecified),
             "unnamed" => Ok(Self::Unix(UnixName::Unnamed)),
-            name if name.starts_with('@') || name.contains('/') => name.parse().map(Self::Unix),
-            _ => Err(EndpointError::BadAddress(text.into())),
+            name if unix::is_bare_name(name) => name.parse().map(Self::Unix),
+            _ => Err(bad()),
         }
     }
 }
@@ -437,20 +452,21 @@ impl TryFrom<&Address> for RawAddress {
     ///
     /// # Errors
     ///
-    /// EINVAL for an address that the kernel would truncate or take for another: an empty path, a
-    /// path with a NUL byte, or more bytes than an address of the family has.
+    /// `InvalidInput` for an address that the kernel would truncate or take for another: an empty
+    /// path, a path with a NUL byte, or more bytes than an address of the family has. For a UNIX
+    /// address the source is an [`EndpointError`].
     fn try_from(address: &Address) -> io::Result<Self> {
-        let fits = match address {
-            Address::Unix(name) => name.fits(),
-            Address::Alg(address) => address.fits(),
-            Address::Other(bytes) => bytes.len() <= Self::CAPACITY as usize,
-            _ => true,
-        };
-        if !fits {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
-        if let Address::Other(bytes) = address {
-            return Ok(Self::from_bytes(bytes));
+        let too_long = |reason| io::Error::new(io::ErrorKind::InvalidInput, reason);
+        match address {
+            Address::Unix(name) => name.check()?,
+            Address::Alg(address) if !address.fits() => {
+                return Err(too_long("the name of the algorithm contains a NUL byte or is too long"));
+            }
+            Address::Other(bytes) if bytes.len() <= Self::CAPACITY as usize => {
+                return Ok(Self::from_bytes(bytes));
+            }
+            Address::Other(_) => return Err(too_long("a socket address has at most 128 bytes")),
+            _ => {}
         }
         let mut raw = Self::of_family(address.family());
         match address {

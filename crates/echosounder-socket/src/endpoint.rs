@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::family::inet::{self, Host};
 use crate::family::netlink::NetlinkAddress;
 use crate::family::tipc::{TipcAddress, TipcScope};
+use crate::family::unix;
 use crate::family::unix::UnixName;
 use crate::family::vsock::VsockAddress;
 use crate::lookup::{IpVersion, Side};
@@ -247,8 +248,7 @@ impl FromStr for Endpoint {
         if text.is_empty() {
             return Err(EndpointError::Empty);
         }
-        let bare_path = text.starts_with(['/', '@']) || text.starts_with("./") || text.starts_with("../");
-        let (transport, name) = if bare_path {
+        let (transport, name) = if unix::is_bare_name(text) {
             (Transport::UnixStream, text)
         } else if let Some(found) = Transport::all()
             .find_map(|transport| Some((transport, without_scheme(text, transport.prefix())?)))

@@ -94,16 +94,18 @@ impl UnixName {
 
     /// Returns whether a client can connect to the name.
     pub(crate) fn is_usable(&self) -> bool {
-        *self != Self::Unnamed && self.fits()
+        *self != Self::Unnamed && self.check().is_ok()
     }
 
-    /// Returns whether the kernel represents the name unchanged. It ends a path at the first NUL
-    /// and takes an empty path for an abstract name.
-    pub(crate) fn fits(&self) -> bool {
+    /// Checks that the kernel represents the name unchanged. It ends a path at the first NUL and
+    /// takes an empty path for an abstract name.
+    pub(crate) fn check(&self) -> Result<(), EndpointError> {
         match self {
-            Self::Unnamed => true,
-            Self::Path(path) => !path.is_empty() && path.len() <= PATH_MAX && !path.contains(&0),
-            Self::Abstract(name) => name.len() <= ABSTRACT_MAX,
+            Self::Path(path) if path.is_empty() => Err(EndpointError::NoPath),
+            Self::Path(path) if path.contains(&0) => Err(EndpointError::NulInPath),
+            Self::Path(path) if PATH_MAX < path.len() => Err(EndpointError::PathTooLong(path.len())),
+            Self::Abstract(name) if ABSTRACT_MAX < name.len() => Err(EndpointError::NameTooLong(name.len())),
+            Self::Unnamed | Self::Path(_) | Self::Abstract(_) => Ok(()),
         }
     }
 
@@ -178,6 +180,17 @@ impl From<&SocketAddr> for UnixName {
 /// # Errors
 ///
 /// `InvalidInput` for a name that std does not accept, such as a path of 108 bytes.
+impl TryFrom<UnixName> for SocketAddr {
+    type Error = io::Error;
+
+    fn try_from(name: UnixName) -> io::Result<Self> {
+        (&name).try_into()
+    }
+}
+
+/// # Errors
+///
+/// `InvalidInput` for a name that std does not accept, such as a path of 108 bytes.
 impl TryFrom<&UnixName> for SocketAddr {
     type Error = io::Error;
 
@@ -190,6 +203,12 @@ impl TryFrom<&UnixName> for SocketAddr {
             UnixName::Abstract(name) => Self::from_abstract_name(name),
         }
     }
+}
+
+/// Returns whether a text without a scheme is the name of a UNIX socket: an absolute path, a relative
+/// one that begins with a dot, or `@` and an abstract name.
+pub(crate) fn is_bare_name(text: &str) -> bool {
+    ["/", "./", "../", "@"].iter().any(|start| text.starts_with(start))
 }
 
 impl FromStr for UnixName {
