@@ -9,21 +9,24 @@
 //!
 //! # A server
 //!
-//! This server sends back what it receives:
+//! This server sends back what it receives, to many clients at once:
 //!
 //! ```no_run
 //! use echosounder_socket::{ServerOptions, create_server};
-//! use std::io;
+//! use std::{io, thread};
 //!
 //! fn main() -> io::Result<()> {
 //!     // Or "unix:/run/echo", "vsock://any:7", "tipc://21567:1".
 //!     let server = create_server("tcp://localhost:21567", ServerOptions::default())?;
 //!     for client in server.incoming() {
 //!         let client = client?;
-//!         let mut buffer = [0; 1024];
-//!         while let len @ 1.. = client.recv(&mut buffer)? {
-//!             client.send_all(&buffer[..len])?;
-//!         }
+//!         thread::spawn(move || -> io::Result<()> {
+//!             let mut buffer = [0; 1024];
+//!             while let len @ 1.. = client.recv(&mut buffer)? {
+//!                 client.send_all(&buffer[..len])?;
+//!             }
+//!             Ok(())
+//!         });
 //!     }
 //!     Ok(())
 //! }
