@@ -20,8 +20,9 @@ use crate::raw_address::RawAddress;
 
 /// The address of an XDP socket: `struct sockaddr_xdp`, linux/if_xdp.h.
 ///
-/// The structure also has a descriptor (`sxdp_shared_umem_fd`), which is 0 here: an address with
-/// XDP_SHARED_UMEM is an [`Address::Other`](crate::Address::Other).
+/// The structure also has a descriptor (`sxdp_shared_umem_fd`), which is 0 here. A bind with
+/// XDP_SHARED_UMEM, which uses it, fails with `InvalidInput`: the number could be that of a
+/// descriptor of another owner.
 ///
 /// ```
 /// use echosounder_socket::Address;

@@ -29,12 +29,32 @@ pub(crate) fn socketpair(family: i32, kind: i32, protocol: i32) -> io::Result<(O
     Ok((one, other))
 }
 
+/// Refuses an address that contains the number of a descriptor, which safe code might not own:
+/// AF_XDP with XDP_SHARED_UMEM (linux/if_xdp.h) in a bind, and L2TP (linux/if_pppox.h) in a connect.
+/// The kernel does not check the family of the latter, only its length and protocol.
+fn refuse_descriptors(address: &RawAddress) -> io::Result<()> {
+    const XDP_SHARED_UMEM: u16 = 1;
+    const PX_PROTO_OL2TP: u32 = 1;
+    /// The lengths of `sockaddr_pppol2tp`, `_pppol2tpv3`, `_pppol2tpin6` and `_pppol2tpv3in6`.
+    const L2TP: [u32; 4] = [38, 46, 50, 58];
+    let flags = address.field(2).map_or(0, u16::from_ne_bytes);
+    let shares_memory = address.family() == Family::XDP && flags & XDP_SHARED_UMEM != 0;
+    let protocol = address.field(2).map(u32::from_ne_bytes);
+    if shares_memory || L2TP.contains(&address.len()) && protocol == Some(PX_PROTO_OL2TP) {
+        let reason = "an address cannot contain the number of a descriptor";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(())
+}
+
 pub(crate) fn bind(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
+    refuse_descriptors(address)?;
     // SAFETY: the pointer points to `len()` bytes that outlive the call.
     check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), address.len()) }).map(drop)
 }
 
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
+    refuse_descriptors(address)?;
     // SAFETY: the pointer points to `len()` bytes that outlive the call.
     check(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr().cast(), address.len()) }).map(drop)
 }

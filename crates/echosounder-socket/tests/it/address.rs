@@ -168,6 +168,26 @@ fn names_that_std_does_not_accept_are_refused() {
     assert_eq!(error.to_string(), "unnamed of AF_UNIX is not an IP address");
 }
 
+/// Safe code could make the kernel use a descriptor of another owner.
+#[test]
+fn addresses_with_descriptors_are_refused() {
+    let socket = Socket::new(Family::INET, Type::DGRAM, Protocol::DEFAULT).unwrap();
+    let shared: Address = "sockaddr:2c000100010000000000000004000000".parse().unwrap();
+    let shared_typed = XdpAddress::new(1, 0).with_flags(1 | XdpAddress::COPY).into();
+    // The kernel does not check the family of an L2TP address.
+    let l2tp = |family: u16, len: usize| {
+        let mut bytes = [&family.to_ne_bytes()[..], &1_u32.to_ne_bytes()].concat();
+        bytes.resize(len, 0);
+        Address::Other(bytes.into())
+    };
+    let unchecked = [38, 46, 50, 58].map(|len| l2tp(0, len));
+    for refused in [shared, shared_typed, l2tp(24, 38)].into_iter().chain(unchecked) {
+        for error in [socket.bind(&refused).unwrap_err(), socket.connect(&refused).unwrap_err()] {
+            assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::InvalidInput, None));
+        }
+    }
+}
+
 #[test]
 fn addresses_convert_to_std_with_scope_and_flow_label() {
     let v4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7);
