@@ -104,7 +104,8 @@ impl MessageFlags {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Message {
-    /// Number of bytes received into the buffers, never more than they hold.
+    /// Number of bytes received into the buffers, never more than they hold. With
+    /// [`MessageFlags::TRUNC`] on a TCP socket, the number of bytes discarded.
     pub len: usize,
     /// Length of the whole message, if [`MessageFlags::TRUNC`] was requested; otherwise the same as
     /// `len`.

@@ -20,7 +20,8 @@ impl Socket {
     /// Receives like [`recv`](Self::recv), with flags: recv(2).
     ///
     /// The result is the number of bytes in the buffer, also with [`MessageFlags::TRUNC`], with which
-    /// the kernel returns the length of the whole message. [`recv_message`](Self::recv_message)
+    /// the kernel returns the length of the whole message. A TCP socket discards that many bytes
+    /// instead of copying them. [`recv_message`](Self::recv_message)
     /// returns that length. With [`MessageFlags::DONTWAIT`], [`ERRQUEUE`](MessageFlags::ERRQUEUE) or,
     /// on a stream, [`OOB`](MessageFlags::OOB), the call never waits.
     ///

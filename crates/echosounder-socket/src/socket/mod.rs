@@ -412,6 +412,11 @@ impl Socket {
     /// other owners of it, such as a std type or a runtime, find it non-blocking while there is a
     /// timeout. In a loop of tokio or mio, only zero is right: see [`guide`](crate::guide).
     ///
+    /// SO_RCVTIMEO and SO_SNDTIMEO, in which std keeps its timeouts, do not change. While they are
+    /// set, a call without a timeout fails with `WouldBlock` when they expire. Setting
+    /// [`SO_RCVTIMEO`](crate::option::SO_RCVTIMEO) and [`SO_SNDTIMEO`](crate::option::SO_SNDTIMEO) to zero ends
+    /// that.
+    ///
     /// # Errors
     ///
     /// As ioctl(2) with FIONBIO.
