@@ -8,10 +8,33 @@ use crate::control::raw::{RawControl, put};
 /// ipv6(7) and RFC 3542.
 ///
 /// The options [`IP_PKTINFO`](crate::option::IP_PKTINFO) and
-/// [`IPV6_RECVPKTINFO`](crate::option::IPV6_RECVPKTINFO) enable it for received datagrams. See
-/// [`Message::packet_info`](crate::Message::packet_info) for an example.
+/// [`IPV6_RECVPKTINFO`](crate::option::IPV6_RECVPKTINFO) enable it for received datagrams.
+/// A reply with the same information leaves from the address that was asked:
 ///
-/// [`Message`](crate::Message) has an example.
+/// ```
+/// use echosounder_socket::{
+///     ControlSpace, MessageFlags, SendControl, ServerOptions, create_connection, create_server, option,
+/// };
+/// use std::io::{IoSlice, IoSliceMut};
+///
+/// let server = create_server("udp://0.0.0.0:0", ServerOptions::default())?;
+/// server.set_option(option::IP_PKTINFO, true)?;
+/// let port = server.local_addr()?.port().unwrap_or(0);
+/// let client = create_connection(format!("udp://127.0.0.7:{port}"), None, None)?;
+/// client.send(b"ahoy")?;
+///
+/// let mut buffer = [0; 64];
+/// let space = ControlSpace::PACKET_INFO;
+/// let request = server.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
+/// let info = request.packet_info().expect("IP_PKTINFO is set");
+/// assert_eq!(info.destination.to_string(), "127.0.0.7");
+///
+/// let reply = [IoSlice::new(&buffer[..request.len])];
+/// let control = [SendControl::PacketInfo(info)];
+/// server.send_msg(&reply, &control, request.from.as_ref(), MessageFlags::NONE)?;
+/// assert_eq!(client.recv(&mut [0; 64])?, 4); // From 127.0.0.7, to which the client is connected.
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PacketInfo {
     /// The destination in the datagram's header, which may be a multicast or broadcast address.

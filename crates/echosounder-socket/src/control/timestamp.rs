@@ -6,10 +6,25 @@ use crate::control::raw::Fields;
 
 /// The arrival time of a message by the system clock: SCM_TIMESTAMP and SCM_TIMESTAMPNS, socket(7).
 ///
-/// See [`Message::timestamp`](crate::Message::timestamp) for an example.
+/// [`Message::timestamp`](crate::Message::timestamp) returns the time alone.
 ///
-/// [`Message::timestamp`](crate::Message::timestamp) returns the time itself; [`Message`](crate::Message)
-/// has an example.
+/// ```
+/// use echosounder_socket::{ControlMessage, ControlSpace, MessageFlags, TimestampResolution};
+/// use echosounder_socket::{ServerOptions, create_server, option};
+/// use std::io::IoSliceMut;
+///
+/// let socket = create_server("udp://127.0.0.1:0", ServerOptions::default())?;
+/// socket.set_option(option::SO_TIMESTAMPNS, true)?;
+/// socket.send_to(b"ahoy", socket.local_addr()?)?;
+///
+/// let mut buffer = [0; 64];
+/// let space = ControlSpace::TIMESTAMP;
+/// let message = socket.recv_msg(&mut [IoSliceMut::new(&mut buffer)], space, MessageFlags::NONE)?;
+/// let Some(ControlMessage::Timestamp(arrival)) = message.control.first() else { panic!() };
+/// assert_eq!(arrival.resolution(), TimestampResolution::Nanos);
+/// assert_eq!(message.timestamp(), Some(arrival.system_time()));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp {
     since_epoch: Duration,
@@ -18,7 +33,7 @@ pub struct Timestamp {
 
 /// The resolution of a [`Timestamp`], which depends on the socket option that enabled it.
 ///
-/// See [`Timestamp`].
+/// See [`Timestamp`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TimestampResolution {
     /// Microseconds: [`SO_TIMESTAMP`](crate::option::SO_TIMESTAMP).

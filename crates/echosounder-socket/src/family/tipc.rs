@@ -101,6 +101,13 @@ pub enum TipcAddress {
 }
 
 /// The nodes that see a service.
+///
+/// ```
+/// use echosounder_socket::family::tipc::{TipcAddress, TipcScope};
+///
+/// let address: TipcAddress = "21567:1?scope=node".parse().unwrap();
+/// assert!(matches!(address, TipcAddress::Service { scope: TipcScope::Node, .. }));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TipcScope {
     /// Every node of the cluster: TIPC_CLUSTER_SCOPE.
