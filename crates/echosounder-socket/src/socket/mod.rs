@@ -413,9 +413,8 @@ impl Socket {
     /// timeout. In a loop of tokio or mio, only zero is right: see [`guide`](crate::guide).
     ///
     /// SO_RCVTIMEO and SO_SNDTIMEO, in which std keeps its timeouts, do not change. While they are
-    /// set, a call without a timeout fails with `WouldBlock` when they expire. Setting
-    /// [`SO_RCVTIMEO`](crate::option::SO_RCVTIMEO) and [`SO_SNDTIMEO`](crate::option::SO_SNDTIMEO) to zero ends
-    /// that.
+    /// set, a call without a timeout fails with `WouldBlock` when they expire. To end that, set
+    /// [`SO_RCVTIMEO`] and [`SO_SNDTIMEO`] to zero.
     ///
     /// # Errors
     ///
