@@ -20,6 +20,9 @@ use crate::transport::{Kind, Transport};
 /// How long an address is tried alone before the next is tried beside it: RFC 8305, section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// How many attempts an `io::Error` displays.
+const SHOWN_ATTEMPTS: usize = 3;
+
 /// Why none of an endpoint's addresses could be connected to.
 ///
 /// The source is the error of the last attempt; [`attempts`](Self::attempts) has all of them.
@@ -58,11 +61,14 @@ impl fmt::Display for FailedAttempts {
         if let [(_, error)] = &self.attempts[..] {
             return write!(f, ": {error}");
         }
-        for (place, (address, error)) in self.attempts.iter().enumerate() {
+        for (place, (address, error)) in self.attempts.iter().take(SHOWN_ATTEMPTS).enumerate() {
             let separator = if place == 0 { ": " } else { "; " };
             write!(f, "{separator}{address}: {error}")?;
         }
-        Ok(())
+        match self.attempts.len().saturating_sub(SHOWN_ATTEMPTS) {
+            0 => Ok(()),
+            more => write!(f, "; {more} more"),
+        }
     }
 }
 
@@ -76,7 +82,7 @@ impl error::Error for FailedAttempts {
 /// Why [`create_connection`] has failed.
 ///
 /// It displays the endpoint; its source is the reason. Converted to an [`io::Error`], it keeps the
-/// kind of the reason, or of the last attempt, and displays every attempt with its reason.
+/// kind of the reason, or of the last attempt, and displays the first three attempts with their reasons.
 /// `io::Error::downcast` returns this type again.
 ///
 /// ```
@@ -384,6 +390,19 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn io_error_displays_a_few_attempts() {
+        let attempt = |port| (Address::from(([127, 0, 0, 1], port)), io::ErrorKind::TimedOut.into());
+        let failed = |count| FailedAttempts {
+            target: "tcp://several".into(),
+            attempts: (1..=count).map(attempt).collect(),
+            shows_attempts: true,
+        };
+        let three = "127.0.0.1:1: timed out; 127.0.0.1:2: timed out; 127.0.0.1:3: timed out";
+        assert_eq!(failed(3).to_string(), format!("cannot connect to tcp://several: {three}"));
+        assert_eq!(failed(5).to_string(), format!("cannot connect to tcp://several: {three}; 2 more"));
+    }
 
     #[test]
     fn families_take_turns_and_keep_their_order() {
