@@ -7,6 +7,8 @@ use std::io;
 use echosounder_socket::Address;
 
 /// An event, reported as it happens.
+///
+/// [`Server::start_with`](crate::Server::start_with) has an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerEvent<'a> {
@@ -41,6 +43,8 @@ pub enum ServerEvent<'a> {
 }
 
 /// Why a connection ended.
+///
+/// [`Server::start_with`](crate::Server::start_with) has an example.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum CloseReason<'a> {
@@ -53,6 +57,8 @@ pub enum CloseReason<'a> {
 }
 
 /// Why the server disconnected a client.
+///
+/// [`Server::start_with`](crate::Server::start_with) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]

@@ -25,6 +25,18 @@ const NOT_SENT_MAX: i32 = 64 * 1024;
 const DATAGRAM_BUFFER: i32 = 8 * 1024 * 1024;
 
 /// Why a server could not bind its endpoints.
+///
+/// ```
+/// use echosounder_server::{BindError, Server};
+/// use std::io;
+///
+/// let first = Server::bind(["tcp://127.0.0.1:0"])?;
+/// let endpoint = first.endpoints().next().expect("one endpoint").to_string();
+/// let error = Server::bind([endpoint]).unwrap_err();
+/// assert!(matches!(error, BindError::Bind(_)));
+/// assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AddrInUse);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
@@ -56,6 +68,8 @@ impl From<BindError> for io::Error {
 }
 
 /// An address that the server does not serve, although it serves others.
+///
+/// See [`Server::notes`](crate::Server::notes).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Note {

@@ -29,6 +29,9 @@ use crate::worker::Worker;
 const DESCRIPTORS_SPARE: usize = 8;
 
 /// Why a bound server could not start.
+///
+/// It converts to [`io::Error`](std::io::Error), as the example of [`BindError`](crate::BindError)
+/// shows for that type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {

@@ -13,6 +13,8 @@ use super::operation::Operation;
 const NAMED_MAX: usize = 3;
 
 /// Why an operation on a peer has failed.
+///
+/// [`Peer`](crate::Peer) has examples.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {

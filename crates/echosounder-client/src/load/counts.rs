@@ -1,6 +1,8 @@
 //! Counters of a load's messages.
 
 /// How many messages of a load had which outcome. Messages of the warm-up do not count.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {

@@ -9,6 +9,8 @@ use super::options::REMOTE_RATE_MAX;
 use crate::error::ClientError;
 
 /// Why a load has no report.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {

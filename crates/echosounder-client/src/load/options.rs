@@ -73,6 +73,8 @@ impl LoadOptions {
 }
 
 /// The smallest and the largest size of messages, in bytes. Sizes between them are equally likely.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeRange {
     /// The smallest size, at least 1.

@@ -10,6 +10,8 @@ use super::counts::Counts;
 const POINTS_MAX: usize = 1024;
 
 /// A span of a load, usually one second. The points of a report follow each other without gaps.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadPoint {
@@ -32,6 +34,8 @@ pub struct LoadPoint {
 
 /// Latencies of a span. Where several spans were merged into one point, each value is the highest
 /// of them.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PointLatency {

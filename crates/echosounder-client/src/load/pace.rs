@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 /// When messages are sent.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
     /// A closed loop: each connection has a number of messages in flight and sends the next when a
@@ -21,6 +23,8 @@ pub enum Pace {
 }
 
 /// The intervals between the messages of an open loop.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spacing {
     /// Equal intervals.

@@ -16,6 +16,8 @@ use crate::distribution::Distribution;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// An event of a running load.
+///
+/// [`Load::run_with`](crate::Load::run_with) has an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoadEvent<'a> {
@@ -26,6 +28,8 @@ pub enum LoadEvent<'a> {
 }
 
 /// The progress of a load, reported every second.
+///
+/// [`Load::run_with`](crate::Load::run_with) has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LoadInterval {

@@ -23,6 +23,8 @@ const STEPS_MAX: usize = 32;
 const KEPT_RATE_MIN: f64 = 0.95;
 
 /// The options of a [`ramp`](fn@ramp).
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RampOptions {
@@ -47,6 +49,8 @@ impl RampOptions {
 }
 
 /// An event of a running ramp.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RampEvent<'a> {
@@ -57,6 +61,8 @@ pub enum RampEvent<'a> {
 }
 
 /// A rate that was tried.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Step {
@@ -75,6 +81,8 @@ pub struct Step {
 /// # Errors
 ///
 /// As [`load`](fn@load).
+///
+/// [`LoadOptions`](crate::LoadOptions) has an example.
 pub fn ramp(
     plan: &LoadOptions,
     options: RampOptions,

@@ -24,6 +24,8 @@ const BUSY: f64 = 0.9;
 const SEND_DELAY_MAX: Duration = Duration::from_millis(1);
 
 /// The measurements of a load.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LoadReport {

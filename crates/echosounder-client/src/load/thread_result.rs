@@ -32,6 +32,8 @@ pub(super) struct ThreadResult {
 }
 
 /// How a thread spent its time while it sent messages, as shares from 0 to 1.
+///
+/// See [`Load`](crate::Load) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CpuShare {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use echosounder_socket::{StopToken, Waker};
 
 /// Stops a [`Pinger`](super::Pinger), or asks it for reports, from another thread.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Debug)]
 pub struct PingControl {
     stop: StopToken,

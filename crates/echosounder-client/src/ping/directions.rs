@@ -13,6 +13,8 @@ use crate::distribution::Distribution;
 const STEP_NS: i128 = 1_000_000;
 
 /// How the peer's clock relates to this machine's.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockRelation {
     /// It is the same clock.
@@ -24,6 +26,8 @@ pub enum ClockRelation {
 }
 
 /// The delay of each direction of one round trip, in nanoseconds.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OneWayDelay {
     /// Outbound.
@@ -33,6 +37,8 @@ pub struct OneWayDelay {
 }
 
 /// The state of the peer's clock, as far as the measurement shows it.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PeerClockReport {
@@ -60,6 +66,8 @@ pub struct PeerClockReport {
 }
 
 /// How much faster the peer's clock runs than this machine's.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Drift {

@@ -11,6 +11,8 @@ use super::report::{PingInterval, PingReport};
 use crate::error::ClientError;
 
 /// What happens at one target of a [`Pinger`](super::Pinger).
+///
+/// [`Ping::run_with`](crate::Ping::run_with) has an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TargetEvent {
@@ -28,6 +30,8 @@ pub enum TargetEvent {
 }
 
 /// What happens to requests and to their connection.
+///
+/// [`Ping::run_with`](crate::Ping::run_with) has an example.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PingEvent {
@@ -65,6 +69,8 @@ pub enum PingEvent {
 }
 
 /// The address of a target, and the state of its socket.
+///
+/// [`Ping::run_with`](crate::Ping::run_with) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResolvedTarget {
@@ -81,6 +87,8 @@ pub struct ResolvedTarget {
 }
 
 /// A request that was replied to.
+///
+/// [`Ping::run_with`](crate::Ping::run_with) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PingReply {

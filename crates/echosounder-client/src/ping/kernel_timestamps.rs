@@ -26,6 +26,8 @@ const ORIGIN_LOCAL: u8 = 1;
 const ORIGIN_TIMESTAMPING: u8 = 4;
 
 /// The timestamps and errors that the kernel reports about the packets of a socket.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KernelTimestamps {
@@ -38,6 +40,8 @@ pub struct KernelTimestamps {
 }
 
 /// Whose times of receiving replies count.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimestampSource {
     /// The kernel's, if it has any: on TCP and UDP sockets.

@@ -35,6 +35,8 @@ const STOP: u64 = u64::MAX - 1;
 const CONNECTOR: u64 = u64::MAX - 2;
 
 /// Which targets are measured at the same time.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// All of them.
@@ -44,6 +46,8 @@ pub enum Order {
 }
 
 /// Measures round trips to many targets on the calling thread.
+///
+/// [`Ping`](crate::Ping) does the same with fewer words, and has examples.
 pub struct Pinger {
     context: Context,
     control: Arc<PingControl>,

@@ -19,6 +19,8 @@ const USUAL_PERCENT: f64 = 95.0;
 const WAKE_UPS: i64 = 2;
 
 /// Which timestamps the replies of a server have.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimestampSupport {
     /// None that shows a time.
@@ -32,6 +34,8 @@ pub enum TimestampSupport {
 }
 
 /// Where delay varies.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Nowhere noticeably.
@@ -48,6 +52,8 @@ pub enum Verdict {
 
 /// By how much delay varies in each part of a round trip, in nanoseconds: from the minimum to the
 /// 95th percentile.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Spreads {
@@ -60,6 +66,8 @@ pub struct Spreads {
 }
 
 /// How many requests were lost, by reason.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LossCounts {
@@ -110,6 +118,8 @@ impl LossCounts {
 }
 
 /// The delay of round trips or of one direction, and how it varied.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct DelayReport {
@@ -122,6 +132,8 @@ pub struct DelayReport {
 }
 
 /// The result of one target's measurement. [`Ping`](crate::Ping) has an example.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PingReport {
@@ -238,6 +250,8 @@ fn span(nanos: i64) -> Duration {
 }
 
 /// What happened since the last such report.
+///
+/// [`Ping::run_with`](crate::Ping::run_with) has an example.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PingInterval {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::directions::OneWayDelay;
 
 /// What happened in one span of a series.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Point {
@@ -23,6 +25,8 @@ pub struct Point {
 }
 
 /// The minimum and the maximum of some round-trip times.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RttRange {
@@ -34,6 +38,8 @@ pub struct RttRange {
 
 /// The points of a measurement in the order of time. When there are too many, each two become one:
 /// so the series is as fine as its memory allows, whether it lasts a second or a year.
+///
+/// See [`Ping`](crate::Ping) for an example.
 #[derive(Clone, Debug)]
 pub struct Series {
     points: Vec<Point>,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::report::PingReport;
 
 /// A percentage, 0 to 100.
+///
+/// See [`Thresholds`](crate::Thresholds) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Percent(f64);
 
@@ -21,6 +23,18 @@ impl Percent {
 }
 
 /// Limits that a result must keep. `None` means no limit.
+///
+/// ```
+/// use std::time::Duration;
+/// use echosounder_client::{PingReport, Thresholds};
+///
+/// fn is_good(report: &PingReport) -> bool {
+///     let mut limits = Thresholds::default();
+///     limits.p99_max = Some(Duration::from_millis(5));
+///     limits.check(report).is_empty()
+/// }
+/// # let _ = is_good;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Thresholds {
@@ -31,6 +45,8 @@ pub struct Thresholds {
 }
 
 /// A limit that a result does not keep.
+///
+/// See [`Thresholds`](crate::Thresholds) for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Miss {
     /// Too many requests were lost, or none was sent.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 /// Data that a peer has sent.
+///
+/// [`Peer`](crate::Peer) has examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received<'a> {
     /// The bytes. A peer may send anything: escape them before they are shown.
@@ -12,6 +14,8 @@ pub struct Received<'a> {
 }
 
 /// How received data relates to what was sent.
+///
+/// [`Peer`](crate::Peer) has examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceivedKind {
     /// A fragment. Its relation is known when the last of it has arrived.
@@ -26,6 +30,8 @@ pub enum ReceivedKind {
 }
 
 /// How a request has ended.
+///
+/// [`Peer`](crate::Peer) has examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestOutcome {
     /// The reply has arrived.
