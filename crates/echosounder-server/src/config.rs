@@ -10,6 +10,10 @@ use echosounder_socket::{IpVersion, Socket, ToEndpoint};
 use crate::listen::BindError;
 use crate::server::Server;
 
+/// The maximum number of threads. With more, the share of each in the backlog budget would be too
+/// small.
+const WORKERS_MAX: usize = 1024;
+
 /// How long a client may receive nothing, unless it is configured.
 const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -149,14 +153,15 @@ impl Config {
         Self { host: host.into(), ..self }
     }
 
-    /// Sets the number of threads that serve connections; 0 means as many as this process has
-    /// processors ([`available_parallelism`](thread::available_parallelism)).
+    /// Sets the number of threads that serve connections, at most 1,024; 0 means as many as this
+    /// process has processors ([`available_parallelism`](thread::available_parallelism)). More than
+    /// 1,024 count as 1,024.
     ///
     /// Each datagram socket that several threads can share has as many threads of its own.
     #[must_use]
     pub fn workers(self, workers: usize) -> Self {
         let available = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { workers: NonZeroUsize::new(workers).unwrap_or_else(available), ..self }
+        Self { workers: NonZeroUsize::new(workers.min(WORKERS_MAX)).unwrap_or_else(available), ..self }
     }
 
     /// Sets the maximum number of connections. Without it there are as many as the limit of open

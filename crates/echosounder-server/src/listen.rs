@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_socket::family::unix::UnixName;
@@ -41,8 +42,8 @@ const DATAGRAM_BUFFER: i32 = 8 * 1024 * 1024;
 #[non_exhaustive]
 pub enum BindError {
     /// What was given as an endpoint is none.
-    #[error("cannot use the endpoint")]
-    Endpoint(#[source] io::Error),
+    #[error(transparent)]
+    Endpoint(Error),
     /// A host name has no address.
     #[error(transparent)]
     Resolve(Error),
@@ -54,14 +55,14 @@ pub enum BindError {
     Absent(Error),
 }
 
-/// Keeps the kind of the system's error; the error itself is the inner error.
+/// Keeps the kind of the system's error. The inner error is this one, and displays the reason.
 impl From<BindError> for io::Error {
     fn from(error: BindError) -> Self {
-        let kind = match &error {
-            BindError::Endpoint(error) => error.kind(),
-            BindError::Resolve(error) | BindError::Bind(error) | BindError::Absent(error) => {
-                error.cause().kind()
-            }
+        let (kind, error) = match error {
+            BindError::Endpoint(error) => (error.kind(), BindError::Endpoint(error.with_reason())),
+            BindError::Resolve(error) => (error.kind(), BindError::Resolve(error.with_reason())),
+            BindError::Bind(error) => (error.kind(), BindError::Bind(error.with_reason())),
+            BindError::Absent(error) => (error.kind(), BindError::Absent(error.with_reason())),
         };
         Self::new(kind, error)
     }
@@ -69,16 +70,28 @@ impl From<BindError> for io::Error {
 
 /// An address that the server does not serve, although it serves others.
 ///
-/// See [`Server::notes`](crate::Server::notes).
-#[derive(Debug)]
+/// See [`Server::notes`](crate::Server::notes). Clones share the error.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Note {
     /// The missing address, and the reason.
-    pub error: Error,
+    pub error: Arc<Error>,
     /// Whether the whole endpoint is missing. If not, other addresses of its name are served.
     pub whole_endpoint: bool,
+}
+
+/// An address that cannot be served.
+struct Missing {
+    error: Error,
+    whole_endpoint: bool,
     /// Whether this machine lacks what the address needs, such as the address family.
-    pub(crate) absent: bool,
+    absent: bool,
+}
+
+impl From<Missing> for Note {
+    fn from(Missing { error, whole_endpoint, .. }: Missing) -> Self {
+        Self { error: Arc::new(error), whole_endpoint }
+    }
 }
 
 /// A bound address, with a socket for each worker that serves it.
@@ -107,23 +120,23 @@ pub(crate) fn bind_all(
     options: BindOptions,
 ) -> Result<(Vec<Bound>, Vec<Note>), BindError> {
     let mut bound = Vec::new();
-    let mut notes = Vec::new();
+    let mut missing = Vec::new();
     for endpoint in endpoints {
-        bind_endpoint(endpoint, options, &mut bound, &mut notes)?;
+        bind_endpoint(endpoint, options, &mut bound, &mut missing)?;
     }
     if bound.is_empty()
-        && let Some(note) = notes.pop()
+        && let Some(Missing { error, absent, .. }) = missing.pop()
     {
-        return Err(if note.absent { BindError::Absent(note.error) } else { BindError::Bind(note.error) });
+        return Err(if absent { BindError::Absent(error) } else { BindError::Bind(error) });
     }
-    Ok((bound, notes))
+    Ok((bound, missing.into_iter().map(Note::from).collect()))
 }
 
 fn bind_endpoint(
     endpoint: &Endpoint,
     options: BindOptions,
     bound: &mut Vec<Bound>,
-    notes: &mut Vec<Note>,
+    all_missing: &mut Vec<Missing>,
 ) -> Result<(), BindError> {
     let transport = endpoint.transport();
     let addresses = endpoint.resolve(Side::Server, options.ip_version).map_err(BindError::Resolve)?;
@@ -155,7 +168,7 @@ fn bind_endpoint(
         let error = io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted");
         missing.push((Error::new("reply to clients with a path on", endpoint, error), false));
     }
-    notes.extend(missing.into_iter().map(|(error, absent)| Note { error, whole_endpoint, absent }));
+    all_missing.extend(missing.into_iter().map(|(error, absent)| Missing { error, whole_endpoint, absent }));
     Ok(())
 }
 

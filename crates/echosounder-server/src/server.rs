@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use echosounder_proto::Responder;
 use echosounder_socket::internal::{fd_limit, raise_fd_limit};
 use echosounder_socket::{
-    Address, Endpoint, Interest, Socket, StopToken, ToEndpoint, Transport, Waker, ready,
+    Address, Endpoint, Error, Interest, Socket, StopToken, ToEndpoint, Transport, Waker, ready,
 };
 
 use crate::backlog::BACKLOG_MAX;
@@ -46,17 +46,27 @@ pub enum StartError {
         /// The number of connections for which there are descriptors.
         available: usize,
     },
+    /// The server has neither an endpoint nor a socket.
+    #[error("cannot start a server without endpoints")]
+    NoEndpoint,
     /// The system lacks a resource.
-    #[error("cannot start a worker thread")]
-    System(#[source] io::Error),
+    #[error(transparent)]
+    System(Error),
 }
 
-/// Keeps the kind of the system's error; the error itself is the inner error.
+impl StartError {
+    fn system(cause: io::Error) -> Self {
+        Self::System(Error::new("start", &"a worker thread", cause))
+    }
+}
+
+/// Keeps the kind of the system's error. The inner error is this one, and displays the reason.
 impl From<StartError> for io::Error {
     fn from(error: StartError) -> Self {
-        let kind = match &error {
-            StartError::Descriptors { .. } => io::ErrorKind::QuotaExceeded,
-            StartError::System(error) => error.kind(),
+        let (kind, error) = match error {
+            StartError::System(error) => (error.kind(), StartError::System(error.with_reason())),
+            StartError::Descriptors { .. } => (io::ErrorKind::QuotaExceeded, error),
+            StartError::NoEndpoint => (io::ErrorKind::InvalidInput, error),
         };
         Self::new(kind, error)
     }
@@ -102,7 +112,8 @@ impl Server {
     ///
     /// If a text is no endpoint, or if an address is in use or cannot be bound. An endpoint that
     /// this machine lacks the address family for becomes a [note](Self::notes), and is an error
-    /// only if no other endpoint is left.
+    /// only if no other endpoint is left. A server without endpoints does not
+    /// [start](Self::start_with), unless [sockets are added](Self::add_socket).
     pub fn bind<E: ToEndpoint>(endpoints: impl IntoIterator<Item = E>) -> Result<Self, BindError> {
         Self::bind_with(Config::default(), endpoints)
     }
@@ -113,7 +124,8 @@ impl Server {
     ) -> Result<Self, BindError> {
         let endpoints: Result<Vec<Endpoint>, _> =
             endpoints.into_iter().map(|endpoint| endpoint.to_endpoint()).collect();
-        let endpoints = endpoints.map_err(BindError::Endpoint)?;
+        let endpoints =
+            endpoints.map_err(|error| BindError::Endpoint(Error::new("use", &"the endpoint", error)))?;
         let Config { ip_version, workers, unix_mode, stall_timeout, .. } = config;
         let options = BindOptions { ip_version, workers, unix_mode, stall_timeout };
         let (bound, notes) = listen::bind_all(&endpoints, options)?;
@@ -212,8 +224,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the limit of descriptors does not allow the configured number of connections, or a worker
-    /// cannot be created.
+    /// If the server has no endpoint, if the limit of descriptors does not allow the configured
+    /// number of connections, or if a worker cannot be created.
     ///
     /// # Examples
     ///
@@ -242,9 +254,12 @@ impl Server {
         self,
         observer: O,
     ) -> Result<Running, StartError> {
+        if self.bound.is_empty() {
+            return Err(StartError::NoEndpoint);
+        }
         let limits = Limits::new(self.connections_max()?, self.config.connections_per_host_max);
-        let stop = StopToken::new().map_err(StartError::System)?;
-        let ended = Arc::new(Waker::new().map_err(StartError::System)?);
+        let stop = StopToken::new().map_err(StartError::system)?;
+        let ended = Arc::new(Waker::new().map_err(StartError::system)?);
         let mut running = Running {
             stop,
             ended,
@@ -257,19 +272,22 @@ impl Server {
             counters: Vec::new(),
             paths: Vec::new(),
         };
-        running.start(self.config, self.bound, limits, &observer).map_err(StartError::System)?;
+        running.start(self.config, self.bound, limits, &observer).map_err(StartError::system)?;
         Ok(running)
     }
 
     /// Returns the maximum number of connections: the configured one, or the one that the limit
-    /// of descriptors allows.
+    /// of descriptors allows. Without a transport that has connections it is 0.
     fn connections_max(&self) -> Result<usize, StartError> {
         let limit = if self.config.raise_fd_limit { raise_fd_limit() } else { fd_limit() };
-        let limit = limit.map_err(StartError::System)?;
+        let limit = limit.map_err(StartError::system)?;
+        if !self.bound.iter().any(|bound| bound.endpoint.transport().has_connections()) {
+            return Ok(0);
+        }
         let open = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
         let pinning = self.bound.iter().filter(|bound| bound.endpoint.transport().replies_to_paths()).count();
         let workers = self.config.workers.get();
-        let taken = open + workers + pinning * PINNED_MAX + DESCRIPTORS_SPARE;
+        let taken = (open + pinning * PINNED_MAX + DESCRIPTORS_SPARE).saturating_add(workers);
         let available = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(taken);
         match self.config.connections_max {
             Some(wanted) if available < wanted => Err(StartError::Descriptors { wanted, available }),
@@ -368,7 +386,7 @@ impl Running {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait(self) -> io::Result<Totals> {
-        ready([(self.ended(), Interest::READ)], None)?;
+        ready([(self.ended(), Interest::READ), (self.stop.as_fd(), Interest::READ)], None)?;
         self.stop()
     }
 

@@ -55,8 +55,19 @@ impl Error {
         }
     }
 
-    /// Returns the error as it is within an `io::Error`.
-    pub(crate) fn with_reason(self) -> Self {
+    /// Returns the error as it is within an `io::Error`: it displays the reason, and its source is
+    /// the reason's source. For errors of other crates that convert into an [`io::Error`].
+    ///
+    /// ```
+    /// use std::{error::Error as _, io};
+    /// use echosounder_socket::Error;
+    ///
+    /// let error = Error::new("bind", &"tcp://*:80", io::Error::other("no permission")).with_reason();
+    /// assert_eq!(error.to_string(), "cannot bind tcp://*:80: no permission");
+    /// assert!(error.source().is_none());
+    /// ```
+    #[must_use]
+    pub fn with_reason(self) -> Self {
         Self { shows_reason: true, ..self }
     }
 

@@ -1,6 +1,7 @@
 //! The server inside another program: its doors, and what it leaves unchanged in the process.
 
 use std::env;
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -9,8 +10,9 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use echosounder_server::{BindError, Config, Server, ServerEvent, StartError, Totals};
+use echosounder_server::{BindError, Config, Note, Server, ServerEvent, StartError, Totals};
 use echosounder_socket::{Endpoint, Socket};
 
 use crate::{Client, Folder, PATIENCE, config, stop};
@@ -78,12 +80,87 @@ fn errors_keep_their_kind_as_errors_of_io() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let error = bind(&format!("tcp://{}", taken.local_addr().unwrap())).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-    let inner = error.get_ref().unwrap().downcast_ref::<BindError>().unwrap();
-    assert!(inner.to_string().starts_with("cannot bind tcp://127.0.0.1:"), "{inner}");
+    assert!(error.get_ref().unwrap().is::<BindError>());
     fn start() -> io::Result<Totals> {
         Config::new().connections_max(usize::MAX).bind(["tcp://127.0.0.1:0"])?.start()?.stop()
     }
     assert_eq!(start().unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+}
+
+/// Returns an error and its sources, as a program prints them.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let sources = std::iter::successors(Some(error), |&error| error.source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(" <= ")
+}
+
+#[test]
+fn an_error_of_io_displays_the_reason_that_the_own_error_has_as_its_source() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("tcp://{}", taken.local_addr().unwrap());
+    for (endpoint, operation) in [
+        (&*taken, &*format!("cannot bind {taken}")),
+        ("", "cannot use the endpoint"),
+        ("tcp://nothing.invalid", "cannot resolve nothing.invalid"),
+    ] {
+        let bind = || Server::bind([endpoint]).map(drop);
+        let error = bind().unwrap_err();
+        assert_eq!(error.to_string(), operation);
+        let reason = error.source().unwrap().to_string();
+        let error = io::Error::from(bind().unwrap_err());
+        assert_eq!(chain(&error), format!("{operation}: {reason}"));
+    }
+}
+
+#[test]
+fn a_server_without_endpoints_does_not_start() {
+    let servers =
+        [Server::bind(Vec::<&str>::new()).unwrap(), Server::from_sockets(Vec::<Socket>::new()).unwrap()];
+    for server in servers {
+        let error = server.start().unwrap_err();
+        assert!(matches!(error, StartError::NoEndpoint), "{error}");
+        let error = io::Error::from(error);
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(chain(&error), "cannot start a server without endpoints");
+    }
+    let mut server = Server::bind(Vec::<&str>::new()).unwrap();
+    server.add_socket(socket(UdpSocket::bind("127.0.0.1:0").unwrap())).unwrap();
+    stop(server.start().unwrap());
+}
+
+#[test]
+fn a_server_of_datagrams_needs_no_descriptors_for_connections() {
+    if !is_alone_with_256_descriptors("library::a_server_of_datagrams_needs_no_descriptors_for_connections") {
+        return;
+    }
+    let few = |config: Config| config.connections_max(100_000).workers(2);
+    let server = few(Config::new()).bind(["udp://127.0.0.1:0"]).unwrap().start().unwrap();
+    Client::of(server.endpoints().next().unwrap()).echo(b"hello");
+    stop(server);
+    let both = few(Config::new()).bind(["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]).unwrap().start();
+    assert!(matches!(both, Err(StartError::Descriptors { wanted: 100_000, .. })), "{both:?}");
+}
+
+#[test]
+fn settings_without_bounds_are_bounded() {
+    let folder = Folder::new();
+    let path = folder.path().join("datagrams");
+    let config =
+        || Config::new().workers(usize::MAX).idle_timeout(Duration::MAX).stall_timeout(Duration::MAX);
+    let server = config().bind([format!("unix-dgram:{}", path.display())]).unwrap().start().unwrap();
+    Client::of(server.endpoints().next().unwrap()).echo(b"hello");
+    stop(server);
+    let config = config().workers(1).connections_per_host_max(u32::MAX);
+    let server = config.bind(["tcp://127.0.0.1:0"]).unwrap().start().unwrap();
+    Client::of(server.endpoints().next().unwrap()).echo(b"hello");
+    stop(server);
+}
+
+#[test]
+fn notes_outlive_the_server_that_has_not_started() {
+    let bound = Server::bind(["tcp://127.0.0.1:0"]).unwrap();
+    let notes: Vec<Note> = bound.notes().to_vec();
+    stop(bound.start().unwrap());
+    assert!(notes.is_empty());
 }
 
 #[test]
