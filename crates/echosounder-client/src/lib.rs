@@ -62,14 +62,15 @@ pub use echosounder_socket as socket;
 pub use echosounder_socket::{Endpoint, IpVersion, StopToken, ToEndpoint};
 pub use error::ClientError;
 pub use load::{
-    Counts, CpuShare, Load, LoadError, LoadEvent, LoadInterval, LoadOptions, LoadPoint, LoadReport, Pace,
-    PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange, Spacing, Step, load, ramp,
+    Counts, CpuShare, Load, LoadError, LoadEvent, LoadInterval, LoadOptions, LoadPoint, LoadReport,
+    MESSAGE_BYTES_MAX, Pace, PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange, Spacing, Step,
+    load, ramp,
 };
 pub use ping::{
     ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
     PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingOptions, PingReply, PingReport,
-    Pinger, Point, REQUEST_BYTES_MIN, ResolvedTarget, RttRange, STREAM_REQUEST_BYTES_MIN, Series, Spreads,
-    TargetEvent, TargetResult, Thresholds, TimestampSource, TimestampSupport, Verdict,
+    Pinger, Point, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, ResolvedTarget, RttRange, STREAM_REQUEST_BYTES_MIN,
+    Series, Spreads, TargetEvent, TargetResult, Thresholds, TimestampSource, TimestampSupport, Verdict,
 };
 pub use talk::{
     BackgroundWriter, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary, Received,
@@ -81,6 +82,7 @@ pub use wait_limit::WaitLimit;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::clock::SystemClock;
+    pub use crate::error::with_failure_kinds;
     pub use crate::load::{Generator, LoadPlan};
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Error;
 use clap::Command;
 use clap::error::ContextKind;
+use echosounder_client::internal::with_failure_kinds;
 use echosounder_client::{ClientError, FailureKind, LoadError, TalkError};
 use echosounder_server::{BindError, StartError};
 use echosounder_socket::family::inet::Host;
@@ -233,9 +234,13 @@ fn reject(mut error: clap::Error, color: Color, program: &Command) {
     };
 }
 
-/// Returns an error and its causes in one line, without the numbers of system errors.
+/// Returns an error and its causes in one line, without the numbers of system errors. The failure of
+/// a peer begins with its word, such as `REFUSED`.
 pub(crate) fn sentence<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
-    let parts: Vec<String> = chain.map(|cause| plain(&cause.to_string())).collect();
+    let text = |cause: &'a (dyn std::error::Error + 'static)| {
+        as_client_error(cause).map_or_else(|| cause.to_string(), with_failure_kinds)
+    };
+    let parts: Vec<String> = chain.map(|cause| plain(&text(cause))).collect();
     parts.join(": ")
 }
 
@@ -306,7 +311,7 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
 fn is_closed_pipe(error: &Error) -> bool {
     let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     let is_broken = match find(error) {
-        Some(TalkError::Output(error)) => broken(error),
+        Some(TalkError::Output(error)) => broken(error.cause()),
         _ => client_error(error).is_none() && find(error).is_some_and(broken),
     };
     is_broken && output_has_no_reader()
@@ -332,13 +337,18 @@ pub(crate) fn is_local(error: &Error) -> bool {
 
 /// Returns the error of the client in a chain of causes.
 fn client_error(error: &Error) -> Option<&ClientError> {
-    error.chain().find_map(|cause| match cause.downcast_ref() {
+    error.chain().find_map(as_client_error)
+}
+
+/// Returns the error of the client that an error is, or that it displays as its own.
+fn as_client_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a ClientError> {
+    match error.downcast_ref() {
         Some(TalkError::Peer(error)) => Some(error),
-        _ => match cause.downcast_ref() {
+        _ => match error.downcast_ref() {
             Some(LoadError::Connect(error)) => Some(error),
-            _ => cause.downcast_ref().or_else(|| cause.downcast_ref().map(|Advised { error, .. }| error)),
+            _ => error.downcast_ref().or_else(|| error.downcast_ref().map(|Advised { error, .. }| error)),
         },
-    })
+    }
 }
 
 fn find<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {

@@ -7,15 +7,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use echosounder_client::{Percent, STREAM_REQUEST_BYTES_MIN, SizeRange};
+use echosounder_client::{
+    MESSAGE_BYTES_MAX, Percent, REQUEST_BYTES_MAX, STREAM_REQUEST_BYTES_MIN, SizeRange,
+};
 use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_socket::Endpoint;
 
 use crate::hints;
 use crate::output::{OutputFile, ResultFormat};
-
-/// The maximum message size of the commands that measure.
-const MESSAGE_MAX: usize = 1024 * 1024;
 
 /// Parses an endpoint. The error of a text that is not one may end in a hint.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
@@ -108,10 +107,10 @@ pub(crate) fn sizes(text: &str) -> Result<SizeRange, String> {
     let bad = |_| format!("\"{text}\" is not a size such as 64 or 1k, nor a range such as 64-1400");
     let (min, max) = text.split_once('-').unwrap_or((text, text));
     let (min, max) = (size(min).map_err(bad)?.get(), size(max).map_err(bad)?.get());
-    match (min <= max, max <= MESSAGE_MAX) {
+    match (min <= max, max <= MESSAGE_BYTES_MAX) {
         (true, true) => Ok(SizeRange { min, max }),
         (false, _) => Err(format!("the range \"{text}\" ends before it begins")),
-        (true, false) => Err(too_long()),
+        (true, false) => Err(too_long(MESSAGE_BYTES_MAX)),
     }
 }
 
@@ -121,13 +120,13 @@ pub(crate) fn request_size(text: &str) -> Result<NonZeroUsize, String> {
         size if size.get() < STREAM_REQUEST_BYTES_MIN => Err(format!(
             "the minimum is {STREAM_REQUEST_BYTES_MIN} bytes, for timestamps and a sequence number"
         )),
-        size if MESSAGE_MAX < size.get() => Err(too_long()),
+        size if REQUEST_BYTES_MAX < size.get() => Err(too_long(REQUEST_BYTES_MAX)),
         size => Ok(size),
     }
 }
 
-fn too_long() -> String {
-    format!("the maximum is {}m", MESSAGE_MAX / 1024 / 1024)
+fn too_long(max: usize) -> String {
+    format!("the maximum is {}m", max / 1024 / 1024)
 }
 
 /// Parses a differentiated services code point: a number, or a name of RFC 2474, 2597, 3246, 5865

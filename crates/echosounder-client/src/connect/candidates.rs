@@ -53,7 +53,7 @@ impl Candidates {
         {
             return Ok(());
         }
-        let reason = io::Error::other("it is a multicast or broadcast address");
+        let reason = io::Error::new(io::ErrorKind::InvalidInput, "it is a multicast or broadcast address");
         Err(ClientError::Local(Error::new(Operation::Connect.as_str(), endpoint, reason)))
     }
 

@@ -14,42 +14,93 @@ const NAMED_MAX: usize = 3;
 
 /// Why an operation on a peer has failed.
 ///
+/// It displays the operation and its object, and the reason is its source. The word of a failure,
+/// such as `REFUSED`, is [`failure_kind`](Self::failure_kind).
 /// [`Peer`](crate::Peer) has examples.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The peer has failed, or the network on the way to it.
-    #[error("{0}")]
-    Peer(FailureKind, #[source] Error),
+    /// The peer has failed, or the network on the way to it. The text is that of the [`Error`], and
+    /// so is the source.
+    Peer(FailureKind, Error),
     /// Every address of the endpoint has failed; these are the failures, in the order in which they
     /// happened.
-    #[error("{}", sentences(.0))]
     AllAddresses(Vec<Self>),
     /// The operation was stopped.
-    #[error("interrupted")]
     Stopped,
     /// This machine lacks the address family.
-    #[error(transparent)]
     FamilyAbsent(Error),
     /// This machine does not permit the operation, or lacks a resource for it.
-    #[error(transparent)]
     Local(Error),
     /// What was given as the target is no endpoint.
-    #[error("cannot use the target")]
-    Target(#[source] io::Error),
+    Target(Error),
     /// The options contradict each other or the transport of the target.
-    #[error("{0}")]
     Options(String),
 }
 
-/// Keeps the kind of the system's error; the error itself is the inner error.
-impl From<ClientError> for io::Error {
-    fn from(error: ClientError) -> Self {
-        Self::new(error.kind(), error)
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(_, error) | Self::FamilyAbsent(error) | Self::Local(error) | Self::Target(error) => {
+                error.fmt(f)
+            }
+            Self::AllAddresses(failures) => f.write_str(&sentences(failures, sentence)),
+            Self::Stopped => f.write_str("interrupted"),
+            Self::Options(text) => f.write_str(text),
+        }
     }
 }
 
+impl std::error::Error for ClientError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Peer(_, error) | Self::FamilyAbsent(error) | Self::Local(error) | Self::Target(error) => {
+                error.source()
+            }
+            Self::AllAddresses(_) | Self::Stopped | Self::Options(_) => None,
+        }
+    }
+}
+
+/// Keeps the kind of the system's error. The inner error is this one, and displays the reason.
+impl From<ClientError> for io::Error {
+    fn from(error: ClientError) -> Self {
+        Self::new(error.kind(), error.with_reason())
+    }
+}
+
+/// Returns the text of an error, with the word of its [`FailureKind`] before the failure of each
+/// address.
+pub fn with_failure_kinds(error: &ClientError) -> String {
+    match error {
+        ClientError::Peer(kind, error) => format!("{kind}: {error}"),
+        ClientError::AllAddresses(failures) => sentences(failures, |failure| match failure {
+            ClientError::Peer(kind, _) => format!("{kind}: {}", sentence(failure)),
+            failure => sentence(failure),
+        }),
+        error => error.to_string(),
+    }
+}
+
+/// Making an error.
 impl ClientError {
+    /// Returns the error of a target that is no endpoint.
+    pub(crate) fn target(cause: io::Error) -> Self {
+        Self::Target(Error::new("use", &"the target", cause))
+    }
+
+    /// Returns the error as it is within an `io::Error`: it displays the reason, rather than
+    /// returning it as the source.
+    pub(crate) fn with_reason(self) -> Self {
+        match self {
+            Self::Peer(kind, error) => Self::Peer(kind, error.with_reason()),
+            Self::FamilyAbsent(error) => Self::FamilyAbsent(error.with_reason()),
+            Self::Local(error) => Self::Local(error.with_reason()),
+            Self::Target(error) => Self::Target(error.with_reason()),
+            error @ (Self::AllAddresses(_) | Self::Stopped | Self::Options(_)) => error,
+        }
+    }
+
     /// Returns the error of an operation on `object`, which is at `address`.
     pub(crate) fn new(
         operation: Operation,
@@ -94,7 +145,10 @@ impl ClientError {
             Error::new(operation.as_str(), object, io::ErrorKind::TimedOut.into()),
         )
     }
+}
 
+/// What an error is about.
+impl ClientError {
     /// Returns how the peer has failed, or `None` if this machine has failed: then nothing is known
     /// about the peer.
     pub fn failure_kind(&self) -> Option<FailureKind> {
@@ -112,10 +166,11 @@ impl ClientError {
     /// Returns the kind of the system's error; of the last one if several addresses have failed.
     pub fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Peer(_, error) | Self::FamilyAbsent(error) | Self::Local(error) => error.cause().kind(),
+            Self::Peer(_, error) | Self::FamilyAbsent(error) | Self::Local(error) | Self::Target(error) => {
+                error.kind()
+            }
             Self::AllAddresses(failures) => failures.last().map_or(io::ErrorKind::Other, Self::kind),
             Self::Stopped => io::ErrorKind::Interrupted,
-            Self::Target(error) => error.kind(),
             Self::Options(_) => io::ErrorKind::InvalidInput,
         }
     }
@@ -153,8 +208,8 @@ fn explained(class: Class, cause: io::Error) -> io::Error {
     }
 }
 
-/// Returns the first failures with their causes, and the number of the others.
-fn sentences(failures: &[ClientError]) -> String {
+/// Returns the first failures by their `sentence`, and the number of the others.
+fn sentences(failures: &[ClientError], sentence: impl Fn(&ClientError) -> String) -> String {
     let named: Vec<String> = failures.iter().take(NAMED_MAX).map(sentence).collect();
     match failures.len().saturating_sub(NAMED_MAX) {
         0 => named.join("; "),
@@ -162,6 +217,7 @@ fn sentences(failures: &[ClientError]) -> String {
     }
 }
 
+/// Returns a failure with its causes.
 fn sentence(failure: &ClientError) -> String {
     let mut text = failure.to_string();
     let mut cause = std::error::Error::source(failure);
@@ -206,11 +262,13 @@ mod tests {
             |count: usize| ClientError::combine((0..count).map(|n| refused(&format!("h{n}"))).collect());
         let text = |error: &ClientError| error.to_string();
         assert_eq!(all(1).failure_kind(), Some(FailureKind::Refused));
-        assert_eq!(text(&all(3)).matches("REFUSED: cannot connect to h").count(), 3);
+        assert_eq!(text(&all(3)).matches("cannot connect to h").count(), 3);
+        assert!(!text(&all(3)).contains("REFUSED"));
+        assert_eq!(with_failure_kinds(&all(3)).matches("REFUSED: cannot connect to h").count(), 3);
         assert!(!text(&all(3)).contains("more"));
         assert!(text(&all(16)).ends_with("(os error 111); and 13 more"), "{}", all(16));
         // The same failure again is one failure.
-        assert_eq!(ClientError::combine(vec![refused("h"), refused("h")]).to_string(), "REFUSED");
+        assert_eq!(ClientError::combine(vec![refused("h"), refused("h")]).to_string(), "cannot connect to h");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod client_error;
 mod earlier;
 mod operation;
 
-pub use client_error::ClientError;
+pub use client_error::{ClientError, with_failure_kinds};
 
 pub(crate) use classify::failure_kind;
 pub(crate) use earlier::{is_about_earlier, send_twice};

@@ -102,7 +102,8 @@ impl Load {
     }
 
     /// Sets the rate of an open loop, in messages per second over all connections: messages are
-    /// sent on schedule, whether replies have arrived or not.
+    /// sent on schedule, whether replies have arrived or not. A rate is more than 0 and at most
+    /// 10⁹; with another one [`run`](Self::run) fails.
     pub fn rate(self, per_second: f64) -> Self {
         Self { rate: Some(per_second), ..self }
     }
@@ -112,12 +113,15 @@ impl Load {
         Self { spacing, ..self }
     }
 
-    /// Sets the size of messages in bytes. The default is 64.
+    /// Sets the size of messages in bytes, from 1 to
+    /// [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX). The default is 64. With another size
+    /// [`run`](Self::run) fails.
     pub fn size(self, bytes: usize) -> Self {
         self.sizes(SizeRange { min: bytes, max: bytes })
     }
 
-    /// Sets the smallest and the largest size of messages.
+    /// Sets the smallest and the largest size of messages. Their bounds are those of
+    /// [`size`](Self::size).
     pub fn sizes(self, sizes: SizeRange) -> Self {
         Self { sizes: Some(sizes), ..self }
     }
@@ -234,7 +238,7 @@ impl Load {
     }
 
     fn options(self) -> Result<LoadOptions, LoadError> {
-        let endpoint = self.target.map_err(ClientError::Target)?;
+        let endpoint = self.target.map_err(ClientError::target)?;
         let local = |error| LoadError::Local(Error::new("prepare", &"the load", error));
         let stop = self.stop.map_or_else(StopToken::new, Ok).map_err(local)?;
         let mut options = LoadOptions::new(endpoint, stop);

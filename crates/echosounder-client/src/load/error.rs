@@ -37,22 +37,31 @@ pub enum LoadError {
     /// The peer sent data, but no reply that contains a request.
     #[error("cannot measure {0}: a reply does not contain its request (not an echo server?)")]
     NotAnEcho(String),
+    /// The options contradict each other, or exceed a maximum.
+    #[error("{0}")]
+    Options(String),
     /// This machine failed.
     #[error(transparent)]
     Local(Error),
 }
 
-/// Keeps the kind of the system's error; the error itself is the inner error.
+/// Keeps the kind of the system's error. The inner error is this one, and displays the reason.
 impl From<LoadError> for io::Error {
     fn from(error: LoadError) -> Self {
         let kind = match &error {
             LoadError::Connect(error) => error.kind(),
-            LoadError::Local(error) => error.cause().kind(),
+            LoadError::Local(error) => error.kind(),
             LoadError::NotAnEcho(_) => io::ErrorKind::InvalidData,
             LoadError::MessageTooShort
             | LoadError::Multicast(_)
             | LoadError::TooMuchInFlight { .. }
+            | LoadError::Options(_)
             | LoadError::RemoteRate(_) => io::ErrorKind::InvalidInput,
+        };
+        let error = match error {
+            LoadError::Connect(error) => LoadError::Connect(error.with_reason()),
+            LoadError::Local(error) => LoadError::Local(error.with_reason()),
+            error => error,
         };
         Self::new(kind, error)
     }

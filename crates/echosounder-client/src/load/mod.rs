@@ -35,7 +35,7 @@ pub use builder::Load;
 pub use counts::Counts;
 pub use error::LoadError;
 pub use generator::Generator;
-pub use options::{LoadOptions, REMOTE_RATE_MAX, SizeRange};
+pub use options::{LoadOptions, MESSAGE_BYTES_MAX, REMOTE_RATE_MAX, SizeRange};
 pub use over_time::{LoadPoint, PointLatency};
 pub use pace::{Pace, Spacing};
 pub use plan::LoadPlan;

@@ -11,6 +11,12 @@ use crate::connect::ConnectOptions;
 /// Messages per second that another host receives at most, unless [`LoadOptions::allow_remote`] is set.
 pub const REMOTE_RATE_MAX: f64 = 100_000.0;
 
+/// The longest message of a load, in bytes: 1 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The highest rate of an open loop, in messages per second: one each nanosecond.
+pub(super) const RATE_MAX: f64 = 1e9;
+
 /// The default number of connections.
 const DEFAULT_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10).expect("10 is not 0");
 
@@ -79,6 +85,6 @@ impl LoadOptions {
 pub struct SizeRange {
     /// The smallest size, at least 1.
     pub min: usize,
-    /// The largest size, at least `min`.
+    /// The largest size, at least `min` and at most [`MESSAGE_BYTES_MAX`].
     pub max: usize,
 }

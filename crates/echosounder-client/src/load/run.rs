@@ -13,7 +13,7 @@ use echosounder_socket::{
 
 use super::error::LoadError;
 use super::generator::Generator;
-use super::options::{LoadOptions, REMOTE_RATE_MAX};
+use super::options::{LoadOptions, MESSAGE_BYTES_MAX, RATE_MAX, REMOTE_RATE_MAX, SizeRange};
 use super::pace::Pace;
 use super::plan::LoadPlan;
 use super::progress::{LoadEvent, Progress};
@@ -73,9 +73,27 @@ pub fn load(load: &LoadOptions, mut on_event: impl FnMut(LoadEvent<'_>)) -> Resu
     }
 }
 
-/// Checks that replies can be matched with messages, and that the messages in flight fit into
-/// memory.
+/// Checks the options: the bounds of each, that replies can be matched with messages, and that the
+/// messages in flight fit into memory.
 fn check(load: &LoadOptions) -> Result<(), LoadError> {
+    let SizeRange { min, max } = load.sizes;
+    if min < 1 || max < min || MESSAGE_BYTES_MAX < max {
+        return Err(LoadError::Options(format!(
+            "message sizes are 1 to {MESSAGE_BYTES_MAX} bytes, not {min} to {max}"
+        )));
+    }
+    match load.pace {
+        Pace::Closed { depth: 0 } => {
+            return Err(LoadError::Options("a closed loop has 1 message in flight or more, not 0".into()));
+        }
+        // NaN is in no range.
+        Pace::Open { rate, .. } if !(f64::MIN_POSITIVE..=RATE_MAX).contains(&rate) => {
+            return Err(LoadError::Options(format!(
+                "a rate is more than 0 and at most {RATE_MAX} messages per second, not {rate}"
+            )));
+        }
+        Pace::Closed { .. } | Pace::Open { .. } => {}
+    }
     let is_datagram = load.connect.endpoint.transport().kind() == Kind::Datagrams;
     if is_datagram && load.sizes.min < NUMBERED_MIN {
         return Err(LoadError::MessageTooShort);

@@ -138,8 +138,9 @@ impl Ping {
     ///
     /// The minimum is [`REQUEST_BYTES_MIN`](crate::REQUEST_BYTES_MIN), and
     /// [`STREAM_REQUEST_BYTES_MIN`](crate::STREAM_REQUEST_BYTES_MIN) on a stream: a request holds
-    /// its number and space for the server's timestamp. With a smaller size [`run`](Self::run)
-    /// fails.
+    /// its number and space for the server's timestamp. The maximum is
+    /// [`REQUEST_BYTES_MAX`](crate::REQUEST_BYTES_MAX), and less on most datagram sockets: 65,507
+    /// on UDP. With another size [`run`](Self::run) fails.
     pub fn size(self, bytes: usize) -> Self {
         Self { size_bytes: Some(bytes), ..self }
     }
@@ -234,8 +235,8 @@ impl Ping {
     ///
     /// # Errors
     ///
-    /// If a target is no endpoint, if the size is below the minimum of a target, or if this machine
-    /// cannot begin. The failure of one target is in its result.
+    /// If a target is no endpoint, if the size is below the minimum of a target or above the
+    /// maximum, or if this machine cannot begin. The failure of one target is in its result.
     ///
     /// # Examples
     ///
@@ -267,7 +268,7 @@ impl Ping {
     ) -> Result<Vec<TargetResult>, ClientError> {
         let local = |error| ClientError::Local(Error::new("prepare", &"the measurement", error));
         let targets: io::Result<Vec<_>> = std::mem::take(&mut self.targets).into_iter().collect();
-        let targets = self.options(targets.map_err(ClientError::Target)?);
+        let targets = self.options(targets.map_err(ClientError::target)?);
         targets.iter().try_for_each(PingOptions::check)?;
         let stop = self.stop.map_or_else(StopToken::new, Ok).map_err(local)?;
         let control = Arc::new(PingControl::new(stop).map_err(local)?);

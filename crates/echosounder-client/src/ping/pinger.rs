@@ -80,8 +80,8 @@ impl Pinger {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if a request is smaller than the minimum of its transport. If this machine has
-    /// no descriptors left.
+    /// `InvalidInput` if a request is smaller than the minimum of its transport, or larger than
+    /// [`REQUEST_BYTES_MAX`](crate::REQUEST_BYTES_MAX). If this machine has no descriptors left.
     pub fn new(targets: Vec<PingOptions>, order: Order, control: Arc<PingControl>) -> io::Result<Self> {
         Self::with_clock(targets, order, control, Arc::new(SystemClock::new()))
     }
@@ -91,8 +91,8 @@ impl Pinger {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if a request is smaller than the minimum of its transport. If this machine has
-    /// no descriptors left.
+    /// `InvalidInput` if a request is smaller than the minimum of its transport, or larger than
+    /// [`REQUEST_BYTES_MAX`](crate::REQUEST_BYTES_MAX). If this machine has no descriptors left.
     pub fn with_clock(
         targets: Vec<PingOptions>,
         order: Order,

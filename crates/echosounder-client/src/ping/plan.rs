@@ -17,6 +17,9 @@ pub const STREAM_REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 2;
 /// requests.
 pub const REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 8;
 
+/// The longest request, in bytes: 1 MiB.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
 /// The default time between two requests.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -46,7 +49,7 @@ pub struct PingOptions {
     /// The target. Its `wait` is how long each reply may take.
     pub connect: ConnectOptions,
     /// Bytes of a request: at least [`REQUEST_BYTES_MIN`], on a stream
-    /// [`STREAM_REQUEST_BYTES_MIN`].
+    /// [`STREAM_REQUEST_BYTES_MIN`], and at most [`REQUEST_BYTES_MAX`].
     pub size_bytes: usize,
     /// How long after the start the first request is due, so that requests to several targets
     /// alternate.
@@ -92,15 +95,16 @@ impl PingOptions {
         if self.is_stream() { STREAM_REQUEST_BYTES_MIN } else { REQUEST_BYTES_MIN }
     }
 
-    /// Checks that requests are large enough to be told apart in the replies.
+    /// Checks that requests are large enough to be told apart in the replies, and fit into memory.
     pub(super) fn check(&self) -> Result<(), ClientError> {
-        let (size, min) = (self.size_bytes, self.size_bytes_min());
-        if min <= size {
+        let (size, min, max) = (self.size_bytes, self.size_bytes_min(), REQUEST_BYTES_MAX);
+        if (min..=max).contains(&size) {
             return Ok(());
         }
         let endpoint = &self.connect.endpoint;
+        let (bound, bytes) = if size < min { ("minimum", min) } else { ("maximum", max) };
         Err(ClientError::Options(format!(
-            "the minimum request size on {endpoint} is {min} bytes, not {size}"
+            "the {bound} request size on {endpoint} is {bytes} bytes, not {size}"
         )))
     }
 

@@ -1,7 +1,7 @@
 //! One request and its reply, as bytes.
 
 use echosounder_proto::FailureKind;
-use echosounder_socket::{Error, ToEndpoint};
+use echosounder_socket::{Error, Kind, ToEndpoint};
 
 use super::peer::Peer;
 use super::received::{Received, ReceivedKind, RequestOutcome};
@@ -15,7 +15,9 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If the peer fails, does not reply in time or closes the connection, or if the wait was
+    /// [`ClientError::Options`] if the message is empty and the transport has connections: a stream
+    /// carries no empty message, and an empty message on a connection with message boundaries means
+    /// its end (recv(2)). If the peer fails, does not reply in time or closes the connection, or if the wait was
     /// stopped.
     ///
     /// # Examples
@@ -39,6 +41,12 @@ impl Peer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, ClientError> {
+        if message.is_empty() && self.transport().kind() != Kind::Datagrams {
+            return Err(ClientError::Options(format!(
+                "cannot send an empty message to {}",
+                self.peer_endpoint()
+            )));
+        }
         let (mut bytes, mut reply) = (Vec::new(), Vec::new());
         let outcome = self.request(message, &mut |received: Received<'_>| {
             bytes.extend_from_slice(received.bytes);

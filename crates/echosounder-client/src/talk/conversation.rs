@@ -148,7 +148,7 @@ impl<L: LineSource> Talk<L> {
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
     ) -> Result<TalkEnd, TalkError> {
         let reason = loop {
-            on_event(TalkEvent::Prompt).map_err(TalkError::Output)?;
+            on_event(TalkEvent::Prompt).map_err(TalkError::output)?;
             match self.next(on_event)? {
                 Next::Close(reason) => break reason,
                 Next::Line(line) => {
@@ -189,11 +189,11 @@ impl<L: LineSource> Talk<L> {
             }
             let watched = [self.lines.as_fd(), self.peer.as_fd()].map(|fd| (fd, Interest::READ));
             let ready = self.peer.limit().wait(watched, self.peer.next_deadline());
-            let Some([input, peer]) = ready.map_err(TalkError::Input)? else {
+            let Some([input, peer]) = ready.map_err(TalkError::input)? else {
                 return Ok(Next::Close(TalkEnd::Stopped));
             };
             if input.can_read() {
-                self.lines.fill().map_err(TalkError::Input)?;
+                self.lines.fill().map_err(TalkError::input)?;
             }
             let is_open = if peer.can_read() {
                 self.peer.receive(&mut reporting(on_event))?
@@ -237,7 +237,7 @@ impl<L: LineSource> Talk<L> {
             }
         }
         let message = self.message(line);
-        on_event(TalkEvent::Sending).map_err(TalkError::Output)?;
+        on_event(TalkEvent::Sending).map_err(TalkError::output)?;
         let result = self.peer.try_request(&message, &mut reporting(on_event))?;
         self.report_reached(on_event)?;
         self.summary.sent += u64::from(!matches!(result, Err(FailedRequest::Unsendable(_))));
@@ -276,7 +276,7 @@ impl<L: LineSource> Talk<L> {
     ) -> Result<(), TalkError> {
         if !self.is_reached && self.peer.has_replied() {
             self.is_reached = true;
-            on_event(TalkEvent::Reached(&self.peer.peer_endpoint())).map_err(TalkError::Output)?;
+            on_event(TalkEvent::Reached(&self.peer.peer_endpoint())).map_err(TalkError::output)?;
         }
         Ok(())
     }
@@ -300,7 +300,7 @@ impl<L: LineSource> Talk<L> {
         reason: &LineFailure,
         on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
     ) -> Result<(), TalkError> {
-        on_event(TalkEvent::LineFailed { line: self.line, len, reason }).map_err(TalkError::Output)
+        on_event(TalkEvent::LineFailed { line: self.line, len, reason }).map_err(TalkError::output)
     }
 
     /// Receives the data that the peer sends after the end of the input.
@@ -325,8 +325,8 @@ impl<L: LineSource> Talk<L> {
                 return Ok(());
             }
             let until = if self.summary.unsent == 0 { first_line } else { limit.after(Duration::ZERO) };
-            match limit.wait([(self.lines.as_fd(), Interest::READ)], until).map_err(TalkError::Input)? {
-                Some([input]) if input.can_read() => self.lines.fill().map_err(TalkError::Input)?,
+            match limit.wait([(self.lines.as_fd(), Interest::READ)], until).map_err(TalkError::input)? {
+                Some([input]) if input.can_read() => self.lines.fill().map_err(TalkError::input)?,
                 _ => break,
             }
         }
@@ -339,5 +339,5 @@ impl<L: LineSource> Talk<L> {
 fn reporting(
     on_event: &mut impl FnMut(TalkEvent<'_>) -> io::Result<()>,
 ) -> impl FnMut(Received<'_>) -> Result<(), TalkError> {
-    |received| on_event(TalkEvent::Received(received)).map_err(TalkError::Output)
+    |received| on_event(TalkEvent::Received(received)).map_err(TalkError::output)
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use echosounder_socket::Error;
+
 use crate::error::ClientError;
 
 /// Why a conversation or a pipe has ended.
@@ -28,19 +30,32 @@ pub enum TalkError {
     #[error(transparent)]
     Peer(#[from] ClientError),
     /// The input cannot be read.
-    #[error("cannot read the input")]
-    Input(#[source] io::Error),
+    #[error(transparent)]
+    Input(Error),
     /// The output cannot be written.
-    #[error("cannot write the output")]
-    Output(#[source] io::Error),
+    #[error(transparent)]
+    Output(Error),
 }
 
-/// Keeps the kind of the system's error; the error itself is the inner error.
+impl TalkError {
+    /// Returns the error of a failed read of the input.
+    pub(crate) fn input(cause: io::Error) -> Self {
+        Self::Input(Error::new("read", &"the input", cause))
+    }
+
+    /// Returns the error of a failed write of the output.
+    pub(crate) fn output(cause: io::Error) -> Self {
+        Self::Output(Error::new("write", &"the output", cause))
+    }
+}
+
+/// Keeps the kind of the system's error. The inner error is this one, and displays the reason.
 impl From<TalkError> for io::Error {
     fn from(error: TalkError) -> Self {
-        let kind = match &error {
-            TalkError::Peer(error) => error.kind(),
-            TalkError::Input(error) | TalkError::Output(error) => error.kind(),
+        let (kind, error) = match error {
+            TalkError::Peer(error) => (error.kind(), TalkError::Peer(error.with_reason())),
+            TalkError::Input(error) => (error.kind(), TalkError::Input(error.with_reason())),
+            TalkError::Output(error) => (error.kind(), TalkError::Output(error.with_reason())),
         };
         Self::new(kind, error)
     }

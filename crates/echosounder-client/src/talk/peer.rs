@@ -62,7 +62,7 @@ impl Peer {
     ///
     /// [`ask`](Self::ask) has one.
     pub fn connect(target: impl ToEndpoint) -> Result<Self, ClientError> {
-        let endpoint = target.to_endpoint().map_err(ClientError::Target)?;
+        let endpoint = target.to_endpoint().map_err(ClientError::target)?;
         let local = |error| ClientError::Local(Error::new("connect to", &endpoint, error));
         let stop = StopToken::new().map_err(local)?;
         Self::connect_with(ConnectOptions::new(endpoint), WaitLimit::new(stop, Duration::MAX))

@@ -181,7 +181,7 @@ impl<I: Read + AsFd> Pipe<I> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.summary.close_reason = limit_reason(&self.peer);
             }
-            result => result.map_err(TalkError::Output)?,
+            result => result.map_err(TalkError::output)?,
         }
         Ok(self.summary)
     }
@@ -213,7 +213,7 @@ impl<I: Read + AsFd> Pipe<I> {
             return Ok(Some(limit_reason(&self.peer)));
         };
         if ready.output {
-            self.output.collect().map_err(TalkError::Output)?;
+            self.output.collect().map_err(TalkError::output)?;
         }
         if ready.input && directions.read_input {
             self.read_input()?;
@@ -249,7 +249,7 @@ impl<I: Read + AsFd> Pipe<I> {
             directions.read_input.then(|| (self.input.as_fd(), Interest::READ)),
             Some((self.output.as_fd(), Interest::READ)),
         ];
-        let ready = self.peer.limit().wait(watched, until).map_err(TalkError::Input)?;
+        let ready = self.peer.limit().wait(watched, until).map_err(TalkError::input)?;
         Ok(ready.map(|[peer, input, output]| Ready {
             peer: peer.can_read() || peer.can_write(),
             input: input.can_read(),
@@ -261,7 +261,7 @@ impl<I: Read + AsFd> Pipe<I> {
     fn read_input(&mut self) -> Result<(), TalkError> {
         match self.input.read(&mut self.buffer) {
             Err(error) if would_block(&error) => return Ok(()),
-            Err(error) => return Err(TalkError::Input(error)),
+            Err(error) => return Err(TalkError::input(error)),
             Ok(0) => {
                 self.input_ended = true;
                 self.translator.finish(&mut self.outgoing.bytes);
@@ -388,14 +388,14 @@ impl<I: Read + AsFd> Pipe<I> {
         while !self.input_ended && unsent < COUNTING_BYTES_MAX {
             let is_first = unsent == 0 && self.peer_receives_no_more;
             let until = if is_first { first_read } else { limit.after(Duration::ZERO) };
-            match limit.wait([(self.input.as_fd(), Interest::READ)], until).map_err(TalkError::Input)? {
+            match limit.wait([(self.input.as_fd(), Interest::READ)], until).map_err(TalkError::input)? {
                 Some([input]) if input.can_read() => {}
                 _ => break,
             }
             match self.input.read(&mut self.buffer) {
                 Err(error) if would_block(&error) => break,
                 result => {
-                    let len = result.map_err(TalkError::Input)?;
+                    let len = result.map_err(TalkError::input)?;
                     self.input_ended = len == 0;
                     unsent += len;
                 }

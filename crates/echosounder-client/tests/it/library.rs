@@ -1,5 +1,6 @@
 //! The builders and the single question, as another program uses them.
 
+use std::error::Error;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::mpsc;
@@ -7,8 +8,9 @@ use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use echosounder_client::{
-    ClientError, FailureKind, Load, LoadError, LossReason, Peer, Ping, PingEvent, REQUEST_BYTES_MIN,
-    STREAM_REQUEST_BYTES_MIN, StopToken, TargetResult, echo,
+    ClientError, FailureKind, Load, LoadError, LoadOptions, LossReason, MESSAGE_BYTES_MAX, Pace, Peer, Ping,
+    PingEvent, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN, SizeRange, StopToken,
+    TalkError, TargetResult, echo, load,
 };
 use echosounder_testkit::{PATIENCE, closed_port};
 
@@ -103,6 +105,126 @@ fn a_size_below_the_minimum_is_an_error() {
     }
     let report = Ping::to(udp_server(|_| false)).size(REQUEST_BYTES_MIN).count(1).run().unwrap();
     assert_eq!(report.answered, 1);
+}
+
+#[test]
+fn a_size_above_the_maximum_is_an_error() {
+    for endpoint in ["udp://127.0.0.1", "tcp://127.0.0.1", "unix:/nothing"] {
+        for size in [REQUEST_BYTES_MAX + 1, 1 << 40, usize::MAX] {
+            let error = Ping::to(endpoint).size(size).run().unwrap_err();
+            let max = REQUEST_BYTES_MAX.to_string();
+            assert!(matches!(&error, ClientError::Options(text) if text.contains(&max)), "{error}");
+        }
+    }
+}
+
+/// Returns the result of a function that must end soon, in a thread of its own.
+fn soon<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, result) = mpsc::channel();
+    thread::spawn(move || drop(sender.send(run())));
+    result.recv_timeout(PATIENCE).unwrap()
+}
+
+#[test]
+fn a_ping_with_times_without_end_ends_with_its_count() {
+    let endpoint = udp_server(|_| false);
+    let report = soon(move || {
+        let ping = Ping::to(&endpoint).count(2).interval(Duration::ZERO).size(1000);
+        ping.deadline(Duration::MAX).timeout(Duration::MAX).run()
+    });
+    assert_eq!(report.unwrap().answered, 2);
+    let (endpoint, other) = (udp_server(|_| false), udp_server(|_| false));
+    let stop = StopToken::new().unwrap();
+    let results = soon(move || {
+        let ping = Ping::to(endpoint).and_to(other).count(u64::MAX).interval(Duration::MAX);
+        ping.timeout(Duration::MAX).stop(stop.clone()).run_each_with(|_, _| stop.stop())
+    });
+    assert_eq!(results.unwrap().iter().filter_map(|result| result.report.as_ref()).count(), 2);
+}
+
+#[test]
+fn a_load_without_reason_is_refused() {
+    let refused = |load: fn(Load) -> Load| {
+        for endpoint in ["udp://127.0.0.1:9", "tcp://127.0.0.1:9"] {
+            let load = load(Load::to(endpoint));
+            let error = soon(move || load.run()).unwrap_err();
+            assert!(matches!(error, LoadError::Options(_)), "{error}");
+            assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
+        }
+    };
+    refused(|load| load.size(0));
+    refused(|load| load.size(MESSAGE_BYTES_MAX + 1));
+    refused(|load| load.size(usize::MAX));
+    refused(|load| load.size(usize::MAX).rate(1.0));
+    refused(|load| load.sizes(SizeRange { min: 100, max: 99 }));
+    refused(|load| load.sizes(SizeRange { min: 64, max: usize::MAX }));
+    for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::MAX] {
+        let error = soon(move || Load::to("udp://127.0.0.1:9").rate(rate).run()).unwrap_err();
+        assert!(matches!(error, LoadError::Options(_)), "{rate}: {error}");
+    }
+    for load in [
+        Load::to("tcp://127.0.0.1:9").connections(usize::MAX),
+        Load::to("tcp://127.0.0.1:9").depth(usize::MAX),
+        Load::to("tcp://127.0.0.1:9").connections(usize::MAX).depth(usize::MAX),
+    ] {
+        let error = soon(move || load.run()).unwrap_err();
+        assert!(matches!(error, LoadError::TooMuchInFlight { .. }), "{error}");
+    }
+    let mut options = LoadOptions::new("tcp://127.0.0.1:9".parse().unwrap(), StopToken::new().unwrap());
+    options.pace = Pace::Closed { depth: 0 };
+    let error = load(&options, |_| ()).unwrap_err();
+    assert!(matches!(error, LoadError::Options(_)), "{error}");
+}
+
+#[test]
+fn a_load_with_times_without_end_ends_with_its_messages() {
+    for rate in [None, Some(1e9)] {
+        let load = Load::to(udp_server(|_| false)).connections(2).messages(100);
+        let load = load.duration(Duration::MAX).timeout(Duration::MAX).threads(usize::MAX);
+        let load = if let Some(rate) = rate { load.rate(rate).allow_remote(true) } else { load };
+        let report = soon(move || load.run()).unwrap();
+        assert_eq!(report.counts.answered, 100, "{rate:?}");
+    }
+}
+
+/// Returns an error and its sources, as a program prints them.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let sources = std::iter::successors(Some(error), |&error| error.source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(" <= ")
+}
+
+#[test]
+fn an_error_displays_its_operation_and_an_error_of_io_also_its_reason() {
+    let endpoint = nothing("tcp");
+    let connect = format!("cannot connect to {endpoint}");
+    let refused = "Connection refused (os error 111)";
+    let echo = |target: &str| echo(target, b"x").unwrap_err();
+    assert_eq!(chain(&echo(&endpoint)), format!("{connect} <= {refused}"));
+    assert_eq!(chain(&io::Error::from(echo(&endpoint))), format!("{connect}: {refused}"));
+    assert_eq!(echo(&endpoint).failure_kind(), Some(FailureKind::Refused));
+    let load = || Load::to(&endpoint).run().unwrap_err();
+    assert_eq!(chain(&load()), format!("{connect} <= {refused}"));
+    assert_eq!(chain(&io::Error::from(load())), format!("{connect}: {refused}"));
+    let talk = TalkError::from(echo(&endpoint));
+    assert_eq!(chain(&io::Error::from(talk)), format!("{connect}: {refused}"));
+
+    let target = echo("");
+    assert_eq!(target.to_string(), "cannot use the target");
+    let reason = target.source().unwrap().to_string();
+    assert_eq!(chain(&io::Error::from(echo(""))), format!("cannot use the target: {reason}"));
+
+    let group = || echo("udp://255.255.255.255:9");
+    assert_eq!(group().kind(), io::ErrorKind::InvalidInput);
+    assert!(io::Error::from(group()).to_string().ends_with(": it is a multicast or broadcast address"));
+}
+
+#[test]
+fn an_empty_question_is_refused_unless_a_datagram_carries_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    let error = echo(endpoint, b"").unwrap_err();
+    assert!(matches!(error, ClientError::Options(_)), "{error}");
+    assert!(echo(udp_server(|_| false), b"").unwrap().starts_with(b"["));
 }
 
 #[test]
