@@ -30,8 +30,7 @@ const DESCRIPTORS_SPARE: usize = 8;
 
 /// Why a bound server could not start.
 ///
-/// It converts to [`io::Error`](std::io::Error), as the example of [`BindError`](crate::BindError)
-/// shows for that type.
+/// It converts to [`io::Error`], as the example of [`BindError`] shows for that type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {

@@ -82,7 +82,7 @@ pub struct Step {
 ///
 /// As [`load`](fn@load).
 ///
-/// [`LoadOptions`](crate::LoadOptions) has an example.
+/// [`LoadOptions`] has an example.
 pub fn ramp(
     plan: &LoadOptions,
     options: RampOptions,

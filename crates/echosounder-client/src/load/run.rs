@@ -41,7 +41,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(20);
 ///
 /// If the options contradict each other, or the server cannot be reached or fails.
 ///
-/// [`LoadOptions`](crate::LoadOptions) has an example.
+/// [`LoadOptions`] has an example.
 pub fn load(load: &LoadOptions, mut on_event: impl FnMut(LoadEvent<'_>)) -> Result<LoadReport, LoadError> {
     check(load)?;
     let transport = load.connect.endpoint.transport();

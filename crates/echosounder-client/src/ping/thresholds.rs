@@ -6,7 +6,7 @@ use super::report::PingReport;
 
 /// A percentage, 0 to 100.
 ///
-/// See [`Thresholds`](crate::Thresholds) for an example.
+/// See [`Thresholds`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Percent(f64);
 
@@ -46,7 +46,7 @@ pub struct Thresholds {
 
 /// A limit that a result does not keep.
 ///
-/// See [`Thresholds`](crate::Thresholds) for an example.
+/// See [`Thresholds`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Miss {
     /// Too many requests were lost, or none was sent.
