@@ -28,7 +28,6 @@ const SHOWN_ATTEMPTS: usize = 3;
 /// The source is the error of the last attempt; [`attempts`](Self::attempts) has all of them.
 ///
 /// See [`ConnectionError`] for an example.
-#[derive(Debug)]
 pub struct FailedAttempts {
     target: String,
     attempts: Vec<(Address, io::Error)>,
@@ -50,14 +49,8 @@ impl FailedAttempts {
     fn last(&self) -> Option<&io::Error> {
         self.attempts.last().map(|(_, error)| error)
     }
-}
 
-impl fmt::Display for FailedAttempts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot connect to {}", self.target)?;
-        if !self.shows_attempts {
-            return Ok(());
-        }
+    fn write_attempts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [(_, error)] = &self.attempts[..] {
             return write!(f, ": {error}");
         }
@@ -69,6 +62,21 @@ impl fmt::Display for FailedAttempts {
             0 => Ok(()),
             more => write!(f, "; {more} more"),
         }
+    }
+}
+
+impl fmt::Display for FailedAttempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot connect to {}", self.target)?;
+        if self.shows_attempts { self.write_attempts(f) } else { Ok(()) }
+    }
+}
+
+/// The text with the first attempts, which a program prints that returns an error from `main`.
+impl fmt::Debug for FailedAttempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot connect to {}", self.target)?;
+        self.write_attempts(f)
     }
 }
 
@@ -93,11 +101,12 @@ impl error::Error for FailedAttempts {
 /// assert_eq!(error.to_string(), "cannot connect to tcp://127.0.0.1:0");
 /// let error = io::Error::from(error);
 /// assert_eq!(error.to_string(), "cannot connect to tcp://127.0.0.1:0: Connection refused (os error 111)");
+/// // What a program prints that returns the error from `main`.
+/// assert!(format!("{error:?}").contains(&error.to_string()));
 /// let ConnectionError::Connect(failed) = error.downcast()? else { panic!("the name was resolved") };
 /// assert_eq!(failed.attempts()[0].1.raw_os_error(), Some(111)); // ECONNREFUSED
 /// # Ok::<(), io::Error>(())
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectionError {
     /// The endpoint is invalid, or its name has no address.
@@ -119,8 +128,18 @@ impl ConnectionError {
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Resolve(error) => error.fmt(f),
-            Self::Connect(failed) => failed.fmt(f),
+            Self::Resolve(error) => fmt::Display::fmt(error, f),
+            Self::Connect(failed) => fmt::Display::fmt(failed, f),
+        }
+    }
+}
+
+/// The text with the reason, which a program prints that returns an error from `main`.
+impl fmt::Debug for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(error) => fmt::Debug::fmt(error, f),
+            Self::Connect(failed) => fmt::Debug::fmt(failed, f),
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::address::Address;
 /// A failed operation on an object. The kernel's reason is its source.
 ///
 /// Converted to an [`io::Error`], it keeps the reason's kind and displays the reason too, since a
-/// program that returns an `io::Result` shows the error alone. `io::Error::downcast` returns this
+/// message that shows the error alone lacks its source. `Debug` prints the reason in any case:
+/// `main` prints it for the error that it returns. `io::Error::downcast` returns this
 /// type again, with the kernel's error number in its [`cause`](Self::cause), which functions such as
 /// [`is_unreachable`](crate::is_unreachable) look at.
 ///
@@ -31,7 +32,6 @@ use crate::address::Address;
 /// assert_eq!(error.cause().raw_os_error(), Some(98)); // EADDRINUSE
 /// # Ok::<(), io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Error {
     operation: &'static str,
     object: String,
@@ -107,6 +107,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} {}", self.operation, self.object)?;
         if self.shows_reason { write!(f, ": {}", self.source) } else { Ok(()) }
+    }
+}
+
+/// The text with the reason, which a program prints that returns an error from `main`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}: {}", self.operation, self.object, self.source)
     }
 }
 

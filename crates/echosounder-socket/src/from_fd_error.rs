@@ -21,7 +21,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// let _file = std::fs::File::from(error.fd);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct FromFdError {
     /// The descriptor, still open.
@@ -42,6 +41,13 @@ impl fmt::Display for FromFdError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "cannot use descriptor {} as a socket", self.fd.as_raw_fd())?;
         if self.shows_reason { write!(formatter, ": {}", self.source) } else { Ok(()) }
+    }
+}
+
+/// The text with the reason, which a program prints that returns an error from `main`.
+impl fmt::Debug for FromFdError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "cannot use descriptor {} as a socket: {}", self.fd.as_raw_fd(), self.source)
     }
 }
 

@@ -35,7 +35,6 @@ use std::io;
 /// assert_eq!(error.to_string(), "cannot send more than 0 bytes: Broken pipe (os error 32)");
 /// # Ok::<(), io::Error>(())
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Unfinished {
     /// Number of bytes sent before the error.
@@ -61,6 +60,13 @@ impl fmt::Display for Unfinished {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "cannot send more than {} bytes", self.sent)?;
         if self.shows_reason { write!(formatter, ": {}", self.source) } else { Ok(()) }
+    }
+}
+
+/// The text with the reason, which a program prints that returns an error from `main`.
+impl fmt::Debug for Unfinished {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "cannot send more than {} bytes: {}", self.sent, self.source)
     }
 }
 
