@@ -184,12 +184,13 @@ impl Socket {
         self.call_wait_with(flags).call(self.as_fd(), Interest::WRITE, send)
     }
 
-    /// Sends several messages and returns how many were sent: sendmmsg(2).
+    /// Sends several messages and returns how many were sent, at most 1,024: sendmmsg(2).
     ///
     /// # Errors
     ///
-    /// As sendmmsg(2), if the first message cannot be sent. An error of a later message ends the
-    /// call early; send the rest in a second call to learn the reason.
+    /// As sendmmsg(2), if the first message cannot be sent; `InvalidInput` if its address or one of
+    /// its control messages is invalid. An error of a later message ends the call early, after the
+    /// messages before it; send the rest in a second call to learn the reason.
     ///
     /// ```
     /// use echosounder_socket::{Family, Outgoing, Protocol, Socket, Type};

@@ -133,6 +133,9 @@ pub(super) unsafe fn send_zerocopy(
     })
 }
 
+/// Maximum number of messages that sendmmsg(2) sends in one call: UIO_MAXIOV.
+const SEND_MAX: usize = 1024;
+
 /// Memory for [`Socket::send_many_with`](crate::Socket::send_many_with), which reuses it in every
 /// call, so that a call allocates nothing once the memory has grown to its messages.
 ///
@@ -159,14 +162,18 @@ impl SendBatch {
         Self::default()
     }
 
-    /// Encodes the control messages and destinations of messages.
+    /// Encodes the control messages and destinations of messages, up to one that has no encoding.
+    /// An error concerns the first message.
     pub(crate) fn encode(&mut self, messages: &[Outgoing<'_>]) -> io::Result<()> {
         self.control.clear();
         self.encoded.clear();
-        for message in messages {
-            SendControl::append_all(message.control, &mut self.control)?;
-            let to = message.to.map(RawAddress::try_from).transpose()?;
-            self.encoded.push((self.control.len(), to));
+        for message in messages.iter().take(SEND_MAX) {
+            let control = SendControl::append_all(message.control, &mut self.control);
+            match control.and_then(|()| message.to.map(RawAddress::try_from).transpose()) {
+                Ok(to) => self.encoded.push((self.control.len(), to)),
+                Err(error) if self.encoded.is_empty() => return Err(error),
+                Err(_) => break,
+            }
         }
         Ok(())
     }
