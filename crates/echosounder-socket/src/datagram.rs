@@ -64,7 +64,12 @@ impl<'a> Datagram<'a> {
 
     /// Returns the datagrams that the kernel has received as one (UDP_GRO, udp(7)), in order: parts
     /// of [`bytes`](Self::bytes) of [`segment_size`](Self::segment_size), of which the last may be
-    /// shorter. Without UDP_GRO there is one.
+    /// shorter. Without UDP_GRO there is one. `None` if the size is unknown because control messages
+    /// were lost ([`is_control_truncated`](Self::is_control_truncated)): give the batch space for
+    /// [`ControlSpace::SEGMENT_SIZE`](crate::ControlSpace::SEGMENT_SIZE) beside the others.
+    ///
+    /// The buffer must hold all of them, up to 65,535 bytes. If it does not, the last one is cut and
+    /// those after it are lost ([`is_truncated`](Self::is_truncated)).
     ///
     /// ```
     /// use echosounder_socket::{Batch, ControlSpace, Family, MessageFlags, Protocol, SendControl, Socket, Type};
@@ -82,17 +87,20 @@ impl<'a> Datagram<'a> {
     ///
     /// let mut batch = Batch::with_control(8, 65_535, ControlSpace::SEGMENT_SIZE);
     /// receiver.recv_many(&mut batch)?;
-    /// let datagrams: Vec<&[u8]> = batch.iter().flat_map(|datagram| datagram.segments()).collect();
+    /// let datagrams: Vec<&[u8]> = batch.iter().filter_map(|datagram| datagram.segments()).flatten().collect();
     /// assert_eq!(datagrams, [&b"ahoy"[..], b"mate", b"!"]);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "UDP_GRO")]
-    pub fn segments(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let bytes = self.bytes();
+    pub fn segments(&self) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
+        let (bytes, size) = (self.bytes(), self.segment_size());
+        if size.is_none() && self.is_control_truncated() {
+            return None;
+        }
         // An empty datagram is one segment, too.
-        let size = self.segment_size().unwrap_or(bytes.len()).clamp(1, bytes.len().max(1));
+        let size = size.unwrap_or(bytes.len()).clamp(1, bytes.len().max(1));
         let (first, rest) = bytes.split_at(size.min(bytes.len()));
-        once(first).chain(rest.chunks(size))
+        Some(once(first).chain(rest.chunks(size)))
     }
 
     /// Returns the control messages, decoded.
@@ -157,7 +165,8 @@ impl<'a> Datagram<'a> {
     }
 
     /// Returns the length in bytes of each of the datagrams that were received as one; the last may
-    /// be shorter: [`ControlMessage::UdpGro`]. `None` for a single datagram.
+    /// be shorter: [`ControlMessage::UdpGro`]. `None` for a single datagram, or if the control message
+    /// was lost ([`is_control_truncated`](Self::is_control_truncated)).
     #[doc(alias = "UDP_GRO")]
     pub fn segment_size(&self) -> Option<usize> {
         self.control().find_map(|control| control.as_segment_size())

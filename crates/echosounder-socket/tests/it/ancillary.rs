@@ -3,8 +3,10 @@
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
 
+use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::option::{self, TimestampingFlags, TxTime, TxTimeFlags};
 use echosounder_socket::{
     Address, Batch, ControlMessage, ControlSpace, Message, MessageFlags, Outgoing, RawControl, SendBatch,
@@ -365,11 +367,45 @@ fn batch_decodes_every_control_message() {
                 assert_eq!(datagram.full_len(), datagram.bytes().len());
                 let raw: Vec<_> = datagram.control().map(|control| control.to_raw()).collect();
                 assert!(raw.iter().map(|raw| raw.as_raw()).eq(datagram.raw_control()));
-                received.extend(datagram.segments().map(<[u8]>::to_vec));
+                received.extend(datagram.segments().unwrap().map(<[u8]>::to_vec));
             }
         }
         assert_eq!(received, [&b""[..], b"0123", b"4567", b"89"]);
         assert_eq!(batch.iter().len(), batch.len());
+    }
+}
+
+#[test]
+fn lost_segment_size_is_not_one_datagram() {
+    let (client, server) = udp(&LOOPBACK[0]);
+    server.set_option(option::UDP_GRO, true).unwrap();
+    let bytes = [IoSlice::new(b"0123456789")];
+    for (space, segments) in [(ControlSpace::NONE, None), (ControlSpace::SEGMENT_SIZE, Some(3))] {
+        client.send_msg(&bytes, &[SendControl::UdpSegment(4)], None, MessageFlags::NONE).unwrap();
+        let mut batch = Batch::with_control(2, 64, space);
+        assert_eq!(server.recv_many(&mut batch).unwrap(), 1);
+        let datagram = batch.get(0).unwrap();
+        assert_eq!(datagram.is_control_truncated(), segments.is_none());
+        assert_eq!(datagram.segments().map(Iterator::count), segments);
+    }
+}
+
+#[test]
+fn send_many_sends_the_messages_before_a_bad_one() {
+    let (client, server) = udp(&LOOPBACK[0]);
+    let bytes = [IoSlice::new(b"ahoy")];
+    let good = Outgoing::new(&bytes);
+    let nameless = Address::Unix(UnixName::path(Path::new("")));
+    let rights = RawControl { level: libc::SOL_SOCKET, kind: libc::SCM_RIGHTS, data: &[0; 4] };
+    let control = [SendControl::Raw(rights)];
+    for bad in [good.to(&nameless), good.with_control(&control)] {
+        assert_eq!(client.send_many(&[good, bad, good]).unwrap(), 1);
+        assert_eq!(server.recv(&mut [0; 16]).unwrap(), 4);
+        let error = client.send_many(&[bad, good]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        server.set_nonblocking(true).unwrap();
+        assert_eq!(server.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        server.set_nonblocking(false).unwrap();
     }
 }
 
