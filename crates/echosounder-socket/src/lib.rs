@@ -89,7 +89,7 @@
 //! | do it step by step | [`Socket::new`], [`bind`](Socket::bind), [`listen`](Socket::listen), [`accept`](Socket::accept), [`connect`](Socket::connect) |
 //! | create two connected sockets | [`Socket::pair`], [`Transport::pair`] |
 //! | receive and send | [`recv`](Socket::recv), [`send_all`](Socket::send_all), [`recv_from`](Socket::recv_from), [`send_to`](Socket::send_to) |
-//! | read lines, write text | [`Socket::make_file`], or `Read` and `Write` of [`Socket`] |
+//! | read lines, write text | [`Socket::make_file`], or a `BufReader` and `BufWriter` of `&Socket`, which go on after a timeout |
 //! | limit or avoid waiting | [`Socket::set_timeout`], [`Socket::set_nonblocking`] |
 //! | set and read options | [`Socket::set_option`], [`Socket::option`], the list in [`option`] |
 //! | pass descriptors; receive time, destination, TTL | [`Socket::send_msg`], [`Socket::recv_msg`], [`Message`], [`ControlSpace`] |

@@ -99,7 +99,8 @@ impl Read for &Socket {
 
 /// As [`Socket::send`]. There is no buffer, so each `write!` makes a system call for each of its
 /// parts: wrap the socket in a [`BufWriter`](io::BufWriter), or use
-/// [`make_file`](Socket::make_file).
+/// [`make_file`](Socket::make_file). On TCP, the parts after the first also wait for the peer's
+/// acknowledgement, which may take 40 ms, unless [`TCP_NODELAY`](crate::option::TCP_NODELAY) is set.
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.send(bytes)

@@ -35,7 +35,8 @@ use crate::credentials::Credentials;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum SendControl<'a> {
-    /// Pass descriptors to the peer, at most 253: SCM_RIGHTS, unix(7).
+    /// Pass descriptors to the peer, at most 253: SCM_RIGHTS, unix(7). On a stream they need at least
+    /// one byte of data: the kernel drops those of an empty message.
     Rights(&'a [BorrowedFd<'a>]),
     /// Send the identity of this process, which the kernel checks: SCM_CREDENTIALS, unix(7).
     Credentials(Credentials),

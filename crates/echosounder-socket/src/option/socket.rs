@@ -232,7 +232,8 @@ options! {
     /// Bytes of memory that the kernel reserves for the socket, within a memory control group:
     /// Linux 5.16.
     SO_RESERVE_MEM: SocketOption<i32> = 73;
-    /// Allow binding to an address that only connections in TIME-WAIT use: socket(7).
+    /// Allow binding to an address that only connections in TIME-WAIT use, or, for UDP, that other
+    /// sockets with the option use, such as the port of a multicast group: socket(7).
     SO_REUSEADDR: SocketOption<bool> = libc::SO_REUSEADDR;
     /// Share the address with other sockets of this user that set the option too: socket(7).
     SO_REUSEPORT: SocketOption<bool> = libc::SO_REUSEPORT;

@@ -144,7 +144,8 @@ options! {
     TCP_MD5SIG: SocketOption<TcpMd5Key, WriteOnly> = libc::TCP_MD5SIG;
     /// [`TCP_MD5SIG`] for a network of peers and for one interface: Linux 4.13.
     TCP_MD5SIG_EXT: SocketOption<TcpMd5Key, WriteOnly> = libc::TCP_MD5SIG_EXT;
-    /// Send small segments at once: tcp(7).
+    /// Send small segments at once. Without it, a small segment waits until the one before it is
+    /// acknowledged (RFC 896), which may take 40 ms: tcp(7).
     TCP_NODELAY: SocketOption<bool> = libc::TCP_NODELAY;
     /// Number of unsent bytes above which the socket is not writable: tcp(7).
     TCP_NOTSENT_LOWAT: SocketOption<i32> = libc::TCP_NOTSENT_LOWAT;

@@ -14,7 +14,9 @@ pub struct Incoming<'listener> {
 
 impl Socket {
     /// Returns an iterator that accepts connections, as [`accept`](Self::accept) does, and never
-    /// ends. As in std, the address of the peer is that of [`peer_addr`](Self::peer_addr).
+    /// ends. As in std, the address of the peer is that of [`peer_addr`](Self::peer_addr),
+    /// which fails (`NotConnected`) if the peer has already reset the connection;
+    /// [`accept`](Self::accept) returns the address in any case.
     ///
     /// An error does not end the iterator. `WouldBlock` of a non-blocking listener and `TimedOut` of
     /// one with a timeout repeat until a connection arrives.
