@@ -3,6 +3,8 @@
 use std::net::UdpSocket;
 use std::thread;
 
+use echosounder_client::FailureKind;
+
 #[path = "../../examples/probe.rs"]
 #[expect(dead_code, reason = "the test calls the function that main calls")]
 mod probe;
@@ -26,5 +28,7 @@ fn probe_reports_the_round_trip_time() {
 fn probe_of_a_closed_port_is_an_error() {
     let unused = UdpSocket::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", unused.local_addr().unwrap());
-    assert_eq!(probe::probe(&endpoint, 1).unwrap_err().to_string(), "REFUSED");
+    let error = probe::probe(&endpoint, 1).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot connect to {endpoint}"));
+    assert_eq!(error.failure_kind(), Some(FailureKind::Refused));
 }
