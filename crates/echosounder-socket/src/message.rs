@@ -147,7 +147,9 @@ impl Message {
     }
 
     /// Returns the time to live or hop limit on arrival: [`ControlMessage::Ttl`],
-    /// [`ControlMessage::HopLimit`].
+    /// [`ControlMessage::HopLimit`]. An IPv6 socket that receives IPv4 too needs
+    /// [`IP_RECVTTL`](crate::option::IP_RECVTTL) beside
+    /// [`IPV6_RECVHOPLIMIT`](crate::option::IPV6_RECVHOPLIMIT).
     #[doc(alias = "hop_limit")]
     pub fn ttl(&self) -> Option<u8> {
         self.control.iter().find_map(ControlMessage::as_ttl)
@@ -155,6 +157,8 @@ impl Message {
 
     /// Returns the type of service or traffic class on arrival, the DSCP in the upper 6 bits, the
     /// ECN in the lower 2: [`ControlMessage::Tos`], [`ControlMessage::TrafficClass`].
+    /// An IPv6 socket that receives IPv4 too needs [`IP_RECVTOS`](crate::option::IP_RECVTOS) beside
+    /// [`IPV6_RECVTCLASS`](crate::option::IPV6_RECVTCLASS).
     #[doc(alias = "traffic_class")]
     pub fn tos(&self) -> Option<u8> {
         self.control.iter().find_map(ControlMessage::as_tos)

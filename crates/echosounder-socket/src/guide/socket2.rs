@@ -65,7 +65,7 @@
 //! | `bind_device(Some(b"lo"))` | `set_option(SO_BINDTODEVICE, "lo".into())` |
 //! | `set_only_v6(true)` | `set_option(IPV6_V6ONLY, true)` |
 //! | `join_multicast_v4_n(&group, &interface)` | [`IP_ADD_MEMBERSHIP`](option::IP_ADD_MEMBERSHIP) with a [`Membership`](option::Membership) |
-//! | `join_ssm_v4(&source, &group, &interface)` | [`IP_ADD_SOURCE_MEMBERSHIP`](option::IP_ADD_SOURCE_MEMBERSHIP) |
+//! | `join_ssm_v4(&source, &group, &interface)` | [`IP_ADD_SOURCE_MEMBERSHIP`](option::IP_ADD_SOURCE_MEMBERSHIP); by index [`MCAST_JOIN_SOURCE_GROUP`](option::MCAST_JOIN_SOURCE_GROUP) |
 //! | `set_multicast_if_v4(&address)` | [`IP_MULTICAST_IF`](option::IP_MULTICAST_IF) |
 //! | `attach_filter(&[SockFilter])` | [`Socket::attach_filter`] |
 //! | `set_reuse_port`, `set_broadcast`, `set_mark`, `set_passcred`, `set_cpu_affinity` | [`SO_REUSEPORT`](option::SO_REUSEPORT), [`SO_BROADCAST`](option::SO_BROADCAST), [`SO_MARK`](option::SO_MARK), [`SO_PASSCRED`](option::SO_PASSCRED), [`SO_INCOMING_CPU`](option::SO_INCOMING_CPU) |

@@ -102,7 +102,8 @@ options! {
     level libc::IPPROTO_IP;
     /// Join a multicast group: ip(7).
     IP_ADD_MEMBERSHIP: SocketOption<Membership, WriteOnly> = libc::IP_ADD_MEMBERSHIP;
-    /// Join a multicast group for one source: ip(7).
+    /// Join a multicast group for one source, on the interface that has an address: ip(7).
+    /// [`MCAST_JOIN_SOURCE_GROUP`] takes the index of the interface.
     IP_ADD_SOURCE_MEMBERSHIP: SocketOption<SourceMembership, WriteOnly> = libc::IP_ADD_SOURCE_MEMBERSHIP;
     /// Choose the local port at connect rather than at bind, so that connections to different peers
     /// can share it: ip(7), Linux 4.2.

@@ -35,6 +35,7 @@
 //! | set time to live or hop limit | [`IP_TTL`], [`IPV6_UNICAST_HOPS`] |
 //! | mark packets for the firewall | [`SO_MARK`], [`SO_PRIORITY`] |
 //! | join a multicast group | [`IP_ADD_MEMBERSHIP`], [`IPV6_ADD_MEMBERSHIP`], [`MCAST_JOIN_SOURCE_GROUP`] |
+//! | send to a multicast group | [`IP_MULTICAST_TTL`], [`IP_MULTICAST_LOOP`], [`IPV6_MULTICAST_HOPS`] |
 //! | send multicast or broadcast | [`IP_MULTICAST_IF`], [`IPV6_MULTICAST_IF`], [`SO_BROADCAST`] |
 //! | receive the time of arrival | [`SO_TIMESTAMPNS`], [`SO_TIMESTAMPING`] |
 //! | receive destination and interface | [`IP_PKTINFO`], [`IPV6_RECVPKTINFO`] |

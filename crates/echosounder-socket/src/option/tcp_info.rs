@@ -174,7 +174,7 @@ pub struct TcpInfo {
     pub pacing_rate: u64,
     /// The maximum of `pacing_rate`: SO_MAX_PACING_RATE.
     pub max_pacing_rate: u64,
-    /// Number of bytes that the peer has acknowledged.
+    /// Number of bytes that the peer has acknowledged, and one for the SYN of an active open.
     pub bytes_acked: u64,
     /// Number of bytes received.
     pub bytes_received: u64,

@@ -28,7 +28,7 @@ bitflags::bitflags! {
         #[doc(alias = "EPOLLIN")]
         #[doc(alias = "POLLIN")]
         const READ = bit(libc::EPOLLIN);
-        /// Writable: buffer space for more data, or a connection that is established.
+        /// Writable: buffer space for more data, or a connect that has ended, also if it was refused.
         #[doc(alias = "EPOLLOUT")]
         #[doc(alias = "POLLOUT")]
         const WRITE = bit(libc::EPOLLOUT);
