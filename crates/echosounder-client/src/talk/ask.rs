@@ -11,14 +11,16 @@ impl Peer {
     /// Sends a message and returns its reply, with the timestamp that a timestamped echo server puts
     /// before it. Data that belongs to no request is discarded.
     ///
+    /// On a stream, a reply whose prefix is not one of the built-in timestamps has no visible end: it
+    /// ends where nothing arrives for 300 ms.
+    ///
     /// The reply may take the time of [`ConnectOptions::wait`](crate::ConnectOptions::wait).
     ///
     /// # Errors
     ///
-    /// [`ClientError::Options`] if the message is empty and the transport has connections: a stream
-    /// carries no empty message, and an empty message on a connection with message boundaries means
-    /// its end (recv(2)). If the peer fails, does not reply in time or closes the connection, or if the wait was
-    /// stopped.
+    /// [`ClientError::Options`] if the message is empty and the transport carries no empty messages:
+    /// only datagrams and UNIX seqpacket do. If the peer fails, does not reply in time or closes the
+    /// connection, or if the wait was stopped.
     ///
     /// # Examples
     ///
@@ -41,7 +43,12 @@ impl Peer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, ClientError> {
-        if message.is_empty() && self.transport().kind() != Kind::Datagrams {
+        let carries_empty_messages = match self.transport().kind() {
+            Kind::Stream => false,
+            Kind::Messages => self.transport().receives_empty_messages(),
+            Kind::Datagrams => true,
+        };
+        if message.is_empty() && !carries_empty_messages {
             return Err(ClientError::Options(format!(
                 "cannot send an empty message to {}",
                 self.peer_endpoint()

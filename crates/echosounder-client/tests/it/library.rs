@@ -12,6 +12,8 @@ use echosounder_client::{
     PingEvent, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN, SizeRange, StopToken,
     TalkError, TargetResult, echo, load,
 };
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{ServerOptions, Transport, create_server};
 use echosounder_testkit::{PATIENCE, closed_port};
 
 /// Returns the time as a timestamp before a message.
@@ -219,12 +221,23 @@ fn an_error_displays_its_operation_and_an_error_of_io_also_its_reason() {
 }
 
 #[test]
-fn an_empty_question_is_refused_unless_a_datagram_carries_it() {
+fn an_empty_question_is_refused_on_a_stream_alone() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let error = echo(endpoint, b"").unwrap_err();
     assert!(matches!(error, ClientError::Options(_)), "{error}");
     assert!(echo(udp_server(|_| false), b"").unwrap().starts_with(b"["));
+
+    let name = UnixName::abstract_name(format!("sounder-ask-{}", std::process::id()));
+    let listener = create_server((Transport::UnixSeqpacket, &name), ServerOptions::default()).unwrap();
+    let server = thread::spawn(move || {
+        let (connection, _) = listener.accept().unwrap();
+        let len = connection.recv(&mut [0; 8]).unwrap();
+        connection.send(b"[Sun Nov 22 12:19:36 2026] ").unwrap();
+        len
+    });
+    let reply = echo((Transport::UnixSeqpacket, &name), b"").unwrap();
+    assert_eq!((reply.as_slice(), server.join().unwrap()), (&b"[Sun Nov 22 12:19:36 2026] "[..], 0));
 }
 
 #[test]
