@@ -196,7 +196,8 @@ impl Server {
         self.bound.iter().map(|bound| &bound.endpoint)
     }
 
-    /// Returns the bound addresses, in the order of the [endpoints](Self::endpoints).
+    /// Returns the bound addresses, in the order of the [endpoints](Self::endpoints). An address does
+    /// not tell the transport, so give clients the endpoint.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.bound.iter().map(|bound| &bound.address)
     }
@@ -267,6 +268,7 @@ impl Server {
                 .iter()
                 .map(|bound| (bound.endpoint.clone(), bound.address.clone()))
                 .collect(),
+            notes: self.notes,
             threads: Vec::new(),
             counters: Vec::new(),
             paths: Vec::new(),
@@ -319,6 +321,7 @@ pub struct Running {
     /// Readable as soon as a worker has ended for any reason.
     ended: Arc<Waker>,
     endpoints: Vec<(Endpoint, Address)>,
+    notes: Vec<Note>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     counters: Vec<Arc<Counters>>,
     paths: Vec<BoundPath>,
@@ -331,9 +334,15 @@ impl Running {
     }
 
     /// Returns the addresses that the server serves, in the order of the
-    /// [endpoints](Self::endpoints).
+    /// [endpoints](Self::endpoints). An address does not tell the transport, so give clients the
+    /// endpoint.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.endpoints.iter().map(|(_, address)| address)
+    }
+
+    /// Returns the addresses that the server does not serve.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// Returns a descriptor that becomes readable when a worker has ended, by a stop or by a
