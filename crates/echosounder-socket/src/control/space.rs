@@ -20,9 +20,13 @@ use crate::credentials::Credentials;
 /// | [`SEGMENT_SIZE`](Self::SEGMENT_SIZE) | UDP_GRO | 24 |
 /// | [`OVERFLOW`](Self::OVERFLOW) | SO_RXQ_OVFL | 24 |
 /// | [`PIDFD`](Self::PIDFD) | SCM_PIDFD | 24 |
+/// | [`MARK`](Self::MARK) | SO_MARK | 24 |
+/// | [`TCP_INQ`](Self::TCP_INQ) | TCP_CM_INQ | 24 |
+/// | [`NETLINK_GROUP`](Self::NETLINK_GROUP) | NETLINK_PKTINFO | 24 |
 /// | [`TIMESTAMP`](Self::TIMESTAMP) | SCM_TIMESTAMP, SCM_TIMESTAMPNS | 32 |
 /// | [`CREDENTIALS`](Self::CREDENTIALS) | SCM_CREDENTIALS | 32 |
 /// | [`PACKET_INFO`](Self::PACKET_INFO) | IP_PKTINFO, IPV6_PKTINFO | 40 |
+/// | [`PACKET_AUXDATA`](Self::PACKET_AUXDATA) | PACKET_AUXDATA | 40 |
 /// | [`ERROR`](Self::ERROR) | IP_RECVERR, IPV6_RECVERR | 64 |
 /// | [`TIMESTAMPING`](Self::TIMESTAMPING) | SCM_TIMESTAMPING, SCM_TIMESTAMPING_PKTINFO | 96 |
 /// | [`ALL`](Self::ALL) | all, including 253 descriptors | 4096 |
@@ -54,6 +58,15 @@ impl ControlSpace {
     pub const OVERFLOW: Self = Self::of(4);
     /// A pidfd of the sender: [`SO_PASSPIDFD`](crate::option::SO_PASSPIDFD).
     pub const PIDFD: Self = Self::of(4);
+    /// The mark of a packet: [`SO_RCVMARK`](crate::option::SO_RCVMARK).
+    pub const MARK: Self = Self::of(4);
+    /// The number of bytes left in the receive queue: [`TCP_INQ`](crate::option::TCP_INQ).
+    pub const TCP_INQ: Self = Self::of(4);
+    /// The destination group of a netlink message:
+    /// [`NETLINK_PKTINFO`](crate::option::NETLINK_PKTINFO).
+    pub const NETLINK_GROUP: Self = Self::of(4);
+    /// The lengths and VLAN tag of a packet: [`PACKET_AUXDATA`](crate::option::PACKET_AUXDATA).
+    pub const PACKET_AUXDATA: Self = Self::of(20);
     /// One arrival time: [`SO_TIMESTAMP`](crate::option::SO_TIMESTAMP),
     /// [`SO_TIMESTAMPNS`](crate::option::SO_TIMESTAMPNS).
     pub const TIMESTAMP: Self = Self::of(16);
