@@ -116,7 +116,9 @@ impl Template {
         Self { pieces: Vec::from(["[".into(), Piece::Field(Field::Ctime), "] ".into()]) }
     }
 
-    /// Returns the empty prefix: the plain echo of RFC 862.
+    /// Returns the empty prefix: the plain echo of RFC 862. A
+    /// [placeholder](crate::TIMESTAMP_PLACEHOLDER) at the beginning of a message is filled in all the
+    /// same.
     pub fn none() -> Self {
         Self { pieces: Vec::new() }
     }

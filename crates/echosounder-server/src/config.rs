@@ -128,7 +128,8 @@ impl Config {
         Self { ip_version, ..self }
     }
 
-    /// Sets the timestamp prefix of replies. [`Template::none`] echoes messages unchanged.
+    /// Sets the timestamp prefix of replies. [`Template::none`] echoes messages unchanged, except
+    /// those that begin with the timestamp placeholder: it is filled in whatever the prefix is.
     #[must_use]
     pub fn stamp(self, stamp: Template) -> Self {
         Self { stamp, ..self }

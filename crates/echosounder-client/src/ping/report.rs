@@ -159,6 +159,9 @@ pub struct PingReport {
     pub server: Distribution,
     /// The outbound direction. If the clocks are unrelated, the minimum delays of both directions
     /// are assumed to be equal.
+    ///
+    /// There may be fewer delays than replies: on a stream, a server that stamps what one read
+    /// returns ([framing by size](echosounder_proto::Framing)) stamps several requests once.
     pub up: DelayReport,
     /// The return direction.
     pub down: DelayReport,

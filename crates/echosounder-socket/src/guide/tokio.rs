@@ -13,7 +13,8 @@
 //!
 //! tokio expects descriptors that do not block: call
 //! [`set_nonblocking(true)`](crate::Socket::set_nonblocking) first. Otherwise a call waits, and with
-//! it the thread that runs the other tasks:
+//! it the thread that runs the other tasks. In debug builds, `from_std` of tokio's own types panics
+//! for a descriptor that blocks.
 //!
 //! | timeout of the `Socket` | in an `AsyncFd` |
 //! |---|---|
