@@ -75,9 +75,9 @@ impl IoBuffer {
     /// assert_eq!(&buffer[..], b"ahoy!");
     /// ```
     pub fn append_with<T>(&mut self, append: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let result = append(&mut self.bytes);
-        self.align();
-        result
+        // Aligns the content even if `append` panics.
+        let aligning = Aligning(self);
+        append(&mut aligning.0.bytes)
     }
 
     /// Returns a pointer to the content that is not derived from a reference, so that pointers from
@@ -102,6 +102,15 @@ impl IoBuffer {
         self.bytes.copy_within(old..old + len, new);
         self.bytes.truncate(new + len);
         self.start = new;
+    }
+}
+
+/// Aligns a buffer when it is dropped.
+struct Aligning<'a>(&'a mut IoBuffer);
+
+impl Drop for Aligning<'_> {
+    fn drop(&mut self) {
+        self.0.align();
     }
 }
 
@@ -194,6 +203,20 @@ mod tests {
         buffer.append_with(|bytes| *bytes = b"ahoy".to_vec());
         buffer.append_with(|bytes| bytes.extend_from_slice(&[7; 1000]));
         assert!(is_aligned(&buffer) && buffer.ends_with(&[7; 1000]));
+    }
+
+    #[test]
+    fn panic_in_append_leaves_a_valid_buffer() {
+        let mut buffer = IoBuffer::zeroed(100);
+        let appended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            buffer.append_with(|bytes| {
+                *bytes = Vec::new();
+                panic!("expected by this test");
+            })
+        }));
+        assert!(appended.is_err() && buffer.is_empty());
+        buffer.append_with(|bytes| bytes.extend_from_slice(b"ahoy"));
+        assert!(is_aligned(&buffer) && buffer[..] == *b"ahoy");
     }
 
     #[test]
