@@ -114,7 +114,7 @@ fn truncated_paths_are_refused_by_every_call() {
         check(socket.send_to(b"ahoy", &refused).map(drop));
         check(socket.send_msg(&pieces, &[], Some(&refused), MessageFlags::NONE).map(drop));
         let good = Outgoing::new(&pieces).to(&name);
-        check(socket.send_many(&[good, good.to(&refused)]).map(drop));
+        check(socket.send_many(&[good.to(&refused), good]).map(drop));
         for transport in [Transport::UnixStream, Transport::UnixDatagram, Transport::UnixSeqpacket] {
             let error = create_server((transport, &refused), ServerOptions::default()).unwrap_err();
             check(Err(error.into_cause()));
