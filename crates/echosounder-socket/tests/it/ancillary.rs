@@ -234,7 +234,7 @@ fn ipv6_headers_are_sent_and_received() {
             "{control:?}"
         );
     }
-    if try_send("destination options", &client, SendControl::DestinationOptions(&header)) {
+    if try_send("hop-by-hop options", &client, SendControl::DestinationOptions(&header)) {
         let control = receive(&server).control;
         assert!(
             matches!(&control[..], [ControlMessage::DestinationOptions(data)] if data[1..] == header[1..]),

@@ -79,7 +79,7 @@ fn echo_request(kind: u8) -> [u8; 16] {
 
 #[test]
 fn icmp_sockets_ping_the_loopback_address() {
-    for (name, kind, header) in [("icmp datagrams", Type::DGRAM, 0), ("raw icmp", Type::RAW, 20)] {
+    for (name, kind, header) in [("icmp datagrams", Type::DGRAM, 0), ("raw sockets", Type::RAW, 20)] {
         let Some(icmp) = socket(name, libc::AF_INET, kind, Protocol::ICMP.0) else { continue };
         assert_eq!(icmp.protocol().unwrap(), Protocol::ICMP);
         icmp.connect(("127.0.0.1", 0)).unwrap();
@@ -94,7 +94,7 @@ fn icmp_sockets_ping_the_loopback_address() {
             }
         }
     }
-    let Some(icmp) = socket("icmpv6", libc::AF_INET6, Type::RAW, Protocol::ICMPV6.0) else { return };
+    let Some(icmp) = socket("raw sockets", libc::AF_INET6, Type::RAW, Protocol::ICMPV6.0) else { return };
     if let Err(error) = icmp.connect(("::1", 0)) {
         return skip("ipv6", error);
     }
@@ -122,8 +122,12 @@ fn netlink_protocols_are_bound() {
         Protocol::NETLINK_GENERIC,
         Protocol::NETLINK_KOBJECT_UEVENT,
     ] {
-        let Some(socket) = socket(&protocol.to_string(), libc::AF_NETLINK, Type::RAW, protocol.0) else {
-            continue;
+        let socket = match Socket::new(Family::NETLINK, Type::RAW, protocol) {
+            Ok(socket) => socket,
+            Err(error) => {
+                skip("netlink protocols", format!("{protocol}: {error}"));
+                continue;
+            }
         };
         socket.bind(NetlinkAddress::default()).unwrap();
         let Address::Netlink(name) = socket.local_addr().unwrap() else { panic!("not AF_NETLINK") };
@@ -133,7 +137,9 @@ fn netlink_protocols_are_bound() {
     let Some(events) = socket("uevents", libc::AF_NETLINK, Type::RAW, protocol.0) else { return };
     let group = NetlinkAddress { port_id: 0, groups: 1 };
     match events.bind(group) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return skip("uevents", error),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return skip("privileged options", error);
+        }
         bound => bound.unwrap(),
     }
     let Address::Netlink(name) = events.local_addr().unwrap() else { panic!("not AF_NETLINK") };
@@ -159,8 +165,12 @@ fn families_create_sockets() {
         (Family::INET, Type::DGRAM, Protocol::UDPLITE),
         (Family::INET, Type::DCCP, Protocol::DCCP),
     ] {
-        let Some(socket) = socket(&format!("{family} {protocol}"), family.0, kind, protocol.0) else {
-            continue;
+        let socket = match Socket::new(family, kind, protocol) {
+            Ok(socket) => socket,
+            Err(error) => {
+                skip("socket families", format!("{family} {protocol}: {error}"));
+                continue;
+            }
         };
         assert_eq!((socket.family().unwrap(), socket.socket_type().unwrap()), (family, kind));
         match (family, protocol) {
