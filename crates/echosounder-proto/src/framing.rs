@@ -34,8 +34,8 @@ pub enum Input {
 }
 
 impl Framing {
-    /// Returns whether `new` completes a message of which `unfinished` bytes have arrived before,
-    /// none of them a newline.
+    /// Returns whether `new` completes a message. `unfinished` bytes of the message, without a
+    /// newline among them, have arrived before.
     pub fn completes(self, unfinished: usize, new: &[u8]) -> bool {
         match self {
             Self::Line(max) => {

@@ -213,7 +213,7 @@ fn bound_sockets_are_served_by_several_workers() {
         clients.iter().for_each(|client| client.echo(b"hello"));
     }
     assert_eq!(stop(server).messages, 40);
-    // The paths are those of whoever has bound them.
+    // The program that has bound a path removes it.
     assert!(stream.exists() && datagrams.exists());
 }
 
