@@ -252,7 +252,7 @@ struct Pending {
     deadline: Option<Instant>,
 }
 
-/// Connections to the addresses of one name, of which the first that is established wins.
+/// Connections to the addresses of one name. The first that is established wins.
 struct Race<'a> {
     transport: Transport,
     timeout: Option<Duration>,

@@ -62,8 +62,8 @@ impl<'a> Datagram<'a> {
         self.flags().contains(MessageFlags::CTRUNC)
     }
 
-    /// Returns the datagrams that the kernel has received as one (UDP_GRO, udp(7)), in order: parts
-    /// of [`bytes`](Self::bytes) of [`segment_size`](Self::segment_size), of which the last may be
+    /// Returns the datagrams that the kernel has received as one (UDP_GRO, udp(7)), in order. Each
+    /// has [`segment_size`](Self::segment_size) of the [`bytes`](Self::bytes); the last may be
     /// shorter. Without UDP_GRO there is one. `None` if the size is unknown because control messages
     /// were lost ([`is_control_truncated`](Self::is_control_truncated)): give the batch space for
     /// [`ControlSpace::SEGMENT_SIZE`](crate::ControlSpace::SEGMENT_SIZE) beside the others.

@@ -55,7 +55,7 @@ impl Error {
         }
     }
 
-    /// Returns the error as it is within an `io::Error`: it displays the reason, and its source is
+    /// Returns the form of the error for an `io::Error`: it displays the reason, and its source is
     /// the reason's source. For errors of other crates that convert into an [`io::Error`].
     ///
     /// ```

@@ -89,7 +89,7 @@ impl ClientError {
         Self::Target(Error::new("use", &"the target", cause))
     }
 
-    /// Returns the error as it is within an `io::Error`: it displays the reason, rather than
+    /// Returns the form of the error for an `io::Error`: it displays the reason, rather than
     /// returning it as the source.
     pub(crate) fn with_reason(self) -> Self {
         match self {

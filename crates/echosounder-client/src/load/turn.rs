@@ -54,7 +54,7 @@ impl<C: Clock> Generator<C> {
                 (0..self.connections.len()).try_for_each(|index| self.enqueue(index, depth))
             }
             Pace::Open { .. } => {
-                // Of a thread of this load. If a sandbox refuses this, waits end up to 50 µs late.
+                // For the threads of this load only. If a sandbox refuses it, waits end up to 50 µs late.
                 let _ = set_timer_slack(Duration::from_nanos(1));
                 Ok(())
             }

@@ -95,7 +95,7 @@ impl PingOptions {
         if self.is_stream() { STREAM_REQUEST_BYTES_MIN } else { REQUEST_BYTES_MIN }
     }
 
-    /// Checks that requests are large enough to be told apart in the replies, and fit into memory.
+    /// Checks that requests have space for the number that matches replies, and fit into memory.
     pub(super) fn check(&self) -> Result<(), ClientError> {
         let (size, min, max) = (self.size_bytes, self.size_bytes_min(), REQUEST_BYTES_MAX);
         if (min..=max).contains(&size) {
