@@ -51,6 +51,7 @@ mod limits;
 mod link;
 mod listen;
 mod listeners;
+mod network;
 mod path;
 mod reply_cache;
 mod sender;
@@ -71,6 +72,7 @@ pub use echosounder_socket as socket;
 pub use echosounder_socket::{Endpoint, IpVersion, StopToken, ToEndpoint};
 pub use event::{CloseReason, DisconnectReason, Observer, ServerEvent};
 pub use listen::{BindError, Note};
+pub use network::{Network, NetworkError};
 pub use server::{Running, Server, StartError};
 
 /// The parts of the server, for this project's tests and programs. They change without notice.
