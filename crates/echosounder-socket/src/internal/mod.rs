@@ -5,9 +5,10 @@ pub mod kernel;
 mod pinned_socket;
 mod process;
 
-pub use self::pinned_socket::{PathIdentity, PinnedSocket};
+pub use self::pinned_socket::{PathIdentity, PinnedSocket, read_user_map};
 pub use self::process::{
-    effective_user_id, fd_limit, ignore_file_size_signal, raise_fd_limit, set_timer_slack, timer_slack,
+    effective_user_id, end_at_refused_call, fd_limit, ignore_file_size_signal, raise_fd_limit,
+    set_timer_slack, timer_slack,
 };
 pub use crate::batch::Received;
 pub use crate::connection::interleave;

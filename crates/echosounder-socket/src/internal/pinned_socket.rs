@@ -92,6 +92,13 @@ impl PinnedSocket {
     }
 }
 
+/// Reads the files about users that [`PathIdentity::is_owned_by`] needs, so that a process may give up
+/// its access to files afterwards.
+pub fn read_user_map() {
+    overflow_user();
+    maps_all_users();
+}
+
 /// Returns the user id that stands for unmapped users: /proc/sys/kernel/overflowuid.
 fn overflow_user() -> u32 {
     static USER: OnceLock<u32> = OnceLock::new();

@@ -1,5 +1,5 @@
-//! Facts and settings of this process: its user, the descriptor limit, the file size limit and the
-//! timer slack.
+//! Facts and settings of this process: its user, the descriptor limit, the file size limit, the timer
+//! slack and refused system calls.
 
 use std::io;
 use std::time::Duration;
@@ -105,4 +105,18 @@ pub fn set_timer_slack(slack: Duration) -> io::Result<()> {
 #[doc(alias = "geteuid")]
 pub fn effective_user_id() -> u32 {
     sys::process::effective_user_id()
+}
+
+/// Ends the process at the first system call that a seccomp filter refuses by SECCOMP_RET_TRAP,
+/// seccomp(2), after writing the call's number and name to standard error.
+///
+/// `name_of` runs in a signal handler and may only use what signal-safety(7) allows: a search in a
+/// constant table does.
+///
+/// # Errors
+///
+/// As sigaction(2).
+#[doc(alias = "SIGSYS")]
+pub fn end_at_refused_call(name_of: fn(i32) -> Option<&'static str>) -> io::Result<()> {
+    sys::sigsys::end_at_refused_call(name_of)
 }

@@ -19,6 +19,7 @@ pub(crate) mod raw_fd;
 pub(crate) mod sendfile;
 pub(crate) mod service;
 pub(crate) mod sigmask;
+pub(crate) mod sigsys;
 pub(crate) mod socket;
 mod unchecked;
 
