@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use echosounder_proto::Responder;
-use echosounder_socket::internal::{fd_limit, raise_fd_limit};
+use echosounder_socket::internal::{fd_limit, raise_fd_limit, read_user_map};
 use echosounder_socket::{
     Address, Endpoint, Error, Interest, Socket, StopToken, ToEndpoint, Transport, Waker, ready,
 };
@@ -22,6 +22,7 @@ use crate::limits::{Limits, Timeouts, WorkerLimits};
 use crate::listen::{self, BindError, BindOptions, Bound, Note};
 use crate::path::BoundPath;
 use crate::service::EchoService;
+use crate::time_zone::local_time_zone;
 use crate::worker::Worker;
 
 /// Descriptors that are not available to connections, beside those that are open and those of the
@@ -97,6 +98,8 @@ pub struct Server {
     config: Config,
     bound: Vec<Bound>,
     notes: Vec<Note>,
+    /// The maximum number of connections, once the server is [prepared](Self::prepare).
+    connections_max: Option<usize>,
 }
 
 /// Making a server. [`Config`] makes one with other settings.
@@ -128,7 +131,7 @@ impl Server {
         let Config { ip_version, workers, unix_mode, stall_timeout, .. } = config;
         let options = BindOptions { ip_version, workers, unix_mode, stall_timeout };
         let (bound, notes) = listen::bind_all(&endpoints, options)?;
-        Ok(Self { config, bound, notes })
+        Ok(Self { config, bound, notes, connections_max: None })
     }
 
     /// Takes sockets that are bound already, such as those of a service manager (`sd_listen_fds`(3))
@@ -163,7 +166,7 @@ impl Server {
 
     /// Returns a server without endpoints.
     pub(crate) fn empty(config: Config) -> Self {
-        Self { config, bound: Vec::new(), notes: Vec::new() }
+        Self { config, bound: Vec::new(), notes: Vec::new(), connections_max: None }
     }
 
     /// Adds a socket that is bound already. A socket with connections that does not listen yet
@@ -185,6 +188,7 @@ impl Server {
         let Config { ip_version, workers, unix_mode, stall_timeout, .. } = self.config;
         let options = BindOptions { ip_version, workers, unix_mode, stall_timeout };
         self.bound.push(listen::adopt(socket.into(), options)?);
+        self.connections_max = None;
         Ok(())
     }
 }
@@ -205,6 +209,45 @@ impl Server {
     /// Returns the addresses that the server does not serve.
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    /// Does everything that needs files or privileges: reads the time zone and the map of user ids,
+    /// counts the open descriptors, and raises their limit if [`Config::raise_fd_limit`] is set.
+    ///
+    /// [`start_with`](Self::start_with) does so itself. A program that gives up privileges or its
+    /// access to files calls this before. Afterwards the server opens no file except references to
+    /// the sockets of UNIX datagram clients (O_PATH), and removes the paths of its UNIX sockets when
+    /// it stops.
+    ///
+    /// # Errors
+    ///
+    /// If the limit of descriptors does not allow the configured number of connections.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use echosounder_server::Server;
+    ///
+    /// let mut server = Server::bind(["tcp://127.0.0.1:0"])?;
+    /// server.prepare()?;
+    /// // Change the user of the process here, and restrict its access to files.
+    /// let server = server.start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prepare(&mut self) -> Result<(), StartError> {
+        self.prepared_connections_max().map(drop)
+    }
+
+    /// Prepares the server if it is not prepared, and returns the maximum number of connections.
+    fn prepared_connections_max(&mut self) -> Result<usize, StartError> {
+        if let Some(max) = self.connections_max {
+            return Ok(max);
+        }
+        local_time_zone();
+        read_user_map();
+        let max = self.connections_max()?;
+        self.connections_max = Some(max);
+        Ok(max)
     }
 
     /// Starts to serve, and reports nothing: [`start_with`](Self::start_with) an observer `()`.
@@ -251,13 +294,13 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn start_with<O: Observer + Clone + Send + 'static>(
-        self,
+        mut self,
         observer: O,
     ) -> Result<Running, StartError> {
         if self.bound.is_empty() {
             return Err(StartError::NoEndpoint);
         }
-        let limits = Limits::new(self.connections_max()?, self.config.connections_per_host_max);
+        let limits = Limits::new(self.prepared_connections_max()?, self.config.connections_per_host_max);
         let stop = StopToken::new().map_err(StartError::system)?;
         let ended = Arc::new(Waker::new().map_err(StartError::system)?);
         let mut running = Running {

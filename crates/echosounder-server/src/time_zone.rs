@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
 
@@ -14,10 +15,15 @@ const ZONE_FILE_MAX: u64 = 64 * 1024;
 /// The system's own time zone, used if TZ is not set.
 const SYSTEM_ZONE: &str = "/etc/localtime";
 
-/// Returns the time zone that TZ names, or else the system's, or else UTC.
-///
-/// TZ may name any file and TZDIR any folder, so only regular files of a plausible size are read.
+/// Returns the time zone that TZ names, or else the system's, or else UTC. The first call of the
+/// process reads it.
 pub fn local_time_zone() -> TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    ZONE.get_or_init(read_local_time_zone).clone()
+}
+
+/// Reads the time zone. TZ may name any file and TZDIR any folder, so only regular files of a plausible size are read.
+fn read_local_time_zone() -> TimeZone {
     let folder = env::var_os("TZDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let zone = match env::var_os("TZ") {
         Some(tz) => named_zone(&tz, folder.as_deref()),
