@@ -185,6 +185,21 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "MODE", value_parser = value_parsers::mode)]
     pub(crate) unix_mode: Option<u32>,
 
+    /// Run as this user, a name or a number, after binding the endpoints
+    ///
+    /// The process takes the user's groups and cannot become root again. Paths of UNIX sockets keep
+    /// their owner.
+    #[arg(long, value_name = "USER", help_heading = "Access")]
+    pub(crate) user: Option<String>,
+
+    /// Do not restrict the server's access to files, TCP ports and system calls
+    ///
+    /// By default the server restricts itself after binding: by Landlock to removing its own UNIX
+    /// sockets, and by a seccomp filter to the system calls that serving takes. "sounder doctor" shows
+    /// whether the kernel has both.
+    #[arg(long, help_heading = "Access")]
+    pub(crate) no_sandbox: bool,
+
     /// Also stop when standard input ends: the process that started this server for itself holds
     /// the other end
     #[arg(long, hide = true)]

@@ -24,6 +24,7 @@ use echosounder_socket::{Endpoint, IpVersion, Kind, Name, StopToken};
 use crate::args;
 use crate::failure::UsageError;
 use crate::output::{Color, OutputFile, Transcript};
+use crate::run_as::RunAs;
 
 /// The work of `serve`.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ pub(crate) struct Serve {
     pub(crate) on_defaults: bool,
     /// Whether the server also stops when standard input ends.
     pub(crate) until_input_ends: bool,
+    /// The user to become after binding.
+    pub(crate) user: Option<RunAs>,
+    pub(crate) sandbox: bool,
 }
 
 /// The work of `talk`.
@@ -98,7 +102,15 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     server.connections_per_host_max =
         args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX));
     server.idle_timeout = args.idle_timeout;
-    Ok(Serve { endpoints, server, transcript, on_defaults, until_input_ends: args.until_input_ends })
+    Ok(Serve {
+        endpoints,
+        server,
+        transcript,
+        on_defaults,
+        until_input_ends: args.until_input_ends,
+        user: args.user.as_deref().map(RunAs::find).transpose()?,
+        sandbox: !args.no_sandbox,
+    })
 }
 
 /// Returns the work of `talk`.

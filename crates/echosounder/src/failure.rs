@@ -124,6 +124,22 @@ pub(crate) struct OwnServerError {
     pub(crate) is_absent: bool,
 }
 
+/// The server could not change to the user of `--user`.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot run as user {name}: {operation}")]
+pub(crate) struct UserError {
+    name: String,
+    operation: &'static str,
+    #[source]
+    cause: io::Error,
+}
+
+impl UserError {
+    pub(crate) fn new(name: &str, operation: &'static str, cause: io::Error) -> Self {
+        Self { name: name.to_owned(), operation, cause }
+    }
+}
+
 /// The hint for socket families that this machine lacks.
 pub(crate) const ABSENT_HINT: &str =
     "run \"sounder doctor\" to see which socket types work here and how to enable the rest";
@@ -290,6 +306,9 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
     let cause = find::<io::Error>(error);
     if is_local(error) && cause.is_some_and(is_out_of_descriptors) {
         return Some("\"ulimit -n\" shows the limit of open files");
+    }
+    if find::<UserError>(error).is_some_and(|error| error.cause.kind() == io::ErrorKind::PermissionDenied) {
+        return Some("--user requires root, or the capabilities CAP_SETUID and CAP_SETGID");
     }
     let by_kernel = cause.is_some_and(|cause| cause.raw_os_error().is_some());
     let cause = cause.map(io::Error::kind);

@@ -14,6 +14,7 @@ mod failure;
 mod hints;
 mod output;
 mod render;
+mod run_as;
 mod stderr;
 mod support;
 mod value_parsers;

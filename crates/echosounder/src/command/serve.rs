@@ -7,15 +7,16 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_server::{Note, Running};
+use echosounder_server::{Note, Running, Server};
 use echosounder_socket::{Endpoint, Interest, Signal, StopToken, Waker, ready};
 
-use super::signals;
 use super::transcript::{self, WriterThread};
+use super::{sandbox, signals, socket_paths};
 use crate::config::Serve;
 use crate::failure::{ABSENT_HINT, Outcome, plain};
 use crate::output::{Output, Transcript};
 use crate::render::serve::{listening, note, summary};
+use crate::run_as::RunAs;
 use crate::stderr::stderr;
 
 /// How many waits may fail in a row.
@@ -26,12 +27,14 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs the server until a signal stops it.
 pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
-    let server = config.server.bind(config.endpoints)?;
-    // Threads inherit the signal mask, so the signals are blocked before the first thread starts. A
-    // lookup of names can take long and should be interruptible, so they are blocked after it.
+    let mut server = config.server.bind(config.endpoints)?;
+    // Threads inherit the signal mask and the sandbox, so both precede the first thread. A lookup of
+    // names can take long and should be interruptible, so the signals are blocked after it.
     let signals = signals::receive(&[Signal::User1, Signal::Quit])?;
+    let restrictions = restrict(&mut server, config.user.as_ref(), config.sandbox)?;
     let is_incomplete = server.notes().iter().any(|note| note.whole_endpoint);
     print_notes(server.notes(), output)?;
+    restrictions.iter().try_for_each(|text| note(&mut stderr(), text, output.json))?;
 
     // Without a transcript, errors go to standard error.
     let out: Box<dyn Write + Send> = match config.transcript {
@@ -62,6 +65,27 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     }
     finish(running, writer, output)?;
     Ok(if is_incomplete { Outcome::Incomplete } else { Outcome::Done })
+}
+
+/// Gives up the privileges and the access to the system that the bound server does not need. Returns
+/// notes about the restrictions.
+fn restrict(server: &mut Server, user: Option<&RunAs>, sandbox: bool) -> Result<Vec<String>> {
+    server.prepare()?;
+    let mut notes = Vec::new();
+    if let Some(user) = user {
+        user.become_user()?;
+        let name = user.name();
+        let lasting = server.endpoints().filter(|endpoint| {
+            socket_paths::path(endpoint).is_some_and(|path| !socket_paths::is_removable(path))
+        });
+        notes.extend(lasting.map(|endpoint| {
+            format!("{endpoint} remains when the server stops: user {name} may not remove it")
+        }));
+    }
+    if sandbox {
+        notes.extend(sandbox::enter(server.endpoints()));
+    }
+    Ok(notes)
 }
 
 /// Prints the addresses that the server does not serve.

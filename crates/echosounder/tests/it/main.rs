@@ -14,6 +14,7 @@ mod log;
 mod output;
 mod page;
 mod ping;
+mod privileges;
 mod readme;
 mod sandbox;
 mod schema;

@@ -16,7 +16,7 @@ use crate::support::{
 
 /// Returns a command that runs our program with a seccomp filter, by which each of the system calls
 /// fails with this error. `None` if that is impossible here.
-fn sandboxed(error: &str, calls: &str, args: &[&str]) -> Option<Command> {
+pub(crate) fn sandboxed(error: &str, calls: &str, args: &[&str]) -> Option<Command> {
     let mut command = may_run(python("sandbox.py", [error, calls])?)?;
     command.arg(env!("CARGO_BIN_EXE_sounder")).args(args);
     Some(command)

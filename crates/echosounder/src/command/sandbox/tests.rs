@@ -1,0 +1,178 @@
+//! Each test restricts one thread, since the sandbox holds for a thread and the threads that it
+//! creates.
+
+use std::fs::{self, File, read_dir};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::{env, thread};
+
+use echosounder_socket::Signal;
+use echosounder_testkit::{Folder, skip, unique};
+use nix::libc;
+use seccompiler::SeccompAction;
+
+use super::*;
+
+/// Runs `attempt` in a thread that `restrict` has restricted. Returns `None` if that is impossible on
+/// this machine.
+fn restricted<T: Send>(
+    restrict: impl FnOnce() -> io::Result<()> + Send,
+    attempt: impl FnOnce() -> T + Send,
+) -> Option<T> {
+    let attempt = || match restrict() {
+        Ok(()) => Some(attempt()),
+        Err(error) => {
+            skip("sandbox", error);
+            None
+        }
+    };
+    thread::scope(|scope| scope.spawn(attempt).join().unwrap())
+}
+
+fn with_landlock<T: Send>(needs: &Needs, attempt: impl FnOnce() -> T + Send) -> Option<T> {
+    restricted(|| files::restrict(needs), attempt)
+}
+
+fn with_seccomp<T: Send>(attempt: impl FnOnce() -> T + Send) -> Option<T> {
+    let refusal = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    restricted(|| calls::restrict(refusal), attempt)
+}
+
+/// Returns the kind of the error.
+#[track_caller]
+fn error<T>(result: io::Result<T>) -> ErrorKind {
+    result.err().expect("the sandbox refuses it").kind()
+}
+
+fn needs_of(endpoints: &[&str]) -> Needs {
+    let endpoints: Vec<Endpoint> = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
+    needs(endpoints.iter())
+}
+
+#[test]
+fn needs_are_the_folders_of_paths_and_the_names_of_datagram_clients() {
+    let needs = needs_of(&["tcp://127.0.0.1:1", "unix:/run/a/s", "unix-seqpacket:s", "unix:@name"]);
+    assert!(needs.folders.iter().map(|folder| folder.to_str().unwrap()).eq(["/run/a", "."]));
+    assert!(!needs.abstract_peers);
+    assert!(needs_of(&["udp://127.0.0.1:1", "unix-dgram:@name"]).abstract_peers);
+}
+
+#[test]
+fn landlock_refuses_files_ports_and_other_processes() {
+    let folder = Folder::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap();
+    let name = SocketAddr::from_abstract_name(unique()).unwrap();
+    let peer = UnixDatagram::bind_addr(&name).unwrap();
+    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    let attempts = || {
+        [
+            error(File::open("/etc/passwd")),
+            error(File::create(folder.path().join("file"))),
+            error(read_dir("/")),
+            error(UnixListener::bind(folder.path().join("socket"))),
+            Command::new("true").exec().kind(),
+            error(TcpListener::bind("127.0.0.1:0")),
+            error(TcpStream::connect(port)),
+            error(Signal::Terminate.send(child.id())),
+            error(UnixDatagram::unbound().unwrap().connect_addr(&name)),
+        ]
+    };
+    let refused = with_landlock(&Needs::default(), attempts);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(peer);
+    assert_eq!(refused.unwrap_or([ErrorKind::PermissionDenied; 9]), [ErrorKind::PermissionDenied; 9]);
+}
+
+#[test]
+fn landlock_allows_what_the_server_needs() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let sockets = [&folder, &other].map(|folder| folder.join("socket"));
+    let listeners = sockets.clone().map(|path| UnixListener::bind(path).unwrap());
+    let name = SocketAddr::from_abstract_name(unique()).unwrap();
+    let peer = UnixDatagram::bind_addr(&name).unwrap();
+    let endpoints = [folder.endpoint("unix", "socket"), "unix-dgram:@name".into()];
+    let needs = needs_of(&endpoints.each_ref().map(String::as_str));
+    with_landlock(&needs, || {
+        UnixDatagram::unbound().unwrap().send_to_addr(b"hello", &name).unwrap();
+        assert_eq!(error(fs::remove_file(&sockets[1])), ErrorKind::PermissionDenied);
+        fs::remove_file(&sockets[0]).unwrap();
+        // References serve as addresses of clients.
+        File::options().read(true).custom_flags(libc::O_PATH).open(&sockets[1]).unwrap();
+    });
+    drop((listeners, peer));
+}
+
+#[test]
+fn seccomp_refuses_new_sockets_processes_and_open_files() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    let refused = with_seccomp(|| {
+        [
+            error(File::open("/etc/passwd")),
+            error(read_dir("/")),
+            error(fs::create_dir("/tmp/sounder")),
+            error(fs::rename("/tmp/sounder", "/tmp/sounder-2")),
+            error(TcpListener::bind("127.0.0.1:0")),
+            error(UdpSocket::bind("127.0.0.1:0")),
+            Command::new("true").exec().kind(),
+            error(Command::new("true").spawn()),
+            error(Signal::Terminate.send(child.id())),
+            error(echosounder_socket::internal::kernel::io_uring()),
+            error(echosounder_socket::internal::kernel::landlock()),
+        ]
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(listener);
+    assert_eq!(refused.unwrap_or([ErrorKind::PermissionDenied; 11]), [ErrorKind::PermissionDenied; 11]);
+}
+
+#[test]
+fn seccomp_allows_threads_clocks_memory_and_replies() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap();
+    let mut client = TcpStream::connect(port).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    with_seccomp(|| {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"hello").unwrap();
+        client.read_exact(&mut [0; 5]).unwrap();
+        socket.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
+        // Threads are restricted, too.
+        let inherited = thread::scope(|scope| {
+            let attempt = || {
+                let memory = vec![1_u8; 64 << 20];
+                (memory[memory.len() - 1], error(UdpSocket::bind("127.0.0.1:0")))
+            };
+            scope.spawn(attempt).join().unwrap()
+        });
+        assert_eq!(inherited, (1, ErrorKind::PermissionDenied));
+        assert!(fs::symlink_metadata("/").is_ok() && !io::stdin().is_terminal());
+    });
+}
+
+/// The test runs itself in a child process, which the refused call ends.
+#[test]
+#[cfg(debug_assertions)]
+fn refused_call_is_named() {
+    const CHILD: &str = "SOUNDER_TEST_REFUSED_CALL";
+    if env::var_os(CHILD).is_some() {
+        return drop(restricted(|| calls::restrict(calls::REFUSAL), || UdpSocket::bind("127.0.0.1:0")));
+    }
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", "--nocapture", "command::sandbox::tests::refused_call_is_named"]).env(CHILD, "1");
+    let done = child.output().unwrap();
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    if stderr.contains("skipped sandbox: ") {
+        return skip("sandbox", stderr);
+    }
+    assert_eq!(done.status.code(), Some(128 + libc::SIGSYS), "{stderr}");
+    assert!(stderr.contains("sounder: the sandbox refuses the system call socket ("), "{stderr}");
+}

@@ -1,0 +1,72 @@
+//! The user that `serve --user` runs as after binding.
+
+use std::ffi::CString;
+use std::io;
+
+use nix::unistd::{self, Gid, Uid, User};
+
+use crate::failure::{UsageError, UserError};
+
+/// A user with the groups that the user database lists.
+#[derive(Clone, Debug)]
+pub(crate) struct RunAs {
+    /// As given on the command line.
+    name: String,
+    uid: Uid,
+    gid: Gid,
+    /// The name in the user database; `None` if the database lacks the number.
+    account: Option<CString>,
+}
+
+impl RunAs {
+    /// Finds a user by name or by number. A number that the user database lacks is also that of the
+    /// group.
+    pub(crate) fn find(text: &str) -> anyhow::Result<Self> {
+        let number = text.parse().ok();
+        let by_number = || number.and_then(|number| User::from_uid(Uid::from_raw(number)).transpose());
+        let name = text.to_owned();
+        let found = User::from_name(text).transpose().or_else(by_number).transpose();
+        match (found.map_err(|errno| UserError::new(text, "find", errno.into()))?, number) {
+            (Some(User { name: account, uid, gid, .. }), _) => {
+                // A name from the database contains no NUL.
+                Ok(Self { name, uid, gid, account: CString::new(account).ok() })
+            }
+            (None, Some(number)) => {
+                Ok(Self { name, uid: Uid::from_raw(number), gid: Gid::from_raw(number), account: None })
+            }
+            (None, None) => Err(UsageError(format!("no user is named {text:?}")).into()),
+        }
+    }
+
+    /// Gives the process the ids and groups of the user for good. Call it while the process has one
+    /// thread.
+    ///
+    /// A process that runs as the user already, and cannot change its groups, keeps them.
+    pub(crate) fn become_user(&self) -> Result<(), UserError> {
+        let failed = |operation| move |errno: nix::Error| UserError::new(&self.name, operation, errno.into());
+        let ids = (unistd::getresuid(), unistd::getresgid());
+        if let (Ok(users), Ok(groups)) = ids
+            && !self.uid.is_root()
+            && [users.real, users.effective, users.saved] == [self.uid; 3]
+            && [groups.real, groups.effective, groups.saved] == [self.gid; 3]
+        {
+            return Ok(());
+        }
+        match &self.account {
+            Some(account) => unistd::initgroups(account, self.gid).map_err(failed("initgroups"))?,
+            None => unistd::setgroups(&[]).map_err(failed("setgroups"))?,
+        }
+        unistd::setresgid(self.gid, self.gid, self.gid).map_err(failed("setresgid"))?;
+        unistd::setresuid(self.uid, self.uid, self.uid).map_err(failed("setresuid"))?;
+        if !self.uid.is_root() && unistd::seteuid(Uid::from_raw(0)).is_ok() {
+            let cause = io::Error::other("the process can become root again");
+            return Err(UserError::new(&self.name, "setresuid", cause));
+        }
+        Ok(())
+    }
+
+    /// Returns the user as given on the command line.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
