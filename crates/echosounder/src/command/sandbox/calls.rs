@@ -123,9 +123,9 @@ const ALLOWED_PREDECESSORS: &[i64] = &[
 const ALLOWED_PREDECESSORS: &[i64] = &[];
 
 /// The requests of ioctl(2) that sockets and terminals get: FIONBIO, FIONREAD, SIOCOUTQ, SIOCATMARK,
-/// and the queries that isatty(3) makes.
-const REQUESTS: [u64; 6] =
-    [libc::FIONBIO, libc::FIONREAD, libc::TIOCOUTQ, 0x8905, libc::TCGETS, libc::TIOCGWINSZ];
+/// and for isatty(3) TCGETS, TCGETS2 and TIOCGWINSZ. They have the same numbers on x86-64, aarch64
+/// and riscv64; their type differs between C libraries.
+const REQUESTS: [u64; 7] = [0x5421, 0x541b, 0x5411, 0x8905, 0x5401, 0x802c_542a, 0x5413];
 
 /// The commands of fcntl(2): duplicates of descriptors, and their flags.
 const COMMANDS: [libc::c_int; 5] =
