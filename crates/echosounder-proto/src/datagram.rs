@@ -61,6 +61,8 @@ pub enum DropReason {
     Remote,
     /// The rate limit of the plain echo to remote hosts is reached.
     Rate,
+    /// Its sender's address or user is not allowed.
+    Denied,
     /// The kernel had no buffer space for the reply.
     Unsent,
     /// The receive buffer was full: the kernel dropped it before it was read.
@@ -80,6 +82,7 @@ impl DropReason {
         Self::Service,
         Self::Remote,
         Self::Rate,
+        Self::Denied,
         Self::Unsent,
         Self::Overflow,
     ];
@@ -97,6 +100,7 @@ impl DropReason {
             Self::Service => "service",
             Self::Remote => "stranger",
             Self::Rate => "rate",
+            Self::Denied => "denied",
             Self::Unsent => "unsent",
             Self::Overflow => "overflow",
         }

@@ -8,6 +8,7 @@ use echosounder_proto::{Framing, PlainEcho, Template};
 use echosounder_socket::{IpVersion, Socket, ToEndpoint};
 
 use crate::listen::BindError;
+use crate::network::Network;
 use crate::server::Server;
 
 /// The maximum number of threads. With more, the share of each in the backlog budget would be too
@@ -53,9 +54,15 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// Maximum number of connections; `None` means as many as the limit of open descriptors allows.
     pub connections_max: Option<usize>,
-    /// Maximum number of connections of one client host, or of one IPv6 /64 network; `None` means
-    /// no limit.
-    pub connections_per_host_max: Option<u32>,
+    /// Maximum number of connections of one peer; `None` means a quarter of all for a peer on
+    /// another host, and no limit for this host.
+    pub connections_per_peer_max: Option<u32>,
+    /// The networks whose clients are served; without any, those of all networks are.
+    pub allowed_networks: Vec<Network>,
+    /// The networks whose clients are not served, even if another list allows them.
+    pub denied_networks: Vec<Network>,
+    /// The ids of the users who are served on UNIX sockets; without any, all users are.
+    pub allowed_users: Vec<u32>,
     /// How long a client may send nothing; `None` means no limit.
     pub idle_timeout: Option<Duration>,
     /// How long a client may receive nothing although the server has output for it.
@@ -76,7 +83,10 @@ impl Default for Config {
             host: String::new(),
             workers: NonZeroUsize::MIN,
             connections_max: None,
-            connections_per_host_max: None,
+            connections_per_peer_max: None,
+            allowed_networks: Vec::new(),
+            denied_networks: Vec::new(),
+            allowed_users: Vec::new(),
             idle_timeout: None,
             stall_timeout: DEFAULT_STALL_TIMEOUT,
             unix_mode: 0o600,
@@ -168,16 +178,62 @@ impl Config {
     /// Sets the maximum number of connections. Without it there are as many as the limit of open
     /// descriptors allows.
     ///
-    /// A client beyond the maximum replaces the connection that has been idle longest, or waits.
+    /// When the maximum is reached, a new client replaces a connection of the peer that has most,
+    /// the one that has waited longest for its client. A client whose own peer has most replaces
+    /// only a connection that has been idle or stalled for a second, and is refused or waits if
+    /// there is none. See
+    /// [`connections_per_peer_max`](Self::connections_per_peer_max) for what one peer is.
     #[must_use]
     pub fn connections_max(self, max: usize) -> Self {
         Self { connections_max: Some(max), ..self }
     }
 
-    /// Sets the maximum number of connections of one client host, or of one IPv6 /64 network.
+    /// Sets the maximum number of connections of one peer: an IPv4 address, an IPv6 /48 network, the
+    /// user of a UNIX socket, a VSOCK context or a TIPC node.
+    ///
+    /// Without it, a peer on another host has at most a quarter of
+    /// [all](Self::connections_max), but always one, and this host has no limit.
     #[must_use]
-    pub fn connections_per_host_max(self, max: u32) -> Self {
-        Self { connections_per_host_max: Some(max), ..self }
+    pub fn connections_per_peer_max(self, max: u32) -> Self {
+        Self { connections_per_peer_max: Some(max), ..self }
+    }
+
+    /// Adds networks whose clients are served, by connections and datagrams. All other IP addresses
+    /// are refused then, 127.0.0.1 and ::1 included. Sockets without an IP address are not
+    /// concerned.
+    ///
+    /// ```
+    /// use echosounder_server::{Config, Network};
+    ///
+    /// let config = Config::new()
+    ///     .allow_networks(["127.0.0.0/8".parse::<Network>()?, "192.0.2.0/24".parse()?])
+    ///     .deny_networks(["192.0.2.13".parse::<Network>()?]);
+    /// config.bind(["tcp://127.0.0.1:0"])?.start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn allow_networks(mut self, networks: impl IntoIterator<Item = Network>) -> Self {
+        self.allowed_networks.extend(networks);
+        self
+    }
+
+    /// Adds networks whose clients are not served, even if
+    /// [`allow_networks`](Self::allow_networks) contains them. That method has an example.
+    #[must_use]
+    pub fn deny_networks(mut self, networks: impl IntoIterator<Item = Network>) -> Self {
+        self.denied_networks.extend(networks);
+        self
+    }
+
+    /// Adds the ids of users who are served on UNIX sockets. All other users are refused then, root
+    /// included.
+    ///
+    /// The user of a connection is the effective user who called connect(2): SO_PEERCRED, unix(7).
+    /// That of a datagram is the user whom the kernel attests: SCM_CREDENTIALS, unix(7).
+    #[must_use]
+    pub fn allow_users(mut self, uids: impl IntoIterator<Item = u32>) -> Self {
+        self.allowed_users.extend(uids);
+        self
     }
 
     /// Sets how long a client may send nothing before the server disconnects it.

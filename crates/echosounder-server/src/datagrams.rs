@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use echosounder_proto::{Clock, Datagram, DatagramFilter, DropReason, PlainEcho, WallTime};
 use echosounder_socket::family::unix::UnixName;
@@ -11,6 +12,7 @@ use echosounder_socket::{
     Address, Batch, Interest, PacketInfo, Socket, StopToken, is_forbidden, option, ready,
 };
 
+use crate::access::Access;
 use crate::event::Observer;
 use crate::failures::{Failures, PAUSE, is_transient};
 use crate::reply_cache::{self, ReplyCache};
@@ -55,6 +57,8 @@ pub struct DatagramWorker<C, O> {
     address: Address,
     batch: Batch,
     filter: DatagramFilter,
+    /// `None` allows all senders.
+    access: Option<Arc<Access>>,
     /// Whether this worker counts datagrams to a group.
     counts_groups: bool,
     reply_cache: ReplyCache,
@@ -97,6 +101,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         let template = &service.responder(true).stamp;
         Ok(Self {
             filter: DatagramFilter::new(template, plain_echo, service.now().mono),
+            access: None,
             batch,
             socket,
             address,
@@ -110,6 +115,13 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             stop,
             service,
         })
+    }
+
+    /// Drops the datagrams of senders that these rules do not allow.
+    #[must_use]
+    pub fn with_access(mut self, access: &Arc<Access>) -> Self {
+        self.access = Some(access).filter(|access| !access.allows_all()).cloned();
+        self
     }
 
     /// Leaves the counting of datagrams to a group to another worker of the same address. The
@@ -249,11 +261,13 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             truncated: received.truncated,
             bytes: self.batch.bytes(index),
         };
+        let user = received.credentials.map(|sender| sender.uid);
+        if self.access.as_ref().is_some_and(|access| !access.allows(&peer, user)) {
+            return Err(DropReason::Denied);
+        }
         self.filter.check(&datagram, self.service.now().mono)?;
         let to = match &peer {
-            Address::Unix(UnixName::Path(path)) => {
-                Some(self.reply_cache.address(path, received.credentials.map(|sender| sender.uid))?)
-            }
+            Address::Unix(UnixName::Path(path)) => Some(self.reply_cache.address(path, user)?),
             _ => None,
         };
         let bytes = self.batch.bytes_mut(index);

@@ -67,15 +67,19 @@ pub enum DisconnectReason {
     Idle,
     /// The client received nothing for longer than the stall timeout.
     Stalled,
-    /// The maximum number of connections was reached, and this one had been idle longest.
+    /// The maximum number of connections was reached, and this one made room for another: its peer
+    /// had most connections, and this one had waited longest for its client.
     Evicted,
-    /// The client's host already had its maximum number of connections.
+    /// The client's host or user already had its maximum number of connections, or the server was
+    /// full and that host or user had most connections.
     Refused,
+    /// The client's address or user is not allowed.
+    Denied,
 }
 
 impl DisconnectReason {
     /// Every reason, in the order of reports.
-    pub const ALL: &'static [Self] = &[Self::Idle, Self::Stalled, Self::Evicted, Self::Refused];
+    pub const ALL: &'static [Self] = &[Self::Idle, Self::Stalled, Self::Evicted, Self::Refused, Self::Denied];
 
     /// Returns the reason as one word for reports.
     pub fn name(self) -> &'static str {
@@ -84,6 +88,7 @@ impl DisconnectReason {
             Self::Stalled => "stalled",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
+            Self::Denied => "denied",
         }
     }
 }

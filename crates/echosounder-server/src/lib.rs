@@ -39,6 +39,7 @@
 #![forbid(unsafe_code)]
 #![doc(test(attr(deny(unused))))]
 
+mod access;
 mod backlog;
 mod clock;
 mod config;
@@ -53,6 +54,7 @@ mod listen;
 mod listeners;
 mod network;
 mod path;
+mod peers;
 mod reply_cache;
 mod sender;
 mod server;
@@ -78,6 +80,7 @@ pub use server::{Running, Server, StartError};
 /// The parts of the server, for this project's tests and programs. They change without notice.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::access::Access;
     pub use crate::backlog::BACKLOG_MAX;
     pub use crate::clock::SystemClock;
     pub use crate::connection::{Completion, Connection, Operation};

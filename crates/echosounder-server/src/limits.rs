@@ -1,14 +1,13 @@
-//! Limits on connections: how many there may be, how many of one host, and how long they may wait.
+//! Limits on connections: how many there may be, how many of one peer, and how long they may wait.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use echosounder_socket::Address;
-
-/// Number of counters for connections per host.
-const HOST_COUNTERS: usize = 64 * 1024;
+use crate::access::Access;
+use crate::peers::{Newcomer, PeerKey};
 
 /// How long connections may wait for their peers.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +23,8 @@ pub struct Timeouts {
 pub struct WorkerLimits {
     /// The limits that all workers share.
     pub shared: Arc<Limits>,
+    /// Which clients may connect.
+    pub access: Arc<Access>,
     /// How long connections may wait for their peers.
     pub timeouts: Timeouts,
     /// Bytes of backlog that this worker may hold: its part of
@@ -31,78 +32,178 @@ pub struct WorkerLimits {
     pub backlog_max: usize,
 }
 
-/// The numbers of connections that all workers share: in all, and per host.
+/// The numbers of connections that all workers share: in all, and per peer.
 ///
-/// The table of hosts has a fixed size, so memory does not grow with the number of hosts. A keyed
-/// hash of its address assigns each host a counter. Two hosts may share a counter and then share
-/// the limit; the key is random, so nobody can cause that on purpose.
+/// The table of peers is exact. It has at most as many entries as there are connections, and clients
+/// that are being accepted.
 #[derive(Debug)]
 pub struct Limits {
     connections: AtomicUsize,
     connections_max: usize,
-    hosts: Box<[AtomicU32]>,
-    per_host_max: Option<u32>,
-    keys: RandomState,
+    per_peer_max: Option<u32>,
+    peers: Mutex<HashMap<PeerKey, u32>>,
 }
 
 impl Limits {
-    /// Creates limits of `connections_max` connections in all and `per_host_max` of one host;
-    /// `None` means no limit.
-    pub fn new(connections_max: usize, per_host_max: Option<u32>) -> Self {
-        let counters = if per_host_max.is_some() { HOST_COUNTERS } else { 0 };
-        Self {
-            connections: AtomicUsize::new(0),
-            connections_max,
-            hosts: (0..counters).map(|_| AtomicU32::new(0)).collect(),
-            per_host_max,
-            keys: RandomState::new(),
+    /// Creates limits of `connections_max` connections in all and `per_peer_max` of one peer.
+    /// `None` means a quarter of all, at least 1, for a peer on another host, and no limit for this
+    /// host.
+    pub fn new(connections_max: usize, per_peer_max: Option<u32>) -> Self {
+        let peers = Mutex::default();
+        Self { connections: AtomicUsize::new(0), connections_max, per_peer_max, peers }
+    }
+
+    /// Returns whether the maximum number of connections is reached.
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections_max <= self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more connection of a peer. Returns `None` if the peer has its maximum.
+    /// `is_remote` returns whether the peer is on another host.
+    pub(crate) fn charge(
+        self: &Arc<Self>,
+        peer: PeerKey,
+        is_remote: impl FnOnce() -> bool,
+    ) -> Option<ConnectionPermit> {
+        let max = match self.per_peer_max {
+            Some(max) => max,
+            None if is_remote() => u32::try_from(self.connections_max / 4).unwrap_or(u32::MAX).max(1),
+            None => u32::MAX,
+        };
+        let mut peers = self.peers();
+        let share = peers.get(&peer).map_or(0, |&count| count) + 1;
+        if max < share {
+            return None;
+        }
+        peers.insert(peer, share);
+        Some(ConnectionPermit {
+            limits: Some(Arc::clone(self)),
+            newcomer: Newcomer { peer, share },
+            is_admitted: false,
+        })
+    }
+
+    /// Returns the number of connections of a peer.
+    pub(crate) fn share_of(&self, peer: PeerKey) -> u32 {
+        self.peers().get(&peer).map_or(0, |&count| count)
+    }
+
+    /// Returns the permit of a connection whose peer [`into_peer`](ConnectionPermit::into_peer)
+    /// returned.
+    pub(crate) fn permit_of(self: &Arc<Self>, peer: PeerKey) -> ConnectionPermit {
+        let newcomer = Newcomer { peer, share: 0 };
+        ConnectionPermit { limits: Some(Arc::clone(self)), newcomer, is_admitted: true }
+    }
+
+    fn discharge(&self, peer: PeerKey) {
+        if let Entry::Occupied(mut entry) = self.peers().entry(peer) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
         }
     }
 
-    /// Returns a permit for one more connection, unless the maximum is reached.
-    pub(crate) fn admit(self: &Arc<Self>) -> Option<ConnectionPermit> {
-        let next = |count: usize| Some(count + 1).filter(|&count| count <= self.connections_max);
-        self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        Some(ConnectionPermit { limits: Arc::clone(self), host: None })
-    }
-
-    /// Returns the index of a host's counter. IPv6 addresses count by /64, the network that one
-    /// host usually has. `None` means that the peer's connections are not counted.
-    fn host_counter(&self, peer: &Address) -> Option<u32> {
-        let hash = match peer {
-            Address::Inet(address) => self.keys.hash_one(address.ip().octets()),
-            Address::Inet6(address) => self.keys.hash_one(&address.ip().octets()[..8]),
-            _ => return None,
-        };
-        u32::try_from(hash % HOST_COUNTERS as u64).ok().filter(|_| self.per_host_max.is_some())
+    fn peers(&self) -> MutexGuard<'_, HashMap<PeerKey, u32>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The permission to hold one connection. Dropping it returns it to the [`Limits`].
+/// A connection that counts for its peer and, once it is [admitted](Self::admit), for the total.
+/// Dropping it returns both to the [`Limits`].
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
-    limits: Arc<Limits>,
-    host: Option<u32>,
+    /// `None` only while the permit is converted.
+    limits: Option<Arc<Limits>>,
+    newcomer: Newcomer,
+    is_admitted: bool,
 }
 
 impl ConnectionPermit {
-    /// Charges the permit to the peer's host. Returns `None` if that host has reached its maximum.
-    pub(crate) fn charge_to(mut self, peer: &Address) -> Option<Self> {
-        let Some(counter) = self.limits.host_counter(peer) else { return Some(self) };
-        let max = self.limits.per_host_max.unwrap_or(u32::MAX);
-        let next = |count: u32| Some(count + 1).filter(|&count| count <= max);
-        let charged =
-            self.limits.hosts[counter as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        self.host = Some(counter).filter(|_| charged.is_ok());
-        charged.is_ok().then_some(self)
+    /// Returns the peer, and its number of connections when the permit was given.
+    pub(crate) fn newcomer(&self) -> Newcomer {
+        self.newcomer
+    }
+
+    /// Counts the connection, and returns whether that was possible: the maximum number of
+    /// connections may be reached.
+    pub(crate) fn admit(&mut self) -> bool {
+        let Some(limits) = &self.limits else { return false };
+        let next = |count: usize| Some(count + 1).filter(|&count| count <= limits.connections_max);
+        let admitted = limits.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        self.is_admitted = admitted.is_ok();
+        self.is_admitted
+    }
+
+    /// Returns the peer of an admitted connection, which stays counted until its
+    /// [permit](Limits::permit_of) is dropped. An idle connection keeps its peer only: a reference
+    /// to the limits would cost it 8 bytes.
+    pub(crate) fn into_peer(mut self) -> PeerKey {
+        self.limits = None;
+        self.newcomer.peer
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.limits.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(counter) = self.host {
-            self.limits.hosts[counter as usize].fetch_sub(1, Ordering::Relaxed);
+        let Some(limits) = &self.limits else { return };
+        limits.discharge(self.newcomer.peer);
+        if self.is_admitted {
+            limits.connections.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(number: u32) -> PeerKey {
+        PeerKey::Ipv4(number.to_be_bytes())
+    }
+
+    #[test]
+    fn five_thousand_hosts_have_one_connection_each() {
+        let limits = Arc::new(Limits::new(5_000, Some(1)));
+        let permits: Vec<_> = (0..5_000)
+            .map(|number| {
+                let mut permit = limits.charge(host(number), || true).expect("its first connection");
+                assert!(permit.admit() && limits.charge(host(number), || true).is_none());
+                permit
+            })
+            .collect();
+        assert!(limits.is_full() && !limits.charge(host(5_000), || true).unwrap().admit());
+        assert_eq!(limits.peers().len(), 5_000);
+        drop(permits);
+        assert_eq!((limits.peers().len(), limits.connections.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn a_remote_peer_has_a_quarter_of_all_and_this_host_has_no_limit() {
+        for (max, quarter) in [(100, 25), (3, 1), (7, 1), (8, 2)] {
+            let limits = Arc::new(Limits::new(max, None));
+            let remote: Vec<_> = (0..max).map_while(|_| limits.charge(host(1), || true)).collect();
+            assert_eq!(remote.len(), quarter, "of {max}");
+            let local: Vec<_> = (0..max).map_while(|_| limits.charge(host(2), || false)).collect();
+            assert_eq!((local.len(), limits.share_of(host(2)) as usize), (max, max));
+        }
+    }
+
+    #[test]
+    fn a_configured_maximum_holds_for_this_host_too() {
+        let limits = Arc::new(Limits::new(100, Some(2)));
+        let permits: Vec<_> = (0..5).map_while(|_| limits.charge(host(1), || false)).collect();
+        assert_eq!(permits.iter().map(|permit| permit.newcomer().share).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_permit_counts_while_only_its_peer_is_kept() {
+        let limits = Arc::new(Limits::new(1, None));
+        let mut permit = limits.charge(host(1), || true).unwrap();
+        assert!(permit.admit());
+        let peer = permit.into_peer();
+        assert!(limits.is_full() && limits.share_of(peer) == 1);
+        drop(limits.permit_of(peer));
+        assert!(!limits.is_full() && limits.share_of(peer) == 0);
     }
 }

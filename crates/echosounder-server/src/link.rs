@@ -12,7 +12,6 @@ use echosounder_socket::{
 use crate::connection::{Completion, Connection, Operation};
 use crate::event::Observer;
 use crate::failures::{Starvation, is_transient};
-use crate::limits::ConnectionPermit;
 use crate::turn_context::TurnContext;
 
 /// A connection of a worker.
@@ -20,7 +19,6 @@ use crate::turn_context::TurnContext;
 pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) socket: Socket,
-    _permit: ConnectionPermit,
 }
 
 /// How a turn ended.
@@ -33,8 +31,8 @@ pub(crate) enum TurnEnd {
 }
 
 impl Link {
-    pub(crate) fn new(connection: Connection, socket: Socket, permit: ConnectionPermit) -> Self {
-        Self { connection, socket, _permit: permit }
+    pub(crate) fn new(connection: Connection, socket: Socket) -> Self {
+        Self { connection, socket }
     }
 
     /// Takes a turn: performs operations until the connection waits or closes.
@@ -175,4 +173,4 @@ impl Link {
     }
 }
 
-const _: () = assert!(size_of::<Link>() <= 96, "ten thousand idle connections need little memory");
+const _: () = assert!(size_of::<Link>() <= 80, "ten thousand idle connections need little memory");

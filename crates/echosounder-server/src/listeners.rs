@@ -21,6 +21,8 @@ pub(crate) struct Listener {
     pub(crate) accept_failures: Failures,
     /// Whether the socket is out of the poll, because no connection can be accepted.
     pub(crate) is_paused: bool,
+    /// Since when a client waits because the maximum number of connections is reached.
+    pub(crate) full_since: Option<MonoTime>,
 }
 
 /// The listening sockets of a worker.
@@ -38,7 +40,14 @@ impl Listeners {
         let interest = Interest::READ | Interest::EXCLUSIVE;
         poll.add(&socket, FIRST_TOKEN + self.list.len() as u64, interest)?;
         let accept_failures = Failures::default();
-        self.list.push(Listener { socket, transport, interest, accept_failures, is_paused: false });
+        self.list.push(Listener {
+            socket,
+            transport,
+            interest,
+            accept_failures,
+            is_paused: false,
+            full_since: None,
+        });
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use echosounder_socket::{
     Address, Endpoint, Error, Interest, Socket, StopToken, ToEndpoint, Transport, Waker, ready,
 };
 
+use crate::access::Access;
 use crate::backlog::BACKLOG_MAX;
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -300,7 +301,7 @@ impl Server {
         if self.bound.is_empty() {
             return Err(StartError::NoEndpoint);
         }
-        let limits = Limits::new(self.prepared_connections_max()?, self.config.connections_per_host_max);
+        let limits = Limits::new(self.prepared_connections_max()?, self.config.connections_per_peer_max);
         let stop = StopToken::new().map_err(StartError::system)?;
         let ended = Arc::new(Waker::new().map_err(StartError::system)?);
         let mut running = Running {
@@ -330,7 +331,8 @@ impl Server {
         }
         let open = fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
         let pinning = self.bound.iter().filter(|bound| bound.endpoint.transport().replies_to_paths()).count();
-        let workers = self.config.workers.get();
+        // Each worker has an epoll instance, and accepts a client before it refuses it.
+        let workers = self.config.workers.get().saturating_mul(2);
         let taken = (open + pinning * PINNED_MAX + DESCRIPTORS_SPARE).saturating_add(workers);
         let available = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(taken);
         match self.config.connections_max {
@@ -454,6 +456,9 @@ impl Running {
             let responder = Responder { stamp: config.stamp.clone(), framing: config.framing };
             EchoService::new(responder, config.host.as_str().into(), SystemClock::start(), observer.clone())
         };
+        let Config { allowed_networks, denied_networks, allowed_users, .. } = &config;
+        let access = Access::new(allowed_networks.clone(), denied_networks.clone(), allowed_users.clone());
+        let access = Arc::new(access);
         let mut listeners = Vec::new();
         for Bound { endpoint, path, sockets, .. } in bound {
             self.paths.extend(path);
@@ -466,6 +471,7 @@ impl Running {
                 let service = service();
                 let counters = Arc::clone(service.counters());
                 let worker = DatagramWorker::new(service, self.stop.clone(), socket, config.plain_echo)?;
+                let worker = worker.with_access(&access);
                 let worker = if number == 0 { worker } else { worker.without_group_count() };
                 self.spawn("datagrams", counters, || worker.run())?;
             }
@@ -473,7 +479,7 @@ impl Running {
         let workers = if listeners.is_empty() { 0 } else { config.workers.get() };
         let backlog_max = BACKLOG_MAX / config.workers;
         let timeouts = Timeouts { idle: config.idle_timeout, stall: config.stall_timeout };
-        let limits = WorkerLimits { shared: Arc::new(limits), timeouts, backlog_max };
+        let limits = WorkerLimits { shared: Arc::new(limits), access, timeouts, backlog_max };
         for _ in 0..workers {
             self.start_worker(service(), limits.clone(), &mut listeners)?;
         }

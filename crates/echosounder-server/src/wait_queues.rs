@@ -87,6 +87,21 @@ impl WaitQueues {
     }
 }
 
+/// Connections that wait for their clients, idle or stalled.
+impl WaitQueues {
+    /// Returns the connection that has waited longest, and the time of its last turn.
+    pub(crate) fn longest_waiting(&self) -> Option<(usize, MonoTime)> {
+        let oldest = [WaitState::Idle, WaitState::Stalled].map(|state| self.oldest(state));
+        oldest.into_iter().flatten().min_by_key(|&(_, since)| since)
+    }
+
+    /// Returns the time of a connection's last turn; `None` if it does not wait for its client.
+    pub(crate) fn waiting_since(&self, connection: usize) -> Option<MonoTime> {
+        let node = self.nodes.get(connection)?;
+        matches!(node.state?, WaitState::Idle | WaitState::Stalled).then_some(node.since)
+    }
+}
+
 /// Converts an index to the width of a node's links: there are fewer than 2^31 descriptors.
 fn node_index(connection: usize) -> u32 {
     u32::try_from(connection).unwrap_or(NONE)

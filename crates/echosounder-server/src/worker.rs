@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use echosounder_proto::{Clock, MonoTime};
 use echosounder_socket::{
-    Address, Events, Interest, Poll, Readiness, Socket, StopToken, Transport, option, ready,
+    Address, Events, Interest, Locality, Poll, Readiness, Socket, StopToken, Transport, option, ready,
 };
 
+use crate::access::Access;
 use crate::connection::Connection;
 use crate::event::{CloseReason, DisconnectReason, Observer, ServerEvent};
 use crate::failures::{Failures, PAUSE, Starvation};
 use crate::limits::{ConnectionPermit, Limits, Timeouts, WorkerLimits};
 use crate::link::{Link, TurnEnd};
 use crate::listeners::{self, Listeners, concerns_one_client};
+use crate::peers::{PeerKey, Peers};
 use crate::service::EchoService;
 use crate::slots::Slots;
 use crate::turn_context::TurnContext;
@@ -28,11 +30,12 @@ const EVENTS_MAX: usize = 256;
 /// Maximum number of connections that a listener accepts in a turn.
 const ACCEPT_MAX: usize = 64;
 
+/// How long clients wait for a connection to end before those of the peer with most connections are
+/// refused.
+const FULL_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// How long clients have to receive their last replies and to close, after the server has stopped.
 const ENDING_MAX: Duration = Duration::from_secs(1);
-
-/// How long a connection must have been idle to be evicted for a new one.
-const EVICTABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// Maximum number of turns in which a stopping worker replies to messages that had arrived before
 /// the stop.
@@ -51,8 +54,10 @@ pub struct Worker<C, O> {
     events: Events,
     stop: StopToken,
     limits: Arc<Limits>,
+    access: Arc<Access>,
     timeouts: Timeouts,
     wait_queues: WaitQueues,
+    peers: Peers,
     listeners: Listeners,
     links: Slots,
     wait_failures: Failures,
@@ -74,8 +79,10 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             events: Events::with_capacity(EVENTS_MAX),
             stop,
             limits: limits.shared,
+            access: limits.access,
             timeouts: limits.timeouts,
             wait_queues: WaitQueues::default(),
+            peers: Peers::default(),
             listeners: Listeners::default(),
             links: Slots::default(),
             wait_failures: Failures::default(),
@@ -97,10 +104,10 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     ///
     /// # Errors
     ///
-    /// If the socket cannot be polled, or a limit of connections is reached.
+    /// If the socket cannot be polled, if the client is not allowed, or if a limit of connections is
+    /// reached.
     pub fn adopt(&mut self, socket: Socket, peer: Address, transport: Transport) -> io::Result<()> {
-        let permit = self.limits.admit().and_then(|permit| permit.charge_to(&peer));
-        let permit = permit.ok_or(io::ErrorKind::QuotaExceeded)?;
+        let permit = self.permit(&socket, &peer).map_err(|_| io::ErrorKind::QuotaExceeded)?;
         self.add_connection(socket, peer, transport, permit, None)
     }
 
@@ -209,7 +216,8 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.wait_queues.touch(number, WaitState::Idle, now);
         self.context.service.counters().add_accepted();
         self.context.service.observe(ServerEvent::Connected { peer: &peer });
-        self.links.put(number, Link::new(Connection::new(peer, local, transport), socket, permit));
+        self.peers.add(number, permit.into_peer());
+        self.links.put(number, Link::new(Connection::new(peer, local, transport), socket));
         Ok(())
     }
 
@@ -251,6 +259,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     fn close(&mut self, number: usize, reason: CloseReason<'_>) {
         let Some(mut link) = self.links.remove(number) else { return };
         self.wait_queues.remove(number);
+        let permit = self.peers.remove(number).map(|peer| self.limits.permit_of(peer));
         link.connection.release(&mut self.context);
         let service = &mut self.context.service;
         service.counters().add_closed();
@@ -260,7 +269,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         let (peer, messages) = (link.connection.peer(), link.connection.messages());
         service.observe(ServerEvent::Closed { peer, messages, reason });
         if link.close_blocks() {
-            close_in_thread(link);
+            close_in_thread(link, permit);
         }
         self.resume_listeners();
     }
@@ -270,7 +279,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     fn disconnect(&mut self, number: usize, reason: DisconnectReason) {
         self.context.service.counters().add_disconnect(reason);
         let Some(link) = self.links.get(number) else { return };
-        if reason == DisconnectReason::Stalled {
+        if link.connection.wait_state() == WaitState::Stalled {
             // If this fails, the kernel retransmits for as long as TCP_USER_TIMEOUT says.
             let _ = link.socket.set_option(option::SO_LINGER, Some(Duration::ZERO));
         }
@@ -308,45 +317,24 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         let due = self.deadlines().map(|(.., due)| due).chain(self.listeners.resume_at).min()?;
         Some(due - self.now())
     }
-
-    /// Disconnects the connection that has been idle longest, if it is evictable, and returns
-    /// whether it was.
-    fn evict(&mut self) -> bool {
-        let Some((number, since)) = self.wait_queues.oldest(WaitState::Idle) else { return false };
-        let is_evictable = EVICTABLE_AFTER <= self.now() - since;
-        if is_evictable {
-            self.disconnect(number, DisconnectReason::Evicted);
-        }
-        is_evictable
-    }
 }
 
-/// Listeners, and the end of the worker.
+/// Admission of clients.
 impl<C: Clock, O: Observer> Worker<C, O> {
     /// Accepts waiting clients, at most [`ACCEPT_MAX`] of them.
     fn accept(&mut self, index: usize) {
-        let mut refused = false;
         for _ in 0..ACCEPT_MAX {
+            if self.limits.is_full() && !self.may_accept_when_full(index) {
+                return;
+            }
             // An event of this turn may carry the token of a listener that was removed.
             let Some(listener) = self.listeners.get_mut(index) else { return };
-            let Some(permit) = self.limits.admit() else {
-                // No connection is evicted unless a client waits for its permit.
-                if !listener.is_readable() {
-                    return;
-                }
-                if !refused && self.evict() {
-                    continue;
-                }
-                return self.pause_listener(index);
-            };
             let transport = listener.transport;
             let accepted = listener.socket.accept_nonblocking().and_then(|(socket, peer)| {
-                match permit.charge_to(&peer) {
-                    Some(permit) => self.add_connection(socket, peer, transport, permit, Some(index)),
-                    None => {
-                        // A host at its own limit does not cause the eviction of other hosts.
-                        refused = true;
-                        self.context.service.counters().add_disconnect(DisconnectReason::Refused);
+                match self.permit(&socket, &peer) {
+                    Ok(permit) => self.add_connection(socket, peer, transport, permit, Some(index)),
+                    Err(reason) => {
+                        self.refuse(&socket, reason);
                         Ok(())
                     }
                 }
@@ -357,6 +345,65 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
     }
 
+    /// Returns whether to accept a client although the maximum number of connections is reached. If
+    /// not, clients wait in the listener's queue until a connection ends or [`PAUSE`] has passed.
+    ///
+    /// The peer of a client is unknown until the client is accepted, and then the client cannot go
+    /// back to the queue. So it is only accepted if a connection has waited long enough to make
+    /// room, or if clients have waited for [`FULL_WAIT_MAX`] and one peer has several connections.
+    /// Then the clients of that peer are refused, and those of others behind them are served.
+    fn may_accept_when_full(&mut self, index: usize) -> bool {
+        let now = self.now();
+        let Some(listener) = self.listeners.get_mut(index) else { return false };
+        // No connection is evicted unless a client waits.
+        if !listener.is_readable() {
+            listener.full_since = None;
+            return false;
+        }
+        let since = *listener.full_since.get_or_insert(now);
+        if Peers::has_evictable(&self.wait_queues, now)
+            || FULL_WAIT_MAX <= now - since && 1 < self.peers.most()
+        {
+            return true;
+        }
+        self.pause_listener(index);
+        false
+    }
+
+    /// Returns a permit for the connection of a client, or why it gets none. When the maximum number
+    /// of connections is reached, another connection may make room.
+    fn permit(&mut self, socket: &Socket, peer: &Address) -> Result<ConnectionPermit, DisconnectReason> {
+        let user = match peer {
+            Address::Unix(_) => socket.option(option::SO_PEERCRED).ok().map(|credentials| credentials.uid),
+            _ => None,
+        };
+        if !self.access.allows(peer, user) {
+            return Err(DisconnectReason::Denied);
+        }
+        let permit = self.limits.charge(PeerKey::new(peer, user), || is_remote(socket, peer));
+        let mut permit = permit.ok_or(DisconnectReason::Refused)?;
+        if permit.admit() {
+            return Ok(permit);
+        }
+        let share_of = |peer| self.limits.share_of(peer);
+        let victim = self.peers.victim(permit.newcomer(), share_of, &self.wait_queues, self.now());
+        self.disconnect(victim.ok_or(DisconnectReason::Refused)?, DisconnectReason::Evicted);
+        // A connection whose close may block has its place until it is closed.
+        if permit.admit() { Ok(permit) } else { Err(DisconnectReason::Refused) }
+    }
+
+    /// Records that a client is refused. A client that is denied gets a reset.
+    fn refuse(&self, socket: &Socket, reason: DisconnectReason) {
+        self.context.service.counters().add_disconnect(reason);
+        if reason == DisconnectReason::Denied {
+            // If this fails, the connection is closed without a reset.
+            let _ = socket.set_option(option::SO_LINGER, Some(Duration::ZERO));
+        }
+    }
+}
+
+/// Listeners, and the end of the worker.
+impl<C: Clock, O: Observer> Worker<C, O> {
     /// Records the result of an accept and returns whether the next should be tried now.
     fn goes_on_accepting(&mut self, index: usize, accepted: io::Result<()>) -> bool {
         let Some(listener) = self.listeners.get_mut(index) else { return false };
@@ -366,7 +413,10 @@ impl<C: Clock, O: Observer> Worker<C, O> {
                 listener.accept_failures.reset();
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                listener.full_since = None;
+                false
+            }
             Err(error) => {
                 if !listener.accept_failures.add() && concerns_one_client(&error) {
                     self.context.service.counters().add_error();
@@ -422,10 +472,16 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     }
 }
 
+/// Returns whether a peer is on another host. Where that is unknown, it is.
+fn is_remote(socket: &Socket, peer: &Address) -> bool {
+    let is_local = |local: Option<&Address>| peer.locality(local) == Locality::ThisHost;
+    !is_local(None) && !is_local(socket.local_addr().ok().as_ref())
+}
+
 /// Closes a connection in a thread of its own. It holds its permit until then, so there are never
 /// more such threads than permits.
-fn close_in_thread(link: Link) {
+fn close_in_thread(link: Link, permit: Option<ConnectionPermit>) {
     let thread = thread::Builder::new().name("closer".into()).stack_size(CLOSER_STACK_SIZE);
     // If no thread can be created, the connection is closed here, and the others wait.
-    let _ = thread.spawn(move || drop(link));
+    let _ = thread.spawn(move || drop((link, permit)));
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 use echosounder_client::{Eol, Percent, SizeRange, Spacing};
 use echosounder_proto::{Framing, Template};
+use echosounder_server::Network;
 use echosounder_socket::Endpoint;
 
 use crate::choices::{self, AutoClock, AutoTimestamps, AutoTranscript};
@@ -102,6 +103,10 @@ Examples:
   source <(sounder completions zsh)     add to ~/.zshrc
   sounder completions fish | source     add to ~/.config/fish/config.fish";
 
+/// The headings of the options of `serve`.
+const LIMITS: &str = "Limits";
+const ACCESS: &str = "Access";
+
 /// Run an echo server that prefixes every message with a timestamp
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
@@ -159,23 +164,44 @@ pub(crate) struct Serve {
     pub(crate) transcript: AutoTranscript,
 
     /// Maximum number of connections [default: as many as the limit of open files allows]
-    #[arg(long, value_name = "N", value_parser = value_parsers::count)]
+    ///
+    /// A client beyond the maximum replaces a connection of the peer that has most, the one that
+    /// has waited longest. A client of that peer itself only replaces a connection that has waited
+    /// for a second; if there is none, the client waits or is refused.
+    #[arg(long, value_name = "N", value_parser = value_parsers::count, help_heading = LIMITS)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
-    /// Maximum connections per client host (per /64 for IPv6) [default: --max-connections]
-    #[arg(long, value_name = "N", value_parser = value_parsers::count)]
+    /// Maximum connections per peer [default: a quarter of all for other hosts]
+    ///
+    /// A peer is an IPv4 address, an IPv6 /48 network, the user of a UNIX socket, a VSOCK context or
+    /// a TIPC node. By default this host has no limit.
+    #[arg(long, value_name = "N", value_parser = value_parsers::count, help_heading = LIMITS)]
     pub(crate) max_per_peer: Option<NonZeroUsize>,
 
     /// Close connections that send nothing for this long, such as 30s [default: never]
-    ///
-    /// Independent of this option, a new connection beyond --max-connections replaces the one that
-    /// has been idle longest.
-    #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration, help_heading = LIMITS)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Reset connections whose client reads no replies for this long
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value_parsers::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value_parsers::duration, help_heading = LIMITS)]
     pub(crate) stall_timeout: Duration,
+
+    /// Serve only clients in this IP network, such as 10.0.0.0/8; repeatable
+    ///
+    /// Connections and datagrams of all other IP addresses are refused, 127.0.0.1 and ::1 included.
+    /// Clients without an IP address are not concerned.
+    #[arg(long, value_name = "CIDR", help_heading = ACCESS)]
+    pub(crate) allow: Vec<Network>,
+
+    /// Do not serve clients in this IP network, even if --allow contains it; repeatable
+    #[arg(long, value_name = "CIDR", help_heading = ACCESS)]
+    pub(crate) deny: Vec<Network>,
+
+    /// Serve only this user on UNIX sockets: a name or a number; repeatable
+    ///
+    /// All other users are refused, root included. --unix-mode says who can reach a path at all.
+    #[arg(long, value_name = "USER", help_heading = ACCESS)]
+    pub(crate) allow_uid: Vec<String>,
 
     /// Number of worker threads, and of threads for each UDP address [default: one per core]
     #[arg(long, value_name = "N", value_parser = value_parsers::threads)]
@@ -189,7 +215,7 @@ pub(crate) struct Serve {
     ///
     /// The process takes the user's groups and cannot become root again. Paths of UNIX sockets keep
     /// their owner.
-    #[arg(long, value_name = "USER", help_heading = "Access")]
+    #[arg(long, value_name = "USER", help_heading = ACCESS)]
     pub(crate) user: Option<String>,
 
     /// Do not restrict the server's access to files, TCP ports and system calls
@@ -197,7 +223,7 @@ pub(crate) struct Serve {
     /// By default the server restricts itself after binding: by Landlock to removing its own UNIX
     /// sockets, and by a seccomp filter to the system calls that serving takes. "sounder doctor" shows
     /// whether the kernel has both.
-    #[arg(long, help_heading = "Access")]
+    #[arg(long, help_heading = ACCESS)]
     pub(crate) no_sandbox: bool,
 
     /// Also stop when standard input ends: the process that started this server for itself holds

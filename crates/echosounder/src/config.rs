@@ -15,7 +15,7 @@ use echosounder_client::{
     Spacing, Thresholds, TimestampSource,
 };
 use echosounder_proto::PlainEcho;
-use echosounder_server::Config;
+use echosounder_server::{Config, Network};
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
@@ -86,6 +86,8 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     }
     check_version(args.ip_version, &endpoints)?;
     check_services(&endpoints)?;
+    let allowed_users = allowed_users(&args.allow_uid, &endpoints)?;
+    check_networks(&args.allow, &args.deny, &endpoints)?;
     let by_default = || if io::stdout().is_terminal() { Transcript::Messages } else { Transcript::Off };
     let transcript = args.transcript.unwrap_or_else(by_default);
     let mut server = Config::new()
@@ -96,10 +98,13 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         .host(host_name())
         .workers(args.workers.unwrap_or_else(cores).get())
         .stall_timeout(args.stall_timeout)
+        .allow_networks(args.allow)
+        .deny_networks(args.deny)
+        .allow_users(allowed_users)
         .unix_mode(args.unix_mode.unwrap_or(0o600))
         .raise_fd_limit(true);
     server.connections_max = args.max_connections.map(NonZeroUsize::get);
-    server.connections_per_host_max =
+    server.connections_per_peer_max =
         args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX));
     server.idle_timeout = args.idle_timeout;
     Ok(Serve {
@@ -111,6 +116,28 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         user: args.user.as_deref().map(RunAs::find).transpose()?,
         sandbox: !args.no_sandbox,
     })
+}
+
+/// Returns the ids of the users that are served on UNIX sockets.
+fn allowed_users(names: &[String], endpoints: &[Endpoint]) -> Result<Vec<u32>> {
+    let is_unix = |endpoint: &Endpoint| matches!(endpoint.name(), Name::Unix(_));
+    if !names.is_empty() && !endpoints.iter().any(is_unix) {
+        return Err(UsageError("--allow-uid requires the endpoint of a UNIX socket".into()).into());
+    }
+    names.iter().map(|name| Ok(RunAs::find(name)?.uid())).collect()
+}
+
+/// Refuses networks for endpoints without IP addresses.
+fn check_networks(allow: &[Network], deny: &[Network], endpoints: &[Endpoint]) -> Result<()> {
+    let flag = match (allow, deny) {
+        ([], []) => return Ok(()),
+        ([], _) => "--deny",
+        _ => "--allow",
+    };
+    if endpoints.iter().any(has_host) {
+        return Ok(());
+    }
+    Err(UsageError(format!("{flag} requires an endpoint with an IP address")).into())
 }
 
 /// Returns the work of `talk`.

@@ -38,6 +38,11 @@ impl RunAs {
         }
     }
 
+    /// Returns the user's id.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
     /// Gives the process the ids and groups of the user for good. Call it while the process has one
     /// thread.
     ///

@@ -135,7 +135,7 @@ impl TestWorker {
     ) -> Self {
         let (service, clock, record) = service(stamp, framing);
         let (stop, counters) = (StopToken::new().unwrap(), Arc::clone(service.counters()));
-        let limits = WorkerLimits { shared: Arc::new(limits), timeouts, backlog_max };
+        let limits = WorkerLimits { shared: Arc::new(limits), access: Arc::default(), timeouts, backlog_max };
         let worker = Worker::new(service, stop.clone(), limits).unwrap();
         Self { worker, clock, turns: 0, stop, record, counters }
     }

@@ -149,7 +149,7 @@ fn settings_without_bounds_are_bounded() {
     let server = config().bind([format!("unix-dgram:{}", path.display())]).unwrap().start().unwrap();
     Client::of(server.endpoints().next().unwrap()).echo(b"hello");
     stop(server);
-    let config = config().workers(1).connections_per_host_max(u32::MAX);
+    let config = config().workers(1).connections_per_peer_max(u32::MAX);
     let server = config.bind(["tcp://127.0.0.1:0"]).unwrap().start().unwrap();
     Client::of(server.endpoints().next().unwrap()).echo(b"hello");
     stop(server);

@@ -162,7 +162,7 @@ fn an_ending_worker_accepts_nothing_from_a_shared_listener() {
 #[test]
 fn a_host_has_its_maximum_of_connections_and_gets_permits_back() {
     let (running, endpoints) =
-        start(config(&["tcp://127.0.0.1:0"]).with(|config| config.connections_per_host_max = Some(2)));
+        start(config(&["tcp://127.0.0.1:0"]).with(|config| config.connections_per_peer_max = Some(2)));
     let (first, second) = (Client::of(&endpoints[0]), Client::of(&endpoints[0]));
     first.echo(b"one");
     second.echo(b"two");
