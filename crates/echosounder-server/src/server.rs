@@ -232,7 +232,7 @@ impl Server {
     /// let mut server = Server::bind(["tcp://127.0.0.1:0"])?;
     /// server.prepare()?;
     /// // Change the user of the process here, and restrict its access to files.
-    /// let server = server.start()?;
+    /// server.start()?.stop()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prepare(&mut self) -> Result<(), StartError> {
