@@ -19,6 +19,7 @@ pub(crate) struct Args {
 pub(crate) enum Task {
     Guest(Guest),
     Bearer(Bearer),
+    Faults(Faults),
     Picture(Picture),
 }
 
@@ -53,6 +54,29 @@ pub(crate) struct Bearer {
 
     /// Command of the second guest
     pub(crate) client: OsString,
+}
+
+/// Attack servers in network namespaces and check that they survive
+///
+/// Needs root. Prints a line for each row: what was done, what was measured, what the condition is,
+/// and whether it holds. The namespaces have no names and end with this program, however it ends.
+/// The exit status is 1 if a condition does not hold.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Faults {
+    /// Take under three minutes, with fewer peers and wider limits of latency
+    #[arg(long)]
+    pub(crate) short: bool,
+
+    /// Program to attack [default: a release build of this repository]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
+
+    /// Rows to run, by number or name [default: all but "soak"]
+    pub(crate) rows: Vec<String>,
+
+    /// Delay of the path in "bulk", one way, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    pub(crate) delay: u64,
 }
 
 /// Draw the README's pictures from real runs of the program

@@ -2,13 +2,15 @@
 //!
 //! A kernel without TIPC, VSOCK or SCTP cannot show whether the socket crate supports them.
 //! [`guest`] boots one that has them, without any privilege, and [`bearer`] boots two that are
-//! joined by an Ethernet link. [`picture`] draws the README's pictures.
+//! joined by an Ethernet link. [`faults`] attacks servers in network namespaces. [`picture`] draws
+//! the README's pictures.
 #![forbid(unsafe_code)]
 
 mod args;
 mod bearer;
 mod boot;
 mod command;
+mod faults;
 mod guest;
 mod init;
 mod machine;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Guest(guest) => guest::run(&guest),
         Task::Bearer(bearer) => bearer::run(&bearer),
+        Task::Faults(faults) => faults::run(&faults),
         Task::Picture(picture) => picture::run(&picture),
     };
     result

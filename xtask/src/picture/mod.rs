@@ -38,7 +38,7 @@ pub(crate) fn run(args: &args::Picture) -> Result<u8> {
 }
 
 /// Builds the program, optimised, and returns its path.
-fn build() -> Result<PathBuf> {
+pub(crate) fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args(["build", "--locked", "--release", "--package", "echosounder", "--message-format=short"]);
