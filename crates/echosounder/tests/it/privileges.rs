@@ -2,12 +2,15 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
 use crate::sandbox::sandboxed;
 use crate::serve::{connect, exchange};
-use crate::support::{CTIME, Folder, Serving, finish, installed, may_run, python, run, skip};
+use crate::support::{
+    CTIME, Folder, PATIENCE, Serving, finish, installed, may_run, python, retry_interrupted, run, skip,
+};
 
 /// The number of an unprivileged user and group on every system.
 const NOBODY: u32 = 65_534;
@@ -72,6 +75,42 @@ fn without_landlock_or_seccomp_the_server_runs_with_a_note() {
         let note = format!("note: the sandbox is incomplete: {missing}\n");
         assert!(done.stderr.starts_with(&note), "{}", done.stderr);
     }
+}
+
+#[test]
+fn in_the_sandbox_the_server_opens_only_references() {
+    let Some(strace) = installed("strace") else { return };
+    let folder = Folder::new();
+    let calls = folder.join("calls");
+    // With -D, strace runs as a grandchild, so that signals reach the server.
+    let options = ["-D", "-f", "-qq", "-o", &calls, "-e", "trace=open,openat,seccomp"];
+    let mut trial = Command::new(strace.get_program());
+    trial.args(options);
+    let Some(mut serve) = may_run(trial) else { return };
+    serve.args([env!("CARGO_BIN_EXE_sounder"), "serve", "--transcript", "messages"]);
+    serve.args(["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]);
+    serve.args([folder.endpoint("unix", "stream"), folder.endpoint("unix-dgram", "datagrams")]);
+    let serving = Serving::start(serve.env("TZ", "Europe/Berlin"), 4);
+    for endpoint in serving.endpoints() {
+        let done = run(&["load", "-c", "20", "-n", "1000", endpoint], b"");
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+    // A client with a path of its own.
+    let client = UnixDatagram::bind(folder.join("client")).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send_to(b"hello", folder.join("datagrams")).unwrap();
+    assert_eq!(retry_interrupted(|| client.recv(&mut [0; 64])).unwrap(), CTIME + 5);
+    serving.program().signal("USR1");
+    serving.program().wait_for_stderr(" dropped\n");
+    let done = serving.stop();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let calls = fs::read_to_string(calls).unwrap();
+    let Some((_, after)) = calls.rsplit_once("SECCOMP_SET_MODE_FILTER") else {
+        return skip("sandbox", "the server installed no filter");
+    };
+    let opened: Vec<&str> = after.lines().filter(|line| line.contains(" open")).collect();
+    assert!(opened.iter().any(|line| line.contains("/client\"")), "{opened:#?}");
+    assert!(opened.iter().all(|line| line.contains("O_PATH")), "{opened:#?}");
 }
 
 /// Returns whether this process is root, which may change to other users.
