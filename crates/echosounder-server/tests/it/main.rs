@@ -8,6 +8,7 @@ mod connections;
 mod crowd;
 mod datagrams;
 mod examples;
+mod fairness;
 mod flood;
 mod harness;
 mod library;
