@@ -19,6 +19,10 @@ const BUFFER_LEN: usize = 64 * 1024;
 /// How long a write may still take after the operation was to end.
 const SOON: Duration = Duration::from_millis(200);
 
+/// How long each further buffer of a message may take after the limit has ended the write, so that
+/// a line of JSON is complete.
+const MESSAGE_END: Duration = Duration::from_millis(500);
+
 /// How many buffers may wait to be written.
 const PENDING_MAX: usize = 2;
 
@@ -107,18 +111,39 @@ impl BackgroundWriter {
         Ok(false)
     }
 
-    /// Writes bytes and waits until they are written.
+    /// Writes a message and waits until it is written. If the limit ends the wait, the rest of the
+    /// message is still written as long as the output accepts 64 KiB within 500 ms.
     ///
     /// # Errors
     ///
     /// As write(2); `Interrupted` if the limit has ended the wait.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut result = Ok(());
         for chunk in bytes.chunks(BUFFER_LEN) {
             let mut buffer = self.buffer();
             buffer[..chunk.len()].copy_from_slice(chunk);
             self.push(buffer, chunk.len());
             while self.pending != 0 {
-                self.wait()?;
+                match self.wait() {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                        self.await_buffer()?;
+                        result = Err(error);
+                    }
+                    waited => drop(waited?),
+                }
+            }
+        }
+        result
+    }
+
+    /// Waits for a buffer to be written although the limit has ended the wait.
+    fn await_buffer(&mut self) -> io::Result<()> {
+        let deadline = self.limit.after(MESSAGE_END);
+        while self.pending != 0 {
+            let left = deadline.left(self.limit.now());
+            match ready([(self.waker.as_fd(), Interest::READ)], left) {
+                Ok([report]) if report.can_read() => drop(self.collect()?),
+                _ => return Err(io::ErrorKind::Interrupted.into()),
             }
         }
         Ok(())
@@ -226,6 +251,22 @@ mod tests {
         let (out, _unread) = UnixStream::pair().unwrap();
         let mut writer = BackgroundWriter::start(out, limit(Duration::from_millis(1))).unwrap();
         assert_eq!(writer.write(&bytes).unwrap_err().kind(), io::ErrorKind::Interrupted);
+    }
+
+    #[test]
+    fn message_is_complete_although_the_limit_has_ended() {
+        let stop = StopToken::new().unwrap();
+        let (out, mut reader) = UnixStream::pair().unwrap();
+        let mut writer = BackgroundWriter::start(out, WaitLimit::new(stop.clone(), Duration::MAX)).unwrap();
+        let reading = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).map(|_| all.len())
+        });
+        stop.stop();
+        let len = 16 * BUFFER_LEN + 1;
+        assert_eq!(writer.write(&vec![0; len]).unwrap_err().kind(), io::ErrorKind::Interrupted);
+        drop(writer);
+        assert_eq!(reading.join().unwrap().unwrap(), len);
     }
 
     #[test]
