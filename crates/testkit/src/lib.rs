@@ -14,6 +14,7 @@
 //! | time that passes when the test says so | [`FakeClock`] |
 //! | chance that is the same in every run | [`Random`] |
 //! | a network that loses, delays, duplicates and reorders | [`Forwarder`] |
+//! | a server that violates the protocol | [`Liar`], [`LIES`] |
 //! | to wait for something without an event of its own | [`wait_for`], [`wait_until`], [`PATIENCE`] |
 //! | something that this machine lacks | [`skip()`], [`installed`], [`has_ipv6`] |
 //!
@@ -35,6 +36,7 @@
 mod clock;
 mod folder;
 mod forwarder;
+mod liar;
 mod machine;
 mod pair;
 mod patience;
@@ -46,6 +48,7 @@ mod skip;
 pub use clock::FakeClock;
 pub use folder::{Folder, unique};
 pub use forwarder::{Fate, Forwarder, Log, OneWay, Passage, REQUEST_LEN, RequestLog};
+pub use liar::{EXTREME_TIMESTAMPS, LIES, Liar, Lie, Victim};
 pub use machine::{has_ipv6, installed, may_run};
 pub use pair::{pipe, socket_pair};
 pub use patience::{PATIENCE, retry_interrupted, wait_for, wait_until};
