@@ -8,6 +8,7 @@ mod failures;
 mod families;
 mod folders;
 mod hangup;
+mod hostile;
 mod interop;
 mod load;
 mod log;
