@@ -135,7 +135,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     ///
     /// # Errors
     ///
-    /// If waiting fails repeatedly.
+    /// If waiting is impossible: EBADF, EFAULT, EINVAL. Other errors of a wait are reported.
     pub fn run(mut self) -> io::Result<()> {
         while !self.wait()? {
             match self.turn() {
@@ -186,7 +186,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             return Ok(self.stop.is_stopped());
         };
         self.report_error("wait", &error);
-        if self.wait_failures.add_wait() { Err(error) } else { Ok(false) }
+        self.wait_failures.add_wait(error).map(|()| false)
     }
 
     /// Receives a batch without waiting and replies to it. Returns the number of datagrams, or

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_proto::MonoTime;
-use echosounder_socket::is_out_of_resources;
+use echosounder_socket::{is_invalid_call, is_out_of_resources};
 
 /// How long an operation that keeps failing is paused.
 pub(crate) const PAUSE: Duration = Duration::from_millis(250);
@@ -42,15 +42,21 @@ impl Failures {
         self.should_pause()
     }
 
-    /// Records a failed wait and returns whether the loop should give up. Between the first failure
-    /// and that point it sleeps for [`PAUSE`] without the kernel's waits, which may fail as well.
-    pub(crate) fn add_wait(&mut self) -> bool {
+    /// Records a failed wait. After the first it sleeps for [`PAUSE`] without the kernel's waits,
+    /// which may fail as well.
+    ///
+    /// # Errors
+    ///
+    /// `error`, if the call itself is invalid and has failed repeatedly: the loop should end.
+    pub(crate) fn add_wait(&mut self, error: io::Error) -> io::Result<()> {
         let is_first = self.consecutive == 0;
-        let give_up = self.add();
-        if !is_first && !give_up {
+        if self.add() && is_invalid_call(&error) {
+            return Err(error);
+        }
+        if !is_first {
             thread::park_timeout(PAUSE);
         }
-        give_up
+        Ok(())
     }
 
     /// Returns whether the operation has failed so often in a row that it should pause.
@@ -110,6 +116,23 @@ mod tests {
             failures.reset();
             assert!(!failures.should_pause());
         }
+    }
+
+    #[test]
+    fn only_an_invalid_wait_ends_the_loop() {
+        let (ebadf, enomem) = (9, 12);
+        let wait = |errno, failures: &mut Failures| {
+            let error = io::Error::from_raw_os_error(errno);
+            // A parked thread would wait for its pause.
+            thread::current().unpark();
+            failures.add_wait(error)
+        };
+        let mut failures = Failures::default();
+        assert!((0..20).all(|_| wait(enomem, &mut failures).is_ok()));
+        assert_eq!(wait(ebadf, &mut failures).unwrap_err().raw_os_error(), Some(ebadf));
+        failures.reset();
+        assert!((0..7).all(|_| wait(ebadf, &mut failures).is_ok()));
+        assert!(wait(ebadf, &mut failures).is_err());
     }
 
     #[test]

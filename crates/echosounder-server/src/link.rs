@@ -57,7 +57,12 @@ impl Link {
                         return Err(error);
                     }
                 },
-                Operation::Wait(interest) => return Ok(TurnEnd::Waits(interest)),
+                Operation::Wait(interest) => {
+                    if limits_receive_buffer != self.connection.limits_receive_buffer() {
+                        self.size_receive_buffer();
+                    }
+                    return Ok(TurnEnd::Waits(interest));
+                }
                 Operation::CheckWritable => {
                     let is_writable = self.is_writable()?;
                     self.connection.complete(Completion::Writable(is_writable), context)

@@ -115,13 +115,10 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     ///
     /// # Errors
     ///
-    /// If waiting fails repeatedly.
+    /// If waiting is impossible: EBADF, EFAULT, EINVAL. Other errors of a wait are reported.
     pub fn run(mut self) -> io::Result<()> {
         while !self.stop.is_stopped() {
-            match self.turn(self.timeout()) {
-                Ok(()) => self.wait_failures.reset(),
-                Err(error) => self.on_failed_wait(error)?,
-            }
+            self.turn_or_pause(self.timeout())?;
             self.pause_if_starved();
         }
         self.finish()
@@ -159,11 +156,15 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.context.service.now().mono
     }
 
-    /// Reports a failed wait and pauses, unless it was the first.
-    fn on_failed_wait(&mut self, error: io::Error) -> io::Result<()> {
+    /// Takes a turn. A failed wait is reported, and followed by a pause unless it was the first.
+    fn turn_or_pause(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Err(error) = self.turn(timeout) else {
+            self.wait_failures.reset();
+            return Ok(());
+        };
         self.context.begin_turn();
         self.report_error("wait", &error);
-        if self.wait_failures.add_wait() { Err(error) } else { Ok(()) }
+        self.wait_failures.add_wait(error)
     }
 
     /// Pauses after many receives or sends that failed for lack of a resource of this machine. The
@@ -445,7 +446,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         self.poll.remove(&self.stop)?;
         self.resume_listeners();
         for _ in 0..LAST_TURNS_MAX {
-            self.turn(Some(Duration::ZERO))?;
+            self.turn_or_pause(Some(Duration::ZERO))?;
             if self.events.is_empty() {
                 break;
             }

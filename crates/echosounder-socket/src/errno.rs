@@ -41,6 +41,15 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
+/// Returns whether a call failed because of its arguments, so that a repetition fails too: EBADF,
+/// EFAULT, EINVAL. These are the errors of epoll_wait(2) and poll(2) that a running program cannot
+/// outlast.
+///
+/// It is used as [`is_unreachable`] is.
+pub fn is_invalid_call(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBADF | libc::EFAULT | libc::EINVAL))
+}
+
 /// Returns whether the process or the system has no descriptor left: EMFILE, ENFILE.
 ///
 /// It is used as [`is_unreachable`] is.

@@ -189,7 +189,8 @@ pub use endpoint::{Endpoint, Name};
 pub use endpoint_error::EndpointError;
 pub use errno::{
     PeerFailure, PeerOperation, is_connection_lost, is_family_absent, is_feature_absent, is_forbidden,
-    is_from_icmp, is_other_type, is_out_of_descriptors, is_out_of_resources, is_too_long, is_unreachable,
+    is_from_icmp, is_invalid_call, is_other_type, is_out_of_descriptors, is_out_of_resources, is_too_long,
+    is_unreachable,
 };
 pub use error::Error;
 pub use family::{Family, Protocol, Type};

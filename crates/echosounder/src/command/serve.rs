@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_server::{Note, Running, Server};
-use echosounder_socket::{Endpoint, Interest, Signal, StopToken, Waker, ready};
+use echosounder_socket::{Endpoint, Interest, Signal, StopToken, Waker, is_invalid_call, ready};
 
 use super::transcript::{self, WriterThread};
 use super::{sandbox, signals, socket_paths};
@@ -19,8 +19,8 @@ use crate::render::serve::{listening, note, summary};
 use crate::run_as::RunAs;
 use crate::stderr::stderr;
 
-/// How many waits may fail in a row.
-const WAIT_FAILURES_MAX: usize = 8;
+/// How many waits may fail in a row because the call is invalid.
+const INVALID_WAITS_MAX: usize = 8;
 
 /// How long to pause after a failed wait.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -136,7 +136,10 @@ fn wait_for_end(ends: [BorrowedFd<'_>; 4], report: &Waker, running: &Running, ou
                     return Ok(());
                 }
             }
-            Err(error) if WAIT_FAILURES_MAX <= failures => return Err(error).context("cannot wait"),
+            Err(error) if INVALID_WAITS_MAX <= failures && is_invalid_call(&error) => {
+                return Err(error).context("cannot wait");
+            }
+            // The workers report failures that concern the whole process.
             Err(_) => {
                 failures += 1;
                 thread::park_timeout(PAUSE);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::abuse::ticks;
 use crate::serve::{connect, exchange};
 use crate::support::{
-    CTIME, Folder, PATIENCE, Program, Serving, closed_port, finish, installed, may_run, python,
-    retry_interrupted, unique,
+    CTIME, Folder, PATIENCE, Serving, closed_port, finish, installed, may_run, python, retry_interrupted,
+    unique,
 };
 
 /// Returns a command that runs our program with a seccomp filter, by which each of the system calls
@@ -125,19 +125,48 @@ fn repeated_failures_pause_and_are_reported_rarely() {
 }
 
 #[test]
-fn server_that_cannot_wait_ends_with_an_error() {
-    for error in ["EPERM", "EPIPE"] {
-        let serve = ["serve", "--workers", "1", "tcp://127.0.0.1:0"];
+fn server_that_cannot_wait_reports_it_rarely_and_stops_on_a_signal() {
+    for (error, message) in [("EPERM", "Operation not permitted"), ("EPIPE", "Broken pipe")] {
+        let ends = ["serve", "--transcript", "off", "--workers", "1", "tcp://127.0.0.1:0"];
         let calls = "epoll_wait,epoll_pwait,epoll_pwait2";
-        let Some(mut serve) = sandboxed(error, calls, &serve) else { return };
-        let done = Program::start(&mut serve).wait();
-        let why = if error == "EPIPE" { "Broken pipe" } else { "Operation not permitted" };
-        assert_eq!(done.code, Some(2), "{}", done.stderr);
-        assert!(
-            done.stderr.contains(&format!("\nsounder: cannot run the server: {why}\n")),
-            "{}",
-            done.stderr
-        );
+        let Some(mut serve) = sandboxed(error, calls, &ends) else { return };
+        let serving = Serving::start(&mut serve, 1);
+        serving.program().wait_for_stderr("Error: wait: ");
+        let done = serving.stop();
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert_eq!(errors(&done.stderr), [format!("Error: wait: {message}")]);
+    }
+}
+
+#[test]
+fn server_whose_waits_fail_for_a_while_serves_afterwards() {
+    for error in ["EIO", "EPIPE", "ENOMEM"] {
+        let Some(strace) = installed("strace") else { return };
+        let calls = "epoll_wait,poll,ppoll";
+        let inject = format!("inject={calls}:error={error}:when=2..5");
+        let mut trial = Command::new(strace.get_program());
+        // The grandchild traces, so that signals go to the server itself.
+        trial.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &inject]);
+        let Some(mut serve) = may_run(trial) else { return };
+        serve.args([env!("CARGO_BIN_EXE_sounder"), "serve", "--transcript", "off", "--workers", "1"]);
+        let serving = Serving::start(serve.args(["tcp://127.0.0.1:0", "udp://127.0.0.1:0"]), 2);
+        let [tcp, udp] = [0, 1].map(|place| serving.endpoints()[place].split_once("://").unwrap().1);
+        let mut stream = TcpStream::connect(tcp).unwrap();
+        for _ in 0..5 {
+            assert_eq!(&exchange(&mut stream, b"hello", CTIME + 5)[CTIME..], b"hello");
+        }
+        let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+        datagrams.connect(udp).unwrap();
+        datagrams.set_read_timeout(Some(PATIENCE)).unwrap();
+        for _ in 0..5 {
+            datagrams.send(b"hello").unwrap();
+            assert_eq!(retry_interrupted(|| datagrams.recv(&mut [0; 64])).unwrap(), CTIME + 5);
+        }
+        drop(stream);
+        let done = serving.stop();
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(errors(&done.stderr).iter().all(|line| line.starts_with("Error: wait: ")), "{}", done.stderr);
+        assert!(done.stderr.contains("1 connection, 10 messages, "), "{}", done.stderr);
     }
 }
 
