@@ -31,6 +31,8 @@ pub(crate) struct Backlog {
     /// Whether the unprocessed input holds a complete frame. If not, it is an unfinished line
     /// without a newline.
     has_frame: bool,
+    /// Whether that line is replied to without its newline, to release its memory.
+    is_cut_line: bool,
 }
 
 impl Backlog {
@@ -49,6 +51,17 @@ impl Backlog {
     /// Returns whether the connection can make progress without further input.
     pub(crate) fn is_pending(&self) -> bool {
         self.has_frame || !self.unsent.is_empty()
+    }
+
+    /// Returns whether the unprocessed input is a line that [`cut_line`](Self::cut_line) has ended.
+    pub(crate) fn is_cut_line(&self) -> bool {
+        self.is_cut_line
+    }
+
+    /// Makes the unfinished line a complete frame, to release its memory.
+    pub(crate) fn cut_line(&mut self) {
+        self.end_input();
+        self.is_cut_line = true;
     }
 
     /// Makes the unprocessed input a complete frame, because no more input will be read.
@@ -104,6 +117,11 @@ impl BacklogBudget {
         (READ_MIN <= size).then_some(size)
     }
 
+    /// Returns whether so little of the budget is left that unfinished lines should release theirs.
+    pub(crate) fn is_short(&self) -> bool {
+        self.max - self.max / 8 < self.used || self.read_size().is_none()
+    }
+
     /// Stores what remains after a turn in `slot`, in place of its former content.
     pub(crate) fn store(&mut self, slot: &mut BacklogSlot, remainder: Remainder<'_>) {
         let Remainder { unsent, unprocessed, arrival, has_frame } = remainder;
@@ -112,13 +130,16 @@ impl BacklogBudget {
         }
         let before = slot.as_ref().map_or(0, |backlog| backlog.size());
         let backlog = slot.get_or_insert_with(|| {
-            let empty = || Backlog { unsent: Vec::new(), unprocessed: Vec::new(), arrival, has_frame };
-            self.spares.pop().unwrap_or_else(|| Box::new(empty()))
+            self.spares.pop().unwrap_or_else(|| {
+                let (unsent, unprocessed) = (Vec::new(), Vec::new());
+                Box::new(Backlog { unsent, unprocessed, arrival, has_frame, is_cut_line: false })
+            })
         });
         replace(&mut backlog.unsent, unsent);
         replace(&mut backlog.unprocessed, unprocessed);
         backlog.arrival = arrival;
         backlog.has_frame = has_frame;
+        backlog.is_cut_line = false;
         let after = backlog.size();
         self.change(before, after);
     }

@@ -15,8 +15,8 @@ use crate::server::Server;
 /// small.
 const WORKERS_MAX: usize = 1024;
 
-/// How long a client may receive nothing, unless it is configured.
-const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The stall timeout, unless it is configured.
+const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// How a server binds its endpoints and serves them: a builder of [`Server`].
 ///
@@ -65,7 +65,8 @@ pub struct Config {
     pub allowed_users: Vec<u32>,
     /// How long a client may send nothing; `None` means no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may receive nothing although the server has output for it.
+    /// How long a client may take to receive 64 KiB or all output that the server has for it, and
+    /// to finish a line.
     pub stall_timeout: Duration,
     /// The permissions of UNIX socket paths, less the umask.
     pub unix_mode: u32,
@@ -242,8 +243,11 @@ impl Config {
         Self { idle_timeout: Some(timeout), ..self }
     }
 
-    /// Sets how long a client may receive nothing, although the server has output for it, before
-    /// the server disconnects it. The default is 60 seconds.
+    /// Sets how long a client may take to receive 64 KiB or all output that the server has for it,
+    /// and to finish a line, before the server disconnects it. The default is 45 seconds.
+    ///
+    /// A client whose host is gone is disconnected within this time too, but not earlier than
+    /// after 50 seconds: TCP_USER_TIMEOUT and TCP_KEEPIDLE, tcp(7).
     #[must_use]
     pub fn stall_timeout(self, timeout: Duration) -> Self {
         Self { stall_timeout: timeout, ..self }

@@ -10,9 +10,17 @@ use echosounder_socket::{Address, Interest, Kind, Readiness, Shutdown, Transport
 
 use crate::backlog::{BacklogBudget, BacklogSlot, Remainder};
 use crate::event::Observer;
+use crate::receive_limit::ReceiveLimit;
 use crate::service::Request;
 use crate::turn_context::{Exchange, TurnContext};
 use crate::wait_queues::WaitState;
+
+/// Number of bytes that a stalled client must receive for its stall timeout to start again. A client
+/// that receives less within the timeout costs the server more memory than it is worth.
+const PROGRESS_MIN: usize = 64 * 1024;
+
+/// Bytes per unit of the progress. A send of fewer bytes is none.
+const PROGRESS_UNIT: usize = 64;
 
 /// A connection of a server, as a state that input and output advance.
 #[derive(Debug)]
@@ -24,11 +32,21 @@ pub struct Connection {
     /// The kind of `transport`, which would be a look-up in a table.
     kind: Kind,
     state: State,
-    /// The event that the connection waits for between its turns.
-    interest: Interest,
+    /// Whether the connection waits for buffer space between its turns. If not, it waits for input.
+    waits_to_send: bool,
+    /// Replies that the kernel has taken since the stall timeout started, in units of 64 bytes.
+    progress: u16,
+    receive_limit: ReceiveLimit,
     /// Messages replied to.
     messages: u64,
     backlog: BacklogSlot,
+}
+
+/// What decides, after a turn, whether the turn has restarted the timer of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimerMark {
+    state: WaitState,
+    messages: u64,
 }
 
 /// How far a connection has come.
@@ -99,8 +117,18 @@ pub enum Completion {
 impl Connection {
     /// Creates an open connection with a client. `local` is only used by templates that show it.
     pub fn new(peer: Address, local: Option<Box<Address>>, transport: Transport) -> Self {
-        let (kind, state, interest) = (transport.kind(), State::Open, Interest::READ);
-        Self { peer, local, transport, kind, state, interest, messages: 0, backlog: None }
+        Self {
+            peer,
+            local,
+            transport,
+            kind: transport.kind(),
+            state: State::Open,
+            waits_to_send: false,
+            progress: 0,
+            receive_limit: ReceiveLimit::default(),
+            messages: 0,
+            backlog: None,
+        }
     }
 
     /// Returns the client's address.
@@ -123,7 +151,13 @@ impl Connection {
 
     /// Returns the event that the connection waits for between its turns.
     pub fn interest(&self) -> Interest {
-        self.interest
+        if self.waits_to_send { Interest::WRITE } else { Interest::READ }
+    }
+
+    /// Returns whether the kernel should hold little input for the connection, because its client
+    /// has not shown that it reads its replies. The owner looks after each turn.
+    pub fn limits_receive_buffer(&self) -> bool {
+        self.receive_limit.is_on()
     }
 
     /// Returns whether the connection only waits for its client to close.
@@ -133,11 +167,34 @@ impl Connection {
 
     /// Returns the queue in which the connection waits.
     pub(crate) fn wait_state(&self) -> WaitState {
-        match (self.state, self.interest) {
-            (State::Lingering | State::Finishing, _) => WaitState::Ending,
-            (_, Interest::READ) => WaitState::Idle,
-            _ => WaitState::Stalled,
+        match self.state {
+            State::Lingering | State::Finishing => WaitState::Ending,
+            _ if self.waits_to_send => WaitState::Stalled,
+            _ if self.backlog.is_some() => WaitState::Unfinished,
+            _ => WaitState::Idle,
         }
+    }
+
+    /// Returns the mark for [`restarts_timer`](Self::restarts_timer) after the next turn.
+    pub(crate) fn timer_mark(&self) -> TimerMark {
+        TimerMark { state: self.wait_state(), messages: self.messages }
+    }
+
+    /// Returns whether the turns since `before` have restarted the timer of the connection: it
+    /// waits for something else, its client has received [`PROGRESS_MIN`], or another line has
+    /// begun. Single bytes restart no timer.
+    pub(crate) fn restarts_timer(&mut self, before: TimerMark) -> bool {
+        let state = self.wait_state();
+        let restarts = state != before.state
+            || match state {
+                WaitState::Idle | WaitState::Ending => true,
+                WaitState::Stalled => PROGRESS_MIN / PROGRESS_UNIT <= usize::from(self.progress),
+                WaitState::Unfinished => self.messages != before.messages,
+            };
+        if restarts {
+            self.progress = 0;
+        }
+        restarts
     }
 
     /// Begins a turn of a connection that is ready, and returns its first operation.
@@ -147,7 +204,7 @@ impl Connection {
         ready: Readiness,
         context: &mut TurnContext<C, O>,
     ) -> Operation {
-        match (self.state, self.interest) {
+        match (self.state, self.interest()) {
             (State::Lingering, _) => Operation::Recv { offset: 0, max: context.input.len() },
             (_, Interest::WRITE) if ready.can_write() => self.continue_backlog(context),
             (_, Interest::READ) if ready.can_read() => match context.budget.read_size() {
@@ -155,7 +212,7 @@ impl Connection {
                 // The reply to a read now must be sendable at once.
                 None => Operation::CheckWritable,
             },
-            _ => self.end_turn(self.interest),
+            _ => self.end_turn(self.interest()),
         }
     }
 
@@ -207,9 +264,19 @@ impl Connection {
     /// remains. Call [`on_ready`](Self::on_ready) as if the connection were writable.
     pub fn finish(&mut self) {
         self.state = State::Finishing;
-        self.interest = Interest::WRITE;
+        self.waits_to_send = true;
         if let Some(backlog) = &mut self.backlog {
             backlog.end_input();
+        }
+    }
+
+    /// Ends the unfinished line of the connection, so that its memory becomes free. Call
+    /// [`on_ready`](Self::on_ready) as if the connection were writable; the line is then replied to
+    /// without its newline.
+    pub(crate) fn cut_line(&mut self) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.cut_line();
+            self.waits_to_send = true;
         }
     }
 
@@ -241,8 +308,9 @@ impl Connection {
             return Operation::Send;
         }
         let (len, arrival) = (backlog.unprocessed().len(), backlog.arrival());
+        let input = if backlog.is_cut_line() { Input::Last } else { self.input(&context.budget) };
         self.load_unprocessed(context);
-        self.reply(len, arrival, context)
+        self.reply(len, arrival, input, context)
     }
 
     fn on_received<C: Clock, O: Observer>(
@@ -250,6 +318,7 @@ impl Connection {
         received: usize,
         context: &mut TurnContext<C, O>,
     ) -> Operation {
+        self.receive_limit.on_received(received);
         let unfinished = self.unprocessed_len();
         let len = unfinished + received;
         if let Some(backlog) = &mut self.backlog {
@@ -263,7 +332,7 @@ impl Connection {
             self.load_unprocessed(context);
         }
         let arrival = context.service.arrival(self.is_message(), &context.input[..len]);
-        self.reply(len, arrival, context)
+        self.reply(len, arrival, self.input(&context.budget), context)
     }
 
     fn on_end<C: Clock, O: Observer>(&mut self, context: &mut TurnContext<C, O>) -> Operation {
@@ -274,7 +343,7 @@ impl Connection {
         }
         self.load_unprocessed(context);
         let arrival = context.service.arrival(self.is_message(), &context.input[..len]);
-        self.reply(len, arrival, context)
+        self.reply(len, arrival, self.input(&context.budget), context)
     }
 
     /// Copies the backlog's input to the beginning of the input buffer.
@@ -290,6 +359,7 @@ impl Connection {
         &mut self,
         len: usize,
         arrival: Moment,
+        input: Input,
         context: &mut TurnContext<C, O>,
     ) -> Operation {
         let request = Request {
@@ -297,7 +367,7 @@ impl Connection {
             local: self.local.as_deref(),
             is_message: self.is_message(),
             bytes: &context.input[..len],
-            input: self.input(&context.budget),
+            input,
             arrival,
             seq: self.messages,
         };
@@ -319,6 +389,9 @@ impl Connection {
     }
 
     fn on_sent<C: Clock, O: Observer>(&mut self, sent: usize, context: &mut TurnContext<C, O>) -> Operation {
+        let progress = u16::try_from(sent / PROGRESS_UNIT).unwrap_or(u16::MAX);
+        self.progress = self.progress.saturating_add(progress);
+        self.receive_limit.on_sent(sent, self.output(context).len());
         if self.has_unsent() {
             context.budget.remove_sent(&mut self.backlog, sent);
             return self.end_turn(Interest::READ);
@@ -376,7 +449,7 @@ impl Connection {
     }
 
     fn wait(&mut self, interest: Interest) -> Operation {
-        self.interest = interest;
+        self.waits_to_send = interest == Interest::WRITE;
         Operation::Wait(interest)
     }
 }

@@ -65,8 +65,11 @@ pub enum CloseReason<'a> {
 pub enum DisconnectReason {
     /// The client sent nothing for longer than the idle timeout.
     Idle,
-    /// The client received nothing for longer than the stall timeout.
+    /// The client received less than 64 KiB within the stall timeout, although the server had more
+    /// output for it.
     Stalled,
+    /// The client did not finish a line within the stall timeout.
+    Unfinished,
     /// The maximum number of connections was reached, and this one made room for another: its peer
     /// had most connections, and this one had waited longest for its client.
     Evicted,
@@ -79,13 +82,15 @@ pub enum DisconnectReason {
 
 impl DisconnectReason {
     /// Every reason, in the order of reports.
-    pub const ALL: &'static [Self] = &[Self::Idle, Self::Stalled, Self::Evicted, Self::Refused, Self::Denied];
+    pub const ALL: &'static [Self] =
+        &[Self::Idle, Self::Stalled, Self::Unfinished, Self::Evicted, Self::Refused, Self::Denied];
 
     /// Returns the reason as one word for reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Stalled => "stalled",
+            Self::Unfinished => "unfinished",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
             Self::Denied => "denied",

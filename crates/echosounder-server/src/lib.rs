@@ -55,6 +55,7 @@ mod listeners;
 mod network;
 mod path;
 mod peers;
+mod receive_limit;
 mod reply_cache;
 mod sender;
 mod server;

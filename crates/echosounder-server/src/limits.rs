@@ -14,7 +14,8 @@ use crate::peers::{Newcomer, PeerKey};
 pub struct Timeouts {
     /// How long a client may send nothing; `None` means no limit.
     pub idle: Option<Duration>,
-    /// How long a client may receive nothing although the server has output for it.
+    /// How long a client may take to receive 64 KiB or all output that the server has for it, and
+    /// to finish a line.
     pub stall: Duration,
 }
 

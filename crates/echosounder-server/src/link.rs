@@ -5,14 +5,26 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use echosounder_proto::Clock;
+use echosounder_socket::internal::TcpOptions;
+use echosounder_socket::option::BufferLocks;
 use echosounder_socket::{
-    Interest, Kind, Readiness, Shutdown, Socket, is_out_of_resources, is_too_long, ready,
+    Interest, Kind, Readiness, Shutdown, Socket, is_out_of_resources, is_too_long, option, ready,
 };
 
 use crate::connection::{Completion, Connection, Operation};
 use crate::event::Observer;
 use crate::failures::{Starvation, is_transient};
 use crate::turn_context::TurnContext;
+
+/// Unsent bytes above which a TCP connection is not writable, so that output waits in the bounded
+/// backlog and not in the kernel: TCP_NOTSENT_LOWAT, tcp(7).
+pub(crate) const NOT_SENT_MAX: i32 = 64 * 1024;
+
+/// The same for a connection with a limited receive buffer.
+const LIMITED_NOT_SENT_MAX: i32 = 16 * 1024;
+
+/// The limited receive buffer in bytes. The kernel doubles the value.
+const LIMITED_RECEIVE_BUFFER: i32 = 48 * 1024;
 
 /// A connection of a worker.
 #[derive(Debug)]
@@ -42,6 +54,7 @@ impl Link {
         context: &mut TurnContext<C, O>,
         starvation: &mut Starvation,
     ) -> io::Result<TurnEnd> {
+        let limits_receive_buffer = self.connection.limits_receive_buffer();
         let mut operation = self.connection.on_ready(ready, context);
         loop {
             operation = match operation {
@@ -64,7 +77,8 @@ impl Link {
                     return Ok(TurnEnd::Waits(interest));
                 }
                 Operation::CheckWritable => {
-                    let is_writable = self.is_writable()?;
+                    // If that cannot be found out, the connection waits for the event.
+                    let is_writable = self.is_writable().unwrap_or(false);
                     self.connection.complete(Completion::Writable(is_writable), context)
                 }
                 Operation::Shutdown(how) => {
@@ -79,6 +93,26 @@ impl Link {
     /// Returns whether closing the socket may block.
     pub(crate) fn close_blocks(&self) -> bool {
         self.connection.transport().close_may_block() && !self.is_writable().unwrap_or(true)
+    }
+
+    /// Limits the buffers of a TCP connection, or lets the kernel size them again. The connection
+    /// works with either, so errors are ignored.
+    #[cold]
+    fn size_receive_buffer(&self) {
+        // Linux has SO_BUF_LOCK since 5.15. Without it, a limit would be permanent.
+        let lets_kernel_size = self.connection.transport().tcp_options() != TcpOptions::None
+            && self.socket.set_option(option::SO_BUF_LOCK, BufferLocks::empty()).is_ok();
+        if !lets_kernel_size {
+            return;
+        }
+        let not_sent_max = match self.connection.limits_receive_buffer() {
+            true => {
+                let _ = self.socket.set_option(option::SO_RCVBUF, LIMITED_RECEIVE_BUFFER);
+                LIMITED_NOT_SENT_MAX
+            }
+            false => NOT_SENT_MAX,
+        };
+        let _ = self.socket.set_option(option::TCP_NOTSENT_LOWAT, not_sent_max);
     }
 
     fn is_writable(&self) -> io::Result<bool> {

@@ -12,15 +12,24 @@ use echosounder_socket::{
     Address, Endpoint, Error, IpVersion, Side, Socket, Transport, is_multicast_or_broadcast, option,
 };
 
+use crate::link::NOT_SENT_MAX;
 use crate::path::BoundPath;
 
-/// How much longer than the stall timeout the kernel waits for a client that acknowledges nothing.
-/// The server's own timeout comes first, because it can report the reason.
-const USER_TIMEOUT_EXTRA: Duration = Duration::from_secs(10);
+/// How much longer than the stall timeout the kernel waits for a client that acknowledges nothing,
+/// or whose receive window stays closed. The server's own timeout comes first, because it can
+/// report the reason.
+const USER_TIMEOUT_EXTRA: Duration = Duration::from_secs(5);
 
-/// Unsent bytes above which a TCP connection is not writable, so that output waits in the bounded
-/// backlog and not in the kernel.
-const NOT_SENT_MAX: i32 = 64 * 1024;
+/// The shortest time that the kernel waits for such a client.
+const USER_TIMEOUT_MIN: Duration = Duration::from_secs(50);
+
+/// Seconds without input after which the kernel asks whether the client still exists.
+///
+/// The kernel asks again every [`KEEPALIVE_INTERVAL_S`] and gives up at the first of these times
+/// that is not before TCP_USER_TIMEOUT (`tcp_keepalive_timer` in net/ipv4/tcp_timer.c): 55 seconds
+/// after the last packet by default.
+const KEEPALIVE_IDLE_S: i32 = 25;
+const KEEPALIVE_INTERVAL_S: i32 = 10;
 
 /// Bytes of buffer to request for a datagram socket. The system may grant less.
 const DATAGRAM_BUFFER: i32 = 8 * 1024 * 1024;
@@ -316,11 +325,18 @@ fn set_connection_options(socket: &Socket, transport: Transport, options: BindOp
         return Ok(());
     }
     socket.set_option(option::SO_KEEPALIVE, true)?;
-    socket.set_option(option::TCP_KEEPIDLE, 30)?;
-    socket.set_option(option::TCP_KEEPINTVL, 10)?;
-    socket.set_option(option::TCP_NOTSENT_LOWAT, NOT_SENT_MAX)?;
-    let user_timeout_ms = options.stall_timeout.saturating_add(USER_TIMEOUT_EXTRA).as_millis();
-    socket.set_option(option::TCP_USER_TIMEOUT, i32::try_from(user_timeout_ms).unwrap_or(i32::MAX))
+    let user_timeout = options.stall_timeout.saturating_add(USER_TIMEOUT_EXTRA).max(USER_TIMEOUT_MIN);
+    let user_timeout_ms = i32::try_from(user_timeout.as_millis()).unwrap_or(i32::MAX);
+    // All are tried: a kernel that lacks one of them for MPTCP has others.
+    [
+        (option::TCP_KEEPIDLE, KEEPALIVE_IDLE_S),
+        (option::TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S),
+        (option::TCP_NOTSENT_LOWAT, NOT_SENT_MAX),
+        (option::TCP_USER_TIMEOUT, user_timeout_ms),
+    ]
+    .map(|(option, value)| socket.set_option(option, value))
+    .into_iter()
+    .collect()
 }
 
 /// Prepares a datagram socket to reply from the address that each request was sent to.

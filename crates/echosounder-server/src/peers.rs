@@ -388,7 +388,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (0..40_usize, 0..5_u8).prop_map(|(connection, peer)| Step::Connect(connection, peer)),
-            4 => (0..40_usize, 0..3_u8).prop_map(|(connection, state)| Step::Touch(connection, state)),
+            4 => (0..40_usize, 0..4_u8).prop_map(|(connection, state)| Step::Touch(connection, state)),
             2 => (0..40_usize).prop_map(Step::Close),
             1 => (0..1500_u64).prop_map(Step::Wait),
         ]
@@ -405,7 +405,8 @@ mod tests {
                         model.connect(connection, host(peer));
                     }
                     Step::Touch(connection, state) if is_open(connection) => {
-                        let states = [WaitState::Idle, WaitState::Stalled, WaitState::Ending];
+                        let states =
+                            [WaitState::Idle, WaitState::Stalled, WaitState::Unfinished, WaitState::Ending];
                         model.touch(connection, states[usize::from(state)]);
                     }
                     Step::Close(connection) => model.close(connection),

@@ -11,18 +11,20 @@ pub(crate) enum WaitState {
     Idle,
     /// Waiting for buffer space, because the client does not receive.
     Stalled,
+    /// Waiting for the end of a line that has begun.
+    Unfinished,
     /// Waiting for the client to close, after the server has.
     Ending,
 }
 
-/// One queue of connections per [`WaitState`], in the order of their last turns.
+/// One queue of connections per [`WaitState`], in the order in which their timers were started.
 ///
 /// Every operation takes constant time: the queues are linked lists whose nodes name their
 /// neighbours by index.
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueues {
     nodes: Vec<Node>,
-    queues: [Queue; 3],
+    queues: [Queue; 4],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +51,7 @@ impl Default for Queue {
 }
 
 impl WaitQueues {
-    /// Moves a connection that had its turn at `now` to the end of the queue of `state`.
+    /// Moves a connection whose timer starts at `now` to the end of the queue of `state`.
     pub(crate) fn touch(&mut self, connection: usize, state: WaitState, now: MonoTime) {
         self.remove(connection);
         if self.nodes.len() <= connection {
@@ -80,25 +82,26 @@ impl WaitQueues {
         }
     }
 
-    /// Returns the connection that has been in `state` longest, and the time of its last turn.
+    /// Returns the connection that has been in `state` longest, and when its timer started.
     pub(crate) fn oldest(&self, state: WaitState) -> Option<(usize, MonoTime)> {
         let index = self.queues[state as usize].oldest as usize;
         self.nodes.get(index).map(|node| (index, node.since))
     }
 }
 
-/// Connections that wait for their clients, idle or stalled.
+/// Connections that wait for their clients: idle, stalled, or with an unfinished line.
 impl WaitQueues {
     /// Returns the connection that has waited longest, and the time of its last turn.
     pub(crate) fn longest_waiting(&self) -> Option<(usize, MonoTime)> {
-        let oldest = [WaitState::Idle, WaitState::Stalled].map(|state| self.oldest(state));
+        let oldest =
+            [WaitState::Idle, WaitState::Stalled, WaitState::Unfinished].map(|state| self.oldest(state));
         oldest.into_iter().flatten().min_by_key(|&(_, since)| since)
     }
 
     /// Returns the time of a connection's last turn; `None` if it does not wait for its client.
     pub(crate) fn waiting_since(&self, connection: usize) -> Option<MonoTime> {
         let node = self.nodes.get(connection)?;
-        matches!(node.state?, WaitState::Idle | WaitState::Stalled).then_some(node.since)
+        (node.state? != WaitState::Ending).then_some(node.since)
     }
 }
 
@@ -139,7 +142,8 @@ mod tests {
 
     #[test]
     fn any_sequence_agrees_with_a_plain_list() {
-        const STATES: [WaitState; 3] = [WaitState::Idle, WaitState::Stalled, WaitState::Ending];
+        const STATES: [WaitState; 4] =
+            [WaitState::Idle, WaitState::Stalled, WaitState::Unfinished, WaitState::Ending];
         let mut queues = WaitQueues::default();
         let mut plain: Vec<(usize, WaitState, MonoTime)> = Vec::new();
         let mut random = 12345_u64;
@@ -147,7 +151,7 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let connection = usize::try_from(random >> 33).unwrap() % 40;
             plain.retain(|(other, ..)| *other != connection);
-            match STATES.get(usize::try_from((random >> 60) % 4).unwrap()) {
+            match STATES.get(usize::try_from((random >> 60) % 5).unwrap()) {
                 None => queues.remove(connection),
                 Some(&state) => {
                     queues.touch(connection, state, at(step));

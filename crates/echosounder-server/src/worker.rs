@@ -191,7 +191,12 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             // `run` looks at the token itself.
             STOP_TOKEN => {}
             listeners::FIRST_TOKEN.. => self.accept(index),
-            _ => self.turn_connection(index, ready),
+            _ => {
+                if self.context.budget.is_short() {
+                    self.cut_lines();
+                }
+                self.turn_connection(index, ready);
+            }
         }
     }
 }
@@ -237,11 +242,18 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     }
 
     fn turn_connection(&mut self, number: usize, ready: Readiness) {
+        let Some(link) = self.links.get(number) else { return };
+        let polled = link.connection.interest();
+        self.turn_polled(number, ready, polled);
+    }
+
+    /// Gives a connection its turn. The poll has it with the interest `polled`.
+    fn turn_polled(&mut self, number: usize, ready: Readiness, polled: Interest) {
         let Some(link) = self.links.get_mut(number) else { return };
-        let before = link.connection.interest();
+        let mark = link.connection.timer_mark();
         let result = link.turn(ready, &mut self.context, &mut self.starvation).and_then(|end| {
             if let TurnEnd::Waits(interest) = end
-                && interest != before
+                && interest != polled
             {
                 self.poll.modify(&link.socket, number as u64, interest)?;
             }
@@ -249,11 +261,26 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         });
         match result {
             Ok(TurnEnd::Waits(_)) => {
-                let state = link.connection.wait_state();
-                self.wait_queues.touch(number, state, self.context.service.now().mono);
+                if link.connection.restarts_timer(mark) {
+                    let state = link.connection.wait_state();
+                    self.wait_queues.touch(number, state, self.context.service.now().mono);
+                }
             }
             Ok(TurnEnd::Closes) => self.close(number, CloseReason::Finished),
             Err(error) => self.close(number, CloseReason::Failed(&error)),
+        }
+    }
+
+    /// Replies to unfinished lines as they are while the backlog budget is short, those first that
+    /// have waited longest, so that nobody takes the memory for the lines of others.
+    #[cold]
+    fn cut_lines(&mut self) {
+        while self.context.budget.is_short()
+            && let Some((number, _)) = self.wait_queues.oldest(WaitState::Unfinished)
+            && let Some(link) = self.links.get_mut(number)
+        {
+            link.connection.cut_line();
+            self.turn_polled(number, Readiness::WRITABLE, Interest::READ);
         }
     }
 
@@ -295,6 +322,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             match state {
                 WaitState::Idle => self.disconnect(number, DisconnectReason::Idle),
                 WaitState::Stalled => self.disconnect(number, DisconnectReason::Stalled),
+                WaitState::Unfinished => self.disconnect(number, DisconnectReason::Unfinished),
                 WaitState::Ending => self.close(number, CloseReason::Finished),
             }
         }
@@ -305,6 +333,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         let timeouts = [
             (WaitState::Idle, self.timeouts.idle),
             (WaitState::Stalled, Some(self.timeouts.stall)),
+            (WaitState::Unfinished, Some(self.timeouts.stall)),
             (WaitState::Ending, Some(ENDING_MAX)),
         ];
         timeouts.into_iter().filter_map(|(state, timeout)| {
@@ -464,7 +493,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         self.links.end_turn();
         while self.connections() != 0 && self.now() < deadline {
-            self.turn(Some(deadline - self.now()))?;
+            self.turn_or_pause(Some(deadline - self.now()))?;
         }
         for number in self.links.numbers() {
             self.close(number, CloseReason::Finished);

@@ -182,8 +182,17 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration, help_heading = LIMITS)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Reset connections whose client reads no replies for this long
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value_parsers::duration, help_heading = LIMITS)]
+    /// Disconnect peers that do not read replies or finish a line in time
+    ///
+    /// A peer has this long to read 64 KiB or all of its waiting replies, and with `--frame line` to
+    /// finish a line that it has begun.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "45s",
+        value_parser = value_parsers::duration,
+        help_heading = LIMITS
+    )]
     pub(crate) stall_timeout: Duration,
 
     /// Serve only clients in this IP network, such as 10.0.0.0/8; repeatable

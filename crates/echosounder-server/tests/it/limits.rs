@@ -1,16 +1,25 @@
 //! Timeouts of connections, limits of their number, and evictions.
 
+use std::str::FromStr;
 use std::time::Duration;
 
-use echosounder_proto::Framing;
+use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_server::internal::{BACKLOG_MAX, Limits, Timeouts};
-use echosounder_server::{DisconnectReason, Totals};
-use echosounder_socket::{Endpoint, IpVersion, Kind, Side, Socket, Transport};
+use echosounder_server::{Config, DisconnectReason, Totals};
+use echosounder_socket::option::BufferLocks;
+use echosounder_socket::{
+    Endpoint, IpVersion, Kind, ServerOptions, Side, Socket, Transport, create_connection, create_server,
+    option,
+};
+use echosounder_testkit::skip;
 
 use crate::harness::{TestWorker, receive, send};
-use crate::{Client, Event, Folder, Reason, all_endpoints, config, start, stop, unique};
+use crate::{Client, Event, Folder, Reason, all_endpoints, config, line, start, stop, unique};
 
 const SECOND: i64 = 1_000_000_000;
+
+/// Bytes of buffer that hold several reads.
+const BUFFER: i32 = 128 * 1024;
 
 fn worker(limits: Limits, idle: Option<u64>, stall: u64) -> TestWorker {
     let timeouts = Timeouts { idle: idle.map(Duration::from_secs), stall: Duration::from_secs(stall) };
@@ -72,24 +81,158 @@ fn a_client_that_sends_nothing_is_disconnected_after_the_idle_timeout() {
 }
 
 #[test]
-fn a_client_that_receives_nothing_is_disconnected_after_the_stall_timeout() {
+fn a_client_that_receives_too_little_is_disconnected_after_the_stall_timeout() {
     let mut server = worker(Limits::new(10, None), None, 30);
-    let stalled = server.connect(Transport::UnixStream, "stalled", 4096);
-    let slow = server.connect(Transport::UnixStream, "slow", 4096);
-    for client in [&stalled, &slow] {
-        while send(client, &[b'x'; 4096]) != 0 {
+    let stalled = server.connect(Transport::UnixStream, "stalled", BUFFER);
+    let drip = server.connect(Transport::UnixStream, "drip", BUFFER);
+    let slow = server.connect(Transport::UnixStream, "slow", BUFFER);
+    let fill = |server: &mut TestWorker, client| {
+        while send(client, &[b'x'; 65_536]) != 0 {
             server.turn();
         }
+    };
+    for client in [&stalled, &drip, &slow] {
+        fill(&mut server, client);
     }
-    for _ in 0..4 {
-        server.clock.step(10 * SECOND, 10 * SECOND);
-        assert!(receive(&slow, 4096).is_some_and(|bytes| !bytes.is_empty()));
+    for second in 1..=120 {
+        server.clock.step(SECOND, SECOND);
+        if second < 30 {
+            assert!(receive(&drip, 1024).is_some_and(|bytes| bytes.len() == 1024));
+        }
+        // The kernel reports buffer space when three quarters of it are free: unix_writable of
+        // net/unix/af_unix.c.
+        assert!(receive(&slow, 10_000).is_some_and(|bytes| bytes.len() == 10_000));
+        fill(&mut server, &slow);
         server.turn();
-        server.turn();
+        let is_overdue = 30 <= second;
+        assert_eq!(disconnects(&server.totals(), DisconnectReason::Stalled), 2 * u64::from(is_overdue));
     }
-    assert_eq!(disconnects(&server.totals(), DisconnectReason::Stalled), 1);
-    assert!(is_connection_lost(&stalled));
+    assert!(is_connection_lost(&stalled) && is_connection_lost(&drip));
     assert_eq!(server.worker.connections(), 1);
+}
+
+#[test]
+fn a_line_must_end_within_the_stall_timeout() {
+    let timeouts = Timeouts { idle: None, stall: Duration::from_secs(30) };
+    let limits = Limits::new(10, None);
+    let mut server = TestWorker::with_limits("none", line(FRAME_MAX), BACKLOG_MAX, limits, timeouts);
+    let endless = server.connect(Transport::UnixStream, "endless", 4096);
+    let slow = server.connect(Transport::UnixStream, "slow", 4096);
+    let idle = server.connect(Transport::UnixStream, "idle", 4096);
+    for second in 0..100 {
+        if second <= 30 {
+            send(&endless, b"x");
+        }
+        // Lines that overlap the turns: each ends in time.
+        send(&slow, if second % 20 == 0 { b"\nx" } else { b"x" });
+        let closed = server.turn();
+        server.clock.step(SECOND, SECOND);
+        match second {
+            30 => {
+                let reason = Reason::Disconnected(DisconnectReason::Unfinished);
+                assert_eq!(closed, [Event::Closed("@endless".into(), 0, reason)]);
+            }
+            _ => assert!(!closed.iter().any(|event| matches!(event, Event::Closed(..))), "{closed:?}"),
+        }
+    }
+    assert_eq!(receive(&endless, 100), Some(Vec::new()));
+    assert_eq!(receive(&idle, 100), None);
+    assert_eq!(server.totals().disconnected(), 1);
+}
+
+#[test]
+fn when_memory_is_short_the_oldest_unfinished_lines_are_cut_not_the_new_ones() {
+    let mut server = TestWorker::new("none", line(FRAME_MAX), 1 << 20);
+    let silent: Vec<Socket> = (0..40)
+        .map(|number| {
+            let client = server.connect(Transport::UnixStream, &format!("silent{number}"), 1 << 18);
+            assert_eq!(send(&client, &[b'x'; 60_000]), 60_000);
+            server.settle();
+            client
+        })
+        .collect();
+    let honest = server.connect(Transport::UnixStream, "honest", 1 << 18);
+    for _ in 0..20 {
+        send(&honest, &[b'a'; 20_000]);
+        server.settle();
+        assert_eq!(receive(&honest, 1), None, "the line has no end yet");
+        send(&honest, b"b\n");
+        server.settle();
+        assert_eq!(receive(&honest, 1 << 16).map(|line| line.len()), Some(20_002));
+    }
+    let replied = silent.iter().map(|client| receive(client, 1 << 16).is_some()).collect::<Vec<_>>();
+    let cut = replied.iter().filter(|&&cut| cut).count();
+    assert!((20..40).contains(&cut) && replied[..cut].iter().all(|&cut| cut), "{replied:?}");
+}
+
+/// Connects over TCP and returns both ends; the server has its own descriptor of the first.
+fn connect_tcp(server: &mut TestWorker) -> (Socket, Socket) {
+    let listener = create_server(("127.0.0.1", 0), ServerOptions::default()).unwrap();
+    listener.set_option(option::TCP_NOTSENT_LOWAT, 65_536).unwrap();
+    let client = create_connection(listener.local_addr().unwrap(), None, None).unwrap();
+    let (near, peer) = listener.accept().unwrap();
+    for end in [&near, &client] {
+        end.set_nonblocking(true).unwrap();
+    }
+    server.worker.adopt(near.try_clone().unwrap(), peer, Transport::Tcp).unwrap();
+    (near, client)
+}
+
+#[test]
+fn the_kernel_holds_little_for_a_client_that_never_reads() {
+    let mut server = worker(Limits::new(10, None), None, 60);
+    for _ in 0..5 {
+        let (near, client) = connect_tcp(&mut server);
+        let mut unchanged = 0;
+        while unchanged < 1000 {
+            let before = server.totals().bytes;
+            let sent = send(&client, &[b'x'; 65_536]);
+            server.turn();
+            unchanged = if sent == 0 && before == server.totals().bytes { unchanged + 1 } else { 0 };
+        }
+        let memory = near.option(option::SO_MEMINFO).unwrap();
+        let held = memory.rmem_alloc + memory.wmem_queued;
+        assert!(held <= 160 * 1024, "{memory:?}");
+    }
+}
+
+#[test]
+fn a_client_that_reads_gets_the_kernels_own_buffer_sizes_back() {
+    let mut server = worker(Limits::new(10, None), None, 60);
+    let (near, client) = connect_tcp(&mut server);
+    let Ok(unlocked) = near.option(option::SO_BUF_LOCK) else {
+        return skip("SO_BUF_LOCK", "the kernel has no such option");
+    };
+    let (mut received, mut was_limited) = (0, false);
+    while received < 4 << 20 {
+        send(&client, &[b'x'; 65_536]);
+        server.turn();
+        was_limited |= near.option(option::SO_BUF_LOCK).unwrap().contains(BufferLocks::RECEIVE);
+        received += receive(&client, 1 << 16).map_or(0, |bytes| bytes.len());
+    }
+    assert!(was_limited);
+    assert_eq!(near.option(option::SO_BUF_LOCK).unwrap(), unlocked);
+    assert_eq!(near.option(option::TCP_NOTSENT_LOWAT).unwrap(), 65_536);
+}
+
+#[test]
+fn the_kernel_gives_up_a_client_whose_host_is_gone_within_a_minute() {
+    let socket = Endpoint::from_str("tcp://127.0.0.1:0").unwrap();
+    let address = socket.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
+    for (stall_s, user_timeout_ms) in [(1, 50_000), (45, 50_000), (100, 105_000)] {
+        let listener = Transport::Tcp.socket(&address).unwrap();
+        listener.bind(&address).unwrap();
+        let shared = listener.try_clone().unwrap();
+        let server = Config::new().stall_timeout(Duration::from_secs(stall_s)).from_sockets([listener]);
+        let get = |option| shared.option(option).unwrap();
+        let (idle_s, interval_s) = (get(option::TCP_KEEPIDLE), get(option::TCP_KEEPINTVL));
+        assert_eq!(get(option::TCP_USER_TIMEOUT), user_timeout_ms);
+        // The kernel looks at the timeout when it asks: at these seconds after the last packet.
+        let asks = (0..).map(|time| idle_s + time * interval_s);
+        let ends_at = asks.into_iter().find(|&second| user_timeout_ms <= 1000 * second).unwrap();
+        assert!(ends_at < 60 || 45 < stall_s, "{ends_at}");
+        drop(server.unwrap());
+    }
 }
 
 #[test]

@@ -420,6 +420,30 @@ proptest! {
 }
 
 #[test]
+fn the_receive_buffer_is_limited_until_the_client_has_taken_enough_replies() {
+    const CAPACITY: usize = 100_000;
+    let mut scenario = Scenario::new(Transport::Tcp, "none", size(1024), CAPACITY, BACKLOG_MAX);
+    let limits = |scenario: &Scenario, number: usize| {
+        scenario.clients[number].connection.as_ref().unwrap().limits_receive_buffer()
+    };
+    for round in 0..20 {
+        for number in [0, 1] {
+            scenario.take(&Step::Send(number, 60_000));
+        }
+        scenario.take(&Step::Send(2, 1000));
+        scenario.turn(usize::MAX);
+        for number in [1, 2] {
+            scenario.take(&Step::Receive(number, usize::MAX));
+        }
+        assert!(limits(&scenario, 0), "the client receives nothing");
+        assert_eq!(limits(&scenario, 1), round < 6, "the client receives everything: {round}");
+        assert!(!limits(&scenario, 2), "the client sends little");
+    }
+    scenario.end();
+    scenario.check();
+}
+
+#[test]
 fn a_finished_connection_sends_its_unfinished_line_and_lingers() {
     let mut scenario = Scenario::new(Transport::UnixStream, "none", line(60_000), 8, BACKLOG_MAX);
     scenario.take(&Step::Send(1, 5));
