@@ -12,6 +12,7 @@ use std::process::Command;
 use std::{env, thread};
 
 use echosounder_socket::Signal;
+use echosounder_socket::internal::kernel;
 use echosounder_testkit::{Folder, skip, unique};
 use nix::libc;
 use seccompiler::SeccompAction;
@@ -27,14 +28,19 @@ fn restricted<T: Send>(
     let attempt = || match restrict() {
         Ok(()) => Some(attempt()),
         Err(error) => {
-            skip("sandbox", error);
+            skip("kernel features", error);
             None
         }
     };
     thread::scope(|scope| scope.spawn(attempt).join().unwrap())
 }
 
+/// Skips on kernels that lack some of the rules.
 fn with_landlock<T: Send>(needs: &Needs, attempt: impl FnOnce() -> T + Send) -> Option<T> {
+    if kernel::landlock().is_ok_and(|version| version < 6) {
+        skip("kernel features", "Landlock is older than version 6");
+        return None;
+    }
     restricted(|| files::restrict(needs), attempt)
 }
 
@@ -124,8 +130,8 @@ fn seccomp_refuses_new_sockets_processes_and_open_files() {
             Command::new("true").exec().kind(),
             error(Command::new("true").spawn()),
             error(Signal::Terminate.send(child.id())),
-            error(echosounder_socket::internal::kernel::io_uring()),
-            error(echosounder_socket::internal::kernel::landlock()),
+            error(kernel::io_uring()),
+            error(kernel::landlock()),
         ]
     });
     child.kill().unwrap();
@@ -170,8 +176,8 @@ fn refused_call_is_named() {
     child.args(["--exact", "--nocapture", "command::sandbox::tests::refused_call_is_named"]).env(CHILD, "1");
     let done = child.output().unwrap();
     let stderr = String::from_utf8_lossy(&done.stderr);
-    if stderr.contains("skipped sandbox: ") {
-        return skip("sandbox", stderr);
+    if stderr.contains("skipped kernel features: ") {
+        return skip("kernel features", stderr);
     }
     assert_eq!(done.status.code(), Some(128 + libc::SIGSYS), "{stderr}");
     assert!(stderr.contains("sounder: the sandbox refuses the system call socket ("), "{stderr}");
