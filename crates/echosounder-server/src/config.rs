@@ -9,7 +9,7 @@ use echosounder_socket::{IpVersion, Socket, ToEndpoint};
 
 use crate::listen::BindError;
 use crate::network::Network;
-use crate::server::Server;
+use crate::server::{Server, StartError};
 
 /// The maximum number of threads. With more, the share of each in the backlog budget would be too
 /// small.
@@ -128,6 +128,17 @@ impl Config {
         let mut server = Server::empty(self);
         sockets.into_iter().try_for_each(|socket| server.add_socket(socket))?;
         Ok(server)
+    }
+}
+
+impl Config {
+    /// Refuses timeouts that no connection would survive.
+    pub(crate) fn check_timeouts(&self) -> Result<(), StartError> {
+        match (self.idle_timeout, self.stall_timeout) {
+            (Some(Duration::ZERO), _) => Err(StartError::ZeroTimeout { name: "an idle" }),
+            (_, Duration::ZERO) => Err(StartError::ZeroTimeout { name: "a stall" }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -47,6 +47,12 @@ pub enum StartError {
         /// The number of connections for which there are descriptors.
         available: usize,
     },
+    /// The configured timeout is zero, so that every connection would end at once.
+    #[error("cannot serve connections with {name} timeout of zero")]
+    ZeroTimeout {
+        /// The timeout with its article: `an idle` or `a stall`.
+        name: &'static str,
+    },
     /// The server has neither an endpoint nor a socket.
     #[error("cannot start a server without endpoints")]
     NoEndpoint,
@@ -67,7 +73,7 @@ impl From<StartError> for io::Error {
         let (kind, error) = match error {
             StartError::System(error) => (error.kind(), StartError::System(error.with_reason())),
             StartError::Descriptors { .. } => (io::ErrorKind::QuotaExceeded, error),
-            StartError::NoEndpoint => (io::ErrorKind::InvalidInput, error),
+            StartError::NoEndpoint | StartError::ZeroTimeout { .. } => (io::ErrorKind::InvalidInput, error),
         };
         Self::new(kind, error)
     }
@@ -222,7 +228,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the limit of descriptors does not allow the configured number of connections.
+    /// If the limit of descriptors does not allow the configured number of connections, or if a
+    /// timeout is zero.
     ///
     /// # Examples
     ///
@@ -244,6 +251,7 @@ impl Server {
         if let Some(max) = self.connections_max {
             return Ok(max);
         }
+        self.config.check_timeouts()?;
         local_time_zone();
         read_user_map();
         let max = self.connections_max()?;
@@ -269,7 +277,7 @@ impl Server {
     /// # Errors
     ///
     /// If the server has no endpoint, if the limit of descriptors does not allow the configured
-    /// number of connections, or if a worker cannot be created.
+    /// number of connections, if a timeout is zero, or if a worker cannot be created.
     ///
     /// # Examples
     ///

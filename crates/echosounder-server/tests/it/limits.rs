@@ -346,3 +346,13 @@ fn disconnecting_a_stalled_client_does_not_delay_the_others() {
         stop(running);
     }
 }
+
+#[test]
+fn timeouts_of_zero_are_refused_at_the_start() {
+    let idle = config(&["tcp://127.0.0.1:0"]).with(|config| config.idle_timeout = Some(Duration::ZERO));
+    let stall = config(&["tcp://127.0.0.1:0"]).with(|config| config.stall_timeout = Duration::ZERO);
+    for (plan, name) in [(idle, "an idle"), (stall, "a stall")] {
+        let error = plan.bind().unwrap().start().unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot serve connections with {name} timeout of zero"));
+    }
+}
