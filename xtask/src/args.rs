@@ -20,6 +20,8 @@ pub(crate) enum Task {
     Guest(Guest),
     Bearer(Bearer),
     Faults(Faults),
+    #[command(hide = true)]
+    SwapReturnAddress(SwapReturnAddress),
     Picture(Picture),
 }
 
@@ -77,6 +79,16 @@ pub(crate) struct Faults {
     /// Delay of the path in "bulk", one way, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 50)]
     pub(crate) delay: u64,
+}
+
+/// Replace the return addresses of requests, as the peer of a row of `faults`
+#[derive(Debug, clap::Args)]
+pub(crate) struct SwapReturnAddress {
+    /// Folder of the servers
+    pub(crate) folder: PathBuf,
+
+    /// Number of requests
+    pub(crate) rounds: u32,
 }
 
 /// Draw the README's pictures from real runs of the program

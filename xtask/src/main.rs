@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Task::Guest(guest) => guest::run(&guest),
         Task::Bearer(bearer) => bearer::run(&bearer),
         Task::Faults(faults) => faults::run(&faults),
+        Task::SwapReturnAddress(peer) => faults::swap(&peer.folder, peer.rounds).map(|()| 0),
         Task::Picture(picture) => picture::run(&picture),
     };
     result

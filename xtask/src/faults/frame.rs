@@ -11,6 +11,7 @@ pub(crate) const BROADCAST_MAC: Mac = [0xff; 6];
 const ETHERNET_LEN: usize = 14;
 const UDP: u8 = 17;
 const TCP: u8 = 6;
+const ICMP: u8 = 1;
 
 /// Returns an Ethernet frame with this IP packet.
 pub(crate) fn ethernet(from: Mac, to: Mac, packet: &[u8]) -> Vec<u8> {
@@ -42,6 +43,17 @@ pub(crate) fn syn(from: SocketAddr, to: SocketAddr, sequence: u32) -> Vec<u8> {
     let sum = transport_checksum(from.ip(), to.ip(), TCP, &segment);
     segment[16..18].copy_from_slice(&sum.to_be_bytes());
     ip(from.ip(), to.ip(), TCP, &segment)
+}
+
+/// Returns an IPv4 packet with an ICMP error of this type and code about `about`, a packet that
+/// `to` has sent. `mtu` is the next hop's MTU of "fragmentation needed".
+pub(crate) fn icmp_error(from: IpAddr, to: IpAddr, kind: u8, code: u8, mtu: u16, about: &[u8]) -> Vec<u8> {
+    // RFC 792: the header and eight bytes more.
+    let about = &about[..about.len().min(28)];
+    let mut message = [&[kind, code, 0, 0, 0, 0][..], &mtu.to_be_bytes(), about].concat();
+    let sum = checksum([&message[..]]);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    ip(from, to, ICMP, &message)
 }
 
 fn ip(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {

@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "attacks on real servers take real time")]
 
 mod crowd;
+mod datagrams;
 mod frame;
 mod lab;
 mod loops;
@@ -14,6 +15,8 @@ mod paths;
 mod relay;
 mod row;
 mod server;
+mod syscalls;
+mod unix;
 mod wire;
 
 use std::io::{self, Write};
@@ -28,10 +31,12 @@ use crate::faults::row::{Row, Scale, Verdict};
 use crate::picture;
 
 /// All rows, in the order of their numbers.
-const ROWS: &[&[Row]] = &[crowd::ROWS, loops::ROWS, paths::ROWS];
+const ROWS: &[&[Row]] = &[crowd::ROWS, datagrams::ROWS, loops::ROWS, paths::ROWS, syscalls::ROWS, unix::ROWS];
 
 /// The row that runs only if it is named.
 const SOAK: &str = "soak";
+
+pub(crate) use unix::swap;
 
 /// Runs the rows and returns the exit status.
 pub(crate) fn run(args: &args::Faults) -> Result<u8> {

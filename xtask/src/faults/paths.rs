@@ -1,11 +1,12 @@
 //! Long and bad paths: delay, loss, duplicates, changed order, damage, and streams cut anywhere.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, Family, Protocol, Shutdown, Socket, Type, option};
 use echosounder_testkit::Random;
 
 use crate::faults::lab::{Lab, PORT, SERVER, server_address};
@@ -14,6 +15,7 @@ use crate::faults::row::{Figures, Row, Scale, Verdict};
 use crate::faults::server::Server;
 
 pub(crate) const ROWS: &[Row] = &[
+    Row::new(17, "cut", "every byte comes back unchanged", cut),
     Row::new(
         18,
         "bad-network",
@@ -29,26 +31,75 @@ fn pattern(seed: u64, len: usize) -> Vec<u8> {
     std::iter::repeat_with(|| random.next_u64().to_le_bytes()).take(len / 8 + 1).flatten().take(len).collect()
 }
 
+/// A stream socket of any family.
+fn stream(family: Family, protocol: Protocol, address: Address) -> Result<Socket> {
+    let socket = Socket::new(family, Type::STREAM, protocol)?;
+    socket.connect(address).context("cannot connect")?;
+    Ok(socket)
+}
+
 /// Sends bytes in pieces of these lengths, reads them back at the same time, and returns whether
 /// they are the same.
-fn echoes(stream: &TcpStream, bytes: &[u8], mut piece: impl FnMut() -> usize + Send) -> Result<bool> {
-    let (mut reader, mut writer) = (stream.try_clone()?, stream.try_clone()?);
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+fn echoes(socket: &Socket, bytes: &[u8], mut piece: impl FnMut() -> usize + Send) -> Result<bool> {
     thread::scope(|scope| {
-        let sending = scope.spawn(move || -> io::Result<()> {
+        let sending = scope.spawn(move || -> Result<()> {
             let mut rest = bytes;
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(piece().clamp(1, rest.len()));
-                writer.write_all(now)?;
+                socket.send_all(now)?;
                 rest = later;
             }
-            writer.shutdown(Shutdown::Write)
+            Ok(socket.shutdown(Shutdown::Write)?)
         });
         let mut returned = Vec::with_capacity(bytes.len());
-        reader.read_to_end(&mut returned).context("cannot read back")?;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match socket.recv(&mut buffer).context("cannot read back")? {
+                0 => break,
+                len => returned.extend_from_slice(&buffer[..len]),
+            }
+        }
         sending.join().map_err(|_| anyhow!("the sender panicked"))?.context("cannot send")?;
         Ok(returned == bytes)
     })
+}
+
+/// Row 17: streams cut anywhere, with a send buffer of 4 KiB and pauses.
+fn cut(scale: Scale) -> Result<Verdict> {
+    let lab = Lab::new()?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("stream");
+    let endpoints = [
+        format!("tcp://{SERVER}:{PORT}"),
+        format!("unix:{}", path.display()),
+        format!("mptcp://{SERVER}:7000"),
+    ];
+    let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+    let server = Server::start(&lab.server, &[&["--stamp", "none"], &endpoints[..]].concat())?;
+    let size = scale.pick(2 << 20, 64 << 20);
+    let mut figures = Figures::default();
+    for seed in 1..=scale.pick(1, 3) {
+        let bytes = pattern(seed, size);
+        for (name, family, protocol, address) in [
+            ("tcp", Family::INET, Protocol::DEFAULT, Address::from(server_address())),
+            ("unix", Family::UNIX, Protocol::DEFAULT, Address::from(UnixName::path(&path))),
+            ("mptcp", Family::INET, Protocol::MPTCP, Address::from(SocketAddr::from((SERVER, 7000)))),
+        ] {
+            let socket = lab.peer.run(|| stream(family, protocol, address))?;
+            socket.set_option(option::SO_SNDBUF, 4096)?;
+            let mut random = Random::new(seed);
+            let is_same = echoes(&socket, &bytes, || {
+                if random.percent(2) {
+                    thread::sleep(Duration::from_millis(random.below(5)));
+                }
+                usize::try_from(random.below(64 << 10)).unwrap_or(1)
+            })?;
+            figures
+                .add(format!("{name}, seed {seed}: {}", if is_same { "same" } else { "CHANGED" }), is_same);
+        }
+    }
+    server.check_alive()?;
+    Ok(figures.verdict(format!("{} MiB in cuts of up to 64 KiB, send buffer of 4 KiB, pauses", size >> 20)))
 }
 
 /// Sends a stream over a path with delay and reads it back.
@@ -62,9 +113,10 @@ fn bulk(scale: Scale) -> Result<Verdict> {
     let mut speeds = Vec::new();
     let mut is_same = true;
     for _ in 0..scale.pick(1, 5) {
-        let stream = lab.peer.run(|| TcpStream::connect(server_address())).context("cannot connect")?;
+        let address = Address::from(server_address());
+        let socket = lab.peer.run(|| stream(Family::INET, Protocol::DEFAULT, address))?;
         let start = Instant::now();
-        is_same &= echoes(&stream, &bytes, || 256 << 10)?;
+        is_same &= echoes(&socket, &bytes, || 256 << 10)?;
         let millis = u64::try_from(start.elapsed().as_millis())?;
         speeds.push(1000 * (size as u64 >> 10) / millis.max(1));
     }
@@ -94,8 +146,9 @@ fn bad_network(scale: Scale) -> Result<Verdict> {
     let relay = Relay::start(&middle, all)?;
     let size = scale.pick(1 << 20, 32 << 20);
     let bytes = pattern(2, size);
-    let stream = lab.peer.run(|| TcpStream::connect(server_address())).context("cannot connect")?;
-    let is_same = echoes(&stream, &bytes, || 8 << 10)?;
+    let address = Address::from(server_address());
+    let socket = lab.peer.run(|| stream(Family::INET, Protocol::DEFAULT, address))?;
+    let is_same = echoes(&socket, &bytes, || 8 << 10)?;
     let [up, down] = relay.stop()?;
     ensure!(up.damaged + down.damaged > 0 && up.lost + down.lost > 0, "the path did nothing");
     figures.add(

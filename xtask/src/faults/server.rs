@@ -1,6 +1,7 @@
 //! The programs in a lab: the server that a row attacks, and the client that must not notice.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -46,6 +47,15 @@ impl Server {
         Ok(Self { program })
     }
 
+    /// Starts a server that prints text or JSON, with one endpoint.
+    pub(crate) fn start_text(mut command: Command) -> Self {
+        let program = Program::start(&mut command);
+        program.wait_until_stderr("a listening endpoint", |stderr| {
+            stderr.contains("Waiting for") || stderr.contains("listening")
+        });
+        Self { program }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.program.pid()
     }
@@ -77,7 +87,9 @@ impl Server {
     /// Returns what the server has printed on standard error, without its summaries.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let stderr = self.program.wait_for_stderr("");
-        let is_other = |line: &&str| !line.contains(r#""event":"summary""#) && !line.contains("listening");
+        let is_other = |line: &&str| {
+            ![r#""event":"summary""#, "listening", "Waiting for"].iter().any(|other| line.contains(other))
+        };
         stderr.lines().filter(is_other).map(str::to_owned).collect()
     }
 
@@ -123,6 +135,11 @@ impl Server {
         Ok(())
     }
 
+    /// Returns what the server has printed on standard output.
+    pub(crate) fn output(&self) -> Vec<u8> {
+        self.program.wait_for_bytes(0)
+    }
+
     /// Stops the server and returns its exit status.
     pub(crate) fn stop(self) -> Option<i32> {
         self.program.signal("TERM");
@@ -154,6 +171,13 @@ impl Honest {
         let mut command = namespace.command(binary());
         command.args(["ping", "-q", "--json", "-i", "1ms", "-W", "5s", "-c", &count.to_string(), endpoint]);
         Self { program: Program::start(&mut command) }
+    }
+
+    /// Returns the client's address, once it has one.
+    pub(crate) fn local(&self) -> Result<SocketAddr> {
+        let lines = self.program.wait_for_lines(1);
+        let start: Value = serde_json::from_str(&lines[0])?;
+        Ok(start["local"].as_str().context("the client has no address")?.parse()?)
     }
 
     /// Waits for its end.
