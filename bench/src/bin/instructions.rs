@@ -7,14 +7,15 @@
 //! FILE` it writes one.
 
 use std::collections::BTreeMap;
+use std::hash::RandomState;
 use std::hint::black_box;
 use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use echosounder_proto::{
-    Datagram, DatagramFilter, EchoReader, Framing, Input, LocalTime, MonoTime, PlainEcho, Responder, Sender,
-    StampContext, TIMESTAMP_PLACEHOLDER,
+    Datagram, DatagramFilter, EchoReader, Framing, Input, LocalTime, MonoTime, PlainEcho, ReplyForm,
+    ReplyLimits, ReplyMeter, Responder, Sender, Source, StampContext, TIMESTAMP_PLACEHOLDER,
 };
 
 /// How often a case is repeated the first time.
@@ -160,8 +161,9 @@ fn lines() -> Vec<u8> {
 /// Filters datagrams and replies to them.
 fn datagrams(rounds: u64) {
     let stamp = "ctime".parse().expect("the name of a timestamp format");
-    let mut filter =
-        DatagramFilter::new(&stamp, PlainEcho::Local, MonoTime::from_origin(std::time::Duration::ZERO));
+    let filter = DatagramFilter::new(&stamp, PlainEcho::Local);
+    let meter = ReplyMeter::new(ReplyLimits::default(), RandomState::new());
+    let now = MonoTime::from_origin(std::time::Duration::ZERO);
     let responder = Responder { stamp, framing: Framing::Message };
     let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "");
     let mut head = Vec::new();
@@ -169,9 +171,12 @@ fn datagrams(rounds: u64) {
         let mut message = black_box([b'x'; 64]);
         let datagram =
             Datagram { bytes: &message, sender: Sender::Remote, to_group: false, truncated: false };
-        assert_eq!(filter.check(&datagram, MonoTime::from_origin(std::time::Duration::ZERO)), Ok(()));
+        assert_eq!(filter.check(&datagram), Ok(()));
         let mut context = context(ready.as_deref());
-        responder.respond_to_datagram(&mut message, &mut context, &mut head);
+        responder.prefix_of_datagram(&message, &mut context, &mut head);
+        let form = ReplyForm::Stamped { excess: head.len() };
+        assert_eq!(meter.admit(black_box(Source::Trusted), form, now), Ok(()));
+        Responder::fill_placeholder(&mut message, &context);
         black_box((&message, &head));
     }
 }

@@ -1,9 +1,6 @@
 //! The rule against loops: which datagrams are replied to.
 
-use core::time::Duration;
-
 use crate::template::{Template, starts_with_placeholder};
-use crate::time::MonoTime;
 use crate::timestamp::starts_with_timestamp;
 
 /// A datagram, as far as the rule depends on it.
@@ -22,7 +19,7 @@ pub struct Datagram<'a> {
 /// The sender of a datagram, by its source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// A socket on this host.
+    /// A socket on this host, or on a trusted one.
     Local,
     /// A socket on another host; the address may be forged.
     Remote,
@@ -59,10 +56,12 @@ pub enum DropReason {
     Service,
     /// The plain echo does not reply to remote hosts.
     Remote,
-    /// The rate limit of the plain echo to remote hosts is reached.
+    /// The rate limit of plain echoes, or of replies to the port of a UDP responder, is reached.
     Rate,
     /// Its sender's address or user is not allowed.
     Denied,
+    /// The reply is longer than its request, and the limit of such bytes is reached.
+    Excess,
     /// The kernel had no buffer space for the reply.
     Unsent,
     /// The receive buffer was full: the kernel dropped it before it was read.
@@ -83,6 +82,7 @@ impl DropReason {
         Self::Remote,
         Self::Rate,
         Self::Denied,
+        Self::Excess,
         Self::Unsent,
         Self::Overflow,
     ];
@@ -101,6 +101,7 @@ impl DropReason {
             Self::Remote => "stranger",
             Self::Rate => "rate",
             Self::Denied => "denied",
+            Self::Excess => "excess",
             Self::Unsent => "unsent",
             Self::Overflow => "overflow",
         }
@@ -110,9 +111,9 @@ impl DropReason {
 /// Which hosts an echo without a timestamp replies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainEcho {
-    /// This host only.
+    /// This host only, and trusted ones.
     Local,
-    /// Remote hosts, too, at the rate of a token bucket.
+    /// Remote hosts, too, at a limited rate.
     Metered,
 }
 
@@ -122,18 +123,17 @@ pub enum PlainEcho {
 /// would start them. So a datagram that begins with a filled timestamp is taken for a reply and
 /// dropped, and so are those from the server itself or from the port of a service (CVE-2024-2169).
 /// The replies of an echo without a timestamp look like requests, so it replies to remote hosts
-/// only if that is enabled, and then at a limited rate.
-#[derive(Debug)]
+/// only if that is enabled. How often it replies, a [`ReplyMeter`](crate::ReplyMeter) decides.
+#[derive(Clone, Copy, Debug)]
 pub struct DatagramFilter {
     stamped: bool,
     plain: PlainEcho,
-    bucket: TokenBucket,
 }
 
 impl DatagramFilter {
-    /// Creates the filter of a socket that replies with `stamp`, at `now`.
-    pub fn new(stamp: &Template, plain: PlainEcho, now: MonoTime) -> Self {
-        Self { stamped: !stamp.is_none(), plain, bucket: TokenBucket::full(now) }
+    /// Creates the filter of a socket that replies with `stamp`.
+    pub fn new(stamp: &Template, plain: PlainEcho) -> Self {
+        Self { stamped: !stamp.is_none(), plain }
     }
 
     /// Checks whether the server may reply to the datagram.
@@ -141,7 +141,7 @@ impl DatagramFilter {
     /// # Errors
     ///
     /// The reason why it is not.
-    pub fn check(&mut self, datagram: &Datagram<'_>, now: MonoTime) -> Result<(), DropReason> {
+    pub fn check(&self, datagram: &Datagram<'_>) -> Result<(), DropReason> {
         if datagram.to_group {
             return Err(DropReason::Group);
         }
@@ -158,44 +158,16 @@ impl DatagramFilter {
         if starts_with_timestamp(datagram.bytes) {
             return Err(DropReason::Stamped);
         }
-        let is_reply_stamped = self.stamped || starts_with_placeholder(datagram.bytes);
-        if is_reply_stamped || datagram.sender == Sender::Local {
-            return Ok(());
-        }
         match self.plain {
-            PlainEcho::Local => Err(DropReason::Remote),
-            PlainEcho::Metered if self.bucket.take(now) => Ok(()),
-            PlainEcho::Metered => Err(DropReason::Rate),
-        }
-    }
-}
-
-/// Tokens that are refilled at a steady rate, up to a burst.
-#[derive(Debug)]
-struct TokenBucket {
-    tokens: u32,
-    refilled: MonoTime,
-}
-
-impl TokenBucket {
-    const BURST: u32 = 100;
-    const EVERY: Duration = Duration::from_millis(100);
-
-    fn full(now: MonoTime) -> Self {
-        Self { tokens: Self::BURST, refilled: now }
-    }
-
-    fn take(&mut self, now: MonoTime) -> bool {
-        let due = (now - self.refilled).as_nanos() / Self::EVERY.as_nanos();
-        match u32::try_from(due) {
-            Ok(due) if due < Self::BURST - self.tokens => {
-                self.tokens += due;
-                self.refilled = self.refilled + Self::EVERY * due;
+            PlainEcho::Local if datagram.sender == Sender::Remote && self.is_plain(datagram.bytes) => {
+                Err(DropReason::Remote)
             }
-            _ => *self = Self::full(now),
+            _ => Ok(()),
         }
-        let granted = 0 < self.tokens;
-        self.tokens -= u32::from(granted);
-        granted
+    }
+
+    /// Returns whether the reply to `request` repeats it unchanged.
+    pub fn is_plain(&self, request: &[u8]) -> bool {
+        !self.stamped && !starts_with_placeholder(request)
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! A server passes what it receives to a [`Responder`], which appends the reply; a
 //! [`DatagramFilter`] decides before which datagrams are replied to, so that two servers never
-//! reply to each other endlessly. A client separates the echo from the timestamps with an
+//! reply to each other endlessly, and a [`ReplyMeter`] how much is sent to sources that may be
+//! forged. A client separates the echo from the timestamps with an
 //! [`EchoReader`].
 //!
 //! A client that measures lets a [`Prober`] decide when requests are sent and what becomes of each,
@@ -35,6 +36,7 @@ mod failure;
 mod finder;
 mod framing;
 mod in_flight;
+mod metering;
 mod payload;
 mod peer_clock;
 mod probe_format;
@@ -54,6 +56,7 @@ pub use failure::{FailureKind, LossReason};
 pub use finder::{Finder, Found};
 pub use framing::{FRAME_MAX, Framing, Input};
 pub use in_flight::{InFlight, Match};
+pub use metering::{ReplyForm, ReplyLimits, ReplyMeter, Source, SourcePrefix};
 pub use payload::{NUMBERED_MIN, Payload, Returned};
 pub use peer_clock::{DelayVariation, OffsetEstimate, PeerClock};
 pub use probe_format::{ProbeFormat, ProbeReply};

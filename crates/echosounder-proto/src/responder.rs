@@ -69,12 +69,26 @@ impl Responder {
         context: &mut StampContext<'_>,
         stamp: &mut Vec<u8>,
     ) {
+        self.prefix_of_datagram(message, context, stamp);
+        Self::fill_placeholder(message, context);
+    }
+
+    /// Writes the prefix of the reply to one datagram to `stamp`: nothing if `message` begins with a
+    /// placeholder. The reply exceeds the message by the length of `stamp`, which a
+    /// [`ReplyMeter`](crate::ReplyMeter) limits. [`fill_placeholder`](Self::fill_placeholder)
+    /// completes the reply.
+    pub fn prefix_of_datagram(&self, message: &[u8], context: &mut StampContext<'_>, stamp: &mut Vec<u8>) {
         stamp.clear();
         context.seq += 1;
+        if !starts_with_placeholder(message) {
+            self.append_stamp(context, stamp);
+        }
+    }
+
+    /// Fills in the placeholder that `message` begins with, if any.
+    pub fn fill_placeholder(message: &mut [u8], context: &StampContext<'_>) {
         if starts_with_placeholder(message) {
             message[..TIMESTAMP_PLACEHOLDER.len()].copy_from_slice(&filled(context));
-        } else {
-            self.append_stamp(context, stamp);
         }
     }
 

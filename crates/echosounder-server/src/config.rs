@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_proto::{Framing, PlainEcho, Template};
+use echosounder_proto::{Framing, PlainEcho, ReplyLimits, Template};
 use echosounder_socket::{IpVersion, Socket, ToEndpoint};
 
 use crate::listen::BindError;
@@ -47,6 +47,10 @@ pub struct Config {
     pub framing: Framing,
     /// Which clients of datagram sockets get replies without a timestamp.
     pub plain_echo: PlainEcho,
+    /// Networks whose datagrams are treated like those of this host.
+    pub trust: Vec<Network>,
+    /// By how many bytes the replies to other hosts over datagrams may exceed their requests.
+    pub reply_limits: ReplyLimits,
     /// This machine's name, for templates that show it.
     pub host: String,
     /// The number of threads that serve connections. Each datagram socket that several threads can
@@ -81,6 +85,8 @@ impl Default for Config {
             stamp: Template::ctime(),
             framing: Framing::default(),
             plain_echo: PlainEcho::Local,
+            trust: Vec::new(),
+            reply_limits: ReplyLimits::default(),
             host: String::new(),
             workers: NonZeroUsize::MIN,
             connections_max: None,
@@ -168,6 +174,30 @@ impl Config {
     #[must_use]
     pub fn plain_echo(self, plain_echo: PlainEcho) -> Self {
         Self { plain_echo, ..self }
+    }
+
+    /// Adds a network whose datagrams are treated like those of this host: their replies are not
+    /// limited by [`reply_limits`](Self::reply_limits), and a plain echo replies to them.
+    ///
+    /// A source address can be forged. Trust only networks whose addresses no other host can use.
+    ///
+    /// ```
+    /// let config = echosounder_server::Config::new().trust("192.0.2.0/24".parse()?);
+    /// # Ok::<(), echosounder_server::NetworkError>(())
+    /// ```
+    #[must_use]
+    pub fn trust(mut self, network: Network) -> Self {
+        self.trust.push(network);
+        self
+    }
+
+    /// Sets by how many bytes the replies to other hosts over datagrams may exceed their requests.
+    ///
+    /// A request that begins with the [placeholder](echosounder_proto::TIMESTAMP_PLACEHOLDER) has a
+    /// reply of its own length, which is not limited.
+    #[must_use]
+    pub fn reply_limits(self, reply_limits: ReplyLimits) -> Self {
+        Self { reply_limits, ..self }
     }
 
     /// Sets this machine's name, for templates that show it. The default is empty.

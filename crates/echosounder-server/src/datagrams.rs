@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use echosounder_proto::{Clock, Datagram, DatagramFilter, DropReason, PlainEcho, WallTime};
+use echosounder_proto::{Clock, Datagram, DatagramFilter, DropReason, ReplyForm, Sender, WallTime};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
     Address, Batch, Interest, PacketInfo, Socket, StopToken, is_forbidden, option, ready,
@@ -16,7 +16,8 @@ use crate::access::Access;
 use crate::event::Observer;
 use crate::failures::{Failures, PAUSE, is_transient};
 use crate::reply_cache::{self, ReplyCache};
-use crate::sender::{classify, is_to_group};
+use crate::reply_rules::ReplyRules;
+use crate::sender::{classify, is_to_group, source};
 use crate::service::{DatagramContext, EchoService};
 
 /// Maximum number of turns without a look at the stop token.
@@ -59,6 +60,7 @@ pub struct DatagramWorker<C, O> {
     filter: DatagramFilter,
     /// `None` allows all senders.
     access: Option<Arc<Access>>,
+    rules: ReplyRules,
     /// Whether this worker counts datagrams to a group.
     counts_groups: bool,
     reply_cache: ReplyCache,
@@ -76,8 +78,7 @@ pub struct DatagramWorker<C, O> {
 }
 
 impl<C: Clock, O: Observer> DatagramWorker<C, O> {
-    /// Creates a worker for a bound socket. `plain_echo` says which clients get replies without a
-    /// timestamp.
+    /// Creates a worker for a bound socket.
     ///
     /// # Errors
     ///
@@ -86,7 +87,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         service: EchoService<C, O>,
         stop: StopToken,
         socket: Socket,
-        plain_echo: PlainEcho,
+        rules: ReplyRules,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
         socket.set_nonblocking(true)?;
@@ -100,8 +101,9 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         }?;
         let template = &service.responder(true).stamp;
         Ok(Self {
-            filter: DatagramFilter::new(template, plain_echo, service.now().mono),
             access: None,
+            filter: DatagramFilter::new(template, rules.plain_echo),
+            rules,
             batch,
             socket,
             address,
@@ -255,8 +257,12 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         let port = self.address.port().unwrap_or(0);
         let destination = received.packet_info.map(|info| Address::from(SocketAddr::new(info.local, port)));
         let local = destination.as_ref().unwrap_or(&self.address);
+        let sender = match classify(&peer, local) {
+            Sender::Remote if self.rules.is_trusted(&peer) => Sender::Local,
+            sender => sender,
+        };
         let datagram = Datagram {
-            sender: classify(&peer, local),
+            sender,
             to_group: is_to_group(&received, &peer),
             truncated: received.truncated,
             bytes: self.batch.bytes(index),
@@ -265,7 +271,8 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         if self.access.as_ref().is_some_and(|access| !access.allows(&peer, user)) {
             return Err(DropReason::Denied);
         }
-        self.filter.check(&datagram, self.service.now().mono)?;
+        self.filter.check(&datagram)?;
+        let is_plain = self.filter.is_plain(datagram.bytes);
         let to = match &peer {
             Address::Unix(UnixName::Path(path)) => Some(self.reply_cache.address(path, user)?),
             _ => None,
@@ -273,7 +280,11 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         let bytes = self.batch.bytes_mut(index);
         let len = bytes.len();
         let datagram = DatagramContext { peer: &peer, local, tx, seq: self.messages };
-        self.service.reply_to_datagram(bytes, datagram, &mut self.prefix);
+        let meter = &self.rules.meter;
+        self.service.reply_to_datagram(bytes, datagram, &mut self.prefix, |excess, now| {
+            let form = if is_plain { ReplyForm::Plain } else { ReplyForm::Stamped { excess } };
+            meter.admit(source(&peer, sender), form, now)
+        })?;
         let from = received.packet_info.map(PacketInfo::by_any_interface);
         self.batch.reply(index, &self.prefix, from, to).map_err(|_| DropReason::Unsent)?;
         self.messages += 1;

@@ -13,6 +13,7 @@ use echosounder_socket::{
 };
 
 use crate::link::NOT_SENT_MAX;
+use crate::own_address;
 use crate::path::BoundPath;
 
 /// How much longer than the stall timeout the kernel waits for a client that acknowledges nothing,
@@ -349,6 +350,10 @@ fn prepare_for_packet_info(socket: &Socket, address: &Address) -> io::Result<()>
         _ => (option::IPV6_MULTICAST_ALL, option::IPV6_RECVPKTINFO),
     };
     socket.set_option(multicast_all, false)?;
+    // From outside, nothing reaches a loopback address: ip-sysctl, route_localnet.
+    if !address.ip().is_some_and(|ip| ip.to_canonical().is_loopback()) {
+        own_address::drop_forged(socket)?;
+    }
     if address.is_wildcard() {
         socket.set_option(packet_info, true)?;
     }

@@ -1,6 +1,6 @@
 //! Who sent a datagram, and whether it was sent to this socket alone.
 
-use echosounder_proto::Sender;
+use echosounder_proto::{Sender, Source, SourcePrefix};
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::internal::Received;
@@ -18,8 +18,23 @@ pub(crate) fn is_to_group(received: &Received, peer: &Address) -> bool {
         || matches!(peer, Address::Netlink(address) if address.groups != 0)
 }
 
+/// Returns the source of a datagram, on which the limits of replies depend. The kernel vouches for
+/// the senders on this host of all families but IP.
+pub(crate) fn source(peer: &Address, sender: Sender) -> Source {
+    match (sender, peer.ip(), peer) {
+        (Sender::Local, None, _) => Source::Verified,
+        (Sender::Local, Some(_), _) => Source::Trusted,
+        (_, Some(ip), _) => Source::Remote { prefix: ip.into(), port: peer.port().unwrap_or(0) },
+        (_, None, Address::Tipc(TipcAddress::Socket { node, .. })) => {
+            Source::Remote { prefix: SourcePrefix::node(*node), port: 0 }
+        }
+        _ => Source::Remote { prefix: SourcePrefix::node(0), port: 0 },
+    }
+}
+
 /// Classifies the sender of a datagram by its source address and the address `local` that it was
-/// sent to.
+/// sent to. The kernel must have dropped those that claim an address of this host and came from
+/// another: [`own_address`](crate::own_address).
 pub(crate) fn classify(peer: &Address, local: &Address) -> Sender {
     let port = peer.port();
     match peer {
@@ -69,6 +84,23 @@ mod tests {
             (inet([192, 0, 2, 2], 0), inet([192, 0, 2, 1], 3000), Sender::Nameless),
         ] {
             assert_eq!(classify(&peer, &local), sender, "{peer} at {local}");
+        }
+    }
+
+    #[test]
+    fn sources_have_the_limits_of_their_network() {
+        let inet = |ip: [u8; 4]| Address::from((Ipv4Addr::from(ip), 2000));
+        let tipc = |node| Address::from(TipcAddress::Socket { node, reference: 1 });
+        let remote = |prefix, port| Source::Remote { prefix, port };
+        let ip_prefix = SourcePrefix::from(std::net::IpAddr::from([192, 0, 2, 77]));
+        for (peer, sender, expected) in [
+            (inet([192, 0, 2, 1]), Sender::Remote, remote(ip_prefix, 2000)),
+            (inet([192, 0, 2, 1]), Sender::Local, Source::Trusted),
+            (tipc(6), Sender::Remote, remote(SourcePrefix::node(6), 0)),
+            (tipc(6), Sender::Local, Source::Verified),
+            (UnixName::Abstract(b"c"[..].into()).into(), Sender::Local, Source::Verified),
+        ] {
+            assert_eq!(source(&peer, sender), expected, "{peer}");
         }
     }
 

@@ -22,6 +22,7 @@ use crate::event::Observer;
 use crate::limits::{Limits, Timeouts, WorkerLimits};
 use crate::listen::{self, BindError, BindOptions, Bound, Note};
 use crate::path::BoundPath;
+use crate::reply_rules::ReplyRules;
 use crate::service::EchoService;
 use crate::time_zone::local_time_zone;
 use crate::worker::Worker;
@@ -460,9 +461,12 @@ impl Running {
         limits: Limits,
         observer: &O,
     ) -> io::Result<()> {
+        // The workers share a meter, so their monotonic times must have one origin.
+        let clock = SystemClock::start();
+        let rules = ReplyRules::new(config.plain_echo, &config.trust, config.reply_limits);
         let service = || {
             let responder = Responder { stamp: config.stamp.clone(), framing: config.framing };
-            EchoService::new(responder, config.host.as_str().into(), SystemClock::start(), observer.clone())
+            EchoService::new(responder, config.host.as_str().into(), clock, observer.clone())
         };
         let Config { allowed_networks, denied_networks, allowed_users, .. } = &config;
         let access = Access::new(allowed_networks.clone(), denied_networks.clone(), allowed_users.clone());
@@ -478,7 +482,7 @@ impl Running {
             for (number, socket) in sockets.into_iter().enumerate() {
                 let service = service();
                 let counters = Arc::clone(service.counters());
-                let worker = DatagramWorker::new(service, self.stop.clone(), socket, config.plain_echo)?;
+                let worker = DatagramWorker::new(service, self.stop.clone(), socket, rules.clone())?;
                 let worker = worker.with_access(&access);
                 let worker = if number == 0 { worker } else { worker.without_group_count() };
                 self.spawn("datagrams", counters, || worker.run())?;

@@ -8,7 +8,9 @@ use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
-use echosounder_proto::{Clock, DropReason, Framing, Input, Moment, Responder, StampContext, WallTime};
+use echosounder_proto::{
+    Clock, DropReason, Framing, Input, Moment, MonoTime, Responder, StampContext, WallTime,
+};
 use echosounder_socket::Address;
 
 use crate::counters::Counters;
@@ -164,17 +166,16 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
     }
 
     /// Prepares the reply to a datagram: the prefix, followed by `message`, whose timestamp
-    /// placeholder is filled in.
+    /// placeholder is filled in. `admit` decides by the length of the prefix and the time whether
+    /// there is a reply.
     pub(crate) fn reply_to_datagram(
         &mut self,
         message: &mut [u8],
         datagram: DatagramContext<'_>,
         prefix: &mut Vec<u8>,
-    ) {
+        admit: impl FnOnce(usize, MonoTime) -> Result<(), DropReason>,
+    ) -> Result<(), DropReason> {
         let DatagramContext { peer, local, tx, seq } = datagram;
-        if self.wants_messages {
-            self.observer.observe(ServerEvent::Message { peer, bytes: message });
-        }
         let mut context = StampContext {
             local_time: self.stamp_cache.time(),
             rx: self.now.wall,
@@ -185,7 +186,13 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
             seq,
             stamp: self.stamp_cache.prefix(),
         };
-        self.messages.respond_to_datagram(message, &mut context, prefix);
+        self.messages.prefix_of_datagram(message, &mut context, prefix);
+        admit(prefix.len(), self.now.mono)?;
+        if self.wants_messages {
+            self.observer.observe(ServerEvent::Message { peer, bytes: message });
+        }
+        Responder::fill_placeholder(message, &context);
+        Ok(())
     }
 
     /// Returns whether timestamps show addresses.

@@ -112,7 +112,8 @@ const ACCESS: &str = "Access";
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
 Datagrams that start with a timestamp or come from a port below 1024 get no
-reply, so that two servers never reply to each other for ever.
+reply, so that two servers never reply to each other for ever. Ports of UDP
+services that reply to anything, such as 5353, get one reply per second.
 
 Ctrl-C shuts down cleanly; SIGUSR1 prints statistics.
 
@@ -154,8 +155,9 @@ pub(crate) struct Serve {
 
     /// With --stamp none, reply to datagrams from other hosts too, at most 10 per second
     ///
-    /// The limit applies to each socket of each thread. A reply without a timestamp looks like a
-    /// request: without the limit, two such servers could reply to each other for ever.
+    /// The limit applies to the whole server. A reply without a timestamp looks like a request:
+    /// without the limit, two such servers could reply to each other for ever. Replies to this host
+    /// and to trusted ones are limited to 10,000 per second.
     #[arg(long)]
     pub(crate) allow_plain_echo: bool,
 
@@ -211,6 +213,32 @@ pub(crate) struct Serve {
     /// All other users are refused, root included. --unix-mode says who can reach a path at all.
     #[arg(long, value_name = "USER", help_heading = ACCESS)]
     pub(crate) allow_uid: Vec<String>,
+
+    /// Excess bytes of datagram replies to a network at once
+    ///
+    /// A timestamp makes a reply longer than its request; the excess bytes are those beyond the
+    /// request's length. They are limited because the source of a datagram can be forged, for each
+    /// IPv4 /24, IPv6 /56 and TIPC node, and in total. Requests that begin with the placeholder of a
+    /// timestamp, as those of "sounder ping" do, have replies of their own length. Such replies, and
+    /// those to this host and to trusted networks, are not limited.
+    #[arg(long, value_name = "SIZE", default_value = "8k", value_parser = value_parsers::excess, help_heading = LIMITS)]
+    pub(crate) excess_burst: u32,
+
+    /// Excess bytes of datagram replies to a network per second
+    #[arg(long, value_name = "SIZE", default_value = "256", value_parser = value_parsers::excess, help_heading = LIMITS)]
+    pub(crate) excess_rate: u32,
+
+    /// Excess bytes of datagram replies to all networks per second
+    #[arg(long, value_name = "SIZE", default_value = "64k", value_parser = value_parsers::excess, help_heading = LIMITS)]
+    pub(crate) excess_rate_total: u32,
+
+    /// Treat datagrams from this IP network like those from this host; repeatable
+    ///
+    /// CIDR is an address, or a network such as 192.0.2.0/24 or 2001:db8::/32. Replies to it are not
+    /// limited by the --excess options, and --stamp none replies to it. Source addresses can be
+    /// forged: trust only networks whose addresses no other host can use.
+    #[arg(long, value_name = "CIDR", help_heading = ACCESS)]
+    pub(crate) trust: Vec<Network>,
 
     /// Number of worker threads, and of threads for each UDP address [default: one per core]
     #[arg(long, value_name = "N", value_parser = value_parsers::threads)]

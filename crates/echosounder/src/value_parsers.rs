@@ -74,6 +74,12 @@ fn size(text: &str) -> Result<NonZeroUsize, String> {
     scaled(text, 1024).ok_or_else(|| format!("\"{text}\" is not a size such as 1024, 10k or 1m"))
 }
 
+/// Parses a number of excess bytes: a size of less than 4 GiB, or 0.
+pub(crate) fn excess(text: &str) -> Result<u32, String> {
+    let bytes = if text == "0" { 0 } else { size(text)?.get() };
+    u32::try_from(bytes).map_err(|_| "the maximum is 4095m".to_owned())
+}
+
 /// Parses a number: `1000`, `10k`, `1m`, where k and m are powers of 1000.
 pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
     scaled(text, 1000).ok_or_else(|| format!("\"{text}\" is not a number from 1, such as 500, 10k or 1m"))
@@ -248,6 +254,8 @@ mod tests {
     #[test]
     fn parses_sizes_and_counts() {
         assert_eq!(size("10k").map(NonZeroUsize::get), Ok(10_240));
+        assert_eq!((excess("0"), excess("64k"), excess("4095m")), (Ok(0), Ok(65_536), Ok(4095 << 20)));
+        assert!(excess("4096m").is_err() && excess("00").is_err());
         assert_eq!(count("10k").map(NonZeroUsize::get), Ok(10_000));
         assert_eq!(count("1m").map(NonZeroUsize::get), Ok(1_000_000));
         for text in ["", "0", "k", "-1", "+1", "1.5k", "99999999999999999999", "18446744073709551615k"] {

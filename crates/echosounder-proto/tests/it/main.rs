@@ -5,6 +5,7 @@
 mod corpus;
 mod datagram;
 mod in_flight;
+mod metering;
 mod million;
 mod payload;
 mod peer_clock;

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use echosounder_proto::{Clock, Framing, Moment, MonoTime, PlainEcho, Responder, WallTime};
+use echosounder_proto::{Clock, Framing, Moment, MonoTime, PlainEcho, ReplyLimits, Responder, WallTime};
 use echosounder_server::Totals;
 use echosounder_server::internal::{
-    Counters, DatagramWorker, EchoService, Limits, Timeouts, Worker, WorkerLimits,
+    Counters, DatagramWorker, EchoService, Limits, ReplyRules, Timeouts, Worker, WorkerLimits,
 };
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Socket, StopToken, Transport, option};
@@ -89,7 +89,8 @@ impl TestDatagramWorker {
     pub(crate) fn new(stamp: &str, socket: Socket) -> Self {
         let (service, clock, _) = service(stamp, Framing::default());
         let (stop, counters) = (StopToken::new().unwrap(), Arc::clone(service.counters()));
-        let worker = DatagramWorker::new(service, stop.clone(), socket, PlainEcho::Local).unwrap();
+        let rules = ReplyRules::new(PlainEcho::Local, &[], ReplyLimits::default());
+        let worker = DatagramWorker::new(service, stop.clone(), socket, rules).unwrap();
         Self { worker, clock, stop, counters }
     }
 

@@ -13,6 +13,7 @@ mod interop;
 mod load;
 mod log;
 mod output;
+mod outside;
 mod page;
 mod ping;
 mod privileges;

@@ -1,0 +1,30 @@
+//! Which datagrams of a server are replied to, and how often: the same for all its sockets.
+
+use std::hash::RandomState;
+use std::sync::Arc;
+
+use echosounder_proto::{PlainEcho, ReplyLimits, ReplyMeter};
+use echosounder_socket::Address;
+
+use crate::network::Network;
+
+/// The rules of all datagram sockets of a server. Clones share the meter.
+#[derive(Clone, Debug)]
+pub struct ReplyRules {
+    /// Which clients get replies without a timestamp.
+    pub(crate) plain_echo: PlainEcho,
+    trust: Arc<[Network]>,
+    pub(crate) meter: Arc<ReplyMeter<RandomState>>,
+}
+
+impl ReplyRules {
+    /// Creates the rules of a server that trusts the hosts in `trust` like its own.
+    pub fn new(plain_echo: PlainEcho, trust: &[Network], limits: ReplyLimits) -> Self {
+        let meter = Arc::new(ReplyMeter::new(limits, RandomState::new()));
+        Self { plain_echo, trust: trust.into(), meter }
+    }
+
+    pub(crate) fn is_trusted(&self, peer: &Address) -> bool {
+        self.trust.iter().any(|network| network.contains(peer))
+    }
+}
