@@ -4,12 +4,25 @@ use std::process::Command;
 
 use crate::support::{Finished, Folder, Serving, finish, installed, run};
 
-/// Runs a browser without a window.
+/// How often a browser is started that does not end.
+const ATTEMPTS: usize = 5;
+
+/// Runs a browser without a window. On a busy machine it may never end, even after it has written
+/// its output, so it is then started again.
 fn browse(chromium: &Command, folder: &Folder, args: &[&str]) -> Finished {
-    let mut browser = Command::new(chromium.get_program());
+    let mut attempts = (0..ATTEMPTS).map(|attempt| browse_once(chromium, folder, args, attempt));
+    attempts.find(|done| !matches!(done.code, None | Some(124))).expect("the browser ends")
+}
+
+/// Runs a browser for a limited time. If it has not ended by then, timeout(1) ends it with status
+/// 124, or kills both, which leaves no status.
+fn browse_once(chromium: &Command, folder: &Folder, args: &[&str], attempt: usize) -> Finished {
+    let mut browser = Command::new("timeout");
     browser
+        .args(["--kill-after=1", "20"])
+        .arg(chromium.get_program())
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"])
-        .arg(format!("--user-data-dir={}", folder.join("profile")))
+        .arg(format!("--user-data-dir={}", folder.join(&format!("profile-{attempt}"))))
         .args(args)
         .env("HOME", folder.path());
     finish(&mut browser, b"")

@@ -16,6 +16,9 @@ use snapbox::{IntoData, assert_data_eq};
 
 use crate::support::{Folder, Program, finish, has_ipv6, sh, unique};
 
+/// How often a block is run that prints something else.
+const ATTEMPTS: usize = 5;
+
 /// Returns the `console` blocks of a text.
 fn blocks(markdown: &str) -> Vec<&str> {
     let blocks = markdown.split("```console\n").skip(1);
@@ -249,6 +252,13 @@ fn same_columns(one: &[Word], other: &[Word]) -> bool {
     })
 }
 
+/// Returns whether a block, run again, prints the same words in the same columns.
+fn is_reproduced(played: &str, block: &str) -> bool {
+    let (played, block) = (normalised(played), normalised(block));
+    text_of(&played) == text_of(&block)
+        && played.iter().zip(&block).all(|(one, other)| same_columns(one, other))
+}
+
 /// Fails unless a block, run again, prints the same words in the same columns.
 fn assert_reproduced(played: &str, block: &str) {
     let (played_lines, lines) = (normalised(played), normalised(block));
@@ -271,7 +281,15 @@ fn readme_examples_print_what_it_shows() {
         if block.contains("[::1]") && !has_ipv6() {
             continue;
         }
-        assert_reproduced(&play(block), block);
+        // On a busy machine, the server may read two requests at once, and ping prints less.
+        let mut played = play(block);
+        for _ in 1..ATTEMPTS {
+            if is_reproduced(&played, block) {
+                break;
+            }
+            played = play(block);
+        }
+        assert_reproduced(&played, block);
     }
 }
 
