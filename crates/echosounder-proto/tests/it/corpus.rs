@@ -1,6 +1,18 @@
 //! Replays the corpus of the fuzzer. The properties are links into `fuzz/`, so that this crate can
 //! be packaged without the corpus.
 
+#[path = "properties/filter.rs"]
+mod filter;
+#[path = "properties/framing.rs"]
+mod framing;
+#[path = "properties/in_flight.rs"]
+mod in_flight;
+#[path = "properties/meter.rs"]
+mod meter;
+#[path = "properties/payload.rs"]
+mod payload;
+#[path = "properties/prober.rs"]
+mod prober;
 #[path = "properties/reader.rs"]
 mod reader;
 #[path = "properties/replay.rs"]
@@ -9,14 +21,31 @@ mod replay;
 mod responder;
 #[path = "properties/script.rs"]
 mod script;
+#[path = "properties/template.rs"]
+mod template;
 #[path = "properties/timestamp.rs"]
 mod timestamp;
 
 use replay::replay;
 
 #[test]
-fn timestamp_corpus_satisfies_the_properties() {
-    replay("timestamp", timestamp::holds);
+fn framing_corpus_satisfies_the_properties() {
+    replay("framing", framing::holds);
+}
+
+#[test]
+fn in_flight_corpus_satisfies_the_properties() {
+    replay("in_flight", in_flight::holds);
+}
+
+#[test]
+fn payload_corpus_satisfies_the_properties() {
+    replay("payload", payload::holds);
+}
+
+#[test]
+fn prober_corpus_satisfies_the_properties() {
+    replay("prober", prober::holds);
 }
 
 #[test]
@@ -27,4 +56,24 @@ fn reader_corpus_satisfies_the_properties() {
 #[test]
 fn responder_corpus_satisfies_the_properties() {
     replay("responder", responder::holds);
+}
+
+#[test]
+fn template_corpus_satisfies_the_properties() {
+    replay("template", template::holds);
+}
+
+#[test]
+fn timestamp_corpus_satisfies_the_properties() {
+    replay("timestamp", timestamp::holds);
+}
+
+#[test]
+fn filter_corpus_satisfies_the_properties() {
+    replay("filter", filter::holds);
+}
+
+#[test]
+fn meter_corpus_satisfies_the_properties() {
+    replay("meter", meter::holds);
 }

@@ -5,6 +5,7 @@
 
 mod bind;
 mod connections;
+mod corpus;
 mod crowd;
 mod datagrams;
 mod examples;

@@ -2,6 +2,8 @@
 //! and format (`text`, `json`, `csv`, `hdr`, `html`). `numbers` and `prose` hold what the formats
 //! share.
 
+#[cfg(test)]
+mod corpus;
 pub(crate) mod demo;
 pub(crate) mod escape;
 pub(crate) mod histogram;

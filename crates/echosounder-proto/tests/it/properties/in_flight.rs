@@ -1,0 +1,1 @@
+../../../../../fuzz/properties/in_flight.rs
