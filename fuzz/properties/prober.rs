@@ -54,7 +54,7 @@ impl Session {
         let plan = ProbePlan {
             pace: ProbePace::from_interval(millis(script)),
             count,
-            timeout: millis(script) * 8,
+            timeout: Duration::from_millis(1) + millis(script) * 8,
             end: Some(millis(script)).filter(|end| !end.is_zero()).map(|end| start + end * 16),
         };
         Self {

@@ -44,7 +44,8 @@ pub struct ProbePlan {
     pub pace: ProbePace,
     /// How many requests to send; `None` means no limit.
     pub count: Option<u64>,
-    /// How long to wait for each reply. A reply after that is late.
+    /// How long to wait for each reply; not zero, or a closed loop would send without a pause. A reply
+    /// after that is late.
     pub timeout: Duration,
     /// When to end at the latest; `None` means no limit.
     pub end: Option<MonoTime>,

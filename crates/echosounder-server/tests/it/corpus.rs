@@ -6,6 +6,7 @@ mod network;
 #[path = "properties/replay.rs"]
 mod replay;
 #[path = "properties/script.rs"]
+#[expect(dead_code, reason = "other properties use the rest")]
 mod script;
 
 #[test]
