@@ -240,6 +240,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "CIDR", help_heading = ACCESS)]
     pub(crate) trust: Vec<Network>,
 
+    /// Maximum size of the transcript [default: 1024m if it is a file, otherwise unlimited]
+    ///
+    /// The last line says that the transcript ends. The server continues without one.
+    #[arg(long, value_name = "SIZE", value_parser = value_parsers::transcript_size, help_heading = "Limits")]
+    pub(crate) transcript_max: Option<u64>,
+
     /// Number of worker threads, and of threads for each UDP address [default: one per core]
     #[arg(long, value_name = "N", value_parser = value_parsers::threads)]
     pub(crate) workers: Option<NonZeroUsize>,

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) struct Serve {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) server: Config,
     pub(crate) transcript: Transcript,
+    /// The maximum size of the transcript in bytes; `None` means no limit.
+    pub(crate) transcript_max: Option<u64>,
     /// Whether the endpoints are the default ones.
     pub(crate) on_defaults: bool,
     /// Whether the server also stops when standard input ends.
@@ -115,6 +118,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
         endpoints,
         server,
         transcript,
+        transcript_max: args.transcript_max.or_else(transcript_max),
         on_defaults,
         until_input_ends: args.until_input_ends,
         user: args.user.as_deref().map(RunAs::find).transpose()?,
@@ -142,6 +146,13 @@ fn check_networks(allow: &[Network], deny: &[Network], endpoints: &[Endpoint]) -
         return Ok(());
     }
     Err(UsageError(format!("{flag} requires an endpoint with an IP address")).into())
+}
+
+/// Returns the default of `--transcript-max`: a file would grow until the disk is full.
+fn transcript_max() -> Option<u64> {
+    let out = io::stdout().as_fd().try_clone_to_owned().map(fs::File::from);
+    let is_file = out.and_then(|out| out.metadata()).is_ok_and(|metadata| metadata.is_file());
+    is_file.then_some(1 << 30)
 }
 
 /// Returns the work of `talk`.

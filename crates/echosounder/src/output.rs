@@ -78,3 +78,6 @@ pub(crate) enum Transcript {
     Peers,
     Messages,
 }
+
+/// The minimum of `--transcript-max` in bytes, so that the last line fits.
+pub(crate) const TRANSCRIPT_BYTES_MIN: u64 = 1024;

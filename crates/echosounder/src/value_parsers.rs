@@ -14,7 +14,7 @@ use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_socket::Endpoint;
 
 use crate::hints;
-use crate::output::{OutputFile, ResultFormat};
+use crate::output::{OutputFile, ResultFormat, TRANSCRIPT_BYTES_MIN};
 
 /// Parses an endpoint. The error of a text that is not one may end in a hint.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
@@ -127,6 +127,14 @@ pub(crate) fn request_size(text: &str) -> Result<NonZeroUsize, String> {
             "the minimum is {STREAM_REQUEST_BYTES_MIN} bytes, for timestamps and a sequence number"
         )),
         size if REQUEST_BYTES_MAX < size.get() => Err(too_long(REQUEST_BYTES_MAX)),
+        size => Ok(size),
+    }
+}
+
+/// Parses the maximum size of a transcript.
+pub(crate) fn transcript_size(text: &str) -> Result<u64, String> {
+    match size(text)?.get() as u64 {
+        size if size < TRANSCRIPT_BYTES_MIN => Err(format!("the minimum is {TRANSCRIPT_BYTES_MIN} bytes")),
         size => Ok(size),
     }
 }

@@ -44,8 +44,9 @@ pub(super) fn stop_requested() {
     STOP_REQUESTED.get_or_init(now);
 }
 
-#[expect(clippy::disallowed_methods, reason = "the wait for a reader is not a measurement")]
-fn now() -> Instant {
+/// Returns the current time, for waits and rate limits.
+#[expect(clippy::disallowed_methods, reason = "nothing that is shown is measured with it")]
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 

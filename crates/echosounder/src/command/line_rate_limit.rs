@@ -1,4 +1,5 @@
-//! Limits for lines that peers cause, so that a peer cannot fill the disk with a log.
+//! Limits for lines that peers cause, so that a peer cannot fill the disk with a log. The time is a
+//! parameter.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,11 +18,10 @@ pub(super) struct ErrorRateLimit {
 
 impl ErrorRateLimit {
     /// Returns whether to report an error of this operation, and counts it as reported then.
-    #[expect(clippy::disallowed_methods, reason = "the limit is not a measurement")]
-    pub(super) fn is_due(&self, operation: &'static str) -> bool {
-        let now = Instant::now();
+    pub(super) fn is_due(&self, operation: &'static str, now: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.iter().any(|(other, at)| *other == operation && now - *at < ERROR_INTERVAL) {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < ERROR_INTERVAL;
+        if last.iter().any(|(other, at)| *other == operation && is_recent(*at)) {
             return false;
         }
         last.retain(|(other, _)| *other != operation);
@@ -37,29 +37,62 @@ pub(super) struct LineRateLimit {
     lines: u64,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the limit is not a measurement")]
 impl LineRateLimit {
-    pub(super) fn new() -> Self {
-        Self { since: Instant::now(), lines: 0 }
+    pub(super) fn new(now: Instant) -> Self {
+        Self { since: now, lines: 0 }
     }
 
     /// Starts a new second with all its lines if the current one is over. Returns whether it did.
-    pub(super) fn renew(&mut self) -> bool {
-        let over = Duration::from_secs(1) <= self.since.elapsed();
+    pub(super) fn renew(&mut self, now: Instant) -> bool {
+        let over = Duration::from_secs(1) <= now.saturating_duration_since(self.since);
         if over {
-            *self = Self::new();
+            *self = Self::new(now);
         }
         over
     }
 
     /// Takes one of the lines. Returns whether there was one left.
     pub(super) fn take(&mut self) -> bool {
-        let left = !self.is_used_up();
+        let left = self.lines < LINES_PER_SECOND;
         self.lines += u64::from(left);
         left
     }
+}
 
-    pub(super) fn is_used_up(&self) -> bool {
-        self.lines == LINES_PER_SECOND
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "the test needs any instant to begin with")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn each_second_has_its_lines() {
+        let start = start();
+        let mut limit = LineRateLimit::new(start);
+        for second in 1..=5 {
+            assert_eq!((0..1000).filter(|_| limit.take()).count(), 100);
+            assert!(!limit.renew(start + Duration::from_millis(second * 1000 - 1)) && !limit.take());
+            assert!(limit.renew(start + Duration::from_secs(second)));
+        }
+    }
+
+    #[test]
+    fn each_operation_is_reported_once_in_ten_seconds() {
+        let (limit, start) = (ErrorRateLimit::default(), start());
+        for (millis, operation, is_due) in [
+            (0, "accept", true),
+            (0, "send", true),
+            (9999, "accept", false),
+            (10_000, "accept", true),
+            (10_001, "accept", false),
+            // Another worker may have read the clock earlier.
+            (9000, "accept", false),
+        ] {
+            let now = start + Duration::from_millis(millis);
+            assert_eq!(limit.is_due(operation, now), is_due, "{operation} after {millis} ms");
+        }
     }
 }

@@ -10,11 +10,12 @@ use anyhow::{Context, Result};
 use echosounder_server::{Note, Running, Server};
 use echosounder_socket::{Endpoint, Interest, Signal, StopToken, Waker, is_invalid_call, ready};
 
-use super::transcript::{self, WriterThread};
+use super::transcript::{self, Plan, WriterThread};
 use super::{sandbox, signals, socket_paths};
 use crate::config::Serve;
 use crate::failure::{ABSENT_HINT, Outcome, plain};
-use crate::output::{Output, Transcript};
+use crate::output::Output;
+use crate::render::numbers::counted;
 use crate::render::serve::{listening, note, summary};
 use crate::run_as::RunAs;
 use crate::stderr::stderr;
@@ -36,13 +37,8 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     print_notes(server.notes(), output)?;
     restrictions.iter().try_for_each(|text| note(&mut stderr(), text, output.json))?;
 
-    // Without a transcript, errors go to standard error.
-    let out: Box<dyn Write + Send> = match config.transcript {
-        Transcript::Off => Box::new(stderr()),
-        _ => Box::new(io::stdout()),
-    };
-    let (reporter, writer) =
-        transcript::start(config.transcript, output.json, out).context("cannot start the transcript")?;
+    let plan = Plan { wanted: config.transcript, as_json: output.json, bytes_max: config.transcript_max };
+    let (reporter, writer) = transcript::start(plan).context("cannot start the transcript")?;
     let running = server.start_with(reporter)?;
     announce(running.endpoints(), config.on_defaults, output)?;
 
@@ -154,5 +150,14 @@ fn finish(running: Running, writer: WriterThread, output: Output) -> Result<()> 
     if !output.quiet {
         summary(&mut stderr(), &totals, output.json)?;
     }
-    written.context("cannot write the transcript")
+    let ending = written.context("cannot write the transcript")?;
+    let missing = counted(ending.left_out, "line");
+    match ending.cause {
+        Some(cause) => Err(cause).with_context(|| format!("cannot write {missing} of the transcript")),
+        None if ending.left_out != 0 && !output.quiet => {
+            let text = format!("{missing} left out of the transcript, which has its maximum size");
+            Ok(note(&mut stderr(), &text, output.json)?)
+        }
+        None => Ok(()),
+    }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use echosounder_socket::{Interest, Signal, ready};
 
 use crate::support::{
-    Finished, Folder, Program, Serving, closed_port, finish, json_lines, run, sh, sounder, wait_for,
-    wait_until, without_times,
+    Finished, Folder, Program, Serving, closed_port, finish, installed, json_lines, run, sh, sounder, unique,
+    wait_for, wait_until, without_times,
 };
 
 const OLD: &str = "yesterday's report\n";
@@ -433,7 +433,71 @@ fn file_size_limit_is_an_error() {
     }
     let talk = format!("ulimit -f 0; exec {sounder} talk {} >{file}", serving.endpoint());
     assert_eq!(finish(&mut sh(&talk), b"hello\n").code, Some(2));
-    assert_eq!(serving.stop().code, Some(0));
+    let done = serving.stop();
+    let error = "sounder: cannot write 9 lines of the transcript: File too large\n";
+    assert!(done.code == Some(2) && done.stderr.ends_with(error), "{done:?}");
+}
+
+#[test]
+fn transcript_is_complete_again_when_the_disk_has_space() {
+    let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
+    let Some(mut prlimit) = installed("prlimit") else { return };
+    let file = folder.join("transcript");
+    // The limit is not a multiple of a line's length, so that the last write is partial.
+    let serve = format!(
+        "ulimit -S -f 1; exec {sounder} serve --json --transcript messages unix:@{} >{file}",
+        unique()
+    );
+    let serving = Serving::start(&mut sh(&serve), 1);
+    let talk = |lines: usize| {
+        let text = "hello\n".repeat(lines);
+        assert_eq!(run(&["talk", "--lines", serving.endpoint()], text.as_bytes()).code, Some(0));
+    };
+    talk(20);
+    wait_until("the full disk", || 500 < fs::metadata(&file).unwrap().len());
+    assert!(fs::metadata(&file).unwrap().len() <= 1024);
+    let pid = serving.program().pid().to_string();
+    assert!(prlimit.args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap().success());
+    let content = || fs::read_to_string(&file).unwrap();
+    wait_until("the number of lines that were left out", || content().contains("\"left_out\""));
+    talk(1);
+    let done = serving.stop();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let lines = json_lines(&content());
+    let left_out: u64 = lines.iter().filter_map(|line| line["count"].as_u64()).sum();
+    let shown = lines.iter().filter(|line| line["event"] != "left_out").count() as u64;
+    // Two connections with 21 messages.
+    assert_eq!((left_out + shown, 0 < left_out), (2 * 2 + 21, true), "{lines:?}");
+    assert_eq!(lines.last().unwrap()["event"], "closed");
+}
+
+#[test]
+fn transcript_ends_at_its_maximum_and_the_server_goes_on() {
+    let (folder, sounder) = (Folder::new(), env!("CARGO_BIN_EXE_sounder"));
+    for (json, max) in [("", "1024"), ("--json", "2k")] {
+        let file = folder.join("transcript");
+        let serve = format!(
+            "exec {sounder} serve {json} --transcript messages --transcript-max {max} unix:@{} >{file}",
+            unique()
+        );
+        let serving = Serving::start(&mut sh(&serve), 1);
+        let talk = || run(&["talk", "--lines", serving.endpoint()], "hello\n".repeat(40).as_bytes());
+        assert_eq!((talk().code, talk().code), (Some(0), Some(0)));
+        let done = serving.stop();
+        let content = fs::read_to_string(&file).unwrap();
+        let max = if json.is_empty() { 1024 } else { 2048 };
+        assert!((max / 2..=max).contains(&content.len()), "{content}");
+        let last = "the transcript ends here: it has the size of --transcript-max";
+        assert!(content.lines().last().unwrap().contains(last), "{content}");
+        let lines = 2 * (2 + 40) - (content.lines().count() - 1);
+        let note = format!("{lines} lines left out of the transcript, which has its maximum size");
+        assert!(done.code == Some(0) && done.stderr.contains(&note), "{lines}: {done:?}");
+        if !json.is_empty() {
+            json_lines(&content);
+        }
+    }
+    let done = run(&["serve", "--transcript-max", "1000"], b"");
+    assert!(done.code == Some(2) && done.stderr.contains("the minimum is 1024 bytes"), "{done:?}");
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::Path;
 use std::time::Duration;
+
+use echosounder_testkit::Random;
 
 use crate::support::{
     CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, finish, has_ipv6, host_and_port, json_lines,
@@ -189,7 +191,95 @@ fn the_transcript_shows_the_beginning_of_a_long_message() {
     let talk = run(&["talk", serving.endpoint()], format!("{long}\n").as_bytes());
     assert_eq!(talk.text().len(), CTIME + 5001);
     let line = serving.program().wait_for_lines(1).remove(0);
-    assert!(line.ends_with(&format!(": {}... (5,000 bytes)", "x".repeat(4096))), "{line}");
+    assert!(line.ends_with(&format!(": {}... (5,000 bytes)", "x".repeat(512))), "{line}");
+}
+
+#[test]
+fn a_flood_does_not_hide_the_messages_of_another_host() {
+    let serving =
+        Serving::with(&["--json", "--transcript", "messages", "--workers", "1", "udp://0.0.0.0:0"], 1);
+    let (_, port) = host_and_port(serving.endpoint());
+    let at = |ip: &str| {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        socket.connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    };
+    let (loud, quiet) = (at("127.0.0.1"), at("127.0.0.2"));
+    let flood = [0x1b; 2000];
+    let mut buffer = [0; 4096];
+    let start = now();
+    let mut rounds = 0;
+    while now() < start + 3 {
+        for _ in 0..200 {
+            loud.send(&flood).unwrap();
+            retry_interrupted(|| loud.recv(&mut buffer)).unwrap();
+        }
+        quiet.send(format!("round {rounds}").as_bytes()).unwrap();
+        retry_interrupted(|| quiet.recv(&mut buffer)).unwrap();
+        rounds += 1;
+    }
+    let done = serving.stop();
+    let seconds = usize::try_from(now() - start).unwrap();
+    let from = |prefix: &str| {
+        let lines = done.objects().into_iter();
+        lines.filter(|line| line["peer"].as_str().is_some_and(|peer| peer.starts_with(prefix))).count()
+    };
+    // A second of the writer may contain no round if the machine is busy.
+    let quiet_lines = from("127.0.0.2:");
+    assert!(2 <= quiet_lines.min(rounds), "{quiet_lines} lines of the quiet host in {rounds} rounds");
+    let bytes = done.stdout.len();
+    assert!(bytes <= (seconds + 2) * 65_536 + 262_144, "{bytes} bytes in {seconds} s");
+    let lines = from("127.0.0.1:");
+    assert!(lines <= (seconds + 2) * 51, "{lines} lines of the flood in {seconds} s");
+}
+
+#[test]
+fn random_packets_cause_no_line() {
+    let name = unique();
+    let serving = Serving::at(&[
+        "udp://127.0.0.1:0",
+        "tcp://127.0.0.1:0",
+        &format!("unix-dgram:@{name}-d"),
+        &format!("unix:@{name}-s"),
+    ]);
+    let addresses: Vec<&str> = serving
+        .endpoints()
+        .iter()
+        .filter_map(|endpoint| endpoint.split_once("://"))
+        .map(|(_, at)| at)
+        .collect();
+    let unix = |kind: &str| SocketAddr::from_abstract_name(format!("{name}-{kind}")).unwrap();
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nameless = UnixDatagram::unbound().unwrap();
+    nameless.set_nonblocking(true).unwrap();
+    let mut random = Random::new(15);
+    let mut packet = [0; 3000];
+    for number in 0..20_000 {
+        packet.fill_with(|| random.next_u64().to_be_bytes()[0]);
+        let len = usize::try_from(random.next_u64() % 3000).unwrap();
+        let packet = &packet[..len];
+        // Every second one begins as a reply does.
+        let stamped = [b"[Sun Nov 22 12:19:36 2026] ", packet].concat();
+        // Nobody reads the replies. Sends fail while a queue is full or a client's socket has an
+        // error.
+        let _ = datagrams.send_to(if number % 2 == 0 { packet } else { &stamped }, addresses[0]);
+        let _ = nameless.send_to_addr(packet, &unix("d"));
+        if number % 20 == 0 {
+            // A client that has gone when its reply arrives.
+            let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let _ = gone.send_to(packet, addresses[0]);
+            let mut stream = TcpStream::connect(addresses[1]).unwrap();
+            let _ = stream.write_all(packet);
+            let mut stream = UnixStream::connect_addr(&unix("s")).unwrap();
+            let _ = stream.write_all(packet);
+        }
+    }
+    exchange(&mut TcpStream::connect(addresses[1]).unwrap(), b"hello", CTIME + 5);
+    let done = serving.stop();
+    let lines: Vec<&str> = done.stderr.lines().filter(|line| !line.starts_with("Waiting for ")).collect();
+    assert_eq!((done.code, done.text(), lines.len()), (Some(0), "", 1), "{lines:?}");
+    assert!(lines[0].contains(" dropped ("), "{lines:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use echosounder_client::{
 use super::file::ResultFiles;
 use super::summary::{self, Format};
 use super::target_state::{TargetState, unix_now_ns};
-use crate::command::console::{Console, ConsoleWriter};
+use crate::command::console::{Console, ConsoleWriter, now};
 use crate::command::line_rate_limit::LineRateLimit;
 use crate::command::result_file::SaveTimer;
 use crate::config;
@@ -75,7 +75,7 @@ impl Reporter {
             has_reported_stop: false,
             thresholds: config.thresholds,
             stdout: StdoutSink { console, error: None },
-            line_rate_limit: LineRateLimit::new(),
+            line_rate_limit: LineRateLimit::new(now()),
             files,
             targets: config.targets.iter().map(TargetState::new).collect(),
         }
@@ -206,7 +206,7 @@ impl Reporter {
     }
 
     fn report_event(&mut self, index: usize, event: &PingEvent) {
-        if self.line_rate_limit.renew() {
+        if self.line_rate_limit.renew(now()) {
             self.report_left_out();
         }
         if is_caused_by_peer(event) && !self.line_rate_limit.take() {
