@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::sample::Sample;
 use crate::time::MonoTime;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Reading, Timestamp};
 
 /// The highest drift between two clocks. A quartz clock drifts by a tenth of it.
 const DRIFT_MAX: f64 = 500e-6;
@@ -34,7 +34,9 @@ impl Sample {
     /// Returns the bounds of the offset to the monotonic clock: the peer read its clock between the
     /// send and the receive.
     pub(crate) fn bounds(&self) -> Option<OffsetBounds> {
-        let reading = self.timestamp?.reading().filter(|reading| reading.rx <= reading.tx)?;
+        let is_known = |reading: &Reading| !reading.rx.is_limit() && !reading.tx.is_limit();
+        let reading =
+            self.timestamp?.reading().filter(|reading| reading.rx <= reading.tx && is_known(reading))?;
         let ahead = |wall: u64, mono: MonoTime| clamp(i128::from(wall) - i128::from(mono.as_nanos()));
         let resolution = i64::try_from(reading.resolution.as_nanos()).unwrap_or(i64::MAX);
         // Both clocks show whole nanoseconds: the receive and the reading may have been up to one
@@ -45,7 +47,8 @@ impl Sample {
     }
 
     /// Returns whether the timestamp is possible: it does not show that the server held the request
-    /// for longer than the round trip, or for a negative time.
+    /// for longer than the round trip, or for a negative time, and its times are within the
+    /// [limits](crate::WallTime::is_limit).
     pub fn is_possible(&self) -> bool {
         self.bounds().is_some()
     }

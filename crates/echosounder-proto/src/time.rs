@@ -25,6 +25,19 @@ impl WallTime {
         self.0
     }
 
+    /// Returns whether this is the first or the last time that a timestamp can show. The clock is
+    /// then at that time or beyond it, and how far beyond is unknown.
+    ///
+    /// ```
+    /// use echosounder_proto::WallTime;
+    ///
+    /// assert!(WallTime::from_nanos(u64::MAX).is_limit());
+    /// assert!(!WallTime::from_nanos(1_795_346_376_123_456_789).is_limit());
+    /// ```
+    pub fn is_limit(self) -> bool {
+        self.0 == 1 || self.0 == Self::MAX_NANOS
+    }
+
     /// Returns whole seconds since the epoch.
     pub fn seconds(self) -> u64 {
         self.0 / 1_000_000_000

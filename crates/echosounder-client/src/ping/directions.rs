@@ -319,6 +319,9 @@ impl Directions {
 
     /// Returns whether this machine's wall clock was stepped between the request and its reply.
     fn watch_own_clock(&mut self, sample: &Sample) -> bool {
+        if shows_limit(sample) {
+            return false;
+        }
         let [sent, received] = [sample.sent.program, sample.received.program].map(|moment| {
             (i128::from(moment.wall.as_nanos()) - i128::from(moment.mono.as_nanos()), moment.mono)
         });
@@ -382,12 +385,22 @@ impl Directions {
 
 /// Returns the one-way delays if both clocks show the same time.
 fn by_wall_clock(sample: &Sample) -> Option<OneWayDelay> {
+    if shows_limit(sample) {
+        return None;
+    }
     let reading = sample.timestamp?.reading()?;
     let span = |from: u64, to: u64| clamp(i128::from(to) - i128::from(from));
     Some(OneWayDelay {
         up_ns: span(sample.sent.program.wall.as_nanos(), reading.rx.as_nanos()),
         down_ns: span(reading.tx.as_nanos(), sample.received.best().wall.as_nanos()),
     })
+}
+
+/// Returns whether this machine's wall clock is at a limit of [`WallTime`], or beyond it.
+///
+/// [`WallTime`]: echosounder_proto::WallTime
+fn shows_limit(sample: &Sample) -> bool {
+    sample.sent.program.wall.is_limit() || sample.received.best().wall.is_limit()
 }
 
 /// Returns the one-way delays by the peer's clock and this machine's monotonic one. Their origins
@@ -523,6 +536,24 @@ mod tests {
                 None
             );
             assert!(!directions.report(honest.received.program.mono).2.contradicted);
+        }
+    }
+
+    #[test]
+    fn clocks_beyond_the_limits_yield_no_delay() {
+        let honest = sample(1, 0, 0, 0);
+        for limit in [0, u64::MAX].map(WallTime::from_nanos) {
+            let peer = Sample { timestamp: Some(Timestamp::Ns { rx: limit, tx: limit }), ..honest };
+            let mut both = peer;
+            both.sent.program.wall = limit;
+            both.received = Times::of(Moment { wall: limit, mono: honest.received.program.mono });
+            let own = Sample { timestamp: honest.timestamp, ..both };
+            for sample in [peer, both, own] {
+                let mut directions = Directions::new(ClockRelation::Same, true, Detail::Full);
+                assert_eq!((directions.split(&sample), directions.split(&sample)), (None, None));
+                let report = directions.report(honest.received.program.mono).2;
+                assert!(!report.contradicted && report.own_steps == 0, "{report:?}");
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod prober;
 mod reader;
 mod responder;
 mod template;
+mod time;
 mod timestamp;
 
 use echosounder_proto::{Input, LocalTime, Responder, StampContext};
