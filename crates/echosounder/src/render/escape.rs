@@ -171,4 +171,70 @@ mod tests {
             assert!(seen.insert(shown), "{pair:04x}");
         }
     }
+
+    /// Counts everything that a terminal does apart from displaying characters.
+    #[derive(Default)]
+    struct Dispatches(usize);
+
+    impl vte::Perform for Dispatches {
+        fn execute(&mut self, byte: u8) {
+            // Line ends and tabs belong to text that is shown line by line.
+            self.0 += usize::from(!matches!(byte, b'\n' | b'\t'));
+        }
+
+        fn hook(&mut self, _: &vte::Params, _: &[u8], _: bool, _: char) {
+            self.0 += 1;
+        }
+
+        fn osc_dispatch(&mut self, _: &[&[u8]], _: bool) {
+            self.0 += 1;
+        }
+
+        fn csi_dispatch(&mut self, _: &vte::Params, _: &[u8], _: bool, _: char) {
+            self.0 += 1;
+        }
+
+        fn esc_dispatch(&mut self, _: &[u8], _: bool, _: u8) {
+            self.0 += 1;
+        }
+    }
+
+    /// Returns what a terminal does with this text, and then with the characters that would end a
+    /// sequence.
+    fn dispatches(text: &[u8]) -> usize {
+        let (mut parser, mut done) = (vte::Parser::new(), Dispatches::default());
+        parser.advance(&mut done, text);
+        parser.advance(&mut done, b"0;1mABHJKhlnq");
+        done.0
+    }
+
+    /// Returns the bytes as each output for people or for programs shows them.
+    fn shown(bytes: &[u8]) -> [Vec<u8>; 4] {
+        use std::io::Write;
+
+        use crate::render::{json, terminal_text::TerminalText};
+        let mut lines = Vec::new();
+        TerminalText::new(&mut lines).write_all(bytes).unwrap();
+        let lossy = String::from_utf8_lossy(bytes);
+        let mut object = Vec::new();
+        let time = json::EventTime::from_unix_nanos(7);
+        json::event(&mut object, &time, &json::Bytes::from(lossy.as_bytes())).unwrap();
+        [escaped(bytes).into(), Harmless(&lossy).to_string().into(), lines, object]
+    }
+
+    #[test]
+    fn terminal_dispatches_no_control_sequence() {
+        assert_eq!(dispatches(b"\x1b["), 1, "the parser sees sequences");
+        let starts =
+            [b"".as_slice(), b"\x1b[", b"\x1b]", b"\x1bP", b"\x1b", b"\xc2\x9b", b"\x9b", b"\xc2\x9d"];
+        for pair in 0..=u16::MAX {
+            let start = starts[usize::from(pair) % starts.len()];
+            let pair = pair.to_be_bytes();
+            for bytes in [pair.to_vec(), [start, &pair, b"\x07\x1b\\"].concat()] {
+                for text in shown(&bytes) {
+                    assert_eq!(dispatches(&text), 0, "{bytes:?} as {:?}", String::from_utf8_lossy(&text));
+                }
+            }
+        }
+    }
 }
