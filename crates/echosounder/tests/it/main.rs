@@ -4,6 +4,7 @@
 
 mod abuse;
 mod cli;
+mod clock;
 mod failures;
 mod families;
 mod folders;
