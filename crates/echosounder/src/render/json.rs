@@ -27,19 +27,22 @@ pub(crate) struct EventTime {
 
 impl EventTime {
     /// Returns the current time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an event is labelled with the time of day, nothing is measured"
-    )]
     pub(crate) fn now() -> Self {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self::from_unix_nanos(u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX))
+        Self::from_unix_nanos(unix_now_ns())
     }
 
     /// Converts nanoseconds since the Unix epoch.
     pub(crate) fn from_unix_nanos(nanos: u64) -> Self {
         Self { time: rfc3339(nanos), time_unix_ns: nanos.to_string() }
     }
+}
+
+/// Returns the current time in nanoseconds since the Unix epoch: 0 before it, and the greatest number
+/// after the year 2554.
+#[expect(clippy::disallowed_methods, reason = "this is the time of day for people, and measures nothing")]
+pub(crate) fn unix_now_ns() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Converts nanoseconds since the Unix epoch to RFC 3339 in UTC with nine fractional digits.

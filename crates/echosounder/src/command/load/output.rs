@@ -8,13 +8,14 @@ use anyhow::Result;
 use echosounder_client::{LoadInterval, LoadOptions, LoadReport, Step};
 use echosounder_server::internal::local_time_zone;
 use echosounder_socket::StopToken;
-use jiff::{Timestamp, ZonedDateTime};
+use jiff::ZonedDateTime;
 
 use crate::command::console::{Console, ConsoleWriter};
 use crate::command::result_file::ResultFile;
 use crate::failure;
 use crate::output::{Output, ResultFormat};
-use crate::render::json::EventTime;
+use crate::render::html::zoned;
+use crate::render::json::{EventTime, unix_now_ns};
 use crate::render::load::summary::{Summary, TriedRate};
 use crate::render::load::{csv, hdr, html, json, text};
 use crate::render::serve::note;
@@ -46,7 +47,7 @@ impl<'a> LoadOutput<'a> {
             progress_style: Style::stderr(output),
             files,
             stop,
-            started: Timestamp::now().to_zoned_datetime(local_time_zone()),
+            started: zoned(unix_now_ns(), local_time_zone()),
             steps: Vec::new(),
             broken: None,
         }

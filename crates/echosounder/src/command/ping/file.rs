@@ -7,12 +7,12 @@ use echosounder_client::{PingEvent, PingReport, Thresholds};
 use echosounder_server::internal::local_time_zone;
 
 use super::summary::{missed_in_words, missed_names};
-use super::target_state::{TargetState, unix_now_ns};
+use super::target_state::TargetState;
 use crate::command::result_file::{self, ResultFile};
 use crate::failure::{self, sentence};
 use crate::output::{OutputFile, ResultFormat};
 use crate::render::html::{page, zoned};
-use crate::render::json::EventTime;
+use crate::render::json::{EventTime, unix_now_ns};
 use crate::render::ping::html::{self, Measured};
 use crate::render::ping::target::Target;
 use crate::render::ping::{csv, hdr, json};

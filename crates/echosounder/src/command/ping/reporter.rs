@@ -11,7 +11,7 @@ use echosounder_client::{
 
 use super::file::ResultFiles;
 use super::summary::{self, Format};
-use super::target_state::{TargetState, unix_now_ns};
+use super::target_state::TargetState;
 use crate::command::console::{Console, ConsoleWriter, now};
 use crate::command::line_rate_limit::LineRateLimit;
 use crate::command::result_file::SaveTimer;
@@ -19,7 +19,7 @@ use crate::config;
 use crate::failure::{self, Advised, Outcome};
 use crate::output::Output;
 use crate::render::escape::Harmless;
-use crate::render::json::EventTime;
+use crate::render::json::{EventTime, unix_now_ns};
 use crate::render::ping::target::Target;
 use crate::render::ping::{json, text};
 use crate::stderr::stderr;

@@ -1,12 +1,11 @@
 //! The state of each target of a ping.
 
-use std::time::SystemTime;
-
 use echosounder_client::{FailureKind, PingOptions, PingReport, ResolvedTarget};
 use echosounder_socket::Endpoint;
 use echosounder_socket::internal::kernel::clock_state;
 
 use crate::failure;
+use crate::render::json::unix_now_ns;
 use crate::render::ping::target::Target;
 use crate::render::ping::text::Row;
 
@@ -91,11 +90,4 @@ impl TargetState {
         let report = self.report.as_deref().filter(|report| report.answered + report.late == 0)?;
         report.lost.most_frequent()
     }
-}
-
-/// Returns nanoseconds since the Unix epoch.
-#[expect(clippy::disallowed_methods, reason = "this is the time of day for people, and measures nothing")]
-pub(super) fn unix_now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
