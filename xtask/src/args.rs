@@ -73,8 +73,12 @@ pub(crate) struct Faults {
     #[arg(long, value_name = "PATH")]
     pub(crate) binary: Option<PathBuf>,
 
-    /// Rows to run, by number or name [default: all but "soak"]
+    /// Rows to run, by number or name [default: all but "soak" and "others"]
     pub(crate) rows: Vec<String>,
+
+    /// How long "soak" runs, in minutes
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) minutes: u64,
 
     /// Delay of the path in "bulk", one way, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 50)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::faults::frame::{BROADCAST_MAC, Datagram, Mac};
 use crate::faults::lab::{Lab, PEER, PEER_V6, PORT, SERVER, SERVER_MAC, SERVER_V6, server_address};
@@ -133,35 +133,51 @@ const SERVICES: [(&str, Service); 4] = [
 /// Row 2: one forged datagram between our server and a foreign service.
 fn foreign(scale: Scale) -> Result<Verdict> {
     let first = scale.pick(Duration::from_secs(3), Duration::from_secs(10));
+    let modes =
+        [("stamped", &["--stamp", "ctime"][..]), ("plain", &["--stamp", "none", "--allow-plain-echo"][..])];
+    let counts = thread::scope(|scope| -> Result<Vec<_>> {
+        let pairs = modes.iter().flat_map(|mode| SERVICES.map(|service| (*mode, service)));
+        let started: Vec<_> = pairs
+            .map(|((mode, stamp), (name, service))| {
+                (mode, name, scope.spawn(move || between(stamp, service, first)))
+            })
+            .collect();
+        let finish = |(mode, name, thread): (_, _, thread::ScopedJoinHandle<'_, Result<_>>)| {
+            Ok((mode, name, thread.join().map_err(|_| anyhow!("{name} panicked"))??))
+        };
+        started.into_iter().map(finish).collect()
+    })?;
     let mut figures = Figures::default();
-    for (mode, stamp) in
-        [("stamped", &["--stamp", "ctime"][..]), ("plain", &["--stamp", "none", "--allow-plain-echo"])]
-    {
-        for (name, service) in SERVICES {
-            let lab = Lab::new()?;
-            let endpoint = format!("udp://{SERVER}:{PORT}");
-            let server = Server::start(&lab.server, &[stamp, &[&endpoint]].concat())?;
-            let socket = lab.peer.run(|| UdpSocket::bind((PEER, 7777)))?;
-            let wire = Wire::open(&lab.peer)?;
-            let (replies, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-            let (at_first, then) = thread::scope(|scope| -> Result<(u64, u64)> {
-                scope.spawn(|| answer(&socket, service, &replies, &stop));
-                wire.forge((PEER, 7777).into(), server_address(), b"x")?;
-                thread::sleep(first);
-                let at_first = replies.load(Ordering::Relaxed);
-                thread::sleep(Duration::from_secs(1));
-                let then = replies.load(Ordering::Relaxed) - at_first;
-                stop.store(true, Ordering::Relaxed);
-                Ok((at_first, then))
-            })?;
-            server.check_alive()?;
-            let limit = if mode == "stamped" && name == SERVICES[0].0 { 1 } else { 410 };
-            let text = format!("{mode}, {name}: {at_first} replies, then {then}/s");
-            figures.add(text, at_first <= limit && then <= 20);
-        }
+    for (mode, name, (at_first, then)) in counts {
+        let limit = if mode == "stamped" && name == SERVICES[0].0 { 1 } else { 410 };
+        let text = format!("{mode}, {name}: {at_first} replies, then {then}/s");
+        figures.add(text, at_first <= limit && then <= 20);
     }
     let seconds = first.as_secs();
-    Ok(figures.verdict(format!("one forged datagram from each service; counted for {seconds} s and 1 s")))
+    Ok(figures.verdict(format!("one forged datagram from each service, counted for {seconds} s and 1 s")))
+}
+
+/// Forges a datagram from a service to our server. Returns how many replies the service got within
+/// the first span, and within the second after it.
+fn between(stamp: &[&str], service: Service, first: Duration) -> Result<(u64, u64)> {
+    let lab = Lab::new()?;
+    let endpoint = format!("udp://{SERVER}:{PORT}");
+    let server = Server::start(&lab.server, &[stamp, &[&endpoint]].concat())?;
+    let socket = lab.peer.run(|| UdpSocket::bind((PEER, 7777)))?;
+    let wire = Wire::open(&lab.peer)?;
+    let (replies, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let counts = thread::scope(|scope| -> Result<(u64, u64)> {
+        scope.spawn(|| answer(&socket, service, &replies, &stop));
+        let forged = wire.forge((PEER, 7777).into(), server_address(), b"x");
+        thread::sleep(first);
+        let at_first = replies.load(Ordering::Relaxed);
+        thread::sleep(Duration::from_secs(1));
+        let then = replies.load(Ordering::Relaxed) - at_first;
+        stop.store(true, Ordering::Relaxed);
+        forged.map(|()| (at_first, then))
+    })?;
+    server.check_alive()?;
+    Ok(counts)
 }
 
 /// Answers datagrams as a service does and counts them, until it is stopped.

@@ -11,10 +11,12 @@ mod datagrams;
 mod frame;
 mod lab;
 mod loops;
+mod others;
 mod paths;
 mod relay;
 mod row;
 mod server;
+mod soak;
 mod syscalls;
 mod unix;
 mod wire;
@@ -31,16 +33,29 @@ use crate::faults::row::{Row, Scale, Verdict};
 use crate::picture;
 
 /// All rows, in the order of their numbers.
-const ROWS: &[&[Row]] = &[crowd::ROWS, datagrams::ROWS, loops::ROWS, paths::ROWS, syscalls::ROWS, unix::ROWS];
+const ROWS: &[&[Row]] = &[
+    crowd::ROWS,
+    datagrams::ROWS,
+    loops::ROWS,
+    others::ROWS,
+    paths::ROWS,
+    soak::ROWS,
+    syscalls::ROWS,
+    unix::ROWS,
+];
 
-/// The row that runs only if it is named.
-const SOAK: &str = "soak";
+/// The rows that run only if they are named.
+const NAMED_ONLY: [&str; 2] = ["soak", "others"];
 
 pub(crate) use unix::swap;
 
 /// Runs the rows and returns the exit status.
 pub(crate) fn run(args: &args::Faults) -> Result<u8> {
-    let scale = Scale { short: args.short, delay: std::time::Duration::from_millis(args.delay) };
+    let scale = Scale {
+        short: args.short,
+        minutes: args.minutes,
+        delay: std::time::Duration::from_millis(args.delay),
+    };
     let rows = selected(&args.rows)?;
     let binary = args.binary.clone().map_or_else(picture::build, Ok)?;
     let binary = binary.canonicalize().with_context(|| format!("cannot find {}", binary.display()))?;
@@ -77,7 +92,7 @@ pub(crate) fn run(args: &args::Faults) -> Result<u8> {
     Ok(u8::from(!failed.is_empty()))
 }
 
-/// Returns the rows of these names, or all but the soak.
+/// Returns the rows of these names, or all but those of [`NAMED_ONLY`].
 fn selected(names: &[String]) -> Result<Vec<Row>> {
     let all = || ROWS.iter().copied().flatten().copied();
     if let Some(unknown) = names.iter().find(|name| !all().any(|row| row.is_named(name))) {
@@ -86,7 +101,7 @@ fn selected(names: &[String]) -> Result<Vec<Row>> {
     }
     let mut rows: Vec<Row> = all()
         .filter(|row| match names {
-            [] => row.name != SOAK,
+            [] => !NAMED_ONLY.contains(&row.name),
             names => names.iter().any(|name| row.is_named(name)),
         })
         .collect();
@@ -136,6 +151,6 @@ mod tests {
         let names = |rows: Vec<Row>| rows.iter().map(|row| row.number).collect::<Vec<_>>();
         assert_eq!(names(selected(&["3".to_owned(), "loop".to_owned()]).unwrap()), [1, 3]);
         assert!(selected(&["nothing".to_owned()]).is_err());
-        assert!(selected(&[]).unwrap().iter().all(|row| row.name != SOAK));
+        assert!(selected(&[]).unwrap().iter().all(|row| !NAMED_ONLY.contains(&row.name)));
     }
 }

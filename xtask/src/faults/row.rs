@@ -9,6 +9,7 @@ use anyhow::Result;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     pub(crate) short: bool,
+    pub(crate) minutes: u64,
     pub(crate) delay: Duration,
 }
 
@@ -19,10 +20,10 @@ impl Scale {
     }
 
     /// Returns the limit of a well-behaved client's 99th percentile during an attack: twice its
-    /// own baseline. The short form allows 50 ms more, since it runs on busy machines.
+    /// own baseline. The short form allows a second more, since it runs on busy machines.
     pub(crate) fn p99_max(self, baseline: Duration) -> Duration {
         (2 * baseline).max(baseline + Duration::from_micros(200))
-            + self.pick(Duration::from_millis(50), Duration::ZERO)
+            + self.pick(Duration::from_secs(1), Duration::ZERO)
     }
 }
 
