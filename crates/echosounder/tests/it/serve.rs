@@ -1,9 +1,11 @@
 //! Process tests of `sounder serve`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::Path;
@@ -15,6 +17,7 @@ use crate::support::{
     CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, finish, has_ipv6, host_and_port, json_lines,
     now, retry_interrupted, run, sh, sounder, unique, without_times,
 };
+use crate::talk::HOSTILE;
 
 /// Connects to a server.
 pub(crate) fn connect(serving: &Serving) -> TcpStream {
@@ -280,6 +283,35 @@ fn random_packets_cause_no_line() {
     let lines: Vec<&str> = done.stderr.lines().filter(|line| !line.starts_with("Waiting for ")).collect();
     assert_eq!((done.code, done.text(), lines.len()), (Some(0), "", 1), "{lines:?}");
     assert!(lines[0].contains(" dropped ("), "{lines:?}");
+}
+
+#[test]
+fn a_hostile_name_of_a_peer_is_shown_in_one_harmless_line() {
+    for json in [&[][..], &["--json"]] {
+        let (name, folder) = (unique(), Folder::new());
+        let endpoint = format!("unix-dgram:@{name}");
+        let serving = Serving::with(&[json, &["--transcript", "messages", &endpoint]].concat(), 1);
+        let server = SocketAddr::from_abstract_name(&name).unwrap();
+        let mut peers = Vec::new();
+        for hostile in HOSTILE {
+            let abstract_name = [name.as_bytes(), hostile].concat();
+            peers.push(
+                UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(abstract_name).unwrap()).unwrap(),
+            );
+            if !hostile.iter().any(|byte| matches!(byte, 0 | b'/')) {
+                peers.push(UnixDatagram::bind(folder.path().join(OsStr::from_bytes(hostile))).unwrap());
+            }
+        }
+        for peer in &peers {
+            peer.set_read_timeout(Some(PATIENCE)).unwrap();
+            peer.send_to_addr(b"hello", &server).unwrap();
+            assert_eq!(retry_interrupted(|| peer.recv(&mut [0; 64])).unwrap(), CTIME + 5);
+        }
+        serving.program().wait_for_lines(peers.len());
+        let done = serving.stop();
+        assert_eq!(done.text().lines().count(), peers.len(), "{}", done.text());
+        assert!(done.stdout.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')), "{}", done.text());
+    }
 }
 
 #[test]
