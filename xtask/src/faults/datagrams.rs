@@ -195,6 +195,8 @@ fn transcript(scale: Scale) -> Result<Verdict> {
             rate >> 10
         );
         figures.add(text, rate <= limit && controls == 0 && complaints <= 3);
+        // The next server has the same address.
+        server.stop();
     }
     Ok(figures.verdict(format!(
         "floods of random bytes and escape sequences, {} s each, on {LINK}",
