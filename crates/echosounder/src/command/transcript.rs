@@ -43,9 +43,6 @@ const SHOWN_ON_TERMINAL_MAX: usize = 4096;
 /// Maximum number of bytes of a message that are shown otherwise.
 const SHOWN_MAX: usize = 512;
 
-/// How often the writer looks for left-out lines while no event arrives.
-const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-
 /// The part of `--transcript-max` that the last line has.
 const LAST_LINE_BYTES: u64 = 256;
 
@@ -253,8 +250,9 @@ impl<W: Write> TranscriptWriter<W> {
     /// Writes until all reporters have been dropped.
     fn run(mut self, receiver: &Receiver<Queued>) -> io::Result<Ending> {
         loop {
-            let received = receiver.recv_timeout(IDLE_INTERVAL);
-            if self.shared.quota.renew(now().saturating_duration_since(self.started)) {
+            // A line that arrives late in a second must not make the second longer.
+            let received = receiver.recv_timeout(self.shared.quota.until_renewal(self.elapsed()));
+            if self.shared.quota.renew(self.elapsed()) {
                 self.write_left_out()?;
             }
             match received {
@@ -263,6 +261,11 @@ impl<W: Write> TranscriptWriter<W> {
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
         }
+    }
+
+    /// Returns the time since the start.
+    fn elapsed(&self) -> Duration {
+        now().saturating_duration_since(self.started)
     }
 
     /// Writes what remains.

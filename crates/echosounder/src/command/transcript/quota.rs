@@ -105,6 +105,12 @@ impl Quota {
         true
     }
 
+    /// Returns how long the current second lasts at the time `now` since the start.
+    pub(super) fn until_renewal(&self, now: Duration) -> Duration {
+        let began = Duration::from_nanos(self.began_nanos.load(Ordering::Relaxed));
+        (began + Duration::from_secs(1)).saturating_sub(now)
+    }
+
     /// Refuses all further lines.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
@@ -279,6 +285,18 @@ mod tests {
             let mut recent = RecentHosts::new();
             assert!(recent.add(1, &one));
             assert_eq!(recent.add(1, &other), !is_same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn second_ends_when_it_may_be_renewed() {
+        let quota = Quota::new();
+        for (millis, left, is_over) in
+            [(0, 1000, false), (700, 300, false), (1500, 0, true), (1600, 900, false)]
+        {
+            let now = Duration::from_millis(millis);
+            assert_eq!(quota.until_renewal(now), Duration::from_millis(left));
+            assert_eq!(quota.renew(now), is_over);
         }
     }
 
