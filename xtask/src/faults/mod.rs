@@ -13,6 +13,7 @@ mod lab;
 mod loops;
 mod others;
 mod paths;
+mod process;
 mod relay;
 mod row;
 mod server;
@@ -39,6 +40,7 @@ const ROWS: &[&[Row]] = &[
     loops::ROWS,
     others::ROWS,
     paths::ROWS,
+    process::ROWS,
     soak::ROWS,
     syscalls::ROWS,
     unix::ROWS,

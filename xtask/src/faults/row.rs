@@ -111,6 +111,11 @@ impl Figures {
         self.fails |= !holds;
     }
 
+    /// Returns whether nothing was measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// Returns the verdict about all measurements.
     pub(crate) fn verdict(self, done: impl Into<String>) -> Verdict {
         Verdict::tried(done, self.text, !self.fails)
