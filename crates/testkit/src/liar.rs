@@ -223,7 +223,8 @@ pub const LIES: &[Lie] = &[
     Lie::new("descriptors", unix, |victim| {
         let file = File::open("/dev/null").unwrap();
         victim.each(|victim, request| {
-            let control = [SendControl::Rights(&[file.as_fd(); 8])];
+            let files = [file.as_fd(); 8];
+            let control = [SendControl::Rights(&files)];
             let to = victim.from.as_ref();
             victim.socket.send_msg(&[IoSlice::new(request)], &control, to, MessageFlags::NONE).is_ok()
         });
