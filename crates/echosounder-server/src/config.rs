@@ -183,6 +183,7 @@ impl Config {
     ///
     /// ```
     /// let config = echosounder_server::Config::new().trust("192.0.2.0/24".parse()?);
+    /// # let _ = config;
     /// # Ok::<(), echosounder_server::NetworkError>(())
     /// ```
     #[must_use]
