@@ -76,6 +76,9 @@ pub fn load(load: &LoadOptions, mut on_event: impl FnMut(LoadEvent<'_>)) -> Resu
 /// Checks the options: the bounds of each, that replies can be matched with messages, and that the
 /// messages in flight fit into memory.
 fn check(load: &LoadOptions) -> Result<(), LoadError> {
+    if load.connect.wait.is_zero() {
+        return Err(LoadError::Options("a timeout is more than 0".into()));
+    }
     let SizeRange { min, max } = load.sizes;
     if min < 1 || max < min || MESSAGE_BYTES_MAX < max {
         return Err(LoadError::Options(format!(

@@ -128,8 +128,8 @@ impl Ping {
         Self { interval: Some(interval), ..self }
     }
 
-    /// Sets how long each reply may take, and how long to try to connect. The default is 2 seconds.
-    /// A later reply counts as [late](PingReport::late).
+    /// Sets how long each reply may take, and how long to try to connect: more than zero. The
+    /// default is 2 seconds. A later reply counts as [late](PingReport::late).
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
     }

@@ -95,8 +95,12 @@ impl PingOptions {
         if self.is_stream() { STREAM_REQUEST_BYTES_MIN } else { REQUEST_BYTES_MIN }
     }
 
-    /// Checks that requests have space for the number that matches replies, and fit into memory.
+    /// Checks that requests have space for the number that matches replies, that they fit into
+    /// memory, and that a reply has time to arrive.
     pub(super) fn check(&self) -> Result<(), ClientError> {
+        if self.connect.wait.is_zero() {
+            return Err(ClientError::Options("a timeout is more than 0".into()));
+        }
         let (size, min, max) = (self.size_bytes, self.size_bytes_min(), REQUEST_BYTES_MAX);
         if (min..=max).contains(&size) {
             return Ok(());

@@ -120,6 +120,15 @@ fn a_size_above_the_maximum_is_an_error() {
     }
 }
 
+#[test]
+fn a_ping_without_time_for_replies_is_refused() {
+    for endpoint in ["udp://127.0.0.1:9", "tcp://127.0.0.1:9"] {
+        let ping = Ping::to(endpoint).timeout(Duration::ZERO).interval(Duration::ZERO);
+        let error = soon(move || ping.run()).unwrap_err();
+        assert!(matches!(error, ClientError::Options(_)), "{error}");
+    }
+}
+
 /// Returns the result of a function that must end soon, in a thread of its own.
 fn soon<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, result) = mpsc::channel();
@@ -154,6 +163,7 @@ fn a_load_without_reason_is_refused() {
             assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
         }
     };
+    refused(|load| load.timeout(Duration::ZERO));
     refused(|load| load.size(0));
     refused(|load| load.size(MESSAGE_BYTES_MAX + 1));
     refused(|load| load.size(usize::MAX));
