@@ -19,6 +19,7 @@ mod page;
 mod ping;
 mod privileges;
 mod readme;
+mod reliability;
 mod sandbox;
 mod schema;
 mod serve;
