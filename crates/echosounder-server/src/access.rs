@@ -6,8 +6,8 @@ use crate::network::Network;
 
 /// Which clients may connect and send datagrams. The default allows all.
 ///
-/// The networks concern clients with an IP address, the users clients of UNIX sockets, and clients
-/// of other families are always allowed.
+/// Networks apply to clients with an IP address, users to clients of UNIX sockets. Clients of other
+/// families are always allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     allowed: Vec<Network>,

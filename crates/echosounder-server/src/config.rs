@@ -49,7 +49,7 @@ pub struct Config {
     pub plain_echo: PlainEcho,
     /// Networks whose datagrams are treated like those of this host.
     pub trust: Vec<Network>,
-    /// By how many bytes the replies to other hosts over datagrams may exceed their requests.
+    /// The bytes by which datagram replies to other hosts may exceed their requests.
     pub reply_limits: ReplyLimits,
     /// This machine's name, for templates that show it.
     pub host: String,
@@ -61,11 +61,11 @@ pub struct Config {
     /// Maximum number of connections of one peer; `None` means a quarter of all for a peer on
     /// another host, and no limit for this host.
     pub connections_per_peer_max: Option<u32>,
-    /// The networks whose clients are served; without any, those of all networks are.
+    /// The networks whose clients are served. If empty, clients of all networks are served.
     pub allowed_networks: Vec<Network>,
     /// The networks whose clients are not served, even if another list allows them.
     pub denied_networks: Vec<Network>,
-    /// The ids of the users who are served on UNIX sockets; without any, all users are.
+    /// The ids of the users who are served on UNIX sockets. If empty, all users are served.
     pub allowed_users: Vec<u32>,
     /// How long a client may send nothing; `None` means no limit.
     pub idle_timeout: Option<Duration>,
@@ -192,7 +192,7 @@ impl Config {
         self
     }
 
-    /// Sets by how many bytes the replies to other hosts over datagrams may exceed their requests.
+    /// Sets the bytes by which datagram replies to other hosts may exceed their requests.
     ///
     /// A request that begins with the [placeholder](echosounder_proto::TIMESTAMP_PLACEHOLDER) has a
     /// reply of its own length, which is not limited.
@@ -242,8 +242,8 @@ impl Config {
     }
 
     /// Adds networks whose clients are served, by connections and datagrams. All other IP addresses
-    /// are refused then, 127.0.0.1 and ::1 included. Sockets without an IP address are not
-    /// concerned.
+    /// are refused then, 127.0.0.1 and ::1 included. Clients without an IP address are
+    /// always served.
     ///
     /// ```
     /// use echosounder_server::{Config, Network};

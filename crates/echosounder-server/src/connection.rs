@@ -42,7 +42,7 @@ pub struct Connection {
     backlog: BacklogSlot,
 }
 
-/// What decides, after a turn, whether the turn has restarted the timer of a connection.
+/// The state of a connection before a turn. After the turn it shows whether the timer restarts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimerMark {
     state: WaitState,

@@ -123,7 +123,7 @@ mod tests {
         let (ebadf, enomem) = (9, 12);
         let wait = |errno, failures: &mut Failures| {
             let error = io::Error::from_raw_os_error(errno);
-            // A parked thread would wait for its pause.
+            // With a token, the pause of the thread ends at once.
             thread::current().unpark();
             failures.add_wait(error)
         };

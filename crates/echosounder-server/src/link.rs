@@ -77,7 +77,7 @@ impl Link {
                     return Ok(TurnEnd::Waits(interest));
                 }
                 Operation::CheckWritable => {
-                    // If that cannot be found out, the connection waits for the event.
+                    // If the call fails, the connection waits for the event.
                     let is_writable = self.is_writable().unwrap_or(false);
                     self.connection.complete(Completion::Writable(is_writable), context)
                 }

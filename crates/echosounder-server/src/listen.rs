@@ -350,7 +350,7 @@ fn prepare_for_packet_info(socket: &Socket, address: &Address) -> io::Result<()>
         _ => (option::IPV6_MULTICAST_ALL, option::IPV6_RECVPKTINFO),
     };
     socket.set_option(multicast_all, false)?;
-    // From outside, nothing reaches a loopback address: ip-sysctl, route_localnet.
+    // Linux delivers no packet from outside to a loopback address: ip-sysctl, route_localnet.
     if !address.ip().is_some_and(|ip| ip.to_canonical().is_loopback()) {
         own_address::drop_forged(socket)?;
     }

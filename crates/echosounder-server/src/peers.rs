@@ -1,4 +1,4 @@
-//! The peers of a worker: whose connections there are, and which of them makes room for a newcomer.
+//! The connections of a worker by peer, and which of them makes room for a newcomer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,14 +11,14 @@ use echosounder_socket::family::tipc::TipcAddress;
 
 use crate::wait_queues::WaitQueues;
 
-/// How long a connection must have waited for its client before it makes room for one of a peer
-/// with as many connections.
+/// How long a connection must have waited for its client before it makes room for a peer that would
+/// then have as many connections as its own.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// Maximum number of connections that one search for an evictable one examines.
 const SEARCH_MAX: usize = 256;
 
-/// The index that stands for no node.
+/// The index that means that there is no node.
 const NONE: u32 = u32::MAX;
 
 /// What counts as one peer.

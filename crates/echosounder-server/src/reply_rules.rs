@@ -18,7 +18,7 @@ pub struct ReplyRules {
 }
 
 impl ReplyRules {
-    /// Creates the rules of a server that trusts the hosts in `trust` like its own.
+    /// Creates the rules of a server that treats the hosts in `trust` like its own host.
     pub fn new(plain_echo: PlainEcho, trust: &[Network], limits: ReplyLimits) -> Self {
         let meter = Arc::new(ReplyMeter::new(limits, RandomState::new()));
         Self { plain_echo, trust: trust.into(), meter }

@@ -22,7 +22,8 @@ pub fn local_time_zone() -> TimeZone {
     ZONE.get_or_init(read_local_time_zone).clone()
 }
 
-/// Reads the time zone. TZ may name any file and TZDIR any folder, so only regular files of a plausible size are read.
+/// Reads the time zone. TZ may name any file and TZDIR any folder, so only regular files of a
+/// plausible size are read.
 fn read_local_time_zone() -> TimeZone {
     let folder = env::var_os("TZDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let zone = match env::var_os("TZ") {

@@ -272,7 +272,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     }
 
     /// Replies to unfinished lines as they are while the backlog budget is short, those first that
-    /// have waited longest, so that nobody takes the memory for the lines of others.
+    /// have waited longest, so that no client takes the memory for the lines of others.
     #[cold]
     fn cut_lines(&mut self) {
         while self.context.budget.is_short()
@@ -502,7 +502,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
     }
 }
 
-/// Returns whether a peer is on another host. Where that is unknown, it is.
+/// Returns whether a peer is on another host or may be.
 fn is_remote(socket: &Socket, peer: &Address) -> bool {
     let is_local = |local: Option<&Address>| peer.locality(local) == Locality::ThisHost;
     !is_local(None) && !is_local(socket.local_addr().ok().as_ref())

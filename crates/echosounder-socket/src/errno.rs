@@ -36,7 +36,7 @@ pub enum PeerOperation {
 /// Returns whether the process or the system has temporarily run out of descriptors (EMFILE,
 /// ENFILE) or memory (ENOBUFS, ENOMEM).
 ///
-/// It is used as [`is_unreachable`] is.
+/// See [`is_unreachable`] for an example.
 pub fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
@@ -45,14 +45,14 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
 /// EFAULT, EINVAL. These are the errors of epoll_wait(2) and poll(2) that a running program cannot
 /// outlast.
 ///
-/// It is used as [`is_unreachable`] is.
+/// See [`is_unreachable`] for an example.
 pub fn is_invalid_call(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EBADF | libc::EFAULT | libc::EINVAL))
 }
 
 /// Returns whether the process or the system has no descriptor left: EMFILE, ENFILE.
 ///
-/// It is used as [`is_unreachable`] is.
+/// See [`is_unreachable`] for an example.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
@@ -118,7 +118,7 @@ pub(crate) fn has_no_route(error: &io::Error) -> bool {
 /// `icmp_err_convert` in net/ipv4/icmp.c, `tab_unreach` in net/ipv6/icmp.c. A connected datagram
 /// socket returns such an error from its next call.
 ///
-/// It is used as [`is_unreachable`] is.
+/// See [`is_unreachable`] for an example.
 pub fn is_from_icmp(error: &io::Error) -> bool {
     let converted = [
         libc::ENETUNREACH,
@@ -138,7 +138,7 @@ pub fn is_from_icmp(error: &io::Error) -> bool {
 /// Returns whether a packet filter or a seccomp filter of this machine forbids the operation:
 /// EPERM. Routes and file permissions return EACCES instead.
 ///
-/// It is used as [`is_unreachable`] is.
+/// See [`is_unreachable`] for an example.
 pub fn is_forbidden(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPERM)
 }
@@ -146,14 +146,14 @@ pub fn is_forbidden(error: &io::Error) -> bool {
 /// Returns whether the connection was lost because the network below it was shut down or reset:
 /// ESHUTDOWN, ENETRESET.
 ///
-/// It is used as [`is_unreachable`] is.
+/// See [`is_unreachable`] for an example.
 pub fn is_connection_lost(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ESHUTDOWN | libc::ENETRESET))
 }
 
 /// Returns whether the socket at a path has another type than ours: EPROTOTYPE, unix(7).
 ///
-/// It is used as [`is_unreachable`] is.
+/// See [`is_unreachable`] for an example.
 pub fn is_other_type(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPROTOTYPE)
 }

@@ -15,8 +15,12 @@ use crate::faults::row::{Figures, Row, Scale, Verdict};
 use crate::faults::server::binary;
 use crate::faults::wire::{Wire, forged, to_mac};
 
-pub(crate) const ROWS: &[Row] =
-    &[Row::new(91, "others", "nothing: it shows how other servers do under rows 1, 4 and 5", others)];
+pub(crate) const ROWS: &[Row] = &[Row::new(
+    91,
+    "others",
+    "no condition: the row shows how other servers do under rows 1, 4 and 5",
+    others,
+)];
 
 /// The port of the echo service.
 const ECHO: u16 = 7;

@@ -96,7 +96,7 @@ pub(crate) struct WriterThread {
 /// How a transcript ended.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
-    /// The number of lines that are missing without a word about them in the transcript.
+    /// The number of missing lines that the transcript does not mention.
     pub(crate) left_out: u64,
     /// Why the last of them could not be written; `None` if they exceed the maximum size.
     pub(crate) cause: Option<io::Error>,
