@@ -111,6 +111,9 @@ pub enum ProbeInput<'a> {
         /// When it ends.
         at: MonoTime,
     },
+    /// This machine has failed, and the measurement ends. Requests in flight are ignored, since
+    /// their replies may have arrived.
+    Abandon,
 }
 
 /// An action or an event that a prober returns to its driver.
@@ -361,6 +364,7 @@ impl<F: ProbeFormat> Prober<F> {
                 self.expire(self.longest, at);
                 self.is_stopped = true;
             }
+            ProbeInput::Abandon => self.is_stopped = true,
         }
     }
 }

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use echosounder_proto::{EchoReader, Finder, InFlight, Match};
-use echosounder_socket::{Interest, Poll, Socket};
+use echosounder_proto::{EchoReader, Finder, InFlight, Match, MonoTime};
+use echosounder_socket::{Interest, Poll, Socket, is_out_of_resources};
 
 use super::recorder::Request;
-use crate::nonblocking::is_transient;
+use crate::nonblocking::would_block;
+use crate::starvation::Starvation;
 
 /// Requests that were given up and whose replies still count as late.
 const GIVEN_UP_MAX: usize = 4096;
@@ -128,15 +129,18 @@ impl Connection {
         self.finder.as_mut().map(|finder| (finder, &self.in_flight))
     }
 
-    /// Appends bytes to the stream. Bytes that the kernel does not accept stay unsent.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Appends bytes to the stream. Bytes that the kernel does not accept stay unsent; `starvation`
+    /// notes whether it lacks memory for them.
+    pub(super) fn write(
+        &mut self,
+        bytes: &[u8],
+        starvation: &mut Starvation,
+        now: impl FnOnce() -> MonoTime,
+    ) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
         let sent = match self.unsent.is_empty() {
             false => 0,
-            true => match socket.send(bytes) {
-                Err(error) if is_transient(&error) => 0,
-                sent => sent?,
-            },
+            true => sent(socket.send(bytes), starvation, now)?,
         };
         if sent < bytes.len() {
             self.unsent.extend(&bytes[sent..]);
@@ -144,14 +148,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes unsent bytes to the stream, as many as one call accepts.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    /// Writes unsent bytes to the stream, as many as one call accepts, as [`write`](Self::write)
+    /// does.
+    pub(super) fn flush(
+        &mut self,
+        starvation: &mut Starvation,
+        now: impl FnOnce() -> MonoTime,
+    ) -> io::Result<()> {
         let (front, _) = self.unsent.as_slices();
         let (Some(socket), false) = (&self.socket, front.is_empty()) else { return Ok(()) };
-        match socket.send(&front[..front.len().min(WRITE_MAX)]) {
-            Err(error) if is_transient(&error) => {}
-            sent => drop(self.unsent.drain(..sent?)),
-        }
+        let sent = sent(socket.send(&front[..front.len().min(WRITE_MAX)]), starvation, now)?;
+        self.unsent.drain(..sent);
         Ok(())
     }
 
@@ -172,5 +179,22 @@ impl Connection {
             )?;
         }
         Ok(())
+    }
+}
+
+/// Returns how many bytes of a stream the kernel has accepted: none if the socket is not writable or
+/// memory is short.
+fn sent(
+    result: io::Result<usize>,
+    starvation: &mut Starvation,
+    now: impl FnOnce() -> MonoTime,
+) -> io::Result<usize> {
+    match result {
+        Err(error) if is_out_of_resources(&error) => starvation.note(now(), error).map(|()| 0),
+        Err(error) if would_block(&error) => Ok(0),
+        result => {
+            starvation.end();
+            result
+        }
     }
 }

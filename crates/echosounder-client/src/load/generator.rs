@@ -68,7 +68,7 @@ const EVENTS_MAX: usize = 256;
 pub struct Generator<C> {
     pub(super) plan: LoadPlan,
     pub(super) kind: Kind,
-    clock: C,
+    pub(super) clock: C,
     /// The origin of all times of the load.
     start: MonoTime,
     pub(super) phase: Phase,
@@ -92,7 +92,8 @@ pub struct Generator<C> {
     pub(super) silent_since: Option<Duration>,
     pub(super) refusals: Refusals,
     pub(super) sweep: Sweep,
-    pub(super) starvation: Starvation,
+    pub(super) send_starvation: Starvation,
+    pub(super) receive_starvation: Starvation,
     pub(super) cpu_meter: CpuMeter,
     pub(super) cpu: CpuShare,
     pub(super) silence: Option<Duration>,
@@ -145,7 +146,8 @@ impl<C: Clock> Generator<C> {
             silent_since: None,
             refusals: Refusals::default(),
             sweep: Sweep::default(),
-            starvation: Starvation::default(),
+            send_starvation: Starvation::default(),
+            receive_starvation: Starvation::default(),
             cpu_meter: CpuMeter::start(Duration::ZERO),
             cpu: CpuShare::default(),
             silence: None,

@@ -1,5 +1,6 @@
 //! The receiving side of a generator: every reply is matched with its message.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::inbox::read_reply;
 use super::phase::SWEEP_EVERY;
 use super::refusals::Failure;
 use crate::error::{Operation, is_about_earlier};
-use crate::nonblocking::is_transient;
+use crate::nonblocking::would_block;
 
 /// A peer that sends more bytes than this in one read, but no message back, is not an echo server.
 /// Fewer may be a greeting.
@@ -59,16 +60,21 @@ impl<C: Clock> Generator<C> {
         let Some(socket) = &self.connections[index].socket else { return Ok(None) };
         match socket.recv(&mut self.inbox.buffer) {
             Ok(len @ 1..) => {
-                self.starvation.end();
+                self.receive_starvation.end();
                 Ok(Some(len))
             }
             Ok(_) => self.connection_ended(index).map(|()| None),
-            Err(error) if is_out_of_resources(&error) && self.starvation.rest(self.mono()) => {
-                Err(Failure { operation: Operation::Receive, error })
-            }
-            Err(error) if is_transient(&error) => Ok(None),
+            Err(error) if is_out_of_resources(&error) => self.starve(error).map(|()| None),
+            Err(error) if would_block(&error) => Ok(None),
             Err(error) => self.connection_failed(index, Operation::Receive, error).map(|()| None),
         }
+    }
+
+    /// Rests after a receive that lacks memory. Fails if none has succeeded for too long.
+    fn starve(&mut self, error: io::Error) -> Result<(), Failure> {
+        let now = self.mono();
+        let rested = self.receive_starvation.rest(now, error);
+        rested.map_err(|error| Failure { operation: Operation::Receive, error })
     }
 
     /// Receives from a stream, and returns how many messages have come back.
@@ -147,16 +153,14 @@ impl<C: Clock> Generator<C> {
         };
         let received = match socket.recv_many(batch) {
             Ok(received) => received,
-            Err(error) if is_out_of_resources(&error) && self.starvation.rest(self.mono()) => {
-                return Err(Failure { operation: Operation::Receive, error });
-            }
-            Err(error) if is_transient(&error) => return Ok(0),
+            Err(error) if is_out_of_resources(&error) => return self.starve(error).map(|()| 0),
+            Err(error) if would_block(&error) => return Ok(0),
             Err(error) if is_about_earlier(self.kind, &error) => {
                 return self.earlier_datagram_failed(index, error).map(|()| 0);
             }
             Err(error) => return Err(Failure { operation: Operation::Receive, error }),
         };
-        self.starvation.end();
+        self.receive_starvation.end();
         let now = self.elapsed();
         let mut replies = std::mem::take(&mut self.inbox.replies);
         replies.clear();

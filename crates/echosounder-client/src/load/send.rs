@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use echosounder_proto::Clock;
-use echosounder_socket::{Address, Kind};
+use echosounder_socket::{Address, Kind, is_out_of_resources};
 
 use super::generator::Generator;
 use super::inbox::BATCH_MAX;
@@ -155,7 +155,8 @@ impl<C: Clock> Generator<C> {
 
     fn write(&mut self, index: usize) -> Result<(), Failure> {
         let connection = &mut self.connections[index];
-        match connection.write(self.outbox.bytes()) {
+        let now = || self.clock.mono();
+        match connection.write(self.outbox.bytes(), &mut self.send_starvation, now) {
             Ok(()) if connection.has_unsent() => Ok(self.poll_writable(index, true)?),
             Ok(()) => Ok(()),
             Err(error) => self.connection_failed(index, Operation::Send, error),
@@ -164,7 +165,8 @@ impl<C: Clock> Generator<C> {
 
     /// Writes the unsent bytes of a stream, and then the messages that are due.
     pub(super) fn flush(&mut self, index: usize) -> Result<(), Failure> {
-        if let Err(error) = self.connections[index].flush() {
+        let now = || self.clock.mono();
+        if let Err(error) = self.connections[index].flush(&mut self.send_starvation, now) {
             return self.connection_failed(index, Operation::Send, error);
         }
         if !self.connections[index].is_open() || self.connections[index].has_unsent() {
@@ -181,6 +183,9 @@ impl<C: Clock> Generator<C> {
         let count = self.outbox.len();
         let sent = self.outbox.messages().map(|message| socket.send(message));
         let failed = sent.enumerate().find_map(|(place, sent)| sent.err().map(|error| (place, error)));
+        if failed.as_ref().is_none_or(|(place, _)| *place != 0) {
+            self.send_starvation.end();
+        }
         match failed {
             Some((place, error)) => self.send_failed(index, count - place, error),
             None => Ok(0),
@@ -194,7 +199,10 @@ impl<C: Clock> Generator<C> {
             let (sent, earlier) = send_twice(self.kind, || socket.send(self.outbox.bytes()));
             earlier.into_iter().for_each(|_| self.count_network_error());
             return match sent {
-                Ok(_) => Ok(0),
+                Ok(_) => {
+                    self.send_starvation.end();
+                    Ok(0)
+                }
                 Err(error) => self.send_failed(index, 1, error),
             };
         }
@@ -212,6 +220,9 @@ impl<C: Clock> Generator<C> {
             }
         });
         (0..network_errors).for_each(|_| self.count_network_error());
+        if failed.as_ref().is_none_or(|(left, _)| *left < self.outbox.len()) {
+            self.send_starvation.end();
+        }
         match failed {
             Some((count, error)) => self.send_failed(index, count, error),
             None => Ok(0),
@@ -222,6 +233,10 @@ impl<C: Clock> Generator<C> {
     /// Returns how many of them the caller must send again.
     fn send_failed(&mut self, index: usize, count: usize, error: io::Error) -> Result<usize, Failure> {
         if is_transient(&error) {
+            if is_out_of_resources(&error) {
+                let noted = self.send_starvation.note(self.clock.mono(), error);
+                noted.map_err(|error| Failure { operation: Operation::Send, error })?;
+            }
             // Netlink and TIPC sockets for datagrams do not become writable again; the next sweep
             // tries.
             let reports_space = self.kind == Kind::Messages

@@ -13,7 +13,7 @@ use super::generator::Generator;
 use super::pace::Pace;
 use super::phase::{Phase, SWEEP_EVERY, Sweep};
 use super::refusals::Failure;
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
 
 /// The maximum number of connections that one sweep checks.
 const SWEEP_MAX: usize = 1024;
@@ -148,11 +148,26 @@ impl<C: Clock> Generator<C> {
             self.receive(left.min(wait_max))?;
             return Ok(true);
         }
+        if let Some(failure) = self.take_starvation() {
+            return Err(failure);
+        }
         self.end(since);
         match self.refusals.take_last() {
             Some(refusal) if !self.shared.stop.is_stopped() => Err(refusal),
             _ => Ok(false),
         }
+    }
+
+    /// Returns the failure of this machine that has kept replies away, if it has. Messages without
+    /// a reply are then no failure of the peer.
+    fn take_starvation(&mut self) -> Option<Failure> {
+        let has_in_flight = self.recorder.in_flight() != 0 && !self.shared.is_stopped();
+        let receive = self.receive_starvation.take().filter(|_| has_in_flight);
+        // Only a stream counts a message as sent that the kernel has not accepted.
+        let may_be_unsent = self.silence.is_some() || self.kind == Kind::Stream && has_in_flight;
+        let send = self.send_starvation.take().filter(|_| may_be_unsent);
+        let failure = |operation| move |error| Failure { operation, error };
+        receive.map(failure(Operation::Receive)).or_else(|| send.map(failure(Operation::Send)))
     }
 
     fn end(&mut self, since: Duration) {

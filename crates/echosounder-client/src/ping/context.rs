@@ -8,7 +8,6 @@ use echosounder_socket::{IoBuffer, Poll};
 use super::connector::Connector;
 use super::detail::Detail;
 use super::event::PingEvent;
-use crate::starvation::Starvation;
 
 /// The clock, the poll and the buffers of all sessions.
 pub(super) struct Context {
@@ -21,7 +20,6 @@ pub(super) struct Context {
     pub(super) buffer: IoBuffer,
     /// The request that is sent.
     pub(super) message: Vec<u8>,
-    pub(super) starvation: Starvation,
     /// Events that were not reported yet.
     pub(super) events: Vec<PingEvent>,
 }

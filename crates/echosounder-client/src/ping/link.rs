@@ -8,7 +8,7 @@ use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transp
 
 use super::kernel_timestamps::{KernelTimestamps, TimestampSource};
 use crate::error::{ClientError, Operation, failure_kind};
-use crate::nonblocking::{is_transient, prepare};
+use crate::nonblocking::{prepare, would_block};
 use echosounder_proto::FailureKind;
 
 /// A socket, and what belongs to it.
@@ -72,7 +72,7 @@ impl Link {
         let is_stream = self.transport.kind() == Kind::Stream;
         let sent = match socket.send(message) {
             Ok(len) if is_stream => len,
-            Err(error) if is_stream && is_transient(&error) => 0,
+            Err(error) if is_stream && would_block(&error) => 0,
             result => return result.map(drop),
         };
         self.unsent.extend(&message[sent..]);
@@ -88,7 +88,7 @@ impl Link {
         let Some(socket) = self.socket.as_ref().filter(|_| !self.unsent.is_empty()) else { return Ok(()) };
         match socket.send(self.unsent.make_contiguous()) {
             Ok(len) => drop(self.unsent.drain(..len)),
-            Err(error) if is_transient(&error) => {}
+            Err(error) if would_block(&error) => {}
             Err(error) => return Err(error),
         }
         if self.unsent.is_empty() { poll.modify(socket, self.token, Interest::READ) } else { Ok(()) }

@@ -18,7 +18,6 @@ use super::session::Session;
 use crate::clock::SystemClock;
 use crate::error::ClientError;
 use crate::exact_timers::ExactTimers;
-use crate::starvation::Starvation;
 
 /// The longest wait: a signal or a step of the clock must not be waited for longer.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
@@ -112,7 +111,6 @@ impl Pinger {
             detail: Detail::of_targets(targets.len()),
             buffer: IoBuffer::zeroed(longest + READ_BYTES),
             message: Vec::new(),
-            starvation: Starvation::default(),
             events: Vec::new(),
         };
         let slots = targets.into_iter().map(|ping| Slot::new(State::Waiting(Box::new(ping))));
@@ -345,7 +343,7 @@ impl Pinger {
                 return emit(index, TargetEvent::Ended { report: None, error });
             }
         };
-        let finished = session.finish(&mut self.context);
+        let finished = session.finish(error.is_some(), &mut self.context);
         let error = error.or_else(|| finished.err());
         let goes_on = self.emit_events(index, emit);
         let report = Some(Box::new(session.report()));

@@ -17,7 +17,8 @@ use super::plan::PingOptions;
 use super::report::PingReport;
 use super::statistics::Statistics;
 use crate::connect::Candidates;
-use crate::error::ClientError;
+use crate::error::{ClientError, Operation};
+use crate::starvation::Starvation;
 
 /// Most requests of a session before others have their turn.
 const SENDS_MAX: usize = 64;
@@ -41,6 +42,9 @@ pub(super) struct Session {
     began: MonoTime,
     /// When the last interval was reported.
     reported_at: MonoTime,
+    /// Sends of a stream's remaining bytes that lack memory.
+    pub(super) send_starvation: Starvation,
+    pub(super) receive_starvation: Starvation,
 }
 
 impl Session {
@@ -79,6 +83,8 @@ impl Session {
             clock: ClockRelation::Free,
             began,
             reported_at: now.mono,
+            send_starvation: Starvation::default(),
+            receive_starvation: Starvation::default(),
             ping,
         };
         let failed = match socket {
@@ -131,10 +137,15 @@ impl Session {
         let mut sends = 0;
         while sends < SENDS_MAX {
             let now = context.clock.now();
+            let is_starving = self.receive_starvation.is_going_on();
             // A reply that waits in the socket may have arrived in time.
-            if !has_received && self.prober.is_expiring(now.mono) {
+            if !has_received && (is_starving || self.prober.is_expiring(now.mono)) {
                 has_received = true;
                 self.receive(context)?;
+            }
+            // Nothing is known about replies that this machine cannot receive.
+            if self.receive_starvation.is_going_on() {
+                break;
             }
             match self.prober.poll(now, &mut context.message) {
                 None => break,
@@ -151,14 +162,28 @@ impl Session {
     }
 
     /// Ends the measurement: replies that have arrived count, and no further reply is awaited.
-    pub(super) fn finish(&mut self, context: &mut Context) -> Result<(), ClientError> {
-        let received = self.receive(context);
+    ///
+    /// If this machine `has_failed`, or fails now, nothing is known about requests in flight, so
+    /// they do not count.
+    pub(super) fn finish(&mut self, has_failed: bool, context: &mut Context) -> Result<(), ClientError> {
+        let received = self.receive(context).and_then(|()| self.check_starvation());
         let now = context.clock.now();
-        self.prober.handle(ProbeInput::Stop { at: now.mono });
+        let is_known = !has_failed && received.is_ok();
+        self.prober.handle(if is_known { ProbeInput::Stop { at: now.mono } } else { ProbeInput::Abandon });
         while let Some(ProbeOutput::Event(event)) = self.prober.poll(now, &mut context.message) {
             self.record(event, context);
         }
         received
+    }
+
+    /// Fails if the last receive, or the last send of remaining bytes, has lacked memory.
+    fn check_starvation(&mut self) -> Result<(), ClientError> {
+        let operations = [
+            (Operation::Receive, self.receive_starvation.take()),
+            (Operation::Send, self.send_starvation.take()),
+        ];
+        let failed = operations.into_iter().find_map(|(operation, error)| Some((operation, error?)));
+        failed.map_or(Ok(()), |(operation, error)| Err(self.link.error(operation, error)))
     }
 
     /// Takes the outcome of an attempt to connect that the prober has wanted.

@@ -11,7 +11,7 @@ use super::kernel_timestamps::{ErrorQueueEvent, rx_times};
 use super::session::Session;
 use crate::clock::Deadline;
 use crate::error::{ClientError, Operation, is_about_earlier};
-use crate::nonblocking::is_transient;
+use crate::nonblocking::{is_transient, would_block};
 
 /// Most reads of a session before requests are due again.
 const READS_MAX: usize = 64;
@@ -59,7 +59,16 @@ impl Session {
     pub(super) fn flush(&mut self, context: &mut Context) -> Result<(), ClientError> {
         let flushed = self.link.flush(&context.poll);
         self.prober.handle(ProbeInput::Blocked(self.link.is_blocked()));
-        flushed.or_else(|error| self.fail_by(Operation::Send, error, context))
+        match flushed {
+            Err(error) if is_out_of_resources(&error) => self
+                .send_starvation
+                .rest(context.clock.mono(), error)
+                .map_err(|error| self.link.error(Operation::Send, error)),
+            flushed => {
+                self.send_starvation.end();
+                flushed.or_else(|error| self.fail_by(Operation::Send, error, context))
+            }
+        }
     }
 
     /// Receives the replies that have arrived.
@@ -71,7 +80,7 @@ impl Session {
             let received = self.link.timestamps.receive(socket, &mut context.buffer);
             let program = context.clock.now();
             if !received.as_ref().is_err_and(is_out_of_resources) {
-                context.starvation.end();
+                self.receive_starvation.end();
             }
             match received {
                 Ok((0, _)) if kind != Kind::Datagrams => {
@@ -82,10 +91,11 @@ impl Session {
                     let (bytes, at) = (&context.buffer[..len], rx_times(program, kernel));
                     self.prober.handle(ProbeInput::Received { bytes, at });
                 }
-                Err(error) if is_out_of_resources(&error) && context.starvation.rest(program.mono) => {
-                    return Err(self.link.error(Operation::Receive, error));
+                Err(error) if is_out_of_resources(&error) => {
+                    let rested = self.receive_starvation.rest(program.mono, error);
+                    return rested.map_err(|error| self.link.error(Operation::Receive, error));
                 }
-                Err(error) if is_transient(&error) => return Ok(()),
+                Err(error) if would_block(&error) => return Ok(()),
                 Err(error) if self.link.transport.is_end(&error) => {
                     self.disconnect(FailureKind::Closed, context);
                 }
@@ -103,12 +113,16 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the events of the error queue. Returns whether the session starts again at another
-    /// address.
+    /// Takes the events of the error queue, so many that a flood of them cannot hold up the session.
+    /// Returns whether the session starts again at another address.
     fn receive_errors(&mut self, context: &mut Context) -> Result<bool, ClientError> {
-        loop {
+        for _ in 0..READS_MAX {
             let Some(socket) = &self.link.socket else { return Ok(false) };
-            let next = self.link.timestamps.next_error(socket, &mut context.buffer);
+            let next = match self.link.timestamps.next_error(socket, &mut context.buffer) {
+                // The entry stays in the queue. A receive shows whether the lack of memory lasts.
+                Err(error) if is_transient(&error) => return Ok(false),
+                next => next,
+            };
             match next.map_err(|error| self.link.error(Operation::ReceiveErrors, error))? {
                 None => return Ok(false),
                 Some(ErrorQueueEvent::Other) => {}
@@ -127,6 +141,7 @@ impl Session {
                 }
             }
         }
+        Ok(false)
     }
 
     /// The operation has failed, of the peer or of this machine.

@@ -1322,6 +1322,22 @@ fn at_the_end_a_request_is_lost_if_it_waited_longer_than_the_slowest_reply() {
 }
 
 #[test]
+fn requests_in_flight_when_this_machine_fails_are_ignored() {
+    let plan = Plan { pace: every(ms(10)), count: Some(10), ..PLAIN.plan };
+    let mut prober = plan.prober(mono(0));
+    for number in 0..3 {
+        drain(&mut prober, moment(at(10 * number)));
+    }
+    prober.handle(ProbeInput::SendFailed { number: 2, reason: LossReason::NotSent, at: mono(at(21)) });
+    prober.handle(ProbeInput::Abandon);
+    // Long after every timeout.
+    let (events, sent) = drain(&mut prober, moment(at(60_000)));
+    assert!(matches!(events[..], [ProbeEvent::Lost { number: 2, reason: LossReason::NotSent, .. }]));
+    assert!(sent.is_empty() && prober.is_over(mono(at(60_000))));
+    assert_eq!(prober.deadline(), None);
+}
+
+#[test]
 fn nothing_is_sent_after_the_end() {
     let plan = ProbePlan { pace: every(ms(10)), count: None, timeout: ms(1000), end: Some(mono(at(15))) };
     let mut prober = Prober::new(TextEcho::messages(PAYLOAD), plan, mono(0));

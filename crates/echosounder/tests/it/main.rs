@@ -10,6 +10,7 @@ mod families;
 mod folders;
 mod hangup;
 mod hostile;
+mod injected;
 mod interop;
 mod load;
 mod log;
