@@ -177,18 +177,30 @@ pub(crate) fn exceptions(load: &LoadOptions, report: &LoadReport) -> Vec<(u64, &
         all if counts.without_timestamp == all => "came without a timestamp (the server sends none)",
         _ => "shared a timestamp with an earlier one (server read several at once)",
     };
-    let closed =
-        if is_connected(load) { "connections closed by the server" } else { "sockets refused by the server" };
+    let of = |count, one, many| if count == 1 { one } else { many };
+    let closed = match (is_connected(load), counts.connections_closed) {
+        (true, 1) => "connection closed by the server",
+        (true, _) => "connections closed by the server",
+        (false, 1) => "socket refused by the server",
+        (false, _) => "sockets refused by the server",
+    };
     let skipped = match load.connections.get() as u64 {
         all if counts.connections_closed == all => "skipped: due when no connection was open any more",
         _ => "skipped: due, but not sent for lack of buffer space or time",
     };
     [
-        (counts.duplicate, "duplicate replies"),
+        (counts.duplicate, of(counts.duplicate, "duplicate reply", "duplicate replies")),
         (counts.skipped, skipped),
         (counts.without_timestamp, unstamped),
         (counts.connections_closed, closed),
-        (counts.network_errors, "errors about earlier messages reported by the network (ICMP)"),
+        (
+            counts.network_errors,
+            of(
+                counts.network_errors,
+                "error about an earlier message reported by the network (ICMP)",
+                "errors about earlier messages reported by the network (ICMP)",
+            ),
+        ),
     ]
     .into_iter()
     .filter(|(count, _)| *count != 0)

@@ -8,7 +8,7 @@ use echosounder_client::{
 };
 
 use super::target::Target;
-use crate::render::numbers::{duration, grouped, in_millis, millis, percentage_of, whole_nanos};
+use crate::render::numbers::{counted, duration, grouped, in_millis, millis, percentage_of, whole_nanos};
 use crate::render::prose::{self, median_and_max};
 use crate::render::style::Style;
 
@@ -136,12 +136,12 @@ fn write_counts(out: &mut dyn Write, style: Style, report: &PingReport) -> io::R
     if report.lost.total() != 0 {
         writeln!(out, "lost     {}", style.bad(prose::failures(&report.lost)))?;
     }
-    for (count, what) in [
-        (report.unexpected, "unexpected messages that match no request"),
-        (report.skipped, "requests skipped because they could not be sent in time"),
+    for (count, what, reason) in [
+        (report.unexpected, "unexpected message", "(no matching request)"),
+        (report.skipped, "request", "skipped (could not be sent in time)"),
     ] {
         if count != 0 {
-            writeln!(out, "{:8} {} {what}", "", grouped(count))?;
+            writeln!(out, "{:8} {} {reason}", "", counted(count, what))?;
         }
     }
     Ok(())
