@@ -72,6 +72,9 @@ pub struct Config {
     /// How long a client may take to receive 64 KiB or all output that the server has for it, and
     /// to finish a line.
     pub stall_timeout: Duration,
+    /// Bytes that the kernel may hold for stalled connections; `None` means a quarter of what the
+    /// system allows.
+    pub socket_memory_max: Option<u64>,
     /// The permissions of UNIX socket paths, less the umask.
     pub unix_mode: u32,
     /// Whether [`Server::start`] raises the process's limit of open descriptors.
@@ -96,6 +99,7 @@ impl Default for Config {
             allowed_users: Vec::new(),
             idle_timeout: None,
             stall_timeout: DEFAULT_STALL_TIMEOUT,
+            socket_memory_max: None,
             unix_mode: 0o600,
             raise_fd_limit: false,
         }
@@ -293,6 +297,23 @@ impl Config {
     #[must_use]
     pub fn stall_timeout(self, timeout: Duration) -> Self {
         Self { stall_timeout: timeout, ..self }
+    }
+
+    /// Sets how many bytes the kernel may hold for connections whose clients do not receive: their
+    /// sent and received data, as far as SO_MEMINFO reports it, socket(7). Beyond that, the server
+    /// resets those that hold most of all whose clients receive less than 64 KiB in 200 ms. Beyond
+    /// twice the limit, it also resets others. A worker resets at most 64 connections in 100 ms.
+    ///
+    /// Each worker has an equal part of the limit. The default is a quarter of the second value of tcp_mem,
+    /// tcp(7), or of the memory limit of the control group (memory.max) if that is less.
+    ///
+    /// ```
+    /// let config = echosounder_server::Config::new().socket_memory_max(64 << 20);
+    /// assert_eq!(config.socket_memory_max, Some(64 << 20));
+    /// ```
+    #[must_use]
+    pub fn socket_memory_max(self, bytes: u64) -> Self {
+        Self { socket_memory_max: Some(bytes), ..self }
     }
 
     /// Sets the permissions of UNIX socket paths, less the umask. The default is `0o600`.

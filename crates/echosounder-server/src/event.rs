@@ -70,6 +70,8 @@ pub enum DisconnectReason {
     Stalled,
     /// The client did not finish a line within the stall timeout.
     Unfinished,
+    /// The kernel held too much memory for stalled connections, and this one had much of it.
+    Memory,
     /// The maximum number of connections was reached, and this one made room for another: its peer
     /// had most connections, and this one had waited longest for its client.
     Evicted,
@@ -82,8 +84,15 @@ pub enum DisconnectReason {
 
 impl DisconnectReason {
     /// Every reason, in the order of reports.
-    pub const ALL: &'static [Self] =
-        &[Self::Idle, Self::Stalled, Self::Unfinished, Self::Evicted, Self::Refused, Self::Denied];
+    pub const ALL: &'static [Self] = &[
+        Self::Idle,
+        Self::Stalled,
+        Self::Unfinished,
+        Self::Memory,
+        Self::Evicted,
+        Self::Refused,
+        Self::Denied,
+    ];
 
     /// Returns the reason as one word for reports.
     pub fn name(self) -> &'static str {
@@ -91,6 +100,7 @@ impl DisconnectReason {
             Self::Idle => "idle",
             Self::Stalled => "stalled",
             Self::Unfinished => "unfinished",
+            Self::Memory => "memory",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
             Self::Denied => "denied",

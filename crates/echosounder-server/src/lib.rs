@@ -63,6 +63,7 @@ mod sender;
 mod server;
 mod service;
 mod slots;
+mod socket_memory;
 mod stamp_cache;
 mod time_zone;
 mod turn_context;

@@ -31,6 +31,8 @@ pub struct WorkerLimits {
     /// Bytes of backlog that this worker may hold: its part of
     /// [`BACKLOG_MAX`](crate::internal::BACKLOG_MAX).
     pub backlog_max: usize,
+    /// Bytes that the kernel may hold for this worker's stalled connections.
+    pub socket_memory_max: u64,
 }
 
 /// The numbers of connections that all workers share: in all, and per peer.

@@ -95,6 +95,15 @@ impl Link {
         self.connection.transport().close_may_block() && !self.is_writable().unwrap_or(true)
     }
 
+    /// Returns the bytes that the kernel holds in the queues of the socket: SO_MEMINFO, socket(7).
+    /// A UNIX socket counts only what it has sent, and a VSOCK socket nothing.
+    pub(crate) fn kernel_memory(&self) -> u64 {
+        let memory = self.socket.option(option::SO_MEMINFO).unwrap_or_default();
+        // TCP counts its send queue in `wmem_queued` and packets on their way in `wmem_alloc` again.
+        let sent = memory.wmem_alloc.max(memory.wmem_queued);
+        [memory.rmem_alloc, memory.backlog, sent].into_iter().map(u64::from).sum()
+    }
+
     /// Limits the buffers of a TCP connection, or lets the kernel size them again. The connection
     /// works with either, so errors are ignored.
     #[cold]

@@ -24,6 +24,7 @@ use crate::listen::{self, BindError, BindOptions, Bound, Note};
 use crate::path::BoundPath;
 use crate::reply_rules::ReplyRules;
 use crate::service::EchoService;
+use crate::socket_memory;
 use crate::time_zone::local_time_zone;
 use crate::worker::Worker;
 
@@ -219,8 +220,9 @@ impl Server {
         &self.notes
     }
 
-    /// Does everything that needs files or privileges: reads the time zone and the map of user ids,
-    /// counts the open descriptors, and raises their limit if [`Config::raise_fd_limit`] is set.
+    /// Does everything that needs files or privileges: reads the time zone, the map of user ids and
+    /// the memory limits of the system, counts the open descriptors, and raises their limit if
+    /// [`Config::raise_fd_limit`] is set.
     ///
     /// [`start_with`](Self::start_with) does so itself. A program that gives up privileges or its
     /// access to files calls this before. Afterwards the server opens no file except references to
@@ -255,6 +257,7 @@ impl Server {
         self.config.check_timeouts()?;
         local_time_zone();
         read_user_map();
+        self.config.socket_memory_max.get_or_insert_with(socket_memory::default_max);
         let max = self.connections_max()?;
         self.connections_max = Some(max);
         Ok(max)
@@ -491,7 +494,9 @@ impl Running {
         let workers = if listeners.is_empty() { 0 } else { config.workers.get() };
         let backlog_max = BACKLOG_MAX / config.workers;
         let timeouts = Timeouts { idle: config.idle_timeout, stall: config.stall_timeout };
-        let limits = WorkerLimits { shared: Arc::new(limits), access, timeouts, backlog_max };
+        let socket_memory_max = config.socket_memory_max.unwrap_or(u64::MAX) / config.workers.get() as u64;
+        let shared = Arc::new(limits);
+        let limits = WorkerLimits { shared, access, timeouts, backlog_max, socket_memory_max };
         for _ in 0..workers {
             self.start_worker(service(), limits.clone(), &mut listeners)?;
         }

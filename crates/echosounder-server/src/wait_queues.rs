@@ -39,6 +39,7 @@ struct Node {
 struct Queue {
     oldest: u32,
     newest: u32,
+    len: u32,
 }
 
 /// The index that stands for no node.
@@ -46,7 +47,7 @@ const NONE: u32 = u32::MAX;
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { oldest: NONE, newest: NONE }
+        Self { oldest: NONE, newest: NONE, len: 0 }
     }
 }
 
@@ -59,7 +60,9 @@ impl WaitQueues {
             self.nodes.resize(connection + 1, empty);
         }
         let index = node_index(connection);
-        let newest = std::mem::replace(&mut self.queues[state as usize].newest, index);
+        let queue = &mut self.queues[state as usize];
+        queue.len += 1;
+        let newest = std::mem::replace(&mut queue.newest, index);
         self.nodes[connection] = Node { since: now, older: newest, newer: NONE, state: Some(state) };
         match newest {
             NONE => self.queues[state as usize].oldest = index,
@@ -72,6 +75,7 @@ impl WaitQueues {
         let Some(node) = self.nodes.get_mut(connection) else { return };
         let Some(state) = node.state.take() else { return };
         let Node { older, newer, .. } = *node;
+        self.queues[state as usize].len -= 1;
         match older {
             NONE => self.queues[state as usize].oldest = newer,
             older => self.nodes[older as usize].newer = newer,
@@ -86,6 +90,19 @@ impl WaitQueues {
     pub(crate) fn oldest(&self, state: WaitState) -> Option<(usize, MonoTime)> {
         let index = self.queues[state as usize].oldest as usize;
         self.nodes.get(index).map(|node| (index, node.since))
+    }
+
+    /// Returns the number of connections in `state`.
+    pub(crate) fn len(&self, state: WaitState) -> usize {
+        self.queues[state as usize].len as usize
+    }
+
+    /// Returns the connections in `state` and when their timers started, the oldest first.
+    pub(crate) fn connections(&self, state: WaitState) -> impl Iterator<Item = (usize, MonoTime)> {
+        let next = |index: u32| Some(index as usize).filter(|&index| index < self.nodes.len());
+        let oldest = next(self.queues[state as usize].oldest);
+        let indices = std::iter::successors(oldest, move |&index| next(self.nodes[index].newer));
+        indices.map(|index| (index, self.nodes[index].since))
     }
 }
 
@@ -162,6 +179,10 @@ mod tests {
                 let oldest = plain.iter().find(|(_, other, _)| *other == state);
                 let expected = oldest.map(|(connection, _, since)| (*connection, *since));
                 assert_eq!(queues.oldest(state), expected, "step {step}");
+                let expected = plain.iter().filter(|(_, other, _)| *other == state);
+                let expected: Vec<_> = expected.map(|(connection, _, since)| (*connection, *since)).collect();
+                assert_eq!(queues.connections(state).collect::<Vec<_>>(), expected, "step {step}");
+                assert_eq!(queues.len(state), expected.len(), "step {step}");
             }
         }
     }

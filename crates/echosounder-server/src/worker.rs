@@ -21,6 +21,7 @@ use crate::listeners::{self, Listeners, concerns_one_client};
 use crate::peers::{PeerKey, Peers};
 use crate::service::EchoService;
 use crate::slots::Slots;
+use crate::socket_memory::{Holding, SocketMemory};
 use crate::turn_context::TurnContext;
 use crate::wait_queues::{WaitQueues, WaitState};
 
@@ -57,6 +58,7 @@ pub struct Worker<C, O> {
     access: Arc<Access>,
     timeouts: Timeouts,
     wait_queues: WaitQueues,
+    socket_memory: SocketMemory,
     peers: Peers,
     listeners: Listeners,
     links: Slots,
@@ -82,6 +84,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
             access: limits.access,
             timeouts: limits.timeouts,
             wait_queues: WaitQueues::default(),
+            socket_memory: SocketMemory::new(limits.socket_memory_max),
             peers: Peers::default(),
             listeners: Listeners::default(),
             links: Slots::default(),
@@ -140,6 +143,9 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         self.links.end_turn();
         self.end_overdue();
+        if self.memory_check_due().is_some_and(|due| due <= self.now()) {
+            self.check_memory();
+        }
         if self.listeners.resume_at.is_some_and(|due| due <= self.now()) {
             self.resume_listeners();
         }
@@ -342,9 +348,31 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         })
     }
 
+    /// Returns when to look at the memory of stalled connections; `None` if there are none.
+    fn memory_check_due(&self) -> Option<MonoTime> {
+        self.wait_queues.oldest(WaitState::Stalled)?;
+        Some(self.socket_memory.due().unwrap_or_else(|| self.now()))
+    }
+
+    /// Disconnects stalled clients if the kernel holds too much memory for all of them together.
+    #[cold]
+    fn check_memory(&mut self) {
+        let stalled = self.wait_queues.connections(WaitState::Stalled);
+        let len = self.wait_queues.len(WaitState::Stalled);
+        let holding = |(connection, since)| {
+            let bytes = self.links.get(connection)?.kernel_memory();
+            Some(Holding { connection, since, bytes })
+        };
+        let sample = self.socket_memory.sample(stalled, len).filter_map(holding).collect();
+        for Holding { connection, .. } in self.socket_memory.check(self.now(), sample, len) {
+            self.disconnect(connection, DisconnectReason::Memory);
+        }
+    }
+
     /// Returns how long the next turn may wait; `None` means without limit.
     fn timeout(&self) -> Option<Duration> {
-        let due = self.deadlines().map(|(.., due)| due).chain(self.listeners.resume_at).min()?;
+        let due = self.deadlines().map(|(.., due)| due);
+        let due = due.chain(self.listeners.resume_at).chain(self.memory_check_due()).min()?;
         Some(due - self.now())
     }
 }

@@ -197,6 +197,15 @@ pub(crate) struct Serve {
     )]
     pub(crate) stall_timeout: Duration,
 
+    /// Kernel memory for peers that do not read [default: a quarter of what the system allows]
+    ///
+    /// When the kernel holds more for them, those for which it holds most of all that read less than
+    /// 64 KiB in 200 ms are disconnected. Beyond twice the limit, others are too. By default the
+    /// limit is a quarter of the second value of net.ipv4.tcp_mem, or of the memory limit of the
+    /// control group if that is less.
+    #[arg(long, value_name = "SIZE", value_parser = value_parsers::memory, help_heading = LIMITS)]
+    pub(crate) socket_memory: Option<u64>,
+
     /// Serve only clients in this IP network, such as 10.0.0.0/8; repeatable
     ///
     /// Connections and datagrams of all other IP addresses are refused, 127.0.0.1 and ::1 included.

@@ -110,6 +110,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     server.connections_per_peer_max =
         args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX));
     server.idle_timeout = args.idle_timeout;
+    server.socket_memory_max = args.socket_memory;
     server.trust = args.trust;
     server.reply_limits.burst = args.excess_burst;
     server.reply_limits.rate = args.excess_rate;

@@ -131,6 +131,11 @@ pub(crate) fn request_size(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
+/// Parses an amount of memory.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    Ok(size(text)?.get() as u64)
+}
+
 /// Parses the maximum size of a transcript.
 pub(crate) fn transcript_size(text: &str) -> Result<u64, String> {
     match size(text)?.get() as u64 {

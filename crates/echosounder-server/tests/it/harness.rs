@@ -134,9 +134,14 @@ impl TestWorker {
         limits: Limits,
         timeouts: Timeouts,
     ) -> Self {
+        let (shared, access) = (Arc::new(limits), Arc::default());
+        let limits = WorkerLimits { shared, access, timeouts, backlog_max, socket_memory_max: u64::MAX };
+        Self::with_worker_limits(stamp, framing, limits)
+    }
+
+    pub(crate) fn with_worker_limits(stamp: &str, framing: Framing, limits: WorkerLimits) -> Self {
         let (service, clock, record) = service(stamp, framing);
         let (stop, counters) = (StopToken::new().unwrap(), Arc::clone(service.counters()));
-        let limits = WorkerLimits { shared: Arc::new(limits), access: Arc::default(), timeouts, backlog_max };
         let worker = Worker::new(service, stop.clone(), limits).unwrap();
         Self { worker, clock, turns: 0, stop, record, counters }
     }

@@ -1,15 +1,15 @@
 //! Timeouts of connections, limits of their number, and evictions.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_proto::{FRAME_MAX, Framing};
-use echosounder_server::internal::{BACKLOG_MAX, Limits, Timeouts};
+use echosounder_server::internal::{BACKLOG_MAX, Limits, Timeouts, WorkerLimits};
 use echosounder_server::{Config, DisconnectReason, Totals};
 use echosounder_socket::option::BufferLocks;
 use echosounder_socket::{
-    Endpoint, IpVersion, Kind, ServerOptions, Side, Socket, Transport, create_connection, create_server,
-    option,
+    Endpoint, IpVersion, Kind, ServerOptions, Side, Socket, Transport, create_server, option,
 };
 use echosounder_testkit::skip;
 
@@ -167,9 +167,17 @@ fn when_memory_is_short_the_oldest_unfinished_lines_are_cut_not_the_new_ones() {
 
 /// Connects over TCP and returns both ends; the server has its own descriptor of the first.
 fn connect_tcp(server: &mut TestWorker) -> (Socket, Socket) {
+    connect_tcp_with(server, |_| {})
+}
+
+/// Connects a TCP client whose socket `set_up` changes before. Returns both ends.
+fn connect_tcp_with(server: &mut TestWorker, set_up: impl FnOnce(&Socket)) -> (Socket, Socket) {
     let listener = create_server(("127.0.0.1", 0), ServerOptions::default()).unwrap();
     listener.set_option(option::TCP_NOTSENT_LOWAT, 65_536).unwrap();
-    let client = create_connection(listener.local_addr().unwrap(), None, None).unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = Transport::Tcp.socket(&address).unwrap();
+    set_up(&client);
+    client.connect(&address).unwrap();
     let (near, peer) = listener.accept().unwrap();
     for end in [&near, &client] {
         end.set_nonblocking(true).unwrap();
@@ -183,13 +191,7 @@ fn the_kernel_holds_little_for_a_client_that_never_reads() {
     let mut server = worker(Limits::new(10, None), None, 60);
     for _ in 0..5 {
         let (near, client) = connect_tcp(&mut server);
-        let mut unchanged = 0;
-        while unchanged < 1000 {
-            let before = server.totals().bytes;
-            let sent = send(&client, &[b'x'; 65_536]);
-            server.turn();
-            unchanged = if sent == 0 && before == server.totals().bytes { unchanged + 1 } else { 0 };
-        }
+        stall(&mut server, &client);
         let memory = near.option(option::SO_MEMINFO).unwrap();
         let held = memory.rmem_alloc + memory.wmem_queued;
         assert!(held <= 160 * 1024, "{memory:?}");
@@ -213,6 +215,104 @@ fn a_client_that_reads_gets_the_kernels_own_buffer_sizes_back() {
     assert!(was_limited);
     assert_eq!(near.option(option::SO_BUF_LOCK).unwrap(), unlocked);
     assert_eq!(near.option(option::TCP_NOTSENT_LOWAT).unwrap(), 65_536);
+}
+
+/// Sends from a client that does not read, until neither side takes more.
+fn stall(server: &mut TestWorker, client: &Socket) {
+    let mut unchanged = 0;
+    while unchanged < 1000 {
+        let before = server.totals().bytes;
+        let sent = send(client, &[b'x'; 65_536]);
+        server.turn();
+        unchanged = if sent == 0 && before == server.totals().bytes { unchanged + 1 } else { 0 };
+    }
+}
+
+/// Limit of the kernel's memory for the stalled clients of [`ShortOfMemory`].
+const MEMORY_MAX: u64 = 512 * 1024;
+
+/// A worker with a stalled client for which the kernel holds little, and others, not stalled yet.
+struct ShortOfMemory {
+    server: TestWorker,
+    frugal: (Socket, Socket),
+    greedy: Vec<(Socket, Socket)>,
+}
+
+impl ShortOfMemory {
+    fn new() -> Self {
+        let limits = WorkerLimits {
+            shared: Arc::new(Limits::new(100, None)),
+            access: Arc::default(),
+            timeouts: Timeouts { idle: None, stall: Duration::from_secs(60) },
+            backlog_max: BACKLOG_MAX,
+            socket_memory_max: MEMORY_MAX,
+        };
+        let mut server = TestWorker::with_worker_limits("none", Framing::default(), limits);
+        let small_buffer = |client: &Socket| client.set_option(option::SO_RCVBUF, 4096).unwrap();
+        let frugal = connect_tcp_with(&mut server, small_buffer);
+        frugal.0.set_option(option::SO_SNDBUF, 4096).unwrap();
+        send(&frugal.1, &[b'x'; 65_536]);
+        server.settle();
+        let greedy = (0..6).map(|_| connect_tcp(&mut server)).collect();
+        Self { server, frugal, greedy }
+    }
+
+    /// Lets the greedy clients send without reading. Returns what the kernel then holds for each.
+    fn stall_all(&mut self) -> Vec<u64> {
+        for (_, client) in &self.greedy {
+            stall(&mut self.server, client);
+        }
+        let (all, frugal): (Vec<u64>, u64) =
+            (self.greedy.iter().map(|(near, _)| held(near)).collect(), held(&self.frugal.0));
+        assert!(MEMORY_MAX < all.iter().sum::<u64>() && all.iter().all(|&bytes| frugal < bytes), "{all:?}");
+        all
+    }
+}
+
+/// Returns the bytes that the kernel holds in the queues of a TCP socket.
+fn held(near: &Socket) -> u64 {
+    let memory = near.option(option::SO_MEMINFO).unwrap();
+    u64::from(memory.rmem_alloc + memory.wmem_queued)
+}
+
+#[test]
+fn stalled_clients_that_hold_most_kernel_memory_are_disconnected_when_it_is_short() {
+    let mut short = ShortOfMemory::new();
+    let (_, honest) = connect_tcp(&mut short.server);
+    // The clock stands still, so the worker checked once, when the first client stalled.
+    let all = short.stall_all();
+    let ShortOfMemory { mut server, frugal, greedy } = short;
+    let frugal_bytes = held(&frugal.0);
+    // A reset needs the last descriptor of the server's end.
+    let greedy: Vec<Socket> = greedy.into_iter().map(|(_, client)| client).collect();
+    server.clock.step(0, SECOND);
+    server.turn();
+    let lost = disconnects(&server.totals(), DisconnectReason::Memory);
+    let cut: Vec<bool> = greedy.iter().map(is_connection_lost).collect();
+    assert_eq!(cut.iter().filter(|&&cut| cut).count() as u64, lost, "{all:?}");
+    let rest: u64 = all.iter().zip(&cut).filter(|&(_, &cut)| !cut).map(|(bytes, _)| bytes).sum();
+    assert!(lost != 0 && lost < 6 && rest + frugal_bytes <= MEMORY_MAX, "{all:?} {cut:?}");
+    assert!(!is_connection_lost(&frugal.1));
+    send(&honest, b"hello");
+    let reply = std::iter::repeat_with(|| {
+        server.turn();
+        receive(&honest, 100)
+    });
+    assert_eq!(reply.flatten().next().unwrap(), b"hello");
+}
+
+#[test]
+fn clients_that_received_just_now_are_spared_when_kernel_memory_is_short() {
+    let mut short = ShortOfMemory::new();
+    short.server.clock.step(0, SECOND);
+    short.stall_all();
+    let ShortOfMemory { mut server, frugal: (near, client), .. } = short;
+    drop(near);
+    assert_eq!(disconnects(&server.totals(), DisconnectReason::Memory), 0);
+    server.clock.step(0, SECOND / 10);
+    server.turn();
+    assert_eq!(disconnects(&server.totals(), DisconnectReason::Memory), 1);
+    assert!(is_connection_lost(&client), "it stalled a second before the others");
 }
 
 #[test]
