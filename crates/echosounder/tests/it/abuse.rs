@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::Duration;
+
+use echosounder_socket::{Address, Socket, create_connection};
 
 use crate::serve::{connect, exchange};
 use crate::support::{
@@ -233,13 +235,23 @@ fn a_client_that_receives_late_receives_everything() {
     assert_eq!(received, sent);
 }
 
+/// Connects from an address of this machine.
+fn connect_from(source: [u8; 4], serving: &Serving) -> Socket {
+    let server: SocketAddr = serving.address().parse().unwrap();
+    let source = Address::from((Ipv4Addr::from(source), 0));
+    create_connection(Address::from(server), Some(PATIENCE), Some(&source)).unwrap()
+}
+
 #[test]
 fn a_server_without_descriptors_is_idle_and_recovers() {
     let Some(mut prlimit) = installed("prlimit") else { return };
     prlimit.args(["--nofile=64", env!("CARGO_BIN_EXE_sounder"), "serve", "tcp://127.0.0.1:0"]);
     let serving = Serving::start(&mut prlimit, 1);
     let pid = serving.program().pid();
-    let held_connections: Vec<TcpStream> = (0..200).map(|_| connect(&serving)).collect();
+    // Each comes from an address of its own: of one address with many connections, newcomers are
+    // refused.
+    let held_connections: Vec<Socket> =
+        (1..=200).map(|host| connect_from([127, 0, 1, host], &serving)).collect();
     let mut late = connect(&serving);
     late.write_all(b"hello").unwrap();
 
