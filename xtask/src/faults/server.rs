@@ -1,4 +1,5 @@
-//! The programs in a lab: the server that a row attacks, and the well-behaved client that must not notice the attack.
+//! The programs in a lab: the server that a row attacks, and the well-behaved client that must not
+//! notice the attack.
 
 use std::fs;
 use std::net::SocketAddr;
