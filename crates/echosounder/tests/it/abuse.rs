@@ -2,17 +2,15 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::Duration;
 
-use echosounder_socket::{Address, Socket, create_connection};
-
 use crate::serve::{connect, exchange};
 use crate::support::{
     CTIME, Finished, Folder, PATIENCE, Program, Serving, finish, host_and_port, installed, json_lines,
-    python, retry_interrupted, skip,
+    python, retry_interrupted, skip, wait_until,
 };
 
 /// Starts a UDP server with one worker, which replies in the order of the requests.
@@ -235,23 +233,15 @@ fn a_client_that_receives_late_receives_everything() {
     assert_eq!(received, sent);
 }
 
-/// Connects from an address of this machine.
-fn connect_from(source: [u8; 4], serving: &Serving) -> Socket {
-    let server: SocketAddr = serving.address().parse().unwrap();
-    let source = Address::from((Ipv4Addr::from(source), 0));
-    create_connection(Address::from(server), Some(PATIENCE), Some(&source)).unwrap()
-}
-
 #[test]
 fn a_server_without_descriptors_is_idle_and_recovers() {
     let Some(mut prlimit) = installed("prlimit") else { return };
-    prlimit.args(["--nofile=64", env!("CARGO_BIN_EXE_sounder"), "serve", "tcp://127.0.0.1:0"]);
-    let serving = Serving::start(&mut prlimit, 1);
+    let serving = Serving::at(&["tcp://127.0.0.1:0"]);
     let pid = serving.program().pid();
-    // Each comes from an address of its own: of one address with many connections, newcomers are
-    // refused.
-    let held_connections: Vec<Socket> =
-        (1..=200).map(|host| connect_from([127, 0, 1, host], &serving)).collect();
+    // The server has computed how many connections it can keep before.
+    let limited = finish(prlimit.args(["--nofile=64:64", "--pid", &pid.to_string()]), b"");
+    assert_eq!(limited.code, Some(0), "{limited:?}");
+    let held_connections: Vec<TcpStream> = (0..200).map(|_| connect(&serving)).collect();
     let mut late = connect(&serving);
     late.write_all(b"hello").unwrap();
 
@@ -269,6 +259,25 @@ fn a_server_without_descriptors_is_idle_and_recovers() {
     exchange(&mut connect(&serving), b"hello", CTIME + 5);
     let done = serving.stop();
     assert_eq!(done.code, Some(0), "{}", done.stderr);
+}
+
+#[test]
+fn a_server_with_few_descriptors_refuses_what_it_cannot_keep() {
+    let Some(mut prlimit) = installed("prlimit") else { return };
+    prlimit.args(["--nofile=64", env!("CARGO_BIN_EXE_sounder"), "serve", "tcp://127.0.0.1:0"]);
+    let serving = Serving::start(&mut prlimit, 1);
+    let connections: Vec<TcpStream> = (0..200).map(|_| connect(&serving)).collect();
+    let is_served = |mut stream: &TcpStream| {
+        let _ = stream.write_all(b"hello");
+        matches!(retry_interrupted(|| stream.read(&mut [0])), Ok(1))
+    };
+    let served = connections.iter().filter(|stream| is_served(stream)).count();
+    assert!((32..64).contains(&served), "{served} connections are served");
+    drop(connections);
+    wait_until("a place for a connection", || is_served(&connect(&serving)));
+    let done = serving.stop();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.contains(" refused)"), "{}", done.stderr);
 }
 
 #[test]
