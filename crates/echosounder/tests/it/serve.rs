@@ -402,8 +402,9 @@ fn the_summary_has_the_number_of_open_connections() {
             let summary = json_lines(&reported).pop().unwrap();
             assert_eq!((&summary["connections"], &summary["connected_now"]), (&3.into(), &2.into()));
         } else {
-            let summary = "\n3 connections (2 connected now), 4 messages, 20 bytes, 0 dropped\n";
-            assert!(reported.ends_with(summary), "{reported}");
+            // The last message is counted after its reply has been sent.
+            let summary = "\n3 connections (2 connected now), ";
+            assert!(reported.contains(summary), "{reported}");
         }
     }
 }
