@@ -25,8 +25,10 @@ use crate::hints;
 use crate::output::{Color, Output};
 use crate::render::escape::Harmless;
 use crate::render::json::{self, EventTime};
+use crate::render::numbers::counted;
+use crate::render::serve::note;
 use crate::render::style::Style;
-use crate::stderr::stderr;
+use crate::stderr::{Losses, stderr};
 
 /// The end of a command that was able to do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +183,25 @@ pub(crate) fn report(error: &Error, output: Output) {
     };
 }
 
+/// Prints how many messages are missing on standard error, at the end of the program.
+pub(crate) fn report_losses(losses: &Losses) {
+    if losses.messages == 0 {
+        return;
+    }
+    let cause = match &losses.cause {
+        Some(cause) => plain(&cause.to_string()),
+        None => "nobody read them in time".to_owned(),
+    };
+    let text = format!("{} missing on standard error: {cause}", counted(losses.messages, "message"));
+    // If standard error still fails, nothing can report it.
+    let _ = note(&mut stderr(), &text, is_json_typed());
+}
+
+/// Returns whether the command line has `--json`, even if it cannot be parsed.
+fn is_json_typed() -> bool {
+    std::env::args_os().any(|typed| typed == "--json")
+}
+
 /// Prints the help or the version that was asked for, or why `program` rejects its arguments, and
 /// returns the exit status.
 pub(crate) fn report_usage(error: clap::Error, color: Color, program: &Command) -> ExitCode {
@@ -231,7 +252,7 @@ fn reject(mut error: clap::Error, color: Color, program: &Command) {
     };
     let mut stderr = stderr();
     // If standard error fails too, only the exit status remains.
-    let _ = if typed.iter().any(|typed| typed == "--json") {
+    let _ = if is_json_typed() {
         let failure = Failure { event: "error", reason: None, error: sentence, hint: hint.as_deref() };
         json::event(&mut stderr, &EventTime::now(), &failure)
     } else {

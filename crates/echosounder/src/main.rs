@@ -12,6 +12,7 @@ mod command;
 mod config;
 mod failure;
 mod hints;
+mod line_sink;
 mod output;
 mod render;
 mod run_as;
@@ -31,7 +32,7 @@ use crate::output::Color;
 
 fn main() -> ExitCode {
     let code = run_program();
-    stderr::finish();
+    failure::report_losses(&stderr::finish());
     code
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Writing a message never fails and never blocks for long, since the disk of a log may be full and
 //! the reader of a pipe may be gone or stuck. A thread writes the messages; `main` calls [`finish`]
-//! at the end.
+//! at the end, which returns how many are lost.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use echosounder_socket::{Signal, Signals};
 
+use crate::line_sink::LineSink;
+
 /// How long the sender of a message waits until it is written, so that it precedes later text on
 /// standard output. After a message that takes longer, senders do not wait until that message is
 /// written.
@@ -20,7 +22,7 @@ const WRITE_WAIT: Duration = Duration::from_millis(200);
 /// How long the end of the program waits for queued messages.
 const FINISH_WAIT: Duration = Duration::from_millis(200);
 
-/// The maximum number of queued messages; further ones are dropped.
+/// The maximum number of queued messages; further ones are lost.
 const QUEUE_MAX: usize = 64;
 
 static MESSAGES: Messages = Messages { state: Mutex::new(State::new()), changed: Condvar::new() };
@@ -39,6 +41,16 @@ struct State {
     written: u64,
     /// Whether the sender of the last message stopped waiting for it.
     is_stuck: bool,
+    losses: Losses,
+}
+
+/// Messages that are missing on standard error.
+#[derive(Debug)]
+pub(crate) struct Losses {
+    pub(crate) messages: u64,
+    /// Why the last one could not be written; `None` if nothing was written for so long that the
+    /// queue was full.
+    pub(crate) cause: Option<io::Error>,
 }
 
 /// A message to standard error, queued as a whole when it is flushed or dropped. Writing to it
@@ -53,11 +65,22 @@ pub(crate) fn stderr() -> Stderr {
     Stderr::default()
 }
 
-/// Waits a moment for queued messages, at the end of the program.
-pub(crate) fn finish() {
+/// Waits a moment for queued messages, at the end of the program, and returns the losses until then.
+pub(crate) fn finish() -> Losses {
     let pending = |state: &mut State| state.written < state.queued;
     // A reader that is still stuck misses the messages.
-    let _ = MESSAGES.changed.wait_timeout_while(MESSAGES.state(), FINISH_WAIT, pending);
+    let waited = MESSAGES.changed.wait_timeout_while(MESSAGES.state(), FINISH_WAIT, pending);
+    let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut state.losses, Losses::NONE)
+}
+
+impl Losses {
+    const NONE: Self = Self { messages: 0, cause: None };
+
+    fn add(&mut self, cause: Option<io::Error>) {
+        self.messages += 1;
+        self.cause = cause;
+    }
 }
 
 impl Write for Stderr {
@@ -84,7 +107,7 @@ impl Drop for Stderr {
 
 impl State {
     const fn new() -> Self {
-        Self { queue: VecDeque::new(), queued: 0, written: 0, is_stuck: false }
+        Self { queue: VecDeque::new(), queued: 0, written: 0, is_stuck: false, losses: Losses::NONE }
     }
 }
 
@@ -98,6 +121,7 @@ impl Messages {
         }
         let mut state = self.state();
         if QUEUE_MAX <= state.queue.len() {
+            state.losses.add(None);
             return;
         }
         state.queue.push_back(text);
@@ -129,11 +153,15 @@ impl Messages {
 
     /// Writes the messages in order, for ever. A message that cannot be written is lost.
     fn write_all(&self) -> ! {
+        let mut sink = LineSink::new(io::stderr(), None);
         loop {
             let waited = self.changed.wait_while(self.state(), |state| state.queue.is_empty());
             let text = waited.unwrap_or_else(PoisonError::into_inner).queue.pop_front().unwrap_or_default();
-            let _ = io::stderr().write_all(&text);
+            let result = sink.write(&text, 0);
             let mut state = self.state();
+            if let Err(cause) = result {
+                state.losses.add(Some(cause));
+            }
             state.written += 1;
             state.is_stuck = false;
             self.changed.notify_all();

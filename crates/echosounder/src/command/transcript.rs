@@ -5,7 +5,6 @@
 //! or that cannot be written are counted; the writer prints their number when it may write again.
 
 mod quota;
-mod sink;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -20,10 +19,10 @@ use echosounder_server::{CloseReason, Observer, ServerEvent};
 use echosounder_socket::{Address, Waker};
 
 use self::quota::{Half, Quota, RecentHosts};
-use self::sink::{LineSink, Written};
 use crate::command::console::now;
 use crate::command::line_rate_limit::ErrorRateLimit;
 use crate::failure::plain;
+use crate::line_sink::{LineSink, Written};
 use crate::output::Transcript;
 use crate::render::json::EventTime;
 use crate::render::serve;

@@ -1,14 +1,18 @@
 //! Standard error that cannot be written: its disk is full, or its reader is gone or stuck.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::serve::exchange;
-use crate::support::{CTIME, PATIENCE, closed_port, run, sh, sounder, unique, wait_for};
+use crate::support::{
+    CTIME, Folder, PATIENCE, closed_port, installed, retry_interrupted, run, sh, sounder, unique, wait_for,
+    wait_until,
+};
 
 /// The fault of standard error.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +28,15 @@ const LOGS: [Log; 3] = [Log::Full, Log::Gone, Log::Stuck];
 struct Running {
     child: Child,
     /// The other end of standard error, which the test does not read.
-    _reader: Option<UnixStream>,
+    reader: Option<UnixStream>,
 }
 
 impl Running {
     fn start(command: &mut Command, log: Log) -> Self {
+        Self::start_from(command, Stdio::null(), log)
+    }
+
+    fn start_from(command: &mut Command, input: Stdio, log: Log) -> Self {
         let (stderr, reader) = match log {
             Log::Full => (OwnedFd::from(OpenOptions::new().write(true).open("/dev/full").unwrap()), None),
             Log::Gone => (OwnedFd::from(UnixStream::pair().unwrap().0), None),
@@ -45,8 +53,8 @@ impl Running {
                 (OwnedFd::from(writer), Some(reader))
             }
         };
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        Self { child, _reader: reader }
+        let child = command.stdin(input).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        Self { child, reader }
     }
 
     fn signal(&self, name: &str) {
@@ -127,7 +135,7 @@ fn late_reader_gets_the_complete_log() {
     exchange(&mut stream, b"hello", CTIME + 5);
     serving.signal("USR1");
     // The reader gets the messages that were printed before it began to read.
-    let mut reader = serving._reader.take().unwrap();
+    let mut reader = serving.reader.take().unwrap();
     reader.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut log, mut chunk) = (Vec::new(), [0; 4096]);
     while !log.ends_with(b" dropped\n") {
@@ -140,4 +148,79 @@ fn late_reader_gets_the_complete_log() {
         "Waiting for connection on unix:@{name}\n1 connection (1 connected now), 1 message, 5 bytes, 0 dropped\n"
     );
     assert_eq!(messages, expected);
+}
+
+/// Returns the number of a note such as "note: 3 messages missing on standard error: CAUSE".
+fn missing_messages(log: &str, cause: &str) -> Option<usize> {
+    let note = log.lines().find_map(|line| line.strip_prefix("note: "))?;
+    let number = note.strip_suffix(&format!(" missing on standard error: {cause}"))?;
+    number.split(' ').next()?.parse().ok()
+}
+
+#[test]
+fn losses_on_a_full_disk_are_reported_when_there_is_space_again() {
+    let Some(prlimit) = installed("prlimit") else { return };
+    let prlimit = prlimit.get_program().to_owned();
+    let (name, folder) = (unique(), Folder::new());
+    let path = folder.join("log");
+    let len = || fs::metadata(&path).unwrap().len();
+    // The limit of a file's size acts as a full disk does.
+    let mut command = Command::new(&prlimit);
+    command.args(["--fsize=10:unlimited", env!("CARGO_BIN_EXE_sounder")]);
+    command.args(["serve", "--transcript", "off", &format!("@{name}")]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&path).unwrap());
+    let mut serving = Running { child: child.spawn().unwrap(), reader: None };
+    let set_limit = |bytes: &str| {
+        let pid = format!("--pid={}", serving.child.id());
+        let fsize = format!("--fsize={bytes}:unlimited");
+        assert!(Command::new(&prlimit).args([pid, fsize]).status().unwrap().success());
+    };
+    wait_until("the beginning of the first message", || len() == 10);
+    // Each message tries to complete the first one, fails, and is lost. Several, in case the limit
+    // rises while a message is between two writes.
+    for bytes in [11, 12, 13, 14] {
+        set_limit(&bytes.to_string());
+        serving.signal("USR1");
+        wait_until("another byte of the first message", || len() == bytes);
+    }
+    set_limit("unlimited");
+    serving.signal("TERM");
+    assert_eq!(serving.wait(), Some(0));
+    let log = fs::read_to_string(&path).unwrap();
+    assert_eq!(log.lines().next().unwrap(), format!("Waiting for connection on unix:@{name}"), "{log}");
+    let missing = missing_messages(&log, "File too large").unwrap_or_else(|| panic!("{log}"));
+    assert!((1..=4).contains(&missing), "{log}");
+}
+
+#[test]
+fn losses_by_a_stuck_reader_are_reported_when_it_reads_again() {
+    const LINES: usize = 100;
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap();
+    port.set_read_timeout(Some(PATIENCE)).unwrap();
+    let endpoint = format!("udp://{}", port.local_addr().unwrap());
+    // No line gets a reply, and each is reported.
+    let mut running =
+        Running::start_from(&mut sounder(["talk", "-w", "1ms", &endpoint]), Stdio::piped(), Log::Stuck);
+    let mut input = running.child.stdin.take().unwrap();
+    input.write_all("hello\n".repeat(LINES).as_bytes()).unwrap();
+    // The last line is sent after the reports about the others.
+    for _ in 0..LINES {
+        retry_interrupted(|| port.recv(&mut [0; 16])).unwrap();
+    }
+    let mut reader = running.reader.take().unwrap();
+    reader.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut log, mut chunk) = (Vec::new(), [0; 4096]);
+    let reports = |log: &[u8]| String::from_utf8_lossy(log).matches("no reply from").count();
+    // The queue of 64 messages was full, and a message was on its way.
+    while reports(&log) < 64 {
+        let len = reader.read(&mut chunk).unwrap();
+        log.extend_from_slice(&chunk[..len]);
+    }
+    drop(input);
+    reader.read_to_end(&mut log).unwrap();
+    assert_eq!(running.wait(), Some(1));
+    let log = String::from_utf8(log).unwrap();
+    let missing = missing_messages(log.trim_start_matches('x'), "nobody read them in time");
+    let missing = missing.unwrap_or_else(|| panic!("{log}"));
+    assert_eq!(reports(log.as_bytes()) + missing, LINES, "{log}");
 }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 /// Writes whole lines. If only the beginning of a line can be written, its rest precedes the next
 /// line, so that no line is torn.
 #[derive(Debug)]
-pub(super) struct LineSink<W> {
+pub(crate) struct LineSink<W> {
     out: W,
     /// The rest of a line.
     rest: Vec<u8>,
@@ -15,7 +15,7 @@ pub(super) struct LineSink<W> {
 
 /// The result of [`LineSink::write`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(crate) enum Written {
     /// The line is written, or its beginning is and the rest follows.
     Line,
     /// The line exceeds the maximum, and so does every further one.
@@ -24,7 +24,7 @@ pub(super) enum Written {
 
 impl<W: Write> LineSink<W> {
     /// Creates a sink that writes at most `max` bytes; `None` means no limit.
-    pub(super) fn new(out: W, max: Option<u64>) -> Self {
+    pub(crate) fn new(out: W, max: Option<u64>) -> Self {
         Self { out, rest: Vec::new(), left: max }
     }
 
@@ -34,7 +34,7 @@ impl<W: Write> LineSink<W> {
     ///
     /// If nothing of the line is written. A later line may be written, since a disk may have space
     /// again.
-    pub(super) fn write(&mut self, line: &[u8], reserve: u64) -> io::Result<Written> {
+    pub(crate) fn write(&mut self, line: &[u8], reserve: u64) -> io::Result<Written> {
         let len = line.len() as u64;
         if self.left.is_some_and(|left| left < len.saturating_add(reserve)) {
             return Ok(Written::Exceeds);
@@ -55,7 +55,7 @@ impl<W: Write> LineSink<W> {
     }
 
     /// Writes the rest of a line, if there is one.
-    pub(super) fn write_rest(&mut self) -> io::Result<()> {
+    pub(crate) fn write_rest(&mut self) -> io::Result<()> {
         let mut rest = &self.rest[..];
         let result = write_most(&mut self.out, &mut rest);
         self.rest.drain(..self.rest.len() - rest.len());
