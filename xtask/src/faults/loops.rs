@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::faults::frame::{BROADCAST_MAC, Datagram, Mac};
-use crate::faults::lab::{Lab, PEER, PEER_V6, PORT, SERVER, SERVER_MAC, SERVER_V6, server_address};
+use crate::faults::lab::{LINK, Lab, PEER, PEER_V6, PORT, SERVER, SERVER_MAC, SERVER_V6, server_address};
 use crate::faults::row::{Figures, Row, Scale, Verdict};
 use crate::faults::server::{Honest, Server};
 use crate::faults::wire::{Wire, forged, to_mac};
@@ -23,7 +23,8 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(
         2,
         "foreign",
-        "an exact echo gets 1 reply; a service that answers anything gets 410 in 10 s, then 20 per second",
+        "an exact echo gets 1 reply, a port below 1024 none, a known service one per second; any other service \
+         gets 410 in 10 s, then 20 per second",
         foreign,
     ),
     Row::new(
@@ -123,35 +124,146 @@ fn two_servers(_scale: Scale) -> Result<Verdict> {
 /// A UDP service of another program: an exact echo, or one that answers anything.
 type Service = fn(&[u8]) -> Vec<u8>;
 
-const SERVICES: [(&str, Service); 4] = [
-    ("exact echo", |request| request.to_vec()),
-    ("memcached's ERROR", |_| b"\0\0\0\0\0\x01\0\0ERROR\r\n".to_vec()),
-    ("a SIP error", |_| [b"SIP/2.0 400 Bad Request\r\n".as_slice(), &[b'x'; 200]].concat()),
-    ("an echo with a prefix", |request| [b"you said: ", &request[..request.len().min(1300)]].concat()),
-];
+const EXACT_ECHO: (&str, Service) = ("exact echo", |request| request.to_vec());
+const MEMCACHED: (&str, Service) = ("memcached's ERROR", |_| b"\0\0\0\0\0\x01\0\0ERROR\r\n".to_vec());
+const SIP: (&str, Service) =
+    ("a SIP error", |_| [b"SIP/2.0 400 Bad Request\r\n".as_slice(), &[b'x'; 200]].concat());
+const PREFIX_ECHO: (&str, Service) =
+    ("an echo with a prefix", |request| [b"you said: ", &request[..request.len().min(1300)]].concat());
+/// RFC 864: a line of characters, whatever the request is.
+const CHARGEN: (&str, Service) =
+    ("chargen", |_| [&(b' '..b' ' + 72).collect::<Vec<u8>>()[..], b"\r\n"].concat());
+/// RFC 1035 section 4.1.1: the request's ID, a reply, format error, no records.
+const DNS: (&str, Service) = ("DNS FORMERR", |request| {
+    let id = |index: usize| request.get(index).copied().unwrap_or(0);
+    vec![id(0), id(1), 0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+});
+
+/// An exchange between our server and a foreign service.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    stamp: &'static [&'static str],
+    service: (&'static str, Service),
+    /// The port of the service.
+    port: u16,
+    v6: bool,
+    request: Request,
+    /// How many of our replies the service may get.
+    limit: Limit,
+}
+
+/// The forged datagram that begins an exchange.
+#[derive(Clone, Copy, Debug)]
+enum Request {
+    OneByte,
+    Placeholder,
+    /// As long as UDP over IPv4 allows.
+    Longest,
+    LongestPlaceholder,
+}
+
+/// How many replies a service may get.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    None,
+    One,
+    /// One per second.
+    Responder,
+    /// 8 KiB at once and 256 bytes per second beyond the requests' length, or 100 plain replies and 10
+    /// per second.
+    Metered,
+}
+
+impl Request {
+    fn bytes(self) -> Vec<u8> {
+        let padded = |begin: &[u8]| [begin, &[b'x'; 65_507]].concat()[..65_507].to_vec();
+        match self {
+            Self::OneByte => b"x".to_vec(),
+            Self::Placeholder => PLACEHOLDER.to_vec(),
+            Self::Longest => padded(b""),
+            Self::LongestPlaceholder => padded(PLACEHOLDER),
+        }
+    }
+}
+
+impl Limit {
+    /// Returns whether a service may get so many replies within a first span of whole seconds, and
+    /// within the second after it.
+    fn holds(self, at_first: u64, then: u64, first: Duration) -> bool {
+        match self {
+            Self::None => (at_first, then) == (0, 0),
+            Self::One => at_first <= 1 && then == 0,
+            Self::Responder => at_first <= first.as_secs() + 2 && then <= 2,
+            Self::Metered => at_first <= 410 && then <= 20,
+        }
+    }
+}
+
+/// Returns the exchanges of row 2.
+fn exchanges() -> Vec<Exchange> {
+    let one = Exchange {
+        stamp: &["--stamp", "ctime"],
+        service: MEMCACHED,
+        port: 7777,
+        v6: false,
+        request: Request::OneByte,
+        limit: Limit::Metered,
+    };
+    let plain = Exchange { stamp: &["--stamp", "none", "--allow-plain-echo"], ..one };
+    let mut all = Vec::new();
+    for service in [EXACT_ECHO, MEMCACHED, SIP, PREFIX_ECHO, CHARGEN, DNS] {
+        let limit = if service.0 == EXACT_ECHO.0 { Limit::One } else { Limit::Metered };
+        all.push(Exchange { service, limit, ..one });
+        all.push(Exchange { service, ..plain });
+    }
+    // The services at their own ports.
+    for (service, port) in [(EXACT_ECHO, 7), (CHARGEN, 19), (DNS, 53)] {
+        all.push(Exchange { service, port, limit: Limit::None, ..one });
+        all.push(Exchange { service, port, limit: Limit::None, ..plain });
+    }
+    for (service, port) in [(MEMCACHED, 11_211), (SIP, 5060), (DNS, 5353)] {
+        all.push(Exchange { service, port, limit: Limit::Responder, ..one });
+        all.push(Exchange { service, port, limit: Limit::Responder, v6: true, ..one });
+    }
+    all.push(Exchange { v6: true, ..one });
+    all.push(Exchange { v6: true, ..plain });
+    for service in [EXACT_ECHO, PREFIX_ECHO] {
+        let limit = if service.0 == EXACT_ECHO.0 { Limit::One } else { Limit::Metered };
+        all.push(Exchange { service, request: Request::Placeholder, limit, ..one });
+        all.push(Exchange { service, request: Request::Placeholder, limit, ..plain });
+    }
+    all.push(Exchange {
+        service: EXACT_ECHO,
+        request: Request::LongestPlaceholder,
+        limit: Limit::One,
+        ..one
+    });
+    // The reply would be longer than a datagram can be.
+    all.push(Exchange { service: EXACT_ECHO, request: Request::Longest, limit: Limit::None, ..one });
+    all
+}
 
 /// Row 2: one forged datagram between our server and a foreign service.
 fn foreign(scale: Scale) -> Result<Verdict> {
     let first = scale.pick(Duration::from_secs(3), Duration::from_secs(10));
-    let modes =
-        [("stamped", &["--stamp", "ctime"][..]), ("plain", &["--stamp", "none", "--allow-plain-echo"][..])];
     let counts = thread::scope(|scope| -> Result<Vec<_>> {
-        let pairs = modes.iter().flat_map(|mode| SERVICES.map(|service| (*mode, service)));
-        let started: Vec<_> = pairs
-            .map(|((mode, stamp), (name, service))| {
-                (mode, name, scope.spawn(move || between(stamp, service, first)))
-            })
+        let started: Vec<_> = exchanges()
+            .into_iter()
+            .map(|exchange| (exchange, scope.spawn(move || between(exchange, first))))
             .collect();
-        let finish = |(mode, name, thread): (_, _, thread::ScopedJoinHandle<'_, Result<_>>)| {
-            Ok((mode, name, thread.join().map_err(|_| anyhow!("{name} panicked"))??))
+        let finish = |(exchange, thread): (Exchange, thread::ScopedJoinHandle<'_, Result<_>>)| {
+            let name = exchange.service.0;
+            Ok((exchange, thread.join().map_err(|_| anyhow!("{name} panicked"))??))
         };
         started.into_iter().map(finish).collect()
     })?;
     let mut figures = Figures::default();
-    for (mode, name, (at_first, then)) in counts {
-        let limit = if mode == "stamped" && name == SERVICES[0].0 { 1 } else { 410 };
-        let text = format!("{mode}, {name}: {at_first} replies, then {then}/s");
-        figures.add(text, at_first <= limit && then <= 20);
+    for (exchange, (at_first, then)) in counts {
+        let Exchange { stamp, service: (name, _), port, v6, request, limit } = exchange;
+        let (mode, version) = (stamp[1], if v6 { 6 } else { 4 });
+        let text =
+            format!("{mode}, {name} at {port}, IPv{version}, {request:?}: {at_first} replies, then {then}/s");
+        figures.add(text, limit.holds(at_first, then, first));
     }
     let seconds = first.as_secs();
     Ok(figures.verdict(format!("one forged datagram from each service, counted for {seconds} s and 1 s")))
@@ -159,16 +271,22 @@ fn foreign(scale: Scale) -> Result<Verdict> {
 
 /// Forges a datagram from a service to our server. Returns how many replies the service got within
 /// the first span, and within the second after it.
-fn between(stamp: &[&str], service: Service, first: Duration) -> Result<(u64, u64)> {
+fn between(exchange: Exchange, first: Duration) -> Result<(u64, u64)> {
     let lab = Lab::new()?;
-    let endpoint = format!("udp://{SERVER}:{PORT}");
-    let server = Server::start(&lab.server, &[stamp, &[&endpoint]].concat())?;
-    let socket = lab.peer.run(|| UdpSocket::bind((PEER, 7777)))?;
+    // The longest datagram is one frame.
+    for host in [&lab.server, &lab.peer] {
+        host.ip(&format!("link set {LINK} mtu 65535"))?;
+    }
+    let (server_ip, peer_ip): (IpAddr, IpAddr) =
+        if exchange.v6 { (SERVER_V6.into(), PEER_V6.into()) } else { (SERVER.into(), PEER.into()) };
+    let (to, from) = (SocketAddr::new(server_ip, PORT), SocketAddr::new(peer_ip, exchange.port));
+    let server = Server::start(&lab.server, &[exchange.stamp, &[&format!("udp://{to}")]].concat())?;
+    let socket = lab.peer.run(|| UdpSocket::bind(from))?;
     let wire = Wire::open(&lab.peer)?;
     let (replies, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let counts = thread::scope(|scope| -> Result<(u64, u64)> {
-        scope.spawn(|| answer(&socket, service, &replies, &stop));
-        let forged = wire.forge((PEER, 7777).into(), server_address(), b"x");
+        scope.spawn(|| answer(&socket, exchange.service.1, &replies, &stop));
+        let forged = wire.forge(from, to, &exchange.request.bytes());
         thread::sleep(first);
         let at_first = replies.load(Ordering::Relaxed);
         thread::sleep(Duration::from_secs(1));
@@ -182,7 +300,7 @@ fn between(stamp: &[&str], service: Service, first: Duration) -> Result<(u64, u6
 
 /// Answers datagrams as a service does and counts them, until it is stopped.
 fn answer(socket: &UdpSocket, service: Service, count: &AtomicU64, stop: &AtomicBool) {
-    let mut buffer = [0; 2048];
+    let mut buffer = vec![0; 65_536];
     // A short timeout only to look whether it has to stop.
     let _ = socket.set_read_timeout(Some(Duration::from_millis(50)));
     while !stop.load(Ordering::Relaxed) {
