@@ -167,9 +167,9 @@ pub(crate) struct Serve {
 
     /// Maximum number of connections [default: as many as the limit of open files allows]
     ///
-    /// A client beyond the maximum replaces a connection of the peer that has most, the one that
-    /// has waited longest. A client of that peer itself only replaces a connection that has waited
-    /// for a second; if there is none, the client waits or is refused.
+    /// A client beyond the maximum replaces a connection of the peer that has most: the connection
+    /// that has waited longest. A client of that peer itself only replaces a connection that has
+    /// waited for a second. If there is none, the client waits or is refused.
     #[arg(long, value_name = "N", value_parser = value_parsers::count, help_heading = LIMITS)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
@@ -184,7 +184,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration, help_heading = LIMITS)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Disconnect peers that do not read replies or finish a line in time
+    /// Disconnect peers that take longer to read 64 KiB of replies or to finish a line
     ///
     /// A peer has this long to read 64 KiB or all of its waiting replies, and with `--frame line` to
     /// finish a line that it has begun.
@@ -199,17 +199,17 @@ pub(crate) struct Serve {
 
     /// Kernel memory for peers that do not read [default: a quarter of what the system allows]
     ///
-    /// When the kernel holds more for them, those for which it holds most of all that read less than
-    /// 64 KiB in 200 ms are disconnected. Beyond twice the limit, others are too. By default the
-    /// limit is a quarter of the second value of net.ipv4.tcp_mem, or of the memory limit of the
-    /// control group if that is less.
+    /// When the kernel holds more for them, the server disconnects those for which it holds most. It
+    /// spares peers that have read 64 KiB in the last 200 ms, unless the kernel holds twice the limit.
+    /// By default the limit is a quarter of the second value of net.ipv4.tcp_mem, or of the memory
+    /// limit of the control group if that is less.
     #[arg(long, value_name = "SIZE", value_parser = value_parsers::memory, help_heading = LIMITS)]
     pub(crate) socket_memory: Option<u64>,
 
     /// Serve only clients in this IP network, such as 10.0.0.0/8; repeatable
     ///
     /// Connections and datagrams of all other IP addresses are refused, 127.0.0.1 and ::1 included.
-    /// Clients without an IP address are not concerned.
+    /// Clients without an IP address are not affected.
     #[arg(long, value_name = "CIDR", help_heading = ACCESS)]
     pub(crate) allow: Vec<Network>,
 
@@ -223,21 +223,23 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "USER", help_heading = ACCESS)]
     pub(crate) allow_uid: Vec<String>,
 
-    /// Excess bytes of datagram replies to a network at once
+    /// Bytes by which datagram replies to one network may exceed its requests at once
     ///
-    /// A timestamp makes a reply longer than its request; the excess bytes are those beyond the
-    /// request's length. They are limited because the source of a datagram can be forged, for each
-    /// IPv4 /24, IPv6 /56 and TIPC node, and in total. Requests that begin with the placeholder of a
-    /// timestamp, as those of "sounder ping" do, have replies of their own length. Such replies, and
-    /// those to this host and to trusted networks, are not limited.
+    /// A timestamp makes a reply longer than its request, and the source of a request can be forged.
+    /// So the bytes by which replies exceed their requests are limited: for each network (IPv4 /24,
+    /// IPv6 /56, TIPC node) and in total. Requests beyond a limit get no reply.
+    ///
+    /// Requests that begin with the placeholder of a timestamp, as those of "sounder ping" do, have
+    /// replies of their own length and are not limited. Requests of this host and of trusted networks
+    /// are not limited either.
     #[arg(long, value_name = "SIZE", default_value = "8k", value_parser = value_parsers::excess, help_heading = LIMITS)]
     pub(crate) excess_burst: u32,
 
-    /// Excess bytes of datagram replies to a network per second
+    /// Bytes by which datagram replies to one network may exceed its requests per second
     #[arg(long, value_name = "SIZE", default_value = "256", value_parser = value_parsers::excess, help_heading = LIMITS)]
     pub(crate) excess_rate: u32,
 
-    /// Excess bytes of datagram replies to all networks per second
+    /// Bytes by which all datagram replies may exceed their requests per second
     #[arg(long, value_name = "SIZE", default_value = "64k", value_parser = value_parsers::excess, help_heading = LIMITS)]
     pub(crate) excess_rate_total: u32,
 
@@ -272,9 +274,9 @@ pub(crate) struct Serve {
 
     /// Do not restrict the server's access to files, TCP ports and system calls
     ///
-    /// By default the server restricts itself after binding: by Landlock to removing its own UNIX
-    /// sockets, and by a seccomp filter to the system calls that serving takes. "sounder doctor" shows
-    /// whether the kernel has both.
+    /// After binding, the server opens no file, socket or process. By default Landlock and a seccomp
+    /// filter enforce that: it can only remove its own UNIX sockets and make the system calls that
+    /// serving takes. "sounder doctor" shows whether the kernel has both.
     #[arg(long, help_heading = ACCESS)]
     pub(crate) no_sandbox: bool,
 
