@@ -62,6 +62,9 @@ pub enum DropReason {
     Denied,
     /// The reply is longer than its request, and the limit of such bytes is reached.
     Excess,
+    /// Unread replies fill much of the send buffer, and the reply would exceed its client's share of
+    /// the rest.
+    Unread,
     /// The kernel had no buffer space for the reply.
     Unsent,
     /// The receive buffer was full: the kernel dropped it before it was read.
@@ -83,6 +86,7 @@ impl DropReason {
         Self::Rate,
         Self::Denied,
         Self::Excess,
+        Self::Unread,
         Self::Unsent,
         Self::Overflow,
     ];
@@ -102,6 +106,7 @@ impl DropReason {
             Self::Rate => "rate",
             Self::Denied => "denied",
             Self::Excess => "excess",
+            Self::Unread => "unread",
             Self::Unsent => "unsent",
             Self::Overflow => "overflow",
         }
