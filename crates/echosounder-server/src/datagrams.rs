@@ -17,8 +17,10 @@ use crate::event::Observer;
 use crate::failures::{Failures, PAUSE, is_transient};
 use crate::reply_cache::{self, ReplyCache};
 use crate::reply_rules::ReplyRules;
+use crate::send_budget::SendBudget;
 use crate::sender::{classify, is_to_group, source};
 use crate::service::{DatagramContext, EchoService};
+use crate::unread::UnreadLook;
 
 /// Maximum number of turns without a look at the stop token.
 const TURNS_MAX: usize = 64;
@@ -35,9 +37,9 @@ const UDP_BATCH_MAX: usize = 16;
 /// receive, and the client continues meanwhile.
 const OTHER_BATCH_MAX: usize = 8;
 
-/// Maximum number of clients' sockets that a worker holds open: the cached ones, and those of one
-/// turn.
-pub(crate) const PINNED_MAX: usize = reply_cache::CAPACITY + OTHER_BATCH_MAX;
+/// Maximum number of descriptors that a worker of a UNIX socket holds open: the cached sockets of
+/// clients, those of one turn, and the socket that looks for unread replies.
+pub(crate) const PINNED_MAX: usize = reply_cache::CAPACITY + OTHER_BATCH_MAX + 1;
 
 /// Maximum length of a UDP datagram in bytes: the payload of the largest IPv6 packet without the
 /// jumbo option.
@@ -64,6 +66,8 @@ pub struct DatagramWorker<C, O> {
     /// Whether this worker counts datagrams to a group.
     counts_groups: bool,
     reply_cache: ReplyCache,
+    /// `None` for sockets whose replies are not charged to the send buffer until they are read.
+    send_shares: Option<SendShares>,
     /// Messages replied to.
     messages: u64,
     /// The kernel's count of datagrams that it dropped for lack of buffer space, when it was last
@@ -75,6 +79,14 @@ pub struct DatagramWorker<C, O> {
     wait_failures: Failures,
     stop: StopToken,
     service: EchoService<C, O>,
+}
+
+/// The shares of a socket's clients in its send buffer.
+#[derive(Debug)]
+struct SendShares {
+    budget: SendBudget,
+    /// `None` if this machine cannot show which clients have read their replies.
+    look: Option<UnreadLook>,
 }
 
 impl<C: Clock, O: Observer> DatagramWorker<C, O> {
@@ -91,9 +103,12 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
         socket.set_nonblocking(true)?;
+        let mut send_shares = None;
         if let Address::Unix(_) = address {
             // The reply cache compares the sender's user with the owner of its path.
             socket.set_option(option::SO_PASSCRED, true)?;
+            let size = usize::try_from(socket.option(option::SO_SNDBUF)?).unwrap_or_default();
+            send_shares = Some(SendShares { budget: SendBudget::new(size), look: UnreadLook::new().ok() });
         }
         let batch = match address.ip() {
             Some(_) => Batch::try_new(UDP_BATCH_MAX, UDP_LEN_MAX),
@@ -109,6 +124,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             address,
             counts_groups: true,
             reply_cache: ReplyCache::default(),
+            send_shares,
             messages: 0,
             kernel_drops: 0,
             prefix: Vec::new(),
@@ -219,9 +235,22 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         self.service.report(operation, error);
     }
 
+    /// Measures how much of the send buffer is charged, and finds out which clients have read their
+    /// replies if some need their share back.
+    fn renew_shares(&mut self) {
+        let Some(SendShares { budget, look }) = &mut self.send_shares else { return };
+        budget.begin(self.socket.send_queue_len().unwrap_or(0));
+        let began = self.service.now().mono;
+        let Some(look) = look.as_mut().filter(|_| budget.is_look_due(began)) else { return };
+        let is_complete = look.for_each(|address, is_empty| budget.on_socket(address, is_empty)).is_ok();
+        self.service.begin_turn();
+        budget.end_look(began, self.service.now().mono, is_complete);
+    }
+
     /// Replies to the datagrams of the batch.
     fn reply(&mut self, received: usize) {
         self.service.begin_turn();
+        self.renew_shares();
         let responder = self.service.responder(true);
         let exact = (0..received).any(|index| responder.needs_exact_time(self.batch.bytes(index)));
         let tx = self.service.transmit_time(exact);
@@ -281,9 +310,11 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         let len = bytes.len();
         let datagram = DatagramContext { peer: &peer, local, tx, seq: self.messages };
         let meter = &self.rules.meter;
+        let shares = &mut self.send_shares;
         self.service.reply_to_datagram(bytes, datagram, &mut self.prefix, |excess, now| {
             let form = if is_plain { ReplyForm::Plain } else { ReplyForm::Stamped { excess } };
-            meter.admit(source(&peer, sender), form, now)
+            meter.admit(source(&peer, sender), form, now)?;
+            shares.as_mut().map_or(Ok(()), |shares| shares.budget.admit(&peer, user, excess + len))
         })?;
         let from = received.packet_info.map(PacketInfo::by_any_interface);
         self.batch.reply(index, &self.prefix, from, to).map_err(|_| DropReason::Unsent)?;

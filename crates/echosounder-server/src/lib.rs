@@ -59,6 +59,7 @@ mod peers;
 mod receive_limit;
 mod reply_cache;
 mod reply_rules;
+mod send_budget;
 mod sender;
 mod server;
 mod service;
@@ -67,6 +68,7 @@ mod socket_memory;
 mod stamp_cache;
 mod time_zone;
 mod turn_context;
+mod unread;
 mod wait_queues;
 mod worker;
 

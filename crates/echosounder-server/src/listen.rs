@@ -308,7 +308,12 @@ fn set_options(
         prepare_for_packet_info(socket, address)?;
     }
     if let Some(queue_limit) = transport.queue_limit() {
-        socket.set_option(queue_limit, DATAGRAM_BUFFER)?;
+        // Unread replies of all UNIX clients share the send buffer. Root may exceed net.core.wmem_max.
+        let is_forced = transport == Transport::UnixDatagram
+            && socket.set_option(option::SO_SNDBUFFORCE, DATAGRAM_BUFFER).is_ok();
+        if !is_forced {
+            socket.set_option(queue_limit, DATAGRAM_BUFFER)?;
+        }
     }
     if transport.replies_to_paths() {
         // Set before the bind, so that the first datagram carries its sender's credentials, too.

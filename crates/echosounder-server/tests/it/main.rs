@@ -18,6 +18,7 @@ mod path;
 mod service;
 mod time;
 mod turns;
+mod unread;
 
 use std::io;
 use std::num::NonZeroUsize;
