@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn clients_that_receive_are_spared_up_to_twice_the_limit() {
         let held = [(500, 199), (10, 200), (900, 0), (60, 45_000)];
-        assert_eq!(ended(1470, &held, 4), []);
+        assert_eq!(ended(1470, &held, 4), [0_usize; 0]);
         assert_eq!(ended(1469, &held, 4), [3]);
         assert_eq!(ended(1409, &held, 4), [3, 1]);
         assert_eq!(ended(700, &held, 4), [3, 1]);
@@ -202,11 +202,11 @@ mod tests {
 
     #[test]
     fn the_connections_that_hold_most_end_until_the_rest_fits() {
-        assert_eq!(check(100, &[10, 60, 30], 3), []);
+        assert_eq!(check(100, &[10, 60, 30], 3), [0_usize; 0]);
         assert_eq!(check(99, &[10, 60, 30], 3), [1]);
         assert_eq!(check(39, &[10, 60, 30], 3), [1, 2]);
         assert_eq!(check(0, &[10, 60, 0, 30], 4), [1, 3, 0]);
-        assert_eq!(check(0, &[], 0), []);
+        assert_eq!(check(0, &[], 0), [0_usize; 0]);
     }
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_all_is_estimated_from_the_sample() {
-        assert_eq!(check(100, &[20, 30], 4), []);
+        assert_eq!(check(100, &[20, 30], 4), [0_usize; 0]);
         assert_eq!(check(100, &[20, 30], 5), [1]);
     }
 
