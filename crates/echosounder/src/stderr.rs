@@ -19,8 +19,9 @@ use crate::line_sink::LineSink;
 /// written.
 const WRITE_WAIT: Duration = Duration::from_millis(200);
 
-/// How long the end of the program waits for queued messages.
-const FINISH_WAIT: Duration = Duration::from_millis(200);
+/// How long the end of the program waits for queued messages: long enough for a machine whose cores
+/// are all busy.
+const FINISH_WAIT: Duration = Duration::from_secs(1);
 
 /// The maximum number of queued messages; further ones are lost.
 const QUEUE_MAX: usize = 64;
