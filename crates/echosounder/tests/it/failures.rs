@@ -291,3 +291,31 @@ fn forged_icmp_errors_do_not_end_a_load() {
     }
     drop(forger);
 }
+
+#[test]
+fn forged_icmp_errors_do_not_end_ping_and_talk() {
+    let Some(serving) = network_with_ports("32768 32777", &["udp://127.0.0.1:7001"]) else { return };
+    for mtu in ["0", "68", "1400"] {
+        let (Some(command), Some(script)) =
+            (in_network_of(&serving), python("icmp.py", ["127.0.0.1:7001", mtu]))
+        else {
+            return;
+        };
+        let mut forger = copy(&command);
+        let forger = Program::start(forger.arg(script.get_program()).args(script.get_args()));
+        forger.wait_for_lines(1);
+        let ping = ["ping", "--json", "-q", "-c", "100", "-i", "5ms", "-W", "20s", "udp://127.0.0.1:7001"];
+        let done = finish(copy(&command).arg(SOUNDER).args(ping), b"");
+        // The errors end neither command. On a busy machine an error may be counted before the reply
+        // to the last requests arrives.
+        let result = done.objects().pop().unwrap_or_else(|| panic!("{done:?}"));
+        assert!(matches!(done.code, Some(0 | 1)) && done.stderr.is_empty(), "{mtu}: {done:?}");
+        assert_eq!(result["sent"], 100, "{mtu}: {result}");
+        assert!(50 <= result["answered"].as_u64().unwrap(), "{mtu}: {result}");
+        let talk = ["talk", "--json", "-w", "20s", "udp://127.0.0.1:7001"];
+        let done = finish(copy(&command).arg(SOUNDER).args(talk), &b"line\n".repeat(50));
+        assert!(matches!(done.code, Some(0 | 1)), "{mtu}: {done:?}");
+        let timed = done.objects().iter().filter(|reply| reply["rtt_ns"].is_number()).count();
+        assert!(25 <= timed, "{mtu}: {}", done.text());
+    }
+}

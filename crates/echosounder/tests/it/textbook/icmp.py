@@ -1,5 +1,6 @@
 """Forges, again and again until it is killed, ICMP errors about UDP datagrams from any of the ephemeral ports to HOST:PORT:
-fragmentation needed, port unreachable, host unreachable. Prints "forging" after the first error of each kind."""
+fragmentation needed for an MTU (the second argument, 1400 without one), port unreachable, host unreachable. Prints "forging"
+after the first error of each kind."""
 
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 
 signal.alarm(120)
 host, port = sys.argv[1].rsplit(":", 1)
+mtu = int(sys.argv[2]) if sys.argv[2:] else 1400
 with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
     first, last = map(int, file.read().split())
 
@@ -24,7 +26,7 @@ def error(code, source_port):
     address = socket.inet_aton(host)
     udp = struct.pack("!HHHH", source_port, int(port), 72, 0)
     ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 92, 0, 0, 64, socket.IPPROTO_UDP, 0, address, address)
-    body = struct.pack("!BBHHH", 3, code, 0, 0, 1400 if code == 4 else 0) + ip + udp
+    body = struct.pack("!BBHHH", 3, code, 0, 0, mtu if code == 4 else 0) + ip + udp
     return body[:2] + struct.pack("!H", checksum(body)) + body[4:]
 
 
