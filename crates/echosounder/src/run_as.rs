@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 
+use nix::errno::Errno;
 use nix::unistd::{self, Gid, Uid, User};
 
 use crate::failure::{UsageError, UserError};
@@ -20,12 +21,14 @@ pub(crate) struct RunAs {
 
 impl RunAs {
     /// Finds a user by name or by number. A number that the user database lacks is also that of the
-    /// group.
+    /// group. A system without a database, such as a small container, has no names.
     pub(crate) fn find(text: &str) -> anyhow::Result<Self> {
-        let number = text.parse().ok();
-        let by_number = || number.and_then(|number| User::from_uid(Uid::from_raw(number)).transpose());
+        // The number -1 is no user: it tells setresuid(2) to change nothing.
+        let number = text.parse().ok().filter(|&number| number != u32::MAX);
+        let by_number =
+            || number.and_then(|number| if_found(User::from_uid(Uid::from_raw(number))).transpose());
         let name = text.to_owned();
-        let found = User::from_name(text).transpose().or_else(by_number).transpose();
+        let found = if_found(User::from_name(text)).transpose().or_else(by_number).transpose();
         match (found.map_err(|errno| UserError::new(text, "find", errno.into()))?, number) {
             (Some(User { name: account, uid, gid, .. }), _) => {
                 // A name from the database contains no NUL.
@@ -73,5 +76,14 @@ impl RunAs {
     /// Returns the user as given on the command line.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+}
+
+/// Returns `None` for the errors by which getpwnam(3) says that a user was not found. ENOENT is that
+/// of a missing /etc/passwd.
+fn if_found(found: nix::Result<Option<User>>) -> nix::Result<Option<User>> {
+    match found {
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        found => found,
     }
 }

@@ -200,6 +200,25 @@ fn a_user_that_the_server_cannot_become_is_an_error() {
 }
 
 #[test]
+fn users_are_numbers_where_no_user_database_exists() {
+    for (user, reason) in [
+        // Groups cannot be changed in a user namespace. The server has taken the number before.
+        ("65534", "sounder: cannot run as user 65534: setgroups: Operation not permitted"),
+        ("nobody", "sounder: no user is named \"nobody\""),
+        ("4294967295", "sounder: no user is named \"4294967295\""),
+    ] {
+        let Some(mut unshare) = installed("unshare") else { return };
+        unshare.args(["--map-root-user", "--mount"]);
+        let Some(mut serve) = may_run(unshare) else { return };
+        // An empty folder hides /etc/passwd.
+        serve.args(["sh", "-c", "mount -t tmpfs none /etc && exec \"$@\"", "sh"]);
+        serve.args([env!("CARGO_BIN_EXE_sounder"), "serve", "--user", user, "tcp://127.0.0.1:0"]);
+        let done = finish(&mut serve, b"");
+        assert_eq!((done.code, done.stderr.lines().next()), (Some(2), Some(reason)));
+    }
+}
+
+#[test]
 fn the_program_calls_no_function_that_reads_or_changes_the_environment_for_all_threads() {
     let Some(mut nm) = installed("nm") else { return };
     let done = finish(nm.args(["--dynamic", "--undefined-only", env!("CARGO_BIN_EXE_sounder")]), b"");
