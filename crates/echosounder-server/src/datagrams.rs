@@ -37,9 +37,9 @@ const UDP_BATCH_MAX: usize = 16;
 /// receive, and the client continues meanwhile.
 const OTHER_BATCH_MAX: usize = 8;
 
-/// Maximum number of descriptors that a worker of a UNIX socket holds open: the cached sockets of
-/// clients, those of one turn, and the socket that looks for unread replies.
-pub(crate) const PINNED_MAX: usize = reply_cache::CAPACITY + OTHER_BATCH_MAX + 1;
+/// Maximum number of clients' sockets that a worker holds open: the cached ones, and those of one
+/// turn.
+pub(crate) const PINNED_MAX: usize = reply_cache::CAPACITY + OTHER_BATCH_MAX;
 
 /// Maximum length of a UDP datagram in bytes: the payload of the largest IPv6 packet without the
 /// jumbo option.
@@ -108,7 +108,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             // The reply cache compares the sender's user with the owner of its path.
             socket.set_option(option::SO_PASSCRED, true)?;
             let size = usize::try_from(socket.option(option::SO_SNDBUF)?).unwrap_or_default();
-            send_shares = Some(SendShares { budget: SendBudget::new(size), look: UnreadLook::new().ok() });
+            send_shares = Some(SendShares { budget: SendBudget::new(size), look: None });
         }
         let batch = match address.ip() {
             Some(_) => Batch::try_new(UDP_BATCH_MAX, UDP_LEN_MAX),
@@ -133,6 +133,14 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             stop,
             service,
         })
+    }
+
+    /// Looks with this socket which clients of a UNIX socket have read their replies.
+    pub(crate) fn with_look(mut self, look: Option<UnreadLook>) -> Self {
+        if let Some(shares) = &mut self.send_shares {
+            shares.look = look;
+        }
+        self
     }
 
     /// Drops the datagrams of senders that these rules do not allow.

@@ -15,6 +15,7 @@ use echosounder_socket::{
 use crate::link::NOT_SENT_MAX;
 use crate::own_address;
 use crate::path::BoundPath;
+use crate::unread::UnreadLook;
 
 /// How much longer than the stall timeout the kernel waits for a client that acknowledges nothing,
 /// or whose receive window stays closed. The server's own timeout comes first, because it can
@@ -112,6 +113,8 @@ pub(crate) struct Bound {
     /// Removed before the sockets are closed: nobody can take over the path of an open socket.
     pub(crate) path: Option<BoundPath>,
     pub(crate) sockets: Vec<Socket>,
+    /// For UNIX datagrams, if this machine has it. Opened here because a sandbox refuses it later.
+    pub(crate) look: Option<UnreadLook>,
 }
 
 /// The parameters of binding that are the same for all endpoints.
@@ -241,7 +244,7 @@ fn bind_address(transport: Transport, address: &Address, options: BindOptions) -
         }
         sockets.push(next);
     }
-    Ok(Bound { endpoint, address, path, sockets })
+    Ok(Bound { endpoint, address, path, sockets, look: unread_look(transport) })
 }
 
 /// Takes a socket that is bound already, for all workers.
@@ -268,7 +271,11 @@ fn adopt_socket(socket: Socket, options: BindOptions) -> io::Result<Bound> {
             sockets.push(sockets[0].try_clone()?);
         }
     }
-    Ok(Bound { endpoint, address, path: None, sockets })
+    Ok(Bound { endpoint, address, path: None, sockets, look: unread_look(transport) })
+}
+
+fn unread_look(transport: Transport) -> Option<UnreadLook> {
+    transport.replies_to_paths().then(UnreadLook::new)?.ok()
 }
 
 /// Creates a socket and sets the options that must be set before it is bound, or that its

@@ -475,7 +475,7 @@ impl Running {
         let access = Access::new(allowed_networks.clone(), denied_networks.clone(), allowed_users.clone());
         let access = Arc::new(access);
         let mut listeners = Vec::new();
-        for Bound { endpoint, path, sockets, .. } in bound {
+        for Bound { endpoint, path, sockets, mut look, .. } in bound {
             self.paths.extend(path);
             let transport = endpoint.transport();
             if transport.has_connections() {
@@ -486,7 +486,7 @@ impl Running {
                 let service = service();
                 let counters = Arc::clone(service.counters());
                 let worker = DatagramWorker::new(service, self.stop.clone(), socket, rules.clone())?;
-                let worker = worker.with_access(&access);
+                let worker = worker.with_access(&access).with_look(look.take());
                 let worker = if number == 0 { worker } else { worker.without_group_count() };
                 self.spawn("datagrams", counters, || worker.run())?;
             }
