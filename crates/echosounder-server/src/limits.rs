@@ -61,6 +61,11 @@ impl Limits {
         self.connections_max <= self.connections.load(Ordering::Relaxed)
     }
 
+    /// Returns whether a peer has several connections, with all workers together.
+    pub(crate) fn has_peer_with_several(&self) -> bool {
+        self.peers().len() < self.connections.load(Ordering::Relaxed)
+    }
+
     /// Counts one more connection of a peer. Returns `None` if the peer has its maximum.
     /// `is_remote` returns whether the peer is on another host.
     pub(crate) fn charge(
@@ -190,6 +195,22 @@ mod tests {
             let local: Vec<_> = (0..max).map_while(|_| limits.charge(host(2), || false)).collect();
             assert_eq!((local.len(), limits.share_of(host(2)) as usize), (max, max));
         }
+    }
+
+    #[test]
+    fn a_peer_with_several_connections_is_known_to_all_workers() {
+        let limits = Arc::new(Limits::new(3, None));
+        let admitted = |number| {
+            let mut permit = limits.charge(host(number), || false).unwrap();
+            assert!(permit.admit());
+            permit
+        };
+        let _two_hosts = [admitted(1), admitted(2)];
+        assert!(!limits.has_peer_with_several());
+        let another = admitted(2);
+        assert!(limits.has_peer_with_several());
+        drop(another);
+        assert!(!limits.has_peer_with_several());
     }
 
     #[test]

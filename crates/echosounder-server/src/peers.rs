@@ -123,7 +123,7 @@ impl Peers {
     }
 
     /// Returns the number of connections of the peer that has most.
-    pub(crate) fn most(&self) -> usize {
+    fn most(&self) -> usize {
         self.by_count.len().saturating_sub(1)
     }
 

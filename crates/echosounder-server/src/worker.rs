@@ -420,7 +420,7 @@ impl<C: Clock, O: Observer> Worker<C, O> {
         }
         let since = *listener.full_since.get_or_insert(now);
         if Peers::has_evictable(&self.wait_queues, now)
-            || FULL_WAIT_MAX <= now - since && 1 < self.peers.most()
+            || FULL_WAIT_MAX <= now - since && self.limits.has_peer_with_several()
         {
             return true;
         }
