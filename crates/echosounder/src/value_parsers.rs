@@ -71,7 +71,7 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
 
 /// Parses a size in bytes: `1024`, `10k`, `1m`, where k and m are powers of 1024.
 fn size(text: &str) -> Result<NonZeroUsize, String> {
-    scaled(text, 1024).ok_or_else(|| format!("\"{text}\" is not a size such as 1024, 10k or 1m"))
+    scaled(text, 1024).ok_or_else(|| format!("\"{text}\" is not a size from 1, such as 1024, 10k or 1m"))
 }
 
 /// Parses a number of excess bytes: a size of less than 4 GiB, or 0.
