@@ -210,14 +210,15 @@ pub(crate) fn kernel_memory(namespace: &Namespace, port: u16) -> Result<u64> {
         let Some((_, memory)) = line.split_once("skmem:(") else { continue };
         let fields = memory.split([',', ')']);
         let field = |name: &str| {
-            let mut values = fields.clone().filter_map(|field| field.strip_prefix(name)?.parse::<u64>().ok());
-            values.next().unwrap_or(0)
+            let mut values = fields.clone().filter_map(|field| field.strip_prefix(name)?.parse::<u32>().ok());
+            // The kernel counts what is reserved as an int, and it is below zero now and then.
+            i64::from(values.next().unwrap_or(0).cast_signed())
         };
         // Received, queued for sending, and reserved. `t` is a part of `w`.
         sum += field("r") + field("w") + field("f");
         count += 1;
     }
-    Ok(sum / count.max(1))
+    Ok(u64::try_from(sum / count.max(1)).unwrap_or(0))
 }
 
 /// Waits until a condition about the server holds, at most for testkit's patience.
