@@ -18,11 +18,11 @@ use crate::machine::Kernel;
 use apt::fetch;
 use image::copy_kernel;
 
-/// The modules of TIPC, VSOCK, SCTP, RDS, AF_ALG, TLS and CAN, of the link between two guests, and of
-/// an interface with a link-local address, each after its dependencies.
+/// The modules of TIPC, VSOCK, SCTP, RDS, AF_ALG, TLS, CAN and UNIX_DIAG, of the link between two
+/// guests, and of an interface with a link-local address, each after its dependencies.
 ///
 /// Some kernels have some of them built in.
-const MODULES: [&str; 31] = [
+const MODULES: [&str; 32] = [
     "lib/crc-ccitt",
     "net/ipv6/ipv6",
     "net/ipv4/udp_tunnel",
@@ -31,6 +31,7 @@ const MODULES: [&str; 31] = [
     "net/vmw_vsock/vsock",
     "net/vmw_vsock/vmw_vsock_virtio_transport_common",
     "net/vmw_vsock/vsock_loopback",
+    "net/unix/unix_diag",
     "crypto/hmac",
     "crypto/crc32c_generic",
     "lib/libcrc32c",
