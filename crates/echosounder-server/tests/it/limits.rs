@@ -1,5 +1,6 @@
 //! Timeouts of connections, limits of their number, and evictions.
 
+use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use echosounder_server::internal::{BACKLOG_MAX, Limits, Timeouts, WorkerLimits};
 use echosounder_server::{Config, DisconnectReason, Totals};
 use echosounder_socket::option::BufferLocks;
 use echosounder_socket::{
-    Endpoint, IpVersion, Kind, ServerOptions, Side, Socket, Transport, create_server, option,
+    Endpoint, Interest, IpVersion, Kind, ServerOptions, Side, Socket, Transport, create_server, option, ready,
 };
 use echosounder_testkit::skip;
 
@@ -210,7 +211,12 @@ fn a_client_that_reads_gets_the_kernels_own_buffer_sizes_back() {
         send(&client, &[b'x'; 65_536]);
         server.turn();
         was_limited |= near.option(option::SO_BUF_LOCK).unwrap().contains(BufferLocks::RECEIVE);
-        received += receive(&client, 1 << 16).map_or(0, |bytes| bytes.len());
+        let Some(reply) = receive(&client, 1 << 16) else {
+            // Some kernels acknowledge late.
+            ready([(client.as_fd(), Interest::READ)], Some(Duration::from_millis(10))).unwrap();
+            continue;
+        };
+        received += reply.len();
     }
     assert!(was_limited);
     assert_eq!(near.option(option::SO_BUF_LOCK).unwrap(), unlocked);
@@ -229,7 +235,10 @@ fn stall(server: &mut TestWorker, client: &Socket) {
 }
 
 /// Limit of the kernel's memory for the stalled clients of [`ShortOfMemory`].
-const MEMORY_MAX: u64 = 512 * 1024;
+///
+/// A kernel holds 50 to 140 KiB for each of the greedy ones: more than the limit in all, and less than
+/// twice the limit, beyond which no client is spared.
+const MEMORY_MAX: u64 = 272 * 1024;
 
 /// A worker with a stalled client for which the kernel holds little, and others, not stalled yet.
 struct ShortOfMemory {
@@ -253,7 +262,7 @@ impl ShortOfMemory {
         frugal.0.set_option(option::SO_SNDBUF, 4096).unwrap();
         send(&frugal.1, &[b'x'; 65_536]);
         server.settle();
-        let greedy = (0..6).map(|_| connect_tcp(&mut server)).collect();
+        let greedy = (0..4).map(|_| connect_tcp(&mut server)).collect();
         Self { server, frugal, greedy }
     }
 
@@ -291,7 +300,7 @@ fn stalled_clients_that_hold_most_kernel_memory_are_disconnected_when_it_is_shor
     let cut: Vec<bool> = greedy.iter().map(is_connection_lost).collect();
     assert_eq!(cut.iter().filter(|&&cut| cut).count() as u64, lost, "{all:?}");
     let rest: u64 = all.iter().zip(&cut).filter(|&(_, &cut)| !cut).map(|(bytes, _)| bytes).sum();
-    assert!(lost != 0 && lost < 6 && rest + frugal_bytes <= MEMORY_MAX, "{all:?} {cut:?}");
+    assert!(lost != 0 && lost < 4 && rest + frugal_bytes <= MEMORY_MAX, "{all:?} {cut:?}");
     assert!(!is_connection_lost(&frugal.1));
     send(&honest, b"hello");
     let reply = std::iter::repeat_with(|| {
