@@ -148,11 +148,10 @@ mod tests {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-    use echosounder_testkit::skip;
-
     use super::*;
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "a test reports to its log")]
     fn a_look_shows_which_sockets_have_something_to_read() {
         let folder = tempfile::tempdir().unwrap();
         let name = format!("unread {}", folder.path().display());
@@ -164,7 +163,7 @@ mod tests {
             .map(|receiver| Address::from(UnixName::from(receiver.local_addr().unwrap())));
         let mut look = match UnreadLook::new() {
             Ok(look) => look,
-            Err(error) => return skip("UNIX_DIAG", error),
+            Err(error) => return println!("skipped UNIX_DIAG: {error}"),
         };
         let sender = UnixDatagram::unbound().unwrap();
         for unread in [0, 1, 2, 0] {
@@ -174,7 +173,7 @@ mod tests {
             }
             let mut found = Vec::new();
             if let Err(error) = look.for_each(|address, is_empty| found.push((address.clone(), is_empty))) {
-                return skip("UNIX_DIAG", error);
+                return println!("skipped UNIX_DIAG: {error}");
             }
             for address in &addresses {
                 assert!(found.contains(&(address.clone(), unread == 0)), "{address} {unread}");

@@ -1,6 +1,7 @@
 //! Each test restricts one thread, since the sandbox holds for a thread and the threads that it
 //! creates.
 
+use std::fmt::Display;
 use std::fs::{self, File, read_dir};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -9,15 +10,25 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::{env, thread};
+use std::{env, process, thread};
 
 use echosounder_socket::Signal;
 use echosounder_socket::internal::kernel;
-use echosounder_testkit::{Folder, skip, unique};
 use nix::libc;
 use seccompiler::SeccompAction;
 
 use super::*;
+
+/// Reports a skipped test as the integration tests do. Their helpers are not in the package.
+#[expect(clippy::print_stdout, reason = "a test reports to its log")]
+fn skip(reason: impl Display) {
+    println!("skipped kernel features: {reason}");
+}
+
+/// Returns an abstract name for one test.
+fn name_of(test: &str) -> SocketAddr {
+    SocketAddr::from_abstract_name(format!("sounder-test-{}-{test}", process::id())).unwrap()
+}
 
 /// Runs `attempt` in a thread that `restrict` has restricted. Returns `None` if that is impossible on
 /// this machine.
@@ -28,7 +39,7 @@ fn restricted<T: Send>(
     let attempt = || match restrict() {
         Ok(()) => Some(attempt()),
         Err(error) => {
-            skip("kernel features", error);
+            skip(error);
             None
         }
     };
@@ -38,7 +49,7 @@ fn restricted<T: Send>(
 /// Skips on kernels that lack some of the rules.
 fn with_landlock<T: Send>(needs: &Needs, attempt: impl FnOnce() -> T + Send) -> Option<T> {
     if kernel::landlock().is_ok_and(|version| version < 6) {
-        skip("kernel features", "Landlock is older than version 6");
+        skip("Landlock is older than version 6");
         return None;
     }
     restricted(|| files::restrict(needs), attempt)
@@ -70,10 +81,10 @@ fn needs_are_the_folders_of_paths_and_the_names_of_datagram_clients() {
 
 #[test]
 fn landlock_refuses_files_ports_and_other_processes() {
-    let folder = Folder::new();
+    let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap();
-    let name = SocketAddr::from_abstract_name(unique()).unwrap();
+    let name = name_of("refused");
     let peer = UnixDatagram::bind_addr(&name).unwrap();
     let mut child = Command::new("sleep").arg("60").spawn().unwrap();
     let attempts = || {
@@ -98,12 +109,12 @@ fn landlock_refuses_files_ports_and_other_processes() {
 
 #[test]
 fn landlock_allows_what_the_server_needs() {
-    let (folder, other) = (Folder::new(), Folder::new());
-    let sockets = [&folder, &other].map(|folder| folder.join("socket"));
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sockets = [&folder, &other].map(|folder| folder.path().join("socket"));
     let listeners = sockets.clone().map(|path| UnixListener::bind(path).unwrap());
-    let name = SocketAddr::from_abstract_name(unique()).unwrap();
+    let name = name_of("allowed");
     let peer = UnixDatagram::bind_addr(&name).unwrap();
-    let endpoints = [folder.endpoint("unix", "socket"), "unix-dgram:@name".into()];
+    let endpoints = [format!("unix:{}", folder.path().join("socket").display()), "unix-dgram:@name".into()];
     let needs = needs_of(&endpoints.each_ref().map(String::as_str));
     with_landlock(&needs, || {
         UnixDatagram::unbound().unwrap().send_to_addr(b"hello", &name).unwrap();
@@ -177,7 +188,7 @@ fn refused_call_is_named() {
     let done = child.output().unwrap();
     let stderr = String::from_utf8_lossy(&done.stderr);
     if stderr.contains("skipped kernel features: ") {
-        return skip("kernel features", stderr);
+        return skip(stderr);
     }
     assert_eq!(done.status.code(), Some(128 + libc::SIGSYS), "{stderr}");
     assert!(stderr.contains("sounder: the sandbox refuses the system call socket ("), "{stderr}");
