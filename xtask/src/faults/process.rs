@@ -133,7 +133,7 @@ fn start_with_umask(host: &Namespace, path: &Path, umask: u32, mode: u32) -> Res
     Ok((server, Some(!changes_mode_late)))
 }
 
-/// Returns whether a server refuses the path and leaves it as it is.
+/// Returns whether a server refuses the path and does not change it.
 fn is_refused(host: &Namespace, path: &Path) -> Result<bool> {
     let identity = |path: &Path| -> Result<(u64, u64)> {
         let metadata = fs::symlink_metadata(path)?;
@@ -220,7 +220,7 @@ fn missing_families(_scale: Scale) -> Result<Verdict> {
             format!("{endpoint} alone: {:?}", alone.code),
             alone.code == Some(1) && alone.stderr.contains(text),
         );
-        // Two endpoints, of which one can listen.
+        // Two endpoints. Only one of them can listen.
         let mut command = host.command(binary());
         command.args(["serve", "--transcript", "off", endpoint, &unix(&path)]);
         let server = Server::start_text(command);
@@ -319,7 +319,7 @@ fn arguments(scale: Scale) -> Result<Verdict> {
     Ok(figures.verdict("values out of range, and a namespace with one local port"))
 }
 
-/// Row 29: the sandbox of a server as it is by default.
+/// Row 29: the default sandbox of a server.
 fn sandbox(_scale: Scale) -> Result<Verdict> {
     let host = Namespace::new()?;
     let folder = tempfile::tempdir()?;
