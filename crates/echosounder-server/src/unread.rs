@@ -150,8 +150,14 @@ mod tests {
 
     use super::*;
 
-    #[test]
+    /// Reports a skipped test as the integration tests do. Their helpers are not in the package.
     #[expect(clippy::print_stdout, reason = "a test reports to its log")]
+    fn skip(error: &io::Error) {
+        assert!(std::env::var_os("SOUNDER_NO_SKIP").is_none(), "UNIX_DIAG: {error}");
+        println!("skipped UNIX_DIAG: {error}");
+    }
+
+    #[test]
     fn a_look_shows_which_sockets_have_something_to_read() {
         let folder = tempfile::tempdir().unwrap();
         let name = format!("unread {}", folder.path().display());
@@ -163,7 +169,7 @@ mod tests {
             .map(|receiver| Address::from(UnixName::from(receiver.local_addr().unwrap())));
         let mut look = match UnreadLook::new() {
             Ok(look) => look,
-            Err(error) => return println!("skipped UNIX_DIAG: {error}"),
+            Err(error) => return skip(&error),
         };
         let sender = UnixDatagram::unbound().unwrap();
         for unread in [0, 1, 2, 0] {
@@ -173,7 +179,7 @@ mod tests {
             }
             let mut found = Vec::new();
             if let Err(error) = look.for_each(|address, is_empty| found.push((address.clone(), is_empty))) {
-                return println!("skipped UNIX_DIAG: {error}");
+                return skip(&error);
             }
             for address in &addresses {
                 assert!(found.contains(&(address.clone(), unread == 0)), "{address} {unread}");
