@@ -1,8 +1,8 @@
 //! The protocol of an echo with timestamps, without I/O.
 //!
-//! Nothing here opens a socket, reads a clock, or panics on any input: the crate is `no_std`, has
-//! no dependency and no `unsafe`. Times are passed in as [`WallTime`] and [`MonoTime`]; bytes go
-//! out through a buffer that the caller lends.
+//! Nothing here opens a socket, reads a clock, or panics on any input: the crate is `no_std`, has no
+//! dependency and no `unsafe`. Times are passed in as [`WallTime`] and
+//! [`MonoTime`]; bytes go out through a buffer that the caller lends.
 //!
 //! A server passes what it receives to a [`Responder`], which appends the reply; a
 //! [`DatagramFilter`] decides before which datagrams are replied to, so that two servers never
@@ -14,6 +14,8 @@
 //! in the form of a [`ProbeFormat`] such as [`TextEcho`]. [`InFlight`] is the table of its
 //! outstanding requests, and a [`PeerClock`] estimates the offset of the server's clock from the
 //! replies.
+//!
+//! The module [`stamp`] has the packets of STAMP (RFC 8762).
 //!
 //! ```
 //! use echosounder_proto::{Responder, Input, Framing, StampContext, Template, LocalTime};
@@ -45,6 +47,7 @@ mod reader;
 mod responder;
 mod sample;
 mod schedule;
+pub mod stamp;
 mod stamp_context;
 mod template;
 mod text_echo;

@@ -12,6 +12,7 @@ mod peer_clock;
 mod prober;
 mod reader;
 mod responder;
+mod stamp;
 mod template;
 mod time;
 mod timestamp;
