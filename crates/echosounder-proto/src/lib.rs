@@ -1,7 +1,7 @@
 //! The protocol of an echo with timestamps, without I/O.
 //!
 //! Nothing here opens a socket, reads a clock, or panics on any input: the crate is `no_std`, has no
-//! dependency and no `unsafe`. Times are passed in as [`WallTime`] and
+//! `unsafe`, and no dependency but the HMAC of [`stamp`]. Times are passed in as [`WallTime`] and
 //! [`MonoTime`]; bytes go out through a buffer that the caller lends.
 //!
 //! A server passes what it receives to a [`Responder`], which appends the reply; a
@@ -15,7 +15,7 @@
 //! outstanding requests, and a [`PeerClock`] estimates the offset of the server's clock from the
 //! replies.
 //!
-//! The module [`stamp`] has the packets of STAMP (RFC 8762).
+//! The module [`stamp`] has the packets, the reflector and the sender of STAMP (RFC 8762).
 //!
 //! ```
 //! use echosounder_proto::{Responder, Input, Framing, StampContext, Template, LocalTime};

@@ -5,9 +5,11 @@
 //! sending. [`SenderPacket`] and [`ReflectorPacket`] are their fields in one of two [`Layout`]s,
 //! and [`TimestampFormat`] and [`ErrorEstimate`] their times.
 
+mod auth;
 mod packet;
 mod time;
 
+pub use auth::Key;
 pub use packet::{Layout, REQUEST_MAX, ReflectorPacket, SenderPacket};
 pub use time::{ErrorEstimate, TimestampFormat};
 
