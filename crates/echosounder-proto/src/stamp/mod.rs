@@ -3,11 +3,12 @@
 //!
 //! A Session-Sender sends requests that a Session-Reflector returns with its times of receipt and of
 //! sending. [`SenderPacket`] and [`ReflectorPacket`] are their fields in one of two [`Layout`]s,
-//! and [`TimestampFormat`] and [`ErrorEstimate`] their times.
+//! [`TimestampFormat`] and [`ErrorEstimate`] their times, and [`tlv`] the extensions behind them.
 
 mod auth;
 mod packet;
 mod time;
+pub mod tlv;
 
 pub use auth::Key;
 pub use packet::{Layout, REQUEST_MAX, ReflectorPacket, SenderPacket};
