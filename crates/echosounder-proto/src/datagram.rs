@@ -60,6 +60,10 @@ pub enum DropReason {
     Rate,
     /// Its sender's address or user is not allowed.
     Denied,
+    /// It is shorter than a request of the protocol.
+    Short,
+    /// Its HMAC is missing or wrong.
+    Unauthenticated,
     /// The reply is longer than its request, and the limit of such bytes is reached.
     Excess,
     /// Unread replies fill much of the send buffer, and the reply would exceed its client's share of
@@ -85,6 +89,8 @@ impl DropReason {
         Self::Remote,
         Self::Rate,
         Self::Denied,
+        Self::Short,
+        Self::Unauthenticated,
         Self::Excess,
         Self::Unread,
         Self::Unsent,
@@ -105,6 +111,8 @@ impl DropReason {
             Self::Remote => "stranger",
             Self::Rate => "rate",
             Self::Denied => "denied",
+            Self::Short => "short",
+            Self::Unauthenticated => "unauthenticated",
             Self::Excess => "excess",
             Self::Unread => "unread",
             Self::Unsent => "unsent",

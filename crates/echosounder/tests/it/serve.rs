@@ -378,7 +378,8 @@ fn with_json_every_line_is_an_object_with_the_documented_keys() {
     );
     let dropped = serde_json::json!({
         "stamped": 0, "truncated": 0, "group": 0, "nameless": 0, "own": 0, "kernel": 0, "forged": 0, "service": 0,
-        "stranger": 0, "rate": 0, "denied": 0, "excess": 0, "unread": 0, "unsent": 0, "overflow": 0,
+        "stranger": 0, "rate": 0, "denied": 0, "short": 0, "unauthenticated": 0, "excess": 0, "unread": 0,
+        "unsent": 0, "overflow": 0,
     });
     let cut = serde_json::json!({ "idle": 0, "stalled": 0, "unfinished": 0, "memory": 0, "evicted": 0, "refused": 0, "denied": 0 });
     assert_eq!(
