@@ -8,6 +8,7 @@ use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::datagram::DropReason;
+use crate::stamp;
 use crate::template::PREFIX_MAX;
 use crate::time::MonoTime;
 
@@ -138,6 +139,14 @@ pub enum ReplyForm {
     },
     /// It repeats its request unchanged.
     Plain,
+    /// It is the reply of a STAMP reflector. Replies to the port of another reflector are limited,
+    /// because that may take them for requests.
+    Reflected {
+        /// Number of bytes by which it exceeds its request.
+        excess: usize,
+        /// The port of this reflector, which others may use too.
+        port: u16,
+    },
 }
 
 /// Decides which datagrams are replied to, by how much has been sent to their sources before.
@@ -198,22 +207,26 @@ impl<S: BuildHasher> ReplyMeter<S> {
     /// # Errors
     ///
     /// [`DropReason::Rate`] if the source is the port of a responder that got a reply in the last
-    /// second, or if there were too many plain echoes; [`DropReason::Excess`] if the bytes beyond
+    /// second, or that of a STAMP reflector that got 1,000 at once and 1,000 per second since, or if
+    /// there were too many plain echoes; [`DropReason::Excess`] if the bytes beyond
     /// the requests' length are used up.
     pub fn admit(&self, source: Source, reply: ReplyForm, now: MonoTime) -> Result<(), DropReason> {
         let now = now.as_nanos();
         match (source, reply) {
-            (Source::Verified, _) | (Source::Trusted, ReplyForm::Stamped { .. }) => Ok(()),
+            (Source::Verified, _)
+            | (Source::Trusted, ReplyForm::Stamped { .. } | ReplyForm::Reflected { .. }) => Ok(()),
             (Source::Trusted, ReplyForm::Plain) => granted(PLAIN_TRUSTED.take(&self.plain_trusted, 1, now)),
             (Source::Remote { prefix, port }, reply) => {
-                if RESPONDER_PORTS.binary_search(&port).is_ok() {
+                if let Some(rate) = rate_of(port, reply) {
                     let slot = Self::slot(&self.responders, self.hasher.hash_one((prefix, port)));
-                    granted(RESPONDER.take(slot, 1, now))?;
+                    granted(rate.take(slot, 1, now))?;
                 }
                 match reply {
                     ReplyForm::Plain => granted(PLAIN_REMOTE.take(&self.plain_remote, 1, now)),
-                    ReplyForm::Stamped { excess: 0 } => Ok(()),
-                    ReplyForm::Stamped { excess } => self.charge(prefix, excess, now),
+                    ReplyForm::Stamped { excess: 0 } | ReplyForm::Reflected { excess: 0, .. } => Ok(()),
+                    ReplyForm::Stamped { excess } | ReplyForm::Reflected { excess, .. } => {
+                        self.charge(prefix, excess, now)
+                    }
                 }
             }
         }
@@ -242,6 +255,15 @@ impl<S: BuildHasher> ReplyMeter<S> {
     }
 }
 
+/// Returns the limit of replies to a port whose program may reply to them.
+fn rate_of(port: u16, reply: ReplyForm) -> Option<Rate> {
+    match reply {
+        ReplyForm::Reflected { port: own, .. } if port == own || port == stamp::PORT => Some(REFLECTOR),
+        _ if RESPONDER_PORTS.binary_search(&port).is_ok() => Some(RESPONDER),
+        _ => None,
+    }
+}
+
 fn granted(charge: Option<Charge>) -> Result<(), DropReason> {
     charge.map(drop).ok_or(DropReason::Rate)
 }
@@ -255,6 +277,9 @@ const PLAIN_TRUSTED: Rate = Rate::new(10_000, 10_000);
 
 /// Replies to one port of a responder.
 const RESPONDER: Rate = Rate::new(1, 1);
+
+/// Replies to one port of a STAMP reflector, from which senders may send requests, too.
+const REFLECTOR: Rate = Rate::new(1000, 1000);
 
 /// A burst of units, and units per second.
 #[derive(Clone, Copy, Debug)]
