@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::stamp::ErrorEstimate;
+use crate::time::WallTime;
 use crate::timestamp::Timestamp;
 
 /// A request that came back.
@@ -14,6 +16,24 @@ pub struct ProbeReply {
     /// Whether the reply ended with the last of the bytes read, so that their time of arrival is
     /// its own.
     pub ends_read: bool,
+    /// What the peer reports of the request beside the time.
+    pub seen: Seen,
+}
+
+/// What a peer reports of a request as it arrived, and of its clock; `None` if it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Seen {
+    /// The number of the reply: that of the request, or of a count that the peer keeps by session.
+    pub count: Option<u32>,
+    /// The time to live or hop limit.
+    pub ttl: Option<u8>,
+    /// The DSCP, from 0 to 63.
+    pub dscp: Option<u8>,
+    /// The ECN bits, from 0 to 3.
+    pub ecn: Option<u8>,
+    /// How far the peer's clock may be from UTC.
+    pub error_estimate: Option<ErrorEstimate>,
 }
 
 /// The form of requests and replies, used by a [`Prober`](crate::Prober).
@@ -21,8 +41,8 @@ pub struct ProbeReply {
 /// A format for messages needs the first three methods only. One for streams also remembers which
 /// requests the current connection is to bring back.
 pub trait ProbeFormat {
-    /// Appends the request with this number to `out`.
-    fn write(&mut self, number: u64, out: &mut Vec<u8>);
+    /// Appends the request with this number, which is sent at `now`, to `out`.
+    fn write(&mut self, number: u64, now: WallTime, out: &mut Vec<u8>);
 
     /// Reads a message, or bytes of a stream, and appends each reply that they complete to
     /// `replies`. The next request will have the number `next`. Returns whether the bytes are

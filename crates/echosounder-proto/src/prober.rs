@@ -248,6 +248,11 @@ impl<F: ProbeFormat> Prober<F> {
         &self.plan
     }
 
+    /// Returns the format of the requests, which may have learnt something from their replies.
+    pub fn format(&self) -> &F {
+        &self.format
+    }
+
     /// Returns the number of requests so far, including those that could not be sent.
     pub fn requests(&self) -> u64 {
         self.next - 1
@@ -373,7 +378,7 @@ impl<F: ProbeFormat> Prober<F> {
     fn send_next(&mut self, due: MonoTime, now: Moment, buffer: &mut Vec<u8>) -> ProbeOutput {
         buffer.clear();
         let number = self.next;
-        self.format.write(number, buffer);
+        self.format.write(number, now.wall, buffer);
         let due = self.schedule.advance(due, now.mono);
         self.in_flight.insert(number, Probe { due, sent: Times::of(now), lost: None });
         self.next += 1;
@@ -419,6 +424,7 @@ impl<F: ProbeFormat> Prober<F> {
             sent: probe.sent,
             received: Times { kernel, ..received },
             timestamp: reply.timestamp,
+            seen: reply.seen,
             reordered: number < self.newest,
         };
         let at = received.program.mono;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::probe_format::Seen;
 use crate::time::{Moment, MonoTime};
 use crate::timestamp::Timestamp;
 
@@ -44,6 +45,8 @@ pub struct Sample {
     pub received: Times,
     /// The timestamp that the reply began with.
     pub timestamp: Option<Timestamp>,
+    /// What the peer reports of the request beside the time.
+    pub seen: Seen,
     /// Whether the reply to a later request arrived before: RFC 4737 §3.
     pub reordered: bool,
 }

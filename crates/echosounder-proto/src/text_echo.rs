@@ -6,8 +6,10 @@ use alloc::vec::Vec;
 
 use crate::finder::Finder;
 use crate::payload::Payload;
-use crate::probe_format::{ProbeFormat, ProbeReply};
+use crate::probe_format::{ProbeFormat, ProbeReply, Seen};
 use crate::reader::EchoReader;
+use crate::time::WallTime;
+use crate::timestamp::Timestamp;
 
 /// Maximum number of outstanding requests on a stream.
 const OUTSTANDING_MAX: usize = 65_536;
@@ -52,7 +54,7 @@ impl TextEcho {
 }
 
 impl ProbeFormat for TextEcho {
-    fn write(&mut self, number: u64, out: &mut Vec<u8>) {
+    fn write(&mut self, number: u64, _now: WallTime, out: &mut Vec<u8>) {
         let start = out.len();
         self.payload.write(number, out);
         if let Some(stream) = self.stream.as_mut().filter(|stream| stream.finder.is_none()) {
@@ -67,7 +69,7 @@ impl ProbeFormat for TextEcho {
             return false;
         }
         let reply = self.payload.read_anywhere(bytes, next, &mut self.scratch);
-        replies.extend(reply.map(|(number, timestamp)| ProbeReply { number, timestamp, ends_read: true }));
+        replies.extend(reply.map(|(number, timestamp)| echoed(number, timestamp, true)));
         reply.is_none()
     }
 
@@ -101,7 +103,7 @@ impl EchoStream {
         let outstanding = &mut self.outstanding;
         let result = self.reader.receive(bytes, |echo| {
             let ends_read = echo.end == bytes.len();
-            let reply = |number| ProbeReply { number, timestamp: echo.stamp, ends_read };
+            let reply = |number| echoed(number, echo.stamp, ends_read);
             replies.extend(outstanding.pop_front().map(reply));
         });
         self.unmatched = !self.reader.unread().is_empty();
@@ -122,8 +124,7 @@ impl EchoStream {
             next,
             |_| len,
             |found| {
-                let (number, timestamp) = (found.number, found.stamp);
-                replies.push(ProbeReply { number, timestamp, ends_read: false });
+                replies.push(echoed(found.number, found.stamp, false));
             },
         );
         self.unmatched = finder.has_found_nothing();
@@ -131,4 +132,9 @@ impl EchoStream {
             last.ends_read = true;
         }
     }
+}
+
+/// Returns a reply in which the peer reports the time at most.
+fn echoed(number: u64, timestamp: Option<Timestamp>, ends_read: bool) -> ProbeReply {
+    ProbeReply { number, timestamp, ends_read, seen: Seen::default() }
 }

@@ -423,7 +423,7 @@ fn clamp(nanos: i128) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use echosounder_proto::{Moment, Times, Timestamp};
+    use echosounder_proto::{Moment, Seen, Times, Timestamp};
 
     use super::*;
 
@@ -445,6 +445,7 @@ mod tests {
             sent: at(sent),
             received: at(sent + 3_100_000),
             timestamp: Some(Timestamp::Ns { rx, tx }),
+            seen: Seen::default(),
             reordered: false,
         }
     }

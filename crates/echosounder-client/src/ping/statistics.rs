@@ -194,8 +194,8 @@ mod tests {
     use std::process::Command;
 
     use echosounder_proto::{
-        Moment, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace, ProbePlan, Prober, TextEcho, Times,
-        WallTime,
+        Moment, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace, ProbePlan, Prober, Seen, TextEcho,
+        Times, WallTime,
     };
 
     use super::*;
@@ -286,8 +286,15 @@ mod tests {
             let received = Times { program: moment(sent + up + down + wake_up), kernel: Some(rx_times) };
             let timestamp = Some(Timestamp::Ns { rx: rx.wall, tx: rx.wall });
             let sent = Times::of(moment(sent));
-            let sample =
-                Sample { number, due: sent.program.mono, sent, received, timestamp, reordered: false };
+            let sample = Sample {
+                number,
+                due: sent.program.mono,
+                sent,
+                received,
+                timestamp,
+                seen: Seen::default(),
+                reordered: false,
+            };
             statistics.replied(&sample, false, None);
         }
         statistics.report(0).verdict().map(|(verdict, _)| verdict)

@@ -86,7 +86,7 @@ impl Thresholds {
 
 #[cfg(test)]
 mod tests {
-    use echosounder_proto::{FailureKind, Moment, MonoTime, Sample, Times, WallTime};
+    use echosounder_proto::{FailureKind, Moment, MonoTime, Sample, Seen, Times, WallTime};
 
     use super::*;
     use crate::ping::detail::Detail;
@@ -101,7 +101,15 @@ mod tests {
         for number in 1..=replied {
             let at = |millis| Times::of(Moment { wall: WallTime::from_nanos(millis), mono: mono(millis) });
             let (sent, received, due) = (at(0), at(number), mono(0));
-            let sample = Sample { number, due, sent, received, timestamp: None, reordered: false };
+            let sample = Sample {
+                number,
+                due,
+                sent,
+                received,
+                timestamp: None,
+                seen: Seen::default(),
+                reordered: false,
+            };
             statistics.replied(&sample, false, None);
         }
         (0..lost).for_each(|_| statistics.lost(FailureKind::Timeout.into(), mono(0), mono(1)));

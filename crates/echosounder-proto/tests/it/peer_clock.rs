@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use echosounder_proto::{
     Moment, MonoTime, OffsetEstimate, Payload, PeerClock, ProbeInput, ProbePace, ProbePlan, Prober, Sample,
-    TextEcho, Times, Timestamp, WallTime,
+    Seen, TextEcho, Times, Timestamp, WallTime,
 };
 use echosounder_testkit::Random;
 use proptest::collection::vec;
@@ -62,7 +62,15 @@ fn ratio(ppb: i64) -> f64 {
 
 fn sample(sent: u64, received: u64, timestamp: Timestamp) -> Sample {
     let (due, sent) = (mono(sent), times(sent));
-    Sample { number: 1, due, sent, received: times(received), timestamp: Some(timestamp), reordered: false }
+    Sample {
+        number: 1,
+        due,
+        sent,
+        received: times(received),
+        timestamp: Some(timestamp),
+        seen: Seen::default(),
+        reordered: false,
+    }
 }
 
 fn mono(nanos: u64) -> MonoTime {

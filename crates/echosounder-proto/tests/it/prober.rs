@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use echosounder_proto::{
     FailureKind, Framing, Input, LocalTime, LossReason, Moment, MonoTime, Payload, ProbeEvent, ProbeInput,
-    ProbeOutput, ProbePace, ProbePlan, Prober, Responder, Sample, StampContext, TIMESTAMP_PLACEHOLDER,
+    ProbeOutput, ProbePace, ProbePlan, Prober, Responder, Sample, Seen, StampContext, TIMESTAMP_PLACEHOLDER,
     Template, TextEcho, Times, Timestamp, WallTime,
 };
 use echosounder_testkit::Random;
@@ -1149,8 +1149,16 @@ fn a_residence_longer_than_the_round_trip_is_none() {
     let residence = |rx, tx| {
         let [rx, tx] = [rx, tx].map(WallTime::from_nanos);
         let timestamp = Some(Timestamp::Ns { rx, tx });
-        Sample { number: 1, due: mono(0), sent, received: Times::of(now), timestamp, reordered: false }
-            .residence()
+        Sample {
+            number: 1,
+            due: mono(0),
+            sent,
+            received: Times::of(now),
+            timestamp,
+            seen: Seen::default(),
+            reordered: false,
+        }
+        .residence()
     };
     assert_eq!(residence(at(7), at(11)), Some(ms(4)));
     assert_eq!(residence(at(7), at(11) + 1), None);
