@@ -4,7 +4,8 @@
 //! A Session-Sender sends requests that a Session-Reflector returns with its times of receipt and of
 //! sending. [`SenderPacket`] and [`ReflectorPacket`] are their fields in one of two [`Layout`]s,
 //! [`TimestampFormat`] and [`ErrorEstimate`] their times, and [`tlv`] the extensions behind them.
-//! A [`Reflector`] turns requests into replies.
+//! A [`Reflector`] turns requests into replies, and a [`StampSender`] is the
+//! [`ProbeFormat`](crate::ProbeFormat) of a measurement.
 //!
 //! ```
 //! use std::hash::RandomState;
@@ -31,15 +32,19 @@
 //! ```
 
 mod auth;
+mod loss_direction;
 mod packet;
 mod reflector;
+mod sender;
 mod sessions;
 mod time;
 pub mod tlv;
 
 pub use auth::Key;
+pub use loss_direction::{LossDirection, LossDirections};
 pub use packet::{Layout, REQUEST_MAX, ReflectorPacket, SenderPacket};
 pub use reflector::{Reflected, Reflector, ReflectorConfig, RequestContext};
+pub use sender::{SenderConfig, StampSender};
 pub use sessions::{Session, Sessions};
 pub use time::{ErrorEstimate, TimestampFormat};
 
