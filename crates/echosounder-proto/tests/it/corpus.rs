@@ -21,6 +21,12 @@ mod replay;
 mod responder;
 #[path = "properties/script.rs"]
 mod script;
+#[path = "properties/stamp_reply.rs"]
+mod stamp_reply;
+#[path = "properties/stamp_request.rs"]
+mod stamp_request;
+#[path = "properties/stamp_tlv.rs"]
+mod stamp_tlv;
 #[path = "properties/template.rs"]
 mod template;
 #[path = "properties/timestamp.rs"]
@@ -76,4 +82,19 @@ fn filter_corpus_satisfies_the_properties() {
 #[test]
 fn meter_corpus_satisfies_the_properties() {
     replay("meter", meter::holds);
+}
+
+#[test]
+fn stamp_request_corpus_satisfies_the_properties() {
+    replay("stamp_request", stamp_request::holds);
+}
+
+#[test]
+fn stamp_reply_corpus_satisfies_the_properties() {
+    replay("stamp_reply", stamp_reply::holds);
+}
+
+#[test]
+fn stamp_tlv_corpus_satisfies_the_properties() {
+    replay("stamp_tlv", stamp_tlv::holds);
 }

@@ -1,0 +1,1 @@
+../../../../../fuzz/properties/stamp_reply.rs
