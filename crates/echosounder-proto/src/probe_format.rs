@@ -16,11 +16,12 @@ pub struct ProbeReply {
     /// Whether the reply ended with the last of the bytes read, so that their time of arrival is
     /// its own.
     pub ends_read: bool,
-    /// What the peer reports of the request beside the time.
+    /// The peer's report beside the timestamp.
     pub seen: Seen,
 }
 
-/// What a peer reports of a request as it arrived, and of its clock; `None` if it does not.
+/// The peer's report on a request beside the timestamp: the number of the reply, header fields of the
+/// request as it arrived, and the error of the peer's clock. `None` means not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Seen {

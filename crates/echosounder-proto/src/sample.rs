@@ -45,7 +45,7 @@ pub struct Sample {
     pub received: Times,
     /// The timestamp that the reply began with.
     pub timestamp: Option<Timestamp>,
-    /// What the peer reports of the request beside the time.
+    /// The peer's report beside the timestamp.
     pub seen: Seen,
     /// Whether the reply to a later request arrived before: RFC 4737 §3.
     pub reordered: bool,

@@ -90,8 +90,8 @@ impl LossDirections {
         }
     }
 
-    /// Returns the direction of the loss of `lost` requests, or `None` if the reflector is not known
-    /// to be stateful.
+    /// Returns the direction of the loss of `lost` requests, which do not include those with a late
+    /// reply. Returns `None` if the reflector is not known to be stateful.
     pub fn direction(&self, lost: u64) -> Option<LossDirection> {
         let current = self.epoch.as_ref().filter(|_| self.is_stateful)?.lost();
         let up = lost.min(self.earlier.up + current.up);

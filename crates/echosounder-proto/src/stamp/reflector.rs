@@ -11,7 +11,7 @@ use super::tlv::{self, Facts, Integrity};
 use crate::datagram::DropReason;
 use crate::time::WallTime;
 
-/// A packet with a timestamp this close to now, where only replies have timestamps, is a reply.
+/// A packet is a reply if it has a timestamp this close to now where only replies have timestamps.
 const REPLY_AGE_MAX_NANOS: u64 = 60_000_000_000;
 
 /// How a reflector replies.
@@ -47,7 +47,7 @@ impl Default for ReflectorConfig {
     }
 }
 
-/// What is known of a request beside its bytes.
+/// The addresses, the time of receipt and the header fields of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestContext {
@@ -64,7 +64,8 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// Creates the context of a request of which only the source and the time of receipt are known.
+    /// Creates the context of a request with a known source and time of receipt. The other fields are
+    /// unknown.
     pub fn new(source: SocketAddr, received: WallTime) -> Self {
         Self { source, destination: None, received, ttl: None, traffic_class: None }
     }
@@ -94,10 +95,9 @@ pub struct Reflected {
 /// timestamp that it copies from its request, a request has zeros. A packet with a time within 60
 /// seconds of now in one of these places, in either format, is dropped as
 /// [`DropReason::Stamped`]. Since a reply to this reflector copies T3 of this reflector, which is
-/// less than 60 seconds old, no more than one reply of each of two reflectors follows a forged
-/// packet, however different their clocks are and however long the way between them is, up to 60
-/// seconds. If this clock is stepped by 60 seconds or more meanwhile, one reply more follows each
-/// step.
+/// less than 60 seconds old, two reflectors send at most one reply each after a forged packet. This
+/// holds for any difference of their clocks and for a round trip of up to 60 seconds. Each step of a
+/// clock by 60 seconds or more in the meantime allows one reply more.
 ///
 /// The padding of a TWAMP Light sender that is random is taken for a reply once in 10⁷ requests.
 #[derive(Debug)]

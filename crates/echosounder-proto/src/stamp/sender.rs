@@ -1,4 +1,4 @@
-//! The Session-Sender: the requests of a measurement, and what their replies show.
+//! The Session-Sender: writes the requests of a measurement and reads their replies.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -90,8 +90,8 @@ impl StampSender {
         self.config.error_estimate = estimate;
     }
 
-    /// Returns the direction of the loss of `lost` requests, or `None` if the reflector is not known
-    /// to be stateful.
+    /// Returns the direction of the loss of `lost` requests, which do not include those with a late
+    /// reply. Returns `None` if the reflector is not known to be stateful.
     pub fn loss_direction(&self, lost: u64) -> Option<LossDirection> {
         self.losses.direction(lost)
     }
@@ -143,8 +143,8 @@ impl StampSender {
         newest.checked_sub(ago).map(|before| before + 1)
     }
 
-    /// Returns what the extensions of a reply show: the traffic class of the request as it arrived,
-    /// and whether the reflector counts packets.
+    /// Reads the extensions of a reply. Returns the traffic class of the request as it arrived, and
+    /// whether the reflector counts packets.
     fn read_extensions(&self, sequence: u32, packet: &[u8]) -> (Option<u8>, bool) {
         let tail = packet.get(layout(&self.config).len()..).unwrap_or(&[]);
         let has_failed = |key| tlv::integrity(key, &sequence.to_be_bytes(), tail) == Integrity::Failed;

@@ -89,7 +89,7 @@ fn tlv_at(tail: &[u8], at: usize) -> Option<Tlv<'_>> {
     (kind != 0).then_some(Tlv { at, flags, kind, value, is_truncated })
 }
 
-/// What the reflector knows of a request.
+/// The values that a reflector writes into extensions.
 pub(super) struct Facts {
     /// Traffic class or type of service of the request, DSCP and ECN, as it arrived.
     pub(super) traffic_class: Option<u8>,
