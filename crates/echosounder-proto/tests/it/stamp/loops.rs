@@ -74,6 +74,19 @@ fn two_reflectors_send_one_reply_each_at_most_after_a_forged_packet() {
     }
 }
 
+/// A forger chooses the timestamp of the request, so only the time of receipt shows the reply.
+#[test]
+fn reflectors_with_equal_clocks_send_one_reply_whatever_the_request_shows() {
+    for key in [None, Some(key())] {
+        for sent in [1, NOW - YEAR, NOW, NOW + YEAR] {
+            let mut sides = [(); 2].map(|()| reflector(|config| config.key = key.clone()));
+            let forged = request(key.clone(), sent);
+            let result = exchange(&mut sides, [NOW, NOW], 50 * MILLISECOND, forged);
+            assert_eq!(result, ([1, 0], DropReason::Stamped), "{sent}");
+        }
+    }
+}
+
 /// A foreign reflector may reply to everything. Each of its replies repeats the timestamp of ours.
 #[test]
 fn a_reflector_without_this_rule_gets_one_reply() {
