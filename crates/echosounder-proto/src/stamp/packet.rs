@@ -86,6 +86,15 @@ impl Layout {
         write(packet, offsets.timestamp, &bits.to_be_bytes());
     }
 
+    /// Returns whether a request has zeros behind its session identifier, as those of STAMP do. One of
+    /// TWAMP Light may have random padding there, and in place of the identifier.
+    pub(super) fn has_session_identifier(self, request: &[u8]) -> bool {
+        let behind = self.offsets().ssid + 2..self.len().min(request.len());
+        // The last field of an authenticated request is its HMAC.
+        self == Self::Authenticated
+            || request.get(behind).is_some_and(|rest| rest.iter().all(|&byte| byte == 0))
+    }
+
     /// Returns the bits at the two positions where replies have the time of receipt and the copied
     /// timestamp of the sender, as far as the packet has them. Requests have zeros there.
     pub(super) fn reply_timestamps(self, packet: &[u8]) -> [Option<u64>; 2] {

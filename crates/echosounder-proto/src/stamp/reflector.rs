@@ -140,8 +140,8 @@ impl<S: BuildHasher> Reflector<S> {
         let reply_len = len.max(layout.len());
         let request = self.check(buffer.get(..len).ok_or(DropReason::Truncated)?, now)?;
         let packet = buffer.get_mut(..reply_len).ok_or(DropReason::Truncated)?;
-        let session =
-            Session { source: context.source, destination: context.destination, ssid: request.ssid };
+        let ssid = if layout.has_session_identifier(&packet[..len]) { request.ssid } else { 0 };
+        let session = Session { source: context.source, destination: context.destination, ssid };
         let count = self.sessions.as_mut().map(|sessions| sessions.count(&session));
         let sequence = count.unwrap_or(request.sequence);
         let format = self.config.timestamp_format;
