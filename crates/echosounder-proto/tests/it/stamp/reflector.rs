@@ -84,9 +84,10 @@ fn a_stateful_reflector_numbers_the_replies_of_each_session() {
 #[test]
 fn requests_with_random_padding_belong_to_one_session() {
     let mut ours = reflector(|_| {});
-    for sequence in 0..5 {
-        let mut packet = request(sequence, 0x1000 + sequence as u16, &[0x55; 56]);
-        packet[16..44].fill(sequence as u8 + 1);
+    for filler in 1..6 {
+        let sequence = u32::from(filler) - 1;
+        let mut packet = request(sequence, 0x1000 + u16::from(filler), &[0x55; 56]);
+        packet[16..44].fill(filler);
         reflect(&mut ours, &mut packet).unwrap();
         assert_eq!(ReflectorPacket::read(Layout::Unauthenticated, &packet).unwrap().sequence, sequence);
     }
