@@ -1,0 +1,114 @@
+//! The arguments of `sounder ping`.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use echosounder_client::Percent;
+use echosounder_socket::Endpoint;
+
+use super::{ENDPOINTS, EXIT_STATUS, IpVersion};
+use crate::choices::{self, AutoClock, AutoTimestamps};
+use crate::output::OutputFile;
+use crate::value_parsers;
+
+/// Measure round-trip time, loss and jitter, and the delay of each direction
+///
+/// Requests are sent on schedule, whether or not replies arrive. Replies of `sounder serve` carry
+/// timestamps, from which ping computes the delay of each direction. Other echo servers are
+/// measured as far as their replies allow.
+///
+/// Ctrl-C prints the summary and exits; Ctrl-\ prints the summary so far and continues.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
+
+Examples:
+  sounder ping HOST                             once a second, until Ctrl-C
+  sounder ping -c 1 udp://HOST                  one probe: a reply, or the reason
+  sounder ping -i 20ms -s 172 -Q ef udp://HOST  like a telephone call
+  sounder ping -q -c 1k -i 0 /run/echo.sock     as fast as replies arrive
+  sounder ping --self -w 5                      every socket type here
+  sounder ping -c 100 -i 0.1 --max-loss 1% --max-p99 5ms HOST && echo good
+  sounder ping -w 60 -o report.html HOST        one minute as an HTML page
+
+{EXIT_STATUS}"))]
+pub(crate) struct Ping {
+    /// Target endpoints [default: tcp://localhost:21567]
+    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::endpoint)]
+    pub(crate) endpoints: Vec<Endpoint>,
+
+    #[command(flatten)]
+    pub(crate) ip_version: IpVersion,
+
+    /// Start a server at each ENDPOINT, or on every socket type, and measure it
+    #[arg(long = "self")]
+    pub(crate) with_server: bool,
+
+    /// Stop after N requests [default: run until interrupted]
+    #[arg(short, long, value_name = "N", value_parser = value_parsers::count)]
+    pub(crate) count: Option<NonZeroUsize>,
+
+    /// Time between requests; 0 sends as fast as replies arrive [default: 1s]
+    ///
+    /// With --self and -c or -w the default is 20ms.
+    #[arg(short, long, value_name = "DURATION", value_parser = value_parsers::interval, overrides_with = "interval")]
+    pub(crate) interval: Option<Duration>,
+
+    /// Stop after this long, including the time to connect [default: run until interrupted]
+    #[arg(short = 'w', long, value_name = "DURATION", value_parser = value_parsers::duration)]
+    pub(crate) deadline: Option<Duration>,
+
+    /// How long to wait for a connection, and for each reply
+    #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = value_parsers::duration)]
+    pub(crate) wait: Duration,
+
+    /// Message size in bytes (minimum 50; 44 on stream sockets)
+    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = value_parsers::request_size)]
+    pub(crate) size: NonZeroUsize,
+
+    /// Source address, or network interface
+    #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
+    pub(crate) source: Option<String>,
+
+    /// DSCP value to set on outgoing packets: 0 to 63, or a name such as ef, af41, cs5
+    #[arg(short = 'Q', long, value_name = "DSCP", value_parser = value_parsers::dscp)]
+    pub(crate) dscp: Option<u8>,
+
+    /// IP time to live (hop limit)
+    #[arg(short, long, value_name = "HOPS", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) ttl: Option<u8>,
+
+    /// How the peer's clock relates to this one
+    #[arg(long, value_parser = choices::CLOCK, value_name = "CLOCK", default_value = "auto")]
+    pub(crate) clock: AutoClock,
+
+    /// Which timestamps to use for the arrival of replies
+    #[arg(long, value_parser = choices::TIMESTAMPS, value_name = "WHICH", default_value = "auto")]
+    pub(crate) timestamps: AutoTimestamps,
+
+    /// Print the time before each line, in seconds since the Unix epoch
+    #[arg(short = 'D', long)]
+    pub(crate) print_time: bool,
+
+    /// With several targets, print all statistics of each
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// Exit 1 if packet loss exceeds this percentage
+    #[arg(long, value_name = "PERCENT", value_parser = value_parsers::percent)]
+    pub(crate) max_loss: Option<Percent>,
+
+    /// Exit 1 if the 99th percentile of the round-trip time exceeds this
+    ///
+    /// With fewer than 100 replies, the maximum counts.
+    #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
+    pub(crate) max_p99: Option<Duration>,
+
+    /// Write the result to FILE: .json, .csv (each request), .hdr (HdrHistogram log) or .html; - is
+    /// standard output
+    ///
+    /// This option may be repeated. FILE is written at the end, and every 10 seconds with the
+    /// result so far. With `-o -` the JSON result goes to standard output and everything else to
+    /// standard error.
+    #[arg(short, long, value_name = "FILE", value_parser = value_parsers::output_file)]
+    pub(crate) output: Vec<OutputFile>,
+}
