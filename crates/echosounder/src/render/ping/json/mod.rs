@@ -1,0 +1,174 @@
+//! The objects of `sounder ping --json` and of its JSON files.
+
+mod report;
+mod sample;
+
+use std::io::{self, Write};
+
+use echosounder_client::{ClockRelation, FailureKind, PingEvent, PingInterval};
+use serde::Serialize;
+
+use super::target::Target;
+use crate::render::json::{self, Distribution, EventTime};
+use crate::render::numbers::whole_nanos;
+
+pub(crate) use report::report;
+pub(super) use sample::Sample;
+
+#[derive(Serialize)]
+struct Start<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    resolved: &'a str,
+    local: Option<&'a str>,
+    size_bytes: usize,
+    interval_ns: u64,
+    wait_ns: u64,
+    count: Option<u64>,
+    clock: &'static str,
+    timestamps: &'static str,
+    kernel_tx_timestamps: bool,
+    kernel_rx_timestamps: bool,
+    own_clock_synchronized: Option<bool>,
+    own_clock_error_max_ns: Option<u64>,
+    started_unix_ns: u64,
+    started_time: String,
+}
+
+#[derive(Serialize)]
+struct Interval<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    answered: u64,
+    lost: u64,
+    rtt: Distribution,
+}
+
+/// An event that has no keys of its own.
+#[derive(Serialize)]
+struct Plain<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+}
+
+#[derive(Serialize)]
+struct LeftOut<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    count: u64,
+}
+
+/// The reason why a target was not measured, or not until its end.
+#[derive(Serialize)]
+struct Failure<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    reason: Option<String>,
+    error: &'a str,
+}
+
+/// Writes the object that precedes the first request to a target.
+pub(crate) fn start(out: &mut dyn Write, time: &EventTime, target: &Target) -> io::Result<()> {
+    json::event(
+        out,
+        time,
+        &Start {
+            event: "start",
+            endpoint: &target.endpoint,
+            resolved: &target.resolved,
+            local: target.local.as_deref(),
+            size_bytes: target.size,
+            interval_ns: whole_nanos(target.interval),
+            wait_ns: whole_nanos(target.wait),
+            count: target.count,
+            clock: clock_name(target.clock),
+            timestamps: if target.kernel.receives { "kernel" } else { "user" },
+            kernel_tx_timestamps: target.kernel.sends,
+            kernel_rx_timestamps: target.kernel.receives,
+            own_clock_synchronized: target.own_clock.map(|clock| clock.synchronized),
+            own_clock_error_max_ns: target.own_clock.map(|clock| whole_nanos(clock.error_max)),
+            started_unix_ns: target.started,
+            started_time: json::rfc3339(target.started),
+        },
+    )
+}
+
+/// Writes the object of an event. Reports are written by [`report`].
+pub(crate) fn event(
+    out: &mut dyn Write,
+    time: &EventTime,
+    endpoint: &str,
+    event: &PingEvent,
+) -> io::Result<()> {
+    if let Some(sample) = Sample::of(endpoint, event) {
+        return json::event(out, time, &sample);
+    }
+    let name = match event {
+        PingEvent::Interval(interval) => return write_interval(out, time, endpoint, interval),
+        PingEvent::Unexpected => "unexpected",
+        PingEvent::ClockContradicted => "clock_contradicted",
+        PingEvent::Reconnected => "reconnected",
+        PingEvent::Disconnected => "disconnected",
+        _ => return Ok(()),
+    };
+    json::event(out, time, &Plain { event: name, endpoint })
+}
+
+fn write_interval(
+    out: &mut dyn Write,
+    time: &EventTime,
+    endpoint: &str,
+    interval: &PingInterval,
+) -> io::Result<()> {
+    let PingInterval { answered, lost, rtt, .. } = interval;
+    json::event(
+        out,
+        time,
+        &Interval { event: "interval", endpoint, answered: *answered, lost: *lost, rtt: rtt.into() },
+    )
+}
+
+/// Writes how many events of a target were left out by the limit of lines per second.
+pub(crate) fn left_out(out: &mut dyn Write, time: &EventTime, endpoint: &str, count: u64) -> io::Result<()> {
+    json::event(out, time, &LeftOut { event: "left_out", endpoint, count })
+}
+
+/// Writes the error of a target into a file.
+pub(crate) fn error(
+    out: &mut dyn Write,
+    time: &EventTime,
+    endpoint: &str,
+    kind: Option<FailureKind>,
+    error: &str,
+) -> io::Result<()> {
+    let reason = kind.map(|kind| kind.to_string());
+    json::event(out, time, &Failure { event: "error", endpoint, reason, error })
+}
+
+fn clock_name(clock: ClockRelation) -> &'static str {
+    match clock {
+        ClockRelation::Same => "same",
+        ClockRelation::Synced => "synced",
+        ClockRelation::Free => "free",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use echosounder_proto::WallTime;
+
+    use super::*;
+
+    #[test]
+    fn times_that_jq_would_round_are_also_text() {
+        let sent = WallTime::from_nanos(1_795_810_829_000_000_010);
+        let lost = PingEvent::Lost { number: 1, sent, reason: FailureKind::Timeout.into() };
+        let mut out = Vec::new();
+        event(&mut out, &EventTime::from_unix_nanos(0), "tcp://h:1", &lost).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        assert!(line.contains("\"sent_unix_ns\":1795810829000000010,"), "{line}");
+        assert!(line.contains("\"sent_time\":\"2026-11-27T20:20:29.000000010Z\","), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(value["time"].is_string() && value["time_unix_ns"].is_string(), "{line}");
+    }
+}

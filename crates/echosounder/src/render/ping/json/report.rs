@@ -1,0 +1,148 @@
+//! The object of a report: `interim` or `result`.
+
+use std::io::{self, Write};
+
+use echosounder_client::{ClockRelation, DelayReport, PingReport, TimestampSupport, Verdict};
+use serde::Serialize;
+
+use super::clock_name;
+use crate::render::json::{self, Distribution, EventTime};
+use crate::render::numbers::whole_nanos;
+use crate::render::ping::target::Target;
+
+/// The result of a target.
+#[derive(Serialize)]
+struct Summary<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    resolved: &'a str,
+    elapsed_ns: u64,
+    sent: u64,
+    answered: u64,
+    late: u64,
+    lost: u64,
+    refused: u64,
+    timeout: u64,
+    unreachable: u64,
+    dns: u64,
+    closed: u64,
+    not_sent: u64,
+    loss_percent: f64,
+    duplicate: u64,
+    reordered: u64,
+    unexpected: u64,
+    skipped: u64,
+    rtt: Distribution,
+    server: Distribution,
+    up: Distribution,
+    down: Distribution,
+    up_down_assume_symmetric_minimum: bool,
+    rtt_jitter_ns: Option<f64>,
+    up_jitter_ns: Option<f64>,
+    down_jitter_ns: Option<f64>,
+    rtt_ipdv: Distribution,
+    up_ipdv: Distribution,
+    down_ipdv: Distribution,
+    server_timestamps: &'static str,
+    clock: &'static str,
+    clock_contradicted: bool,
+    clock_stands_still: bool,
+    clock_offset_ns: Option<i64>,
+    clock_offset_uncertainty_ns: Option<u64>,
+    clock_drift_ppm: Option<f64>,
+    clock_drift_uncertainty_ppm: Option<f64>,
+    clock_zone_minutes: Option<i64>,
+    clock_peer_steps: u64,
+    clock_own_steps: u64,
+    send_delay: Distribution,
+    kernel_tx_delay: Distribution,
+    kernel_rx_delay: Distribution,
+    verdict: Option<&'static str>,
+    missed: &'a [&'static str],
+}
+
+/// Writes the object of a report. `event` is `interim` or `result`.
+pub(crate) fn report(
+    out: &mut dyn Write,
+    time: &EventTime,
+    event: &'static str,
+    target: &Target,
+    report: &PingReport,
+    missed: &[&'static str],
+) -> io::Result<()> {
+    json::event(out, time, &Summary::new(event, target, report, missed))
+}
+
+impl<'a> Summary<'a> {
+    fn new(event: &'static str, target: &'a Target, report: &PingReport, missed: &'a [&'static str]) -> Self {
+        let PingReport { lost, clock, .. } = report;
+        let jitter = |way: &DelayReport| way.jitter_ns;
+        Self {
+            event,
+            endpoint: &target.endpoint,
+            resolved: &target.resolved,
+            elapsed_ns: whole_nanos(report.elapsed),
+            sent: report.sent(),
+            answered: report.answered,
+            late: report.late,
+            lost: lost.total(),
+            refused: lost.refused,
+            timeout: lost.timeout,
+            unreachable: lost.unreachable,
+            dns: lost.dns,
+            closed: lost.closed,
+            not_sent: lost.not_sent,
+            loss_percent: report.loss_percent(),
+            duplicate: report.duplicate,
+            reordered: report.reordered,
+            unexpected: report.unexpected,
+            skipped: report.skipped,
+            rtt: (&report.rtt.delay).into(),
+            server: (&report.server).into(),
+            up: (&report.up.delay).into(),
+            down: (&report.down.delay).into(),
+            up_down_assume_symmetric_minimum: clock.relation == ClockRelation::Free,
+            rtt_jitter_ns: jitter(&report.rtt),
+            up_jitter_ns: jitter(&report.up),
+            down_jitter_ns: jitter(&report.down),
+            rtt_ipdv: (&report.rtt.variation).into(),
+            up_ipdv: (&report.up.variation).into(),
+            down_ipdv: (&report.down.variation).into(),
+            server_timestamps: support_name(report.timestamps),
+            clock: clock_name(clock.relation),
+            clock_contradicted: clock.contradicted,
+            clock_stands_still: clock.stands_still,
+            clock_offset_ns: clock.offset_ns,
+            clock_offset_uncertainty_ns: clock.offset_uncertainty_ns,
+            clock_drift_ppm: clock.drift.map(|drift| drift.ppm),
+            clock_drift_uncertainty_ppm: clock.drift.map(|drift| drift.uncertainty_ppm),
+            clock_zone_minutes: clock.zone_minutes,
+            clock_peer_steps: clock.peer_steps,
+            clock_own_steps: clock.own_steps,
+            send_delay: (&report.send_delay).into(),
+            kernel_tx_delay: (&report.kernel_tx_delay).into(),
+            kernel_rx_delay: (&report.kernel_rx_delay).into(),
+            verdict: report.verdict().map(|(verdict, _)| verdict_name(verdict)),
+            missed,
+        }
+    }
+}
+
+fn support_name(support: TimestampSupport) -> &'static str {
+    match support {
+        TimestampSupport::None => "none",
+        TimestampSupport::Seconds => "seconds",
+        TimestampSupport::Single => "single",
+        TimestampSupport::RxTx => "rx_tx",
+    }
+}
+
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Steady => "steady",
+        Verdict::Up => "up",
+        Verdict::Down => "down",
+        Verdict::Both => "both",
+        Verdict::Server => "server",
+    }
+}

@@ -1,0 +1,86 @@
+//! The object of a request that has ended.
+
+use echosounder_client::{ClockRelation, FailureKind, PingEvent, PingReply};
+use echosounder_proto::WallTime;
+use serde::Serialize;
+
+use crate::render::json;
+use crate::render::numbers::whole_nanos;
+
+/// A request that has ended.
+#[derive(Serialize)]
+pub(in crate::render::ping) struct Sample<'a> {
+    event: &'static str,
+    endpoint: &'a str,
+    pub(in crate::render::ping) seq: u64,
+    pub(in crate::render::ping) outcome: &'static str,
+    pub(in crate::render::ping) reason: Option<String>,
+    pub(in crate::render::ping) sent_unix_ns: Option<u64>,
+    sent_time: Option<String>,
+    pub(in crate::render::ping) rtt_ns: Option<u64>,
+    pub(in crate::render::ping) up_ns: Option<i64>,
+    pub(in crate::render::ping) down_ns: Option<i64>,
+    pub(in crate::render::ping) pdv_up_ns: Option<i64>,
+    pub(in crate::render::ping) pdv_down_ns: Option<i64>,
+    pub(in crate::render::ping) server_ns: Option<u64>,
+    pub(in crate::render::ping) reordered: bool,
+}
+
+impl<'a> Sample<'a> {
+    /// Returns the sample of an event that ends a request, and `None` for other events.
+    pub(in crate::render::ping) fn of(endpoint: &'a str, event: &PingEvent) -> Option<Self> {
+        match event {
+            PingEvent::Replied(answered) => Some(Self::answered(endpoint, answered)),
+            PingEvent::Lost { number, sent, reason } => {
+                Some(Self::lost(endpoint, *number, *sent, reason.kind()))
+            }
+            PingEvent::Duplicate(number) => Some(Self::outcome(endpoint, *number, "duplicate")),
+            _ => None,
+        }
+    }
+
+    fn outcome(endpoint: &'a str, seq: u64, outcome: &'static str) -> Self {
+        Self {
+            event: "sample",
+            endpoint,
+            seq,
+            outcome,
+            reason: None,
+            sent_unix_ns: None,
+            sent_time: None,
+            rtt_ns: None,
+            up_ns: None,
+            down_ns: None,
+            pdv_up_ns: None,
+            pdv_down_ns: None,
+            server_ns: None,
+            reordered: false,
+        }
+    }
+
+    fn lost(endpoint: &'a str, seq: u64, sent: WallTime, kind: Option<FailureKind>) -> Self {
+        Self {
+            sent_unix_ns: Some(sent.as_nanos()),
+            sent_time: Some(json::rfc3339(sent.as_nanos())),
+            reason: Some(kind.map_or_else(|| "NOT_SENT".to_owned(), |kind| kind.to_string())),
+            ..Self::outcome(endpoint, seq, "lost")
+        }
+    }
+
+    fn answered(endpoint: &'a str, answered: &PingReply) -> Self {
+        let free = answered.clock == ClockRelation::Free;
+        let delays = |wanted: bool| answered.delay.filter(|_| wanted);
+        Self {
+            sent_unix_ns: Some(answered.sent.as_nanos()),
+            sent_time: Some(json::rfc3339(answered.sent.as_nanos())),
+            rtt_ns: Some(whole_nanos(answered.rtt)),
+            up_ns: delays(!free).map(|delay| delay.up_ns),
+            down_ns: delays(!free).map(|delay| delay.down_ns),
+            pdv_up_ns: delays(free).map(|delay| delay.up_ns),
+            pdv_down_ns: delays(free).map(|delay| delay.down_ns),
+            server_ns: answered.residence.map(whole_nanos),
+            reordered: answered.reordered,
+            ..Self::outcome(endpoint, answered.number, if answered.late { "late" } else { "answered" })
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The table that compares several targets.
+
+use std::io::{self, Write};
+
+use echosounder_client::{FailureKind, PingReport};
+
+use super::{cell, none, percent_lost};
+use crate::render::numbers::{grouped, millis};
+use crate::render::ping::target::Target;
+use crate::render::style::Style;
+
+/// A line of the comparison of several targets.
+pub(crate) struct Row<'a> {
+    /// The endpoint that was reached, or that could not be reached.
+    pub(crate) name: &'a str,
+    /// The report, if any request was sent.
+    pub(crate) report: Option<&'a PingReport>,
+    /// How the target failed, if it did.
+    pub(crate) failure: Option<FailureKind>,
+}
+
+/// Writes a table with a row for each of several targets.
+pub(crate) fn comparison(out: &mut dyn Write, style: Style, rows: &[Row<'_>]) -> io::Result<()> {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    // On a narrow terminal the name has a line of its own.
+    let own_line = !style.fits(width + 68);
+    let name_width = if own_line { 0 } else { width };
+    let mut line = |name: &str, cells: [String; 7], has_lost: bool, failure: Option<FailureKind>| {
+        let [sent, lost, times @ ..] = cells;
+        let lost = style.bad_if(has_lost, format!("{lost:>7}"));
+        write!(out, "{name:name_width$}{}{sent:>9} {lost}", if own_line { "\n" } else { " " })?;
+        times.iter().try_for_each(|cell| write!(out, " {cell:>9}"))?;
+        failure.map_or(Ok(()), |failure| write!(out, "  {}", style.bad(failure)))?;
+        writeln!(out)
+    };
+    line("ms", ["sent", "lost", "min", "p50", "p99", "max", "jitter"].map(str::to_owned), false, None)?;
+    rows.iter().try_for_each(|row| {
+        let has_lost = row.report.is_some_and(|report| report.lost.total() != 0);
+        let cells = row.report.map_or_else(|| [(); 7].map(|()| none()), compared_cells);
+        line(row.name, cells, has_lost, row.failure)
+    })
+}
+
+fn compared_cells(report: &PingReport) -> [String; 7] {
+    let times = &report.rtt.delay;
+    [
+        grouped(report.sent()),
+        format!("{}%", percent_lost(report)),
+        cell(times.min()),
+        cell(times.percentile(50.0)),
+        cell(times.percentile(99.0)),
+        cell(times.max()),
+        report.rtt.jitter_ns.map_or_else(none, millis),
+    ]
+}
+
+/// Writes which clock reads timed the replies of the compared targets.
+pub(crate) fn compared_by<'a>(
+    out: &mut dyn Write,
+    targets: impl Iterator<Item = &'a Target>,
+) -> io::Result<()> {
+    let (kernel, user): (Vec<_>, Vec<_>) = targets.partition(|target| target.kernel.receives);
+    match (kernel.is_empty(), user.is_empty()) {
+        (true, true) => Ok(()),
+        (false, true) => writeln!(out, "all with kernel timestamps of receipt (--timestamps)"),
+        (true, false) => writeln!(out, "all with user-space timestamps (--timestamps)"),
+        (false, false) => {
+            writeln!(out, "some with kernel timestamps of receipt, some without (--timestamps)")
+        }
+    }
+}
