@@ -17,7 +17,13 @@ mod template;
 mod time;
 mod timestamp;
 
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
 use echosounder_proto::{Input, LocalTime, Responder, StampContext};
+
+/// A fixed key for hashed tables, so that whether two sources share a bucket does not differ from run to
+/// run.
+type FixedKey = BuildHasherDefault<DefaultHasher>;
 
 /// Replies to `input` as a server does that reads it at once, in as many turns as needed.
 fn reply_all(responder: &Responder, input: &[u8], input_kind: Input) -> (Vec<u8>, usize) {

@@ -1,11 +1,12 @@
 use std::collections::HashMap;
-use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 use std::time::Duration;
 
 use echosounder_proto::{DropReason, MonoTime, ReplyForm, ReplyLimits, ReplyMeter, Source, SourcePrefix};
 use proptest::prelude::*;
+
+use crate::FixedKey;
 
 const CTIME: ReplyForm = ReplyForm::Stamped { excess: 27 };
 const SAME_LENGTH: ReplyForm = ReplyForm::Stamped { excess: 0 };
@@ -14,14 +15,14 @@ fn at(millis: u64) -> MonoTime {
     MonoTime::from_origin(Duration::from_millis(millis))
 }
 
-fn meter() -> ReplyMeter<RandomState> {
+fn meter() -> ReplyMeter<FixedKey> {
     with_limits(8 * 1024, 256, 64 * 1024)
 }
 
-fn with_limits(burst: u32, rate: u32, rate_total: u32) -> ReplyMeter<RandomState> {
+fn with_limits(burst: u32, rate: u32, rate_total: u32) -> ReplyMeter<FixedKey> {
     let mut limits = ReplyLimits::default();
     (limits.burst, limits.rate, limits.rate_total) = (burst, rate, rate_total);
-    ReplyMeter::new(limits, RandomState::new())
+    ReplyMeter::new(limits, FixedKey::default())
 }
 
 /// A source in the IPv4 network of this number.
@@ -33,13 +34,7 @@ fn at_port(network: u32, port: u16) -> Source {
     Source::Remote { prefix: IpAddr::V4(Ipv4Addr::from_bits(network << 8)).into(), port }
 }
 
-fn replies(
-    meter: &ReplyMeter<RandomState>,
-    requests: u32,
-    source: Source,
-    form: ReplyForm,
-    millis: u64,
-) -> u32 {
+fn replies(meter: &ReplyMeter<FixedKey>, requests: u32, source: Source, form: ReplyForm, millis: u64) -> u32 {
     (0..requests).map(|_| u32::from(meter.admit(source, form, at(millis)).is_ok())).sum()
 }
 

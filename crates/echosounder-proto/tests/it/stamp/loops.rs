@@ -1,14 +1,14 @@
 //! Two reflectors and one packet with a forged source.
 
-use std::hash::RandomState;
+use std::time::Duration;
 
+use crate::FixedKey;
 use echosounder_proto::stamp::{
     ErrorEstimate, Key, PORT, Reflector, RequestContext, SenderConfig, StampSender, TimestampFormat,
 };
 use echosounder_proto::{
     DropReason, MonoTime, ProbeFormat, ReplyForm, ReplyLimits, ReplyMeter, Source, SourcePrefix,
 };
-use std::time::Duration;
 
 use super::{NOW, at, key, reflector, source};
 
@@ -26,7 +26,7 @@ fn request(key: Option<Key>, sent: u64) -> Vec<u8> {
 /// Passes one packet between two reflectors, whose clocks show these times at first, and returns how
 /// often each replied, and why the last packet was dropped.
 fn exchange(
-    reflectors: &mut [Reflector<RandomState>; 2],
+    reflectors: &mut [Reflector<FixedKey>; 2],
     clocks: [u64; 2],
     delay: u64,
     mut packet: Vec<u8>,
@@ -130,7 +130,7 @@ fn requests_are_not_taken_for_replies_at_the_end_of_an_era() {
 /// Senders may use the port of reflectors, so replies to it have a higher limit than other services.
 #[test]
 fn the_meter_limits_replies_to_the_ports_of_reflectors() {
-    let meter = ReplyMeter::new(ReplyLimits::default(), RandomState::new());
+    let meter = ReplyMeter::new(ReplyLimits::default(), FixedKey::default());
     let prefix = SourcePrefix::from(source(0).ip());
     let granted = |port, millis, form| {
         let now = MonoTime::from_origin(Duration::from_millis(millis));

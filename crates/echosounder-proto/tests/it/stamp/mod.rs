@@ -7,11 +7,12 @@ mod reflector;
 mod sender;
 mod time;
 
-use std::hash::RandomState;
 use std::net::SocketAddr;
 
 use echosounder_proto::WallTime;
 use echosounder_proto::stamp::{Key, Reflector, ReflectorConfig, RequestContext};
+
+use crate::FixedKey;
 
 /// 2026-11-22T11:19:36.123456789Z.
 const NOW: u64 = 1_795_346_376_123_456_789;
@@ -24,10 +25,10 @@ fn key() -> Key {
     Key::new(b"a key of 24 random bytes").unwrap()
 }
 
-fn reflector(change: impl FnOnce(&mut ReflectorConfig)) -> Reflector<RandomState> {
+fn reflector(change: impl FnOnce(&mut ReflectorConfig)) -> Reflector<FixedKey> {
     let mut config = ReflectorConfig::default();
     change(&mut config);
-    Reflector::new(config, RandomState::new())
+    Reflector::new(config, FixedKey::default())
 }
 
 fn source(port: u16) -> SocketAddr {

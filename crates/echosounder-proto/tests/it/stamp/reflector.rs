@@ -1,4 +1,3 @@
-use std::hash::RandomState;
 use std::net::SocketAddr;
 
 use echosounder_proto::DropReason;
@@ -8,6 +7,8 @@ use echosounder_proto::stamp::{
     SenderPacket, Session, Sessions, StampSender, TimestampFormat, tlv,
 };
 use proptest::prelude::*;
+
+use crate::FixedKey;
 
 use super::{NOW, at, context, key, reflector, source};
 
@@ -25,7 +26,7 @@ fn request(sequence: u32, ssid: u16, tail: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn reflect(reflector: &mut Reflector<RandomState>, packet: &mut [u8]) -> Result<Reflected, DropReason> {
+fn reflect(reflector: &mut Reflector<FixedKey>, packet: &mut [u8]) -> Result<Reflected, DropReason> {
     let (len, estimate) = (packet.len(), ErrorEstimate::from_bits(0x8a10));
     let result = reflector.reflect(packet, len, &context(NOW), estimate, at(NOW + 1000));
     reflector.finish(packet, at(NOW + 2000));
@@ -219,7 +220,7 @@ fn extensions_with_a_wrong_hmac_are_refused() {
 
 #[test]
 fn a_million_sessions_evict_each_other() {
-    let mut sessions = Sessions::new(RandomState::new());
+    let mut sessions = Sessions::new(FixedKey::default());
     let session = |number: u32| Session {
         source: SocketAddr::from((number.to_be_bytes(), 40_000)),
         destination: None,
@@ -236,7 +237,7 @@ fn a_million_sessions_evict_each_other() {
 
 #[test]
 fn a_busy_session_is_not_evicted() {
-    let mut sessions = Sessions::new(RandomState::new());
+    let mut sessions = Sessions::new(FixedKey::default());
     let session = |port| Session { source: source(port), destination: None, ssid: 9 };
     for round in 0..60_000_u32 {
         assert_eq!(sessions.count(&session(1)), round);
