@@ -11,7 +11,8 @@
 //! [`EchoReader`].
 //!
 //! A client that measures lets a [`Prober`] decide when requests are sent and what becomes of each,
-//! in the form of a [`ProbeFormat`] such as [`TextEcho`]. [`InFlight`] is the table of its
+//! in the form of a [`ProbeFormat`]: [`TextEcho`], [`IcmpEcho`] or a
+//! [`StampSender`](stamp::StampSender). [`InFlight`] is the table of its
 //! outstanding requests, and a [`PeerClock`] estimates the offset of the server's clock from the
 //! replies.
 //!
@@ -37,6 +38,7 @@ mod datagram;
 mod failure;
 mod finder;
 mod framing;
+mod icmp;
 mod in_flight;
 mod metering;
 mod payload;
@@ -58,6 +60,7 @@ pub use datagram::{Datagram, DatagramFilter, DropReason, PlainEcho, Sender};
 pub use failure::{FailureKind, LossReason};
 pub use finder::{Finder, Found};
 pub use framing::{FRAME_MAX, Framing, Input};
+pub use icmp::{ICMP_PAYLOAD_MAX, ICMP_PAYLOAD_MIN, IcmpEcho, IcmpError, IcmpVersion};
 pub use in_flight::{InFlight, Match};
 pub use metering::{ReplyForm, ReplyLimits, ReplyMeter, Source, SourcePrefix};
 pub use payload::{NUMBERED_MIN, Payload, Returned};

@@ -5,6 +5,8 @@
 mod filter;
 #[path = "properties/framing.rs"]
 mod framing;
+#[path = "properties/icmp.rs"]
+mod icmp;
 #[path = "properties/in_flight.rs"]
 mod in_flight;
 #[path = "properties/meter.rs"]
@@ -37,6 +39,11 @@ use replay::replay;
 #[test]
 fn framing_corpus_satisfies_the_properties() {
     replay("framing", framing::holds);
+}
+
+#[test]
+fn icmp_corpus_satisfies_the_properties() {
+    replay("icmp", icmp::holds);
 }
 
 #[test]

@@ -1,0 +1,1 @@
+../../../../../fuzz/properties/icmp.rs
