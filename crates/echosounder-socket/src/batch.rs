@@ -1,12 +1,14 @@
 //! Many datagrams per system call: receive them with recvmmsg(2), reply to them with sendmmsg(2).
 
 use std::io;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::buffer::{IoBuffer, check_memory};
-use crate::control::{ControlMessage, ControlSpace, PacketInfo, RawControl};
+use crate::control::{ControlMessage, ControlSpace, PacketInfo, RawControl, put_traffic_class};
 use crate::credentials::Credentials;
 use crate::datagram::{Datagram, Datagrams};
 use crate::family::tipc::TipcAddress;
@@ -93,6 +95,17 @@ pub struct Received {
     pub credentials: Option<Credentials>,
     /// The TIPC service that it was addressed to, if any.
     pub tipc_destination: Option<TipcAddress>,
+    /// Its time of arrival since the Unix epoch, if the socket has the option
+    /// [`SO_TIMESTAMPNS`](crate::option::SO_TIMESTAMPNS).
+    pub timestamp: Option<Duration>,
+    /// Its time to live or hop limit on arrival, if the socket has the option
+    /// [`IP_RECVTTL`](crate::option::IP_RECVTTL) or
+    /// [`IPV6_RECVHOPLIMIT`](crate::option::IPV6_RECVHOPLIMIT).
+    pub ttl: Option<u8>,
+    /// Its type of service or traffic class on arrival, DSCP and ECN, if the socket has the option
+    /// [`IP_RECVTOS`](crate::option::IP_RECVTOS) or
+    /// [`IPV6_RECVTCLASS`](crate::option::IPV6_RECVTCLASS).
+    pub traffic_class: Option<u8>,
 }
 
 impl Batch {
@@ -215,10 +228,39 @@ impl Batch {
                 ControlMessage::Overflow(count) => metadata.overflows = Some(count),
                 ControlMessage::Credentials(who) => metadata.credentials = Some(who),
                 ControlMessage::TipcDestination(range) => metadata.tipc_destination = Some(range),
+                ControlMessage::Timestamp(arrival) => metadata.timestamp = Some(arrival.since_epoch()),
+                ControlMessage::Ttl(hops) | ControlMessage::HopLimit(hops) => {
+                    metadata.ttl = u8::try_from(hops).ok();
+                }
+                ControlMessage::Tos(class) => metadata.traffic_class = Some(class),
+                ControlMessage::TrafficClass(class) => metadata.traffic_class = u8::try_from(class).ok(),
                 _ => {}
             }
         }
         metadata
+    }
+
+    /// Returns the whole buffer of a received datagram, whose first bytes are the datagram.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not less than the number of received datagrams.
+    #[doc(hidden)]
+    pub fn buffer_mut(&mut self, index: usize) -> &mut [u8] {
+        assert!(index < self.received, "datagram {index} of {}", self.received);
+        self.slots.buffer_mut(index)
+    }
+
+    /// Changes the length of a received datagram, at most to that of its buffer. Its bytes are the
+    /// first ones of the buffer.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not less than the number of received datagrams.
+    #[doc(hidden)]
+    pub fn set_len(&mut self, index: usize, len: usize) {
+        assert!(index < self.received, "datagram {index} of {}", self.received);
+        self.slots.set_len(index, len);
     }
 
     /// Returns the source of a received datagram.
@@ -259,14 +301,40 @@ impl Batch {
         from: Option<PacketInfo>,
         to: Option<&Address>,
     ) -> io::Result<()> {
+        self.reply_with_class(index, head, from, to, 0)
+    }
+
+    /// Queues a reply like [`reply`](Self::reply), with a type of service or traffic class (DSCP and
+    /// ECN). 0 leaves that of the socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`reply`](Self::reply).
+    ///
+    /// # Panics
+    ///
+    /// As [`reply`](Self::reply).
+    #[doc(hidden)]
+    pub fn reply_with_class(
+        &mut self,
+        index: usize,
+        head: &[u8],
+        from: Option<PacketInfo>,
+        to: Option<&Address>,
+        class: u8,
+    ) -> io::Result<()> {
         assert!(index < self.received, "datagram {index} of {}", self.received);
         assert!(
             self.replies.last().is_none_or(|&last| last < index),
             "replies are queued in ascending order, one per datagram"
         );
         let to = to.map(RawAddress::try_from).transpose()?;
+        // A mapped IPv4 address takes the control messages of IPv4: ip_cmsg_send in net/ipv4/ip_sockglue.c.
+        let ip = if class == 0 { None } else { self.sender(index).ip() };
+        let is_ipv6 = ip.is_some_and(|ip| matches!(ip.to_canonical(), IpAddr::V6(_)));
         self.slots.prepare(self.replies.len(), index, head, to.as_ref(), |control| {
-            from.map_or(0, |info| info.encode(control))
+            let len = from.map_or(0, |info| info.encode(control));
+            if class == 0 { len } else { len + put_traffic_class(&mut control[len..], class, is_ipv6) }
         });
         self.replies.push(index);
         Ok(())

@@ -23,6 +23,6 @@ pub use raw::{RawControl, RawControlBuf};
 pub use received::ControlMessage;
 pub use records::{PacketAuxData, SctpReceiveInfo, SctpSendInfo};
 pub use send::SendControl;
-pub(crate) use send::put_segment_size;
+pub(crate) use send::{put_segment_size, put_traffic_class};
 pub use space::ControlSpace;
 pub use timestamp::{Timestamp, TimestampResolution};

@@ -195,6 +195,15 @@ fn append_iv(iv: &[u8], control: &mut Vec<u8>) {
     append(control, SOL_ALG, ALG_SET_IV, &[&len.to_ne_bytes(), iv].concat());
 }
 
+/// Writes the control message that sets the type of service or traffic class of a datagram, and
+/// returns its length.
+pub(crate) fn put_traffic_class(control: &mut [u8], class: u8, is_ipv6: bool) -> usize {
+    match is_ipv6 {
+        true => put(control, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &i32::from(class).to_ne_bytes()),
+        false => put(control, libc::IPPROTO_IP, libc::IP_TOS, &[class]),
+    }
+}
+
 /// Writes the control message that cuts a send into datagrams of `size` bytes, and returns its
 /// length.
 pub(crate) fn put_segment_size(control: &mut [u8], size: u16) -> usize {

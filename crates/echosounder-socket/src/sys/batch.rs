@@ -18,9 +18,10 @@ pub(crate) const HEAD_MAX: usize = 128;
 const _: () =
     assert!(HEAD_MAX % IoBuffer::ALIGN == 0, "a datagram starts on a boundary, because its slot does");
 
-/// Maximum length of the control messages of a reply: a source address and a segment size.
+/// Maximum length of the control messages of a reply: a source address, a traffic class and a segment
+/// size.
 pub(crate) const REPLY_CONTROL_MAX: usize =
-    ControlSpace::PACKET_INFO.plus(ControlSpace::SEGMENT_SIZE).bytes();
+    ControlSpace::PACKET_INFO.plus(ControlSpace::TOS).plus(ControlSpace::SEGMENT_SIZE).bytes();
 
 /// A buffer for the control messages of a reply, with the alignment of `cmsghdr`.
 #[derive(Clone, Copy)]
@@ -162,6 +163,17 @@ impl Slots {
     pub(crate) fn bytes_mut(&mut self, index: usize) -> &mut [u8] {
         let (start, len) = (self.start(index), self.len(index));
         &mut self.buffer[start..start + len]
+    }
+
+    /// Returns the whole buffer of a received datagram.
+    pub(crate) fn buffer_mut(&mut self, index: usize) -> &mut [u8] {
+        let start = self.start(index);
+        &mut self.buffer[start..start + self.size]
+    }
+
+    /// Changes the length of a received datagram.
+    pub(crate) fn set_len(&mut self, index: usize, len: usize) {
+        self.received[index].msg_len = libc::c_uint::try_from(len.min(self.size)).unwrap_or(0);
     }
 
     /// Returns the length of the received part of a datagram.

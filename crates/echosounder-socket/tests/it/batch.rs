@@ -305,6 +305,51 @@ fn wildcard(v6_only: Option<bool>) -> (Socket, u16) {
     (socket, port)
 }
 
+#[test]
+fn replies_have_the_class_and_length_that_they_are_given() {
+    for address in ["127.0.0.1:0", "[::1]:0"].map(|text| text.parse::<SocketAddr>().unwrap()) {
+        let (server, name) = bound(Transport::Udp, &address.into());
+        let client = connected(Transport::Udp, &name);
+        for socket in [&server, &client] {
+            if address.is_ipv4() {
+                socket.set_option(option::IP_RECVTTL, true).unwrap();
+                socket.set_option(option::IP_RECVTOS, true).unwrap();
+            } else {
+                socket.set_option(option::IPV6_RECVHOPLIMIT, true).unwrap();
+                socket.set_option(option::IPV6_RECVTCLASS, true).unwrap();
+            }
+            socket.set_option(option::SO_TIMESTAMPNS, true).unwrap();
+        }
+        (0..3).for_each(|_| assert_eq!(client.send(b"call").unwrap(), 4));
+        let space = ControlSpace::TTL + ControlSpace::TOS + ControlSpace::TIMESTAMP;
+        let mut batch = Batch::with_control(8, 64, space);
+        let mut received = 0;
+        while received < 3 {
+            for index in 0..receive(&mut batch, &server) {
+                let info = batch.metadata(index);
+                assert_eq!((info.ttl, info.traffic_class), (Some(64), Some(0)));
+                assert!(info.timestamp.is_some());
+                batch.buffer_mut(index)[..8].copy_from_slice(b"answered");
+                batch.set_len(index, 8);
+                // The third has the class of the socket.
+                let class = [0xb8, 0x28, 0][received];
+                batch.reply_with_class(index, b"", None, None, class).unwrap();
+                received += 1;
+            }
+            send(&mut batch, &server);
+        }
+        let mut replies = Batch::with_control(8, 64, space);
+        let mut classes = Vec::new();
+        while classes.len() < 3 {
+            for index in 0..receive(&mut replies, &client) {
+                assert_eq!(replies.bytes(index), b"answered");
+                classes.push(replies.metadata(index).traffic_class);
+            }
+        }
+        assert_eq!(classes, [Some(0xb8), Some(0x28), Some(0)], "{address}");
+    }
+}
+
 /// Checks that a client connected to each address receives a reply from it.
 fn check_answers_leave_from_the_address_asked(
     server: &Socket,
