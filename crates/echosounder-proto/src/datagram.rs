@@ -33,6 +33,19 @@ pub enum Sender {
     Service,
 }
 
+impl Sender {
+    /// Returns why datagrams of the sender are dropped, if they are.
+    pub fn refusal(self) -> Option<DropReason> {
+        match self {
+            Self::Local | Self::Remote => None,
+            Self::Nameless => Some(DropReason::Nameless),
+            Self::Own => Some(DropReason::Own),
+            Self::Kernel => Some(DropReason::Kernel),
+            Self::Service => Some(DropReason::Service),
+        }
+    }
+}
+
 /// Why a datagram is not replied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -158,12 +171,8 @@ impl DatagramFilter {
         if datagram.to_group {
             return Err(DropReason::Group);
         }
-        match datagram.sender {
-            Sender::Nameless => return Err(DropReason::Nameless),
-            Sender::Own => return Err(DropReason::Own),
-            Sender::Kernel => return Err(DropReason::Kernel),
-            Sender::Service => return Err(DropReason::Service),
-            Sender::Local | Sender::Remote => {}
+        if let Some(reason) = datagram.sender.refusal() {
+            return Err(reason);
         }
         if datagram.truncated {
             return Err(DropReason::Truncated);

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
+use echosounder_proto::stamp::ReflectorConfig;
 use echosounder_proto::{Framing, PlainEcho, ReplyLimits, Template};
 use echosounder_socket::{IpVersion, Socket, ToEndpoint};
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub trust: Vec<Network>,
     /// The bytes by which datagram replies to other hosts may exceed their requests.
     pub reply_limits: ReplyLimits,
+    /// How [reflectors](Server::add_reflectors) reply to STAMP requests.
+    pub reflector: ReflectorConfig,
     /// This machine's name, for templates that show it.
     pub host: String,
     /// The number of threads that serve connections. Each datagram socket that several threads can
@@ -90,6 +93,7 @@ impl Default for Config {
             plain_echo: PlainEcho::Local,
             trust: Vec::new(),
             reply_limits: ReplyLimits::default(),
+            reflector: ReflectorConfig::default(),
             host: String::new(),
             workers: NonZeroUsize::MIN,
             connections_max: None,
@@ -203,6 +207,12 @@ impl Config {
     #[must_use]
     pub fn reply_limits(self, reply_limits: ReplyLimits) -> Self {
         Self { reply_limits, ..self }
+    }
+
+    /// Sets how reflectors reply to STAMP requests. [`Server::add_reflectors`] has an example.
+    #[must_use]
+    pub fn reflector(self, reflector: ReflectorConfig) -> Self {
+        Self { reflector, ..self }
     }
 
     /// Sets this machine's name, for templates that show it. The default is empty.

@@ -6,20 +6,22 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use echosounder_proto::{Clock, Datagram, DatagramFilter, DropReason, ReplyForm, Sender, WallTime};
-use echosounder_socket::family::unix::UnixName;
+use echosounder_proto::stamp::ReflectorConfig;
+use echosounder_proto::{Clock, DropReason, Sender};
+use echosounder_socket::internal::Received;
 use echosounder_socket::{
-    Address, Batch, Interest, PacketInfo, Socket, StopToken, is_forbidden, option, ready,
+    Address, Batch, ControlSpace, Interest, Socket, StopToken, is_forbidden, option, ready,
 };
 
 use crate::access::Access;
+use crate::echo_replies::EchoReplies;
 use crate::event::Observer;
 use crate::failures::{Failures, PAUSE, is_transient};
-use crate::reply_cache::{self, ReplyCache};
+use crate::reply_cache;
 use crate::reply_rules::ReplyRules;
-use crate::send_budget::SendBudget;
-use crate::sender::{classify, is_to_group, source};
-use crate::service::{DatagramContext, EchoService};
+use crate::sender::{classify, is_to_group};
+use crate::service::EchoService;
+use crate::stamp_replies::StampReplies;
 use crate::unread::UnreadLook;
 
 /// Maximum number of turns without a look at the stop token.
@@ -59,34 +61,54 @@ pub struct DatagramWorker<C, O> {
     socket: Socket,
     address: Address,
     batch: Batch,
-    filter: DatagramFilter,
+    replies: Replies,
     /// `None` allows all senders.
     access: Option<Arc<Access>>,
     rules: ReplyRules,
     /// Whether this worker counts datagrams to a group.
     counts_groups: bool,
-    reply_cache: ReplyCache,
-    /// `None` for sockets whose replies are not charged to the send buffer until they are read.
-    send_shares: Option<SendShares>,
     /// Messages replied to.
     messages: u64,
     /// The kernel's count of datagrams that it dropped for lack of buffer space, when it was last
     /// read.
     kernel_drops: u32,
-    /// The timestamp prefix of the reply that is being prepared.
-    prefix: Vec<u8>,
     receive_failures: Failures,
     wait_failures: Failures,
     stop: StopToken,
     service: EchoService<C, O>,
 }
 
-/// The shares of a socket's clients in its send buffer.
+/// What a worker replies with.
 #[derive(Debug)]
-struct SendShares {
-    budget: SendBudget,
-    /// `None` if this machine cannot show which clients have read their replies.
-    look: Option<UnreadLook>,
+enum Replies {
+    Echo(EchoReplies),
+    Stamp(Box<StampReplies>),
+}
+
+/// What is known about a datagram beside its bytes.
+pub(crate) struct Arrival {
+    pub(crate) received: Received,
+    pub(crate) peer: Address,
+    /// The address that it was sent to, if that is not the one of the socket.
+    destination: Option<Address>,
+    pub(crate) sender: Sender,
+}
+
+impl Arrival {
+    /// Returns the address that it was sent to. `socket` is the one of the socket.
+    pub(crate) fn local<'a>(&'a self, socket: &'a Address) -> &'a Address {
+        self.destination.as_ref().unwrap_or(socket)
+    }
+
+    /// Returns the user who sent it, if the kernel attests one.
+    pub(crate) fn user(&self) -> Option<u32> {
+        self.received.credentials.map(|sender| sender.uid)
+    }
+
+    /// Returns whether it was sent to several sockets.
+    pub(crate) fn is_to_group(&self) -> bool {
+        is_to_group(&self.received, &self.peer)
+    }
 }
 
 impl<C: Clock, O: Observer> DatagramWorker<C, O> {
@@ -103,31 +125,21 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
         socket.set_nonblocking(true)?;
-        let mut send_shares = None;
-        if let Address::Unix(_) = address {
-            // The reply cache compares the sender's user with the owner of its path.
-            socket.set_option(option::SO_PASSCRED, true)?;
-            let size = usize::try_from(socket.option(option::SO_SNDBUF)?).unwrap_or_default();
-            send_shares = Some(SendShares { budget: SendBudget::new(size), look: None });
-        }
         let batch = match address.ip() {
             Some(_) => Batch::try_new(UDP_BATCH_MAX, UDP_LEN_MAX),
             None => Batch::try_new(OTHER_BATCH_MAX, OTHER_LEN_MAX),
         }?;
-        let template = &service.responder(true).stamp;
+        let replies = EchoReplies::new(&socket, &address, &service.responder(true).stamp, rules.plain_echo)?;
         Ok(Self {
             access: None,
-            filter: DatagramFilter::new(template, rules.plain_echo),
+            replies: Replies::Echo(replies),
             rules,
             batch,
             socket,
             address,
             counts_groups: true,
-            reply_cache: ReplyCache::default(),
-            send_shares,
             messages: 0,
             kernel_drops: 0,
-            prefix: Vec::new(),
             receive_failures: Failures::default(),
             wait_failures: Failures::default(),
             stop,
@@ -137,10 +149,25 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
 
     /// Looks with this socket which clients of a UNIX socket have read their replies.
     pub(crate) fn with_look(mut self, look: Option<UnreadLook>) -> Self {
-        if let Some(shares) = &mut self.send_shares {
-            shares.look = look;
+        if let Replies::Echo(replies) = &mut self.replies {
+            replies.set_look(look);
         }
         self
+    }
+
+    /// Reflects STAMP requests instead of echoing messages. The socket must be a UDP socket.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses to report times of receipt, or no memory is left.
+    pub fn with_reflector(mut self, config: ReflectorConfig) -> io::Result<Self> {
+        let space = ControlSpace::PACKET_INFO
+            .plus(ControlSpace::TIMESTAMP)
+            .plus(ControlSpace::TTL)
+            .plus(ControlSpace::TOS);
+        self.batch = Batch::try_with_control(UDP_BATCH_MAX, UDP_LEN_MAX, space)?;
+        self.replies = Replies::Stamp(Box::new(StampReplies::new(&self.socket, &self.address, config)?));
+        Ok(self)
     }
 
     /// Drops the datagrams of senders that these rules do not allow.
@@ -243,33 +270,10 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         self.service.report(operation, error);
     }
 
-    /// Measures how much of the send buffer is charged, and finds out which clients have read their
-    /// replies if some need their share back.
-    fn renew_shares(&mut self) {
-        let Some(SendShares { budget, look }) = &mut self.send_shares else { return };
-        budget.begin(self.socket.send_queue_len().unwrap_or(0));
-        let began = self.service.now().mono;
-        let Some(look) = look.as_mut().filter(|_| budget.is_look_due(began)) else { return };
-        let is_complete = look.for_each(|address, is_empty| budget.on_socket(address, is_empty)).is_ok();
-        self.service.begin_turn();
-        budget.end_look(began, self.service.now().mono, is_complete);
-    }
-
     /// Replies to the datagrams of the batch.
     fn reply(&mut self, received: usize) {
         self.service.begin_turn();
-        self.renew_shares();
-        let responder = self.service.responder(true);
-        let exact = (0..received).any(|index| responder.needs_exact_time(self.batch.bytes(index)));
-        let tx = self.service.transmit_time(exact);
-        let (before, mut bytes) = (self.messages, 0);
-        for index in 0..received {
-            match self.prepare(index, tx) {
-                Ok(len) => bytes += len,
-                Err(DropReason::Group) if !self.counts_groups => {}
-                Err(reason) => self.service.add_drops(reason, 1),
-            }
-        }
+        let (before, bytes) = (self.messages, self.prepare_all(received));
         let mut unsent = Vec::new();
         let segments = self.address.ip().is_some();
         let mut forbidden = None;
@@ -280,53 +284,65 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         if let Some(error) = forbidden {
             self.service.report("send", &error);
         }
-        self.reply_cache.evict();
-        bytes -= unsent.iter().map(|&index| self.batch.bytes(index).len()).sum::<usize>();
+        if let Replies::Echo(replies) = &mut self.replies {
+            replies.end_turn();
+        }
+        let bytes = bytes - unsent.iter().map(|&index| self.batch.bytes(index).len()).sum::<usize>();
         self.service.counters().add_replies(self.messages - before - unsent.len() as u64, bytes);
         self.service.add_drops(DropReason::Unsent, unsent.len() as u64);
     }
 
-    /// Filters one datagram and prepares its reply. Returns the datagram's length, or why there is
-    /// no reply.
-    fn prepare(&mut self, index: usize, tx: WallTime) -> Result<usize, DropReason> {
+    /// Prepares the replies to the datagrams of the batch. Returns the number of their bytes without
+    /// prefixes.
+    fn prepare_all(&mut self, received: usize) -> usize {
+        match &mut self.replies {
+            Replies::Echo(replies) => replies.begin_turn(&self.socket, &self.batch, &mut self.service),
+            Replies::Stamp(replies) => replies.begin_turn(self.service.now().mono),
+        }
+        let mut bytes = 0;
+        for index in 0..received {
+            match self.prepare(index) {
+                Ok(len) => bytes += len,
+                Err(DropReason::Group) if !self.counts_groups => {}
+                Err(reason) => self.service.add_drops(reason, 1),
+            }
+        }
+        if let Replies::Stamp(replies) = &mut self.replies {
+            replies.finish(&mut self.batch, self.service.transmit_time(true));
+        }
+        bytes
+    }
+
+    /// Prepares the reply to one datagram. Returns the length of the reply without its prefix, or why
+    /// there is none.
+    fn prepare(&mut self, index: usize) -> Result<usize, DropReason> {
+        let arrival = self.arrival(index)?;
+        let (batch, local) = (&mut self.batch, &self.address);
+        let len = match &mut self.replies {
+            Replies::Echo(replies) => {
+                let (service, seq) = (&mut self.service, self.messages);
+                replies.prepare(batch, index, &arrival, local, &self.rules, service, seq)
+            }
+            Replies::Stamp(replies) => {
+                replies.reflect(batch, index, &arrival, local, &self.rules.meter, self.service.now())
+            }
+        }?;
+        self.messages += 1;
+        Ok(len)
+    }
+
+    /// Returns who sent a datagram, and where to, unless the sender is not allowed.
+    fn arrival(&self, index: usize) -> Result<Arrival, DropReason> {
         let received = self.batch.metadata(index);
         let peer = self.batch.sender(index);
         let port = self.address.port().unwrap_or(0);
         let destination = received.packet_info.map(|info| Address::from(SocketAddr::new(info.local, port)));
-        let local = destination.as_ref().unwrap_or(&self.address);
-        let sender = match classify(&peer, local) {
+        let sender = match classify(&peer, destination.as_ref().unwrap_or(&self.address)) {
             Sender::Remote if self.rules.is_trusted(&peer) => Sender::Local,
             sender => sender,
         };
-        let datagram = Datagram {
-            sender,
-            to_group: is_to_group(&received, &peer),
-            truncated: received.truncated,
-            bytes: self.batch.bytes(index),
-        };
-        let user = received.credentials.map(|sender| sender.uid);
-        if self.access.as_ref().is_some_and(|access| !access.allows(&peer, user)) {
-            return Err(DropReason::Denied);
-        }
-        self.filter.check(&datagram)?;
-        let is_plain = self.filter.is_plain(datagram.bytes);
-        let to = match &peer {
-            Address::Unix(UnixName::Path(path)) => Some(self.reply_cache.address(path, user)?),
-            _ => None,
-        };
-        let bytes = self.batch.bytes_mut(index);
-        let len = bytes.len();
-        let datagram = DatagramContext { peer: &peer, local, tx, seq: self.messages };
-        let meter = &self.rules.meter;
-        let shares = &mut self.send_shares;
-        self.service.reply_to_datagram(bytes, datagram, &mut self.prefix, |excess, now| {
-            let form = if is_plain { ReplyForm::Plain } else { ReplyForm::Stamped { excess } };
-            meter.admit(source(&peer, sender), form, now)?;
-            shares.as_mut().map_or(Ok(()), |shares| shares.budget.admit(&peer, user, excess + len))
-        })?;
-        let from = received.packet_info.map(PacketInfo::by_any_interface);
-        self.batch.reply(index, &self.prefix, from, to).map_err(|_| DropReason::Unsent)?;
-        self.messages += 1;
-        Ok(len)
+        let arrival = Arrival { received, peer, destination, sender };
+        let is_allowed = |access: &Arc<Access>| access.allows(&arrival.peer, arrival.user());
+        if self.access.as_ref().is_none_or(is_allowed) { Ok(arrival) } else { Err(DropReason::Denied) }
     }
 }

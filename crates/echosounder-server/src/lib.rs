@@ -46,6 +46,7 @@ mod config;
 mod connection;
 mod counters;
 mod datagrams;
+mod echo_replies;
 mod event;
 mod failures;
 mod limits;
@@ -59,6 +60,7 @@ mod peers;
 mod receive_limit;
 mod reply_cache;
 mod reply_rules;
+mod running;
 mod send_budget;
 mod sender;
 mod server;
@@ -66,6 +68,7 @@ mod service;
 mod slots;
 mod socket_memory;
 mod stamp_cache;
+mod stamp_replies;
 mod time_zone;
 mod turn_context;
 mod unread;
@@ -81,7 +84,8 @@ pub use echosounder_socket::{Endpoint, IpVersion, StopToken, ToEndpoint};
 pub use event::{CloseReason, DisconnectReason, Observer, ServerEvent};
 pub use listen::{BindError, Note};
 pub use network::{Network, NetworkError};
-pub use server::{Running, Server, StartError};
+pub use running::Running;
+pub use server::{Server, StartError};
 
 /// The parts of the server, for this project's tests and programs. They change without notice.
 #[doc(hidden)]

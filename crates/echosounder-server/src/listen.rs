@@ -105,9 +105,19 @@ impl From<Missing> for Note {
     }
 }
 
+/// What a server does at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// It echoes messages.
+    Echo,
+    /// It reflects STAMP requests.
+    Stamp,
+}
+
 /// A bound address, with a socket for each worker that serves it.
 #[derive(Debug)]
 pub(crate) struct Bound {
+    pub(crate) service: Service,
     pub(crate) endpoint: Endpoint,
     pub(crate) address: Address,
     /// Removed before the sockets are closed: nobody can take over the path of an open socket.
@@ -126,10 +136,12 @@ pub(crate) struct BindOptions {
     pub(crate) stall_timeout: Duration,
 }
 
-/// Binds every address of every endpoint. Addresses that this machine lacks become notes, unless
-/// none is left.
+/// Binds every address of every endpoint for a service. Addresses that this machine lacks become
+/// notes, unless none is left and the server has no `others`.
 pub(crate) fn bind_all(
+    service: Service,
     endpoints: &[Endpoint],
+    others: &[Bound],
     options: BindOptions,
 ) -> Result<(Vec<Bound>, Vec<Note>), BindError> {
     let mut bound = Vec::new();
@@ -137,7 +149,9 @@ pub(crate) fn bind_all(
     for endpoint in endpoints {
         bind_endpoint(endpoint, options, &mut bound, &mut missing)?;
     }
+    bound.iter_mut().for_each(|bound| bound.service = service);
     if bound.is_empty()
+        && others.is_empty()
         && let Some(Missing { error, absent, .. }) = missing.pop()
     {
         return Err(if absent { BindError::Absent(error) } else { BindError::Bind(error) });
@@ -244,7 +258,8 @@ fn bind_address(transport: Transport, address: &Address, options: BindOptions) -
         }
         sockets.push(next);
     }
-    Ok(Bound { endpoint, address, path, sockets, look: unread_look(transport) })
+    let look = unread_look(transport);
+    Ok(Bound { service: Service::Echo, endpoint, address, path, sockets, look })
 }
 
 /// Takes a socket that is bound already, for all workers.
@@ -271,7 +286,8 @@ fn adopt_socket(socket: Socket, options: BindOptions) -> io::Result<Bound> {
             sockets.push(sockets[0].try_clone()?);
         }
     }
-    Ok(Bound { endpoint, address, path: None, sockets, look: unread_look(transport) })
+    let look = unread_look(transport);
+    Ok(Bound { service: Service::Echo, endpoint, address, path: None, sockets, look })
 }
 
 fn unread_look(transport: Transport) -> Option<UnreadLook> {

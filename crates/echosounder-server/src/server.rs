@@ -1,32 +1,19 @@
-//! Starting and stopping a server: binds all endpoints, then starts a thread for each worker.
+//! A server before it serves: binds all endpoints, and checks what serving them takes.
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
-use echosounder_proto::Responder;
 use echosounder_socket::internal::{fd_limit, raise_fd_limit, read_user_map};
-use echosounder_socket::{
-    Address, Endpoint, Error, Interest, Socket, StopToken, ToEndpoint, Transport, Waker, ready,
-};
+use echosounder_socket::{Address, Endpoint, Error, Socket, ToEndpoint, Transport};
 
-use crate::access::Access;
-use crate::backlog::BACKLOG_MAX;
-use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::counters::{Counters, Totals};
-use crate::datagrams::{DatagramWorker, PINNED_MAX};
+use crate::datagrams::PINNED_MAX;
 use crate::event::Observer;
-use crate::limits::{Limits, Timeouts, WorkerLimits};
-use crate::listen::{self, BindError, BindOptions, Bound, Note};
-use crate::path::BoundPath;
-use crate::reply_rules::ReplyRules;
-use crate::service::EchoService;
+use crate::limits::Limits;
+use crate::listen::{self, BindError, BindOptions, Bound, Note, Service};
+use crate::running::Running;
 use crate::socket_memory;
 use crate::time_zone::local_time_zone;
-use crate::worker::Worker;
 
 /// Descriptors that are not available to connections, beside those that are open and those of the
 /// workers: a reserve for the rest of the process.
@@ -133,14 +120,36 @@ impl Server {
         config: Config,
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<Self, BindError> {
-        let endpoints: Result<Vec<Endpoint>, _> =
-            endpoints.into_iter().map(|endpoint| endpoint.to_endpoint()).collect();
-        let endpoints =
-            endpoints.map_err(|error| BindError::Endpoint(Error::new("use", &"the endpoint", error)))?;
-        let Config { ip_version, workers, unix_mode, stall_timeout, .. } = config;
-        let options = BindOptions { ip_version, workers, unix_mode, stall_timeout };
-        let (bound, notes) = listen::bind_all(&endpoints, options)?;
-        Ok(Self { config, bound, notes, connections_max: None })
+        let mut server = Self::empty(config);
+        server.bind_more(Service::Echo, endpoints)?;
+        Ok(server)
+    }
+
+    /// Binds every endpoint of a service, or none.
+    fn bind_more<E: ToEndpoint>(
+        &mut self,
+        service: Service,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<(), BindError> {
+        let unusable = |error| BindError::Endpoint(Error::new("use", &"the endpoint", error));
+        let to_endpoint = |endpoint: E| match endpoint.to_endpoint().map_err(unusable)? {
+            endpoint if service == Service::Stamp && endpoint.transport() != Transport::Udp => {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "STAMP is a protocol over UDP");
+                Err(BindError::Endpoint(Error::new("reflect at", &endpoint, error)))
+            }
+            endpoint => Ok(endpoint),
+        };
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().map(to_endpoint).collect::<Result<_, _>>()?;
+        let (bound, notes) = listen::bind_all(service, &endpoints, &self.bound, self.bind_options())?;
+        self.bound.extend(bound);
+        self.notes.extend(notes);
+        self.connections_max = None;
+        Ok(())
+    }
+
+    fn bind_options(&self) -> BindOptions {
+        let Config { ip_version, workers, unix_mode, stall_timeout, .. } = self.config;
+        BindOptions { ip_version, workers, unix_mode, stall_timeout }
     }
 
     /// Takes sockets that are bound already, such as those of a service manager (`sd_listen_fds`(3))
@@ -194,25 +203,69 @@ impl Server {
     ///
     /// [`from_sockets`](Self::from_sockets) has one.
     pub fn add_socket(&mut self, socket: impl Into<Socket>) -> Result<(), BindError> {
-        let Config { ip_version, workers, unix_mode, stall_timeout, .. } = self.config;
-        let options = BindOptions { ip_version, workers, unix_mode, stall_timeout };
-        self.bound.push(listen::adopt(socket.into(), options)?);
+        self.bound.push(listen::adopt(socket.into(), self.bind_options())?);
         self.connections_max = None;
         Ok(())
+    }
+
+    /// Binds UDP endpoints, or none of them, where the server reflects STAMP requests (RFC 8762)
+    /// instead of echoing messages. [`Config::reflector`] sets how.
+    ///
+    /// The port of STAMP is 862, which needs CAP_NET_BIND_SERVICE: capabilities(7). An endpoint that
+    /// this machine lacks the address family for becomes a [note](Self::notes), and is an error only
+    /// if no other endpoint is left.
+    ///
+    /// # Errors
+    ///
+    /// If a text is no endpoint, if an endpoint is none of UDP, or if an address is in use or cannot
+    /// be bound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    /// use echosounder_server::Config;
+    ///
+    /// let mut server = Config::new().bind::<&str>([])?;
+    /// server.add_reflectors(["udp://127.0.0.1:0"])?;
+    /// let server = server.start()?;
+    /// let target = server.reflectors().next().expect("one reflector").to_string();
+    ///
+    /// let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// client.send_to(&[0; 44], target.trim_start_matches("udp://"))?;
+    /// let mut reply = [0; 44];
+    /// assert_eq!(client.recv(&mut reply)?, 44);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_reflectors<E: ToEndpoint>(
+        &mut self,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<(), BindError> {
+        self.bind_more(Service::Stamp, endpoints)
     }
 }
 
 /// A bound server.
 impl Server {
-    /// Returns the bound endpoints. Their ports are the real ones.
+    /// Returns the bound endpoints where the server echoes messages. Their ports are the real ones.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.bound.iter().map(|bound| &bound.endpoint)
+        self.bound_for(Service::Echo).map(|bound| &bound.endpoint)
+    }
+
+    /// Returns the bound endpoints where the server reflects STAMP requests. Their ports are the real
+    /// ones.
+    pub fn reflectors(&self) -> impl Iterator<Item = &Endpoint> {
+        self.bound_for(Service::Stamp).map(|bound| &bound.endpoint)
+    }
+
+    fn bound_for(&self, service: Service) -> impl Iterator<Item = &Bound> {
+        self.bound.iter().filter(move |bound| bound.service == service)
     }
 
     /// Returns the bound addresses, in the order of the [endpoints](Self::endpoints). An address does
     /// not tell the transport, so give clients the endpoint.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.bound.iter().map(|bound| &bound.address)
+        self.bound_for(Service::Echo).map(|bound| &bound.address)
     }
 
     /// Returns the addresses that the server does not serve.
@@ -314,23 +367,7 @@ impl Server {
             return Err(StartError::NoEndpoint);
         }
         let limits = Limits::new(self.prepared_connections_max()?, self.config.connections_per_peer_max);
-        let stop = StopToken::new().map_err(StartError::system)?;
-        let ended = Arc::new(Waker::new().map_err(StartError::system)?);
-        let mut running = Running {
-            stop,
-            ended,
-            endpoints: self
-                .bound
-                .iter()
-                .map(|bound| (bound.endpoint.clone(), bound.address.clone()))
-                .collect(),
-            notes: self.notes,
-            threads: Vec::new(),
-            counters: Vec::new(),
-            paths: Vec::new(),
-        };
-        running.start(self.config, self.bound, limits, &observer).map_err(StartError::system)?;
-        Ok(running)
+        Running::begin(self.config, self.bound, self.notes, limits, &observer).map_err(StartError::system)
     }
 
     /// Returns the maximum number of connections: the configured one, or the one that the limit
@@ -353,216 +390,5 @@ impl Server {
             None if available == 0 => Err(StartError::Descriptors { wanted: 1, available }),
             None => Ok(available),
         }
-    }
-}
-
-/// A server that serves until it is stopped or dropped.
-///
-/// Dropping it does what [`stop`](Self::stop) does, and takes as long: at most about a second for
-/// the clients to close their connections.
-///
-/// # Examples
-///
-/// ```
-/// use echosounder_server::Server;
-///
-/// let server = Server::bind(["tcp://127.0.0.1:0"])?.start()?;
-/// println!("serving {}", server.endpoints().next().expect("it has one endpoint"));
-/// let totals = server.stop()?;
-/// assert_eq!(totals.messages, 0);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct Running {
-    stop: StopToken,
-    /// Readable as soon as a worker has ended for any reason.
-    ended: Arc<Waker>,
-    endpoints: Vec<(Endpoint, Address)>,
-    notes: Vec<Note>,
-    threads: Vec<JoinHandle<io::Result<()>>>,
-    counters: Vec<Arc<Counters>>,
-    paths: Vec<BoundPath>,
-}
-
-impl Running {
-    /// Returns the endpoints that the server serves. Their ports are the real ones.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints.iter().map(|(endpoint, _)| endpoint)
-    }
-
-    /// Returns the addresses that the server serves, in the order of the
-    /// [endpoints](Self::endpoints). An address does not tell the transport, so give clients the
-    /// endpoint.
-    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.endpoints.iter().map(|(_, address)| address)
-    }
-
-    /// Returns the addresses that the server does not serve.
-    pub fn notes(&self) -> &[Note] {
-        &self.notes
-    }
-
-    /// Returns a descriptor that becomes readable when a worker has ended, by a stop or by a
-    /// failure.
-    pub fn ended(&self) -> BorrowedFd<'_> {
-        self.ended.as_fd()
-    }
-
-    /// Returns the counts so far.
-    pub fn totals(&self) -> Totals {
-        self.counters.iter().map(|counters| counters.totals()).sum()
-    }
-
-    /// Returns a token that stops the server from another thread. [`wait`](Self::wait) has an
-    /// example.
-    pub fn stop_token(&self) -> StopToken {
-        self.stop.clone()
-    }
-
-    /// Stops the server: it replies to messages that have arrived, shuts every connection down, and
-    /// waits at most a second for the clients to close theirs. Removes the paths of UNIX sockets
-    /// that it has bound.
-    ///
-    /// # Errors
-    ///
-    /// If a worker has failed.
-    pub fn stop(mut self) -> io::Result<Totals> {
-        self.join()?;
-        Ok(self.totals())
-    }
-
-    /// Blocks until the server ends: until its [stop token](Self::stop_token) is stopped, or a
-    /// worker fails. Then ends all workers as [`stop`](Self::stop) does.
-    ///
-    /// # Errors
-    ///
-    /// If a worker has failed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use echosounder_server::Server;
-    ///
-    /// let server = Server::bind(["udp://127.0.0.1:0"])?.start()?;
-    /// let stop = server.stop_token();
-    /// std::thread::spawn(move || stop.stop()); // When a signal arrives, for instance.
-    /// let totals = server.wait()?;
-    /// assert_eq!(totals.messages, 0);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn wait(self) -> io::Result<Totals> {
-        ready([(self.ended(), Interest::READ), (self.stop.as_fd(), Interest::READ)], None)?;
-        self.stop()
-    }
-
-    /// Starts a worker for each datagram socket, and the configured number of workers for all
-    /// listeners.
-    fn start<O: Observer + Clone + Send + 'static>(
-        &mut self,
-        config: Config,
-        bound: Vec<Bound>,
-        limits: Limits,
-        observer: &O,
-    ) -> io::Result<()> {
-        // The workers share a meter, so their monotonic times must have one origin.
-        let clock = SystemClock::start();
-        let rules = ReplyRules::new(config.plain_echo, &config.trust, config.reply_limits);
-        let service = || {
-            let responder = Responder { stamp: config.stamp.clone(), framing: config.framing };
-            EchoService::new(responder, config.host.as_str().into(), clock, observer.clone())
-        };
-        let Config { allowed_networks, denied_networks, allowed_users, .. } = &config;
-        let access = Access::new(allowed_networks.clone(), denied_networks.clone(), allowed_users.clone());
-        let access = Arc::new(access);
-        let mut listeners = Vec::new();
-        for Bound { endpoint, path, sockets, mut look, .. } in bound {
-            self.paths.extend(path);
-            let transport = endpoint.transport();
-            if transport.has_connections() {
-                listeners.push((transport, sockets));
-                continue;
-            }
-            for (number, socket) in sockets.into_iter().enumerate() {
-                let service = service();
-                let counters = Arc::clone(service.counters());
-                let worker = DatagramWorker::new(service, self.stop.clone(), socket, rules.clone())?;
-                let worker = worker.with_access(&access).with_look(look.take());
-                let worker = if number == 0 { worker } else { worker.without_group_count() };
-                self.spawn("datagrams", counters, || worker.run())?;
-            }
-        }
-        let workers = if listeners.is_empty() { 0 } else { config.workers.get() };
-        let backlog_max = BACKLOG_MAX / config.workers;
-        let timeouts = Timeouts { idle: config.idle_timeout, stall: config.stall_timeout };
-        let socket_memory_max = config.socket_memory_max.unwrap_or(u64::MAX) / config.workers.get() as u64;
-        let shared = Arc::new(limits);
-        let limits = WorkerLimits { shared, access, timeouts, backlog_max, socket_memory_max };
-        for _ in 0..workers {
-            self.start_worker(service(), limits.clone(), &mut listeners)?;
-        }
-        Ok(())
-    }
-
-    /// Starts a worker with one socket of each listener.
-    fn start_worker<O: Observer + Send + 'static>(
-        &mut self,
-        service: EchoService<SystemClock, O>,
-        limits: WorkerLimits,
-        listeners: &mut [(Transport, Vec<Socket>)],
-    ) -> io::Result<()> {
-        let counters = Arc::clone(service.counters());
-        let mut worker = Worker::new(service, self.stop.clone(), limits)?;
-        for (transport, sockets) in listeners {
-            if let Some(socket) = sockets.pop() {
-                worker.serve(socket, *transport)?;
-            }
-        }
-        self.spawn("worker", counters, || worker.run())
-    }
-
-    fn spawn(
-        &mut self,
-        name: &str,
-        counters: Arc<Counters>,
-        run: impl FnOnce() -> io::Result<()> + Send + 'static,
-    ) -> io::Result<()> {
-        let ended = WakeOnDrop(Arc::clone(&self.ended));
-        let name = format!("{name}-{}", self.threads.len());
-        let thread = thread::Builder::new().name(name).spawn(move || {
-            let _ended = ended;
-            run()
-        })?;
-        self.threads.push(thread);
-        self.counters.push(counters);
-        Ok(())
-    }
-
-    fn join(&mut self) -> io::Result<()> {
-        // The sockets are still open, so nobody can have taken over their paths.
-        self.paths.clear();
-        self.stop.stop();
-        let mut result = Ok(());
-        for thread in self.threads.drain(..) {
-            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
-            result = result.and(ended);
-        }
-        result
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // `stop` returns this result.
-        let _ = self.join();
-    }
-}
-
-/// Wakes the waker when it is dropped, even by a panic of its thread.
-struct WakeOnDrop(Arc<Waker>);
-
-impl Drop for WakeOnDrop {
-    fn drop(&mut self) {
-        // A write to an eventfd fails only when it is readable already.
-        let _ = self.0.wake();
     }
 }

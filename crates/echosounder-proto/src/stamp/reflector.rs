@@ -21,7 +21,7 @@ const REPLY_AGE_MAX_NANOS: u64 = 60_000_000_000;
 /// config.is_stateful = false;
 /// assert!(config.key.is_none());
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ReflectorConfig {
     /// Whether replies are numbered by session, which shows the direction of a loss. Otherwise they

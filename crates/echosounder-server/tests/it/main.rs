@@ -15,6 +15,7 @@ mod harness;
 mod library;
 mod limits;
 mod path;
+mod reflector;
 mod service;
 mod time;
 mod turns;

@@ -1,0 +1,142 @@
+//! The echo of one datagram socket: from a datagram to its reply.
+
+use std::io;
+
+use echosounder_proto::{
+    Clock, Datagram, DatagramFilter, DropReason, PlainEcho, ReplyForm, Template, WallTime,
+};
+use echosounder_socket::family::unix::UnixName;
+use echosounder_socket::{Address, Batch, PacketInfo, Socket, option};
+
+use crate::datagrams::Arrival;
+use crate::event::Observer;
+use crate::reply_cache::ReplyCache;
+use crate::reply_rules::ReplyRules;
+use crate::send_budget::SendBudget;
+use crate::sender::source;
+use crate::service::{DatagramContext, EchoService};
+use crate::unread::UnreadLook;
+
+/// Prepares the replies of an echo.
+#[derive(Debug)]
+pub(crate) struct EchoReplies {
+    filter: DatagramFilter,
+    reply_cache: ReplyCache,
+    /// `None` for sockets whose replies are not charged to the send buffer until they are read.
+    send_shares: Option<SendShares>,
+    /// When the replies of this turn are sent.
+    tx: WallTime,
+    /// The timestamp prefix of the reply that is being prepared.
+    prefix: Vec<u8>,
+}
+
+/// The shares of a socket's clients in its send buffer.
+#[derive(Debug)]
+struct SendShares {
+    budget: SendBudget,
+    /// `None` if this machine cannot show which clients have read their replies.
+    look: Option<UnreadLook>,
+}
+
+impl EchoReplies {
+    /// Creates the echo of a socket that is bound to `address`.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be prepared.
+    pub(crate) fn new(
+        socket: &Socket,
+        address: &Address,
+        stamp: &Template,
+        plain: PlainEcho,
+    ) -> io::Result<Self> {
+        let mut send_shares = None;
+        if let Address::Unix(_) = address {
+            // The reply cache compares the sender's user with the owner of its path.
+            socket.set_option(option::SO_PASSCRED, true)?;
+            let size = usize::try_from(socket.option(option::SO_SNDBUF)?).unwrap_or_default();
+            send_shares = Some(SendShares { budget: SendBudget::new(size), look: None });
+        }
+        let filter = DatagramFilter::new(stamp, plain);
+        let (reply_cache, tx) = (ReplyCache::default(), WallTime::from_nanos(0));
+        Ok(Self { filter, reply_cache, send_shares, tx, prefix: Vec::new() })
+    }
+
+    /// Looks with this socket which clients of a UNIX socket have read their replies.
+    pub(crate) fn set_look(&mut self, look: Option<UnreadLook>) {
+        if let Some(shares) = &mut self.send_shares {
+            shares.look = look;
+        }
+    }
+
+    /// Begins a turn of the service with the datagrams of a batch.
+    pub(crate) fn begin_turn<C: Clock, O: Observer>(
+        &mut self,
+        socket: &Socket,
+        batch: &Batch,
+        service: &mut EchoService<C, O>,
+    ) {
+        self.renew_shares(socket, service);
+        let responder = service.responder(true);
+        let exact = (0..batch.len()).any(|index| responder.needs_exact_time(batch.bytes(index)));
+        self.tx = service.transmit_time(exact);
+    }
+
+    /// Measures how much of the send buffer is charged, and finds out which clients have read their
+    /// replies if some need their share back.
+    fn renew_shares<C: Clock, O: Observer>(&mut self, socket: &Socket, service: &mut EchoService<C, O>) {
+        let Some(SendShares { budget, look }) = &mut self.send_shares else { return };
+        budget.begin(socket.send_queue_len().unwrap_or(0));
+        let began = service.now().mono;
+        let Some(look) = look.as_mut().filter(|_| budget.is_look_due(began)) else { return };
+        let is_complete = look.for_each(|address, is_empty| budget.on_socket(address, is_empty)).is_ok();
+        service.begin_turn();
+        budget.end_look(began, service.now().mono, is_complete);
+    }
+
+    /// Filters one datagram and prepares its reply. `seq` is the number of datagrams that were
+    /// replied to before. Returns the datagram's length, or why there is no reply.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a worker that an echo needs")]
+    pub(crate) fn prepare<C: Clock, O: Observer>(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        arrival: &Arrival,
+        address: &Address,
+        rules: &ReplyRules,
+        service: &mut EchoService<C, O>,
+        seq: u64,
+    ) -> Result<usize, DropReason> {
+        let Arrival { received, peer, sender, .. } = arrival;
+        let user = arrival.user();
+        let datagram = Datagram {
+            sender: *sender,
+            to_group: arrival.is_to_group(),
+            truncated: received.truncated,
+            bytes: batch.bytes(index),
+        };
+        self.filter.check(&datagram)?;
+        let is_plain = self.filter.is_plain(datagram.bytes);
+        let to = match peer {
+            Address::Unix(UnixName::Path(path)) => Some(self.reply_cache.address(path, user)?),
+            _ => None,
+        };
+        let bytes = batch.bytes_mut(index);
+        let len = bytes.len();
+        let datagram = DatagramContext { peer, local: arrival.local(address), tx: self.tx, seq };
+        let shares = &mut self.send_shares;
+        service.reply_to_datagram(bytes, datagram, &mut self.prefix, |excess, now| {
+            let form = if is_plain { ReplyForm::Plain } else { ReplyForm::Stamped { excess } };
+            rules.meter.admit(source(peer, *sender), form, now)?;
+            shares.as_mut().map_or(Ok(()), |shares| shares.budget.admit(peer, user, excess + len))
+        })?;
+        let from = received.packet_info.map(PacketInfo::by_any_interface);
+        batch.reply(index, &self.prefix, from, to).map_err(|_| DropReason::Unsent)?;
+        Ok(len)
+    }
+
+    /// Ends a turn whose replies have been sent.
+    pub(crate) fn end_turn(&mut self) {
+        self.reply_cache.evict();
+    }
+}

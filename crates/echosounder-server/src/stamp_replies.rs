@@ -1,0 +1,134 @@
+//! The STAMP reflector of one datagram socket: from a request to its reply.
+
+use std::hash::RandomState;
+use std::io;
+use std::time::Duration;
+
+use echosounder_proto::stamp::{
+    self, ErrorEstimate, Reflector, ReflectorConfig, RequestContext, TimestampFormat,
+};
+use echosounder_proto::{DropReason, Moment, MonoTime, ReplyForm, ReplyMeter, Sender, WallTime};
+use echosounder_socket::internal::kernel::clock_state;
+use echosounder_socket::{Address, Batch, PacketInfo, Socket, option};
+
+use crate::datagrams::Arrival;
+use crate::sender::source;
+
+/// How long the error estimate of the clock is used: while no time service corrects the clock, the
+/// kernel adds up to 500 µs to its error every second.
+const ESTIMATE_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// The upper six bits of a traffic class. The others are ECN (RFC 3168 section 5).
+const DSCP_MASK: u8 = 0xfc;
+
+/// Prepares the replies of a reflector.
+#[derive(Debug)]
+pub(crate) struct StampReplies {
+    reflector: Reflector<RandomState>,
+    /// The port of this reflector.
+    port: u16,
+    estimate: ErrorEstimate,
+    estimated_at: Option<MonoTime>,
+    /// The replies of this turn that have no time of sending yet.
+    unfinished: Vec<Unfinished>,
+}
+
+#[derive(Debug)]
+struct Unfinished {
+    index: usize,
+    from: Option<PacketInfo>,
+    traffic_class: u8,
+}
+
+impl StampReplies {
+    /// Creates the reflector of a UDP socket that is bound to `address`.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses to report the time of receipt, or the header fields, of requests.
+    pub(crate) fn new(socket: &Socket, address: &Address, config: ReflectorConfig) -> io::Result<Self> {
+        socket.set_option(option::SO_TIMESTAMPNS, true)?;
+        let [ttl, traffic_class] = match address {
+            Address::Inet(_) => [option::IP_RECVTTL, option::IP_RECVTOS],
+            _ => [option::IPV6_RECVHOPLIMIT, option::IPV6_RECVTCLASS],
+        };
+        socket.set_option(ttl, true)?;
+        socket.set_option(traffic_class, true)?;
+        Ok(Self {
+            reflector: Reflector::new(config, RandomState::new()),
+            port: address.port().unwrap_or(0),
+            estimate: ErrorEstimate::UNKNOWN,
+            estimated_at: None,
+            unfinished: Vec::new(),
+        })
+    }
+
+    /// Begins a turn: reads the state of the clock again if it is old.
+    pub(crate) fn begin_turn(&mut self, now: MonoTime) {
+        if self.estimated_at.is_none_or(|at| ESTIMATE_AGE_MAX <= now - at) {
+            self.estimated_at = Some(now);
+            self.estimate = clock_state().map_or(ErrorEstimate::UNKNOWN, |clock| {
+                ErrorEstimate::new(clock.synchronized, clock.error_max, TimestampFormat::default())
+            });
+        }
+    }
+
+    /// Replaces a request by its reply, which [`finish`](Self::finish) completes. Returns the length
+    /// of the reply, or why there is none.
+    pub(crate) fn reflect(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        arrival: &Arrival,
+        address: &Address,
+        meter: &ReplyMeter<RandomState>,
+        now: Moment,
+    ) -> Result<usize, DropReason> {
+        self.check(arrival)?;
+        let Arrival { received, peer, sender, .. } = arrival;
+        let (ip, port) = peer.ip().zip(peer.port()).ok_or(DropReason::Nameless)?;
+        let len = batch.bytes(index).len();
+        let excess = self.reflector.layout().excess(len);
+        meter.admit(source(peer, *sender), ReplyForm::Reflected { excess, port: self.port }, now.mono)?;
+
+        let arrived = received.timestamp.and_then(|time| u64::try_from(time.as_nanos()).ok());
+        let mut context =
+            RequestContext::new((ip, port).into(), arrived.map_or(now.wall, WallTime::from_nanos));
+        context.destination = arrival.local(address).ip();
+        (context.ttl, context.traffic_class) = (received.ttl, received.traffic_class);
+        let reply =
+            self.reflector.reflect(batch.buffer_mut(index), len, &context, self.estimate, now.wall)?;
+        batch.set_len(index, reply.len);
+        let traffic_class = match reply.dscp {
+            Some(dscp) => dscp << 2,
+            None => received.traffic_class.unwrap_or(0) & DSCP_MASK,
+        };
+        let from = received.packet_info.map(PacketInfo::by_any_interface);
+        self.unfinished.push(Unfinished { index, from, traffic_class });
+        Ok(reply.len)
+    }
+
+    /// Returns why a request gets no reply whatever it contains.
+    fn check(&self, arrival: &Arrival) -> Result<(), DropReason> {
+        if arrival.is_to_group() {
+            return Err(DropReason::Group);
+        }
+        // Port 862 is below 1024, and a sender may use it, or the port of its reflector.
+        let from_reflector = arrival.peer.port().is_some_and(|port| port == stamp::PORT || port == self.port);
+        match arrival.sender.refusal() {
+            Some(_) if arrival.sender == Sender::Service && from_reflector => {}
+            Some(reason) => return Err(reason),
+            None => {}
+        }
+        if arrival.received.truncated { Err(DropReason::Truncated) } else { Ok(()) }
+    }
+
+    /// Completes the replies of this turn with their time of sending, and queues them.
+    pub(crate) fn finish(&mut self, batch: &mut Batch, tx: WallTime) {
+        for Unfinished { index, from, traffic_class } in self.unfinished.drain(..) {
+            self.reflector.finish(batch.bytes_mut(index), tx);
+            // Only the address of a destination other than the sender can be refused.
+            let _ = batch.reply_with_class(index, b"", from, None, traffic_class);
+        }
+    }
+}
