@@ -1,13 +1,14 @@
 //! STAMP reflectors over the kernel's sockets.
 
 use std::net::UdpSocket;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use echosounder_proto::stamp::{
     ErrorEstimate, Key, Layout, ReflectorConfig, ReflectorPacket, SenderConfig, SenderPacket, StampSender,
     TimestampFormat,
 };
-use echosounder_proto::{ProbeFormat, WallTime};
+use echosounder_proto::{Clock, ProbeFormat, WallTime};
+use echosounder_server::internal::SystemClock;
 use echosounder_server::{BindError, Config, Running, Totals};
 use echosounder_socket::{Batch, ControlSpace, Socket, option};
 use echosounder_testkit::{PATIENCE, has_ipv6, skip};
@@ -31,8 +32,7 @@ fn client(address: &str) -> UdpSocket {
 }
 
 fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    WallTime::from_nanos(since.as_nanos().try_into().unwrap())
+    SystemClock::start().now().wall
 }
 
 fn request(sequence: u32, sent: WallTime) -> [u8; 44] {
