@@ -1,4 +1,4 @@
-//! The arguments of `sounder load`.
+//! The arguments of `load`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,9 +7,8 @@ use echosounder_client::{SizeRange, Spacing};
 use echosounder_socket::Endpoint;
 
 use super::{ENDPOINTS, EXIT_STATUS, IpVersion};
-use crate::choices;
 use crate::output::OutputFile;
-use crate::value_parsers;
+use crate::{choices, value_parsers};
 
 /// Generate load over many connections and verify every reply
 ///

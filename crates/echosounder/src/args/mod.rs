@@ -12,12 +12,12 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::output::Output;
-
 pub(crate) use load::Load;
 pub(crate) use ping::Ping;
 pub(crate) use serve::Serve;
 pub(crate) use talk::Talk;
+
+use crate::output::Output;
 
 /// Timestamped echo server, client, latency prober and load generator for every socket family on
 /// Linux

@@ -1,4 +1,4 @@
-//! The arguments of `sounder ping`.
+//! The arguments of `ping`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

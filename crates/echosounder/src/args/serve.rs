@@ -1,4 +1,4 @@
-//! The arguments of `sounder serve`.
+//! The arguments of `serve`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The arguments of `sounder talk`.
+//! The arguments of `talk`.
 
 use std::time::Duration;
 
@@ -6,8 +6,7 @@ use echosounder_client::Eol;
 use echosounder_socket::Endpoint;
 
 use super::{ENDPOINTS, EXIT_STATUS, IpVersion};
-use crate::choices;
-use crate::value_parsers;
+use crate::{choices, value_parsers};
 
 /// Send lines to a server and print its replies
 ///

@@ -1,4 +1,4 @@
-//! The work of `sounder load`.
+//! The work of `load`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

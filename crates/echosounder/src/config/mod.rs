@@ -18,13 +18,13 @@ use echosounder_client::{ConnectOptions, Source};
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::{Endpoint, IpVersion, Name};
 
-use crate::args;
-use crate::failure::UsageError;
-
 pub(crate) use load::{Load, load};
 pub(crate) use ping::{Ping, ping};
 pub(crate) use serve::{Serve, serve};
 pub(crate) use talk::{Talk, talk};
+
+use crate::args;
+use crate::failure::UsageError;
 
 /// How often a long run saves its result so far, which bounds the loss if the run is killed.
 pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(10);

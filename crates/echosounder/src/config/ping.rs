@@ -1,4 +1,4 @@
-//! The work of `sounder ping`.
+//! The work of `ping`.
 
 use std::time::Duration;
 

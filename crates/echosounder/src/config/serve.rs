@@ -1,4 +1,4 @@
-//! The work of `sounder serve`.
+//! The work of `serve`.
 
 use std::fs;
 use std::io::{self, IsTerminal};

@@ -1,4 +1,4 @@
-//! The work of `sounder talk`.
+//! The work of `talk`.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;

@@ -9,26 +9,26 @@ use crate::render::numbers::whole_nanos;
 
 /// A request that has ended.
 #[derive(Serialize)]
-pub(in crate::render::ping) struct Sample<'a> {
+pub(crate) struct Sample<'a> {
     event: &'static str,
     endpoint: &'a str,
-    pub(in crate::render::ping) seq: u64,
-    pub(in crate::render::ping) outcome: &'static str,
-    pub(in crate::render::ping) reason: Option<String>,
-    pub(in crate::render::ping) sent_unix_ns: Option<u64>,
+    pub(crate) seq: u64,
+    pub(crate) outcome: &'static str,
+    pub(crate) reason: Option<String>,
+    pub(crate) sent_unix_ns: Option<u64>,
     sent_time: Option<String>,
-    pub(in crate::render::ping) rtt_ns: Option<u64>,
-    pub(in crate::render::ping) up_ns: Option<i64>,
-    pub(in crate::render::ping) down_ns: Option<i64>,
-    pub(in crate::render::ping) pdv_up_ns: Option<i64>,
-    pub(in crate::render::ping) pdv_down_ns: Option<i64>,
-    pub(in crate::render::ping) server_ns: Option<u64>,
-    pub(in crate::render::ping) reordered: bool,
+    pub(crate) rtt_ns: Option<u64>,
+    pub(crate) up_ns: Option<i64>,
+    pub(crate) down_ns: Option<i64>,
+    pub(crate) pdv_up_ns: Option<i64>,
+    pub(crate) pdv_down_ns: Option<i64>,
+    pub(crate) server_ns: Option<u64>,
+    pub(crate) reordered: bool,
 }
 
 impl<'a> Sample<'a> {
     /// Returns the sample of an event that ends a request, and `None` for other events.
-    pub(in crate::render::ping) fn of(endpoint: &'a str, event: &PingEvent) -> Option<Self> {
+    pub(crate) fn of(endpoint: &'a str, event: &PingEvent) -> Option<Self> {
         match event {
             PingEvent::Replied(answered) => Some(Self::answered(endpoint, answered)),
             PingEvent::Lost { number, sent, reason } => {

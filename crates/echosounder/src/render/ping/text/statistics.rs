@@ -1,4 +1,4 @@
-//! The statistics of a target at the end of its measurement.
+//! The statistics of a target.
 
 use std::io::{self, Write};
 

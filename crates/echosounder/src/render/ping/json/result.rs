@@ -1,4 +1,4 @@
-//! The object of a report: `interim` or `result`.
+//! The object with the result of a target.
 
 use std::io::{self, Write};
 

@@ -1,0 +1,128 @@
+//! The lines that are written while ping runs.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use echosounder_client::{ClockRelation, LossReason, PingEvent, PingReply};
+
+use crate::render::numbers::{duration, grouped, millis, whole_nanos};
+use crate::render::ping::target::Target;
+use crate::render::style::Style;
+
+/// Writes the line that precedes the first request.
+pub(crate) fn header(out: &mut dyn Write, target: &Target) -> io::Result<()> {
+    let Target { endpoint, resolved, address, local, size, interval, .. } = target;
+    write!(out, "PING {endpoint}")?;
+    if resolved != endpoint {
+        write!(out, " ({address})")?;
+    }
+    if let Some(local) = local {
+        write!(out, " from {local}")?;
+    }
+    if interval.is_zero() {
+        writeln!(out, ", {size} bytes as fast as replies come")
+    } else {
+        writeln!(out, ", {size} bytes every {}", duration(*interval))
+    }
+}
+
+/// Writes the line of an event, if it has one. `peer` is the name of the target in the line.
+pub(crate) fn event(
+    out: &mut dyn Write,
+    style: Style,
+    peer: &str,
+    size: usize,
+    event: &PingEvent,
+) -> io::Result<()> {
+    match event {
+        PingEvent::Replied(answered) => write_answered(out, style, peer, size, answered),
+        PingEvent::Lost { number, reason: LossReason::Peer(reason), .. } => {
+            writeln!(out, "{peer}: seq={number} {}", style.bad(reason))
+        }
+        PingEvent::Lost { number, reason: LossReason::NotSent, .. } => {
+            writeln!(out, "{peer}: seq={number} not sent")
+        }
+        PingEvent::Duplicate(number) => writeln!(out, "{peer}: seq={number} duplicate"),
+        PingEvent::Unexpected => writeln!(out, "{peer}: unexpected data that matches no request"),
+        PingEvent::Disconnected => writeln!(out, "{peer}: {}", style.bad("connection lost")),
+        PingEvent::Reconnected => writeln!(out, "{peer}: reconnected"),
+        PingEvent::ClockContradicted => {
+            writeln!(
+                out,
+                "{peer}: its clock differs from ours although its address is local; delays are relative to the fastest seen"
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_answered(
+    out: &mut dyn Write,
+    style: Style,
+    peer: &str,
+    size: usize,
+    answered: &PingReply,
+) -> io::Result<()> {
+    let rtt = millis(whole_nanos(answered.rtt) as f64);
+    let mut text = format!("{size} bytes from {peer}: seq={} rtt={rtt} ms", answered.number);
+    if let Some(delay) = answered.delay {
+        let sign = if answered.clock == ClockRelation::Free { "+" } else { "" };
+        let [up, down] = [delay.up_ns, delay.down_ns].map(|nanos| format!("{sign}{}", millis(nanos as f64)));
+        // Writing to a string does not fail.
+        let _ = write!(text, " up={up} down={down}");
+    }
+    for (applies, word) in [(answered.late, "late"), (answered.reordered, "reordered")] {
+        if applies {
+            let _ = write!(text, " {}", style.caution(word));
+        }
+    }
+    writeln!(out, "{text}")
+}
+
+/// Writes how many lines about a target were left out by the limit of lines per second.
+pub(crate) fn left_out(out: &mut dyn Write, peer: &str, count: u64) -> io::Result<()> {
+    writeln!(out, "{peer}: … and {} more", grouped(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use echosounder_client::FailureKind;
+    use echosounder_proto::WallTime;
+
+    use super::*;
+
+    fn written(style: Style, happened: &PingEvent) -> String {
+        let mut out = Vec::new();
+        event(&mut out, style, "h", 64, happened).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn failures_are_coloured() {
+        let sent = WallTime::from_nanos(0);
+        let answered = |late, reordered| {
+            let mut reply = PingReply::new(7, sent, Duration::from_micros(1500));
+            (reply.late, reply.reordered) = (late, reordered);
+            PingEvent::Replied(reply)
+        };
+        let lost = |reason| PingEvent::Lost { number: 8, sent, reason };
+        for (happened, colored) in [
+            (answered(false, false), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
+            (
+                answered(true, true),
+                "64 bytes from h: seq=7 rtt=1.500 ms \x1b[33mlate\x1b[0m \x1b[33mreordered\x1b[0m\n",
+            ),
+            (lost(FailureKind::Timeout.into()), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
+            (lost(LossReason::NotSent), "h: seq=8 not sent\n"),
+            (PingEvent::Disconnected, "h: \x1b[31mconnection lost\x1b[0m\n"),
+        ] {
+            assert_eq!(written(Style::with(true, None), &happened), colored);
+            let plain = ["\x1b[31m", "\x1b[33m", "\x1b[0m"]
+                .iter()
+                .fold(colored.to_owned(), |text, code| text.replace(code, ""));
+            assert_eq!(written(Style::PLAIN, &happened), plain);
+        }
+    }
+}
