@@ -59,10 +59,12 @@ pub enum Name {
 }
 
 impl Name {
-    /// Parses the text after the scheme.
-    fn parse(text: &str, transport: Transport) -> Result<Self, EndpointError> {
+    /// Parses the text after the scheme. `default_port` is that of a host without a port.
+    fn parse(text: &str, transport: Transport, default_port: u16) -> Result<Self, EndpointError> {
         match transport.form() {
-            NameForm::Inet => inet::parse(text, transport).map(|(host, port)| Self::Inet(host, port)),
+            NameForm::Inet => {
+                inet::parse(text, transport, default_port).map(|(host, port)| Self::Inet(host, port))
+            }
             NameForm::Unix => UnixName::parse(text).map(Self::Unix),
             NameForm::Vsock => VsockAddress::parse(text).map(Self::Vsock),
             NameForm::Tipc => TipcAddress::parse(text).map(Self::Tipc),
@@ -117,6 +119,32 @@ impl Endpoint {
     /// Returns the text of the endpoint of an address, or the address if it has no endpoint.
     pub fn display(transport: Transport, address: &Address) -> String {
         Self::at(transport, address).map_or_else(|_| address.to_string(), |endpoint| endpoint.to_string())
+    }
+
+    /// Parses an endpoint of a service whose port is not the usual one if the text has none.
+    ///
+    /// # Errors
+    ///
+    /// As `FromStr`.
+    #[doc(hidden)]
+    pub fn parse_with_port(text: &str, default_port: u16) -> Result<Self, EndpointError> {
+        if text.is_empty() {
+            return Err(EndpointError::Empty);
+        }
+        let (transport, name) = if unix::is_bare_name(text) {
+            (Transport::UnixStream, text)
+        } else if let Some(found) = Transport::all()
+            .find_map(|transport| Some((transport, without_scheme(text, transport.prefix())?)))
+        {
+            found
+        } else if let Some((scheme, _)) = text.split_once("://") {
+            return Err(EndpointError::UnknownScheme(scheme.into()));
+        } else if let Some(scheme) = mistaken_scheme(text) {
+            return Err(EndpointError::UnknownScheme(format!("{scheme}:")));
+        } else {
+            (Transport::Tcp, text)
+        };
+        Ok(Self { transport, name: Name::parse(name, transport, default_port)? })
     }
 
     /// Returns the transport.
@@ -245,23 +273,7 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        if text.is_empty() {
-            return Err(EndpointError::Empty);
-        }
-        let (transport, name) = if unix::is_bare_name(text) {
-            (Transport::UnixStream, text)
-        } else if let Some(found) = Transport::all()
-            .find_map(|transport| Some((transport, without_scheme(text, transport.prefix())?)))
-        {
-            found
-        } else if let Some((scheme, _)) = text.split_once("://") {
-            return Err(EndpointError::UnknownScheme(scheme.into()));
-        } else if let Some(scheme) = mistaken_scheme(text) {
-            return Err(EndpointError::UnknownScheme(format!("{scheme}:")));
-        } else {
-            (Transport::Tcp, text)
-        };
-        Ok(Self { transport, name: Name::parse(name, transport)? })
+        Self::parse_with_port(text, DEFAULT_PORT)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::interface::interface_index;
 use crate::lookup::{IpVersion, Side};
 use crate::raw_address::RawAddress;
 use crate::sys;
-use crate::transport::{DEFAULT_PORT, Kind, Transport};
+use crate::transport::{Kind, Transport};
 
 /// A host in an endpoint.
 ///
@@ -127,14 +127,18 @@ pub(crate) fn get_v6(raw: &RawAddress) -> Option<SocketAddrV6> {
 }
 
 /// Parses `HOST`, `HOST:PORT`, `[V6]`, `[V6%ZONE]:PORT`, `:PORT` or `PORT`.
-pub(crate) fn parse(text: &str, transport: Transport) -> Result<(Host, u16), EndpointError> {
+pub(crate) fn parse(
+    text: &str,
+    transport: Transport,
+    default_port: u16,
+) -> Result<(Host, u16), EndpointError> {
     let port = |text| parse_port(text, transport);
     if let Some(rest) = text.strip_prefix('[') {
         let (inside, after) = rest.split_once(']').ok_or(EndpointError::UnclosedBracket)?;
         let host = parse_v6(inside)?;
         return match after.strip_prefix(':') {
             Some(text) => Ok((host, port(text)?)),
-            None if after.is_empty() => Ok((host, DEFAULT_PORT)),
+            None if after.is_empty() => Ok((host, default_port)),
             None => Err(EndpointError::BadHost(text.into())),
         };
     }
@@ -144,7 +148,7 @@ pub(crate) fn parse(text: &str, transport: Transport) -> Result<(Host, u16), End
     match text.split_once(':') {
         Some((host, text)) => Ok((parse_host(host)?, port(text)?)),
         None if is_number(text) => Ok((Host::Any, port(text)?)),
-        None => Ok((parse_host(text)?, DEFAULT_PORT)),
+        None => Ok((parse_host(text)?, default_port)),
     }
 }
 
