@@ -57,6 +57,7 @@ mod wait_limit;
 pub use connect::{ConnectOptions, IpOptions, Source};
 pub use distribution::Distribution;
 pub use echosounder_proto as proto;
+pub use echosounder_proto::stamp::LossDirection;
 pub use echosounder_proto::{FailureKind, LossReason, ProbePace, WallTime};
 pub use echosounder_socket as socket;
 pub use echosounder_socket::{Endpoint, IpVersion, StopToken, ToEndpoint};
@@ -69,8 +70,9 @@ pub use load::{
 pub use ping::{
     ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
     PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingOptions, PingReply, PingReport,
-    Pinger, Point, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, ResolvedTarget, RttRange, STREAM_REQUEST_BYTES_MIN,
-    Series, Spreads, TargetEvent, TargetResult, Thresholds, TimestampSource, TimestampSupport, Verdict,
+    Pinger, Point, Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, RequestHeader, ResolvedTarget, RttRange,
+    STREAM_REQUEST_BYTES_MIN, SeenReport, Series, Spreads, StampOptions, TargetEvent, TargetResult,
+    Thresholds, TimestampSource, TimestampSupport, Verdict,
 };
 pub use talk::{
     BackgroundWriter, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary, Received,

@@ -13,6 +13,7 @@ use super::event::{PingEvent, TargetEvent};
 use super::kernel_timestamps::TimestampSource;
 use super::pinger::{Order, Pinger};
 use super::plan::PingOptions;
+use super::probe::Probe;
 use super::report::PingReport;
 use crate::connect::{IpOptions, Source};
 use crate::error::ClientError;
@@ -60,6 +61,7 @@ pub struct Ping {
     deadline: Option<Duration>,
     interval: Option<Duration>,
     timeout: Option<Duration>,
+    probe: Probe,
     size_bytes: Option<usize>,
     ip_version: IpVersion,
     source: Option<Source>,
@@ -94,6 +96,7 @@ impl Ping {
             deadline: None,
             interval: None,
             timeout: None,
+            probe: Probe::Echo,
             size_bytes: None,
             ip_version: IpVersion::Any,
             source: None,
@@ -134,13 +137,36 @@ impl Ping {
         Self { timeout: Some(timeout), ..self }
     }
 
-    /// Sets the size of a request in bytes. The default is 64.
+    /// Sets what requests are and what replies to them, for all targets. The default is an echo
+    /// server.
+    ///
+    /// # Examples
+    ///
+    /// The direction of loss at a STAMP reflector:
+    ///
+    /// ```no_run
+    /// use echosounder_client::{Ping, Probe, StampOptions};
+    ///
+    /// let probe = Probe::Stamp(StampOptions::default());
+    /// let report = Ping::to("udp://router.example:862").probe(probe).run()?;
+    /// if let Some(lost) = report.loss_direction {
+    ///     println!("{} lost on the way there, {} on the way back", lost.up, lost.down);
+    /// }
+    /// # Ok::<(), echosounder_client::ClientError>(())
+    /// ```
+    pub fn probe(self, probe: Probe) -> Self {
+        Self { probe, ..self }
+    }
+
+    /// Sets the size of a request in bytes. The default is 64, and 72 or more for a
+    /// [probe](Self::probe) of STAMP.
     ///
     /// The minimum is [`REQUEST_BYTES_MIN`](crate::REQUEST_BYTES_MIN), and
     /// [`STREAM_REQUEST_BYTES_MIN`](crate::STREAM_REQUEST_BYTES_MIN) on a stream: a request holds
     /// its number and space for the server's timestamp. The maximum is
     /// [`REQUEST_BYTES_MAX`](crate::REQUEST_BYTES_MAX), and less on most datagram sockets: 65,507
-    /// on UDP. With another size [`run`](Self::run) fails.
+    /// on UDP. [`PingOptions::size_bytes`] has the sizes of STAMP. With another size
+    /// [`run`](Self::run) fails.
     pub fn size(self, bytes: usize) -> Self {
         Self { size_bytes: Some(bytes), ..self }
     }
@@ -295,7 +321,7 @@ impl Ping {
         let default_count = self.deadline.is_none().then_some(DEFAULT_COUNT);
         let share = 1.0 / targets.len().max(1) as f64;
         let options = |(place, endpoint)| {
-            let mut options = PingOptions::new(endpoint);
+            let mut options = PingOptions::new(endpoint).with_probe(self.probe.clone());
             options.connect.ip_version = self.ip_version;
             options.connect.source.clone_from(&self.source);
             options.connect.ip_options = self.ip_options;

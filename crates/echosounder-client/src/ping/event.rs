@@ -8,6 +8,7 @@ use echosounder_socket::Address;
 use super::directions::{ClockRelation, OneWayDelay};
 use super::kernel_timestamps::KernelTimestamps;
 use super::report::{PingInterval, PingReport};
+use super::seen::RequestHeader;
 use crate::error::ClientError;
 
 /// What happens at one target of a [`Pinger`](super::Pinger).
@@ -109,6 +110,10 @@ pub struct PingReply {
     pub late: bool,
     /// Whether the reply to a later request had arrived before.
     pub reordered: bool,
+    /// The header fields of the request as it arrived at the peer, if the peer reports them.
+    pub header: RequestHeader,
+    /// Whether one of these fields differs from that of the reply before.
+    pub has_header_changed: bool,
 }
 
 impl PingReply {
@@ -124,6 +129,8 @@ impl PingReply {
             clock: ClockRelation::Free,
             late: false,
             reordered: false,
+            header: RequestHeader::default(),
+            has_header_changed: false,
         }
     }
 }

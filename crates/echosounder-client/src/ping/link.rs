@@ -7,6 +7,7 @@ use std::io;
 use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transport};
 
 use super::kernel_timestamps::{KernelTimestamps, TimestampSource};
+use super::probe::Probe;
 use crate::error::{ClientError, Operation, failure_kind};
 use crate::nonblocking::{prepare, would_block};
 use echosounder_proto::FailureKind;
@@ -14,6 +15,8 @@ use echosounder_proto::FailureKind;
 /// A socket, and what belongs to it.
 #[derive(Debug)]
 pub(super) struct Link {
+    /// What the requests are, which decides how the endpoint is displayed.
+    probe: Probe,
     pub(super) transport: Transport,
     pub(super) address: Address,
     /// `None` until the first connection.
@@ -29,8 +32,9 @@ pub(super) struct Link {
 
 impl Link {
     /// Creates a link that is not connected.
-    pub(super) fn new(transport: Transport, address: Address, token: u64) -> Self {
+    pub(super) fn new(probe: Probe, transport: Transport, address: Address, token: u64) -> Self {
         Self {
+            probe,
             transport,
             address,
             local: None,
@@ -101,7 +105,7 @@ impl Link {
 
     /// Returns the endpoint with the address.
     pub(super) fn endpoint(&self) -> String {
-        Endpoint::display(self.transport, &self.address)
+        self.probe.display(&Endpoint::display(self.transport, &self.address))
     }
 
     /// Returns how the peer has failed, or `None` if this machine has.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{MonoTime, Payload, ProbePace, ProbePlan, TIMESTAMP_PLACEHOLDER, TextEcho};
+use echosounder_proto::{MonoTime, ProbePace, ProbePlan, TIMESTAMP_PLACEHOLDER};
 use echosounder_socket::{Endpoint, Kind};
 
 use super::directions::ClockRelation;
 use super::kernel_timestamps::TimestampSource;
+use super::probe::Probe;
 use crate::connect::ConnectOptions;
 use crate::error::ClientError;
 
@@ -25,9 +26,6 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long to wait for each reply, unless it is set.
 const DEFAULT_WAIT: Duration = Duration::from_secs(2);
-
-/// The default size of a request, in bytes.
-const DEFAULT_SIZE_BYTES: usize = 64;
 
 /// The options of one target's measurement, for a [`Pinger`](super::Pinger).
 ///
@@ -48,8 +46,11 @@ const DEFAULT_SIZE_BYTES: usize = 64;
 pub struct PingOptions {
     /// The target. Its `wait` is how long each reply may take.
     pub connect: ConnectOptions,
-    /// Bytes of a request: at least [`REQUEST_BYTES_MIN`], on a stream
-    /// [`STREAM_REQUEST_BYTES_MIN`], and at most [`REQUEST_BYTES_MAX`].
+    /// What a request is. [`with_probe`](Self::with_probe) sets it with its default size.
+    pub probe: Probe,
+    /// Bytes of a request. To an echo server: at least [`REQUEST_BYTES_MIN`], on a stream
+    /// [`STREAM_REQUEST_BYTES_MIN`], and at most [`REQUEST_BYTES_MAX`]. To a STAMP reflector: 44 (112
+    /// with a key) to 65,507.
     pub size_bytes: usize,
     /// How long after the start the first request is due, so that requests to several targets
     /// alternate.
@@ -72,7 +73,8 @@ impl PingOptions {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             connect: ConnectOptions::new(endpoint).wait(DEFAULT_WAIT),
-            size_bytes: DEFAULT_SIZE_BYTES,
+            size_bytes: Probe::Echo.default_size_bytes(),
+            probe: Probe::Echo,
             start_delay: Duration::ZERO,
             pace: ProbePace::from_interval(DEFAULT_INTERVAL),
             count: None,
@@ -90,25 +92,39 @@ impl PingOptions {
         other
     }
 
-    /// Returns the smallest size of a request to the target, in bytes.
-    pub fn size_bytes_min(&self) -> usize {
-        if self.is_stream() { STREAM_REQUEST_BYTES_MIN } else { REQUEST_BYTES_MIN }
+    /// Sets what a request is, and its size to the default of such requests.
+    #[must_use]
+    pub fn with_probe(mut self, probe: Probe) -> Self {
+        self.size_bytes = probe.default_size_bytes();
+        self.probe = probe;
+        self
     }
 
-    /// Checks that requests have space for the number that matches replies, that they fit into
-    /// memory, and that a reply has time to arrive.
+    /// Returns the target as a user writes it: `udp://host:21567`, `stamp://host:862`.
+    pub fn target(&self) -> String {
+        self.probe.display(&self.connect.endpoint.to_string())
+    }
+
+    /// Returns the smallest size of a request to the target, in bytes.
+    pub fn size_bytes_min(&self) -> usize {
+        self.probe.size_bytes_min(self.is_stream())
+    }
+
+    /// Checks that requests suit the endpoint, that they have space for the number that matches
+    /// replies, that they fit into memory, and that a reply has time to arrive.
     pub(super) fn check(&self) -> Result<(), ClientError> {
         if self.connect.wait.is_zero() {
             return Err(ClientError::Options("a timeout is more than 0".into()));
         }
-        let (size, min, max) = (self.size_bytes, self.size_bytes_min(), REQUEST_BYTES_MAX);
+        self.probe.check(&self.connect.endpoint)?;
+        let (size, min, max) = (self.size_bytes, self.size_bytes_min(), self.probe.size_bytes_max());
         if (min..=max).contains(&size) {
             return Ok(());
         }
-        let endpoint = &self.connect.endpoint;
+        let target = self.target();
         let (bound, bytes) = if size < min { ("minimum", min) } else { ("maximum", max) };
         Err(ClientError::Options(format!(
-            "the {bound} request size on {endpoint} is {bytes} bytes, not {size}"
+            "the {bound} request size on {target} is {bytes} bytes, not {size}"
         )))
     }
 
@@ -120,12 +136,6 @@ impl PingOptions {
 
     pub(super) fn is_stream(&self) -> bool {
         self.connect.endpoint.transport().kind() == Kind::Stream
-    }
-
-    /// Returns the form of the requests, for a new connection.
-    pub(super) fn format(&self) -> TextEcho {
-        let payload = Payload::with_placeholder(self.size_bytes);
-        if self.is_stream() { TextEcho::stream(payload) } else { TextEcho::messages(payload) }
     }
 
     /// Returns the plan of a prober, if the target was looked up at `began`.

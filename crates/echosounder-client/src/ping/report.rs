@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use echosounder_proto::stamp::LossDirection;
 use echosounder_proto::{FailureKind, LossReason};
 
 use super::directions::PeerClockReport;
+use super::seen::SeenReport;
 use super::series::Series;
 use crate::distribution::Distribution;
 
@@ -143,6 +145,9 @@ pub struct PingReport {
     pub late: u64,
     /// Requests that were not replied to.
     pub lost: LossCounts,
+    /// The direction in which requests were lost, if the peer is a STAMP reflector that counts
+    /// (RFC 8762 section 4.3). The sum is the number of lost requests.
+    pub loss_direction: Option<LossDirection>,
     /// Further replies to the same request.
     pub duplicate: u64,
     /// Requests whose reply arrived after the reply to a later request (RFC 4737).
@@ -175,6 +180,8 @@ pub struct PingReport {
     pub clock: PeerClockReport,
     /// Which timestamps the replies had.
     pub timestamps: TimestampSupport,
+    /// What the peer reports beside its timestamps.
+    pub seen: SeenReport,
     /// The measurement over time.
     pub series: Series,
 }

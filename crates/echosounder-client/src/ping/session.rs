@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{
-    LossReason, MonoTime, ProbeEvent, ProbeInput, ProbeOutput, Prober, Sample, TextEcho,
-};
+use echosounder_proto::{LossReason, MonoTime, ProbeEvent, ProbeInput, ProbeOutput, Prober, Sample};
 use echosounder_socket::{Address, Locality, Socket};
 
 use super::connector::ConnectOutcome;
@@ -12,9 +10,11 @@ use super::context::Context;
 use super::detail::Detail;
 use super::directions::ClockRelation;
 use super::event::{PingEvent, PingReply, ResolvedTarget};
+use super::format::Format;
 use super::link::Link;
 use super::plan::PingOptions;
 use super::report::PingReport;
+use super::seen::RequestHeader;
 use super::statistics::Statistics;
 use crate::connect::Candidates;
 use crate::error::{ClientError, Operation};
@@ -34,7 +34,7 @@ pub(super) struct Session {
     /// Addresses that were not tried, for as long as nothing has come of any request.
     pub(super) candidates: Candidates,
     pub(super) link: Link,
-    pub(super) prober: Prober<TextEcho>,
+    pub(super) prober: Prober<Format>,
     statistics: Statistics,
     /// As it was reported last.
     clock: ClockRelation,
@@ -77,8 +77,8 @@ impl Session {
         let mut session = Self {
             index,
             candidates,
-            link: Link::new(transport, address.clone(), index as u64),
-            prober: Prober::new(ping.format(), ping.plan(began), now.mono),
+            link: Link::new(ping.probe.clone(), transport, address.clone(), index as u64),
+            prober: Prober::new(Format::new(&ping), ping.plan(began), now.mono),
             statistics: Statistics::new(ClockRelation::Free, false, now.mono, context.detail),
             clock: ClockRelation::Free,
             began,
@@ -114,7 +114,9 @@ impl Session {
 
     /// Returns the report so far.
     pub(super) fn report(&self) -> PingReport {
-        self.statistics.report(self.prober.skipped())
+        let mut report = self.statistics.report(self.prober.skipped());
+        report.loss_direction = self.prober.format().loss_direction(report.lost.total());
+        report
     }
 
     /// Returns whether the measurement has ended.
@@ -229,7 +231,7 @@ impl Session {
     pub(super) fn start_over(&mut self, now: MonoTime, detail: Detail) {
         let start = now + self.ping.start_delay;
         self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
-        self.prober = Prober::new(self.ping.format(), self.ping.plan(self.began), start);
+        self.prober = Prober::new(Format::new(&self.ping), self.ping.plan(self.began), start);
         self.statistics = Statistics::new(self.clock, self.ping.clock.is_none(), start, detail);
         self.reported_at = start;
     }
@@ -283,6 +285,7 @@ impl Session {
         context: &mut Context,
     ) -> PingEvent {
         let delay = self.statistics.replied(sample, late, given_up);
+        let has_header_changed = self.statistics.note_seen(&sample.seen);
         let clock = self.statistics.clock();
         if clock != self.clock {
             self.clock = clock;
@@ -302,6 +305,8 @@ impl Session {
             clock,
             late,
             reordered: sample.reordered,
+            header: RequestHeader::of(&sample.seen),
+            has_header_changed,
         })
     }
 

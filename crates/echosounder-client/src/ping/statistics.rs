@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{LossReason, MonoTime, Sample, Timestamp};
+use echosounder_proto::{LossReason, MonoTime, Sample, Seen, Timestamp};
 
 use super::detail::Detail;
 use super::directions::{ClockRelation, Directions, Jitter, OneWayDelay, Variation};
 use super::report::{DelayReport, LossCounts, PingInterval, PingReport, TimestampSupport};
+use super::seen::SeenReport;
 use super::series::Series;
 use crate::distribution::Distribution;
 
@@ -31,6 +32,7 @@ pub(super) struct Statistics {
     kernel_rx_delay: Distribution,
     directions: Directions,
     timestamps: TimestampSupport,
+    seen: SeenReport,
     series: Series,
     interval: PingInterval,
     detail: Detail,
@@ -58,6 +60,7 @@ impl Statistics {
             kernel_rx_delay: detail.minor_distribution(),
             directions: Directions::new(clock, is_guess, detail),
             timestamps: TimestampSupport::None,
+            seen: SeenReport::default(),
             series: Series::new(detail.points_max()),
             interval: empty_interval(detail),
             detail,
@@ -112,6 +115,11 @@ impl Statistics {
         delay
     }
 
+    /// Takes the peer's report on a request. Returns whether a header field has changed.
+    pub(super) fn note_seen(&mut self, seen: &Seen) -> bool {
+        self.seen.add(seen)
+    }
+
     /// Returns the position within a second at which to send the request that is due at `next`.
     pub(super) fn edge(&self, next: MonoTime, rtt: Duration) -> Option<Duration> {
         self.directions.edge(next, rtt)
@@ -150,6 +158,7 @@ impl Statistics {
             answered: self.answered,
             late: self.late,
             lost: self.lost,
+            loss_direction: None,
             duplicate: self.duplicate,
             reordered: self.reordered,
             unexpected: self.unexpected,
@@ -169,6 +178,7 @@ impl Statistics {
             kernel_rx_delay: self.kernel_rx_delay.clone(),
             clock,
             timestamps: self.timestamps,
+            seen: self.seen,
             series: self.series.clone(),
         }
     }

@@ -1,0 +1,107 @@
+//! The form of a session's requests, by the kind of its probe.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use echosounder_proto::stamp::{ErrorEstimate, LossDirection, SenderConfig, StampSender};
+use echosounder_proto::{Payload, ProbeFormat, ProbeReply, TextEcho, WallTime};
+use echosounder_socket::internal::kernel::clock_state;
+
+use super::plan::PingOptions;
+use super::probe::{Probe, StampOptions};
+
+/// Writes requests and reads replies.
+#[derive(Debug)]
+pub(super) enum Format {
+    Text(Box<TextEcho>),
+    Stamp(Box<StampSender>),
+}
+
+impl Format {
+    /// Creates the format of a new connection.
+    pub(super) fn new(ping: &PingOptions) -> Self {
+        match &ping.probe {
+            Probe::Echo => {
+                let payload = Payload::with_placeholder(ping.size_bytes);
+                Self::Text(Box::new(match ping.is_stream() {
+                    true => TextEcho::stream(payload),
+                    false => TextEcho::messages(payload),
+                }))
+            }
+            Probe::Stamp(stamp) => Self::Stamp(Box::new(StampSender::new(sender_config(ping, stamp)))),
+        }
+    }
+
+    /// Returns the direction in which that many requests were lost, as far as the replies show it.
+    pub(super) fn loss_direction(&self, lost: u64) -> Option<LossDirection> {
+        match self {
+            Self::Text(_) => None,
+            Self::Stamp(sender) => sender.loss_direction(lost),
+        }
+    }
+}
+
+fn sender_config(ping: &PingOptions, stamp: &StampOptions) -> SenderConfig {
+    let mut config = SenderConfig::default();
+    config.size = ping.size_bytes;
+    config.ssid = session_identifier();
+    config.key.clone_from(&stamp.key);
+    config.timestamp_format = stamp.timestamp_format;
+    if let Ok(state) = clock_state()
+        && state.synchronized
+    {
+        config.error_estimate = ErrorEstimate::new(true, state.error_max, stamp.timestamp_format);
+    }
+    // The replies are to be treated as the requests are.
+    config.dscp = ping.connect.ip_options.dscp.unwrap_or(0);
+    config
+}
+
+/// Returns a random identifier that is not zero, which would mean none.
+fn session_identifier() -> u16 {
+    let random = RandomState::new().build_hasher().finish();
+    u16::try_from(random % u64::from(u16::MAX)).unwrap_or(0) + 1
+}
+
+impl ProbeFormat for Format {
+    fn write(&mut self, number: u64, now: WallTime, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(format) => format.write(number, now, out),
+            Self::Stamp(format) => format.write(number, now, out),
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8], next: u64, replies: &mut Vec<ProbeReply>) -> bool {
+        match self {
+            Self::Text(format) => format.read(bytes, next, replies),
+            Self::Stamp(format) => format.read(bytes, next, replies),
+        }
+    }
+
+    fn find(&self, packet: &[u8], next: u64) -> Option<u64> {
+        match self {
+            Self::Text(format) => format.find(packet, next),
+            Self::Stamp(format) => format.find(packet, next),
+        }
+    }
+
+    fn can_write(&self) -> bool {
+        match self {
+            Self::Text(format) => format.can_write(),
+            Self::Stamp(format) => format.can_write(),
+        }
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::Text(format) => format.reset(),
+            Self::Stamp(format) => format.reset(),
+        }
+    }
+
+    fn take_unmatched(&mut self) -> bool {
+        match self {
+            Self::Text(format) => format.take_unmatched(),
+            Self::Stamp(format) => format.take_unmatched(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a request is, and what its replies are.
+
+use echosounder_proto::stamp::{self, Key, Layout, TimestampFormat};
+use echosounder_socket::{Endpoint, Transport};
+
+use super::plan::{REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
+use crate::error::ClientError;
+
+/// The default size of a request to an echo server, in bytes.
+const ECHO_SIZE_BYTES: usize = 64;
+
+/// Bytes of the extensions Class of Service and Direct Measurement, and of an empty padding.
+const STAMP_EXTENSION_BYTES: usize = 28;
+
+/// Bytes of the HMAC that authenticated extensions need.
+const STAMP_HMAC_BYTES: usize = 20;
+
+/// The kind of the requests, and of the server that replies to them.
+///
+/// [`Ping::probe`](crate::Ping::probe) has an example.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Probe {
+    /// Messages to any echo server.
+    #[default]
+    Echo,
+    /// Test packets to a STAMP reflector (RFC 8762), or one of TWAMP Light, over UDP. The
+    /// [port](stamp::PORT) is 862 by default.
+    Stamp(StampOptions),
+}
+
+/// How requests to a STAMP reflector are written.
+///
+/// [`Ping::probe`](crate::Ping::probe) has an example.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct StampOptions {
+    /// The key of the authenticated mode; `None` means the unauthenticated mode.
+    pub key: Option<Key>,
+    /// The format of the timestamps in requests. A reflector chooses the one of its replies.
+    pub timestamp_format: TimestampFormat,
+}
+
+impl StampOptions {
+    fn layout(&self) -> Layout {
+        if self.key.is_some() { Layout::Authenticated } else { Layout::Unauthenticated }
+    }
+}
+
+impl Probe {
+    /// Returns the default size of a request in bytes: 64 for an echo server, 72 for a reflector, and
+    /// 160 for one with a key, so that a request has space for all extensions.
+    pub fn default_size_bytes(&self) -> usize {
+        match self {
+            Self::Echo => ECHO_SIZE_BYTES,
+            Self::Stamp(stamp) => {
+                let signature = if stamp.key.is_some() { STAMP_HMAC_BYTES } else { 0 };
+                stamp.layout().len() + STAMP_EXTENSION_BYTES + signature
+            }
+        }
+    }
+
+    /// Returns the smallest size of a request over a transport, in bytes.
+    pub(super) fn size_bytes_min(&self, is_stream: bool) -> usize {
+        match self {
+            Self::Echo if is_stream => STREAM_REQUEST_BYTES_MIN,
+            Self::Echo => REQUEST_BYTES_MIN,
+            Self::Stamp(stamp) => stamp.layout().len(),
+        }
+    }
+
+    /// Returns the largest size of a request, in bytes.
+    pub(super) fn size_bytes_max(&self) -> usize {
+        match self {
+            Self::Echo => REQUEST_BYTES_MAX,
+            Self::Stamp(_) => stamp::REQUEST_MAX,
+        }
+    }
+
+    /// Checks that such requests can be sent to an endpoint.
+    pub(super) fn check(&self, endpoint: &Endpoint) -> Result<(), ClientError> {
+        match self {
+            Self::Stamp(_) if endpoint.transport() != Transport::Udp => {
+                Err(ClientError::Options(format!("STAMP requires a udp:// endpoint, not {endpoint}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the text of a target that such requests are sent to: that of its endpoint, with the
+    /// scheme `stamp` for a reflector.
+    ///
+    /// ```
+    /// use echosounder_client::{Probe, StampOptions};
+    ///
+    /// let probe = Probe::Stamp(StampOptions::default());
+    /// assert_eq!(probe.display("udp://192.0.2.1:862"), "stamp://192.0.2.1:862");
+    /// assert_eq!(Probe::Echo.display("udp://192.0.2.1:862"), "udp://192.0.2.1:862");
+    /// ```
+    pub fn display(&self, endpoint: &str) -> String {
+        match (self, endpoint.strip_prefix("udp://")) {
+            (Self::Stamp(_), Some(rest)) => format!("stamp://{rest}"),
+            _ => endpoint.to_owned(),
+        }
+    }
+}
