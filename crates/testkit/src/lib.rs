@@ -47,7 +47,7 @@ mod skip;
 
 pub use clock::FakeClock;
 pub use folder::{Folder, unique};
-pub use forwarder::{Fate, Forwarder, Log, OneWay, Passage, REQUEST_LEN, RequestLog};
+pub use forwarder::{Fate, Forwarder, Log, MessageForm, OneWay, Passage, REQUEST_LEN, RequestLog};
 pub use liar::{EXTREME_TIMESTAMPS, LIES, Liar, Lie, Victim};
 pub use machine::{has_ipv6, installed, may_run};
 pub use pair::{pipe, socket_pair};

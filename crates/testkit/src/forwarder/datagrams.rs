@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use echosounder_socket::{Events, Interest, Poll, Socket};
 
-use super::log::server_times;
-use super::{Fate, Log, nanos, now, receive, sequence, wait};
+use super::form::MessageForm;
+use super::{Fate, Log, nanos, now, receive, wait};
 
 /// A datagram that waits. The one that is due first leaves first, and among equals the one that
 /// came first.
@@ -27,6 +27,7 @@ pub(super) struct DatagramLink<F> {
     /// The socket that is connected to the server.
     beyond: Socket,
     client: Option<SocketAddr>,
+    form: MessageForm,
     decide: F,
     /// The socket stays open for the replies, and for requests that are sent twice.
     fates: BTreeMap<u64, Fate>,
@@ -36,9 +37,9 @@ pub(super) struct DatagramLink<F> {
 }
 
 impl<F: FnMut(u64) -> Fate> DatagramLink<F> {
-    pub(super) fn new(facing: Socket, beyond: Socket, decide: F) -> Self {
+    pub(super) fn new(facing: Socket, beyond: Socket, form: MessageForm, decide: F) -> Self {
         let (fates, held) = (BTreeMap::new(), BinaryHeap::new());
-        Self { facing, beyond, client: None, decide, fates, held, received: 0, log: Log::default() }
+        Self { facing, beyond, client: None, form, decide, fates, held, received: 0, log: Log::default() }
     }
 
     pub(super) fn run(mut self, stop: &AtomicBool) -> Log {
@@ -65,14 +66,15 @@ impl<F: FnMut(u64) -> Fate> DatagramLink<F> {
     }
 
     fn hold(&mut self, is_request: bool, bytes: &[u8], time: Duration) {
-        let number = sequence(bytes).unwrap();
+        let read = if is_request { self.form.request_number } else { self.form.reply_number };
+        let number = read(bytes).unwrap();
         let fate = *self.fates.entry(number).or_insert_with(|| (self.decide)(number));
         let request = self.log.requests.entry(number).or_default();
         let passage = if is_request {
             request.arrived_ns = nanos(time);
             fate.up
         } else {
-            request.server_ns = request.server_ns.or_else(|| server_times(bytes));
+            request.server_ns = request.server_ns.or_else(|| (self.form.server_times)(bytes));
             fate.down
         };
         for _ in 0..passage.copies {
@@ -88,7 +90,7 @@ impl<F: FnMut(u64) -> Fate> DatagramLink<F> {
             let _ = self.beyond.send(&held.bytes);
             return;
         }
-        let number = sequence(&held.bytes).unwrap();
+        let number = (self.form.reply_number)(&held.bytes).unwrap();
         let before = nanos(now());
         if self.facing.send_to(&held.bytes, self.client.unwrap()).is_ok() {
             self.log.requests.entry(number).or_default().replied_ns.push(before..=nanos(now()));

@@ -2,11 +2,12 @@
 //! compare what `sounder ping` measured with what happened.
 //!
 //! A [`Forwarder`] listens on loopback and forwards to a server. For each request a closure decides
-//! by its sequence number what happens to it and to its replies; with a [`Random`](crate::Random)
-//! of a fixed seed the same happens in every run. Requests are text echo probes of [`REQUEST_LEN`]
-//! bytes.
+//! by its number what happens to it and to its replies; with a [`Random`](crate::Random) of a fixed
+//! seed the same happens in every run. Requests are text echo probes of [`REQUEST_LEN`] bytes, or
+//! packets that a [`MessageForm`] reads.
 
 mod datagrams;
+mod form;
 mod log;
 mod stream;
 
@@ -27,6 +28,7 @@ pub use log::{Log, OneWay, RequestLog};
 
 use crate::PATIENCE;
 use datagrams::DatagramLink;
+pub use form::MessageForm;
 use stream::StreamLink;
 
 /// Bytes of each request that a forwarder expects.
@@ -79,11 +81,20 @@ pub struct Forwarder {
 impl Forwarder {
     /// Forwards datagrams to a `udp://ADDRESS:PORT` server.
     pub fn datagrams(server: &str, fate: impl FnMut(u64) -> Fate + Send + 'static) -> Self {
+        Self::datagrams_by(server, MessageForm::TEXT, fate)
+    }
+
+    /// Forwards datagrams of that form to a `udp://ADDRESS:PORT` server.
+    pub fn datagrams_by(
+        server: &str,
+        form: MessageForm,
+        fate: impl FnMut(u64) -> Fate + Send + 'static,
+    ) -> Self {
         let facing = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let beyond = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         beyond.connect(server.strip_prefix("udp://").unwrap()).unwrap();
         let endpoint = format!("udp://{}", facing.local_addr().unwrap());
-        let link = DatagramLink::new(timestamped(facing), timestamped(beyond), fate);
+        let link = DatagramLink::new(timestamped(facing), timestamped(beyond), form, fate);
         Self::start(endpoint, |stop| link.run(&stop))
     }
 
