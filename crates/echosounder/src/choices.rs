@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Command};
 use echosounder_client::{ClockRelation, Eol, Spacing, TimestampSource};
+use echosounder_proto::stamp::TimestampFormat;
 
 use crate::output::Transcript;
 
@@ -82,6 +83,11 @@ pub(crate) const TIMESTAMPS: Choices<AutoTimestamps> = Choices(&[
         "When the kernel received the packet, without the time this program takes to wake up",
     ),
     ("user", Some(TimestampSource::User), "When this program read the reply"),
+]);
+
+pub(crate) const STAMP_TIME: Choices<TimestampFormat> = Choices(&[
+    ("ntp", TimestampFormat::Ntp, "Seconds since 1900 and a binary fraction (RFC 5905)"),
+    ("ptp", TimestampFormat::Ptp, "Seconds since 1970 in UTC and nanoseconds (IEEE 1588, RFC 8186)"),
 ]);
 
 pub(crate) const SPACING: Choices<Spacing> = Choices(&[

@@ -16,8 +16,10 @@ mod line_sink;
 mod output;
 mod render;
 mod run_as;
+mod stamp_key;
 mod stderr;
 mod support;
+mod target;
 mod value_parsers;
 
 use std::env;

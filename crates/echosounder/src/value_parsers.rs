@@ -11,17 +11,30 @@ use echosounder_client::{
     MESSAGE_BYTES_MAX, Percent, REQUEST_BYTES_MAX, STREAM_REQUEST_BYTES_MIN, SizeRange,
 };
 use echosounder_proto::{FRAME_MAX, Framing};
-use echosounder_socket::Endpoint;
+use echosounder_socket::{Endpoint, EndpointError};
 
 use crate::hints;
 use crate::output::{OutputFile, ResultFormat, TRANSCRIPT_BYTES_MIN};
+use crate::target::{Target, after_stamp};
 
 /// Parses an endpoint. The error of a text that is not one may end in a hint.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
-    text.parse().map_err(|error| match hints::endpoint::guess(text, &error) {
+    match after_stamp(text) {
+        Some(_) => Err("stamp:// is a target of \"sounder ping\" only".to_owned()),
+        None => text.parse().map_err(|error| bad_endpoint(text, &error)),
+    }
+}
+
+/// Parses a target of ping: an endpoint, or one of a STAMP reflector.
+pub(crate) fn target(text: &str) -> Result<Target, String> {
+    text.parse().map_err(|error| bad_endpoint(text, &error))
+}
+
+fn bad_endpoint(text: &str, error: &EndpointError) -> String {
+    match hints::endpoint::guess(text, error) {
         Some(hint) => format!("{error}\n\nhint: {hint}"),
         None => error.to_string(),
-    })
+    }
 }
 
 /// Parses a duration: `0.2`, `200ms`, `1m30s`. A bare number is in seconds.
@@ -250,6 +263,9 @@ mod tests {
         let hint = "\n\nhint: did you mean \"tcp://host\"?";
         assert!(endpoint("tpc://host").unwrap_err().ends_with(hint));
         assert!(!endpoint("gopher://host").unwrap_err().contains("hint"));
+        assert!(endpoint("stamp://host").is_err());
+        assert_eq!(target("stamp://host").unwrap().to_string(), "stamp://host:862");
+        assert!(target("tpc://host").unwrap_err().ends_with(hint));
     }
 
     #[test]

@@ -1,25 +1,41 @@
 //! The arguments of `ping`.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use echosounder_client::Percent;
-use echosounder_socket::Endpoint;
+use echosounder_proto::stamp::TimestampFormat;
 
 use super::{ENDPOINTS, EXIT_STATUS, IpVersion};
 use crate::choices::{self, AutoClock, AutoTimestamps};
 use crate::output::OutputFile;
+use crate::target::Target;
 use crate::value_parsers;
+
+/// The heading of the options of STAMP.
+const STAMP: &str = "STAMP";
+
+/// Returns the help about targets.
+fn targets() -> String {
+    format!(
+        "{ENDPOINTS}
+
+stamp://HOST:PORT is a STAMP reflector (RFC 8762), as many routers have one; its
+default port is 862."
+    )
+}
 
 /// Measure round-trip time, loss and jitter, and the delay of each direction
 ///
 /// Requests are sent on schedule, whether or not replies arrive. Replies of `sounder serve` carry
 /// timestamps, from which ping computes the delay of each direction. Other echo servers are
-/// measured as far as their replies allow.
+/// measured as far as their replies allow. STAMP reflectors (stamp://HOST) send timestamps, too;
+/// those that count requests also show in which direction packets are lost.
 ///
 /// Ctrl-C prints the summary and exits; Ctrl-\ prints the summary so far and continues.
 #[derive(Debug, clap::Args)]
-#[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
+#[command(after_help = targets(), after_long_help = format!("{}
 
 Examples:
   sounder ping HOST                             once a second, until Ctrl-C
@@ -29,12 +45,13 @@ Examples:
   sounder ping --self -w 5                      every socket type here
   sounder ping -c 100 -i 0.1 --max-loss 1% --max-p99 5ms HOST && echo good
   sounder ping -w 60 -o report.html HOST        one minute as an HTML page
+  sounder ping -Q ef stamp://ROUTER             a router, by STAMP
 
-{EXIT_STATUS}"))]
+{EXIT_STATUS}", targets()))]
 pub(crate) struct Ping {
     /// Target endpoints [default: tcp://localhost:21567]
-    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::endpoint)]
-    pub(crate) endpoints: Vec<Endpoint>,
+    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::target)]
+    pub(crate) targets: Vec<Target>,
 
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
@@ -61,9 +78,12 @@ pub(crate) struct Ping {
     #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = value_parsers::duration)]
     pub(crate) wait: Duration,
 
-    /// Message size in bytes (minimum 50; 44 on stream sockets)
-    #[arg(short, long, value_name = "SIZE", default_value = "64", value_parser = value_parsers::request_size)]
-    pub(crate) size: NonZeroUsize,
+    /// Message size in bytes (minimum 50; 44 on stream sockets and STAMP) [default: 64, STAMP 72]
+    ///
+    /// STAMP packets with a key have 112 bytes at least and 160 by default. The default size has space
+    /// for the extensions that show DSCP and ECN of the request as it arrived.
+    #[arg(short, long, value_name = "SIZE", value_parser = value_parsers::request_size)]
+    pub(crate) size: Option<NonZeroUsize>,
 
     /// Source address, or network interface
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
@@ -102,6 +122,17 @@ pub(crate) struct Ping {
     /// With fewer than 100 replies, the maximum counts.
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) max_p99: Option<Duration>,
+
+    /// Authenticate STAMP packets with the key in FILE
+    ///
+    /// The key is the content of FILE without a newline at its end, 16 bytes at least. The reflector
+    /// must have the same key. Replies without a valid HMAC count as unexpected.
+    #[arg(long, value_name = "FILE", help_heading = STAMP)]
+    pub(crate) stamp_key: Option<PathBuf>,
+
+    /// Format of the timestamps in STAMP requests [default: ntp]
+    #[arg(long, value_parser = choices::STAMP_TIME, value_name = "FORMAT", help_heading = STAMP)]
+    pub(crate) stamp_time: Option<TimestampFormat>,
 
     /// Write the result to FILE: .json, .csv (each request), .hdr (HdrHistogram log) or .html; - is
     /// standard output

@@ -40,6 +40,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let files = ResultFiles::open(&config.output)?;
     // Before the first thread, which inherits the blocked signals.
     let signals = signals::receive(&[Signal::User1, Signal::Quit])?;
+    write_notes(&config.notes, output)?;
     let server = config.with_server.then(|| serve(&mut config, output)).transpose()?;
     settle(&mut config);
     let control = StopToken::new().and_then(PingControl::new).context("cannot create an eventfd")?;
@@ -86,12 +87,15 @@ fn settle(config: &mut config::Ping) {
 fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
     let wanted: Vec<_> = config.targets.iter().map(|ping| ping.connect.endpoint.clone()).collect();
     let server = if wanted.is_empty() { Embedded::everywhere() } else { Embedded::at(&wanted) }?;
-    if !output.quiet {
-        server.notes.iter().try_for_each(|text| note(&mut stderr(), text, output.json))?;
-    }
+    write_notes(&server.notes, output)?;
     config.targets =
         server.endpoints.iter().map(|endpoint| config.template.with_endpoint(endpoint.clone())).collect();
     Ok(server)
+}
+
+fn write_notes(notes: &[String], output: Output) -> Result<()> {
+    let mut notes = notes.iter().filter(|_| !output.quiet);
+    Ok(notes.try_for_each(|text| note(&mut stderr(), text, output.json))?)
 }
 
 /// Lets a signal end the ping, and another one the process at once, after it has removed the folder

@@ -11,6 +11,7 @@ use super::{SAVE_EVERY, check_ports, check_version, connect_options, default, on
 use crate::args;
 use crate::failure::UsageError;
 use crate::output::OutputFile;
+use crate::target::Target;
 
 /// The work of `load`.
 #[derive(Debug)]
@@ -30,11 +31,12 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         None if args.with_server => "tcp://127.0.0.1:0".parse()?,
         None => default("tcp"),
     };
+    let target = Target::from(endpoint.clone());
     if !args.with_server {
-        check_ports(std::slice::from_ref(&endpoint))?;
+        check_ports(std::slice::from_ref(&target))?;
     }
-    check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
-    let source = source(args.source, &endpoint)?;
+    check_version(args.ip_version, std::slice::from_ref(&target))?;
+    let source = source(args.source, &target)?;
     if args.spacing.is_some() && args.rate.is_none() && args.ramp.is_none() {
         return Err(UsageError("--spacing requires --rate or --ramp".into()).into());
     }

@@ -25,6 +25,7 @@ pub(crate) use talk::{Talk, talk};
 
 use crate::args;
 use crate::failure::UsageError;
+use crate::target::Target;
 
 /// How often a long run saves its result so far, which bounds the loss if the run is killed.
 pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(10);
@@ -69,14 +70,14 @@ fn has_host(endpoint: &Endpoint) -> bool {
     matches!(endpoint.name(), Name::Inet(..))
 }
 
-fn needs_host(flag: &str, endpoint: &Endpoint) -> UsageError {
-    UsageError(format!("{flag} does not apply to {endpoint}, which has no IP address"))
+fn needs_host(flag: &str, target: &Target) -> UsageError {
+    UsageError(format!("{flag} does not apply to {target}, which has no IP address"))
 }
 
 /// Returns the source to send from to this endpoint.
-fn source(typed: Option<String>, endpoint: &Endpoint) -> Result<Option<Source>> {
+fn source(typed: Option<String>, target: &Target) -> Result<Option<Source>> {
     match source_or_interface(typed)? {
-        Some(_) if !has_host(endpoint) => Err(needs_host("--source", endpoint).into()),
+        Some(_) if !has_host(&target.endpoint) => Err(needs_host("--source", target).into()),
         source => Ok(source),
     }
 }
@@ -91,10 +92,10 @@ fn source_or_interface(typed: Option<String>) -> Result<Option<Source>> {
 }
 
 /// Refuses ports that only a server can use.
-fn check_ports(endpoints: &[Endpoint]) -> Result<()> {
-    match endpoints.iter().find(|endpoint| is_any_port(endpoint)) {
-        Some(endpoint) => Err(UsageError(format!(
-            "{endpoint} has no port to connect to: 0 means any free port, for servers only"
+fn check_ports(targets: &[Target]) -> Result<()> {
+    match targets.iter().find(|target| is_any_port(&target.endpoint)) {
+        Some(target) => Err(UsageError(format!(
+            "{target} has no port to connect to: 0 means any free port, for servers only"
         ))
         .into()),
         None => Ok(()),
@@ -112,24 +113,24 @@ fn is_any_port(endpoint: &Endpoint) -> bool {
 }
 
 /// Refuses -4 and -6 without any host to apply to, and for an address of the other version.
-fn check_version(typed: args::IpVersion, endpoints: &[Endpoint]) -> Result<()> {
+fn check_version(typed: args::IpVersion, targets: &[Target]) -> Result<()> {
     let typed_any = typed.v4 || typed.v6;
-    match endpoints.first() {
-        Some(endpoint) if typed_any && !endpoints.iter().any(has_host) => {
+    match targets.first() {
+        Some(target) if typed_any && !targets.iter().any(|target| has_host(&target.endpoint)) => {
             return Err(
-                UsageError(format!("-4 and -6 do not apply to {endpoint}, which has no IP address")).into()
+                UsageError(format!("-4 and -6 do not apply to {target}, which has no IP address")).into()
             );
         }
         _ => {}
     }
-    let other = endpoints.iter().find_map(|endpoint| match endpoint.name() {
-        Name::Inet(Host::V4(_), _) if typed.v6 => Some((endpoint, "-6", "IPv4")),
-        Name::Inet(Host::V6(..), _) if typed.v4 => Some((endpoint, "-4", "IPv6")),
+    let other = targets.iter().find_map(|target| match target.endpoint.name() {
+        Name::Inet(Host::V4(_), _) if typed.v6 => Some((target, "-6", "IPv4")),
+        Name::Inet(Host::V6(..), _) if typed.v4 => Some((target, "-4", "IPv6")),
         _ => None,
     });
     match other {
-        Some((endpoint, flag, version)) => {
-            Err(UsageError(format!("{flag} excludes {endpoint}, which is an {version} address")).into())
+        Some((target, flag, version)) => {
+            Err(UsageError(format!("{flag} excludes {target}, which is an {version} address")).into())
         }
         None => Ok(()),
     }

@@ -1,10 +1,10 @@
 //! The work of `ping`.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{PingOptions, ProbePace, REQUEST_BYTES_MIN, Thresholds, TimestampSource};
-use echosounder_socket::{Endpoint, Kind};
+use echosounder_client::{PingOptions, Probe, ProbePace, StampOptions, Thresholds, TimestampSource};
 
 use super::{
     check_ports, check_version, connect_options, default, has_host, needs_host, on_this_host,
@@ -13,6 +13,8 @@ use super::{
 use crate::args;
 use crate::failure::UsageError;
 use crate::output::OutputFile;
+use crate::stamp_key;
+use crate::target::{Service, Target};
 
 /// The work of `ping`.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct Ping {
     pub(crate) verbose: bool,
     pub(crate) thresholds: Thresholds,
     pub(crate) output: Vec<OutputFile>,
+    /// Sentences for the user about what was given.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The default time between two requests to a target.
@@ -43,12 +47,15 @@ const IN_FLIGHT_MAX: u128 = 1_000_000;
 
 /// Returns the work of `ping`.
 pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
-    let endpoints = match (args.endpoints.is_empty(), args.with_server) {
-        (true, false) => vec![default("tcp")],
-        (_, true) => args.endpoints.clone(),
-        (false, false) => args.endpoints.iter().cloned().map(on_this_host).collect(),
+    let on_this_host =
+        |target: &Target| Target { endpoint: on_this_host(target.endpoint.clone()), ..*target };
+    let targets: Vec<Target> = match (args.targets.is_empty(), args.with_server) {
+        (true, false) => vec![default("tcp").into()],
+        (_, true) => args.targets.clone(),
+        (false, false) => args.targets.iter().map(on_this_host).collect(),
     };
-    check_targets(&args, &endpoints)?;
+    check_targets(&args, &targets)?;
+    check_stamp(&args, &targets)?;
     // On one machine, targets that are measured at once would slow each other down.
     let in_turn = args.with_server && (args.count.is_some() || args.deadline.is_some());
     let interval = args.interval.unwrap_or(if in_turn { INTERVAL_IN_TURN } else { INTERVAL });
@@ -57,22 +64,30 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         let text = "this --interval and --wait allow over a million requests in flight";
         return Err(UsageError(text.into()).into());
     }
-    check_timestamps(&args, &endpoints)?;
+    check_timestamps(&args, &targets)?;
+    let key = args.stamp_key.as_deref().map(stamp_key::read).transpose()?;
     let source = source_or_interface(args.source)?;
     let mut template = PingOptions::new(default("tcp"));
     template.connect = connect_options(default("tcp"), args.ip_version, source, args.wait);
     let ip_options = &mut template.connect.ip_options;
     (ip_options.dscp, ip_options.ttl) = (args.dscp, args.ttl);
-    template.size_bytes = args.size.get();
+    template.size_bytes = args.size.map_or(template.size_bytes, NonZeroUsize::get);
     template.pace = ProbePace::from_interval(interval);
     template.count = args.count.map(|count| count.get() as u64);
     template.deadline = args.deadline;
     template.clock = args.clock;
     template.timestamps = args.timestamps.unwrap_or_default();
+    let mut stamp = StampOptions::default();
+    stamp.timestamp_format = args.stamp_time.unwrap_or_default();
+    let notes = key.iter().filter_map(|file| file.note.clone()).collect();
+    stamp.key = key.map(|file| file.key);
+    let targets: Vec<_> =
+        targets.into_iter().map(|target| options(&template, target, &stamp, args.size)).collect();
+    check_size(&targets)?;
     let mut thresholds = Thresholds::default();
     (thresholds.loss_max, thresholds.p99_max) = (args.max_loss, args.max_p99);
     Ok(Ping {
-        targets: endpoints.into_iter().map(|endpoint| template.with_endpoint(endpoint)).collect(),
+        targets,
         template,
         with_server: args.with_server,
         in_turn,
@@ -81,47 +96,84 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         verbose: args.verbose,
         thresholds,
         output: args.output,
+        notes,
     })
 }
 
-/// Refuses options that do not apply to one of the targets.
-fn check_targets(args: &args::Ping, endpoints: &[Endpoint]) -> Result<()> {
-    if !endpoints.is_empty() {
-        check_version(args.ip_version, endpoints)?;
-    }
-    if !args.with_server {
-        check_ports(endpoints)?;
-    }
-    let without_host = endpoints.iter().find(|endpoint| !has_host(endpoint));
-    for (is_given, flag) in
-        [(args.source.is_some(), "--source"), (args.dscp.is_some(), "--dscp"), (args.ttl.is_some(), "--ttl")]
-    {
-        match without_host {
-            Some(endpoint) if is_given => return Err(needs_host(flag, endpoint).into()),
-            None if is_given && endpoints.is_empty() => {
-                return Err(UsageError(format!("{flag} with --self requires an ENDPOINT")).into());
-            }
-            _ => {}
-        }
-    }
-    let message_socket = endpoints.iter().find(|endpoint| endpoint.transport().kind() != Kind::Stream);
-    match message_socket {
-        Some(endpoint) if args.size.get() < REQUEST_BYTES_MIN => {
-            Err(UsageError(format!("the minimum message size on {endpoint} is {REQUEST_BYTES_MIN} bytes"))
-                .into())
+/// Returns the options of a target.
+fn options(
+    template: &PingOptions,
+    target: Target,
+    stamp: &StampOptions,
+    size: Option<NonZeroUsize>,
+) -> PingOptions {
+    let probe = match target.service {
+        Service::Echo => Probe::Echo,
+        Service::Stamp => Probe::Stamp(stamp.clone()),
+    };
+    let mut options = template.with_endpoint(target.endpoint).with_probe(probe);
+    options.size_bytes = size.map_or(options.size_bytes, NonZeroUsize::get);
+    options
+}
+
+/// Refuses options of STAMP without a STAMP reflector, and a reflector of our own.
+fn check_stamp(args: &args::Ping, targets: &[Target]) -> Result<()> {
+    let reflector = targets.iter().find(|target| target.service == Service::Stamp);
+    let flags = [(args.stamp_key.is_some(), "--stamp-key"), (args.stamp_time.is_some(), "--stamp-time")];
+    let typed = flags.into_iter().find(|(is_given, _)| *is_given);
+    match (reflector, typed) {
+        (None, Some((_, flag))) => Err(UsageError(format!("{flag} requires a stamp:// ENDPOINT")).into()),
+        (Some(target), _) if args.with_server => {
+            Err(UsageError(format!("--self starts no STAMP reflector at {target}")).into())
         }
         _ => Ok(()),
     }
 }
 
+/// Refuses requests that lack space for what every request has.
+fn check_size(targets: &[PingOptions]) -> Result<()> {
+    match targets.iter().find(|ping| ping.size_bytes < ping.size_bytes_min()) {
+        Some(ping) => Err(UsageError(format!(
+            "the minimum message size on {} is {} bytes",
+            ping.target(),
+            ping.size_bytes_min()
+        ))
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// Refuses options that do not apply to one of the targets.
+fn check_targets(args: &args::Ping, targets: &[Target]) -> Result<()> {
+    if !targets.is_empty() {
+        check_version(args.ip_version, targets)?;
+    }
+    if !args.with_server {
+        check_ports(targets)?;
+    }
+    let without_host = targets.iter().find(|target| !has_host(&target.endpoint));
+    for (is_given, flag) in
+        [(args.source.is_some(), "--source"), (args.dscp.is_some(), "--dscp"), (args.ttl.is_some(), "--ttl")]
+    {
+        match without_host {
+            Some(target) if is_given => return Err(needs_host(flag, target).into()),
+            None if is_given && targets.is_empty() => {
+                return Err(UsageError(format!("{flag} with --self requires an ENDPOINT")).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Refuses kernel timestamps for targets that have none.
-fn check_timestamps(args: &args::Ping, targets: &[Endpoint]) -> Result<()> {
+fn check_timestamps(args: &args::Ping, targets: &[Target]) -> Result<()> {
     if args.timestamps != Some(TimestampSource::Kernel) {
         return Ok(());
     }
-    let without = targets.iter().find(|target| !TimestampSource::has_kernel(target.transport()));
+    let without = targets.iter().find(|target| !TimestampSource::has_kernel(target.endpoint.transport()));
     let text = match without {
-        Some(endpoint) => format!("--timestamps kernel requires tcp:// or udp://, not {endpoint}"),
+        Some(target) => format!("--timestamps kernel requires tcp:// or udp://, not {target}"),
         None if args.with_server && targets.is_empty() => {
             "--timestamps kernel with --self requires a tcp:// or udp:// ENDPOINT".to_owned()
         }

@@ -17,6 +17,7 @@ use crate::args;
 use crate::failure::UsageError;
 use crate::output::Transcript;
 use crate::run_as::RunAs;
+use crate::target::Target;
 
 /// The work of `serve`.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
             UsageError("--unix-mode requires an endpoint with the path of a UNIX socket".into()).into()
         );
     }
-    check_version(args.ip_version, &endpoints)?;
+    check_version(args.ip_version, &endpoints.iter().cloned().map(Target::from).collect::<Vec<_>>())?;
     check_services(&endpoints)?;
     let allowed_users = allowed_users(&args.allow_uid, &endpoints)?;
     check_networks(&args.allow, &args.deny, &endpoints)?;

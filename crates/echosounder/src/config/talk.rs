@@ -9,6 +9,7 @@ use echosounder_client::{ConnectOptions, Eol};
 use super::{check_ports, check_version, connect_options, default, on_this_host, source};
 use crate::args;
 use crate::output::Color;
+use crate::target::Target;
 
 /// The work of `talk`.
 #[derive(Debug)]
@@ -26,9 +27,10 @@ pub(crate) struct Talk {
 /// Returns the work of `talk`.
 pub(crate) fn talk(args: args::Talk, color: Color) -> Result<Talk> {
     let endpoint = args.endpoint.map_or_else(|| default("tcp"), on_this_host);
-    check_ports(std::slice::from_ref(&endpoint))?;
-    check_version(args.ip_version, std::slice::from_ref(&endpoint))?;
-    let source = source(args.source, &endpoint)?;
+    let target = Target::from(endpoint.clone());
+    check_ports(std::slice::from_ref(&target))?;
+    check_version(args.ip_version, std::slice::from_ref(&target))?;
+    let source = source(args.source, &target)?;
     Ok(Talk {
         connect: connect_options(endpoint, args.ip_version, source, args.wait),
         deadline: args.deadline,

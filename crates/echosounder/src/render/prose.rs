@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use echosounder_client::{
-    ClockRelation, Drift, LoadOptions, LoadReport, LossCounts, Pace, PeerClockReport, PingReport, Spacing,
-    Step, TimestampSupport, Verdict,
+    ClockRelation, Drift, LoadOptions, LoadReport, LossCounts, LossDirection, Pace, PeerClockReport,
+    PingReport, Spacing, Step, TimestampSupport, Verdict,
 };
 use echosounder_socket::Kind;
 use echosounder_socket::internal::kernel::ClockState;
@@ -40,8 +40,34 @@ pub(crate) fn verdict(report: &PingReport, delay: Delay) -> Option<String> {
     })
 }
 
+/// Returns how requests were lost, and in which direction if that is known: `7 TIMEOUT (4 up, 2 down,
+/// 1 unknown)`.
+pub(crate) fn losses(report: &PingReport) -> String {
+    let mut text = failures(&report.lost);
+    if let Some(LossDirection { up, down, unknown, .. }) = report.loss_direction {
+        text += &format!(" ({} up, {} down", grouped(up), grouped(down));
+        text += &if unknown == 0 { ")".to_owned() } else { format!(", {} unknown)", grouped(unknown)) };
+    }
+    text
+}
+
+/// Returns the header fields of requests as they arrived at the peer: `requests arrived with TTL 61,
+/// DSCP 46, ECN 0`. `None` if the peer does not report them.
+pub(crate) fn request_header(report: &PingReport) -> Option<String> {
+    let header = &report.seen.header;
+    let fields = [("TTL", header.ttl), ("DSCP", header.dscp), ("ECN", header.ecn)];
+    let fields: Vec<_> =
+        fields.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
+    let changes = match report.seen.changes {
+        0 => String::new(),
+        1 => " after one change".to_owned(),
+        changes => format!(" after {} changes", grouped(changes)),
+    };
+    (!fields.is_empty()).then(|| format!("requests arrived with {}{changes}", fields.join(", ")))
+}
+
 /// Returns how requests failed: `3 REFUSED, 1 TIMEOUT`.
-pub(crate) fn failures(lost: &LossCounts) -> String {
+fn failures(lost: &LossCounts) -> String {
     let counts = [
         (lost.refused, "REFUSED"),
         (lost.timeout, "TIMEOUT"),
@@ -82,6 +108,17 @@ pub(crate) fn clock(clocks: Clocks<'_>, report: &PingReport, delay: Delay) -> Op
         }
         _ => offset(clocks, report, ahead?, uncertainty?, delay),
     };
+    if clock != ClockRelation::Same
+        && let Some(error) = report.seen.clock_error
+    {
+        text += &match error.is_synchronized() {
+            true => {
+                let within = delay(error.error().as_nanos() as f64);
+                format!("; the peer states that its clock is within {within} of UTC")
+            }
+            false => "; the peer states that its clock is not synchronized".to_owned(),
+        };
+    }
     if contradicted {
         text += "; the peer's clock differs from ours although its address is local";
     }

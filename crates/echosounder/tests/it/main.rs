@@ -24,6 +24,7 @@ mod reliability;
 mod sandbox;
 mod schema;
 mod serve;
+mod stamp;
 mod support;
 mod syscalls;
 mod talk;

@@ -33,7 +33,7 @@ const LINES_MAX: usize = 5000;
 
 /// Runs `sounder ping --json` and checks its lines against the schema.
 #[track_caller]
-fn ping(args: &[&str]) -> Finished {
+pub(crate) fn ping(args: &[&str]) -> Finished {
     let done = run(&[&["ping", "--json"], args].concat(), b"");
     assert_lines(&done.objects());
     done
@@ -75,14 +75,14 @@ fn is_answered(line: &Value) -> bool {
 
 /// Returns the last object, which must be the result.
 #[track_caller]
-fn end(done: &Finished) -> Value {
+pub(crate) fn end(done: &Finished) -> Value {
     let result = done.objects().pop().unwrap_or_else(|| panic!("{done:?}"));
     assert_eq!(result["event"], "result", "{done:?}");
     result
 }
 
 /// Returns the events of single requests.
-fn samples(done: &Finished) -> Vec<Value> {
+pub(crate) fn samples(done: &Finished) -> Vec<Value> {
     let mut lines = done.objects();
     lines.retain(|line| line["event"] == "sample");
     lines
@@ -90,7 +90,7 @@ fn samples(done: &Finished) -> Vec<Value> {
 
 /// Fails unless the result has these counts, and zero for all others.
 #[track_caller]
-fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
+pub(crate) fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
     let counts = ["sent", "answered", "late", "lost", "duplicate", "reordered", "unexpected", "skipped"];
     for key in counts {
         let expected = expected.iter().find(|(name, _)| *name == key).map_or(0, |(_, count)| *count);
@@ -104,7 +104,7 @@ fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
 }
 
 #[track_caller]
-fn count(object: &Value, key: &str) -> u64 {
+pub(crate) fn count(object: &Value, key: &str) -> u64 {
     object[key].as_u64().unwrap_or_else(|| panic!("{key}: {object}"))
 }
 
@@ -128,7 +128,7 @@ fn first_tenth(mut values: Vec<i64>) -> i64 {
 ///
 /// The program may receive most replies late on a busy machine, so the first tenth is compared.
 #[track_caller]
-fn assert_one_way_delays(done: &Finished, log: &Log) {
+pub(crate) fn assert_one_way_delays(done: &Finished, log: &Log) {
     let samples = samples(done);
     let measured = samples.iter().filter(|sample| sample["outcome"] != "lost" && !sample["up_ns"].is_null());
     let measured: Vec<&Value> = measured.collect();

@@ -24,9 +24,6 @@ use crate::render::ping::target::Target;
 use crate::render::ping::{json, text};
 use crate::stderr::stderr;
 
-/// Why a peer is no echo server.
-const NOT_AN_ECHO: &str = "a reply does not contain its request (not an echo server?)";
-
 /// What to do if nothing listens at the target.
 const INSTEAD: &str = ", or try --self";
 
@@ -250,7 +247,7 @@ impl Reporter {
     /// Writes once how to start a server, if nothing listens where the first request went.
     fn hint_at_server(&mut self, index: usize, kind: Option<FailureKind>) {
         let Output { json, quiet, .. } = self.format.output;
-        let hint = failure::start_hint(self.targets[index].given(), kind, INSTEAD);
+        let hint = self.targets[index].start_hint(kind, INSTEAD);
         if let Some(hint) = hint.filter(|_| !json && !quiet && !self.has_hinted) {
             self.has_hinted = true;
             // If standard error cannot be written, the lines of the requests say enough.
@@ -277,19 +274,22 @@ impl Reporter {
         let is_stop = matches!(error, ClientError::Stopped);
         let is_repeated = is_stop && self.has_reported_stop;
         self.has_reported_stop |= is_stop;
-        let error = Advised::at(self.targets[index].given(), error, INSTEAD);
+        let error = match self.targets[index].start_hint(error.failure_kind(), INSTEAD) {
+            Some(hint) => Advised::new(error, &hint).into(),
+            None => error.into(),
+        };
         if !is_repeated && (1 < self.targets.len() || self.targets[index].target.is_some()) {
             failure::report(&error, self.format.output);
         }
         self.targets[index].error = Some(error);
     }
 
-    /// Reports peers that sent something, but no reply: they are probably no echo servers.
+    /// Reports peers that sent something, but no reply: another service is probably there.
     fn find_no_echo(&mut self) {
         let is_echo = |report: &PingReport| report.answered + report.late != 0 || report.unexpected == 0;
         for state in &mut self.targets {
             if state.error.is_none() && !state.report.as_deref().is_none_or(is_echo) {
-                let error = anyhow::anyhow!("cannot measure {}: {NOT_AN_ECHO}", state.endpoint);
+                let error = anyhow::anyhow!("cannot measure {}: {}", state.endpoint, state.why_unexpected());
                 failure::report(&error, self.format.output);
                 state.error = Some(error);
             }

@@ -1,7 +1,6 @@
 //! The state of each target of a ping.
 
-use echosounder_client::{FailureKind, PingOptions, PingReport, ResolvedTarget};
-use echosounder_socket::Endpoint;
+use echosounder_client::{FailureKind, PingOptions, PingReport, Probe, ResolvedTarget};
 use echosounder_socket::internal::kernel::clock_state;
 
 use crate::failure;
@@ -28,7 +27,7 @@ pub(super) struct TargetState {
 impl TargetState {
     pub(super) fn new(ping: &PingOptions) -> Self {
         Self {
-            endpoint: ping.connect.endpoint.to_string(),
+            endpoint: ping.target(),
             ping: ping.clone(),
             target: None,
             report: None,
@@ -38,9 +37,27 @@ impl TargetState {
         }
     }
 
-    /// Returns the endpoint as it was given.
-    pub(super) fn given(&self) -> &Endpoint {
-        &self.ping.connect.endpoint
+    /// Returns how to start an echo server at the target, if that may be missing after this failure.
+    pub(super) fn start_hint(&self, kind: Option<FailureKind>, instead: &str) -> Option<String> {
+        match self.ping.probe {
+            Probe::Echo => failure::start_hint(&self.ping.connect.endpoint, kind, instead),
+            _ => None,
+        }
+    }
+
+    /// Returns the likely reason why replies match no request.
+    pub(super) fn why_unexpected(&self) -> &'static str {
+        match self.ping.probe {
+            Probe::Stamp(_) => "no reply matches a request (no STAMP reflector, or another key?)",
+            _ => "a reply does not contain its request (not an echo server?)",
+        }
+    }
+
+    fn probe_name(&self) -> &'static str {
+        match self.ping.probe {
+            Probe::Stamp(_) => "stamp",
+            _ => "echo",
+        }
     }
 
     /// Returns the description of the target, which was found now.
@@ -50,6 +67,7 @@ impl TargetState {
             address: Target::address(&found.endpoint, &found.address),
             resolved: found.endpoint,
             local: found.local.as_ref().and_then(Target::local),
+            probe: self.probe_name(),
             kernel: found.kernel,
             clock: found.clock,
             own_clock: clock_state().ok(),

@@ -138,7 +138,7 @@ fn verdict(report: &PingReport) -> String {
         return match report.sent() {
             0 => "No request was sent.".to_owned(),
             sent => {
-                let failures = prose::failures(&report.lost);
+                let failures = prose::losses(report);
                 format!("No reply to {}: {failures}.", counted(sent, "request"))
             }
         };
@@ -165,6 +165,7 @@ fn notes(target: Option<&Target>, report: &PingReport) -> Vec<(&'static str, Str
     let mut notes = vec![("requests", counts(report))];
     let clock = target.and_then(|target| prose::clock(target.clocks(), report, delay));
     notes.extend(clock.map(|clock| ("clock", clock)));
+    notes.extend(prose::request_header(report).map(|header| ("header", header)));
     if let Some(behind) = median_and_max(report.send_delay.percentile(50.0), report.send_delay.max(), delay) {
         let timestamps = match report.kernel_tx_delay.count() + report.kernel_rx_delay.count() {
             0 => "user-space timestamps",
@@ -190,7 +191,7 @@ fn counts(report: &PingReport) -> String {
         }
     }
     if report.lost.total() != 0 {
-        counts += &format!(" ({})", prose::failures(&report.lost));
+        counts += &format!(" ({})", prose::losses(report));
     }
     format!("{counts}, in {}", numbers::span(nanos(report.elapsed)))
 }

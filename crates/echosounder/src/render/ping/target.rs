@@ -19,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) address: String,
     /// The local address, if the socket has a port.
     pub(crate) local: Option<String>,
+    /// What requests are: `echo` or `stamp`.
+    pub(crate) probe: &'static str,
     /// Which timestamps the kernel was asked for.
     pub(crate) kernel: KernelTimestamps,
     /// How the peer's clock is assumed to relate to this machine's.

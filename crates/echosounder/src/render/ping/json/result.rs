@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use echosounder_client::{ClockRelation, DelayReport, PingReport, TimestampSupport, Verdict};
+use echosounder_proto::stamp::ErrorEstimate;
 use serde::Serialize;
 
 use super::clock_name;
@@ -27,6 +28,9 @@ struct Summary<'a> {
     dns: u64,
     closed: u64,
     not_sent: u64,
+    lost_up: Option<u64>,
+    lost_down: Option<u64>,
+    lost_unknown: Option<u64>,
     loss_percent: f64,
     duplicate: u64,
     reordered: u64,
@@ -54,6 +58,12 @@ struct Summary<'a> {
     clock_zone_minutes: Option<i64>,
     clock_peer_steps: u64,
     clock_own_steps: u64,
+    peer_clock_synchronized: Option<bool>,
+    peer_clock_error_max_ns: Option<u64>,
+    request_ttl: Option<u8>,
+    request_dscp: Option<u8>,
+    request_ecn: Option<u8>,
+    request_header_changes: u64,
     send_delay: Distribution,
     kernel_tx_delay: Distribution,
     kernel_rx_delay: Distribution,
@@ -75,7 +85,7 @@ pub(crate) fn report(
 
 impl<'a> Summary<'a> {
     fn new(event: &'static str, target: &'a Target, report: &PingReport, missed: &'a [&'static str]) -> Self {
-        let PingReport { lost, clock, .. } = report;
+        let PingReport { lost, clock, seen, .. } = report;
         let jitter = |way: &DelayReport| way.jitter_ns;
         Self {
             event,
@@ -92,6 +102,9 @@ impl<'a> Summary<'a> {
             dns: lost.dns,
             closed: lost.closed,
             not_sent: lost.not_sent,
+            lost_up: report.loss_direction.map(|lost| lost.up),
+            lost_down: report.loss_direction.map(|lost| lost.down),
+            lost_unknown: report.loss_direction.map(|lost| lost.unknown),
             loss_percent: report.loss_percent(),
             duplicate: report.duplicate,
             reordered: report.reordered,
@@ -119,6 +132,12 @@ impl<'a> Summary<'a> {
             clock_zone_minutes: clock.zone_minutes,
             clock_peer_steps: clock.peer_steps,
             clock_own_steps: clock.own_steps,
+            peer_clock_synchronized: seen.clock_error.map(ErrorEstimate::is_synchronized),
+            peer_clock_error_max_ns: seen.clock_error.map(|error| whole_nanos(error.error())),
+            request_ttl: seen.header.ttl,
+            request_dscp: seen.header.dscp,
+            request_ecn: seen.header.ecn,
+            request_header_changes: seen.changes,
             send_delay: (&report.send_delay).into(),
             kernel_tx_delay: (&report.kernel_tx_delay).into(),
             kernel_rx_delay: (&report.kernel_rx_delay).into(),

@@ -24,6 +24,9 @@ pub(crate) struct Sample<'a> {
     pub(crate) pdv_down_ns: Option<i64>,
     pub(crate) server_ns: Option<u64>,
     pub(crate) reordered: bool,
+    pub(crate) request_ttl: Option<u8>,
+    pub(crate) request_dscp: Option<u8>,
+    pub(crate) request_ecn: Option<u8>,
 }
 
 impl<'a> Sample<'a> {
@@ -55,6 +58,9 @@ impl<'a> Sample<'a> {
             pdv_down_ns: None,
             server_ns: None,
             reordered: false,
+            request_ttl: None,
+            request_dscp: None,
+            request_ecn: None,
         }
     }
 
@@ -80,6 +86,9 @@ impl<'a> Sample<'a> {
             pdv_down_ns: delays(free).map(|delay| delay.down_ns),
             server_ns: answered.residence.map(whole_nanos),
             reordered: answered.reordered,
+            request_ttl: answered.header.ttl,
+            request_dscp: answered.header.dscp,
+            request_ecn: answered.header.ecn,
             ..Self::outcome(endpoint, answered.number, if answered.late { "late" } else { "answered" })
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use echosounder_client::{ClockRelation, LossReason, PingEvent, PingReply};
+use echosounder_client::{ClockRelation, LossReason, PingEvent, PingReply, RequestHeader};
 
 use crate::render::numbers::{duration, grouped, millis, whole_nanos};
 use crate::render::ping::target::Target;
@@ -71,12 +71,24 @@ fn write_answered(
         // Writing to a string does not fail.
         let _ = write!(text, " up={up} down={down}");
     }
+    if answered.has_header_changed {
+        text += " request";
+        for (name, value) in header_fields(&answered.header) {
+            let _ = write!(text, " {name}={value}");
+        }
+    }
     for (applies, word) in [(answered.late, "late"), (answered.reordered, "reordered")] {
         if applies {
             let _ = write!(text, " {}", style.caution(word));
         }
     }
     writeln!(out, "{text}")
+}
+
+/// Returns the reported header fields of a request by name.
+fn header_fields(header: &RequestHeader) -> impl Iterator<Item = (&'static str, u8)> {
+    let fields = [("ttl", header.ttl), ("dscp", header.dscp), ("ecn", header.ecn)];
+    fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// Writes how many lines about a target were left out by the limit of lines per second.

@@ -34,6 +34,9 @@ pub(crate) fn statistics(
     if let Some(line) = prose::clock(target.clocks(), report, in_millis) {
         writeln!(out, "clock    {line}")?;
     }
+    if let Some(line) = prose::request_header(report) {
+        writeln!(out, "header   {line}")?;
+    }
     write_timing(out, target, report)?;
     if let Some(line) = prose::verdict(report, in_millis) {
         let steady = report.verdict().is_some_and(|(verdict, _)| verdict == Verdict::Steady);
@@ -57,7 +60,7 @@ fn write_counts(out: &mut dyn Write, style: Style, report: &PingReport) -> io::R
         report.elapsed.as_secs_f64()
     )?;
     if report.lost.total() != 0 {
-        writeln!(out, "lost     {}", style.bad(prose::failures(&report.lost)))?;
+        writeln!(out, "lost     {}", style.bad(prose::losses(report)))?;
     }
     for (count, what, reason) in [
         (report.unexpected, "unexpected message", "(no matching request)"),

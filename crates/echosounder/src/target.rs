@@ -1,0 +1,88 @@
+//! Targets: an endpoint, and the service at it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use echosounder_client::{Probe, StampOptions};
+use echosounder_proto::stamp;
+use echosounder_socket::{Endpoint, EndpointError};
+
+/// The scheme of a STAMP reflector, with its separator.
+const STAMP: &str = "stamp://";
+
+/// What replies to requests at an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// An echo server.
+    #[default]
+    Echo,
+    /// A STAMP reflector over UDP (RFC 8762).
+    Stamp,
+}
+
+/// A target as a user writes it: an endpoint, or `stamp://HOST:PORT`. Parsing and printing are
+/// inverses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) service: Service,
+    /// The endpoint; that of a reflector is one of UDP.
+    pub(crate) endpoint: Endpoint,
+}
+
+impl From<Endpoint> for Target {
+    fn from(endpoint: Endpoint) -> Self {
+        Self { service: Service::Echo, endpoint }
+    }
+}
+
+impl FromStr for Target {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let Some(rest) = after_stamp(text) else { return text.parse().map(Endpoint::into) };
+        let endpoint = Endpoint::parse_with_port(&format!("udp://{rest}"), stamp::PORT)?;
+        Ok(Self { service: Service::Stamp, endpoint })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let probe = match self.service {
+            Service::Echo => Probe::Echo,
+            Service::Stamp => Probe::Stamp(StampOptions::default()),
+        };
+        f.write_str(&probe.display(&self.endpoint.to_string()))
+    }
+}
+
+/// Returns the text after the scheme of a STAMP reflector. Schemes ignore case: RFC 3986 section 3.1.
+pub(crate) fn after_stamp(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_at_checked(STAMP.len())?;
+    scheme.eq_ignore_ascii_case(STAMP).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_and_displays_targets() {
+        for (text, service, displayed) in [
+            ("stamp://192.0.2.1", Service::Stamp, "stamp://192.0.2.1:862"),
+            ("STAMP://[2001:db8::1]:20862", Service::Stamp, "stamp://[2001:db8::1]:20862"),
+            ("stamp://router.example", Service::Stamp, "stamp://router.example:862"),
+            ("stamp://:20862", Service::Stamp, "stamp://*:20862"),
+            ("udp://192.0.2.1", Service::Echo, "udp://192.0.2.1:21567"),
+            ("192.0.2.1", Service::Echo, "tcp://192.0.2.1:21567"),
+            // A host with that name.
+            ("stamp:80", Service::Echo, "tcp://stamp:80"),
+        ] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!((target.service, target.to_string().as_str()), (service, displayed), "{text}");
+            assert_eq!(target.to_string().parse(), Ok(target), "{text}");
+        }
+        for text in ["stamp://::1", "stamp://a/b", "stamp://host:70000"] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+}
