@@ -1,6 +1,8 @@
 //! Properties of the messages of a measurement.
 
-use echosounder_proto::{EchoReader, Finder, Payload, TIMESTAMP_PLACEHOLDER};
+use echosounder_proto::{
+    EchoReader, Finder, HEADER_PLACEHOLDER, Payload, ProbeFormat, TIMESTAMP_PLACEHOLDER, TextEcho,
+};
 
 use super::script::{Script, cut};
 
@@ -9,7 +11,11 @@ pub(crate) fn holds(input: &[u8]) {
     let mut script = Script(input);
     let len = script.byte();
     let number = script.bytes(8).iter().fold(0, |number, byte| number << 8 | u64::from(*byte)) >> 1;
-    let payload = if script.byte() % 2 == 0 { Payload::new(len) } else { Payload::with_placeholder(len) };
+    let payload = match script.byte() % 4 {
+        1 => Payload::with_placeholder(len),
+        3 => Payload::with_header_fields(len),
+        _ => Payload::new(len),
+    };
     comes_back(payload, number);
     let pieces = script.lengths();
     is_found_in_any_pieces(payload, number, script.0, &pieces);
@@ -26,9 +32,15 @@ fn comes_back(payload: Payload, number: u64) {
     let message = written(payload, number);
     assert_eq!(message.len(), payload.len());
     let body = message.len() - payload.body_len();
-    assert!([0, TIMESTAMP_PLACEHOLDER.len()].contains(&body));
+    let heads = [0, TIMESTAMP_PLACEHOLDER.len(), TIMESTAMP_PLACEHOLDER.len() + HEADER_PLACEHOLDER.len()];
+    assert!(heads.contains(&body));
     assert!(message[body..].iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'\n')));
     if 1 < payload.body_len() {
+        let mut replies = Vec::new();
+        assert!(!TextEcho::messages(payload).read(&message, number + 1, &mut replies));
+        assert_eq!(replies[0].number, number, "an unchanged message is a reply");
+    }
+    if 1 < payload.body_len() && body != heads[2] {
         let returned = Payload::read(&message, &mut Vec::new()).expect("a message is read");
         assert_eq!(returned.body_len, payload.body_len());
         assert_eq!(returned.number(number + 1), Some(number), "the last message has its number");

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use echosounder_proto::{
-    Datagram, DatagramFilter, DropReason, Framing, Input, LocalTime, PREFIX_MAX, PlainEcho, Responder,
-    Sender, StampContext, TIMESTAMP_PLACEHOLDER, Template, starts_with_timestamp,
+    Datagram, DatagramFilter, DropReason, Framing, HeaderFields, Input, LocalTime, PREFIX_MAX, PlainEcho,
+    Responder, Sender, StampContext, TIMESTAMP_PLACEHOLDER, Template, starts_with_timestamp,
 };
 
 use super::script::{Script, cut};
@@ -98,10 +98,19 @@ fn in_pieces(responder: &Responder, context: &mut StampContext<'_>, input: &[u8]
 fn responds_to_datagram(responder: &Responder, context: StampContext<'_>, received: &[u8]) {
     let (mut message, mut head) = (received.to_vec(), b"stale".to_vec());
     responder.respond_to_datagram(&mut message, &mut context.clone(), &mut head);
-    let reply = [head, message].concat();
+    let reply = [&head[..], &message].concat();
     if !received.is_empty() {
         assert_eq!(reply_all(responder, &mut context.clone(), received, Input::More).0, reply);
     }
+
+    // The header fields take the place of their placeholder, and nothing else changes.
+    let fields = HeaderFields { ttl: received.len().to_le_bytes()[0], traffic_class: 0xb9 };
+    let (mut with_header, header) = (received.to_vec(), Some(fields));
+    Responder::fill_placeholder(&mut with_header, &StampContext { header, ..context });
+    let asks = Responder::asks_for_header(received);
+    let is_same = |(at, (one, other)): (usize, (&u8, &u8))| asks && (42..53).contains(&at) || one == other;
+    assert_eq!(with_header.len(), message.len());
+    assert!(with_header.iter().zip(&message).enumerate().all(is_same));
 
     if let Some(stamp) = reply.strip_suffix(received) {
         assert!(stamp.len() <= PREFIX_MAX && stamp.iter().all(|byte| matches!(byte, b' '..=b'~')));

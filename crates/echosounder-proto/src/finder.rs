@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 
 use crate::payload::Payload;
 use crate::reader::EchoReader;
-use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::timestamp::Timestamp;
 
 /// Finds the requests of a measurement in a stream, with any bytes before, between and after them.
@@ -78,7 +77,7 @@ impl Finder {
             }
             let Some(located) = self.payload.locate(rest, next) else { break };
             rest = &rest[located.body..];
-            let missing = len(located.number).saturating_sub(TIMESTAMP_PLACEHOLDER.len() + NEWLINE.len());
+            let missing = len(located.number).saturating_sub(self.payload.body_start() + NEWLINE.len());
             self.begun = Some(Begun { number: located.number, stamp: located.stamp, missing });
         }
         // A request may begin here and continue with the next bytes.

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::header_fields::{HEADER_PLACEHOLDER, HeaderFields};
+use crate::probe_format::{ProbeReply, Seen};
 use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::timestamp::{Scan, Timestamp, scan};
 
@@ -12,28 +14,56 @@ pub const NUMBERED_MIN: usize = 8;
 /// Digits of a number, if the message is long enough.
 const NUMBER: usize = 19;
 
-/// The form of a measurement's messages: a placeholder, a number, filler, and a newline. All bytes
-/// are printable ASCII, and after the placeholder none is a bracket.
+/// The form of a measurement's messages: placeholders, a number, filler, and a newline. All bytes
+/// are printable ASCII, and after the placeholders none is a bracket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload {
     len: usize,
-    has_placeholder: bool,
+    placeholders: Placeholders,
+}
+
+/// What a message begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placeholders {
+    None,
+    Timestamp,
+    /// That of the timestamp, and that of the header fields right after it.
+    TimestampAndHeader,
+}
+
+impl Placeholders {
+    const fn len(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Timestamp => TIMESTAMP_PLACEHOLDER.len(),
+            Self::TimestampAndHeader => TIMESTAMP_PLACEHOLDER.len() + HEADER_PLACEHOLDER.len(),
+        }
+    }
 }
 
 impl Payload {
     /// Returns the form of messages with that many bytes, at least one. They begin with a
     /// placeholder if they are long enough for it and a complete number.
     pub const fn new(len: usize) -> Self {
+        let has_placeholder = TIMESTAMP_PLACEHOLDER.len() + NUMBER < len;
         Self {
             len: if len == 0 { 1 } else { len },
-            has_placeholder: TIMESTAMP_PLACEHOLDER.len() + NUMBER < len,
+            placeholders: if has_placeholder { Placeholders::Timestamp } else { Placeholders::None },
         }
     }
 
     /// Returns the form of messages that begin with a placeholder, however few bytes are left for
     /// the number: at least two bytes more than the placeholder has.
     pub fn with_placeholder(len: usize) -> Self {
-        Self { len: len.max(TIMESTAMP_PLACEHOLDER.len() + 2), has_placeholder: true }
+        Self { len: len.max(TIMESTAMP_PLACEHOLDER.len() + 2), placeholders: Placeholders::Timestamp }
+    }
+
+    /// Returns the form of datagrams that also ask for their [header fields](HeaderFields): at least
+    /// 61 bytes. A server that does not know this returns the placeholder unchanged, and so reports
+    /// no fields.
+    pub fn with_header_fields(len: usize) -> Self {
+        let placeholders = Placeholders::TimestampAndHeader;
+        Self { len: len.max(placeholders.len() + NUMBERED_MIN), placeholders }
     }
 
     /// Returns the bytes of a message.
@@ -42,15 +72,23 @@ impl Payload {
         self.len
     }
 
-    /// Returns the bytes of a message after its placeholder.
+    /// Returns the bytes of a message after its placeholders.
     pub fn body_len(self) -> usize {
-        if self.has_placeholder { self.len - TIMESTAMP_PLACEHOLDER.len() } else { self.len }
+        self.len - self.body_start()
+    }
+
+    /// Returns the bytes of a message before its number.
+    pub(crate) fn body_start(self) -> usize {
+        self.placeholders.len()
     }
 
     /// Appends the message with this number.
     pub fn write(self, number: u64, out: &mut Vec<u8>) {
-        if self.has_placeholder {
+        if self.placeholders != Placeholders::None {
             out.extend_from_slice(TIMESTAMP_PLACEHOLDER);
+        }
+        if self.placeholders == Placeholders::TimestampAndHeader {
+            out.extend_from_slice(HEADER_PLACEHOLDER);
         }
         write_body(number, self.body_len(), out);
     }
@@ -63,14 +101,14 @@ impl Payload {
 
     /// Returns how many bytes of a message are needed to recognise it.
     pub(crate) fn head_len(self) -> usize {
-        self.len - self.body_len() + digits_of(self.body_len())
+        self.body_start() + digits_of(self.body_len())
     }
 
     /// Finds the first message in `bytes`, with any bytes before and after it. `next` is the number
-    /// of the next message. Only the head of the message is compared: the placeholder or
-    /// the timestamp in its place, and the number.
+    /// of the next message. Only the head of the message is compared: the placeholders or
+    /// the values in their place, and the number.
     pub(crate) fn locate(self, bytes: &[u8], next: u64) -> Option<Located> {
-        if !self.has_placeholder {
+        if self.placeholders == Placeholders::None {
             return None;
         }
         let brackets = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'[');
@@ -81,34 +119,35 @@ impl Payload {
                 _ if rest.starts_with(TIMESTAMP_PLACEHOLDER) => None,
                 _ => return None,
             };
-            let body = at + TIMESTAMP_PLACEHOLDER.len();
+            let (header, _) = self.split_header(&rest[TIMESTAMP_PLACEHOLDER.len()..])?;
+            let body = at + self.body_start();
             let digits = bytes.get(body..body + digits_of(self.body_len()))?;
             if !digits.iter().all(u8::is_ascii_digit) {
                 return None;
             }
-            let returned = Returned { number: read_number(digits), stamp, body_len: self.body_len() };
-            returned.number(next).map(|number| Located { number, stamp, body })
+            let returned = Returned { number: read_number(digits), stamp, header, body_len: self.body_len() };
+            returned.number(next).map(|number| Located { number, stamp, header, body })
         })
     }
 
     /// Reads a reply to one message of this form, decorated by the server in any way. Returns
     /// `None` if it does not contain such a message.
-    pub(crate) fn read_anywhere(
-        self,
-        reply: &[u8],
-        next: u64,
-        scratch: &mut Vec<u8>,
-    ) -> Option<(u64, Option<Timestamp>)> {
-        let plain = Self::read(reply, scratch).filter(|returned| returned.body_len == self.body_len());
+    pub(crate) fn read_anywhere(self, reply: &[u8], next: u64, scratch: &mut Vec<u8>) -> Option<ProbeReply> {
+        let read = |number, timestamp, header: Option<HeaderFields>| {
+            let seen = header.map_or_else(Seen::default, HeaderFields::seen);
+            ProbeReply { number, timestamp, ends_read: true, seen }
+        };
+        let plain = self.read_form(reply, scratch).filter(|returned| returned.body_len == self.body_len());
         if let Some(returned) = plain {
-            return returned.number(next).map(|number| (number, returned.stamp));
+            return returned.number(next).map(|number| read(number, returned.stamp, returned.header));
         }
         let located = self.locate(reply, next)?;
         scratch.clear();
         write_body(located.number, self.body_len(), scratch);
         // The server may have removed the newline, or written it in another way.
         scratch.pop();
-        reply[located.body..].starts_with(scratch).then_some((located.number, located.stamp))
+        let is_reply = reply[located.body..].starts_with(scratch);
+        is_reply.then(|| read(located.number, located.stamp, located.header))
     }
 
     /// Reads a reply to one message with a placeholder, decorated by the server in any way. Returns
@@ -118,23 +157,29 @@ impl Payload {
         let filler = reply[located.body + NUMBER..].iter().take_while(|byte| **byte == b'.').count();
         // The server may have removed the newline, or written it in another way.
         let body_len = NUMBER + filler + 1;
-        Some(Returned { number: located.number, stamp: located.stamp, body_len })
+        Some(Returned { number: located.number, stamp: located.stamp, header: None, body_len })
     }
 
-    /// Returns whether messages of this form can be found in a decorated reply.
+    /// Returns whether [`find_in`](Self::find_in) finds messages of this form.
     pub fn can_be_found(self) -> bool {
-        self.has_placeholder && NUMBER < self.body_len()
+        self.placeholders == Placeholders::Timestamp && NUMBER < self.body_len()
     }
 
-    /// Reads a reply to one message of any form. Returns `None` if it is no reply to such a
-    /// message.
+    /// Reads a reply to one message of any form without header fields. Returns `None` if it is no
+    /// reply to such a message.
     pub fn read(reply: &[u8], scratch: &mut Vec<u8>) -> Option<Returned> {
+        Self::new(0).read_form(reply, scratch)
+    }
+
+    /// Reads a reply to one message of any length with these placeholders, or with fewer of them.
+    fn read_form(self, reply: &[u8], scratch: &mut Vec<u8>) -> Option<Returned> {
         let (stamp, rest) = match scan(reply) {
             Scan::Timestamp(stamp, len) => (Some(stamp), &reply[len..]),
             _ => (None, reply),
         };
         // A server that does not know placeholders puts its timestamp before them.
-        let body = rest.strip_prefix(TIMESTAMP_PLACEHOLDER).unwrap_or(rest);
+        let rest = rest.strip_prefix(TIMESTAMP_PLACEHOLDER).unwrap_or(rest);
+        let (header, body) = self.split_header(rest)?;
         let digits = body.iter().take(NUMBER).take_while(|byte| byte.is_ascii_digit()).count();
         scratch.clear();
         if digits == 0 || digits != digits_of(body.len()) {
@@ -142,7 +187,18 @@ impl Payload {
         }
         let number = read_number(&body[..digits]);
         write_body(number, body.len(), scratch);
-        (scratch == body).then_some(Returned { number, stamp, body_len: body.len() })
+        (scratch == body).then_some(Returned { number, stamp, header, body_len: body.len() })
+    }
+
+    /// Splits the header fields off, if messages of this form have them. Returns `None` if they are
+    /// missing.
+    fn split_header(self, bytes: &[u8]) -> Option<(Option<HeaderFields>, &[u8])> {
+        match self.placeholders {
+            Placeholders::None | Placeholders::Timestamp => Some((None, bytes)),
+            Placeholders::TimestampAndHeader => {
+                Some((Some(HeaderFields::read(bytes)?), &bytes[HEADER_PLACEHOLDER.len()..]))
+            }
+        }
     }
 }
 
@@ -177,6 +233,8 @@ pub(crate) struct Located {
     pub(crate) number: u64,
     /// The timestamp that was filled into its placeholder.
     pub(crate) stamp: Option<Timestamp>,
+    /// The header fields, if its form has them.
+    pub(crate) header: Option<HeaderFields>,
     /// Where its body begins.
     pub(crate) body: usize,
 }
@@ -188,7 +246,9 @@ pub struct Returned {
     number: u64,
     /// The filled timestamp that the reply begins with.
     pub stamp: Option<Timestamp>,
-    /// The bytes without timestamp and placeholder.
+    /// The header fields, if its form has them.
+    header: Option<HeaderFields>,
+    /// The bytes without timestamp and placeholders.
     pub body_len: usize,
 }
 

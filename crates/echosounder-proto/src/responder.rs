@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::framing::{Framing, Input};
+use crate::header_fields::HEADER_PLACEHOLDER;
 use crate::stamp_context::StampContext;
 use crate::template::{PREFIX_MAX, TIMESTAMP_PLACEHOLDER, Template, decimal, starts_with_placeholder};
 
@@ -85,11 +86,24 @@ impl Responder {
         }
     }
 
-    /// Fills in the placeholder that `message` begins with, if any.
+    /// Fills in the placeholder that a datagram begins with, if any, and the
+    /// [placeholder of the header fields](HEADER_PLACEHOLDER) right after it, if the context has
+    /// them.
     pub fn fill_placeholder(message: &mut [u8], context: &StampContext<'_>) {
         if starts_with_placeholder(message) {
-            message[..TIMESTAMP_PLACEHOLDER.len()].copy_from_slice(&filled(context));
+            let (stamp, rest) = message.split_at_mut(TIMESTAMP_PLACEHOLDER.len());
+            stamp.copy_from_slice(&filled(context));
+            if let Some(header) = context.header {
+                header.fill(rest);
+            }
         }
+    }
+
+    /// Returns whether a datagram asks for its header fields.
+    pub fn asks_for_header(message: &[u8]) -> bool {
+        // Compared first, because nearly every other request has a digit there.
+        message.get(TIMESTAMP_PLACEHOLDER.len()..).is_some_and(|rest| rest.starts_with(HEADER_PLACEHOLDER))
+            && starts_with_placeholder(message)
     }
 
     fn append_stamp(&self, context: &StampContext<'_>, out: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::header_fields::HeaderFields;
 use crate::time::{LocalTime, WallTime};
 
 /// The values that a prefix can show.
@@ -24,6 +25,8 @@ pub struct StampContext<'a> {
     /// The prefix, if it was rendered before:
     /// [`Template::render_per_second`](crate::Template::render_per_second).
     pub stamp: Option<&'a [u8]>,
+    /// The header fields of the datagram, if they are known.
+    pub header: Option<HeaderFields>,
 }
 
 impl<'a> StampContext<'a> {
@@ -38,6 +41,7 @@ impl<'a> StampContext<'a> {
             host: "",
             seq: 0,
             stamp: None,
+            header: None,
         }
     }
 }

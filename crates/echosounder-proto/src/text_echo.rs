@@ -69,7 +69,7 @@ impl ProbeFormat for TextEcho {
             return false;
         }
         let reply = self.payload.read_anywhere(bytes, next, &mut self.scratch);
-        replies.extend(reply.map(|(number, timestamp)| echoed(number, timestamp, true)));
+        replies.extend(reply);
         reply.is_none()
     }
 
@@ -134,7 +134,7 @@ impl EchoStream {
     }
 }
 
-/// Returns a reply in which the peer reports the time at most.
+/// Returns a reply on a stream, in which the peer reports the time at most.
 fn echoed(number: u64, timestamp: Option<Timestamp>, ends_read: bool) -> ProbeReply {
     ProbeReply { number, timestamp, ends_read, seen: Seen::default() }
 }

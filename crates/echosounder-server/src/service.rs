@@ -144,6 +144,7 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
             host: &self.host,
             seq: request.seq,
             stamp: self.stamp_cache.prefix(),
+            header: None,
         };
         let mut report = |bytes: &[u8]| {
             if self.wants_messages {
@@ -185,6 +186,7 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
             host: &self.host,
             seq,
             stamp: self.stamp_cache.prefix(),
+            header: None,
         };
         self.messages.prefix_of_datagram(message, &mut context, prefix);
         admit(prefix.len(), self.now.mono)?;

@@ -31,7 +31,8 @@ pub struct ReflectorConfig {
     pub key: Option<Key>,
     /// The format of the timestamps T2 and T3.
     pub timestamp_format: TimestampFormat,
-    /// Whether a request may choose the DSCP of its reply by the Class of Service extension.
+    /// Whether a reply has the DSCP of its request, or the one that the request chooses by the Class
+    /// of Service extension.
     pub honours_dscp: bool,
 }
 

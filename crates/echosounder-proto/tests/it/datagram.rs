@@ -1,6 +1,6 @@
 use echosounder_proto::{
-    Datagram, DatagramFilter, DropReason, Framing, LocalTime, PlainEcho, Responder, Sender, StampContext,
-    TIMESTAMP_PLACEHOLDER, Template, starts_with_timestamp,
+    Datagram, DatagramFilter, DropReason, Framing, HEADER_PLACEHOLDER, HeaderFields, LocalTime, PlainEcho,
+    Responder, Sender, StampContext, TIMESTAMP_PLACEHOLDER, Template, starts_with_timestamp,
 };
 use proptest::prelude::*;
 
@@ -15,16 +15,21 @@ fn rule(stamp: &str, plain: PlainEcho) -> DatagramFilter {
 proptest! {
     #[test]
     fn no_reply_is_replied_to(
-        request in any::<Vec<u8>>(), has_placeholder: bool,
+        request in any::<Vec<u8>>(), placeholders in 0..3_usize, ttl: u8,
         mine in prop::sample::select(vec!["ctime", "rfc3339", "unix", "ns", "[{unix}] {peer}> "]),
         theirs in prop::sample::select(vec!["ctime", "rfc3339", "unix", "ns", "none"]),
     ) {
         let stamp: Template = mine.parse().unwrap();
         let responder = Responder { stamp, framing: Framing::default() };
-        let mut message = if has_placeholder { [&TIMESTAMP_PLACEHOLDER[..], &request].concat() } else { request };
+        let head = [&TIMESTAMP_PLACEHOLDER[..], HEADER_PLACEHOLDER][..placeholders].concat();
+        let mut message = [head, request].concat();
+        let len = message.len();
         let mut head = Vec::new();
-        responder.respond_to_datagram(&mut message, &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
+        let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
+        context.header = Some(HeaderFields { ttl, traffic_class: ttl });
+        responder.respond_to_datagram(&mut message, &mut context, &mut head);
         let reply = [head, message].concat();
+        prop_assert!(placeholders == 0 || reply.len() == len);
         prop_assert!(starts_with_timestamp(&reply));
         let verdict = rule(theirs, PlainEcho::Metered).check(&datagram(&reply, Sender::Local));
         prop_assert_eq!(verdict, Err(DropReason::Stamped));

@@ -1,5 +1,6 @@
 use echosounder_proto::{
-    Framing, LocalTime, NUMBERED_MIN, Payload, Responder, StampContext, TIMESTAMP_PLACEHOLDER,
+    Framing, HEADER_PLACEHOLDER, HeaderFields, LocalTime, NUMBERED_MIN, Payload, ProbeFormat, ProbeReply,
+    Responder, StampContext, TIMESTAMP_PLACEHOLDER, TextEcho,
 };
 
 /// The shortest message with a placeholder and a complete number.
@@ -93,4 +94,90 @@ fn the_placeholder_may_leave_few_digits_for_the_number() {
             assert_eq!(payload.find(&packet[..40], next), None);
         }
     }
+}
+
+/// Returns a request that asks for its header fields, and the datagram that a server sends back if
+/// the request arrived with these fields.
+fn with_header(number: u64, len: usize, stamp: &str, header: Option<HeaderFields>) -> (Vec<u8>, Vec<u8>) {
+    let mut request = Vec::new();
+    Payload::with_header_fields(len).write(number, &mut request);
+    assert!(Responder::asks_for_header(&request));
+    let responder = Responder { stamp: stamp.parse().unwrap(), framing: Framing::Message };
+    let (mut head, mut message) = (Vec::new(), request.clone());
+    let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
+    context.header = header;
+    responder.respond_to_datagram(&mut message, &mut context, &mut head);
+    (request, [head, message].concat())
+}
+
+/// Reads a datagram as the only reply to a request of this length and number.
+fn read_with_header(reply: &[u8], number: u64, len: usize) -> Option<ProbeReply> {
+    let mut replies = Vec::new();
+    let is_reply =
+        !TextEcho::messages(Payload::with_header_fields(len)).read(reply, number + 1, &mut replies);
+    assert_eq!(is_reply, replies.len() == 1);
+    replies.pop().filter(|reply| reply.number == number)
+}
+
+#[test]
+fn a_reply_reports_the_header_fields_of_its_request() {
+    for (ttl, dscp, ecn) in [(1, 0, 0), (61, 46, 1), (255, 63, 3)] {
+        for len in [61, 73, 80, 1400] {
+            let fields = HeaderFields { ttl, traffic_class: dscp << 2 | ecn };
+            for stamp in ["ctime", "ns", "none"] {
+                let (request, reply) = with_header(7, len, stamp, Some(fields));
+                assert_eq!((request.len(), reply.len()), (len, len));
+                let text = format!("] [{ttl:03} {dscp:02} {ecn}] ");
+                assert_eq!(&reply[40..53], text.as_bytes());
+                let read = read_with_header(&reply, 7, len).unwrap();
+                assert!(read.timestamp.is_some());
+                assert_eq!(
+                    (read.seen.ttl, read.seen.dscp, read.seen.ecn),
+                    (Some(ttl), Some(dscp), Some(ecn))
+                );
+                // A server may decorate its replies, and an ICMP error quotes a part of the request.
+                let quoted = [b"you said: ", &reply[..reply.len() - 1], b"!"].concat();
+                assert_eq!(read_with_header(&quoted, 7, len).unwrap().seen, read.seen);
+                let packet = [b"headers", &request[..]].concat();
+                let quote = &packet[..packet.len().min(7 + 53 + 19)];
+                assert_eq!(Payload::with_header_fields(len).find(quote, 8), Some(7));
+            }
+        }
+    }
+}
+
+#[test]
+fn without_header_fields_a_reply_reports_none() {
+    let unknown = HeaderFields { ttl: 0, traffic_class: 46 << 2 };
+    for header in [None, Some(unknown)] {
+        let (_, reply) = with_header(7, 80, "ctime", header);
+        let read = read_with_header(&reply, 7, 80).unwrap();
+        assert_eq!((read.seen.ttl, read.seen.dscp, read.seen.ecn), (None, None, None));
+    }
+    // This server does not know any placeholder.
+    let (request, _) = with_header(7, 80, "ctime", None);
+    let reply = [b"[Sun Nov 22 12:19:36 2026] ", &request[..]].concat();
+    assert_eq!(read_with_header(&reply, 7, 80).unwrap().seen.ttl, None);
+}
+
+#[test]
+fn impossible_header_fields_are_no_reply() {
+    let (_, reply) = with_header(7, 80, "none", None);
+    for fields in ["[256 46 1] ", "[061 64 1] ", "[061 46 4] ", "[+61 46 1] ", "[061 46 1]x", "[6   46 1] "] {
+        let mut wrong = reply.clone();
+        wrong[42..53].copy_from_slice(fields.as_bytes());
+        assert_eq!(read_with_header(&wrong, 7, 80), None, "{fields}");
+    }
+}
+
+#[test]
+fn only_a_datagram_with_both_placeholders_asks_for_its_header_fields() {
+    let asks = [&TIMESTAMP_PLACEHOLDER[..], HEADER_PLACEHOLDER].concat();
+    assert!(Responder::asks_for_header(&asks));
+    assert!(!Responder::asks_for_header(&asks[..asks.len() - 1]));
+    assert!(!Responder::asks_for_header(&asks[1..]));
+    assert!(!Responder::asks_for_header(TIMESTAMP_PLACEHOLDER));
+    assert!(!Responder::asks_for_header(HEADER_PLACEHOLDER));
+    let (_, filled) = with_header(7, 80, "none", None);
+    assert!(!Responder::asks_for_header(&filled), "a reply does not ask");
 }
