@@ -9,14 +9,13 @@ use std::sync::Arc;
 use echosounder_proto::stamp::ReflectorConfig;
 use echosounder_proto::{Clock, DropReason, Sender};
 use echosounder_socket::internal::Received;
-use echosounder_socket::{
-    Address, Batch, ControlSpace, Interest, Socket, StopToken, is_forbidden, option, ready,
-};
+use echosounder_socket::{Address, Batch, Interest, Socket, StopToken, is_forbidden, option, ready};
 
 use crate::access::Access;
 use crate::echo_replies::EchoReplies;
 use crate::event::Observer;
 use crate::failures::{Failures, PAUSE, is_transient};
+use crate::header::UDP_CONTROL;
 use crate::reply_cache;
 use crate::reply_rules::ReplyRules;
 use crate::sender::{classify, is_to_group};
@@ -126,10 +125,10 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
         let address = socket.local_addr()?;
         socket.set_nonblocking(true)?;
         let batch = match address.ip() {
-            Some(_) => Batch::try_new(UDP_BATCH_MAX, UDP_LEN_MAX),
+            Some(_) => Batch::try_with_control(UDP_BATCH_MAX, UDP_LEN_MAX, UDP_CONTROL),
             None => Batch::try_new(OTHER_BATCH_MAX, OTHER_LEN_MAX),
         }?;
-        let replies = EchoReplies::new(&socket, &address, &service.responder(true).stamp, rules.plain_echo)?;
+        let replies = EchoReplies::new(&socket, &address, &service.responder(true).stamp, &rules)?;
         Ok(Self {
             access: None,
             replies: Replies::Echo(replies),
@@ -161,11 +160,6 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
     ///
     /// If the kernel refuses to report times of receipt, or no memory is left.
     pub fn with_reflector(mut self, config: ReflectorConfig) -> io::Result<Self> {
-        let space = ControlSpace::PACKET_INFO
-            .plus(ControlSpace::TIMESTAMP)
-            .plus(ControlSpace::TTL)
-            .plus(ControlSpace::TOS);
-        self.batch = Batch::try_with_control(UDP_BATCH_MAX, UDP_LEN_MAX, space)?;
         self.replies = Replies::Stamp(Box::new(StampReplies::new(&self.socket, &self.address, config)?));
         Ok(self)
     }
@@ -285,7 +279,7 @@ impl<C: Clock, O: Observer> DatagramWorker<C, O> {
             self.service.report("send", &error);
         }
         if let Replies::Echo(replies) = &mut self.replies {
-            replies.end_turn();
+            replies.end_turn(&self.socket, &self.address);
         }
         let bytes = bytes - unsent.iter().map(|&index| self.batch.bytes(index).len()).sum::<usize>();
         self.service.counters().add_replies(self.messages - before - unsent.len() as u64, bytes);

@@ -3,13 +3,14 @@
 use std::io;
 
 use echosounder_proto::{
-    Clock, Datagram, DatagramFilter, DropReason, PlainEcho, ReplyForm, Template, WallTime,
+    Clock, Datagram, DatagramFilter, DropReason, ReplyForm, Responder, Template, WallTime,
 };
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Batch, PacketInfo, Socket, option};
 
 use crate::datagrams::Arrival;
 use crate::event::Observer;
+use crate::header::{header_fields, reflected_class, report_traffic_class, report_ttl};
 use crate::reply_cache::ReplyCache;
 use crate::reply_rules::ReplyRules;
 use crate::send_budget::SendBudget;
@@ -24,10 +25,24 @@ pub(crate) struct EchoReplies {
     reply_cache: ReplyCache,
     /// `None` for sockets whose replies are not charged to the send buffer until they are read.
     send_shares: Option<SendShares>,
+    /// Whether replies have the DSCP of their requests.
+    reflects_dscp: bool,
+    header_reports: HeaderReports,
     /// When the replies of this turn are sent.
     tx: WallTime,
     /// The timestamp prefix of the reply that is being prepared.
     prefix: Vec<u8>,
+}
+
+/// Whether the kernel reports the time to live of datagrams. That costs time for each, so it begins
+/// with the first request that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeaderReports {
+    Off,
+    /// A datagram of this turn asks for them.
+    Requested,
+    /// They are on, or this socket has none.
+    Settled,
 }
 
 /// The shares of a socket's clients in its send buffer.
@@ -48,7 +63,7 @@ impl EchoReplies {
         socket: &Socket,
         address: &Address,
         stamp: &Template,
-        plain: PlainEcho,
+        rules: &ReplyRules,
     ) -> io::Result<Self> {
         let mut send_shares = None;
         if let Address::Unix(_) = address {
@@ -57,9 +72,15 @@ impl EchoReplies {
             let size = usize::try_from(socket.option(option::SO_SNDBUF)?).unwrap_or_default();
             send_shares = Some(SendShares { budget: SendBudget::new(size), look: None });
         }
-        let filter = DatagramFilter::new(stamp, plain);
+        let is_ip = address.ip().is_some();
+        let reflects_dscp = is_ip && rules.reflects_dscp;
+        if reflects_dscp {
+            report_traffic_class(socket, address)?;
+        }
+        let header_reports = if is_ip { HeaderReports::Off } else { HeaderReports::Settled };
+        let filter = DatagramFilter::new(stamp, rules.plain_echo);
         let (reply_cache, tx) = (ReplyCache::default(), WallTime::from_nanos(0));
-        Ok(Self { filter, reply_cache, send_shares, tx, prefix: Vec::new() })
+        Ok(Self { filter, reply_cache, send_shares, reflects_dscp, header_reports, tx, prefix: Vec::new() })
     }
 
     /// Looks with this socket which clients of a UNIX socket have read their replies.
@@ -117,13 +138,17 @@ impl EchoReplies {
         };
         self.filter.check(&datagram)?;
         let is_plain = self.filter.is_plain(datagram.bytes);
+        if self.header_reports == HeaderReports::Off && Responder::asks_for_header(datagram.bytes) {
+            self.header_reports = HeaderReports::Requested;
+        }
         let to = match peer {
             Address::Unix(UnixName::Path(path)) => Some(self.reply_cache.address(path, user)?),
             _ => None,
         };
         let bytes = batch.bytes_mut(index);
         let len = bytes.len();
-        let datagram = DatagramContext { peer, local: arrival.local(address), tx: self.tx, seq };
+        let (local, header) = (arrival.local(address), header_fields(received));
+        let datagram = DatagramContext { peer, local, tx: self.tx, seq, header };
         let shares = &mut self.send_shares;
         service.reply_to_datagram(bytes, datagram, &mut self.prefix, |excess, now| {
             let form = if is_plain { ReplyForm::Plain } else { ReplyForm::Stamped { excess } };
@@ -131,12 +156,19 @@ impl EchoReplies {
             shares.as_mut().map_or(Ok(()), |shares| shares.budget.admit(peer, user, excess + len))
         })?;
         let from = received.packet_info.map(PacketInfo::by_any_interface);
-        batch.reply(index, &self.prefix, from, to).map_err(|_| DropReason::Unsent)?;
+        let class = if self.reflects_dscp { reflected_class(received) } else { 0 };
+        batch.reply_with_class(index, &self.prefix, from, to, class).map_err(|_| DropReason::Unsent)?;
         Ok(len)
     }
 
-    /// Ends a turn whose replies have been sent.
-    pub(crate) fn end_turn(&mut self) {
+    /// Ends a turn whose replies have been sent. If one of its requests asked for its header fields,
+    /// those of later requests are known.
+    pub(crate) fn end_turn(&mut self, socket: &Socket, address: &Address) {
         self.reply_cache.evict();
+        if self.header_reports == HeaderReports::Requested {
+            self.header_reports = HeaderReports::Settled;
+            // Replies report no header fields if the kernel refuses.
+            let _ = report_traffic_class(socket, address).and_then(|()| report_ttl(socket, address));
+        }
     }
 }

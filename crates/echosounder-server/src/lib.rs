@@ -49,6 +49,7 @@ mod datagrams;
 mod echo_replies;
 mod event;
 mod failures;
+mod header;
 mod limits;
 mod link;
 mod listen;

@@ -13,6 +13,8 @@ use crate::network::Network;
 pub struct ReplyRules {
     /// Which clients get replies without a timestamp.
     pub(crate) plain_echo: PlainEcho,
+    /// Whether echoes over UDP have the DSCP of their requests.
+    pub(crate) reflects_dscp: bool,
     trust: Arc<[Network]>,
     pub(crate) meter: Arc<ReplyMeter<RandomState>>,
 }
@@ -21,7 +23,7 @@ impl ReplyRules {
     /// Creates the rules of a server that treats the hosts in `trust` like its own host.
     pub fn new(plain_echo: PlainEcho, trust: &[Network], limits: ReplyLimits) -> Self {
         let meter = Arc::new(ReplyMeter::new(limits, RandomState::new()));
-        Self { plain_echo, trust: trust.into(), meter }
+        Self { plain_echo, reflects_dscp: false, trust: trust.into(), meter }
     }
 
     pub(crate) fn is_trusted(&self, peer: &Address) -> bool {

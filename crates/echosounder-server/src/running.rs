@@ -168,7 +168,8 @@ impl Running {
     ) -> io::Result<()> {
         // The workers share a meter, so their monotonic times must have one origin.
         let clock = SystemClock::start();
-        let rules = ReplyRules::new(config.plain_echo, &config.trust, config.reply_limits);
+        let mut rules = ReplyRules::new(config.plain_echo, &config.trust, config.reply_limits);
+        rules.reflects_dscp = config.reflect_dscp;
         let service = || {
             let responder = Responder { stamp: config.stamp.clone(), framing: config.framing };
             EchoService::new(responder, config.host.as_str().into(), clock, observer.clone())

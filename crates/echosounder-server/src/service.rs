@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use echosounder_proto::{
-    Clock, DropReason, Framing, Input, Moment, MonoTime, Responder, StampContext, WallTime,
+    Clock, DropReason, Framing, HeaderFields, Input, Moment, MonoTime, Responder, StampContext, WallTime,
 };
 use echosounder_socket::Address;
 
@@ -77,6 +77,8 @@ pub(crate) struct DatagramContext<'a> {
     pub(crate) tx: WallTime,
     /// The number of datagrams that this socket replied to before.
     pub(crate) seq: u64,
+    /// The header fields, if they are known.
+    pub(crate) header: Option<HeaderFields>,
 }
 
 impl<C: Clock, O: Observer> EchoService<C, O> {
@@ -176,7 +178,7 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
         prefix: &mut Vec<u8>,
         admit: impl FnOnce(usize, MonoTime) -> Result<(), DropReason>,
     ) -> Result<(), DropReason> {
-        let DatagramContext { peer, local, tx, seq } = datagram;
+        let DatagramContext { peer, local, tx, seq, header } = datagram;
         let mut context = StampContext {
             local_time: self.stamp_cache.time(),
             rx: self.now.wall,
@@ -186,7 +188,7 @@ impl<C: Clock, O: Observer> EchoService<C, O> {
             host: &self.host,
             seq,
             stamp: self.stamp_cache.prefix(),
-            header: None,
+            header,
         };
         self.messages.prefix_of_datagram(message, &mut context, prefix);
         admit(prefix.len(), self.now.mono)?;

@@ -12,19 +12,19 @@ use echosounder_socket::internal::kernel::clock_state;
 use echosounder_socket::{Address, Batch, PacketInfo, Socket, option};
 
 use crate::datagrams::Arrival;
+use crate::header::{reflected_class, report_traffic_class, report_ttl};
 use crate::sender::source;
 
 /// How long the error estimate of the clock is used: while no time service corrects the clock, the
 /// kernel adds up to 500 µs to its error every second.
 const ESTIMATE_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// The upper six bits of a traffic class. The others are ECN (RFC 3168 section 5).
-const DSCP_MASK: u8 = 0xfc;
-
 /// Prepares the replies of a reflector.
 #[derive(Debug)]
 pub(crate) struct StampReplies {
     reflector: Reflector<RandomState>,
+    /// Whether replies have the DSCP of their requests.
+    reflects_dscp: bool,
     /// The port of this reflector.
     port: u16,
     estimate: ErrorEstimate,
@@ -48,13 +48,10 @@ impl StampReplies {
     /// If the kernel refuses to report the time of receipt, or the header fields, of requests.
     pub(crate) fn new(socket: &Socket, address: &Address, config: ReflectorConfig) -> io::Result<Self> {
         socket.set_option(option::SO_TIMESTAMPNS, true)?;
-        let [ttl, traffic_class] = match address {
-            Address::Inet(_) => [option::IP_RECVTTL, option::IP_RECVTOS],
-            _ => [option::IPV6_RECVHOPLIMIT, option::IPV6_RECVTCLASS],
-        };
-        socket.set_option(ttl, true)?;
-        socket.set_option(traffic_class, true)?;
+        report_ttl(socket, address)?;
+        report_traffic_class(socket, address)?;
         Ok(Self {
+            reflects_dscp: config.honours_dscp,
             reflector: Reflector::new(config, RandomState::new()),
             port: address.port().unwrap_or(0),
             estimate: ErrorEstimate::UNKNOWN,
@@ -101,7 +98,8 @@ impl StampReplies {
         batch.set_len(index, reply.len);
         let traffic_class = match reply.dscp {
             Some(dscp) => dscp << 2,
-            None => received.traffic_class.unwrap_or(0) & DSCP_MASK,
+            None if self.reflects_dscp => reflected_class(received),
+            None => 0,
         };
         let from = received.packet_info.map(PacketInfo::by_any_interface);
         self.unfinished.push(Unfinished { index, from, traffic_class });

@@ -12,6 +12,7 @@ mod examples;
 mod fairness;
 mod flood;
 mod harness;
+mod header;
 mod library;
 mod limits;
 mod path;
