@@ -1,5 +1,6 @@
 //! STAMP in virtual time.
 
+mod interop;
 mod loops;
 mod loss_direction;
 mod packet;
