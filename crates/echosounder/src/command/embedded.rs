@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, ensure};
+use echosounder_proto::stamp::{Key, ReflectorConfig};
 use echosounder_server::{BindError, Config, Note, Running, Server};
 use echosounder_socket::family::unix::{PATH_MAX, UnixName};
 use echosounder_socket::{Address, Endpoint, Transport};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use crate::config::{cores, host_name};
 use crate::failure::{plain, sentence};
 use crate::support;
+use crate::target::{Service, Target};
 
 /// The length of the longest socket name in the folder, with its slash.
 const NAME_MAX: usize = "/seqpacket".len();
@@ -23,8 +25,10 @@ const NAME_MAX: usize = "/seqpacket".len();
 /// A running server.
 pub(crate) struct Embedded {
     running: Running,
-    /// The endpoints that it serves.
+    /// The endpoints of its echo server.
     pub(crate) endpoints: Vec<Endpoint>,
+    /// The endpoints of its STAMP reflectors.
+    reflectors: Vec<Endpoint>,
     /// Sentences about the endpoints that it does not serve.
     pub(crate) notes: Vec<String>,
     /// The folder of its sockets, removed when it is dropped.
@@ -64,16 +68,29 @@ impl Embedded {
         Ok(server)
     }
 
-    /// Starts a server on these endpoints.
-    pub(crate) fn at(endpoints: &[Endpoint]) -> Result<Self> {
-        Self::start(bind(endpoints)?, None)
+    /// Starts a server at these targets, with reflectors that have this key.
+    pub(crate) fn at(targets: &[Target], key: Option<Key>) -> Result<Self> {
+        let of = |service| targets.iter().filter(move |target| target.service == service);
+        let endpoints = |service| of(service).map(|target| target.endpoint.clone());
+        let mut reflector = ReflectorConfig::default();
+        reflector.key = key;
+        let mut server = config().reflector(reflector).bind(endpoints(Service::Echo))?;
+        server.add_reflectors(endpoints(Service::Stamp))?;
+        Self::start(server, None)
+    }
+
+    /// Returns its echo servers, then its reflectors.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Target> {
+        let reflector = |endpoint: &Endpoint| Target { service: Service::Stamp, endpoint: endpoint.clone() };
+        self.endpoints.iter().cloned().map(Target::from).chain(self.reflectors.iter().map(reflector))
     }
 
     fn start(server: Server, folder: Option<TempDir>) -> Result<Self> {
         let text = |note: &Note| format!("{}: {}", note.error, plain(&note.error.cause().to_string()));
         let notes = server.notes().iter().map(text).collect();
         let endpoints = server.endpoints().cloned().collect();
-        Ok(Self { running: server.start()?, endpoints, notes, folder })
+        let reflectors = server.reflectors().cloned().collect();
+        Ok(Self { running: server.start()?, endpoints, reflectors, notes, folder })
     }
 
     /// Returns the folder to remove if the program ends without stopping the server.
@@ -88,7 +105,11 @@ impl Embedded {
 }
 
 fn bind(endpoints: &[Endpoint]) -> Result<Server, BindError> {
-    Config::new().host(host_name()).workers(cores().get()).raise_fd_limit(true).bind(endpoints)
+    config().bind(endpoints)
+}
+
+fn config() -> Config {
+    Config::new().host(host_name()).workers(cores().get()).raise_fd_limit(true)
 }
 
 /// Returns an endpoint for every transport that works on this machine, with a free port or a path

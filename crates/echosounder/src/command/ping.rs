@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use echosounder_client::{Order, PingControl, PingOptions, Pinger, TargetEvent, TimestampSource};
+use echosounder_client::{Order, PingControl, PingOptions, Pinger, Probe, TargetEvent, TimestampSource};
 use echosounder_socket::internal::raise_fd_limit;
 use echosounder_socket::{Signal, Signals, StopToken};
 
@@ -28,6 +28,7 @@ use crate::failure::{self, Outcome};
 use crate::output::Output;
 use crate::render::serve::note;
 use crate::stderr::stderr;
+use crate::target::{Service, Target};
 
 /// Events that may wait to be written before the measurement waits for the writer.
 const QUEUE: usize = 1024;
@@ -85,12 +86,22 @@ fn settle(config: &mut config::Ping) {
 /// Starts a server at the targets, or on every family if there are none. Its endpoints become the
 /// targets.
 fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
-    let wanted: Vec<_> = config.targets.iter().map(|ping| ping.connect.endpoint.clone()).collect();
-    let server = if wanted.is_empty() { Embedded::everywhere() } else { Embedded::at(&wanted) }?;
+    let wanted: Vec<_> = config.targets.iter().map(target).collect();
+    let server = match wanted.is_empty() {
+        true => Embedded::everywhere(),
+        false => Embedded::at(&wanted, config.stamp.key.clone()),
+    }?;
     write_notes(&server.notes, output)?;
-    config.targets =
-        server.endpoints.iter().map(|endpoint| config.template.with_endpoint(endpoint.clone())).collect();
+    config.targets = server.targets().map(|target| config.options(target)).collect();
     Ok(server)
+}
+
+fn target(ping: &PingOptions) -> Target {
+    let service = match ping.probe {
+        Probe::Stamp(_) => Service::Stamp,
+        _ => Service::Echo,
+    };
+    Target { service, endpoint: ping.connect.endpoint.clone() }
 }
 
 fn write_notes(notes: &[String], output: Output) -> Result<()> {

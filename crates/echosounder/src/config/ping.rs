@@ -21,8 +21,12 @@ use crate::target::{Service, Target};
 pub(crate) struct Ping {
     /// One measurement for each target.
     pub(crate) targets: Vec<PingOptions>,
-    /// The measurement of each endpoint of our own server.
+    /// The measurement of any target, without what depends on its service.
     pub(crate) template: PingOptions,
+    /// How requests to a STAMP reflector are written.
+    pub(crate) stamp: StampOptions,
+    /// The size of requests in bytes; `None` for the default of each service.
+    size: Option<NonZeroUsize>,
     pub(crate) with_server: bool,
     /// Whether to measure the targets one after another instead of all at once.
     pub(crate) in_turn: bool,
@@ -89,6 +93,8 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     Ok(Ping {
         targets,
         template,
+        stamp,
+        size: args.size,
         with_server: args.with_server,
         in_turn,
         timestamps: args.timestamps,
@@ -98,6 +104,13 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         output: args.output,
         notes,
     })
+}
+
+impl Ping {
+    /// Returns the options of a target, such as one of our own server.
+    pub(crate) fn options(&self, target: Target) -> PingOptions {
+        options(&self.template, target, &self.stamp, self.size)
+    }
 }
 
 /// Returns the options of a target.
@@ -116,17 +129,15 @@ fn options(
     options
 }
 
-/// Refuses options of STAMP without a STAMP reflector, and a reflector of our own.
+/// Refuses options of STAMP without a STAMP reflector.
 fn check_stamp(args: &args::Ping, targets: &[Target]) -> Result<()> {
-    let reflector = targets.iter().find(|target| target.service == Service::Stamp);
+    if targets.iter().any(|target| target.service == Service::Stamp) {
+        return Ok(());
+    }
     let flags = [(args.stamp_key.is_some(), "--stamp-key"), (args.stamp_time.is_some(), "--stamp-time")];
-    let typed = flags.into_iter().find(|(is_given, _)| *is_given);
-    match (reflector, typed) {
-        (None, Some((_, flag))) => Err(UsageError(format!("{flag} requires a stamp:// ENDPOINT")).into()),
-        (Some(target), _) if args.with_server => {
-            Err(UsageError(format!("--self starts no STAMP reflector at {target}")).into())
-        }
-        _ => Ok(()),
+    match flags.into_iter().find(|(is_given, _)| *is_given) {
+        Some((_, flag)) => Err(UsageError(format!("{flag} requires a stamp:// ENDPOINT")).into()),
+        None => Ok(()),
     }
 }
 

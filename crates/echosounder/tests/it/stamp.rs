@@ -82,6 +82,26 @@ fn replies_show_header_fields_and_the_time_in_the_reflector() {
 }
 
 #[test]
+fn own_reflectors_are_measured() {
+    let folder = Folder::new();
+    let key = folder.join("key");
+    fs::write(&key, KEY).unwrap();
+    for args in [&[][..], &["--stamp-key", &key]] {
+        let targets =
+            ["--self", "stamp://127.0.0.1:0", "udp://127.0.0.1:0", "-c", "3", "-t", "61", "-Q", "ef"];
+        let done = ping(&[&targets, args].concat());
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let mut results = done.objects();
+        results.retain(|line| line["event"] == "result");
+        let stamp = results.iter().find(|result| result["endpoint"].as_str().unwrap().starts_with("stamp"));
+        let stamp = stamp.unwrap_or_else(|| panic!("{done:?}"));
+        assert_counts(stamp, &[("sent", 3), ("answered", 3)]);
+        let header = ["request_ttl", "request_dscp", "request_ecn"].map(|key| count(stamp, key));
+        assert_eq!((header, results.len()), ([61, 46, 0], 2), "{stamp}");
+    }
+}
+
+#[test]
 fn statistics_name_header_fields_and_the_direction_of_loss() {
     let server = format!("udp://{}", reflector(ReflectorConfig::default(), |_| ()));
     let forwarder = Forwarder::datagrams_by(&server, MessageForm::STAMP, |number| {
