@@ -85,6 +85,12 @@ pub(crate) const TIMESTAMPS: Choices<AutoTimestamps> = Choices(&[
     ("user", Some(TimestampSource::User), "When this program read the reply"),
 ]);
 
+/// Whether a STAMP reflector numbers its replies itself.
+pub(crate) const STAMP_MODE: Choices<bool> = Choices(&[
+    ("stateful", true, "It numbers the replies of each session, which shows the direction of a loss"),
+    ("stateless", false, "Replies have the number of their request"),
+]);
+
 pub(crate) const STAMP_TIME: Choices<TimestampFormat> = Choices(&[
     ("ntp", TimestampFormat::Ntp, "Seconds since 1900 and a binary fraction (RFC 5905)"),
     ("ptp", TimestampFormat::Ptp, "Seconds since 1970 in UTC and nanoseconds (IEEE 1588, RFC 8186)"),

@@ -35,13 +35,20 @@ impl From<Endpoint> for Target {
     }
 }
 
+impl Target {
+    /// Returns the target of the reflector at a UDP endpoint.
+    pub(crate) fn reflector(endpoint: Endpoint) -> Self {
+        Self { service: Service::Stamp, endpoint }
+    }
+}
+
 impl FromStr for Target {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let Some(rest) = after_stamp(text) else { return text.parse().map(Endpoint::into) };
         let endpoint = Endpoint::parse_with_port(&format!("udp://{rest}"), stamp::PORT)?;
-        Ok(Self { service: Service::Stamp, endpoint })
+        Ok(Self::reflector(endpoint))
     }
 }
 

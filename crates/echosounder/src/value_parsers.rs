@@ -20,12 +20,12 @@ use crate::target::{Target, after_stamp};
 /// Parses an endpoint. The error of a text that is not one may end in a hint.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
     match after_stamp(text) {
-        Some(_) => Err("stamp:// is a target of \"sounder ping\" only".to_owned()),
+        Some(_) => Err("stamp:// is an endpoint of \"sounder serve\" and \"sounder ping\" only".to_owned()),
         None => text.parse().map_err(|error| bad_endpoint(text, &error)),
     }
 }
 
-/// Parses a target of ping: an endpoint, or one of a STAMP reflector.
+/// Parses a target of ping or serve: an endpoint, or one of a STAMP reflector.
 pub(crate) fn target(text: &str) -> Result<Target, String> {
     text.parse().map_err(|error| bad_endpoint(text, &error))
 }

@@ -7,8 +7,8 @@ mod process;
 
 pub use self::pinned_socket::{PathIdentity, PinnedSocket, read_user_map};
 pub use self::process::{
-    effective_user_id, end_at_refused_call, fd_limit, ignore_file_size_signal, raise_fd_limit,
-    set_timer_slack, timer_slack,
+    drop_clock_capability, effective_user_id, end_at_refused_call, fd_limit, ignore_file_size_signal,
+    raise_fd_limit, set_timer_slack, timer_slack,
 };
 pub use crate::batch::Received;
 pub use crate::connection::interleave;

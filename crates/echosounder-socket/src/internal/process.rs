@@ -60,6 +60,19 @@ pub fn ignore_file_size_signal() -> io::Result<()> {
     sys::process::ignore(libc::SIGXFSZ)
 }
 
+/// Takes the right to set the system clock from the calling thread and those that it creates later:
+/// CAP_SYS_TIME, capabilities(7). Without effect on a thread that lacks it.
+///
+/// # Errors
+///
+/// As capset(2).
+#[doc(alias = "CAP_SYS_TIME")]
+pub fn drop_clock_capability() -> io::Result<()> {
+    /// linux/capability.h.
+    const CAP_SYS_TIME: u32 = 25;
+    sys::process::drop_capability(CAP_SYS_TIME)
+}
+
 /// Returns the timer slack of this thread, by how much its waits may end late: PR_GET_TIMERSLACK,
 /// prctl(2).
 ///

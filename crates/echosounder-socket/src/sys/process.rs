@@ -28,6 +28,28 @@ pub(crate) fn ignore(signal: i32) -> io::Result<()> {
     }
 }
 
+/// Takes a capability from the calling thread: capset(2).
+pub(crate) fn drop_capability(number: u32) -> io::Result<()> {
+    /// The version of these structures: linux/capability.h.
+    const VERSION_3: u32 = 0x2008_0522;
+    // `struct __user_cap_header_struct`: the version, and 0 for this thread.
+    let mut header = [VERSION_3, 0];
+    // Two of `struct __user_cap_data_struct`, with 32 bits of the effective, permitted and inheritable
+    // set each.
+    let mut sets = [[0_u32; 3]; 2];
+    // SAFETY: the call reads and writes the header and the sets, which have the lengths of this version.
+    check_syscall(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
+    if let Some(sets) = sets.get_mut(number as usize / 32) {
+        sets.iter_mut().for_each(|set| *set &= !(1 << (number % 32)));
+    }
+    // SAFETY: the call reads the header and the sets, which have the lengths of this version.
+    check_syscall(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) })
+}
+
+fn check_syscall(result: libc::c_long) -> io::Result<()> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 pub(crate) fn signalfd(set: &SignalSet) -> io::Result<OwnedFd> {
     // SAFETY: the set outlives the call.
     match check(unsafe { libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) }) {

@@ -105,6 +105,19 @@ Examples:
   source <(sounder completions zsh)     add to ~/.zshrc
   sounder completions fish | source     add to ~/.config/fish/config.fish";
 
+/// The heading of the options of STAMP.
+const STAMP: &str = "STAMP";
+
+/// Returns the help about targets.
+fn targets() -> String {
+    format!(
+        "{ENDPOINTS}
+
+stamp://HOST:PORT is a STAMP reflector (RFC 8762), as many routers have one; its
+default port is 862."
+    )
+}
+
 /// The addresses of a name that a command uses.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct IpVersion {

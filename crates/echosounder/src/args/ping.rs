@@ -7,24 +7,11 @@ use std::time::Duration;
 use echosounder_client::Percent;
 use echosounder_proto::stamp::TimestampFormat;
 
-use super::{ENDPOINTS, EXIT_STATUS, IpVersion};
+use super::{EXIT_STATUS, IpVersion, STAMP, targets};
 use crate::choices::{self, AutoClock, AutoTimestamps};
 use crate::output::OutputFile;
 use crate::target::Target;
 use crate::value_parsers;
-
-/// The heading of the options of STAMP.
-const STAMP: &str = "STAMP";
-
-/// Returns the help about targets.
-fn targets() -> String {
-    format!(
-        "{ENDPOINTS}
-
-stamp://HOST:PORT is a STAMP reflector (RFC 8762), as many routers have one; its
-default port is 862."
-    )
-}
 
 /// Measure round-trip time, loss and jitter, and the delay of each direction
 ///

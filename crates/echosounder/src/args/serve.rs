@@ -1,14 +1,16 @@
 //! The arguments of `serve`.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use echosounder_proto::stamp::TimestampFormat;
 use echosounder_proto::{Framing, Template};
 use echosounder_server::Network;
-use echosounder_socket::Endpoint;
 
-use super::{ENDPOINTS, EXIT_STATUS, IpVersion};
+use super::{EXIT_STATUS, IpVersion, STAMP, targets};
 use crate::choices::{self, AutoTranscript};
+use crate::target::Target;
 use crate::value_parsers;
 
 /// The headings of the options of `serve`.
@@ -17,7 +19,7 @@ const ACCESS: &str = "Access";
 
 /// Run an echo server that prefixes every message with a timestamp
 #[derive(Debug, clap::Args)]
-#[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
+#[command(after_help = targets(), after_long_help = format!("{}
 
 Datagrams that start with a timestamp or come from a port below 1024 get no
 reply, so that two servers never reply to each other for ever. Ports of UDP
@@ -32,12 +34,13 @@ Examples:
   sounder serve unix-seqpacket:/run/echo.sock   a UNIX seqpacket socket
   sounder serve --stamp '[{{rfc3339}}] {{peer}} ' :7000
   sounder serve --stamp none --frame line       plain echo (RFC 862) of lines
+  sounder serve stamp://                        a STAMP reflector, port 862
 
-{EXIT_STATUS}"))]
+{EXIT_STATUS}", targets()))]
 pub(crate) struct Serve {
     /// Endpoints to listen on [default: tcp://localhost:21567 udp://localhost:21567]
-    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::endpoint)]
-    pub(crate) endpoints: Vec<Endpoint>,
+    #[arg(value_name = "ENDPOINT", value_parser = value_parsers::target)]
+    pub(crate) targets: Vec<Target>,
 
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
@@ -164,6 +167,21 @@ pub(crate) struct Serve {
     /// The last line says that the transcript ends. The server continues without one.
     #[arg(long, value_name = "SIZE", value_parser = value_parsers::transcript_size, help_heading = "Limits")]
     pub(crate) transcript_max: Option<u64>,
+
+    /// Whether a STAMP reflector numbers its replies itself [default: stateful]
+    #[arg(long, value_parser = choices::STAMP_MODE, value_name = "MODE", help_heading = STAMP)]
+    pub(crate) stamp_mode: Option<bool>,
+
+    /// Reflect only STAMP requests that are authenticated with the key in FILE
+    ///
+    /// The key is the content of FILE without a newline at its end, 16 bytes at least. It is read
+    /// before the server becomes another user by --user.
+    #[arg(long, value_name = "FILE", help_heading = STAMP)]
+    pub(crate) stamp_key: Option<PathBuf>,
+
+    /// Format of the timestamps in STAMP replies [default: ntp]
+    #[arg(long, value_parser = choices::STAMP_TIME, value_name = "FORMAT", help_heading = STAMP)]
+    pub(crate) stamp_time: Option<TimestampFormat>,
 
     /// Number of worker threads, and of threads for each UDP address [default: one per core]
     #[arg(long, value_name = "N", value_parser = value_parsers::threads)]

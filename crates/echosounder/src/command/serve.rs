@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use echosounder_server::{Note, Running, Server};
-use echosounder_socket::{Endpoint, Interest, Signal, StopToken, Waker, is_invalid_call, ready};
+use echosounder_socket::{Interest, Signal, StopToken, Waker, is_invalid_call, ready};
 
 use super::transcript::{self, Plan, WriterThread};
 use super::{sandbox, signals, socket_paths};
@@ -19,6 +19,7 @@ use crate::render::numbers::counted;
 use crate::render::serve::{listening, note, summary};
 use crate::run_as::RunAs;
 use crate::stderr::stderr;
+use crate::target::Target;
 
 /// How many waits may fail in a row because the call is invalid.
 const INVALID_WAITS_MAX: usize = 8;
@@ -29,18 +30,19 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Runs the server until a signal stops it.
 pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     let mut server = config.server.bind(config.endpoints)?;
+    server.add_reflectors(config.reflectors)?;
     // Threads inherit the signal mask and the sandbox, so both precede the first thread. A lookup of
     // names can take long and should be interruptible, so the signals are blocked after it.
     let signals = signals::receive(&[Signal::User1, Signal::Quit])?;
     let restrictions = restrict(&mut server, config.user.as_ref(), config.sandbox)?;
     let is_incomplete = server.notes().iter().any(|note| note.whole_endpoint);
     print_notes(server.notes(), output)?;
-    restrictions.iter().try_for_each(|text| note(&mut stderr(), text, output.json))?;
+    config.notes.iter().chain(&restrictions).try_for_each(|text| note(&mut stderr(), text, output.json))?;
 
     let plan = Plan { wanted: config.transcript, as_json: output.json, bytes_max: config.transcript_max };
     let (reporter, writer) = transcript::start(plan).context("cannot start the transcript")?;
     let running = server.start_with(reporter)?;
-    announce(running.endpoints(), config.on_defaults, output)?;
+    announce(&running, config.on_defaults, output)?;
 
     let input = io::stdin();
     // If the end of input is not of interest, `ended` takes its place.
@@ -79,7 +81,7 @@ fn restrict(server: &mut Server, user: Option<&RunAs>, sandbox: bool) -> Result<
         }));
     }
     if sandbox {
-        notes.extend(sandbox::enter(server.endpoints()));
+        notes.extend(sandbox::enter(server.endpoints(), server.reflectors().next().is_some()));
     }
     Ok(notes)
 }
@@ -97,17 +99,15 @@ fn print_notes(notes: &[Note], output: Output) -> Result<()> {
 }
 
 /// Prints the endpoints, now that the server serves them.
-fn announce<'a>(
-    endpoints: impl Iterator<Item = &'a Endpoint>,
-    on_defaults: bool,
-    output: Output,
-) -> Result<()> {
+fn announce(running: &Running, on_defaults: bool, output: Output) -> Result<()> {
     if output.quiet {
         return Ok(());
     }
     let mut err = stderr();
-    for endpoint in endpoints {
-        listening(&mut err, endpoint, output.json)?;
+    let echoes = running.endpoints().map(|endpoint| Target::from(endpoint.clone()));
+    let reflectors = running.reflectors().map(|endpoint| Target::reflector(endpoint.clone()));
+    for target in echoes.chain(reflectors) {
+        listening(&mut err, &target, output.json)?;
     }
     if on_defaults && !output.json {
         writeln!(err, "hint: in another terminal \"sounder talk\"; for other hosts \"serve tcp:// udp://\"")?;

@@ -17,12 +17,18 @@ use crate::args;
 use crate::failure::UsageError;
 use crate::output::Transcript;
 use crate::run_as::RunAs;
-use crate::target::Target;
+use crate::stamp_key::{self, KeyFile};
+use crate::target::Service;
 
 /// The work of `serve`.
 #[derive(Debug)]
 pub(crate) struct Serve {
+    /// The endpoints that echo.
     pub(crate) endpoints: Vec<Endpoint>,
+    /// The UDP endpoints that reflect STAMP requests.
+    pub(crate) reflectors: Vec<Endpoint>,
+    /// Sentences for the user about what was given.
+    pub(crate) notes: Vec<String>,
     pub(crate) server: Config,
     pub(crate) transcript: Transcript,
     /// The maximum size of the transcript in bytes; `None` means no limit.
@@ -38,8 +44,14 @@ pub(crate) struct Serve {
 
 /// Returns the work of `serve`.
 pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
-    let on_defaults = args.endpoints.is_empty();
-    let endpoints = if on_defaults { vec![default("tcp"), default("udp")] } else { args.endpoints };
+    let on_defaults = args.targets.is_empty();
+    check_version(args.ip_version, &args.targets)?;
+    let key = check_stamp(&args)?;
+    let (reflectors, echoes): (Vec<_>, Vec<_>) =
+        args.targets.into_iter().partition(|target| target.service == Service::Stamp);
+    let [endpoints, reflectors] = [echoes, reflectors]
+        .map(|targets| targets.into_iter().map(|target| target.endpoint).collect::<Vec<_>>());
+    let endpoints = if on_defaults { vec![default("tcp"), default("udp")] } else { endpoints };
     let on_datagrams = endpoints.iter().find(|endpoint| endpoint.transport().kind() == Kind::Datagrams);
     if let Some(endpoint) = on_datagrams
         && !args.stamp.is_none()
@@ -66,10 +78,9 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
             UsageError("--unix-mode requires an endpoint with the path of a UNIX socket".into()).into()
         );
     }
-    check_version(args.ip_version, &endpoints.iter().cloned().map(Target::from).collect::<Vec<_>>())?;
     check_services(&endpoints)?;
     let allowed_users = allowed_users(&args.allow_uid, &endpoints)?;
-    check_networks(&args.allow, &args.deny, &endpoints)?;
+    check_networks(&args.allow, &args.deny, endpoints.iter().chain(&reflectors))?;
     let by_default = || if io::stdout().is_terminal() { Transcript::Messages } else { Transcript::Off };
     let transcript = args.transcript.unwrap_or_else(by_default);
     let mut server = Config::new()
@@ -91,11 +102,17 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     server.idle_timeout = args.idle_timeout;
     server.socket_memory_max = args.socket_memory;
     server.trust = args.trust;
+    server.reflector.is_stateful = args.stamp_mode.unwrap_or(true);
+    server.reflector.timestamp_format = args.stamp_time.unwrap_or_default();
+    let notes = key.iter().filter_map(|file| file.note.clone()).collect();
+    server.reflector.key = key.map(|file| file.key);
     server.reply_limits.burst = args.excess_burst;
     server.reply_limits.rate = args.excess_rate;
     server.reply_limits.rate_total = args.excess_rate_total;
     Ok(Serve {
         endpoints,
+        reflectors,
+        notes,
         server,
         transcript,
         transcript_max: args.transcript_max.or_else(transcript_max),
@@ -115,14 +132,35 @@ fn allowed_users(names: &[String], endpoints: &[Endpoint]) -> Result<Vec<u32>> {
     names.iter().map(|name| Ok(RunAs::find(name)?.uid())).collect()
 }
 
+/// Refuses options of STAMP without a reflector. Returns the key, if there is one.
+fn check_stamp(args: &args::Serve) -> Result<Option<KeyFile>> {
+    let flags = [
+        (args.stamp_mode.is_some(), "--stamp-mode"),
+        (args.stamp_key.is_some(), "--stamp-key"),
+        (args.stamp_time.is_some(), "--stamp-time"),
+    ];
+    let typed = flags.into_iter().find(|(is_given, _)| *is_given);
+    let has_reflector = args.targets.iter().any(|target| target.service == Service::Stamp);
+    match typed {
+        Some((_, flag)) if !has_reflector => {
+            Err(UsageError(format!("{flag} requires a stamp:// ENDPOINT")).into())
+        }
+        _ => args.stamp_key.as_deref().map(stamp_key::read).transpose(),
+    }
+}
+
 /// Refuses networks for endpoints without IP addresses.
-fn check_networks(allow: &[Network], deny: &[Network], endpoints: &[Endpoint]) -> Result<()> {
+fn check_networks<'a>(
+    allow: &[Network],
+    deny: &[Network],
+    mut endpoints: impl Iterator<Item = &'a Endpoint>,
+) -> Result<()> {
     let flag = match (allow, deny) {
         ([], []) => return Ok(()),
         ([], _) => "--deny",
         _ => "--allow",
     };
-    if endpoints.iter().any(has_host) {
+    if endpoints.any(has_host) {
         return Ok(());
     }
     Err(UsageError(format!("{flag} requires an endpoint with an IP address")).into())

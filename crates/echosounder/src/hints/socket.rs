@@ -20,7 +20,11 @@ pub(crate) fn bind_error(error: &Error) -> Option<&'static str> {
         Address::Vsock(address) => address.port,
         address => address.port()?.into(),
     };
-    (1..UNPRIVILEGED_PORT).contains(&port).then_some("ports below 1024 require CAP_NET_BIND_SERVICE")
+    match port {
+        862 => Some("port 862 requires CAP_NET_BIND_SERVICE; a higher port does not, such as stamp://:20862"),
+        1..UNPRIVILEGED_PORT => Some("ports below 1024 require CAP_NET_BIND_SERVICE"),
+        _ => None,
+    }
 }
 
 /// Returns a hint for a client that failed because of this machine.

@@ -13,8 +13,7 @@ use super::endpoint::{is_number, joined};
 /// would take for two endpoints.
 pub(crate) fn split_endpoint(matches: &ArgMatches) -> Option<clap::Error> {
     let (_, command) = matches.subcommand()?;
-    let typed: Vec<&str> =
-        command.try_get_raw("endpoints").ok()??.filter_map(|typed| typed.to_str()).collect();
+    let typed: Vec<&str> = command.try_get_raw("targets").ok()??.filter_map(|typed| typed.to_str()).collect();
     typed.windows(2).find_map(|pair| {
         let meant = joined(pair[0], pair[1])?;
         let message = format!(

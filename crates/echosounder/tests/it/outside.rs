@@ -97,11 +97,11 @@ fn responders_get_one_reply_a_second() {
     let ports = PORTS.into_iter().chain([7, 1023, 4000, 4001]);
     let lines: String = ports.map(request_with_placeholder).collect();
     let Some(outcome) = send_from_outside(&[UDP], &lines.repeat(100)) else { return };
-    for port in PORTS {
-        let count = outcome.count(port);
-        // One for each second of the test, which takes less than a minute.
-        assert!((1..60).contains(&count), "port {port}: {count} replies");
-    }
+    let counts = PORTS.map(|port| outcome.count(port));
+    // One for each second of the test, which takes less than a minute. Two ports may share a place in the
+    // server's hashed table, once in 200 runs.
+    assert!(counts.iter().all(|count| *count < 60), "{counts:?}");
+    assert!(PORTS.len() - 1 <= counts.iter().filter(|count| 0 < **count).count(), "{counts:?}");
     assert_eq!([7, 1023, 4000, 4001].map(|port| outcome.count(port)), [0, 0, 100, 100]);
     assert!(0 < outcome.dropped("rate"), "{}", outcome.summary);
 }

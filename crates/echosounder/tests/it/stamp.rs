@@ -12,7 +12,7 @@ use echosounder_proto::stamp::{ErrorEstimate, Key, Reflector, ReflectorConfig, R
 use echosounder_testkit::{Fate, Forwarder, MessageForm};
 
 use crate::ping::{assert_counts, assert_one_way_delays, count, end, ping, samples};
-use crate::support::{Folder, run, sh};
+use crate::support::{Folder, Serving, run, sh};
 
 const KEY: &str = "0123456789abcdef";
 
@@ -238,8 +238,10 @@ fn wrong_usage_of_stamp_is_explained() {
         (&["ping", "stamp://h", "--stamp-key", &absent], "cannot open the key file"),
         (&["ping", "stamp://h:0"], "stamp://h:0 has no port to connect to"),
         (&["ping", "-6", "stamp://192.0.2.1"], "-6 excludes stamp://192.0.2.1:862"),
-        (&["talk", "stamp://h"], "stamp:// is a target of \"sounder ping\" only"),
-        (&["load", "stamp://h"], "stamp:// is a target of \"sounder ping\" only"),
+        (&["serve", "udp://", "--stamp-mode", "stateless"], "--stamp-mode requires a stamp:// ENDPOINT"),
+        (&["serve", "stamp://", "--stamp-key", &short], "has 4 bytes; the minimum is 16"),
+        (&["talk", "stamp://h"], "stamp:// is an endpoint of \"sounder serve\" and \"sounder ping\" only"),
+        (&["load", "stamp://h"], "stamp:// is an endpoint of \"sounder serve\" and \"sounder ping\" only"),
     ] {
         let done = run(args, b"");
         assert_eq!(done.code, Some(2), "{done:?}");
@@ -261,4 +263,42 @@ fn a_key_file_that_others_can_read_has_a_note() {
         assert_eq!(done.code, Some(0), "{done:?}");
         assert_eq!(done.stderr.contains("other users can read the key file"), has_note, "{done:?}");
     }
+}
+
+/// Starts `serve` on a free port.
+fn serve(options: &[&str]) -> Serving {
+    let serving = Serving::with(&[&["stamp://127.0.0.1:0"], options].concat(), 1);
+    assert!(serving.endpoint().starts_with("stamp://127.0.0.1:"), "{}", serving.endpoint());
+    serving
+}
+
+#[test]
+fn serve_reflects_what_ping_sends() {
+    for (options, is_stateful) in
+        [(&[][..], true), (&["--stamp-mode", "stateless", "--stamp-time", "ptp"], false)]
+    {
+        let serving = serve(options);
+        let done = ping(&[serving.endpoint(), "-c", "10", "-i", "5ms", "-Q", "ef"]);
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+        let result = end(&done);
+        assert_counts(&result, &[("sent", 10), ("answered", 10)]);
+        assert_eq!(result["lost_up"].is_null(), !is_stateful, "{result}");
+        for (key, value) in [("request_ttl", 64), ("request_dscp", 46), ("request_ecn", 0)] {
+            assert_eq!(count(&result, key), value, "{key}: {result}");
+        }
+        assert_eq!(result["server_timestamps"], "rx_tx", "{result}");
+    }
+}
+
+#[test]
+fn serve_with_a_key_reflects_signed_requests_only() {
+    let folder = Folder::new();
+    let path = folder.join("key");
+    fs::write(&path, KEY).unwrap();
+    let key = path.as_str();
+    let serving = serve(&["--stamp-key", key]);
+    let signed = ping(&[serving.endpoint(), "-c", "2", "-i", "5ms", "--stamp-key", key]);
+    assert_counts(&end(&signed), &[("sent", 2), ("answered", 2)]);
+    let unsigned = ping(&[serving.endpoint(), "-c", "2", "-i", "5ms", "-W", "100ms"]);
+    assert_counts(&end(&unsigned), &[("sent", 2), ("lost", 2)]);
 }

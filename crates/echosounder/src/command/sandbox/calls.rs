@@ -144,16 +144,24 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET;
 
+/// The calls that read the state of the system clock, and set it with CAP_SYS_TIME.
+const CLOCK_STATE: [i64; 2] = [libc::SYS_adjtimex, libc::SYS_clock_adjtime];
+
 /// Refuses to this thread, and to those that it creates later, every call that is not on the lists.
-pub(super) fn restrict(refusal: SeccompAction) -> io::Result<()> {
+/// Without `reads_clock`, a call that reads the state of the clock fails.
+pub(super) fn restrict(refusal: SeccompAction, reads_clock: bool) -> io::Result<()> {
     // Of the results of several filters, the strictest counts.
-    let filters = [
+    let mut filters = vec![
         // The C library then calls clone(2), whose flags a filter can see.
         compile(clone3(), SeccompAction::Allow, fails_with(libc::ENOSYS))?,
         // The C library opens files in /proc and /sys when it manages memory, and works without.
         compile(opened_files()?, SeccompAction::Allow, fails_with(libc::EACCES))?,
         compile(allowed()?, refusal, SeccompAction::Allow)?,
     ];
+    if !reads_clock {
+        // Before the others, the last of which refuses to add filters.
+        filters.insert(0, compile(clock_state(), SeccompAction::Allow, fails_with(libc::EPERM))?);
+    }
     #[cfg(debug_assertions)]
     echosounder_socket::internal::end_at_refused_call(name)?;
     filters.iter().try_for_each(|filter| apply_filter(filter).map_err(cause))
@@ -169,7 +177,7 @@ fn compile(rules: Rules, other: SeccompAction, listed: SeccompAction) -> io::Res
 /// Returns the allowed calls.
 fn allowed() -> io::Result<Rules> {
     let own = u64::from(process::id());
-    let unconditional = ALLOWED.iter().chain(ALLOWED_PREDECESSORS).chain(&[REPLACED]);
+    let unconditional = ALLOWED.iter().chain(ALLOWED_PREDECESSORS).chain(&CLOCK_STATE).chain(&[REPLACED]);
     let mut rules: Rules = unconditional.map(|&call| (call, Vec::new())).collect();
     let conditions = [
         // No memory becomes executable.
@@ -196,6 +204,10 @@ fn allowed() -> io::Result<Rules> {
 /// Returns the newer call that starts a thread or a process. A filter cannot see its flags.
 fn clone3() -> Rules {
     Rules::from([(libc::SYS_clone3, Vec::new())])
+}
+
+fn clock_state() -> Rules {
+    CLOCK_STATE.map(|call| (call, Vec::new())).into()
 }
 
 /// Returns the calls that open a file, except for those that make a reference to it (O_PATH): the

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use echosounder_socket::Endpoint;
+use echosounder_socket::internal::drop_clock_capability;
 
 use super::socket_paths;
 use crate::failure::plain;
@@ -27,12 +28,15 @@ struct Needs {
 }
 
 /// Restricts this thread, and the threads that it creates later, to what a server on these endpoints
-/// needs. Returns a sentence about the parts that this kernel or container does not allow, if there
+/// needs. `reads_clock` is whether it reads the state of the system clock, as a STAMP reflector does.
+/// Returns a sentence about the parts that this kernel or container does not allow, if there
 /// are any.
-pub(crate) fn enter<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Option<String> {
+pub(crate) fn enter<'a>(endpoints: impl Iterator<Item = &'a Endpoint>, reads_clock: bool) -> Option<String> {
+    // A filter cannot see whether a call that reads the state of the clock also sets it.
+    let reads_clock = reads_clock && drop_clock_capability().is_ok();
     // Landlock first: the seccomp filter refuses its calls.
     let landlock = files::restrict(&needs(endpoints));
-    let seccomp = calls::restrict(calls::REFUSAL);
+    let seccomp = calls::restrict(calls::REFUSAL, reads_clock);
     let missing: Vec<String> = [("Landlock", landlock), ("seccomp", seccomp)]
         .into_iter()
         .filter_map(|(part, result)| Some(format!("no {part} ({})", plain(&result.err()?.to_string()))))

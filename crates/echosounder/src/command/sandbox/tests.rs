@@ -57,7 +57,7 @@ fn with_landlock<T: Send>(needs: &Needs, attempt: impl FnOnce() -> T + Send) -> 
 
 fn with_seccomp<T: Send>(attempt: impl FnOnce() -> T + Send) -> Option<T> {
     let refusal = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    restricted(|| calls::restrict(refusal), attempt)
+    restricted(|| calls::restrict(refusal, false), attempt)
 }
 
 /// Returns the kind of the error.
@@ -175,13 +175,47 @@ fn seccomp_allows_threads_clocks_memory_and_replies() {
     });
 }
 
+#[test]
+fn only_a_reflector_reads_the_state_of_the_clock_and_none_sets_it() {
+    let refusal = || SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    let state = |reads_clock| {
+        restricted(
+            move || {
+                drop_clock_capability()?;
+                calls::restrict(refusal(), reads_clock)
+            },
+            kernel::clock_state,
+        )
+    };
+    let Some(without) = state(false) else { return };
+    assert_eq!(error(without), ErrorKind::PermissionDenied);
+    assert!(state(true).unwrap().is_ok());
+    let capabilities = thread::scope(|scope| {
+        let effective = || {
+            drop_clock_capability().unwrap();
+            let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+            let sets = status
+                .lines()
+                .filter_map(|line| line.strip_prefix("CapEff:").or_else(|| line.strip_prefix("CapPrm:")));
+            sets.map(|set| u64::from_str_radix(set.trim(), 16).unwrap()).collect::<Vec<_>>()
+        };
+        scope.spawn(effective).join().unwrap()
+    });
+    assert_eq!(capabilities.len(), 2);
+    // CAP_SYS_TIME, linux/capability.h.
+    assert!(capabilities.iter().all(|set| set & 1 << 25 == 0), "{capabilities:x?}");
+}
+
 /// The test runs itself in a child process, which the refused call ends.
 #[test]
 #[cfg(debug_assertions)]
 fn refused_call_is_named() {
     const CHILD: &str = "SOUNDER_TEST_REFUSED_CALL";
     if env::var_os(CHILD).is_some() {
-        return drop(restricted(|| calls::restrict(calls::REFUSAL), || UdpSocket::bind("127.0.0.1:0")));
+        return drop(restricted(
+            || calls::restrict(calls::REFUSAL, false),
+            || UdpSocket::bind("127.0.0.1:0"),
+        ));
     }
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", "--nocapture", "command::sandbox::tests::refused_call_is_named"]).env(CHILD, "1");

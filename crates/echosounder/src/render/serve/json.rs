@@ -50,7 +50,7 @@ enum Object<'a> {
     },
 }
 
-/// Writes that an endpoint is served. `kind` is "connection" or "message".
+/// Writes that an endpoint is served. `kind` is "connection", "message" or "request".
 pub(crate) fn listening(
     out: &mut dyn Write,
     time: &EventTime,

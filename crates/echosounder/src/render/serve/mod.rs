@@ -8,18 +8,20 @@ mod text;
 use std::io::{self, Write};
 
 use echosounder_server::Totals;
-use echosounder_socket::{Endpoint, Kind};
+use echosounder_socket::Kind;
 
 use self::event::TranscriptLine;
 use super::json::EventTime;
+use crate::target::{Service, Target};
 
 /// Writes that an endpoint is served.
-pub(crate) fn listening(out: &mut dyn Write, endpoint: &Endpoint, as_json: bool) -> io::Result<()> {
-    let kind = match endpoint.transport().kind() {
-        Kind::Datagrams => "message",
-        Kind::Stream | Kind::Messages => "connection",
+pub(crate) fn listening(out: &mut dyn Write, target: &Target, as_json: bool) -> io::Result<()> {
+    let kind = match (target.service, target.endpoint.transport().kind()) {
+        (Service::Stamp, _) => "request",
+        (Service::Echo, Kind::Datagrams) => "message",
+        (Service::Echo, Kind::Stream | Kind::Messages) => "connection",
     };
-    let endpoint = endpoint.to_string();
+    let endpoint = target.to_string();
     if as_json {
         json::listening(out, &EventTime::now(), endpoint, kind)
     } else {
