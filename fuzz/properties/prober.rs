@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use echosounder_proto::{
     FailureKind, LossReason, Moment, MonoTime, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace,
-    ProbePlan, Prober, TextEcho, Times, WallTime,
+    ProbePlan, Prober, SendStage, TextEcho, Times, WallTime,
 };
 
 use super::script::Script;
@@ -84,7 +84,10 @@ impl Session {
                 let bytes = script.bytes(choice);
                 ProbeInput::Received { bytes, at: Times { kernel: Some(self.now), ..Times::of(self.now) } }
             }
-            7 => ProbeInput::Transmitted { packet: request.as_deref().unwrap_or(b"?"), at: self.now.wall },
+            7 => {
+                let packet = request.as_deref().unwrap_or(b"?");
+                ProbeInput::Transmitted { packet, stage: SendStage::Sent, at: self.now.wall }
+            }
             8 => ProbeInput::Undelivered { packet: request.as_deref(), kind, at },
             9 => {
                 let number = self.prober.requests().saturating_sub(choice as u64 % 4);

@@ -68,7 +68,7 @@ pub use metering::{ReplyForm, ReplyLimits, ReplyMeter, Source, SourcePrefix};
 pub use payload::{NUMBERED_MIN, Payload, Returned};
 pub use peer_clock::{DelayVariation, OffsetEstimate, PeerClock};
 pub use probe_format::{ProbeFormat, ProbeReply, Seen};
-pub use prober::{ProbeEvent, ProbeInput, ProbeOutput, ProbePlan, Prober};
+pub use prober::{ProbeEvent, ProbeInput, ProbeOutput, ProbePlan, Prober, SendStage};
 pub use reader::{Echo, EchoReader, NotAnEcho};
 pub use responder::Responder;
 pub use sample::{Sample, Times};

@@ -41,6 +41,8 @@ pub struct Sample {
     pub due: MonoTime,
     /// When it was sent.
     pub sent: Times,
+    /// When it entered the queue of this host's network interface, if the kernel reported that.
+    pub queued: Option<Moment>,
     /// When the last byte of its reply arrived.
     pub received: Times,
     /// The timestamp that the reply began with.
@@ -56,6 +58,18 @@ impl Sample {
     /// counts, and ends when the reply arrived, by the kernel's time if it is known.
     pub fn rtt(&self) -> Duration {
         self.received.best().mono - self.sent.program.mono
+    }
+
+    /// Returns the time from when the request left this host until its reply arrived, both by the
+    /// kernel: the round-trip time without the time in this host's queues.
+    pub fn wire(&self) -> Option<Duration> {
+        span(self.sent.kernel?, self.received.kernel?)
+    }
+
+    /// Returns how long the request waited in the queue of this host's network interface, if the
+    /// kernel reported that.
+    pub fn queue(&self) -> Option<Duration> {
+        span(self.queued?, self.sent.kernel?)
     }
 
     /// Returns how long after it was due the request was sent.
@@ -74,4 +88,10 @@ impl Sample {
             _ => None,
         }
     }
+}
+
+/// Returns the time between two moments; `None` if they are not in this order, because the clock
+/// was set in between.
+fn span(start: Moment, end: Moment) -> Option<Duration> {
+    (start.mono <= end.mono).then(|| end.mono - start.mono)
 }

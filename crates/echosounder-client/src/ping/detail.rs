@@ -37,6 +37,14 @@ impl Detail {
         }
     }
 
+    /// Returns an empty distribution for times of the kernel, which show how precise delays are.
+    pub(super) fn coarse_distribution(self) -> Distribution {
+        match self {
+            Self::Full => Distribution::default(),
+            Self::Compact => Distribution::with_buckets_max(15),
+        }
+    }
+
     /// Returns how many points a series may have.
     pub(super) fn points_max(self) -> usize {
         match self {

@@ -446,6 +446,7 @@ mod tests {
             received: at(sent + 3_100_000),
             timestamp: Some(Timestamp::Ns { rx, tx }),
             seen: Seen::default(),
+            queued: None,
             reordered: false,
         }
     }

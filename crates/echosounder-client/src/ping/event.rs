@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{LossReason, WallTime};
+use echosounder_proto::{FailureKind, LossReason, WallTime};
 use echosounder_socket::Address;
 
 use super::directions::{ClockRelation, OneWayDelay};
@@ -124,6 +124,7 @@ impl PingReply {
             number,
             sent,
             rtt,
+            wire: None,
             delay: None,
             residence: None,
             clock: ClockRelation::Free,

@@ -3,7 +3,7 @@
 use std::io::{self, IoSliceMut};
 use std::time::Duration;
 
-use echosounder_proto::{Moment, MonoTime, Times, WallTime};
+use echosounder_proto::{Moment, MonoTime, ProbePace, SendStage, Times, WallTime};
 use echosounder_socket::internal::Timestamping;
 use echosounder_socket::option::{self, TimestampingFlags};
 use echosounder_socket::{
@@ -24,6 +24,10 @@ const ORIGIN_LOCAL: u8 = 1;
 
 /// The origin of an "error" that is the time of a send: linux/errqueue.h.
 const ORIGIN_TIMESTAMPING: u8 = 4;
+
+/// The stages of a send whose times the kernel reports, as numbers of linux/errqueue.h.
+const STAGE_SENT: u32 = 0;
+const STAGE_QUEUED: u32 = 1;
 
 /// The timestamps and errors that the kernel reports about the packets of a socket.
 ///
@@ -61,11 +65,13 @@ impl TimestampSource {
 /// An entry of the error queue.
 #[derive(Debug)]
 pub(super) enum ErrorQueueEvent {
-    /// The kernel has sent a packet.
+    /// A packet has passed a stage of its transmission.
     Sent {
         /// Bytes of the packet with its headers, in the buffer.
         len: usize,
-        /// When it was sent, by the wall clock.
+        /// The stage.
+        stage: SendStage,
+        /// When it passed that, by the wall clock.
         at: WallTime,
     },
     /// A packet was not delivered.
@@ -81,12 +87,14 @@ pub(super) enum ErrorQueueEvent {
 
 impl KernelTimestamps {
     /// Enables all that the kernel reports about the packets of such a socket, except timestamps
-    /// that are not wanted.
+    /// that are not wanted. In a closed loop requests never wait for each other, and the times at
+    /// which they are queued would cost a read of the error queue each.
     pub(super) fn enable(
         socket: &Socket,
         transport: Transport,
         address: &Address,
         source: TimestampSource,
+        pace: ProbePace,
     ) -> Self {
         let can = |result: io::Result<()>| result.is_ok();
         let recverr = match address {
@@ -101,8 +109,12 @@ impl KernelTimestamps {
             Timestamping::None => Self { sends: false, receives: false, errors },
             Timestamping::Receive => Self { sends: false, receives: timestamp(receives), errors },
             Timestamping::SendAndReceive => {
+                let sends = match pace {
+                    ProbePace::Closed => TimestampingFlags::TX_SOFTWARE,
+                    ProbePace::Open { .. } => TimestampingFlags::TX_SOFTWARE | TimestampingFlags::TX_SCHED,
+                };
                 // Times of sends arrive on the error queue.
-                let sends = errors && timestamp(receives | TimestampingFlags::TX_SOFTWARE);
+                let sends = errors && timestamp(receives | sends);
                 Self { sends, receives: sends || timestamp(receives), errors }
             }
         }
@@ -136,7 +148,12 @@ impl KernelTimestamps {
         let error = message.error().cloned();
         Ok(match (at, error) {
             (Some(at), Some(error)) if error.origin == ORIGIN_TIMESTAMPING => {
-                Some(ErrorQueueEvent::Sent { len: message.len, at: wall(at) })
+                let stage = match error.info {
+                    STAGE_SENT => SendStage::Sent,
+                    STAGE_QUEUED => SendStage::Queued,
+                    _ => return Ok(Some(ErrorQueueEvent::Other)),
+                };
+                Some(ErrorQueueEvent::Sent { len: message.len, stage, at: wall(at) })
             }
             (_, Some(error)) if error.origin != ORIGIN_LOCAL => {
                 Some(ErrorQueueEvent::Failed { len: message.len, error })

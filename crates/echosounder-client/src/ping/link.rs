@@ -6,7 +6,8 @@ use std::io;
 
 use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transport};
 
-use super::kernel_timestamps::{KernelTimestamps, TimestampSource};
+use super::kernel_timestamps::KernelTimestamps;
+use super::plan::PingOptions;
 use super::probe::Probe;
 use crate::error::{ClientError, Operation, failure_kind};
 use crate::nonblocking::{prepare, would_block};
@@ -50,7 +51,7 @@ impl Link {
         &mut self,
         socket: Socket,
         address: Address,
-        source: TimestampSource,
+        ping: &PingOptions,
         poll: &Poll,
     ) -> Result<(), ClientError> {
         // The socket that is dropped leaves the poll.
@@ -58,7 +59,8 @@ impl Link {
         let ready = prepare(&socket, self.transport.kind())
             .and_then(|()| poll.add(&socket, self.token, Interest::READ));
         ready.map_err(|error| self.error(Operation::Prepare, error))?;
-        self.timestamps = KernelTimestamps::enable(&socket, self.transport, &self.address, source);
+        self.timestamps =
+            KernelTimestamps::enable(&socket, self.transport, &self.address, ping.timestamps, ping.pace);
         self.local = socket.local_addr().ok();
         self.socket = Some(socket);
         Ok(())

@@ -225,7 +225,10 @@ impl Pinger {
     fn emit_events(&mut self, index: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         self.context.events.drain(..).all(|event| emit(index, TargetEvent::Happened(event)))
     }
+}
 
+/// Starting targets and ending them.
+impl Pinger {
     /// Starts the next target, if the targets are measured in turn.
     fn open_next(&mut self, index: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         self.order == Order::AtOnce || self.open(index + 1, emit)
@@ -239,17 +242,7 @@ impl Pinger {
             }
             let slot = &mut self.slots[index];
             let State::Waiting(ping) = std::mem::replace(&mut slot.state, State::Ended) else { continue };
-            let began = self.context.clock.mono();
-            let timeout = ping.connect.wait.min(ping.deadline.unwrap_or(ping.connect.wait));
-            let options = ping.connect.clone();
-            slot.state = State::Opening(ping, began);
-            let context = &mut self.context;
-            let goes_on = match context.connector.connect(index, &options, timeout, &context.poll) {
-                Ok(None) => true,
-                Ok(Some(outcome)) => self.opened(index, outcome, emit),
-                Err(error) => self.end(index, Some(error), emit),
-            };
-            if !goes_on {
+            if !self.connect(index, ping, self.context.clock.mono(), emit) {
                 return false;
             }
         }

@@ -30,7 +30,7 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) ping: PingOptions,
-    index: usize,
+    pub(super) index: usize,
     /// Addresses that were not tried, for as long as nothing has come of any request.
     pub(super) candidates: Candidates,
     pub(super) link: Link,
@@ -89,7 +89,7 @@ impl Session {
         };
         let failed = match socket {
             Ok(socket) => {
-                session.link.connect(socket, address, session.ping.timestamps, &context.poll)?;
+                session.link.connect(socket, address, &session.ping, &context.poll)?;
                 None
             }
             Err(kind) => Some(kind),
@@ -300,6 +300,7 @@ impl Session {
             number: sample.number,
             sent: sample.sent.program.wall,
             rtt: sample.rtt(),
+            wire: sample.wire(),
             delay,
             residence: sample.residence(),
             clock,

@@ -26,6 +26,8 @@ pub(super) struct Statistics {
     rtt: Distribution,
     rtt_jitter: Jitter,
     rtt_variation: Variation,
+    wire: Distribution,
+    queue: Distribution,
     server: Distribution,
     send_delay: Distribution,
     kernel_tx_delay: Distribution,
@@ -54,10 +56,12 @@ impl Statistics {
             rtt: detail.distribution(),
             rtt_jitter: Jitter::default(),
             rtt_variation: Variation::new(detail),
+            wire: detail.coarse_distribution(),
+            queue: detail.coarse_distribution(),
             server: detail.minor_distribution(),
             send_delay: detail.minor_distribution(),
-            kernel_tx_delay: detail.minor_distribution(),
-            kernel_rx_delay: detail.minor_distribution(),
+            kernel_tx_delay: detail.coarse_distribution(),
+            kernel_rx_delay: detail.coarse_distribution(),
             directions: Directions::new(clock, is_guess, detail),
             timestamps: TimestampSupport::None,
             seen: SeenReport::default(),
@@ -104,6 +108,8 @@ impl Statistics {
         self.rtt_jitter.add(rtt_ns);
         self.rtt_variation.add(sample.number, rtt_ns);
         self.send_delay.record_span(sample.send_delay());
+        sample.wire().into_iter().for_each(|span| self.wire.record_span(span));
+        sample.queue().into_iter().for_each(|span| self.queue.record_span(span));
         sample.residence().into_iter().for_each(|residence| self.server.record_span(residence));
         sample.sent.difference().into_iter().for_each(|span| self.kernel_tx_delay.record_span(span));
         sample.received.difference().into_iter().for_each(|span| self.kernel_rx_delay.record_span(span));
@@ -169,6 +175,8 @@ impl Statistics {
                 jitter_ns: self.rtt_jitter.nanos(),
                 variation: self.rtt_variation.distribution.clone(),
             },
+            wire: self.wire.clone(),
+            queue: self.queue.clone(),
             // A clock that stands still shows no time between two readings.
             server: if clock.stands_still { Distribution::default() } else { self.server.clone() },
             up,
@@ -204,8 +212,8 @@ mod tests {
     use std::process::Command;
 
     use echosounder_proto::{
-        Moment, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace, ProbePlan, Prober, Seen, TextEcho,
-        Times, WallTime,
+        Moment, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace, ProbePlan, Prober, Seen, SendStage,
+        TextEcho, Times, WallTime,
     };
 
     use super::*;
@@ -261,9 +269,14 @@ mod tests {
             let delay = 1000 + number.wrapping_mul(2_654_435_761) % (1 << (10 + number % 25));
             let delay = if number.is_multiple_of(1001) { 1_500_000_000 } else { delay.min(900_000_000) };
             let (rx, received) = (moment(sent + delay / 3).wall, moment(sent + delay));
+            for (stage, after) in [(SendStage::Queued, delay / 9), (SendStage::Sent, delay / 8)] {
+                let at = moment(sent + after).wall;
+                prober.handle(ProbeInput::Transmitted { packet: &message, stage, at });
+            }
             let stamp = format!("[{:019} {:019}] ", rx.as_nanos(), rx.as_nanos() + 10);
             message[..stamp.len()].copy_from_slice(stamp.as_bytes());
-            prober.handle(ProbeInput::Received { bytes: &message, at: Times::of(received) });
+            let at = Times { program: received, kernel: Some(moment(sent + delay - delay / 7)) };
+            prober.handle(ProbeInput::Received { bytes: &message, at });
         }
     }
 
@@ -303,6 +316,7 @@ mod tests {
                 received,
                 timestamp,
                 seen: Seen::default(),
+                queued: None,
                 reordered: false,
             };
             statistics.replied(&sample, false, None);

@@ -108,6 +108,7 @@ mod tests {
                 received,
                 timestamp: None,
                 seen: Seen::default(),
+                queued: None,
                 reordered: false,
             };
             statistics.replied(&sample, false, None);

@@ -126,9 +126,9 @@ impl Session {
             match next.map_err(|error| self.link.error(Operation::ReceiveErrors, error))? {
                 None => return Ok(false),
                 Some(ErrorQueueEvent::Other) => {}
-                Some(ErrorQueueEvent::Sent { len, at }) => {
+                Some(ErrorQueueEvent::Sent { len, stage, at }) => {
                     let packet = &context.buffer[..len];
-                    self.prober.handle(ProbeInput::Transmitted { packet, at });
+                    self.prober.handle(ProbeInput::Transmitted { packet, stage, at });
                 }
                 Some(ErrorQueueEvent::Failed { len, error }) => {
                     let error = io::Error::from_raw_os_error(i32::try_from(error.errno).unwrap_or(0));
@@ -200,7 +200,7 @@ impl Session {
         else {
             return Ok(false);
         };
-        self.link.connect(socket, address, self.ping.timestamps, &context.poll)?;
+        self.link.connect(socket, address, &self.ping, &context.poll)?;
         self.start_over(now, context.detail);
         context.events.push(PingEvent::Moved(Box::new(self.target())));
         Ok(true)

@@ -8,6 +8,7 @@ mod types;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::num::NonZero;
 use core::time::Duration;
 
 use crate::failure::{FailureKind, LossReason};
@@ -17,7 +18,7 @@ use crate::sample::{Sample, Times};
 use crate::schedule::{ProbePace, Schedule};
 use crate::time::{Moment, MonoTime, WallTime};
 
-pub use types::{ProbeEvent, ProbeInput, ProbeOutput, ProbePlan};
+pub use types::{ProbeEvent, ProbeInput, ProbeOutput, ProbePlan, SendStage};
 
 /// Requests in flight at once. No more are sent until some are replied to or given up.
 const IN_FLIGHT_MAX: usize = 1 << 20;
@@ -45,9 +46,27 @@ const APART_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     due: MonoTime,
-    sent: Times,
+    sent: Moment,
+    /// One more than the nanoseconds from the send until the kernel handed the request to the
+    /// network interface. Records of 65,536 requests are kept, so they are small.
+    kernel_after: Option<NonZero<u64>>,
+    /// The same for when the request entered the queue of the network interface, as it does at
+    /// once.
+    queued_after: Option<NonZero<u32>>,
     /// Why it was given up, if it was.
     lost: Option<LossReason>,
+}
+
+impl Probe {
+    fn new(due: MonoTime, sent: Moment) -> Self {
+        Self { due, sent, kernel_after: None, queued_after: None, lost: None }
+    }
+
+    /// Returns the moment of a stage.
+    fn at(&self, after: Option<NonZero<u64>>) -> Option<Moment> {
+        let span = after.map(|after| Duration::from_nanos(after.get() - 1))?;
+        Some(Moment { wall: self.sent.wall + span, mono: self.sent.mono + span })
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +149,11 @@ impl<F: ProbeFormat> Prober<F> {
     /// Returns the number of requests so far, including those that could not be sent.
     pub fn requests(&self) -> u64 {
         self.next - 1
+    }
+
+    /// Returns the number of requests in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// Returns the number of requests that were skipped because the machine stood still when they
@@ -224,7 +248,7 @@ impl<F: ProbeFormat> Prober<F> {
     pub fn handle(&mut self, input: ProbeInput<'_>) {
         match input {
             ProbeInput::Received { bytes, at } => self.receive(bytes, at),
-            ProbeInput::Transmitted { packet, at } => self.note_transmission(packet, at),
+            ProbeInput::Transmitted { packet, stage, at } => self.note_transmission(packet, stage, at),
             ProbeInput::Undelivered { packet, kind, at } => {
                 let quoted = packet.and_then(|packet| self.format.find(packet, self.next));
                 let number = quoted.unwrap_or(self.oldest);
@@ -254,7 +278,7 @@ impl<F: ProbeFormat> Prober<F> {
         let number = self.next;
         self.format.write(number, now.wall, buffer);
         let due = self.schedule.advance(due, now.mono);
-        self.in_flight.insert(number, Probe { due, sent: Times::of(now), lost: None });
+        self.in_flight.insert(number, Probe::new(due, now));
         self.next += 1;
         self.settle(now.mono);
         ProbeOutput::Send { number }
@@ -291,11 +315,12 @@ impl<F: ProbeFormat> Prober<F> {
             Match::Unexpected => return self.events.push_back(ProbeEvent::Unexpected),
         };
         // A clock that was set meanwhile may have shown the kernel a time before the request.
-        let kernel = received.kernel.filter(|kernel| probe.sent.program.mono <= kernel.mono);
+        let kernel = received.kernel.filter(|kernel| probe.sent.mono <= kernel.mono);
         let sample = Sample {
             number,
             due: probe.due,
-            sent: probe.sent,
+            sent: Times { program: probe.sent, kernel: probe.at(probe.kernel_after) },
+            queued: probe.at(probe.queued_after.map(NonZero::from)),
             received: Times { kernel, ..received },
             timestamp: reply.timestamp,
             seen: reply.seen,
@@ -305,7 +330,7 @@ impl<F: ProbeFormat> Prober<F> {
         let timeout = LossReason::Peer(FailureKind::Timeout);
         let is_slow = self.plan.timeout < sample.rtt();
         if is_slow && probe.lost.is_none() {
-            self.count_lost(number, probe.sent.program, timeout, at);
+            self.count_lost(number, probe.sent, timeout, at);
         }
         // A request that was reported as a timeout stays late. One that was given up for another
         // reason, such as an ICMP error, may be replied to in time all the same.
@@ -320,14 +345,16 @@ impl<F: ProbeFormat> Prober<F> {
         self.settle(at);
     }
 
-    /// Notes the kernel's time of sending a packet, unless a step of the clock makes it impossible.
-    fn note_transmission(&mut self, packet: &[u8], at: WallTime) {
+    /// Notes the kernel's time of a stage, unless a step of the clock makes it impossible.
+    fn note_transmission(&mut self, packet: &[u8], stage: SendStage, at: WallTime) {
         let number = self.format.find(packet, self.next);
         let Some(probe) = number.and_then(|number| self.in_flight.get_mut(number)) else { return };
-        let program = probe.sent.program;
-        let after = at.as_nanos().checked_sub(program.wall.as_nanos()).map(Duration::from_nanos);
-        if let Some(after) = after.filter(|after| *after <= APART_MAX) {
-            probe.sent.kernel = Some(Moment { wall: at, mono: program.mono + after });
+        let Some(nanos) = at.as_nanos().checked_sub(probe.sent.wall.as_nanos()) else { return };
+        let after = NonZero::new(nanos.saturating_add(1));
+        let Some(after) = after.filter(|_| Duration::from_nanos(nanos) <= APART_MAX) else { return };
+        match stage {
+            SendStage::Queued => probe.queued_after = probe.queued_after.or_else(|| after.try_into().ok()),
+            SendStage::Sent => probe.kernel_after = Some(after),
         }
     }
 
@@ -370,7 +397,7 @@ impl<F: ProbeFormat> Prober<F> {
     fn lose(&mut self, number: u64, reason: LossReason, at: MonoTime) {
         if let Some(probe) = self.in_flight.give_up(number) {
             probe.lost = Some(reason);
-            let sent = probe.sent.program;
+            let sent = probe.sent;
             self.count_lost(number, sent, reason, at);
             self.settle(at);
         }
@@ -383,7 +410,7 @@ impl<F: ProbeFormat> Prober<F> {
 
     /// Gives the requests up that were sent that long ago.
     fn expire(&mut self, timeout: Duration, at: MonoTime) {
-        let is_expired = |probe: &Probe| probe.sent.program.mono + timeout <= at;
+        let is_expired = |probe: &Probe| probe.sent.mono + timeout <= at;
         if self.in_flight.first().is_some_and(|(_, probe)| is_expired(probe)) {
             self.report_unmatched();
         }
@@ -426,6 +453,6 @@ impl<F: ProbeFormat> Prober<F> {
     }
 
     fn expiry(&self) -> Option<MonoTime> {
-        self.in_flight.first().map(|(_, probe)| probe.sent.program.mono + self.plan.timeout)
+        self.in_flight.first().map(|(_, probe)| probe.sent.mono + self.plan.timeout)
     }
 }

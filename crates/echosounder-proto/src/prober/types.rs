@@ -21,6 +21,16 @@ pub struct ProbePlan {
     pub end: Option<MonoTime>,
 }
 
+/// A stage of a packet's transmission that the kernel timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendStage {
+    /// It entered the queue of the network interface: SOF_TIMESTAMPING_TX_SCHED. An interface on
+    /// top of another has a queue of its own, and the first one counts.
+    Queued,
+    /// It was handed to the network interface: SOF_TIMESTAMPING_TX_SOFTWARE.
+    Sent,
+}
+
 /// What happened to the socket.
 #[derive(Clone, Copy, Debug)]
 pub enum ProbeInput<'a> {
@@ -31,11 +41,13 @@ pub enum ProbeInput<'a> {
         /// When they arrived.
         at: Times,
     },
-    /// The kernel reports when it sent a packet.
+    /// The kernel reports when a packet passed a stage of its transmission.
     Transmitted {
         /// The packet, with its headers.
         packet: &'a [u8],
-        /// When it was sent, by the wall clock.
+        /// The stage.
+        stage: SendStage,
+        /// When it passed that, by the wall clock.
         at: WallTime,
     },
     /// The network reports that a request was not delivered.

@@ -69,6 +69,7 @@ fn sample(sent: u64, received: u64, timestamp: Timestamp) -> Sample {
         received: times(received),
         timestamp: Some(timestamp),
         seen: Seen::default(),
+        queued: None,
         reordered: false,
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use echosounder_proto::{
     FailureKind, Framing, Input, LocalTime, LossReason, Moment, MonoTime, Payload, ProbeEvent, ProbeInput,
-    ProbeOutput, ProbePace, ProbePlan, Prober, Responder, Sample, Seen, StampContext, TIMESTAMP_PLACEHOLDER,
-    Template, TextEcho, Times, Timestamp, WallTime,
+    ProbeOutput, ProbePace, ProbePlan, Prober, Responder, Sample, Seen, SendStage, StampContext,
+    TIMESTAMP_PLACEHOLDER, Template, TextEcho, Times, Timestamp, WallTime,
 };
 use echosounder_testkit::Random;
 use proptest::collection::vec;
@@ -301,7 +301,7 @@ impl<'a> World<'a> {
         if self.scenario.kernel {
             leaves += nanos(self.scenario.to_wire);
             let at = self.moment(leaves).wall;
-            self.prober.handle(ProbeInput::Transmitted { packet: &bytes, at });
+            self.prober.handle(ProbeInput::Transmitted { packet: &bytes, stage: SendStage::Sent, at });
         }
         if let Some(up) = (self.scenario.link)(number).up {
             self.transmit(0, leaves + nanos(up), Packet::Request(number, bytes));
@@ -1012,7 +1012,11 @@ proptest! {
                     Some(ProbeOutput::Connect) if small % 2 == 0 => prober.handle(ProbeInput::Connected),
                     _ => {}
                 },
-                4 => prober.handle(ProbeInput::Transmitted { packet: &reply, at: now.wall }),
+                4 => prober.handle(ProbeInput::Transmitted {
+                    packet: &reply,
+                    stage: if small % 2 == 0 { SendStage::Queued } else { SendStage::Sent },
+                    at: now.wall,
+                }),
                 5 | 6 => prober.handle(ProbeInput::Received { bytes: &reply, at: Times::of(now) }),
                 7 => prober.handle(ProbeInput::Blocked(small % 2 == 0)),
                 8 => prober.aim(Duration::from_nanos(time)),
@@ -1098,7 +1102,9 @@ fn the_kernel_time_of_a_quoted_request_is_noted() {
     let request = drain(&mut prober, moment(0)).1.remove(0);
     let quote = |len: usize| [&[0x45; 28], &request[..len]].concat();
     let at = |after: i64| WallTime::from_nanos(moment(0).wall.as_nanos().saturating_add_signed(after));
-    let mut transmit = |packet: &[u8], at| prober.handle(ProbeInput::Transmitted { packet, at });
+    let mut transmit = |packet: &[u8], at| {
+        prober.handle(ProbeInput::Transmitted { packet, stage: SendStage::Sent, at });
+    };
     transmit(&quote(64), at(7000));
     // Neither a quote that is too short, nor a time before the send or a minute after it, counts.
     transmit(&quote(TIMESTAMP_PLACEHOLDER.len() + 18), at(9000));
@@ -1112,6 +1118,44 @@ fn the_kernel_time_of_a_quoted_request_is_noted() {
         panic!("it was replied to in time")
     };
     assert_eq!(sample.sent.kernel, Some(moment(7000)));
+}
+
+#[test]
+fn the_time_in_the_queue_of_the_interface_is_the_time_between_two_stages() {
+    let times = [(SendStage::Queued, 2000), (SendStage::Sent, 7000)];
+    // The stages are reported in either order; an interface on top of another queues once more.
+    let [mut backwards, mut twice] = [times.to_vec(), times.to_vec()];
+    backwards.reverse();
+    twice.insert(1, (SendStage::Queued, 6000));
+    for reported in [times.to_vec(), backwards, twice] {
+        let sample = replied_after(&reported, Some(15_000));
+        let times = (sample.queue().map(nanos), sample.wire().map(nanos));
+        assert_eq!(times, (Some(5000), Some(8000)), "{reported:?}");
+    }
+    assert_eq!(replied_after(&times[..1], Some(15_000)).queue(), None);
+    let without_queue = replied_after(&times[1..], Some(15_000));
+    assert_eq!((without_queue.queue(), without_queue.wire().map(nanos)), (None, Some(8000)));
+    // The clock was set between the stages, or before the reply arrived.
+    assert_eq!(replied_after(&[(SendStage::Queued, 9000), times[1]], Some(15_000)).queue(), None);
+    assert_eq!(replied_after(&times, Some(6000)).wire(), None);
+    assert_eq!(replied_after(&times, None).wire(), None);
+}
+
+/// Returns the sample of a request whose stages of transmission were reported so many nanoseconds
+/// after it was sent, as was the arrival of its reply.
+fn replied_after(stages: &[(SendStage, u64)], arrival: Option<u64>) -> Sample {
+    let mut prober = PLAIN.plan.prober(mono(0));
+    let packet = drain(&mut prober, moment(0)).1.remove(0);
+    for (stage, at) in stages {
+        let at = moment(*at).wall;
+        prober.handle(ProbeInput::Transmitted { packet: &packet, stage: *stage, at });
+    }
+    let at = Times { program: moment(20_000), kernel: arrival.map(moment) };
+    prober.handle(ProbeInput::Received { bytes: &packet, at });
+    let [ProbeEvent::Replied { sample, .. }] = drain(&mut prober, moment(20_000)).0[..] else {
+        panic!("it was replied to in time")
+    };
+    sample
 }
 
 #[test]
@@ -1156,6 +1200,7 @@ fn a_residence_longer_than_the_round_trip_is_none() {
             received: Times::of(now),
             timestamp,
             seen: Seen::default(),
+            queued: None,
             reordered: false,
         }
         .residence()

@@ -12,6 +12,7 @@ mod hangup;
 mod hostile;
 mod injected;
 mod interop;
+mod kernel;
 mod load;
 mod log;
 mod output;

@@ -22,6 +22,7 @@ use crate::render::escape::Harmless;
 use crate::render::json::{EventTime, unix_now_ns};
 use crate::render::ping::target::Target;
 use crate::render::ping::{json, text};
+use crate::render::serve::note;
 use crate::stderr::stderr;
 
 /// What to do if nothing listens at the target.
@@ -200,6 +201,7 @@ impl Reporter {
         if let Some(target) = self.targets[index].target.take() {
             self.report_start(index, target.moved(to));
         }
+        self.report_start(index, new);
     }
 
     fn report_event(&mut self, index: usize, event: &PingEvent) {

@@ -122,9 +122,11 @@ fn write_section(out: &mut dyn Write, id: &str, zone: &TimeZone, target: &Measur
 }
 
 fn write_delays(out: &mut dyn Write, report: &PingReport) -> io::Result<()> {
-    let PingReport { rtt, up, down, server, .. } = report;
+    let PingReport { rtt, wire, queue, up, down, server, .. } = report;
     let rows = [
         Row { name: "rtt", times: &rtt.delay, jitter: rtt.jitter_ns },
+        Row { name: "wire", times: wire, jitter: None },
+        Row { name: "queue", times: queue, jitter: None },
         Row { name: "up", times: &up.delay, jitter: up.jitter_ns },
         Row { name: "down", times: &down.delay, jitter: down.jitter_ns },
         Row { name: "server", times: server, jitter: None },

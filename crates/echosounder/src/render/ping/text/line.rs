@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use echosounder_client::{ClockRelation, LossReason, PingEvent, PingReply, RequestHeader};
 
-use crate::render::numbers::{duration, grouped, millis, whole_nanos};
+use crate::render::numbers::{counted, duration, grouped, millis, whole_nanos};
 use crate::render::ping::target::Target;
 use crate::render::style::Style;
 

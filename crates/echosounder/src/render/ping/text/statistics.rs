@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use echosounder_client::{Distribution, PingReport, Verdict};
 
 use super::{cell, none, percent_lost};
-use crate::render::numbers::{counted, grouped, in_millis, millis};
+use crate::render::numbers::{counted, grouped, in_millis, millis, nanos, span};
 use crate::render::ping::target::Target;
 use crate::render::prose::{self, median_and_max};
 use crate::render::style::Style;
@@ -26,6 +26,7 @@ pub(crate) fn statistics(
 ) -> io::Result<()> {
     writeln!(out, "--- {} ---", target.endpoint)?;
     write_counts(out, style, report)?;
+    write_up(out, target, report)?;
     if report.rtt.delay.count() == 0 {
         return Ok(());
     }
@@ -97,12 +98,14 @@ fn cells(report: &PingReport, times: &Distribution) -> Vec<String> {
 fn rows(report: &PingReport) -> impl Iterator<Item = (&'static str, &Distribution)> {
     [
         ("rtt", &report.rtt.delay),
+        ("wire", &report.wire),
+        ("queue", &report.queue),
         ("up", &report.up.delay),
         ("down", &report.down.delay),
         ("server", &report.server),
     ]
     .into_iter()
-    .filter(|(_, times)| times.count() != 0)
+    .filter(|(name, times)| times.count() != 0 && (*name != "queue" || report.has_queued()))
 }
 
 fn write_table(out: &mut dyn Write, style: Style, report: &PingReport) -> io::Result<()> {
