@@ -52,6 +52,7 @@ mod nonblocking;
 mod ping;
 mod starvation;
 mod talk;
+mod tcp_reading;
 mod wait_limit;
 
 pub use connect::{ConnectOptions, IpOptions, Source};
@@ -72,7 +73,7 @@ pub use ping::{
     PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingOptions, PingReply, PingReport,
     Pinger, Point, Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, RequestHeader, ResolvedTarget, RttRange,
     STREAM_REQUEST_BYTES_MIN, SeenReport, Series, Spreads, StampOptions, TargetEvent, TargetResult,
-    Thresholds, TimestampSource, TimestampSupport, Verdict,
+    TcpReport, Thresholds, TimestampSource, TimestampSupport, Verdict,
 };
 pub use talk::{
     BackgroundWriter, Eol, Line, LineFailure, LineSource, Lines, Peer, Pipe, PipeSummary, Received,

@@ -132,6 +132,7 @@ impl PingReply {
             reordered: false,
             header: RequestHeader::default(),
             has_header_changed: false,
+            retransmissions: None,
         }
     }
 }

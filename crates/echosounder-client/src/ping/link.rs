@@ -11,6 +11,7 @@ use super::plan::PingOptions;
 use super::probe::Probe;
 use crate::error::{ClientError, Operation, failure_kind};
 use crate::nonblocking::{prepare, would_block};
+use crate::tcp_reading::TcpReading;
 use echosounder_proto::FailureKind;
 
 /// A socket, and what belongs to it.
@@ -103,6 +104,11 @@ impl Link {
     /// Returns whether a stream has bytes of earlier messages to send.
     pub(super) fn is_blocked(&self) -> bool {
         !self.unsent.is_empty()
+    }
+
+    /// Returns the kernel's state of the connection, if it is one of TCP.
+    pub(super) fn tcp(&self) -> Option<TcpReading> {
+        TcpReading::of(self.socket.as_ref()?, self.transport)
     }
 
     /// Returns the endpoint with the address.

@@ -23,6 +23,7 @@ mod seen;
 mod series;
 mod session;
 mod statistics;
+mod tcp_watch;
 mod thresholds;
 mod transfer;
 
@@ -37,4 +38,5 @@ pub use probe::{Probe, StampOptions};
 pub use report::{DelayReport, LossCounts, PingInterval, PingReport, Spreads, TimestampSupport, Verdict};
 pub use seen::{RequestHeader, SeenReport};
 pub use series::{Point, RttRange, Series};
+pub use tcp_watch::TcpReport;
 pub use thresholds::{Miss, Percent, Thresholds};

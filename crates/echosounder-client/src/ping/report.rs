@@ -8,6 +8,7 @@ use echosounder_proto::{FailureKind, LossReason};
 use super::directions::PeerClockReport;
 use super::seen::SeenReport;
 use super::series::Series;
+use super::tcp_watch::TcpReport;
 use crate::distribution::Distribution;
 
 /// Delays that vary by less, in nanoseconds, are steady.

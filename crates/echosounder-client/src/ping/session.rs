@@ -16,6 +16,7 @@ use super::plan::PingOptions;
 use super::report::PingReport;
 use super::seen::RequestHeader;
 use super::statistics::Statistics;
+use super::tcp_watch::TcpWatch;
 use crate::connect::Candidates;
 use crate::error::{ClientError, Operation};
 use crate::starvation::Starvation;
@@ -308,6 +309,7 @@ impl Session {
             reordered: sample.reordered,
             header: RequestHeader::of(&sample.seen),
             has_header_changed,
+            retransmissions,
         })
     }
 

@@ -24,6 +24,12 @@ impl Session {
         now: Moment,
         context: &mut Context,
     ) -> Result<(), ClientError> {
+        // Segments that were retransmitted since the last reply delay no request that is sent now.
+        if self.prober.in_flight() == 1
+            && let Some(now) = self.link.tcp()
+        {
+            self.tcp.read(now);
+        }
         let mut sent = self.link.send(&context.message, &context.poll);
         let is_datagram = self.link.transport.kind() == Kind::Datagrams;
         if is_datagram && sent.as_ref().is_err_and(|error| !is_transient(error)) {
@@ -215,8 +221,11 @@ impl Session {
         }
     }
 
-    fn disconnect(&mut self, kind: FailureKind, context: &Context) {
+    pub(super) fn disconnect(&mut self, kind: FailureKind, context: &Context) {
+        let last = self.link.tcp();
         if self.link.disconnect() {
+            last.map(|last| self.tcp.read(last));
+            self.tcp.disconnected();
             self.prober.handle(ProbeInput::Disconnected { kind, at: context.clock.mono() });
         }
     }

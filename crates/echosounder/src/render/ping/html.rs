@@ -168,6 +168,8 @@ fn notes(target: Option<&Target>, report: &PingReport) -> Vec<(&'static str, Str
     let clock = target.and_then(|target| prose::clock(target.clocks(), report, delay));
     notes.extend(clock.map(|clock| ("clock", clock)));
     notes.extend(prose::request_header(report).map(|header| ("header", header)));
+    notes.extend(prose::queue(report, delay).map(|queue| ("queue", queue)));
+    notes.extend(prose::tcp(report, delay).map(|tcp| ("tcp", tcp)));
     if let Some(behind) = median_and_max(report.send_delay.percentile(50.0), report.send_delay.max(), delay) {
         let timestamps = match report.kernel_tx_delay.count() + report.kernel_rx_delay.count() {
             0 => "user-space timestamps",

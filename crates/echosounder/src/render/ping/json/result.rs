@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use echosounder_client::{ClockRelation, DelayReport, PingReport, TimestampSupport, Verdict};
+use echosounder_client::{ClockRelation, DelayReport, PingReport, TcpReport, TimestampSupport, Verdict};
 use echosounder_proto::stamp::ErrorEstimate;
 use serde::Serialize;
 
@@ -69,8 +69,33 @@ struct Summary<'a> {
     send_delay: Distribution,
     kernel_tx_delay: Distribution,
     kernel_rx_delay: Distribution,
+    tcp: Option<Tcp>,
     verdict: Option<&'static str>,
     missed: &'a [&'static str],
+}
+
+/// The kernel's knowledge of the TCP connections to a target.
+#[derive(Serialize)]
+struct Tcp {
+    retransmissions: u64,
+    rtt_ns: u64,
+    rtt_variation_ns: u64,
+    window_segments: u32,
+    delivery_rate_bytes_per_s: u64,
+    reordering_seen: u64,
+}
+
+impl From<&TcpReport> for Tcp {
+    fn from(tcp: &TcpReport) -> Self {
+        Self {
+            retransmissions: tcp.retransmissions,
+            rtt_ns: whole_nanos(tcp.rtt),
+            rtt_variation_ns: whole_nanos(tcp.rtt_variation),
+            window_segments: tcp.window_segments,
+            delivery_rate_bytes_per_s: tcp.delivery_rate,
+            reordering_seen: tcp.reordering_seen,
+        }
+    }
 }
 
 /// Writes the object of a report. `event` is `interim` or `result`.
@@ -145,6 +170,7 @@ impl<'a> Summary<'a> {
             send_delay: (&report.send_delay).into(),
             kernel_tx_delay: (&report.kernel_tx_delay).into(),
             kernel_rx_delay: (&report.kernel_rx_delay).into(),
+            tcp: report.tcp.as_ref().map(Tcp::from),
             verdict: report.verdict().map(|(verdict, _)| verdict_name(verdict)),
             missed,
         }

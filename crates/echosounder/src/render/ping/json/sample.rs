@@ -27,6 +27,8 @@ pub(crate) struct Sample<'a> {
     pub(crate) request_ttl: Option<u8>,
     pub(crate) request_dscp: Option<u8>,
     pub(crate) request_ecn: Option<u8>,
+    pub(crate) wire_ns: Option<u64>,
+    pub(crate) retransmissions: Option<u32>,
 }
 
 impl<'a> Sample<'a> {
@@ -61,6 +63,8 @@ impl<'a> Sample<'a> {
             request_ttl: None,
             request_dscp: None,
             request_ecn: None,
+            wire_ns: None,
+            retransmissions: None,
         }
     }
 
@@ -89,6 +93,8 @@ impl<'a> Sample<'a> {
             request_ttl: answered.header.ttl,
             request_dscp: answered.header.dscp,
             request_ecn: answered.header.ecn,
+            wire_ns: answered.wire.map(whole_nanos),
+            retransmissions: answered.retransmissions,
             ..Self::outcome(endpoint, answered.number, if answered.late { "late" } else { "answered" })
         }
     }

@@ -82,6 +82,9 @@ fn write_answered(
             let _ = write!(text, " {}", style.caution(word));
         }
     }
+    if let Some(count) = answered.retransmissions.filter(|count| *count != 0) {
+        let _ = write!(text, ", {}", style.caution(counted(count.into(), "retransmission")));
+    }
     writeln!(out, "{text}")
 }
 
@@ -119,6 +122,11 @@ mod tests {
             (reply.late, reply.reordered) = (late, reordered);
             PingEvent::Replied(reply)
         };
+        let resent = |count| {
+            let mut reply = PingReply::new(7, sent, Duration::from_micros(1500));
+            reply.retransmissions = Some(count);
+            PingEvent::Replied(reply)
+        };
         let lost = |reason| PingEvent::Lost { number: 8, sent, reason };
         for (happened, colored) in [
             (answered(false, false), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
@@ -126,6 +134,8 @@ mod tests {
                 answered(true, true),
                 "64 bytes from h: seq=7 rtt=1.500 ms \x1b[33mlate\x1b[0m \x1b[33mreordered\x1b[0m\n",
             ),
+            (resent(1), "64 bytes from h: seq=7 rtt=1.500 ms, \x1b[33m1 retransmission\x1b[0m\n"),
+            (resent(0), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
             (lost(FailureKind::Timeout.into()), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
             (lost(LossReason::NotSent), "h: seq=8 not sent\n"),
             (PingEvent::Disconnected, "h: \x1b[31mconnection lost\x1b[0m\n"),

@@ -32,6 +32,12 @@ pub(crate) fn statistics(
     }
     write_table(out, style, report)?;
     write_jitter(out, report)?;
+    if let Some(line) = prose::queue(report, in_millis) {
+        writeln!(out, "queue    {}", style.caution(line))?;
+    }
+    if let Some(line) = prose::tcp(report, in_millis) {
+        writeln!(out, "tcp      {line}")?;
+    }
     if let Some(line) = prose::clock(target.clocks(), report, in_millis) {
         writeln!(out, "clock    {line}")?;
     }
