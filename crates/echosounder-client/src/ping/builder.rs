@@ -59,6 +59,7 @@ pub struct Ping {
     targets: Vec<io::Result<Endpoint>>,
     count: Option<u64>,
     deadline: Option<Duration>,
+    until_up: bool,
     interval: Option<Duration>,
     timeout: Option<Duration>,
     probe: Probe,
@@ -94,6 +95,7 @@ impl Ping {
             targets: vec![target.to_endpoint()],
             count: None,
             deadline: None,
+            until_up: false,
             interval: None,
             timeout: None,
             probe: Probe::Echo,
@@ -123,6 +125,24 @@ impl Ping {
     /// Sets how long to measure at most, the time to connect included.
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
+    }
+
+    /// Stops at the first reply of each target, and until then tries again whatever fails: a name
+    /// without an address is looked up every 5 seconds. There is no limit without a
+    /// [count](Self::count) or a [deadline](Self::deadline).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use echosounder_client::Ping;
+    ///
+    /// let report = Ping::to("tcp://host").until_up().deadline(Duration::from_secs(60)).run()?;
+    /// println!("up after {:?}", report.up_after);
+    /// # Ok::<(), echosounder_client::ClientError>(())
+    /// ```
+    pub fn until_up(self) -> Self {
+        Self { until_up: true, ..self }
     }
 
     /// Sets the time between two requests to a target. Zero sends the next request when the reply
@@ -301,7 +321,7 @@ impl Ping {
         let mut results: Vec<_> = targets.iter().map(TargetResult::new).collect();
         Pinger::new(targets, Order::AtOnce, control).map_err(local)?.run(|index, event| {
             match event {
-                TargetEvent::Started(_) => {}
+                TargetEvent::Started(_) | TargetEvent::NotFound(_) => {}
                 TargetEvent::Happened(event) => on_event(index, &event),
                 TargetEvent::Ended { report, error } => {
                     results[index].report = report.map(|report| *report);
@@ -318,7 +338,8 @@ impl Ping {
         let has_kernel = |target: &Endpoint| TimestampSource::has_kernel(target.transport());
         let common =
             if targets.iter().all(has_kernel) { TimestampSource::Kernel } else { TimestampSource::User };
-        let default_count = self.deadline.is_none().then_some(DEFAULT_COUNT);
+        let has_end = self.deadline.is_some() || self.until_up;
+        let default_count = (!has_end).then_some(DEFAULT_COUNT);
         let share = 1.0 / targets.len().max(1) as f64;
         let options = |(place, endpoint)| {
             let mut options = PingOptions::new(endpoint).with_probe(self.probe.clone());
@@ -330,6 +351,7 @@ impl Ping {
             options.pace = self.interval.map_or(options.pace, ProbePace::from_interval);
             options.count = self.count.or(default_count);
             options.deadline = self.deadline;
+            options.until_up = self.until_up;
             options.clock = self.clock;
             options.timestamps = self.timestamps.unwrap_or(common);
             // Requests to several targets alternate.

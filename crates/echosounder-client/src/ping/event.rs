@@ -19,6 +19,9 @@ use crate::error::ClientError;
 pub enum TargetEvent {
     /// The target was found, and requests will be sent to it.
     Started(Box<ResolvedTarget>),
+    /// The name has no address, and is looked up again in 5 seconds:
+    /// [`PingOptions::until_up`](super::PingOptions::until_up).
+    NotFound(FailureKind),
     /// Something became of a request or of the connection.
     Happened(PingEvent),
     /// The measurement has ended. It is the last event of a target.

@@ -25,6 +25,9 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Maximum bytes of one read of a stream, and of the text that a server adds to a request.
 const READ_BYTES: usize = 64 * 1024;
 
+/// How long a name without an address is not looked up again.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(5);
+
 /// Sockets that one wait reports at most.
 const EVENTS_MAX: usize = 256;
 
@@ -70,6 +73,8 @@ enum State {
     Waiting(Box<PingOptions>),
     /// It is looked up and connected for the first time, since that time.
     Opening(Box<PingOptions>, MonoTime),
+    /// It was not found, and is to be opened again until it is up.
+    Reopening(Box<PingOptions>, MonoTime, ClientError),
     Running(Box<Session>),
     Ended,
 }
@@ -176,7 +181,10 @@ impl Pinger {
         let now = self.context.clock.mono();
         let due: Vec<usize> =
             self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, index)| *index).collect();
-        due.into_iter().all(|index| self.run_session(index, false, emit))
+        due.into_iter().all(|index| match self.slots[index].state {
+            State::Reopening(..) => self.reopen(index, emit),
+            _ => self.run_session(index, false, emit),
+        })
     }
 
     /// Gives a session a turn, reports its events, and ends the session if it is over.
@@ -249,6 +257,55 @@ impl Pinger {
         true
     }
 
+    /// Looks a target up and connects to it. Its deadline counts from `began`.
+    fn connect(
+        &mut self,
+        index: usize,
+        ping: Box<PingOptions>,
+        began: MonoTime,
+        emit: &mut dyn FnMut(usize, TargetEvent) -> bool,
+    ) -> bool {
+        let context = &mut self.context;
+        let now = context.clock.mono();
+        let left = ping.deadline.map_or(Duration::MAX, |deadline| began + deadline - now);
+        let (timeout, options) = (ping.connect.wait.min(left), ping.connect.clone());
+        self.slots[index].state = State::Opening(ping, began);
+        match context.connector.connect(index, &options, timeout, &context.poll) {
+            Ok(None) => true,
+            Ok(Some(outcome)) => self.opened(index, outcome, emit),
+            Err(error) => self.end(index, Some(error), emit),
+        }
+    }
+
+    /// Opens a target again that was not found, unless its deadline has passed.
+    fn reopen(&mut self, index: usize, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
+        let now = self.context.clock.mono();
+        let state = std::mem::replace(&mut self.slots[index].state, State::Ended);
+        let State::Reopening(ping, began, error) = state else { return true };
+        self.take_deadline(index);
+        if ping.deadline.is_some_and(|deadline| deadline <= now - began) {
+            self.running -= 1;
+            return emit(index, TargetEvent::Ended { report: None, error: Some(error) })
+                && self.open_next(index, emit);
+        }
+        self.connect(index, ping, began, emit) && self.open_next(index, emit)
+    }
+
+    /// Removes a slot from the deadlines.
+    fn take_deadline(&mut self, index: usize) {
+        if let Some(old) = self.slots[index].deadline.take() {
+            self.deadlines.remove(&(old, index));
+        }
+    }
+
+    /// Notes that a target that is to be awaited was not found.
+    fn await_target(&mut self, index: usize, ping: Box<PingOptions>, began: MonoTime, error: ClientError) {
+        let retry = self.context.clock.mono() + LOOKUP_PAUSE;
+        let due = ping.deadline.map_or(retry, |deadline| retry.min(began + deadline));
+        self.slots[index] = Slot { state: State::Reopening(ping, began, error), deadline: Some(due) };
+        self.deadlines.insert((due, index));
+    }
+
     /// Takes the results of the connector.
     fn take_connected(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         let now = self.context.clock.mono();
@@ -260,7 +317,7 @@ impl Pinger {
                     self.settle(index, result, emit)
                 }
                 State::Opening(..) => self.opened(index, outcome, emit) && self.open_next(index, emit),
-                State::Waiting(_) | State::Ended => true,
+                State::Waiting(_) | State::Reopening(..) | State::Ended => true,
             };
             if !goes_on {
                 return false;
@@ -278,8 +335,13 @@ impl Pinger {
     ) -> bool {
         let state = std::mem::replace(&mut self.slots[index].state, State::Ended);
         let State::Opening(ping, began) = state else { return true };
+        let awaited = ping.until_up.then(|| ping.clone());
         match Session::open(*ping, index, began, outcome, &self.context) {
             Err(error) => {
+                if let (Some(ping), Some(kind)) = (awaited, error.failure_kind()) {
+                    self.await_target(index, ping, began, error);
+                    return emit(index, TargetEvent::NotFound(kind));
+                }
                 self.running -= 1;
                 emit(index, TargetEvent::Ended { report: None, error: Some(error) })
             }
@@ -317,11 +379,8 @@ impl Pinger {
         error: Option<ClientError>,
         emit: &mut dyn FnMut(usize, TargetEvent) -> bool,
     ) -> bool {
-        let slot = &mut self.slots[index];
-        if let Some(old) = slot.deadline.take() {
-            self.deadlines.remove(&(old, index));
-        }
-        let state = std::mem::replace(&mut slot.state, State::Ended);
+        self.take_deadline(index);
+        let state = std::mem::replace(&mut self.slots[index].state, State::Ended);
         if matches!(state, State::Ended) {
             return true;
         }
@@ -330,6 +389,10 @@ impl Pinger {
             State::Running(session) => session,
             State::Opening(..) => {
                 let error = error.or(Some(ClientError::Stopped));
+                return emit(index, TargetEvent::Ended { report: None, error });
+            }
+            State::Reopening(_, _, last) => {
+                let error = error.or(Some(last));
                 return emit(index, TargetEvent::Ended { report: None, error });
             }
             State::Waiting(_) | State::Ended => {
@@ -361,6 +424,6 @@ impl Slot {
 
     /// Returns whether it has begun and not ended.
     fn is_active(&self) -> bool {
-        matches!(self.state, State::Opening(..) | State::Running(_))
+        matches!(self.state, State::Opening(..) | State::Reopening(..) | State::Running(_))
     }
 }

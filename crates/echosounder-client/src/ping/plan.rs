@@ -61,6 +61,13 @@ pub struct PingOptions {
     pub count: Option<u64>,
     /// How long to measure, the time to connect included; `None` means no limit.
     pub deadline: Option<Duration>,
+    /// Whether to stop at the first reply, even if it is late. A name without an address is looked
+    /// up again every 5 seconds until then.
+    pub until_up: bool,
+    /// How often to look the name of the target up again; `None` means only while at least ten
+    /// requests in a row are lost, at most every 5 seconds. If the name no longer has the address
+    /// in use, requests go to its new one.
+    pub resolve_every: Option<Duration>,
     /// How the peer's clock relates to this machine's; `None` to find out.
     pub clock: Option<ClockRelation>,
     /// Whose times of receiving replies count.
@@ -79,6 +86,8 @@ impl PingOptions {
             pace: ProbePace::from_interval(DEFAULT_INTERVAL),
             count: None,
             deadline: None,
+            until_up: false,
+            resolve_every: None,
             clock: None,
             timestamps: TimestampSource::default(),
         }

@@ -161,6 +161,13 @@ pub struct PingReport {
     pub elapsed: Duration,
     /// Round trips, in time or late.
     pub rtt: DelayReport,
+    /// Round trips without the time in this host's queues: from when the kernel handed the request
+    /// to the network interface until it received the reply. Empty if it does not report that: over
+    /// anything but UDP.
+    pub wire: Distribution,
+    /// How long requests waited in the queue of this host's network interface, as far as the kernel
+    /// has reported that. Empty in a closed loop.
+    pub queue: Distribution,
     /// How long the server held requests.
     pub server: Distribution,
     /// The outbound direction. If the clocks are unrelated, the minimum delays of both directions
@@ -183,6 +190,11 @@ pub struct PingReport {
     pub timestamps: TimestampSupport,
     /// What the peer reports beside its timestamps.
     pub seen: SeenReport,
+    /// The kernel's knowledge of the TCP connections; `None` if the target is none.
+    pub tcp: Option<TcpReport>,
+    /// The time from the start, looking the name up and connecting included, to the first reply;
+    /// `None` without a reply.
+    pub up_after: Option<Duration>,
     /// The measurement over time.
     pub series: Series,
 }

@@ -41,6 +41,8 @@ pub(super) struct Session {
     clock: ClockRelation,
     /// When the target was looked up, from which the deadline counts.
     began: MonoTime,
+    /// From then to the first reply.
+    up_after: Option<Duration>,
     /// When the last interval was reported.
     reported_at: MonoTime,
     /// Sends of a stream's remaining bytes that lack memory.
@@ -83,6 +85,7 @@ impl Session {
             statistics: Statistics::new(ClockRelation::Free, false, now.mono, context.detail),
             clock: ClockRelation::Free,
             began,
+            up_after: None,
             reported_at: now.mono,
             send_starvation: Starvation::default(),
             receive_starvation: Starvation::default(),
@@ -117,6 +120,8 @@ impl Session {
     pub(super) fn report(&self) -> PingReport {
         let mut report = self.statistics.report(self.prober.skipped());
         report.loss_direction = self.prober.format().loss_direction(report.lost.total());
+        report.tcp = self.tcp.report(self.link.tcp());
+        report.up_after = self.up_after;
         report
     }
 
@@ -287,6 +292,11 @@ impl Session {
     ) -> PingEvent {
         let delay = self.statistics.replied(sample, late, given_up);
         let has_header_changed = self.statistics.note_seen(&sample.seen);
+        let received = sample.received.best().mono;
+        self.up_after.get_or_insert(received - self.began);
+        if self.ping.until_up {
+            self.prober.handle(ProbeInput::Stop { at: received });
+        }
         let clock = self.statistics.clock();
         if clock != self.clock {
             self.clock = clock;

@@ -187,6 +187,8 @@ impl Statistics {
             clock,
             timestamps: self.timestamps,
             seen: self.seen,
+            tcp: None,
+            up_after: None,
             series: self.series.clone(),
         }
     }

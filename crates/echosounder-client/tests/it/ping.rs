@@ -150,6 +150,35 @@ fn a_request_without_a_reply_is_lost_after_the_timeout() {
 }
 
 #[test]
+fn until_up_ends_at_the_first_reply() {
+    let peer = UdpPeer::bind();
+    let running = Running::start(vec![with(peer.ping(None), |ping| ping.until_up = true)], Order::AtOnce);
+    peer.receive();
+    running.advance(INTERVAL);
+    peer.send(&peer.receive());
+    assert_eq!(running.reply().number, 2);
+    let report = running.report();
+    // The first request has waited longer than the reply took.
+    assert_eq!((report.answered, report.lost.timeout, report.up_after), (1, 1, Some(INTERVAL)));
+}
+
+#[test]
+fn a_name_without_an_address_is_looked_up_again_until_the_deadline() {
+    let options = with(ping("tcp://nobody.invalid", None), |ping| {
+        (ping.until_up, ping.deadline) = (true, Some(Duration::from_secs(7)));
+    });
+    let running = Running::start(vec![options], Order::InTurn);
+    for _ in 0..2 {
+        let not_found = running.next().1;
+        assert!(matches!(not_found, TargetEvent::NotFound(FailureKind::Dns)), "{not_found:?}");
+        running.advance(Duration::from_secs(5));
+    }
+    let ended = running.next().1;
+    let TargetEvent::Ended { report: None, error: Some(error) } = ended else { panic!("{ended:?}") };
+    assert_eq!(error.failure_kind(), Some(FailureKind::Dns));
+}
+
+#[test]
 fn duplicates_and_unexpected_messages_are_distinguished() {
     let peer = UdpPeer::bind();
     let running = Running::start(vec![peer.ping(Some(2))], Order::AtOnce);

@@ -33,6 +33,7 @@ Examples:
   sounder ping -c 100 -i 0.1 --max-loss 1% --max-p99 5ms HOST && echo good
   sounder ping -w 60 -o report.html HOST        one minute as an HTML page
   sounder ping -Q ef stamp://ROUTER             a router, by STAMP
+  sounder ping --until-up -w 5m HOST            wait until a server replies
 
 {EXIT_STATUS}", targets()))]
 pub(crate) struct Ping {
@@ -60,6 +61,20 @@ pub(crate) struct Ping {
     /// Stop after this long, including the time to connect [default: run until interrupted]
     #[arg(short = 'w', long, value_name = "DURATION", value_parser = value_parsers::duration)]
     pub(crate) deadline: Option<Duration>,
+
+    /// Stop at the first reply with exit status 0, or after -w with exit status 1
+    ///
+    /// Until then, whatever fails is tried again: a server that refuses requests every -i, a name
+    /// without an address every 5 seconds. Several targets must all reply.
+    #[arg(long, conflicts_with_all = ["count", "with_server", "max_loss", "max_p99"])]
+    pub(crate) until_up: bool,
+
+    /// How often to look a name up again [default: only while requests are lost]
+    ///
+    /// If the name no longer has the address in use, requests go to its new address. Without this
+    /// option, a name is looked up every 5 seconds while at least ten requests in a row are lost.
+    #[arg(long, value_name = "DURATION", value_parser = value_parsers::lookup_interval, conflicts_with = "with_server")]
+    pub(crate) resolve_every: Option<Duration>,
 
     /// How long to wait for a connection, and for each reply
     #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = value_parsers::duration)]

@@ -79,6 +79,8 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     template.pace = ProbePace::from_interval(interval);
     template.count = args.count.map(|count| count.get() as u64);
     template.deadline = args.deadline;
+    template.until_up = args.until_up;
+    template.resolve_every = args.resolve_every;
     template.clock = args.clock;
     template.timestamps = args.timestamps.unwrap_or_default();
     let mut stamp = StampOptions::default();

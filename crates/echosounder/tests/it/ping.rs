@@ -20,8 +20,8 @@ use crate::interop::socat;
 use crate::schema::{assert_lines, schema};
 use crate::support::{
     Finished, Folder, PATIENCE, Program, Serving, closed_port, connections, finish, free_port, has_ipv6,
-    installed, json_lines, private_network, python, run, sh, sounder, unique, wait_for, wait_until,
-    without_times,
+    installed, json_lines, private_hosts, private_network, python, run, sh, sounder, unique, wait_for,
+    wait_until, without_times,
 };
 use crate::talk::where_both_is_a_name;
 
@@ -275,6 +275,24 @@ fn ping_waits_for_a_server_and_follows_its_restart() {
             .map(|endpoint| scope.spawn(|| follow(endpoint)))
             .map(|thread| thread.join().unwrap())
     });
+}
+
+#[test]
+fn until_up_waits_for_the_server_and_ends() {
+    let endpoint = format!("tcp://127.0.0.1:{}", free_port());
+    let waiting = pinging(&["--until-up", "-i", "10ms", &endpoint]);
+    await_line(&waiting, |line| line["reason"] == "REFUSED");
+    let serving = Serving::at(&[&endpoint]);
+    let done = waiting.wait();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+    let result = end(&done);
+    assert!(1 <= count(&result, "refused") && 10_000_000 <= count(&result, "up_after_ns"), "{result}");
+    let done = run(&["ping", "--until-up", &endpoint], b"");
+    let text = done.text();
+    assert!(text.contains("\nup       after ") && text.contains(", 0 requests without a reply\n"), "{text}");
+    serving.stop();
+    let done = ping(&["--until-up", "-i", "50ms", "-w", "0.2", &endpoint]);
+    assert_eq!((done.code, &end(&done)["up_after_ns"]), (Some(1), &Value::Null), "{done:?}");
 }
 
 #[test]

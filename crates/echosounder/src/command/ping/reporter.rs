@@ -246,6 +246,16 @@ impl Reporter {
         });
     }
 
+    /// Reports once that the name of a target has no address yet.
+    fn note_absence(&mut self, index: usize, kind: FailureKind) {
+        let (Output { json, quiet, .. }, state) = (self.format.output, &mut self.targets[index]);
+        if !quiet && !std::mem::replace(&mut state.has_noted_absence, true) {
+            let text = format!("{}: {kind}; the name is looked up again every 5 seconds", state.endpoint);
+            // If standard error cannot be written, the end says enough.
+            let _ = note(&mut stderr(), &text, json);
+        }
+    }
+
     /// Writes once how to start a server, if nothing listens where the first request went.
     fn hint_at_server(&mut self, index: usize, kind: Option<FailureKind>) {
         let Output { json, quiet, .. } = self.format.output;

@@ -20,6 +20,8 @@ pub(super) struct TargetState {
     /// The report so far, to be saved.
     pub(super) checkpoint: Option<Box<PingReport>>,
     pub(super) error: Option<anyhow::Error>,
+    /// Whether it was reported that the name has no address yet.
+    pub(super) has_noted_absence: bool,
     /// Events caused by the peer that were not written because there were too many.
     pub(super) left_out: u64,
 }
@@ -33,6 +35,7 @@ impl TargetState {
             report: None,
             checkpoint: None,
             error: None,
+            has_noted_absence: false,
             left_out: 0,
         }
     }
@@ -75,6 +78,7 @@ impl TargetState {
             interval: self.ping.pace.interval().unwrap_or_default(),
             wait: self.ping.connect.wait,
             count: self.ping.count,
+            until_up: self.ping.until_up,
             started: unix_now_ns(),
         }
     }

@@ -35,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) wait: Duration,
     /// How many requests are sent; `None` means no limit.
     pub(crate) count: Option<u64>,
+    /// Whether the target is awaited: the run ends at the first reply.
+    pub(crate) until_up: bool,
     /// When the run began, in nanoseconds since the Unix epoch.
     pub(crate) started: u64,
 }

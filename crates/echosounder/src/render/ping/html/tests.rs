@@ -158,6 +158,7 @@ fn time_axis_shows_the_time_of_day() {
         interval: Duration::from_micros(200),
         wait: Duration::from_secs(2),
         count: Some(120),
+        until_up: false,
         started,
     };
     let measured = Measured { target: Some(&target), ..self::target(&report) };

@@ -80,6 +80,13 @@ fn write_counts(out: &mut dyn Write, style: Style, report: &PingReport) -> io::R
     Ok(())
 }
 
+/// Writes how long a target that was awaited was not up.
+fn write_up(out: &mut dyn Write, target: &Target, report: &PingReport) -> io::Result<()> {
+    let Some(after) = report.up_after.filter(|_| target.until_up) else { return Ok(()) };
+    let lost = counted(report.lost.total(), "request");
+    writeln!(out, "up       after {}, {lost} without a reply", span(nanos(after)))
+}
+
 /// Returns the percentiles for which there are enough replies.
 fn percentiles(report: &PingReport) -> Vec<(f64, &'static str)> {
     let is_carried = |percent| report.rtt.delay.percentile(percent).is_some();
