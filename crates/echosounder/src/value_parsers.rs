@@ -82,6 +82,19 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The shortest time between two lookups of a name.
+const LOOKUP_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// Parses the time between two lookups of a name.
+pub(crate) fn lookup_interval(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        interval if interval < LOOKUP_INTERVAL_MIN => {
+            Err(format!("\"{text}\" is below {LOOKUP_INTERVAL_MIN:?}"))
+        }
+        interval => Ok(interval),
+    }
+}
+
 /// Parses a size in bytes: `1024`, `10k`, `1m`, where k and m are powers of 1024.
 fn size(text: &str) -> Result<NonZeroUsize, String> {
     scaled(text, 1024).ok_or_else(|| format!("\"{text}\" is not a size from 1, such as 1024, 10k or 1m"))

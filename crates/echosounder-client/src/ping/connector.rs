@@ -53,18 +53,30 @@ pub(super) struct Connector {
     /// When each attempt is to be looked at, though none of its sockets is ready.
     deadlines: BTreeSet<(MonoTime, usize)>,
     outcomes: VecDeque<(usize, ConnectOutcome)>,
+    /// The addresses of names that were only looked up.
+    looked_up: VecDeque<(usize, Result<Candidates, ClientError>)>,
 }
 
 struct Job {
     index: usize,
     options: ConnectOptions,
     timeout: Duration,
+    work: Work,
+}
+
+/// What a thread is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    LookUp,
+    Connect,
 }
 
 /// What a thread has done.
 enum Finished {
     LookedUp(Box<Connecting>),
     Connected(Box<ConnectOutcome>),
+    /// The addresses, and nothing else was wanted.
+    Resolved(Result<Box<Candidates>, ClientError>),
 }
 
 /// An endpoint that is looked up and being connected to.
@@ -92,6 +104,7 @@ impl Connector {
             attempts: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             outcomes: VecDeque::new(),
+            looked_up: VecDeque::new(),
         })
     }
 
@@ -106,21 +119,47 @@ impl Connector {
         poll: &Poll,
     ) -> Result<Option<ConnectOutcome>, ClientError> {
         if !may_block(options) {
-            return Ok(match open(options, timeout, &self.limit) {
-                Finished::LookedUp(connecting) => self.step(index, connecting, poll),
-                Finished::Connected(outcome) => Some(*outcome),
-            });
+            let finished = open(options, timeout, &self.limit);
+            return Ok(self.go_on(index, finished, poll));
         }
+        self.give_job(Job { index, options: options.clone(), timeout, work: Work::Connect }).map(|()| None)
+    }
+
+    /// Looks the endpoint up, without connecting. The result will be
+    /// [taken](Self::take_looked_up).
+    pub(super) fn look_up(
+        &mut self,
+        index: usize,
+        options: &ConnectOptions,
+        timeout: Duration,
+    ) -> Result<(), ClientError> {
+        self.give_job(Job { index, options: options.clone(), timeout, work: Work::LookUp })
+    }
+
+    /// Gives a job to a thread, and starts another one if all are busy.
+    fn give_job(&mut self, job: Job) -> Result<(), ClientError> {
         if self.threads <= self.pending && self.threads < THREADS_MAX {
             let started = self.start_thread();
             started.map_err(|error| {
-                ClientError::Local(Error::new("start a thread for", &options.endpoint, error))
+                ClientError::Local(Error::new("start a thread for", &job.options.endpoint, error))
             })?;
         }
         self.pending += 1;
         // The receiver lives as long as this connector.
-        let _ = self.jobs.send(Job { index, options: options.clone(), timeout });
-        Ok(None)
+        let _ = self.jobs.send(job);
+        Ok(())
+    }
+
+    /// Goes on with what has been done for a session. Returns the outcome if there is one.
+    fn go_on(&mut self, index: usize, finished: Finished, poll: &Poll) -> Option<ConnectOutcome> {
+        match finished {
+            Finished::LookedUp(connecting) => self.step(index, connecting, poll),
+            Finished::Connected(outcome) => Some(*outcome),
+            Finished::Resolved(result) => {
+                self.looked_up.push_back((index, result.map(|candidates| *candidates)));
+                None
+            }
+        }
     }
 
     /// Returns when to [take](Self::take) outcomes, though nothing is ready.
@@ -144,10 +183,7 @@ impl Connector {
         let _ = self.waker.reset();
         while let Ok((index, finished)) = self.finished.try_recv() {
             self.pending -= 1;
-            let outcome = match finished {
-                Finished::LookedUp(connecting) => self.step(index, connecting, poll),
-                Finished::Connected(outcome) => Some(*outcome),
-            };
+            let outcome = self.go_on(index, finished, poll);
             self.outcomes.extend(outcome.map(|outcome| (index, outcome)));
         }
     }
@@ -158,6 +194,11 @@ impl Connector {
             self.resume(index, poll);
         }
         self.outcomes.pop_front()
+    }
+
+    /// Returns the addresses of the next name that was looked up, with the index of its session.
+    pub(super) fn take_looked_up(&mut self) -> Option<(usize, Result<Candidates, ClientError>)> {
+        self.looked_up.pop_front()
     }
 
     /// Takes a step of an attempt. Returns the outcome, or stores the attempt.
@@ -180,8 +221,15 @@ impl Connector {
         let work = move || {
             loop {
                 let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let Ok(Job { index, options, timeout }) = job else { return };
-                if limit.is_stopped() || reporter.send((index, open(&options, timeout, &limit))).is_err() {
+                let Ok(Job { index, options, timeout, work }) = job else { return };
+                if limit.is_stopped() {
+                    return;
+                }
+                let finished = match work {
+                    Work::LookUp => Finished::Resolved(resolve(&options, timeout, &limit).map(Box::new)),
+                    Work::Connect => open(&options, timeout, &limit),
+                };
+                if reporter.send((index, finished)).is_err() {
                     return;
                 }
                 // A write to an eventfd fails only if it is readable already.
@@ -226,12 +274,21 @@ fn may_block(options: &ConnectOptions) -> bool {
     }
 }
 
+/// Looks the endpoint up.
+fn resolve(
+    options: &ConnectOptions,
+    timeout: Duration,
+    limit: &WaitLimit,
+) -> Result<Candidates, ClientError> {
+    let candidates = Candidates::resolve(options, limit.after(timeout), limit)?;
+    candidates.refuse_multicast(&options.endpoint)?;
+    Ok(candidates)
+}
+
 /// Looks the endpoint up, and connects to it unless that is possible without blocking.
 fn open(options: &ConnectOptions, timeout: Duration, limit: &WaitLimit) -> Finished {
     let deadline = limit.after(timeout);
-    let resolved = Candidates::resolve(options, deadline, limit)
-        .and_then(|candidates| candidates.refuse_multicast(&options.endpoint).map(|()| candidates));
-    let mut candidates = match resolved {
+    let mut candidates = match resolve(options, timeout, limit) {
         Ok(candidates) => candidates,
         Err(error) => {
             let outcome = ConnectOutcome { candidates: None, first: None, result: Err(error) };

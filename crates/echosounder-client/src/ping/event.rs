@@ -60,8 +60,14 @@ pub enum PingEvent {
     Disconnected,
     /// The connection was made again.
     Reconnected,
-    /// The target has another address, because its name has, or because the first one refused.
-    Moved(Box<ResolvedTarget>),
+    /// Requests go to another address from now on.
+    Moved {
+        /// The address before, if the name no longer has it or does not accept connections there;
+        /// `None` if no request had an outcome before.
+        from: Option<Address>,
+        /// The target as it is now.
+        to: Box<ResolvedTarget>,
+    },
     /// What happened since the last event of this kind.
     Interval(Box<PingInterval>),
     /// The report so far, for
@@ -102,6 +108,9 @@ pub struct PingReply {
     pub sent: WallTime,
     /// The round-trip time.
     pub rtt: Duration,
+    /// The round-trip time without the time in this host's queues, if the kernel reported when the
+    /// request left.
+    pub wire: Option<Duration>,
     /// The delay of each direction, in nanoseconds: if the clocks are unrelated, above the fastest
     /// seen.
     pub delay: Option<OneWayDelay>,
@@ -117,6 +126,9 @@ pub struct PingReply {
     pub header: RequestHeader,
     /// Whether one of these fields differs from that of the reply before.
     pub has_header_changed: bool,
+    /// How many TCP segments this host retransmitted since the reply before, or since the request
+    /// if no other was in flight; `None` if the target is no TCP connection.
+    pub retransmissions: Option<u32>,
 }
 
 impl PingReply {

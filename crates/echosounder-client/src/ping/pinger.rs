@@ -309,6 +309,15 @@ impl Pinger {
     /// Takes the results of the connector.
     fn take_connected(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         let now = self.context.clock.mono();
+        while let Some((index, result)) = self.context.connector.take_looked_up() {
+            if let State::Running(session) = &mut self.slots[index].state {
+                session.looked_up(result, now);
+                let result = session.turn(false, &mut self.context);
+                if !self.settle(index, result, emit) {
+                    return false;
+                }
+            }
+        }
         while let Some((index, outcome)) = self.context.connector.take(now, &self.context.poll) {
             let goes_on = match &mut self.slots[index].state {
                 State::Running(session) => {

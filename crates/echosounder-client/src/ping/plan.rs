@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use echosounder_proto::{MonoTime, ProbePace, ProbePlan, TIMESTAMP_PLACEHOLDER};
-use echosounder_socket::{Endpoint, Kind};
+use echosounder_socket::family::inet::Host;
+use echosounder_socket::{Endpoint, Kind, Name};
 
 use super::directions::ClockRelation;
 use super::kernel_timestamps::TimestampSource;
@@ -141,6 +142,11 @@ impl PingOptions {
     /// that is not there yet.
     pub(super) fn is_single(&self) -> bool {
         self.count == Some(1)
+    }
+
+    /// Returns whether the endpoint has a name that is looked up.
+    pub(super) fn has_name(&self) -> bool {
+        matches!(self.connect.endpoint.name(), Name::Inet(Host::Name(_), _))
     }
 
     pub(super) fn is_stream(&self) -> bool {

@@ -235,6 +235,11 @@ impl PingReport {
         self.rtt.delay.percentile(percent).map(span)
     }
 
+    /// Returns whether requests have waited in this host's queues for long enough to be noticed.
+    pub fn has_queued(&self) -> bool {
+        self.queue.rank(USUAL_PERCENT).is_some_and(|usual| STEADY_NS < usual)
+    }
+
     /// Returns how long this machine takes to run a thread that has become ready, in nanoseconds:
     /// the 95th percentile over replies or requests. The peer is assumed to be no better: its
     /// wake-ups are within `up`, since it takes its first time when it has received the request.

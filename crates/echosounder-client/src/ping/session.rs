@@ -14,6 +14,7 @@ use super::format::Format;
 use super::link::Link;
 use super::plan::PingOptions;
 use super::report::PingReport;
+use super::resolve_schedule::ResolveSchedule;
 use super::seen::RequestHeader;
 use super::statistics::Statistics;
 use super::tcp_watch::TcpWatch;
@@ -37,6 +38,9 @@ pub(super) struct Session {
     pub(super) link: Link,
     pub(super) prober: Prober<Format>,
     statistics: Statistics,
+    pub(super) tcp: TcpWatch,
+    /// When the name is looked up again; `None` if the endpoint has no name.
+    pub(super) resolve: Option<ResolveSchedule>,
     /// As it was reported last.
     clock: ClockRelation,
     /// When the target was looked up, from which the deadline counts.
@@ -83,6 +87,8 @@ impl Session {
             link: Link::new(ping.probe.clone(), transport, address.clone(), index as u64),
             prober: Prober::new(Format::new(&ping), ping.plan(began), now.mono),
             statistics: Statistics::new(ClockRelation::Free, false, now.mono, context.detail),
+            tcp: TcpWatch::default(),
+            resolve: ping.has_name().then(|| ResolveSchedule::new(ping.resolve_every, now.mono)),
             clock: ClockRelation::Free,
             began,
             up_after: None,
@@ -132,7 +138,8 @@ impl Session {
 
     /// Returns when the next [turn](Self::turn) is due.
     pub(super) fn deadline(&self) -> Option<MonoTime> {
-        self.prober.deadline()
+        let resolve = self.resolve.and_then(|schedule| schedule.due());
+        self.prober.deadline().into_iter().chain(resolve).min()
     }
 
     /// Receives the replies that have arrived, and sends the requests that are due.
@@ -165,6 +172,7 @@ impl Session {
                 }
             }
         }
+        self.follow_name(context)?;
         self.report_interval(context);
         Ok(())
     }
@@ -218,17 +226,29 @@ impl Session {
         context: &mut Context,
     ) -> Result<(), ClientError> {
         // A target that could not be reached at first has not been described yet.
-        let is_first = self.link.local.is_none();
-        let has_moved = self.link.address != address || is_first;
-        self.link.connect(socket, address, self.ping.timestamps, &context.poll)?;
-        self.prober.handle(ProbeInput::Connected);
-        if !is_first {
+        if self.link.local.is_some() {
             context.events.push(PingEvent::Reconnected);
         }
+        self.connected_to(socket, address, context)
+    }
+
+    /// Takes a connected socket, and reports its address if it is another one.
+    pub(super) fn connected_to(
+        &mut self,
+        socket: Socket,
+        address: Address,
+        context: &mut Context,
+    ) -> Result<(), ClientError> {
+        let is_first = self.link.local.is_none();
+        let old = self.link.address.clone();
+        let has_moved = old != address || is_first;
+        self.link.connect(socket, address, &self.ping, &context.poll)?;
+        self.prober.handle(ProbeInput::Connected);
         if has_moved {
             self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
             self.statistics.moved(self.clock, self.ping.clock.is_none());
-            context.events.push(PingEvent::Moved(Box::new(self.target())));
+            let from = (!is_first).then_some(old);
+            context.events.push(PingEvent::Moved { from, to: Box::new(self.target()) });
         }
         Ok(())
     }
@@ -270,6 +290,7 @@ impl Session {
             }
             ProbeEvent::Lost { number, sent, reason, at } => {
                 self.statistics.lost(reason, sent.mono, at);
+                self.resolve.iter_mut().for_each(ResolveSchedule::lost);
                 PingEvent::Lost { number, sent: sent.wall, reason }
             }
             // A socket that receives from any sender also receives data of unrelated senders.
@@ -290,6 +311,8 @@ impl Session {
         given_up: Option<LossReason>,
         context: &mut Context,
     ) -> PingEvent {
+        self.resolve.iter_mut().for_each(ResolveSchedule::replied);
+        let retransmissions = self.link.tcp().map(|now| self.tcp.read(now));
         let delay = self.statistics.replied(sample, late, given_up);
         let has_header_changed = self.statistics.note_seen(&sample.seen);
         let received = sample.received.best().mono;

@@ -208,7 +208,7 @@ impl Session {
         };
         self.link.connect(socket, address, &self.ping, &context.poll)?;
         self.start_over(now, context.detail);
-        context.events.push(PingEvent::Moved(Box::new(self.target())));
+        context.events.push(PingEvent::Moved { from: None, to: Box::new(self.target()) });
         Ok(true)
     }
 

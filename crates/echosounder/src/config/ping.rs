@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{PingOptions, Probe, ProbePace, StampOptions, Thresholds, TimestampSource};
+use echosounder_socket::family::inet::Host;
+use echosounder_socket::{Endpoint, Name};
 
 use super::{
     check_ports, check_version, connect_options, default, has_host, needs_host, on_this_host,
@@ -176,7 +178,15 @@ fn check_targets(args: &args::Ping, targets: &[Target]) -> Result<()> {
             _ => {}
         }
     }
+    if args.resolve_every.is_some() && !targets.iter().any(|target| has_name(&target.endpoint)) {
+        return Err(UsageError("--resolve-every requires an ENDPOINT with a host name".into()).into());
+    }
     Ok(())
+}
+
+/// Returns whether the endpoint has a name that is looked up.
+fn has_name(endpoint: &Endpoint) -> bool {
+    matches!(endpoint.name(), Name::Inet(Host::Name(_), _))
 }
 
 /// Refuses kernel timestamps for targets that have none.

@@ -875,6 +875,36 @@ fn next_address_of_a_name_is_used_after_a_refusal() {
 }
 
 #[test]
+fn ping_follows_a_name_to_its_new_address() {
+    let folder = Folder::new();
+    let hosts = folder.join("hosts");
+    fs::write(&hosts, "127.0.0.1 moving\n").unwrap();
+    for scheme in ["udp", "tcp"] {
+        let Some(mut command) = private_hosts(&hosts) else { return };
+        let port = free_port();
+        let [old, new] = ["127.0.0.1", "127.0.0.2"].map(|ip| format!("{scheme}://{ip}:{port}"));
+        let serving = [Serving::at(&[&old]), Serving::at(&[&new])];
+        fs::write(&hosts, "127.0.0.1 moving\n").unwrap();
+        let endpoint = format!("{scheme}://moving:{port}");
+        command.arg(env!("CARGO_BIN_EXE_sounder"));
+        command.args(["ping", "--json", "-i", "20ms", "--resolve-every", "1s", &endpoint]);
+        let pinging = Program::start(&mut command);
+        await_line(&pinging, is_answered);
+        // The mounted file is written in place.
+        fs::write(&hosts, "127.0.0.2 moving\n").unwrap();
+        await_line(&pinging, |line| line["event"] == "start" && line["resolved"] == new.as_str());
+        let read = pinging.wait_for_lines(1).len();
+        await_lines(&pinging, read, 1, is_answered);
+        pinging.signal("INT");
+        let done = pinging.wait();
+        assert_lines(&done.objects());
+        let result = end(&done);
+        assert_eq!((done.code, count(&result, "lost"), &result["resolved"]), (Some(0), 0, &new.into()));
+        serving.map(Serving::stop);
+    }
+}
+
+#[test]
 fn deadline_and_signal_end_a_pending_connect() {
     // A listener whose queue is full accepts no connection.
     let listener = Transport::Tcp.socket(&(Ipv4Addr::LOCALHOST, 0).into()).unwrap();

@@ -144,7 +144,10 @@ impl Reporter {
                 let target = self.targets[index].describe(*found);
                 self.report_start(index, target);
             }
-            TargetEvent::Happened(PingEvent::Moved(to)) => self.report_move(index, &to),
+            TargetEvent::NotFound(kind) => self.note_absence(index, kind),
+            TargetEvent::Happened(PingEvent::Moved { from, to }) => {
+                self.report_move(index, from.is_some(), &to);
+            }
             TargetEvent::Happened(PingEvent::Checkpoint(report)) => self.save_checkpoint(index, report),
             TargetEvent::Happened(event) => {
                 self.report_event(index, &event);
@@ -197,9 +200,13 @@ impl Reporter {
         self.targets[index].target = Some(target);
     }
 
-    fn report_move(&mut self, index: usize, to: &ResolvedTarget) {
-        if let Some(target) = self.targets[index].target.take() {
-            self.report_start(index, target.moved(to));
+    /// Reports the new address of a target. In text, it is a move if requests `had_outcomes` before.
+    fn report_move(&mut self, index: usize, had_outcomes: bool, to: &ResolvedTarget) {
+        let Some(old) = self.targets[index].target.take() else { return };
+        let Output { json, quiet, .. } = self.format.output;
+        let new = old.clone().moved(to);
+        if had_outcomes && !json && !quiet {
+            self.stdout.write(|out| text::moved(out, &old, &new));
         }
         self.report_start(index, new);
     }

@@ -94,6 +94,11 @@ fn header_fields(header: &RequestHeader) -> impl Iterator<Item = (&'static str, 
     fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
+/// Writes that the name of a target has another address.
+pub(crate) fn moved(out: &mut dyn Write, old: &Target, new: &Target) -> io::Result<()> {
+    writeln!(out, "{} moved from {} to {}", new.endpoint, old.address, new.address)
+}
+
 /// Writes how many lines about a target were left out by the limit of lines per second.
 pub(crate) fn left_out(out: &mut dyn Write, peer: &str, count: u64) -> io::Result<()> {
     writeln!(out, "{peer}: … and {} more", grouped(count))
