@@ -66,7 +66,7 @@ pub use error::ClientError;
 pub use load::{
     Counts, CpuShare, Load, LoadError, LoadEvent, LoadInterval, LoadOptions, LoadPoint, LoadReport,
     MESSAGE_BYTES_MAX, Pace, PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange, Spacing, Step,
-    load, ramp,
+    TcpSummary, load, ramp,
 };
 pub use ping::{
     ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,

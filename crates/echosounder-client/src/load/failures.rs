@@ -33,6 +33,7 @@ impl<C: Clock> Generator<C> {
 
     pub(super) fn close(&mut self, index: usize) -> Result<(), Failure> {
         self.count_unexpected_stream(index);
+        self.read_tcp(index);
         if let Some(socket) = self.connections[index].socket.take() {
             self.poll.remove(&socket)?;
             self.open -= 1;

@@ -18,9 +18,11 @@ use super::plan::LoadPlan;
 use super::recorder::{Recorder, Times};
 use super::refusals::Refusals;
 use super::shared::Shared;
+use super::tcp_sum::TcpSum;
 use super::thread_result::{CpuShare, ThreadResult};
 use crate::distribution::Distribution;
 use crate::starvation::Starvation;
+use crate::tcp_reading::TcpReading;
 
 /// The maximum number of events of one turn.
 const EVENTS_MAX: usize = 256;
@@ -97,6 +99,8 @@ pub struct Generator<C> {
     pub(super) cpu_meter: CpuMeter,
     pub(super) cpu: CpuShare,
     pub(super) silence: Option<Duration>,
+    /// Connections that have ended since the last result.
+    tcp: TcpSum,
 }
 
 impl<C: Clock> Generator<C> {
@@ -151,6 +155,7 @@ impl<C: Clock> Generator<C> {
             cpu_meter: CpuMeter::start(Duration::ZERO),
             cpu: CpuShare::default(),
             silence: None,
+            tcp: TcpSum::default(),
             plan,
         })
     }
@@ -200,7 +205,8 @@ impl<C: Clock> Generator<C> {
         counts.sent -= in_flight;
         let Times { latency, send_delay } = self.recorder.take_times();
         let (thread, silence) = (self.plan.thread, self.silence);
-        ThreadResult { thread, request, counts, in_flight, latency, send_delay, elapsed, cpu, silence }
+        let tcp = std::mem::take(&mut self.tcp);
+        ThreadResult { thread, request, counts, in_flight, latency, send_delay, elapsed, cpu, silence, tcp }
     }
 }
 
@@ -214,6 +220,13 @@ impl<C: Clock> Generator<C> {
     /// Returns the monotonic time, whose origin is the clock's.
     pub(super) fn mono(&self) -> MonoTime {
         self.clock.mono()
+    }
+
+    /// Reads the kernel's state of a connection that ends.
+    pub(super) fn read_tcp(&mut self, index: usize) {
+        let socket = self.connections[index].socket.as_ref();
+        let last = socket.and_then(|socket| TcpReading::of(socket, self.plan.transport));
+        last.into_iter().for_each(|last| self.tcp.add(last));
     }
 
     pub(super) fn poll_writable(&mut self, index: usize, writable: bool) -> io::Result<()> {

@@ -28,6 +28,7 @@ mod report;
 mod run;
 mod send;
 mod shared;
+mod tcp_sum;
 mod thread_result;
 mod turn;
 
@@ -43,4 +44,5 @@ pub use progress::{LoadEvent, LoadInterval};
 pub use ramp::{RampEvent, RampOptions, Step, ramp};
 pub use report::LoadReport;
 pub use run::load;
+pub use tcp_sum::TcpSummary;
 pub use thread_result::CpuShare;

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use super::over_time::{OverTime, Totals};
 use super::report::LoadReport;
 use super::shared::Shared;
+use super::tcp_sum::TcpSum;
 use super::thread_result::{CpuShare, ThreadResult, histogram};
 use crate::distribution::Distribution;
 
@@ -134,6 +135,7 @@ struct Sum {
     /// Latencies since that point.
     latency_since: Histogram<u64>,
     over_time: OverTime,
+    tcp: TcpSum,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -153,6 +155,7 @@ impl Sum {
             send_delay: histogram(),
             latency_since: histogram(),
             over_time: OverTime::default(),
+            tcp: TcpSum::default(),
         }
     }
 
@@ -162,6 +165,7 @@ impl Sum {
         if !result.send_delay.is_empty() {
             let _ = self.send_delay.add(&result.send_delay);
         }
+        self.tcp.merge(&result.tcp);
         self.latest[result.thread] = Latest {
             request: result.request,
             totals: Totals { counts: result.counts, in_flight: result.in_flight },
@@ -212,6 +216,7 @@ impl Sum {
             cpu: busiest.max_by(|one, other| one.wanted().total_cmp(&other.wanted())).unwrap_or_default(),
             // If any thread had replies, the server was not silent.
             silence: self.latest.iter().map(|latest| latest.silence).min().flatten(),
+            tcp: self.tcp.summary(),
             sent_total: shared.sent.load(Ordering::Relaxed),
             answered_total: shared.answered.load(Ordering::Relaxed),
         }

@@ -12,6 +12,7 @@ use super::counts::Counts;
 use super::error::LoadError;
 use super::options::LoadOptions;
 use super::over_time::LoadPoint;
+use super::tcp_sum::TcpSummary;
 use super::thread_result::CpuShare;
 use crate::distribution::Distribution;
 use crate::error::ClientError;
@@ -48,6 +49,9 @@ pub struct LoadReport {
     pub cpu: CpuShare,
     /// How long no reply had arrived when the load gave up, if it did.
     pub silence: Option<Duration>,
+    /// The kernel's state of the TCP connections that have ended, which are all at the end of the
+    /// load; `None` if there are none.
+    pub tcp: Option<TcpSummary>,
     /// Messages sent, including those of the warm-up.
     pub sent_total: u64,
     /// Messages replied to, including those of the warm-up.
@@ -147,6 +151,7 @@ mod tests {
             elapsed: Duration::from_secs(2),
             cpu: CpuShare::default(),
             silence: None,
+            tcp: None,
             sent_total: counts.sent,
             answered_total: counts.answered,
         }

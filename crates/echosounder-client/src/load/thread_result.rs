@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::counts::Counts;
+use super::tcp_sum::TcpSum;
 
 /// The measurements of one thread: totals in counters, and times since the previous result in
 /// histograms. The times of all results together are those of the whole load.
@@ -29,6 +30,8 @@ pub(super) struct ThreadResult {
     pub(super) cpu: CpuShare,
     /// How long no reply had arrived when the thread gave up, if it did.
     pub(super) silence: Option<Duration>,
+    /// Connections that have ended since the previous result.
+    pub(super) tcp: TcpSum,
 }
 
 /// How a thread spent its time while it sent messages, as shares from 0 to 1.

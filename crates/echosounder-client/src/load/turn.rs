@@ -181,7 +181,10 @@ impl<C: Clock> Generator<C> {
             connection.is_refused && is_lost
         };
         self.recorder.counts.connections_closed += self.connections.iter().filter(is_refused).count() as u64;
-        (0..self.connections.len()).for_each(|index| self.count_unexpected_stream(index));
+        for index in 0..self.connections.len() {
+            self.count_unexpected_stream(index);
+            self.read_tcp(index);
+        }
         // A load that has sent all its messages ended with the last reply.
         let end = match (self.has_sent_all(), self.plan.end()) {
             (true, _) => Duration::ZERO,

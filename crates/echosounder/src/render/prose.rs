@@ -81,6 +81,47 @@ fn failures(lost: &LossCounts) -> String {
     counts.join(", ")
 }
 
+/// Returns how long requests waited in this machine's queues; `None` if they hardly did.
+pub(crate) fn queue(report: &PingReport, delay: Delay) -> Option<String> {
+    if !report.has_queued() {
+        return None;
+    }
+    let waited = median_and_max(report.queue.percentile(50.0), report.queue.max(), delay)?;
+    Some(format!("requests waited {waited} in this machine's send queue (rtt includes it, wire does not)"))
+}
+
+/// Returns the kernel's knowledge of the TCP connections; `None` if there are none.
+pub(crate) fn tcp(report: &PingReport, delay: Delay) -> Option<String> {
+    let tcp = report.tcp?;
+    let [rtt, variation] = [tcp.rtt, tcp.rtt_variation].map(|time| delay(nanos(time)));
+    let reordering = match tcp.reordering_seen {
+        0 => "no reordering seen".to_owned(),
+        count => format!("reordering seen {}", counted(count, "time")),
+    };
+    Some(format!(
+        "{}, kernel rtt {rtt} ±{variation}, window {}, {} delivery rate, {reordering}",
+        counted(tcp.retransmissions, "retransmission"),
+        counted(tcp.window_segments.into(), "segment"),
+        byte_rate(tcp.delivery_rate)
+    ))
+}
+
+/// Returns the kernel's state of the TCP connections of a load; `None` without any.
+pub(crate) fn load_tcp(report: &LoadReport, delay: Delay) -> Option<String> {
+    let tcp = report.tcp.as_ref()?;
+    let rtt = median_and_max(tcp.rtt.percentile(50.0), tcp.rtt.max(), delay)?;
+    Some(format!("{}, kernel rtt {rtt}", counted(tcp.retransmissions, "retransmission")))
+}
+
+/// Returns a rate of bytes in the unit that fits it: `1.2 MB/s`.
+fn byte_rate(per_second: u64) -> String {
+    let units = [(1_000_000_000, "GB/s"), (1_000_000, "MB/s"), (1000, "kB/s")];
+    match units.into_iter().find(|(unit, _)| *unit <= per_second) {
+        Some((unit, name)) => format!("{:.1} {name}", per_second as f64 / unit as f64),
+        None => format!("{per_second} B/s"),
+    }
+}
+
 /// Returns how the peer's clock relates to this machine's; `None` if nothing is known.
 pub(crate) fn clock(clocks: Clocks<'_>, report: &PingReport, delay: Delay) -> Option<String> {
     let PeerClockReport {

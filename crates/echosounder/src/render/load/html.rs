@@ -11,7 +11,7 @@ use crate::render::html::distribution::{self, Texts};
 use crate::render::html::over_time::{Curve, OverTime, Point, Shape};
 use crate::render::html::page::{self, Row, Tile};
 use crate::render::html::{Text, percentiles};
-use crate::render::numbers::{Unit, counted, grouped, nanos, percentage, percentage_of, rate, span};
+use crate::render::numbers::{Unit, counted, delay, grouped, nanos, percentage, percentage_of, rate, span};
 use crate::render::prose::{self, capitalized};
 
 /// Writes the page. Its size is bounded, however many messages were sent.
@@ -106,6 +106,7 @@ fn notes(summary: &Summary<'_>) -> Vec<(&'static str, String)> {
     let (busy, waiting) = (percentage(report.cpu.busy), percentage(report.cpu.waiting));
     let threads = counted(load.threads.get() as u64, "thread");
     notes.push(("generator", format!("{threads}; the busiest ran {busy} and waited for CPU {waiting}")));
+    notes.extend(prose::load_tcp(report, delay).map(|tcp| ("tcp", tcp)));
     if let Some(nanos) = summary.server_cpu_per_message() {
         notes.push(("server", format!("{:.2} µs of CPU time per message", nanos / 1e3)));
     }

@@ -9,6 +9,13 @@ use super::summary::Summary;
 use crate::render::json::{self, Distribution, EventTime};
 use crate::render::numbers::whole_nanos;
 
+/// The kernel's state of the TCP connections.
+#[derive(Serialize)]
+struct Tcp {
+    retransmissions: u64,
+    rtt: Distribution,
+}
+
 #[derive(Serialize)]
 struct Interval {
     event: &'static str,
@@ -59,6 +66,7 @@ struct Object<'a> {
     generator_busy_ratio: f64,
     generator_starved_ratio: f64,
     generator_limited: bool,
+    tcp: Option<Tcp>,
     server_cpu_ns: Option<u64>,
     server_cpu_ns_per_message: Option<f64>,
 }
@@ -136,6 +144,10 @@ impl<'a> Object<'a> {
             generator_busy_ratio: report.cpu.busy,
             generator_starved_ratio: report.cpu.waiting,
             generator_limited: report.is_generator_limited(),
+            tcp: report
+                .tcp
+                .as_ref()
+                .map(|tcp| Tcp { retransmissions: tcp.retransmissions, rtt: (&tcp.rtt).into() }),
             server_cpu_ns: server_cpu.map(whole_nanos),
             server_cpu_ns_per_message: summary.server_cpu_per_message(),
         }

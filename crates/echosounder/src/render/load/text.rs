@@ -7,7 +7,7 @@ use echosounder_client::{Distribution, LoadInterval, Step};
 
 use super::summary::Summary;
 use crate::render::histogram;
-use crate::render::numbers::{grouped, millis, nanos, plain, rate};
+use crate::render::numbers::{grouped, in_millis, millis, nanos, plain, rate};
 use crate::render::prose;
 use crate::render::style::Style;
 
@@ -67,6 +67,9 @@ pub(crate) fn result(out: &mut dyn Write, style: Style, summary: &Summary<'_>) -
     writeln!(out, "rate     {} messages/s, {megabytes:.1} MB/s each way", rate(report.rate()))?;
     if let Some(nanos) = summary.server_cpu_per_message() {
         writeln!(out, "server   {:.2} µs of CPU time per message", nanos / 1e3)?;
+    }
+    if let Some(line) = prose::load_tcp(report, in_millis) {
+        writeln!(out, "tcp      {line}")?;
     }
     if report.is_generator_limited() {
         writeln!(out, "bottleneck: {}", style.caution(prose::bottleneck(report)))?;
