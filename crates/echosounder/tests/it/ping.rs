@@ -900,7 +900,7 @@ fn ping_follows_a_name_to_its_new_address() {
         assert_lines(&done.objects());
         let result = end(&done);
         assert_eq!((done.code, count(&result, "lost"), &result["resolved"]), (Some(0), 0, &new.into()));
-        serving.map(Serving::stop);
+        serving.into_iter().for_each(|server| drop(server.stop()));
     }
 }
 
