@@ -1,7 +1,7 @@
 //! The addresses of an endpoint that have not been tried, and how the next of them are tried.
 
 use std::collections::VecDeque;
-use std::io;
+use std::{fmt, io};
 
 use echosounder_proto::FailureKind;
 use echosounder_socket::family::unix::UnixName;
@@ -10,8 +10,9 @@ use echosounder_socket::{
 };
 
 use super::attempt::Attempt;
-use super::options::{ConnectOptions, IpOptions, Source};
-use super::race::{Race, connect_error, refuse_self_connection};
+use super::icmp;
+use super::options::{ConnectOptions, IpOptions, Opens, Source};
+use super::race::{Race, refuse_self_connection};
 use super::resolve;
 use crate::clock::Deadline;
 use crate::error::{ClientError, Operation};
@@ -24,6 +25,7 @@ const PENDING_MAX: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Candidates {
     transport: Transport,
+    opens: Opens,
     source: Option<Source>,
     ip_options: IpOptions,
     addresses: VecDeque<Address>,
@@ -39,6 +41,7 @@ impl Candidates {
     ) -> Result<Self, ClientError> {
         Ok(Self {
             transport: options.endpoint.transport(),
+            opens: options.opens,
             source: options.source.clone(),
             ip_options: options.ip_options,
             addresses: resolve::addresses(options, deadline, limit)?,
@@ -48,7 +51,7 @@ impl Candidates {
 
     /// Fails if an address stands for many hosts. A connected socket receives only from the address
     /// that it is connected to, and no reply ever comes from the address of a group.
-    pub(crate) fn refuse_multicast(&self, endpoint: &Endpoint) -> Result<(), ClientError> {
+    pub(crate) fn refuse_multicast(&self, endpoint: &dyn fmt::Display) -> Result<(), ClientError> {
         if !self.addresses().any(|address| is_multicast_or_broadcast(address).is_ok_and(|is_group| is_group))
         {
             return Ok(());
@@ -160,11 +163,12 @@ impl Candidates {
 
     /// Starts to connect. Returns the socket, and whether it is connected already.
     fn start(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), ClientError> {
-        let socket =
-            self.transport.socket(address).map_err(|error| connect_error(self.transport, address, error))?;
+        let socket = match self.opens {
+            Opens::Transport => self.transport.socket(address).map_err(|error| self.error(address, error))?,
+            Opens::Icmp => icmp::open(address)?,
+        };
         if let Err(error) = self.transport.check_loopback(address) {
-            let endpoint = Endpoint::display(self.transport, address);
-            let error = Error::new(Operation::Connect.as_str(), &endpoint, error);
+            let error = Error::new(Operation::Connect.as_str(), &self.display(address), error);
             return Err(ClientError::FamilyAbsent(error));
         }
         if let Some(source) = &self.source {
@@ -174,6 +178,8 @@ impl Candidates {
         applied.map_err(|error| self.local_error("mark the packets of", error))?;
         let connected = match address {
             Address::Unix(_) => self.connect_to_path(&socket, address, deadline).map(|()| true),
+            // A ping socket has no peer name: getpeername(2) fails.
+            _ if self.opens == Opens::Icmp => socket.connect(address).map(|()| true),
             _ => start_to_connect(&socket, address),
         };
         match connected {
@@ -207,7 +213,7 @@ impl Candidates {
     /// which of them it is, since neither a missing port nor the source address can make that fail.
     fn classify(&self, address: &Address, error: io::Error) -> ClientError {
         use io::ErrorKind::{AddrNotAvailable, InvalidInput};
-        let endpoint = Endpoint::display(self.transport, address);
+        let endpoint = self.display(address);
         match (error.kind(), address, &self.source) {
             // Either no local port is free, or no address of this machine has a route to that IPv6
             // address.
@@ -223,8 +229,18 @@ impl Candidates {
                     Error::new(Operation::Connect.as_str(), &format!("{endpoint} from {source}"), error);
                 ClientError::Local(error.with_address(address))
             }
-            _ => connect_error(self.transport, address, error),
+            _ => self.error(address, error),
         }
+    }
+
+    /// Returns the error of a connection to `address` that has failed.
+    fn error(&self, address: &Address, error: io::Error) -> ClientError {
+        ClientError::new(Operation::Connect, &self.display(address), address, error)
+    }
+
+    /// Returns the text of an address.
+    fn display(&self, address: &Address) -> String {
+        self.opens.display(&Endpoint::display(self.transport, address))
     }
 
     fn check_stop(&self) -> Result<(), ClientError> {
@@ -232,7 +248,7 @@ impl Candidates {
     }
 
     fn timed_out(&self, address: &Address) -> ClientError {
-        connect_error(self.transport, address, io::ErrorKind::TimedOut.into())
+        self.error(address, io::ErrorKind::TimedOut.into())
     }
 
     fn local_error(&self, operation: &'static str, error: io::Error) -> ClientError {
@@ -309,6 +325,7 @@ mod tests {
     fn candidates(transport: Transport, addresses: impl IntoIterator<Item = Address>) -> Candidates {
         Candidates {
             transport,
+            opens: Opens::Transport,
             source: None,
             ip_options: IpOptions::default(),
             addresses: addresses.into_iter().collect(),

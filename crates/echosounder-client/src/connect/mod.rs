@@ -7,10 +7,12 @@
 
 mod attempt;
 mod candidates;
+pub(crate) mod icmp;
 mod options;
 mod race;
 mod resolve;
 
+pub(crate) use options::Opens;
 pub use options::{ConnectOptions, IpOptions, Source};
 
 pub(crate) use attempt::Attempt;

@@ -1,9 +1,10 @@
 //! The options of a connection attempt.
 
-use std::io;
+use std::{fmt, io};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use echosounder_socket::option::PathMtuDiscovery;
 use echosounder_socket::{Address, Endpoint, Error, IpVersion, Socket, option};
 
 use crate::error::{ClientError, Operation};
@@ -36,6 +37,29 @@ pub struct ConnectOptions {
     pub ip_options: IpOptions,
     /// How long to try to connect, over all addresses; afterwards, how long to wait for each reply.
     pub wait: Duration,
+    /// The kind of the socket.
+    pub(crate) opens: Opens,
+}
+
+/// The kind of socket that reaches a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Opens {
+    /// The socket of the endpoint's transport.
+    #[default]
+    Transport,
+    /// A socket for ICMP echo to the host of the endpoint, whose transport is UDP.
+    Icmp,
+}
+
+impl Opens {
+    /// Returns the text of an endpoint that is reached by such a socket.
+    pub(crate) fn display(self, endpoint: &dyn fmt::Display) -> String {
+        let text = endpoint.to_string();
+        match (self, text.strip_prefix("udp")) {
+            (Self::Icmp, Some(rest)) => format!("icmp{}", rest.strip_suffix(":0").unwrap_or(rest)),
+            _ => text,
+        }
+    }
 }
 
 /// Settings. The [type](Self) has an example.
@@ -49,6 +73,7 @@ impl ConnectOptions {
             source: None,
             ip_options: IpOptions::default(),
             wait: DEFAULT_WAIT,
+            opens: Opens::Transport,
         }
     }
 
@@ -76,6 +101,11 @@ impl ConnectOptions {
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
+
+    /// Returns the text of the target.
+    pub(crate) fn target(&self) -> String {
+        self.opens.display(&self.endpoint)
+    }
 }
 
 /// Header fields of outgoing IP packets. `None` leaves a field to the kernel. Other families ignore
@@ -87,6 +117,13 @@ pub struct IpOptions {
     pub dscp: Option<u8>,
     /// The time to live of IPv4, or the hop limit of IPv6.
     pub ttl: Option<u8>,
+    /// The bits of explicit congestion notification, 0 to 3 (RFC 3168 §5). Only on sockets for
+    /// datagrams: TCP decides about them itself.
+    pub ecn: Option<u8>,
+    /// Whether packets may be fragmented, and whether the path MTU is discovered. With
+    /// [`PathMtuDiscovery::DO`], a request that is longer than the path MTU is lost:
+    /// [`LossReason::TooLong`](echosounder_proto::LossReason::TooLong).
+    pub path_mtu: Option<PathMtuDiscovery>,
 }
 
 impl IpOptions {
@@ -111,15 +148,44 @@ impl IpOptions {
         Self { ttl: Some(ttl), ..self }
     }
 
+    /// Sets the bits of explicit congestion notification, 0 to 3 (RFC 3168 §5).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use echosounder_client::IpOptions;
+    /// use echosounder_socket::option::PathMtuDiscovery;
+    ///
+    /// let options = IpOptions::default().ecn(1).path_mtu(PathMtuDiscovery::DO);
+    /// assert_eq!(options.ecn, Some(1));
+    /// ```
+    #[must_use]
+    pub fn ecn(self, ecn: u8) -> Self {
+        Self { ecn: Some(ecn), ..self }
+    }
+
+    /// Sets whether packets may be fragmented, and whether the path MTU is discovered. See
+    /// [`ecn`](Self::ecn) for an example.
+    #[must_use]
+    pub fn path_mtu(self, path_mtu: PathMtuDiscovery) -> Self {
+        Self { path_mtu: Some(path_mtu), ..self }
+    }
+
     pub(crate) fn apply(self, socket: &Socket, address: &Address) -> io::Result<()> {
-        let (traffic_class, hops) = match address {
-            Address::Inet(_) => (option::IP_TOS, option::IP_TTL),
-            Address::Inet6(_) => (option::IPV6_TCLASS, option::IPV6_UNICAST_HOPS),
+        let (traffic_class, hops, path_mtu) = match address {
+            Address::Inet(_) => (option::IP_TOS, option::IP_TTL, option::IP_MTU_DISCOVER),
+            Address::Inet6(_) => {
+                (option::IPV6_TCLASS, option::IPV6_UNICAST_HOPS, option::IPV6_MTU_DISCOVER)
+            }
             _ => return Ok(()),
         };
-        // The two lowest bits of the byte carry explicit congestion notification (RFC 3168 §5).
-        self.dscp.map_or(Ok(()), |dscp| socket.set_option(traffic_class, i32::from(dscp) << 2))?;
-        self.ttl.map_or(Ok(()), |ttl| socket.set_option(hops, i32::from(ttl)))
+        if self.dscp.is_some() || self.ecn.is_some() {
+            let (dscp, ecn) = (self.dscp.unwrap_or(0), self.ecn.unwrap_or(0));
+            // The two lowest bits of the byte are ECN: RFC 3168 §5.
+            socket.set_option(traffic_class, i32::from(dscp << 2 | ecn & 3))?;
+        }
+        self.ttl.map_or(Ok(()), |ttl| socket.set_option(hops, i32::from(ttl)))?;
+        self.path_mtu.map_or(Ok(()), |discovery| socket.set_option(path_mtu, discovery))
     }
 }
 

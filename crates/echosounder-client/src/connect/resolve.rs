@@ -34,7 +34,7 @@ pub(super) fn addresses(
             let error = io::Error::new(io::ErrorKind::NotFound, reason);
             return Err(ClientError::Local(Error::new(
                 Operation::Resolve.as_str(),
-                &options.endpoint,
+                &options.target(),
                 error,
             )));
         }
@@ -58,9 +58,9 @@ fn look_up(
     match limit.call_blocking("resolver", deadline, lookup) {
         Ok(Some(addresses)) => addresses.map_err(|error| lookup_error(options, error)),
         Ok(None) if limit.is_stopped() => Err(ClientError::Stopped),
-        Ok(None) => Err(ClientError::timeout(Operation::Resolve, &options.endpoint)),
+        Ok(None) => Err(ClientError::timeout(Operation::Resolve, &options.target())),
         Err(error) => {
-            Err(ClientError::Local(Error::new(Operation::Resolve.as_str(), &options.endpoint, error)))
+            Err(ClientError::Local(Error::new(Operation::Resolve.as_str(), &options.target(), error)))
         }
     }
 }
@@ -73,7 +73,7 @@ fn lookup_error(options: &ConnectOptions, error: Error) -> ClientError {
     match (error.cause().raw_os_error(), check_descriptors()) {
         (Some(_), _) => ClientError::Local(error),
         (None, Err(missing)) if is_out_of_descriptors(&missing) => {
-            ClientError::Local(Error::new(Operation::Resolve.as_str(), &options.endpoint, missing))
+            ClientError::Local(Error::new(Operation::Resolve.as_str(), &options.target(), missing))
         }
         (None, _) => ClientError::Peer(FailureKind::Dns, error),
     }

@@ -141,7 +141,7 @@ impl Connector {
         if self.threads <= self.pending && self.threads < THREADS_MAX {
             let started = self.start_thread();
             started.map_err(|error| {
-                ClientError::Local(Error::new("start a thread for", &job.options.endpoint, error))
+                ClientError::Local(Error::new("start a thread for", &job.options.target(), error))
             })?;
         }
         self.pending += 1;
@@ -281,7 +281,7 @@ fn resolve(
     limit: &WaitLimit,
 ) -> Result<Candidates, ClientError> {
     let candidates = Candidates::resolve(options, limit.after(timeout), limit)?;
-    candidates.refuse_multicast(&options.endpoint)?;
+    candidates.refuse_multicast(&options.target())?;
     Ok(candidates)
 }
 
@@ -301,7 +301,7 @@ fn open(options: &ConnectOptions, timeout: Duration, limit: &WaitLimit) -> Finis
         let attempt = candidates.attempt(deadline);
         return Finished::LookedUp(Box::new(Connecting { candidates, first, attempt, due: None }));
     }
-    let none_left = || Err(ClientError::timeout(Operation::Connect, &options.endpoint));
+    let none_left = || Err(ClientError::timeout(Operation::Connect, &options.target()));
     let result = candidates.connect(deadline).unwrap_or_else(none_left);
     Finished::Connected(Box::new(ConnectOutcome { candidates: Some(candidates), first, result }))
 }
