@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use echosounder_proto::{
-    FailureKind, LossReason, Moment, MonoTime, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace,
+    FailureKind, LossReason, LossReport, Moment, MonoTime, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace,
     ProbePlan, Prober, SendStage, TextEcho, Times, WallTime,
 };
 
@@ -88,10 +88,20 @@ impl Session {
                 let packet = request.as_deref().unwrap_or(b"?");
                 ProbeInput::Transmitted { packet, stage: SendStage::Sent, at: self.now.wall }
             }
-            8 => ProbeInput::Undelivered { packet: request.as_deref(), kind, at },
+            8 => ProbeInput::Undelivered {
+                packet: request.as_deref(),
+                reason: kind.into(),
+                report: LossReport::default(),
+                at,
+            },
             9 => {
                 let number = self.prober.requests().saturating_sub(choice as u64 % 4);
-                ProbeInput::SendFailed { number, reason: LossReason::NotSent, at }
+                ProbeInput::SendFailed {
+                    number,
+                    reason: LossReason::NotSent,
+                    report: LossReport::default(),
+                    at,
+                }
             }
             10 => ProbeInput::Blocked(choice % 2 == 1),
             _ => ProbeInput::Disconnected { kind, at },

@@ -1,6 +1,9 @@
 //! How a peer fails, and why a request counts as lost.
 
 use core::fmt;
+use core::net::IpAddr;
+
+use crate::icmp::IcmpError;
 
 /// How a peer, or the network on the way to it, fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +39,8 @@ pub enum LossReason {
     Peer(FailureKind),
     /// This host had no buffer space to send it.
     NotSent,
+    /// It is longer than the path MTU and must not be fragmented.
+    TooLong,
 }
 
 impl LossReason {
@@ -43,7 +48,7 @@ impl LossReason {
     pub fn kind(self) -> Option<FailureKind> {
         match self {
             Self::Peer(kind) => Some(kind),
-            Self::NotSent => None,
+            Self::NotSent | Self::TooLong => None,
         }
     }
 }
@@ -52,4 +57,24 @@ impl From<FailureKind> for LossReason {
     fn from(kind: FailureKind) -> Self {
         Self::Peer(kind)
     }
+}
+
+/// What the kernel knows about the loss of a request. `None` means not known.
+///
+/// ```
+/// use echosounder_proto::LossReport;
+///
+/// let mut report = LossReport::default();
+/// report.path_mtu = Some(1400);
+/// assert!(report.error.is_none() && report.from.is_none());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct LossReport {
+    /// The ICMP error about the request.
+    pub error: Option<IcmpError>,
+    /// The host that sent the ICMP error.
+    pub from: Option<IpAddr>,
+    /// The path MTU that the request exceeds, in bytes of an IP packet.
+    pub path_mtu: Option<u32>,
 }

@@ -58,7 +58,7 @@ mod time;
 mod timestamp;
 
 pub use datagram::{Datagram, DatagramFilter, DropReason, PlainEcho, Sender};
-pub use failure::{FailureKind, LossReason};
+pub use failure::{FailureKind, LossReason, LossReport};
 pub use finder::{Finder, Found};
 pub use framing::{FRAME_MAX, Framing, Input};
 pub use header_fields::{HEADER_PLACEHOLDER, HeaderFields};

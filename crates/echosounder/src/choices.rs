@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Command};
 use echosounder_client::{ClockRelation, Eol, Spacing, TimestampSource};
 use echosounder_proto::stamp::TimestampFormat;
+use echosounder_socket::option::PathMtuDiscovery;
 
 use crate::output::Transcript;
 
@@ -70,6 +71,13 @@ pub(crate) const CLOCK: Choices<AutoClock> = Choices(&[
         Some(ClockRelation::Free),
         "The clocks are unrelated: one-way delays are shown relative to the fastest seen",
     ),
+]);
+
+/// Whether requests may be fragmented; `None` leaves it to the kernel.
+pub(crate) const PATH_MTU: Choices<PathMtuDiscovery> = Choices(&[
+    ("do", PathMtuDiscovery::DO, "Never fragment: a request that exceeds the path MTU is lost (TOO_LONG)"),
+    ("want", PathMtuDiscovery::WANT, "Fragment requests that exceed the path MTU; forbid routers to"),
+    ("dont", PathMtuDiscovery::DONT, "Allow routers to fragment requests (IPv4 only)"),
 ]);
 
 /// Which timestamps measure arrivals; `None` depends on the sockets of all targets.

@@ -196,6 +196,17 @@ pub(crate) fn dscp(text: &str) -> Result<u8, String> {
     })
 }
 
+/// Parses the bits of explicit congestion notification: a number, or a name of RFC 3168 §5.
+pub(crate) fn ecn(text: &str) -> Result<u8, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "0" | "not-ect" => Ok(0),
+        "1" | "ect1" => Ok(1),
+        "2" | "ect0" => Ok(2),
+        "3" | "ce" => Ok(3),
+        _ => Err(format!("\"{text}\" is not a number from 0 to 3, nor not-ect, ect1, ect0 or ce")),
+    }
+}
+
 /// Parses a percentage: `1%`, `0.5%`, `1`.
 pub(crate) fn percent(text: &str) -> Result<Percent, String> {
     decimal(text.strip_suffix('%').unwrap_or(text))
@@ -335,6 +346,8 @@ mod tests {
         for text in ["", "64", "-1", "+1", "af44", "af51", "cs8", "e"] {
             assert!(dscp(text).is_err(), "{text}");
         }
+        assert_eq!((ecn("0"), ecn("ECT1"), ecn("ect0"), ecn("ce")), (Ok(0), Ok(1), Ok(2), Ok(3)));
+        assert!(ecn("4").is_err() && ecn("").is_err());
         for (text, value) in [("1%", 1.0), ("0.5", 0.5), ("100%", 100.0)] {
             assert_eq!(percent(text).ok(), Percent::new(value), "{text}");
         }

@@ -14,6 +14,7 @@
 //! | time that passes when the test says so | [`FakeClock`] |
 //! | chance that is the same in every run | [`Random`] |
 //! | a network that loses, delays, duplicates and reorders | [`Forwarder`] |
+//! | interfaces, routes and firewalls of its own | [`net_lab`] |
 //! | a server that violates the protocol | [`Liar`], [`LIES`] |
 //! | to wait for something without an event of its own | [`wait_for`], [`wait_until`], [`PATIENCE`] |
 //! | something that this machine lacks | [`skip()`], [`installed`], [`has_ipv6`] |
@@ -38,6 +39,7 @@ mod folder;
 mod forwarder;
 mod liar;
 mod machine;
+mod net_lab;
 mod pair;
 mod patience;
 mod port;
@@ -50,6 +52,7 @@ pub use folder::{Folder, unique};
 pub use forwarder::{Fate, Forwarder, Log, MessageForm, OneWay, Passage, REQUEST_LEN, RequestLog};
 pub use liar::{EXTREME_TIMESTAMPS, LIES, Liar, Lie, Victim};
 pub use machine::{has_ipv6, installed, may_run};
+pub use net_lab::net_lab;
 pub use pair::{pipe, socket_pair};
 pub use patience::{PATIENCE, retry_interrupted, wait_for, wait_until};
 pub use port::{closed_port, free_port};

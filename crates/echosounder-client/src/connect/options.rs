@@ -1,8 +1,8 @@
 //! The options of a connection attempt.
 
-use std::{fmt, io};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use std::{fmt, io};
 
 use echosounder_socket::option::PathMtuDiscovery;
 use echosounder_socket::{Address, Endpoint, Error, IpVersion, Socket, option};
@@ -174,9 +174,7 @@ impl IpOptions {
     pub(crate) fn apply(self, socket: &Socket, address: &Address) -> io::Result<()> {
         let (traffic_class, hops, path_mtu) = match address {
             Address::Inet(_) => (option::IP_TOS, option::IP_TTL, option::IP_MTU_DISCOVER),
-            Address::Inet6(_) => {
-                (option::IPV6_TCLASS, option::IPV6_UNICAST_HOPS, option::IPV6_MTU_DISCOVER)
-            }
+            Address::Inet6(_) => (option::IPV6_TCLASS, option::IPV6_UNICAST_HOPS, option::IPV6_MTU_DISCOVER),
             _ => return Ok(()),
         };
         if self.dscp.is_some() || self.ecn.is_some() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{FailureKind, LossReason, WallTime};
+use echosounder_proto::{FailureKind, LossReason, LossReport, WallTime};
 use echosounder_socket::Address;
 
 use super::directions::{ClockRelation, OneWayDelay};
@@ -49,6 +49,8 @@ pub enum PingEvent {
         sent: WallTime,
         /// Why it counts as lost.
         reason: LossReason,
+        /// What is known about it.
+        report: LossReport,
     },
     /// A request with this number was replied to once more.
     Duplicate(u64),

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::io;
 
-use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transport};
+use echosounder_socket::option::{self, PathMtuDiscovery};
+use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transport, is_too_long};
 
 use super::kernel_timestamps::KernelTimestamps;
 use super::plan::PingOptions;
@@ -119,6 +120,19 @@ impl Link {
     /// Returns how the peer has failed, or `None` if this machine has.
     pub(super) fn failure_kind(&self, operation: Operation, error: &io::Error) -> Option<FailureKind> {
         failure_kind(operation, error, &self.address)
+    }
+
+    /// Returns the path MTU in bytes, if the error of a send means that the message is longer and must
+    /// not be fragmented: IP_MTU_DISCOVER, ip(7).
+    pub(super) fn exceeded_mtu(&self, error: &io::Error) -> Option<u32> {
+        let socket = self.socket.as_ref().filter(|_| is_too_long(error))?;
+        let (discovery, mtu) = match self.address {
+            Address::Inet(_) => (socket.option(option::IP_MTU_DISCOVER), socket.option(option::IP_MTU)),
+            Address::Inet6(_) => (socket.option(option::IPV6_MTU_DISCOVER), socket.option(option::IPV6_MTU)),
+            _ => return None,
+        };
+        let is_forbidden = discovery.is_ok_and(|discovery| discovery == PathMtuDiscovery::DO);
+        mtu.ok().filter(|_| is_forbidden).and_then(|mtu| u32::try_from(mtu).ok())
     }
 
     pub(super) fn error(&self, operation: Operation, error: io::Error) -> ClientError {

@@ -86,12 +86,15 @@ pub struct LossCounts {
     pub closed: u64,
     /// This host had no buffer space to send the request.
     pub not_sent: u64,
+    /// The request was longer than the path MTU and must not be fragmented.
+    pub too_long: u64,
 }
 
 impl LossCounts {
     /// Returns the number of lost requests.
     pub fn total(&self) -> u64 {
-        self.refused + self.timeout + self.unreachable + self.dns + self.closed + self.not_sent
+        let by_peer = self.refused + self.timeout + self.unreachable + self.dns + self.closed;
+        by_peer + self.not_sent + self.too_long
     }
 
     /// Returns the most frequent failure of the peer.
@@ -116,6 +119,7 @@ impl LossCounts {
             LossReason::Peer(FailureKind::Dns) => &mut self.dns,
             LossReason::Peer(FailureKind::Closed) => &mut self.closed,
             LossReason::NotSent => &mut self.not_sent,
+            LossReason::TooLong => &mut self.too_long,
         }
     }
 }

@@ -288,10 +288,10 @@ impl Session {
                 self.statistics.duplicate();
                 PingEvent::Duplicate(number)
             }
-            ProbeEvent::Lost { number, sent, reason, at } => {
+            ProbeEvent::Lost { number, sent, reason, report, at } => {
                 self.statistics.lost(reason, sent.mono, at);
                 self.resolve.iter_mut().for_each(ResolveSchedule::lost);
-                PingEvent::Lost { number, sent: sent.wall, reason }
+                PingEvent::Lost { number, sent: sent.wall, reason, report }
             }
             // A socket that receives from any sender also receives data of unrelated senders.
             ProbeEvent::Unexpected if self.link.transport.receives_from_any() => return,

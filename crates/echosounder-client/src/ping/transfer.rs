@@ -2,8 +2,10 @@
 
 use std::io;
 
-use echosounder_proto::{FailureKind, LossReason, Moment, MonoTime, ProbeInput};
-use echosounder_socket::{Kind, is_out_of_resources};
+use echosounder_proto::{
+    FailureKind, IcmpError, IcmpVersion, LossReason, LossReport, Moment, MonoTime, ProbeInput,
+};
+use echosounder_socket::{Address, ExtendedError, Kind, is_out_of_resources};
 
 use super::context::Context;
 use super::event::PingEvent;
@@ -46,20 +48,36 @@ impl Session {
                 Ok(())
             }
             Err(error) if is_transient(&error) => {
-                let reason = LossReason::NotSent;
-                self.prober.handle(ProbeInput::SendFailed { number, reason, at: now.mono });
+                self.not_sent(number, LossReason::NotSent, LossReport::default(), now.mono);
                 Ok(())
             }
-            Err(error) => {
-                let Some(kind) = self.link.failure_kind(Operation::Send, &error) else {
-                    let reason = LossReason::NotSent;
-                    self.prober.handle(ProbeInput::SendFailed { number, reason, at: now.mono });
-                    return Err(self.link.error(Operation::Send, error));
-                };
-                self.fail(kind, context, |at| ProbeInput::SendFailed { number, reason: kind.into(), at })?;
-                Ok(())
-            }
+            Err(error) => self.send_failed(number, error, now.mono, context),
         }
+    }
+
+    /// Takes an error of a send that is no lack of memory.
+    fn send_failed(
+        &mut self,
+        number: u64,
+        error: io::Error,
+        now: MonoTime,
+        context: &mut Context,
+    ) -> Result<(), ClientError> {
+        let mut report = LossReport::default();
+        report.path_mtu = self.link.exceeded_mtu(&error);
+        if report.path_mtu.is_some() {
+            self.not_sent(number, LossReason::TooLong, report, now);
+            return Ok(());
+        }
+        let Some(kind) = self.link.failure_kind(Operation::Send, &error) else {
+            self.not_sent(number, LossReason::NotSent, report, now);
+            return Err(self.link.error(Operation::Send, error));
+        };
+        self.fail(kind, context, |at| ProbeInput::SendFailed { number, reason: kind.into(), report, at })
+    }
+
+    fn not_sent(&mut self, number: u64, reason: LossReason, report: LossReport, at: MonoTime) {
+        self.prober.handle(ProbeInput::SendFailed { number, reason, report, at });
     }
 
     pub(super) fn flush(&mut self, context: &mut Context) -> Result<(), ClientError> {
@@ -111,7 +129,8 @@ impl Session {
                 }
                 Err(error) if is_about_earlier(kind, &error) => {
                     let kind = self.link.failure_kind(Operation::Receive, &error);
-                    self.fail_undelivered(None, kind.unwrap_or(FailureKind::Unreachable), context)?;
+                    let kind = kind.unwrap_or(FailureKind::Unreachable);
+                    self.fail_undelivered(None, kind, LossReport::default(), context)?;
                 }
                 Err(error) => return self.fail_by(Operation::Receive, error, context),
             }
@@ -137,17 +156,33 @@ impl Session {
                     self.prober.handle(ProbeInput::Transmitted { packet, stage, at });
                 }
                 Some(ErrorQueueEvent::Failed { len, error }) => {
-                    let error = io::Error::from_raw_os_error(i32::try_from(error.errno).unwrap_or(0));
-                    // A router that rejects a packet for another reason has no route for it.
-                    let kind = self.link.failure_kind(Operation::Receive, &error);
-                    let kind = kind.unwrap_or(FailureKind::Unreachable);
-                    if self.fail_undelivered(Some(len), kind, context)? {
+                    if self.fail_quoted(len, &error, context)? {
                         return Ok(true);
                     }
                 }
             }
         }
         Ok(false)
+    }
+
+    /// The network has reported an error about the request that the first bytes of the buffer quote.
+    /// Returns whether the session starts again at another address.
+    fn fail_quoted(
+        &mut self,
+        len: usize,
+        error: &ExtendedError,
+        context: &mut Context,
+    ) -> Result<bool, ClientError> {
+        let report = report(error);
+        if report.path_mtu.is_some() {
+            let (packet, at) = (Some(&context.buffer[..len]), context.clock.mono());
+            let reason = LossReason::TooLong;
+            self.prober.handle(ProbeInput::Undelivered { packet, reason, report, at });
+            return Ok(false);
+        }
+        // A router that rejects a packet for another reason has no route for it.
+        let kind = self.link.failure_kind(Operation::Receive, &error.to_io_error());
+        self.fail_undelivered(Some(len), kind.unwrap_or(FailureKind::Unreachable), report, context)
     }
 
     /// The operation has failed, of the peer or of this machine.
@@ -158,7 +193,7 @@ impl Session {
         context: &mut Context,
     ) -> Result<(), ClientError> {
         match self.link.failure_kind(operation, &error) {
-            Some(kind) => self.fail_undelivered(None, kind, context).map(drop),
+            Some(kind) => self.fail_undelivered(None, kind, LossReport::default(), context).map(drop),
             None => Err(self.link.error(operation, error)),
         }
     }
@@ -169,13 +204,14 @@ impl Session {
         &mut self,
         quoted: Option<usize>,
         kind: FailureKind,
+        report: LossReport,
         context: &mut Context,
     ) -> Result<bool, ClientError> {
         if self.moves_on(kind, context)? {
             return Ok(true);
         }
         let (packet, at) = (quoted.map(|len| &context.buffer[..len]), context.clock.mono());
-        self.prober.handle(ProbeInput::Undelivered { packet, kind, at });
+        self.prober.handle(ProbeInput::Undelivered { packet, reason: kind.into(), report, at });
         self.disconnect_without_hosts(kind, context);
         Ok(false)
     }
@@ -229,4 +265,18 @@ impl Session {
             self.prober.handle(ProbeInput::Disconnected { kind, at: context.clock.mono() });
         }
     }
+}
+
+/// Returns what an entry of the error queue shows about a loss.
+fn report(error: &ExtendedError) -> LossReport {
+    let version = match error.origin {
+        ExtendedError::ORIGIN_ICMP => Some(IcmpVersion::V4),
+        ExtendedError::ORIGIN_ICMP6 => Some(IcmpVersion::V6),
+        _ => None,
+    };
+    let mut report = LossReport::default();
+    report.error = version.map(|version| IcmpError { version, kind: error.kind, code: error.code });
+    report.from = error.offender.as_ref().and_then(Address::ip);
+    report.path_mtu = error.path_mtu();
+    report
 }

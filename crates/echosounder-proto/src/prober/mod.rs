@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::num::NonZero;
 use core::time::Duration;
 
-use crate::failure::{FailureKind, LossReason};
+use crate::failure::{FailureKind, LossReason, LossReport};
 use crate::in_flight::{InFlight, Match};
 use crate::probe_format::{ProbeFormat, ProbeReply};
 use crate::sample::{Sample, Times};
@@ -249,14 +249,14 @@ impl<F: ProbeFormat> Prober<F> {
         match input {
             ProbeInput::Received { bytes, at } => self.receive(bytes, at),
             ProbeInput::Transmitted { packet, stage, at } => self.note_transmission(packet, stage, at),
-            ProbeInput::Undelivered { packet, kind, at } => {
+            ProbeInput::Undelivered { packet, reason, report, at } => {
                 let quoted = packet.and_then(|packet| self.format.find(packet, self.next));
                 let number = quoted.unwrap_or(self.oldest);
-                self.lose(number, kind.into(), at);
+                self.lose(number, reason, report, at);
                 self.pause(at);
             }
-            ProbeInput::SendFailed { number, reason, at } => {
-                self.lose(number, reason, at);
+            ProbeInput::SendFailed { number, reason, report, at } => {
+                self.lose(number, reason, report, at);
                 self.pause(at);
             }
             ProbeInput::Blocked(is_blocked) => self.is_blocked = is_blocked,
@@ -368,7 +368,7 @@ impl<F: ProbeFormat> Prober<F> {
             until = at + PAUSE;
         }
         while let Some((number, _)) = self.in_flight.first() {
-            self.lose(number, kind.into(), at);
+            self.lose(number, kind.into(), LossReport::default(), at);
         }
         self.events.push_back(ProbeEvent::Disconnected);
         self.format.reset();
@@ -394,18 +394,20 @@ impl<F: ProbeFormat> Prober<F> {
     }
 
     /// Gives a request up, if it is in flight.
-    fn lose(&mut self, number: u64, reason: LossReason, at: MonoTime) {
+    fn lose(&mut self, number: u64, reason: LossReason, report: LossReport, at: MonoTime) {
         if let Some(probe) = self.in_flight.give_up(number) {
             probe.lost = Some(reason);
             let sent = probe.sent;
-            self.count_lost(number, sent, reason, at);
+            self.has_outcome = true;
+            self.events.push_back(ProbeEvent::Lost { number, sent, reason, report, at });
             self.settle(at);
         }
     }
 
     fn count_lost(&mut self, number: u64, sent: Moment, reason: LossReason, at: MonoTime) {
         self.has_outcome = true;
-        self.events.push_back(ProbeEvent::Lost { number, sent, reason, at });
+        let report = LossReport::default();
+        self.events.push_back(ProbeEvent::Lost { number, sent, reason, report, at });
     }
 
     /// Gives the requests up that were sent that long ago.
@@ -415,7 +417,7 @@ impl<F: ProbeFormat> Prober<F> {
             self.report_unmatched();
         }
         while let Some((number, _)) = self.in_flight.first().filter(|(_, probe)| is_expired(probe)) {
-            self.lose(number, FailureKind::Timeout.into(), at);
+            self.lose(number, FailureKind::Timeout.into(), LossReport::default(), at);
         }
     }
 

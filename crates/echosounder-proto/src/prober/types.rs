@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::failure::{FailureKind, LossReason};
+use crate::failure::{FailureKind, LossReason, LossReport};
 use crate::sample::{Sample, Times};
 use crate::schedule::ProbePace;
 use crate::time::{Moment, MonoTime, WallTime};
@@ -54,8 +54,10 @@ pub enum ProbeInput<'a> {
     Undelivered {
         /// The quoted part of the request; without it, the oldest request in flight has failed.
         packet: Option<&'a [u8]>,
-        /// How the peer or the network failed.
-        kind: FailureKind,
+        /// Why it was not.
+        reason: LossReason,
+        /// What is known about it.
+        report: LossReport,
         /// When that was reported.
         at: MonoTime,
     },
@@ -65,6 +67,8 @@ pub enum ProbeInput<'a> {
         number: u64,
         /// Why not.
         reason: LossReason,
+        /// What is known about it.
+        report: LossReport,
         /// When it failed.
         at: MonoTime,
     },
@@ -140,6 +144,8 @@ pub enum ProbeEvent {
         sent: Moment,
         /// Why it counts as lost.
         reason: LossReason,
+        /// What is known about it.
+        report: LossReport,
         /// When it was given up.
         at: MonoTime,
     },

@@ -1,6 +1,7 @@
 use echosounder_proto::{
-    FailureKind, ICMP_PAYLOAD_MAX, ICMP_PAYLOAD_MIN, IcmpEcho, IcmpError, IcmpVersion, Moment, MonoTime,
-    ProbeEvent, ProbeFormat, ProbeInput, ProbeOutput, ProbePace, ProbePlan, Prober, Times, WallTime,
+    FailureKind, ICMP_PAYLOAD_MAX, ICMP_PAYLOAD_MIN, IcmpEcho, IcmpError, IcmpVersion, LossReport, Moment,
+    MonoTime, ProbeEvent, ProbeFormat, ProbeInput, ProbeOutput, ProbePace, ProbePlan, Prober, Times,
+    WallTime,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -150,10 +151,15 @@ fn prober_attributes_an_error_to_the_quoted_request() {
         let output = prober.poll(moment(number - 1), &mut buffer);
         assert_eq!(output, Some(ProbeOutput::Send { number }));
     }
-    let (kind, at) = (FailureKind::Unreachable, moment(4).mono);
-    prober.handle(ProbeInput::Undelivered { packet: Some(&second[..8]), kind, at });
+    let mut report = LossReport::default();
+    report.error = Some(IcmpError { version: IcmpVersion::V4, kind: 11, code: 0 });
+    let (reason, at) = (FailureKind::Unreachable.into(), moment(4).mono);
+    prober.handle(ProbeInput::Undelivered { packet: Some(&second[..8]), reason, report, at });
     let output = prober.poll(moment(4), &mut buffer);
-    assert!(matches!(output, Some(ProbeOutput::Event(ProbeEvent::Lost { number: 2, .. }))), "{output:?}");
+    let Some(ProbeOutput::Event(ProbeEvent::Lost { number: 2, report: lost, .. })) = output else {
+        panic!("{output:?}")
+    };
+    assert_eq!(lost, report);
 
     let reply = echoed(IcmpVersion::V4, buffer.clone());
     prober.handle(ProbeInput::Received { bytes: &reply, at: Times::of(moment(5)) });

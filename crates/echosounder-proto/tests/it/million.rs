@@ -6,8 +6,8 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use echosounder_proto::{
-    FailureKind, Moment, MonoTime, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace, ProbePlan,
-    Prober, TextEcho, Times, WallTime,
+    FailureKind, LossReport, Moment, MonoTime, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace,
+    ProbePlan, Prober, TextEcho, Times, WallTime,
 };
 
 use echosounder_testkit::Random;
@@ -92,9 +92,12 @@ fn simulate(seed: u64, probes: u64, pace: ProbePace, failures: bool) -> Outcome 
             }
             let at = moment(now);
             prober.handle(match arrival {
-                Arrival::Refusal => {
-                    ProbeInput::Undelivered { packet: Some(&bytes), kind: FailureKind::Refused, at: at.mono }
-                }
+                Arrival::Refusal => ProbeInput::Undelivered {
+                    packet: Some(&bytes),
+                    reason: FailureKind::Refused.into(),
+                    report: LossReport::default(),
+                    at: at.mono,
+                },
                 Arrival::Reply | Arrival::Noise => ProbeInput::Received { bytes: &bytes, at: Times::of(at) },
             });
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use echosounder_proto::{
-    FailureKind, Framing, Input, LocalTime, LossReason, Moment, MonoTime, Payload, ProbeEvent, ProbeInput,
+    FailureKind, Framing, Input, LocalTime, LossReason, LossReport, Moment, MonoTime, Payload, ProbeEvent, ProbeInput,
     ProbeOutput, ProbePace, ProbePlan, Prober, Responder, Sample, Seen, SendStage, StampContext,
     TIMESTAMP_PLACEHOLDER, Template, TextEcho, Times, Timestamp, WallTime,
 };
@@ -365,7 +365,8 @@ impl<'a> World<'a> {
             Arrives(bytes) => self.receive(&bytes, Times::of(self.moment(self.now))),
             Refused => self.prober.handle(ProbeInput::Undelivered {
                 packet: None,
-                kind: FailureKind::Refused,
+                reason: FailureKind::Refused.into(),
+                report: LossReport::default(),
                 at: mono(self.now),
             }),
         }
@@ -1024,10 +1025,10 @@ proptest! {
                 10 if time < 1_000_000 => prober.handle(ProbeInput::ConnectFailed { kind, at: now }),
                 11 => prober.handle(ProbeInput::SendFailed {
                     number: small.into(),
-                    reason: LossReason::NotSent,
+                    reason: LossReason::NotSent, report: LossReport::default(),
                     at: now.mono,
                 }),
-                12 => prober.handle(ProbeInput::Undelivered { packet: Some(&reply), kind, at: now.mono }),
+                12 => prober.handle(ProbeInput::Undelivered { packet: Some(&reply), reason: kind.into(), report: LossReport::default(), at: now.mono }),
                 13 if small % 8 == 0 => prober.handle(ProbeInput::Stop { at: now.mono }),
                 _ => prober.handle(ProbeInput::Connected),
             }
@@ -1165,7 +1166,12 @@ fn an_error_fails_the_request_that_it_quotes_or_the_oldest() {
     let requests: Vec<_> = (0..3).map(|number| drain(&mut prober, moment(at(number))).1.remove(0)).collect();
     let now = moment(at(2));
     let mut fail = |packet: Option<&[u8]>| {
-        prober.handle(ProbeInput::Undelivered { packet, kind: FailureKind::Unreachable, at: now.mono });
+        prober.handle(ProbeInput::Undelivered {
+            packet,
+            reason: FailureKind::Unreachable.into(),
+            report: LossReport::default(),
+            at: now.mono,
+        });
         drain(&mut prober, now).0
     };
     let lost = |events: &[ProbeEvent]| match events {
@@ -1352,7 +1358,12 @@ fn a_closed_loop_pauses_after_a_failure() {
     let mut prober = plan.prober(mono(0));
     assert_eq!(drain(&mut prober, moment(0)).1.len(), 1);
     let kind = FailureKind::Refused;
-    prober.handle(ProbeInput::Undelivered { packet: None, kind, at: mono(at(1)) });
+    prober.handle(ProbeInput::Undelivered {
+        packet: None,
+        reason: kind.into(),
+        report: LossReport::default(),
+        at: mono(at(1)),
+    });
     assert_eq!(drain(&mut prober, moment(at(1))).0.len(), 1);
     assert_eq!(prober.deadline(), Some(mono(at(101))));
     assert_eq!(drain(&mut prober, moment(at(101))).1.len(), 1);
@@ -1381,7 +1392,12 @@ fn requests_in_flight_when_this_machine_fails_are_ignored() {
     for number in 0..3 {
         drain(&mut prober, moment(at(10 * number)));
     }
-    prober.handle(ProbeInput::SendFailed { number: 2, reason: LossReason::NotSent, at: mono(at(21)) });
+    prober.handle(ProbeInput::SendFailed {
+        number: 2,
+        reason: LossReason::NotSent,
+        report: LossReport::default(),
+        at: mono(at(21)),
+    });
     prober.handle(ProbeInput::Abandon);
     // Long after every timeout.
     let (events, sent) = drain(&mut prober, moment(at(60_000)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use echosounder_client::Percent;
 use echosounder_proto::stamp::TimestampFormat;
+use echosounder_socket::option::PathMtuDiscovery;
 
 use super::{EXIT_STATUS, IpVersion, STAMP, targets};
 use crate::choices::{self, AutoClock, AutoTimestamps};
@@ -98,6 +99,18 @@ pub(crate) struct Ping {
     /// IP time to live (hop limit)
     #[arg(short, long, value_name = "HOPS", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) ttl: Option<u8>,
+
+    /// ECN bits to set on outgoing datagrams: 0 to 3, or not-ect, ect1, ect0, ce
+    ///
+    /// TCP sets these bits itself.
+    #[arg(long, value_name = "ECN", value_parser = value_parsers::ecn)]
+    pub(crate) ecn: Option<u8>,
+
+    /// Whether outgoing datagrams may be fragmented
+    ///
+    /// The kernel remembers a path MTU that a router has reported for 10 minutes.
+    #[arg(short = 'M', long, value_parser = choices::PATH_MTU, value_name = "HOW")]
+    pub(crate) path_mtu: Option<PathMtuDiscovery>,
 
     /// How the peer's clock relates to this one
     #[arg(long, value_parser = choices::CLOCK, value_name = "CLOCK", default_value = "auto")]

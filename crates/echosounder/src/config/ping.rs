@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use echosounder_client::{PingOptions, Probe, ProbePace, StampOptions, Thresholds, TimestampSource};
 use echosounder_socket::family::inet::Host;
-use echosounder_socket::{Endpoint, Name};
+use echosounder_socket::{Endpoint, Name, Transport};
 
 use super::{
     check_ports, check_version, connect_options, default, has_host, needs_host, on_this_host,
@@ -77,6 +77,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     template.connect = connect_options(default("tcp"), args.ip_version, source, args.wait);
     let ip_options = &mut template.connect.ip_options;
     (ip_options.dscp, ip_options.ttl) = (args.dscp, args.ttl);
+    (ip_options.ecn, ip_options.path_mtu) = (args.ecn, args.path_mtu);
     template.size_bytes = args.size.map_or(template.size_bytes, NonZeroUsize::get);
     template.pace = ProbePace::from_interval(interval);
     template.count = args.count.map(|count| count.get() as u64);
@@ -180,6 +181,15 @@ fn check_targets(args: &args::Ping, targets: &[Target]) -> Result<()> {
     }
     if args.resolve_every.is_some() && !targets.iter().any(|target| has_name(&target.endpoint)) {
         return Err(UsageError("--resolve-every requires an ENDPOINT with a host name".into()).into());
+    }
+    let not_udp = targets.iter().find(|target| target.endpoint.transport() != Transport::Udp);
+    for (is_given, flag) in [(args.ecn.is_some(), "--ecn"), (args.path_mtu.is_some(), "--path-mtu")] {
+        if let Some(target) = not_udp.filter(|_| is_given) {
+            return Err(UsageError(format!("{flag} requires udp:// or stamp://, not {target}")).into());
+        }
+        if is_given && targets.is_empty() {
+            return Err(UsageError(format!("{flag} with --self requires a udp:// ENDPOINT")).into());
+        }
     }
     Ok(())
 }

@@ -75,6 +75,7 @@ fn failures(lost: &LossCounts) -> String {
         (lost.dns, "DNS"),
         (lost.closed, "CLOSED"),
         (lost.not_sent, "not sent"),
+        (lost.too_long, "TOO_LONG"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count != 0);
     let counts: Vec<String> = counts.map(|(count, reason)| format!("{} {reason}", grouped(count))).collect();

@@ -18,6 +18,7 @@ mod log;
 mod output;
 mod outside;
 mod page;
+mod path;
 mod ping;
 mod privileges;
 mod readme;

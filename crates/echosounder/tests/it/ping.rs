@@ -96,7 +96,7 @@ pub(crate) fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
         let expected = expected.iter().find(|(name, _)| *name == key).map_or(0, |(_, count)| *count);
         assert_eq!(result[key], expected, "{key}: {result}");
     }
-    let reasons: u64 = ["refused", "timeout", "unreachable", "dns", "closed", "not_sent"]
+    let reasons: u64 = ["refused", "timeout", "unreachable", "dns", "closed", "not_sent", "too_long"]
         .map(|key| count(result, key))
         .iter()
         .sum();

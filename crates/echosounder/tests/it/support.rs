@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 pub(crate) use echosounder_testkit::{
     Finished, Folder, PATIENCE, Program, closed_port, finish, free_port, has_ipv6, installed, json_lines,
-    may_run, retry_interrupted, sh, skip, unique, wait_for, wait_until,
+    may_run, net_lab, retry_interrupted, sh, skip, unique, wait_for, wait_until,
 };
 
 /// Length of `[{ctime}] `.

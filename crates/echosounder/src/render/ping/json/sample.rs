@@ -1,7 +1,7 @@
 //! The object of a request that has ended.
 
-use echosounder_client::{ClockRelation, FailureKind, PingEvent, PingReply};
-use echosounder_proto::WallTime;
+use echosounder_client::{ClockRelation, LossReason, PingEvent, PingReply};
+use echosounder_proto::{LossReport, WallTime};
 use serde::Serialize;
 
 use crate::render::json;
@@ -29,6 +29,9 @@ pub(crate) struct Sample<'a> {
     pub(crate) request_ecn: Option<u8>,
     pub(crate) wire_ns: Option<u64>,
     pub(crate) retransmissions: Option<u32>,
+    icmp_error: Option<String>,
+    icmp_from: Option<String>,
+    path_mtu_bytes: Option<u32>,
 }
 
 impl<'a> Sample<'a> {
@@ -36,8 +39,8 @@ impl<'a> Sample<'a> {
     pub(crate) fn of(endpoint: &'a str, event: &PingEvent) -> Option<Self> {
         match event {
             PingEvent::Replied(answered) => Some(Self::answered(endpoint, answered)),
-            PingEvent::Lost { number, sent, reason } => {
-                Some(Self::lost(endpoint, *number, *sent, reason.kind()))
+            PingEvent::Lost { number, sent, reason, report } => {
+                Some(Self::lost(endpoint, *number, *sent, *reason, report))
             }
             PingEvent::Duplicate(number) => Some(Self::outcome(endpoint, *number, "duplicate")),
             _ => None,
@@ -65,14 +68,24 @@ impl<'a> Sample<'a> {
             request_ecn: None,
             wire_ns: None,
             retransmissions: None,
+            icmp_error: None,
+            icmp_from: None,
+            path_mtu_bytes: None,
         }
     }
 
-    fn lost(endpoint: &'a str, seq: u64, sent: WallTime, kind: Option<FailureKind>) -> Self {
+    fn lost(endpoint: &'a str, seq: u64, sent: WallTime, reason: LossReason, report: &LossReport) -> Self {
         Self {
             sent_unix_ns: Some(sent.as_nanos()),
             sent_time: Some(json::rfc3339(sent.as_nanos())),
-            reason: Some(kind.map_or_else(|| "NOT_SENT".to_owned(), |kind| kind.to_string())),
+            reason: Some(match reason {
+                LossReason::Peer(kind) => kind.to_string(),
+                LossReason::NotSent => "NOT_SENT".to_owned(),
+                LossReason::TooLong => "TOO_LONG".to_owned(),
+            }),
+            icmp_error: report.error.map(|error| error.to_string()),
+            icmp_from: report.from.map(|from| from.to_string()),
+            path_mtu_bytes: report.path_mtu,
             ..Self::outcome(endpoint, seq, "lost")
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use echosounder_client::{ClockRelation, LossReason, PingEvent, PingReply, RequestHeader};
+use echosounder_proto::LossReport;
 
 use crate::render::numbers::{counted, duration, grouped, millis, whole_nanos};
 use crate::render::ping::target::Target;
@@ -36,11 +37,13 @@ pub(crate) fn event(
 ) -> io::Result<()> {
     match event {
         PingEvent::Replied(answered) => write_answered(out, style, peer, size, answered),
-        PingEvent::Lost { number, reason: LossReason::Peer(reason), .. } => {
-            writeln!(out, "{peer}: seq={number} {}", style.bad(reason))
-        }
-        PingEvent::Lost { number, reason: LossReason::NotSent, .. } => {
-            writeln!(out, "{peer}: seq={number} not sent")
+        PingEvent::Lost { number, reason, report, .. } => {
+            let reason = match reason {
+                LossReason::Peer(kind) => style.bad(kind).to_string(),
+                LossReason::NotSent => "not sent".to_owned(),
+                LossReason::TooLong => style.bad("TOO_LONG").to_string(),
+            };
+            writeln!(out, "{peer}: seq={number} {reason}{}", loss_report(report))
         }
         PingEvent::Duplicate(number) => writeln!(out, "{peer}: seq={number} duplicate"),
         PingEvent::Unexpected => writeln!(out, "{peer}: unexpected data that matches no request"),
@@ -54,6 +57,18 @@ pub(crate) fn event(
         }
         _ => Ok(()),
     }
+}
+
+/// Returns what is known about a loss: ` (time to live exceeded, from 192.0.2.254)`.
+fn loss_report(report: &LossReport) -> String {
+    let error = report.error.map(|error| error.to_string()).filter(|_| report.path_mtu.is_none());
+    let parts = [
+        report.path_mtu.map(|mtu| format!("path MTU {mtu}")),
+        error,
+        report.from.map(|from| format!("from {from}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
 fn write_answered(
