@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use echosounder_proto::{
-    FailureKind, LossReason, LossReport, Moment, MonoTime, Payload, ProbeEvent, ProbeInput, ProbeOutput, ProbePace,
-    ProbePlan, Prober, SendStage, TextEcho, Times, WallTime,
+    FailureKind, LossReason, LossReport, Moment, MonoTime, Payload, ProbeEvent, ProbeInput, ProbeOutput,
+    ProbePace, ProbePlan, Prober, SendStage, TextEcho, Times, WallTime,
 };
 
 use super::script::Script;

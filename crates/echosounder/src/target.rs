@@ -10,6 +10,9 @@ use echosounder_socket::{Endpoint, EndpointError};
 /// The scheme of a STAMP reflector, with its separator.
 const STAMP: &str = "stamp://";
 
+/// The scheme of a host that replies to ICMP, with its separator.
+const ICMP: &str = "icmp://";
+
 /// What replies to requests at an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -18,14 +21,16 @@ pub(crate) enum Service {
     Echo,
     /// A STAMP reflector over UDP (RFC 8762).
     Stamp,
+    /// The kernel of the host, by ICMP or ICMPv6.
+    Icmp,
 }
 
-/// A target as a user writes it: an endpoint, or `stamp://HOST:PORT`. Parsing and printing are
-/// inverses.
+/// A target as a user writes it: an endpoint, `stamp://HOST:PORT` or `icmp://HOST`. Parsing and
+/// printing are inverses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) service: Service,
-    /// The endpoint; that of a reflector is one of UDP.
+    /// The endpoint; that of a reflector is one of UDP, and that of ICMP one of UDP with port 0.
     pub(crate) endpoint: Endpoint,
 }
 
@@ -46,7 +51,17 @@ impl FromStr for Target {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let Some(rest) = after_stamp(text) else { return text.parse().map(Endpoint::into) };
+        if let Some(rest) = after(ICMP, text) {
+            let [endpoint, other] =
+                [0, 1].map(|port| Endpoint::parse_with_port(&format!("udp://{rest}"), port));
+            let endpoint = endpoint?;
+            // A port that was typed is the same whatever the default.
+            return match other {
+                Ok(other) if other == endpoint => Err(EndpointError::BadHost(rest.into())),
+                _ => Ok(Self { service: Service::Icmp, endpoint }),
+            };
+        }
+        let Some(rest) = after(STAMP, text) else { return text.parse().map(Endpoint::into) };
         let endpoint = Endpoint::parse_with_port(&format!("udp://{rest}"), stamp::PORT)?;
         Ok(Self::reflector(endpoint))
     }
@@ -57,15 +72,21 @@ impl fmt::Display for Target {
         let probe = match self.service {
             Service::Echo => Probe::Echo,
             Service::Stamp => Probe::Stamp(StampOptions::default()),
+            Service::Icmp => Probe::Icmp,
         };
         f.write_str(&probe.display(&self.endpoint.to_string()))
     }
 }
 
-/// Returns the text after the scheme of a STAMP reflector. Schemes ignore case: RFC 3986 section 3.1.
-pub(crate) fn after_stamp(text: &str) -> Option<&str> {
-    let (scheme, rest) = text.split_at_checked(STAMP.len())?;
-    scheme.eq_ignore_ascii_case(STAMP).then_some(rest)
+/// Returns the text after a scheme. Schemes ignore case: RFC 3986 section 3.1.
+fn after<'a>(scheme: &str, text: &'a str) -> Option<&'a str> {
+    let (typed, rest) = text.split_at_checked(scheme.len())?;
+    typed.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// Returns the scheme of a text that names a service beside an endpoint.
+pub(crate) fn scheme_of_service(text: &str) -> Option<&'static str> {
+    [STAMP, ICMP].into_iter().find(|scheme| after(scheme, text).is_some())
 }
 
 #[cfg(test)]
@@ -79,6 +100,9 @@ mod tests {
             ("STAMP://[2001:db8::1]:20862", Service::Stamp, "stamp://[2001:db8::1]:20862"),
             ("stamp://router.example", Service::Stamp, "stamp://router.example:862"),
             ("stamp://:20862", Service::Stamp, "stamp://*:20862"),
+            ("icmp://192.0.2.1", Service::Icmp, "icmp://192.0.2.1"),
+            ("ICMP://[2001:db8::1]", Service::Icmp, "icmp://[2001:db8::1]"),
+            ("icmp://router.example", Service::Icmp, "icmp://router.example"),
             ("udp://192.0.2.1", Service::Echo, "udp://192.0.2.1:21567"),
             ("192.0.2.1", Service::Echo, "tcp://192.0.2.1:21567"),
             // A host with that name.
@@ -88,7 +112,15 @@ mod tests {
             assert_eq!((target.service, target.to_string().as_str()), (service, displayed), "{text}");
             assert_eq!(target.to_string().parse(), Ok(target), "{text}");
         }
-        for text in ["stamp://::1", "stamp://a/b", "stamp://host:70000"] {
+        for text in [
+            "stamp://::1",
+            "stamp://a/b",
+            "stamp://host:70000",
+            "icmp://host:7",
+            "icmp://host:0",
+            "icmp://[::1]:0",
+            "icmp://7",
+        ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }

@@ -15,19 +15,27 @@ use echosounder_socket::{Endpoint, EndpointError};
 
 use crate::hints;
 use crate::output::{OutputFile, ResultFormat, TRANSCRIPT_BYTES_MIN};
-use crate::target::{Target, after_stamp};
+use crate::target::{Target, scheme_of_service};
 
 /// Parses an endpoint. The error of a text that is not one may end in a hint.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
-    match after_stamp(text) {
-        Some(_) => Err("stamp:// is an endpoint of \"sounder serve\" and \"sounder ping\" only".to_owned()),
+    match scheme_of_service(text) {
+        Some("icmp://") => Err("icmp:// is an endpoint of \"sounder ping\" only".to_owned()),
+        Some(scheme) => {
+            Err(format!("{scheme} is an endpoint of \"sounder serve\" and \"sounder ping\" only"))
+        }
         None => text.parse().map_err(|error| bad_endpoint(text, &error)),
     }
 }
 
 /// Parses a target of ping or serve: an endpoint, or one of a STAMP reflector.
 pub(crate) fn target(text: &str) -> Result<Target, String> {
-    text.parse().map_err(|error| bad_endpoint(text, &error))
+    text.parse().map_err(|error| match error {
+        EndpointError::BadHost(_) if scheme_of_service(text) == Some("icmp://") => {
+            format!("{error}; icmp:// takes a host without a port")
+        }
+        error => bad_endpoint(text, &error),
+    })
 }
 
 fn bad_endpoint(text: &str, error: &EndpointError) -> String {

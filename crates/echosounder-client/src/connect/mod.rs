@@ -12,6 +12,7 @@ mod options;
 mod race;
 mod resolve;
 
+pub(crate) use options::Opens;
 pub use options::{ConnectOptions, IpOptions, Source};
 
 pub(crate) use attempt::Attempt;

@@ -55,8 +55,8 @@ impl Opens {
     /// Returns the text of an endpoint that is reached by such a socket.
     pub(crate) fn display(self, endpoint: &dyn fmt::Display) -> String {
         let text = endpoint.to_string();
-        match (self, text.strip_prefix("udp")) {
-            (Self::Icmp, Some(rest)) => format!("icmp{}", rest.strip_suffix(":0").unwrap_or(rest)),
+        match (self, text.strip_prefix("udp").and_then(|rest| rest.rsplit_once(':'))) {
+            (Self::Icmp, Some((host, _))) => format!("icmp{host}"),
             _ => text,
         }
     }

@@ -3,22 +3,25 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use echosounder_proto::stamp::{ErrorEstimate, LossDirection, SenderConfig, StampSender};
-use echosounder_proto::{Payload, ProbeFormat, ProbeReply, TextEcho, WallTime};
+use echosounder_proto::{IcmpEcho, Payload, ProbeFormat, ProbeReply, TextEcho, WallTime};
 use echosounder_socket::internal::kernel::clock_state;
 
+use super::link::Link;
 use super::plan::PingOptions;
 use super::probe::{Probe, StampOptions};
+use crate::connect::icmp;
 
 /// Writes requests and reads replies.
 #[derive(Debug)]
 pub(super) enum Format {
     Text(Box<TextEcho>),
+    Icmp(IcmpEcho),
     Stamp(Box<StampSender>),
 }
 
 impl Format {
     /// Creates the format of a new connection.
-    pub(super) fn new(ping: &PingOptions) -> Self {
+    pub(super) fn new(ping: &PingOptions, link: &Link) -> Self {
         match &ping.probe {
             Probe::Echo => {
                 let payload = Payload::with_placeholder(ping.size_bytes);
@@ -27,6 +30,12 @@ impl Format {
                     false => TextEcho::messages(payload),
                 }))
             }
+            Probe::Icmp => {
+                let key = random();
+                let low = || u16::try_from(key & 0xffff).unwrap_or(0);
+                let id = link.icmp_identifier().unwrap_or_else(low);
+                Self::Icmp(IcmpEcho::new(icmp::version(&link.address), id, key, ping.size_bytes))
+            }
             Probe::Stamp(stamp) => Self::Stamp(Box::new(StampSender::new(sender_config(ping, stamp)))),
         }
     }
@@ -34,7 +43,7 @@ impl Format {
     /// Returns the direction in which that many requests were lost, as far as the replies show it.
     pub(super) fn loss_direction(&self, lost: u64) -> Option<LossDirection> {
         match self {
-            Self::Text(_) => None,
+            Self::Text(_) | Self::Icmp(_) => None,
             Self::Stamp(sender) => sender.loss_direction(lost),
         }
     }
@@ -58,14 +67,18 @@ fn sender_config(ping: &PingOptions, stamp: &StampOptions) -> SenderConfig {
 
 /// Returns a random identifier that is not zero, which would mean none.
 fn session_identifier() -> u16 {
-    let random = RandomState::new().build_hasher().finish();
-    u16::try_from(random % u64::from(u16::MAX)).unwrap_or(0) + 1
+    u16::try_from(random() % u64::from(u16::MAX)).unwrap_or(0) + 1
+}
+
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl ProbeFormat for Format {
     fn write(&mut self, number: u64, now: WallTime, out: &mut Vec<u8>) {
         match self {
             Self::Text(format) => format.write(number, now, out),
+            Self::Icmp(format) => format.write(number, now, out),
             Self::Stamp(format) => format.write(number, now, out),
         }
     }
@@ -73,6 +86,7 @@ impl ProbeFormat for Format {
     fn read(&mut self, bytes: &[u8], next: u64, replies: &mut Vec<ProbeReply>) -> bool {
         match self {
             Self::Text(format) => format.read(bytes, next, replies),
+            Self::Icmp(format) => format.read(bytes, next, replies),
             Self::Stamp(format) => format.read(bytes, next, replies),
         }
     }
@@ -80,6 +94,7 @@ impl ProbeFormat for Format {
     fn find(&self, packet: &[u8], next: u64) -> Option<u64> {
         match self {
             Self::Text(format) => format.find(packet, next),
+            Self::Icmp(format) => format.find(packet, next),
             Self::Stamp(format) => format.find(packet, next),
         }
     }
@@ -87,6 +102,7 @@ impl ProbeFormat for Format {
     fn can_write(&self) -> bool {
         match self {
             Self::Text(format) => format.can_write(),
+            Self::Icmp(format) => format.can_write(),
             Self::Stamp(format) => format.can_write(),
         }
     }
@@ -94,6 +110,7 @@ impl ProbeFormat for Format {
     fn reset(&mut self) {
         match self {
             Self::Text(format) => format.reset(),
+            Self::Icmp(format) => format.reset(),
             Self::Stamp(format) => format.reset(),
         }
     }
@@ -101,6 +118,7 @@ impl ProbeFormat for Format {
     fn take_unmatched(&mut self) -> bool {
         match self {
             Self::Text(format) => format.take_unmatched(),
+            Self::Icmp(format) => format.take_unmatched(),
             Self::Stamp(format) => format.take_unmatched(),
         }
     }

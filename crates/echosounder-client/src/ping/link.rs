@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use echosounder_socket::option::{self, PathMtuDiscovery};
-use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transport, is_too_long};
+use echosounder_socket::{Address, Endpoint, Interest, Kind, Poll, Socket, Transport, Type, is_too_long};
 
 use super::kernel_timestamps::KernelTimestamps;
 use super::plan::PingOptions;
@@ -31,6 +31,8 @@ pub(super) struct Link {
     unsent: VecDeque<u8>,
     /// The token of the socket in the poll.
     token: u64,
+    /// Whether it is a raw socket, which receives the replies to other programs, too.
+    is_raw: bool,
 }
 
 impl Link {
@@ -45,6 +47,7 @@ impl Link {
             timestamps: KernelTimestamps::default(),
             unsent: VecDeque::new(),
             token,
+            is_raw: false,
         }
     }
 
@@ -64,6 +67,7 @@ impl Link {
         self.timestamps =
             KernelTimestamps::enable(&socket, self.transport, &self.address, ping.timestamps, ping.pace);
         self.local = socket.local_addr().ok();
+        self.is_raw = socket.socket_type().is_ok_and(|kind| kind == Type::RAW);
         self.socket = Some(socket);
         Ok(())
     }
@@ -120,6 +124,16 @@ impl Link {
     /// Returns how the peer has failed, or `None` if this machine has.
     pub(super) fn failure_kind(&self, operation: Operation, error: &io::Error) -> Option<FailureKind> {
         failure_kind(operation, error, &self.address)
+    }
+
+    /// Returns whether the socket also receives what is meant for others.
+    pub(super) fn receives_from_any(&self) -> bool {
+        self.is_raw || self.transport.receives_from_any()
+    }
+
+    /// Returns the identifier that the kernel writes into the requests of a ping socket: icmp(7).
+    pub(super) fn icmp_identifier(&self) -> Option<u16> {
+        self.local.as_ref().and_then(Address::port).filter(|_| !self.is_raw)
     }
 
     /// Returns the path MTU in bytes, if the error of a send means that the message is longer and must

@@ -118,7 +118,10 @@ impl Pinger {
             message: Vec::new(),
             events: Vec::new(),
         };
-        let slots = targets.into_iter().map(|ping| Slot::new(State::Waiting(Box::new(ping))));
+        let slots = targets.into_iter().map(|mut ping| {
+            ping.connect.opens = ping.probe.opens();
+            Slot::new(State::Waiting(Box::new(ping)))
+        });
         let slots: Vec<_> = slots.collect();
         let running = slots.len();
         Ok(Self { context, control, order, slots, running, deadlines: BTreeSet::new() })

@@ -1,9 +1,11 @@
 //! What a request is, and what its replies are.
 
 use echosounder_proto::stamp::{self, Key, Layout, TimestampFormat};
+use echosounder_proto::{ICMP_PAYLOAD_MAX, ICMP_PAYLOAD_MIN};
 use echosounder_socket::{Endpoint, Transport};
 
 use super::plan::{REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
+use crate::connect::Opens;
 use crate::error::ClientError;
 
 /// The default size of a request to an echo server, in bytes.
@@ -27,6 +29,12 @@ pub enum Probe {
     /// Test packets to a STAMP reflector (RFC 8762), or one of TWAMP Light, over UDP. The
     /// [port](stamp::PORT) is 862 by default.
     Stamp(StampOptions),
+    /// Echo requests of ICMP or ICMPv6, which the kernel of every host replies to. The endpoint is
+    /// one of UDP whose port does not matter. Sizes are those of the payload, as in ping(8).
+    ///
+    /// They need a ping socket, for which net.ipv4.ping_group_range must include a group of the user
+    /// (icmp(7)), or CAP_NET_RAW.
+    Icmp,
 }
 
 /// How requests to a STAMP reflector are written.
@@ -48,11 +56,11 @@ impl StampOptions {
 }
 
 impl Probe {
-    /// Returns the default size of a request in bytes: 64 for an echo server, 72 for a reflector, and
+    /// Returns the default size of a request in bytes: 64, 72 for a reflector, and
     /// 160 for one with a key, so that a request has space for all extensions.
     pub fn default_size_bytes(&self) -> usize {
         match self {
-            Self::Echo => ECHO_SIZE_BYTES,
+            Self::Echo | Self::Icmp => ECHO_SIZE_BYTES,
             Self::Stamp(stamp) => {
                 let signature = if stamp.key.is_some() { STAMP_HMAC_BYTES } else { 0 };
                 stamp.layout().len() + STAMP_EXTENSION_BYTES + signature
@@ -66,6 +74,7 @@ impl Probe {
             Self::Echo if is_stream => STREAM_REQUEST_BYTES_MIN,
             Self::Echo => REQUEST_BYTES_MIN,
             Self::Stamp(stamp) => stamp.layout().len(),
+            Self::Icmp => ICMP_PAYLOAD_MIN,
         }
     }
 
@@ -74,6 +83,15 @@ impl Probe {
         match self {
             Self::Echo => REQUEST_BYTES_MAX,
             Self::Stamp(_) => stamp::REQUEST_MAX,
+            Self::Icmp => ICMP_PAYLOAD_MAX,
+        }
+    }
+
+    /// Returns the kind of socket that such requests need.
+    pub(super) fn opens(&self) -> Opens {
+        match self {
+            Self::Echo | Self::Stamp(_) => Opens::Transport,
+            Self::Icmp => Opens::Icmp,
         }
     }
 
@@ -83,12 +101,15 @@ impl Probe {
             Self::Stamp(_) if endpoint.transport() != Transport::Udp => {
                 Err(ClientError::Options(format!("STAMP requires a udp:// endpoint, not {endpoint}")))
             }
+            Self::Icmp if endpoint.transport() != Transport::Udp => {
+                Err(ClientError::Options(format!("ICMP requires a udp:// endpoint, not {endpoint}")))
+            }
             _ => Ok(()),
         }
     }
 
     /// Returns the text of a target that such requests are sent to: that of its endpoint, with the
-    /// scheme `stamp` for a reflector.
+    /// scheme `stamp` for a reflector, or `icmp` and no port.
     ///
     /// ```
     /// use echosounder_client::{Probe, StampOptions};
@@ -100,6 +121,7 @@ impl Probe {
     pub fn display(&self, endpoint: &str) -> String {
         match (self, endpoint.strip_prefix("udp://")) {
             (Self::Stamp(_), Some(rest)) => format!("stamp://{rest}"),
+            (Self::Icmp, Some(_)) => Opens::Icmp.display(&endpoint),
             _ => endpoint.to_owned(),
         }
     }

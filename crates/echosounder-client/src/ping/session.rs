@@ -81,11 +81,12 @@ impl Session {
         };
         let Some(candidates) = candidates else { return Err(ClientError::Stopped) };
         let transport = ping.connect.endpoint.transport();
+        let link = Link::new(ping.probe.clone(), transport, address.clone(), index as u64);
         let mut session = Self {
             index,
             candidates,
-            link: Link::new(ping.probe.clone(), transport, address.clone(), index as u64),
-            prober: Prober::new(Format::new(&ping), ping.plan(began), now.mono),
+            prober: Prober::new(Format::new(&ping, &link), ping.plan(began), now.mono),
+            link,
             statistics: Statistics::new(ClockRelation::Free, false, now.mono, context.detail),
             tcp: TcpWatch::default(),
             resolve: ping.has_name().then(|| ResolveSchedule::new(ping.resolve_every, now.mono)),
@@ -257,7 +258,7 @@ impl Session {
     pub(super) fn start_over(&mut self, now: MonoTime, detail: Detail) {
         let start = now + self.ping.start_delay;
         self.clock = self.ping.clock.unwrap_or_else(|| self.likely_clock());
-        self.prober = Prober::new(Format::new(&self.ping), self.ping.plan(self.began), start);
+        self.prober = Prober::new(Format::new(&self.ping, &self.link), self.ping.plan(self.began), start);
         self.statistics = Statistics::new(self.clock, self.ping.clock.is_none(), start, detail);
         self.reported_at = start;
     }
@@ -294,7 +295,7 @@ impl Session {
                 PingEvent::Lost { number, sent: sent.wall, reason, report }
             }
             // A socket that receives from any sender also receives data of unrelated senders.
-            ProbeEvent::Unexpected if self.link.transport.receives_from_any() => return,
+            ProbeEvent::Unexpected if self.link.receives_from_any() => return,
             ProbeEvent::Unexpected => {
                 self.statistics.unexpected();
                 PingEvent::Unexpected

@@ -3,7 +3,7 @@
 use std::io;
 
 use echosounder_proto::{
-    FailureKind, IcmpError, IcmpVersion, LossReason, LossReport, Moment, MonoTime, ProbeInput,
+    FailureKind, IcmpError, IcmpVersion, LossReason, LossReport, Moment, MonoTime, ProbeFormat, ProbeInput,
 };
 use echosounder_socket::{Address, ExtendedError, Kind, is_out_of_resources};
 
@@ -174,6 +174,12 @@ impl Session {
         context: &mut Context,
     ) -> Result<bool, ClientError> {
         let report = report(error);
+        let is_ours =
+            || self.prober.format().find(&context.buffer[..len], self.prober.requests() + 1).is_some();
+        // A raw socket also receives the errors about other programs.
+        if self.link.receives_from_any() && !is_ours() {
+            return Ok(false);
+        }
         if report.path_mtu.is_some() {
             let (packet, at) = (Some(&context.buffer[..len]), context.clock.mono());
             let reason = LossReason::TooLong;

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use echosounder_proto::{
-    FailureKind, Framing, Input, LocalTime, LossReason, LossReport, Moment, MonoTime, Payload, ProbeEvent, ProbeInput,
-    ProbeOutput, ProbePace, ProbePlan, Prober, Responder, Sample, Seen, SendStage, StampContext,
+    FailureKind, Framing, Input, LocalTime, LossReason, LossReport, Moment, MonoTime, Payload, ProbeEvent,
+    ProbeInput, ProbeOutput, ProbePace, ProbePlan, Prober, Responder, Sample, Seen, SendStage, StampContext,
     TIMESTAMP_PLACEHOLDER, Template, TextEcho, Times, Timestamp, WallTime,
 };
 use echosounder_testkit::Random;

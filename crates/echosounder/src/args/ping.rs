@@ -14,6 +14,11 @@ use crate::output::OutputFile;
 use crate::target::Target;
 use crate::value_parsers;
 
+/// Returns the help about targets.
+fn with_icmp() -> String {
+    format!("{}\nicmp://HOST is any host, by ICMP or ICMPv6 echo.", targets())
+}
+
 /// Measure round-trip time, loss and jitter, and the delay of each direction
 ///
 /// Requests are sent on schedule, whether or not replies arrive. Replies of `sounder serve` carry
@@ -23,7 +28,7 @@ use crate::value_parsers;
 ///
 /// Ctrl-C prints the summary and exits; Ctrl-\ prints the summary so far and continues.
 #[derive(Debug, clap::Args)]
-#[command(after_help = targets(), after_long_help = format!("{}
+#[command(after_help = with_icmp(), after_long_help = format!("{}
 
 Examples:
   sounder ping HOST                             once a second, until Ctrl-C
@@ -35,8 +40,9 @@ Examples:
   sounder ping -w 60 -o report.html HOST        one minute as an HTML page
   sounder ping -Q ef stamp://ROUTER             a router, by STAMP
   sounder ping --until-up -w 5m HOST            wait until a server replies
+  sounder ping icmp://HOST udp://HOST HOST      which of them the network slows down
 
-{EXIT_STATUS}", targets()))]
+{EXIT_STATUS}", with_icmp()))]
 pub(crate) struct Ping {
     /// Target endpoints [default: tcp://localhost:21567]
     #[arg(value_name = "ENDPOINT", value_parser = value_parsers::target)]
@@ -83,6 +89,7 @@ pub(crate) struct Ping {
 
     /// Message size in bytes (minimum 50; 44 on stream sockets and STAMP) [default: 64, STAMP 72]
     ///
+    /// The size of ICMP is that of its payload, as in ping(8).
     /// STAMP packets with a key have 112 bytes at least and 160 by default. The default size has space
     /// for the extensions that show DSCP and ECN of the request as it arrived.
     #[arg(short, long, value_name = "SIZE", value_parser = value_parsers::request_size)]

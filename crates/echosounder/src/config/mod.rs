@@ -25,7 +25,7 @@ pub(crate) use talk::{Talk, talk};
 
 use crate::args;
 use crate::failure::UsageError;
-use crate::target::Target;
+use crate::target::{Service, Target};
 
 /// How often a long run saves its result so far, which bounds the loss if the run is killed.
 pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(10);
@@ -93,7 +93,8 @@ fn source_or_interface(typed: Option<String>) -> Result<Option<Source>> {
 
 /// Refuses ports that only a server can use.
 fn check_ports(targets: &[Target]) -> Result<()> {
-    match targets.iter().find(|target| is_any_port(&target.endpoint)) {
+    let has_port = |target: &&Target| target.service != Service::Icmp;
+    match targets.iter().filter(has_port).find(|target| is_any_port(&target.endpoint)) {
         Some(target) => Err(UsageError(format!(
             "{target} has no port to connect to: 0 means any free port, for servers only"
         ))

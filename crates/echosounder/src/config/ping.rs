@@ -128,6 +128,7 @@ fn options(
     let probe = match target.service {
         Service::Echo => Probe::Echo,
         Service::Stamp => Probe::Stamp(stamp.clone()),
+        Service::Icmp => Probe::Icmp,
     };
     let mut options = template.with_endpoint(target.endpoint).with_probe(probe);
     options.size_bytes = size.map_or(options.size_bytes, NonZeroUsize::get);
@@ -136,6 +137,10 @@ fn options(
 
 /// Refuses options of STAMP without a STAMP reflector.
 fn check_stamp(args: &args::Ping, targets: &[Target]) -> Result<()> {
+    let replies_itself = targets.iter().find(|target| target.service == Service::Icmp);
+    if let Some(target) = replies_itself.filter(|_| args.with_server) {
+        return Err(UsageError(format!("--self starts no server at {target}: the kernel replies")).into());
+    }
     if targets.iter().any(|target| target.service == Service::Stamp) {
         return Ok(());
     }
@@ -185,7 +190,9 @@ fn check_targets(args: &args::Ping, targets: &[Target]) -> Result<()> {
     let not_udp = targets.iter().find(|target| target.endpoint.transport() != Transport::Udp);
     for (is_given, flag) in [(args.ecn.is_some(), "--ecn"), (args.path_mtu.is_some(), "--path-mtu")] {
         if let Some(target) = not_udp.filter(|_| is_given) {
-            return Err(UsageError(format!("{flag} requires udp:// or stamp://, not {target}")).into());
+            return Err(
+                UsageError(format!("{flag} requires udp://, stamp:// or icmp://, not {target}")).into()
+            );
         }
         if is_given && targets.is_empty() {
             return Err(UsageError(format!("{flag} with --self requires a udp:// ENDPOINT")).into());

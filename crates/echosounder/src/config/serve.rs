@@ -46,6 +46,9 @@ pub(crate) struct Serve {
 pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     let on_defaults = args.targets.is_empty();
     check_version(args.ip_version, &args.targets)?;
+    if let Some(target) = args.targets.iter().find(|target| target.service == Service::Icmp) {
+        return Err(UsageError(format!("cannot serve {target}: the kernel itself replies to ICMP")).into());
+    }
     let key = check_stamp(&args)?;
     let (reflectors, echoes): (Vec<_>, Vec<_>) =
         args.targets.into_iter().partition(|target| target.service == Service::Stamp);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Finished, finish, net_lab};
+use crate::support::{Finished, finish, installed, net_lab, run};
 
 /// An interface with an MTU of 1,300 bytes, and a peer behind it that never replies.
 const SHORT: &str = "ip link add short mtu 1300 type veth peer name other
@@ -13,17 +13,16 @@ const SHORT: &str = "ip link add short mtu 1300 type veth peer name other
     ip neighbour add fd09::2 lladdr 02:00:00:00:00:02 dev short";
 
 fn ping(mut lab: Command, args: &[&str]) -> Finished {
-    lab.args([env!("CARGO_BIN_EXE_sounder"), "ping", "-c", "2", "-i", "10ms", "-W", "50ms"]);
+    lab.args([env!("CARGO_BIN_EXE_sounder"), "ping", "-c", "2", "-i", "10ms"]);
     finish(lab.args(args), b"")
 }
 
 #[test]
 fn requests_that_exceed_the_mtu_are_too_long() {
-    for target in ["udp://10.9.0.2:7", "udp://[fd09::2]:7"] {
+    for (target, address) in [("udp://10.9.0.2:7", "10.9.0.2"), ("udp://[fd09::2]:7", "fd09::2")] {
         let Some(lab) = net_lab(SHORT) else { return };
         let done = ping(lab, &["-M", "do", "-s", "1400", target]);
         assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""), "{done:?}");
-        let address = target.split_once("://").unwrap().1;
         let lines: Vec<&str> = done.text().lines().collect();
         assert_eq!(lines[1], format!("{address}: seq=1 TOO_LONG (path MTU 1300)"));
         assert_eq!(lines[2], format!("{address}: seq=2 TOO_LONG (path MTU 1300)"));
@@ -34,8 +33,141 @@ fn requests_that_exceed_the_mtu_are_too_long() {
 #[test]
 fn requests_that_exceed_the_mtu_are_fragmented_by_default() {
     let Some(lab) = net_lab(SHORT) else { return };
-    let done = ping(lab, &["-s", "1400", "--json", "udp://10.9.0.2:7"]);
+    let done = ping(lab, &["-W", "50ms", "-s", "1400", "--json", "udp://10.9.0.2:7"]);
     let objects = done.objects();
     let result = objects.last().unwrap();
     assert_eq!((&result["timeout"], &result["too_long"]), (&2.into(), &0.into()), "{result}");
+}
+
+/// A router with another network behind it, whose MTU is 1,300 bytes. The host there has 10.8.0.2 and
+/// fd08::2, and no reply comes from other addresses of that network.
+const ROUTED: &str = "ip netns add router; ip netns add host
+    ip link add near type veth peer name router netns router
+    ip -n router link add far mtu 1300 type veth peer name host mtu 1300 netns host
+    ip address add 10.9.0.1/24 dev near; ip -6 address add fd09::1/64 dev near nodad
+    ip -n router address add 10.9.0.254/24 dev router
+    ip -n router -6 address add fd09::254/64 dev router nodad
+    ip -n router address add 10.8.0.254/24 dev far
+    ip -n router -6 address add fd08::254/64 dev far nodad
+    ip -n host address add 10.8.0.2/24 dev host; ip -n host -6 address add fd08::2/64 dev host nodad
+    ip link set near up; ip -n router link set router up; ip -n router link set far up
+    ip -n host link set host up
+    ip netns exec router sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+    ip route add default via 10.9.0.254; ip -6 route add default via fd09::254
+    ip -n host route add default via 10.8.0.254; ip -n host -6 route add default via fd08::254";
+
+/// Allows ping sockets, which a new network namespace forbids.
+const PING_SOCKETS: &str = "sysctl -qw net.ipv4.ping_group_range='0 0'";
+
+/// Runs a program without CAP_NET_RAW.
+const UNPRIVILEGED: &str = "set -- setpriv --bounding-set=-net_raw --inh-caps=-net_raw \"$@\"";
+
+#[test]
+fn any_host_replies_to_icmp() {
+    let unprivileged = format!("{PING_SOCKETS}\n{UNPRIVILEGED}");
+    for (way, script) in [("ping socket", unprivileged.as_str()), ("raw socket", "")] {
+        if way == "ping socket" && installed("setpriv").is_none() {
+            continue;
+        }
+        let Some(lab) = net_lab(&format!("{ROUTED}\n{script}")) else { return };
+        let done =
+            ping(lab, &["--json", "-W", "10s", "icmp://10.8.0.2", "icmp://[fd08::2]", "icmp://127.0.0.1"]);
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{way}: {done:?}");
+        let objects = done.objects();
+        let of = |event: &str| objects.iter().filter(|object| object["event"] == event).collect::<Vec<_>>();
+        assert_eq!(of("result").len(), 3, "{way}");
+        for result in of("result") {
+            assert_eq!(
+                (&result["answered"], &result["unexpected"]),
+                (&2.into(), &0.into()),
+                "{way}: {result}"
+            );
+            assert_eq!(result["server_timestamps"], "none");
+        }
+        for start in of("start") {
+            assert_eq!((&start["probe"], &start["resolved"]), (&"icmp".into(), &start["endpoint"]), "{way}");
+            assert_eq!(start["kernel_rx_timestamps"], true, "{way}");
+        }
+    }
+}
+
+#[test]
+fn errors_of_routers_are_attributed_to_their_requests() {
+    for script in ["", PING_SOCKETS] {
+        for (target, router, error) in [
+            ("icmp://10.8.0.2", "10.9.0.254", "time to live exceeded"),
+            ("icmp://[fd08::2]", "fd09::254", "hop limit exceeded"),
+            ("udp://10.8.0.2:7", "10.9.0.254", "time to live exceeded"),
+        ] {
+            let Some(lab) = net_lab(&format!("{ROUTED}\n{script}")) else { return };
+            let done = ping(lab, &["-W", "10s", "-t", "1", target]);
+            assert_eq!(done.code, Some(1), "{done:?}");
+            for number in 1..=2 {
+                let line = format!("seq={number} UNREACHABLE ({error}, from {router})\n");
+                assert_eq!(done.text().matches(&line).count(), 1, "{target}: {done:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn routers_report_the_path_mtu() {
+    for (target, router) in [
+        ("icmp://10.8.0.2", "10.9.0.254"),
+        ("icmp://[fd08::2]", "fd09::254"),
+        ("udp://10.8.0.2:7", "10.9.0.254"),
+    ] {
+        let Some(lab) = net_lab(ROUTED) else { return };
+        let done = ping(lab, &["-i", "0", "-W", "10s", "-M", "do", "-s", "1400", target]);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        let line = format!("seq=1 TOO_LONG (path MTU 1300, from {router})\n");
+        assert!(done.text().contains(&line), "{target}: {done:?}");
+        // This machine knows the path MTU by now.
+        assert!(done.text().contains("seq=2 TOO_LONG (path MTU 1300)\n"), "{target}: {done:?}");
+    }
+}
+
+#[test]
+fn missing_right_to_icmp_is_explained() {
+    if installed("setpriv").is_none() {
+        return;
+    }
+    let Some(lab) = net_lab(UNPRIVILEGED) else { return };
+    let done = ping(lab, &["icmp://127.0.0.1"]);
+    let lines: Vec<&str> = done.stderr.lines().collect();
+    assert_eq!((done.code, lines[0]), (Some(2), "sounder: cannot open an ICMP socket: Permission denied"));
+    let hint = "hint: let your group open ping sockets: \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\" (it is ";
+    assert!(
+        lines[1].starts_with(hint) && lines[1].ends_with("), or give this program CAP_NET_RAW"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn icmp_without_ipv6_is_unreachable() {
+    let Some(lab) = net_lab("sysctl -qw net.ipv6.conf.all.disable_ipv6=1") else { return };
+    let done = ping(lab, &["icmp://[::1]"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.text().contains("lost     2 UNREACHABLE"), "{done:?}");
+}
+
+#[test]
+fn icmp_has_no_port_and_no_server() {
+    for (args, sentence) in [
+        (&["ping", "icmp://h:7"][..], "icmp:// takes a host without a port"),
+        (
+            &["ping", "--self", "icmp://127.0.0.1"],
+            "--self starts no server at icmp://127.0.0.1: the kernel replies",
+        ),
+        (&["serve", "icmp://h"], "cannot serve icmp://h: the kernel itself replies to ICMP"),
+        (&["talk", "icmp://h"], "icmp:// is an endpoint of \"sounder ping\" only"),
+        (
+            &["ping", "--ecn", "ce", "tcp://h"],
+            "--ecn requires udp://, stamp:// or icmp://, not tcp://h:21567",
+        ),
+    ] {
+        let done = run(args, b"");
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert!(done.stderr.contains(sentence), "{done:?}");
+    }
 }

@@ -293,7 +293,9 @@ impl Reporter {
         let is_stop = matches!(error, ClientError::Stopped);
         let is_repeated = is_stop && self.has_reported_stop;
         self.has_reported_stop |= is_stop;
-        let error = match self.targets[index].start_hint(error.failure_kind(), INSTEAD) {
+        let state = &self.targets[index];
+        let hint = state.right_hint(&error).or_else(|| state.start_hint(error.failure_kind(), INSTEAD));
+        let error = match hint {
             Some(hint) => Advised::new(error, &hint).into(),
             None => error.into(),
         };

@@ -1,6 +1,9 @@
 //! The state of each target of a ping.
 
-use echosounder_client::{FailureKind, PingOptions, PingReport, Probe, ResolvedTarget};
+use std::{fs, io};
+
+use echosounder_client::{ClientError, FailureKind, PingOptions, PingReport, Probe, ResolvedTarget};
+use echosounder_socket::Address;
 use echosounder_socket::internal::kernel::clock_state;
 
 use crate::failure;
@@ -56,9 +59,33 @@ impl TargetState {
         }
     }
 
+    /// Returns the local address of a socket. The port of a ping socket is the identifier of its
+    /// requests.
+    fn local(&self, address: &Address) -> Option<String> {
+        match self.ping.probe {
+            Probe::Icmp => address.ip().map(|ip| ip.to_string()),
+            _ => Target::local(address),
+        }
+    }
+
+    /// Returns how to get the right that an error of this machine shows to be missing.
+    pub(super) fn right_hint(&self, error: &ClientError) -> Option<String> {
+        let is_forbidden = error.is_local() && error.kind() == io::ErrorKind::PermissionDenied;
+        let is_icmp = matches!(self.ping.probe, Probe::Icmp);
+        (is_icmp && is_forbidden).then(|| {
+            let range = fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
+            let range = range.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!(
+                "let your group open ping sockets: \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\" (it is \
+                 \"{range}\"), or give this program CAP_NET_RAW"
+            )
+        })
+    }
+
     fn probe_name(&self) -> &'static str {
         match self.ping.probe {
             Probe::Stamp(_) => "stamp",
+            Probe::Icmp => "icmp",
             _ => "echo",
         }
     }
@@ -69,7 +96,7 @@ impl TargetState {
             endpoint: self.endpoint.clone(),
             address: Target::address(&found.endpoint, &found.address),
             resolved: found.endpoint,
-            local: found.local.as_ref().and_then(Target::local),
+            local: found.local.as_ref().and_then(|local| self.local(local)),
             probe: self.probe_name(),
             kernel: found.kernel,
             clock: found.clock,

@@ -17,7 +17,7 @@ use crate::target::{Service, Target};
 /// Writes that an endpoint is served.
 pub(crate) fn listening(out: &mut dyn Write, target: &Target, as_json: bool) -> io::Result<()> {
     let kind = match (target.service, target.endpoint.transport().kind()) {
-        (Service::Stamp, _) => "request",
+        (Service::Stamp | Service::Icmp, _) => "request",
         (Service::Echo, Kind::Datagrams) => "message",
         (Service::Echo, Kind::Stream | Kind::Messages) => "connection",
     };

@@ -109,14 +109,15 @@ fn clock_name(clock: ClockRelation) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use echosounder_proto::WallTime;
+    use echosounder_proto::{LossReport, WallTime};
 
     use super::*;
 
     #[test]
     fn times_that_jq_would_round_are_also_text() {
         let sent = WallTime::from_nanos(1_795_810_829_000_000_010);
-        let lost = PingEvent::Lost { number: 1, sent, reason: FailureKind::Timeout.into() };
+        let (reason, report) = (FailureKind::Timeout.into(), LossReport::default());
+        let lost = PingEvent::Lost { number: 1, sent, reason, report };
         let mut out = Vec::new();
         event(&mut out, &EventTime::from_unix_nanos(0), "tcp://h:1", &lost).unwrap();
         let line = String::from_utf8(out).unwrap();

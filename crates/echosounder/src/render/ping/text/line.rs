@@ -147,7 +147,10 @@ mod tests {
             reply.retransmissions = Some(count);
             PingEvent::Replied(reply)
         };
-        let lost = |reason| PingEvent::Lost { number: 8, sent, reason };
+        let lost = |reason| PingEvent::Lost { number: 8, sent, reason, report: LossReport::default() };
+        let mut report = LossReport::default();
+        (report.from, report.path_mtu) = (Some([192, 0, 2, 254].into()), Some(1400));
+        let too_long = PingEvent::Lost { number: 8, sent, reason: LossReason::TooLong, report };
         for (happened, colored) in [
             (answered(false, false), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
             (
@@ -158,6 +161,7 @@ mod tests {
             (resent(0), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
             (lost(FailureKind::Timeout.into()), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
             (lost(LossReason::NotSent), "h: seq=8 not sent\n"),
+            (too_long, "h: seq=8 \x1b[31mTOO_LONG\x1b[0m (path MTU 1400, from 192.0.2.254)\n"),
             (PingEvent::Disconnected, "h: \x1b[31mconnection lost\x1b[0m\n"),
         ] {
             assert_eq!(written(Style::with(true, None), &happened), colored);
