@@ -29,6 +29,8 @@ pub(crate) struct Candidates {
     source: Option<Source>,
     ip_options: IpOptions,
     addresses: VecDeque<Address>,
+    /// Whether a datagram socket has been connected to an address, or has failed to be.
+    has_tried: bool,
     limit: WaitLimit,
 }
 
@@ -45,6 +47,7 @@ impl Candidates {
             source: options.source.clone(),
             ip_options: options.ip_options,
             addresses: resolve::addresses(options, deadline, limit)?,
+            has_tried: false,
             limit: limit.clone(),
         })
     }
@@ -68,7 +71,8 @@ impl Candidates {
     /// Connects to the first address that accepts; `None` if every address has been tried before.
     ///
     /// A datagram socket is connected to the next address without a check: only a request shows
-    /// whether a server listens there.
+    /// whether a server listens there. It never waits, so the first address is tried even if the
+    /// time is over, and a busy machine cannot make it time out.
     pub(crate) fn connect(&mut self, deadline: Deadline) -> Option<Result<(Socket, Address), ClientError>> {
         if self.addresses.is_empty() {
             return None;
@@ -78,10 +82,11 @@ impl Candidates {
         }
         let mut failures = Vec::new();
         while let Some(address) = self.addresses.pop_front() {
-            if deadline.is_over(self.limit.now()) {
+            if self.has_tried && deadline.is_over(self.limit.now()) {
                 failures.push(self.timed_out(&address));
                 break;
             }
+            self.has_tried = true;
             match self.start(&address, deadline) {
                 Ok((socket, _)) => return Some(Ok((socket, address))),
                 Err(error) => failures.push(error),
@@ -329,6 +334,7 @@ mod tests {
             source: None,
             ip_options: IpOptions::default(),
             addresses: addresses.into_iter().collect(),
+            has_tried: false,
             limit: limit(),
         }
     }
@@ -352,9 +358,15 @@ mod tests {
         for transport in [Transport::Tcp, Transport::Udp] {
             let (mut candidates, _sockets) = refusing(transport, 5);
             let deadline = candidates.limit.after(Duration::ZERO);
+            let mut left = 4;
+            if transport == Transport::Udp {
+                // Connecting the first one never waits.
+                candidates.connect(deadline).unwrap().unwrap();
+                left = 3;
+            }
             let error = candidates.connect(deadline).unwrap().unwrap_err();
             assert_eq!(error.failure_kind(), Some(FailureKind::Timeout), "{error}");
-            assert_eq!(candidates.addresses().count(), 4);
+            assert_eq!(candidates.addresses().count(), left);
         }
         let (mut in_time, _sockets) = refusing(Transport::Tcp, 5);
         let error = in_time.connect(Deadline::NEVER).unwrap().unwrap_err();
