@@ -33,7 +33,7 @@ impl Detail {
     pub(super) fn minor_distribution(self) -> Distribution {
         match self {
             Self::Full => Distribution::default(),
-            Self::Compact => Distribution::with_buckets_max(31),
+            Self::Compact => Distribution::with_buckets_max(15),
         }
     }
 
@@ -41,7 +41,7 @@ impl Detail {
     pub(super) fn coarse_distribution(self) -> Distribution {
         match self {
             Self::Full => Distribution::default(),
-            Self::Compact => Distribution::with_buckets_max(15),
+            Self::Compact => Distribution::with_buckets_max(7),
         }
     }
 
@@ -58,7 +58,8 @@ impl Detail {
     pub(super) fn pending_max(self) -> usize {
         match self {
             Self::Full => 64,
-            Self::Compact => 8,
+            // One more waits for a moment, and eight fill the memory of a queue that has doubled.
+            Self::Compact => 7,
         }
     }
 }
