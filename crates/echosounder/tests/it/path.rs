@@ -171,3 +171,23 @@ fn icmp_has_no_port_and_no_server() {
         assert!(done.stderr.contains(sentence), "{done:?}");
     }
 }
+
+#[test]
+fn targets_are_compared_with_the_first() {
+    let Some(lab) = net_lab("") else { return };
+    let done = ping(lab, &["-W", "10s", "icmp://127.0.0.1", "icmp://127.0.0.2", "icmp://127.0.0.3"]);
+    let of = |name: &str| {
+        let row = done.text().lines().rfind(|line| line.starts_with(name)).unwrap_or_default();
+        row.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    let place = of("ms ").iter().position(|column| column == "+p50").unwrap();
+    let base = of("icmp://127.0.0.1 ");
+    assert_eq!(base[place], "-", "{done:?}");
+    for name in ["icmp://127.0.0.2 ", "icmp://127.0.0.3 "] {
+        let row = of(name);
+        let difference = number(&row[place - 1]) - number(&base[place - 1]);
+        assert!((number(&row[place]) - difference).abs() < 0.0025, "{done:?}");
+        assert!(row[place].starts_with(['+', '-']), "{done:?}");
+    }
+}

@@ -55,7 +55,8 @@ fn id(number: usize) -> String {
 fn write_comparison(out: &mut dyn Write, targets: &[Measured<'_>]) -> io::Result<()> {
     let reports = targets.iter().filter_map(|target| target.report);
     let unit = page::table_unit(reports.map(|report| &report.rtt.delay));
-    let columns = ["sent", "lost", "min", "p50", "p99", "max", "jitter"];
+    let columns = ["sent", "lost", "min", "p50", "+p50", "p99", "max", "jitter"];
+    let base = targets.first().and_then(|target| median(target.report?));
     page::begin_table(out, &format!("Round trips, in {}", unit.name), "target", &columns)?;
     for (number, target) in targets.iter().enumerate() {
         let name = Text(target.endpoint);
@@ -65,10 +66,10 @@ fn write_comparison(out: &mut dyn Write, targets: &[Measured<'_>]) -> io::Result
             id(number)
         )?;
         match target.report {
-            Some(report) => write_compared(out, report, unit)?,
+            Some(report) => write_compared(out, report, base.filter(|_| number != 0), unit)?,
             None => {
                 let error = Text(target.error.unwrap_or("–"));
-                write!(out, r#"<td class="word" colspan="7">{error}</td>"#)?;
+                write!(out, r#"<td class="word" colspan="8">{error}</td>"#)?;
             }
         }
         writeln!(out, "</tr>")?;
@@ -76,11 +77,21 @@ fn write_comparison(out: &mut dyn Write, targets: &[Measured<'_>]) -> io::Result
     page::end_table(out)
 }
 
-fn write_compared(out: &mut dyn Write, report: &PingReport, unit: Unit) -> io::Result<()> {
+/// Returns the median of the round-trip times in nanoseconds.
+fn median(report: &PingReport) -> Option<f64> {
+    report.rtt.delay.percentile(50.0).map(|nanos| nanos as f64)
+}
+
+/// Writes the cells of a target, and the difference of its median to that of the first target.
+fn write_compared(out: &mut dyn Write, report: &PingReport, base: Option<f64>, unit: Unit) -> io::Result<()> {
     let rtt = &report.rtt.delay;
     let class = if report.lost.total() == 0 { "" } else { r#" class="bad""# };
     write!(out, "<td>{}</td><td{class}>{}</td>", grouped(report.sent()), Text(&percent_lost(report)))?;
-    for nanos in [rtt.min(), rtt.percentile(50.0), rtt.percentile(99.0), rtt.max()] {
+    let median = median(report);
+    page::delay_cell(out, rtt.min().map(|nanos| nanos as f64), unit)?;
+    page::delay_cell(out, median, unit)?;
+    page::delay_cell(out, median.zip(base).map(|(median, base)| median - base), unit)?;
+    for nanos in [rtt.percentile(99.0), rtt.max()] {
         page::delay_cell(out, nanos.map(|nanos| nanos as f64), unit)?;
     }
     page::delay_cell(out, report.rtt.jitter_ns, unit)

@@ -19,13 +19,14 @@ pub(crate) struct Row<'a> {
     pub(crate) failure: Option<FailureKind>,
 }
 
-/// Writes a table with a row for each of several targets.
+/// Writes a table with a row for each of several targets. The first target is the base: the column
+/// `+p50` is the difference to its median.
 pub(crate) fn comparison(out: &mut dyn Write, style: Style, rows: &[Row<'_>]) -> io::Result<()> {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     // On a narrow terminal the name has a line of its own.
-    let own_line = !style.fits(width + 68);
+    let own_line = !style.fits(width + 78);
     let name_width = if own_line { 0 } else { width };
-    let mut line = |name: &str, cells: [String; 7], has_lost: bool, failure: Option<FailureKind>| {
+    let mut line = |name: &str, cells: [String; 8], has_lost: bool, failure: Option<FailureKind>| {
         let [sent, lost, times @ ..] = cells;
         let lost = style.bad_if(has_lost, format!("{lost:>7}"));
         write!(out, "{name:name_width$}{}{sent:>9} {lost}", if own_line { "\n" } else { " " })?;
@@ -33,21 +34,37 @@ pub(crate) fn comparison(out: &mut dyn Write, style: Style, rows: &[Row<'_>]) ->
         failure.map_or(Ok(()), |failure| write!(out, "  {}", style.bad(failure)))?;
         writeln!(out)
     };
-    line("ms", ["sent", "lost", "min", "p50", "p99", "max", "jitter"].map(str::to_owned), false, None)?;
-    rows.iter().try_for_each(|row| {
+    line(
+        "ms",
+        ["sent", "lost", "min", "p50", "+p50", "p99", "max", "jitter"].map(str::to_owned),
+        false,
+        None,
+    )?;
+    let base = rows.first().and_then(|row| median(row.report?));
+    rows.iter().enumerate().try_for_each(|(index, row)| {
         let has_lost = row.report.is_some_and(|report| report.lost.total() != 0);
-        let cells = row.report.map_or_else(|| [(); 7].map(|()| none()), compared_cells);
+        let base = base.filter(|_| index != 0);
+        let cells =
+            row.report.map_or_else(|| [(); 8].map(|()| none()), |report| compared_cells(report, base));
         line(row.name, cells, has_lost, row.failure)
     })
 }
 
-fn compared_cells(report: &PingReport) -> [String; 7] {
+/// Returns the median of the round-trip times in nanoseconds.
+fn median(report: &PingReport) -> Option<i64> {
+    report.rtt.delay.percentile(50.0)
+}
+
+/// Returns the cells of a target, if the base has this median in nanoseconds.
+fn compared_cells(report: &PingReport, base: Option<i64>) -> [String; 8] {
     let times = &report.rtt.delay;
+    let beyond = median(report).zip(base).map(|(median, base)| (median - base) as f64 / 1e6);
     [
         grouped(report.sent()),
         format!("{}%", percent_lost(report)),
         cell(times.min()),
-        cell(times.percentile(50.0)),
+        cell(median(report)),
+        beyond.map_or_else(none, |beyond| format!("{beyond:+.3}")),
         cell(times.percentile(99.0)),
         cell(times.max()),
         report.rtt.jitter_ns.map_or_else(none, millis),
