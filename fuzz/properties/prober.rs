@@ -69,7 +69,7 @@ impl Session {
 
     /// Lets one thing happen.
     fn step(&mut self, script: &mut Script<'_>) {
-        let (step, choice) = (script.byte() % 12, script.byte());
+        let (step, choice) = (script.byte() % 14, script.byte());
         let at = self.now.mono;
         let kinds = [FailureKind::Refused, FailureKind::Unreachable, FailureKind::Dns, FailureKind::Closed];
         let kind = kinds[choice % kinds.len()];
@@ -104,7 +104,15 @@ impl Session {
                 }
             }
             10 => ProbeInput::Blocked(choice % 2 == 1),
-            _ => ProbeInput::Disconnected { kind, at },
+            11 => ProbeInput::Disconnected { kind, at },
+            12 => {
+                let number = self.prober.requests().saturating_sub(choice as u64 % 4);
+                ProbeInput::Completed { number, at: Times::of(self.now) }
+            }
+            _ => {
+                let number = self.prober.requests().saturating_sub(choice as u64 % 4);
+                ProbeInput::Rejected { number, kind, at }
+            }
         };
         self.prober.handle(input);
     }

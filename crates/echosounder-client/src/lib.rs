@@ -69,7 +69,7 @@ pub use load::{
     TcpSummary, load, ramp,
 };
 pub use ping::{
-    ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
+    ClockRelation, ConnectProbe, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
     PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingOptions, PingReply, PingReport,
     Pinger, Point, Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, RequestHeader, ResolvedTarget, RttRange,
     STREAM_REQUEST_BYTES_MIN, SeenReport, Series, Spreads, StampOptions, TargetEvent, TargetResult,

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use crate::icmp::IcmpError;
 
@@ -77,4 +78,7 @@ pub struct LossReport {
     pub from: Option<IpAddr>,
     /// The path MTU that the request exceeds, in bytes of an IP packet.
     pub path_mtu: Option<u32>,
+    /// How long after it was sent the peer or the network rejected the request; `None` if nothing
+    /// shows that this request was rejected.
+    pub after: Option<Duration>,
 }

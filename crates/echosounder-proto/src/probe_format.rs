@@ -20,6 +20,14 @@ pub struct ProbeReply {
     pub seen: Seen,
 }
 
+impl ProbeReply {
+    /// Returns the reply to the request with this number, without a timestamp, that ended with the
+    /// last of the bytes read.
+    pub fn new(number: u64) -> Self {
+        Self { number, timestamp: None, ends_read: true, seen: Seen::default() }
+    }
+}
+
 /// The peer's report on a request beside the timestamp: the number of the reply, header fields of the
 /// request as it arrived, and the error of the peer's clock. `None` means not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

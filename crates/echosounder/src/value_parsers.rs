@@ -4,6 +4,7 @@
 //! argument before it.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -154,6 +155,24 @@ pub(crate) fn sizes(text: &str) -> Result<SizeRange, String> {
     }
 }
 
+/// The most ports of a range.
+const PORTS_MAX: usize = 256;
+
+/// Parses a port or a range of ports: `40000`, `40000-40007`.
+pub(crate) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let port = |text: &str| {
+        let port = text.parse().ok().filter(|port| *port != 0);
+        port.ok_or_else(|| format!("\"{text}\" is not a port from 1 to 65535"))
+    };
+    let (min, max) = text.split_once('-').unwrap_or((text, text));
+    let ports = port(min)?..=port(max)?;
+    match ports.len() {
+        0 => Err(format!("the range \"{text}\" ends before it begins")),
+        1..=PORTS_MAX => Ok(ports),
+        _ => Err(format!("the maximum is {PORTS_MAX} ports")),
+    }
+}
+
 /// Parses the size of a request.
 pub(crate) fn request_size(text: &str) -> Result<NonZeroUsize, String> {
     match size(text)? {
@@ -298,6 +317,15 @@ mod tests {
         assert!(endpoint("stamp://host").is_err());
         assert_eq!(target("stamp://host").unwrap().to_string(), "stamp://host:862");
         assert!(target("tpc://host").unwrap_err().ends_with(hint));
+    }
+
+    #[test]
+    fn parses_ports() {
+        assert_eq!((ports("80"), ports("40000-40007")), (Ok(80..=80), Ok(40_000..=40_007)));
+        assert_eq!(ports("1-256").map(|ports| ports.len()), Ok(256));
+        for text in ["", "0", "65536", "2-1", "1-257", "-1", "1-", "1-2-3", "http"] {
+            assert!(ports(text).is_err(), "{text}");
+        }
     }
 
     #[test]

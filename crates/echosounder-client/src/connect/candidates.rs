@@ -7,11 +7,12 @@ use echosounder_proto::FailureKind;
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{
     Address, Endpoint, Error, Events, Interest, Kind, Poll, Socket, Transport, is_multicast_or_broadcast,
+    option,
 };
 
 use super::attempt::Attempt;
 use super::icmp;
-use super::options::{ConnectOptions, IpOptions, Opens, Source};
+use super::options::{self, ConnectOptions, IpOptions, Opens, Source};
 use super::race::{Race, refuse_self_connection};
 use super::resolve;
 use crate::clock::Deadline;
@@ -27,6 +28,7 @@ pub(crate) struct Candidates {
     transport: Transport,
     opens: Opens,
     source: Option<Source>,
+    source_port: Option<u16>,
     ip_options: IpOptions,
     addresses: VecDeque<Address>,
     /// Whether a datagram socket has been connected to an address, or has failed to be.
@@ -45,6 +47,7 @@ impl Candidates {
             transport: options.endpoint.transport(),
             opens: options.opens,
             source: options.source.clone(),
+            source_port: options.source_port,
             ip_options: options.ip_options,
             addresses: resolve::addresses(options, deadline, limit)?,
             has_tried: false,
@@ -166,8 +169,13 @@ impl Candidates {
         }
     }
 
-    /// Starts to connect. Returns the socket, and whether it is connected already.
-    fn start(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), ClientError> {
+    /// Takes the next address, without trying it.
+    pub(crate) fn next_address(&mut self) -> Option<Address> {
+        self.addresses.pop_front()
+    }
+
+    /// Creates a socket to connect to an address, bound to its source.
+    pub(crate) fn socket(&self, address: &Address) -> Result<Socket, ClientError> {
         let socket = match self.opens {
             Opens::Transport => self.transport.socket(address).map_err(|error| self.error(address, error))?,
             Opens::Icmp => icmp::open(address)?,
@@ -176,11 +184,22 @@ impl Candidates {
             let error = Error::new(Operation::Connect.as_str(), &self.display(address), error);
             return Err(ClientError::FamilyAbsent(error));
         }
-        if let Some(source) = &self.source {
-            source.bind(&socket)?;
+        if self.source_port.is_some() && self.transport.kind() != Kind::Datagrams {
+            // The port may be in use by a connection that was closed: TIME-WAIT, RFC 9293 §3.6.1.
+            let reused = socket.set_option(option::SO_REUSEADDR, true);
+            reused.map_err(|error| self.local_error("prepare", error))?;
+        }
+        if address.ip().is_some() {
+            options::bind(&socket, self.source.as_ref(), self.source_port, address)?;
         }
         let applied = self.ip_options.apply(&socket, address);
         applied.map_err(|error| self.local_error("mark the packets of", error))?;
+        Ok(socket)
+    }
+
+    /// Starts to connect. Returns the socket, and whether it is connected already.
+    fn start(&self, address: &Address, deadline: Deadline) -> Result<(Socket, bool), ClientError> {
+        let socket = self.socket(address)?;
         let connected = match address {
             Address::Unix(_) => self.connect_to_path(&socket, address, deadline).map(|()| true),
             // A ping socket has no peer name: getpeername(2) fails.
@@ -216,7 +235,7 @@ impl Candidates {
     ///
     /// Some errors have two causes. To connect an unbound datagram socket to the same address shows
     /// which of them it is, since neither a missing port nor the source address can make that fail.
-    fn classify(&self, address: &Address, error: io::Error) -> ClientError {
+    pub(crate) fn classify(&self, address: &Address, error: io::Error) -> ClientError {
         use io::ErrorKind::{AddrNotAvailable, InvalidInput};
         let endpoint = self.display(address);
         match (error.kind(), address, &self.source) {
@@ -301,7 +320,7 @@ pub(crate) fn connect_many(
 }
 
 /// Starts to connect. Returns whether the socket is connected already.
-fn start_to_connect(socket: &Socket, address: &Address) -> io::Result<bool> {
+pub(crate) fn start_to_connect(socket: &Socket, address: &Address) -> io::Result<bool> {
     socket.set_nonblocking(true)?;
     match socket.connect(address) {
         Err(error) if Socket::is_in_progress(&error) => Ok(false),
@@ -332,6 +351,7 @@ mod tests {
             transport,
             opens: Opens::Transport,
             source: None,
+            source_port: None,
             ip_options: IpOptions::default(),
             addresses: addresses.into_iter().collect(),
             has_tried: false,

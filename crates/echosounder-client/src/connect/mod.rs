@@ -16,4 +16,5 @@ pub(crate) use options::Opens;
 pub use options::{ConnectOptions, IpOptions, Source};
 
 pub(crate) use attempt::Attempt;
-pub(crate) use candidates::{Candidates, connect_many};
+pub(crate) use candidates::{Candidates, connect_many, start_to_connect};
+pub(crate) use race::connect_result;

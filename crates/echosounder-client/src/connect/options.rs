@@ -1,6 +1,6 @@
 //! The options of a connection attempt.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -33,6 +33,8 @@ pub struct ConnectOptions {
     pub ip_version: IpVersion,
     /// The local address or interface; `None` lets the kernel choose by its routes.
     pub source: Option<Source>,
+    /// The local port; `None` lets the kernel choose. Only IP sockets have ports.
+    pub source_port: Option<u16>,
     /// Header fields of the packets that are sent.
     pub ip_options: IpOptions,
     /// How long to try to connect, over all addresses; afterwards, how long to wait for each reply.
@@ -71,6 +73,7 @@ impl ConnectOptions {
             endpoint,
             ip_version: IpVersion::Any,
             source: None,
+            source_port: None,
             ip_options: IpOptions::default(),
             wait: DEFAULT_WAIT,
             opens: Opens::Transport,
@@ -87,6 +90,13 @@ impl ConnectOptions {
     #[must_use]
     pub fn source(self, source: Source) -> Self {
         Self { source: Some(source), ..self }
+    }
+
+    /// Sets the local port to connect from. A connection can use it again as soon as the one before
+    /// is closed.
+    #[must_use]
+    pub fn source_port(self, port: u16) -> Self {
+        Self { source_port: Some(port), ..self }
     }
 
     /// Sets header fields of the packets that are sent.
@@ -197,24 +207,43 @@ pub enum Source {
     Interface(String),
 }
 
-impl Source {
-    /// Binds a socket to the address or the interface.
-    pub(crate) fn bind(&self, socket: &Socket) -> Result<(), ClientError> {
-        let failed = |object: &str, error| ClientError::Local(Error::new("bind", &object, error));
-        match self {
-            Self::Address(ip) => {
-                // The kernel then chooses the port on connect, so that connections to different
-                // peers can share it: ip(7). A kernel without the option (before Linux 4.2) chooses
-                // the port now.
-                let _ = socket.set_option(option::IP_BIND_ADDRESS_NO_PORT, true);
-                socket.bind(SocketAddr::new(*ip, 0)).map_err(|error| match error.kind() {
-                    io::ErrorKind::AddrInUse => ClientError::no_port(Operation::Bind, ip),
-                    _ => failed(&ip.to_string(), error),
-                })
-            }
-            Self::Interface(name) => {
-                socket.set_option(option::SO_BINDTODEVICE, name.clone()).map_err(|error| failed(name, error))
-            }
+/// Binds a socket that is to be connected to `address` to the local address, interface and port that
+/// were chosen.
+pub(super) fn bind(
+    socket: &Socket,
+    source: Option<&Source>,
+    port: Option<u16>,
+    address: &Address,
+) -> Result<(), ClientError> {
+    let failed = |object: &str, error| ClientError::Local(Error::new("bind", &object, error));
+    let ip = match source {
+        Some(Source::Address(ip)) => Some(*ip),
+        Some(Source::Interface(name)) => {
+            let bound = socket.set_option(option::SO_BINDTODEVICE, name.clone());
+            bound.map_err(|error| failed(name, error))?;
+            None
+        }
+        None => None,
+    };
+    let any = match address {
+        Address::Inet6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    match (ip, port) {
+        (None, None) => Ok(()),
+        (Some(ip), None) => {
+            // The kernel then chooses the port on connect, so that connections to different peers
+            // can share it: ip(7). A kernel without the option (before Linux 4.2) chooses the port
+            // now.
+            let _ = socket.set_option(option::IP_BIND_ADDRESS_NO_PORT, true);
+            socket.bind(SocketAddr::new(ip, 0)).map_err(|error| match error.kind() {
+                io::ErrorKind::AddrInUse => ClientError::no_port(Operation::Bind, &ip),
+                _ => failed(&ip.to_string(), error),
+            })
+        }
+        (ip, Some(port)) => {
+            let local = SocketAddr::new(ip.unwrap_or(any), port);
+            socket.bind(local).map_err(|error| failed(&local.to_string(), error))
         }
     }
 }

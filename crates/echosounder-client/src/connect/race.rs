@@ -74,7 +74,7 @@ pub(super) fn connect_error(transport: Transport, address: &Address, error: io::
 }
 
 /// Returns the result of a connect that has ended, and refuses a connection to itself.
-pub(super) fn connect_result(socket: &Socket) -> io::Result<()> {
+pub(crate) fn connect_result(socket: &Socket) -> io::Result<()> {
     socket.take_error()?.map_or_else(|| refuse_self_connection(socket), Err)
 }
 

@@ -21,6 +21,10 @@ impl Session {
         if !schedule.moves(now, in_flight) {
             return Ok(());
         }
+        if self.fresh.is_some() {
+            self.connect_elsewhere(context);
+            return Ok(());
+        }
         if self.link.transport.kind() != Kind::Datagrams {
             // The next request connects to the new address.
             self.disconnect(FailureKind::Closed, context);

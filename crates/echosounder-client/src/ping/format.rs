@@ -17,6 +17,8 @@ pub(super) enum Format {
     Text(Box<TextEcho>),
     Icmp(IcmpEcho),
     Stamp(Box<StampSender>),
+    /// Requests without bytes.
+    Connect,
 }
 
 impl Format {
@@ -37,13 +39,14 @@ impl Format {
                 Self::Icmp(IcmpEcho::new(icmp::version(&link.address), id, key, ping.size_bytes))
             }
             Probe::Stamp(stamp) => Self::Stamp(Box::new(StampSender::new(sender_config(ping, stamp)))),
+            Probe::Connect(_) => Self::Connect,
         }
     }
 
     /// Returns the direction in which that many requests were lost, as far as the replies show it.
     pub(super) fn loss_direction(&self, lost: u64) -> Option<LossDirection> {
         match self {
-            Self::Text(_) | Self::Icmp(_) => None,
+            Self::Text(_) | Self::Icmp(_) | Self::Connect => None,
             Self::Stamp(sender) => sender.loss_direction(lost),
         }
     }
@@ -80,6 +83,7 @@ impl ProbeFormat for Format {
             Self::Text(format) => format.write(number, now, out),
             Self::Icmp(format) => format.write(number, now, out),
             Self::Stamp(format) => format.write(number, now, out),
+            Self::Connect => {}
         }
     }
 
@@ -88,6 +92,7 @@ impl ProbeFormat for Format {
             Self::Text(format) => format.read(bytes, next, replies),
             Self::Icmp(format) => format.read(bytes, next, replies),
             Self::Stamp(format) => format.read(bytes, next, replies),
+            Self::Connect => false,
         }
     }
 
@@ -96,6 +101,7 @@ impl ProbeFormat for Format {
             Self::Text(format) => format.find(packet, next),
             Self::Icmp(format) => format.find(packet, next),
             Self::Stamp(format) => format.find(packet, next),
+            Self::Connect => None,
         }
     }
 
@@ -104,6 +110,7 @@ impl ProbeFormat for Format {
             Self::Text(format) => format.can_write(),
             Self::Icmp(format) => format.can_write(),
             Self::Stamp(format) => format.can_write(),
+            Self::Connect => true,
         }
     }
 
@@ -112,6 +119,7 @@ impl ProbeFormat for Format {
             Self::Text(format) => format.reset(),
             Self::Icmp(format) => format.reset(),
             Self::Stamp(format) => format.reset(),
+            Self::Connect => {}
         }
     }
 
@@ -120,6 +128,7 @@ impl ProbeFormat for Format {
             Self::Text(format) => format.take_unmatched(),
             Self::Icmp(format) => format.take_unmatched(),
             Self::Stamp(format) => format.take_unmatched(),
+            Self::Connect => false,
         }
     }
 }

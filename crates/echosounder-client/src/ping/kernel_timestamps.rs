@@ -120,6 +120,13 @@ impl KernelTimestamps {
         }
     }
 
+    /// Returns what the kernel reports about connections that are closed when they are established:
+    /// the round-trip time of a TCP handshake.
+    pub(super) fn of_handshake(transport: Transport, source: TimestampSource) -> Self {
+        let is_tcp = matches!(transport, Transport::Tcp | Transport::Mptcp);
+        Self { sends: false, receives: is_tcp && source == TimestampSource::Kernel, errors: false }
+    }
+
     /// Receives, and returns the number of bytes and when they arrived, if that was enabled and is
     /// known.
     pub(super) fn receive(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Option<Duration>)> {

@@ -14,6 +14,7 @@ use super::control::PingControl;
 use super::detail::Detail;
 use super::event::{PingEvent, TargetEvent};
 use super::plan::PingOptions;
+use super::probe::Probe;
 use super::session::Session;
 use crate::clock::SystemClock;
 use crate::error::ClientError;
@@ -272,10 +273,15 @@ impl Pinger {
         let now = context.clock.mono();
         let left = ping.deadline.map_or(Duration::MAX, |deadline| began + deadline - now);
         let (timeout, options) = (ping.connect.wait.min(left), ping.connect.clone());
+        let started = match ping.probe {
+            // The first connection is measured like all others.
+            Probe::Connect(_) => context.connector.look_up(index, &options, timeout).map(|()| None),
+            _ => context.connector.connect(index, &options, timeout, &context.poll),
+        };
         self.slots[index].state = State::Opening(ping, began);
-        match context.connector.connect(index, &options, timeout, &context.poll) {
+        match started {
             Ok(None) => true,
-            Ok(Some(outcome)) => self.opened(index, outcome, emit),
+            Ok(Some(outcome)) => self.connected(index, outcome, emit),
             Err(error) => self.end(index, Some(error), emit),
         }
     }
@@ -313,12 +319,22 @@ impl Pinger {
     fn take_connected(&mut self, emit: &mut dyn FnMut(usize, TargetEvent) -> bool) -> bool {
         let now = self.context.clock.mono();
         while let Some((index, result)) = self.context.connector.take_looked_up() {
-            if let State::Running(session) = &mut self.slots[index].state {
-                session.looked_up(result, now);
-                let result = session.turn(false, &mut self.context);
-                if !self.settle(index, result, emit) {
-                    return false;
+            let goes_on = match &mut self.slots[index].state {
+                State::Running(session) => {
+                    session.looked_up(result, now);
+                    let result = session.turn(false, &mut self.context);
+                    self.settle(index, result, emit)
                 }
+                State::Opening(..) => {
+                    let open = |ping, began, context: &Context| {
+                        Session::open_fresh(ping, index, began, result, context)
+                    };
+                    self.opened(index, open, emit) && self.open_next(index, emit)
+                }
+                State::Waiting(_) | State::Reopening(..) | State::Ended => true,
+            };
+            if !goes_on {
+                return false;
             }
         }
         while let Some((index, outcome)) = self.context.connector.take(now, &self.context.poll) {
@@ -328,7 +344,7 @@ impl Pinger {
                     let result = result.and_then(|()| session.turn(false, &mut self.context));
                     self.settle(index, result, emit)
                 }
-                State::Opening(..) => self.opened(index, outcome, emit) && self.open_next(index, emit),
+                State::Opening(..) => self.connected(index, outcome, emit) && self.open_next(index, emit),
                 State::Waiting(_) | State::Reopening(..) | State::Ended => true,
             };
             if !goes_on {
@@ -338,17 +354,28 @@ impl Pinger {
         true
     }
 
-    /// Begins to measure a target that was looked up.
-    fn opened(
+    /// Begins to measure a target that was connected, or could not be.
+    fn connected(
         &mut self,
         index: usize,
         outcome: ConnectOutcome,
         emit: &mut dyn FnMut(usize, TargetEvent) -> bool,
     ) -> bool {
+        let open = |ping, began, context: &Context| Session::open(ping, index, began, outcome, context);
+        self.opened(index, open, emit)
+    }
+
+    /// Begins to measure a target with the session that `open` returns.
+    fn opened(
+        &mut self,
+        index: usize,
+        open: impl FnOnce(PingOptions, MonoTime, &Context) -> Result<Session, ClientError>,
+        emit: &mut dyn FnMut(usize, TargetEvent) -> bool,
+    ) -> bool {
         let state = std::mem::replace(&mut self.slots[index].state, State::Ended);
         let State::Opening(ping, began) = state else { return true };
         let awaited = ping.until_up.then(|| ping.clone());
-        match Session::open(*ping, index, began, outcome, &self.context) {
+        match open(*ping, began, &self.context) {
             Err(error) => {
                 if let (Some(ping), Some(kind)) = (awaited, error.failure_kind()) {
                     self.await_target(index, ping, began, error);

@@ -73,6 +73,8 @@ pub struct PingOptions {
     pub clock: Option<ClockRelation>,
     /// Whose times of receiving replies count.
     pub timestamps: TimestampSource,
+    /// Words after the name of the target that distinguish it from others with the same endpoint.
+    pub label: Option<String>,
 }
 
 impl PingOptions {
@@ -91,6 +93,7 @@ impl PingOptions {
             resolve_every: None,
             clock: None,
             timestamps: TimestampSource::default(),
+            label: None,
         }
     }
 
@@ -110,9 +113,18 @@ impl PingOptions {
         self
     }
 
-    /// Returns the target as a user writes it: `udp://host:21567`, `stamp://host:862`.
+    /// Returns the target as a user writes it, `udp://host:21567` or `stamp://host:862`, with its
+    /// label.
     pub fn target(&self) -> String {
-        self.probe.display(&self.connect.endpoint.to_string())
+        self.labelled(self.probe.display(&self.connect.endpoint.to_string()))
+    }
+
+    /// Returns the name of a target with the label behind it.
+    pub(super) fn labelled(&self, name: String) -> String {
+        match &self.label {
+            Some(label) => format!("{name} {label}"),
+            None => name,
+        }
     }
 
     /// Returns the smallest size of a request to the target, in bytes.

@@ -2,7 +2,7 @@
 
 use echosounder_proto::stamp::{self, Key, Layout, TimestampFormat};
 use echosounder_proto::{ICMP_PAYLOAD_MAX, ICMP_PAYLOAD_MIN};
-use echosounder_socket::{Endpoint, Transport};
+use echosounder_socket::{Endpoint, Kind, Transport};
 
 use super::plan::{REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
 use crate::connect::Opens;
@@ -35,6 +35,36 @@ pub enum Probe {
     /// They need a ping socket, for which net.ipv4.ping_group_range must include a group of the user
     /// (icmp(7)), or CAP_NET_RAW.
     Icmp,
+    /// A new connection for each request, to any server that accepts connections. Nothing is sent
+    /// over it, and it is closed when it is established.
+    Connect(ConnectProbe),
+}
+
+/// How connections are made whose setup is measured.
+///
+/// # Examples
+///
+/// ```no_run
+/// use echosounder_client::{ConnectProbe, Ping, Probe};
+///
+/// let report = Ping::to("tcp://www.example:443").probe(Probe::Connect(ConnectProbe::default())).run()?;
+/// println!("handshake: {:?}, refused: {}", report.percentile(50.0), report.lost.refused);
+/// # Ok::<(), echosounder_client::ClientError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectProbe {
+    /// Whether to close connections with a reset (RST) instead of a FIN, so that no local port waits
+    /// in TIME-WAIT. The server may log an error for each.
+    pub reset: bool,
+}
+
+impl ConnectProbe {
+    /// Sets whether to close connections with a reset.
+    #[must_use]
+    pub fn reset(self, reset: bool) -> Self {
+        Self { reset, ..self }
+    }
 }
 
 /// How requests to a STAMP reflector are written.
@@ -57,7 +87,7 @@ impl StampOptions {
 
 impl Probe {
     /// Returns the default size of a request in bytes: 64, 72 for a reflector, and
-    /// 160 for one with a key, so that a request has space for all extensions.
+    /// 160 for one with a key, so that a request has space for all extensions; 0 for a connection.
     pub fn default_size_bytes(&self) -> usize {
         match self {
             Self::Echo | Self::Icmp => ECHO_SIZE_BYTES,
@@ -65,6 +95,7 @@ impl Probe {
                 let signature = if stamp.key.is_some() { STAMP_HMAC_BYTES } else { 0 };
                 stamp.layout().len() + STAMP_EXTENSION_BYTES + signature
             }
+            Self::Connect(_) => 0,
         }
     }
 
@@ -75,6 +106,7 @@ impl Probe {
             Self::Echo => REQUEST_BYTES_MIN,
             Self::Stamp(stamp) => stamp.layout().len(),
             Self::Icmp => ICMP_PAYLOAD_MIN,
+            Self::Connect(_) => 0,
         }
     }
 
@@ -84,13 +116,14 @@ impl Probe {
             Self::Echo => REQUEST_BYTES_MAX,
             Self::Stamp(_) => stamp::REQUEST_MAX,
             Self::Icmp => ICMP_PAYLOAD_MAX,
+            Self::Connect(_) => 0,
         }
     }
 
     /// Returns the kind of socket that such requests need.
     pub(super) fn opens(&self) -> Opens {
         match self {
-            Self::Echo | Self::Stamp(_) => Opens::Transport,
+            Self::Echo | Self::Stamp(_) | Self::Connect(_) => Opens::Transport,
             Self::Icmp => Opens::Icmp,
         }
     }
@@ -104,6 +137,9 @@ impl Probe {
             Self::Icmp if endpoint.transport() != Transport::Udp => {
                 Err(ClientError::Options(format!("ICMP requires a udp:// endpoint, not {endpoint}")))
             }
+            Self::Connect(_) if endpoint.transport().kind() == Kind::Datagrams => Err(ClientError::Options(
+                format!("{endpoint} has no connections whose setup could be measured"),
+            )),
             _ => Ok(()),
         }
     }

@@ -150,6 +150,9 @@ pub struct PingReport {
     pub late: u64,
     /// Requests that were not replied to.
     pub lost: LossCounts,
+    /// How long after they were sent requests were refused, as far as that is known: then the host is
+    /// up, though nothing listens at the address.
+    pub refused_after: Distribution,
     /// The direction in which requests were lost, if the peer is a STAMP reflector that counts
     /// (RFC 8762 section 4.3). The sum is the number of lost requests.
     pub loss_direction: Option<LossDirection>,

@@ -11,8 +11,11 @@ use super::detail::Detail;
 use super::directions::ClockRelation;
 use super::event::{PingEvent, PingReply, ResolvedTarget};
 use super::format::Format;
+use super::fresh::FreshSockets;
+use super::kernel_timestamps::KernelTimestamps;
 use super::link::Link;
 use super::plan::PingOptions;
+use super::probe::{ConnectProbe, Probe};
 use super::report::PingReport;
 use super::resolve_schedule::ResolveSchedule;
 use super::seen::RequestHeader;
@@ -52,6 +55,8 @@ pub(super) struct Session {
     /// Sends of a stream's remaining bytes that lack memory.
     pub(super) send_starvation: Starvation,
     pub(super) receive_starvation: Starvation,
+    /// The sockets of requests that are connections; the link is then not connected.
+    pub(super) fresh: Option<FreshSockets>,
 }
 
 impl Session {
@@ -80,24 +85,7 @@ impl Session {
             (Err(error), _) => return Err(error),
         };
         let Some(candidates) = candidates else { return Err(ClientError::Stopped) };
-        let transport = ping.connect.endpoint.transport();
-        let link = Link::new(ping.probe.clone(), transport, address.clone(), index as u64);
-        let mut session = Self {
-            index,
-            candidates,
-            prober: Prober::new(Format::new(&ping, &link), ping.plan(began), now.mono),
-            link,
-            statistics: Statistics::new(ClockRelation::Free, false, now.mono, context.detail),
-            tcp: TcpWatch::default(),
-            resolve: ping.has_name().then(|| ResolveSchedule::new(ping.resolve_every, now.mono)),
-            clock: ClockRelation::Free,
-            began,
-            up_after: None,
-            reported_at: now.mono,
-            send_starvation: Starvation::default(),
-            receive_starvation: Starvation::default(),
-            ping,
-        };
+        let mut session = Self::new(ping, index, began, candidates, address.clone(), context);
         let failed = match socket {
             Ok(socket) => {
                 session.link.connect(socket, address, &session.ping, &context.poll)?;
@@ -112,10 +100,67 @@ impl Session {
         Ok(session)
     }
 
+    /// Begins to measure how long connections take to a target that was looked up.
+    ///
+    /// Fails if the name has no address, or if this machine fails.
+    pub(super) fn open_fresh(
+        ping: PingOptions,
+        index: usize,
+        began: MonoTime,
+        looked_up: Result<Candidates, ClientError>,
+        context: &Context,
+    ) -> Result<Self, ClientError> {
+        let mut candidates = looked_up?;
+        let Some(address) = candidates.next_address() else {
+            return Err(ClientError::timeout(Operation::Resolve, &ping.connect.endpoint));
+        };
+        let probe = match ping.probe {
+            Probe::Connect(probe) => probe,
+            _ => ConnectProbe::default(),
+        };
+        let mut session = Self::new(ping, index, began, candidates, address, context);
+        let fresh = FreshSockets::new(probe, &context.poll, index as u64);
+        session.fresh = Some(fresh.map_err(|error| session.link.error(Operation::Wait, error))?);
+        let transport = session.link.transport;
+        session.link.timestamps = KernelTimestamps::of_handshake(transport, session.ping.timestamps);
+        session.start_over(context.clock.mono(), context.detail);
+        Ok(session)
+    }
+
+    /// Creates a session that is not connected.
+    fn new(
+        ping: PingOptions,
+        index: usize,
+        began: MonoTime,
+        candidates: Candidates,
+        address: Address,
+        context: &Context,
+    ) -> Self {
+        let (now, transport) = (context.clock.mono(), ping.connect.endpoint.transport());
+        let link = Link::new(ping.probe.clone(), transport, address, index as u64);
+        Self {
+            index,
+            candidates,
+            prober: Prober::new(Format::new(&ping, &link), ping.plan(began), now),
+            link,
+            statistics: Statistics::new(ClockRelation::Free, false, now, context.detail),
+            tcp: TcpWatch::default(),
+            resolve: ping.has_name().then(|| ResolveSchedule::new(ping.resolve_every, now)),
+            clock: ClockRelation::Free,
+            began,
+            up_after: None,
+            reported_at: now,
+            send_starvation: Starvation::default(),
+            receive_starvation: Starvation::default(),
+            fresh: None,
+            ping,
+        }
+    }
+
     /// Returns where the target is.
     pub(super) fn target(&self) -> ResolvedTarget {
         ResolvedTarget {
-            endpoint: self.link.endpoint(),
+            endpoint: self.ping.labelled(self.link.endpoint()),
             address: self.link.address.clone(),
             local: self.link.local.clone(),
             kernel: self.link.timestamps,
@@ -202,7 +247,10 @@ impl Session {
         let failed = operations.into_iter().find_map(|(operation, error)| Some((operation, error?)));
         failed.map_or(Ok(()), |(operation, error)| Err(self.link.error(operation, error)))
     }
+}
 
+/// The connection, and what becomes of requests.
+impl Session {
     /// Takes the outcome of an attempt to connect that the prober has wanted.
     pub(super) fn connected(
         &mut self,
@@ -290,7 +338,8 @@ impl Session {
                 PingEvent::Duplicate(number)
             }
             ProbeEvent::Lost { number, sent, reason, report, at } => {
-                self.statistics.lost(reason, sent.mono, at);
+                self.statistics.lost(reason, sent.mono, at, report.after);
+                self.fresh.iter_mut().for_each(|fresh| fresh.forget(number));
                 self.resolve.iter_mut().for_each(ResolveSchedule::lost);
                 PingEvent::Lost { number, sent: sent.wall, reason, report }
             }

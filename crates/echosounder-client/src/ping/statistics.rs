@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{LossReason, MonoTime, Sample, Seen, Timestamp};
+use echosounder_proto::{FailureKind, LossReason, MonoTime, Sample, Seen, Timestamp};
 
 use super::detail::Detail;
 use super::directions::{ClockRelation, Directions, Jitter, OneWayDelay, Variation};
@@ -20,6 +20,7 @@ pub(super) struct Statistics {
     answered: u64,
     late: u64,
     lost: LossCounts,
+    refused_after: Distribution,
     duplicate: u64,
     reordered: u64,
     unexpected: u64,
@@ -50,6 +51,7 @@ impl Statistics {
             answered: 0,
             late: 0,
             lost: LossCounts::default(),
+            refused_after: detail.coarse_distribution(),
             duplicate: 0,
             reordered: 0,
             unexpected: 0,
@@ -131,8 +133,11 @@ impl Statistics {
         self.directions.edge(next, rtt)
     }
 
-    /// Counts a request that was sent or due at `sent`, and counts as lost since `at`.
-    pub(super) fn lost(&mut self, reason: LossReason, sent: MonoTime, at: MonoTime) {
+    /// Counts a request that was sent or due at `sent`, and counts as lost since `at`. If it was
+    /// rejected, that was so long `after` it was sent.
+    pub(super) fn lost(&mut self, reason: LossReason, sent: MonoTime, at: MonoTime, after: Option<Duration>) {
+        let refused = after.filter(|_| reason == LossReason::Peer(FailureKind::Refused));
+        refused.into_iter().for_each(|after| self.refused_after.record_span(after));
         *self.lost.of(reason) += 1;
         self.last = self.last.max(at);
         self.series.lost(sent - self.start);
@@ -164,6 +169,7 @@ impl Statistics {
             answered: self.answered,
             late: self.late,
             lost: self.lost,
+            refused_after: self.refused_after.clone(),
             loss_direction: None,
             duplicate: self.duplicate,
             reordered: self.reordered,
@@ -293,8 +299,8 @@ mod tests {
                 ProbeOutput::Event(ProbeEvent::Late { sample, given_up }) => {
                     statistics.replied(&sample, true, Some(given_up));
                 }
-                ProbeOutput::Event(ProbeEvent::Lost { sent, reason, at, .. }) => {
-                    statistics.lost(reason, sent.mono, at);
+                ProbeOutput::Event(ProbeEvent::Lost { sent, reason, at, report, .. }) => {
+                    statistics.lost(reason, sent.mono, at, report.after);
                 }
                 other => panic!("{other:?}"),
             }

@@ -113,7 +113,7 @@ mod tests {
             };
             statistics.replied(&sample, false, None);
         }
-        (0..lost).for_each(|_| statistics.lost(FailureKind::Timeout.into(), mono(0), mono(1)));
+        (0..lost).for_each(|_| statistics.lost(FailureKind::Timeout.into(), mono(0), mono(1), None));
         statistics.report(0)
     }
 

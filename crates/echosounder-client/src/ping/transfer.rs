@@ -26,6 +26,9 @@ impl Session {
         now: Moment,
         context: &mut Context,
     ) -> Result<(), ClientError> {
+        if self.fresh.is_some() {
+            return self.send_connection(number, now, context);
+        }
         // Segments that were retransmitted since the last reply delay no request that is sent now.
         if self.prober.in_flight() == 1
             && let Some(now) = self.link.tcp()
@@ -97,6 +100,9 @@ impl Session {
 
     /// Receives the replies that have arrived.
     pub(super) fn receive(&mut self, context: &mut Context) -> Result<(), ClientError> {
+        if self.fresh.is_some() {
+            return self.receive_connections(context);
+        }
         self.receive_errors(context)?;
         let kind = self.link.transport.kind();
         for _ in 0..READS_MAX {

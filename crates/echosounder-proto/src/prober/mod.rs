@@ -251,8 +251,15 @@ impl<F: ProbeFormat> Prober<F> {
             ProbeInput::Transmitted { packet, stage, at } => self.note_transmission(packet, stage, at),
             ProbeInput::Undelivered { packet, reason, report, at } => {
                 let quoted = packet.and_then(|packet| self.format.find(packet, self.next));
-                let number = quoted.unwrap_or(self.oldest);
-                self.lose(number, reason, report, at);
+                match quoted {
+                    Some(number) => self.reject(number, reason, report, at),
+                    None => self.lose(self.oldest, reason, report, at),
+                }
+                self.pause(at);
+            }
+            ProbeInput::Completed { number, at } => self.match_reply(ProbeReply::new(number), at),
+            ProbeInput::Rejected { number, kind, at } => {
+                self.reject(number, kind.into(), LossReport::default(), at);
                 self.pause(at);
             }
             ProbeInput::SendFailed { number, reason, report, at } => {
@@ -402,6 +409,15 @@ impl<F: ProbeFormat> Prober<F> {
             self.events.push_back(ProbeEvent::Lost { number, sent, reason, report, at });
             self.settle(at);
         }
+    }
+
+    /// Gives a request up that the peer or the network has rejected, if it is in flight. A timeout
+    /// is no rejection: nobody has answered.
+    fn reject(&mut self, number: u64, reason: LossReason, mut report: LossReport, at: MonoTime) {
+        let is_answered = reason != LossReason::Peer(FailureKind::Timeout);
+        let sent = self.in_flight.get(number).map(|probe| probe.sent.mono);
+        report.after = sent.filter(|_| is_answered).map(|sent| at - sent);
+        self.lose(number, reason, report, at);
     }
 
     fn count_lost(&mut self, number: u64, sent: Moment, reason: LossReason, at: MonoTime) {

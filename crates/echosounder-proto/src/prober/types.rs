@@ -61,6 +61,22 @@ pub enum ProbeInput<'a> {
         /// When that was reported.
         at: MonoTime,
     },
+    /// A request was completed without a reply that has bytes: its connection was established.
+    Completed {
+        /// Its number.
+        number: u64,
+        /// When it was completed.
+        at: Times,
+    },
+    /// The peer or the network rejected a request.
+    Rejected {
+        /// Its number.
+        number: u64,
+        /// How the peer or the network failed.
+        kind: FailureKind,
+        /// When it was rejected.
+        at: MonoTime,
+    },
     /// A request from [`ProbeOutput::Send`] could not be sent.
     SendFailed {
         /// Its number.

@@ -1193,6 +1193,58 @@ fn an_error_fails_the_request_that_it_quotes_or_the_oldest() {
 }
 
 #[test]
+fn a_request_completes_without_bytes_at_the_time_of_the_kernel() {
+    let plan = Plan { pace: every(ms(1)), timeout: ms(100), ..PLAIN.plan };
+    let mut prober = plan.prober(mono(0));
+    (0..2).for_each(|number| assert_eq!(drain(&mut prober, moment(at(number))).1.len(), 1));
+    let mut complete = |number, at: Times| {
+        prober.handle(ProbeInput::Completed { number, at });
+        drain(&mut prober, at.program).0
+    };
+    // The first request was sent at 0, and the kernel saw the handshake end after 2 ms.
+    let times = Times { program: moment(at(3)), kernel: Some(moment(at(2))) };
+    let [ProbeEvent::Replied { sample, given_up: None }] = complete(1, times)[..] else {
+        panic!("it was completed in time")
+    };
+    assert_eq!((sample.number, sample.rtt(), sample.timestamp), (1, ms(2), None));
+    let again = Times::of(moment(at(3)));
+    assert_eq!(complete(1, again), [ProbeEvent::Duplicate(1)]);
+    assert_eq!(complete(9, again), [ProbeEvent::Unexpected]);
+    let late = complete(2, Times::of(moment(at(102))));
+    let is_late = matches!(
+        late[..],
+        [ProbeEvent::Lost { number: 2, report: LossReport { after: None, .. }, .. }, ProbeEvent::Late { .. }]
+    );
+    assert!(is_late, "{late:?}");
+}
+
+#[test]
+fn only_a_rejection_of_this_request_has_a_time() {
+    let plan = Plan { pace: every(ms(1)), ..PLAIN.plan };
+    let mut prober = plan.prober(mono(0));
+    let requests: Vec<_> = (0..5).map(|number| drain(&mut prober, moment(at(number))).1.remove(0)).collect();
+    let now = mono(at(10));
+    let mut fail = |input| {
+        prober.handle(input);
+        match drain(&mut prober, moment(at(10))).0[..] {
+            [ProbeEvent::Lost { number, report, .. }] => (number, report.after),
+            ref events => panic!("{events:?}"),
+        }
+    };
+    let (refused, report) = (FailureKind::Refused, LossReport::default());
+    let reason = LossReason::from(refused);
+    assert_eq!(fail(ProbeInput::Rejected { number: 1, kind: refused, at: now }), (1, Some(ms(10))));
+    let packet = Some(&requests[1][..]);
+    assert_eq!(fail(ProbeInput::Undelivered { packet, reason, report, at: now }), (2, Some(ms(9))));
+    // Nothing shows which request an error without a quote is about.
+    assert_eq!(fail(ProbeInput::Undelivered { packet: None, reason, report, at: now }), (3, None));
+    // Nobody has answered.
+    let timeout = FailureKind::Timeout;
+    assert_eq!(fail(ProbeInput::Rejected { number: 4, kind: timeout, at: now }), (4, None));
+    assert_eq!(fail(ProbeInput::SendFailed { number: 5, reason, report, at: now }), (5, None));
+}
+
+#[test]
 fn a_residence_longer_than_the_round_trip_is_none() {
     let now = moment(at(5));
     let sent = Times::of(moment(at(1)));

@@ -1,6 +1,7 @@
 //! The arguments of `ping`.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ Examples:
   sounder ping -Q ef stamp://ROUTER             a router, by STAMP
   sounder ping --until-up -w 5m HOST            wait until a server replies
   sounder ping icmp://HOST udp://HOST HOST      which of them the network slows down
+  sounder ping --connect tcp://HOST:443         any port that accepts connections
 
 {EXIT_STATUS}", with_icmp()))]
 pub(crate) struct Ping {
@@ -95,9 +97,31 @@ pub(crate) struct Ping {
     #[arg(short, long, value_name = "SIZE", value_parser = value_parsers::request_size)]
     pub(crate) size: Option<NonZeroUsize>,
 
+    /// Measure how long connections take to any server: a new one for each request
+    ///
+    /// Nothing is sent over the connection, and it is closed when it is established. The round-trip
+    /// time is that of the handshake, as the kernel measures it on TCP. REFUSED means that the host
+    /// is up and the port is closed; its time is reported, too.
+    #[arg(long, conflicts_with = "size")]
+    pub(crate) connect: bool,
+
+    /// Close connections of --connect with a reset (RST), so that no port waits in TIME_WAIT here
+    ///
+    /// The server may log an error for each connection. Without it, each connection leaves a local
+    /// port unusable for 60 seconds, unless the server closes first.
+    #[arg(long, requires = "connect")]
+    pub(crate) reset: bool,
+
     /// Source address, or network interface
     #[arg(short = 'I', long, value_name = "ADDRESS|INTERFACE")]
     pub(crate) source: Option<String>,
+
+    /// Source port, or a range of up to 256 ports, each measured on its own
+    ///
+    /// Routers with several paths to a target choose one by addresses and ports (ECMP): a range
+    /// shows the paths. -c and -i apply to each port.
+    #[arg(long, value_name = "PORT|MIN-MAX", value_parser = value_parsers::ports, conflicts_with = "with_server")]
+    pub(crate) source_port: Option<RangeInclusive<u16>>,
 
     /// DSCP value to set on outgoing packets: 0 to 63, or a name such as ef, af41, cs5
     #[arg(short = 'Q', long, value_name = "DSCP", value_parser = value_parsers::dscp)]

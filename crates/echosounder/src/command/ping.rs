@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use echosounder_client::{Order, PingControl, PingOptions, Pinger, Probe, TargetEvent, TimestampSource};
 use echosounder_socket::internal::raise_fd_limit;
-use echosounder_socket::{Signal, Signals, StopToken};
+use echosounder_socket::{Kind, Signal, Signals, StopToken};
 
 use self::file::ResultFiles;
 use self::reporter::Reporter;
@@ -92,7 +92,10 @@ fn serve(config: &mut config::Ping, output: Output) -> Result<Embedded> {
         false => Embedded::at(&wanted, config.stamp.key.clone()),
     }?;
     write_notes(&server.notes, output)?;
-    config.targets = server.targets().map(|target| config.options(target)).collect();
+    let is_connect = matches!(config.template.probe, Probe::Connect(_));
+    let is_measured =
+        |ping: &PingOptions| !is_connect || ping.connect.endpoint.transport().kind() != Kind::Datagrams;
+    config.targets = server.targets().map(|target| config.options(target)).filter(is_measured).collect();
     Ok(server)
 }
 

@@ -1,12 +1,15 @@
 //! The work of `ping`.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{PingOptions, Probe, ProbePace, StampOptions, Thresholds, TimestampSource};
+use echosounder_client::{
+    ConnectProbe, PingOptions, Probe, ProbePace, StampOptions, Thresholds, TimestampSource,
+};
 use echosounder_socket::family::inet::Host;
-use echosounder_socket::{Endpoint, Name, Transport};
+use echosounder_socket::{Endpoint, Kind, Name, Transport};
 
 use super::{
     check_ports, check_version, connect_options, default, has_host, needs_host, on_this_host,
@@ -62,6 +65,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     };
     check_targets(&args, &targets)?;
     check_stamp(&args, &targets)?;
+    check_connect(&args, &targets)?;
     // On one machine, targets that are measured at once would slow each other down.
     let in_turn = args.with_server && (args.count.is_some() || args.deadline.is_some());
     let interval = args.interval.unwrap_or(if in_turn { INTERVAL_IN_TURN } else { INTERVAL });
@@ -86,12 +90,18 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     template.resolve_every = args.resolve_every;
     template.clock = args.clock;
     template.timestamps = args.timestamps.unwrap_or_default();
+    if args.connect {
+        template = template.with_probe(Probe::Connect(ConnectProbe::default().reset(args.reset)));
+    }
     let mut stamp = StampOptions::default();
     stamp.timestamp_format = args.stamp_time.unwrap_or_default();
     let notes = key.iter().filter_map(|file| file.note.clone()).collect();
     stamp.key = key.map(|file| file.key);
-    let targets: Vec<_> =
-        targets.into_iter().map(|target| options(&template, target, &stamp, args.size)).collect();
+    let targets = targets.into_iter().map(|target| options(&template, target, &stamp, args.size));
+    let targets: Vec<_> = match args.source_port {
+        Some(ports) => targets.flat_map(|ping| from_ports(&ping, ports.clone())).collect(),
+        None => targets.collect(),
+    };
     check_size(&targets)?;
     let mut thresholds = Thresholds::default();
     (thresholds.loss_max, thresholds.p99_max) = (args.max_loss, args.max_p99);
@@ -126,13 +136,51 @@ fn options(
     size: Option<NonZeroUsize>,
 ) -> PingOptions {
     let probe = match target.service {
-        Service::Echo => Probe::Echo,
+        Service::Echo => template.probe.clone(),
         Service::Stamp => Probe::Stamp(stamp.clone()),
         Service::Icmp => Probe::Icmp,
     };
     let mut options = template.with_endpoint(target.endpoint).with_probe(probe);
     options.size_bytes = size.map_or(options.size_bytes, NonZeroUsize::get);
     options
+}
+
+/// Returns the measurement of a target from each of these ports.
+fn from_ports(ping: &PingOptions, ports: RangeInclusive<u16>) -> Vec<PingOptions> {
+    let has_several = 1 < ports.len();
+    let from_port = |port| {
+        let mut ping = ping.clone();
+        ping.connect.source_port = Some(port);
+        ping.label = has_several.then(|| format!("from port {port}"));
+        ping
+    };
+    ports.map(from_port).collect()
+}
+
+/// Refuses source ports and connections of targets that have none, and resets of those that have no
+/// segments.
+fn check_connect(args: &args::Ping, targets: &[Target]) -> Result<()> {
+    let without_ports = targets.iter().find(|target| target.service == Service::Icmp);
+    if let Some(target) = without_ports.filter(|_| args.source_port.is_some()) {
+        return Err(
+            UsageError(format!("--source-port does not apply to {target}, which has no ports")).into()
+        );
+    }
+    if !args.connect {
+        return Ok(());
+    }
+    let has_none = |target: &&Target| {
+        target.service == Service::Stamp || target.endpoint.transport().kind() == Kind::Datagrams
+    };
+    if let Some(target) = targets.iter().find(has_none) {
+        return Err(
+            UsageError(format!("--connect does not apply to {target}, which has no connections")).into()
+        );
+    }
+    match targets.iter().find(|target| !has_host(&target.endpoint)) {
+        Some(target) if args.reset => Err(needs_host("--reset", target).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses options of STAMP without a STAMP reflector.
@@ -173,9 +221,12 @@ fn check_targets(args: &args::Ping, targets: &[Target]) -> Result<()> {
         check_ports(targets)?;
     }
     let without_host = targets.iter().find(|target| !has_host(&target.endpoint));
-    for (is_given, flag) in
-        [(args.source.is_some(), "--source"), (args.dscp.is_some(), "--dscp"), (args.ttl.is_some(), "--ttl")]
-    {
+    for (is_given, flag) in [
+        (args.source.is_some(), "--source"),
+        (args.source_port.is_some(), "--source-port"),
+        (args.dscp.is_some(), "--dscp"),
+        (args.ttl.is_some(), "--ttl"),
+    ] {
         match without_host {
             Some(target) if is_given => return Err(needs_host(flag, target).into()),
             None if is_given && targets.is_empty() => {

@@ -51,6 +51,15 @@ pub(crate) fn losses(report: &PingReport) -> String {
     text
 }
 
+/// Returns how many requests were refused, and how long after they were sent: then the host is up.
+/// `None` if no refusal has a time.
+pub(crate) fn refused(report: &PingReport, is_host: bool, delay: Delay) -> Option<String> {
+    let times = &report.refused_after;
+    let after = median_and_max(times.percentile(50.0), times.max(), delay)?;
+    let meaning = if is_host { " (the host is up, the port is closed)" } else { "" };
+    Some(format!("{} after {after}{meaning}", grouped(times.count())))
+}
+
 /// Returns the header fields of requests as they arrived at the peer: `requests arrived with TTL 61,
 /// DSCP 46, ECN 0`. `None` if the peer does not report them.
 pub(crate) fn request_header(report: &PingReport) -> Option<String> {

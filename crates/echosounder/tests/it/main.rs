@@ -5,6 +5,7 @@
 mod abuse;
 mod cli;
 mod clock;
+mod connect;
 mod failures;
 mod families;
 mod folders;

@@ -715,7 +715,7 @@ fn result_file_matches_the_output() {
         } else if path == &csv {
             assert_eq!(text.lines().count(), 1 + samples(&done).len(), "{text}");
             let lost = format!("\"{}\",3,TIMEOUT,", forwarder.endpoint());
-            let is_loss = |line: &str| line.starts_with(&lost) && line.ends_with(",,,,,,,false,,,,,");
+            let is_loss = |line: &str| line.starts_with(&lost) && line.ends_with(",,,,,,,false,,,,,,");
             assert!(text.lines().any(is_loss), "{text}");
         } else {
             assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 1, "{text}");

@@ -8,7 +8,7 @@ use echosounder_socket::internal::kernel::clock_state;
 
 use crate::failure;
 use crate::render::json::unix_now_ns;
-use crate::render::ping::target::Target;
+use crate::render::ping::target::{CONNECT, Target};
 use crate::render::ping::text::Row;
 
 /// A target, from the command line to its result.
@@ -86,6 +86,7 @@ impl TargetState {
         match self.ping.probe {
             Probe::Stamp(_) => "stamp",
             Probe::Icmp => "icmp",
+            Probe::Connect(_) => CONNECT,
             _ => "echo",
         }
     }
@@ -98,6 +99,7 @@ impl TargetState {
             resolved: found.endpoint,
             local: found.local.as_ref().and_then(|local| self.local(local)),
             probe: self.probe_name(),
+            source_port: self.ping.connect.source_port,
             kernel: found.kernel,
             clock: found.clock,
             own_clock: clock_state().ok(),

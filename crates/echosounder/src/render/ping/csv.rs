@@ -11,7 +11,7 @@ use super::json::Sample;
 pub(crate) fn header(out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "endpoint,seq,outcome,sent_unix_ns,rtt_ns,up_ns,down_ns,pdv_up_ns,pdv_down_ns,server_ns,reordered,request_ttl,request_dscp,request_ecn,wire_ns,retransmissions"
+        "endpoint,seq,outcome,sent_unix_ns,rtt_ns,up_ns,down_ns,pdv_up_ns,pdv_down_ns,server_ns,reordered,request_ttl,request_dscp,request_ecn,wire_ns,retransmissions,rejected_after_ns"
     )
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn sample(out: &mut dyn Write, endpoint: &str, event: &PingEvent) -> 
     }
     writeln!(
         out,
-        "\"{}\",{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+        "\"{}\",{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
         endpoint.replace('"', "\"\""),
         sample.seq,
         sample.reason.as_deref().unwrap_or(sample.outcome),
@@ -39,6 +39,7 @@ pub(crate) fn sample(out: &mut dyn Write, endpoint: &str, event: &PingEvent) -> 
         cell(sample.request_dscp),
         cell(sample.request_ecn),
         cell(sample.wire_ns),
-        cell(sample.retransmissions)
+        cell(sample.retransmissions),
+        cell(sample.rejected_after_ns)
     )
 }

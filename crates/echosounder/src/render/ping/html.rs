@@ -113,7 +113,7 @@ fn write_section(out: &mut dyn Write, id: &str, zone: &TimeZone, target: &Measur
         let lost = Tile { is_bad: report.lost.total() != 0, ..Tile::new("lost", percent_lost(report)) };
         let [p50, slow] = page::delay_tiles(&report.rtt.delay);
         page::tiles(out, &[Tile::new("sent", grouped(report.sent())), lost, p50, slow])?;
-        page::verdict(out, &verdict(report), false)?;
+        page::verdict(out, &verdict(target.target, report), false)?;
     }
     if let Some(error) = target.error {
         page::verdict(out, error, true)?;
@@ -133,7 +133,7 @@ fn write_section(out: &mut dyn Write, id: &str, zone: &TimeZone, target: &Measur
 }
 
 fn write_delays(out: &mut dyn Write, report: &PingReport) -> io::Result<()> {
-    let PingReport { rtt, wire, queue, up, down, server, .. } = report;
+    let PingReport { rtt, wire, queue, up, down, server, refused_after, .. } = report;
     let rows = [
         Row { name: "rtt", times: &rtt.delay, jitter: rtt.jitter_ns },
         Row { name: "wire", times: wire, jitter: None },
@@ -141,12 +141,13 @@ fn write_delays(out: &mut dyn Write, report: &PingReport) -> io::Result<()> {
         Row { name: "up", times: &up.delay, jitter: up.jitter_ns },
         Row { name: "down", times: &down.delay, jitter: down.jitter_ns },
         Row { name: "server", times: server, jitter: None },
+        Row { name: "refused", times: refused_after, jitter: None },
     ];
     page::distributions(out, "Delays", &rows)
 }
 
 /// Returns whether and where delay varies, or why that is unknown.
-fn verdict(report: &PingReport) -> String {
+fn verdict(target: Option<&Target>, report: &PingReport) -> String {
     if report.rtt.delay.count() == 0 {
         return match report.sent() {
             0 => "No request was sent.".to_owned(),
@@ -155,6 +156,9 @@ fn verdict(report: &PingReport) -> String {
                 format!("No reply to {}: {failures}.", counted(sent, "request"))
             }
         };
+    }
+    if target.is_some_and(Target::is_connect) {
+        return "Connections show round trips only, not the two directions.".to_owned();
     }
     match prose::verdict(report, delay) {
         Some(verdict) => format!("{}.", capitalized(&verdict)),
@@ -176,7 +180,9 @@ fn verdict(report: &PingReport) -> String {
 /// Returns the remarks on a target: counts, clocks and timing.
 fn notes(target: Option<&Target>, report: &PingReport) -> Vec<(&'static str, String)> {
     let mut notes = vec![("requests", counts(report))];
-    let clock = target.and_then(|target| prose::clock(target.clocks(), report, delay));
+    let clock = target.and_then(|target| target.clock_line(report, delay));
+    let is_host = target.is_some_and(Target::is_host);
+    notes.extend(prose::refused(report, is_host, delay).map(|refused| ("refused", refused)));
     notes.extend(clock.map(|clock| ("clock", clock)));
     notes.extend(prose::request_header(report).map(|header| ("header", header)));
     notes.extend(prose::queue(report, delay).map(|queue| ("queue", queue)));

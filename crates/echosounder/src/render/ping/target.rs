@@ -1,12 +1,16 @@
 //! A target of ping as every format describes it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use echosounder_client::{ClockRelation, KernelTimestamps, ResolvedTarget};
+use echosounder_client::{ClockRelation, KernelTimestamps, PingReport, ResolvedTarget};
 use echosounder_socket::Address;
 use echosounder_socket::internal::kernel::ClockState;
 
-use crate::render::prose::Clocks;
+use crate::render::prose::{self, Clocks};
+
+/// The name of the probe that is a connection.
+pub(crate) const CONNECT: &str = "connect";
 
 /// A target and how it is measured.
 #[derive(Clone, Debug)]
@@ -21,6 +25,8 @@ pub(crate) struct Target {
     pub(crate) local: Option<String>,
     /// What requests are: `echo` or `stamp`.
     pub(crate) probe: &'static str,
+    /// The local port, if it was chosen.
+    pub(crate) source_port: Option<u16>,
     /// Which timestamps the kernel was asked for.
     pub(crate) kernel: KernelTimestamps,
     /// How the peer's clock is assumed to relate to this machine's.
@@ -64,8 +70,24 @@ impl Target {
         }
     }
 
+    /// Returns whether each request is a connection.
+    pub(crate) fn is_connect(&self) -> bool {
+        self.probe == CONNECT
+    }
+
+    /// Returns whether the target is at an IP address.
+    pub(crate) fn is_host(&self) -> bool {
+        self.address.parse::<IpAddr>().is_ok()
+    }
+
+    /// Returns what is known of the peer's clock; `None` if that is nothing, or if no reply could
+    /// show it.
+    pub(crate) fn clock_line(&self, report: &PingReport, delay: fn(f64) -> String) -> Option<String> {
+        if self.is_connect() { None } else { prose::clock(self.clocks(), report, delay) }
+    }
+
     /// Returns the facts for a sentence about the clocks.
-    pub(crate) fn clocks(&self) -> Clocks<'_> {
+    fn clocks(&self) -> Clocks<'_> {
         Clocks { peer: &self.address, own: self.own_clock }
     }
 }

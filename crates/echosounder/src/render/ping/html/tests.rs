@@ -146,6 +146,7 @@ fn time_axis_shows_the_time_of_day() {
     let report = report(true, u64::MAX, 120, None);
     let started = 1_795_810_829_000_000_000;
     let target = Target {
+        source_port: None,
         probe: "echo",
         endpoint: "udp://127.0.0.1:7".to_owned(),
         resolved: "udp://127.0.0.1:7".to_owned(),

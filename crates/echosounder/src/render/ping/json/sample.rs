@@ -32,6 +32,7 @@ pub(crate) struct Sample<'a> {
     icmp_error: Option<String>,
     icmp_from: Option<String>,
     path_mtu_bytes: Option<u32>,
+    pub(crate) rejected_after_ns: Option<u64>,
 }
 
 impl<'a> Sample<'a> {
@@ -71,6 +72,7 @@ impl<'a> Sample<'a> {
             icmp_error: None,
             icmp_from: None,
             path_mtu_bytes: None,
+            rejected_after_ns: None,
         }
     }
 
@@ -86,6 +88,7 @@ impl<'a> Sample<'a> {
             icmp_error: report.error.map(|error| error.to_string()),
             icmp_from: report.from.map(|from| from.to_string()),
             path_mtu_bytes: report.path_mtu,
+            rejected_after_ns: report.after.map(whole_nanos),
             ..Self::outcome(endpoint, seq, "lost")
         }
     }

@@ -23,20 +23,24 @@ pub(crate) struct Row<'a> {
 /// `+p50` is the difference to its median.
 pub(crate) fn comparison(out: &mut dyn Write, style: Style, rows: &[Row<'_>]) -> io::Result<()> {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    let has_refused = rows.iter().filter_map(|row| row.report).any(|report| report.lost.refused != 0);
     // On a narrow terminal the name has a line of its own.
-    let own_line = !style.fits(width + 78);
+    let own_line = !style.fits(width + if has_refused { 88 } else { 78 });
     let name_width = if own_line { 0 } else { width };
-    let mut line = |name: &str, cells: [String; 8], has_lost: bool, failure: Option<FailureKind>| {
-        let [sent, lost, times @ ..] = cells;
+    let mut line = |name: &str, cells: [String; 9], has_lost: bool, failure: Option<FailureKind>| {
+        let [sent, lost, refused, times @ ..] = cells;
         let lost = style.bad_if(has_lost, format!("{lost:>7}"));
         write!(out, "{name:name_width$}{}{sent:>9} {lost}", if own_line { "\n" } else { " " })?;
+        if has_refused {
+            write!(out, " {refused:>9}")?;
+        }
         times.iter().try_for_each(|cell| write!(out, " {cell:>9}"))?;
         failure.map_or(Ok(()), |failure| write!(out, "  {}", style.bad(failure)))?;
         writeln!(out)
     };
     line(
         "ms",
-        ["sent", "lost", "min", "p50", "+p50", "p99", "max", "jitter"].map(str::to_owned),
+        ["sent", "lost", "refused", "min", "p50", "+p50", "p99", "max", "jitter"].map(str::to_owned),
         false,
         None,
     )?;
@@ -45,7 +49,7 @@ pub(crate) fn comparison(out: &mut dyn Write, style: Style, rows: &[Row<'_>]) ->
         let has_lost = row.report.is_some_and(|report| report.lost.total() != 0);
         let base = base.filter(|_| index != 0);
         let cells =
-            row.report.map_or_else(|| [(); 8].map(|()| none()), |report| compared_cells(report, base));
+            row.report.map_or_else(|| [(); 9].map(|()| none()), |report| compared_cells(report, base));
         line(row.name, cells, has_lost, row.failure)
     })
 }
@@ -56,12 +60,13 @@ fn median(report: &PingReport) -> Option<i64> {
 }
 
 /// Returns the cells of a target, if the base has this median in nanoseconds.
-fn compared_cells(report: &PingReport, base: Option<i64>) -> [String; 8] {
+fn compared_cells(report: &PingReport, base: Option<i64>) -> [String; 9] {
     let times = &report.rtt.delay;
     let beyond = median(report).zip(base).map(|(median, base)| (median - base) as f64 / 1e6);
     [
         grouped(report.sent()),
         format!("{}%", percent_lost(report)),
+        grouped(report.lost.refused),
         cell(times.min()),
         cell(median(report)),
         beyond.map_or_else(none, |beyond| format!("{beyond:+.3}")),

@@ -20,10 +20,11 @@ pub(crate) fn header(out: &mut dyn Write, target: &Target) -> io::Result<()> {
     if let Some(local) = local {
         write!(out, " from {local}")?;
     }
-    if interval.is_zero() {
-        writeln!(out, ", {size} bytes as fast as replies come")
-    } else {
-        writeln!(out, ", {size} bytes every {}", duration(*interval))
+    match (target.is_connect(), interval.is_zero()) {
+        (true, true) => writeln!(out, ", a connection as soon as the one before is established"),
+        (true, false) => writeln!(out, ", a connection every {}", duration(*interval)),
+        (false, true) => writeln!(out, ", {size} bytes as fast as replies come"),
+        (false, false) => writeln!(out, ", {size} bytes every {}", duration(*interval)),
     }
 }
 
@@ -59,7 +60,7 @@ pub(crate) fn event(
     }
 }
 
-/// Returns what is known about a loss: ` (time to live exceeded, from 192.0.2.254)`.
+/// Returns what is known about a loss: ` after 0.198 ms (time to live exceeded, from 192.0.2.254)`.
 fn loss_report(report: &LossReport) -> String {
     let error = report.error.map(|error| error.to_string()).filter(|_| report.path_mtu.is_none());
     let parts = [
@@ -68,7 +69,9 @@ fn loss_report(report: &LossReport) -> String {
         report.from.map(|from| format!("from {from}")),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+    let after = report.after.map(|after| format!(" after {} ms", millis(whole_nanos(after) as f64)));
+    let reported = (!parts.is_empty()).then(|| format!(" ({})", parts.join(", ")));
+    after.unwrap_or_default() + &reported.unwrap_or_default()
 }
 
 fn write_answered(
@@ -79,11 +82,14 @@ fn write_answered(
     answered: &PingReply,
 ) -> io::Result<()> {
     let rtt = millis(whole_nanos(answered.rtt) as f64);
-    let mut text = format!("{size} bytes from {peer}: seq={} rtt={rtt} ms", answered.number);
+    // A request without bytes is a connection.
+    let mut text =
+        if size == 0 { format!("connected to {peer}") } else { format!("{size} bytes from {peer}") };
+    // Writing to a string does not fail.
+    let _ = write!(text, ": seq={} rtt={rtt} ms", answered.number);
     if let Some(delay) = answered.delay {
         let sign = if answered.clock == ClockRelation::Free { "+" } else { "" };
         let [up, down] = [delay.up_ns, delay.down_ns].map(|nanos| format!("{sign}{}", millis(nanos as f64)));
-        // Writing to a string does not fail.
         let _ = write!(text, " up={up} down={down}");
     }
     if answered.has_header_changed {
@@ -151,6 +157,9 @@ mod tests {
         let mut report = LossReport::default();
         (report.from, report.path_mtu) = (Some([192, 0, 2, 254].into()), Some(1400));
         let too_long = PingEvent::Lost { number: 8, sent, reason: LossReason::TooLong, report };
+        let mut report = LossReport::default();
+        report.after = Some(Duration::from_micros(198));
+        let refused = PingEvent::Lost { number: 9, sent, reason: FailureKind::Refused.into(), report };
         for (happened, colored) in [
             (answered(false, false), "64 bytes from h: seq=7 rtt=1.500 ms\n"),
             (
@@ -162,6 +171,7 @@ mod tests {
             (lost(FailureKind::Timeout.into()), "h: seq=8 \x1b[31mTIMEOUT\x1b[0m\n"),
             (lost(LossReason::NotSent), "h: seq=8 not sent\n"),
             (too_long, "h: seq=8 \x1b[31mTOO_LONG\x1b[0m (path MTU 1400, from 192.0.2.254)\n"),
+            (refused, "h: seq=9 \x1b[31mREFUSED\x1b[0m after 0.198 ms\n"),
             (PingEvent::Disconnected, "h: \x1b[31mconnection lost\x1b[0m\n"),
         ] {
             assert_eq!(written(Style::with(true, None), &happened), colored);

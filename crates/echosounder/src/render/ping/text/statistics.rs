@@ -25,7 +25,7 @@ pub(crate) fn statistics(
     report: &PingReport,
 ) -> io::Result<()> {
     writeln!(out, "--- {} ---", target.endpoint)?;
-    write_counts(out, style, report)?;
+    write_counts(out, style, target, report)?;
     write_up(out, target, report)?;
     if report.rtt.delay.count() == 0 {
         return Ok(());
@@ -38,7 +38,7 @@ pub(crate) fn statistics(
     if let Some(line) = prose::tcp(report, in_millis) {
         writeln!(out, "tcp      {line}")?;
     }
-    if let Some(line) = prose::clock(target.clocks(), report, in_millis) {
+    if let Some(line) = target.clock_line(report, in_millis) {
         writeln!(out, "clock    {line}")?;
     }
     if let Some(line) = prose::request_header(report) {
@@ -52,7 +52,7 @@ pub(crate) fn statistics(
     Ok(())
 }
 
-fn write_counts(out: &mut dyn Write, style: Style, report: &PingReport) -> io::Result<()> {
+fn write_counts(out: &mut dyn Write, style: Style, target: &Target, report: &PingReport) -> io::Result<()> {
     let lost = format!("{} lost ({}%)", grouped(report.lost.total()), percent_lost(report));
     let late = format!("{} late", grouped(report.late));
     writeln!(
@@ -68,6 +68,9 @@ fn write_counts(out: &mut dyn Write, style: Style, report: &PingReport) -> io::R
     )?;
     if report.lost.total() != 0 {
         writeln!(out, "lost     {}", style.bad(prose::losses(report)))?;
+    }
+    if let Some(line) = prose::refused(report, target.is_host(), in_millis) {
+        writeln!(out, "refused  {line}")?;
     }
     for (count, what, reason) in [
         (report.unexpected, "unexpected message", "(no matching request)"),
@@ -184,7 +187,11 @@ fn write_timing(out: &mut dyn Write, target: &Target, report: &PingReport) -> io
         count => format!("{} ", grouped(count)),
     };
     let earlier = typical(received).unwrap_or_else(none);
-    write!(out, "kernel   {}replies arrived {earlier} before this program woke up", unless_all(received))?;
+    let what = match target.is_connect() {
+        true => format!("handshakes ended {earlier} before this program saw it"),
+        false => format!("replies arrived {earlier} before this program woke up"),
+    };
+    write!(out, "kernel   {}{what}", unless_all(received))?;
     if let Some(later) = typical(sent) {
         write!(out, ", {}requests left {later} after they were sent", unless_all(sent))?;
     }
