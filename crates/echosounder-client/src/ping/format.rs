@@ -3,13 +3,20 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use echosounder_proto::stamp::{ErrorEstimate, LossDirection, SenderConfig, StampSender};
-use echosounder_proto::{IcmpEcho, Payload, ProbeFormat, ProbeReply, TextEcho, WallTime};
+use echosounder_proto::{
+    HEADER_PLACEHOLDER, IcmpEcho, Payload, ProbeFormat, ProbeReply, TIMESTAMP_PLACEHOLDER, TextEcho, WallTime,
+};
+use echosounder_socket::Transport;
 use echosounder_socket::internal::kernel::clock_state;
 
 use super::link::Link;
 use super::plan::PingOptions;
 use super::probe::{Probe, StampOptions};
 use crate::connect::icmp;
+
+/// The shortest UDP request that asks for its header fields, in bytes: both placeholders, a complete
+/// number and a newline.
+const HEADER_REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + HEADER_PLACEHOLDER.len() + 20;
 
 /// Writes requests and reads replies.
 #[derive(Debug)]
@@ -26,7 +33,7 @@ impl Format {
     pub(super) fn new(ping: &PingOptions, link: &Link) -> Self {
         match &ping.probe {
             Probe::Echo => {
-                let payload = Payload::with_placeholder(ping.size_bytes);
+                let payload = payload(ping.connect.endpoint.transport(), ping.size_bytes);
                 Self::Text(Box::new(match ping.is_stream() {
                     true => TextEcho::stream(payload),
                     false => TextEcho::messages(payload),
@@ -49,6 +56,14 @@ impl Format {
             Self::Text(_) | Self::Icmp(_) | Self::Connect => None,
             Self::Stamp(sender) => sender.loss_direction(lost),
         }
+    }
+}
+
+/// Returns the form of requests to an echo server.
+fn payload(transport: Transport, size_bytes: usize) -> Payload {
+    match transport {
+        Transport::Udp if HEADER_REQUEST_BYTES_MIN <= size_bytes => Payload::with_header_fields(size_bytes),
+        _ => Payload::with_placeholder(size_bytes),
     }
 }
 

@@ -94,6 +94,9 @@ pub(crate) struct Ping {
     /// The size of ICMP is that of its payload, as in ping(8).
     /// STAMP packets with a key have 112 bytes at least and 160 by default. The default size has space
     /// for the extensions that show DSCP and ECN of the request as it arrived.
+    ///
+    /// Requests over UDP of 73 bytes or more ask an Echosounder server for the TTL, DSCP and ECN with
+    /// which they arrived. With -Q, -t or --ecn their default size is 80 bytes.
     #[arg(short, long, value_name = "SIZE", value_parser = value_parsers::request_size)]
     pub(crate) size: Option<NonZeroUsize>,
 

@@ -54,6 +54,10 @@ const INTERVAL_IN_TURN: Duration = Duration::from_millis(20);
 /// The maximum number of requests in flight to one target.
 const IN_FLIGHT_MAX: u128 = 1_000_000;
 
+/// The default size of echo requests over UDP with header fields that were chosen, in bytes: the
+/// server reports how they arrived.
+const SIZE_WITH_HEADER: usize = 80;
+
 /// Returns the work of `ping`.
 pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     let on_this_host =
@@ -82,7 +86,6 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     let ip_options = &mut template.connect.ip_options;
     (ip_options.dscp, ip_options.ttl) = (args.dscp, args.ttl);
     (ip_options.ecn, ip_options.path_mtu) = (args.ecn, args.path_mtu);
-    template.size_bytes = args.size.map_or(template.size_bytes, NonZeroUsize::get);
     template.pace = ProbePace::from_interval(interval);
     template.count = args.count.map(|count| count.get() as u64);
     template.deadline = args.deadline;
@@ -141,6 +144,12 @@ fn options(
         Service::Icmp => Probe::Icmp,
     };
     let mut options = template.with_endpoint(target.endpoint).with_probe(probe);
+    let ip_options = &options.connect.ip_options;
+    let has_header = ip_options.dscp.is_some() || ip_options.ttl.is_some() || ip_options.ecn.is_some();
+    if has_header && target.service == Service::Echo && options.connect.endpoint.transport() == Transport::Udp
+    {
+        options.size_bytes = SIZE_WITH_HEADER;
+    }
     options.size_bytes = size.map_or(options.size_bytes, NonZeroUsize::get);
     options
 }

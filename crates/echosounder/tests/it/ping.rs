@@ -979,7 +979,7 @@ fn ip_options_and_source_are_on_the_wire() {
     // The DSCP value is in the upper six bits.
     assert_eq!((tos, ttl), (Some(46 << 2), Some(7)));
     assert_eq!(message.from.unwrap().ip(), Some("127.0.0.9".parse().unwrap()));
-    assert_eq!(message.len, 64);
+    assert_eq!(message.len, 80);
     pinging.signal("INT");
     pinging.wait();
     let done = ping(&["-I", "127.0.0.9", "-Q", "ef", "-c", "2", "-i", "10ms", "--self", "tcp://127.0.0.1:0"]);
@@ -987,6 +987,24 @@ fn ip_options_and_source_are_on_the_wire() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     let hostless = ping(&["-Q", "ef", "unix:@nobody"]);
     assert_eq!(hostless.code, Some(2), "{}", hostless.stderr);
+}
+
+#[test]
+fn the_server_reports_the_header_fields_of_large_requests() {
+    let serving = Serving::at(&["udp://127.0.0.1:0"]);
+    let fields =
+        |result: &Value| ["request_ttl", "request_dscp", "request_ecn"].map(|key| result[key].as_u64());
+    let common = ["-c", "3", "-i", "5ms", "-W", "20s", "-Q", "ef", "-t", "61", serving.endpoint()];
+    for (size, reported) in [("72", [None; 3]), ("73", [Some(61), Some(46), Some(0)])] {
+        let result = end(&ping(&[&["-s", size][..], &common].concat()));
+        assert_counts(&result, &[("sent", 3), ("answered", 3)]);
+        assert_eq!(result["request_header_changes"], 0);
+        assert_eq!(fields(&result), reported, "{size}");
+    }
+    let own = ["--self", "-c", "3", "-i", "5ms", "-W", "20s", "-Q", "ef", "-t", "61", "udp://127.0.0.1:0"];
+    for args in [&common[..], &own] {
+        assert_eq!(fields(&end(&ping(args))), [Some(61), Some(46), Some(0)]);
+    }
 }
 
 #[test]
