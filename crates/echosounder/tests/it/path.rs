@@ -191,3 +191,17 @@ fn targets_are_compared_with_the_first() {
         assert!(row[place].starts_with(['+', '-']), "{done:?}");
     }
 }
+
+#[test]
+fn ecn_bits_arrive_beside_the_dscp() {
+    for (args, dscp, ecn) in [(&["--ecn", "ect1"][..], 0, 1), (&["--ecn", "ce", "-Q", "ef"], 46, 3)] {
+        let flags = ["ping", "--self", "-c", "1", "-W", "10s", "--json", "stamp://127.0.0.1:0"];
+        let done = run(&[&flags[..], args].concat(), b"");
+        let sample = done.objects().into_iter().find(|object| object["event"] == "sample").unwrap();
+        assert_eq!(
+            (&sample["request_dscp"], &sample["request_ecn"]),
+            (&dscp.into(), &ecn.into()),
+            "{sample}"
+        );
+    }
+}
