@@ -159,6 +159,8 @@ fn prober_attributes_an_error_to_the_quoted_request() {
     let Some(ProbeOutput::Event(ProbeEvent::Lost { number: 2, report: lost, .. })) = output else {
         panic!("{output:?}")
     };
+    // It was sent at 1 ms.
+    report.after = Some(Duration::from_millis(3));
     assert_eq!(lost, report);
 
     let reply = echoed(IcmpVersion::V4, buffer.clone());
