@@ -177,7 +177,9 @@ impl Candidates {
     /// Creates a socket to connect to an address, bound to its source.
     pub(crate) fn socket(&self, address: &Address) -> Result<Socket, ClientError> {
         let socket = match self.opens {
-            Opens::Transport => self.transport.socket(address).map_err(|error| self.error(address, error))?,
+            Opens::Transport | Opens::Stamp => {
+                self.transport.socket(address).map_err(|error| self.error(address, error))?
+            }
             Opens::Icmp => icmp::open(address)?,
         };
         if let Err(error) = self.transport.check_loopback(address) {

@@ -49,6 +49,8 @@ pub(crate) enum Opens {
     /// The socket of the endpoint's transport.
     #[default]
     Transport,
+    /// The socket of the endpoint's transport, which is UDP, to a STAMP reflector.
+    Stamp,
     /// A socket for ICMP echo to the host of the endpoint, whose transport is UDP.
     Icmp,
 }
@@ -57,8 +59,10 @@ impl Opens {
     /// Returns the text of an endpoint that is reached by such a socket.
     pub(crate) fn display(self, endpoint: &dyn fmt::Display) -> String {
         let text = endpoint.to_string();
-        match (self, text.strip_prefix("udp").and_then(|rest| rest.rsplit_once(':'))) {
-            (Self::Icmp, Some((host, _))) => format!("icmp{host}"),
+        let rest = text.strip_prefix("udp");
+        match (self, rest, rest.and_then(|rest| rest.rsplit_once(':'))) {
+            (Self::Stamp, Some(rest), _) => format!("stamp{rest}"),
+            (Self::Icmp, _, Some((host, _))) => format!("icmp{host}"),
             _ => text,
         }
     }

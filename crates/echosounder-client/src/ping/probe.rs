@@ -123,7 +123,8 @@ impl Probe {
     /// Returns the kind of socket that such requests need.
     pub(super) fn opens(&self) -> Opens {
         match self {
-            Self::Echo | Self::Stamp(_) | Self::Connect(_) => Opens::Transport,
+            Self::Echo | Self::Connect(_) => Opens::Transport,
+            Self::Stamp(_) => Opens::Stamp,
             Self::Icmp => Opens::Icmp,
         }
     }
@@ -155,10 +156,6 @@ impl Probe {
     /// assert_eq!(Probe::Echo.display("udp://192.0.2.1:862"), "udp://192.0.2.1:862");
     /// ```
     pub fn display(&self, endpoint: &str) -> String {
-        match (self, endpoint.strip_prefix("udp://")) {
-            (Self::Stamp(_), Some(rest)) => format!("stamp://{rest}"),
-            (Self::Icmp, Some(_)) => Opens::Icmp.display(&endpoint),
-            _ => endpoint.to_owned(),
-        }
+        self.opens().display(&endpoint)
     }
 }

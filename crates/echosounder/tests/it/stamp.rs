@@ -236,6 +236,7 @@ fn wrong_usage_of_stamp_is_explained() {
         (&["ping", "--stamp-time", "ptp"], "--stamp-time requires a stamp:// ENDPOINT"),
         (&["ping", "stamp://h", "--stamp-key", &short], "has 4 bytes; the minimum is 16"),
         (&["ping", "stamp://h", "--stamp-key", &absent], "cannot open the key file"),
+        (&["ping", "stamp://224.0.0.1"], "cannot connect to stamp://224.0.0.1:862: it is a multicast"),
         (&["ping", "stamp://h:0"], "stamp://h:0 has no port to connect to"),
         (&["ping", "-6", "stamp://192.0.2.1"], "-6 excludes stamp://192.0.2.1:862"),
         (&["serve", "udp://", "--stamp-mode", "stateless"], "--stamp-mode requires a stamp:// ENDPOINT"),
