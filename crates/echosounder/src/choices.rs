@@ -93,6 +93,8 @@ pub(crate) const TIMESTAMPS: Choices<AutoTimestamps> = Choices(&[
     ("user", Some(TimestampSource::User), "When this program read the reply"),
 ]);
 
+pub(crate) const YES_NO: Choices<bool> = Choices(&[("yes", true, ""), ("no", false, "")]);
+
 /// Whether a STAMP reflector numbers its replies itself.
 pub(crate) const STAMP_MODE: Choices<bool> = Choices(&[
     ("stateful", true, "It numbers the replies of each session, which shows the direction of a loss"),

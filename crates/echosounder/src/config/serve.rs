@@ -10,7 +10,7 @@ use echosounder_proto::PlainEcho;
 use echosounder_server::{Config, Network};
 use echosounder_socket::family::tipc::TipcAddress;
 use echosounder_socket::family::unix::UnixName;
-use echosounder_socket::{Endpoint, Kind, Name};
+use echosounder_socket::{Endpoint, Kind, Name, Transport};
 
 use super::{check_version, cores, default, has_host, host_name, ip_version};
 use crate::args;
@@ -18,7 +18,7 @@ use crate::failure::UsageError;
 use crate::output::Transcript;
 use crate::run_as::RunAs;
 use crate::stamp_key::{self, KeyFile};
-use crate::target::Service;
+use crate::target::{Service, Target};
 
 /// The work of `serve`.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ pub(crate) struct Serve {
 /// Returns the work of `serve`.
 pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     let on_defaults = args.targets.is_empty();
+    check_dscp(&args)?;
     check_version(args.ip_version, &args.targets)?;
     if let Some(target) = args.targets.iter().find(|target| target.service == Service::Icmp) {
         return Err(UsageError(format!("cannot serve {target}: the kernel itself replies to ICMP")).into());
@@ -105,6 +106,8 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     server.idle_timeout = args.idle_timeout;
     server.socket_memory_max = args.socket_memory;
     server.trust = args.trust;
+    server.reflect_dscp = args.reflect_dscp.unwrap_or(false);
+    server.reflector.honours_dscp = args.reflect_dscp.unwrap_or(true);
     server.reflector.is_stateful = args.stamp_mode.unwrap_or(true);
     server.reflector.timestamp_format = args.stamp_time.unwrap_or_default();
     let notes = key.iter().filter_map(|file| file.note.clone()).collect();
@@ -133,6 +136,15 @@ fn allowed_users(names: &[String], endpoints: &[Endpoint]) -> Result<Vec<u32>> {
         return Err(UsageError("--allow-uid requires the endpoint of a UNIX socket".into()).into());
     }
     names.iter().map(|name| Ok(RunAs::find(name)?.uid())).collect()
+}
+
+/// Refuses --reflect-dscp without an endpoint whose replies it concerns.
+fn check_dscp(args: &args::Serve) -> Result<()> {
+    let is_udp = |target: &Target| target.endpoint.transport() == Transport::Udp;
+    if args.reflect_dscp.is_some() && !args.targets.is_empty() && !args.targets.iter().any(is_udp) {
+        return Err(UsageError("--reflect-dscp requires an endpoint of UDP or STAMP".into()).into());
+    }
+    Ok(())
 }
 
 /// Refuses options of STAMP without a reflector. Returns the key, if there is one.

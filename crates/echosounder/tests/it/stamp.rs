@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use echosounder_proto::WallTime;
 use echosounder_proto::stamp::{ErrorEstimate, Key, Reflector, ReflectorConfig, RequestContext};
-use echosounder_testkit::{Fate, Forwarder, MessageForm};
+use echosounder_socket::{Batch, ControlSpace, Socket, option};
+use echosounder_testkit::{Fate, Forwarder, MessageForm, PATIENCE};
 
 use crate::ping::{assert_counts, assert_one_way_delays, count, end, ping, samples};
 use crate::support::{Folder, Serving, run, sh};
@@ -302,4 +303,28 @@ fn serve_with_a_key_reflects_signed_requests_only() {
     assert_counts(&end(&signed), &[("sent", 2), ("answered", 2)]);
     let unsigned = ping(&[serving.endpoint(), "-c", "2", "-i", "5ms", "-W", "100ms"]);
     assert_counts(&end(&unsigned), &[("sent", 2), ("lost", 2)]);
+}
+
+#[test]
+fn replies_have_the_dscp_of_their_request_if_they_shall() {
+    let is_reflected = |endpoint: &str, options: &[&str]| {
+        let serving = Serving::with(&[&[endpoint], options].concat(), 1);
+        let client = Socket::from(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        client.set_timeout(Some(PATIENCE)).unwrap();
+        client.set_option(option::IP_TOS, 46 << 2).unwrap();
+        client.set_option(option::IP_RECVTOS, true).unwrap();
+        client.send_to(&[0; 44], serving.address().parse::<SocketAddr>().unwrap()).unwrap();
+        let mut batch = Batch::with_control(1, 256, ControlSpace::TOS);
+        client.recv_many(&mut batch).unwrap();
+        let class = batch.get(0).and_then(|reply| reply.tos());
+        class == Some(46 << 2)
+    };
+    for (options, by_echo, by_reflector) in
+        [(&[][..], false, true), (&["--reflect-dscp"], true, true), (&["--reflect-dscp=no"], false, false)]
+    {
+        assert_eq!(is_reflected("udp://127.0.0.1:0", options), by_echo, "{options:?}");
+        assert_eq!(is_reflected("stamp://127.0.0.1:0", options), by_reflector, "{options:?}");
+    }
+    let done = run(&["serve", "--reflect-dscp", "tcp://127.0.0.1:0"], b"");
+    assert!(done.code == Some(2) && done.stderr.contains("requires an endpoint of UDP or STAMP"), "{done:?}");
 }
