@@ -14,7 +14,7 @@
 //! | time that passes when the test says so | [`FakeClock`] |
 //! | chance that is the same in every run | [`Random`] |
 //! | a network that loses, delays, duplicates and reorders | [`Forwarder`] |
-//! | interfaces, routes and firewalls of its own | [`net_lab`] |
+//! | interfaces, routes and firewalls of its own | [`net_lab()`] |
 //! | a server that violates the protocol | [`Liar`], [`LIES`] |
 //! | to wait for something without an event of its own | [`wait_for`], [`wait_until`], [`PATIENCE`] |
 //! | something that this machine lacks | [`skip()`], [`installed`], [`has_ipv6`] |
