@@ -43,13 +43,13 @@ pub(crate) fn read(path: &Path) -> Result<KeyFile> {
 mod tests {
     use std::fs::{self, Permissions};
 
-    use echosounder_testkit::Folder;
+    use tempfile::tempdir;
 
     use super::*;
 
     #[test]
     fn keys_are_files_without_their_last_newline() {
-        let folder = Folder::new();
+        let folder = tempdir().unwrap();
         let path = folder.path().join("key");
         let written = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_file_that_others_can_read_has_a_note() {
-        let folder = Folder::new();
+        let folder = tempdir().unwrap();
         let path = folder.path().join("key");
         fs::write(&path, [b'x'; 16]).unwrap();
         for (mode, has_note) in [(0o600, false), (0o640, true), (0o604, true)] {
