@@ -159,7 +159,7 @@ pub(super) fn restrict(refusal: SeccompAction, reads_clock: bool) -> io::Result<
         compile(allowed()?, refusal, SeccompAction::Allow)?,
     ];
     if !reads_clock {
-        // Before the others, the last of which refuses to add filters.
+        // This filter is added first, because the last one refuses the call that adds filters.
         filters.insert(0, compile(clock_state(), SeccompAction::Allow, fails_with(libc::EPERM))?);
     }
     #[cfg(debug_assertions)]
