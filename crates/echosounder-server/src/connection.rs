@@ -284,7 +284,10 @@ impl Connection {
     pub fn release<C, O>(&mut self, context: &mut TurnContext<C, O>) {
         context.budget.release(&mut self.backlog);
     }
+}
 
+/// The steps of a turn.
+impl Connection {
     fn receive(&self, max: usize) -> Operation {
         Operation::Recv { offset: self.unprocessed_len(), max }
     }

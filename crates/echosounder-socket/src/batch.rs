@@ -278,7 +278,10 @@ impl Batch {
             self.unnamed_sender = unnamed_sender();
         }
     }
+}
 
+/// Replying to the received datagrams.
+impl Batch {
     /// Queues a reply to a received datagram: the first [`Self::HEAD_MAX`] bytes of `head`, then
     /// the datagram's own bytes.
     ///

@@ -17,7 +17,7 @@ use crate::sys;
 use crate::to_endpoint::ToEndpoint;
 use crate::wait::CallWait;
 
-/// Binding, listening and connecting.
+/// Binding, listening and accepting.
 impl Socket {
     /// Binds the socket to an address: bind(2). A TIPC socket can be bound to several.
     ///
@@ -152,7 +152,10 @@ impl Socket {
         let (fd, peer) = self.call(Interest::READ, accept)?;
         Ok((fd, Address::from(&peer)))
     }
+}
 
+/// Connecting, and closing one direction.
+impl Socket {
     /// Connects to a peer: connect(2). A datagram socket then sends to the peer and receives from
     /// it only.
     ///

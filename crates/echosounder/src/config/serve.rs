@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
+use std::mem;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 
@@ -43,7 +44,7 @@ pub(crate) struct Serve {
 }
 
 /// Returns the work of `serve`.
-pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
+pub(crate) fn serve(mut args: args::Serve) -> Result<Serve> {
     let on_defaults = args.targets.is_empty();
     check_dscp(&args)?;
     check_version(args.ip_version, &args.targets)?;
@@ -52,10 +53,65 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
     }
     let key = check_stamp(&args)?;
     let (reflectors, echoes): (Vec<_>, Vec<_>) =
-        args.targets.into_iter().partition(|target| target.service == Service::Stamp);
+        mem::take(&mut args.targets).into_iter().partition(|target| target.service == Service::Stamp);
     let [endpoints, reflectors] = [echoes, reflectors]
         .map(|targets| targets.into_iter().map(|target| target.endpoint).collect::<Vec<_>>());
     let endpoints = if on_defaults { vec![default("tcp"), default("udp")] } else { endpoints };
+    check_echo(&args, &endpoints)?;
+    check_services(&endpoints)?;
+    let allowed_users = allowed_users(&args.allow_uid, &endpoints)?;
+    check_networks(&args.allow, &args.deny, endpoints.iter().chain(&reflectors))?;
+    let by_default = || if io::stdout().is_terminal() { Transcript::Messages } else { Transcript::Off };
+    let transcript = args.transcript.unwrap_or_else(by_default);
+    let notes = key.iter().filter_map(|file| file.note.clone()).collect();
+    Ok(Serve {
+        endpoints,
+        reflectors,
+        notes,
+        transcript,
+        transcript_max: args.transcript_max.or_else(transcript_max),
+        on_defaults,
+        until_input_ends: args.until_input_ends,
+        user: args.user.as_deref().map(RunAs::find).transpose()?,
+        sandbox: !args.no_sandbox,
+        server: server(args, allowed_users, key),
+    })
+}
+
+/// Returns the configuration of the server in the library.
+fn server(args: args::Serve, allowed_users: Vec<u32>, key: Option<KeyFile>) -> Config {
+    let mut server = Config::new()
+        .ip_version(ip_version(args.ip_version))
+        .stamp(args.stamp)
+        .framing(args.frame.unwrap_or_default())
+        .plain_echo(if args.allow_plain_echo { PlainEcho::Metered } else { PlainEcho::Local })
+        .host(host_name())
+        .workers(args.workers.unwrap_or_else(cores).get())
+        .stall_timeout(args.stall_timeout)
+        .allow_networks(args.allow)
+        .deny_networks(args.deny)
+        .allow_users(allowed_users)
+        .unix_mode(args.unix_mode.unwrap_or(0o600))
+        .raise_fd_limit(true);
+    server.connections_max = args.max_connections.map(NonZeroUsize::get);
+    server.connections_per_peer_max =
+        args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX));
+    server.idle_timeout = args.idle_timeout;
+    server.socket_memory_max = args.socket_memory;
+    server.trust = args.trust;
+    server.reflect_dscp = args.reflect_dscp.unwrap_or(false);
+    server.reflector.honours_dscp = args.reflect_dscp.unwrap_or(true);
+    server.reflector.is_stateful = args.stamp_mode.unwrap_or(true);
+    server.reflector.timestamp_format = args.stamp_time.unwrap_or_default();
+    server.reflector.key = key.map(|file| file.key);
+    server.reply_limits.burst = args.excess_burst;
+    server.reply_limits.rate = args.excess_rate;
+    server.reply_limits.rate_total = args.excess_rate_total;
+    server
+}
+
+/// Refuses options of the echo that do not fit its endpoints.
+fn check_echo(args: &args::Serve, endpoints: &[Endpoint]) -> Result<()> {
     let on_datagrams = endpoints.iter().find(|endpoint| endpoint.transport().kind() == Kind::Datagrams);
     if let Some(endpoint) = on_datagrams
         && !args.stamp.is_none()
@@ -82,51 +138,7 @@ pub(crate) fn serve(args: args::Serve) -> Result<Serve> {
             UsageError("--unix-mode requires an endpoint with the path of a UNIX socket".into()).into()
         );
     }
-    check_services(&endpoints)?;
-    let allowed_users = allowed_users(&args.allow_uid, &endpoints)?;
-    check_networks(&args.allow, &args.deny, endpoints.iter().chain(&reflectors))?;
-    let by_default = || if io::stdout().is_terminal() { Transcript::Messages } else { Transcript::Off };
-    let transcript = args.transcript.unwrap_or_else(by_default);
-    let mut server = Config::new()
-        .ip_version(ip_version(args.ip_version))
-        .stamp(args.stamp)
-        .framing(args.frame.unwrap_or_default())
-        .plain_echo(if args.allow_plain_echo { PlainEcho::Metered } else { PlainEcho::Local })
-        .host(host_name())
-        .workers(args.workers.unwrap_or_else(cores).get())
-        .stall_timeout(args.stall_timeout)
-        .allow_networks(args.allow)
-        .deny_networks(args.deny)
-        .allow_users(allowed_users)
-        .unix_mode(args.unix_mode.unwrap_or(0o600))
-        .raise_fd_limit(true);
-    server.connections_max = args.max_connections.map(NonZeroUsize::get);
-    server.connections_per_peer_max =
-        args.max_per_peer.map(|max| u32::try_from(max.get()).unwrap_or(u32::MAX));
-    server.idle_timeout = args.idle_timeout;
-    server.socket_memory_max = args.socket_memory;
-    server.trust = args.trust;
-    server.reflect_dscp = args.reflect_dscp.unwrap_or(false);
-    server.reflector.honours_dscp = args.reflect_dscp.unwrap_or(true);
-    server.reflector.is_stateful = args.stamp_mode.unwrap_or(true);
-    server.reflector.timestamp_format = args.stamp_time.unwrap_or_default();
-    let notes = key.iter().filter_map(|file| file.note.clone()).collect();
-    server.reflector.key = key.map(|file| file.key);
-    server.reply_limits.burst = args.excess_burst;
-    server.reply_limits.rate = args.excess_rate;
-    server.reply_limits.rate_total = args.excess_rate_total;
-    Ok(Serve {
-        endpoints,
-        reflectors,
-        notes,
-        server,
-        transcript,
-        transcript_max: args.transcript_max.or_else(transcript_max),
-        on_defaults,
-        until_input_ends: args.until_input_ends,
-        user: args.user.as_deref().map(RunAs::find).transpose()?,
-        sandbox: !args.no_sandbox,
-    })
+    Ok(())
 }
 
 /// Returns the ids of the users that are served on UNIX sockets.
