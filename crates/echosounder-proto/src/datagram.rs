@@ -1,6 +1,7 @@
 //! The rule against loops: which datagrams are replied to.
 
-use crate::template::{Template, starts_with_placeholder};
+use crate::placeholder::starts_with_placeholder;
+use crate::template::Template;
 use crate::timestamp::starts_with_timestamp;
 
 /// A datagram, as far as the rule depends on it.

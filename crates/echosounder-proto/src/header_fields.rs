@@ -1,7 +1,7 @@
 //! The header fields of a request that a reply reports.
 
+use crate::placeholder::decimal;
 use crate::probe_format::Seen;
-use crate::template::decimal;
 
 /// The header fields with nothing filled in. A datagram with these bytes right after the
 /// [timestamp placeholder](crate::TIMESTAMP_PLACEHOLDER) gets them filled in at the same length:

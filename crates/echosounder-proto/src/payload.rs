@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::header_fields::{HEADER_PLACEHOLDER, HeaderFields};
+use crate::placeholder::TIMESTAMP_PLACEHOLDER;
 use crate::probe_format::{ProbeReply, Seen};
-use crate::template::TIMESTAMP_PLACEHOLDER;
 use crate::timestamp::{Scan, Timestamp, scan};
 
 /// The shortest datagram with a unique number, in bytes: seven digits distinguish all requests in

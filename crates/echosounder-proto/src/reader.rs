@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::template::TIMESTAMP_PLACEHOLDER;
+use crate::placeholder::TIMESTAMP_PLACEHOLDER;
 use crate::timestamp::{Scan, Timestamp, scan};
 
 /// Reads an echo with timestamps from a stream.

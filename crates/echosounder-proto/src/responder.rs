@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 
 use crate::framing::{Framing, Input};
 use crate::header_fields::HEADER_PLACEHOLDER;
+use crate::placeholder::{TIMESTAMP_PLACEHOLDER, decimal, starts_with_placeholder};
 use crate::stamp_context::StampContext;
-use crate::template::{PREFIX_MAX, TIMESTAMP_PLACEHOLDER, Template, decimal, starts_with_placeholder};
+use crate::template::{PREFIX_MAX, Template};
 
 /// The echo rule of one endpoint: every message is returned after a timestamp prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]

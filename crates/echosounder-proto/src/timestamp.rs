@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::template::TIMESTAMP_PLACEHOLDER;
+use crate::placeholder::TIMESTAMP_PLACEHOLDER;
 use crate::time::WallTime;
 
 /// A filled timestamp of a built-in shape.

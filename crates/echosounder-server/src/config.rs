@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use echosounder_proto::stamp::ReflectorConfig;
 use echosounder_proto::{Framing, PlainEcho, ReplyLimits, Template};
-use echosounder_socket::{IpVersion, Socket, ToEndpoint};
+use echosounder_socket::IpVersion;
 
-use crate::listen::BindError;
 use crate::network::Network;
-use crate::server::{Server, StartError};
 
 /// The maximum number of threads. With more, the share of each in the backlog budget would be too
 /// small.
@@ -19,7 +17,7 @@ const WORKERS_MAX: usize = 1024;
 /// The stall timeout, unless it is configured.
 const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// How a server binds its endpoints and serves them: a builder of [`Server`].
+/// How a server binds its endpoints and serves them: a builder of [`Server`](crate::Server).
 ///
 /// The default has `ctime` timestamps, one worker thread and no limits. Each setting is a method,
 /// and a field that can be read and changed.
@@ -54,7 +52,7 @@ pub struct Config {
     pub reply_limits: ReplyLimits,
     /// Whether echoes over UDP have the DSCP of their requests.
     pub reflect_dscp: bool,
-    /// How [reflectors](Server::add_reflectors) reply to STAMP requests.
+    /// How [reflectors](crate::Server::add_reflectors) reply to STAMP requests.
     pub reflector: ReflectorConfig,
     /// This machine's name, for templates that show it.
     pub host: String,
@@ -82,7 +80,8 @@ pub struct Config {
     pub socket_memory_max: Option<u64>,
     /// The permissions of UNIX socket paths, less the umask.
     pub unix_mode: u32,
-    /// Whether [`Server::start`] raises the process's limit of open descriptors.
+    /// Whether [`Server::start`](crate::Server::start) raises the process's limit of open
+    /// descriptors.
     pub raise_fd_limit: bool,
 }
 
@@ -113,49 +112,10 @@ impl Default for Config {
     }
 }
 
-/// Making a server.
 impl Config {
     /// Returns the default configuration.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Binds every endpoint, or none: [`Server::bind`] with this configuration.
-    ///
-    /// # Errors
-    ///
-    /// As [`Server::bind`].
-    pub fn bind<E: ToEndpoint>(self, endpoints: impl IntoIterator<Item = E>) -> Result<Server, BindError> {
-        Server::bind_with(self, endpoints)
-    }
-
-    /// Takes bound sockets: [`Server::from_sockets`] with this configuration.
-    ///
-    /// # Errors
-    ///
-    /// As [`Server::add_socket`].
-    ///
-    /// # Examples
-    ///
-    /// [`Server::from_sockets`] has one.
-    pub fn from_sockets<S: Into<Socket>>(
-        self,
-        sockets: impl IntoIterator<Item = S>,
-    ) -> Result<Server, BindError> {
-        let mut server = Server::empty(self);
-        sockets.into_iter().try_for_each(|socket| server.add_socket(socket))?;
-        Ok(server)
-    }
-}
-
-impl Config {
-    /// Refuses timeouts that no connection would survive.
-    pub(crate) fn check_timeouts(&self) -> Result<(), StartError> {
-        match (self.idle_timeout, self.stall_timeout) {
-            (Some(Duration::ZERO), _) => Err(StartError::ZeroTimeout { name: "an idle" }),
-            (_, Duration::ZERO) => Err(StartError::ZeroTimeout { name: "a stall" }),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -228,7 +188,8 @@ impl Config {
         Self { reflect_dscp, ..self }
     }
 
-    /// Sets how reflectors reply to STAMP requests. [`Server::add_reflectors`] has an example.
+    /// Sets how reflectors reply to STAMP requests.
+    /// [`Server::add_reflectors`](crate::Server::add_reflectors) has an example.
     #[must_use]
     pub fn reflector(self, reflector: ReflectorConfig) -> Self {
         Self { reflector, ..self }
@@ -351,9 +312,9 @@ impl Config {
         Self { unix_mode: mode, ..self }
     }
 
-    /// Sets whether [`Server::start`] raises the soft limit of open descriptors of the process to
-    /// the hard limit, so that it can serve more connections: RLIMIT_NOFILE, getrlimit(2). The
-    /// default is `false`.
+    /// Sets whether [`Server::start`](crate::Server::start) raises the soft limit of open
+    /// descriptors of the process to the hard limit, so that it can serve more connections:
+    /// RLIMIT_NOFILE, getrlimit(2). The default is `false`.
     ///
     /// The limit stays raised when the server has stopped, and programs that the process executes
     /// inherit it. Code that uses select(2) fails with descriptors from 1024 on.

@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use echosounder_proto::stamp::ReflectorConfig;
 use echosounder_proto::{Clock, DropReason, Sender};
-use echosounder_socket::internal::Received;
 use echosounder_socket::{Address, Batch, Interest, Socket, StopToken, is_forbidden, option, ready};
 
 use crate::access::Access;
+use crate::arrival::Arrival;
 use crate::echo_replies::EchoReplies;
 use crate::event::Observer;
 use crate::failures::{Failures, PAUSE, is_transient};
 use crate::header::UDP_CONTROL;
 use crate::reply_cache;
 use crate::reply_rules::ReplyRules;
-use crate::sender::{classify, is_to_group};
+use crate::sender::classify;
 use crate::service::EchoService;
 use crate::stamp_replies::StampReplies;
 use crate::unread::UnreadLook;
@@ -82,32 +82,6 @@ pub struct DatagramWorker<C, O> {
 enum Replies {
     Echo(EchoReplies),
     Stamp(Box<StampReplies>),
-}
-
-/// What is known about a datagram beside its bytes.
-pub(crate) struct Arrival {
-    pub(crate) received: Received,
-    pub(crate) peer: Address,
-    /// The address that it was sent to, if that is not the one of the socket.
-    destination: Option<Address>,
-    pub(crate) sender: Sender,
-}
-
-impl Arrival {
-    /// Returns the address that it was sent to. `socket` is the one of the socket.
-    pub(crate) fn local<'a>(&'a self, socket: &'a Address) -> &'a Address {
-        self.destination.as_ref().unwrap_or(socket)
-    }
-
-    /// Returns the user who sent it, if the kernel attests one.
-    pub(crate) fn user(&self) -> Option<u32> {
-        self.received.credentials.map(|sender| sender.uid)
-    }
-
-    /// Returns whether it was sent to several sockets.
-    pub(crate) fn is_to_group(&self) -> bool {
-        is_to_group(&self.received, &self.peer)
-    }
 }
 
 impl<C: Clock, O: Observer> DatagramWorker<C, O> {

@@ -8,7 +8,7 @@ use echosounder_proto::{
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Address, Batch, PacketInfo, Socket, option};
 
-use crate::datagrams::Arrival;
+use crate::arrival::Arrival;
 use crate::event::Observer;
 use crate::header::{header_fields, reflected_class, report_traffic_class, report_ttl};
 use crate::reply_cache::ReplyCache;

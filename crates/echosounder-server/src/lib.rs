@@ -40,6 +40,7 @@
 #![doc(test(attr(deny(unused))))]
 
 mod access;
+mod arrival;
 mod backlog;
 mod clock;
 mod config;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use echosounder_socket::internal::{fd_limit, raise_fd_limit, read_user_map};
 use echosounder_socket::{Address, Endpoint, Error, Socket, ToEndpoint, Transport};
@@ -242,6 +243,45 @@ impl Server {
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<(), BindError> {
         self.bind_more(Service::Stamp, endpoints)
+    }
+}
+
+/// Making a server. [`Server::bind`] makes one with the default settings.
+impl Config {
+    /// Binds every endpoint, or none: [`Server::bind`] with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub fn bind<E: ToEndpoint>(self, endpoints: impl IntoIterator<Item = E>) -> Result<Server, BindError> {
+        Server::bind_with(self, endpoints)
+    }
+
+    /// Takes bound sockets: [`Server::from_sockets`] with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::add_socket`].
+    ///
+    /// # Examples
+    ///
+    /// [`Server::from_sockets`] has one.
+    pub fn from_sockets<S: Into<Socket>>(
+        self,
+        sockets: impl IntoIterator<Item = S>,
+    ) -> Result<Server, BindError> {
+        let mut server = Server::empty(self);
+        sockets.into_iter().try_for_each(|socket| server.add_socket(socket))?;
+        Ok(server)
+    }
+
+    /// Refuses timeouts that no connection would survive.
+    fn check_timeouts(&self) -> Result<(), StartError> {
+        match (self.idle_timeout, self.stall_timeout) {
+            (Some(Duration::ZERO), _) => Err(StartError::ZeroTimeout { name: "an idle" }),
+            (_, Duration::ZERO) => Err(StartError::ZeroTimeout { name: "a stall" }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use echosounder_proto::{DropReason, Moment, MonoTime, ReplyForm, ReplyMeter, Sen
 use echosounder_socket::internal::kernel::clock_state;
 use echosounder_socket::{Address, Batch, PacketInfo, Socket, option};
 
-use crate::datagrams::Arrival;
+use crate::arrival::Arrival;
 use crate::header::{reflected_class, report_traffic_class, report_ttl};
 use crate::sender::source;
 

@@ -36,8 +36,10 @@ pub use directions::{ClockRelation, Drift, OneWayDelay, PeerClockReport};
 pub use event::{PingEvent, PingReply, ResolvedTarget, TargetEvent};
 pub use kernel_timestamps::{KernelTimestamps, TimestampSource};
 pub use pinger::{Order, Pinger};
-pub use plan::{PingOptions, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
-pub use probe::{ConnectProbe, Probe, StampOptions};
+pub use plan::PingOptions;
+pub use probe::{
+    ConnectProbe, Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN, StampOptions,
+};
 pub use report::{DelayReport, LossCounts, PingInterval, PingReport, Spreads, TimestampSupport, Verdict};
 pub use seen::{RequestHeader, SeenReport};
 pub use series::{Point, RttRange, Series};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_proto::{MonoTime, ProbePace, ProbePlan, TIMESTAMP_PLACEHOLDER};
+use echosounder_proto::{MonoTime, ProbePace, ProbePlan};
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::{Endpoint, Kind, Name};
 
@@ -11,16 +11,6 @@ use super::kernel_timestamps::TimestampSource;
 use super::probe::Probe;
 use crate::connect::ConnectOptions;
 use crate::error::ClientError;
-
-/// The shortest request on a stream, in bytes: the placeholder, a digit and a newline.
-pub const STREAM_REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 2;
-
-/// The shortest request where messages have bounds, in bytes: its number distinguishes ten million
-/// requests.
-pub const REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 8;
-
-/// The longest request, in bytes: 1 MiB.
-pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// The default time between two requests.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,9 +39,11 @@ pub struct PingOptions {
     pub connect: ConnectOptions,
     /// What a request is. [`with_probe`](Self::with_probe) sets it with its default size.
     pub probe: Probe,
-    /// Bytes of a request. To an echo server: at least [`REQUEST_BYTES_MIN`], on a stream
-    /// [`STREAM_REQUEST_BYTES_MIN`], and at most [`REQUEST_BYTES_MAX`]. To a STAMP reflector: 44 (112
-    /// with a key) to 65,507.
+    /// Bytes of a request. To an echo server: at least
+    /// [`REQUEST_BYTES_MIN`](crate::REQUEST_BYTES_MIN), on a stream
+    /// [`STREAM_REQUEST_BYTES_MIN`](crate::STREAM_REQUEST_BYTES_MIN), and at most
+    /// [`REQUEST_BYTES_MAX`](crate::REQUEST_BYTES_MAX). To a STAMP reflector: 44 (112 with a key) to
+    /// 65,507.
     pub size_bytes: usize,
     /// How long after the start the first request is due, so that requests to several targets
     /// alternate.

@@ -1,12 +1,21 @@
 //! What a request is, and what its replies are.
 
 use echosounder_proto::stamp::{self, Key, Layout, TimestampFormat};
-use echosounder_proto::{ICMP_PAYLOAD_MAX, ICMP_PAYLOAD_MIN};
+use echosounder_proto::{ICMP_PAYLOAD_MAX, ICMP_PAYLOAD_MIN, TIMESTAMP_PLACEHOLDER};
 use echosounder_socket::{Endpoint, Kind, Transport};
 
-use super::plan::{REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN};
 use crate::connect::Opens;
 use crate::error::ClientError;
+
+/// The shortest request on a stream, in bytes: the placeholder, a digit and a newline.
+pub const STREAM_REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 2;
+
+/// The shortest request where messages have bounds, in bytes: its number distinguishes ten million
+/// requests.
+pub const REQUEST_BYTES_MIN: usize = TIMESTAMP_PLACEHOLDER.len() + 8;
+
+/// The longest request, in bytes: 1 MiB.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// The default size of a request to an echo server, in bytes.
 const ECHO_SIZE_BYTES: usize = 64;
