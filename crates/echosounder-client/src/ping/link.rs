@@ -142,7 +142,12 @@ impl Link {
         let socket = self.socket.as_ref().filter(|_| is_too_long(error))?;
         let (discovery, mtu) = match self.address {
             Address::Inet(_) => (socket.option(option::IP_MTU_DISCOVER), socket.option(option::IP_MTU)),
-            Address::Inet6(_) => (socket.option(option::IPV6_MTU_DISCOVER), socket.option(option::IPV6_MTU)),
+            Address::Inet6(_) => {
+                // A socket of ICMPv6 may show the path MTU at the time of its connect(2), and a
+                // connected socket can connect to its peer again. If not, the old value stays.
+                let _ = socket.connect(&self.address);
+                (socket.option(option::IPV6_MTU_DISCOVER), socket.option(option::IPV6_MTU))
+            }
             _ => return None,
         };
         let is_forbidden = discovery.is_ok_and(|discovery| discovery == PathMtuDiscovery::DO);
