@@ -1,6 +1,6 @@
 //! Ethernet frames with IP packets, made by hand so that every field can be forged.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 /// A hardware address.
 pub(crate) type Mac = [u8; 6];
@@ -32,6 +32,18 @@ pub(crate) fn udp(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     };
     segment[6..8].copy_from_slice(&sum.to_be_bytes());
     ip(from.ip(), to.ip(), UDP, &segment)
+}
+
+/// Changes the source of a frame with a UDP datagram over IPv4. The datagram is then without a
+/// checksum, which RFC 768 allows.
+pub(crate) fn set_source(frame: &mut [u8], from: SocketAddrV4) {
+    let packet = &mut frame[ETHERNET_LEN..];
+    packet[12..16].copy_from_slice(&from.ip().octets());
+    packet[10..12].fill(0);
+    let sum = checksum([&packet[..20]]);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet[20..22].copy_from_slice(&from.port().to_be_bytes());
+    packet[26..28].fill(0);
 }
 
 /// Returns an IP packet with the first TCP segment of a connection: a SYN.
@@ -159,6 +171,17 @@ mod tests {
             let frame = ethernet([2; 6], BROADCAST_MAC, &udp(from, to, b"hello"));
             assert_eq!(Datagram::of(&frame), Some(Datagram { from, to, payload: b"hello" }));
         }
+    }
+
+    #[test]
+    fn a_frame_with_another_source_is_valid() {
+        let to = "10.0.0.2:862".parse().unwrap();
+        let mut frame = ethernet([2; 6], [2; 6], &udp("10.0.0.1:7".parse().unwrap(), to, b"hello"));
+        let from: SocketAddrV4 = "192.0.2.33:40001".parse().unwrap();
+        set_source(&mut frame, from);
+        assert_eq!(Datagram::of(&frame), Some(Datagram { from: from.into(), to, payload: b"hello" }));
+        let header = &frame[ETHERNET_LEN..][..20];
+        assert_eq!((checksum([header]), &frame[40..42]), (0, &[0, 0][..]));
     }
 
     /// The example of RFC 1071, section 3.

@@ -18,6 +18,7 @@ mod relay;
 mod row;
 mod server;
 mod soak;
+mod stamp;
 mod syscalls;
 mod unix;
 mod wire;
@@ -42,6 +43,7 @@ const ROWS: &[&[Row]] = &[
     paths::ROWS,
     process::ROWS,
     soak::ROWS,
+    stamp::ROWS,
     syscalls::ROWS,
     unix::ROWS,
 ];
