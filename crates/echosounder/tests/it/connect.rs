@@ -179,7 +179,9 @@ fn ports_of_a_range_are_targets_of_their_own() {
     let port = free_port();
     let range = format!("{port}-{}", port + 1);
     let done = ping(&["--connect", "--reset", &target, "-c", "1", "--source-port", &range]);
-    let starts: Vec<_> = done.objects().into_iter().filter(|object| object["event"] == "start").collect();
+    let mut starts: Vec<_> = done.objects().into_iter().filter(|object| object["event"] == "start").collect();
+    // The target that is ready first starts first.
+    starts.sort_by_key(|start| start["source_port"].as_u64());
     for (start, port) in starts.iter().zip([port, port + 1]) {
         assert_eq!(start["endpoint"], format!("{target} from port {port}"), "{done:?}");
         assert_eq!(
