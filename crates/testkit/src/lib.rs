@@ -17,6 +17,7 @@
 //! | interfaces, routes and firewalls of its own | [`net_lab()`] |
 //! | a server that violates the protocol | [`Liar`], [`LIES`] |
 //! | to wait for something without an event of its own | [`wait_for`], [`wait_until`], [`PATIENCE`] |
+//! | messages that have arrived and are unread | [`flush_loopback`] |
 //! | something that this machine lacks | [`skip()`], [`installed`], [`has_ipv6`] |
 //!
 //! A test waits for the event itself, at most for [`PATIENCE`], and then fails with a message that
@@ -38,6 +39,7 @@ mod clock;
 mod folder;
 mod forwarder;
 mod liar;
+mod loopback;
 mod machine;
 mod net_lab;
 mod pair;
@@ -51,6 +53,7 @@ pub use clock::FakeClock;
 pub use folder::{Folder, unique};
 pub use forwarder::{Fate, Forwarder, Log, MessageForm, OneWay, Passage, REQUEST_LEN, RequestLog};
 pub use liar::{EXTREME_TIMESTAMPS, LIES, Liar, Lie, Victim};
+pub use loopback::flush_loopback;
 pub use machine::{has_ipv6, installed, may_run};
 pub use net_lab::net_lab;
 pub use pair::{pipe, socket_pair};

@@ -15,6 +15,7 @@ use echosounder_socket::internal::effective_user_id;
 use echosounder_socket::{
     Endpoint, Interest, Kind, MessageFlags, Name, SendControl, Socket, Transport, option, ready,
 };
+use echosounder_testkit::flush_loopback;
 
 use crate::harness::TestDatagramWorker;
 use crate::{
@@ -132,6 +133,7 @@ fn datagrams_that_the_kernel_dropped_are_counted() {
     let client = Client::of(&endpoint);
     // The server does not read yet, and this is more than the receive buffer that it requests.
     (0..REQUESTS).for_each(|_| client.send(&[b'x'; 60_000]));
+    flush_loopback();
     let totals = stop(server.start().unwrap());
     let lost = dropped(&totals, DropReason::Overflow);
     assert!(0 < lost && lost < REQUESTS);
@@ -148,6 +150,7 @@ fn a_stop_replies_to_all_datagrams_that_had_arrived() {
     let server = Socket::from_fd(OwnedFd::from(server)).unwrap();
     server.set_option(option::SO_RCVBUF, 8 << 20).unwrap();
     (0..REQUESTS).for_each(|_| assert_eq!(client.send(b"hello").unwrap(), 5));
+    flush_loopback();
     let totals = TestDatagramWorker::new("ctime", server).stop();
     assert_eq!(totals.messages + dropped(&totals, DropReason::Overflow), REQUESTS);
 }
