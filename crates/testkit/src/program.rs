@@ -1,5 +1,6 @@
 //! Programs that run beside a test: their output so far, and their exit status.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -37,8 +38,8 @@ impl State {
     }
 }
 
-/// How a program ended, and all that it wrote.
-#[derive(Clone, Debug)]
+/// How a program ended, and all that it wrote. Its `Debug` form shows the outputs as text.
+#[derive(Clone)]
 pub struct Finished {
     /// The exit status; `None` if a signal killed the program.
     pub code: Option<i32>,
@@ -46,6 +47,13 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: String,
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stdout = String::from_utf8_lossy(&self.stdout);
+        write!(f, "exit status {:?}\nstdout:\n{stdout}\nstderr:\n{}", self.code, self.stderr)
+    }
 }
 
 impl Finished {
