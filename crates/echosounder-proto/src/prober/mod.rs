@@ -244,6 +244,12 @@ impl<F: ProbeFormat> Prober<F> {
         self.events.pop_front().map(ProbeOutput::Event)
     }
 
+    /// Returns the next event without sending anything, so that the caller can add to it what only
+    /// it knows about the data that it has just passed.
+    pub fn take_event(&mut self) -> Option<ProbeEvent> {
+        self.events.pop_front()
+    }
+
     /// Takes notice of what happened to the socket.
     pub fn handle(&mut self, input: ProbeInput<'_>) {
         match input {
@@ -255,7 +261,7 @@ impl<F: ProbeFormat> Prober<F> {
                     Some(number) => self.reject(number, reason, report, at),
                     None => self.lose(self.oldest, reason, report, at),
                 }
-                self.pause(at);
+                self.pause_after(reason, at);
             }
             ProbeInput::Completed { number, at } => self.match_reply(ProbeReply::new(number), at),
             ProbeInput::Rejected { number, kind, at } => {
@@ -264,7 +270,7 @@ impl<F: ProbeFormat> Prober<F> {
             }
             ProbeInput::SendFailed { number, reason, report, at } => {
                 self.lose(number, reason, report, at);
-                self.pause(at);
+                self.pause_after(reason, at);
             }
             ProbeInput::Blocked(is_blocked) => self.is_blocked = is_blocked,
             ProbeInput::Connected => self.link = Link::Connected,
@@ -449,6 +455,14 @@ impl<F: ProbeFormat> Prober<F> {
         if oldest != self.oldest {
             self.oldest = oldest;
             self.schedule.settle(at);
+        }
+    }
+
+    /// Pauses after a failure. A request that exceeds the path MTU costs the network nothing, so that
+    /// a limited number of them needs no pause.
+    fn pause_after(&mut self, reason: LossReason, at: MonoTime) {
+        if reason != LossReason::TooLong || self.plan.count.is_none() {
+            self.pause(at);
         }
     }
 

@@ -1422,6 +1422,31 @@ fn a_closed_loop_pauses_after_a_failure() {
 }
 
 #[test]
+fn requests_that_exceed_the_path_mtu_pause_only_a_closed_loop_without_an_end() {
+    let reason = LossReason::TooLong;
+    for (count, next) in [(Some(3), at(0)), (None, at(100))] {
+        let plan = Plan { pace: ProbePace::Closed, count, ..PLAIN.plan };
+        let mut prober = plan.prober(mono(0));
+        assert_eq!(drain(&mut prober, moment(0)).1.len(), 1);
+        prober.handle(ProbeInput::SendFailed {
+            number: 1,
+            reason,
+            report: LossReport::default(),
+            at: mono(0),
+        });
+        assert_eq!(drain(&mut prober, moment(0)).1.len(), usize::from(next == 0));
+        prober.handle(ProbeInput::Undelivered {
+            packet: None,
+            reason,
+            report: LossReport::default(),
+            at: mono(0),
+        });
+        let requests = drain(&mut prober, moment(next)).1.len();
+        assert_eq!((requests, prober.requests()), (1, if count.is_some() { 3 } else { 2 }));
+    }
+}
+
+#[test]
 fn at_the_end_a_request_is_lost_if_it_waited_longer_than_the_slowest_reply() {
     let plan = Plan { pace: every(ms(10)), count: Some(10), ..PLAIN.plan };
     let mut prober = plan.prober(mono(0));
