@@ -1,8 +1,9 @@
-//! Which transports this machine supports, tested by sending a byte from one socket to another.
+//! Which transports this machine supports, tested by sending a byte from one socket to another, and
+//! what enables the others.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
+use std::{fs, io};
 
 use echosounder_socket::family::vsock::VsockAddress;
 use echosounder_socket::{Address, Family, Interest, ServerOptions, Socket, Transport, create_server, ready};
@@ -62,4 +63,13 @@ pub(crate) fn remedy(transport: Transport, address: &Address, error: &io::Error)
         return Some("\"sysctl net.ipv6.conf.all.disable_ipv6=0\"");
     }
     transport.requirement()
+}
+
+/// Returns what allows this user to open ping sockets: icmp(7).
+pub(crate) fn ping_socket_remedy() -> String {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
+    let range = range.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!(
+        "let your group open ping sockets: \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\" (it is \"{range}\")"
+    )
 }

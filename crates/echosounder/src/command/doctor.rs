@@ -95,15 +95,12 @@ fn sockets() -> Vec<Check> {
             check("socket", transport.scheme(), &about, result, absent, remedy)
         })
     });
+    let ping_sockets = support::ping_socket_remedy();
     let others = [
-        (
-            "icmp",
-            Family::INET,
-            Type::DGRAM,
-            Protocol(1),
-            "allowed groups: \"sysctl net.ipv4.ping_group_range\"",
-        ),
-        ("raw", Family::INET, Type::RAW, Protocol(1), "CAP_NET_RAW"),
+        ("icmp", Family::INET, Type::DGRAM, Protocol::ICMP, ping_sockets.as_str()),
+        ("icmp", Family::INET6, Type::DGRAM, Protocol::ICMPV6, &ping_sockets),
+        ("raw", Family::INET, Type::RAW, Protocol::ICMP, "CAP_NET_RAW"),
+        ("raw", Family::INET6, Type::RAW, Protocol::ICMPV6, "CAP_NET_RAW"),
         ("route", Family::NETLINK, Type::RAW, Protocol::NETLINK_ROUTE, ""),
         ("sock_diag", Family::NETLINK, Type::RAW, Protocol::NETLINK_SOCK_DIAG, "\"modprobe inet_diag\""),
         ("genetlink", Family::NETLINK, Type::RAW, Protocol::NETLINK_GENERIC, ""),
