@@ -15,6 +15,7 @@ mod hints;
 mod line_sink;
 mod output;
 mod render;
+mod request_sizes;
 mod run_as;
 mod stamp_key;
 mod stderr;

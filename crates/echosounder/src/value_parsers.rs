@@ -8,14 +8,13 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use echosounder_client::{
-    MESSAGE_BYTES_MAX, Percent, REQUEST_BYTES_MAX, STREAM_REQUEST_BYTES_MIN, SizeRange,
-};
-use echosounder_proto::{FRAME_MAX, Framing};
+use echosounder_client::{MESSAGE_BYTES_MAX, Percent, REQUEST_BYTES_MAX, SizeRange};
+use echosounder_proto::{FRAME_MAX, Framing, ICMP_PAYLOAD_MIN};
 use echosounder_socket::{Endpoint, EndpointError};
 
 use crate::hints;
 use crate::output::{OutputFile, ResultFormat, TRANSCRIPT_BYTES_MIN};
+use crate::request_sizes::RequestSizes;
 use crate::target::{Target, scheme_of_service};
 
 /// Parses an endpoint. The error of a text that is not one may end in a hint.
@@ -173,14 +172,31 @@ pub(crate) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     }
 }
 
-/// Parses the size of a request.
-pub(crate) fn request_size(text: &str) -> Result<NonZeroUsize, String> {
-    match size(text)? {
-        size if size.get() < STREAM_REQUEST_BYTES_MIN => Err(format!(
-            "the minimum is {STREAM_REQUEST_BYTES_MIN} bytes, for timestamps and a sequence number"
+/// Parses the size of requests, or a range of sizes with the step between them: `64`, `1200-1500:10`.
+pub(crate) fn request_sizes(text: &str) -> Result<RequestSizes, String> {
+    let bad = |_| format!("\"{text}\" is not a size such as 64 or 1k, nor a range such as 1200-1500:10");
+    let (range, step) = text.split_once(':').unwrap_or((text, "1"));
+    let (min, max) = range.split_once('-').unwrap_or((text, text));
+    let [min, max, step] = [size(min), size(max), size(step)];
+    let sizes = RequestSizes {
+        min: min.map_err(bad)?.get(),
+        max: max.map_err(bad)?.get(),
+        step: step.map_err(bad)?.get(),
+    };
+    match sizes {
+        RequestSizes { min, max, .. } if max < min => {
+            Err(format!("the range \"{text}\" ends before it begins"))
+        }
+        RequestSizes { min, .. } if min < ICMP_PAYLOAD_MIN => {
+            Err(format!("the minimum is {ICMP_PAYLOAD_MIN} bytes, for a sequence number"))
+        }
+        RequestSizes { max, .. } if REQUEST_BYTES_MAX < max => Err(too_long(REQUEST_BYTES_MAX)),
+        sizes if RequestSizes::COUNT_MAX < sizes.count() => Err(format!(
+            "the range \"{text}\" has {} sizes; choose a STEP by which it has at most {}",
+            sizes.count(),
+            RequestSizes::COUNT_MAX
         )),
-        size if REQUEST_BYTES_MAX < size.get() => Err(too_long(REQUEST_BYTES_MAX)),
-        size => Ok(size),
+        sizes => Ok(sizes),
     }
 }
 
@@ -373,7 +389,31 @@ mod tests {
         assert_eq!(interval("0"), Ok(Duration::ZERO));
         assert_eq!(interval("20ms"), Ok(Duration::from_millis(20)));
         assert!(interval("9us").is_err() && interval("10us").is_ok() && interval("").is_err());
-        assert!(request_size("43").is_err() && request_size("44").is_ok() && request_size("1025k").is_err());
+        for (text, (min, max, step)) in [
+            ("16", (16, 16, 1)),
+            ("1k", (1024, 1024, 1)),
+            ("1200-1500:10", (1200, 1500, 10)),
+            ("64-64", (64, 64, 1)),
+            ("100-1099", (100, 1099, 1)),
+            ("1k-1m:8k", (1024, 1 << 20, 8192)),
+        ] {
+            assert_eq!(request_sizes(text), Ok(RequestSizes { min, max, step }), "{text}");
+        }
+        for text in [
+            "15",
+            "1025k",
+            "15-20",
+            "100-64",
+            "100-1100",
+            "64:8",
+            "64-",
+            "-64",
+            "64-72:0",
+            "64-72:",
+            "64-72:8:8",
+        ] {
+            assert!(request_sizes(text).is_err(), "{text}");
+        }
         for (text, value) in
             [("0", 0), ("63", 63), ("EF", 46), ("af41", 34), ("cs5", 40), ("be", 0), ("af13", 14), ("le", 1)]
         {

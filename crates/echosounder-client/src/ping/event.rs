@@ -131,6 +131,9 @@ pub struct PingReply {
     /// How many TCP segments this host retransmitted since the reply before, or since the request
     /// if no other was in flight; `None` if the target is no TCP connection.
     pub retransmissions: Option<u32>,
+    /// The time to live or hop limit with which the reply arrived; `None` if it did not arrive in a
+    /// datagram over IP.
+    pub ttl: Option<u8>,
 }
 
 impl PingReply {
@@ -150,6 +153,7 @@ impl PingReply {
             header: RequestHeader::default(),
             has_header_changed: false,
             retransmissions: None,
+            ttl: None,
         }
     }
 }

@@ -12,7 +12,8 @@ use echosounder_socket::{
 
 /// Bytes of control messages: a `struct scm_timestamping`, an error with the address of its origin,
 /// and others.
-const CONTROL_SPACE: ControlSpace = ControlSpace::TIMESTAMPING.plus(ControlSpace::ERROR);
+const CONTROL_SPACE: ControlSpace =
+    ControlSpace::TIMESTAMPING.plus(ControlSpace::ERROR).plus(ControlSpace::TTL);
 
 /// A kernel time that is further than this from the program's comes from a clock that was stepped
 /// in between, and not from a program that stood still.
@@ -41,6 +42,8 @@ pub struct KernelTimestamps {
     pub receives: bool,
     /// Which requests were not delivered and why, rather than only that one was not.
     pub(super) errors: bool,
+    /// The time to live or hop limit of replies.
+    pub(super) ttl: bool,
 }
 
 /// Whose times of receiving replies count.
@@ -60,6 +63,17 @@ impl TimestampSource {
     pub fn has_kernel(transport: Transport) -> bool {
         transport.timestamping() != Timestamping::None
     }
+}
+
+/// Data that has arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// Bytes in the buffer.
+    pub(super) len: usize,
+    /// When they arrived for the kernel, since the Unix epoch.
+    pub(super) kernel: Option<Duration>,
+    /// The time to live or hop limit on arrival.
+    pub(super) ttl: Option<u8>,
 }
 
 /// An entry of the error queue.
@@ -102,12 +116,18 @@ impl KernelTimestamps {
             _ => option::IP_RECVERR,
         };
         let errors = transport.has_error_queue() && can(socket.set_option(recverr, true));
+        // IP_RECVTTL, ip(7), and IPV6_RECVHOPLIMIT, ipv6(7).
+        let ttl = match (transport, address) {
+            (Transport::Udp, Address::Inet6(_)) => can(socket.set_option(option::IPV6_RECVHOPLIMIT, true)),
+            (Transport::Udp, _) => can(socket.set_option(option::IP_RECVTTL, true)),
+            _ => false,
+        };
         let receives = TimestampingFlags::RX_SOFTWARE | TimestampingFlags::SOFTWARE;
         let is_wanted = source == TimestampSource::Kernel;
         let timestamp = |flags| is_wanted && can(socket.set_option(option::SO_TIMESTAMPING, flags));
         match transport.timestamping() {
-            Timestamping::None => Self { sends: false, receives: false, errors },
-            Timestamping::Receive => Self { sends: false, receives: timestamp(receives), errors },
+            Timestamping::None => Self { sends: false, receives: false, errors, ttl },
+            Timestamping::Receive => Self { sends: false, receives: timestamp(receives), errors, ttl },
             Timestamping::SendAndReceive => {
                 let sends = match pace {
                     ProbePace::Closed => TimestampingFlags::TX_SOFTWARE,
@@ -115,7 +135,7 @@ impl KernelTimestamps {
                 };
                 // Times of sends arrive on the error queue.
                 let sends = errors && timestamp(receives | sends);
-                Self { sends, receives: sends || timestamp(receives), errors }
+                Self { sends, receives: sends || timestamp(receives), errors, ttl }
             }
         }
     }
@@ -124,17 +144,22 @@ impl KernelTimestamps {
     /// the round-trip time of a TCP handshake.
     pub(super) fn of_handshake(transport: Transport, source: TimestampSource) -> Self {
         let is_tcp = matches!(transport, Transport::Tcp | Transport::Mptcp);
-        Self { sends: false, receives: is_tcp && source == TimestampSource::Kernel, errors: false }
+        Self {
+            sends: false,
+            receives: is_tcp && source == TimestampSource::Kernel,
+            errors: false,
+            ttl: false,
+        }
     }
 
-    /// Receives, and returns the number of bytes and when they arrived, if that was enabled and is
-    /// known.
-    pub(super) fn receive(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Option<Duration>)> {
-        if !self.receives {
-            return socket.recv(buffer).map(|len| (len, None));
+    /// Receives, with what the kernel reports about the data as far as that was enabled.
+    pub(super) fn receive(self, socket: &Socket, buffer: &mut [u8]) -> io::Result<Arrival> {
+        if !self.receives && !self.ttl {
+            return socket.recv(buffer).map(|len| Arrival { len, kernel: None, ttl: None });
         }
         let message = socket.recv_msg(&mut [IoSliceMut::new(buffer)], CONTROL_SPACE, MessageFlags::NONE)?;
-        Ok((message.len, message.control.iter().find_map(software_time)))
+        let kernel = message.control.iter().find_map(software_time);
+        Ok(Arrival { len: message.len, kernel, ttl: message.ttl() })
     }
 
     /// Takes the next entry of the error queue.

@@ -18,6 +18,8 @@ pub struct Point {
     pub lost: u64,
     /// The range of the round-trip times.
     pub rtt: Option<RttRange>,
+    /// The longest time after which the peer refused one of the requests.
+    pub refused_after: Option<Duration>,
     /// The maximum outbound delay, in nanoseconds.
     pub up_max_ns: Option<i64>,
     /// The maximum return delay, in nanoseconds.
@@ -71,14 +73,15 @@ impl Series {
             answered: 1,
             lost: 0,
             rtt: Some(RttRange { min: rtt, max: rtt }),
+            refused_after: None,
             up_max_ns: delay.map(|delay| delay.up_ns),
             down_max_ns: delay.map(|delay| delay.down_ns),
         });
     }
 
-    /// Adds a request that was lost.
-    pub(super) fn lost(&mut self, at: Duration) {
-        self.add(Point { at, lost: 1, ..Point::default() });
+    /// Adds a request that was lost. If the peer refused it, that was so long after it was sent.
+    pub(super) fn lost(&mut self, at: Duration, refused_after: Option<Duration>) {
+        self.add(Point { at, lost: 1, refused_after, ..Point::default() });
     }
 
     /// Removes a lost request, because its reply has arrived after all.
@@ -86,6 +89,7 @@ impl Series {
         let has_lost = |point: &&mut Point| point.lost != 0 && point.at <= at && at <= point.at + self.width;
         if let Some(point) = self.points.iter_mut().rev().find(has_lost) {
             point.lost -= 1;
+            point.refused_after = point.refused_after.filter(|_| point.lost != 0);
         }
         self.points.retain(|point| point.answered + point.lost != 0);
     }
@@ -139,6 +143,7 @@ impl Point {
             }
             (own, other) => own.or(other),
         };
+        self.refused_after = self.refused_after.max(other.refused_after);
         self.up_max_ns = self.up_max_ns.max(other.up_max_ns);
         self.down_max_ns = self.down_max_ns.max(other.down_max_ns);
     }
@@ -160,7 +165,7 @@ mod tests {
         for (at, rtt) in [(0, 5), (20, 1), (10, 12)] {
             series.replied(millis(at), millis(rtt), Some(OneWayDelay { up_ns: 1, down_ns: 2 }));
         }
-        series.lost(millis(15));
+        series.lost(millis(15), None);
         let counts: Vec<_> =
             series.points().iter().map(|point| (point.at, point.answered, point.lost)).collect();
         assert_eq!(counts, [(millis(0), 1, 0), (millis(10), 1, 0), (millis(15), 0, 1), (millis(20), 1, 0)]);
@@ -171,7 +176,7 @@ mod tests {
     fn a_late_reply_takes_back_the_loss() {
         let mut series = Series::new(POINTS_MAX);
         for at in [0, 10, 20] {
-            series.lost(millis(at));
+            series.lost(millis(at), None);
         }
         series.take_back(millis(10));
         series.replied(millis(10), millis(500), None);
@@ -181,11 +186,26 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_time_of_a_refusal_stays_until_it_is_taken_back() {
+        let mut series = Series::new(2);
+        for (at, after) in [(0, 5), (10, 7), (20, 1)] {
+            series.lost(millis(at), Some(millis(after)));
+        }
+        let refused = |series: &Series| series.points().iter().filter_map(|point| point.refused_after).max();
+        assert_eq!((series.points().len(), refused(&series)), (2, Some(millis(7))));
+        let mut one = Series::new(2);
+        one.lost(millis(0), Some(millis(5)));
+        one.replied(millis(0), millis(6), None);
+        one.take_back(millis(0));
+        assert_eq!(refused(&one), None);
+    }
+
+    #[test]
     fn many_requests_share_points_and_all_are_counted() {
         let mut series = Series::new(POINTS_MAX);
         for number in 0..100_000 {
             if number % 100 == 7 {
-                series.lost(millis(number));
+                series.lost(millis(number), None);
             } else {
                 series.replied(millis(number), millis(1 + number % 10), None);
             }

@@ -210,7 +210,7 @@ impl Session {
             }
             match self.prober.poll(now, &mut context.message) {
                 None => break,
-                Some(ProbeOutput::Event(event)) => self.record(event, context),
+                Some(ProbeOutput::Event(event)) => self.record(event, None, context),
                 Some(ProbeOutput::Connect) => self.connect(context)?,
                 Some(ProbeOutput::Send { number }) => {
                     sends += 1;
@@ -233,7 +233,7 @@ impl Session {
         let is_known = !has_failed && received.is_ok();
         self.prober.handle(if is_known { ProbeInput::Stop { at: now.mono } } else { ProbeInput::Abandon });
         while let Some(ProbeOutput::Event(event)) = self.prober.poll(now, &mut context.message) {
-            self.record(event, context);
+            self.record(event, None, context);
         }
         received
     }
@@ -329,10 +329,14 @@ impl Session {
         }
     }
 
-    fn record(&mut self, event: ProbeEvent, context: &mut Context) {
+    /// Counts an event and reports it. The reply in it arrived with this time to live, if that is
+    /// known.
+    pub(super) fn record(&mut self, event: ProbeEvent, ttl: Option<u8>, context: &mut Context) {
         let event = match event {
-            ProbeEvent::Replied { sample, given_up } => self.replied(&sample, false, given_up, context),
-            ProbeEvent::Late { sample, given_up } => self.replied(&sample, true, Some(given_up), context),
+            ProbeEvent::Replied { sample, given_up } => self.replied(&sample, false, given_up, ttl, context),
+            ProbeEvent::Late { sample, given_up } => {
+                self.replied(&sample, true, Some(given_up), ttl, context)
+            }
             ProbeEvent::Duplicate(number) => {
                 self.statistics.duplicate();
                 PingEvent::Duplicate(number)
@@ -359,6 +363,7 @@ impl Session {
         sample: &Sample,
         late: bool,
         given_up: Option<LossReason>,
+        ttl: Option<u8>,
         context: &mut Context,
     ) -> PingEvent {
         self.resolve.iter_mut().for_each(ResolveSchedule::replied);
@@ -393,6 +398,7 @@ impl Session {
             header: RequestHeader::of(&sample.seen),
             has_header_changed,
             retransmissions,
+            ttl,
         })
     }
 

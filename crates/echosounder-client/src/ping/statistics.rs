@@ -140,7 +140,7 @@ impl Statistics {
         refused.into_iter().for_each(|after| self.refused_after.record_span(after));
         *self.lost.of(reason) += 1;
         self.last = self.last.max(at);
-        self.series.lost(sent - self.start);
+        self.series.lost(sent - self.start, refused);
         self.interval.lost += 1;
     }
 

@@ -9,7 +9,7 @@ use echosounder_socket::{Address, ExtendedError, Kind, is_out_of_resources};
 
 use super::context::Context;
 use super::event::PingEvent;
-use super::kernel_timestamps::{ErrorQueueEvent, rx_times};
+use super::kernel_timestamps::{Arrival, ErrorQueueEvent, rx_times};
 use super::session::Session;
 use crate::clock::Deadline;
 use crate::error::{ClientError, Operation, is_about_earlier};
@@ -113,13 +113,18 @@ impl Session {
                 self.receive_starvation.end();
             }
             match received {
-                Ok((0, _)) if kind != Kind::Datagrams => {
+                Ok(Arrival { len: 0, .. }) if kind != Kind::Datagrams => {
                     self.disconnect(FailureKind::Closed, context);
                     return Ok(());
                 }
-                Ok((len, kernel)) => {
+                Ok(Arrival { len, kernel, ttl }) => {
                     let (bytes, at) = (&context.buffer[..len], rx_times(program, kernel));
                     self.prober.handle(ProbeInput::Received { bytes, at });
+                    while ttl.is_some()
+                        && let Some(event) = self.prober.take_event()
+                    {
+                        self.record(event, ttl, context);
+                    }
                 }
                 Err(error) if is_out_of_resources(&error) => {
                     let rested = self.receive_starvation.rest(program.mono, error);

@@ -12,6 +12,7 @@ use echosounder_socket::option::PathMtuDiscovery;
 use super::{EXIT_STATUS, IpVersion, STAMP, targets};
 use crate::choices::{self, AutoClock, AutoTimestamps};
 use crate::output::OutputFile;
+use crate::request_sizes::RequestSizes;
 use crate::target::Target;
 use crate::value_parsers;
 
@@ -43,6 +44,7 @@ Examples:
   sounder ping --until-up -w 5m HOST            wait until a server replies
   sounder ping icmp://HOST udp://HOST HOST      which of them the network slows down
   sounder ping --connect tcp://HOST:443         any port that accepts connections
+  sounder ping -s 1200-1500 icmp://HOST         the path MTU
 
 {EXIT_STATUS}", with_icmp()))]
 pub(crate) struct Ping {
@@ -85,20 +87,26 @@ pub(crate) struct Ping {
     #[arg(long, value_name = "DURATION", value_parser = value_parsers::lookup_interval, conflicts_with = "with_server")]
     pub(crate) resolve_every: Option<Duration>,
 
-    /// How long to wait for a connection, and for each reply
-    #[arg(short = 'W', long, value_name = "DURATION", default_value = "2s", value_parser = value_parsers::duration)]
-    pub(crate) wait: Duration,
+    /// How long to wait for a connection, and for each reply [default: 2s]
+    #[arg(short = 'W', long, value_name = "DURATION", value_parser = value_parsers::duration)]
+    pub(crate) wait: Option<Duration>,
 
-    /// Message size in bytes (minimum 50; 44 on stream sockets and STAMP) [default: 64, STAMP 72]
+    /// Message size in bytes, or MIN-MAX[:STEP] to find the path MTU [default: 64, STAMP 72]
     ///
-    /// The size of ICMP is that of its payload, as in ping(8).
+    /// The minimum is 50 bytes, 44 on stream sockets and for STAMP, 16 for ICMP. The size of ICMP is
+    /// that of its payload, as in ping(8).
     /// STAMP packets with a key have 112 bytes at least and 160 by default. The default size has space
     /// for the extensions that show DSCP and ECN of the request as it arrived.
     ///
     /// Requests over UDP of 73 bytes or more ask an Echosounder server for the TTL, DSCP and ECN with
     /// which they arrived. With -Q, -t or --ecn their default size is 80 bytes.
-    #[arg(short, long, value_name = "SIZE", value_parser = value_parsers::request_size)]
-    pub(crate) size: Option<NonZeroUsize>,
+    ///
+    /// The sizes of a range are measured one after another, with -M do and by default -c 3 -i 0
+    /// -W 1s, until three of them in a row have no reply. A packet is 28 bytes longer than its
+    /// message, or 48 over IPv6. The default STEP is 1. The exit status is 0 if requests of MIN bytes
+    /// were replied to.
+    #[arg(short, long, value_name = "SIZE", value_parser = value_parsers::request_sizes)]
+    pub(crate) size: Option<RequestSizes>,
 
     /// Measure how long connections take to any server: a new one for each request
     ///

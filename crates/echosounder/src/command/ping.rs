@@ -3,9 +3,11 @@
 mod file;
 mod reporter;
 mod summary;
+mod sweep;
 mod target_state;
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -19,6 +21,7 @@ use echosounder_socket::{Kind, Signal, Signals, StopToken};
 
 use self::file::ResultFiles;
 use self::reporter::Reporter;
+use self::sweep::Progress;
 use crate::command::console;
 use crate::command::embedded::Embedded;
 use crate::command::result_file;
@@ -27,6 +30,7 @@ use crate::config;
 use crate::failure::{self, Outcome};
 use crate::output::Output;
 use crate::render::serve::note;
+use crate::request_sizes::RequestSizes;
 use crate::stderr::stderr;
 use crate::target::{Service, Target};
 
@@ -47,7 +51,7 @@ pub(crate) fn run(mut config: config::Ping, output: Output) -> Result<Outcome> {
     let control = StopToken::new().and_then(PingControl::new).context("cannot create an eventfd")?;
     let control = Arc::new(control);
     watch_signals(signals, &control, server.as_ref().and_then(Embedded::folder))?;
-    let receiver = start(&config.targets, &control, config.in_turn)?;
+    let receiver = start(&config, &control)?;
     if let Some(length) = length(&config.targets, config.in_turn) {
         console::expect_end_after(length);
     }
@@ -136,31 +140,40 @@ fn length(targets: &[PingOptions], in_turn: bool) -> Option<Duration> {
 }
 
 /// Starts the thread that measures all targets.
-fn start(
-    targets: &[PingOptions],
-    control: &Arc<PingControl>,
-    in_turn: bool,
-) -> Result<Receiver<(usize, TargetEvent)>> {
+fn start(config: &config::Ping, control: &Arc<PingControl>) -> Result<Receiver<(usize, TargetEvent)>> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
-    let mut targets = targets.to_vec();
+    let mut targets = config.targets.clone();
     let (share, mut running) = (1.0 / targets.len() as f64, targets.len());
-    if !in_turn {
+    if !config.in_turn {
         for (place, ping) in targets.iter_mut().enumerate() {
             ping.start_delay = ping.pace.interval().unwrap_or_default().mul_f64(place as f64 * share);
         }
     }
-    let order = if in_turn { Order::InTurn } else { Order::AtOnce };
-    let pinger =
-        Pinger::new(targets, order, Arc::clone(control)).context("cannot prepare the measurement")?;
+    let order = if config.in_turn { Order::InTurn } else { Order::AtOnce };
+    // A sweep has one pinger for each target, which ends when its larger sizes are left out.
+    let is_sweep = config.sweep.is_some();
+    let size = config.sweep.map_or(targets.len(), RequestSizes::count).max(1);
+    let pinger = |targets: &[PingOptions]| Pinger::new(targets.to_vec(), order, Arc::clone(control));
+    let pingers: io::Result<Vec<Pinger>> = targets.chunks(size).map(pinger).collect();
+    let pingers = pingers.context("cannot prepare the measurement")?;
+    let stop = control.stop_token().clone();
     let measure = move || {
-        pinger.run(|place, event| {
-            running -= usize::from(matches!(event, TargetEvent::Ended { .. }));
-            if running == 0 {
-                // The send may have to wait for a writer that waits for its reader.
-                console::expect_end_after(Duration::ZERO);
+        for (first, pinger) in (0..).step_by(size).zip(pingers) {
+            let (mut progress, mut is_open) = (Progress::default(), true);
+            pinger.run(|place, event| {
+                running -= usize::from(matches!(event, TargetEvent::Ended { .. }));
+                if running == 0 {
+                    // The send may have to wait for a writer that waits for its reader.
+                    console::expect_end_after(Duration::ZERO);
+                }
+                let goes_on = !is_sweep || progress.goes_on_after(&event);
+                is_open = sender.send((first + place, event)).is_ok();
+                is_open && goes_on
+            });
+            if !is_open || stop.is_stopped() {
+                return;
             }
-            sender.send((place, event)).is_ok()
-        });
+        }
     };
     thread::Builder::new().name("ping".into()).spawn(measure).context("cannot start a thread")?;
     Ok(receiver)

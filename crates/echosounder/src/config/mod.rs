@@ -6,6 +6,7 @@
 mod load;
 mod ping;
 mod serve;
+mod sweep;
 mod talk;
 
 use std::fs;

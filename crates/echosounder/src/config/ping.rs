@@ -1,6 +1,5 @@
 //! The work of `ping`.
 
-use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use echosounder_client::{
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::{Endpoint, Kind, Name, Transport};
 
+use super::sweep::{self, check_sweep};
 use super::{
     check_ports, check_version, connect_options, default, has_host, needs_host, on_this_host,
     source_or_interface,
@@ -18,6 +18,7 @@ use super::{
 use crate::args;
 use crate::failure::UsageError;
 use crate::output::OutputFile;
+use crate::request_sizes::RequestSizes;
 use crate::stamp_key;
 use crate::target::{Service, Target};
 
@@ -30,8 +31,11 @@ pub(crate) struct Ping {
     pub(crate) template: PingOptions,
     /// How requests to a STAMP reflector are written.
     pub(crate) stamp: StampOptions,
-    /// The size of requests in bytes; `None` for the default of each service.
-    size: Option<NonZeroUsize>,
+    /// The size of requests; `None` for the default of each service.
+    size: Option<RequestSizes>,
+    /// The sizes that each target is measured with, if they are several. Those of a target follow
+    /// each other in `targets`.
+    pub(crate) sweep: Option<RequestSizes>,
     pub(crate) with_server: bool,
     /// Whether to measure the targets one after another instead of all at once.
     pub(crate) in_turn: bool,
@@ -48,6 +52,9 @@ pub(crate) struct Ping {
 /// The default time between two requests to a target.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long to wait for a reply by default.
+const WAIT: Duration = Duration::from_secs(2);
+
 /// The default where targets on this machine are measured one after another.
 const INTERVAL_IN_TURN: Duration = Duration::from_millis(20);
 
@@ -59,7 +66,7 @@ const IN_FLIGHT_MAX: u128 = 1_000_000;
 const SIZE_WITH_HEADER: usize = 80;
 
 /// Returns the work of `ping`.
-pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
+pub(crate) fn ping(mut args: args::Ping) -> Result<Ping> {
     let on_this_host =
         |target: &Target| Target { endpoint: on_this_host(target.endpoint.clone()), ..*target };
     let targets: Vec<Target> = match (args.targets.is_empty(), args.with_server) {
@@ -70,10 +77,16 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     check_targets(&args, &targets)?;
     check_stamp(&args, &targets)?;
     check_connect(&args, &targets)?;
+    let sweep = args.size.filter(|sizes| sizes.is_range());
+    if sweep.is_some() {
+        check_sweep(&args, &targets)?;
+        sweep::set_defaults(&mut args);
+    }
     // On one machine, targets that are measured at once would slow each other down.
-    let in_turn = args.with_server && (args.count.is_some() || args.deadline.is_some());
+    let in_turn = sweep.is_some() || args.with_server && (args.count.is_some() || args.deadline.is_some());
     let interval = args.interval.unwrap_or(if in_turn { INTERVAL_IN_TURN } else { INTERVAL });
-    let in_flight = args.wait.as_nanos().checked_div(interval.as_nanos());
+    let wait = args.wait.unwrap_or(WAIT);
+    let in_flight = wait.as_nanos().checked_div(interval.as_nanos());
     if in_flight.is_some_and(|requests| IN_FLIGHT_MAX < requests) {
         let text = "this --interval and --wait allow over a million requests in flight";
         return Err(UsageError(text.into()).into());
@@ -82,7 +95,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
     let key = args.stamp_key.as_deref().map(stamp_key::read).transpose()?;
     let source = source_or_interface(args.source)?;
     let mut template = PingOptions::new(default("tcp"));
-    template.connect = connect_options(default("tcp"), args.ip_version, source, args.wait);
+    template.connect = connect_options(default("tcp"), args.ip_version, source, wait);
     let ip_options = &mut template.connect.ip_options;
     (ip_options.dscp, ip_options.ttl) = (args.dscp, args.ttl);
     (ip_options.ecn, ip_options.path_mtu) = (args.ecn, args.path_mtu);
@@ -105,6 +118,10 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         Some(ports) => targets.flat_map(|ping| from_ports(&ping, ports.clone())).collect(),
         None => targets.collect(),
     };
+    let targets = match sweep {
+        Some(sizes) => targets.iter().flat_map(|ping| sweep::by_size(ping, sizes)).collect(),
+        None => targets,
+    };
     check_size(&targets)?;
     let mut thresholds = Thresholds::default();
     (thresholds.loss_max, thresholds.p99_max) = (args.max_loss, args.max_p99);
@@ -113,6 +130,7 @@ pub(crate) fn ping(args: args::Ping) -> Result<Ping> {
         template,
         stamp,
         size: args.size,
+        sweep,
         with_server: args.with_server,
         in_turn,
         timestamps: args.timestamps,
@@ -136,7 +154,7 @@ fn options(
     template: &PingOptions,
     target: Target,
     stamp: &StampOptions,
-    size: Option<NonZeroUsize>,
+    size: Option<RequestSizes>,
 ) -> PingOptions {
     let probe = match target.service {
         Service::Echo => template.probe.clone(),
@@ -150,7 +168,7 @@ fn options(
     {
         options.size_bytes = SIZE_WITH_HEADER;
     }
-    options.size_bytes = size.map_or(options.size_bytes, NonZeroUsize::get);
+    options.size_bytes = size.map_or(options.size_bytes, |sizes| sizes.min);
     options
 }
 

@@ -70,8 +70,10 @@ fn any_host_replies_to_icmp() {
             continue;
         }
         let Some(lab) = net_lab(&format!("{ROUTED}\n{script}")) else { return };
-        let done =
-            ping(lab, &["--json", "-W", "10s", "icmp://10.8.0.2", "icmp://[fd08::2]", "icmp://127.0.0.1"]);
+        let done = ping(
+            lab,
+            &["--json", "-W", "10s", "-s", "16", "icmp://10.8.0.2", "icmp://[fd08::2]", "icmp://127.0.0.1"],
+        );
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{way}: {done:?}");
         let objects = done.objects();
         let of = |event: &str| objects.iter().filter(|object| object["event"] == event).collect::<Vec<_>>();
@@ -83,6 +85,11 @@ fn any_host_replies_to_icmp() {
                 "{way}: {result}"
             );
             assert_eq!(result["server_timestamps"], "none");
+        }
+        for sample in of("sample") {
+            // The router has taken one.
+            let ttl = if sample["endpoint"] == "icmp://127.0.0.1" { 64 } else { 63 };
+            assert_eq!(sample["ttl"], ttl, "{way}: {sample}");
         }
         for start in of("start") {
             assert_eq!((&start["probe"], &start["resolved"]), (&"icmp".into(), &start["endpoint"]), "{way}");
@@ -147,6 +154,40 @@ fn missing_right_to_icmp_is_explained() {
 }
 
 #[test]
+fn doctor_shows_the_rights_to_icmp() {
+    if installed("setpriv").is_none() {
+        return;
+    }
+    for (script, ping_sockets, raw_sockets) in [
+        (UNPRIVILEGED.to_owned(), "not_permitted", "not_permitted"),
+        (format!("{PING_SOCKETS}\n{UNPRIVILEGED}"), "works", "not_permitted"),
+        (String::new(), "not_permitted", "works"),
+    ] {
+        let Some(mut lab) = net_lab(&script) else { return };
+        let done = finish(lab.args([env!("CARGO_BIN_EXE_sounder"), "doctor", "--json"]), b"");
+        for (check, status, remedy) in [
+            (
+                "icmp",
+                ping_sockets,
+                "let your group open ping sockets: \"sysctl -w net.ipv4.ping_group_range=",
+            ),
+            ("raw", raw_sockets, "CAP_NET_RAW"),
+        ] {
+            let rows: Vec<_> = done.objects().into_iter().filter(|object| object["check"] == check).collect();
+            let abouts: Vec<_> = rows.iter().filter_map(|row| row["about"].as_str()).collect();
+            assert!(
+                abouts.len() == 2 && abouts[0].starts_with("AF_INET ") && abouts[1].starts_with("AF_INET6 ")
+            );
+            for row in rows {
+                assert_eq!(row["status"], status, "{row}");
+                let text = row["remedy"].as_str().unwrap_or_default();
+                assert_eq!(text.starts_with(remedy), status != "works", "{row}");
+            }
+        }
+    }
+}
+
+#[test]
 fn icmp_without_ipv6_is_unreachable() {
     let Some(lab) = net_lab("sysctl -qw net.ipv6.conf.all.disable_ipv6=1") else { return };
     let done = ping(lab, &["icmp://[::1]"]);
@@ -200,11 +241,126 @@ fn ecn_bits_arrive_beside_the_dscp() {
     for (args, dscp, ecn) in [(&["--ecn", "ect1"][..], 0, 1), (&["--ecn", "ce", "-Q", "ef"], 46, 3)] {
         let flags = ["ping", "--self", "-c", "1", "-W", "10s", "--json", "stamp://127.0.0.1:0"];
         let done = run(&[&flags[..], args].concat(), b"");
-        let sample = done.objects().into_iter().find(|object| object["event"] == "sample").unwrap();
+        let objects = done.objects();
+        let of = |event: &str| objects.iter().find(|object| object["event"] == event).unwrap();
+        let (start, sample) = (of("start"), of("sample"));
+        let chosen = (args.contains(&"-Q").then_some(dscp), Some(ecn));
+        assert_eq!((&start["dscp"], &start["ecn"]), (&chosen.0.into(), &chosen.1.into()), "{start}");
+        assert_eq!(start["path_mtu_discovery"], serde_json::Value::Null);
         assert_eq!(
             (&sample["request_dscp"], &sample["request_ecn"]),
             (&dscp.into(), &ecn.into()),
             "{sample}"
         );
+    }
+}
+
+/// Lets the router drop packets of over 1,304 bytes without an error: the receiving end of a virtual
+/// link drops what exceeds its MTU by more than a VLAN tag.
+const BLACK_HOLE: &str = "ip -n router link set far mtu 1500";
+
+/// Starts a server at the host, and waits until it replies. It ends with the program.
+const SERVER: &str =
+    "ip netns exec host timeout 120 \"$SOUNDER\" serve -q udp://10.8.0.2:7 stamp://10.8.0.2 \
+        udp://[fd08::2]:7 >/dev/null &
+    \"$SOUNDER\" ping -q --until-up -w 60 udp://10.8.0.2:7 udp://[fd08::2]:7 >/dev/null";
+
+/// Runs a sweep beside the server.
+fn sweep(args: &[&str]) -> Option<Finished> {
+    let mut lab = net_lab(ROUTED)?;
+    let script = format!("{SERVER}\n\"$SOUNDER\" ping \"$@\"; code=$?; kill $!; exit $code");
+    lab.env("SOUNDER", env!("CARGO_BIN_EXE_sounder")).args(["sh", "-c", &script, "sh"]);
+    Some(finish(lab.args(args), b""))
+}
+
+#[test]
+fn a_sweep_reports_the_path_mtu() {
+    for (target, sizes, router) in [
+        ("icmp://10.8.0.2", "1264-1360:4", "10.9.0.254"),
+        ("icmp://[fd08::2]", "1244-1300:4", "fd09::254"),
+        ("udp://10.8.0.2:7", "1264-1360:4", "10.9.0.254"),
+        ("udp://[fd08::2]:7", "1244-1300:4", "fd09::254"),
+        ("stamp://10.8.0.2:862", "1264-1360:4", "10.9.0.254"),
+    ] {
+        let Some(done) = sweep(&["-W", "30s", "-s", sizes, target]) else { return };
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+        let last = format!("path MTU of {target}: 1300 bytes (reported by {router})");
+        assert_eq!(done.text().lines().last(), Some(last.as_str()), "{done:?}");
+        let too_long = done.text().lines().filter(|line| line.contains(" TOO_LONG ")).count();
+        // Three requests of each of three sizes.
+        assert_eq!(too_long, 9, "{done:?}");
+    }
+}
+
+#[test]
+fn a_sweep_bounds_the_path_mtu_of_a_black_hole() {
+    let Some(lab) = net_lab(&format!("{ROUTED}\n{BLACK_HOLE}")) else { return };
+    let done = ping_once(lab, &["--json", "-W", "3s", "-s", "1200-1500:20", "icmp://10.8.0.2"]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+    let objects = done.objects();
+    let end = objects.last().unwrap();
+    assert_eq!((&end["event"], &end["endpoint"]), (&"path_mtu".into(), &"icmp://10.8.0.2".into()), "{end}");
+    for (key, value) in [
+        ("mtu_min_bytes", Some(1288)),
+        ("mtu_max_bytes", Some(1307)),
+        ("largest_answered_bytes", Some(1260)),
+        ("smallest_lost_bytes", Some(1280)),
+        ("reported_mtu_bytes", None),
+    ] {
+        assert_eq!(end[key].as_u64(), value, "{key}: {end}");
+    }
+    let sizes: Vec<_> = objects.iter().filter(|object| object["event"] == "start").map(size).collect();
+    // After three sizes without a reply it ends.
+    assert_eq!(sizes, [1200, 1220, 1240, 1260, 1280, 1300, 1320]);
+}
+
+fn size(start: &serde_json::Value) -> u64 {
+    assert_eq!(start["path_mtu_discovery"], "do", "{start}");
+    start["size_bytes"].as_u64().unwrap()
+}
+
+/// Pings with one request of each size.
+fn ping_once(mut lab: Command, args: &[&str]) -> Finished {
+    lab.args([env!("CARGO_BIN_EXE_sounder"), "ping", "-c", "1"]);
+    finish(lab.args(args), b"")
+}
+
+#[test]
+fn a_sweep_without_replies_finds_nothing() {
+    let Some(lab) = net_lab(SHORT) else { return };
+    let done = ping_once(lab, &["-W", "10ms", "-s", "100-1000:100", "udp://10.9.0.2:7", "udp://[fd09::2]:7"]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(1), ""), "{done:?}");
+    for target in ["udp://10.9.0.2:7", "udp://[fd09::2]:7"] {
+        let line = format!("path MTU of {target}: unknown, because no request was replied to\n");
+        assert!(done.text().contains(&line), "{done:?}");
+        assert!(done.text().contains(&format!("\n{target} 300 bytes ")), "{done:?}");
+        assert!(!done.text().contains(&format!("{target} 400 bytes")), "{done:?}");
+    }
+}
+
+#[test]
+fn a_sweep_is_of_datagrams_and_has_no_thresholds() {
+    for (args, sentence) in [
+        (&["tcp://h"][..], "a range of sizes requires udp://, stamp:// or icmp://, not tcp://h:21567"),
+        (&["-M", "want", "udp://h"], "-M want or dont cannot be used with a range of sizes"),
+        (&["--self", "udp://127.0.0.1:0"], "--self cannot be used with a range of sizes"),
+        (&["--until-up", "udp://h"], "--until-up cannot be used with a range of sizes"),
+        (&["--max-loss", "1%", "udp://h"], "--max-loss cannot be used with a range of sizes"),
+        (
+            &["--source-port", "4000-4001", "udp://h"],
+            "a range of source ports cannot be used with a range of sizes",
+        ),
+    ] {
+        let done = run(&[&["ping", "-s", "64-128:8"], args].concat(), b"");
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert!(done.stderr.contains(sentence), "{done:?}");
+    }
+    for (sizes, sentence) in [
+        ("64-63", "the range \"64-63\" ends before it begins"),
+        ("64-5000", "the range \"64-5000\" has 4937 sizes; choose a STEP by which it has at most 1000"),
+        ("64:8", "\"64:8\" is not a size such as 64 or 1k, nor a range such as 1200-1500:10"),
+    ] {
+        let done = run(&["ping", "-s", sizes, "udp://h"], b"");
+        assert!(done.code == Some(2) && done.stderr.contains(sentence), "{done:?}");
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use echosounder_client::{PingEvent, PingReport, Thresholds};
 use echosounder_server::internal::local_time_zone;
 
-use super::summary::{missed_in_words, missed_names};
+use super::summary::{missed_in_words, missed_names, path_mtus};
 use super::target_state::TargetState;
 use crate::command::result_file::{self, ResultFile};
 use crate::failure::{self, sentence};
@@ -16,6 +16,7 @@ use crate::render::json::{EventTime, unix_now_ns};
 use crate::render::ping::html::{self, Measured};
 use crate::render::ping::target::Target;
 use crate::render::ping::{csv, hdr, json};
+use crate::request_sizes::RequestSizes;
 
 /// The files for the result. They are opened before anything is measured.
 #[derive(Default)]
@@ -48,18 +49,28 @@ impl ResultFiles {
 
     /// Writes the reports so far. If that fails, the old file stays, and the next report is tried
     /// again.
-    pub(super) fn save(&mut self, states: &[TargetState], thresholds: Thresholds) {
+    pub(super) fn save(
+        &mut self,
+        states: &[TargetState],
+        thresholds: Thresholds,
+        sweep: Option<RequestSizes>,
+    ) {
         for sink in &mut self.files {
             if sink.has_lines() {
                 sink.publish();
             } else if sink.file.is_replaceable() {
-                let _ = sink.write(states, thresholds);
+                let _ = sink.write(states, thresholds, sweep);
             }
         }
     }
 
     /// Writes the result to all files, and returns the failures.
-    pub(super) fn finish(self, states: &[TargetState], thresholds: Thresholds) -> Vec<anyhow::Error> {
+    pub(super) fn finish(
+        self,
+        states: &[TargetState],
+        thresholds: Thresholds,
+        sweep: Option<RequestSizes>,
+    ) -> Vec<anyhow::Error> {
         let has_found = states.iter().any(|state| state.target.is_some());
         let finish = |mut sink: Sink| {
             if sink.has_lines() {
@@ -78,7 +89,7 @@ impl ResultFiles {
                     ResultFormat::Hdr => true,
                     _ => !sink.file.is_stdout() && !states.iter().any(of_peer),
                 };
-            if is_worthless { None } else { sink.write(states, thresholds).err() }
+            if is_worthless { None } else { sink.write(states, thresholds, sweep).err() }
         };
         self.files.into_iter().filter_map(finish).collect()
     }
@@ -111,14 +122,21 @@ impl Sink {
         }
     }
 
-    fn write(&self, states: &[TargetState], thresholds: Thresholds) -> Result<()> {
+    fn write(
+        &self,
+        states: &[TargetState],
+        thresholds: Thresholds,
+        sweep: Option<RequestSizes>,
+    ) -> Result<()> {
         let format = self.file.format();
         let results = || states.iter().filter_map(reported).map(|(_, target, report)| (target, report));
         self.file.write(|mut out| match format {
             ResultFormat::Hdr => Ok(hdr::log(&mut out, &results().collect::<Vec<_>>())?),
-            ResultFormat::Html => write_page(&mut out, states, thresholds),
+            ResultFormat::Html => write_page(&mut out, states, thresholds, sweep),
             ResultFormat::Json | ResultFormat::Csv => {
-                states.iter().try_for_each(|state| write_objects(&mut out, state, thresholds))
+                states.iter().try_for_each(|state| write_objects(&mut out, state, thresholds))?;
+                let mut path_mtus = path_mtus(states, sweep).into_iter();
+                Ok(path_mtus.try_for_each(|path| json::path_mtu(&mut out, &EventTime::now(), &path))?)
             }
         })
     }
@@ -149,20 +167,28 @@ fn write_objects(out: &mut impl Write, state: &TargetState, thresholds: Threshol
     Ok(())
 }
 
-fn write_page(out: &mut dyn Write, states: &[TargetState], thresholds: Thresholds) -> Result<()> {
+fn write_page(
+    out: &mut dyn Write,
+    states: &[TargetState],
+    thresholds: Thresholds,
+    sweep: Option<RequestSizes>,
+) -> Result<()> {
+    // Sizes of a sweep that were left out have no section.
+    let is_shown = |state: &&TargetState| sweep.is_none() || state.has_begun();
+    let shown: Vec<&TargetState> = states.iter().filter(is_shown).collect();
     let zone = local_time_zone();
     let started = states.iter().filter_map(|state| state.target.as_ref()).map(|target| target.started).min();
     let started = zoned(started.unwrap_or_else(unix_now_ns), zone.clone());
     let is_interim = states.iter().filter_map(reported).any(|(event, ..)| event == "interim");
     let title = page::title("sounder ping", &started, is_interim);
-    let texts: Vec<(Option<String>, Vec<String>)> = states
+    let texts: Vec<(Option<String>, Vec<String>)> = shown
         .iter()
         .map(|state| {
             let error = state.error.as_ref().map(|error| sentence(error.chain()));
             (error, state.report.iter().flat_map(|report| missed_in_words(thresholds, report)).collect())
         })
         .collect();
-    let targets: Vec<Measured<'_>> = states
+    let targets: Vec<Measured<'_>> = shown
         .iter()
         .zip(&texts)
         .map(|(state, (error, missed))| Measured {
@@ -173,5 +199,6 @@ fn write_page(out: &mut dyn Write, states: &[TargetState], thresholds: Threshold
             missed,
         })
         .collect();
-    Ok(html::page(out, &title, &zone, &targets)?)
+    let path_mtus: Vec<String> = path_mtus(states, sweep).iter().map(ToString::to_string).collect();
+    Ok(html::page(out, &title, &zone, &targets, &path_mtus)?)
 }

@@ -23,6 +23,7 @@ use crate::render::json::{EventTime, unix_now_ns};
 use crate::render::ping::target::Target;
 use crate::render::ping::{json, text};
 use crate::render::serve::note;
+use crate::request_sizes::RequestSizes;
 use crate::stderr::stderr;
 
 /// What to do if nothing listens at the target.
@@ -50,6 +51,8 @@ impl StdoutSink {
 /// Writes the events of all targets, and keeps their results.
 pub(super) struct Reporter {
     format: Format,
+    /// The sizes that each target is measured with, if they are several.
+    sweep: Option<RequestSizes>,
     print_time: bool,
     /// Whether the hint how to start a server was written.
     has_hinted: bool,
@@ -68,6 +71,7 @@ impl Reporter {
         let console = Console::beside(&config.output);
         Self {
             format: Format { output, style: console.style(output), verbose: config.verbose },
+            sweep: config.sweep,
             print_time: config.print_time,
             has_hinted: false,
             has_reported_stop: false,
@@ -112,10 +116,11 @@ impl Reporter {
     /// a file is returned, and the others are reported before.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.find_no_echo();
-        let mut failures = std::mem::take(&mut self.files).finish(&self.targets, self.thresholds);
+        let mut failures = std::mem::take(&mut self.files).finish(&self.targets, self.thresholds, self.sweep);
         self.report_left_out();
         let (format, thresholds, targets) = (self.format, self.thresholds, &self.targets);
-        self.stdout.write(|out| summary::write(out, format, thresholds, targets));
+        let path_mtus = summary::path_mtus(targets, self.sweep);
+        self.stdout.write(|out| summary::write(out, format, thresholds, targets, &path_mtus));
         let written = self.stdout.finish();
         let last = failures.pop();
         failures.iter().for_each(|error| failure::report(error, self.format.output));
@@ -135,7 +140,7 @@ impl Reporter {
 
     /// Returns the exit status.
     pub(super) fn outcome(&self) -> Outcome {
-        summary::outcome(self.thresholds, &self.targets)
+        summary::outcome(self.thresholds, &self.targets, self.sweep)
     }
 
     fn report(&mut self, index: usize, event: TargetEvent) {
@@ -185,16 +190,21 @@ impl Reporter {
     }
 
     fn save(&mut self) {
-        self.files.save(&self.targets, self.thresholds);
+        self.files.save(&self.targets, self.thresholds, self.sweep);
         self.targets.iter_mut().for_each(|state| state.checkpoint = None);
     }
 
     fn report_start(&mut self, index: usize, target: Target) {
         let (Format { output, style, .. }, count) = (self.format, self.targets.len());
-        self.stdout.write(|out| match output {
-            Output { json: true, .. } => json::start(out, &EventTime::now(), &target),
+        let (sweep, endpoint) = (self.sweep, self.targets[index].unlabelled());
+        self.stdout.write(|out| match (output, sweep) {
+            (Output { json: true, .. }, _) => json::start(out, &EventTime::now(), &target),
             // The table at the end names them all.
-            Output { quiet: true, .. } if 1 < count => Ok(()),
+            (Output { quiet: true, .. }, _) if 1 < count => Ok(()),
+            (_, Some(sizes)) if index.is_multiple_of(sizes.count()) => {
+                text::sweep_header(&mut style.wrapped(out), &endpoint, &target, sizes)
+            }
+            (_, Some(_)) => Ok(()),
             _ => text::header(&mut style.wrapped(out), &target),
         });
         self.targets[index].target = Some(target);
@@ -219,8 +229,11 @@ impl Reporter {
             self.targets[index].left_out += 1;
             return;
         }
-        if let PingEvent::Lost { number: 1, reason, .. } = event {
-            self.hint_at_server(index, reason.kind());
+        if let PingEvent::Lost { number, reason, report, .. } = event {
+            self.targets[index].note_loss(report);
+            if *number == 1 {
+                self.hint_at_server(index, reason.kind());
+            }
         }
         let Some(target) = &self.targets[index].target else { return };
         self.files.append(&target.endpoint, event);
@@ -249,7 +262,7 @@ impl Reporter {
                 let now = Duration::from_nanos(unix_now_ns());
                 write!(out, "[{}.{:06}] ", now.as_secs(), now.subsec_micros())?;
             }
-            text::event(out, style, peer, target.size, event)
+            text::event(out, style, peer, target, event)
         });
     }
 

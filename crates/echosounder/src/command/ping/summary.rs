@@ -4,14 +4,17 @@ use std::io::{self, IsTerminal, Write};
 
 use echosounder_client::{Miss, PingReport, Thresholds};
 
+use super::sweep;
 use super::target_state::TargetState;
 use crate::failure::{self, Outcome};
 use crate::output::Output;
 use crate::render::json::EventTime;
 use crate::render::numbers::{duration, grouped, millis};
 use crate::render::ping::json;
+use crate::render::ping::path_mtu::PathMtu;
 use crate::render::ping::text::{self, Row};
 use crate::render::style::Style;
+use crate::request_sizes::RequestSizes;
 
 /// How the statistics are written.
 #[derive(Clone, Copy)]
@@ -28,6 +31,7 @@ pub(super) fn write(
     format: Format,
     thresholds: Thresholds,
     targets: &[TargetState],
+    path_mtus: &[PathMtu],
 ) -> io::Result<()> {
     let Format { output, style, verbose } = format;
     let out = &mut style.wrapped(out);
@@ -52,15 +56,29 @@ pub(super) fn write(
     }
     // Without any result each target has reported its error, and the rows would be empty.
     if 1 < targets.len() && !results.is_empty() && !output.json {
-        let rows: Vec<Row<'_>> = targets.iter().map(TargetState::row).collect();
+        // Sizes of a sweep that were left out have no row.
+        let is_shown = |state: &&TargetState| path_mtus.is_empty() || state.has_begun();
+        let rows: Vec<Row<'_>> = targets.iter().filter(is_shown).map(TargetState::row).collect();
         text::comparison(out, style, &rows)?;
         text::compared_by(out, targets.iter().filter_map(|state| state.target.as_ref()))?;
     }
-    Ok(())
+    path_mtus.iter().try_for_each(|path| match output.json {
+        true => json::path_mtu(out, &EventTime::now(), path),
+        false => writeln!(out, "{path}"),
+    })
 }
 
-/// Returns the exit status.
-pub(super) fn outcome(thresholds: Thresholds, targets: &[TargetState]) -> Outcome {
+/// Returns the path MTU of each target of a sweep.
+pub(super) fn path_mtus(targets: &[TargetState], sweep: Option<RequestSizes>) -> Vec<PathMtu> {
+    sweep.map_or_else(Vec::new, |sizes| sweep::path_mtus(targets, sizes.count()))
+}
+
+/// Returns the exit status. Of a sweep, only the smallest size decides.
+pub(super) fn outcome(
+    thresholds: Thresholds,
+    targets: &[TargetState],
+    sweep: Option<RequestSizes>,
+) -> Outcome {
     let is_good = |state: &TargetState| {
         let (Some(target), Some(report), None) = (&state.target, &state.report, &state.error) else {
             return false;
@@ -68,7 +86,12 @@ pub(super) fn outcome(thresholds: Thresholds, targets: &[TargetState]) -> Outcom
         let has_all = target.count.is_none_or(|count| report.answered == count);
         report.answered + report.late != 0 && has_all && thresholds.check(report).is_empty()
     };
-    let mut begun = targets.iter().filter(|state| state.has_begun()).peekable();
+    let deciding = targets.iter().step_by(sweep.map_or(1, RequestSizes::count));
+    let is_good = |state: &TargetState| match sweep {
+        Some(_) => state.error.is_none() && state.size_result().is_some_and(|result| result.has_reply),
+        None => is_good(state),
+    };
+    let mut begun = deciding.filter(|state| state.has_begun()).peekable();
     if targets.iter().filter_map(|state| state.error.as_ref()).any(failure::is_local) {
         Outcome::Failed
     } else if begun.peek().is_some() && begun.all(is_good) {

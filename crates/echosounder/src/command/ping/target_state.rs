@@ -1,15 +1,19 @@
 //! The state of each target of a ping.
 
-use std::{fs, io};
+use std::io;
+use std::net::IpAddr;
 
 use echosounder_client::{ClientError, FailureKind, PingOptions, PingReport, Probe, ResolvedTarget};
+use echosounder_proto::LossReport;
 use echosounder_socket::Address;
 use echosounder_socket::internal::kernel::clock_state;
 
 use crate::failure;
 use crate::render::json::unix_now_ns;
-use crate::render::ping::target::{CONNECT, Target};
+use crate::render::ping::path_mtu::{Reported, SizeResult};
+use crate::render::ping::target::{CONNECT, ICMP, Target};
 use crate::render::ping::text::Row;
+use crate::support;
 
 /// A target, from the command line to its result.
 pub(super) struct TargetState {
@@ -25,6 +29,8 @@ pub(super) struct TargetState {
     pub(super) error: Option<anyhow::Error>,
     /// Whether it was reported that the name has no address yet.
     pub(super) has_noted_absence: bool,
+    /// The path MTU that a request exceeded, as it was reported first.
+    reported_mtu: Option<Reported>,
     /// Events caused by the peer that were not written because there were too many.
     pub(super) left_out: u64,
 }
@@ -39,6 +45,7 @@ impl TargetState {
             checkpoint: None,
             error: None,
             has_noted_absence: false,
+            reported_mtu: None,
             left_out: 0,
         }
     }
@@ -72,20 +79,14 @@ impl TargetState {
     pub(super) fn right_hint(&self, error: &ClientError) -> Option<String> {
         let is_forbidden = error.is_local() && error.kind() == io::ErrorKind::PermissionDenied;
         let is_icmp = matches!(self.ping.probe, Probe::Icmp);
-        (is_icmp && is_forbidden).then(|| {
-            let range = fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
-            let range = range.split_whitespace().collect::<Vec<_>>().join(" ");
-            format!(
-                "let your group open ping sockets: \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\" (it is \
-                 \"{range}\"), or give this program CAP_NET_RAW"
-            )
-        })
+        (is_icmp && is_forbidden)
+            .then(|| format!("{}, or give this program CAP_NET_RAW", support::ping_socket_remedy()))
     }
 
     fn probe_name(&self) -> &'static str {
         match self.ping.probe {
             Probe::Stamp(_) => "stamp",
-            Probe::Icmp => "icmp",
+            Probe::Icmp => ICMP,
             Probe::Connect(_) => CONNECT,
             _ => "echo",
         }
@@ -100,6 +101,9 @@ impl TargetState {
             local: found.local.as_ref().and_then(|local| self.local(local)),
             probe: self.probe_name(),
             source_port: self.ping.connect.source_port,
+            dscp: self.ping.connect.ip_options.dscp,
+            ecn: self.ping.connect.ip_options.ecn,
+            path_mtu: self.ping.connect.ip_options.path_mtu,
             kernel: found.kernel,
             clock: found.clock,
             own_clock: clock_state().ok(),
@@ -110,6 +114,35 @@ impl TargetState {
             until_up: self.ping.until_up,
             started: unix_now_ns(),
         }
+    }
+
+    /// Notes what was reported about a lost request.
+    pub(super) fn note_loss(&mut self, report: &LossReport) {
+        let reported = report.path_mtu.and_then(|mtu| usize::try_from(mtu).ok());
+        let reported = reported.map(|mtu| Reported { mtu, from: report.from });
+        self.reported_mtu = self.reported_mtu.or(reported);
+    }
+
+    /// Returns the endpoint without a size or a port behind it.
+    pub(super) fn unlabelled(&self) -> String {
+        let mut ping = self.ping.clone();
+        ping.label = None;
+        ping.target()
+    }
+
+    /// Returns the IP address that was reached.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        self.target.as_ref()?.address.parse().ok()
+    }
+
+    /// Returns what became of the requests of this size, if the measurement has begun.
+    pub(super) fn size_result(&self) -> Option<SizeResult> {
+        let report = self.report.as_deref().or(self.checkpoint.as_deref())?;
+        Some(SizeResult {
+            size: self.ping.size_bytes,
+            has_reply: report.answered + report.late != 0,
+            reported: self.reported_mtu,
+        })
     }
 
     /// Returns the row of the table that compares all targets.

@@ -46,7 +46,7 @@ pub(crate) struct Point {
 
 /// Values that belong together.
 pub(crate) struct Curve {
-    /// The class of its colour: `first`, `second` or `third`.
+    /// The class of its colour: `first`, `second`, `third` or `refused`.
     pub(crate) class: &'static str,
     pub(crate) name: String,
     pub(crate) shape: Shape,
@@ -58,6 +58,8 @@ pub(crate) enum Shape {
     Line,
     /// A dot for each value, and a faint line.
     Dots,
+    /// A square for each value.
+    Squares,
     /// An area from these lower values up to the values of the curve.
     Band(Vec<Option<f64>>),
 }
@@ -108,11 +110,15 @@ impl OverTime {
 
     fn layer(&self, scale: Scale, axis: Axis, up: Labels, readings: bool) -> Layer {
         let mut drawing = Drawing::default();
-        for curve in &self.curves {
+        for curve in self.curves.iter().filter(|curve| !matches!(curve.shape, Shape::Squares)) {
             self.draw(&mut drawing, curve, &axis);
         }
-        for curve in self.curves.iter().filter(|curve| matches!(curve.shape, Shape::Dots)) {
-            self.draw_dots(&mut drawing, curve, &axis);
+        for curve in &self.curves {
+            match curve.shape {
+                Shape::Dots => self.draw_dots(&mut drawing, curve, "dots", &axis),
+                Shape::Squares => self.draw_dots(&mut drawing, curve, "dots squares", &axis),
+                Shape::Line | Shape::Band(_) => {}
+            }
         }
         for point in self.points.iter().filter(|_| readings) {
             drawing.reading(self.x(point.at), &self.reading(point));
@@ -191,7 +197,7 @@ impl OverTime {
         drawing.path(&format!("line{weight} {}", curve.class), &pen);
     }
 
-    fn draw_dots(&self, drawing: &mut Drawing, curve: &Curve, axis: &Axis) {
+    fn draw_dots(&self, drawing: &mut Drawing, curve: &Curve, kind: &str, axis: &Axis) {
         let mut pen = Pen::default();
         for (point, value) in self.points.iter().zip(&curve.values) {
             if let Some(value) = value {
@@ -199,7 +205,7 @@ impl OverTime {
             }
         }
         let size = if MANY <= self.points.len() { " small" } else { "" };
-        drawing.path(&format!("dots{size} {}", curve.class), &pen);
+        drawing.path(&format!("{kind}{size} {}", curve.class), &pen);
     }
 
     /// Returns the losses, each as high as its share compared with the greatest share; `None` if

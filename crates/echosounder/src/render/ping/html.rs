@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use echosounder_client::{ClockRelation, PingReport, TimestampSupport};
+use echosounder_client::{ClockRelation, Distribution, PingReport, TimestampSupport};
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 
@@ -37,11 +37,15 @@ pub(crate) fn page(
     title: &str,
     zone: &TimeZone,
     targets: &[Measured<'_>],
+    path_mtus: &[String],
 ) -> io::Result<()> {
     page::write(out, title, |out| {
         if 1 < targets.len() {
             write_comparison(out, targets)?;
         }
+        path_mtus
+            .iter()
+            .try_for_each(|path| page::verdict(out, &format!("{}.", capitalized(path)), false))?;
         let mut sections = targets.iter().enumerate();
         sections.try_for_each(|(number, target)| write_section(out, &id(number), zone, target))
     })
@@ -55,7 +59,12 @@ fn id(number: usize) -> String {
 fn write_comparison(out: &mut dyn Write, targets: &[Measured<'_>]) -> io::Result<()> {
     let reports = targets.iter().filter_map(|target| target.report);
     let unit = page::table_unit(reports.map(|report| &report.rtt.delay));
-    let columns = ["sent", "lost", "min", "p50", "+p50", "p99", "max", "jitter"];
+    let has_refused =
+        targets.iter().filter_map(|target| target.report).any(|report| report.lost.refused != 0);
+    let mut columns = vec!["sent", "lost", "min", "p50", "+p50", "p99", "max", "jitter"];
+    if has_refused {
+        columns.insert(2, "refused");
+    }
     let base = targets.first().and_then(|target| median(target.report?));
     page::begin_table(out, &format!("Round trips, in {}", unit.name), "target", &columns)?;
     for (number, target) in targets.iter().enumerate() {
@@ -66,10 +75,10 @@ fn write_comparison(out: &mut dyn Write, targets: &[Measured<'_>]) -> io::Result
             id(number)
         )?;
         match target.report {
-            Some(report) => write_compared(out, report, base.filter(|_| number != 0), unit)?,
+            Some(report) => write_compared(out, report, has_refused, base.filter(|_| number != 0), unit)?,
             None => {
                 let error = Text(target.error.unwrap_or("–"));
-                write!(out, r#"<td class="word" colspan="8">{error}</td>"#)?;
+                write!(out, r#"<td class="word" colspan="{}">{error}</td>"#, columns.len())?;
             }
         }
         writeln!(out, "</tr>")?;
@@ -83,10 +92,19 @@ fn median(report: &PingReport) -> Option<f64> {
 }
 
 /// Writes the cells of a target, and the difference of its median to that of the first target.
-fn write_compared(out: &mut dyn Write, report: &PingReport, base: Option<f64>, unit: Unit) -> io::Result<()> {
+fn write_compared(
+    out: &mut dyn Write,
+    report: &PingReport,
+    has_refused: bool,
+    base: Option<f64>,
+    unit: Unit,
+) -> io::Result<()> {
     let rtt = &report.rtt.delay;
     let class = if report.lost.total() == 0 { "" } else { r#" class="bad""# };
     write!(out, "<td>{}</td><td{class}>{}</td>", grouped(report.sent()), Text(&percent_lost(report)))?;
+    if has_refused {
+        write!(out, "<td>{}</td>", grouped(report.lost.refused))?;
+    }
     let median = median(report);
     page::delay_cell(out, rtt.min().map(|nanos| nanos as f64), unit)?;
     page::delay_cell(out, median, unit)?;
@@ -124,7 +142,7 @@ fn write_section(out: &mut dyn Write, id: &str, zone: &TimeZone, target: &Measur
     if let Some(report) = target.report {
         write_delays(out, report)?;
         page::notes(out, &notes(target.target, report))?;
-        if report.rtt.delay.count() != 0 {
+        if report.rtt.delay.count() + report.refused_after.count() != 0 {
             let start = target.target.map(|target| zoned(target.started, zone.clone()));
             write_figures(out, id, start, report)?;
         }
@@ -224,6 +242,9 @@ fn write_figures(
     report: &PingReport,
 ) -> io::Result<()> {
     let rtt = &report.rtt.delay;
+    if rtt.count() == 0 {
+        return over_time(format!("{id}-time"), start, report).delays(&report.refused_after).write(out);
+    }
     over_time(format!("{id}-time"), start, report).delays(rtt).write(out)?;
     let texts = Texts {
         title: "Distribution of round trips",
@@ -247,12 +268,16 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
     let down: Vec<_> = points.iter().map(|point| point.down_max_ns.map(|nanos| nanos as f64)).collect();
     let low: Vec<_> = points.iter().map(|point| point.rtt.map(|rtt| nanos(rtt.min))).collect();
     let rtt: Vec<_> = points.iter().map(|point| point.rtt.map(|rtt| nanos(rtt.max))).collect();
-    let unit = Unit::for_delay(rtt.iter().flatten().copied().fold(0.0, f64::max) / 10.0);
+    let refused: Vec<_> = points.iter().map(|point| point.refused_after.map(nanos)).collect();
+    let unit = Unit::for_delay(rtt.iter().chain(&refused).flatten().copied().fold(0.0, f64::max) / 10.0);
     let (name, shape) = match is_single {
         true => ("round trip", Shape::Dots),
         false => ("round trip, minimum to maximum", Shape::Band(low)),
     };
-    let mut curves = vec![Curve { class: "first", name: name.to_owned(), shape, values: rtt }];
+    let mut curves = Vec::new();
+    if rtt.iter().any(Option::is_some) {
+        curves.push(Curve { class: "first", name: name.to_owned(), shape, values: rtt });
+    }
     let maximum = if is_single { "" } else { ", maximum" };
     let relative = if report.clock.relation == ClockRelation::Free { ", beyond the fastest" } else { "" };
     for (class, name, values) in [("second", "up", up), ("third", "down", down)] {
@@ -265,11 +290,20 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
             });
         }
     }
+    if refused.iter().any(Option::is_some) {
+        let name = format!("refused{maximum}");
+        curves.push(Curve { class: "refused", name, shape: Shape::Squares, values: refused });
+    }
+    let range_of = |what, times: &Distribution| match times.count() {
+        0 => String::new(),
+        _ => format!("; {what} between {}", range(times)),
+    };
     let description = format!(
-        "{} over {}; round trips between {}; {} lost.",
+        "{} over {}{}{}; {} lost.",
         counted(points.len() as u64, "point"),
         numbers::span(span),
-        range(&report.rtt.delay),
+        range_of("round trips", &report.rtt.delay),
+        range_of("times until requests were refused", &report.refused_after),
         counted(report.lost.total(), "request")
     );
     let points = points.iter().map(|point| Point {
@@ -306,8 +340,12 @@ fn reading(point: &echosounder_client::Point, unit: Unit) -> String {
     }
     match (point.answered, point.lost) {
         (_, 0) => {}
-        (0, 1) => parts.push("lost".to_owned()),
+        (0, 1) if point.refused_after.is_none() => parts.push("lost".to_owned()),
+        (0, 1) => {}
         (answered, lost) => parts.push(format!("{lost} of {} lost", answered + lost)),
+    }
+    if let Some(after) = point.refused_after {
+        parts.push(format!("refused after {} {}", unit.brief(nanos(after)), unit.name));
     }
     parts.join(", ")
 }

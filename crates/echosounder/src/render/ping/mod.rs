@@ -5,5 +5,6 @@ pub(crate) mod csv;
 pub(crate) mod hdr;
 pub(crate) mod html;
 pub(crate) mod json;
+pub(crate) mod path_mtu;
 pub(crate) mod target;
 pub(crate) mod text;

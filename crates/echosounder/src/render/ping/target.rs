@@ -6,11 +6,15 @@ use std::time::Duration;
 use echosounder_client::{ClockRelation, KernelTimestamps, PingReport, ResolvedTarget};
 use echosounder_socket::Address;
 use echosounder_socket::internal::kernel::ClockState;
+use echosounder_socket::option::PathMtuDiscovery;
 
 use crate::render::prose::{self, Clocks};
 
 /// The name of the probe that is a connection.
 pub(crate) const CONNECT: &str = "connect";
+
+/// The name of the probe that is an echo request of ICMP.
+pub(crate) const ICMP: &str = "icmp";
 
 /// A target and how it is measured.
 #[derive(Clone, Debug)]
@@ -23,10 +27,16 @@ pub(crate) struct Target {
     pub(crate) address: String,
     /// The local address, if the socket has a port.
     pub(crate) local: Option<String>,
-    /// What requests are: `echo` or `stamp`.
+    /// What requests are: `echo`, `stamp`, `icmp` or `connect`.
     pub(crate) probe: &'static str,
     /// The local port, if it was chosen.
     pub(crate) source_port: Option<u16>,
+    /// The DSCP of requests, if it was chosen.
+    pub(crate) dscp: Option<u8>,
+    /// The ECN bits of requests, if they were chosen.
+    pub(crate) ecn: Option<u8>,
+    /// Whether requests may be fragmented, if that was chosen.
+    pub(crate) path_mtu: Option<PathMtuDiscovery>,
     /// Which timestamps the kernel was asked for.
     pub(crate) kernel: KernelTimestamps,
     /// How the peer's clock is assumed to relate to this machine's.
@@ -75,6 +85,11 @@ impl Target {
         self.probe == CONNECT
     }
 
+    /// Returns whether requests are those of ICMP.
+    pub(crate) fn is_icmp(&self) -> bool {
+        self.probe == ICMP
+    }
+
     /// Returns whether the target is at an IP address.
     pub(crate) fn is_host(&self) -> bool {
         self.address.parse::<IpAddr>().is_ok()
@@ -89,5 +104,32 @@ impl Target {
     /// Returns the facts for a sentence about the clocks.
     fn clocks(&self) -> Clocks<'_> {
         Clocks { peer: &self.address, own: self.own_clock }
+    }
+}
+
+#[cfg(test)]
+impl Target {
+    /// Returns a target for tests of what is written about it.
+    pub(crate) fn example(probe: &'static str) -> Self {
+        Self {
+            endpoint: "udp://127.0.0.1:7".to_owned(),
+            resolved: "udp://127.0.0.1:7".to_owned(),
+            address: "127.0.0.1".to_owned(),
+            local: None,
+            probe,
+            source_port: None,
+            dscp: None,
+            ecn: None,
+            path_mtu: None,
+            kernel: KernelTimestamps::default(),
+            clock: ClockRelation::Same,
+            own_clock: None,
+            size: 64,
+            interval: Duration::from_micros(200),
+            wait: Duration::from_secs(2),
+            count: None,
+            until_up: false,
+            started: 0,
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use echosounder_client::{
-    ClockRelation, KernelTimestamps, Order, PingControl, PingOptions, Pinger, ProbePace, TargetEvent,
+    ClockRelation, ConnectProbe, Order, PingControl, PingOptions, Pinger, Probe, ProbePace, TargetEvent,
 };
 use echosounder_socket::StopToken;
 
@@ -42,6 +42,11 @@ fn report(timestamps: bool, every: u64, count: u64, clock: Option<ClockRelation>
     options.pace = ProbePace::from_interval(Duration::from_micros(if count < 10_000 { 200 } else { 0 }));
     options.count = Some(count);
     options.clock = clock;
+    measured(options)
+}
+
+/// Measures a target and returns the report.
+fn measured(options: PingOptions) -> PingReport {
     let control = Arc::new(PingControl::new(StopToken::new().unwrap()).unwrap());
     let mut result = None;
     Pinger::new(vec![options], Order::AtOnce, control).unwrap().run(|_, event| {
@@ -60,7 +65,7 @@ fn target(report: &PingReport) -> Measured<'_> {
 
 fn written(targets: &[Measured<'_>]) -> String {
     let mut out = Vec::new();
-    page(&mut out, "sounder ping <&\u{1b}[31m", &TimeZone::UTC, targets).unwrap();
+    page(&mut out, "sounder ping <&\u{1b}[31m", &TimeZone::UTC, targets, &[]).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -133,6 +138,39 @@ fn every_kind_of_report_makes_a_page() {
     assert_eq!(all(&parse(&page), "section").len(), 2);
 }
 
+/// Measures how long connections take to a TCP port that nothing listens on.
+fn refused(count: u64) -> PingReport {
+    let endpoint = format!("tcp://127.0.0.1:{}", echosounder_testkit::closed_port());
+    let mut options = PingOptions::new(endpoint.parse().unwrap());
+    options = options.with_probe(Probe::Connect(ConnectProbe::default()));
+    options.pace = ProbePace::from_interval(Duration::from_micros(200));
+    options.count = Some(count);
+    measured(options)
+}
+
+#[test]
+fn refused_requests_have_marks_and_a_column() {
+    let [refused, plain] = [refused(3), report(true, 1000, 10, None)];
+    let refusals = refused.refused_after.count();
+    assert_eq!((refusals, refused.lost.refused), (3, 3));
+    let page = written(&[target(&refused), target(&plain)]);
+    let document = parse(&page);
+    let columns = all(&document, "th").iter().filter(|th| th.text() == Some("refused")).count();
+    // One in the comparison, and a row of the delays.
+    assert_eq!(columns, 2, "{page}");
+    let marks: Vec<_> = all(&document, "path")
+        .into_iter()
+        .filter(|path| path.attribute("class") == Some("dots squares refused"))
+        .filter_map(|path| path.attribute("d"))
+        .map(|path| path.matches("h0").count())
+        .collect();
+    // On both scales.
+    assert_eq!(marks, [3, 3], "{page}");
+    assert!(page.contains(": refused after "), "{page}");
+    assert_eq!(all(&document, "figure").len(), 4);
+    assert!(!written(&[target(&plain), target(&plain)]).contains(">refused<"));
+}
+
 #[test]
 fn size_of_a_page_is_bounded() {
     let report = report(true, u64::MAX, 20_000, None);
@@ -144,28 +182,11 @@ fn size_of_a_page_is_bounded() {
 #[test]
 fn time_axis_shows_the_time_of_day() {
     let report = report(true, u64::MAX, 120, None);
-    let started = 1_795_810_829_000_000_000;
-    let target = Target {
-        source_port: None,
-        probe: "echo",
-        endpoint: "udp://127.0.0.1:7".to_owned(),
-        resolved: "udp://127.0.0.1:7".to_owned(),
-        address: "127.0.0.1".to_owned(),
-        local: None,
-        kernel: KernelTimestamps::default(),
-        clock: ClockRelation::Same,
-        own_clock: None,
-        size: 64,
-        interval: Duration::from_micros(200),
-        wait: Duration::from_secs(2),
-        count: Some(120),
-        until_up: false,
-        started,
-    };
+    let target = Target { started: 1_795_810_829_000_000_000, count: Some(120), ..Target::example("echo") };
     let measured = Measured { target: Some(&target), ..self::target(&report) };
     let zone = jiff::tz::offset(1).to_time_zone();
     let mut out = Vec::new();
-    page(&mut out, "sounder ping", &zone, &[measured]).unwrap();
+    page(&mut out, "sounder ping", &zone, &[measured], &[]).unwrap();
     let page = String::from_utf8(out).unwrap();
     // 20:20:29 UTC. The run takes tens of milliseconds.
     assert!(page.contains("UTC+01:00") && page.contains(">21:20:29."), "{page}");

@@ -1,5 +1,6 @@
 //! The objects of `sounder ping --json` and of its JSON files.
 
+mod path_mtu;
 mod result;
 mod sample;
 mod start;
@@ -9,6 +10,7 @@ use std::io::{self, Write};
 use echosounder_client::{ClockRelation, FailureKind, PingEvent, PingInterval};
 use serde::Serialize;
 
+pub(crate) use path_mtu::path_mtu;
 pub(crate) use result::report;
 pub(super) use sample::Sample;
 pub(crate) use start::start;

@@ -33,6 +33,7 @@ pub(crate) struct Sample<'a> {
     icmp_from: Option<String>,
     path_mtu_bytes: Option<u32>,
     pub(crate) rejected_after_ns: Option<u64>,
+    ttl: Option<u8>,
 }
 
 impl<'a> Sample<'a> {
@@ -73,6 +74,7 @@ impl<'a> Sample<'a> {
             icmp_from: None,
             path_mtu_bytes: None,
             rejected_after_ns: None,
+            ttl: None,
         }
     }
 
@@ -111,6 +113,7 @@ impl<'a> Sample<'a> {
             request_ecn: answered.header.ecn,
             wire_ns: answered.wire.map(whole_nanos),
             retransmissions: answered.retransmissions,
+            ttl: answered.ttl,
             ..Self::outcome(endpoint, answered.number, if answered.late { "late" } else { "answered" })
         }
     }

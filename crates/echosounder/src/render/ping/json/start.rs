@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use echosounder_socket::option::PathMtuDiscovery;
 use serde::Serialize;
 
 use super::clock_name;
@@ -16,6 +17,9 @@ struct Start<'a> {
     resolved: &'a str,
     local: Option<&'a str>,
     source_port: Option<u16>,
+    dscp: Option<u8>,
+    ecn: Option<u8>,
+    path_mtu_discovery: Option<&'static str>,
     probe: &'static str,
     size_bytes: usize,
     interval_ns: u64,
@@ -42,6 +46,9 @@ pub(crate) fn start(out: &mut dyn Write, time: &EventTime, target: &Target) -> i
             resolved: &target.resolved,
             local: target.local.as_deref(),
             source_port: target.source_port,
+            dscp: target.dscp,
+            ecn: target.ecn,
+            path_mtu_discovery: target.path_mtu.and_then(discovery_name),
             probe: target.probe,
             size_bytes: target.size,
             interval_ns: whole_nanos(target.interval),
@@ -57,4 +64,13 @@ pub(crate) fn start(out: &mut dyn Write, time: &EventTime, target: &Target) -> i
             started_time: json::rfc3339(target.started),
         },
     )
+}
+
+fn discovery_name(discovery: PathMtuDiscovery) -> Option<&'static str> {
+    match discovery {
+        PathMtuDiscovery::DO => Some("do"),
+        PathMtuDiscovery::WANT => Some("want"),
+        PathMtuDiscovery::DONT => Some("dont"),
+        _ => None,
+    }
 }

@@ -9,6 +9,7 @@ use echosounder_proto::LossReport;
 use crate::render::numbers::{counted, duration, grouped, millis, whole_nanos};
 use crate::render::ping::target::Target;
 use crate::render::style::Style;
+use crate::request_sizes::RequestSizes;
 
 /// Writes the line that precedes the first request.
 pub(crate) fn header(out: &mut dyn Write, target: &Target) -> io::Result<()> {
@@ -28,16 +29,36 @@ pub(crate) fn header(out: &mut dyn Write, target: &Target) -> io::Result<()> {
     }
 }
 
+/// Writes the line that precedes the requests of several sizes to a target.
+pub(crate) fn sweep_header(
+    out: &mut dyn Write,
+    endpoint: &str,
+    target: &Target,
+    sizes: RequestSizes,
+) -> io::Result<()> {
+    let RequestSizes { min, max, step } = sizes;
+    write!(out, "PING {endpoint}")?;
+    // The endpoint of a name shows no address.
+    if !endpoint.contains(&target.address) {
+        write!(out, " ({})", target.address)?;
+    }
+    write!(out, ", {min} to {max} bytes in steps of {step}, ")?;
+    match target.interval.is_zero() {
+        true => writeln!(out, "as fast as replies come"),
+        false => writeln!(out, "every {}", duration(target.interval)),
+    }
+}
+
 /// Writes the line of an event, if it has one. `peer` is the name of the target in the line.
 pub(crate) fn event(
     out: &mut dyn Write,
     style: Style,
     peer: &str,
-    size: usize,
+    target: &Target,
     event: &PingEvent,
 ) -> io::Result<()> {
     match event {
-        PingEvent::Replied(answered) => write_answered(out, style, peer, size, answered),
+        PingEvent::Replied(answered) => write_answered(out, style, peer, target, answered),
         PingEvent::Lost { number, reason, report, .. } => {
             let reason = match reason {
                 LossReason::Peer(kind) => style.bad(kind).to_string(),
@@ -78,19 +99,23 @@ fn write_answered(
     out: &mut dyn Write,
     style: Style,
     peer: &str,
-    size: usize,
+    target: &Target,
     answered: &PingReply,
 ) -> io::Result<()> {
     let rtt = millis(whole_nanos(answered.rtt) as f64);
-    // A request without bytes is a connection.
-    let mut text =
-        if size == 0 { format!("connected to {peer}") } else { format!("{size} bytes from {peer}") };
+    let mut text = match target.is_connect() {
+        true => format!("connected to {peer}"),
+        false => format!("{} bytes from {peer}", target.size),
+    };
     // Writing to a string does not fail.
     let _ = write!(text, ": seq={} rtt={rtt} ms", answered.number);
     if let Some(delay) = answered.delay {
         let sign = if answered.clock == ClockRelation::Free { "+" } else { "" };
         let [up, down] = [delay.up_ns, delay.down_ns].map(|nanos| format!("{sign}{}", millis(nanos as f64)));
         let _ = write!(text, " up={up} down={down}");
+    }
+    if let Some(ttl) = answered.ttl.filter(|_| target.is_icmp()) {
+        let _ = write!(text, " ttl={ttl}");
     }
     if answered.has_header_changed {
         text += " request";
@@ -134,10 +159,27 @@ mod tests {
 
     use super::*;
 
-    fn written(style: Style, happened: &PingEvent) -> String {
+    fn written_of(probe: &'static str, style: Style, happened: &PingEvent) -> String {
         let mut out = Vec::new();
-        event(&mut out, style, "h", 64, happened).unwrap();
+        event(&mut out, style, "h", &Target::example(probe), happened).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    fn written(style: Style, happened: &PingEvent) -> String {
+        written_of("echo", style, happened)
+    }
+
+    #[test]
+    fn replies_of_icmp_have_a_time_to_live() {
+        let mut reply = PingReply::new(7, WallTime::from_nanos(0), Duration::from_micros(1500));
+        reply.ttl = Some(63);
+        for (probe, line) in [
+            ("icmp", "64 bytes from h: seq=7 rtt=1.500 ms ttl=63\n"),
+            ("echo", "64 bytes from h: seq=7 rtt=1.500 ms\n"),
+            ("connect", "connected to h: seq=7 rtt=1.500 ms\n"),
+        ] {
+            assert_eq!(written_of(probe, Style::PLAIN, &PingEvent::Replied(reply)), line);
+        }
     }
 
     #[test]

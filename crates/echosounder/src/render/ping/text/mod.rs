@@ -7,7 +7,7 @@ mod statistics;
 use echosounder_client::PingReport;
 
 pub(crate) use comparison::{Row, compared_by, comparison};
-pub(crate) use line::{event, header, left_out, moved};
+pub(crate) use line::{event, header, left_out, moved, sweep_header};
 pub(crate) use statistics::statistics;
 
 use crate::render::numbers::{millis, percentage_of};
