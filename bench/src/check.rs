@@ -21,26 +21,66 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 /// length.
 const SOCKPERF: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 64];
 
+/// The placeholders of sounder's timestamps and of the header fields with which a request arrived.
+const FIELDS: &[u8] = b"[0000000000000000000 0000000000000000000] [000 00 0] ";
+
+/// The header fields of a reply over loopback: the TTL, DSCP and ECN of a socket's defaults.
+const FIELDS_FILLED: &[u8] = b"[064 00 0] ";
+
+/// A STAMP request of 64 bytes: 44 zeros, and the extension Extra Padding of 16 bytes (RFC 8762
+/// section 4.2.1, RFC 8972 section 4.1).
+const STAMP: &[u8; 48] = &{
+    let mut request = [0; 48];
+    (request[44], request[45], request[47]) = (0x80, 1, 16);
+    request
+};
+
+/// Seconds from the epoch of NTP, 1900, to that of Unix (RFC 5905 section 6).
+const NTP_TO_UNIX: i64 = 2_208_988_800;
+
 /// The bytes that a server puts before its echo.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ReplyFormat {
     Stamped,
     Plain,
     Sockperf,
+    /// Two timestamps and the header fields of the request, in place of zeros.
+    Fields,
+    /// A STAMP packet, whose padding is the message.
+    Stamp,
 }
 
 impl ReplyFormat {
     /// Returns the bytes that the client puts before each message.
     pub fn header(self) -> &'static [u8] {
-        if self == Self::Sockperf { SOCKPERF } else { &[] }
+        match self {
+            Self::Stamped | Self::Plain => &[],
+            Self::Sockperf => SOCKPERF,
+            Self::Fields => FIELDS,
+            Self::Stamp => STAMP,
+        }
     }
 
     /// Returns how many bytes the server puts before a message.
     pub fn head_len(self) -> usize {
         match self {
             Self::Stamped => TIMESTAMP_LEN,
-            Self::Plain => 0,
-            Self::Sockperf => SOCKPERF.len(),
+            Self::Plain | Self::Sockperf | Self::Fields | Self::Stamp => self.header().len(),
+        }
+    }
+
+    /// Returns the time in the bytes before a message, which is in nanoseconds or in NTP's format.
+    fn time(self, head: &[u8]) -> Option<Timestamp> {
+        match self {
+            Self::Fields if head.ends_with(FIELDS_FILLED) => {
+                let nanos = str::from_utf8(head.get(1..20)?).ok()?.parse().ok()?;
+                Timestamp::from_nanosecond(nanos).ok()
+            }
+            Self::Stamp => {
+                let seconds = u32::from_be_bytes(*head.get(4..)?.first_chunk()?);
+                Timestamp::from_second(i64::from(seconds) - NTP_TO_UNIX).ok()
+            }
+            _ => None,
         }
     }
 }
@@ -112,11 +152,17 @@ impl Checker {
     }
 
     fn head(&mut self, head: &[u8]) -> Result<()> {
-        if self.reply_format != ReplyFormat::Stamped {
-            return Ok(());
-        }
         let now = Timestamp::now();
         let is_current = |time: Timestamp| time.duration_until(now).unsigned_abs() <= TOLERANCE;
+        match self.reply_format {
+            ReplyFormat::Plain | ReplyFormat::Sockperf => return Ok(()),
+            ReplyFormat::Fields | ReplyFormat::Stamp => {
+                let time = self.reply_format.time(head);
+                ensure!(time.is_some_and(is_current), "a reply is wrong: {}", head.escape_ascii());
+                return Ok(());
+            }
+            ReplyFormat::Stamped => {}
+        }
         if self.correct.as_ref().is_some_and(|correct| correct.text == head && is_current(correct.at)) {
             return Ok(());
         }

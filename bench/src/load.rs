@@ -283,12 +283,12 @@ impl Flood {
                 break false;
             }
             let header = self.reply_format.header();
-            let sent = if !header.is_empty() {
-                connection.socket.send(&[header, rest].concat()).map(|_| rest.len())
-            } else if self.is_stream || self.load.segments {
+            let sent = if !self.is_stream && !self.load.segments {
+                send_each(&connection.socket, header, rest, self.payload)
+            } else if header.is_empty() {
                 connection.socket.send(rest)
             } else {
-                send_each(&connection.socket, rest, self.payload)
+                connection.socket.send(&[header, rest].concat()).map(|_| rest.len())
             };
             match sent {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break true,
@@ -370,13 +370,15 @@ fn connected(scenario: &Scenario, endpoint: &Endpoint, own: &Path) -> Result<Soc
     Ok(socket)
 }
 
-/// Sends a datagram for each `size` bytes, and returns how many bytes were sent.
-fn send_each(socket: &Socket, bytes: &[u8], size: usize) -> io::Result<usize> {
-    if bytes.len() == size {
+/// Sends a datagram for each `size` bytes, behind a header. Returns how many of the bytes were sent.
+fn send_each(socket: &Socket, header: &[u8], bytes: &[u8], size: usize) -> io::Result<usize> {
+    if bytes.len() == size && header.is_empty() {
         return socket.send(bytes);
     }
-    let parts: Vec<_> = bytes.chunks(size).map(|bytes| [IoSlice::new(bytes)]).collect();
-    let messages: Vec<_> = parts.iter().map(|buffers| Outgoing::new(buffers)).collect();
+    let parts: Vec<_> = bytes.chunks(size).map(|bytes| [IoSlice::new(header), IoSlice::new(bytes)]).collect();
+    // The kernel checks each part, so an empty header is left out.
+    let first = usize::from(header.is_empty());
+    let messages: Vec<_> = parts.iter().map(|buffers| Outgoing::new(&buffers[first..])).collect();
     Ok(socket.send_many(&messages)? * size)
 }
 

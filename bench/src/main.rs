@@ -13,7 +13,7 @@ use lexopt::prelude::{Long, ValueExt};
 
 use echosounder_bench::machine;
 use echosounder_bench::measure::{Bench, Row, Spans};
-use echosounder_bench::peers::{self, PEERS, Peer, Ready, Workshop};
+use echosounder_bench::peers::{self, BEFORE, PEERS, Peer, Ready, Workshop};
 use echosounder_bench::report::Report;
 use echosounder_bench::scenario::{SCENARIOS, Scenario};
 use echosounder_bench::server::{Interrupt, LOAD_CORE};
@@ -25,6 +25,7 @@ Compare echo servers in one run. The tables are written to standard output in Ma
   --rounds N          run N rounds [default: 14; with --quick: 3]
   --scenario NAME...  run only these scenarios
   --peer NAME...      run only these servers
+  --before PROGRAM    run another build of sounder, too, to compare both
   --markdown FILE     write the whole report to FILE
   --json FILE         write every figure with its interval to FILE
   --list              print the names of scenarios and servers
@@ -38,6 +39,7 @@ struct Arguments {
     quick: bool,
     scenarios: Vec<&'static Scenario>,
     peers: Vec<&'static Peer>,
+    before: Option<PathBuf>,
     markdown: Option<PathBuf>,
     json: Option<PathBuf>,
 }
@@ -50,7 +52,7 @@ fn main() -> Result<()> {
     let files = echosounder_socket::internal::raise_fd_limit()?;
     let mut report = Report::new(arguments.rounds(), &arguments.spans());
     report.save(arguments.markdown.as_deref(), arguments.json.as_deref())?;
-    let ready = build(&arguments.peers, &mut report)?;
+    let ready = build(&arguments, &mut report)?;
     ensure!(ready.iter().any(|ready| ready.peer.is_floor), "no floor can be built to compare with");
 
     let interrupt = Interrupt::receive()?;
@@ -78,9 +80,9 @@ fn main() -> Result<()> {
 }
 
 /// Builds the peers that this machine can build, and names the others.
-fn build(peers: &[&'static Peer], report: &mut Report) -> Result<Vec<Ready>> {
-    let (workshop, mut found) = (Workshop::open()?, Vec::new());
-    for peer in peers {
+fn build(arguments: &Arguments, report: &mut Report) -> Result<Vec<Ready>> {
+    let (workshop, mut found) = (Workshop::open(arguments.before.clone())?, Vec::new());
+    for peer in &arguments.peers {
         match workshop.ready(peer) {
             Ok(ready) => {
                 report.found(&ready);
@@ -99,8 +101,15 @@ impl Arguments {
     /// Reads the command line; `None` if an option was only about output, such as `--help`.
     fn parse() -> Result<Option<Self>> {
         let (mut scenarios, mut peers) = (Vec::new(), Vec::new());
-        let mut arguments =
-            Self { rounds: None, quick: false, scenarios: vec![], peers: vec![], markdown: None, json: None };
+        let mut arguments = Self {
+            rounds: None,
+            quick: false,
+            scenarios: vec![],
+            peers: vec![],
+            before: None,
+            markdown: None,
+            json: None,
+        };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
@@ -108,6 +117,7 @@ impl Arguments {
                 Long("rounds") => arguments.rounds = Some(parser.value()?.parse()?),
                 Long("scenario") => scenarios.extend(parser.values()?.map(|name| name.string())),
                 Long("peer") => peers.extend(parser.values()?.map(|name| name.string())),
+                Long("before") => arguments.before = Some(PathBuf::from(parser.value()?).canonicalize()?),
                 Long("markdown") => arguments.markdown = Some(parser.value()?.into()),
                 Long("json") => arguments.json = Some(parser.value()?.into()),
                 Long("list") => {
@@ -125,6 +135,9 @@ impl Arguments {
         ensure!(arguments.rounds != Some(0), "the minimum number of rounds is 1");
         arguments.scenarios = chosen(&SCENARIOS, scenarios, |scenario| scenario.name)?;
         arguments.peers = chosen(&PEERS, peers, |peer| peer.name)?;
+        if arguments.before.is_none() {
+            arguments.peers.retain(|peer| peer.name != BEFORE);
+        }
         // Without its floor a row has no ratio.
         for floor in PEERS.iter().filter(|peer| peer.is_floor) {
             if !arguments.peers.iter().any(|peer| peer.name == floor.name) {

@@ -38,6 +38,9 @@ pub struct Ready {
 /// Our own server, which the other rows are also compared with.
 pub const OURS: &str = "sounder";
 
+/// Another build of our server.
+pub const BEFORE: &str = "sounder, before";
+
 const OWN: Peer = Peer {
     name: "",
     note: "",
@@ -48,7 +51,7 @@ const OWN: Peer = Peer {
     can: |_| true,
 };
 
-pub static PEERS: [Peer; 16] = [
+pub static PEERS: [Peer; 19] = [
     Peer {
         name: "C epoll floor",
         note: "level-triggered epoll, 16 KiB buffer",
@@ -80,6 +83,31 @@ pub static PEERS: [Peer; 16] = [
         build: Workshop::sounder,
         arguments: |_, place| serve(&format!("udp://0.0.0.0:{place}")),
         can: |scenario| scenario.transport == Transport::Udp,
+        ..OWN
+    },
+    Peer {
+        name: BEFORE,
+        note: "the program that --before names, one worker",
+        build: Workshop::before,
+        arguments: |transport, place| serve(&transport.endpoint(place)),
+        ..OWN
+    },
+    Peer {
+        name: "sounder, fields",
+        note: "each reply has the times, and the TTL, DSCP and ECN of its request",
+        reply_format: ReplyFormat::Fields,
+        build: Workshop::sounder,
+        arguments: |transport, place| serve(&transport.endpoint(place)),
+        can: has_requests_of_64_bytes,
+        ..OWN
+    },
+    Peer {
+        name: "sounder, STAMP",
+        note: "a stateful reflector, with the kernel's times of receipt",
+        reply_format: ReplyFormat::Stamp,
+        build: Workshop::sounder,
+        arguments: |_, place| serve(&format!("stamp://127.0.0.1:{place}")),
+        can: has_requests_of_64_bytes,
         ..OWN
     },
     Peer {
@@ -196,6 +224,11 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().copied().map(String::from).collect()
 }
 
+/// Returns whether the requests of a scenario are UDP datagrams of 64 bytes.
+fn has_requests_of_64_bytes(scenario: &Scenario) -> bool {
+    scenario.transport == Transport::Udp && scenario.load.size == 64 && !scenario.load.segments
+}
+
 /// Returns whether a server with a process for each connection can serve a scenario: few
 /// connections, and messages that fit into the pipe between.
 fn forks(scenario: &Scenario) -> bool {
@@ -209,14 +242,16 @@ fn forks(scenario: &Scenario) -> bool {
 /// The folder in which programs are built.
 pub struct Workshop {
     folder: PathBuf,
+    /// Another build of our server.
+    before: Option<PathBuf>,
 }
 
 impl Workshop {
     /// Opens the folder beside this program, so that the next run finds the built servers.
-    pub fn open() -> Result<Self> {
+    pub fn open(before: Option<PathBuf>) -> Result<Self> {
         let folder = env::current_exe()?.parent().context("a program is in a folder")?.join("peers");
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder })
+        Ok(Self { folder, before })
     }
 
     /// Builds a peer, or returns why it cannot be built.
@@ -248,6 +283,12 @@ impl Workshop {
             version = format!("{version} at {commit}");
         }
         Ok(Built { program: vec![program], version })
+    }
+
+    fn before(&self) -> Result<Built> {
+        let program = self.before.as_ref().context("--before names no program")?;
+        let program = program.to_string_lossy().into_owned();
+        Ok(Built { version: self.version(&program, &["--version"])?, program: vec![program] })
     }
 
     /// Builds one of the Rust peers. Its version is that of its runtime crate, or of the compiler.

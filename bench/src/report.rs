@@ -262,5 +262,5 @@ fn notes(row: &Row<'_>) -> String {
 }
 
 fn stamps(peer: &Peer) -> &'static str {
-    if peer.reply_format == ReplyFormat::Stamped { "yes" } else { "no" }
+    if matches!(peer.reply_format, ReplyFormat::Plain | ReplyFormat::Sockperf) { "no" } else { "yes" }
 }

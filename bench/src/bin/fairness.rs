@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 fn main() -> Result<()> {
     let rounds = env::args().nth(1).map_or(Ok(ROUNDS), |rounds| rounds.parse()).context("read ROUNDS")?;
-    let workshop = Workshop::open()?;
+    let workshop = Workshop::open(None)?;
     let scenario =
         SCENARIOS.iter().find(|scenario| scenario.name == "tcp-50x1kx16").context("the scenario exists")?;
     let mut found: Vec<Ready> = Vec::new();
