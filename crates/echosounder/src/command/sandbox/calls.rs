@@ -1,8 +1,8 @@
 //! The seccomp part of the sandbox: the system calls that a server makes after its start.
 //!
 //! The lists name the calls of the kernel, some of which only one C library uses. Calls without
-//! conditions cost nothing per call since Linux 5.11, which remembers that a filter allows them. A
-//! call on the path of a message must therefore have none.
+//! conditions cost least since Linux 5.11, which remembers that a filter allows them and does not
+//! run it. A call on the path of a message must therefore have none.
 
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
