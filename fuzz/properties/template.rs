@@ -40,7 +40,7 @@ fn check(text: &str, template: &Template, context: &StampContext<'_>) {
     if template.starts_with_builtin() {
         assert!(starts_with_timestamp(&prefix), "a reply is recognised");
     }
-    if let Some(cached) = template.render_per_second(context.local_time, context.host) {
+    if let Some(cached) = template.render_per_second(context.local_time, context.host, Vec::new()) {
         assert_eq!(cached, prefix, "the prefix of a second is that of its messages");
     }
 

@@ -128,7 +128,7 @@ fn reply(stamp: &str, framing: &str, input: &[u8], rounds: u64) {
         _ => Framing::default(),
     };
     let responder = Responder { stamp: stamp.parse().expect("the name of a timestamp format"), framing };
-    let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "");
+    let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "", Vec::new());
     let mut out = Vec::with_capacity(64 * 1024);
     for _ in 0..rounds {
         out.clear();
@@ -165,7 +165,7 @@ fn datagrams(rounds: u64) {
     let meter = ReplyMeter::new(ReplyLimits::default(), RandomState::new());
     let now = MonoTime::from_origin(std::time::Duration::ZERO);
     let responder = Responder { stamp, framing: Framing::Message };
-    let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "");
+    let ready = responder.stamp.render_per_second(&LocalTime::EXAMPLE, "", Vec::new());
     let mut head = Vec::new();
     for _ in 0..rounds {
         let mut message = black_box([b'x'; 64]);

@@ -125,14 +125,20 @@ impl Template {
         }
     }
 
-    /// Returns the prefix of one second, if it is the same for all messages in it.
-    pub fn render_per_second(&self, local_time: &LocalTime, host: &str) -> Option<Vec<u8>> {
+    /// Returns the prefix of one second, if it is the same for all messages in it. The prefix
+    /// replaces the content of `buffer`, so that a caller can pass the one of the second before.
+    pub fn render_per_second(
+        &self,
+        local_time: &LocalTime,
+        host: &str,
+        mut buffer: Vec<u8>,
+    ) -> Option<Vec<u8>> {
         if self.has(|field| !matches!(field, Field::Ctime | Field::Host)) {
             return None;
         }
-        let mut stamp = Vec::new();
-        self.render(&StampContext { host, ..StampContext::anonymous(local_time) }, &mut stamp);
-        Some(stamp)
+        buffer.clear();
+        self.render(&StampContext { host, ..StampContext::anonymous(local_time) }, &mut buffer);
+        Some(buffer)
     }
 
     /// Returns whether the prefix is empty.

@@ -1,5 +1,6 @@
 //! The local time as text, rendered once per second instead of once per message.
 
+use std::fmt::{self, Display, Write};
 use std::sync::Arc;
 
 use echosounder_proto::{LocalTime, Template, WallTime};
@@ -10,6 +11,10 @@ use crate::time_zone::local_time_zone;
 
 /// The current local time as text and, if it is the same for all messages of a second, the whole
 /// timestamp prefix.
+///
+/// A new second allocates nothing. A buffer that is allocated and enlarged every second would leave
+/// small free pieces behind, which glibc does not join until its arena is full: each thread would
+/// grow for half an hour.
 #[derive(Debug)]
 pub(crate) struct StampCache {
     zone: TimeZone,
@@ -24,7 +29,7 @@ impl StampCache {
     pub(crate) fn new(wall: WallTime, template: &Template, host: &Arc<str>) -> Self {
         let zone = local_time_zone();
         let time = render(&zone, wall);
-        let prefix = template.render_per_second(&time, host);
+        let prefix = template.render_per_second(&time, host, Vec::new());
         Self { zone, template: template.clone(), host: Arc::clone(host), time, prefix }
     }
 
@@ -44,7 +49,8 @@ impl StampCache {
             self.time.wall = wall;
         } else {
             self.time = render(&self.zone, wall);
-            self.prefix = self.template.render_per_second(&self.time, &self.host);
+            let buffer = self.prefix.take().unwrap_or_default();
+            self.prefix = self.template.render_per_second(&self.time, &self.host, buffer);
         }
     }
 }
@@ -54,17 +60,36 @@ fn render(zone: &TimeZone, wall: WallTime) -> LocalTime {
     let local = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_zoned_datetime(zone.clone());
     LocalTime {
         wall,
-        ctime: bytes(&local.strftime("%a %b %e %H:%M:%S %Y").to_string()),
-        date_time: bytes(&local.strftime("%Y-%m-%dT%H:%M:%S").to_string()),
+        ctime: bytes(local.strftime("%a %b %e %H:%M:%S %Y")),
+        date_time: bytes(local.strftime("%Y-%m-%dT%H:%M:%S")),
         // RFC 3339 has no seconds in an offset, so they are cut off.
-        offset: bytes(&local.strftime("%:z").to_string()),
+        offset: bytes(local.strftime("%:z")),
     }
 }
 
 /// Returns the first `N` bytes of a text that has them: years have four digits as far as jiff's
 /// calendar reaches.
-fn bytes<const N: usize>(text: &str) -> [u8; N] {
-    text.as_bytes().first_chunk().copied().unwrap_or([b'?'; N])
+fn bytes<const N: usize>(text: impl Display) -> [u8; N] {
+    let mut first = FirstBytes { bytes: [0; N], len: 0 };
+    match write!(first, "{text}") {
+        Ok(()) if first.len == N => first.bytes,
+        _ => [b'?'; N],
+    }
+}
+
+/// The first `N` bytes of what is written.
+struct FirstBytes<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Write for FirstBytes<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let len = text.len().min(N - self.len);
+        self.bytes[self.len..self.len + len].copy_from_slice(&text.as_bytes()[..len]);
+        self.len += len;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +125,26 @@ mod tests {
         ] {
             assert_eq!(local_time("UTC", seconds), expected);
         }
+    }
+
+    #[test]
+    fn the_prefix_has_the_same_buffer_in_every_second() {
+        let at = |second: u64| WallTime::from_nanos(second * 1_000_000_000);
+        let template = "[{ctime}] {host} ".parse().unwrap();
+        let mut cache = StampCache::new(at(0), &template, &"host".into());
+        let mut buffers: Vec<_> = (1..100)
+            .map(|second| {
+                cache.set(at(second));
+                cache.prefix().unwrap().as_ptr()
+            })
+            .collect();
+        buffers.dedup();
+        assert_eq!(buffers.len(), 1);
+    }
+
+    #[test]
+    fn texts_that_are_too_short_are_question_marks() {
+        assert_eq!((bytes("abc"), bytes("abcd"), bytes("ab")), (*b"abc", *b"abc", *b"???"));
     }
 
     #[test]

@@ -36,7 +36,8 @@ fn every_shape_and_field_is_rendered() {
 #[test]
 fn a_prefix_that_changes_once_a_second_is_rendered_ahead() {
     let rendered = |text: &str| {
-        let stamp = text.parse::<Template>().unwrap().render_per_second(&LocalTime::EXAMPLE, "b");
+        let stamp =
+            text.parse::<Template>().unwrap().render_per_second(&LocalTime::EXAMPLE, "b", b"old".to_vec());
         stamp.map(|stamp| String::from_utf8(stamp).unwrap() + "|")
     };
     for same in ["ctime", "none", "{host}: ", "at {ctime} on {host}> ", "x"] {
