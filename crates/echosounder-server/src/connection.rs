@@ -9,8 +9,8 @@ use echosounder_proto::{Clock, DropReason, Input, Moment};
 use echosounder_socket::{Address, Interest, Kind, Readiness, Shutdown, Transport};
 
 use crate::backlog::{BacklogBudget, BacklogSlot, Remainder};
+use crate::buffer_limit::BufferLimit;
 use crate::event::Observer;
-use crate::receive_limit::ReceiveLimit;
 use crate::service::Request;
 use crate::turn_context::{Exchange, TurnContext};
 use crate::wait_queues::WaitState;
@@ -36,7 +36,7 @@ pub struct Connection {
     waits_to_send: bool,
     /// Replies that the kernel has taken since the stall timeout started, in units of 64 bytes.
     progress: u16,
-    receive_limit: ReceiveLimit,
+    buffer_limit: BufferLimit,
     /// Messages replied to.
     messages: u64,
     backlog: BacklogSlot,
@@ -117,6 +117,10 @@ pub enum Completion {
 impl Connection {
     /// Creates an open connection with a client. `local` is only used by templates that show it.
     pub fn new(peer: Address, local: Option<Box<Address>>, transport: Transport) -> Self {
+        let buffer_limit = match transport {
+            Transport::UnixStream => BufferLimit::begun(),
+            _ => BufferLimit::default(),
+        };
         Self {
             peer,
             local,
@@ -125,7 +129,7 @@ impl Connection {
             state: State::Open,
             waits_to_send: false,
             progress: 0,
-            receive_limit: ReceiveLimit::default(),
+            buffer_limit,
             messages: 0,
             backlog: None,
         }
@@ -154,10 +158,10 @@ impl Connection {
         if self.waits_to_send { Interest::WRITE } else { Interest::READ }
     }
 
-    /// Returns whether the kernel should hold little input for the connection, because its client
-    /// has not shown that it reads its replies. The owner looks after each turn.
-    pub fn limits_receive_buffer(&self) -> bool {
-        self.receive_limit.is_on()
+    /// Returns whether the kernel should hold little for the connection, because its client has not
+    /// shown that it reads its replies. The owner looks at the beginning and after each turn.
+    pub fn limits_buffers(&self) -> bool {
+        self.buffer_limit.is_on()
     }
 
     /// Returns whether the connection only waits for its client to close.
@@ -321,7 +325,7 @@ impl Connection {
         received: usize,
         context: &mut TurnContext<C, O>,
     ) -> Operation {
-        self.receive_limit.on_received(received);
+        self.buffer_limit.on_received(received);
         let unfinished = self.unprocessed_len();
         let len = unfinished + received;
         if let Some(backlog) = &mut self.backlog {
@@ -394,7 +398,7 @@ impl Connection {
     fn on_sent<C: Clock, O: Observer>(&mut self, sent: usize, context: &mut TurnContext<C, O>) -> Operation {
         let progress = u16::try_from(sent / PROGRESS_UNIT).unwrap_or(u16::MAX);
         self.progress = self.progress.saturating_add(progress);
-        self.receive_limit.on_sent(sent, self.output(context).len());
+        self.buffer_limit.on_sent(sent, self.output(context).len());
         if self.has_unsent() {
             context.budget.remove_sent(&mut self.backlog, sent);
             return self.end_turn(Interest::READ);

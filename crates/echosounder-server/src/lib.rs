@@ -42,6 +42,7 @@
 mod access;
 mod arrival;
 mod backlog;
+mod buffer_limit;
 mod clock;
 mod config;
 mod connection;
@@ -59,7 +60,6 @@ mod network;
 mod own_address;
 mod path;
 mod peers;
-mod receive_limit;
 mod reply_cache;
 mod reply_rules;
 mod running;

@@ -8,7 +8,7 @@ use echosounder_proto::Clock;
 use echosounder_socket::internal::TcpOptions;
 use echosounder_socket::option::BufferLocks;
 use echosounder_socket::{
-    Interest, Kind, Readiness, Shutdown, Socket, is_out_of_resources, is_too_long, option, ready,
+    Interest, Kind, Readiness, Shutdown, Socket, Transport, is_out_of_resources, is_too_long, option, ready,
 };
 
 use crate::connection::{Completion, Connection, Operation};
@@ -23,8 +23,16 @@ pub(crate) const NOT_SENT_MAX: i32 = 64 * 1024;
 /// The same for a connection with a limited receive buffer.
 const LIMITED_NOT_SENT_MAX: i32 = 16 * 1024;
 
-/// The limited receive buffer in bytes. The kernel doubles the value.
+/// The limited receive buffer of a TCP connection in bytes. The kernel doubles the value.
 const LIMITED_RECEIVE_BUFFER: i32 = 48 * 1024;
+
+/// The limited send buffer of a UNIX stream in bytes. The kernel doubles the value, and the packet
+/// that exceeds the buffer may have half of it more: `unix_stream_sendmsg` in net/unix/af_unix.c.
+const LIMITED_UNIX_BUFFER: i32 = 48 * 1024;
+
+/// The default send buffer of a UNIX stream in bytes, before the kernel doubles it: wmem_default,
+/// socket(7).
+const UNIX_BUFFER: i32 = 104 * 1024;
 
 /// A connection of a worker.
 #[derive(Debug)]
@@ -44,7 +52,11 @@ pub(crate) enum TurnEnd {
 
 impl Link {
     pub(crate) fn new(connection: Connection, socket: Socket) -> Self {
-        Self { connection, socket }
+        let link = Self { connection, socket };
+        if link.connection.limits_buffers() {
+            link.size_buffers();
+        }
+        link
     }
 
     /// Takes a turn: performs operations until the connection waits or closes.
@@ -54,7 +66,7 @@ impl Link {
         context: &mut TurnContext<C, O>,
         starvation: &mut Starvation,
     ) -> io::Result<TurnEnd> {
-        let limits_receive_buffer = self.connection.limits_receive_buffer();
+        let limits_buffers = self.connection.limits_buffers();
         let mut operation = self.connection.on_ready(ready, context);
         loop {
             operation = match operation {
@@ -71,8 +83,8 @@ impl Link {
                     }
                 },
                 Operation::Wait(interest) => {
-                    if limits_receive_buffer != self.connection.limits_receive_buffer() {
-                        self.size_receive_buffer();
+                    if limits_buffers != self.connection.limits_buffers() {
+                        self.size_buffers();
                     }
                     return Ok(TurnEnd::Waits(interest));
                 }
@@ -104,17 +116,24 @@ impl Link {
         [memory.rmem_alloc, memory.backlog, sent].into_iter().map(u64::from).sum()
     }
 
-    /// Limits the buffers of a TCP connection, or lets the kernel size them again. The connection
-    /// works with either, so errors are ignored.
+    /// Limits the buffers of a connection, or lets them grow again. The connection works with either,
+    /// so errors are ignored.
     #[cold]
-    fn size_receive_buffer(&self) {
+    fn size_buffers(&self) {
+        let transport = self.connection.transport();
+        if transport == Transport::UnixStream {
+            self.size_unix_buffer();
+        } else if transport.tcp_options() != TcpOptions::None {
+            self.size_tcp_buffers();
+        }
+    }
+
+    fn size_tcp_buffers(&self) {
         // Linux has SO_BUF_LOCK since 5.15. Without it, a limit would be permanent.
-        let lets_kernel_size = self.connection.transport().tcp_options() != TcpOptions::None
-            && self.socket.set_option(option::SO_BUF_LOCK, BufferLocks::empty()).is_ok();
-        if !lets_kernel_size {
+        if self.socket.set_option(option::SO_BUF_LOCK, BufferLocks::empty()).is_err() {
             return;
         }
-        let not_sent_max = match self.connection.limits_receive_buffer() {
+        let not_sent_max = match self.connection.limits_buffers() {
             true => {
                 let _ = self.socket.set_option(option::SO_RCVBUF, LIMITED_RECEIVE_BUFFER);
                 LIMITED_NOT_SENT_MAX
@@ -122,6 +141,17 @@ impl Link {
             false => NOT_SENT_MAX,
         };
         let _ = self.socket.set_option(option::TCP_NOTSENT_LOWAT, not_sent_max);
+    }
+
+    /// Changes a send buffer that is larger than the limit, or has been limited.
+    fn size_unix_buffer(&self) {
+        let Ok(size) = self.socket.option(option::SO_SNDBUF) else { return };
+        let new = match self.connection.limits_buffers() {
+            true if 2 * LIMITED_UNIX_BUFFER < size => LIMITED_UNIX_BUFFER,
+            false if 2 * LIMITED_UNIX_BUFFER == size => UNIX_BUFFER,
+            _ => return,
+        };
+        let _ = self.socket.set_option(option::SO_SNDBUF, new);
     }
 
     fn is_writable(&self) -> io::Result<bool> {

@@ -152,9 +152,12 @@ impl TestWorker {
         let (near, far) = transport.pair().unwrap();
         for end in [&near, &far] {
             end.set_nonblocking(true).unwrap();
+        }
+        self.worker.adopt(near.try_clone().unwrap(), named(name), transport).unwrap();
+        // The worker has limited the buffer of a UNIX stream.
+        for end in [near, far.try_clone().unwrap()] {
             end.set_option(option::SO_SNDBUF, buffer).unwrap();
         }
-        self.worker.adopt(near, named(name), transport).unwrap();
         self.record.take();
         far
     }

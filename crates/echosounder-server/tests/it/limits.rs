@@ -1,6 +1,7 @@
 //! Timeouts of connections, limits of their number, and evictions.
 
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use echosounder_proto::{FRAME_MAX, Framing};
 use echosounder_server::internal::{BACKLOG_MAX, Limits, Timeouts, WorkerLimits};
 use echosounder_server::{Config, DisconnectReason, Totals};
+use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::option::BufferLocks;
 use echosounder_socket::{
     Endpoint, Interest, IpVersion, Kind, ServerOptions, Side, Socket, Transport, create_server, option, ready,
@@ -199,6 +201,44 @@ fn the_kernel_holds_little_for_a_client_that_never_reads() {
     }
 }
 
+/// Connects over a UNIX stream and returns both ends.
+fn connect_unix(server: &mut TestWorker) -> (Socket, Socket) {
+    let (near, client) = UnixStream::pair().unwrap();
+    let [near, client] = [near, client].map(|end| Socket::from_fd(end.into()).unwrap());
+    for end in [&near, &client] {
+        end.set_nonblocking(true).unwrap();
+    }
+    let peer = UnixName::Unnamed.into();
+    server.worker.adopt(near.try_clone().unwrap(), peer, Transport::UnixStream).unwrap();
+    (near, client)
+}
+
+#[test]
+fn the_kernel_holds_little_for_a_unix_client_that_never_reads() {
+    for len in [100, 65_536] {
+        let mut server = worker(Limits::new(10, None), None, 60);
+        let (near, client) = connect_unix(&mut server);
+        stall_with(&mut server, &client, len);
+        let memory = near.option(option::SO_MEMINFO).unwrap();
+        assert!((64 << 10..=160 << 10).contains(&memory.wmem_alloc), "{len}: {memory:?}");
+    }
+}
+
+#[test]
+fn a_unix_client_that_reads_gets_a_large_buffer() {
+    let mut server = worker(Limits::new(10, None), None, 60);
+    let (near, client) = connect_unix(&mut server);
+    let limited = near.option(option::SO_SNDBUF).unwrap();
+    let mut received = 0;
+    while received < 1 << 20 {
+        send(&client, &[b'x'; 65_536]);
+        server.turn();
+        received += receive(&client, 1 << 20).map_or(0, |reply| reply.len());
+    }
+    let size = near.option(option::SO_SNDBUF).unwrap();
+    assert!(limited <= 96 * 1024 && limited < size, "{limited} {size}");
+}
+
 #[test]
 fn a_client_that_reads_gets_the_kernels_own_buffer_sizes_back() {
     let mut server = worker(Limits::new(10, None), None, 60);
@@ -225,10 +265,15 @@ fn a_client_that_reads_gets_the_kernels_own_buffer_sizes_back() {
 
 /// Sends from a client that does not read, until neither side takes more.
 fn stall(server: &mut TestWorker, client: &Socket) {
+    stall_with(server, client, 65_536);
+}
+
+/// Sends `len` bytes at a time from a client that does not read, until neither side takes more.
+fn stall_with(server: &mut TestWorker, client: &Socket, len: usize) {
     let mut unchanged = 0;
     while unchanged < 1000 {
         let before = server.totals().bytes;
-        let sent = send(client, &[b'x'; 65_536]);
+        let sent = send(client, &vec![b'x'; len]);
         server.turn();
         unchanged = if sent == 0 && before == server.totals().bytes { unchanged + 1 } else { 0 };
     }

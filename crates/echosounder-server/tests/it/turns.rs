@@ -424,7 +424,7 @@ fn the_receive_buffer_is_limited_until_the_client_has_taken_enough_replies() {
     const CAPACITY: usize = 100_000;
     let mut scenario = Scenario::new(Transport::Tcp, "none", size(1024), CAPACITY, BACKLOG_MAX);
     let limits = |scenario: &Scenario, number: usize| {
-        scenario.clients[number].connection.as_ref().unwrap().limits_receive_buffer()
+        scenario.clients[number].connection.as_ref().unwrap().limits_buffers()
     };
     for round in 0..20 {
         for number in [0, 1] {

@@ -1,9 +1,9 @@
-//! When the kernel may hold much input for a connection, and when little.
+//! When the kernel may hold much for a connection, and when little.
 //!
 //! The kernel enlarges the receive buffer of a TCP connection while its input is read: up to
 //! tcp_rmem\[2\], tcp(7). A client that sends without reading its replies then keeps megabytes of it
 //! full when the server stops reading. So the buffer stays small until the client has taken many
-//! replies.
+//! replies. The same holds for the send buffer of a UNIX stream, which is large from the beginning.
 
 /// Number of bytes in one receive from which input counts as bulk.
 const BULK_MIN: usize = 16 * 1024;
@@ -19,17 +19,22 @@ const UNIT: usize = 64;
 const COUNT: u16 = 0x7fff;
 const _: () = assert!(PROOF_MIN / UNIT < COUNT as usize, "the proof fits into the count");
 
-/// Whether the receive buffer of a connection is limited. A connection begins without the limit,
+/// Whether the buffers of a connection are limited. A connection begins without the limit or with it,
 /// gets it with its first bulk input or unsent reply, and loses it for ever when its client has
 /// taken [`PROOF_MIN`] of replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ReceiveLimit {
+pub(crate) struct BufferLimit {
     /// The lower 15 bits count replies in units of 64 bytes, the upper one says whether the limit
     /// is on: each connection has one of these.
     bits: u16,
 }
 
-impl ReceiveLimit {
+impl BufferLimit {
+    /// Returns a limit that is on from the beginning.
+    pub(crate) fn begun() -> Self {
+        Self { bits: !COUNT }
+    }
+
     /// Returns whether the limit is on.
     pub(crate) fn is_on(self) -> bool {
         self.bits & !COUNT != 0
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn bulk_input_or_an_unsent_reply_begins_the_limit() {
-        let mut limit = ReceiveLimit::default();
+        let mut limit = BufferLimit::default();
         limit.on_received(BULK_MIN - 1);
         limit.on_sent(100, 100);
         assert!(!limit.is_on());
@@ -83,7 +88,7 @@ mod tests {
     #[test]
     fn the_limit_ends_for_ever_when_the_client_has_taken_enough_replies() {
         for first in [BULK_MIN - 1, BULK_MIN] {
-            let mut limit = ReceiveLimit::default();
+            let mut limit = BufferLimit::default();
             limit.on_received(first);
             for taken in (0..PROOF_MIN).step_by(1024) {
                 assert_eq!(limit.is_on(), BULK_MIN <= first, "{taken}");
