@@ -192,14 +192,15 @@ fn idle(scale: Scale) -> Result<Verdict> {
     let per_connection = server.rss_kib()?.saturating_sub(before) * 1024 / count as u64;
     let honest = Honest::start(&lab.peer, &endpoint, scale.pick(2000, 10_000));
     let (mut first_closed, mut all_closed) = (None, None);
-    let mut next_byte = Instant::now();
+    let (sending, mut sent) = (Instant::now(), 0);
     while all_closed.is_none() && last.elapsed() < timeout + PATIENCE {
-        if next_byte <= Instant::now() {
-            next_byte += timeout / 4;
-            for stream in &mut slow {
-                stream.set_nonblocking(true)?;
-                let _ = stream.write(b"x");
-            }
+        // Each sends four times within the timeout, one after the other.
+        let turns = sending.elapsed().as_secs_f64() / (timeout / 4).as_secs_f64();
+        while (sent as f64) < turns * slow.len() as f64 {
+            let index = sent % slow.len();
+            slow[index].set_nonblocking(true)?;
+            let _ = slow[index].write(b"x");
+            sent += 1;
         }
         let gone = closed(&idle);
         if 0 < gone {
