@@ -131,6 +131,11 @@ mod tests {
     }
 
     #[test]
+    fn a_request_without_its_newline_is_complete() {
+        assert_eq!(found(&request(7)[..63], 64), [7]);
+    }
+
+    #[test]
     fn a_request_that_had_begun_ends_where_its_last_byte_is() {
         let mut reader = EchoReader::new();
         reader.sent(&request(3));

@@ -219,3 +219,33 @@ pub(super) fn sign(key: &Key, sequence: &[u8], tail: &mut [u8], at: usize) {
         value.copy_from_slice(&hmac);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hmac_is_known_if_there_is_a_key() {
+        for (has_key, expected) in [(true, [0, MALFORMED]), (false, [UNRECOGNIZED; 2])] {
+            let (traffic_class, counts) = (None, None);
+            let facts = Facts { traffic_class, honours_dscp: true, is_synchronized: false, counts, has_key };
+            let flags = [HMAC_LEN, 4].map(|len| answer_value(HMAC, &mut [0; 16][..len], &facts, &mut None));
+            assert_eq!(flags, expected, "{has_key}");
+        }
+    }
+
+    #[test]
+    fn all_extensions_but_padding_need_an_hmac_behind_them() {
+        const PADDING: [u8; 6] = [0, EXTRA_PADDING, 0, 2, 0, 0];
+        const CLASS: [u8; 8] = [0, CLASS_OF_SERVICE, 0, 4, 0, 0, 0, 0];
+        let key = Key::new(&[1; 32]).unwrap_or_else(|| unreachable!("the key is long enough"));
+        let integrity = |tail: &[u8]| integrity(&key, b"1234", tail);
+        assert_eq!([integrity(&[]), integrity(&PADDING)], [Integrity::NotNeeded; 2]);
+        assert_eq!(integrity(&[&CLASS[..], &PADDING].concat()), Integrity::Failed);
+        let mut signed = [&CLASS[..], &[0, HMAC, 0, 16], &[0; 16]].concat();
+        assert_eq!(integrity(&signed), Integrity::Failed);
+        sign(&key, b"1234", &mut signed, CLASS.len());
+        assert_eq!(integrity(&signed), Integrity::Valid(CLASS.len()));
+        assert_eq!(integrity(&[&signed[..], &PADDING].concat()), Integrity::Failed, "it is not the last");
+    }
+}

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use echosounder_proto::{
     Datagram, DatagramFilter, DropReason, Framing, HEADER_PLACEHOLDER, HeaderFields, LocalTime, PlainEcho,
     Responder, Sender, StampContext, TIMESTAMP_PLACEHOLDER, Template, starts_with_timestamp,
@@ -49,6 +51,13 @@ fn every_reason_of_the_filter_occurs() {
     assert_eq!(stamping.check(&datagram(b"x", Sender::Service)), Err(DropReason::Service));
     let reply = datagram(b"[Sun Nov 22 12:19:36 2026] hello", Sender::Local);
     assert_eq!(stamping.check(&reply), Err(DropReason::Stamped));
+}
+
+#[test]
+fn every_drop_reason_has_a_word_of_its_own() {
+    let words: BTreeSet<_> = DropReason::ALL.iter().map(|reason| reason.word()).collect();
+    assert_eq!(words.len(), DropReason::ALL.len());
+    assert!(words.iter().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase())));
 }
 
 #[test]

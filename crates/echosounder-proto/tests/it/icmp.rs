@@ -50,6 +50,16 @@ fn request_has_the_fields_of_the_rfc() {
 
     let packet = request(&mut format(IcmpVersion::V6, 18), 2);
     assert_eq!(packet[..8], [128, 0, 0, 0, 0x12, 0x67, 0, 2], "the kernel computes the checksum");
+    assert_eq!(BOTH.map(IcmpVersion::reply), [0, 129]);
+}
+
+#[test]
+fn the_checksum_covers_the_last_byte_of_an_odd_payload() {
+    let packet = request(&mut format(IcmpVersion::V4, 17), 1);
+    let words =
+        packet.chunks(2).map(|word| u64::from(word[0]) << 8 | word.get(1).map_or(0, |&low| low.into()));
+    let sum: u64 = words.sum();
+    assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff);
 }
 
 #[test]
@@ -81,6 +91,7 @@ fn reply_of_a_raw_socket_has_an_ip_header() {
         assert_eq!(read(&mut format, &[&header, &reply[..]].concat(), 2), Some(1));
     }
     assert_eq!(read(&mut format, &[0x4f; 40], 2), None, "the header is cut off");
+    assert_eq!(read(&mut format, &[&[0x55; 20], &reply[..]].concat(), 2), None, "no header of IPv4");
 }
 
 #[test]
@@ -119,16 +130,42 @@ fn requests_are_found_in_what_the_network_quotes() {
         assert_eq!(format.find(&packet[..7], 70_000), None);
         let other = request(&mut IcmpEcho::new(version, ID + 1, KEY + 1, 56), 7);
         assert_eq!((format.find(&other, 10), format.find(&other[..8], 10)), (None, None));
+        let same_id = request(&mut IcmpEcho::new(version, ID, KEY + 1, 56), 7);
+        assert_eq!(format.find(&same_id, 10), None, "the key shows that it is another program's");
     }
 }
 
 #[test]
 fn errors_have_a_meaning() {
-    let text = |version, kind, code| IcmpError { version, kind, code }.to_string();
-    assert_eq!(text(IcmpVersion::V4, 3, 1), "host unreachable");
-    assert_eq!(text(IcmpVersion::V4, 3, 13), "administratively prohibited");
-    assert_eq!(text(IcmpVersion::V6, 3, 0), "hop limit exceeded");
-    assert_eq!(text(IcmpVersion::V6, 3, 3), "ICMP type 3, code 3");
+    use IcmpVersion::{V4, V6};
+    for (version, kind, codes, meaning) in [
+        (V4, 3, &[0, 6, 11][..], "network unreachable"),
+        (V4, 3, &[1, 7, 12], "host unreachable"),
+        (V4, 3, &[2], "protocol unreachable"),
+        (V4, 3, &[3], "port unreachable"),
+        (V4, 3, &[4], "fragmentation needed"),
+        (V4, 3, &[5], "source route failed"),
+        (V4, 3, &[9, 10, 13], "administratively prohibited"),
+        (V4, 11, &[0], "time to live exceeded"),
+        (V4, 11, &[1], "reassembly time exceeded"),
+        (V4, 12, &[0, 1], "parameter problem"),
+        (V6, 1, &[0], "no route to the destination"),
+        (V6, 1, &[1], "administratively prohibited"),
+        (V6, 1, &[2], "beyond the scope of the source address"),
+        (V6, 1, &[3], "address unreachable"),
+        (V6, 1, &[4], "port unreachable"),
+        (V6, 1, &[5], "source address failed policy"),
+        (V6, 1, &[6], "route rejects the destination"),
+        (V6, 2, &[0], "packet too big"),
+        (V6, 3, &[0], "hop limit exceeded"),
+        (V6, 3, &[1], "reassembly time exceeded"),
+        (V6, 4, &[0, 2], "parameter problem"),
+        (V6, 3, &[3], "ICMP type 3, code 3"),
+    ] {
+        for &code in codes {
+            assert_eq!(IcmpError { version, kind, code }.to_string(), meaning);
+        }
+    }
 }
 
 #[test]

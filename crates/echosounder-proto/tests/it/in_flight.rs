@@ -96,6 +96,31 @@ fn a_lost_request_does_not_keep_the_entries_of_later_ones() {
     assert_eq!(table.take_first(), Some((0, 0)));
 }
 
+/// The bytes of so many entries.
+fn entries(count: usize) -> usize {
+    count * size_of::<(u64, Option<u64>)>()
+}
+
+#[test]
+fn entries_of_replied_requests_are_removed_when_they_exceed_those_in_flight_by_1024() {
+    let mut table = in_flight(0..5000);
+    for number in 1..=3012 {
+        assert_eq!(table.take(number), Match::InTime(number * 10));
+        assert_eq!(table.memory_bytes(), entries(5000), "{number}: to move the others takes time");
+    }
+    assert_eq!((table.take(3013), table.len()), (Match::InTime(30_130), 1987));
+    assert_eq!(table.memory_bytes(), entries(1987));
+}
+
+#[test]
+fn numbers_that_do_not_grow_are_ignored() {
+    let mut table = in_flight([5, 5, 3]);
+    table.insert_unsent(5);
+    table.insert_unsent(4);
+    assert_eq!(table.iter().collect::<Vec<_>>(), [(5, &50)]);
+    assert_eq!((table.take(3), table.take(5)), (Match::Unexpected, Match::InTime(50)));
+}
+
 /// The state of a request in the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {

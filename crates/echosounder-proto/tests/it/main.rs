@@ -4,6 +4,7 @@
 
 mod corpus;
 mod datagram;
+mod failure;
 mod icmp;
 mod in_flight;
 mod metering;

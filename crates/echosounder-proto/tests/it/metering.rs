@@ -127,6 +127,20 @@ fn busy_prefixes_leave_half_of_the_total_to_others() {
 }
 
 #[test]
+fn a_prefix_gets_its_second_half_only_from_the_first_half_of_the_total() {
+    const HUNDRED: ReplyForm = ReplyForm::Stamped { excess: 100 };
+    const NOW: u64 = 60_000;
+    let meter = with_limits(1000, 10, 1600);
+    assert_eq!(replies(&meter, 4, remote(1), HUNDRED, NOW), 4);
+    // The first half of the burst is granted, although half of the total is used up by then.
+    assert_eq!(replies(&meter, 10, remote(2), HUNDRED, NOW), 5);
+    assert_eq!(replies(&meter, 10, remote(3), HUNDRED, NOW), 5);
+    assert_eq!(replies(&meter, 10, remote(4), HUNDRED, NOW), 2, "the total");
+    let alone = with_limits(1000, 10, 1600);
+    assert_eq!(replies(&alone, 20, remote(1), HUNDRED, NOW), 8);
+}
+
+#[test]
 fn many_sources_leave_a_share_to_an_honest_one_while_the_total_lasts() {
     let meter = meter();
     let mut honest = 0;
@@ -176,6 +190,18 @@ fn the_ports_of_responders_have_one_reply_a_second() {
 }
 
 #[test]
+fn the_ports_of_reflectors_have_a_thousand_replies_a_second() {
+    const REFLECTED: ReplyForm = ReplyForm::Reflected { excess: 0, port: 4000 };
+    let meter = meter();
+    for port in [4000, 862] {
+        assert_eq!(replies(&meter, 3000, at_port(1, port), REFLECTED, 0), 1000, "{port}");
+        assert_eq!(replies(&meter, 3000, at_port(1, port), REFLECTED, 500), 500, "{port}");
+    }
+    assert_eq!(replies(&meter, 3000, at_port(1, 4001), REFLECTED, 0), 3000);
+    assert_eq!(replies(&meter, 3000, at_port(1, 4000), SAME_LENGTH, 500), 3000);
+}
+
+#[test]
 fn plain_echoes_are_limited_for_all_sources_together() {
     let meter = meter();
     let remotes =
@@ -195,4 +221,14 @@ fn prefixes_of_different_networks_differ() {
     for (index, prefix) in all.iter().enumerate() {
         assert!(!all[..index].contains(prefix), "{all:?}");
     }
+}
+
+#[test]
+fn a_prefix_is_an_ipv4_24_or_an_ipv6_56() {
+    let ip = |text: &str| SourcePrefix::from(text.parse::<IpAddr>().unwrap());
+    assert_eq!(ip("192.0.2.0"), ip("192.0.2.255"));
+    assert_ne!(ip("192.0.2.255"), ip("192.0.3.0"));
+    assert_eq!(ip("2001:db8::"), ip("2001:db8:0:ff:ffff:ffff:ffff:ffff"));
+    assert_ne!(ip("2001:db8:0:ff::"), ip("2001:db8:0:100::"));
+    assert_ne!(ip("2001:db8::"), ip("2002:db8::"));
 }

@@ -54,6 +54,22 @@ fn a_timestamp_may_precede_the_placeholder() {
 }
 
 #[test]
+fn a_message_of_any_length_is_found_in_a_decorated_reply() {
+    for len in [PLACEHOLDER_FROM, PLACEHOLDER_FROM + 1, 200] {
+        let (payload, message) = (Payload::new(len), message(123, len));
+        assert!(payload.can_be_found());
+        let without_newline = &message[..len - 1];
+        for reply in [[b"you said '", without_newline, b"'"].concat(), [b"> ", &message[..]].concat()] {
+            let found = Payload::find_in(&reply, 124).unwrap();
+            assert_eq!((found.number(124), found.body_len), (Some(123), payload.body_len()), "{len}");
+        }
+        assert_eq!(Payload::find_in(&message, 123), None, "it was not sent yet");
+    }
+    let short = Payload::new(PLACEHOLDER_FROM - 1);
+    assert!(!short.can_be_found() && !Payload::with_header_fields(200).can_be_found());
+}
+
+#[test]
 fn a_number_that_was_not_sent_is_refused() {
     for len in [NUMBERED_MIN, 30, 100] {
         let reply = message(5, len);

@@ -173,6 +173,20 @@ fn is_sensible(estimate: OffsetEstimate, now: u64, least: &[(u64, u64)], interva
 }
 
 #[test]
+fn a_timestamp_that_is_backwards_or_at_a_limit_is_impossible() {
+    let is_possible = |rx, tx| {
+        let [rx, tx] = [rx, tx].map(WallTime::from_nanos);
+        sample(SECOND, 2 * SECOND, Timestamp::Ns { rx, tx }).is_possible()
+    };
+    assert!(is_possible(5, 5) && is_possible(5, 6) && is_possible(5, 5 + SECOND));
+    assert!(!is_possible(6, 5), "the reply was sent before the request was received");
+    assert!(!is_possible(5, 10 + SECOND), "the server held the request for longer than the round trip");
+    let last = 9_999_999_999_999_999_999;
+    assert!(is_possible(last - 5, last - 1));
+    assert!(!is_possible(1, 5) && !is_possible(last - 5, last), "the clock may be beyond the limit");
+}
+
+#[test]
 fn the_estimate_improves_with_time() {
     let truth = Truth { ahead: EPOCH, ppb: -37_000 };
     let mut clock = PeerClock::new();

@@ -1219,6 +1219,45 @@ fn a_request_completes_without_bytes_at_the_time_of_the_kernel() {
 }
 
 #[test]
+fn the_first_reply_or_loss_is_an_outcome() {
+    let plan = Plan { pace: every(ms(1)), timeout: ms(100), ..PLAIN.plan };
+    for is_lost in [false, true] {
+        let mut prober = plan.prober(mono(0));
+        assert_eq!((prober.in_flight(), prober.has_no_outcome()), (0, true));
+        let now = moment(at(2));
+        let requests: Vec<_> =
+            (0..3).map(|number| drain(&mut prober, moment(at(number))).1.remove(0)).collect();
+        assert_eq!((prober.in_flight(), prober.has_no_outcome()), (3, true));
+        if is_lost {
+            let kind = FailureKind::Refused;
+            prober.handle(ProbeInput::Rejected { number: 1, kind, at: now.mono });
+        } else {
+            receive(&mut prober, &requests[0], now);
+        }
+        assert_eq!((prober.in_flight(), prober.has_no_outcome()), (2, false), "{is_lost}");
+    }
+}
+
+#[test]
+fn the_send_delay_begins_when_a_request_is_due() {
+    let mut prober = PLAIN.plan.prober(mono(at(1)));
+    let packet = drain(&mut prober, moment(at(4))).1.remove(0);
+    receive(&mut prober, &packet, moment(at(5)));
+    let [ProbeEvent::Replied { sample, .. }] = drain(&mut prober, moment(at(5))).0[..] else {
+        panic!("it was replied to in time")
+    };
+    assert_eq!((sample.send_delay(), sample.rtt()), (ms(3), ms(1)));
+}
+
+#[test]
+fn a_request_expires_when_it_has_waited_for_the_timeout() {
+    let mut prober = Plan { timeout: ms(100), ..PLAIN.plan }.prober(mono(0));
+    assert!(!prober.is_expiring(mono(at(1000))), "nothing was sent");
+    drain(&mut prober, moment(at(5)));
+    assert!(!prober.is_expiring(mono(at(105) - 1)) && prober.is_expiring(mono(at(105))));
+}
+
+#[test]
 fn only_a_rejection_of_this_request_has_a_time() {
     let plan = Plan { pace: every(ms(1)), ..PLAIN.plan };
     let mut prober = plan.prober(mono(0));
@@ -1289,6 +1328,21 @@ fn a_stream_with_too_many_outstanding_requests_gets_no_more() {
         assert!(matches!(next(&mut prober, now).0, Some(ProbeOutput::Event(ProbeEvent::Replied { .. }))));
         assert!(matches!(next(&mut prober, now + 1).0, Some(ProbeOutput::Send { .. })));
     }
+}
+
+#[test]
+fn at_most_a_million_requests_are_in_flight() {
+    const MOST: u64 = 1 << 20;
+    let plan = Plan { pace: every(Duration::from_nanos(1)), count: None, ..PLAIN.plan };
+    let (mut prober, mut buffer) = (plan.prober(mono(0)), Vec::new());
+    for number in 1..=MOST {
+        assert_eq!(prober.poll(moment(number), &mut buffer), Some(ProbeOutput::Send { number }));
+    }
+    let output = prober.poll(moment(MOST + 1), &mut buffer);
+    let Some(ProbeOutput::Event(ProbeEvent::Lost { reason: LossReason::NotSent, .. })) = output else {
+        panic!("{output:?}")
+    };
+    assert_eq!(prober.in_flight(), 1 << 20);
 }
 
 #[test]
@@ -1378,6 +1432,14 @@ fn requests_that_come_due_while_connecting_are_lost_when_that_fails() {
     prober.handle(ProbeInput::ConnectFailed { kind: FailureKind::Timeout, at: moment(at(350)) });
     let lost = drain(&mut prober, moment(at(350))).0;
     assert_eq!((lost.len(), prober.requests()), (4, 4));
+    // The request that the connection was made for is lost, although the aim has moved it since.
+    let mut prober = plan.prober(mono(0));
+    prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(0) });
+    assert_eq!(prober.poll(moment(0), &mut buffer), disconnected);
+    assert_eq!(prober.poll(moment(0), &mut buffer), Some(ProbeOutput::Connect));
+    prober.aim(ms(40));
+    prober.handle(ProbeInput::ConnectFailed { kind: FailureKind::Timeout, at: moment(at(30)) });
+    assert_eq!(drain(&mut prober, moment(at(30))).0.len(), 1);
     // If the connection succeeds, they are all sent at once.
     let mut prober = plan.prober(mono(0));
     prober.handle(ProbeInput::Disconnected { kind: FailureKind::Closed, at: mono(0) });

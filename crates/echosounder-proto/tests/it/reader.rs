@@ -123,6 +123,7 @@ fn other_echo_servers_are_followed_or_refused() {
     assert_eq!(read(&[TIMESTAMP_PLACEHOLDER], TIMESTAMP_PLACEHOLDER), Ok(vec![None]));
     assert_eq!(read(&[b"GET /"], b"HTTP/1.1 400"), Err(NotAnEcho));
     assert_eq!(read(&[], b"welcome"), Err(NotAnEcho));
+    assert_eq!(NotAnEcho.to_string(), "the reply is not what was sent");
     assert_eq!(read(&[b"one"], b"one more"), Err(NotAnEcho));
     let stamps = b"[Sun Nov 22 12:19:36 2026] [Sun Nov 22 12:19:36 2026] ";
     assert_eq!(read(&[b"one"], stamps), Err(NotAnEcho));
@@ -131,4 +132,11 @@ fn other_echo_servers_are_followed_or_refused() {
     assert_eq!(read(&[quoted], &reply), Ok(vec![Some(Timestamp::Ctime(Some(1_795_392_000)))]));
     let reply = [&quoted[..27], quoted].concat();
     assert_eq!(read(&[quoted], &reply).map(|stamps| stamps.len()), Ok(1));
+}
+
+#[test]
+fn a_message_of_the_placeholder_alone_is_filled_at_once() {
+    let filled = b"[1795346376123456789 1795346376123456790] ";
+    let stamps = read(&[TIMESTAMP_PLACEHOLDER], filled).unwrap();
+    assert!(matches!(stamps[..], [Some(Timestamp::Ns { .. })]), "{stamps:?}");
 }

@@ -109,6 +109,9 @@ proptest! {
         let consumed = responder.respond(&input, Input::More, &mut context, &mut out, |m| received.extend_from_slice(m));
         prop_assert!(out.len() - 6 <= 2 * input.len() + PREFIX_MAX);
         prop_assert!(input.is_empty() || 0 < consumed);
+        // The turn ends only if the next reply might exceed that.
+        let next = limit.min(input.len() - consumed);
+        prop_assert!(next == 0 || 2 * input.len() < out.len() - 6 + next);
         prop_assert_eq!(&received, &input[..consumed]);
         prop_assert_eq!(context.seq, consumed.div_ceil(limit) as u64);
     }
@@ -119,6 +122,17 @@ proptest! {
         responder.stamp = Template::none();
         let answered = reply_all(&responder, &input, Input::More).0;
         prop_assert_eq!(responder.needs_exact_time(&input), answered != input);
+    }
+}
+
+#[test]
+fn messages_as_long_as_their_prefix_are_replied_to_in_one_turn() {
+    for (stamp, len) in [("::", 1), ("ctime", 27)] {
+        let responder = Responder { stamp: stamp.parse().unwrap(), framing: size(len) };
+        let input = vec![b'm'; 2 * len];
+        let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
+        let consumed = responder.respond(&input, Input::More, &mut context, &mut Vec::new(), |_| {});
+        assert_eq!((consumed, context.seq), (2 * len, 2), "{stamp}");
     }
 }
 
@@ -167,6 +181,15 @@ fn an_empty_datagram_gets_a_prefix() {
     let mut head = Vec::new();
     responder.respond_to_datagram(&mut [], &mut StampContext::anonymous(&LocalTime::EXAMPLE), &mut head);
     assert_eq!(head, STAMP);
+}
+
+#[test]
+fn an_empty_message_counts() {
+    let responder = Responder { stamp: "{seq} ".parse().unwrap(), framing: Framing::Message };
+    let mut context = StampContext::anonymous(&LocalTime::EXAMPLE);
+    let mut out = Vec::new();
+    (0..3).for_each(|_| responder.respond_to_empty(&mut context, &mut out));
+    assert_eq!(out, b"1 2 3 ");
 }
 
 #[test]

@@ -49,12 +49,29 @@ fn a_prefix_that_changes_once_a_second_is_rendered_ahead() {
 }
 
 #[test]
+fn a_template_knows_which_facts_it_shows() {
+    for (text, rx_tx, addresses) in [
+        ("none", false, false),
+        ("ctime", false, false),
+        ("{host} {seq} {unix}", false, false),
+        ("ns", true, false),
+        ("{tx}", true, false),
+        ("{peer}", false, true),
+        ("to {local}", false, true),
+    ] {
+        let template: Template = text.parse().unwrap();
+        assert_eq!((template.uses_rx_tx(), template.uses_addresses()), (rx_tx, addresses), "{text}");
+    }
+}
+
+#[test]
 fn template_errors_name_the_wrong_part() {
     let error = |text: &str| text.parse::<Template>().unwrap_err();
     assert_eq!(error("[{ctime"), TemplateError::Unclosed);
     assert_eq!(error("{time}"), TemplateError::UnknownField("time".into()));
     assert_eq!(error("\u{1b}[31m"), TemplateError::Unprintable('\u{1b}'));
     assert_eq!(error("é"), TemplateError::Unprintable('é'));
+    assert!("x".repeat(PREFIX_MAX).parse::<Template>().is_ok());
     assert_eq!(error(&"x".repeat(PREFIX_MAX + 1)), TemplateError::TooLong);
     assert_eq!(error(&"{rfc3339}".repeat(4)), TemplateError::TooLong);
     assert_eq!(

@@ -70,6 +70,8 @@ fn every_timestamp_has_a_reading() {
     assert_eq!(reading("[1795346376.123456789] "), Some(fine));
     assert_eq!(reading("[2026-11-22T12:19:36.123456789+01:00] "), Some(fine));
     assert_eq!(reading("[2026-11-22T08:19:36.123456789-03:00] "), Some(fine));
+    assert_eq!(reading("[2026-11-22T16:49:36.123456789+05:30] "), Some(fine));
+    assert_eq!(reading("[2026-11-22T07:49:36.123456789-03:30] "), Some(fine));
     let whole = WallTime::from_nanos((SECOND + 3600) * 1_000_000_000);
     let coarse = Reading { rx: whole, tx: whole, resolution: Duration::from_millis(1010), zoned: false };
     assert_eq!(reading("[Sun Nov 22 12:19:36 2026] "), Some(coarse));
@@ -80,12 +82,23 @@ fn every_timestamp_has_a_reading() {
 }
 
 #[test]
+fn years_of_a_new_century_are_leap_years_if_400_divides_them() {
+    let seconds = |text: &str| reading(text).map(|reading| reading.rx.seconds());
+    assert_eq!(seconds("[Tue Feb 29 00:00:00 2000] "), Some(951_782_400));
+    assert_eq!(seconds("[Mon Feb 29 00:00:00 2100] "), None);
+    assert_eq!(seconds("[Mon Mar  1 00:00:00 2100] "), Some(4_107_542_400));
+    assert_eq!(seconds("[Fri Dec 31 23:59:60 1999] "), Some(946_684_800), "a leap second");
+}
+
+#[test]
 fn a_timestamp_of_an_impossible_time_is_still_recognised() {
     for text in [
         "[Sun Nop 22 12:19:36 2026] ",
         "[Sun Nov 31 12:19:36 2026] ",
         "[Wed Feb 29 12:19:36 2023] ",
         "[Sun Nov 22 24:00:00 2026] ",
+        "[Sun Nov 22 12:60:00 2026] ",
+        "[Sun Nov 22 12:00:61 2026] ",
         "[Sun Nov  0 12:19:36 2026] ",
         "[Sun Nov 22 12:19:36 1969] ",
         "[Sun Nov 22 12:19:36 0000] ",

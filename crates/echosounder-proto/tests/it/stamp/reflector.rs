@@ -41,6 +41,26 @@ fn reply_to(config: impl FnOnce(&mut ReflectorConfig), tail: &[u8]) -> (Vec<u8>,
 }
 
 #[test]
+fn without_a_key_an_hmac_is_unrecognized() {
+    for len in [16, 4] {
+        let tail = [&[0, tlv::HMAC, 0, len][..], &[0; 16][..usize::from(len)]].concat();
+        assert_eq!(reply_to(|_| {}, &tail).0[0], tlv::UNRECOGNIZED, "{len}");
+    }
+}
+
+#[test]
+fn a_packet_with_a_time_within_60_seconds_is_a_reply() {
+    const LIMIT: u64 = 60_000_000_000;
+    for (distance, expected) in [(LIMIT - 1, Err(DropReason::Stamped)), (LIMIT, Ok(()))] {
+        for time in [NOW + 1000 - distance, NOW + 1000 + distance] {
+            let mut packet = request(7, 0, &[]);
+            packet[16..24].copy_from_slice(&TimestampFormat::Ptp.encode(at(time)).to_be_bytes());
+            assert_eq!(reflect(&mut reflector(|_| {}), &mut packet).map(drop), expected, "{time}");
+        }
+    }
+}
+
+#[test]
 fn replies_show_the_times_and_the_fields_of_the_request() {
     for format in [TimestampFormat::Ntp, TimestampFormat::Ptp] {
         let mut packet = request(7, 4711, &[]);
