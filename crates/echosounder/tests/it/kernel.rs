@@ -25,12 +25,15 @@ fn in_network(setup: &str, teardown: &str, programs: &[&str], args: &[&str]) -> 
 
 /// Runs `sounder` with these arguments where every twentieth segment with data to port 7777 is
 /// lost, and returns how many were; or skips.
+///
+/// A segment without data is never sent again. It has at most 80 bytes: the headers of IPv4 and TCP
+/// with all options, such as the SACK block that answers a needless retransmission.
 fn with_drops(args: &[&str]) -> Option<(Finished, u64)> {
     let rules = "nft -f - <<'END'
 table ip loss {
     chain input {
         type filter hook input priority 0;
-        tcp dport 7777 meta length > 60 numgen inc mod 20 == 0 counter drop
+        tcp dport 7777 meta length > 80 numgen inc mod 20 == 0 counter drop
     }
 }
 END
@@ -85,8 +88,9 @@ fn load_counts_the_retransmissions_of_all_connections() {
 
 #[test]
 fn wire_leaves_out_the_queue_of_the_interface() {
-    // A packet of 1,228 bytes takes 9.8 ms, and ten of them are sent within 10 ms.
-    let queue = "ip link set lo mtu 1500 && tc qdisc add dev lo root tbf rate 1mbit burst 1540 limit 100k";
+    // A packet of 1,228 bytes takes 49 ms, and ten of them are sent within 10 ms, or a little more on
+    // a busy machine.
+    let queue = "ip link set lo mtu 1500 && tc qdisc add dev lo root tbf rate 200kbit burst 1540 limit 100k";
     let args = ["-s", "1200", "-i", "1ms", "-c", "10", "-W", "20s"];
     let args = [&["ping", "--self", "udp://127.0.0.1:7777"], &args[..]].concat();
     let Some(mut ping) = in_network(queue, "true", &["ip", "tc"], &args) else { return };
@@ -105,7 +109,7 @@ fn wire_leaves_out_the_queue_of_the_interface() {
     let mean = |key: &str| result[key]["mean_ns"].as_f64().unwrap();
     assert_eq!((number(&result["wire"], "count"), number(&result["queue"], "count")), (10, 10), "{result}");
     // Nine requests leave before the last one, and most of the replies to them.
-    assert!(70_000_000 < number(&result["queue"], "max_ns"), "{result}");
+    assert!(300_000_000 < number(&result["queue"], "max_ns"), "{result}");
     assert!(mean("queue") <= mean("rtt") - mean("wire"), "{result}");
     assert_eq!(result["tcp"], Value::Null);
 }
