@@ -1,13 +1,13 @@
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use echosounder_socket::{Endpoint, Family, IpVersion, Protocol, Side, Socket, Type};
+use echosounder_socket::{Address, Endpoint, Family, IpVersion, Protocol, Side, Socket, Transport, Type};
 
 use crate::support::{
     CTIME, Folder, PATIENCE, Program, Serving, assert_stamped, connections, finish, has_ipv6, json_lines,
@@ -526,8 +526,8 @@ fn datagram_without_a_reply_is_reported_and_the_next_one_sent() {
         let (len, client) = retry_interrupted(|| server.recv_from(&mut buffer)).unwrap();
         server.send_to(&buffer[..len], client).unwrap();
     });
-    let talk = run(&["talk", "-w", "200ms", &endpoint], b"one\ntwo\n");
-    let expected_stderr = (silence + &word("1 of 2 lines")).replace("50ms", "200ms");
+    let talk = run(&["talk", "-w", "2s", &endpoint], b"one\ntwo\n");
+    let expected_stderr = (silence + &word("1 of 2 lines")).replace("50ms", "2s");
     assert_eq!(talk.all(), (Some(1), "two\n", &*expected_stderr));
     server_thread.join().unwrap();
 }
@@ -547,7 +547,7 @@ fn json_has_one_object_per_line_when_replies_are_late() {
             last = [b"[now] ", &buffer[..len]].concat();
         }
     });
-    let talk = run(&["talk", "--json", "-w", "300ms", &endpoint], b"a\n\nbb\n");
+    let talk = run(&["talk", "--json", "-w", "1s", &endpoint], b"a\n\nbb\n");
     let objects = talk.objects();
     let records: Vec<_> = objects
         .iter()
@@ -557,7 +557,7 @@ fn json_has_one_object_per_line_when_replies_are_late() {
     let late = |text| ("reply", Some(text), false);
     assert_eq!(records, [silence, late("[now] a"), silence, late("[now] "), silence]);
     assert_eq!(talk.code, Some(1));
-    assert!(talk.stderr.contains("3 of 3 lines got no reply within 300ms"), "{}", talk.stderr);
+    assert!(talk.stderr.contains("3 of 3 lines got no reply within 1s"), "{}", talk.stderr);
     server_thread.join().unwrap();
 }
 
@@ -601,21 +601,26 @@ fn refused_connection_tries_the_next_address_of_a_name() {
     assert_eq!(talk.stderr, format!("Connected to {}\n", serving.endpoint()));
 }
 
+/// Returns a program that listens at ::1 and whose queue is full, its port, and a socket because of
+/// which 127.0.0.1 refuses connections to that port; or skips.
+fn silent_address() -> Option<(Program, u16, Socket)> {
+    let attempt = |_| {
+        let silent = Program::start(&mut python("full.py", ["::1"])?);
+        let port = silent.wait_for_lines(1)[0].parse().unwrap();
+        let address = Address::from((Ipv4Addr::LOCALHOST, port));
+        let refusing = Transport::Tcp.socket(&address).unwrap();
+        // Another test may have the port over IPv4.
+        Some(refusing.bind(&address).is_ok().then_some((silent, port, refusing)))
+    };
+    let mut attempts = (0..20).map(attempt);
+    attempts.find(|found| !matches!(found, Some(None))).expect("a port that is free over IPv4").flatten()
+}
+
 #[test]
 fn silent_address_does_not_delay_the_others() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
-    let mut free = None;
-    for _ in 0..20 {
-        let Some(mut silent) = python("full.py", ["::1"]) else { return };
-        let silent = Program::start(&mut silent);
-        let port = silent.wait_for_lines(1).remove(0);
-        // A connection of another test may have the port over IPv4.
-        if TcpListener::bind(format!("127.0.0.1:{port}")).is_ok() {
-            free = Some((silent, port));
-            break;
-        }
-    }
-    let (_silent, port) = free.expect("a port that is free over IPv4");
+    let Some((_silent, port, refusing)) = silent_address() else { return };
+    drop(refusing);
     let serving = Serving::at(&[&format!("tcp://127.0.0.1:{port}")]);
     // The time is for all addresses together. Without staggered starts the first would use all of
     // it.
@@ -628,10 +633,8 @@ fn silent_address_does_not_delay_the_others() {
 #[test]
 fn error_names_the_failure_of_every_address() {
     let Some((mut client, _hosts)) = where_both_is_a_name() else { return };
-    let Some(mut silent) = python("full.py", ["::1"]) else { return };
-    let silent = Program::start(&mut silent);
-    let port = silent.wait_for_lines(1).remove(0);
-    client.args(["talk", "-w", "600ms", &format!("both:{port}")]);
+    let Some((_silent, port, _refusing)) = silent_address() else { return };
+    client.args(["talk", "-w", "3s", &format!("both:{port}")]);
     let talk = finish(&mut client, b"hello\n");
     let expected_stderr = format!(
         "sounder: REFUSED: cannot connect to tcp://127.0.0.1:{port}: Connection refused; \
@@ -851,7 +854,7 @@ fn line_that_is_too_long_is_reported_and_the_next_one_sent() {
     }
     // The message fits in a datagram, and its reply with a timestamp does not.
     let endpoint = &serving.endpoints()[0];
-    let talk = run(&["talk", "-w", "300ms", endpoint], &[&b"x".repeat(65_490)[..], b"\nshort\n"].concat());
+    let talk = run(&["talk", "-w", "2s", endpoint], &[&b"x".repeat(65_490)[..], b"\nshort\n"].concat());
     assert_eq!((talk.code, talk.text().len()), (Some(1), CTIME + 6));
     assert!(talk.stderr.contains("(with a timestamp the reply may be too long for one message)"));
     assert!(talk.stderr.contains("\nsounder: TIMEOUT: cannot talk to "), "{}", talk.stderr);
