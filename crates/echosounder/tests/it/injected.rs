@@ -5,9 +5,9 @@ use std::thread;
 
 use crate::support::{Finished, Serving, finish, installed, may_run};
 
-const PING: &[&str] = &["ping", "-c", "5", "-i", "20ms", "-W", "300ms", "-w", "20s"];
-const LOAD: &[&str] = &["load", "-c", "2", "-n", "100", "-d", "20s", "--warm-up", "0", "-w", "300ms"];
-const TALK: &[&str] = &["talk", "--lines", "-w", "300ms", "--deadline", "20s"];
+const PING: &[&str] = &["ping", "-c", "5", "-i", "20ms", "-W", "20s", "-w", "20s"];
+const LOAD: &[&str] = &["load", "-c", "2", "-n", "100", "-d", "20s", "--warm-up", "0", "-w", "20s"];
+const TALK: &[&str] = &["talk", "--lines", "-w", "20s", "--deadline", "20s"];
 
 /// The words for a failure of the peer.
 const PEER_FAILURES: [&str; 5] = ["REFUSED", "TIMEOUT", "UNREACHABLE", "CLOSED", "DNS"];

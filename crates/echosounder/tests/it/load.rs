@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::thread;
@@ -16,8 +16,8 @@ use serde_json::Value;
 
 use crate::families::{endpoint, schemes};
 use crate::support::{
-    Finished, Folder, Program, Serving, connections, finish, has_ipv6, host_and_port, json_lines,
-    private_network, run, skip, sounder, unique, wait_until,
+    Finished, Folder, Program, Serving, closed_port, connections, finish, has_ipv6, host_and_port,
+    json_lines, private_network, run, skip, sounder, unique, wait_until,
 };
 use crate::talk::where_both_is_a_name;
 
@@ -114,8 +114,8 @@ fn every_transport_counts_each_message_once() {
 #[test]
 fn messages_of_every_size_are_answered() {
     for sizes in ["1", "8-70", "1-100k", "1m"] {
-        let done = run(&["load", "--self", "-n", "50", "-p", "4", "-s", sizes, "--json"], b"");
-        assert_eq!(done.code, Some(0), "{sizes}: {}", done.stderr);
+        let done = run(&["load", "--self", "-n", "50", "-p", "4", "-s", sizes, "-w", "20s", "--json"], b"");
+        assert_eq!(done.code, Some(0), "{sizes}: {done:?}");
         assert_counts(&result(&done), &[("sent", 50), ("answered", 50)]);
     }
 }
@@ -144,7 +144,7 @@ fn reply_after_the_timeout_counts_as_late() {
             Vec::new()
         }
     });
-    let done = load(&[&peer, "-c", "1", "-n", "2", "-w", "500ms"]);
+    let done = load(&[&peer, "-c", "1", "-n", "2", "-w", "2s"]);
     let result = result(&done);
     assert_eq!((&result["late"], &result["duplicate"], &result["lost"]), (&1.into(), &0.into(), &0.into()));
     assert_eq!((&result["sent"], &result["answered"]), (&2.into(), &1.into()), "{result}");
@@ -346,11 +346,10 @@ fn load_of_a_number_of_messages_ends_when_the_server_stops_replying() {
         }
     });
     for args in [&["-p", "4000", "-c", "1"][..], &["-r", "20k"], &["-r", "10", "-c", "2"]] {
-        let fixed = ["load", &stops, "-n", "1m", "-s", "64", "-w", "100ms", "--warm-up", "0"];
+        let fixed = ["load", &stops, "-n", "1m", "-s", "64", "-w", "500ms", "--warm-up", "0"];
         let done = run(&[&fixed, args].concat(), b"");
         assert_eq!(done.code, Some(1), "{args:?}: {done:?}");
-        let stderr =
-            format!("sounder: TIMEOUT: cannot measure {stops}: no reply arrived in the last 300ms\n");
+        let stderr = format!("sounder: TIMEOUT: cannot measure {stops}: no reply arrived in the last 1.5s\n");
         assert_eq!(done.stderr, stderr, "{args:?}: {}", done.text());
     }
 }
@@ -382,12 +381,12 @@ fn silent_datagram_server_is_reported() {
             if left == 0 { Vec::new() } else { vec![message.to_vec()] }
         })
     };
-    for end in [["-n", "1m"], ["-d", "1s"]] {
+    for end in [["-n", "1m"], ["-d", "3s"]] {
         let done =
-            run(&[&["load", &peer(), "-w", "100ms", "--warm-up", "0", "-c", "1"], &end[..]].concat(), b"");
+            run(&[&["load", &peer(), "-w", "500ms", "--warm-up", "0", "-c", "1"], &end[..]].concat(), b"");
         assert_eq!(done.code, Some(1), "{done:?}");
         assert!(done.stderr.starts_with("sounder: TIMEOUT: cannot measure udp://"), "{}", done.stderr);
-        assert!(done.stderr.ends_with(": no reply arrived in the last 300ms\n"), "{}", done.stderr);
+        assert!(done.stderr.ends_with(": no reply arrived in the last 1.5s\n"), "{}", done.stderr);
     }
 }
 
@@ -617,10 +616,7 @@ fn missing_server_at_the_default_endpoint_has_a_hint() {
 
 #[test]
 fn refused_datagrams_are_reported() {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let endpoint = format!("udp://{}", socket.local_addr().unwrap());
-    drop(socket);
-    let refused = run(&["load", &endpoint], b"");
+    let refused = run(&["load", &format!("udp://127.0.0.1:{}", closed_port())], b"");
     assert_eq!((refused.code, refused.text()), (Some(1), ""));
     assert!(refused.stderr.starts_with("sounder: REFUSED: "), "{}", refused.stderr);
 }

@@ -398,7 +398,7 @@ fn peers_that_do_not_echo_are_named() {
             let _ = stream.write_all(banner.as_bytes());
             while let Ok(1..) = stream.read(&mut buffer) {}
         });
-        let done = ping(&["-c", "2", "-i", "10ms", "-W", "300ms", &peer]);
+        let done = ping(&["-c", "2", "-i", "10ms", "-W", "1s", &peer]);
         let result = end(&done);
         assert_eq!(done.code, Some(1), "{banner:?}: {done:?}");
         // Unexpected data is reported once, and the connection stays open.
@@ -410,7 +410,7 @@ fn peers_that_do_not_echo_are_named() {
         assert_eq!(*error, sentence.as_str(), "{banner:?}");
     }
     let peer = datagrams(|_, _| vec![b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()]);
-    let done = ping(&["-c", "2", "-i", "10ms", "-W", "300ms", &peer]);
+    let done = ping(&["-c", "2", "-i", "10ms", "-W", "1s", &peer]);
     assert_eq!(done.code, Some(1), "{done:?}");
     assert_counts(&end(&done), &[("sent", 2), ("lost", 2), ("unexpected", 2)]);
     assert!(done.stderr.contains("not an echo server?"), "{done:?}");
@@ -762,9 +762,9 @@ fn missed_threshold_is_named_and_the_ping_fails() {
     assert!(text.code == Some(1) && text.text().contains(lines), "{}", text.text());
     // A count that is not reached is a failure, too.
     let serving = Serving::at(&["udp://127.0.0.1:0"]);
-    let done = ping(&[serving.endpoint(), "-c", "1000", "-i", "20ms", "-w", "100ms"]);
-    assert_eq!((done.code, &end(&done)["lost"]), (Some(1), &0.into()), "{}", end(&done));
-    assert!(count(&end(&done), "answered") < 1000, "{}", end(&done));
+    let done = ping(&[serving.endpoint(), "-c", "2", "-i", "1h", "-w", "3s"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_counts(&end(&done), &[("sent", 1), ("answered", 1)]);
 }
 
 /// Fails unless the replies of a server have timestamps of this kind, and the result what follows
