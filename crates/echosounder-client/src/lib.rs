@@ -55,7 +55,7 @@ mod talk;
 mod tcp_reading;
 mod wait_limit;
 
-pub use connect::{ConnectOptions, IpOptions, Source};
+pub use connect::{ConnectOptions, ConnectProbe, IpOptions, Source};
 pub use distribution::Distribution;
 pub use echosounder_proto as proto;
 pub use echosounder_proto::stamp::LossDirection;
@@ -64,12 +64,12 @@ pub use echosounder_socket as socket;
 pub use echosounder_socket::{Endpoint, IpVersion, StopToken, ToEndpoint};
 pub use error::ClientError;
 pub use load::{
-    Counts, CpuShare, Load, LoadError, LoadEvent, LoadInterval, LoadOptions, LoadPoint, LoadReport,
-    MESSAGE_BYTES_MAX, Pace, PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange, Spacing, Step,
-    TcpSummary, load, ramp,
+    Counts, CpuShare, ExchangeReport, Load, LoadError, LoadEvent, LoadInterval, LoadOptions, LoadPoint,
+    LoadReport, MESSAGE_BYTES_MAX, Pace, PointLatency, REMOTE_RATE_MAX, RampEvent, RampOptions, SizeRange,
+    Spacing, Step, TcpSummary, load, ramp,
 };
 pub use ping::{
-    ClockRelation, ConnectProbe, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
+    ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
     PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingOptions, PingReply, PingReport,
     Pinger, Point, Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, RequestHeader, ResolvedTarget, RttRange,
     STREAM_REQUEST_BYTES_MIN, SeenReport, Series, Spreads, StampOptions, TargetEvent, TargetResult,

@@ -23,7 +23,7 @@ use crate::wait_limit::WaitLimit;
 const PENDING_MAX: usize = 128;
 
 /// The addresses of an endpoint that have not been tried.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Candidates {
     transport: Transport,
     opens: Opens,

@@ -9,11 +9,13 @@ mod attempt;
 mod candidates;
 pub(crate) mod icmp;
 mod options;
+mod probe;
 mod race;
 mod resolve;
 
 pub(crate) use options::Opens;
 pub use options::{ConnectOptions, IpOptions, Source};
+pub use probe::ConnectProbe;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use candidates::{Candidates, connect_many, start_to_connect};

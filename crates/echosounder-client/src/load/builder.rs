@@ -13,7 +13,7 @@ use super::progress::LoadEvent;
 use super::ramp::{RampEvent, RampOptions, Step, ramp};
 use super::report::LoadReport;
 use super::run::load;
-use crate::connect::Source;
+use crate::connect::{ConnectProbe, Source};
 use crate::error::ClientError;
 
 /// A load on a server, as `sounder load` generates it: a builder that [runs](Self::run).
@@ -51,6 +51,7 @@ pub struct Load {
     depth: usize,
     rate: Option<f64>,
     spacing: Spacing,
+    connect_each: Option<ConnectProbe>,
     sizes: Option<SizeRange>,
     warm_up: Duration,
     duration: Option<Duration>,
@@ -76,6 +77,7 @@ impl Load {
             depth: 1,
             rate: None,
             spacing: Spacing::Even,
+            connect_each: None,
             sizes: None,
             warm_up: Duration::ZERO,
             duration: None,
@@ -111,6 +113,29 @@ impl Load {
     /// Sets the intervals between the messages of an open loop. The default is [`Spacing::Even`].
     pub fn spacing(self, spacing: Spacing) -> Self {
         Self { spacing, ..self }
+    }
+
+    /// Makes a new connection for each message and closes it after the reply, so that the rate is in
+    /// connections per second and the latency includes the time to connect. The number of
+    /// [connections](Self::connections) is then the maximum at a time. Before the load, one
+    /// connection is made that is not measured.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use echosounder_client::{ConnectProbe, Load};
+    ///
+    /// // A reset leaves no local port in TIME-WAIT, so that ports do not run out.
+    /// let load = Load::to("tcp://host").connect_each(ConnectProbe::default().reset(true));
+    /// let report = load.connections(50).run()?;
+    /// let exchanges = report.exchanges.as_ref().expect("each message has a connection");
+    /// println!("{:.0} connections per second", report.rate());
+    /// println!("p99: connect {:?} ns", exchanges.connect.percentile(99.0));
+    /// println!("p99: reply {:?} ns", exchanges.reply.percentile(99.0));
+    /// # Ok::<(), echosounder_client::LoadError>(())
+    /// ```
+    pub fn connect_each(self, connect: ConnectProbe) -> Self {
+        Self { connect_each: Some(connect), ..self }
     }
 
     /// Sets the size of messages in bytes, from 1 to
@@ -249,6 +274,7 @@ impl Load {
         let spacing = self.spacing;
         options.pace =
             self.rate.map_or(Pace::Closed { depth: self.depth }, |rate| Pace::Open { rate, spacing });
+        options.connect_each = self.connect_each;
         options.sizes = self.sizes.unwrap_or(options.sizes);
         options.warm_up = self.warm_up;
         options.duration = self.duration.or_else(|| options.duration.filter(|_| self.messages.is_none()));

@@ -38,6 +38,9 @@ pub(super) struct Connection {
     /// Bytes of sent messages that the kernel has not accepted. Only a stream has any.
     unsent: VecDeque<u8>,
     polls_writable: bool,
+    /// Whether it is being established, or its only message is not sent yet, so that it goes on when
+    /// the socket is writable.
+    pub(super) is_setting_up: bool,
     /// Whether an error about an earlier datagram was reported since the last reply.
     pub(super) is_refused: bool,
     /// Whether a datagram was lost or could not be sent since the last reply, so that the error was
@@ -47,8 +50,12 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(socket: Socket) -> Self {
+        Self::with_socket(Some(socket))
+    }
+
+    fn with_socket(socket: Option<Socket>) -> Self {
         Self {
-            socket: Some(socket),
+            socket,
             reader: EchoReader::new(),
             finder: None,
             has_echoed: false,
@@ -57,9 +64,15 @@ impl Connection {
             to_send: 0,
             unsent: VecDeque::new(),
             polls_writable: false,
+            is_setting_up: false,
             is_refused: false,
             is_failing: false,
         }
+    }
+
+    /// Creates a connection that has no socket yet.
+    pub(super) fn closed() -> Self {
+        Self::with_socket(None)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -160,6 +173,13 @@ impl Connection {
         let sent = sent(socket.send(&front[..front.len().min(WRITE_MAX)]), starvation, now)?;
         self.unsent.drain(..sent);
         Ok(())
+    }
+
+    /// Begins to poll, for writability instead of readability if it is `setting_up`.
+    pub(super) fn start_polling(&mut self, poll: &Poll, token: u64, setting_up: bool) -> io::Result<()> {
+        (self.is_setting_up, self.polls_writable) = (setting_up, setting_up);
+        let interest = if setting_up { Interest::WRITE } else { Interest::READ };
+        self.socket.as_ref().map_or(Ok(()), |socket| poll.add(socket, token, interest))
     }
 
     pub(super) fn polls_writable(&self) -> bool {

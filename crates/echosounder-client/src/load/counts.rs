@@ -23,6 +23,13 @@ pub struct Counts {
     pub without_timestamp: u64,
     /// Connections that the server closed, and sockets whose datagrams it refused.
     pub connections_closed: u64,
+    /// Connections that the server refused, of a load that makes one for each message. They count
+    /// as lost messages, as do the next two.
+    pub connections_refused: u64,
+    /// Connections of such a load that were not established within the timeout.
+    pub connections_timed_out: u64,
+    /// Connections of such a load that failed because the host or its network was unreachable.
+    pub connections_unreachable: u64,
     /// Bytes of the answered messages.
     pub bytes: u64,
     /// Errors about earlier datagrams that the network reported (ICMP), including those of the
@@ -45,6 +52,9 @@ impl Counts {
         self.skipped += other.skipped;
         self.without_timestamp += other.without_timestamp;
         self.connections_closed += other.connections_closed;
+        self.connections_refused += other.connections_refused;
+        self.connections_timed_out += other.connections_timed_out;
+        self.connections_unreachable += other.connections_unreachable;
         self.bytes += other.bytes;
         self.network_errors += other.network_errors;
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use echosounder_proto::Clock;
+use echosounder_proto::{Clock, FailureKind};
 use echosounder_socket::is_too_long;
 
 use super::generator::Generator;
@@ -21,18 +21,27 @@ impl<C: Clock> Generator<C> {
     ) -> Result<(), Failure> {
         match failure_kind(operation, &error, &self.plan.address) {
             Some(_) => self.connection_ended(index),
-            None => Err(Failure { operation, error }),
+            None => Err(Failure::Socket { operation, error }),
         }
     }
 
     /// Counts and closes a connection that the server has closed.
     pub(super) fn connection_ended(&mut self, index: usize) -> Result<(), Failure> {
-        self.recorder.counts.connections_closed += u64::from(self.connections[index].is_open());
+        match self.exchange(index) {
+            Some(exchange) => self.count_failed(exchange, FailureKind::Closed),
+            None => {
+                self.recorder.counts.connections_closed += u64::from(self.connections[index].is_open());
+            }
+        }
         self.close(index)
     }
 
     pub(super) fn close(&mut self, index: usize) -> Result<(), Failure> {
         self.count_unexpected_stream(index);
+        if self.fresh.is_some() {
+            self.end_exchange(index);
+            return Ok(());
+        }
         self.read_tcp(index);
         if let Some(socket) = self.connections[index].socket.take() {
             self.poll.remove(&socket)?;
@@ -84,7 +93,7 @@ impl<C: Clock> Generator<C> {
         error: io::Error,
     ) -> Result<(), Failure> {
         if self.shared.answered.load(Ordering::Relaxed) == 0 {
-            self.refusals.add(self.elapsed(), Failure { operation, error });
+            self.refusals.add(self.elapsed(), Failure::Socket { operation, error });
             return Ok(());
         }
         self.connections[index].is_refused = true;

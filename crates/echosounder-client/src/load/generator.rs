@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use echosounder_proto::{Clock, MonoTime};
-use echosounder_socket::{Events, Interest, Kind, Poll, Socket, StopToken};
+use echosounder_socket::{Events, Kind, Poll, Socket, StopToken};
 
 use super::connection::Connection;
 use super::counts::Counts;
 use super::cpu::CpuMeter;
+use super::fresh::FreshConnections;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::pace::{Pace, Random, Schedule};
@@ -101,6 +102,20 @@ pub struct Generator<C> {
     pub(super) silence: Option<Duration>,
     /// Connections that have ended since the last result.
     tcp: TcpSum,
+    pub(super) after_reply: AfterReply,
+    /// The exchanges of a load that makes a connection for each message.
+    pub(super) fresh: Option<FreshConnections>,
+}
+
+/// What a connection does when a reply has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterReply {
+    /// It sends the next message of a closed loop.
+    Send,
+    /// It waits until a message of an open loop is due.
+    Wait,
+    /// It is closed.
+    Close,
 }
 
 impl<C: Clock> Generator<C> {
@@ -120,10 +135,33 @@ impl<C: Clock> Generator<C> {
         clock: C,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        for (token, socket) in sockets.iter().enumerate() {
-            poll.add(socket, token as u64, Interest::READ)?;
+        let connections = sockets.into_iter().map(Connection::new).collect();
+        let mut generator = Self::with_connections(plan, connections, clock, shared)?;
+        for (token, connection) in generator.connections.iter_mut().enumerate() {
+            connection.start_polling(&generator.poll, token as u64, false)?;
         }
+        Ok(generator)
+    }
+
+    /// Creates the generator of a load that makes a connection for each message, and shares its
+    /// state with other threads.
+    pub(super) fn with_fresh(
+        plan: LoadPlan,
+        fresh: FreshConnections,
+        clock: C,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        let connections = (0..fresh.len()).map(|_| Connection::closed()).collect();
+        let generator = Self::with_connections(plan, connections, clock, shared)?;
+        Ok(Self { after_reply: AfterReply::Close, fresh: Some(fresh), ..generator })
+    }
+
+    fn with_connections(
+        plan: LoadPlan,
+        connections: Vec<Connection>,
+        clock: C,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
         let seed = plan.thread as u64 + 1;
         let schedule = match plan.pace {
             Pace::Closed { .. } => None,
@@ -136,10 +174,10 @@ impl<C: Clock> Generator<C> {
             clock,
             phase: Phase::New,
             shared,
-            poll,
+            poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_MAX),
-            open: sockets.len(),
-            connections: sockets.into_iter().map(Connection::new).collect(),
+            open: connections.len(),
+            connections,
             schedule,
             next_connection: 0,
             next_number: 0,
@@ -156,6 +194,8 @@ impl<C: Clock> Generator<C> {
             cpu: CpuShare::default(),
             silence: None,
             tcp: TcpSum::default(),
+            after_reply: if plan.is_closed_loop() { AfterReply::Send } else { AfterReply::Wait },
+            fresh: None,
             plan,
         })
     }
@@ -206,7 +246,20 @@ impl<C: Clock> Generator<C> {
         let Times { latency, send_delay } = self.recorder.take_times();
         let (thread, silence) = (self.plan.thread, self.silence);
         let tcp = std::mem::take(&mut self.tcp);
-        ThreadResult { thread, request, counts, in_flight, latency, send_delay, elapsed, cpu, silence, tcp }
+        let exchanges = self.fresh.as_mut().map(FreshConnections::take_times);
+        ThreadResult {
+            thread,
+            request,
+            counts,
+            in_flight,
+            latency,
+            send_delay,
+            exchanges,
+            elapsed,
+            cpu,
+            silence,
+            tcp,
+        }
     }
 }
 
@@ -224,6 +277,10 @@ impl<C: Clock> Generator<C> {
 
     /// Reads the kernel's state of a connection that ends.
     pub(super) fn read_tcp(&mut self, index: usize) {
+        if self.fresh.is_some() {
+            // Connections of one message have no state worth a system call each.
+            return;
+        }
         let socket = self.connections[index].socket.as_ref();
         let last = socket.and_then(|socket| TcpReading::of(socket, self.plan.transport));
         last.into_iter().for_each(|last| self.tcp.add(last));

@@ -6,12 +6,16 @@
 //! few counters.
 
 mod builder;
+mod connect_each;
 mod connection;
 mod counts;
 mod cpu;
 mod error;
+mod exchange_times;
 mod failures;
+mod fresh;
 mod generator;
+mod histogram;
 mod inbox;
 mod options;
 mod outbox;
@@ -28,6 +32,7 @@ mod report;
 mod run;
 mod send;
 mod shared;
+mod slots;
 mod tcp_sum;
 mod thread_result;
 mod turn;
@@ -35,6 +40,7 @@ mod turn;
 pub use builder::Load;
 pub use counts::Counts;
 pub use error::LoadError;
+pub use exchange_times::ExchangeReport;
 pub use generator::Generator;
 pub use options::{LoadOptions, MESSAGE_BYTES_MAX, REMOTE_RATE_MAX, SizeRange};
 pub use over_time::{LoadPoint, PointLatency};

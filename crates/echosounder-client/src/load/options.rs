@@ -6,7 +6,7 @@ use std::time::Duration;
 use echosounder_socket::{Endpoint, StopToken};
 
 use super::pace::Pace;
-use crate::connect::ConnectOptions;
+use crate::connect::{ConnectOptions, ConnectProbe};
 
 /// Messages per second that another host receives at most, unless [`LoadOptions::allow_remote`] is set.
 pub const REMOTE_RATE_MAX: f64 = 100_000.0;
@@ -38,6 +38,10 @@ pub struct LoadOptions {
     pub connections: NonZeroUsize,
     /// When messages are sent.
     pub pace: Pace,
+    /// Makes a new connection for each message and closes it after the reply; `None` sends all
+    /// messages over the same connections. [`connections`](Self::connections) is then the maximum
+    /// at a time, and latency includes the time to connect.
+    pub connect_each: Option<ConnectProbe>,
     /// The size of messages.
     pub sizes: SizeRange,
     /// How long the load runs before it is measured.
@@ -66,6 +70,7 @@ impl LoadOptions {
             connect: ConnectOptions::new(endpoint).wait(DEFAULT_WAIT),
             connections: DEFAULT_CONNECTIONS,
             pace: Pace::Closed { depth: 1 },
+            connect_each: None,
             sizes: SizeRange { min: 64, max: 64 },
             warm_up: Duration::ZERO,
             duration: Some(DEFAULT_DURATION),

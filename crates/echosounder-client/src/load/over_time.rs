@@ -159,7 +159,7 @@ impl PointLatency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::thread_result::histogram;
+    use crate::load::histogram::histogram;
 
     fn totals(sent: u64, answered: u64, late: u64, in_flight: u64) -> Totals {
         Totals { counts: Counts { sent, answered, late, ..Counts::default() }, in_flight }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::exchange_times::ExchangeTimes;
+use super::histogram::histogram;
 use super::over_time::{OverTime, Totals};
 use super::report::LoadReport;
 use super::shared::Shared;
 use super::tcp_sum::TcpSum;
-use super::thread_result::{CpuShare, ThreadResult, histogram};
+use super::thread_result::{CpuShare, ThreadResult};
 use crate::distribution::Distribution;
 
 /// How often a running load is reported, and the span of a point over time.
@@ -135,6 +137,7 @@ struct Sum {
     /// Latencies since that point.
     latency_since: Histogram<u64>,
     over_time: OverTime,
+    exchanges: Option<ExchangeTimes>,
     tcp: TcpSum,
 }
 
@@ -155,6 +158,7 @@ impl Sum {
             send_delay: histogram(),
             latency_since: histogram(),
             over_time: OverTime::default(),
+            exchanges: None,
             tcp: TcpSum::default(),
         }
     }
@@ -164,6 +168,9 @@ impl Sum {
         let _ = self.latency_since.add(&result.latency);
         if !result.send_delay.is_empty() {
             let _ = self.send_delay.add(&result.send_delay);
+        }
+        if let Some(times) = &result.exchanges {
+            self.exchanges.get_or_insert_default().add(times);
         }
         self.tcp.merge(&result.tcp);
         self.latest[result.thread] = Latest {
@@ -211,6 +218,7 @@ impl Sum {
             counts: self.totals().counts,
             latency: Distribution::from_histogram(&self.latency),
             send_delay: Distribution::from_histogram(&self.send_delay),
+            exchanges: self.exchanges.as_ref().map(ExchangeTimes::report),
             over_time: self.over_time.points().to_vec(),
             elapsed: self.elapsed(),
             cpu: busiest.max_by(|one, other| one.wanted().total_cmp(&other.wanted())).unwrap_or_default(),

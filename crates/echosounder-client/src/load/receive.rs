@@ -7,7 +7,7 @@ use std::time::Duration;
 use echosounder_proto::{Clock, Finder, Match, Payload, Returned};
 use echosounder_socket::{Kind, is_out_of_resources};
 
-use super::generator::Generator;
+use super::generator::{AfterReply, Generator};
 use super::inbox::read_reply;
 use super::phase::SWEEP_EVERY;
 use super::refusals::Failure;
@@ -51,7 +51,11 @@ impl<C: Clock> Generator<C> {
         self.refusals.clear();
         let connection = &mut self.connections[index];
         (connection.is_refused, connection.is_failing) = (false, false);
-        if self.plan.is_closed_loop() { self.enqueue(index, replies) } else { Ok(()) }
+        match self.after_reply {
+            AfterReply::Send => self.enqueue(index, replies),
+            AfterReply::Wait => Ok(()),
+            AfterReply::Close => self.exchange_answered(index),
+        }
     }
 
     /// Receives bytes into the buffer, and returns their number; `None` if there are none now, or
@@ -74,7 +78,7 @@ impl<C: Clock> Generator<C> {
     fn starve(&mut self, error: io::Error) -> Result<(), Failure> {
         let now = self.mono();
         let rested = self.receive_starvation.rest(now, error);
-        rested.map_err(|error| Failure { operation: Operation::Receive, error })
+        rested.map_err(|error| Failure::Socket { operation: Operation::Receive, error })
     }
 
     /// Receives from a stream, and returns how many messages have come back.
@@ -158,7 +162,7 @@ impl<C: Clock> Generator<C> {
             Err(error) if is_about_earlier(self.kind, &error) => {
                 return self.earlier_datagram_failed(index, error).map(|()| 0);
             }
-            Err(error) => return Err(Failure { operation: Operation::Receive, error }),
+            Err(error) => return Err(Failure::Socket { operation: Operation::Receive, error }),
         };
         self.receive_starvation.end();
         let now = self.elapsed();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::counts::Counts;
-use super::thread_result::histogram;
+use super::histogram::{histogram, nanos};
 
 /// A message that was sent and not replied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,8 +175,4 @@ pub(super) struct Times {
     pub(super) latency: Histogram<u64>,
     /// From when a message of an open loop was due until it was sent.
     pub(super) send_delay: Histogram<u64>,
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

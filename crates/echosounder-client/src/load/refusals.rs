@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::error::Operation;
+use crate::error::{ClientError, Operation};
 
 /// How many reported errors prove that no server is there, and how long after the first of them. A
 /// single ICMP message may be forged by anybody who knows the ports.
@@ -12,14 +12,22 @@ const BELIEVED_AFTER: Duration = Duration::from_millis(200);
 
 /// The reason why a thread of a load cannot go on.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) operation: Operation,
-    pub(super) error: io::Error,
+pub(super) enum Failure {
+    /// An operation on a connected socket failed.
+    Socket { operation: Operation, error: io::Error },
+    /// A socket could not be created, or not be connected because of this machine.
+    Connect(Box<ClientError>),
+}
+
+impl Failure {
+    pub(super) fn connect(error: ClientError) -> Self {
+        Self::Connect(Box::new(error))
+    }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self { operation: Operation::Wait, error }
+        Self::Socket { operation: Operation::Wait, error }
     }
 }
 
@@ -70,7 +78,7 @@ mod tests {
     use super::*;
 
     fn refusal() -> Failure {
-        Failure { operation: Operation::Send, error: io::ErrorKind::ConnectionRefused.into() }
+        Failure::Socket { operation: Operation::Send, error: io::ErrorKind::ConnectionRefused.into() }
     }
 
     #[test]

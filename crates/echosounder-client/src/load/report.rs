@@ -10,6 +10,7 @@ use echosounder_socket::{Error, Kind};
 
 use super::counts::Counts;
 use super::error::LoadError;
+use super::exchange_times::ExchangeReport;
 use super::options::LoadOptions;
 use super::over_time::LoadPoint;
 use super::tcp_sum::TcpSummary;
@@ -41,6 +42,8 @@ pub struct LoadReport {
     /// The times from when each message of an open loop was due until it was sent. Empty for a
     /// closed loop.
     pub send_delay: Distribution,
+    /// The times of the parts of each latency, of a load that makes a connection for each message.
+    pub exchanges: Option<ExchangeReport>,
     /// The course of the load, mostly in seconds.
     pub over_time: Vec<LoadPoint>,
     /// The time from the end of the warm-up until the last measured reply.
@@ -88,8 +91,14 @@ impl LoadReport {
             _ if !has_replied && counts.unexpected != 0 => {
                 return Some(LoadError::NotAnEcho(self.peer.clone()));
             }
-            _ if !has_replied && counts.connections_closed == self.connections.get() as u64 => {
+            _ if !has_replied && self.is_every_connection(counts.connections_closed) => {
                 (FailureKind::Closed, "the server closed every connection".to_owned())
+            }
+            _ if !has_replied && self.is_every_connection(counts.connections_refused) => {
+                (FailureKind::Refused, "the server refused every connection".to_owned())
+            }
+            _ if !has_replied && self.is_every_connection(counts.connections_unreachable) => {
+                (FailureKind::Unreachable, "no connection reached the server".to_owned())
             }
             Some(silence) if self.answered_total != 0 => {
                 (FailureKind::Timeout, format!("no reply arrived in the last {silence:?}"))
@@ -102,6 +111,12 @@ impl LoadReport {
         };
         let error = Error::new("measure", &self.peer, io::Error::other(cause));
         Some(ClientError::Peer(kind, error).into())
+    }
+
+    /// Returns whether so many connections are all over which measured messages were sent.
+    fn is_every_connection(&self, count: u64) -> bool {
+        let all = if self.exchanges.is_some() { self.counts.sent } else { self.connections.get() as u64 };
+        all != 0 && count == all
     }
 
     /// Returns whether every expected reply arrived. Lost datagrams are a part of the measurement,
@@ -147,6 +162,7 @@ mod tests {
             counts,
             latency: Distribution::default(),
             send_delay: Distribution::default(),
+            exchanges: None,
             over_time: Vec::new(),
             elapsed: Duration::from_secs(2),
             cpu: CpuShare::default(),
@@ -173,6 +189,15 @@ mod tests {
         assert_eq!(failure_kind(&report(sent)), Some(FailureKind::Timeout));
         let closed = Counts { connections_closed: 1, ..sent };
         assert_eq!(failure_kind(&report(closed)), Some(FailureKind::Closed));
+        let exchanges = |counts| LoadReport { exchanges: Some(ExchangeReport::default()), ..report(counts) };
+        assert_eq!(failure_kind(&exchanges(closed)), Some(FailureKind::Timeout));
+        let all_closed = Counts { connections_closed: 10, ..sent };
+        assert_eq!(failure_kind(&exchanges(all_closed)), Some(FailureKind::Closed));
+        let all_refused = Counts { connections_refused: 10, ..sent };
+        assert_eq!(failure_kind(&exchanges(all_refused)), Some(FailureKind::Refused));
+        let none_reached = Counts { connections_unreachable: 10, ..sent };
+        assert_eq!(failure_kind(&exchanges(none_reached)), Some(FailureKind::Unreachable));
+        assert_eq!(failure_kind(&exchanges(Counts::default())), None);
         let unexpected = report(Counts { unexpected: 1, ..closed });
         assert!(matches!(unexpected.failure(), Some(LoadError::NotAnEcho(_))));
         // The server replied until it fell silent.

@@ -12,6 +12,7 @@ use echosounder_socket::{
 };
 
 use super::error::LoadError;
+use super::fresh::FreshConnections;
 use super::generator::Generator;
 use super::options::{LoadOptions, MESSAGE_BYTES_MAX, RATE_MAX, REMOTE_RATE_MAX, SizeRange};
 use super::pace::Pace;
@@ -20,7 +21,7 @@ use super::progress::{LoadEvent, Progress};
 use super::report::LoadReport;
 use super::shared::Shared;
 use crate::clock::SystemClock;
-use crate::connect::{Candidates, connect_many};
+use crate::connect::{Candidates, ConnectProbe, connect_many};
 use crate::error::ClientError;
 use crate::nonblocking::prepare;
 use crate::wait_limit::WaitLimit;
@@ -51,10 +52,12 @@ pub fn load(load: &LoadOptions, mut on_event: impl FnMut(LoadEvent<'_>)) -> Resu
     if let Some(address) = candidates.addresses().find(is_group) {
         return Err(LoadError::Multicast(Endpoint::display(transport, address)));
     }
+    // One connection shows that the server is there; the load makes its own.
+    let count = if load.connect_each.is_some() { 1 } else { load.connections.get() };
     let mut failures = Vec::new();
     loop {
-        let result = match connect_many(&mut candidates, &load.connect, load.connections.get()) {
-            Ok((sockets, address)) => run(load, sockets, &address, &mut on_event),
+        let result = match connect_many(&mut candidates, &load.connect, count) {
+            Ok((sockets, address)) => run(load, sockets, &candidates, &address, &mut on_event),
             Err(error) => Err(error.into()),
         };
         match result {
@@ -98,6 +101,17 @@ fn check(load: &LoadOptions) -> Result<(), LoadError> {
         Pace::Closed { .. } | Pace::Open { .. } => {}
     }
     let is_datagram = load.connect.endpoint.transport().kind() == Kind::Datagrams;
+    if load.connect_each.is_some() {
+        let endpoint = &load.connect.endpoint;
+        match load.pace {
+            _ if is_datagram => return Err(LoadError::Options(format!("{endpoint} has no connections"))),
+            Pace::Closed { depth: 2.. } => {
+                let text = "a connection for each message has 1 message in flight";
+                return Err(LoadError::Options(text.into()));
+            }
+            Pace::Closed { .. } | Pace::Open { .. } => {}
+        }
+    }
     if is_datagram && load.sizes.min < NUMBERED_MIN {
         return Err(LoadError::MessageTooShort);
     }
@@ -115,6 +129,7 @@ fn check(load: &LoadOptions) -> Result<(), LoadError> {
 fn run(
     load: &LoadOptions,
     sockets: Vec<Socket>,
+    candidates: &Candidates,
     address: &Address,
     on_event: &mut impl FnMut(LoadEvent<'_>),
 ) -> Result<LoadReport, LoadError> {
@@ -136,8 +151,14 @@ fn run(
 
     let clock = SystemClock::new();
     let shared = Arc::new(Shared::new(load.stop.clone()));
-    let generators =
-        generators(load, sockets, address, clock, &shared).map_err(|error| local("poll", error))?;
+    let generators = match load.connect_each {
+        None => generators(load, sockets, address, clock, &shared),
+        Some(connect) => {
+            sockets.into_iter().for_each(|socket| connect.close(socket));
+            fresh_generators(load, connect, candidates, address, clock, &shared)
+        }
+    };
+    let generators = generators.map_err(|error| local("poll", error))?;
     let start = clock.mono();
     let threads: io::Result<Vec<_>> =
         generators.into_iter().map(|generator| spawn(generator, start, &shared)).collect();
@@ -182,6 +203,26 @@ fn generators(
         Generator::with_shared(plan, share, clock, Arc::clone(shared))
     };
     shares.into_iter().enumerate().map(generator).collect()
+}
+
+/// Divides the connections that are made at a time among the threads.
+fn fresh_generators(
+    load: &LoadOptions,
+    connect: ConnectProbe,
+    candidates: &Candidates,
+    address: &Address,
+    clock: SystemClock,
+    shared: &Arc<Shared>,
+) -> io::Result<Vec<Generator<SystemClock>>> {
+    let connections = load.connections.get();
+    let threads = load.threads.get().min(connections);
+    let generator = |thread| {
+        let share = connections / threads + usize::from(thread < connections % threads);
+        let plan = LoadPlan::of_thread(load, address, thread, threads, share);
+        let fresh = FreshConnections::new(candidates.clone(), connect, share, plan.timeout);
+        Generator::with_fresh(plan, fresh, clock, Arc::clone(shared))
+    };
+    (0..threads).map(generator).collect()
 }
 
 /// Starts a thread that runs a generator to its end and publishes its results.

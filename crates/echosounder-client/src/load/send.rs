@@ -17,7 +17,7 @@ use crate::error::{Operation, failure_kind, send_twice};
 use crate::nonblocking::is_transient;
 
 /// The maximum number of messages of an open loop that are sent before replies are received.
-const BURST_MAX: usize = 256;
+pub(super) const BURST_MAX: usize = 256;
 
 /// Messages are sent in one go until they have so many bytes.
 const BURST_MAX_BYTES: usize = 256 * 1024;
@@ -113,12 +113,18 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Adds a message to the outbox.
-    fn prepare_message(&mut self, index: usize, due: Duration) {
+    /// Returns the number and the length of the next message.
+    pub(super) fn next_message(&mut self) -> (u64, usize) {
         let SizeRange { min, max } = self.plan.sizes;
         let len = if min == max { min } else { self.random.between(min, max) };
         let number = self.next_number;
         self.next_number += 1;
+        (number, len)
+    }
+
+    /// Adds a message to the outbox.
+    fn prepare_message(&mut self, index: usize, due: Duration) {
+        let (number, len) = self.next_message();
         let message = self.outbox.push(number, len);
         let connection = &mut self.connections[index];
         if self.kind == Kind::Stream && connection.finder.is_none() {
@@ -153,7 +159,7 @@ impl<C: Clock> Generator<C> {
         measured
     }
 
-    fn write(&mut self, index: usize) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, index: usize) -> Result<(), Failure> {
         let connection = &mut self.connections[index];
         let now = || self.clock.mono();
         match connection.write(self.outbox.bytes(), &mut self.send_starvation, now) {
@@ -165,6 +171,9 @@ impl<C: Clock> Generator<C> {
 
     /// Writes the unsent bytes of a stream, and then the messages that are due.
     pub(super) fn flush(&mut self, index: usize) -> Result<(), Failure> {
+        if self.connections[index].is_setting_up {
+            return self.go_on_with_setup(index);
+        }
         let now = || self.clock.mono();
         if let Err(error) = self.connections[index].flush(&mut self.send_starvation, now) {
             return self.connection_failed(index, Operation::Send, error);
@@ -229,13 +238,18 @@ impl<C: Clock> Generator<C> {
         }
     }
 
+    /// Notes that a send lacks memory. Fails if none has succeeded for too long.
+    pub(super) fn note_send_starvation(&mut self, error: io::Error) -> Result<(), Failure> {
+        let noted = self.send_starvation.note(self.clock.mono(), error);
+        noted.map_err(|error| Failure::Socket { operation: Operation::Send, error })
+    }
+
     /// Handles an error of a send: the last `count` messages were not sent now, or never will be.
     /// Returns how many of them the caller must send again.
     fn send_failed(&mut self, index: usize, count: usize, error: io::Error) -> Result<usize, Failure> {
         if is_transient(&error) {
             if is_out_of_resources(&error) {
-                let noted = self.send_starvation.note(self.clock.mono(), error);
-                noted.map_err(|error| Failure { operation: Operation::Send, error })?;
+                self.note_send_starvation(error)?;
             }
             // Netlink and TIPC sockets for datagrams do not become writable again; the next sweep
             // tries.
@@ -248,7 +262,7 @@ impl<C: Clock> Generator<C> {
             return self.connection_failed(index, Operation::Send, error).map(|()| 0);
         }
         if failure_kind(Operation::Send, &error, &self.plan.address).is_none() {
-            return Err(Failure { operation: Operation::Send, error });
+            return Err(Failure::Socket { operation: Operation::Send, error });
         }
         self.connections[index].is_failing = true;
         self.datagram_refused(index, Operation::Send, error).map(|()| count)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::counts::Counts;
+use super::exchange_times::ExchangeTimes;
 use super::tcp_sum::TcpSum;
 
 /// The measurements of one thread: totals in counters, and times since the previous result in
@@ -24,6 +25,8 @@ pub(super) struct ThreadResult {
     pub(super) latency: Histogram<u64>,
     /// Nanoseconds from when a message of an open loop was due until it was sent.
     pub(super) send_delay: Histogram<u64>,
+    /// The times of exchanges, of a load that makes a connection for each message.
+    pub(super) exchanges: Option<ExchangeTimes>,
     /// The time from the end of the warm-up until now, or until the last measured reply if the load
     /// is over.
     pub(super) elapsed: Duration,
@@ -51,10 +54,4 @@ impl CpuShare {
     pub fn wanted(self) -> f64 {
         self.busy + self.waiting
     }
-}
-
-/// Creates a histogram of nanoseconds up to one hour with three significant digits. Its memory is
-/// allocated at once, so that recording allocates nothing.
-pub(super) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these bounds and this precision are valid")
 }

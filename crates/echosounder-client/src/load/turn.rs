@@ -39,10 +39,15 @@ impl<C: Clock> Generator<C> {
             Phase::Draining { since } => self.turn_draining(since, wait_max),
             Phase::Over { .. } => Ok(false),
         };
-        result.map_err(|Failure { operation, error }| {
+        result.map_err(|failure| {
             self.shared.failed.store(true, Ordering::Relaxed);
             let peer = Endpoint::display(self.plan.transport, &self.plan.address);
-            ClientError::new(operation, &peer, &self.plan.address, error)
+            match failure {
+                Failure::Socket { operation, error } => {
+                    ClientError::new(operation, &peer, &self.plan.address, error)
+                }
+                Failure::Connect(error) => *error,
+            }
         })
     }
 
@@ -50,6 +55,8 @@ impl<C: Clock> Generator<C> {
         self.phase = Phase::Sending;
         self.cpu_meter = CpuMeter::start(self.elapsed());
         match self.plan.pace {
+            // The first turn begins them.
+            Pace::Closed { .. } if self.fresh.is_some() => Ok(()),
             Pace::Closed { depth } => {
                 (0..self.connections.len()).try_for_each(|index| self.enqueue(index, depth))
             }
@@ -74,7 +81,13 @@ impl<C: Clock> Generator<C> {
                 schedule.skip_to(self.plan.warm_up);
             }
         }
-        let idle = self.send_scheduled()?;
+        let idle = match self.fresh {
+            None => self.send_scheduled()?,
+            Some(_) => {
+                self.go_on_with_exchanges()?;
+                self.begin_exchanges()?.min(self.exchange_wait_max())
+            }
+        };
         self.receive(idle.min(wait_max))?;
         self.sweep()
     }
@@ -138,14 +151,15 @@ impl<C: Clock> Generator<C> {
     /// Waits for the replies to messages in flight. Returns whether any are still to be awaited.
     fn turn_draining(&mut self, since: Duration, wait_max: Duration) -> Result<bool, Failure> {
         let now = self.elapsed();
-        let left = since.saturating_add(self.plan.timeout).checked_sub(now);
+        let left = since.saturating_add(self.drain_max()).checked_sub(now);
         let may_arrive = self.recorder.in_flight() != 0
             && self.open != 0
             && !self.is_silent(since)
             && !self.shared.is_stopped()
             && !self.refusals.is_believed(now);
         if let (true, Some(left)) = (may_arrive, left) {
-            self.receive(left.min(wait_max))?;
+            self.go_on_with_exchanges()?;
+            self.receive(left.min(wait_max).min(self.exchange_wait_max()))?;
             return Ok(true);
         }
         if let Some(failure) = self.take_starvation() {
@@ -158,6 +172,12 @@ impl<C: Clock> Generator<C> {
         }
     }
 
+    /// Returns how long to wait for replies after the last message: for those to messages in flight,
+    /// or until the last connection is established and the reply over it has arrived.
+    fn drain_max(&self) -> Duration {
+        self.plan.timeout.saturating_mul(if self.fresh.is_some() { 2 } else { 1 })
+    }
+
     /// Returns the failure of this machine that has kept replies away, if it has. Messages without
     /// a reply are then no failure of the peer.
     fn take_starvation(&mut self) -> Option<Failure> {
@@ -166,7 +186,7 @@ impl<C: Clock> Generator<C> {
         // Only a stream counts a message as sent that the kernel has not accepted.
         let may_be_unsent = self.silence.is_some() || self.kind == Kind::Stream && has_in_flight;
         let send = self.send_starvation.take().filter(|_| may_be_unsent);
-        let failure = |operation| move |error| Failure { operation, error };
+        let failure = |operation| move |error| Failure::Socket { operation, error };
         receive.map(failure(Operation::Receive)).or_else(|| send.map(failure(Operation::Send)))
     }
 
@@ -198,7 +218,7 @@ impl<C: Clock> Generator<C> {
     /// to send those that could not be sent.
     fn sweep(&mut self) -> Result<(), Failure> {
         let now = self.elapsed();
-        if self.kind == Kind::Stream || now < self.sweep.at + SWEEP_EVERY {
+        if self.kind == Kind::Stream || self.fresh.is_some() || now < self.sweep.at + SWEEP_EVERY {
             return Ok(());
         }
         if self.refusals.is_believed(now)

@@ -9,9 +9,8 @@ use echosounder_socket::{Address, Events, Interest, Poll, Socket, Transport, opt
 
 use super::context::Context;
 use super::event::PingEvent;
-use super::probe::ConnectProbe;
 use super::session::Session;
-use crate::connect::{connect_result, start_to_connect};
+use crate::connect::{ConnectProbe, connect_result, start_to_connect};
 use crate::error::{ClientError, Operation};
 use crate::nonblocking::would_block;
 
@@ -70,15 +69,6 @@ impl FreshSockets {
         self.poll.wait(&mut self.events, Some(Duration::ZERO))?;
         let ready = self.events.iter().filter_map(|event| self.pending.remove_entry(&event.token));
         Ok(ready.collect())
-    }
-
-    /// Closes an established connection.
-    fn close(&self, socket: Socket) {
-        if self.probe.reset {
-            // Without the option the close is a normal one.
-            let _ = socket.set_option(option::SO_LINGER, Some(Duration::ZERO));
-        }
-        drop(socket);
     }
 }
 
@@ -153,7 +143,7 @@ impl Session {
         };
         self.prober.handle(ProbeInput::Completed { number, at: times(sent, handshake, at) });
         if let Some(fresh) = &self.fresh {
-            fresh.close(socket);
+            fresh.probe.close(socket);
         }
     }
 

@@ -37,9 +37,7 @@ pub use event::{PingEvent, PingReply, ResolvedTarget, TargetEvent};
 pub use kernel_timestamps::{KernelTimestamps, TimestampSource};
 pub use pinger::{Order, Pinger};
 pub use plan::PingOptions;
-pub use probe::{
-    ConnectProbe, Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN, StampOptions,
-};
+pub use probe::{Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN, StampOptions};
 pub use report::{DelayReport, LossCounts, PingInterval, PingReport, Spreads, TimestampSupport, Verdict};
 pub use seen::{RequestHeader, SeenReport};
 pub use series::{Point, RttRange, Series};

@@ -4,7 +4,7 @@ use echosounder_proto::stamp::{self, Key, Layout, TimestampFormat};
 use echosounder_proto::{ICMP_PAYLOAD_MAX, ICMP_PAYLOAD_MIN, TIMESTAMP_PLACEHOLDER};
 use echosounder_socket::{Endpoint, Kind, Transport};
 
-use crate::connect::Opens;
+use crate::connect::{ConnectProbe, Opens};
 use crate::error::ClientError;
 
 /// The shortest request on a stream, in bytes: the placeholder, a digit and a newline.
@@ -47,33 +47,6 @@ pub enum Probe {
     /// A new connection for each request, to any server that accepts connections. Nothing is sent
     /// over it, and it is closed when it is established.
     Connect(ConnectProbe),
-}
-
-/// How connections are made whose setup is measured.
-///
-/// # Examples
-///
-/// ```no_run
-/// use echosounder_client::{ConnectProbe, Ping, Probe};
-///
-/// let report = Ping::to("tcp://www.example:443").probe(Probe::Connect(ConnectProbe::default())).run()?;
-/// println!("handshake: {:?}, refused: {}", report.percentile(50.0), report.lost.refused);
-/// # Ok::<(), echosounder_client::ClientError>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConnectProbe {
-    /// Whether to close connections with a reset (RST) instead of a FIN, so that no local port waits
-    /// in TIME-WAIT. The server may log an error for each.
-    pub reset: bool,
-}
-
-impl ConnectProbe {
-    /// Sets whether to close connections with a reset.
-    #[must_use]
-    pub fn reset(self, reset: bool) -> Self {
-        Self { reset, ..self }
-    }
 }
 
 /// How requests to a STAMP reflector are written.

@@ -15,13 +15,13 @@ use super::fresh::FreshSockets;
 use super::kernel_timestamps::KernelTimestamps;
 use super::link::Link;
 use super::plan::PingOptions;
-use super::probe::{ConnectProbe, Probe};
+use super::probe::Probe;
 use super::report::PingReport;
 use super::resolve_schedule::ResolveSchedule;
 use super::seen::RequestHeader;
 use super::statistics::Statistics;
 use super::tcp_watch::TcpWatch;
-use crate::connect::Candidates;
+use crate::connect::{Candidates, ConnectProbe};
 use crate::error::{ClientError, Operation};
 use crate::starvation::Starvation;
 
