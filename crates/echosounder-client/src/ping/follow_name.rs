@@ -27,6 +27,7 @@ impl Session {
         }
         if self.link.transport.kind() != Kind::Datagrams {
             // The next request connects to the new address.
+            self.is_moving = self.link.socket.is_some();
             self.disconnect(FailureKind::Closed, context);
             return Ok(());
         }

@@ -44,6 +44,8 @@ pub(super) struct Session {
     pub(super) tcp: TcpWatch,
     /// When the name is looked up again; `None` if the endpoint has no name.
     pub(super) resolve: Option<ResolveSchedule>,
+    /// Whether the connection was closed here to move to the new address of the name.
+    pub(super) is_moving: bool,
     /// As it was reported last.
     clock: ClockRelation,
     /// When the target was looked up, from which the deadline counts.
@@ -146,6 +148,7 @@ impl Session {
             statistics: Statistics::new(ClockRelation::Free, false, now, context.detail),
             tcp: TcpWatch::default(),
             resolve: ping.has_name().then(|| ResolveSchedule::new(ping.resolve_every, now)),
+            is_moving: false,
             clock: ClockRelation::Free,
             began,
             up_after: None,
@@ -275,7 +278,7 @@ impl Session {
         context: &mut Context,
     ) -> Result<(), ClientError> {
         // A target that could not be reached at first has not been described yet.
-        if self.link.local.is_some() {
+        if self.link.local.is_some() && !std::mem::take(&mut self.is_moving) {
             context.events.push(PingEvent::Reconnected);
         }
         self.connected_to(socket, address, context)
@@ -353,6 +356,7 @@ impl Session {
                 self.statistics.unexpected();
                 PingEvent::Unexpected
             }
+            ProbeEvent::Disconnected if self.is_moving => return,
             ProbeEvent::Disconnected => PingEvent::Disconnected,
         };
         context.events.push(event);

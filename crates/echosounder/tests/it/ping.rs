@@ -905,6 +905,10 @@ fn ping_follows_a_name_to_its_new_address() {
         assert_lines(&done.objects());
         let result = end(&done);
         assert_eq!((done.code, count(&result, "lost"), &result["resolved"]), (Some(0), 0, &new.into()));
+        // A connection that this side closes is not lost.
+        let is_loss =
+            |object: &Value| ["disconnected", "reconnected"].iter().any(|name| object["event"] == *name);
+        assert!(!done.objects().iter().any(is_loss), "{done:?}");
         serving.into_iter().for_each(|server| drop(server.stop()));
     }
 }
