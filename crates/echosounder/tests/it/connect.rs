@@ -11,7 +11,7 @@ use std::thread;
 use echosounder_socket::{Address, Endpoint, Kind, Transport};
 
 use crate::ping::{assert_counts, count, end, ping, samples};
-use crate::support::{Serving, closed_port, free_port, run};
+use crate::support::{Serving, closed_port, finish, free_port, installed, net_lab, run};
 
 /// Accepts and closes connections. Returns the address, and the peers of the connections.
 fn server() -> (SocketAddr, mpsc::Receiver<SocketAddr>) {
@@ -113,6 +113,43 @@ fn nobody_rejects_a_connection_that_times_out() {
             (&sample["reason"], &sample["rejected_after_ns"]),
             (&"TIMEOUT".into(), &serde_json::Value::Null)
         );
+    }
+}
+
+/// Rules that drop connections to port 7001 and reject those to the next ports.
+const FIREWALL: &str = "nft -f - <<'END'
+table inet filter {
+    chain incoming {
+        type filter hook input priority 0;
+        tcp dport 7001 drop
+        tcp dport 7002 reject with tcp reset
+        tcp dport 7003 reject
+        tcp dport 7004 reject with icmpx type admin-prohibited
+    }
+}
+END";
+
+#[test]
+fn firewalls_drop_or_reject_connections() {
+    if installed("nft").is_none() {
+        return;
+    }
+    for (port, reason, is_rejected) in [
+        (7001, "TIMEOUT", false),
+        (7002, "REFUSED", true),
+        (7003, "REFUSED", true),
+        (7004, "UNREACHABLE", true),
+    ] {
+        let Some(mut lab) = net_lab(FIREWALL) else { return };
+        lab.arg(env!("CARGO_BIN_EXE_sounder")).args(["ping", "--json", "--connect", "-c", "2", "-i", "5ms"]);
+        let wait = if is_rejected { "20s" } else { "300ms" };
+        let done = finish(lab.args(["-W", wait, &format!("tcp://127.0.0.1:{port}")]), b"");
+        assert_eq!(done.code, Some(1), "{port}: {done:?}");
+        assert_eq!(samples(&done).len(), 2, "{port}: {done:?}");
+        for sample in samples(&done) {
+            assert_eq!(sample["reason"], reason, "{port}: {sample}");
+            assert_eq!(sample["rejected_after_ns"].is_u64(), is_rejected, "{port}: {sample}");
+        }
     }
 }
 
