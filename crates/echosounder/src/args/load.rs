@@ -16,6 +16,9 @@ use crate::{choices, value_parsers};
 /// the next one when a reply arrives. With --rate it is an open loop: messages are sent on
 /// schedule, and latency counts from the scheduled time, so that a stalled server cannot hide
 /// its delay.
+///
+/// With --connect each message has a connection of its own: the load measures connections per
+/// second.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENDPOINTS, after_long_help = format!("{ENDPOINTS}
 
@@ -23,6 +26,7 @@ Examples:
   sounder load --self                           ten connections, ten seconds
   sounder load -c 50 -p 16 -s 1k HOST           as fast as possible
   sounder load -r 20k -s 64-1400 udp://HOST     20,000 messages per second
+  sounder load --connect --reset -c 50 HOST     connections per second
   sounder load --ramp 1ms -c 50 /run/echo.sock  highest rate with p99 below 1 ms
   sounder load -n 1m -o result.json HOST        a million messages
 
@@ -44,8 +48,25 @@ pub(crate) struct Load {
     pub(crate) connections: NonZeroUsize,
 
     /// Messages in flight per connection [default: 1]
-    #[arg(short = 'p', long, value_name = "N", value_parser = value_parsers::count, conflicts_with_all = ["rate", "ramp"])]
+    #[arg(short = 'p', long, value_name = "N", value_parser = value_parsers::count, conflicts_with_all = ["rate", "ramp", "connect"])]
     pub(crate) depth: Option<NonZeroUsize>,
+
+    /// Make a new connection for each message, and close it after the reply
+    ///
+    /// At most --connections are open at a time. The latency is the time until the reply, connecting
+    /// included; its two parts are also shown apart. With --rate, connections are opened on schedule
+    /// and wait while all are in use, and connecting counts from the scheduled time. One connection
+    /// is made before the load, which is not measured.
+    #[arg(long)]
+    pub(crate) connect: bool,
+
+    /// Close connections of --connect with a reset (RST), so that no port waits in TIME_WAIT here
+    ///
+    /// The server may log an error for each connection. Without it, each connection leaves a local
+    /// port unusable for 60 seconds, unless the server closes first, so that local ports run out:
+    /// 28,232 by default.
+    #[arg(long, requires = "connect")]
+    pub(crate) reset: bool,
 
     /// Fixed rate in messages per second across all connections (open loop)
     #[arg(short, long, value_name = "RATE", value_parser = value_parsers::rate, conflicts_with = "ramp")]

@@ -4,10 +4,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::Result;
-use echosounder_client::{LoadOptions, Pace, RampOptions, Spacing};
+use echosounder_client::{ConnectProbe, LoadOptions, Pace, RampOptions, Spacing};
 use echosounder_socket::StopToken;
 
-use super::{SAVE_EVERY, check_ports, check_version, connect_options, default, on_this_host, source};
+use super::{
+    SAVE_EVERY, check_connections, check_ports, check_version, connect_options, default, on_this_host, source,
+};
 use crate::args;
 use crate::failure::UsageError;
 use crate::output::OutputFile;
@@ -36,6 +38,9 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
         check_ports(std::slice::from_ref(&target))?;
     }
     check_version(args.ip_version, std::slice::from_ref(&target))?;
+    if args.connect {
+        check_connections(std::slice::from_ref(&target), args.reset)?;
+    }
     let source = source(args.source, &target)?;
     if args.spacing.is_some() && args.rate.is_none() && args.ramp.is_none() {
         return Err(UsageError("--spacing requires --rate or --ramp".into()).into());
@@ -52,6 +57,7 @@ pub(crate) fn load(args: args::Load) -> Result<Load> {
     load.connect = connect_options(endpoint, args.ip_version, source, args.wait);
     load.connections = args.connections;
     load.pace = pace;
+    load.connect_each = args.connect.then(|| ConnectProbe::default().reset(args.reset));
     load.sizes = args.size;
     load.warm_up = args.warm_up;
     load.duration = args.duration.or(default_duration);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Result;
 use echosounder_client::{ConnectOptions, Source};
 use echosounder_socket::family::inet::Host;
-use echosounder_socket::{Endpoint, IpVersion, Name};
+use echosounder_socket::{Endpoint, IpVersion, Kind, Name};
 
 pub(crate) use load::{Load, load};
 pub(crate) use ping::{Ping, ping};
@@ -73,6 +73,22 @@ fn has_host(endpoint: &Endpoint) -> bool {
 
 fn needs_host(flag: &str, target: &Target) -> UsageError {
     UsageError(format!("{flag} does not apply to {target}, which has no IP address"))
+}
+
+/// Refuses --connect for targets without connections, and --reset for those without segments.
+fn check_connections(targets: &[Target], reset: bool) -> Result<()> {
+    let has_none = |target: &&Target| {
+        target.service == Service::Stamp || target.endpoint.transport().kind() == Kind::Datagrams
+    };
+    if let Some(target) = targets.iter().find(has_none) {
+        return Err(
+            UsageError(format!("--connect does not apply to {target}, which has no connections")).into()
+        );
+    }
+    match targets.iter().find(|target| !has_host(&target.endpoint)) {
+        Some(target) if reset => Err(needs_host("--reset", target).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the source to send from to this endpoint.

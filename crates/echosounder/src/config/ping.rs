@@ -8,12 +8,12 @@ use echosounder_client::{
     ConnectProbe, PingOptions, Probe, ProbePace, StampOptions, Thresholds, TimestampSource,
 };
 use echosounder_socket::family::inet::Host;
-use echosounder_socket::{Endpoint, Kind, Name, Transport};
+use echosounder_socket::{Endpoint, Name, Transport};
 
 use super::sweep::{self, check_sweep};
 use super::{
-    check_ports, check_version, connect_options, default, has_host, needs_host, on_this_host,
-    source_or_interface,
+    check_connections, check_ports, check_version, connect_options, default, has_host, needs_host,
+    on_this_host, source_or_interface,
 };
 use crate::args;
 use crate::failure::UsageError;
@@ -193,21 +193,7 @@ fn check_connect(args: &args::Ping, targets: &[Target]) -> Result<()> {
             UsageError(format!("--source-port does not apply to {target}, which has no ports")).into()
         );
     }
-    if !args.connect {
-        return Ok(());
-    }
-    let has_none = |target: &&Target| {
-        target.service == Service::Stamp || target.endpoint.transport().kind() == Kind::Datagrams
-    };
-    if let Some(target) = targets.iter().find(has_none) {
-        return Err(
-            UsageError(format!("--connect does not apply to {target}, which has no connections")).into()
-        );
-    }
-    match targets.iter().find(|target| !has_host(&target.endpoint)) {
-        Some(target) if args.reset => Err(needs_host("--reset", target).into()),
-        _ => Ok(()),
-    }
+    if args.connect { check_connections(targets, args.reset) } else { Ok(()) }
 }
 
 /// Refuses options of STAMP without a STAMP reflector.

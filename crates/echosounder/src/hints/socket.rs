@@ -36,10 +36,28 @@ pub(crate) fn client_error(error: &ClientError) -> Option<&'static str> {
     }
 }
 
+/// Returns a hint for connections that are closed soon after they are made, without a reset, if no
+/// local port is left for another one.
+pub(crate) fn ports_in_time_wait(error: &ClientError) -> Option<&'static str> {
+    match error {
+        ClientError::Local(error) if is_out_of_ports(error) => Some(
+            "--reset makes the port of a closed connection free at once; or widen the range of local ports: \
+             sysctl net.ipv4.ip_local_port_range",
+        ),
+        ClientError::AllAddresses(failures) => failures.iter().find_map(ports_in_time_wait),
+        _ => None,
+    }
+}
+
+/// Returns whether no local port was free. That error is not the kernel's, which is ambiguous.
+fn is_out_of_ports(error: &Error) -> bool {
+    let cause = error.cause();
+    cause.kind() == io::ErrorKind::AddrNotAvailable && cause.raw_os_error().is_none()
+}
+
 fn local_error(error: &Error) -> Option<&'static str> {
     let cause = error.cause();
-    let is_by_kernel = cause.raw_os_error().is_some();
-    if cause.kind() == io::ErrorKind::AddrNotAvailable && !is_by_kernel {
+    if is_out_of_ports(error) {
         return Some(
             "use fewer connections, or widen the range of local ports: sysctl net.ipv4.ip_local_port_range",
         );
@@ -109,5 +127,9 @@ mod tests {
         let no_port = io::Error::new(io::ErrorKind::AddrNotAvailable, "no local port is free");
         let error = ClientError::Local(Error::new("connect to", &"x", no_port));
         assert!(client_error(&error).unwrap().contains("ip_local_port_range"));
+        let hint = ports_in_time_wait(&ClientError::AllAddresses(vec![error])).unwrap();
+        assert!(hint.contains("--reset") && hint.contains("ip_local_port_range"), "{hint}");
+        let by_kernel = Error::new("connect to", &"x", io::Error::from_raw_os_error(99));
+        assert_eq!(ports_in_time_wait(&ClientError::Local(by_kernel)), None);
     }
 }

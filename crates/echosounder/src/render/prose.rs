@@ -244,6 +244,15 @@ pub(crate) fn load(load: &LoadOptions) -> String {
     };
     let noun = if is_connected(load) { "connection" } else { "socket" };
     let connections = counted(load.connections.get() as u64, noun);
+    let connections = match (load.connect_each, load.pace) {
+        (None, _) => connections,
+        (Some(_), Pace::Closed { .. }) => {
+            return format!("{connections} at a time, a new one for each message of {sizes}");
+        }
+        (Some(_), Pace::Open { .. }) => {
+            format!("at most {connections} at a time, a new one for each message")
+        }
+    };
     match load.pace {
         Pace::Closed { depth } => {
             format!("{connections}, {} of {sizes} in flight on each", counted(depth as u64, "message"))
@@ -273,6 +282,9 @@ pub(crate) fn exceptions(load: &LoadOptions, report: &LoadReport) -> Vec<(u64, &
         (false, _) => "sockets refused by the server",
     };
     let skipped = match load.connections.get() as u64 {
+        _ if load.connect_each.is_some() => {
+            "skipped: due, but not begun for lack of a free connection or time"
+        }
         all if counts.connections_closed == all => "skipped: due when no connection was open any more",
         _ => "skipped: due, but not sent for lack of buffer space or time",
     };
@@ -280,6 +292,26 @@ pub(crate) fn exceptions(load: &LoadOptions, report: &LoadReport) -> Vec<(u64, &
         (counts.duplicate, of(counts.duplicate, "duplicate reply", "duplicate replies")),
         (counts.skipped, skipped),
         (counts.without_timestamp, unstamped),
+        (
+            counts.connections_refused,
+            of(counts.connections_refused, "connection refused", "connections refused"),
+        ),
+        (
+            counts.connections_timed_out,
+            of(
+                counts.connections_timed_out,
+                "connection not established in time",
+                "connections not established in time",
+            ),
+        ),
+        (
+            counts.connections_unreachable,
+            of(
+                counts.connections_unreachable,
+                "connection failed: the host is unreachable",
+                "connections failed: the host is unreachable",
+            ),
+        ),
         (counts.connections_closed, closed),
         (
             counts.network_errors,
@@ -313,12 +345,21 @@ pub(crate) fn step(step: &Step, limit: Duration) -> String {
 
 /// Returns the reason why a load that was its own limit could not send faster.
 pub(crate) fn bottleneck(report: &LoadReport) -> String {
+    let late = if report.exchanges.is_some() { "connections opened late" } else { "messages sent late" };
     let (busy, starved) = (percentage(report.cpu.busy), percentage(report.cpu.waiting));
     match (report.send_delay.is_empty(), report.is_generator_busy()) {
         (true, true) => format!("the generator (busiest thread {busy} busy; see --threads)"),
         (true, false) => format!("this machine (generator busy {busy}, waiting for CPU {starved})"),
-        (false, true) => format!("the generator (messages sent late, busy {busy}; see --threads)"),
-        (false, false) => format!("this machine (messages sent late, generator busy {busy})"),
+        (false, true) => format!("the generator ({late}, busy {busy}; see --threads)"),
+        (false, false) => format!("this machine ({late}, generator busy {busy})"),
+    }
+}
+
+/// Returns the nouns for the units of a load's rate: a message, or a connection for each.
+pub(crate) fn load_unit(load: &LoadOptions) -> (&'static str, &'static str) {
+    match load.connect_each {
+        Some(_) => ("connection", "connections"),
+        None => ("message", "messages"),
     }
 }
 

@@ -15,6 +15,7 @@ mod injected;
 mod interop;
 mod kernel;
 mod load;
+mod load_connect;
 mod log;
 mod output;
 mod outside;

@@ -16,6 +16,7 @@ use super::console::{self, Console};
 use super::{result_file, signals};
 use crate::config;
 use crate::failure::{Advised, Outcome};
+use crate::hints::socket::ports_in_time_wait;
 use crate::output::Output;
 
 /// Runs the command.
@@ -59,8 +60,12 @@ fn run_with(
     server: Option<&ServerProcess>,
 ) -> Result<Outcome> {
     let endpoint = config.load.connect.endpoint.clone();
+    let keeps_ports = config.load.connect_each.is_some_and(|connect| !connect.reset);
     let failed = |error| match error {
-        LoadError::Connect(error) => Advised::at(&endpoint, error, ", or try --self"),
+        LoadError::Connect(error) => match ports_in_time_wait(&error).filter(|_| keeps_ports) {
+            Some(hint) => Advised::new(error, hint).into(),
+            None => Advised::at(&endpoint, error, ", or try --self"),
+        },
         error => anyhow::Error::from(error),
     };
     let cpu_before = server.map(ServerProcess::cpu_time);

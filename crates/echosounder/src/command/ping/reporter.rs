@@ -307,7 +307,7 @@ impl Reporter {
         let is_repeated = is_stop && self.has_reported_stop;
         self.has_reported_stop |= is_stop;
         let state = &self.targets[index];
-        let hint = state.right_hint(&error).or_else(|| state.start_hint(error.failure_kind(), INSTEAD));
+        let hint = state.local_hint(&error).or_else(|| state.start_hint(error.failure_kind(), INSTEAD));
         let error = match hint {
             Some(hint) => Advised::new(error, &hint).into(),
             None => error.into(),

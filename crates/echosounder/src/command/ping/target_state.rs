@@ -9,6 +9,7 @@ use echosounder_socket::Address;
 use echosounder_socket::internal::kernel::clock_state;
 
 use crate::failure;
+use crate::hints::socket::ports_in_time_wait;
 use crate::render::json::unix_now_ns;
 use crate::render::ping::path_mtu::{Reported, SizeResult};
 use crate::render::ping::target::{CONNECT, ICMP, Target};
@@ -75,8 +76,17 @@ impl TargetState {
         }
     }
 
+    /// Returns what helps against an error of this machine that this kind of request causes.
+    pub(super) fn local_hint(&self, error: &ClientError) -> Option<String> {
+        let no_port = match self.ping.probe {
+            Probe::Connect(connect) if !connect.reset => ports_in_time_wait(error),
+            _ => None,
+        };
+        no_port.map(str::to_owned).or_else(|| self.right_hint(error))
+    }
+
     /// Returns how to get the right that an error of this machine shows to be missing.
-    pub(super) fn right_hint(&self, error: &ClientError) -> Option<String> {
+    fn right_hint(&self, error: &ClientError) -> Option<String> {
         let is_forbidden = error.is_local() && error.kind() == io::ErrorKind::PermissionDenied;
         let is_icmp = matches!(self.ping.probe, Probe::Icmp);
         (is_icmp && is_forbidden)

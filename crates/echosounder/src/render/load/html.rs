@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use echosounder_client::{LoadPoint, LoadReport, PointLatency};
+use echosounder_client::{LoadPoint, PointLatency};
 
 use super::summary::{Summary, TriedRate};
 use crate::render::html::distribution::{self, Texts};
@@ -22,16 +22,13 @@ pub(crate) fn page(out: &mut dyn Write, is_interim: bool, summary: &Summary<'_>)
         writeln!(out, r#"<section aria-labelledby="server"><h2 id="server"><bdi>"#)?;
         writeln!(out, "{}</bdi></h2>", Text(&load.connect.endpoint.to_string()))?;
         writeln!(out, r#"<p class="dim">{}</p>"#, Text(&prose::load(load)))?;
-        write_tiles(out, report)?;
+        write_tiles(out, summary)?;
         write_verdict(out, summary)?;
         if !steps.is_empty() {
             write_steps(out, steps)?;
         }
-        let rows = [
-            Row { name: "latency", times: &report.latency, jitter: None },
-            Row { name: "send delay", times: &report.send_delay, jitter: None },
-        ];
-        page::distributions(out, "Times", &rows)?;
+        let rows = summary.times().into_iter().map(|(name, times)| Row { name, times, jitter: None });
+        page::distributions(out, "Times", &rows.collect::<Vec<_>>())?;
         page::notes(out, &notes(summary))?;
         if !report.latency.is_empty() {
             write_figures(out, summary)?;
@@ -40,22 +37,28 @@ pub(crate) fn page(out: &mut dyn Write, is_interim: bool, summary: &Summary<'_>)
     })
 }
 
-fn write_tiles(out: &mut dyn Write, report: &LoadReport) -> io::Result<()> {
+fn write_tiles(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
+    let Summary { load, report, .. } = summary;
     let lost = report.counts.lost();
     let percent = format!("{} %", percentage_of(lost, report.counts.sent));
     let [p50, slow] = page::delay_tiles(&report.latency);
-    let messages = Tile::new("messages per second", rate(report.rate()));
-    page::tiles(out, &[messages, Tile { is_bad: lost != 0, ..Tile::new("lost", percent) }, p50, slow])
+    let label = match load.connect_each {
+        Some(_) => "connections per second",
+        None => "messages per second",
+    };
+    let per_second = Tile::new(label, rate(report.rate()));
+    page::tiles(out, &[per_second, Tile { is_bad: lost != 0, ..Tile::new("lost", percent) }, p50, slow])
 }
 
 /// Writes the highest rate of a ramp, and what limited the load if that was not the server.
 fn write_verdict(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
     let report = summary.report;
     let best = summary.steps.iter().filter(|step| step.held).map(|step| step.rate).reduce(f64::max);
+    let (_, unit) = prose::load_unit(summary.load);
     if let Some(best) = best {
         page::verdict(
             out,
-            &format!("The highest rate that held is {} messages per second.", rate(best)),
+            &format!("The highest rate that held is {} {unit} per second.", rate(best)),
             false,
         )?;
     }
@@ -120,11 +123,14 @@ fn write_figures(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
         rate_over_time(summary).rates().write(out)?;
         latency_over_time(summary).delays(&report.latency).write(out)?;
     }
+    let (_, unit) = prose::load_unit(summary.load);
     let texts =
-        Texts { title: "Distribution of latency", plural: "latencies", noun: ("message", "messages") };
+        Texts { title: "Distribution of latency", plural: "latencies", noun: prose::load_unit(summary.load) };
     distribution::figure("distribution".to_owned(), texts, &report.latency).write(out)?;
-    let curves = [("first", "latency", &report.latency), ("second", "send delay", &report.send_delay)];
-    percentiles::figure("percentiles".to_owned(), "messages", &curves).write(out)
+    let classes = ["first", "second", "third"].into_iter();
+    let curves: Vec<_> =
+        classes.zip(summary.times()).map(|(class, (name, times))| (class, name, times)).collect();
+    percentiles::figure("percentiles".to_owned(), unit, &curves).write(out)
 }
 
 fn rate_over_time(summary: &Summary<'_>) -> OverTime {
@@ -142,7 +148,11 @@ fn rate_over_time(summary: &Summary<'_>) -> OverTime {
         let [sent, answered] = [point.sent, point.answered].map(|count| rate(per_second(count, point)));
         format!("{sent}/s sent, {answered}/s answered{}", lost(point))
     };
-    over_time("rate", "Messages per second over time", summary, vec![sent, answered], &reading)
+    let title = match summary.load.connect_each {
+        Some(_) => "Connections per second over time",
+        None => "Messages per second over time",
+    };
+    over_time("rate", title, summary, vec![sent, answered], &reading)
 }
 
 fn latency_over_time(summary: &Summary<'_>) -> OverTime {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use echosounder_client::{LoadOptions, LoadReport, Step};
+use echosounder_client::{Distribution, LoadOptions, LoadReport, Step};
 use jiff::ZonedDateTime;
 
 /// Fewer replies than these would show the cost of connecting rather than of a message.
@@ -28,6 +28,16 @@ impl Summary<'_> {
         let answered = self.report.answered_total;
         let cpu = self.server_cpu.filter(|_| COST_FROM <= answered)?;
         Some(cpu.as_nanos() as f64 / answered as f64)
+    }
+
+    /// Returns the distributions that are not empty, and their names. The first is the latency.
+    pub(crate) fn times(&self) -> Vec<(&'static str, &Distribution)> {
+        let report = self.report;
+        let parts = report.exchanges.iter();
+        let parts = parts.flat_map(|parts| [("connect", &parts.connect), ("reply", &parts.reply)]);
+        let all = [("latency", &report.latency)].into_iter().chain(parts);
+        let all = all.chain([("send delay", &report.send_delay)]);
+        all.filter(|(_, times)| !times.is_empty()).collect()
     }
 
     /// Returns when the measurement began, which is known unless it was a step of a ramp.

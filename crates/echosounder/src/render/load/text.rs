@@ -64,7 +64,8 @@ pub(crate) fn result(out: &mut dyn Write, style: Style, summary: &Summary<'_>) -
     writeln!(out, "{}, {seconds:.1} s", prose::load(load))?;
     write_counts(out, style, summary)?;
     let megabytes = report.counts.bytes as f64 / seconds.max(1e-9) / 1e6;
-    writeln!(out, "rate     {} messages/s, {megabytes:.1} MB/s each way", rate(report.rate()))?;
+    let (_, unit) = prose::load_unit(load);
+    writeln!(out, "rate     {} {unit}/s, {megabytes:.1} MB/s each way", rate(report.rate()))?;
     if let Some(nanos) = summary.server_cpu_per_message() {
         writeln!(out, "server   {:.2} µs of CPU time per message", nanos / 1e3)?;
     }
@@ -104,15 +105,14 @@ fn write_counts(out: &mut dyn Write, style: Style, summary: &Summary<'_>) -> io:
 /// Writes the distributions with a row for each percentile, so that the table fits a terminal of
 /// any width.
 fn write_table(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
-    let columns: Vec<&Distribution> = [&summary.report.latency, &summary.report.send_delay]
-        .into_iter()
-        .filter(|times| !times.is_empty())
-        .collect();
-    let send_delay = if columns.len() == 2 { "  send delay" } else { "" };
-    writeln!(out, "ms           latency{send_delay}")?;
+    let columns = summary.times();
+    write!(out, "{:8}", "ms")?;
+    columns.iter().try_for_each(|(name, _)| write!(out, "{name:>12}"))?;
+    writeln!(out)?;
     let mut row = |name: &str, value: &dyn Fn(&Distribution) -> Option<f64>| {
         write!(out, "{name:8}")?;
-        columns.iter().try_for_each(|times| write!(out, "{:>12}", millis(value(times).unwrap_or(0.0))))?;
+        let mut values = columns.iter().map(|(_, times)| value(times).unwrap_or(0.0));
+        values.try_for_each(|value| write!(out, "{:>12}", millis(value)))?;
         writeln!(out)
     };
     row("min", &|times| times.min().map(|nanos| nanos as f64))?;
