@@ -191,8 +191,9 @@ fn requests_come_from_the_chosen_ports() {
         &endpoint,
         "-c",
         "3",
+        // The port of the connection before is free by then.
         "-i",
-        "5ms",
+        "0",
         "--source-port",
         &port.to_string(),
     ]);
