@@ -50,7 +50,7 @@ impl<C: Clock> Generator<C> {
     pub(super) fn go_on_with_exchanges(&mut self) -> Result<(), Failure> {
         self.end_expired_exchanges()?;
         let Some(fresh) = &mut self.fresh else { return Ok(()) };
-        let again = std::mem::take(&mut fresh.refused_by_queue);
+        let again = std::mem::take(&mut fresh.blocked);
         again.into_iter().try_for_each(|index| self.start_connection(index))
     }
 
@@ -58,7 +58,7 @@ impl<C: Clock> Generator<C> {
     /// again.
     pub(super) fn exchange_wait_max(&self) -> Duration {
         match &self.fresh {
-            Some(fresh) if !fresh.refused_by_queue.is_empty() => FULL_QUEUE_REST,
+            Some(fresh) if !fresh.blocked.is_empty() => FULL_QUEUE_REST,
             _ => SWEEP_EVERY,
         }
     }
@@ -97,10 +97,10 @@ impl<C: Clock> Generator<C> {
         match start_to_connect(socket, &self.plan.address) {
             Ok(is_established) => {
                 connection.start_polling(&self.poll, index as u64, !is_established)?;
-                if is_established { self.go_on_established(index) } else { Ok(()) }
+                if is_established { self.connection_established(index) } else { Ok(()) }
             }
             Err(error) if matches!(self.plan.address, Address::Unix(_)) && would_block(&error) => {
-                self.fresh.iter_mut().for_each(|fresh| fresh.refused_by_queue.push(index));
+                self.fresh.iter_mut().for_each(|fresh| fresh.blocked.push(index));
                 Ok(())
             }
             Err(error) => self.exchange_failed(index, error),
@@ -111,13 +111,13 @@ impl<C: Clock> Generator<C> {
     pub(super) fn go_on_with_setup(&mut self, index: usize) -> Result<(), Failure> {
         let Some(socket) = &self.connections[index].socket else { return Ok(()) };
         match connect_result(socket) {
-            Ok(()) => self.go_on_established(index),
+            Ok(()) => self.connection_established(index),
             Err(error) => self.exchange_failed(index, error),
         }
     }
 
-    /// Sends the message of an established connection.
-    fn go_on_established(&mut self, index: usize) -> Result<(), Failure> {
+    /// Notes that a connection is established, and sends its message.
+    fn connection_established(&mut self, index: usize) -> Result<(), Failure> {
         let now = self.elapsed();
         let Some(fresh) = &mut self.fresh else { return Ok(()) };
         if let Some(exchange) = fresh.slots.establish(index, now)
@@ -232,7 +232,7 @@ impl<C: Clock> Generator<C> {
         while let Some((number, _)) = connection.take_first() {
             self.recorder.record_given_up(number);
         }
-        fresh.refused_by_queue.retain(|&waiting| waiting != index);
+        fresh.blocked.retain(|&waiting| waiting != index);
         fresh.slots.end(index, now);
     }
 }

@@ -12,9 +12,9 @@ pub(super) struct FreshConnections {
     pub(super) candidates: Candidates,
     pub(super) connect: ConnectProbe,
     pub(super) slots: Slots,
-    /// Slots that are to connect again: the queue of the listener was full, and no event shows when
-    /// it no longer is (unix(7)).
-    pub(super) refused_by_queue: Vec<usize>,
+    /// Slots that connect again soon: the queue of the listener was full, and no event shows when it
+    /// has space (unix(7)).
+    pub(super) blocked: Vec<usize>,
     pub(super) times: ExchangeTimes,
 }
 
@@ -27,7 +27,7 @@ impl FreshConnections {
         timeout: Duration,
     ) -> Self {
         let slots = Slots::new(count, timeout);
-        Self { candidates, connect, slots, refused_by_queue: Vec::new(), times: ExchangeTimes::default() }
+        Self { candidates, connect, slots, blocked: Vec::new(), times: ExchangeTimes::default() }
     }
 
     /// Returns the number of slots.

@@ -113,7 +113,7 @@ impl LoadReport {
         Some(ClientError::Peer(kind, error).into())
     }
 
-    /// Returns whether so many connections are all over which measured messages were sent.
+    /// Returns whether `count` is the number of all connections that carried measured messages.
     fn is_every_connection(&self, count: u64) -> bool {
         let all = if self.exchanges.is_some() { self.counts.sent } else { self.connections.get() as u64 };
         all != 0 && count == all

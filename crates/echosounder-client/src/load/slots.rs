@@ -63,7 +63,8 @@ impl Slots {
         Some((slot, exchange.due.max(since)))
     }
 
-    /// Notes that the connection in a slot is established. Returns the exchange if that is news.
+    /// Notes that the connection in a slot is established. Returns the exchange, or `None` if it was
+    /// established before.
     pub(super) fn establish(&mut self, slot: usize, now: Duration) -> Option<Exchange> {
         let exchange = self.exchanges.get_mut(slot)?.as_mut()?;
         if exchange.established.is_some() {
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_waits_for_a_slot_but_not_on_the_generators_account() {
+    fn waiting_for_a_slot_is_no_delay_of_the_generator() {
         let mut slots = Slots::new(2, at(100));
         assert_eq!(slots.begin(exchange(0, 5, 6)), Some((0, at(5))));
         assert_eq!(slots.begin(exchange(1, 7, 7)), Some((1, at(7))));
