@@ -13,7 +13,9 @@ use serde_json::Value;
 use crate::families::{endpoint, schemes};
 use crate::ping::count;
 use crate::schema::assert_lines;
-use crate::support::{Finished, Folder, Serving, closed_port, connections, finish, net_lab, run, sh, unique};
+use crate::support::{
+    Finished, Folder, Serving, closed_port, connections, finish, net_lab, run, sh, unique, wait_until,
+};
 
 /// Runs `sounder load --connect --json` without a warm-up.
 #[track_caller]
@@ -81,7 +83,7 @@ fn each_message_has_a_connection_of_its_own() {
     let done = load(&[&peer, "-n", "30", "-c", "3", "--reset"]);
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     // The first connection shows that the server is there.
-    assert_eq!(accepted.load(Ordering::Relaxed), 31);
+    wait_until("31 connections", || accepted.load(Ordering::Relaxed) == 31);
     let text = run(&["load", "--connect", &peer, "-n", "30", "-c", "3", "--warm-up", "0"], b"");
     let text = text.text();
     assert!(text.contains("\n3 connections at a time, a new one for each message of 64 bytes, "), "{text}");
