@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
     /// Something did not work: the peer failed, or a reply, a threshold or a socket family is
     /// missing. It is reported already.
     Incomplete,
-    /// This machine failed, which is reported already.
+    /// This machine failed, or a file is wrong, which is reported already.
     Failed,
 }
 
@@ -56,6 +56,20 @@ impl From<Outcome> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
+
+/// Something wrong in a configuration file: the name of the file, the line and the problem, and a hint.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct FileError {
+    pub(crate) text: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl FileError {
+    pub(crate) fn new(text: String) -> Self {
+        Self { text, hint: None }
+    }
+}
 
 /// An error of the client with advice for the user.
 #[derive(Debug)]
@@ -184,7 +198,7 @@ pub(crate) fn report(error: &Error, output: Output) {
 }
 
 /// Prints how many messages are missing on standard error, at the end of the program.
-pub(crate) fn report_losses(losses: &Losses) {
+pub(crate) fn report_losses(losses: &Losses, as_json: bool) {
     if losses.messages == 0 {
         return;
     }
@@ -194,11 +208,11 @@ pub(crate) fn report_losses(losses: &Losses) {
     };
     let text = format!("{} missing on standard error: {cause}", counted(losses.messages, "message"));
     // If standard error still fails, nothing can report it.
-    let _ = note(&mut stderr(), &text, is_json_typed());
+    let _ = note(&mut stderr(), &text, as_json);
 }
 
 /// Returns whether the command line has `--json`, even if it cannot be parsed.
-fn is_json_typed() -> bool {
+pub(crate) fn is_json_typed() -> bool {
     std::env::args_os().any(|typed| typed == "--json")
 }
 
@@ -218,6 +232,13 @@ pub(crate) fn report_usage(error: clap::Error, color: Color, program: &Command) 
         }
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Prints what is wrong in a configuration file, and returns the exit status.
+pub(crate) fn report_file(errors: Vec<FileError>, color: Color) -> ExitCode {
+    let output = Output { json: is_json_typed(), quiet: false, color };
+    errors.into_iter().for_each(|error| report(&error.into(), output));
+    ExitCode::from(2)
 }
 
 fn print_help(error: &clap::Error, color: Color) -> io::Result<()> {
@@ -309,6 +330,9 @@ fn is_absent(error: &Error) -> bool {
 fn hint(error: &Error) -> Option<String> {
     if let Some(Advised { hint, .. }) = find(error) {
         return Some(hint.clone());
+    }
+    if let Some(FileError { hint, .. }) = find(error) {
+        return hint.clone();
     }
     client_error(error)
         .and_then(hints::socket::client_error)

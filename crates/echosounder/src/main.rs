@@ -1,7 +1,7 @@
 //! `sounder`: timestamped echo server, client, latency prober and load generator for every socket
 //! family on Linux.
 //!
-//! The command line is parsed into [`args`], which become the work of a command in [`config`]; a
+//! The [`command_line`] is parsed into [`args`], which become the work of a command in [`config`]; a
 //! module of [`command`] does that work, and [`render`] writes the results. No other crate of the
 //! project prints.
 #![forbid(unsafe_code)]
@@ -9,7 +9,9 @@
 mod args;
 mod choices;
 mod command;
+mod command_line;
 mod config;
+mod config_file;
 mod failure;
 mod hints;
 mod line_sink;
@@ -24,48 +26,65 @@ mod target;
 mod value_parsers;
 
 use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
+use clap::{ColorChoice, CommandFactory, ValueEnum};
 
 use crate::args::{Args, Command};
+use crate::command_line::{CommandLine, Rejection};
 use crate::failure::Outcome;
 use crate::output::Color;
 
 fn main() -> ExitCode {
-    let code = run_program();
-    failure::report_losses(&stderr::finish());
+    let (code, as_json) = run_program();
+    failure::report_losses(&stderr::finish(), as_json);
     code
 }
 
-fn run_program() -> ExitCode {
+/// Returns the exit status, and whether errors are printed as JSON.
+fn run_program() -> (ExitCode, bool) {
     // Before the first thread, which inherits it. If this fails, a file over the size limit ends
     // the program by SIGXFSZ.
     let _ = echosounder_socket::internal::ignore_file_size_signal();
     let color = color_of_usage();
     let mut program = Args::command();
     program.build();
-    let args = match parse(program.clone(), color) {
-        Ok(args) => args,
-        Err(error) => return failure::report_usage(error, color, &program),
+    let typed: Vec<OsString> = env::args_os().collect();
+    let line = match command_line::parse(&program.clone().color(choice(color)), &typed) {
+        Ok(line) => line,
+        Err(Rejection::Typed(error)) => {
+            return (failure::report_usage(error, color, &program), failure::is_json_typed());
+        }
+        Err(Rejection::File(errors)) => {
+            return (failure::report_file(errors, color), failure::is_json_typed());
+        }
     };
-    let output = args.output;
-    match run_command(args) {
+    let output = line.args.output;
+    let code = match run_command(line) {
         Ok(outcome) => outcome.into(),
         Err(error) => failure::report_and_exit_code(&error, output),
-    }
+    };
+    (code, output.json)
 }
 
-fn run_command(args: Args) -> Result<Outcome> {
+fn run_command(CommandLine { args, options }: CommandLine) -> Result<Outcome> {
     let output = args.output;
     match args.command {
-        Command::Serve(args) => command::serve::run(config::serve(args)?, output),
+        Command::Serve(args) => {
+            let located = |error| match options {
+                Some(options) => options.located(error),
+                None => error,
+            };
+            command::serve::run(config::serve(args).map_err(located)?, output)
+        }
         Command::Talk(args) => command::talk::run(config::talk(args, output.color)?, output),
         Command::Ping(args) => command::ping::run(config::ping(args)?, output),
         Command::Load(args) => command::load::run(config::load(args)?, output),
         Command::Demo => command::demo::run(output),
         Command::Doctor => command::doctor::run(output),
+        Command::Config { check } => command::check_config::run(&check, output),
         Command::Completions { shell } => command::manual::completions(shell),
         Command::Man { folder } => command::manual::write_pages(&folder),
     }
@@ -84,15 +103,10 @@ fn color_of_usage() -> Color {
     value.and_then(|value| Color::from_str(&value, false).ok()).unwrap_or(Color::Auto)
 }
 
-fn parse(program: clap::Command, color: Color) -> Result<Args, clap::Error> {
-    let color = match color {
+fn choice(color: Color) -> ColorChoice {
+    match color {
         Color::Auto => ColorChoice::Auto,
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
-    };
-    let matches = program.color(color).try_get_matches()?;
-    match hints::usage::split_endpoint(&matches) {
-        Some(error) => Err(error),
-        None => Args::from_arg_matches(&matches),
     }
 }

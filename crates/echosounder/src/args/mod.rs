@@ -44,6 +44,16 @@ pub(crate) enum Command {
     /// Check which socket families and kernel features work on this machine
     #[command(after_long_help = EXIT_STATUS)]
     Doctor,
+    /// Check configuration files
+    #[command(after_help = CONFIG, after_long_help = format!("{CONFIG}\n\n{EXIT_STATUS}"))]
+    Config {
+        /// Check the files as "serve --config FILE" reads them, without serving; - is standard input
+        ///
+        /// Print "FILE: ok", or every error with its line and exit with status 2. Check as the user
+        /// and on the machine that will serve: the user and the key file that a file names must exist.
+        #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+        check: Vec<PathBuf>,
+    },
     /// Print a shell completion script
     #[command(after_help = SHELLS, after_long_help = format!("{SHELLS}\n\n{EXIT_STATUS}"))]
     Completions {
@@ -98,6 +108,11 @@ Exit status:
      absent.
   2  Wrong usage, or this machine failed: bind, permission, no local ports,
      disk.";
+
+const CONFIG: &str = "\
+Examples:
+  sounder config --check sounder.toml    check a file before the server reads it
+  sounder serve --config sounder.toml    serve with its options";
 
 const SHELLS: &str = "\
 Examples:

@@ -35,6 +35,7 @@ Examples:
   sounder serve --stamp '[{{rfc3339}}] {{peer}} ' :7000
   sounder serve --stamp none --frame line       plain echo (RFC 862) of lines
   sounder serve stamp://                        a STAMP reflector, port 862
+  sounder serve --config /etc/sounder.toml      options from a file
 
 {EXIT_STATUS}", targets()))]
 pub(crate) struct Serve {
@@ -44,6 +45,15 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) ip_version: IpVersion,
+
+    /// Read options and endpoints from the table [serve] of a TOML file; - is standard input
+    ///
+    /// The keys are the options without their dashes, such as max-connections = 1000, and endpoints =
+    /// ["tcp://", "udp://"]. Typed options replace those of the file, but repeatable ones add up. Typed
+    /// endpoints replace all endpoints of the file. A relative path in the file begins at the working
+    /// directory. "sounder config --check FILE" checks a file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// Timestamp before each reply: ctime, rfc3339, unix, ns, none, or a template
     ///

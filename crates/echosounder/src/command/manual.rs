@@ -214,7 +214,10 @@ fn files(name: &str) -> Vec<(&'static str, &'static str)> {
             ),
             ("/etc/services", "Port numbers of service names."),
         ],
-        "sounder-serve" => vec![("/etc/services", "Port numbers of service names.")],
+        "sounder-serve" | "sounder-config" => vec![
+            ("FILE", "Configuration in TOML, without a default place. docs/configuration.md explains it."),
+            ("/etc/services", "Port numbers of service names."),
+        ],
         _ => Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, one module each, and the parts that they share: signals, the console, result files
 //! and the server that a command starts for itself.
 
+pub(crate) mod check_config;
 mod console;
 pub(crate) mod demo;
 pub(crate) mod doctor;

@@ -224,7 +224,7 @@ fn every_command_has_a_man_page() {
         assert!(text.contains(part), "{page}: {text}");
     }
     let pages: Vec<_> = fs::read_dir(&pages).unwrap().map(|page| page.unwrap().path()).collect();
-    assert_eq!(pages.len(), 9);
+    assert_eq!(pages.len(), 10);
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
         let sections =
@@ -247,7 +247,7 @@ fn every_command_has_a_man_page() {
 
 #[test]
 fn help_command_equals_help_option() {
-    for command in ["serve", "talk", "ping", "load", "demo", "doctor", "completions", "man"] {
+    for command in ["serve", "talk", "ping", "load", "demo", "doctor", "config", "completions", "man"] {
         let help = run(&[command, "--help"], b"");
         assert_eq!(run(&["help", command], b"").all(), help.all());
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
@@ -260,7 +260,7 @@ fn help_command_equals_help_option() {
 
 #[test]
 fn help_fits_the_terminal() {
-    for command in ["serve", "talk", "ping", "load", "demo", "doctor", "completions", "man"] {
+    for command in ["serve", "talk", "ping", "load", "demo", "doctor", "config", "completions", "man"] {
         let help = |columns| finish(sounder([command, "--help"]).env("COLUMNS", columns), b"");
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let (narrow, usual) = (help("40"), help("80"));

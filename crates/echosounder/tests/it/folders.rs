@@ -134,6 +134,8 @@ fn unwritable_output_fails_and_a_closed_pipe_does_not() {
         "demo --json",
         "doctor",
         "doctor --json",
+        "config --check ../../pkg/sounder.toml",
+        "config --json --check ../../pkg/sounder.toml",
         "ping --self udp://127.0.0.1:0 -c 2 -i 1ms",
         "ping --json --self udp://127.0.0.1:0 -c 2 -i 1ms",
         "load --self -n 10 -w 20s",

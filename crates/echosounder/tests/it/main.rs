@@ -5,6 +5,7 @@
 mod abuse;
 mod cli;
 mod clock;
+mod config;
 mod connect;
 mod failures;
 mod families;

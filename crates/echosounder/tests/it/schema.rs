@@ -322,6 +322,13 @@ fn lines_of_demo_and_doctor_fit_the_schema() {
 }
 
 #[test]
+fn lines_of_config_fit_the_schema() {
+    let input = b"[serve]\nx = 1\nstamp = 1\n";
+    let done = run(&["config", "--json", "--check", "-"], input);
+    assert_events(&lines(&done), &["config", "error"]);
+}
+
+#[test]
 fn lines_of_wrong_usage_fit_the_schema() {
     for args in [&["--json", "load", "-P", "4"][..], &["--json", "ping", "foo://x"], &["--json"]] {
         assert_events(&lines(&run(args, b"")), &["error"]);
