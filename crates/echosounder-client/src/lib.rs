@@ -71,8 +71,8 @@ pub use load::{
 pub use ping::{
     ClockRelation, DelayReport, Drift, KernelTimestamps, LossCounts, Miss, OneWayDelay, Order,
     PeerClockReport, Percent, Ping, PingControl, PingEvent, PingInterval, PingOptions, PingReply, PingReport,
-    Pinger, Point, Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, RequestHeader, ResolvedTarget, RttRange,
-    STREAM_REQUEST_BYTES_MIN, SeenReport, Series, Spreads, StampOptions, TargetEvent, TargetResult,
+    Pinger, Point, Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, Refusal, RequestHeader, ResolvedTarget,
+    RttRange, STREAM_REQUEST_BYTES_MIN, SeenReport, Series, Spreads, StampOptions, TargetEvent, TargetResult,
     TcpReport, Thresholds, TimestampSource, TimestampSupport, Verdict,
 };
 pub use talk::{

@@ -40,6 +40,6 @@ pub use plan::PingOptions;
 pub use probe::{Probe, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, STREAM_REQUEST_BYTES_MIN, StampOptions};
 pub use report::{DelayReport, LossCounts, PingInterval, PingReport, Spreads, TimestampSupport, Verdict};
 pub use seen::{RequestHeader, SeenReport};
-pub use series::{Point, RttRange, Series};
+pub use series::{Point, Refusal, RttRange, Series};
 pub use tcp_watch::TcpReport;
 pub use thresholds::{Miss, Percent, Thresholds};

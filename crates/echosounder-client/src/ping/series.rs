@@ -18,8 +18,6 @@ pub struct Point {
     pub lost: u64,
     /// The range of the round-trip times.
     pub rtt: Option<RttRange>,
-    /// The longest time after which the peer refused one of the requests.
-    pub refused_after: Option<Duration>,
     /// The maximum outbound delay, in nanoseconds.
     pub up_max_ns: Option<i64>,
     /// The maximum return delay, in nanoseconds.
@@ -38,6 +36,18 @@ pub struct RttRange {
     pub max: Duration,
 }
 
+/// The time after which a request was refused.
+///
+/// See [`Ping`](crate::Ping) for an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The [`at`](Point::at) of the point with the request.
+    pub at: Duration,
+    /// The longest time after which one of the point's requests was refused.
+    pub after: Duration,
+}
+
 /// The points of a measurement in the order of time. When there are too many, each two become one:
 /// so the series is as fine as its memory allows, whether it lasts a second or a year.
 ///
@@ -45,6 +55,9 @@ pub struct RttRange {
 #[derive(Clone, Debug)]
 pub struct Series {
     points: Vec<Point>,
+    /// Of the points with refused requests. Most measurements have none, so points do not contain
+    /// them.
+    refusals: Vec<Refusal>,
     points_max: usize,
     /// The span of each point; zero while each point stands for one request.
     width: Duration,
@@ -53,12 +66,17 @@ pub struct Series {
 impl Series {
     /// Creates a series of at most that many points.
     pub(super) fn new(points_max: usize) -> Self {
-        Self { points: Vec::new(), points_max, width: Duration::ZERO }
+        Self { points: Vec::new(), refusals: Vec::new(), points_max, width: Duration::ZERO }
     }
 
     /// Returns the points in the order of time.
     pub fn points(&self) -> &[Point] {
         &self.points
+    }
+
+    /// Returns when requests were refused, in the order of time, one for each point with any.
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
     }
 
     /// Returns the span of each point; zero if each point stands for one request.
@@ -73,7 +91,6 @@ impl Series {
             answered: 1,
             lost: 0,
             rtt: Some(RttRange { min: rtt, max: rtt }),
-            refused_after: None,
             up_max_ns: delay.map(|delay| delay.up_ns),
             down_max_ns: delay.map(|delay| delay.down_ns),
         });
@@ -81,7 +98,14 @@ impl Series {
 
     /// Adds a request that was lost. If the peer refused it, that was so long after it was sent.
     pub(super) fn lost(&mut self, at: Duration, refused_after: Option<Duration>) {
-        self.add(Point { at, lost: 1, refused_after, ..Point::default() });
+        self.add(Point { at, lost: 1, ..Point::default() });
+        let at = self.aligned(at);
+        let Some(after) = refused_after else { return };
+        let place = self.refusals.iter().rposition(|other| other.at <= at);
+        match place.map(|place| &mut self.refusals[place]) {
+            Some(last) if last.at == at => last.after = last.after.max(after),
+            _ => self.refusals.insert(place.map_or(0, |place| place + 1), Refusal { at, after }),
+        }
     }
 
     /// Removes a lost request, because its reply has arrived after all.
@@ -89,7 +113,8 @@ impl Series {
         let has_lost = |point: &&mut Point| point.lost != 0 && point.at <= at && at <= point.at + self.width;
         if let Some(point) = self.points.iter_mut().rev().find(has_lost) {
             point.lost -= 1;
-            point.refused_after = point.refused_after.filter(|_| point.lost != 0);
+            let (at, is_last) = (point.at, point.lost == 0);
+            self.refusals.retain(|refusal| refusal.at != at || !is_last);
         }
         self.points.retain(|point| point.answered + point.lost != 0);
     }
@@ -99,20 +124,20 @@ impl Series {
         let place = self.points.iter().rposition(|other| other.at <= point.at);
         match place.map(|place| &mut self.points[place]) {
             Some(last) if point.at < last.at + self.width => last.merge(&point),
-            _ => self.points.insert(place.map_or(0, |place| place + 1), self.aligned(point)),
+            _ => {
+                let at = self.aligned(point.at);
+                self.points.insert(place.map_or(0, |place| place + 1), Point { at, ..point });
+            }
         }
         if self.points_max < self.points.len() {
             self.halve();
         }
     }
 
-    /// Moves a point to the start of its span.
-    fn aligned(&self, mut point: Point) -> Point {
-        let width = self.width.as_nanos();
-        if let Some(over) = point.at.as_nanos().checked_rem(width) {
-            point.at -= Duration::from_nanos(u64::try_from(over).unwrap_or(0));
-        }
-        point
+    /// Returns the start of the span that a time is in.
+    fn aligned(&self, at: Duration) -> Duration {
+        let over = at.as_nanos().checked_rem(self.width.as_nanos()).unwrap_or(0);
+        at - Duration::from_nanos(u64::try_from(over).unwrap_or(0))
     }
 
     /// Merges points until about half as many are left.
@@ -124,10 +149,17 @@ impl Series {
         self.width = (self.width * 2).max(half).max(Duration::from_nanos(1));
         self.points.reserve_exact(self.points_max + 1);
         for point in points {
-            let point = self.aligned(point);
+            let point = Point { at: self.aligned(point.at), ..point };
             match self.points.last_mut() {
                 Some(last) if point.at == last.at => last.merge(&point),
                 _ => self.points.push(point),
+            }
+        }
+        for Refusal { at, after } in std::mem::take(&mut self.refusals) {
+            let at = self.aligned(at);
+            match self.refusals.last_mut() {
+                Some(last) if at == last.at => last.after = last.after.max(after),
+                _ => self.refusals.push(Refusal { at, after }),
             }
         }
     }
@@ -143,7 +175,6 @@ impl Point {
             }
             (own, other) => own.or(other),
         };
-        self.refused_after = self.refused_after.max(other.refused_after);
         self.up_max_ns = self.up_max_ns.max(other.up_max_ns);
         self.down_max_ns = self.down_max_ns.max(other.down_max_ns);
     }
@@ -187,17 +218,29 @@ mod tests {
 
     #[test]
     fn the_longest_time_of_a_refusal_stays_until_it_is_taken_back() {
-        let mut series = Series::new(2);
-        for (at, after) in [(0, 5), (10, 7), (20, 1)] {
-            series.lost(millis(at), Some(millis(after)));
+        let refusals = |series: &Series| -> Vec<_> {
+            series.refusals().iter().map(|refusal| (refusal.at, refusal.after)).collect()
+        };
+        let mut series = Series::new(POINTS_MAX);
+        for (at, after) in [(20, Some(1)), (0, Some(5)), (10, None)] {
+            series.lost(millis(at), after.map(millis));
         }
-        let refused = |series: &Series| series.points().iter().filter_map(|point| point.refused_after).max();
-        assert_eq!((series.points().len(), refused(&series)), (2, Some(millis(7))));
-        let mut one = Series::new(2);
-        one.lost(millis(0), Some(millis(5)));
-        one.replied(millis(0), millis(6), None);
-        one.take_back(millis(0));
-        assert_eq!(refused(&one), None);
+        assert_eq!(refusals(&series), [(millis(0), millis(5)), (millis(20), millis(1))]);
+        series.replied(millis(20), millis(6), None);
+        series.take_back(millis(20));
+        assert_eq!(refusals(&series), [(millis(0), millis(5))]);
+    }
+
+    #[test]
+    fn many_refusals_share_points() {
+        let mut series = Series::new(POINTS_MAX);
+        for number in 0..100_000 {
+            series.lost(millis(number), Some(millis(1 + number % 1000)));
+        }
+        let (points, refusals) = (series.points(), series.refusals());
+        assert_eq!(points.len(), refusals.len());
+        assert!(points.iter().zip(refusals).all(|(point, refusal)| point.at == refusal.at));
+        assert_eq!(refusals.iter().map(|refusal| refusal.after).max(), Some(millis(1000)));
     }
 
     #[test]

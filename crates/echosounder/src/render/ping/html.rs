@@ -268,7 +268,10 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
     let down: Vec<_> = points.iter().map(|point| point.down_max_ns.map(|nanos| nanos as f64)).collect();
     let low: Vec<_> = points.iter().map(|point| point.rtt.map(|rtt| nanos(rtt.min))).collect();
     let rtt: Vec<_> = points.iter().map(|point| point.rtt.map(|rtt| nanos(rtt.max))).collect();
-    let refused: Vec<_> = points.iter().map(|point| point.refused_after.map(nanos)).collect();
+    let refusals = report.series.refusals();
+    let refusal_at = |at| refusals.binary_search_by_key(&at, |refusal| refusal.at).ok();
+    let refused: Vec<Option<f64>> =
+        points.iter().map(|point| Some(nanos(refusals[refusal_at(point.at)?].after))).collect();
     let unit = Unit::for_delay(rtt.iter().chain(&refused).flatten().copied().fold(0.0, f64::max) / 10.0);
     let (name, shape) = match is_single {
         true => ("round trip", Shape::Dots),
@@ -290,10 +293,6 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
             });
         }
     }
-    if refused.iter().any(Option::is_some) {
-        let name = format!("refused{maximum}");
-        curves.push(Curve { class: "refused", name, shape: Shape::Squares, values: refused });
-    }
     let range_of = |what, times: &Distribution| match times.count() {
         0 => String::new(),
         _ => format!("; {what} between {}", range(times)),
@@ -306,16 +305,21 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
         range_of("times until requests were refused", &report.refused_after),
         counted(report.lost.total(), "request")
     );
-    let points = points.iter().map(|point| Point {
+    let points = points.iter().zip(&refused).map(|(point, refused)| Point {
         at: nanos(point.at + width / 2),
         lost: point.lost as f64 / (point.lost + point.answered).max(1) as f64,
-        reading: reading(point, unit),
+        reading: reading(point, *refused, unit),
     });
+    let points = points.collect();
+    if !refusals.is_empty() {
+        let name = format!("refused{maximum}");
+        curves.push(Curve { class: "refused", name, shape: Shape::Squares, values: refused });
+    }
     OverTime {
         id,
         title: "Round trips over time",
         description,
-        points: points.collect(),
+        points,
         curves,
         span,
         gap: (!is_single).then(|| nanos(width * 3)),
@@ -325,7 +329,7 @@ fn over_time(id: String, start: Option<ZonedDateTime>, report: &PingReport) -> O
 }
 
 /// Returns the values of a point for the readout.
-fn reading(point: &echosounder_client::Point, unit: Unit) -> String {
+fn reading(point: &echosounder_client::Point, refused_after: Option<f64>, unit: Unit) -> String {
     let mut parts = Vec::new();
     if let Some((least, most)) = point.rtt.map(|rtt| (nanos(rtt.min), nanos(rtt.max))) {
         let rtt = match least < most {
@@ -340,12 +344,12 @@ fn reading(point: &echosounder_client::Point, unit: Unit) -> String {
     }
     match (point.answered, point.lost) {
         (_, 0) => {}
-        (0, 1) if point.refused_after.is_none() => parts.push("lost".to_owned()),
+        (0, 1) if refused_after.is_none() => parts.push("lost".to_owned()),
         (0, 1) => {}
         (answered, lost) => parts.push(format!("{lost} of {} lost", answered + lost)),
     }
-    if let Some(after) = point.refused_after {
-        parts.push(format!("refused after {} {}", unit.brief(nanos(after)), unit.name));
+    if let Some(after) = refused_after {
+        parts.push(format!("refused after {} {}", unit.brief(after), unit.name));
     }
     parts.join(", ")
 }
