@@ -115,8 +115,8 @@ pub(crate) fn has_no_route(error: &io::Error) -> bool {
 }
 
 /// Returns whether an error may come from an ICMP message about an earlier packet: ip(7),
-/// `icmp_err_convert` in net/ipv4/icmp.c, `tab_unreach` in net/ipv6/icmp.c. A connected datagram
-/// socket returns such an error from its next call.
+/// `icmp_err_convert` in net/ipv4/icmp.c, `tab_unreach` in net/ipv6/icmp.c, and EREMOTEIO for a
+/// redirect in net/ipv4/ping.c. A connected datagram socket returns such an error from its next call.
 ///
 /// See [`is_unreachable`] for an example.
 pub fn is_from_icmp(error: &io::Error) -> bool {
@@ -131,6 +131,7 @@ pub fn is_from_icmp(error: &io::Error) -> bool {
         libc::ENONET,
         libc::EACCES,
         libc::EPROTO,
+        libc::EREMOTEIO,
     ];
     error.raw_os_error().is_some_and(|errno| converted.contains(&errno))
 }

@@ -177,10 +177,11 @@ mod tests {
     ];
 
     /// Errors with higher numbers, and errors that do not concern a peer.
-    const MORE: [(&str, i32, [&str; 5]); 3] = [
+    const MORE: [(&str, i32, [&str; 5]); 4] = [
         ("EHOSTUNREACH", 113, ["UUU", "...", "UUU", "RRR", "..."]),
         ("EALREADY", 114, ["...", "...", "...", "...", "..."]),
         ("EINPROGRESS", 115, ["...", "...", "...", "...", "..."]),
+        ("EREMOTEIO", 121, ["UUU", "...", "...", "...", "..."]),
     ];
 
     fn host() -> Address {

@@ -26,6 +26,10 @@ const ORIGIN_LOCAL: u8 = 1;
 /// The origin of an "error" that is the time of a send: linux/errqueue.h.
 const ORIGIN_TIMESTAMPING: u8 = 4;
 
+/// The type of an ICMP message by which a router names a better one and forwards the packet all the
+/// same: RFC 792. Only ping sockets report it.
+const ICMP_REDIRECT: u8 = 5;
+
 /// The stages of a send whose times the kernel reports, as numbers of linux/errqueue.h.
 const STAGE_SENT: u32 = 0;
 const STAGE_QUEUED: u32 = 1;
@@ -186,6 +190,9 @@ impl KernelTimestamps {
                     _ => return Ok(Some(ErrorQueueEvent::Other)),
                 };
                 Some(ErrorQueueEvent::Sent { len: message.len, stage, at: wall(at) })
+            }
+            (_, Some(error)) if error.origin == ExtendedError::ORIGIN_ICMP && error.kind == ICMP_REDIRECT => {
+                Some(ErrorQueueEvent::Other)
             }
             (_, Some(error)) if error.origin != ORIGIN_LOCAL => {
                 Some(ErrorQueueEvent::Failed { len: message.len, error })

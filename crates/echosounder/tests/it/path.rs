@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Finished, finish, installed, net_lab, run};
+use crate::support::{Finished, finish, installed, net_lab, run, skip};
 
 /// An interface with an MTU of 1,300 bytes, and a peer behind it that never replies.
 const SHORT: &str = "ip link add short mtu 1300 type veth peer name other
@@ -151,6 +151,41 @@ fn missing_right_to_icmp_is_explained() {
         lines[1].starts_with(hint) && lines[1].ends_with("), or give this program CAP_NET_RAW"),
         "{done:?}"
     );
+}
+
+/// Two routers in one network, of which the first one forwards to the second and sends redirects.
+const REDIRECTED: &str = "ip netns add first; ip netns add second
+    ip link add lan type bridge; ip link set lan up; ip address add 10.9.0.1/24 dev lan
+    ip link add one type veth peer name lan netns first; ip link set one master lan up
+    ip link add two type veth peer name lan netns second; ip link set two master lan up
+    ip -n first address add 10.9.0.254/24 dev lan; ip -n first link set lan up
+    ip -n second address add 10.9.0.253/24 dev lan; ip -n second link set lan up
+    ip -n second link set lo up; ip -n second address add 10.7.0.1/32 dev lo
+    ip netns exec first sysctl -qw net.ipv4.ip_forward=1
+    ip -n first route add 10.7.0.0/24 via 10.9.0.253; ip route add 10.7.0.0/24 via 10.9.0.254";
+
+#[test]
+fn redirects_lose_no_request() {
+    let Some(mut lab) = net_lab("ip link add lan type bridge 2>&- || set -- false") else { return };
+    if finish(lab.arg("true"), b"").code != Some(0) {
+        return skip("bridge", "this kernel has none");
+    }
+    for script in ["", PING_SOCKETS] {
+        for target in ["icmp://10.7.0.1", "udp://10.7.0.1:7"] {
+            let Some(mut lab) = net_lab(&format!("{REDIRECTED}\n{script}")) else { return };
+            let ping = "\"$0\" ping --json -c 3 -i 0.2 -W 10s \"$1\"; ip route get 10.7.0.1 >&2";
+            lab.args(["sh", "-c", ping, env!("CARGO_BIN_EXE_sounder"), target]);
+            let done = finish(&mut lab, b"");
+            assert!(done.stderr.contains("<redirected>"), "{done:?}");
+            let objects = done.objects();
+            let errors: Vec<_> = objects.iter().filter_map(|object| object["icmp_error"].as_str()).collect();
+            // Nothing listens on the port of UDP.
+            let is_redirect = |error: &&&str| error.contains("type 5") || error.contains("redirect");
+            assert_eq!(errors.iter().filter(is_redirect).count(), 0, "{done:?}");
+            let answered = &objects.last().unwrap()["answered"];
+            assert_eq!(*answered, if target.starts_with("icmp") { 3 } else { 0 }, "{done:?}");
+        }
+    }
 }
 
 #[test]
