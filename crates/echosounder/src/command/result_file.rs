@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ use crate::output::{OutputFile, ResultFormat};
 
 /// Maximum number of symbolic links on the way to a file, as in the kernel (path_resolution(7)).
 const LINKS_MAX: usize = 40;
+
+/// More bytes than any line of a result has.
+const LINE_MAX: u64 = 64 * 1024;
 
 /// The interval at which the report so far is saved.
 #[derive(Debug)]
@@ -179,6 +182,15 @@ impl ResultFile {
         published.map_err(|error| self.failed(&error.into()))
     }
 
+    /// Ends a file that is written line by line after a failure, and moves its complete lines to their
+    /// destination. If that fails, too, the file stays as it was.
+    pub(crate) fn end_lines(&mut self) {
+        let Some(mut draft) = self.lines.take().and_then(|draft| draft.without_torn_line().ok()) else {
+            return;
+        };
+        let _ = draft.publish(&self.destination);
+    }
+
     /// Returns whether lines were appended.
     pub(crate) fn has_lines(&self) -> bool {
         self.lines.is_some()
@@ -263,6 +275,18 @@ struct Draft {
 }
 
 impl Draft {
+    /// Removes what was written behind the last complete line, and what waits to be written.
+    fn without_torn_line(self) -> io::Result<Self> {
+        let (file, _) = self.out.into_parts();
+        let len = file.metadata()?.len();
+        let mut tail = vec![0; usize::try_from(len.min(LINE_MAX)).unwrap_or(0)];
+        let start = len - tail.len() as u64;
+        file.read_exact_at(&mut tail, start)?;
+        let end = tail.iter().rposition(|byte| *byte == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
+        file.set_len(start + end as u64 + 1)?;
+        Ok(Self { out: BufWriter::new(file), temporary: self.temporary })
+    }
+
     fn publish(&mut self, destination: &Destination) -> io::Result<()> {
         self.out.flush()?;
         let (Some(temporary), Destination::Replaced { target, old }) = (self.temporary.take(), destination)

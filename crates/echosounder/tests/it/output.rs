@@ -12,8 +12,8 @@ use std::time::Duration;
 use echosounder_socket::{Interest, Signal, ready};
 
 use crate::support::{
-    Finished, Folder, Program, Serving, closed_port, finish, installed, json_lines, run, sh, sounder, unique,
-    wait_for, wait_until, without_times,
+    Finished, Folder, Program, Serving, closed_port, finish, installed, json_lines, net_lab, run, sh,
+    sounder, unique, wait_for, wait_until, without_times,
 };
 
 const OLD: &str = "yesterday's report\n";
@@ -535,5 +535,31 @@ fn path_of_standard_output_means_standard_output() {
                 assert!(!done.stderr.is_empty(), "the text is on standard error: {path} {sink}");
             }
         }
+    }
+}
+
+#[test]
+fn a_full_disk_ends_a_file_of_lines_with_its_last_complete_line() {
+    for (kib, has_file) in [(32, true), (0, false)] {
+        let fill =
+            format!("mount -t tmpfs -o size=64k none /mnt; cd /mnt; head -c {}k /dev/zero >fill", 64 - kib);
+        let Some(mut lab) = net_lab(&fill) else { return };
+        let script =
+            "\"$0\" ping --self -q -c 2000 -i 0 -W 10s -o a.csv udp://127.0.0.1:0 >/dev/null; code=$?
+            cat a.csv; exit $code";
+        let done = finish(lab.args(["sh", "-c", script, env!("CARGO_BIN_EXE_sounder")]), b"");
+        assert_eq!(done.code, Some(2), "{}", done.stderr);
+        let error = "cannot write a.csv: No space left on device";
+        assert!(done.stderr.contains(&format!("sounder: {error}\n")), "{}", done.stderr);
+        let note = format!("note: {error}; further requests are not written to it\n");
+        assert_eq!(done.stderr.matches(&note).count(), 1, "{}", done.stderr);
+        if !has_file {
+            continue;
+        }
+        // The requests before the disk was full are there.
+        let columns = |line: &str| line.matches(',').count();
+        let lines: Vec<&str> = done.text().lines().collect();
+        assert!(100 < lines.len() && done.text().ends_with('\n'), "{}", lines.len());
+        assert!(lines.iter().all(|line| columns(line) == columns(lines[0])), "{lines:?}");
     }
 }

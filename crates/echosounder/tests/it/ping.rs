@@ -641,7 +641,16 @@ fn full_disk_is_reported() {
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let done = ping(&["--self", "udp://127.0.0.1:0", "-c", "500", "-i", "0", "-o", &path]);
         assert_eq!(done.code, Some(2), "{ending}: {}", done.stderr);
-        let error = &json_lines(&done.stderr)[0]["error"];
+        let lines = json_lines(&done.stderr);
+        // A file of lines is written while requests are sent, and fails before the end.
+        let events: Vec<_> = lines.iter().map(|line| &line["event"]).collect();
+        assert_eq!(
+            events,
+            if ending == "csv" { &["note", "error"][..] } else { &["error"] },
+            "{}",
+            done.stderr
+        );
+        let error = &lines.last().unwrap()["error"];
         assert_eq!(*error, format!("cannot write {path}: No space left on device"), "{ending}");
         assert_counts(&end(&done), &[("sent", 500), ("answered", 500)]);
     }

@@ -28,12 +28,16 @@ struct Sink {
     file: ResultFile,
     /// The first failure of a file of lines. Nothing is written after it.
     error: Option<anyhow::Error>,
+    /// Whether a note has reported that failure.
+    is_noted: bool,
 }
 
 impl ResultFiles {
     pub(super) fn open(outputs: &[OutputFile]) -> Result<Self> {
         let files = result_file::open_all(outputs)?;
-        Ok(Self { files: files.into_iter().map(|file| Sink { file, error: None }).collect() })
+        Ok(Self {
+            files: files.into_iter().map(|file| Sink { file, error: None, is_noted: false }).collect(),
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -45,6 +49,16 @@ impl ResultFiles {
         for sink in self.files.iter_mut().filter(|sink| sink.has_lines()) {
             sink.append(|mut out| csv::sample(&mut out, endpoint, event));
         }
+    }
+
+    /// Returns a sentence for each file of lines that has failed since the last call, which may be
+    /// long before the end.
+    pub(super) fn take_failures(&mut self) -> impl Iterator<Item = String> {
+        self.files.iter_mut().filter_map(|sink| {
+            let error = sink.error.as_ref().filter(|_| !sink.is_noted)?;
+            sink.is_noted = true;
+            Some(format!("{}; further requests are not written to it", sentence(error.chain())))
+        })
     }
 
     /// Writes the reports so far. If that fails, the old file stays, and the next report is tried
@@ -113,13 +127,23 @@ impl Sink {
             }
             render(out)
         };
-        self.error = self.file.append(append).err();
+        if let Err(error) = self.file.append(append) {
+            self.fail(error);
+        }
     }
 
     fn publish(&mut self) {
-        if self.error.is_none() {
-            self.error = self.file.publish().err();
+        if self.error.is_none()
+            && let Err(error) = self.file.publish()
+        {
+            self.fail(error);
         }
+    }
+
+    /// Ends a file of lines with its last complete line.
+    fn fail(&mut self, error: anyhow::Error) {
+        self.file.end_lines();
+        self.error = Some(error);
     }
 
     fn write(

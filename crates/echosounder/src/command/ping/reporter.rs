@@ -191,6 +191,7 @@ impl Reporter {
 
     fn save(&mut self) {
         self.files.save(&self.targets, self.thresholds, self.sweep);
+        note_failures(&mut self.files, self.format.output);
         self.targets.iter_mut().for_each(|state| state.checkpoint = None);
     }
 
@@ -236,8 +237,9 @@ impl Reporter {
             }
         }
         let Some(target) = &self.targets[index].target else { return };
-        self.files.append(&target.endpoint, event);
         let Format { output, style, .. } = self.format;
+        self.files.append(&target.endpoint, event);
+        note_failures(&mut self.files, output);
         if let PingEvent::Interim(report) = event {
             return self.stdout.write(|out| match output.json {
                 true => json::report(out, &EventTime::now(), "interim", target, report, &[]),
@@ -328,6 +330,14 @@ impl Reporter {
                 state.error = Some(error);
             }
         }
+    }
+}
+
+/// Reports files that have failed.
+fn note_failures(files: &mut ResultFiles, output: Output) {
+    for text in files.take_failures() {
+        // If standard error cannot be written, the exit status says enough.
+        let _ = note(&mut stderr(), &text, output.json);
     }
 }
 
