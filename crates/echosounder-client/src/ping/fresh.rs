@@ -74,7 +74,7 @@ impl FreshSockets {
 
 /// Measuring connection setup.
 impl Session {
-    /// Connects a new socket for a request that is sent `now`.
+    /// Connects a new socket for a request that is due `now`.
     pub(super) fn send_connection(
         &mut self,
         number: u64,
@@ -97,12 +97,15 @@ impl Session {
             Some(socket) => socket,
             None => self.candidates.socket(address)?,
         };
-        match start_to_connect(&socket, address) {
-            Ok(true) => self.established(number, socket, now, context.clock.now()),
+        let sent = context.clock.now();
+        let started = start_to_connect(&socket, address);
+        self.prober.handle(ProbeInput::Sent { number, at: sent });
+        match started {
+            Ok(true) => self.established(number, socket, sent, context.clock.now()),
             Ok(false) => {
                 let added = fresh.poll.add(&socket, number, Interest::WRITE);
                 added.map_err(|error| self.link.error(Operation::Wait, error))?;
-                fresh.pending.insert(number, Pending { socket, sent: now });
+                fresh.pending.insert(number, Pending { socket, sent });
             }
             // The queue of the listener is full, and no event shows when it no longer is: unix(7).
             Err(error) if matches!(address, Address::Unix(_)) && would_block(&error) => {}

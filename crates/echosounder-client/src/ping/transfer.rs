@@ -35,6 +35,7 @@ impl Session {
         {
             self.tcp.read(now);
         }
+        let mut at = context.clock.now();
         let mut sent = self.link.send(&context.message, &context.poll);
         let is_datagram = self.link.transport.kind() == Kind::Datagrams;
         if is_datagram && sent.as_ref().is_err_and(|error| !is_transient(error)) {
@@ -43,10 +44,12 @@ impl Session {
             if self.receive_errors(context)? {
                 return Ok(());
             }
+            at = context.clock.now();
             sent = self.link.send(&context.message, &context.poll);
         }
         match sent {
             Ok(()) => {
+                self.prober.handle(ProbeInput::Sent { number, at });
                 self.prober.handle(ProbeInput::Blocked(self.link.is_blocked()));
                 Ok(())
             }

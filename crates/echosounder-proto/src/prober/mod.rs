@@ -268,6 +268,7 @@ impl<F: ProbeFormat> Prober<F> {
                 self.reject(number, kind.into(), LossReport::default(), at);
                 self.pause(at);
             }
+            ProbeInput::Sent { number, at } => self.note_sent(number, at),
             ProbeInput::SendFailed { number, reason, report, at } => {
                 self.lose(number, reason, report, at);
                 self.pause_after(reason, at);
@@ -356,6 +357,12 @@ impl<F: ProbeFormat> Prober<F> {
         self.newest = self.newest.max(number);
         self.longest = self.longest.max(sample.rtt());
         self.settle(at);
+    }
+
+    fn note_sent(&mut self, number: u64, at: Moment) {
+        if let Some(probe) = self.in_flight.get_mut(number) {
+            probe.sent = at;
+        }
     }
 
     /// Notes the kernel's time of a stage, unless a step of the clock makes it impossible.

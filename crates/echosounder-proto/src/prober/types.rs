@@ -77,6 +77,14 @@ pub enum ProbeInput<'a> {
         /// When it was rejected.
         at: MonoTime,
     },
+    /// A request from [`ProbeOutput::Send`] was sent. Without this input, the time of the
+    /// [`poll`](super::Prober::poll) counts, which does not include what it costs to write the request.
+    Sent {
+        /// Its number.
+        number: u64,
+        /// When the driver began to send it.
+        at: Moment,
+    },
     /// A request from [`ProbeOutput::Send`] could not be sent.
     SendFailed {
         /// Its number.
@@ -121,7 +129,7 @@ pub enum ProbeInput<'a> {
 /// An action or an event that a prober returns to its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeOutput {
-    /// Send the request in the buffer at once.
+    /// Send the request in the buffer at once, and report [`Sent`](ProbeInput::Sent).
     Send {
         /// Its number.
         number: u64,

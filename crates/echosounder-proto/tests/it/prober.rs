@@ -1020,6 +1020,7 @@ proptest! {
                 }),
                 5 | 6 => prober.handle(ProbeInput::Received { bytes: &reply, at: Times::of(now) }),
                 7 => prober.handle(ProbeInput::Blocked(small % 2 == 0)),
+                8 if small % 2 == 0 => prober.handle(ProbeInput::Sent { number: u64::from(small), at: now }),
                 8 => prober.aim(Duration::from_nanos(time)),
                 9 => prober.handle(ProbeInput::Disconnected { kind, at: now.mono }),
                 10 if time < 1_000_000 => prober.handle(ProbeInput::ConnectFailed { kind, at: now }),
@@ -1095,6 +1096,24 @@ fn requests_given_up_long_ago_are_forgotten() {
     let late = |event, wanted| matches!(event, ProbeEvent::Late { sample: Sample { number, reordered: false, .. }, .. } if number == wanted);
     assert!(late(event_of(70_000 - 31_999), 38_001));
     assert!(late(event_of(70_000), 70_000));
+}
+
+#[test]
+fn round_trips_begin_when_the_driver_sends() {
+    let mut prober = PLAIN.plan.prober(mono(0));
+    let request = drain(&mut prober, moment(0)).1.remove(0);
+    prober.handle(ProbeInput::Sent { number: 1, at: moment(5000) });
+    // The kernel cannot have sent it before.
+    for after in [4000, 7000] {
+        let at = moment(after).wall;
+        prober.handle(ProbeInput::Transmitted { packet: &request, stage: SendStage::Sent, at });
+    }
+    receive(&mut prober, &request, moment(20_000));
+    let [ProbeEvent::Replied { sample, given_up: None }] = drain(&mut prober, moment(20_000)).0[..] else {
+        panic!("it was replied to in time")
+    };
+    assert_eq!(sample.rtt(), Duration::from_nanos(15_000));
+    assert_eq!(sample.sent, Times { program: moment(5000), kernel: Some(moment(7000)) });
 }
 
 #[test]
