@@ -78,6 +78,7 @@ mod tests {
     fn networks_concern_ip_and_users_concern_unix_sockets() {
         let unix = Address::from(UnixName::Unnamed);
         let vsock = Address::from(VsockAddress { cid: 7, port: 1 });
+        assert!(Access::default().allows_all());
         let networks = access(&["10.0.0.0/8"], &["0.0.0.0/0"], &[]);
         assert!(networks.allows(&unix, None) && networks.allows(&vsock, None) && !networks.allows_all());
         let users = access(&[], &[], &[7, 8]);

@@ -221,6 +221,62 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_short_when_an_eighth_is_left_or_no_read_fits() {
+        let is_short = |max, used| BacklogBudget { used, ..BacklogBudget::new(max) }.is_short();
+        assert!(!is_short(100_000, 87_500) && is_short(100_000, 87_501));
+        assert!(!is_short(8 * READ_MIN, 0) && is_short(8 * READ_MIN - 1, 0));
+    }
+
+    #[test]
+    fn the_budget_counts_the_memory_of_every_backlog() {
+        let bytes = |backlog: &Backlog| backlog.unsent.capacity() + backlog.unprocessed.capacity();
+        let used = |slots: &[BacklogSlot]| -> usize {
+            slots.iter().flatten().map(|backlog| size_of::<Backlog>() + bytes(backlog)).sum()
+        };
+        let mut budget = BacklogBudget::new(BACKLOG_MAX);
+        let mut slots = [None, None];
+        budget.store(&mut slots[0], remainder(&[b'x'; 10_000], b"and input"));
+        budget.store(&mut slots[1], remainder(b"", b"unfinished"));
+        assert_eq!(budget.used, used(&slots));
+        budget.append(slots[1].as_mut().unwrap(), &[b'y'; 5000]);
+        assert_eq!(budget.used, used(&slots));
+        budget.store(&mut slots[0], remainder(&[b'x'; 100], b""));
+        assert_eq!(budget.used, used(&slots));
+        budget.remove_sent(&mut slots[0], 60);
+        assert_eq!(slots[0].as_ref().unwrap().unsent(), [b'x'; 40]);
+        assert_eq!(budget.used, used(&slots));
+        budget.remove_sent(&mut slots[0], 40);
+        assert!(slots[0].is_none());
+        assert_eq!(budget.used, used(&slots));
+        budget.release(&mut slots[1]);
+        assert_eq!(budget.used, 0);
+    }
+
+    #[test]
+    fn at_most_64_unused_backlogs_stay() {
+        let mut budget = BacklogBudget::new(BACKLOG_MAX);
+        let mut slots: Vec<BacklogSlot> = (0..100).map(|_| None).collect();
+        slots.iter_mut().for_each(|slot| budget.store(slot, remainder(b"x", b"")));
+        slots.iter_mut().for_each(|slot| budget.release(slot));
+        assert_eq!(budget.spares.len(), 64);
+    }
+
+    #[test]
+    fn a_buffer_of_more_than_twice_its_content_shrinks_to_it_or_to_4_kib() {
+        for (capacity, content, expected) in [
+            (10_000, 5000, 10_000),
+            (10_000, 4999, 4999),
+            (10_000, 10, 4096),
+            (4096, 10, 4096),
+            (4097, 10, 4096),
+        ] {
+            let mut buffer = Vec::with_capacity(capacity);
+            replace(&mut buffer, &vec![b'x'; content]);
+            assert_eq!((buffer.len(), buffer.capacity()), (content, expected), "{capacity}");
+        }
+    }
+
+    #[test]
     fn an_unused_backlog_is_used_again_with_little_memory() {
         let mut budget = BacklogBudget::new(BACKLOG_MAX);
         let mut slot = None;

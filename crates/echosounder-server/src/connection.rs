@@ -481,8 +481,15 @@ mod tests {
     }
 
     fn context(framing: Framing) -> TurnContext<StoppedClock, ()> {
-        let responder = Responder { stamp: Template::none(), framing };
-        TurnContext::new(EchoService::new(responder, "host".into(), StoppedClock, ()), BACKLOG_MAX).unwrap()
+        context_with(Responder { stamp: Template::none(), framing }, BACKLOG_MAX)
+    }
+
+    fn context_with(responder: Responder, backlog_max: usize) -> TurnContext<StoppedClock, ()> {
+        TurnContext::new(EchoService::new(responder, "host".into(), StoppedClock, ()), backlog_max).unwrap()
+    }
+
+    fn connection() -> Connection {
+        Connection::new(Address::Unspecified, None, Transport::Tcp)
     }
 
     fn line(max: usize) -> Framing {
@@ -545,6 +552,120 @@ mod tests {
         }
         buffers.dedup();
         assert_eq!((connection.messages(), buffers.len()), (100, 1));
+    }
+
+    /// Receives 64 KiB whose replies are 1,728 bytes longer, and sends nothing.
+    fn stall(connection: &mut Connection, context: &mut TurnContext<StoppedClock, ()>) {
+        assert!(matches!(connection.on_ready(Readiness::READABLE, context), Operation::Recv { .. }));
+        context.input_mut()[..PROGRESS_MIN].fill(b'x');
+        assert_eq!(connection.complete(Completion::Received(PROGRESS_MIN), context), Operation::Send);
+        assert_eq!(connection.complete(Completion::Sent(0), context), Operation::Wait(Interest::WRITE));
+    }
+
+    #[test]
+    fn the_stall_timeout_starts_again_when_the_client_has_received_64_kib() {
+        let responder = Responder { stamp: Template::ctime(), framing: Framing::default() };
+        let (mut context, mut connection) = (context_with(responder, BACKLOG_MAX), connection());
+        stall(&mut connection, &mut context);
+        let mark = connection.timer_mark();
+        assert_eq!(connection.wait_state(), WaitState::Stalled);
+        for (sent, restarts) in [(PROGRESS_MIN - 64, false), (64, true), (64, false)] {
+            assert_eq!(connection.on_ready(Readiness::WRITABLE, &mut context), Operation::Send);
+            connection.complete(Completion::Sent(sent), &mut context);
+            assert_eq!(connection.restarts_timer(mark), restarts, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_turn_does_nothing_before_the_event_that_the_connection_waits_for() {
+        let (mut context, mut connection) = (context(Framing::default()), connection());
+        let waits = Operation::Wait(Interest::READ);
+        assert_eq!(connection.on_ready(Readiness::WRITABLE, &mut context), waits);
+        stall(&mut connection, &mut context);
+        let waits = Operation::Wait(Interest::WRITE);
+        assert_eq!(connection.on_ready(Readiness::READABLE, &mut context), waits);
+    }
+
+    /// Receives these bytes, and takes turns until the connection waits for more.
+    fn receive_and_reply(
+        connection: &mut Connection,
+        context: &mut TurnContext<StoppedClock, ()>,
+        bytes: &[u8],
+    ) {
+        let mut operation = connection.on_ready(Readiness::READABLE, context);
+        loop {
+            let completion = match operation {
+                Operation::CheckWritable => Completion::Writable(true),
+                Operation::Recv { offset, .. } => {
+                    context.input_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+                    Completion::Received(bytes.len())
+                }
+                Operation::Send => Completion::Sent(connection.output(context).len()),
+                Operation::Wait(Interest::WRITE) => {
+                    operation = connection.on_ready(Readiness::WRITABLE, context);
+                    continue;
+                }
+                _ => break,
+            };
+            operation = connection.complete(completion, context);
+        }
+        assert_eq!(operation, Operation::Wait(Interest::READ));
+    }
+
+    #[test]
+    fn an_unfinished_line_waits_unless_there_is_no_memory_for_it() {
+        let input = ["\n".repeat(100), "unfinished".repeat(10)].concat();
+        for (backlog_max, replies) in [(BACKLOG_MAX, 100), (0, 101)] {
+            let responder = Responder { stamp: Template::ctime(), framing: line(FRAME_MAX) };
+            let (mut context, mut connection) = (context_with(responder, backlog_max), connection());
+            receive_and_reply(&mut connection, &mut context, input.as_bytes());
+            assert_eq!(connection.messages(), replies, "{backlog_max}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_client_is_that_of_both_directions_without_half_closes() {
+        let transport = Transport::Sctp;
+        assert!(!transport.half_closes());
+        let mut context = context(line(FRAME_MAX));
+        let mut connection = Connection::new(Address::Unspecified, None, transport);
+        receive_and_reply(&mut connection, &mut context, b"unfinished");
+        connection.on_ready(Readiness::READABLE, &mut context);
+        assert_eq!(connection.complete(Completion::End, &mut context), Operation::Close);
+        assert_eq!(connection.messages(), 0, "nobody would receive the reply");
+        connection.release(&mut context);
+        let mut connection = Connection::new(Address::Unspecified, None, transport);
+        connection.finish();
+        let shuts_down = Operation::Shutdown(Shutdown::Both);
+        assert_eq!(connection.on_ready(Readiness::WRITABLE, &mut context), shuts_down);
+    }
+
+    #[test]
+    fn a_connection_whose_client_has_finished_is_shut_down_and_closed() {
+        let (mut context, mut connection) = (context(Framing::default()), connection());
+        connection.on_ready(Readiness::READABLE, &mut context);
+        let shuts_down = Operation::Shutdown(Shutdown::Write);
+        assert_eq!(connection.complete(Completion::End, &mut context), shuts_down);
+        assert_eq!(connection.complete(Completion::ShutDown, &mut context), Operation::Close);
+    }
+
+    #[test]
+    fn a_finished_connection_discards_input_without_memory_for_it() {
+        let responder = Responder { stamp: Template::none(), framing: Framing::default() };
+        let (mut context, mut connection) = (context_with(responder, 0), connection());
+        connection.finish();
+        assert_eq!(connection.wait_state(), WaitState::Ending);
+        let shuts_down = Operation::Shutdown(Shutdown::Write);
+        assert_eq!(connection.on_ready(Readiness::WRITABLE, &mut context), shuts_down);
+        let waits = Operation::Wait(Interest::READ);
+        assert_eq!(connection.complete(Completion::ShutDown, &mut context), waits);
+        assert_eq!(connection.wait_state(), WaitState::Ending);
+        for (completion, next) in [(Completion::Received(5), waits), (Completion::End, Operation::Close)] {
+            let operation = connection.on_ready(Readiness::READABLE, &mut context);
+            assert!(matches!(operation, Operation::Recv { offset: 0, .. }), "{operation:?}");
+            assert_eq!(connection.complete(completion, &mut context), next);
+        }
+        assert_eq!(connection.messages(), 0);
     }
 
     #[test]

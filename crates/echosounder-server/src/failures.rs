@@ -119,6 +119,24 @@ mod tests {
     }
 
     #[test]
+    fn signals_and_a_lack_of_data_or_resources_are_transient() {
+        let is_transient = |errno| is_transient(&io::Error::from_raw_os_error(errno));
+        let (eintr, eagain, enomem, emfile, enobufs) = (4, 11, 12, 24, 105);
+        assert!([eintr, eagain, enomem, emfile, enobufs].into_iter().all(is_transient));
+        let (ebadf, epipe, econnreset) = (9, 32, 104);
+        assert!(![ebadf, epipe, econnreset].into_iter().any(is_transient));
+    }
+
+    #[test]
+    fn repeated_starvation_pauses_and_keeps_the_last_failure() {
+        let mut starvation = Starvation::default();
+        (1..=8).for_each(|errno| starvation.add("receive", io::Error::from_raw_os_error(errno)));
+        assert!(starvation.failures.should_pause());
+        let last = starvation.last.map(|(operation, error)| (operation, error.raw_os_error()));
+        assert_eq!(last, Some(("receive", Some(8))));
+    }
+
+    #[test]
     fn only_an_invalid_wait_ends_the_loop() {
         let (ebadf, enomem) = (9, 12);
         let wait = |errno, failures: &mut Failures| {

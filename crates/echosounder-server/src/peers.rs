@@ -310,6 +310,19 @@ mod tests {
         assert!(tipc(1, 1) == tipc(1, 2) && tipc(1, 1) != tipc(2, 1));
     }
 
+    #[test]
+    fn a_connection_is_evictable_when_it_has_waited_for_a_second() {
+        let mut queues = WaitQueues::default();
+        let evictable_after = |queues: &WaitQueues, millis| {
+            Peers::has_evictable(queues, MonoTime::from_origin(Duration::from_millis(millis)))
+        };
+        assert!(!evictable_after(&queues, 10_000));
+        queues.touch(3, WaitState::Ending, MonoTime::from_origin(Duration::ZERO));
+        assert!(!evictable_after(&queues, 10_000), "it does not wait for its client");
+        queues.touch(3, WaitState::Idle, MonoTime::from_origin(Duration::from_secs(1)));
+        assert!(!evictable_after(&queues, 1999) && evictable_after(&queues, 2000));
+    }
+
     fn host(number: u8) -> PeerKey {
         PeerKey::Ipv4([192, 0, 2, number])
     }
@@ -461,5 +474,8 @@ mod tests {
         (0..SEARCH_MAX).for_each(|connection| model.touch(connection, WaitState::Idle));
         assert_eq!(model.victim(host(3)), Some(0));
         assert_eq!(model.expected_victim(host(3)), Some(SEARCH_MAX));
+        // The connection that has waited longest of all is found without a search.
+        model.close(5_000);
+        assert_eq!(model.victim(host(3)), Some(SEARCH_MAX));
     }
 }

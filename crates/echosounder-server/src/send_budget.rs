@@ -248,6 +248,40 @@ mod tests {
     }
 
     #[test]
+    fn the_clients_of_a_user_have_half_of_the_free_records() {
+        let mut budget = SendBudget::new(1 << 40);
+        budget.begin(1 << 39);
+        for (user, first, records) in [(1, 0, 512), (2, 10_000, 256), (3, 20_000, 128)] {
+            let is_admitted =
+                |number: &usize| budget.admit(&client(first + *number), Some(user), SMALL).is_ok();
+            assert_eq!((0..2000).filter(is_admitted).count(), records);
+        }
+    }
+
+    #[test]
+    fn the_cost_is_a_power_of_two_up_to_32_kib_and_pages_above() {
+        assert_eq!([cost(0), cost(192), cost(193)], [256 + 512, 256 + 512, 256 + 1024]);
+        assert_eq!([cost(32_448), cost(32_449)], [256 + 32_768, 32_449 + 8192]);
+    }
+
+    #[test]
+    fn a_client_may_fill_its_share_and_half_of_it_without_a_look() {
+        const LEN: usize = 16_000;
+        // A share is a 32nd of what is free.
+        for (free, admitted, is_look_due) in [
+            (32 * cost(LEN) - 1, Err(DropReason::Unread), true),
+            (32 * cost(LEN), Ok(()), true),
+            (64 * cost(LEN) - 1, Ok(()), true),
+            (64 * cost(LEN), Ok(()), false),
+        ] {
+            let mut budget = SendBudget::new(SIZE);
+            budget.begin(SIZE - free);
+            assert_eq!(budget.admit(&client(1), USER, LEN), admitted, "{free}");
+            assert_eq!(budget.is_look_due(time(0)), is_look_due, "{free}");
+        }
+    }
+
+    #[test]
     fn a_client_that_has_read_gets_its_share_back() {
         let mut budget = SendBudget::new(SIZE);
         fill(&mut budget, &client(1), USER, SMALL);
@@ -266,6 +300,7 @@ mod tests {
             assert!(!budget.is_look_due(now), "a look has an interval");
         }
         budget.begin(SIZE / UNLIMITED);
+        assert!(budget.clients.is_empty() && !budget.is_look_due(time(10_000)));
         assert_eq!(budget.admit(&client(1), USER, SMALL), Ok(()));
     }
 

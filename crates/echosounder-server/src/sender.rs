@@ -80,6 +80,8 @@ mod tests {
             (inet([192, 0, 2, 1], 2000), inet([192, 0, 2, 1], 3000), Sender::Local),
             (inet([192, 0, 2, 2], 2000), inet([192, 0, 2, 1], 3000), Sender::Remote),
             (inet([192, 0, 2, 2], 19), inet([192, 0, 2, 1], 3000), Sender::Service),
+            (inet([192, 0, 2, 2], 1023), inet([192, 0, 2, 1], 3000), Sender::Service),
+            (inet([192, 0, 2, 2], 1024), inet([192, 0, 2, 1], 3000), Sender::Remote),
             (inet([0, 0, 0, 0], 2000), inet([192, 0, 2, 1], 3000), Sender::Nameless),
             (inet([192, 0, 2, 2], 0), inet([192, 0, 2, 1], 3000), Sender::Nameless),
         ] {

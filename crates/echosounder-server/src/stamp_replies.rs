@@ -130,3 +130,40 @@ impl StampReplies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use echosounder_socket::Transport;
+    use echosounder_socket::family::tipc::TipcAddress;
+    use echosounder_socket::internal::Received;
+
+    use super::*;
+
+    #[test]
+    fn requests_from_ports_of_reflectors_are_replied_to_and_those_of_other_services_are_not() {
+        let address = Address::from((Ipv4Addr::LOCALHOST, 900));
+        let socket = Transport::Udp.socket(&address).unwrap();
+        let replies = StampReplies::new(&socket, &address, ReflectorConfig::default()).unwrap();
+        let check = |port, sender, received| {
+            let peer = Address::from((Ipv4Addr::new(192, 0, 2, 1), port));
+            replies.check(&Arrival { received, peer, destination: None, sender })
+        };
+        for (port, sender, expected) in [
+            (4000, Sender::Remote, Ok(())),
+            (862, Sender::Service, Ok(())),
+            (900, Sender::Service, Ok(())),
+            (19, Sender::Service, Err(DropReason::Service)),
+            (862, Sender::Own, Err(DropReason::Own)),
+            (4000, Sender::Nameless, Err(DropReason::Nameless)),
+        ] {
+            assert_eq!(check(port, sender, Received::default()), expected, "{port} {sender:?}");
+        }
+        let truncated = Received { truncated: true, ..Received::default() };
+        assert_eq!(check(4000, Sender::Remote, truncated), Err(DropReason::Truncated));
+        let range = TipcAddress::Range { service: 70, lower: 1, upper: 2, scope: Default::default() };
+        let to_group = Received { tipc_destination: Some(range), ..Received::default() };
+        assert_eq!(check(4000, Sender::Remote, to_group), Err(DropReason::Group));
+    }
+}

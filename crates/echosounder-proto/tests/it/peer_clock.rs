@@ -254,6 +254,25 @@ fn a_step_is_counted_and_forgotten() {
 }
 
 #[test]
+fn a_reply_contradicts_earlier_ones_if_no_drift_explains_it() {
+    const DELAYS: [u64; 3] = [40 * US, 5 * US, 40 * US];
+    let truth = Truth { ahead: EPOCH, ppb: 0 };
+    let mut clock = PeerClock::new();
+    assert!(!clock.is_contradicted_by(&truth.sample(SECOND, DELAYS)), "there is none");
+    (1..20).for_each(|second| clock.observe(&truth.sample(second * SECOND, DELAYS)));
+    assert!(!clock.is_contradicted_by(&truth.sample(20 * SECOND, DELAYS)));
+    let stepped = Truth { ahead: EPOCH + HOUR, ..truth };
+    assert!(clock.is_contradicted_by(&stepped.sample(20 * SECOND, DELAYS)));
+    let no_time = sample(20 * SECOND, 21 * SECOND, Timestamp::Rfc3339(None));
+    assert!(!clock.is_contradicted_by(&no_time));
+
+    let drifting = Truth { ahead: EPOCH, ppb: 200_000 };
+    let mut clock = PeerClock::new();
+    clock.observe(&drifting.sample(SECOND, DELAYS));
+    assert!(!clock.is_contradicted_by(&drifting.sample(4 * SECOND, DELAYS)));
+}
+
+#[test]
 fn a_change_of_drift_is_no_step() {
     let before = Truth { ahead: EPOCH, ppb: -5_000 };
     let turn = 100 * SECOND;

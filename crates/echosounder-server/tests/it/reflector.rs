@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use echosounder_proto::stamp::{
     ErrorEstimate, Key, Layout, ReflectorConfig, ReflectorPacket, SenderConfig, SenderPacket, StampSender,
-    TimestampFormat,
+    TimestampFormat, tlv,
 };
 use echosounder_proto::{Clock, ProbeFormat, WallTime};
 use echosounder_server::internal::SystemClock;
@@ -78,6 +78,8 @@ fn replies_show_when_and_how_requests_arrived() {
                 assert_eq!((fields.sequence, fields.sender_sequence), (sequence, count + 5), "{endpoint}");
                 assert_eq!((reply.len(), fields.ssid, fields.sender_ttl), (44, 77, Some(64)));
                 assert!(fields.error_estimate.is_valid());
+                // The kernel assumes 16 seconds for a clock that nothing corrects.
+                assert!(fields.error_estimate.error() < Duration::from_secs(60), "of this machine's clock");
                 let sender_timestamp = TimestampFormat::Ntp.encode(sent);
                 assert_eq!(fields.sender_timestamp, sender_timestamp);
                 let times = [sent, fields.receive_time(sent), fields.send_time(sent), received];
@@ -136,6 +138,11 @@ fn replies_have_the_dscp_of_their_requests() {
         client.recv_many(&mut batch).unwrap();
         assert_eq!(batch.metadata(0).traffic_class, Some(of_reply));
     }
+    // The Class of Service extension chooses another one.
+    let extension = [0x80, tlv::CLASS_OF_SERVICE, 0, 4, 46 << 2, 0, 0, 0];
+    client.send(&[&request(0, now())[..], &extension].concat()).unwrap();
+    client.recv_many(&mut batch).unwrap();
+    assert_eq!(batch.metadata(0).traffic_class, Some(46 << 2));
 }
 
 #[test]

@@ -100,6 +100,16 @@ fn a_stateless_reflector_shows_no_direction() {
 }
 
 #[test]
+fn a_reflector_known_to_be_stateful_shows_the_direction_of_the_first_loss() {
+    let mut losses = LossDirections::new();
+    losses.replied(0, 0);
+    losses.replied(2, 2);
+    assert_eq!(losses.direction(1), None);
+    losses.confirm_stateful();
+    assert_eq!(losses.direction(1), Some(LossDirection { up: 0, down: 1, unknown: 0 }));
+}
+
+#[test]
 fn both_numbers_begin_at_zero_again() {
     let last = u32::MAX;
     // Requests 2^32 - 2, 0 and 2 are replied to; 2^32 - 1 is lost on the way there, 1 on the way back.

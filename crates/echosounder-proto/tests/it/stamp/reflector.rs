@@ -41,6 +41,20 @@ fn reply_to(config: impl FnOnce(&mut ReflectorConfig), tail: &[u8]) -> (Vec<u8>,
 }
 
 #[test]
+fn a_request_with_random_padding_has_no_session_identifier() {
+    for at in 16..44 {
+        let mut reflector = reflector(|_| {});
+        let counts = [1, 2].map(|ssid| {
+            let mut packet = request(7, ssid, &[]);
+            packet[at] = 1;
+            reflect(&mut reflector, &mut packet).unwrap();
+            ReflectorPacket::read(Layout::Unauthenticated, &packet).unwrap().sequence
+        });
+        assert_eq!(counts, [0, 1], "the byte at {at} shows that both are of one session");
+    }
+}
+
+#[test]
 fn without_a_key_an_hmac_is_unrecognized() {
     for len in [16, 4] {
         let tail = [&[0, tlv::HMAC, 0, len][..], &[0; 16][..usize::from(len)]].concat();

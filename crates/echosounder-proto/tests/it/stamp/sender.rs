@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use echosounder_proto::stamp::{
-    ErrorEstimate, Key, LossDirection, REQUEST_MAX, SenderConfig, StampSender, TimestampFormat, tlv,
+    ErrorEstimate, Key, Layout, LossDirection, REQUEST_MAX, SenderConfig, SenderPacket, StampSender,
+    TimestampFormat, tlv,
 };
 use echosounder_proto::{
     Moment, MonoTime, ProbeEvent, ProbeFormat, ProbeInput, ProbeOutput, ProbePace, ProbePlan, ProbeReply,
@@ -74,6 +75,43 @@ fn sizes_are_clamped() {
     assert_eq!(sender(|config| config.size = 0).size(), 44);
     assert_eq!(sender(|config| (config.size, config.key) = (44, Some(key()))).size(), 112);
     assert_eq!(sender(|config| config.size = 1 << 20).size(), REQUEST_MAX);
+}
+
+#[test]
+fn later_requests_have_the_error_estimate_that_was_set() {
+    let mut ours = sender(|_| {});
+    ours.set_error_estimate(ErrorEstimate::from_bits(0x8001));
+    let packet = SenderPacket::read(Layout::Unauthenticated, &request(&mut ours, 1, NOW));
+    assert_eq!(packet.unwrap().error_estimate.bits(), 0x8001);
+}
+
+#[test]
+fn a_reflector_that_counts_packets_is_stateful() {
+    let lost_down = Some(LossDirection { up: 0, down: 1, unknown: 0 });
+    for (size, expected) in [(72, lost_down), (44, None)] {
+        let mut ours = sender(|config| config.size = size);
+        let mut reflector = reflector(|_| {});
+        for number in 1..=3 {
+            let mut packet = request(&mut ours, number, NOW);
+            let estimate = ErrorEstimate::UNKNOWN;
+            reflector.reflect(&mut packet, size, &context(NOW), estimate, at(NOW + 100)).unwrap();
+            reflector.finish(&mut packet, at(NOW + 300));
+            assert!(number == 2 || read(&mut ours, &packet, number + 1).is_some());
+        }
+        assert_eq!(ours.loss_direction(1), expected, "{size}");
+    }
+}
+
+#[test]
+fn quoted_requests_of_other_sessions_are_not_found() {
+    const TWO_HOURS: u64 = 7_200_000_000_000;
+    let mut ours = sender(|_| {});
+    let packet = request(&mut ours, 5, NOW);
+    assert_eq!(ours.find(&packet, 6), Some(5));
+    let other = request(&mut sender(|config| config.ssid = 4712), 5, NOW);
+    assert_eq!(ours.find(&other, 6), None);
+    let old = request(&mut sender(|_| {}), 5, NOW - TWO_HOURS);
+    assert_eq!(ours.find(&old, 6), None);
 }
 
 #[test]

@@ -76,12 +76,19 @@ fn known_timestamps_and_estimates() {
     // 2001-09-09T01:46:40.5Z is 3,208,988,800.5 seconds after 1900.
     assert_eq!(TimestampFormat::Ntp.encode(time), 0xbf45_4880_8000_0000);
     assert_eq!(TimestampFormat::Ptp.encode(time), 0x3b9a_ca00_1dcd_6500);
+    // Two nanoseconds are 8.59 × 2^-32 seconds.
+    assert_eq!(TimestampFormat::Ntp.encode(at(1_000_000_000_000_000_002)), 0xbf45_4880_0000_0009);
     // Estimates of other programs: 2^-32 seconds, and the greatest without the bits S and Z.
     assert_eq!(ErrorEstimate::from_bits(0x0001).error(), Duration::from_nanos(1));
     assert!(Duration::from_secs(86_400 * 365 * 1000) < ErrorEstimate::UNKNOWN.error());
     assert_eq!(ErrorEstimate::new(true, Duration::ZERO, TimestampFormat::Ptp).bits(), 0xc001);
     // One second is 128 × 2^25 × 2^-32.
     assert_eq!(ErrorEstimate::new(false, Duration::from_secs(1), TimestampFormat::Ntp).bits(), 0x1980);
+    let bits = |bits| ErrorEstimate::from_bits(bits);
+    assert!(bits(0x8001).is_valid() && !bits(0x3f00).is_valid() && !bits(0).is_valid());
+    for format in FORMATS {
+        assert_eq!(bits(0x4001).with_format(format).format(), format);
+    }
     let most = ErrorEstimate::new(false, Duration::MAX, TimestampFormat::Ntp);
     assert_eq!(most.bits(), 0x3fff, "an error beyond the format is shown as the greatest");
     assert_eq!(TimestampFormat::Ntp.decode(1 << 62, at(1)), at(1), "1934 is before the clock");
