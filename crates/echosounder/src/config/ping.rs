@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use echosounder_client::{
-    ConnectProbe, PingOptions, Probe, ProbePace, StampOptions, Thresholds, TimestampSource,
+    ConnectOptions, ConnectProbe, PingOptions, Probe, ProbePace, StampOptions, Thresholds, TimestampSource,
 };
 use echosounder_socket::family::inet::Host;
 use echosounder_socket::{Endpoint, Name, Transport};
@@ -93,22 +93,9 @@ pub(crate) fn ping(mut args: args::Ping) -> Result<Ping> {
     }
     check_timestamps(&args, &targets)?;
     let key = args.stamp_key.as_deref().map(stamp_key::read).transpose()?;
-    let source = source_or_interface(args.source)?;
-    let mut template = PingOptions::new(default("tcp"));
-    template.connect = connect_options(default("tcp"), args.ip_version, source, wait);
-    let ip_options = &mut template.connect.ip_options;
-    (ip_options.dscp, ip_options.ttl) = (args.dscp, args.ttl);
-    (ip_options.ecn, ip_options.path_mtu) = (args.ecn, args.path_mtu);
-    template.pace = ProbePace::from_interval(interval);
-    template.count = args.count.map(|count| count.get() as u64);
-    template.deadline = args.deadline;
-    template.until_up = args.until_up;
-    template.resolve_every = args.resolve_every;
-    template.clock = args.clock;
-    template.timestamps = args.timestamps.unwrap_or_default();
-    if args.connect {
-        template = template.with_probe(Probe::Connect(ConnectProbe::default().reset(args.reset)));
-    }
+    let source = source_or_interface(args.source.clone())?;
+    let connect = connect_options(default("tcp"), args.ip_version, source, wait);
+    let template = template(&args, connect, interval);
     let mut stamp = StampOptions::default();
     stamp.timestamp_format = args.stamp_time.unwrap_or_default();
     let notes = key.iter().filter_map(|file| file.note.clone()).collect();
@@ -140,6 +127,26 @@ pub(crate) fn ping(mut args: args::Ping) -> Result<Ping> {
         output: args.output,
         notes,
     })
+}
+
+/// Returns the measurement of any target, without what depends on its service.
+fn template(args: &args::Ping, connect: ConnectOptions, interval: Duration) -> PingOptions {
+    let mut template = PingOptions::new(default("tcp"));
+    template.connect = connect;
+    let ip_options = &mut template.connect.ip_options;
+    (ip_options.dscp, ip_options.ttl) = (args.dscp, args.ttl);
+    (ip_options.ecn, ip_options.path_mtu) = (args.ecn, args.path_mtu);
+    template.pace = ProbePace::from_interval(interval);
+    template.count = args.count.map(|count| count.get() as u64);
+    template.deadline = args.deadline;
+    template.until_up = args.until_up;
+    template.resolve_every = args.resolve_every;
+    template.clock = args.clock;
+    template.timestamps = args.timestamps.unwrap_or_default();
+    if args.connect {
+        template = template.with_probe(Probe::Connect(ConnectProbe::default().reset(args.reset)));
+    }
+    template
 }
 
 impl Ping {
