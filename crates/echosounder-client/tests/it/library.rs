@@ -49,7 +49,7 @@ fn a_ping_counts_replies_and_losses() {
     let endpoint = udp_server(|number| number % 4 == 3);
     let ping = Ping::to(&endpoint).count(8).interval(Duration::from_millis(1));
     let mut lost = Vec::new();
-    let report = ping.timeout(Duration::from_millis(300)).run_with(|event| {
+    let report = ping.timeout(Duration::from_secs(2)).run_with(|event| {
         if let PingEvent::Lost { reason, .. } = event {
             lost.push(*reason);
         }
@@ -258,7 +258,7 @@ fn several_targets_have_their_own_results() {
             .and_to("tcp://nothing.invalid")
             .count(2)
             .interval(Duration::from_millis(1))
-            .timeout(Duration::from_millis(300))
+            .timeout(Duration::from_secs(2))
     };
     assert!(matches!(ping().run().unwrap_err(), ClientError::Options(_)));
     let mut replies = [0; 3];

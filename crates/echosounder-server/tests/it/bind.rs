@@ -5,7 +5,6 @@ use std::error::Error;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs, UdpSocket};
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use echosounder_server::{BindError, StartError};
 use echosounder_socket::{Endpoint, Kind};
@@ -151,32 +150,4 @@ fn a_maximum_beyond_the_descriptor_limit_is_refused() {
         panic!("no process has so many descriptors");
     };
     assert!(available < wanted && 0 < available);
-}
-
-#[test]
-fn clients_beyond_the_maximum_wait_until_a_connection_ends() {
-    let folder = Folder::new();
-    // A TIPC client is not connected before the server accepts it, so it cannot wait connected.
-    for name in all_endpoints(&folder).into_iter().filter(|name| !name.starts_with("tipc")) {
-        let mut config = config(&[&name]);
-        config.connections_max = Some(2);
-        let (running, endpoints) = start(config);
-        if endpoints[0].transport().kind() == Kind::Datagrams {
-            continue;
-        }
-        let mut served: Vec<_> = (0..2).map(|_| Client::of(&endpoints[0])).collect();
-        served.iter().for_each(|client| client.echo(b"hello"));
-        let waiting: Vec<_> = (0..3).map(|_| Client::of(&endpoints[0])).collect();
-        waiting.iter().for_each(|client| client.send(b"hello"));
-        (0..10).for_each(|_| served.iter().for_each(|client| client.echo(b"again")));
-        assert!(waiting.iter().all(|client| !client.is_readable(Duration::ZERO)));
-        assert_eq!(running.totals().connections, 2);
-        served.pop();
-        for client in waiting {
-            assert_eq!(client.recv_exact(CTIME + 5)[CTIME..], *b"hello");
-        }
-        drop(served);
-        let totals = stop(running);
-        assert_eq!((totals.connections, totals.errors), (5, 0));
-    }
 }

@@ -14,7 +14,7 @@ use echosounder_socket::option::BufferLocks;
 use echosounder_socket::{
     Endpoint, Interest, IpVersion, Kind, ServerOptions, Side, Socket, Transport, create_server, option, ready,
 };
-use echosounder_testkit::skip;
+use echosounder_testkit::{flush_loopback, skip, wait_until};
 
 use crate::harness::{TestWorker, receive, send};
 use crate::{Client, Event, Folder, Reason, all_endpoints, config, line, start, stop, unique};
@@ -47,12 +47,16 @@ fn is_connection_lost(socket: &Socket) -> bool {
 /// Returns a listener with a unique name.
 fn listen() -> (Socket, Endpoint) {
     let endpoint: Endpoint = format!("unix:@{}", unique()).parse().unwrap();
+    (listen_at(&endpoint), endpoint)
+}
+
+fn listen_at(endpoint: &Endpoint) -> Socket {
     let address = endpoint.resolve(Side::Server, IpVersion::Any).unwrap().remove(0);
     let listener = endpoint.transport().socket(&address).unwrap();
     listener.set_nonblocking(true).unwrap();
     listener.bind(&address).unwrap();
     listener.listen().unwrap();
-    (listener, endpoint)
+    listener
 }
 
 /// Connects a client, which may still be in the listener's queue.
@@ -456,6 +460,58 @@ fn an_ending_worker_accepts_nothing_from_a_shared_listener() {
     other.turn();
     other.turn();
     assert_eq!(other.worker.connections(), 1);
+}
+
+/// Takes turns until the client has received a reply to `hello`.
+fn await_hello(server: &mut TestWorker, client: &Socket) {
+    wait_until("a reply arrives", || {
+        server.turn();
+        receive(client, 100).is_some_and(|reply| reply == b"hello")
+    });
+}
+
+/// The clock stands still: after half a second, waiting clients of one host would be refused.
+#[test]
+fn clients_beyond_the_maximum_wait_until_a_connection_ends() {
+    let folder = Folder::new();
+    let endpoints = all_endpoints(&folder).into_iter().map(|name| name.parse::<Endpoint>().unwrap());
+    // A TIPC client is not connected before the server accepts it, so it cannot wait connected.
+    let can_wait = |at: &Endpoint| at.transport().has_connections() && !at.to_string().starts_with("tipc");
+    for endpoint in endpoints.filter(can_wait) {
+        let transport = endpoint.transport();
+        let listener = listen_at(&endpoint);
+        let address = listener.local_addr().unwrap();
+        let mut server = worker(Limits::new(2, None), None, 60);
+        server.worker.serve(listener, transport).unwrap();
+        let connect = || {
+            let client = transport.socket(&address).unwrap();
+            client.connect(&address).unwrap();
+            client.set_nonblocking(true).unwrap();
+            assert_eq!(send(&client, b"hello"), 5);
+            client
+        };
+        let mut served = vec![connect(), connect()];
+        served.iter().for_each(|client| await_hello(&mut server, client));
+        let waiting = [(); 3].map(|()| connect());
+        flush_loopback();
+        for client in [&served; 10].into_iter().flatten() {
+            send(client, b"hello");
+            await_hello(&mut server, client);
+        }
+        assert!(waiting.iter().all(|client| receive(client, 100).is_none()), "{endpoint}");
+        assert_eq!((server.worker.connections(), server.totals().connections), (2, 2), "{endpoint}");
+        served.pop();
+        for client in waiting {
+            await_hello(&mut server, &client);
+        }
+        drop(served);
+        wait_until("all connections end", || {
+            server.turn();
+            server.worker.connections() == 0
+        });
+        let totals = server.totals();
+        assert_eq!((totals.connections, totals.errors, totals.disconnected()), (5, 0, 0), "{endpoint}");
+    }
 }
 
 #[test]
