@@ -156,6 +156,22 @@ impl UserError {
     }
 }
 
+/// A thread could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {name}")]
+pub(crate) struct ThreadError {
+    name: &'static str,
+    #[source]
+    cause: io::Error,
+}
+
+impl ThreadError {
+    /// Returns a function that makes this error of its cause. `name` says what the thread is for.
+    pub(crate) fn of(name: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self { name, cause }
+    }
+}
+
 /// The hint for socket families that this machine lacks.
 pub(crate) const ABSENT_HINT: &str =
     "run \"sounder doctor\" to see which socket types work here and how to enable the rest";
@@ -351,6 +367,12 @@ fn hint_of_cause(error: &Error) -> Option<&'static str> {
     let cause = find::<io::Error>(error);
     if is_local(error) && cause.is_some_and(is_out_of_descriptors) {
         return Some("\"ulimit -n\" shows the limit of open files");
+    }
+    let is_thread =
+        find::<ThreadError>(error).is_some() || matches!(find(error), Some(StartError::System(_)));
+    // EAGAIN of clone(2).
+    if is_thread && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::WouldBlock) {
+        return Some("\"ulimit -u\", or pids.max of the control group, limits the threads");
     }
     if find::<UserError>(error).is_some_and(|error| error.cause.kind() == io::ErrorKind::PermissionDenied) {
         return Some("--user requires root, or the capabilities CAP_SETUID and CAP_SETGID");

@@ -27,7 +27,7 @@ use crate::command::embedded::Embedded;
 use crate::command::result_file;
 use crate::command::signals;
 use crate::config;
-use crate::failure::{self, Outcome};
+use crate::failure::{self, Outcome, ThreadError};
 use crate::output::Output;
 use crate::render::serve::note;
 use crate::request_sizes::RequestSizes;
@@ -175,6 +175,6 @@ fn start(config: &config::Ping, control: &Arc<PingControl>) -> Result<Receiver<(
             }
         }
     };
-    thread::Builder::new().name("ping".into()).spawn(measure).context("cannot start a thread")?;
+    thread::Builder::new().name("ping".into()).spawn(measure).map_err(ThreadError::of("a thread"))?;
     Ok(receiver)
 }

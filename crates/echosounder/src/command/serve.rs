@@ -13,7 +13,7 @@ use echosounder_socket::{Interest, Signal, StopToken, Waker, is_invalid_call, re
 use super::transcript::{self, Plan, WriterThread};
 use super::{sandbox, signals, socket_paths};
 use crate::config::Serve;
-use crate::failure::{ABSENT_HINT, Outcome, plain};
+use crate::failure::{ABSENT_HINT, Outcome, ThreadError, plain};
 use crate::output::Output;
 use crate::render::numbers::counted;
 use crate::render::serve::{listening, note, summary};
@@ -40,7 +40,7 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     config.notes.iter().chain(&restrictions).try_for_each(|text| note(&mut stderr(), text, output.json))?;
 
     let plan = Plan { wanted: config.transcript, as_json: output.json, bytes_max: config.transcript_max };
-    let (reporter, writer) = transcript::start(plan).context("cannot start the transcript")?;
+    let (reporter, writer) = transcript::start(plan).map_err(ThreadError::of("the transcript"))?;
     let running = server.start_with(reporter)?;
     announce(&running, config.on_defaults, output)?;
 

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use echosounder_socket::{Interest, Signal, Signals, StopToken, ready};
 
 use super::console;
+use crate::failure::ThreadError;
 
 /// How long after the first signal further ones count as the same request: timeout(1) sends two,
 /// and so do a closing terminal and the shell on it.
@@ -70,7 +71,7 @@ pub(super) fn stop_on_signal(
         clean_up();
         die_of(second, signals);
     };
-    thread::Builder::new().name("signals".into()).spawn(watch).context("cannot start a thread")?;
+    thread::Builder::new().name("signals".into()).spawn(watch).map_err(ThreadError::of("a thread"))?;
     Ok(first)
 }
 

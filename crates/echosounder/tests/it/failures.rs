@@ -319,3 +319,29 @@ fn forged_icmp_errors_do_not_end_ping_and_talk() {
         assert!(25 <= timed, "{mtu}: {}", done.text());
     }
 }
+
+#[test]
+fn a_limit_of_threads_is_named_in_a_hint() {
+    for args in [
+        &["serve", "udp://127.0.0.1:0"][..],
+        &["serve", "--transcript", "off", "tcp://127.0.0.1:0"],
+        &["ping", "-c", "1", "udp://127.0.0.1:9"],
+        &["talk", "udp://127.0.0.1:9"],
+        &["load", "-n", "1", "udp://127.0.0.1:9"],
+    ] {
+        // The limit does not concern root: RLIMIT_NPROC, getrlimit(2).
+        let Some(mut limited) = installed("setpriv") else { return };
+        limited.args(["--reuid=65534", "--regid=65534", "--clear-groups", "prlimit", "--nproc=1", SOUNDER]);
+        let version = finish(copy(&limited).arg("--version"), b"");
+        if version.code != Some(0) {
+            return skip("setpriv", version.stderr);
+        }
+        let done = finish(limited.args(args), b"");
+        let lines: Vec<&str> = done.stderr.lines().collect();
+        let [reason, hint] = lines[..] else { panic!("{args:?}: {}", done.stderr) };
+        assert_eq!(done.code, Some(2), "{args:?}");
+        assert!(reason.starts_with("sounder: cannot start "), "{args:?}: {reason}");
+        assert!(reason.ends_with(": Resource temporarily unavailable"), "{args:?}: {reason}");
+        assert_eq!(hint, "hint: \"ulimit -u\", or pids.max of the control group, limits the threads");
+    }
+}
