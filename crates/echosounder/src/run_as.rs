@@ -23,8 +23,9 @@ impl RunAs {
     /// Finds a user by name or by number. A number that the user database lacks is also that of the
     /// group. A system without a database, such as a small container, has no names.
     pub(crate) fn find(text: &str) -> anyhow::Result<Self> {
+        let has_sign = text.starts_with('+');
         // The number -1 is no user: it tells setresuid(2) to change nothing.
-        let number = text.parse().ok().filter(|&number| number != u32::MAX);
+        let number = text.parse().ok().filter(|&number| number != u32::MAX && !has_sign);
         let by_number =
             || number.and_then(|number| if_found(User::from_uid(Uid::from_raw(number))).transpose());
         let name = text.to_owned();

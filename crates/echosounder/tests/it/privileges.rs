@@ -181,11 +181,11 @@ fn paths_that_the_user_may_not_remove_are_noted() {
 
 #[test]
 fn a_user_that_the_server_cannot_become_is_an_error() {
-    let done = run(&["serve", "--user", "no such user", "tcp://127.0.0.1:0"], b"");
-    assert_eq!(
-        (done.code, done.stderr.lines().next()),
-        (Some(2), Some("sounder: no user is named \"no such user\""))
-    );
+    for user in ["no such user", "+5", "5 ", ""] {
+        let done = run(&["serve", "--user", user, "tcp://127.0.0.1:0"], b"");
+        let reason = format!("sounder: no user is named {user:?}");
+        assert_eq!((done.code, done.stderr.lines().next()), (Some(2), Some(&*reason)));
+    }
     let Some(mut unshare) = installed("unshare") else { return };
     // Groups cannot be changed in such a namespace: user_namespaces(7).
     unshare.arg("--map-root-user");
