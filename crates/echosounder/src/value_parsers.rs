@@ -160,7 +160,7 @@ const PORTS_MAX: usize = 256;
 /// Parses a port or a range of ports: `40000`, `40000-40007`.
 pub(crate) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let port = |text: &str| {
-        let port = text.parse().ok().filter(|port| *port != 0);
+        let port = text.parse().ok().filter(|port| *port != 0 && !text.starts_with('+'));
         port.ok_or_else(|| format!("\"{text}\" is not a port from 1 to 65535"))
     };
     let (min, max) = text.split_once('-').unwrap_or((text, text));
@@ -200,9 +200,16 @@ pub(crate) fn request_sizes(text: &str) -> Result<RequestSizes, String> {
     }
 }
 
-/// Parses an amount of memory.
-pub(crate) fn memory(text: &str) -> Result<u64, String> {
-    Ok(size(text)?.get() as u64)
+/// The minimum of kernel memory for peers that do not read: what the kernel may hold for one of them.
+/// With less, a single peer that pauses would be disconnected at once.
+const SOCKET_MEMORY_MIN: u64 = 1024 * 1024;
+
+/// Parses the amount of kernel memory for peers that do not read.
+pub(crate) fn socket_memory(text: &str) -> Result<u64, String> {
+    match size(text)?.get() as u64 {
+        size if size < SOCKET_MEMORY_MIN => Err("the minimum is 1m".to_owned()),
+        size => Ok(size),
+    }
 }
 
 /// Parses the maximum size of a transcript.
@@ -339,7 +346,7 @@ mod tests {
     fn parses_ports() {
         assert_eq!((ports("80"), ports("40000-40007")), (Ok(80..=80), Ok(40_000..=40_007)));
         assert_eq!(ports("1-256").map(|ports| ports.len()), Ok(256));
-        for text in ["", "0", "65536", "2-1", "1-257", "-1", "1-", "1-2-3", "http"] {
+        for text in ["", "0", "65536", "2-1", "1-257", "-1", "+1", "1-+2", "1-", "1-2-3", "http"] {
             assert!(ports(text).is_err(), "{text}");
         }
     }
@@ -361,6 +368,10 @@ mod tests {
         assert_eq!(size("10k").map(NonZeroUsize::get), Ok(10_240));
         assert_eq!((excess("0"), excess("64k"), excess("4095m")), (Ok(0), Ok(65_536), Ok(4095 << 20)));
         assert!(excess("4096m").is_err() && excess("00").is_err());
+        assert_eq!(
+            (socket_memory("1m"), socket_memory("1023k")),
+            (Ok(1 << 20), Err("the minimum is 1m".into()))
+        );
         assert_eq!(count("10k").map(NonZeroUsize::get), Ok(10_000));
         assert_eq!(count("1m").map(NonZeroUsize::get), Ok(1_000_000));
         for text in ["", "0", "k", "-1", "+1", "1.5k", "99999999999999999999", "18446744073709551615k"] {

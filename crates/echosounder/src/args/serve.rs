@@ -124,7 +124,7 @@ pub(crate) struct Serve {
     /// spares peers that have read 64 KiB in the last 200 ms, unless the kernel holds twice the limit.
     /// By default the limit is a quarter of the second value of net.ipv4.tcp_mem, or of the memory
     /// limit of the control group if that is less.
-    #[arg(long, value_name = "SIZE", value_parser = value_parsers::memory, help_heading = LIMITS)]
+    #[arg(long, value_name = "SIZE", value_parser = value_parsers::socket_memory, help_heading = LIMITS)]
     pub(crate) socket_memory: Option<u64>,
 
     /// Serve only clients in this IP network, such as 10.0.0.0/8; repeatable
