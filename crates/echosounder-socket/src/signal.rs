@@ -27,6 +27,12 @@ pub enum Signal {
     /// SIGQUIT: Ctrl-\ on the terminal.
     #[doc(alias = "SIGQUIT")]
     Quit,
+    /// SIGUSR2: a meaning that the program defines.
+    #[doc(alias = "SIGUSR2")]
+    User2,
+    /// SIGALRM: the end of a time that a process has set by alarm(2).
+    #[doc(alias = "SIGALRM")]
+    Alarm,
 }
 
 /// Receives signals that would otherwise end the process, until it is dropped: signalfd(2).
@@ -91,6 +97,8 @@ impl Signals {
             Ok(libc::SIGHUP) => Ok(Some(Signal::Hangup)),
             Ok(libc::SIGUSR1) => Ok(Some(Signal::User1)),
             Ok(libc::SIGQUIT) => Ok(Some(Signal::Quit)),
+            Ok(libc::SIGUSR2) => Ok(Some(Signal::User2)),
+            Ok(libc::SIGALRM) => Ok(Some(Signal::Alarm)),
             Ok(_) => Ok(Some(Signal::Terminate)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
@@ -109,7 +117,8 @@ impl Drop for Signals {
 
 impl Signal {
     /// Every signal of this type.
-    pub const ALL: &[Self] = &[Self::Interrupt, Self::Terminate, Self::Hangup, Self::User1, Self::Quit];
+    pub const ALL: &[Self] =
+        &[Self::Interrupt, Self::Terminate, Self::Hangup, Self::User1, Self::Quit, Self::User2, Self::Alarm];
 
     /// Sends the signal to a process: kill(2).
     ///
@@ -165,6 +174,8 @@ impl Signal {
             Self::Hangup => libc::SIGHUP,
             Self::User1 => libc::SIGUSR1,
             Self::Quit => libc::SIGQUIT,
+            Self::User2 => libc::SIGUSR2,
+            Self::Alarm => libc::SIGALRM,
         }
     }
 }

@@ -143,7 +143,7 @@ fn list(terms: &[(&str, &str)]) -> String {
 }
 
 fn signals(name: &str) -> Vec<(&'static str, &'static str)> {
-    let end = "SIGINT, SIGTERM, SIGHUP";
+    let end = "SIGINT, SIGTERM, SIGHUP, SIGUSR2, SIGALRM";
     match name {
         "sounder-serve" => vec![
             (

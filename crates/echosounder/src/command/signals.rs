@@ -1,8 +1,9 @@
 //! The signals of a command.
 //!
 //! A command calls [`receive`] before it starts its first thread, and [`stop_on_signal`] as soon as
-//! it can stop. From then on SIGINT, SIGTERM and SIGHUP stop its [`StopToken`], SIGUSR1 or SIGQUIT
-//! request a report, and a second signal of the first kind ends the process at once.
+//! it can stop. From then on SIGINT, SIGTERM, SIGHUP, SIGUSR2 and SIGALRM stop its [`StopToken`],
+//! SIGUSR1 or SIGQUIT request a report, and a second signal of the first kind ends the process at
+//! once.
 
 use std::os::fd::AsFd;
 use std::process;
@@ -40,10 +41,10 @@ impl FirstSignal {
 /// Threads inherit the blocked signals, so call this before the first thread starts.
 pub(super) fn receive(reports: &[Signal]) -> Result<Signals> {
     let mut signals = vec![Signal::Interrupt, Signal::Terminate];
-    // nohup(1) ignores SIGHUP so that a command outlives its terminal.
-    if !Signal::Hangup.is_ignored().unwrap_or(false) {
-        signals.push(Signal::Hangup);
-    }
+    // nohup(1) ignores SIGHUP so that a command outlives its terminal. SIGUSR2 and SIGALRM end a
+    // process that does not handle them: signal(7). Here they end it in order.
+    let unless_ignored = [Signal::Hangup, Signal::User2, Signal::Alarm];
+    signals.extend(unless_ignored.into_iter().filter(|signal| !signal.is_ignored().unwrap_or(false)));
     signals.extend_from_slice(reports);
     Signals::receive(&signals).context("cannot receive signals")
 }
@@ -91,8 +92,8 @@ fn die_of(signal: Signal, signals: Signals) {
 fn next_end(signals: &Signals, report: &dyn Fn()) -> Signal {
     loop {
         match next(signals) {
-            signal @ (Signal::Interrupt | Signal::Terminate | Signal::Hangup) => return signal,
-            _ => report(),
+            Signal::User1 | Signal::Quit => report(),
+            signal => return signal,
         }
     }
 }

@@ -75,7 +75,7 @@ fn if_one_address_is_in_use_none_is_bound() {
 
 #[test]
 fn a_signal_shuts_the_server_down() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "USR2", "ALRM"] {
         let folder = Folder::new();
         let path = folder.join("s");
         let serving = Serving::at(&["tcp://127.0.0.1:0", &path]);
