@@ -103,7 +103,8 @@ impl SocketMemory {
 }
 
 /// Returns the default limit in bytes: a quarter of the memory from which on the kernel saves TCP
-/// memory, or of the memory limit of the control group if that is less.
+/// memory, or of the memory limit of the control group if that is less. In version 1 of control
+/// groups, only a limit of its own concerns the memory of TCP sockets.
 pub(crate) fn default_max() -> u64 {
     let read = |path| fs::read_to_string(path).ok();
     // Only the first network namespace has tcp_mem. By default it is a 16th of the memory.
@@ -111,9 +112,15 @@ pub(crate) fn default_max() -> u64 {
         .and_then(|text| tcp_pressure_pages(&text))
         .map(|pages| pages.saturating_mul(page_size()))
         .or_else(|| read("/proc/meminfo").and_then(|text| memory_total(&text)).map(|total| total / 16));
-    let group = read("/proc/self/cgroup")
-        .and_then(|text| lowest_memory_max(Path::new("/sys/fs/cgroup"), group_path(&text)?));
-    tcp.into_iter().chain(group).min().map_or(FALLBACK, |limit| limit / PART)
+    let groups = read("/proc/self/cgroup").unwrap_or_default();
+    let limits = [
+        ("/sys/fs/cgroup", "", "memory.max"),
+        ("/sys/fs/cgroup/memory", "memory", "memory.kmem.tcp.limit_in_bytes"),
+    ];
+    let of_groups = limits.into_iter().filter_map(|(root, controller, file)| {
+        lowest_limit(Path::new(root), group_path(&groups, controller)?, file)
+    });
+    tcp.into_iter().chain(of_groups).min().map_or(FALLBACK, |limit| limit / PART)
 }
 
 /// Returns the number of pages from which on the kernel saves TCP memory: the second number of
@@ -139,18 +146,22 @@ fn page_size() -> u64 {
     entry.map_or(4096, |[_, size]| *size as u64)
 }
 
-/// Returns the path of the process's control group of version 2: cgroups(7). The older version does
-/// not count the memory of sockets.
-fn group_path(cgroup: &str) -> Option<&str> {
-    cgroup.lines().find_map(|line| line.strip_prefix("0::/"))
+/// Returns the path of the process's control group in the hierarchy of a controller: cgroups(7). The
+/// hierarchy of version 2 has no name here.
+fn group_path<'a>(cgroup: &'a str, controller: &str) -> Option<&'a str> {
+    cgroup.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let is_it = controllers.split(',').any(|name| name == controller);
+        path.strip_prefix('/').filter(|_| is_it)
+    })
 }
 
-/// Returns the lowest memory limit of a control group and those above it: memory.max, in the
-/// kernel's cgroup-v2 document.
-fn lowest_memory_max(root: &Path, group: &str) -> Option<u64> {
+/// Returns the lowest limit in a file of a control group and of those above it: memory.max in the
+/// kernel's cgroup-v2 document, memory.kmem.tcp.limit_in_bytes in its cgroup-v1 document.
+fn lowest_limit(root: &Path, group: &str, file: &str) -> Option<u64> {
     let group = root.join(group);
     let groups = group.ancestors().take_while(|group| group.starts_with(root));
-    let limit = |group: &Path| fs::read_to_string(group.join("memory.max")).ok()?.trim().parse().ok();
+    let limit = |group: &Path| fs::read_to_string(group.join(file)).ok()?.trim().parse().ok();
     groups.filter_map(limit).min()
 }
 
@@ -238,8 +249,12 @@ mod tests {
         assert_eq!(tcp_pressure_pages("287901\t383869\t575802\n"), Some(383_869));
         assert_eq!(tcp_pressure_pages(""), None);
         assert_eq!(memory_total("MemTotal:       8000 kB\nMemFree: 1 kB\n"), Some(8_192_000));
-        assert_eq!(group_path("4:memory:/a\n0::/b/c\n"), Some("b/c"));
-        assert_eq!(group_path("4:memory:/a\n"), None);
+        let groups = "5:cpu,memory:/a\n1:name=systemd:/d\n0::/b/c\n";
+        assert_eq!(
+            ["", "memory", "pids"].map(|name| group_path(groups, name)),
+            [Some("b/c"), Some("a"), None]
+        );
+        assert_eq!(group_path("4:memory:/a\n", ""), None);
         assert!(page_size().is_power_of_two() && 4096 <= page_size());
         assert!(0 < default_max());
     }
@@ -251,9 +266,9 @@ mod tests {
         fs::write(root.join("memory.max"), "9000\n").unwrap();
         fs::write(root.join("a/memory.max"), "7000\n").unwrap();
         fs::write(root.join("a/b/memory.max"), "max\n").unwrap();
-        let limits = ["a/b", "a", "", "absent"].map(|group| lowest_memory_max(&root, group));
+        let limits = ["a/b", "a", "", "absent"].map(|group| lowest_limit(&root, group, "memory.max"));
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(limits, [Some(7000), Some(7000), Some(9000), Some(9000)]);
-        assert_eq!(lowest_memory_max(&root, "a"), None);
+        assert_eq!(lowest_limit(&root, "a", "memory.max"), None);
     }
 }
