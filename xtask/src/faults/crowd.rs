@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Row] = &[
         9,
         "never-reading",
         "memory grows by 64 MiB at most, the kernel keeps 160 KiB per connection, a ping's p99 stays within \
-         twice its baseline, all are closed 5 s after the timeout",
+         twice its baseline or twice that of a ping to another server, all are closed 5 s after the timeout",
         never_reading,
     ),
     Row::new(
@@ -110,7 +110,13 @@ fn never_reading(scale: Scale) -> Result<Verdict> {
     let baseline = Honest::run(&lab.peer, &endpoint, 1000)?.p99.context("no baseline")?;
     let before = server.rss_kib()?;
     let mut streams = crowd(&lab, count)?;
-    let honest = Honest::start(&lab.peer, &endpoint, scale.pick(2000, 10_000));
+    // The crowd takes processors and TCP memory from all programs of this machine. What a server that
+    // nobody attacks suffers is not the attacked server's doing.
+    let spared_endpoint = format!("tcp://{SERVER}:{}", PORT + 1);
+    let spared_server = Server::start(&lab.server, &[&spared_endpoint])?;
+    let pings = scale.pick(2000, 10_000);
+    let honest = Honest::start(&lab.peer, &endpoint, pings);
+    let spared = Honest::start(&lab.peer, &spared_endpoint, pings);
     let start = Instant::now();
     let (message, mut kernel, mut growth) = (vec![b'x'; 64 << 10], 0, 0);
     // Until nothing moves in two rounds: then every peer is blocked.
@@ -129,6 +135,8 @@ fn never_reading(scale: Scale) -> Result<Verdict> {
     let blocked = start.elapsed();
     let honest = honest.finish()?;
     let p99 = honest.p99.context("no reply")?;
+    let spared = spared.finish()?.p99.context("no reply")?;
+    spared_server.stop();
     let limit = timeout + Duration::from_secs(5);
     wait_until_closed(&streams, start + blocked + limit + PATIENCE)?;
     let all_closed = start.elapsed().saturating_sub(blocked);
@@ -136,7 +144,10 @@ fn never_reading(scale: Scale) -> Result<Verdict> {
     let mut figures = Figures::default();
     figures.add(format!("memory +{growth} KiB"), growth <= 64 << 10);
     figures.add(format!("kernel {} KiB per connection", kernel >> 10), kernel <= 160 << 10);
-    figures.add(format!("p99 {baseline:?} → {p99:?}"), p99 <= scale.p99_max(baseline));
+    figures.add(
+        format!("p99 {baseline:?} → {p99:?}, of another server {spared:?}"),
+        p99 <= scale.p99_max(baseline).max(2 * spared),
+    );
     figures.add(
         format!("{} of {} pings answered", honest.answered, honest.sent),
         honest.answered == honest.sent,
