@@ -614,7 +614,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_line_waits_unless_there_is_no_memory_for_it() {
-        let input = ["\n".repeat(100), "unfinished".repeat(10)].concat();
+        let input = ["\n".repeat(100), "unfinished".repeat(90)].concat();
         for (backlog_max, replies) in [(BACKLOG_MAX, 100), (0, 101)] {
             let responder = Responder { stamp: Template::ctime(), framing: line(FRAME_MAX) };
             let (mut context, mut connection) = (context_with(responder, backlog_max), connection());

@@ -30,3 +30,19 @@ impl ReplyRules {
         self.trust.iter().any(|network| network.contains(peer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn hosts_in_the_trusted_networks_are_trusted() {
+        let networks = ["192.0.2.0/24", "2001:db8::/32"].map(|text| text.parse().unwrap());
+        let rules = ReplyRules::new(PlainEcho::Local, &networks, ReplyLimits::default());
+        let is_trusted = |ip: &str| rules.is_trusted(&(ip.parse::<IpAddr>().unwrap(), 4000).into());
+        assert!(is_trusted("192.0.2.7") && is_trusted("2001:db8::7"));
+        assert!(!is_trusted("192.0.3.7") && !is_trusted("2001:db9::7"));
+    }
+}

@@ -108,6 +108,12 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_equal_if_their_bytes_are() {
+        assert_eq!(Key::new(&[1; 16]), Key::new(&[1; 16]));
+        assert_ne!(Key::new(&[1; 16]), Key::new(&[2; 16]));
+    }
+
+    #[test]
     fn one_changed_bit_fails() {
         let key = Key::new(&[1; 32]).unwrap_or_else(|| unreachable!("the key is long enough"));
         let mut packet = [5; 112];

@@ -137,4 +137,25 @@ fn a_restart_of_the_reflector_keeps_earlier_losses() {
     let mut many: Vec<(u32, u32)> = (0..1000).map(|number| (number, number)).collect();
     many.extend([(1000, 0), (1002, 1)]);
     assert_eq!(direction(1, &many), losses(1, 0, 0));
+    assert_eq!(direction(5, &many), losses(1, 0, 4));
+}
+
+#[test]
+fn requests_that_overtake_each_other_belong_to_one_session() {
+    // The first reply is not that of the first request, or not the first of the reflector.
+    assert_eq!(direction(2, &[(2, 102), (0, 100), (4, 103)]), losses(1, 1, 0));
+    assert_eq!(direction(2, &[(2, 100), (0, 101), (4, 102)]), losses(2, 0, 0));
+    assert_eq!(direction(3, &[(2, 101), (3, 100), (5, 102)]), losses(1, 0, 2));
+    // A request can be overtaken by 15 others.
+    assert_eq!(direction(3, &[(2, 100), (3, 85), (5, 86)]), losses(0, 1, 2));
+    for restarted in [84, 50] {
+        assert_eq!(direction(3, &[(2, 100), (3, restarted), (5, restarted + 1)]), losses(1, 0, 2));
+    }
+}
+
+#[test]
+fn a_count_that_is_too_high_begins_another_session() {
+    assert_eq!(direction(1, &[(0, 0), (1, 129), (3, 130)]), losses(0, 1, 0));
+    assert_eq!(direction(1, &[(0, 0), (1, 130), (3, 131)]), losses(1, 0, 0));
+    assert_eq!(direction(1001, &[(1000, 1000), (1001, 2500), (1003, 2501)]), losses(1, 1000, 0));
 }

@@ -71,6 +71,11 @@ fn requests_have_every_size_and_are_read_back() {
 }
 
 #[test]
+fn the_text_of_a_key_does_not_show_it() {
+    assert_eq!(format!("{:?}", key()), "Key(..)");
+}
+
+#[test]
 fn sizes_are_clamped() {
     assert_eq!(sender(|config| config.size = 0).size(), 44);
     assert_eq!(sender(|config| (config.size, config.key) = (44, Some(key()))).size(), 112);
