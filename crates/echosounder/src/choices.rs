@@ -95,6 +95,10 @@ pub(crate) const TIMESTAMPS: Choices<AutoTimestamps> = Choices(&[
 
 pub(crate) const YES_NO: Choices<bool> = Choices(&[("yes", true, ""), ("no", false, "")]);
 
+/// Whether standard error is in JSON.
+pub(crate) const LOG_FORMAT: Choices<bool> =
+    Choices(&[("text", false, "Lines for people"), ("json", true, "One JSON object per line")]);
+
 /// Whether a STAMP reflector numbers its replies itself.
 pub(crate) const STAMP_MODE: Choices<bool> = Choices(&[
     ("stateful", true, "It numbers the replies of each session, which shows the direction of a loss"),

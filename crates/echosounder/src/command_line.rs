@@ -9,6 +9,7 @@ use crate::args::{Args, Command};
 use crate::config_file::{self, Options};
 use crate::failure::FileError;
 use crate::hints;
+use crate::output::Output;
 
 /// The arguments of the program.
 #[derive(Debug)]
@@ -16,6 +17,17 @@ pub(crate) struct CommandLine {
     pub(crate) args: Args,
     /// The options that came from a file.
     pub(crate) options: Option<Options>,
+}
+
+impl CommandLine {
+    /// Returns how to print to standard error, whose format `serve` has an option for.
+    pub(crate) fn log(&self) -> Output {
+        let output = self.args.output;
+        match &self.args.command {
+            Command::Serve(serve) => Output { json: serve.log_format.unwrap_or(output.json), ..output },
+            _ => output,
+        }
+    }
 }
 
 /// Why a command line is rejected.

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::Spanned;
@@ -22,6 +23,9 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// The tables of a file: the commands that read one.
 const TABLES: [&str; 1] = ["serve"];
+
+/// The maximum number of errors that are reported of a file.
+const ERRORS_MAX: usize = 100;
 
 /// The longest word in bytes that is compared with the keys.
 const WORD_MAX: usize = 64;
@@ -200,6 +204,9 @@ impl<'a> Reader<'a> {
     fn entries(&mut self, table: DeTable<'_>, command: &mut Command) -> Vec<Entry> {
         let mut entries = Vec::new();
         for (key, value) in in_order(table) {
+            if self.errors.len() == ERRORS_MAX {
+                break;
+            }
             let start = key.span().start;
             let Some(arg) = command.get_arguments().find(|arg| key_of(arg).as_deref() == Some(key.get_ref()))
             else {
@@ -220,7 +227,12 @@ impl<'a> Reader<'a> {
                 entries.push((span, entry));
             }
         }
-        entries.retain(|(span, entry)| self.accepts(command, span, entry));
+        // One pass is enough for a file without errors. Otherwise each argument shows its own.
+        let name = command.get_name().to_owned();
+        let words = entries.iter().map(|(_, entry)| &entry.argument).collect::<Vec<_>>();
+        if command.try_get_matches_from_mut([&name].into_iter().chain(words)).is_err() {
+            entries.retain(|(span, entry)| self.accepts(command, span, entry));
+        }
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
@@ -247,6 +259,9 @@ impl<'a> Reader<'a> {
 
     /// Returns whether the command accepts an argument by itself.
     fn accepts(&mut self, command: &mut Command, span: &Range<usize>, entry: &Entry) -> bool {
+        if self.errors.len() == ERRORS_MAX {
+            return false;
+        }
         let name = command.get_name().to_owned();
         match command.try_get_matches_from_mut([&name, &entry.argument]) {
             Ok(_) => true,
@@ -258,8 +273,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes what is wrong at a place of the text.
+    /// Notes what is wrong at a place of the text, up to the maximum number of errors.
     fn reject(&mut self, start: usize, problem: &str, hint: Option<String>) {
+        if self.errors.len() == ERRORS_MAX {
+            return;
+        }
         let line = self.line(start);
         let text = format!("{}:{line}: {problem}", self.file);
         self.errors.push((start, FileError { text, hint }));
@@ -347,7 +365,13 @@ fn syntax_hint(message: &str) -> Option<String> {
 
 /// Returns what clap says about arguments in one line, and its hint or ours.
 fn sentence_and_hint(error: &clap::Error) -> (String, Option<String>) {
-    let text = error.render().to_string();
+    let mut text = error.render().to_string();
+    // Paragraphs end at empty lines, and a value may contain some.
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && value.contains('\n')
+    {
+        text = text.replace(value, &value.replace('\n', "\\n"));
+    }
     let mut sentence = String::new();
     let mut hint = None;
     for paragraph in text.split("\n\n").map(str::trim) {

@@ -227,9 +227,12 @@ pub(crate) fn report_losses(losses: &Losses, as_json: bool) {
     let _ = note(&mut stderr(), &text, as_json);
 }
 
-/// Returns whether the command line has `--json`, even if it cannot be parsed.
+/// Returns whether the command line asks for JSON on standard error, even if it cannot be parsed.
 pub(crate) fn is_json_typed() -> bool {
-    std::env::args_os().any(|typed| typed == "--json")
+    let typed: Vec<String> = std::env::args_os().map(|typed| typed.to_string_lossy().into_owned()).collect();
+    let after_flag = typed.windows(2).find(|pair| pair[0] == "--log-format").map(|pair| pair[1].as_str());
+    let format = after_flag.or_else(|| typed.iter().find_map(|typed| typed.strip_prefix("--log-format=")));
+    format.map_or_else(|| typed.iter().any(|typed| typed == "--json"), |format| format == "json")
 }
 
 /// Prints the help or the version that was asked for, or why `program` rejects its arguments, and

@@ -61,15 +61,17 @@ fn run_program() -> (ExitCode, bool) {
             return (failure::report_file(errors, color), failure::is_json_typed());
         }
     };
-    let output = line.args.output;
+    let log = line.log();
     let code = match run_command(line) {
         Ok(outcome) => outcome.into(),
-        Err(error) => failure::report_and_exit_code(&error, output),
+        Err(error) => failure::report_and_exit_code(&error, log),
     };
-    (code, output.json)
+    (code, log.json)
 }
 
-fn run_command(CommandLine { args, options }: CommandLine) -> Result<Outcome> {
+fn run_command(line: CommandLine) -> Result<Outcome> {
+    let log = line.log();
+    let CommandLine { args, options } = line;
     let output = args.output;
     match args.command {
         Command::Serve(args) => {
@@ -77,7 +79,7 @@ fn run_command(CommandLine { args, options }: CommandLine) -> Result<Outcome> {
                 Some(options) => options.located(error),
                 None => error,
             };
-            command::serve::run(config::serve(args).map_err(located)?, output)
+            command::serve::run(config::serve(args).map_err(located)?, output, log)
         }
         Command::Talk(args) => command::talk::run(config::talk(args, output.color)?, output),
         Command::Ping(args) => command::ping::run(config::ping(args)?, output),

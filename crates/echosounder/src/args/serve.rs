@@ -86,6 +86,12 @@ pub(crate) struct Serve {
     #[arg(long, value_parser = choices::TRANSCRIPT, value_name = "WHAT", default_value = "auto")]
     pub(crate) transcript: AutoTranscript,
 
+    /// Format of the lines on standard error [default: text, with --json json]
+    ///
+    /// Standard output, which has the transcript, keeps its format.
+    #[arg(long, value_parser = choices::LOG_FORMAT, value_name = "FORMAT")]
+    pub(crate) log_format: Option<bool>,
+
     /// Maximum number of connections [default: as many as the limit of open files allows]
     ///
     /// A client beyond the maximum replaces a connection of the peer that has most: the connection

@@ -14,7 +14,7 @@ use super::transcript::{self, Plan, WriterThread};
 use super::{sandbox, signals, socket_paths};
 use crate::config::Serve;
 use crate::failure::{ABSENT_HINT, Outcome, ThreadError, plain};
-use crate::output::Output;
+use crate::output::{Output, Transcript};
 use crate::render::numbers::counted;
 use crate::render::serve::{listening, note, summary};
 use crate::run_as::RunAs;
@@ -27,8 +27,9 @@ const INVALID_WAITS_MAX: usize = 8;
 /// How long to pause after a failed wait.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Runs the server until a signal stops it.
-pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
+/// Runs the server until a signal stops it. `output` is for standard output, and `log` for standard
+/// error.
+pub(crate) fn run(config: Serve, output: Output, log: Output) -> Result<Outcome> {
     let mut server = config.server.bind(config.endpoints)?;
     server.add_reflectors(config.reflectors)?;
     // Threads inherit the signal mask and the sandbox, so both precede the first thread. A lookup of
@@ -36,13 +37,15 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     let signals = signals::receive(&[Signal::User1, Signal::Quit])?;
     let restrictions = restrict(&mut server, config.user.as_ref(), config.sandbox)?;
     let is_incomplete = server.notes().iter().any(|note| note.whole_endpoint);
-    print_notes(server.notes(), output)?;
-    config.notes.iter().chain(&restrictions).try_for_each(|text| note(&mut stderr(), text, output.json))?;
+    print_notes(server.notes(), log)?;
+    config.notes.iter().chain(&restrictions).try_for_each(|text| note(&mut stderr(), text, log.json))?;
 
-    let plan = Plan { wanted: config.transcript, as_json: output.json, bytes_max: config.transcript_max };
+    // Without a transcript, its writer only prints errors to standard error.
+    let as_json = if config.transcript == Transcript::Off { log.json } else { output.json };
+    let plan = Plan { wanted: config.transcript, as_json, bytes_max: config.transcript_max };
     let (reporter, writer) = transcript::start(plan).map_err(ThreadError::of("the transcript"))?;
     let running = server.start_with(reporter)?;
-    announce(&running, config.on_defaults, output)?;
+    announce(&running, config.on_defaults, log)?;
 
     let input = io::stdin();
     // If the end of input is not of interest, `ended` takes its place.
@@ -56,12 +59,12 @@ pub(crate) fn run(config: Serve, output: Output) -> Result<Outcome> {
     };
     let first_signal = signals::stop_on_signal(signals, stop.clone(), request_report, || ())?;
     let ends = [stop.as_fd(), running.ended(), writer.broken().as_fd(), input];
-    wait_for_end(ends, &report, &running, output)?;
+    wait_for_end(ends, &report, &running, log)?;
     if first_signal.is_interrupt() && io::stderr().is_terminal() {
         // The terminal has printed ^C, so the statistics begin on a new line.
         writeln!(stderr())?;
     }
-    finish(running, writer, output)?;
+    finish(running, writer, log)?;
     Ok(if is_incomplete { Outcome::Incomplete } else { Outcome::Done })
 }
 

@@ -66,12 +66,12 @@ fn repeatable_options_of_the_file_and_the_command_line_add_up() {
 
 #[test]
 fn every_error_has_its_line_and_a_hint() {
-    let text = "[serve]\nmax-conections = 5\nstamp = \"{x}\"\nq = true\n\nallow = [\"::1\",\n  \"x\"]\nunix-mode = 0o640\n\
-                quiet = \"yes\"\nendpoints = [\"tpc://host\"]\nstamp-mode = \"statefull\"\nzzz = 1\n";
+    let text = "[serve]\nmax-connection = 5\nstamp = \"{x}\"\nq = true\n\nallow = [\"::1\",\n  \"x\"]\nunix-mode = 0o640\n\
+                quiet = \"yes\"\nendpoints = [\"tpc://host\"]\nstamp-mode = \"state-full\"\nzzz = 1\n";
     let lines = rejected(text);
     let lines: Vec<&str> = lines.lines().collect();
     for (line, (start, part)) in lines.iter().zip([
-        ("sounder: FILE:2: ", "unknown key \"max-conections\" in [serve]"),
+        ("sounder: FILE:2: ", "unknown key \"max-connection\" in [serve]"),
         ("hint: ", "did you mean \"max-connections\"?"),
         ("sounder: FILE:3: ", "invalid value '{x}' for '--stamp <STAMP>': "),
         ("sounder: FILE:4: ", "unknown key \"q\" in [serve]"),
@@ -81,7 +81,7 @@ fn every_error_has_its_line_and_a_hint() {
         ("sounder: FILE:9: ", "\"quiet\" is true or false"),
         ("sounder: FILE:10: ", "invalid value 'tpc://host' for '[ENDPOINT]...': "),
         ("hint: ", "did you mean \"tcp://host\"?"),
-        ("sounder: FILE:11: ", "invalid value 'statefull' for '--stamp-mode <MODE>' [possible values: "),
+        ("sounder: FILE:11: ", "invalid value 'state-full' for '--stamp-mode <MODE>' [possible values: "),
         ("hint: ", "a similar value exists: 'stateful'"),
         ("sounder: FILE:12: ", "unknown key \"zzz\" in [serve]"),
     ]) {
@@ -97,7 +97,7 @@ fn tables_and_syntax_are_checked() {
         ("stamp = \"ns\"\n", "FILE:1: \"stamp\" is outside a table; it belongs below [serve]"),
         ("[serve]\nunix-mode = 0600\n", "FILE:2: unexpected leading zero"),
         ("[serve]\nstamp = unix\n", "FILE:2: string values must be quoted, expected literal string"),
-        ("[serve]\n[wach]\n", "FILE:2: unknown table [wach]; there is [serve]"),
+        ("[serve]\n[server]\n", "FILE:2: unknown table [server]; there is [serve]"),
         ("\n[[serve]]\n", "FILE:2: \"serve\" is not a table; write [serve], once"),
         ("[serve]\n[serve.limits]\nx = 1\n", "FILE:2: unknown key \"limits\" in [serve]"),
         ("[serve]\n4 = true\n6 = true\n", "FILE:2: the argument '-4' cannot be used with '-6'"),
@@ -128,6 +128,57 @@ fn tables_and_syntax_are_checked() {
     let twice = "[serve]\nstamp = \"ns\"\nstamp = \"unix\"\n";
     assert!(rejected(twice).starts_with("sounder: FILE:3: duplicate key stamp\n"), "{}", rejected(twice));
     assert_eq!(rejected(b"[serve]\n# \xff\n"), "sounder: FILE:2: this is not UTF-8\n");
+}
+
+#[test]
+fn file_full_of_errors_has_the_first_hundred() {
+    let keys: String = (0..30_000).map(|number| format!("abcde{number} = 1\n")).collect();
+    let printed = rejected(format!("[serve]\n{keys}"));
+    assert_eq!(printed.lines().count(), 100);
+    assert!(printed.ends_with("FILE:101: unknown key \"abcde99\" in [serve]\n"), "{printed}");
+    let networks = "\"192.0.2.0/33\",".repeat(30_000);
+    let printed = rejected(format!("[serve]\nallow = [{networks}]\n"));
+    assert_eq!(printed.lines().count(), 100, "{printed}");
+}
+
+#[test]
+fn value_of_several_lines_is_one_line_of_an_error() {
+    let printed = rejected("[serve]\nworkers = \"4\\n\\nhint: x\"\n");
+    let text = "4\\n\\nhint: x";
+    let begins =
+        format!("sounder: FILE:2: invalid value '{text}' for '--workers <N>': \"{text}\" is not a number");
+    assert!(printed.starts_with(&begins) && printed.lines().count() == 1, "{printed}");
+}
+
+#[test]
+fn log_format_concerns_standard_error_alone() {
+    for (args, log_is_json, transcript_is_json) in [
+        (&["--log-format", "json"][..], true, false),
+        (&["--log-format=text", "--json"], false, true),
+        (&["--json"], true, true),
+    ] {
+        let name = unique();
+        let endpoint = format!("@{name}");
+        let args = [args, &["--transcript", "messages", &endpoint]].concat();
+        let serving = Serving::with(&args, 1);
+        assert_eq!(run(&["talk", serving.endpoint()], b"hello").code, Some(0));
+        let done = serving.stop();
+        let is_json = |text: &str| text.lines().all(|line| line.starts_with('{') && line.ends_with('}'));
+        assert_eq!(
+            (is_json(&done.stderr), is_json(done.text())),
+            (log_is_json, transcript_is_json),
+            "{done:?}"
+        );
+        assert!(done.stderr.lines().count() == 2 && done.text().contains("hello"), "{done:?}");
+    }
+    for args in [&["--log-format", "json", "udp://", "--frame", "line"][..], &["--log-format=json", "-x"]] {
+        let done = run(&[&["serve"], args].concat(), b"");
+        assert_eq!(json_lines(&done.stderr)[0]["event"], "error", "{done:?}");
+        let both = run(&[&["serve", "--json"], args].concat(), b"");
+        assert_eq!(json_lines(&both.stderr).len(), 1, "{both:?}");
+    }
+    let text = run(&["serve", "--json", "--log-format", "text", "-x"], b"");
+    assert!(text.stderr.starts_with("sounder: unexpected argument '-x' found\n"), "{text:?}");
 }
 
 #[test]
