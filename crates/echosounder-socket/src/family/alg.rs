@@ -95,7 +95,7 @@ fn text(bytes: &[u8]) -> Option<Box<str>> {
 
 impl fmt::Display for AlgAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.escape_debug(), self.name.escape_debug())
+        write!(f, "{} {}", self.kind.escape_default(), self.name.escape_default())
     }
 }
 
