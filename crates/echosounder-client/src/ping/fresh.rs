@@ -1,76 +1,18 @@
-//! Connections whose setup is measured: a new one for each request, closed when it is established.
+//! Measuring connection setup: a new connection for each request, closed when it is established.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
 use echosounder_proto::{FailureKind, LossReason, LossReport, Moment, ProbeInput, Times};
-use echosounder_socket::{Address, Events, Interest, Poll, Socket, Transport, option};
+use echosounder_socket::{Address, Interest, Socket, Transport, option};
 
 use super::context::Context;
 use super::event::PingEvent;
+use super::fresh_sockets::{FreshSockets, PENDING_MAX, Pending};
 use super::session::Session;
-use crate::connect::{ConnectProbe, connect_result, start_to_connect};
+use crate::connect::{connect_result, start_to_connect};
 use crate::error::{ClientError, Operation};
 use crate::nonblocking::would_block;
-
-/// Most connections of a target that are established at once. A request beyond that is not sent.
-const PENDING_MAX: usize = 1024;
-
-/// Connections that one wait reports at most.
-const EVENTS_MAX: usize = 64;
-
-/// The sockets of a session that measures connection setup.
-#[derive(Debug)]
-pub(super) struct FreshSockets {
-    probe: ConnectProbe,
-    /// The set of the sockets that are being connected, by the numbers of their requests. It is
-    /// itself in the set of all sessions.
-    poll: Poll,
-    events: Events,
-    pending: BTreeMap<u64, Pending>,
-    /// The socket of the next request, so that the time to create it does not count.
-    next: Option<Socket>,
-}
-
-/// A connection that is being established.
-#[derive(Debug)]
-struct Pending {
-    socket: Socket,
-    sent: Moment,
-}
-
-impl FreshSockets {
-    /// Creates an empty set, which becomes readable in `poll` with `token` when a connection is
-    /// established or has failed.
-    pub(super) fn new(probe: ConnectProbe, poll: &Poll, token: u64) -> io::Result<Self> {
-        let own = Poll::new()?;
-        poll.add(&own, token, Interest::READ)?;
-        let events = Events::with_capacity(EVENTS_MAX);
-        Ok(Self { probe, poll: own, events, pending: BTreeMap::new(), next: None })
-    }
-
-    /// Closes the socket of a request that was given up.
-    pub(super) fn forget(&mut self, number: u64) {
-        self.pending.remove(&number);
-    }
-
-    /// Closes all sockets, because the target has another address.
-    fn clear(&mut self) {
-        self.pending.clear();
-        self.next = None;
-    }
-
-    /// Takes the sockets whose connections are established or have failed.
-    fn take_ready(&mut self) -> io::Result<Vec<(u64, Pending)>> {
-        if self.pending.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.poll.wait(&mut self.events, Some(Duration::ZERO))?;
-        let ready = self.events.iter().filter_map(|event| self.pending.remove_entry(&event.token));
-        Ok(ready.collect())
-    }
-}
 
 /// Measuring connection setup.
 impl Session {

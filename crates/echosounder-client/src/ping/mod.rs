@@ -15,6 +15,7 @@ mod event;
 mod follow_name;
 mod format;
 mod fresh;
+mod fresh_sockets;
 mod kernel_timestamps;
 mod link;
 mod pinger;

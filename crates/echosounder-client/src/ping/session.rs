@@ -11,7 +11,7 @@ use super::detail::Detail;
 use super::directions::ClockRelation;
 use super::event::{PingEvent, PingReply, ResolvedTarget};
 use super::format::Format;
-use super::fresh::FreshSockets;
+use super::fresh_sockets::FreshSockets;
 use super::kernel_timestamps::KernelTimestamps;
 use super::link::Link;
 use super::plan::PingOptions;

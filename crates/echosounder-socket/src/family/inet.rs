@@ -20,12 +20,12 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 
 use crate::endpoint_error::EndpointError;
-use crate::interface::interface_index;
 use crate::lookup::{IpVersion, Side};
 use crate::raw_address::RawAddress;
 use crate::sys;
@@ -236,5 +236,5 @@ fn is_aton_number(text: &str) -> bool {
 }
 
 fn interface(zone: &str) -> io::Result<u32> {
-    super::number(zone).map_or_else(|| interface_index(zone), Ok)
+    super::number(zone).map_or_else(|| sys::interface::index(&CString::new(zone)?), Ok)
 }
