@@ -334,7 +334,7 @@ fn a_limit_of_threads_is_named_in_a_hint() {
         limited.args(["--reuid=65534", "--regid=65534", "--clear-groups", "prlimit", "--nproc=1", SOUNDER]);
         let version = finish(copy(&limited).arg("--version"), b"");
         if version.code != Some(0) {
-            return skip("setpriv", version.stderr);
+            return skip("change of user", version.stderr);
         }
         let done = finish(limited.args(args), b"");
         let lines: Vec<&str> = done.stderr.lines().collect();
