@@ -1,10 +1,10 @@
 //! Exchanges in virtual time: the test is the server and moves the clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use echosounder_proto::{Clock, Moment, MonoTime, WallTime};
 use echosounder_socket::family::unix::UnixName;
 use echosounder_socket::{Socket, StopToken, Transport};
-use echosounder_testkit::FakeClock;
 
 use super::*;
 use crate::clock::Deadline;
@@ -29,10 +29,32 @@ fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
+/// A clock that stands still until the test moves it.
+#[derive(Clone, Debug)]
+struct SteppedClock(Arc<Mutex<Moment>>);
+
+impl SteppedClock {
+    fn new() -> Self {
+        let start = Moment { wall: WallTime::from_nanos(1), mono: MonoTime::from_origin(Duration::ZERO) };
+        Self(Arc::new(Mutex::new(start)))
+    }
+
+    fn advance(&self, span: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now = Moment { wall: now.wall + span, mono: now.mono + span };
+    }
+}
+
+impl Clock for SteppedClock {
+    fn now(&self) -> Moment {
+        *self.0.lock().unwrap()
+    }
+}
+
 /// A generator with two slots, and the listener that it connects to.
 struct Bench {
-    clock: FakeClock,
-    generator: Generator<FakeClock>,
+    clock: SteppedClock,
+    generator: Generator<SteppedClock>,
     listener: Socket,
     accepted: Vec<Socket>,
 }
@@ -49,7 +71,7 @@ impl Bench {
         listener.listen_with(backlog).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let (clock, stop) = (FakeClock::new(), StopToken::new().unwrap());
+        let (clock, stop) = (SteppedClock::new(), StopToken::new().unwrap());
         let plan = LoadPlan {
             thread: 0,
             transport,

@@ -1,4 +1,4 @@
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use echosounder_client::{
     ClockRelation, ConnectProbe, Order, PingControl, PingOptions, Pinger, Probe, ProbePace, TargetEvent,
 };
-use echosounder_socket::StopToken;
+use echosounder_socket::{Endpoint, StopToken, Transport};
 
 use super::*;
 
@@ -140,8 +140,12 @@ fn every_kind_of_report_makes_a_page() {
 
 /// Measures how long connections take to a TCP port that nothing listens on.
 fn refused(count: u64) -> PingReport {
-    let endpoint = format!("tcp://127.0.0.1:{}", echosounder_testkit::closed_port());
-    let mut options = PingOptions::new(endpoint.parse().unwrap());
+    // The port is taken, but its socket does not listen.
+    let name = (Ipv4Addr::LOCALHOST, 0).into();
+    let closed = Transport::Tcp.socket(&name).unwrap();
+    closed.bind(&name).unwrap();
+    let endpoint = Endpoint::at(Transport::Tcp, &closed.local_addr().unwrap()).unwrap();
+    let mut options = PingOptions::new(endpoint);
     options = options.with_probe(Probe::Connect(ConnectProbe::default()));
     options.pace = ProbePace::from_interval(Duration::from_micros(200));
     options.count = Some(count);
