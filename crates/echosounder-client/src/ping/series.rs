@@ -55,8 +55,7 @@ pub struct Refusal {
 #[derive(Clone, Debug)]
 pub struct Series {
     points: Vec<Point>,
-    /// Of the points with refused requests. Most measurements have none, so points do not contain
-    /// them.
+    /// The refused requests. Most measurements have none, so points do not contain them.
     refusals: Vec<Refusal>,
     points_max: usize,
     /// The span of each point; zero while each point stands for one request.

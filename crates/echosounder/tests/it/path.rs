@@ -153,7 +153,7 @@ fn missing_right_to_icmp_is_explained() {
     );
 }
 
-/// Two routers in one network, of which the first one forwards to the second and sends redirects.
+/// Two routers in one network. The first one forwards to the second and sends redirects.
 const REDIRECTED: &str = "ip netns add first; ip netns add second
     ip link add lan type bridge; ip link set lan up; ip address add 10.9.0.1/24 dev lan
     ip link add one type veth peer name lan netns first; ip link set one master lan up
