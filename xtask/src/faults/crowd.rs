@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Row] = &[
         9,
         "never-reading",
         "memory grows by 64 MiB at most, the kernel keeps 160 KiB per connection, a ping's p99 stays within \
-         twice its baseline or twice that of a ping to another server, all are closed 5 s after the timeout",
+         twice its baseline, all are closed 5 s after the timeout",
         never_reading,
     ),
     Row::new(
@@ -110,8 +110,7 @@ fn never_reading(scale: Scale) -> Result<Verdict> {
     let baseline = Honest::run(&lab.peer, &endpoint, 1000)?.p99.context("no baseline")?;
     let before = server.rss_kib()?;
     let mut streams = crowd(&lab, count)?;
-    // The crowd takes processors and TCP memory from all programs of this machine. What a server that
-    // nobody attacks suffers is not the attacked server's doing.
+    // The latency of a server that nobody attacks shows how much the machine itself is loaded.
     let spared_endpoint = format!("tcp://{SERVER}:{}", PORT + 1);
     let spared_server = Server::start(&lab.server, &[&spared_endpoint])?;
     let pings = scale.pick(2000, 10_000);
@@ -147,7 +146,7 @@ fn never_reading(scale: Scale) -> Result<Verdict> {
     figures.add(format!("kernel {} KiB per connection", kernel >> 10), kernel <= 160 << 10);
     figures.add(
         format!("p99 {baseline:?} → {p99:?}, of another server {spared:?}"),
-        p99 <= scale.p99_max(baseline).max(2 * spared),
+        p99 <= scale.p99_max(baseline),
     );
     figures.add(
         format!("{} of {} pings answered", honest.answered, honest.sent),
